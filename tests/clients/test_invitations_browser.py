@@ -328,3 +328,37 @@ def test_a_reply_that_surely_comes_from_the_guest_is_noted_at_sight(desk: Desk) 
     answers = {one.address: one.answer for one in desk.stored(desk.beaune, actor.id)[0].main.attendees}
     assert answers == {guest: "DECLINED", OTHER: "NEEDS-ACTION"}
     assert "Une version plus récente" in replies(guest, guest, "20300101T080000Z")
+
+
+def test_an_answer_that_was_called_back_leaves_later_as_the_answer_it_is(desk: Desk) -> None:
+    page, box = desk.claire, desk.hers
+    text = foreign("REQUEST", *WEEKLY, f"ATTENDEE:mailto:{box.address}", organizer=desk.his.address)
+    assert desk.post.send(letter(box, text, sender="jean@nuits.test"), box.address)[0] == 250
+    desk.post.wait_count(box, 1)
+    desk.open_newest(page, box)
+    press(page, "Accepter")
+    with page.expect_navigation():
+        page.click("#undo")
+    assert "Invitation" in page.inner_text("[data-files]")
+    page.fill("#id_text", "Bonjour,\n\nJe viendrai, avec un quart d’heure de retard.\n")
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=15000)
+    page.click("button:has-text('Envoyer')")
+    page.wait_for_selector("text=Votre message part dans quelques secondes")
+    desk.leave()
+    desk.post.wait_count(desk.his, 1)
+    with reader.open_mailbox(desk.post.config, desk.his.address) as opened:
+        view = opened.read(opened.list()[0].uid)
+        assert "quart d’heure" in view.text
+        (part,) = view.attachments
+        found = itip.parse(opened.attachment(view.summary.uid, part.part)[1].decode())
+    assert (part.content_type, found.method) == ("text/calendar", "REPLY")
+    assert [one.answer for one in found.main.attendees] == ["ACCEPTED"]
+
+
+def test_ones_own_invitation_that_comes_back_changes_nothing(desk: Desk) -> None:
+    text = foreign("REQUEST", *WEEKLY, organizer=desk.hers.address)
+    assert desk.post.send(letter(desk.hers, text), desk.hers.address)[0] == 250
+    desk.post.wait_count(desk.hers, 1)
+    desk.open_newest(desk.claire, desk.hers)
+    assert "C’est votre propre invitation" in desk.claire.inner_text("#invitation")
+    assert desk.claire.locator("#invitation button").count() == 0

@@ -426,6 +426,9 @@ CLOSED_PORTAL = [
     if rule.kind in ("own", "thing", "ours", "led", "account", "stepped")
 ]
 POSTED = (
+    "mail_invitation",
+    "mail_drive_link",
+    "mail_drive_remove",
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
     *("held_release", "held_block", "held_undo", "held_digest_time"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from beffroi.drive.calendars import itip, itip_text
+from beffroi.drive.calendars import itip, itip_text, lines
 from beffroi.drive.calendars.itip import Attendee, Unreadable
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -115,11 +115,23 @@ def test_ends_come_from_an_end_a_duration_or_nothing() -> None:
         (message("BEGIN:X\nEND:X\n" * 300, event()), "flood"),
         (message(event(*[f"ATTENDEE:mailto:a{n}@b.test" for n in range(301)])), "flood"),
         (message(event(starts="")), "time"),
-        (message(event(starts="DTSTART:20261399T990000Z")), "syntax"),
+        (message(event(starts="DTSTART:20261399T990000Z")), "time"),
         (message(event(starts="DTSTART:tomorrow")), "time"),
         (message(event(starts="DTSTART:00010101T000000Z")), "time"),
         (message(event("DTEND;VALUE=DATE:20261204")), "time"),
         (message(event("RRULE:FREQ=SECONDLY")), "rule"),
+        (message(event("RRULE:FREQ=DAILY;INTERVAL=0")), "rule"),
+        (message(event("RRULE:FREQ=DAILY;COUNT=99999")), "rule"),
+        (message(event("RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")), "rule"),
+        (message(event("RRULE:FREQ=DAILY;BYDAY=MO;INTERVAL=7;COUNT=2")), "rule"),
+        (message(event("RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=1")), "rule"),
+        (message(event("RRULE:FREQ=DAILY;FREQ=WEEKLY")), "rule"),
+        (message(event("RRULE:FREQ=DAILY", "RECURRENCE-ID:20261203T090000Z")), "rule"),
+        (message(event("EXDATE:" + ",".join(["20261203T090000Z"] * 1001))), "flood"),
+        (message("BEGIN:A\nBEGIN:B\nBEGIN:C\nBEGIN:D\nEND:D\nEND:C\nEND:B\nEND:A\n", event()), "syntax"),
+        (message(event("X" + ";a" * 5000)), "syntax"),
+        (message(event('X;a="' + '"' * 5000)), "syntax"),
+        (message(event("a line without a colon")), "syntax"),
         (message(event("RRULE:FREQ=DAILY;BYHOUR=1,2,3")), "rule"),
         (message(event("RRULE:FREQ=DAILY", "RRULE:FREQ=WEEKLY")), "rule"),
         (message(event("RDATE;VALUE=PERIOD:20261203T090000Z/PT1H")), "rule"),
@@ -130,6 +142,46 @@ def test_what_cannot_be_followed_is_refused_with_its_reason(text: str, why: str)
     with pytest.raises(Unreadable) as refused:
         itip.parse(text)
     assert refused.value.why == why
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=DAILY;COUNT=5",
+        "FREQ=DAILY;BYDAY=MO,TU,WE,TH,FR",
+        "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;WKST=SU;UNTIL=20271231T220000Z",
+        "FREQ=MONTHLY;BYDAY=2TU",
+        "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
+        "FREQ=MONTHLY;BYMONTHDAY=31",
+        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29",
+        "FREQ=YEARLY;COUNT=20",
+    ],
+)
+def test_rules_of_real_calendars_are_followed(rule: str) -> None:
+    assert itip.parse(message(event(f"RRULE:{rule}"))).main.rule == rule
+
+
+def test_a_line_is_read_with_folds_quotes_and_groups() -> None:
+    raw = 'item1.X-A;CN="a;b:c,d";ROLE=one,two:v1\r\n\t v2\r\nX-A:plain\r\n'
+    (found,) = lines.read(f"BEGIN:x\r\n{raw}END:X\r\n")
+    first, second = found.lines["X-A"]
+    assert first == lines.Line("X-A", {"CN": "a;b:c,d", "ROLE": "one"}, "v1 v2")
+    assert second.value == "plain" and found.name == "X"
+
+
+@pytest.mark.parametrize(
+    ("text", "busy"),
+    [
+        ("TEL;HOME;VOICE:1\n", False),
+        ("N:a;b;c;d;e;f;g;h;i;j;k;l\n", False),
+        ('X;CN=";;;;;;;;;;;;;;;;":v\n', True),
+        ("X" + ";a" * 9 + "\n", True),
+        ("X" + ";a\n " * 9 + "\n", True),
+        ("X" + ";A=b" * 30 + ":v\n", False),
+    ],
+)
+def test_what_keeps_vobject_busy_is_seen_before_it_reads(text: str, *, busy: bool) -> None:
+    assert lines.keeps_busy(text) is busy
 
 
 def test_addresses_that_are_none_are_nobody() -> None:

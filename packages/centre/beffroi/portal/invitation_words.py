@@ -35,9 +35,9 @@ _EVERY = {
 UNREADABLE = {
     "size": gettext_lazy("Cette invitation est trop longue pour être lue ici."),
     "encoding": gettext_lazy("Cette invitation est écrite dans un codage de caractères que rien ne lit."),
-    "uid": gettext_lazy("Cette invitation n’a pas d’identifiant : aucun agenda ne peut la suivre."),
+    "uid": gettext_lazy("Cette invitation n’a pas d’identifiant : aucun agenda ne peut la suivre."),
     "several": gettext_lazy(
-        "Ce courriel contient plusieurs rendez-vous différents : ce n’est pas une invitation."
+        "Ce courriel contient plusieurs rendez-vous différents : ce n’est pas une invitation."
     ),
     "flood": gettext_lazy("Ce courriel contient trop de rendez-vous ou d’invités pour être lu ici."),
     "time": gettext_lazy("Le jour ou l’heure de cette invitation ne se lit pas."),
@@ -121,12 +121,12 @@ def subject(method: str, title: str, answer: str = "") -> str:
 def letter(method: str, title: str, place: str, moment: str, answer: str = "") -> str:
     """The text of a message beside its calendar, for who reads it as a letter."""
     first = {
-        "REQUEST": _("Vous êtes invité(e) :"),
-        "CANCEL": _("Ce rendez-vous est annulé, ou vous n’y êtes plus attendu(e) :"),
+        "REQUEST": _("Vous êtes invité(e) :"),
+        "CANCEL": _("Ce rendez-vous est annulé, ou vous n’y êtes plus attendu(e) :"),
         "REPLY": {
-            "ACCEPTED": _("Je viendrai :"),
-            "TENTATIVE": _("Je viendrai peut-être :"),
-            "DECLINED": _("Je ne viendrai pas :"),
+            "ACCEPTED": _("Je viendrai :"),
+            "TENTATIVE": _("Je viendrai peut-être :"),
+            "DECLINED": _("Je ne viendrai pas :"),
         }.get(answer, ""),
     }[method]
     lines = [title or _("(sans titre)"), moment[:1].upper() + moment[1:], *([place] if place else [])]

@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 from radicale.pathutils import is_safe_filesystem_path_component
 
-from beffroi.drive.calendars import homes, portal_door, rules
+from beffroi.drive.calendars import homes, lines, portal_door, rules
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Stores
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
@@ -114,6 +114,8 @@ class Calendars:
         try:
             store = self._stores.home(who.collectivite_id, who.person_id)
             self._check_room(method, parts, who, environ)
+            if method == "PUT" and lines.keeps_busy(body.decode("utf-8", "replace")):
+                raise Refused(HTTPStatus.BAD_REQUEST, "A line with so many parameters is not taken.\n")
             if method == "PUT" and rules.repeats_within_a_day(body.decode("utf-8", "replace")):
                 raise Refused(HTTPStatus.FORBIDDEN, "A rule that repeats within a day is not taken.\n")
             inner = {key: environ[key] for key in _PASSED_ON if key in environ}

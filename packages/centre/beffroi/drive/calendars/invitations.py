@@ -66,7 +66,7 @@ def answer(storage: BaseStorage, path: str, asked: told.Answered) -> wire.Outgoi
         collection = entries.collection_at(storage, path)
         found = _find(collection, message.main.uid)
         state = _state(message, found, asked.mine)
-        if state in ("older", "foreign"):
+        if state not in ("new", "update", "same"):
             raise Conflict("this invitation was overtaken")
         kept = _merged(found, events) if message.main.occurrence is not None else events
         _store(collection, found, kept)
@@ -163,6 +163,8 @@ def _me(message: Message, mine: Sequence[str]) -> Attendee | None:
 
 def _state(message: Message, found: Found | None, mine: Sequence[str]) -> told.State:
     main = message.main
+    if message.method != "REPLY" and main.organizer is not None and main.organizer.address in mine:
+        return "own"
     if found is None:
         return "new" if message.method == "REQUEST" else "absent"
     before = next(
@@ -181,8 +183,6 @@ def _state(message: Message, found: Found | None, mine: Sequence[str]) -> told.S
         if main.sequence < before.sequence or stamp < guest.replied:
             return "older"
         return "same" if stamp == guest.replied else "update"
-    if kept.address in mine:
-        return "foreign"  # nobody but oneself changes what one organizes
     newest, this = (before.sequence, before.stamp), (main.sequence, main.stamp)
     if before.occurrence != main.occurrence and main.sequence >= before.sequence:
         return "update"  # an occurrence that was not changed before

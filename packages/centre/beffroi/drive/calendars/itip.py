@@ -2,8 +2,9 @@
 
 Process: calendars.
 Hostile: the whole text. ``MAX_TEXT_CHARS`` and ``MAX_COMPONENTS`` before anything parses it; ``MAX_EVENTS`` of one UID,
-         and ``MAX_ATTENDEES`` each. No time zone of the text is registered with vobject, where it would hold for
-         everybody: lines are read raw, and zones by name or, yearly rules alone, by their own text.
+         and ``MAX_ATTENDEES`` each. It is read without vobject, which one line can keep busy for hours (``lines``) and
+         which keeps the time zones of a text for everybody: zones are known by name or, yearly rules alone, by their
+         own text.
 Fails:   closed: ``Unreadable`` says why.
 Times:   aware, or a date. A time without a zone, or of one that nobody knows, is one of ``LOCAL``.
 Source:  RFC 5545, RFC 5546, RFC 6047.
@@ -16,18 +17,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import vobject
 from dateutil import tz
 
-from beffroi.drive.calendars.rules import is_often
+from beffroi.drive.calendars import lines
+from beffroi.drive.calendars.lines import Component, Line
+from beffroi.drive.calendars.rules import is_bounded
 from beffroi.lib.errors import Invalid
 
 LOCAL = ZoneInfo("Europe/Paris")
 MAX_TEXT_CHARS = 256 * 1024
-MAX_COMPONENTS, MAX_EVENTS, MAX_ATTENDEES = 200, 50, 300
+MAX_COMPONENTS, MAX_EVENTS, MAX_ATTENDEES, MAX_DATES = 200, 50, 300, 1000
 MAX_UID_CHARS, MAX_LINE_CHARS, MAX_WORDS_CHARS = 500, 500, 8000
 METHODS = ("REQUEST", "CANCEL", "REPLY")
 ANSWERS = ("NEEDS-ACTION", "ACCEPTED", "TENTATIVE", "DECLINED", "DELEGATED")
@@ -57,7 +58,6 @@ _DURATION = re.compile(
 )
 _ADDRESS = re.compile(r"[^\s<>\"',;:\\\x00-\x20\x7f-\uffff]{1,64}@[A-Za-z0-9.-]{1,190}")
 _BAD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_RULE = re.compile(r"[A-Za-z0-9=;,+-]{1,500}")
 Moment = date | datetime
 
 
@@ -130,40 +130,40 @@ def parse(text: str) -> Message:
     if len(re.findall(r"(?im)^BEGIN:", plain)) > MAX_COMPONENTS:
         raise Unreadable("flood")
     try:
-        found = list(vobject.readComponents(re.sub(r"(?m)^[ \t]*\r?\n", "", plain), transform=False))
-    except Exception:  # noqa: BLE001 - whatever vobject makes of it
+        found = lines.read(plain)
+    except lines.Broken:
         raise Unreadable("syntax") from None
-    if len(found) != 1 or str(found[0].name).upper() != "VCALENDAR":
+    if len(found) != 1 or found[0].name != "VCALENDAR":
         raise Unreadable("syntax")
     return _message(found[0])
 
 
-def _message(whole: Any) -> Message:
-    parts = whole.contents.get("vevent", [])
+def _message(whole: Component) -> Message:
+    parts = whole.parts.get("VEVENT", [])
     if not parts:
         raise Unreadable("syntax")
     if len(parts) > MAX_EVENTS:
         raise Unreadable("flood")
-    zones = Zones(whole.contents.get("vtimezone", []))
+    zones = Zones(whole.parts.get("VTIMEZONE", []))
     try:
         events = [_event(one, zones) for one in parts]
     except Unreadable:
         raise
-    except (ValueError, TypeError, AttributeError, OverflowError, KeyError, IndexError):
-        raise Unreadable("syntax") from None
+    except (ValueError, OverflowError):
+        raise Unreadable("time") from None
     if len({one.uid for one in events}) > 1:
         raise Unreadable("several")
     events.sort(key=lambda one: (one.occurrence is not None, str(one.occurrence)))
     if sum(one.occurrence is None for one in events) > 1:
         raise Unreadable("several")
-    return Message(_value(whole, "method").upper()[:20], tuple(events))
+    return Message(whole.value("METHOD").upper()[:20], tuple(events))
 
 
 class Zones:
     """Time zones by their TZID: known names, else what the text says of them where that ends."""
 
-    def __init__(self, blocks: Sequence[Any]) -> None:
-        self._blocks = {_value(one, "tzid"): one for one in blocks[:20]}
+    def __init__(self, blocks: Sequence[Component]) -> None:
+        self._blocks = {one.value("TZID"): one for one in blocks[:20]}
         self._found: dict[str, tzinfo | None] = {}
 
     def get(self, name: str) -> tzinfo | None:
@@ -175,20 +175,21 @@ class Zones:
         block = self._blocks.get(name)
         if block is None:
             return None
-        lines = ["BEGIN:VTIMEZONE", "TZID:told"]
-        for kind in ("standard", "daylight"):
-            for one in block.contents.get(kind, [])[:10]:
-                values = {key: _value(one, key) for key in ("dtstart", "tzoffsetfrom", "tzoffsetto", "rrule")}
-                if values["rrule"] and not _YEARLY.fullmatch(values["rrule"].upper()):
+        told = ["BEGIN:VTIMEZONE", "TZID:told"]
+        for kind in ("STANDARD", "DAYLIGHT"):
+            for one in block.parts.get(kind, [])[:10]:
+                values = {
+                    key: one.value(key)[:200] for key in ("DTSTART", "TZOFFSETFROM", "TZOFFSETTO", "RRULE")
+                }
+                if values["RRULE"] and not _YEARLY.fullmatch(values["RRULE"].upper()):
                     return None
-                lines += [f"BEGIN:{kind.upper()}"]
-                lines += [f"{key.upper()}:{value}" for key, value in values.items() if value]
-                lines += [f"END:{kind.upper()}"]
+                told += [f"BEGIN:{kind}", *(f"{key}:{value}" for key, value in values.items() if value)]
+                told += [f"END:{kind}"]
         try:
-            told: tzinfo | None = tz.tzical(io.StringIO("\n".join([*lines, "END:VTIMEZONE"]))).get()
+            zone: tzinfo | None = tz.tzical(io.StringIO("\n".join([*told, "END:VTIMEZONE"]))).get()
         except (ValueError, TypeError, AttributeError, OverflowError, IndexError):
             return None
-        return LOCAL if told is not None and _is_local(told) else told
+        return LOCAL if zone is not None and _is_local(zone) else zone
 
 
 def _is_local(zone: tzinfo) -> bool:
@@ -208,62 +209,68 @@ def named_zone(name: str) -> tzinfo | None:
         return None
 
 
-def _event(part: Any, zones: Zones) -> Event:
-    uid = _BAD.sub("", _value(part, "uid")).strip()
+def _event(part: Component, zones: Zones) -> Event:
+    uid = _text(part, "UID").strip()
     if not uid or len(uid) > MAX_UID_CHARS:
         raise Unreadable("uid")
-    if "dtstart" not in part.contents:
+    start = part.first("DTSTART")
+    if start is None:
         raise Unreadable("time")
-    starts, known = _moment(part.contents["dtstart"][0], zones)
-    rule = _value(part, "rrule").strip()
-    if rule and (
-        not _RULE.fullmatch(rule)
-        or is_often(rule)
-        or len(part.contents["rrule"]) > 1
-        or "exrule" in part.contents
-    ):
+    starts, known = _moment(start, zones)
+    occurrence = part.first("RECURRENCE-ID")
+    if occurrence is not None and "RANGE" in occurrence.params:
         raise Unreadable("rule")
-    attendees = part.contents.get("attendee", [])
+    rule = _rule(part, starts)
+    attendees = part.lines.get("ATTENDEE", [])
     if len(attendees) > MAX_ATTENDEES:
         raise Unreadable("flood")
-    organizers = [found for one in part.contents.get("organizer", [])[:1] if (found := _attendee(one))]
+    organizer = part.first("ORGANIZER")
     people: dict[str, Attendee] = {}
     for one in attendees:
         if (found := _attendee(one)) is not None:
             people.setdefault(found.address, found)
-    number = _value(part, "sequence").strip()
-    occurrence = part.contents.get("recurrence-id")
-    if occurrence and occurrence[0].params.get("RANGE"):
-        raise Unreadable("rule")
-    stamp = _TIME.fullmatch(_value(part, "dtstamp").strip())
+    number, stamp = part.value("SEQUENCE"), _TIME.fullmatch(part.value("DTSTAMP"))
+    if rule and isinstance(starts, datetime) and "TZID" in start.params and starts.tzinfo is UTC:
+        known = False  # its summer is not ours, and has no name
     return Event(
         uid=uid,
         sequence=int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0,
         stamp=_at(stamp[1], UTC) if stamp else datetime(1970, 1, 1, tzinfo=UTC),
         starts=starts,
         ends=_end(part, starts, zones),
-        title=one_line(_value(part, "summary")),
-        place=one_line(_value(part, "location")),
-        words=_value(part, "description")[:MAX_WORDS_CHARS].strip(),
-        organizer=organizers[0] if organizers else None,
+        title=one_line(_text(part, "SUMMARY")),
+        place=one_line(_text(part, "LOCATION")),
+        words=_text(part, "DESCRIPTION")[:MAX_WORDS_CHARS].strip(),
+        organizer=_attendee(organizer) if organizer is not None else None,
         attendees=tuple(people.values()),
-        rule=rule.upper(),
-        dates=_moments(part.contents.get("rdate", []), zones),
-        left_out=_moments(part.contents.get("exdate", []), zones),
-        occurrence=_moment(occurrence[0], zones)[0] if occurrence else None,
-        cancelled=_value(part, "status").strip().upper() == "CANCELLED",
-        free=_value(part, "transp").strip().upper() == "TRANSPARENT",
-        zone_known=known
-        and not (rule and isinstance(starts, datetime) and "TZID" in _params(part) and starts.tzinfo is UTC),
+        rule=rule,
+        dates=_moments(part.lines.get("RDATE", []), zones),
+        left_out=_moments(part.lines.get("EXDATE", []), zones),
+        occurrence=_moment(occurrence, zones)[0] if occurrence is not None else None,
+        cancelled=part.value("STATUS").upper() == "CANCELLED",
+        free=part.value("TRANSP").upper() == "TRANSPARENT",
+        zone_known=known,
     )
 
 
-def _end(part: Any, starts: Moment, zones: Zones) -> Moment:
+def _rule(part: Component, starts: Moment) -> str:
+    """The rule, if it can be followed without long looking. Errors: Unreadable."""
+    found = part.lines.get("RRULE", [])
+    if len(found) > 1 or "EXRULE" in part.lines or (found and "RECURRENCE-ID" in part.lines):
+        raise Unreadable("rule")
+    rule = part.value("RRULE").upper()
+    if rule and not is_bounded(rule, starts):
+        raise Unreadable("rule")
+    return rule
+
+
+def _end(part: Component, starts: Moment, zones: Zones) -> Moment:
     whole_day = not isinstance(starts, datetime)
     ends: Moment = starts + timedelta(days=1) if whole_day else starts
-    if "dtend" in part.contents:
-        ends = _moment(part.contents["dtend"][0], zones)[0]
-    elif told := _DURATION.fullmatch(_value(part, "duration").strip()):
+    told_end = part.first("DTEND")
+    if told_end is not None:
+        ends = _moment(told_end, zones)[0]
+    elif told := _DURATION.fullmatch(part.value("DURATION")):
         weeks, days, hours, minutes, seconds = (int(one or 0) for one in told.groups()[1:])
         length = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
         ends = starts + length if told[1] != "-" else starts
@@ -274,21 +281,21 @@ def _end(part: Any, starts: Moment, zones: Zones) -> Moment:
     return max(ends, starts)
 
 
-def _moments(lines: Sequence[Any], zones: Zones) -> tuple[Moment, ...]:
-    found: list[Moment] = []
-    for line in lines:
-        if "PERIOD" in line.params.get("VALUE", []):
+def _moments(found: Sequence[Line], zones: Zones) -> tuple[Moment, ...]:
+    out: list[Moment] = []
+    for line in found:
+        if line.params.get("VALUE") == "PERIOD":
             raise Unreadable("rule")
-        for piece in str(line.value).split(","):
-            found.append(_moment(line, zones, piece)[0])
-            if len(found) > 1000:
+        for piece in line.value.split(","):
+            if len(out) >= MAX_DATES:
                 raise Unreadable("flood")
-    return tuple(found)
+            out.append(_moment(line, zones, piece)[0])
+    return tuple(out)
 
 
-def _moment(line: Any, zones: Zones, text: str = "") -> tuple[Moment, bool]:
-    """A time and whether its zone is known. Errors: Unreadable."""
-    value = (text or str(line.value)).strip().upper()
+def _moment(line: Line, zones: Zones, text: str = "") -> tuple[Moment, bool]:
+    """A time and whether its zone is known. Errors: Unreadable, ValueError."""
+    value = (text or line.value).strip().upper()
     if _DATE.fullmatch(value):
         return _in_time(datetime.strptime(value, "%Y%m%d").replace(tzinfo=UTC)).date(), True
     told = _TIME.fullmatch(value)
@@ -296,10 +303,10 @@ def _moment(line: Any, zones: Zones, text: str = "") -> tuple[Moment, bool]:
         raise Unreadable("time")
     if told[2]:
         return _at(told[1], UTC), True
-    names = line.params.get("TZID", [])
-    if not names:
+    name = line.params.get("TZID", "").strip()
+    if not name:
         return _at(told[1], LOCAL), True
-    zone = zones.get(str(names[0]).strip())
+    zone = zones.get(name)
     return _at(told[1], zone or LOCAL), zone is not None
 
 
@@ -314,21 +321,21 @@ def _in_time(moment: datetime) -> datetime:
     return moment
 
 
-def _attendee(line: Any) -> Attendee | None:
-    address = address_of(str(line.value))
+def _attendee(line: Line) -> Attendee | None:
+    address = address_of(line.value)
     if not address:
         return None
-
-    def told(name: str) -> str:
-        return one_line(str((line.params.get(name) or [""])[0]))[:200]
-
-    answer = told("PARTSTAT").upper()
+    told = {
+        name: one_line(line.params.get(name, ""), 200)
+        for name in ("CN", "PARTSTAT", "ROLE", "X-BEFFROI-REPLIED")
+    }
+    answer = told["PARTSTAT"].upper()
     return Attendee(
         address,
-        name=told("CN") if told("CN").lower() != address else "",
+        name=told["CN"] if told["CN"].lower() != address else "",
         answer=answer if answer in ANSWERS else "NEEDS-ACTION",
-        role=told("ROLE").upper(),
-        replied=told("X-BEFFROI-REPLIED")[:20],
+        role=told["ROLE"].upper(),
+        replied=told["X-BEFFROI-REPLIED"][:20],
     )
 
 
@@ -340,14 +347,9 @@ def address_of(value: str) -> str:
     return plain.lower() if _ADDRESS.fullmatch(plain) else ""
 
 
-def _params(part: Any) -> dict[str, Any]:
-    found: dict[str, Any] = part.contents["dtstart"][0].params
-    return found
-
-
-def _value(part: Any, name: str) -> str:
-    found = part.contents.get(name)
-    return str(found[0].value) if found and isinstance(getattr(found[0], "value", None), str) else ""
+def _text(part: Component, name: str) -> str:
+    found = part.first(name)
+    return found.text if found is not None else ""
 
 
 def one_line(text: str, most_chars: int = MAX_LINE_CHARS) -> str:

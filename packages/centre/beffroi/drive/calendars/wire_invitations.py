@@ -15,9 +15,9 @@ from beffroi.drive.calendars.wire import Entry, Guest
 MAX_INVITATION_BYTES = 1024 * 1024
 """Of a question: ``itip.MAX_TEXT_CHARS`` in JSON."""
 Answer = Literal["ACCEPTED", "TENTATIVE", "DECLINED"]
-State = Literal["new", "update", "same", "older", "foreign", "absent", "stranger"]
+State = Literal["new", "update", "same", "older", "foreign", "own", "absent", "stranger"]
 """Of a mail against one's own calendar: not there yet; newer; known; overtaken; there by another organizer, or without
-one; a cancellation or reply for what is not there; a reply by who was not invited."""
+one; one's own invitation come back; a cancellation or reply for what is not there; a reply by who was not invited."""
 
 
 class Received(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -307,7 +307,7 @@ def _read_guests(form: Form, mine: list[str]) -> list[str]:
         return []
     if found and not mine:
         form.errors["guests"] = _(
-            "Il faut une boîte aux lettres pour inviter : demandez-la à votre référent."
+            "Il faut une boîte aux lettres pour inviter : demandez-la à votre référent."
         )
     return found
 

@@ -197,9 +197,15 @@ def _kept_answer(request: HttpRequest, box: Access, saved: drafts.Saved, written
             "uid_validity": saved.place.uid_validity,
             "message_id": written.message_id,
             "apart": saved.apart,
-            "files": [{"part": one.part, "name": one.name, "size_bytes": one.size_bytes} for one in files],
+            "files": [
+                {"part": one.part, "name": _shown_name(one), "size_bytes": one.size_bytes} for one in files
+            ],
         }
     )
+
+
+def _shown_name(one: reader.Attachment) -> str:
+    return one.name or (_("Invitation") if one.content_type == "text/calendar" else "")
 
 
 def _not_saved(request: HttpRequest, box: Access, error: BeffroiError) -> HttpResponse:

@@ -187,7 +187,7 @@ def answer(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Htt
         outgoing = asking(actor).answer(told.Answered(text, whose, name, _ANSWERS[what]))
     except Conflict:
         messages.error(
-            request, _("Cette invitation n’est plus la dernière : rien n’a changé dans votre agenda.")
+            request, _("Cette invitation n’est plus la dernière : rien n’a changé dans votre agenda.")
         )
         return HttpResponseRedirect(f"{back}#h-invitation")
     sent = tell(request, actor, [outgoing], [box.mailbox], _ANSWERS[what])

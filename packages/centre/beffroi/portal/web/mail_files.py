@@ -11,7 +11,7 @@ Bytes:  go between browser and drive under the grants of docs/decisions/0074; th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -31,7 +31,8 @@ from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
 from beffroi.mail import access
 from beffroi.mail.access import Right
-from beffroi.mail.reader import MessageView
+from beffroi.mail.drafts import DRAFTS
+from beffroi.mail.reader import MailboxReader, MessageView
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import act_of, give_grants, view_of
 from beffroi.portal.pages import for_agents
@@ -117,10 +118,10 @@ def link(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         "size": drive_words.amount(node.size_bytes),
         "day": date_format(datetime.fromtimestamp(share.expires_s, UTC), "j F Y"),
     }
-    line = _("%(name)s (%(size)s), à télécharger jusqu’au %(day)s :") % names
+    line = _("%(name)s (%(size)s), à télécharger jusqu’au %(day)s :") % names
     line += "\n" + drive_words.link_address(settings.BEFFROI, view.who.collectivite_id, token)
     if wish.password:
-        line += "\n" + _("Un mot de passe est demandé ; il vous est donné par un autre moyen.")
+        line += "\n" + _("Un mot de passe est demandé ; il vous est donné par un autre moyen.")
     return JsonResponse({"share": share.id, "line": line, "until": names["day"]})
 
 
@@ -136,9 +137,20 @@ def remove(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     return JsonResponse({})
 
 
-def forget_message(request: HttpRequest, actor: Actor, message_ids: Iterable[str]) -> None:
+def drafts_among(opened: MailboxReader, ticked: Mapping[str, Sequence[int]]) -> list[str]:
+    """Message-IDs of the drafts among mails of these folders."""
+    uids = ticked.get(DRAFTS)
+    if not uids:
+        return []
+    opened.client.select_folder(DRAFTS, readonly=True)
+    return [one.message_id for one in opened.summaries(uids)]
+
+
+def forget_message(request: HttpRequest, actor: Actor, message_ids: Sequence[str]) -> None:
     """What was put into the Coffre for drafts that are thrown away goes to its trash, and its links end. A Coffre that
     cannot be reached keeps nobody from throwing a draft away: its links end by their date."""
+    if not message_ids:
+        return
     try:
         view = view_of(request, actor)
         with view.database.reading() as reading:
@@ -184,9 +196,9 @@ def refusals() -> dict[str, str]:
     """Words for the script of the page, by code."""
     own = {
         "mail.attachment_not_kept": _(
-            "Cette pièce jointe est retenue, ou son courriel n’est pas encore vérifié : elle ne va pas dans le Coffre."
+            "Cette pièce jointe est retenue, ou son courriel n’est pas encore vérifié : elle ne va pas dans le Coffre."
         ),
-        "drive.frozen": _("Ce fichier a été reconnu comme dangereux : le Coffre ne le prend pas."),
+        "drive.frozen": _("Ce fichier a été reconnu comme dangereux : le Coffre ne le prend pas."),
     }
     return {code: str(words) for code, words in (drive_words.REFUSALS | drive_words.SENDING).items()} | own
 
