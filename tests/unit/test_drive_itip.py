@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -222,3 +224,41 @@ def test_an_answer_is_the_only_attendee_of_a_reply() -> None:
     assert (told.main.sequence, told.main.uid, told.main.stamp) == (7, "a@b", now)
     kept = itip_text.answered(found.events, me)[0]
     assert [one.answer for one in kept.attendees] == ["NEEDS-ACTION", "DECLINED"]
+
+
+def test_broken_texts_are_refused_and_what_is_read_is_written_the_same() -> None:
+    """Bytes that are turned, doubled, cut or swapped: no other error, and no text that reads otherwise afterwards."""
+    chance = random.Random(6047)
+    lines_ = (
+        "RRULE:FREQ=WEEKLY;COUNT=3",
+        "EXDATE:20261210T090000Z",
+        r"SUMMARY:A\, b",
+        "ATTENDEE;CN=Zoé:mailto:z@b.test",
+    )
+    whole = message(
+        OUTLOOK.format(name="X", rule=AUTUMN), event(*lines_, starts="DTSTART;TZID=X:20261203T100000")
+    )
+    readable = 0
+    for _ in range(500):
+        text = list(whole)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(text))
+            other = chance.randrange(len(text))
+            match chance.randrange(4):
+                case 0:
+                    text[at] = chance.choice(':;,="\\\n\r\t \x00\u2028é9AZ')
+                case 1:
+                    text[at:at] = text[other : other + 30]
+                case 2:
+                    del text[at : at + chance.randint(1, 30)]
+                case _:
+                    text[at], text[other] = text[other], text[at]
+        try:
+            found = itip.parse("".join(text))
+        except Unreadable:
+            continue
+        readable += 1
+        assert itip.parse(itip_text.calendar("REQUEST", found.events)).events == tuple(
+            replace(one, zone_known=True) for one in found.events
+        )
+    assert 50 < readable < 500

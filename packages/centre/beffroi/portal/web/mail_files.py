@@ -11,7 +11,8 @@ Bytes:  go between browser and drive under the grants of docs/decisions/0074; th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -74,12 +75,13 @@ def place(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         asked = request.GET.get("dossier", "")
         if asked:
             at = view.at(reading, _identifier(asked))
-            rows = listing.folder(reading, at.node.id, newest_first=False)[:MAX_ROWS]
+            rows = listing.folder(reading, at.node.id, newest_first=False)
+            found["more"] = len(rows) > MAX_ROWS
             found["trail"] = [{"id": one, "name": name} for name, one in drive.trail(reading, view, at)]
             found["rows"] = [
                 {"id": one.id, "name": one.name, "is_folder": one.is_folder, "size_bytes": one.size_bytes,
                  "size": drive_words.amount(one.size_bytes)}
-                for one in rows
+                for one in rows[:MAX_ROWS]
             ]  # fmt: skip
             if at.node.id == own.id:
                 found["rows"].insert(0, {"id": common.id, "name": _("Commune"), "is_folder": True})
@@ -133,7 +135,7 @@ def remove(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     Errors: NotFound, AbsentNode.
     """
     access.access(actor, mailbox_id, Right.ANSWER)
-    _take_back(actor, view_of(request, actor), [request.POST.get("share", "")])
+    _take_back(actor, view_of(request, actor), request.POST.get("share", ""))
     return JsonResponse({})
 
 
@@ -160,17 +162,18 @@ def forget_message(request: HttpRequest, actor: Actor, message_ids: Sequence[str
                 if message_id
                 for one in sent_files.of_message(reading, actor.id, _hashed(message_id))
             ]
-        _take_back(actor, view, found)
     except BeffroiError:
         return
+    for share_id in found:
+        with suppress(BeffroiError):
+            _take_back(actor, view, share_id)
 
 
-def _take_back(actor: Actor, view: View, share_ids: Iterable[str]) -> None:
+def _take_back(actor: Actor, view: View, share_id: str) -> None:
     """Errors: AbsentNode, those of the store."""
-    for share_id in share_ids:
-        act = act_of(view)
-        links.end(actor=actor, view=view, act=act, share_id=share_id)
-        view.database.write(partial(_delete, view=view, act=act, share_id=share_id))
+    act = act_of(view)
+    links.end(actor=actor, view=view, act=act, share_id=share_id)
+    view.database.write(partial(_delete, view=view, act=act, share_id=share_id))
 
 
 def _delete(writing: Writing, *, view: View, act: Act, share_id: str) -> None:

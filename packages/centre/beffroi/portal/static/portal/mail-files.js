@@ -175,6 +175,7 @@
       row.append(make("span", one.name + " · " + one.size, "grow target"), ways);
       return row;
     }));
+    if (found.more) note.textContent = words.more;
     if (!found.rows.length) note.textContent = words.nothing;
   };
   open.hidden = false;
