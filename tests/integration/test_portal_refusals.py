@@ -269,10 +269,14 @@ PORTAL = {
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
     "mail_report": Rule("thing", mail(uid=1), REPORT),
+    "mail_drive": Rule("thing", mail()),
+    "mail_drive_link": Rule("thing", mail(), {"node": "1", "days": "7"}),
+    "mail_drive_remove": Rule("thing", mail(), {"share": "shr_x"}),
     "mail_room": Rule("own"),  # of a référent alone: tests/integration/test_mail_quota.py
     "mail_restores": Rule("own", data={"word": "ask", "boite": "x", "jour": "2026-11-01"}),
     "mail_deleted": Rule("thing", mail(), {"word": "give_back", "uid": "1", "target": "INBOX"}),
     "mail_bank": Rule("thing", mail(uid=1), {"what": "checked"}),
+    "mail_invitation": Rule("thing", mail(uid=1), {"what": "oui"}),
     "own_imports": Rule("own"),
     "drive": Rule("own"),  # files by identifier of one collectivité: tests/integration/test_drive_pages.py
     "drive_common": Rule("own"),
@@ -458,6 +462,9 @@ CLOSED_PORTAL = [
     if rule.kind in ("own", "thing", "ours", "led", "account", "stepped")
 ]
 POSTED = (
+    "mail_invitation",
+    "mail_drive_link",
+    "mail_drive_remove",
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
     *("held_release", "held_block", "held_undo", "held_digest_time", "drive_scan"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),

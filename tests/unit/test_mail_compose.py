@@ -212,3 +212,20 @@ def test_an_answer_to_all_is_not_written_to_ones_own_aliases() -> None:
     original = replace(MAIL, to=("elus@beaune.test", "x@example.org"), cc=())
     answer = compose.answer(original, "all", "mairie@beaune.test", "", ["elus@beaune.test"])
     assert "elus@beaune.test" not in answer["to"] + answer["cc"] and "x@example.org" in answer["cc"]
+
+
+def test_an_invitation_stands_beside_the_text_with_its_method() -> None:
+    """RFC 6047: what calendars made; a file of that kind that somebody attached stays a file."""
+    made = File("x.ics", b"BEGIN:VCALENDAR\r\nMETHOD:REPLY\r\nEND:VCALENDAR\r\n", is_calendar=True)
+    other = File("conseil.ics", b"BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n")
+    draft = replace(DRAFT, to="a@b.example", files=(other, made))
+    message = email.message_from_bytes(compose.build(draft, NOW), policy=default)
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    kinds = [part.get_content_type() for part in parts]
+    assert kinds == ["text/plain", "text/calendar", "application/octet-stream"]
+    assert parts[1]["Content-Type"].params["method"] == "REPLY"
+    assert parts[1].get_content().replace("\r\n", "\n") == made.data.decode().replace("\r\n", "\n")
+    assert parts[2].get_filename() == "conseil.ics"
+    # Without a method it is an ordinary file: no program takes it for an invitation.
+    plain = replace(draft, files=(File("x.ics", b"BEGIN:VCALENDAR\r\n", is_calendar=True),))
+    assert b"text/calendar" not in compose.build(plain, NOW)

@@ -42,6 +42,7 @@ _NAMED = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^"<>]*))\s*<([^<>]*)>')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MESSAGE_ID = re.compile(r"<[^<>\s\x00-\x1f\x7f-\uffff]{1,250}>")
 _PREFIX = re.compile(r"^(?:re|rép|tr|fw|fwd)\s*:\s*", re.IGNORECASE)
+_METHOD = re.compile(rb"^METHOD:([A-Z]{1,20})\r?$", re.MULTILINE)
 _TAB = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -74,10 +75,12 @@ class DraftInvalid(Invalid):
 
 @dataclass(frozen=True)
 class File:
-    """An attachment. ``name`` as it will be shown, without any path."""
+    """An attachment. ``name`` as it will be shown, without any path. ``is_calendar``: what calendars made for this
+    message (RFC 6047), which programs take for an invitation; the first of them stands beside the text."""
 
     name: str
     data: bytes
+    is_calendar: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,12 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
         raise DraftInvalid("files", "too_many")
     if sum(len(file.data) for file in draft.files) > MAX_FILES_BYTES:
         raise DraftInvalid("files", "too_large")
+    invitation = next((one for one in draft.files if one.is_calendar and _METHOD.search(one.data)), None)
+    if invitation is not None:
+        _put_invitation(message, invitation.data)
     for file in draft.files:
+        if file is invitation:
+            continue
         name = file_name(file.name)
         kind = (guess_type(name)[0] or "application/octet-stream").partition("/")
         # What a message or text part would do to its bytes (line ends, encodings) is not wanted of a file.
@@ -239,6 +247,19 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
         )
         message.add_attachment(file.data, maintype=maintype, subtype=subtype, filename=name)
     return message.as_bytes()
+
+
+def _put_invitation(message: EmailMessage, data: bytes) -> None:
+    """As an alternative of the text, with the METHOD of its calendar also in the type (RFC 6047, 2.4)."""
+    method = _METHOD.search(data)
+    assert method is not None
+    message.add_alternative(
+        data.decode("utf-8", "replace"),
+        subtype="calendar",
+        charset="utf-8",
+        cte="base64",
+        params={"method": method[1].decode("ascii")},
+    )
 
 
 def _put_own_fields(message: EmailMessage, draft: Draft) -> None:

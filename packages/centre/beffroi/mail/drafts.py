@@ -154,7 +154,7 @@ class DraftFolder:
             raise NotFound("attachment")
         found = [self._reader.attachment(uid, section, DRAFTS) for section in keep[: compose.MAX_FILES]]
         self._select()
-        return [File(one.name, data) for one, data in found]
+        return [File(one.name, data, one.content_type == "text/calendar") for one, data in found]
 
     def _append(self, data: bytes) -> Place:
         answer = self._client.append(DRAFTS, data, flags=(b"\\Draft", b"\\Seen"), msg_time=clock.now())

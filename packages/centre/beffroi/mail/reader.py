@@ -84,6 +84,8 @@ class Attachment:
     name: str
     content_type: str
     size_bytes: int
+    charset: str = "utf-8"
+    """As its sender says; hostile."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,9 @@ class MailboxReader:
         html, html_cut = self._body(uid, parts, "text/html", MAX_HTML_BYTES)
         shown = {p.section for p in (_first(parts, "text/plain"), _first(parts, "text/html")) if p}
         attachments = tuple(
-            Attachment(p.section, p.name, p.kind, p.decoded_bytes) for p in parts if p.section not in shown
+            Attachment(p.section, p.name, p.kind, p.decoded_bytes, p.charset)
+            for p in parts
+            if p.section not in shown
         )
         headers = _stamped(row)
         return MessageView(

@@ -51,9 +51,11 @@ from beffroi.portal.web import (
     home,
     imports,
     incidents,
+    invitations,
     leaving,
     login_flow,
     mail,
+    mail_files,
     mail_settings,
     passkeys,
     persons,
@@ -253,6 +255,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/ecrire/", compose.write, name="mail_write"),
     path("courrier/<str:mailbox_id>/brouillon/", compose.save, name="mail_draft_save"),
     path("courrier/<str:mailbox_id>/brouillon/<int:uid>/", compose.draft, name="mail_draft"),
+    path("courrier/<str:mailbox_id>/coffre/", mail_files.place, name="mail_drive"),
+    path("courrier/<str:mailbox_id>/coffre/lien/", mail_files.link, name="mail_drive_link"),
+    path("courrier/<str:mailbox_id>/coffre/retirer/", mail_files.remove, name="mail_drive_remove"),
     path("courrier/<str:mailbox_id>/personnes/", compose.people, name="mail_people"),
     path("courrier/<str:mailbox_id>/envoi/<str:sending_id>/", compose.sending, name="mail_sending"),
     path(
@@ -266,6 +271,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/<int:uid>/suivi/", shared.handle, name="mail_handling"),
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
     path("courrier/<str:mailbox_id>/<int:uid>/rib/", safety.bank, name="mail_bank"),
+    path("courrier/<str:mailbox_id>/<int:uid>/invitation/", invitations.answer, name="mail_invitation"),
     path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail.report, name="mail_report"),
     path(
         "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/", mail.attachment, name="mail_attachment"

@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 from radicale.pathutils import is_safe_filesystem_path_component
 
-from beffroi.drive.calendars import homes, portal_door, rules
+from beffroi.drive.calendars import homes, lines, portal_door, rules
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Stores
 from beffroi.drive.credentials import Credentials
@@ -120,6 +120,8 @@ class Calendars:
             self._check_room(method, parts, who, environ)
             if method in ("PUT", "MKCOL", "MKCALENDAR"):
                 self._fullness.require(who.collectivite_id, who.person_id, (*parts, "")[1], max(1, len(body)))
+            if method == "PUT" and lines.keeps_busy(body.decode("utf-8", "replace")):
+                raise Refused(HTTPStatus.BAD_REQUEST, "A line with so many parameters is not taken.\n")
             if method == "PUT" and rules.repeats_within_a_day(body.decode("utf-8", "replace")):
                 raise Refused(HTTPStatus.FORBIDDEN, "A rule that repeats within a day is not taken.\n")
             inner = {key: environ[key] for key in _PASSED_ON if key in environ}

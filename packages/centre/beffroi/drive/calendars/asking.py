@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive.calendars import wire
+from beffroi.drive.calendars import wire, wire_invitations
 from beffroi.lib.config import Config
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, Unavailable
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, TooLarge, Unavailable
 
 GRANT_TTL_S = 30
 TIMEOUT_S = 10.0
@@ -25,6 +25,7 @@ _ERRORS: dict[int, tuple[type[BeffroiError], str]] = {
     403: (NotAllowed, "this calendar"),
     409: (Conflict, "this entry has changed"),
     400: (Invalid, "entry"),
+    413: (TooLarge, "entry"),
 }
 
 
@@ -69,6 +70,18 @@ class Asking:
     def delete(self, asked: wire.Named) -> wire.Done:
         """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
         return self._ask("delete", asked, wire.Done)
+
+    def look(self, received: wire_invitations.Received) -> wire_invitations.Invitation:
+        """Errors: NotFound (no calendar), Conflict, Unavailable."""
+        return self._ask("look", received, wire_invitations.Invitation)
+
+    def answer(self, answered: wire_invitations.Answered) -> wire.Outgoing:
+        """Errors: NotFound, Conflict, Invalid, TooLarge, Unavailable."""
+        return self._ask("answer", answered, wire.Outgoing)
+
+    def note(self, noted: wire_invitations.Noted) -> wire_invitations.Invitation:
+        """Errors: NotFound, Conflict, Invalid, Unavailable."""
+        return self._ask("note", noted, wire_invitations.Invitation)
 
     def _ask[T](self, question: str, asked: Any, form: type[T]) -> T:
         grant = make_grant(

@@ -2,16 +2,15 @@
 
 Process: calendars, under Radicale's lock.
 Hostile: what programs stored. An entry that cannot be read is left out, and one with endless occurrences ends early.
-Times:   in UTC. A time without a zone is one of ``LOCAL``; a date is told as midnight UTC of that date.
+Times:   in UTC. A time without a zone is one of ``itip.LOCAL``; a date is told as midnight UTC of that date.
 Source:  RFC 5545; radicale.item, radicale.storage (their docstrings).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import vobject
 from radicale import item as radicale_item
@@ -19,11 +18,10 @@ from radicale.item.filter import visit_time_ranges
 from radicale.pathutils import is_safe_filesystem_path_component
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import homes, wire
+from beffroi.drive.calendars import homes, inviting, itip, wire
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
-LOCAL = ZoneInfo("Europe/Paris")
 MAX_TOLD = 500
 MAX_LOOKED_AT = 100_000
 """Occurrences of one entry: a daily one since the 18th century."""
@@ -32,7 +30,7 @@ _DAY = timedelta(days=1)
 _UTC = vobject.icalendar.utc
 """The one that vobject writes as ``Z``."""
 _PRODID = "-//Beffroi//Agenda//FR"
-_UNREADABLE = (
+UNREADABLE = (
     RuntimeError,
     ValueError,
     AttributeError,
@@ -44,40 +42,47 @@ _UNREADABLE = (
 
 
 def between(
-    storage: BaseStorage, collections: Iterable[tuple[Any, str]], since: datetime, until: datetime
+    storage: BaseStorage,
+    collections: Iterable[tuple[Any, str]],
+    since: datetime,
+    until: datetime,
+    mine: Collection[str] = (),
 ) -> wire.Entries:
-    """Occurrences that touch [since, until) in these collections (calendar, path). Errors: Invalid."""
+    """Occurrences that touch [since, until) in these collections (calendar, path). ``mine``: addresses of the person,
+    who does not see what they declined. Errors: Invalid."""
     if since.tzinfo is None or until.tzinfo is None or not since < until <= since + MAX_RANGE:
         raise Invalid("range")
     found: list[wire.Entry] = []
     with storage.acquire_lock("r"):
         for calendar, path in collections:
-            for item in _collection(storage, path).get_all():
+            for item in collection_at(storage, path).get_all():
                 try:
-                    if _touches(item, since, until):
-                        found += _occurrences(calendar, item, since, until)
-                except _UNREADABLE:
+                    if touches(item, since, until):
+                        found += occurrences(calendar, item, since, until, mine)
+                except UNREADABLE:
                     continue
     found.sort(key=lambda one: (one.starts, one.title, one.name))
     return wire.Entries(found[:MAX_TOLD], more=len(found) > MAX_TOLD)
 
 
-def _touches(item: Any, since: datetime, until: datetime) -> bool:
+def touches(item: Any, since: datetime, until: datetime) -> bool:
     """Of what Radicale keeps beside an item: most need not be parsed. Without a zone it may be half a day off."""
     first, last = item.time_range
     near: bool = last >= (since - _DAY).timestamp() and first <= (until + _DAY).timestamp()
     return near and bool(item.component_name == "VEVENT")
 
 
-def get(storage: BaseStorage, calendar: wire.Calendar, path: str, name: str) -> wire.Entry:
+def get(
+    storage: BaseStorage, calendar: wire.Calendar, path: str, name: str, mine: Collection[str] = ()
+) -> wire.Entry:
     """A simple entry. Errors: NotFound, Conflict (not simple)."""
     with storage.acquire_lock("r"):
-        item = _item(_collection(storage, path), name)
+        item = _item(collection_at(storage, path), name)
         try:
-            told = _occurrences(
-                calendar, item, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+            told = occurrences(
+                calendar, item, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC), mine
             )
-        except _UNREADABLE:
+        except UNREADABLE:
             raise NotFound("entry") from None
     if len(told) != 1 or not told[0].simple:
         raise Conflict("this entry is changed in the program that made it")
@@ -93,10 +98,11 @@ def save(storage: BaseStorage, path: str, draft: wire.Draft) -> wire.Done:
     if ends - starts > MAX_RANGE:
         raise Invalid("length")
     with storage.acquire_lock("w"):
-        collection = _collection(storage, path)
+        collection = collection_at(storage, path)
         if draft.name:
-            item = _simple(collection, draft.name, draft.etag)
+            item = _simple(collection, draft.name, draft.etag, draft.mine)
             name, whole = draft.name, item.vobject_item
+            before = _read(item)
             event = whole.vevent
         else:
             uid = ids.new_id("evt")
@@ -104,23 +110,26 @@ def save(storage: BaseStorage, path: str, draft: wire.Draft) -> wire.Done:
             whole.add("prodid").value = _PRODID
             event = whole.add("vevent")
             event.add("uid").value = uid
+            before = None
         _write(event, title, place, draft)
+        inviting.set_guests(event, before, draft)
         made = radicale_item.Item(collection=collection, vobject_item=whole)
         made.prepare()
         collection.upload(name, made)
-    return wire.Done(name)
+        outgoing = inviting.changed(before, _read(made))
+    return wire.Done(name, outgoing)
 
 
 def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
     """Errors: NotFound, Conflict."""
     with storage.acquire_lock("w"):
-        collection = _collection(storage, path)
-        _simple(collection, asked.name, asked.etag)
+        collection = collection_at(storage, path)
+        before = _read(_simple(collection, asked.name, asked.etag, asked.mine))
         collection.delete(asked.name)
-    return wire.Done(asked.name)
+    return wire.Done(asked.name, inviting.called_off(before))
 
 
-def _collection(storage: BaseStorage, path: str) -> BaseCollection:
+def collection_at(storage: BaseStorage, path: str) -> BaseCollection:
     """Errors: NotFound: a person may have deleted their own."""
     found = next(iter(storage.discover(path)), None)
     if not isinstance(found, BaseCollection):
@@ -139,29 +148,48 @@ def _item(collection: BaseCollection, name: str) -> Any:
     return found
 
 
-def _simple(collection: BaseCollection, name: str, etag: str) -> Any:
+def _simple(collection: BaseCollection, name: str, etag: str, mine: Collection[str]) -> Any:
     """Errors: NotFound, Conflict."""
     item = _item(collection, name)
     if item.etag != etag:
         raise Conflict("this entry has changed")
-    if not _is_simple(item.vobject_item):
+    if not _is_simple(item.vobject_item, mine):
         raise Conflict("this entry is changed in the program that made it")
     return item
 
 
-def _is_simple(whole: Any) -> bool:
+def _is_simple(whole: Any, mine: Collection[str]) -> bool:
+    """It does not repeat, and nobody but the person themselves invites to it."""
     events = whole.contents.get("vevent", [])
-    more = ("rrule", "rdate", "recurrence-id", "organizer", "attendee")
-    return len(events) == 1 and not any(name in events[0].contents for name in more)
+    if len(events) != 1 or any(name in events[0].contents for name in ("rrule", "rdate", "recurrence-id")):
+        return False
+    organizer = inviting.organizer_of(events[0])
+    return organizer in mine if organizer else not {"organizer", "attendee"} & events[0].contents.keys()
 
 
-def _occurrences(calendar: wire.Calendar, item: Any, since: datetime, until: datetime) -> list[wire.Entry]:
+def _read(item: Any) -> itip.Event | None:
+    """An entry with guests; None for one without, and for what cannot be read."""
+    try:
+        found = itip.parse(item.serialize()).main
+    except itip.Unreadable:
+        return None
+    return found if found.organizer is not None else None
+
+
+def occurrences(
+    calendar: wire.Calendar, item: Any, since: datetime, until: datetime, mine: Collection[str] = ()
+) -> list[wire.Entry]:
+    """In the order of time; none of what the person declined. Errors: those of ``UNREADABLE``."""
     whole = item.vobject_item
     event = whole.vevent
+    guests, organizer = inviting.guests_of(event), inviting.organizer_of(event)
+    own = next((one.answer for one in guests if one.address in mine), "") if organizer not in mine else ""
+    if own == "DECLINED":
+        return []
     begin = event.dtstart.value
     all_day = not isinstance(begin, datetime)
     floating = isinstance(begin, datetime) and begin.tzinfo is None
-    simple = _is_simple(whole)
+    simple = _is_simple(whole, mine)
     repeats = any(name in one.contents for one in whole.vevent_list for name in ("rrule", "rdate"))
     told: list[wire.Entry] = []
     seen = 0
@@ -170,7 +198,7 @@ def _occurrences(calendar: wire.Calendar, item: Any, since: datetime, until: dat
         nonlocal seen
         seen += 1
         if floating:
-            start, end = start.replace(tzinfo=LOCAL), end.replace(tzinfo=LOCAL)
+            start, end = start.replace(tzinfo=itip.LOCAL), end.replace(tzinfo=itip.LOCAL)
         start, end = start.astimezone(UTC), end.astimezone(UTC)
         if start >= until or seen > MAX_LOOKED_AT:
             return not _is_recurrence or seen > MAX_LOOKED_AT
@@ -187,6 +215,9 @@ def _occurrences(calendar: wire.Calendar, item: Any, since: datetime, until: dat
                     all_day=all_day,
                     repeats=repeats,
                     simple=simple,
+                    organizer=organizer,
+                    guests=guests,
+                    answer=own,
                 )
             )
         return len(told) > MAX_TOLD

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
-from beffroi.drive.calendars import entries, homes, wire
+from beffroi.drive.calendars import entries, homes, invitations, wire, wire_invitations
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import Stores
 from beffroi.lib.config import Config
@@ -40,7 +40,9 @@ class PortalDoor:
             form, act = _QUESTIONS[path]
             grant = self._grant(environ)
             try:
-                asked = msgspec.json.decode(_body(environ), type=form)
+                asked = msgspec.json.decode(
+                    _body(environ, _LARGE.get(path, wire.MAX_QUESTION_BYTES)), type=form
+                )
             except (msgspec.MsgspecError, ValueError):
                 raise Invalid("question") from None
             return HTTPStatus.OK, msgspec.json.encode(act(self, grant, asked))
@@ -57,12 +59,12 @@ class PortalDoor:
 
     def list(self, grant: Grant, asked: wire.Range) -> wire.Entries:
         collections = [(one, _collection(grant, one)) for one in ("own", "shared") if _opens(grant, one)]
-        return entries.between(self._storage(grant), collections, asked.since, asked.until)
+        return entries.between(self._storage(grant), collections, asked.since, asked.until, asked.mine)
 
     def get(self, grant: Grant, asked: wire.Named) -> wire.Entry:
         _check(grant, asked.calendar)
         return entries.get(
-            self._storage(grant), asked.calendar, _collection(grant, asked.calendar), asked.name
+            self._storage(grant), asked.calendar, _collection(grant, asked.calendar), asked.name, asked.mine
         )
 
     def save(self, grant: Grant, asked: wire.Draft) -> wire.Done:
@@ -76,6 +78,16 @@ class PortalDoor:
     def delete(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)
         return entries.delete(self._storage(grant), _collection(grant, asked.calendar), asked)
+
+    def look(self, grant: Grant, asked: wire_invitations.Received) -> wire_invitations.Invitation:
+        return invitations.look(self._storage(grant), _collection(grant, "own"), asked)
+
+    def answer_invitation(self, grant: Grant, asked: wire_invitations.Answered) -> wire.Outgoing:
+        return invitations.answer(self._storage(grant), _collection(grant, "own"), asked)
+
+    def note(self, grant: Grant, asked: wire_invitations.Noted) -> wire_invitations.Invitation:
+        paths = [_collection(grant, one) for one in ("own", "shared") if _opens(grant, one, write=True)]
+        return invitations.note(self._storage(grant), paths, asked)
 
     def _storage(self, grant: Grant) -> Any:
         assert grant.collectivite_id is not None
@@ -100,13 +112,13 @@ def _check(grant: Grant, calendar: str, *, write: bool = False) -> None:
         raise NotAllowed("change what is shared")
 
 
-def _body(environ: dict[str, Any]) -> bytes:
+def _body(environ: dict[str, Any], most_bytes: int) -> bytes:
     """Errors: TooLarge, Invalid."""
     told = environ.get("CONTENT_LENGTH") or "0"
     if not told.isascii() or not told.isdigit():
         raise Invalid("length")
-    if int(told) > wire.MAX_QUESTION_BYTES:
-        raise TooLarge(wire.MAX_QUESTION_BYTES)
+    if int(told) > most_bytes:
+        raise TooLarge(most_bytes)
     body: bytes = environ["wsgi.input"].read(int(told))
     return body
 
@@ -116,4 +128,10 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "get": (wire.Named, PortalDoor.get),
     PREFIX + "save": (wire.Draft, PortalDoor.save),
     PREFIX + "delete": (wire.Named, PortalDoor.delete),
+    PREFIX + "look": (wire_invitations.Received, PortalDoor.look),
+    PREFIX + "answer": (wire_invitations.Answered, PortalDoor.answer_invitation),
+    PREFIX + "note": (wire_invitations.Noted, PortalDoor.note),
 }
+_LARGE = dict.fromkeys(
+    (PREFIX + "look", PREFIX + "answer", PREFIX + "note"), wire_invitations.MAX_INVITATION_BYTES
+)

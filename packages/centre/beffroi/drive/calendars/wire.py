@@ -13,15 +13,18 @@ import msgspec
 
 OWN, READ_SHARED, WRITE_SHARED = "calendars:own", "calendars:shared:read", "calendars:shared:write"
 MAX_TITLE_CHARS = MAX_PLACE_CHARS = 200
-MAX_QUESTION_BYTES = 16 * 1024
+MAX_QUESTION_BYTES = 64 * 1024
+MAX_GUESTS = 100
 Calendar = Literal["own", "shared"]
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``since`` inclusive, ``until`` exclusive; at most a year apart. Answered by ``Entries``."""
+    """``since`` inclusive, ``until`` exclusive; at most a year apart. ``mine``: addresses by which the person is
+    invited and invites. Answered by ``Entries``."""
 
     since: datetime
     until: datetime
+    mine: list[str] = []
 
 
 class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,11 +33,35 @@ class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calendar: Calendar
     name: str
     etag: str = ""
+    mine: list[str] = []
+
+
+class Guest(msgspec.Struct, frozen=True):
+    """``answer``: PARTSTAT of RFC 5545."""
+
+    address: str
+    name: str
+    answer: str
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """To be sent by mail: ``text`` with its ``method`` (RFC 5546), to these addresses, ``sender`` being who invites or
+    answers. Times in UTC, of an ``all_day`` one the dates count, the last one included."""
+
+    method: str
+    text: str
+    sender: str
+    recipients: list[str]
+    title: str
+    place: str
+    starts: datetime
+    ends: datetime
+    all_day: bool
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An entry to be written; ``name`` "" for a new one. Of an ``all_day`` one the dates (in UTC) count, the last one
-    included."""
+    included. ``guests``: addresses to invite, in the name of the first of ``mine`` where nobody does so yet."""
 
     calendar: Calendar
     name: str
@@ -44,11 +71,15 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     starts: datetime
     ends: datetime
     all_day: bool
+    guests: list[str] = []
+    mine: list[str] = []
+    my_name: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True):
     """One occurrence, times in UTC; of an ``all_day`` one the dates count, the last one included. ``simple``: the
-    portal may change and delete it: it does not repeat, and invites nobody."""
+    portal may change and delete it: it does not repeat, and nobody else invites to it. ``answer``: one's own
+    (PARTSTAT), "" where one is not among the guests, or invites."""
 
     calendar: Calendar
     name: str
@@ -60,6 +91,9 @@ class Entry(msgspec.Struct, frozen=True):
     all_day: bool
     repeats: bool
     simple: bool
+    organizer: str = ""
+    guests: list[Guest] = []
+    answer: str = ""
 
 
 class Entries(msgspec.Struct, frozen=True):
@@ -70,4 +104,7 @@ class Entries(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
+    """``outgoing``: what guests are to be told."""
+
     name: str
+    outgoing: list[Outgoing] = []

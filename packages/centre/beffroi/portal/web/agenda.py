@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -18,12 +17,17 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.calendars import homes, wire
-from beffroi.drive.calendars.asking import Asking
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from beffroi.mail import access, sendings
+from beffroi.mail.compose import DraftInvalid, parse_addresses
+from beffroi.mail.models import Sending
+from beffroi.portal import invitation_words
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import compose, invitations
 
 CALENDARS: dict[str, wire.Calendar] = {"prive": "own", "commun": "shared"}
 _WORDS = {calendar: word for word, calendar in CALENDARS.items()}
@@ -40,6 +44,10 @@ class Line:
     when: str
     word: str
 
+    @property
+    def coming(self) -> int:
+        return sum(one.answer == "ACCEPTED" for one in self.entry.guests)
+
 
 @dataclass
 class Form:
@@ -51,8 +59,10 @@ class Form:
     end: str = ""
     last: str = ""
     place: str = ""
+    guests: str = ""
     calendar: str = "prive"
     etag: str = ""
+    invited: list[invitation_words.Person] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
 
 
@@ -63,7 +73,8 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
     today = timezone.localdate(clock.now())
     following = _following(first)
     since = max(first, today) if first <= today < following else first
-    found = _asking(actor).list(wire.Range(_at(since, time()), _at(following, time())))
+    whose = invitations.mine(invitations.own_boxes(actor))
+    found = invitations.asking(actor).list(wire.Range(_at(since, time()), _at(following, time()), whose))
     days: dict[date, list[Line]] = {}
     for entry in found.entries:
         line = _line(entry, since)
@@ -81,6 +92,7 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
             "more": found.more,
             "reads": actor.role in homes.READERS,
             "writes": actor.role in homes.WRITERS,
+            **_on_the_way(request, actor),
         },
     )
 
@@ -91,7 +103,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
     writes = actor.role in homes.WRITERS
     if request.method == "GET":
         form = Form(day=timezone.localdate(clock.now()).isoformat(), calendar="commun" if writes else "prive")
-        return _form_page(request, form, writes=writes)
+        return _form_page(request, actor, form, writes=writes)
     form = _typed(request)
     form.calendar = request.POST.get("calendar", "prive")
     if form.calendar not in CALENDARS or (form.calendar == "commun" and not writes):
@@ -105,8 +117,8 @@ def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
     """Errors: NotFound, NotAllowed, Conflict."""
     _may_change(actor, calendar)
     if request.method == "GET":
-        form = _form_of(_asking(actor).get(wire.Named(CALENDARS[calendar], name)))
-        return _form_page(request, form, name=name)
+        form = _form_of(_get(actor, calendar, name))
+        return _form_page(request, actor, form, name=name)
     form = _typed(request)
     form.calendar, form.etag = calendar, request.POST.get("etag", "")
     return _save(request, actor, form, name=name)
@@ -117,27 +129,43 @@ def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
 def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
     """Errors: NotFound, NotAllowed, Conflict."""
     _may_change(actor, calendar)
-    asking = _asking(actor)
     if request.method == "GET":
-        entry = asking.get(wire.Named(CALENDARS[calendar], name))
+        entry = _get(actor, calendar, name)
         context = {"place": "agenda", "entry": entry, "line": _line(entry, _day(entry)), "name": name}
         return page(request, "portal/agenda_delete.html", context)
-    asking.delete(wire.Named(CALENDARS[calendar], name, request.POST.get("etag", "")))
+    boxes = invitations.own_boxes(actor)
+    asked = wire.Named(CALENDARS[calendar], name, request.POST.get("etag", ""), invitations.mine(boxes))
+    done = invitations.asking(actor).delete(asked)
     messages.success(request, _("Le rendez-vous est supprimé, aussi sur les appareils branchés."))
-    return HttpResponseRedirect(reverse("agenda"))
+    sent = invitations.tell(request, actor, done.outgoing, boxes)
+    return HttpResponseRedirect(_with_sending(reverse("agenda"), sent))
 
 
-def _asking(actor: Actor) -> Asking:
-    """Errors: NotFound."""
-    if actor.collectivite_id is None:
-        raise NotFound("calendar")
-    return Asking(
-        settings.BEFFROI,
-        person_id=actor.id,
-        collectivite_id=actor.collectivite_id,
-        shared=actor.role in homes.READERS,
-        write=actor.role in homes.WRITERS,
-    )
+def _get(actor: Actor, calendar: str, name: str) -> wire.Entry:
+    """Errors: NotFound, Conflict."""
+    whose = invitations.mine(invitations.own_boxes(actor))
+    return invitations.asking(actor).get(wire.Named(CALENDARS[calendar], name, mine=whose))
+
+
+def _with_sending(address: str, sent: list[Sending]) -> str:
+    """Where the page also shows the message that leaves, to call it back."""
+    if not sent:
+        return address
+    return f"{address}{'&' if '?' in address else '?'}boite={sent[0].mailbox_id}&envoi={sent[0].id}"
+
+
+def _on_the_way(request: HttpRequest, actor: Actor) -> dict[str, Any]:
+    try:
+        mailbox_id, asked = request.GET.get("boite", ""), request.GET.get("envoi", "")
+        if not asked:
+            return {}
+        box = access.access(actor, mailbox_id)
+        return {
+            "mailbox": box.mailbox,
+            "sending": compose.shown(sendings.access_sending(actor, mailbox_id, asked)),
+        }
+    except NotFound:
+        return {}
 
 
 def _may_change(actor: Actor, calendar: str) -> None:
@@ -201,10 +229,10 @@ def _clock(moment: datetime) -> str:
 
 def _typed(request: HttpRequest) -> Form:
     sent = request.POST
-    title, day, begin, end, last, place = (
-        sent.get(name, "").strip() for name in ("title", "day", "begin", "end", "last", "place")
+    title, day, begin, end, last, place, guests = (
+        sent.get(name, "").strip() for name in ("title", "day", "begin", "end", "last", "place", "guests")
     )
-    return Form(title, day, begin, end, last, place)
+    return Form(title, day, begin, end, last, place, guests)
 
 
 def _form_of(entry: wire.Entry) -> Form:
@@ -216,12 +244,14 @@ def _form_of(entry: wire.Entry) -> Form:
         end="" if entry.all_day else _clock(entry.ends),
         last=last.isoformat() if last != _day(entry) else "",
         place=entry.place,
+        guests=", ".join(one.address for one in entry.guests),
+        invited=[invitation_words.person(one) for one in entry.guests],
         calendar=_WORDS[entry.calendar],
         etag=entry.etag,
     )
 
 
-def _draft(form: Form, name: str) -> wire.Draft | None:
+def _draft(form: Form, name: str, actor: Actor, mine: list[str]) -> wire.Draft | None:
     """None where something is wrong; ``form.errors`` says what."""
     if not form.title:
         form.errors["title"] = _("Donnez un titre, par exemple « Conseil municipal ».")
@@ -229,6 +259,7 @@ def _draft(form: Form, name: str) -> wire.Draft | None:
         form.errors["title"] = _("Ce titre est trop long : 200 signes au plus.")
     if len(form.place) > wire.MAX_PLACE_CHARS:
         form.errors["place"] = _("Ce lieu est trop long : 200 signes au plus.")
+    guests = _read_guests(form, mine)
     day, last = _read_day(form, "day"), _read_day(form, "last") if form.last else None
     begin = _read_time(form, "begin") if form.begin else None
     end = _read_time(form, "end") if form.end else None
@@ -258,7 +289,27 @@ def _draft(form: Form, name: str) -> wire.Draft | None:
         starts=starts,
         ends=ends,
         all_day=begin is None,
+        guests=guests,
+        mine=mine,
+        my_name=identity.person_name(actor.id) if guests else "",
     )
+
+
+def _read_guests(form: Form, mine: list[str]) -> list[str]:
+    try:
+        found = [one.addr_spec.lower() for one in parse_addresses(form.guests, "guests")]
+    except DraftInvalid as error:
+        form.errors["guests"] = (
+            _("%(value)s n’est pas une adresse complète, par exemple jean@nuits.fr.") % {"value": error.value}
+            if error.why == "address"
+            else _("Cent invités au plus, séparés par des virgules.")
+        )
+        return []
+    if found and not mine:
+        form.errors["guests"] = _(
+            "Il faut une boîte aux lettres pour inviter : demandez-la à votre référent."
+        )
+    return found
 
 
 def _read_day(form: Form, name: str) -> date | None:
@@ -281,26 +332,31 @@ def _read_time(form: Form, name: str) -> time | None:
 
 
 def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: bool = False) -> HttpResponse:
-    draft = _draft(form, name)
+    boxes = invitations.own_boxes(actor)
+    draft = _draft(form, name, actor, invitations.mine(boxes))
     if draft is None:
-        return _form_page(request, form, name=name, writes=writes)
+        return _form_page(request, actor, form, name=name, writes=writes)
     try:
-        _asking(actor).save(draft)
+        done = invitations.asking(actor).save(draft)
     except Conflict:
         form.errors["form"] = _(
             "Quelqu’un vient de changer ce rendez-vous. Revenez à l’agenda pour voir ce qu’il est devenu."
         )
-        return _form_page(request, form, name=name, writes=writes)
+        return _form_page(request, actor, form, name=name, writes=writes)
     messages.success(request, _("Le rendez-vous est enregistré."))
-    return HttpResponseRedirect(f"{reverse('agenda')}?mois={form.day[:7]}")
+    sent = invitations.tell(request, actor, done.outgoing, boxes)
+    return HttpResponseRedirect(_with_sending(f"{reverse('agenda')}?mois={form.day[:7]}", sent))
 
 
-def _form_page(request: HttpRequest, form: Form, *, name: str = "", writes: bool = False) -> HttpResponse:
+def _form_page(
+    request: HttpRequest, actor: Actor, form: Form, *, name: str = "", writes: bool = False
+) -> HttpResponse:
     context: dict[str, Any] = {
         "place": "agenda",
         "form": form,
         "name": name,
         "writes": writes,
+        "invites": bool(invitations.own_boxes(actor)),
         "most_chars": wire.MAX_TITLE_CHARS,
     }
     status = 409 if "form" in form.errors else 400 if form.errors else 200

@@ -33,9 +33,9 @@ from beffroi.mail.filters import queries as own_settings
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people import handling
 from beffroi.mail.people import queries as team
-from beffroi.portal import webmail_words
+from beffroi.portal import drive_words, webmail_words
 from beffroi.portal.pages import asks_part, for_agents, page, words_of
-from beffroi.portal.web import delegations
+from beffroi.portal.web import delegations, mail_files
 from beffroi.portal.web.folders import asked_folder
 
 ANSWERS = {"repondre": "reply", "tous": "all", "transferer": "forward"}
@@ -142,6 +142,7 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             sendings.call_back(actor=actor, mailbox=mailbox, place=at)
         if what == "discard":
             _presence(request, actor, mailbox, what)
+            mail_files.forget_message(request, actor, [request.POST.get("message_id", "")])
             return _discard(request, box, at)
         written = _written(request, box)
         compose.check(written, clock.now(), lenient=what != "send")
@@ -196,9 +197,15 @@ def _kept_answer(request: HttpRequest, box: Access, saved: drafts.Saved, written
             "uid_validity": saved.place.uid_validity,
             "message_id": written.message_id,
             "apart": saved.apart,
-            "files": [{"part": one.part, "name": one.name, "size_bytes": one.size_bytes} for one in files],
+            "files": [
+                {"part": one.part, "name": _shown_name(one), "size_bytes": one.size_bytes} for one in files
+            ],
         }
     )
+
+
+def _shown_name(one: reader.Attachment) -> str:
+    return one.name or (_("Invitation") if one.content_type == "text/calendar" else "")
 
 
 def _not_saved(request: HttpRequest, box: Access, error: BeffroiError) -> HttpResponse:
@@ -285,6 +292,7 @@ def _by_script(request: HttpRequest) -> bool:
 
 
 def _form(request: HttpRequest, box: Access, form: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    form["message_id"] = form.get("message_id") or compose.new_message_id(box.address)
     context = {
         **delegations.shown(box),
         "place": "mail",
@@ -293,6 +301,8 @@ def _form(request: HttpRequest, box: Access, form: dict[str, Any], *, status: in
         "senders": _senders(box.mailbox, str(form.get("sender") or "")),
         "limit_bytes": compose.MAX_FILES_BYTES,
         "undo_s": sendings.UNDO_S,
+        "ends": drive_words.link_ends(),
+        "coffre_refusals": mail_files.refusals(),
     }
     return page(request, "portal/mail_compose.html", context, status=status)
 

@@ -65,7 +65,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
     }
     status = HTTPStatus.OK
     if request.method == "POST":
-        wish, errors = _wish(request)
+        wish, errors = asked_wish(request)
         context |= {"error": errors, "form": request.POST}
         if errors:
             status = HTTPStatus.BAD_REQUEST
@@ -148,7 +148,7 @@ def _may_write(view: View, reading: Reading, share: Share) -> bool:
     return True
 
 
-def _wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
+def asked_wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
     """What the form says, and what is wrong with it by its fields."""
     errors = {}
     days, password = request.POST.get("days", ""), request.POST.get("password", "")

@@ -24,6 +24,7 @@ from beffroi.mail import access, folders, reader
 from beffroi.mail.access import Right
 from beffroi.mail.folders import Folder
 from beffroi.portal.pages import for_agents
+from beffroi.portal.web import mail_files
 
 INBOX = "INBOX"
 NAMES = {
@@ -106,7 +107,9 @@ def act(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     if what.startswith("move:"):
         what, target = "move", what[5:]
     with access.open_mailbox(settings.BEFFROI, box) as opened:
+        thrown = mail_files.drafts_among(opened, ticked) if what in ("trash", "erase") else []
         count = sum(folders.act(opened, name, uids, what, target) for name, uids in ticked.items())
+    mail_files.forget_message(request, actor, thrown)
     if not ticked:
         messages.info(request, _("Cochez d’abord un ou plusieurs courriels."))
     elif what not in folders.FLAGS:

@@ -30,7 +30,7 @@ from beffroi.mail.quota import queries as quota
 from beffroi.mail.safety import queries as safety
 from beffroi.portal import room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page, sought
-from beffroi.portal.web import compose, delegations, shared
+from beffroi.portal.web import compose, delegations, invitations, mail_files, shared
 from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import asked_folder, folder_context, found_rows, listed_rows
 from beffroi.watch import queries as watch
@@ -171,7 +171,11 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
             opened.mark_seen(uid, folder)
         places, related = folders.listing(opened), folders.conversation(opened, folder, uid)
         origin = _origin(view, mailbox)
+        calendar = invitations.fetch(opened, view, uid, folder)
         first = bool(origin["external"]) and folders.first_contact(opened, folder, view.summary, places)
+    card = invitations.card(request, box, view, folder, calendar)
+    if card is not None:
+        view = invitations.without_part(view)
     safe = safe_html.clean(view.html) if view.html else None
     links = safe.links if safe else safe_html.links_in_text(view.text)
     context = {
@@ -188,6 +192,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "links": sorted(links, key=lambda link: not link.deceptive),
         "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
         "report": report_state(request, actor, view.summary.beffroi_id),
+        "invitation": card,
         "bank": safety_words.bank(
             safety.bank_warnings(actor, [view.summary.beffroi_id]).get(view.summary.beffroi_id)
         ),
@@ -203,6 +208,8 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         **folder_context(folder, places),
         **origin,
         "first_contact": first,
+        "keeps": bool(view.attachments) and box.owns and mail_files.is_keepable(view, folder),
+        "coffre_refusals": mail_files.refusals(),
         **shared.team_context(request, actor, mailbox, view.summary),
     }
     return page(request, "portal/mail_read.html", context)
@@ -232,12 +239,15 @@ def content(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Ht
 def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, part: str) -> HttpResponse:
     """One attached file, to save and never to show, unless a decision holds it.
 
-    Errors: AttachmentBlocked, AttachmentTooLarge, NotFound.
+    ``vers=coffre``: the page keeps it in the Coffre. Errors: AttachmentBlocked, NotKept, AttachmentTooLarge, NotFound.
     """
     box = access.access(actor, mailbox_id, Right.READ)
     folder = asked_folder(request)
     with access.open_mailbox(settings.BEFFROI, box) as opened:
-        beffroi_id = opened.read(uid, folder).summary.beffroi_id
+        view = opened.read(uid, folder)
+        if request.GET.get("vers") == "coffre":
+            mail_files.require_keepable(view, folder)
+        beffroi_id = view.summary.beffroi_id
         found, data = opened.attachment(uid, part, folder)
     if queries.holds_file(actor, beffroi_id, data):
         raise AttachmentBlocked("attachment")

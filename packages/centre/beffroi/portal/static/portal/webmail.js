@@ -95,13 +95,18 @@
   window.addEventListener("beforeunload", (event) => { if (waiting.length && !leaving) event.preventDefault(); });
 
   const add = (files) => {
-    const more = [...files];
-    if (bytes() + more.reduce((sum, file) => sum + file.size, 0) > limit) { refuse(words.tooLarge); return; }
+    const more = [], large = [];
+    let whole = bytes();
+    for (const file of files) if (whole + file.size > limit) large.push(file); else { more.push(file); whole += file.size; }
+    // What does not fit goes by a link, where the page has a way (mail-files.js); else nothing of it is taken.
+    if (large.length && form.dispatchEvent(new CustomEvent("beffroi:large", { detail: large, cancelable: true }))) { refuse(words.tooLarge); return; }
     refuse("");
+    if (!more.length) return;
     waiting.push(...more); changed = true;
     save("save");
   };
   input.addEventListener("change", () => { add(input.files); input.value = ""; });
+  form.addEventListener("beffroi:attach", (event) => add(event.detail));
   const drop = form.querySelector("[data-drop]");
   for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, (event) => {
     if (![...(event.dataTransfer ? event.dataTransfer.types : [])].includes("Files")) return;

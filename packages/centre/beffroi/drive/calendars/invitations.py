@@ -1,0 +1,294 @@
+"""Invitations against one's own calendar: what a mail means there, an answer, a reply, a cancellation.
+
+Process: calendars, under Radicale's lock.
+Rule:    one event a UID. Another organizer's mail never changes it, nor one whose SEQUENCE, then DTSTAMP, is older.
+Hostile: the text (``itip``). What is kept of it is written anew (``itip_text``) and must be what Radicale takes.
+Source:  RFC 5546, 2.1.4 and 2.1.5 (which message wins), 3.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, timedelta
+from typing import Any
+
+from radicale import item as radicale_item
+from radicale.item import check_and_sanitize_items, read_components
+from radicale.storage import BaseCollection, BaseStorage
+
+from beffroi.drive.calendars import entries, inviting, itip, itip_text, wire
+from beffroi.drive.calendars import wire_invitations as told
+from beffroi.drive.calendars.itip import Attendee, Event, Message, Unreadable
+from beffroi.drive.calendars.store import MAX_OCCURRENCES
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge
+
+MAX_ITEMS = 10_000
+MAX_CONFLICTS, OCCURRENCES_ASKED = 5, 20
+MAX_GUESTS_TOLD = 50
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the calendar holds of a UID."""
+
+    item: Any
+    message: Message
+
+
+def look(storage: BaseStorage, path: str, asked: told.Received) -> told.Invitation:
+    """What the mail says, and what it means for this calendar. Errors: NotFound (no calendar)."""
+    try:
+        message = _message(asked.text)
+    except Unreadable as error:
+        return told.Invitation(readable=error.why)
+    with storage.acquire_lock("r"):
+        collection = entries.collection_at(storage, path)
+        found = _find(collection, message.main.uid)
+        conflicts = _conflicts(collection, message.main, asked.mine) if message.method == "REQUEST" else []
+    return _shown(message, found, asked.mine, conflicts)
+
+
+def answer(storage: BaseStorage, path: str, asked: told.Answered) -> wire.Outgoing:
+    """Errors: Unreadable, Conflict (overtaken, another's), NotFound, TooLarge (the calendar is full), Invalid."""
+    message, now = _message(asked.text), clock.now().astimezone(UTC).replace(microsecond=0)
+    if message.method != "REQUEST" or not asked.mine:
+        raise Invalid("method")
+    me = _me(message, asked.mine) or Attendee(asked.mine[0])
+    me = replace(me, name=me.name or itip.one_line(asked.name, 200), answer=asked.answer)
+    if message.main.organizer is None or message.main.organizer.address in asked.mine:
+        raise Invalid("organizer")
+    events = itip_text.answered(message.events, me)
+    with storage.acquire_lock("w"):
+        collection = entries.collection_at(storage, path)
+        found = _find(collection, message.main.uid)
+        state = _state(message, found, asked.mine)
+        if state not in ("new", "update", "same"):
+            raise Conflict("this invitation was overtaken")
+        kept = _merged(found, events) if message.main.occurrence is not None else events
+        _store(collection, found, kept)
+    return inviting.outgoing(
+        "REPLY", itip_text.reply(events, me, now), [message.main.organizer.address], message.main, me.address
+    )
+
+
+def note(storage: BaseStorage, paths: Sequence[str], asked: told.Noted) -> told.Invitation:
+    """Note a reply, or take out what was called off; twice does no more than once. Errors: as ``answer``."""
+    message = _message(asked.text)
+    if message.method not in ("CANCEL", "REPLY"):
+        raise Invalid("method")
+    with storage.acquire_lock("w"):
+        for path in paths:
+            collection = entries.collection_at(storage, path)
+            found = _find(collection, message.main.uid)
+            state = _state(message, found, asked.mine)
+            if found is None:
+                continue
+            if state not in ("new", "update", "same"):
+                raise Conflict("this message was overtaken")
+            if message.method == "REPLY":
+                _note_reply(collection, found, message)
+            else:
+                _cancel(collection, found, message)
+            return _shown(message, _find(collection, message.main.uid), asked.mine, [])
+    raise NotFound("entry")
+
+
+def _note_reply(collection: BaseCollection, found: Found, message: Message) -> None:
+    by = message.main.attendees[0]
+    answers = {one.occurrence: one for one in message.events}
+    events = []
+    for one in found.message.events:
+        replied = answers.get(one.occurrence)
+        if replied is None and message.main.occurrence is None:
+            replied = message.main  # of the whole series: also of what was changed in it
+        people = one.attendees
+        if replied is not None:
+            stamp = f"{replied.stamp:%Y%m%dT%H%M%SZ}"
+            people = tuple(
+                replace(each, answer=replied.attendees[0].answer, replied=stamp)
+                if each.address == by.address
+                else each
+                for each in people
+            )
+        events.append(replace(one, attendees=people))
+    _store(collection, found, events)
+
+
+def _cancel(collection: BaseCollection, found: Found, message: Message) -> None:
+    if message.main.occurrence is None:
+        collection.delete(found.item.href)
+        return
+    gone = [one.occurrence for one in message.events if one.occurrence is not None]
+    left = [one for one in found.message.events if one.occurrence not in gone]
+    if not left:
+        collection.delete(found.item.href)
+        return
+    main = left[0]
+    if main.occurrence is None:
+        main = replace(main, left_out=(*main.left_out, *(one for one in gone if one not in main.left_out)))
+    _store(collection, found, [main, *left[1:]])
+
+
+def _merged(found: Found | None, events: Sequence[Event]) -> list[Event]:
+    """Changed occurrences beside what is there of their series."""
+    changed = {one.occurrence for one in events}
+    before = found.message.events if found is not None else ()
+    return [*(one for one in before if one.occurrence not in changed), *events]
+
+
+def _message(text: str) -> Message:
+    """Errors: Unreadable."""
+    message = itip.parse(text)
+    if message.method not in itip.METHODS:
+        raise Unreadable("method")
+    if message.main.organizer is None:
+        raise Unreadable("organizer")
+    if any(
+        one.organizer is None or one.organizer.address != message.main.organizer.address
+        for one in message.events
+    ):
+        raise Unreadable("organizer")
+    if message.method == "REPLY" and any(len(one.attendees) != 1 for one in message.events):
+        raise Unreadable("syntax")
+    return message
+
+
+def _me(message: Message, mine: Sequence[str]) -> Attendee | None:
+    return next((one for one in message.main.attendees if one.address in mine), None)
+
+
+def _state(message: Message, found: Found | None, mine: Sequence[str]) -> told.State:
+    main = message.main
+    if message.method != "REPLY" and main.organizer is not None and main.organizer.address in mine:
+        return "own"
+    if found is None:
+        return "new" if message.method == "REQUEST" else "absent"
+    before = next(
+        (one for one in found.message.events if one.occurrence == main.occurrence), found.message.main
+    )
+    kept, asked = found.message.main.organizer, main.organizer
+    if kept is None or asked is None or kept.address != asked.address:
+        return "foreign"
+    if message.method == "REPLY":
+        if kept.address not in mine:
+            return "foreign"
+        guest = next((one for one in before.attendees if one.address == main.attendees[0].address), None)
+        if guest is None:
+            return "stranger"
+        stamp = f"{main.stamp:%Y%m%dT%H%M%SZ}"
+        if main.sequence < before.sequence or stamp < guest.replied:
+            return "older"
+        return "same" if stamp == guest.replied else "update"
+    newest, this = (before.sequence, before.stamp), (main.sequence, main.stamp)
+    if before.occurrence != main.occurrence and main.sequence >= before.sequence:
+        return "update"  # an occurrence that was not changed before
+    if message.method == "CANCEL":
+        return "older" if main.sequence < before.sequence else "update"
+    return "same" if this == newest else "update" if this > newest else "older"
+
+
+def _shown(
+    message: Message, found: Found | None, mine: Sequence[str], conflicts: list[wire.Entry]
+) -> told.Invitation:
+    main, state = message.main, _state(message, found, mine)
+    me = _me(message, mine)
+    if state == "same" and found is not None and message.method == "REQUEST":
+        before = next(
+            (one for one in found.message.events if one.occurrence == main.occurrence), found.message.main
+        )
+        me = next((one for one in before.attendees if one.address in mine), me)
+        main = replace(main, attendees=before.attendees)
+    assert main.organizer is not None
+    starts, ends = inviting.span(main)
+    return told.Invitation(
+        method=message.method,
+        state=state,
+        title=main.title,
+        place=main.place,
+        words=main.words,
+        starts=starts,
+        ends=ends,
+        all_day=main.all_day,
+        rule=main.rule,
+        changes=len(message.events) - 1,
+        occurrence=inviting.utc(main.occurrence) if main.occurrence is not None else None,
+        organizer=inviting.guest(main.organizer),
+        guests=[inviting.guest(one) for one in main.attendees[:MAX_GUESTS_TOLD]],
+        mine=me.answer if me is not None else "",
+        zone_known=main.zone_known,
+        conflicts=conflicts,
+    )
+
+
+def _find(collection: BaseCollection, uid: str) -> Found | None:
+    """Of a hundred entries most are not parsed: Radicale keeps their UID beside them."""
+    for item in collection.get_all():
+        if item.component_name == "VEVENT" and item.uid == uid:
+            try:
+                return Found(item, itip.parse(item.serialize()))
+            except Unreadable:
+                raise Conflict("this entry is changed in the program that made it") from None
+    return None
+
+
+def _store(collection: BaseCollection, found: Found | None, events: Sequence[Event]) -> None:
+    """Errors: Unreadable, TooLarge."""
+    item = _item(collection, events)
+    if found is None and sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
+        raise TooLarge(MAX_ITEMS)
+    name = (
+        found.item.href
+        if found is not None
+        else hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
+    )
+    collection.upload(name, item)
+
+
+def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:
+    """As Radicale takes it: with no more occurrences than it would take from a program. Errors: Unreadable."""
+    try:
+        whole = read_components(itip_text.calendar("", events))
+        check_and_sanitize_items(whole, MAX_OCCURRENCES, tag="VCALENDAR")
+        made = radicale_item.Item(collection=collection, vobject_item=whole[0])
+        made.prepare()
+    except Exception:  # noqa: BLE001 - whatever vobject or a rule of repetition makes of it
+        raise Unreadable("rule" if any(one.rule for one in events) else "syntax") from None
+    return made
+
+
+def _conflicts(collection: BaseCollection, main: Event, mine: Sequence[str]) -> list[wire.Entry]:
+    """What of one's own calendar lies in the first occurrences; what is declined or free does not count."""
+    try:
+        item = _item(collection, [replace(main, occurrence=None)])
+        first = inviting.utc(main.starts) - _DAY
+        until = first + entries.MAX_RANGE
+        spans = entries.occurrences("own", item, first, until)[:OCCURRENCES_ASKED]
+    except (Unreadable, *entries.UNREADABLE):
+        return []
+    if main.all_day or not spans:
+        return []
+    until = min(until, max(one.ends for one in spans) + _DAY)
+    clashes: list[wire.Entry] = []
+    for other in collection.get_all():
+        if other.uid == main.uid or len(clashes) >= 100:
+            continue
+        try:
+            if entries.touches(other, first, until) and not _is_free(other):
+                clashes += [
+                    one
+                    for one in entries.occurrences("own", other, first, until, mine)
+                    if not one.all_day
+                    and any(one.starts < span.ends and span.starts < one.ends for span in spans)
+                ]
+        except entries.UNREADABLE:
+            continue
+    return sorted(clashes, key=lambda one: (one.starts, one.title))[:MAX_CONFLICTS]
+
+
+def _is_free(item: Any) -> bool:
+    event = item.vobject_item.vevent
+    return str(getattr(getattr(event, "transp", None), "value", "")).upper() == "TRANSPARENT"

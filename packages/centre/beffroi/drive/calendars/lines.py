@@ -1,0 +1,123 @@
+"""Content lines of iCalendar, read in one pass each: what a stranger wrote never keeps a reader busy. Pure.
+
+Why:    vobject's own expression for a line takes twice as long with each further parameter that has no value, where the
+        line has no colon: thirty of them hold a thread for ten minutes. So what came by mail is read here, and what a
+        program stores is looked at before vobject reads it (``keeps_busy``).
+Source: RFC 5545, 3.1 and 3.2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+MAX_DEPTH = 4
+MAX_PARAMETERS = 40
+MAX_BARE = 8
+"""Parameters without a value in a line: vCard 2.1 has some."""
+_FOLD = re.compile(r"\r?\n[ \t]")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+class Broken(ValueError):
+    """These lines are no calendar."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """``params``: by upper-case names, the first value of each."""
+
+    name: str
+    params: dict[str, str]
+    value: str
+
+    @property
+    def text(self) -> str:
+        return _ESCAPED.sub(lambda found: "\n" if found[1] in "nN" else found[1], self.value)
+
+
+@dataclass
+class Component:
+    """Lines and components by upper-case names, in their order."""
+
+    name: str
+    lines: dict[str, list[Line]] = field(default_factory=dict)
+    parts: dict[str, list[Component]] = field(default_factory=dict)
+
+    def first(self, name: str) -> Line | None:
+        found = self.lines.get(name)
+        return found[0] if found else None
+
+    def value(self, name: str) -> str:
+        found = self.first(name)
+        return found.value.strip() if found else ""
+
+
+def read(text: str) -> list[Component]:
+    """The outermost components. Errors: Broken."""
+    found: list[Component] = []
+    open_ones: list[Component] = []
+    for raw in _logical(text):
+        line = _line(raw)
+        if line.name == "BEGIN":
+            one = Component(line.value.strip().upper())
+            if len(open_ones) >= MAX_DEPTH:
+                raise Broken
+            (open_ones[-1].parts.setdefault(one.name, []) if open_ones else found).append(one)
+            open_ones.append(one)
+        elif not open_ones:
+            raise Broken
+        elif line.name == "END":
+            if open_ones.pop().name != line.value.strip().upper():
+                raise Broken
+        else:
+            open_ones[-1].lines.setdefault(line.name, []).append(line)
+    if open_ones:
+        raise Broken
+    return found
+
+
+def keeps_busy(text: str) -> bool:
+    """Whether a line has more parameters without a value than anybody writes."""
+    return any(_bare(raw) > MAX_BARE for raw in _logical(text) if raw.count(";") > MAX_BARE)
+
+
+def _bare(raw: str) -> int:
+    head, _ = _head(raw)
+    return sum("=" not in piece for piece in head.split(";")[1:])
+
+
+def _logical(text: str) -> Iterator[str]:
+    return (line for line in re.split(r"\r\n|\r|\n", _FOLD.sub("", text)) if line.strip())
+
+
+def _head(raw: str) -> tuple[str, int]:
+    """What stands before the first colon outside of quotes, and where that colon is; -1 without one."""
+    at = raw.find(":")
+    while at >= 0 and raw.count('"', 0, at) % 2:
+        closing = raw.find('"', at)
+        at = raw.find(":", closing) if closing >= 0 else -1
+    return (raw if at < 0 else raw[:at]), at
+
+
+def _line(raw: str) -> Line:
+    head, at = _head(raw)
+    if at < 0:
+        raise Broken
+    pieces, start, quoted = [], 0, False
+    for index, sign in enumerate(head):
+        if sign == '"':
+            quoted = not quoted
+        elif sign == ";" and not quoted:
+            pieces.append(head[start:index])
+            start = index + 1
+    name, *params = [*pieces, head[start:]]
+    if len(params) > MAX_PARAMETERS:
+        raise Broken
+    told: dict[str, str] = {}
+    for one in params:
+        key, _, value = one.partition("=")
+        plain = value[1:].partition('"')[0] if value.startswith('"') else value.partition(",")[0]
+        told.setdefault(key.strip().upper(), plain)
+    return Line(name.rpartition(".")[2].strip().upper(), told, raw[at + 1 :])

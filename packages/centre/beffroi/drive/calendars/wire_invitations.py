@@ -1,0 +1,71 @@
+"""What the process web asks of ``calendars`` about invitations that came by mail, and what it is told; see ``wire``.
+
+Texts of iCalendar are hostile as they come; what comes back is one line each, or written by ``calendars`` itself.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from beffroi.drive.calendars.wire import Entry, Guest
+
+MAX_INVITATION_BYTES = 1024 * 1024
+"""Of a question: ``itip.MAX_TEXT_CHARS`` in JSON."""
+Answer = Literal["ACCEPTED", "TENTATIVE", "DECLINED"]
+State = Literal["new", "update", "same", "older", "foreign", "own", "absent", "stranger"]
+"""Of a mail against one's own calendar: not there yet; newer; known; overtaken; there by another organizer, or without
+one; one's own invitation come back; a cancellation or reply for what is not there; a reply by who was not invited."""
+
+
+class Received(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The text of a mail. ``mine``: addresses of whom it was sent to, the one to answer with first.
+    Answered by ``Invitation``."""
+
+    text: str
+    mine: list[str]
+
+
+class Answered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Write it into one's own calendar with this answer. Answered by ``wire.Outgoing``, to the organizer."""
+
+    text: str
+    mine: list[str]
+    name: str
+    answer: Answer
+
+
+class Noted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Note a reply (REPLY), or take out what was called off (CANCEL). Answered by ``Invitation``."""
+
+    text: str
+    mine: list[str]
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """What a card shows. Times in UTC; of an ``all_day`` one the dates count, the last one included.
+
+    ``mine``: one's own answer so far, "" where one is not among the invited. ``rule``: RRULE, "" for a single one.
+    ``conflicts``: of one's own calendar, with the first occurrences. ``readable`` "" or why not (``itip.Unreadable``),
+    with nothing else told then.
+    """
+
+    readable: str = ""
+    method: str = ""
+    state: State = "new"
+    title: str = ""
+    place: str = ""
+    words: str = ""
+    starts: datetime | None = None
+    ends: datetime | None = None
+    all_day: bool = False
+    rule: str = ""
+    changes: int = 0
+    occurrence: datetime | None = None
+    organizer: Guest | None = None
+    guests: list[Guest] = []
+    mine: str = ""
+    zone_known: bool = True
+    conflicts: list[Entry] = []

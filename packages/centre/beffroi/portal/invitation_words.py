@@ -1,0 +1,133 @@
+"""Invitations in words: when, how often, who comes, and what is wrong. Pure but for translation."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from beffroi.drive.calendars.wire import Guest
+
+ANSWERS = {
+    "ACCEPTED": gettext_lazy("vient"),
+    "TENTATIVE": gettext_lazy("viendra peut-être"),
+    "DECLINED": gettext_lazy("ne vient pas"),
+    "DELEGATED": gettext_lazy("envoie quelqu’un d’autre"),
+    "NEEDS-ACTION": gettext_lazy("n’a pas répondu"),
+}
+MINE = {
+    "ACCEPTED": gettext_lazy("Vous avez accepté."),
+    "TENTATIVE": gettext_lazy("Vous avez répondu peut-être."),
+    "DECLINED": gettext_lazy("Vous avez refusé."),
+}
+_TONES = {"ACCEPTED": "good", "DECLINED": "bad", "TENTATIVE": "warn"}
+_EVERY = {
+    "DAILY": (gettext_lazy("chaque jour"), gettext_lazy("tous les %(n)s jours")),
+    "WEEKLY": (gettext_lazy("chaque semaine"), gettext_lazy("toutes les %(n)s semaines")),
+    "MONTHLY": (gettext_lazy("chaque mois"), gettext_lazy("tous les %(n)s mois")),
+    "YEARLY": (gettext_lazy("chaque année"), gettext_lazy("tous les %(n)s ans")),
+}
+UNREADABLE = {
+    "size": gettext_lazy("Cette invitation est trop longue pour être lue ici."),
+    "encoding": gettext_lazy("Cette invitation est écrite dans un codage de caractères que rien ne lit."),
+    "uid": gettext_lazy("Cette invitation n’a pas d’identifiant : aucun agenda ne peut la suivre."),
+    "several": gettext_lazy(
+        "Ce courriel contient plusieurs rendez-vous différents : ce n’est pas une invitation."
+    ),
+    "flood": gettext_lazy("Ce courriel contient trop de rendez-vous ou d’invités pour être lu ici."),
+    "time": gettext_lazy("Le jour ou l’heure de cette invitation ne se lit pas."),
+    "rule": gettext_lazy("La répétition de cette invitation ne peut pas être suivie ici."),
+    "organizer": gettext_lazy("Cette invitation ne dit pas qui invite."),
+}
+_OTHERWISE = gettext_lazy("Cette invitation ne se lit pas.")
+
+
+class Person(NamedTuple):
+    name: str
+    address: str
+    answer: str
+    tone: str
+
+
+def unreadable(why: str) -> str:
+    return str(UNREADABLE.get(why, _OTHERWISE))
+
+
+def person(one: Guest) -> Person:
+    answer = ANSWERS.get(one.answer, ANSWERS["NEEDS-ACTION"])
+    return Person(one.name, one.address, str(answer), _TONES.get(one.answer, "quiet"))
+
+
+def when(starts: datetime, ends: datetime, *, all_day: bool) -> str:
+    """The day with its name, in Paris; ``ends``: of an ``all_day`` one the last day."""
+    first, last = (
+        one.replace(tzinfo=UTC).date() if all_day else timezone.localtime(one).date()
+        for one in (starts, ends)
+    )
+    day, until = date_format(first, "l j F Y"), date_format(last, "l j F Y")
+    if all_day:
+        if first == last:
+            return _("%(day)s, toute la journée") % {"day": day}
+        return _("du %(day)s au %(until)s") % {"day": day, "until": until}
+    begin, end = (date_format(timezone.localtime(one), "H:i") for one in (starts, ends))
+    names = {"day": day, "begin": begin, "end": end, "until": until}
+    if first != last:
+        return _("du %(day)s à %(begin)s au %(until)s à %(end)s") % names
+    if begin == end:
+        return _("%(day)s à %(begin)s") % names
+    return _("%(day)s, de %(begin)s à %(end)s") % names
+
+
+def repeats(rule: str) -> str:
+    """What an RRULE says, as far as words go; "" without one."""
+    told = dict(piece.split("=", 1) for piece in rule.split(";") if "=" in piece)
+    if told.get("FREQ") not in _EVERY:
+        return _("se répète") if rule else ""
+    one, several = _EVERY[told["FREQ"]]
+    number = told.get("INTERVAL", "1")
+    words = str(one) if number == "1" else str(several) % {"n": number}
+    if count := told.get("COUNT", ""):
+        if count.isdigit() and len(count) < 6:
+            words += ", " + ngettext("%(n)s fois", "%(n)s fois", int(count)) % {"n": count}
+    elif found := re.match(r"(\d{4})(\d{2})(\d{2})(T\d{6}Z)?", told.get("UNTIL", "")):
+        words += _until(found[0])
+    return words
+
+
+def _until(text: str) -> str:
+    try:
+        last = datetime.strptime(text[:8], "%Y%m%d").replace(tzinfo=UTC)
+        if text.endswith("Z"):
+            last = timezone.localtime(datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
+    except ValueError:
+        return ""
+    return ", " + _("jusqu’au %(day)s") % {"day": date_format(last, "j F Y")}
+
+
+def subject(method: str, title: str, answer: str = "") -> str:
+    title = title or _("sans titre")
+    if method == "REPLY":
+        words = {"ACCEPTED": _("Accepté"), "TENTATIVE": _("Peut-être"), "DECLINED": _("Refusé")}[answer]
+    else:
+        words = {"REQUEST": _("Invitation"), "CANCEL": _("Annulé")}[method]
+    return f"{words} : {title}"
+
+
+def letter(method: str, title: str, place: str, moment: str, answer: str = "") -> str:
+    """The text of a message beside its calendar, for who reads it as a letter."""
+    first = {
+        "REQUEST": _("Vous êtes invité(e) :"),
+        "CANCEL": _("Ce rendez-vous est annulé, ou vous n’y êtes plus attendu(e) :"),
+        "REPLY": {
+            "ACCEPTED": _("Je viendrai :"),
+            "TENTATIVE": _("Je viendrai peut-être :"),
+            "DECLINED": _("Je ne viendrai pas :"),
+        }.get(answer, ""),
+    }[method]
+    lines = [title or _("(sans titre)"), moment[:1].upper() + moment[1:], *([place] if place else [])]
+    return f"{_('Bonjour,')}\n\n{first}\n\n" + "\n".join(lines) + "\n"

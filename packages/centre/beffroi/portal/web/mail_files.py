@@ -1,0 +1,216 @@
+"""Courrier meets Coffre: what is too large for a mail goes by a link, files of the Coffre are attached, and attachments
+are kept there.
+
+Input:  hostile: identifiers, the form, and the mail whose attachment is kept.
+Access: ``mail.access`` for the mailbox, ``View`` and ``drive.links`` for files: the Coffre is always that of who sits
+        there, also in a mailbox that was lent to them.
+Bytes:  go between browser and drive under the grants of docs/decisions/0074; this process holds none of a file of the
+        Coffre.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import links
+from beffroi.drive.store import listing, sent_files, tree
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.drive.views import View
+from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.mail import access
+from beffroi.mail.access import Right
+from beffroi.mail.drafts import DRAFTS
+from beffroi.mail.reader import MailboxReader, MessageView
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import act_of, give_grants, view_of
+from beffroi.portal.pages import for_agents
+from beffroi.portal.web import drive, drive_links
+
+RECEIVED_FOLDER = "Pièces jointes reçues"
+MAX_ROWS = 500
+CLOSED_FOLDERS = ("Junk", "Trash")
+
+
+class NotKept(NotAllowed):
+    """An attachment of a mail that was set aside, or is not checked yet, is not kept in the Coffre."""
+
+    code = "mail.attachment_not_kept"
+
+
+def require_keepable(view: MessageView, folder: str) -> None:
+    """Errors: NotKept."""
+    if not is_keepable(view, folder):
+        raise NotKept("attachment")
+
+
+def is_keepable(view: MessageView, folder: str) -> bool:
+    return not view.summary.unchecked and folder not in CLOSED_FOLDERS
+
+
+@require_GET
+@for_agents
+def place(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
+    """Where the page puts files, with a grant to do so; with ``dossier`` what lies in that folder of the Coffre.
+
+    Errors: NotFound, NotAllowed, AbsentNode.
+    """
+    access.access(actor, mailbox_id, Right.READ)
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        own, common = view.roots(reading)
+        found: dict[str, Any] = {"folder": own.id, "sent": sent_files.FOLDER, "received": RECEIVED_FOLDER}
+        asked = request.GET.get("dossier", "")
+        if asked:
+            at = view.at(reading, _identifier(asked))
+            rows = listing.folder(reading, at.node.id, newest_first=False)
+            found["more"] = len(rows) > MAX_ROWS
+            found["trail"] = [{"id": one, "name": name} for name, one in drive.trail(reading, view, at)]
+            found["rows"] = [
+                {"id": one.id, "name": one.name, "is_folder": one.is_folder, "size_bytes": one.size_bytes,
+                 "size": drive_words.amount(one.size_bytes)}
+                for one in rows[:MAX_ROWS]
+            ]  # fmt: skip
+            if at.node.id == own.id:
+                found["rows"].insert(0, {"id": common.id, "name": _("Commune"), "is_folder": True})
+    response = JsonResponse(found)
+    response["Cache-Control"] = "no-store, private"
+    give_grants(response, view.who)
+    return response
+
+
+@require_POST
+@for_agents
+def link(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
+    """Make a link to a file, and tell the line that goes into the mail. ``message_id``: of the message for which the
+    file was put into the Coffre; throwing that one away takes it along.
+
+    Errors: NotFound, AbsentNode, ReadOnly, Invalid.
+    """
+    access.access(actor, mailbox_id, Right.ANSWER)
+    view, node_id = view_of(request, actor), _identifier(request.POST.get("node", ""))
+    wish, errors = drive_links.asked_wish(request)
+    if errors:
+        return JsonResponse({"errors": errors}, status=400)
+    try:
+        share, token = links.make(actor=actor, view=view, act=act_of(view), node_id=node_id, wish=wish)
+    except BeffroiError as error:
+        return JsonResponse({"code": error.code}, status=error.http_status)
+    with view.database.reading() as reading:
+        node = links.shareable(view, reading, node_id).node
+        uploaded = _lies_among_sent(view, reading, node.parent)
+    message_id = request.POST.get("message_id", "")
+    if message_id and uploaded:
+        message = _hashed(message_id)
+        view.database.write(lambda writing: sent_files.note(writing, share.id, node_id, actor.id, message))
+    names = {
+        "name": node.name,
+        "size": drive_words.amount(node.size_bytes),
+        "day": date_format(datetime.fromtimestamp(share.expires_s, UTC), "j F Y"),
+    }
+    line = _("%(name)s (%(size)s), à télécharger jusqu’au %(day)s :") % names
+    line += "\n" + drive_words.link_address(settings.BEFFROI, view.who.collectivite_id, token)
+    if wish.password:
+        line += "\n" + _("Un mot de passe est demandé ; il vous est donné par un autre moyen.")
+    return JsonResponse({"share": share.id, "line": line, "until": names["day"]})
+
+
+@require_POST
+@for_agents
+def remove(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
+    """End a link that this person made, and take its file out of the Coffre where it was put there for a mail.
+
+    Errors: NotFound, AbsentNode.
+    """
+    access.access(actor, mailbox_id, Right.ANSWER)
+    _take_back(actor, view_of(request, actor), request.POST.get("share", ""))
+    return JsonResponse({})
+
+
+def drafts_among(opened: MailboxReader, ticked: Mapping[str, Sequence[int]]) -> list[str]:
+    """Message-IDs of the drafts among mails of these folders."""
+    uids = ticked.get(DRAFTS)
+    if not uids:
+        return []
+    opened.client.select_folder(DRAFTS, readonly=True)
+    return [one.message_id for one in opened.summaries(uids)]
+
+
+def forget_message(request: HttpRequest, actor: Actor, message_ids: Sequence[str]) -> None:
+    """What was put into the Coffre for drafts that are thrown away goes to its trash, and its links end. A Coffre that
+    cannot be reached keeps nobody from throwing a draft away: its links end by their date."""
+    if not message_ids:
+        return
+    try:
+        view = view_of(request, actor)
+        with view.database.reading() as reading:
+            found = [
+                one.share_id
+                for message_id in message_ids
+                if message_id
+                for one in sent_files.of_message(reading, actor.id, _hashed(message_id))
+            ]
+    except BeffroiError:
+        return
+    for share_id in found:
+        with suppress(BeffroiError):
+            _take_back(actor, view, share_id)
+
+
+def _take_back(actor: Actor, view: View, share_id: str) -> None:
+    """Errors: AbsentNode, those of the store."""
+    act = act_of(view)
+    links.end(actor=actor, view=view, act=act, share_id=share_id)
+    view.database.write(partial(_delete, view=view, act=act, share_id=share_id))
+
+
+def _delete(writing: Writing, *, view: View, act: Act, share_id: str) -> None:
+    """The file that was put there for the mail of this link; no other."""
+    found = sent_files.find(writing, view.who.person_id, share_id)
+    if found is None:
+        return
+    sent_files.forget(writing, share_id)
+    try:
+        place = view.at(writing, found.node)
+    except AbsentNode:
+        return  # its owner deleted it themselves
+    if place.rights.may_write:
+        tree.delete(writing, act, found.node)
+
+
+def _lies_among_sent(view: View, reading: Reading, folder_id: int) -> bool:
+    path = view.at(reading, folder_id).path
+    return path == (sent_files.FOLDER,)
+
+
+def refusals() -> dict[str, str]:
+    """Words for the script of the page, by code."""
+    own = {
+        "mail.attachment_not_kept": _(
+            "Cette pièce jointe est retenue, ou son courriel n’est pas encore vérifié : elle ne va pas dans le Coffre."
+        ),
+        "drive.frozen": _("Ce fichier a été reconnu comme dangereux : le Coffre ne le prend pas."),
+    }
+    return {code: str(words) for code, words in (drive_words.REFUSALS | drive_words.SENDING).items()} | own
+
+
+def _hashed(message_id: str) -> str:
+    return hashlib.sha256(message_id.encode("utf-8", "replace")).hexdigest()
+
+
+def _identifier(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Invalid("number")
+    return int(text)
