@@ -60,9 +60,8 @@ class Absent(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """``base``: path of the root. ``durability``: what its answer to a PUT promises. ``pids``: of those of its processes that started others.
-
-    ``is_slow``: a large file takes it minutes."""
+    """``base``: path of the root. ``durability``: what its answer to a PUT promises. ``pids``: of its processes, but
+    for those that these start. ``is_slow``: a large file takes it minutes."""
 
     name: str
     durability: str

@@ -24,6 +24,8 @@ from beffroi.drive.store import schema
 from beffroi.lib.errors import BeffroiError
 
 MOST_GROUPED = 256
+MOST_REMEMBERED = 64
+"""Rows of one picture; long walks ask for each but once."""
 log = logging.getLogger("beffroi.drive")
 Row = tuple[Any, ...]
 
@@ -55,12 +57,30 @@ class Session(Reading, Protocol):
     def rollback(self) -> None: ...
 
 
-class Writing:
+class Picture:
+    """A ``Reading`` of what does not change meanwhile: a row that is asked for again comes from memory. A request asks
+    for the same folders several times: where it leads, whether it may, whether there is room."""
+
+    def __init__(self, on: Reading) -> None:
+        self._on, self.all = on, on.all
+        self._told: dict[tuple[object, ...], Row | None] = {}
+
+    def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
+        key = (sql, *parameters)
+        if key in self._told:
+            return self._told[key]
+        found = self._on.one(sql, parameters)
+        if len(self._told) < MOST_REMEMBERED:
+            self._told[key] = found
+        return found
+
+
+class Writing(Picture):
     """What a change may do. It belongs to one group; only the group's thread uses it."""
 
     def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._session = session
-        self.one, self.all, self.run, self.many = session.one, session.all, session.run, session.many
         found = self.one("SELECT value FROM meta WHERE name = 'number'")
         assert found is not None, "prepared"
         self._number = self._kept = int(found[0])
@@ -70,6 +90,15 @@ class Writing:
         self.has_locks = self.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
         self.has_limits = self.one("SELECT 1 FROM quota LIMIT 1") is not None
         self.touched_roots: set[int] = set()
+
+    def run(self, sql: LiteralString, parameters: Sequence[object] = ()) -> int:
+        """Return how many rows it changed."""
+        self._told.clear()
+        return self._session.run(sql, parameters)
+
+    def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+        self._told.clear()
+        self._session.many(sql, rows)
 
     def number(self) -> int:
         """The next number: an identifier, an etag."""
@@ -114,7 +143,7 @@ class Writing:
         try:
             yield
         except BaseException:
-            self._session.run("ROLLBACK TO SAVEPOINT change")
+            self.run("ROLLBACK TO SAVEPOINT change")
             self._mine = {}
             self._roots.clear()  # it may have moved folders that are back now
             raise
