@@ -62,7 +62,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--growth", type=_numbers, default="1000,100000", help="files of a commune; or empty")
     parser.add_argument("--communes", type=_numbers, default="10,700", help="written in turn, for the same")
-    parser.add_argument("--directory", type=Path, help="on which disk (default: that of temporary files)")
+    parser.add_argument(
+        "--directory", type=Path, help="on which disk, where all may enter (default: of temporary files)"
+    )
 
 
 def _words(text: str) -> list[str]:
@@ -174,30 +176,29 @@ def _rounds(servers: list[Server], turns: list[Turn], rounds: int, say: Callable
 
 def _rows(servers: list[Server], absent: dict[str, str], found: Found) -> list[Row]:
     """One for each work and peer. The target stands beside the best one."""
-    durability = {server.name: server.durability for server in servers}
+    notes = {server.name: server.durability for server in servers} | absent
     rows = []
     for work, by_server in found.items():
-        medians = {name: float(f"{statistics.median(values):.3g}") for name, values in by_server.items()}
-        mine = medians.pop("ours")
+        medians = {name: _rounded(statistics.median(values)) for name, values in by_server.items()}
+        mine, rounds = medians.pop("ours"), by_server["ours"]
         best = (max if work.more_is_better else min)(medians, key=lambda name: medians[name], default="")
-        for name in [*medians, *absent] if work.within is not None or medians else [""]:
-            target = None
-            if name == best and work.within is not None and name:
-                target = medians[best] / work.within if work.more_is_better else medians[best] * work.within
-            note = absent.get(name) or durability.get(name, "")
-            rows.append(
-                Row(
-                    work.name,
-                    work.unit,
-                    mine,
-                    medians.get(name),
-                    name,
-                    target and float(f"{target:.3g}"),
-                    note,
-                    more_is_better=work.more_is_better,
-                )
-            )
+        for name in [*medians, *(absent if medians else ())] or [""]:
+            target = _target(work, medians[best]) if name and name == best else None
+            spread = _rounded(max(rounds) / min(rounds)) if len(rounds) > 1 else None
+            more, note = work.more_is_better, notes.get(name, "")
+            peer = medians.get(name)
+            rows.append(Row(work.name, work.unit, mine, peer, name, target, note, more, spread))
     return rows
+
+
+def _target(work: Work, best: float) -> float | None:
+    if work.within is None:
+        return None
+    return _rounded(best / work.within if work.more_is_better else best * work.within)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 def shown(rows: Sequence[Row]) -> list[str]:
