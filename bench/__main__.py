@@ -26,6 +26,9 @@ BENCHMARKS: dict[str, tuple[Benchmark, Callable[[argparse.ArgumentParser], None]
 }
 
 
+SHOWN: dict[str, Callable[[Sequence[Row]], list[str]]] = {"drive": drive.shown}
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="beffroi bench", description="Measure, on this machine, now.")
     names = parser.add_subparsers(dest="name", required=True)
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         not_run = [f"{r.peer_name}: {r.note}" for r in rows if r.peer_name and r.peer is None]
         print(json.dumps({"bench": options.name, "rows": [r.as_object() for r in rows], "not_run": not_run}))
     else:
-        print("\n".join(table(rows)))
+        print("\n".join((SHOWN.get(options.name) or table)(rows)))
     return 0 if all(row.met is not False for row in rows) else 1
 
 

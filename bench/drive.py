@@ -1,225 +1,208 @@
-"""The drive beside ``rclone serve webdav``: small files, a large folder, a large file.
+"""The drive beside file servers: small files, large folders, a large file, rclone, the sync client, memory, growth.
 
-Purpose: the same requests over the same kind of socket in the same run. Ours encrypts, keeps versions, and answers when
-         a change is on the disk; the peer writes plain files and leaves the rest to the kernel.
-Process: any user; everything lies in a directory that is removed.
-Fails:   without rclone the peer's figures are missing, with the reason.
+Rule:    all servers run at once and are asked in turn, in another order each round, each after the one before has come
+         to rest; of the rounds the median counts. ``target``: the best peer of the same run (listings, 32 clients), or
+         twice its time.
+Process: any user; see ``drive_peers``. Everything lies in a directory that is removed; every process is ended.
+Fails:   a peer that cannot run here has an empty column, and the reason.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import hashlib
-import http.client
-import os
-import secrets
-import socket
-import subprocess
-import sys
+import functools
+import shutil
+import statistics
 import tempfile
-import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from beffroi.drive import projections
-from beffroi.lib import ids
-from beffroi.lib.config import STATE_VARIABLE, Config
+from bench import drive_peers, drive_tree, drive_work
+from bench.drive_peers import Absent, Server
+from bench.rows import Row, matrix, table
 
-from bench.rows import Row
-
-SMALL_BYTES, ENTRIES = 10_000, 5_000
-START_LIMIT_S = 30.0
-LOGIN, PASSWORD = "bench@example.test", secrets.token_hex(16)
-WISH = b"".join(
-    (
-        b'<d:propfind xmlns:d="DAV:"><d:prop><d:resourcetype/><d:getlastmodified/>',
-        b"<d:getcontentlength/><d:getetag/></d:prop></d:propfind>",
-    )
-)
-_BASIC = "Basic " + b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()
+FIRST, WITHIN = 1.0, 2.0
+Found = dict["Work", dict[str, list[float]]]
 
 
 @dataclass(frozen=True)
-class Server:
-    """``base``: path of the person's root."""
+class Work:
+    """``within``: how much worse than the best peer ours may be; None where no peer is meant."""
 
-    socket: Path
-    base: str
-
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> bytes:
-        line = _Line(self.socket)
-        with contextlib.closing(line):
-            line.request(method, self.base + path, body, {"Authorization": _BASIC, **headers})  # type: ignore[arg-type]
-            answer = line.getresponse()
-            data = answer.read()
-            assert answer.status < 300, (method, answer.status)
-            return data
+    name: str
+    unit: str
+    within: float | None = None
+    more_is_better: bool = False
 
 
-class _Line(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=300, blocksize=1 << 20)
-        self._path = path
+@dataclass(frozen=True)
+class Turn:
+    """``measure(server, turn)``: a value for each of ``works``. ``peers``: whether they can do it. ``is_large``: a
+    server that takes minutes for it is measured once."""
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-@contextlib.contextmanager
-def _started(argv: tuple[str, ...], path: Path | None, environment: dict[str, str]) -> Iterator[None]:
-    """``path``: the socket on which it serves; None for one that serves nobody."""
-    process = subprocess.Popen(
-        argv, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        end = time.monotonic() + START_LIMIT_S
-        while path is not None:
-            with contextlib.suppress(OSError), contextlib.closing(_Line(path)) as line:
-                line.connect()
-                break
-            assert process.poll() is None and time.monotonic() < end, argv[0]
-            time.sleep(0.05)
-        yield
-    finally:
-        process.kill()
-        process.wait(20)
+    works: tuple[Work, ...]
+    measure: Callable[[Server, str], Sequence[float]]
+    peers: bool = True
+    is_large: bool = False
 
 
-@contextlib.contextmanager
-def ours(directory: Path) -> Iterator[Server]:
-    config = Config(state=directory)
-    for name in ("run", "secrets", "drive"):
-        (directory / name).mkdir(parents=True)
-    for name in ("commune-master.key", "drive-grant.key"):
-        (directory / "secrets" / name).write_text(secrets.token_hex(32))
-    row = projections.Row(
-        sha256=hashlib.sha256(PASSWORD.encode()).hexdigest(),
-        app_password_id=ids.new_id("apw"),
-        person_id=ids.new_id("per"),
-        membership_id=ids.new_id("mem"),
-        collectivite_id=ids.new_id("col"),
-        role="agent",
-        login=LOGIN,
-        display_name="Bench",
-    )
-    projections.put(config, row)
-    path = directory / "run" / "drive.sock"
-    environment = {STATE_VARIABLE: str(directory)}
-    with (
-        _started((sys.executable, "-m", "beffroi.drive.sentry"), None, environment),
-        _started((sys.executable, "-m", "beffroi.drive"), path, environment),
-    ):
-        yield Server(path, "/remote.php/webdav")
-
-
-@contextlib.contextmanager
-def rclone(directory: Path) -> Iterator[Server]:
-    (directory / "files").mkdir(parents=True)
-    path = directory / "rclone.sock"
-    program = str(Path(sys.executable).with_name("rclone"))
-    argv = (program, "--config", "", "serve", "webdav", str(directory / "files"), "--addr", f"unix://{path}")
-    with _started((*argv, "--user", LOGIN, "--pass", PASSWORD), path, {}):
-        yield Server(path, "")
-
-
-async def _writer(server: Server, names: list[str], body: bytes) -> None:
-    reader, writer = await asyncio.open_unix_connection(str(server.socket))
-    for name in names:
-        head = f"PUT {server.base}{name} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {_BASIC}\r\n"
-        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        line = await reader.readline()
-        assert line.split()[1] in (b"201", b"204"), line
-        length = 0
-        while (header := await reader.readline()) != b"\r\n":
-            if header.lower().startswith(b"content-length:"):
-                length = int(header.partition(b":")[2])
-        await reader.readexactly(length)
-    writer.close()
-
-
-def small_files(server: Server, clients: int, count: int) -> float:
-    """Files a second."""
-    folder, body = f"/small-{clients}", secrets.token_bytes(SMALL_BYTES)
-    server.ask("MKCOL", folder)
-    dealt = [[f"{folder}/{number}" for number in range(first, count, clients)] for first in range(clients)]
-
-    async def write() -> None:
-        await asyncio.gather(*(_writer(server, names, body) for names in dealt))
-
-    since = time.perf_counter()
-    asyncio.run(write())
-    return count / (time.perf_counter() - since)
-
-
-def listing_ms(server: Server) -> float:
-    """The quickest of five."""
-    server.ask("MKCOL", "/many")
-    names = [[f"/many/{number:05}" for number in range(first, ENTRIES, 8)] for first in range(8)]
-
-    async def fill() -> None:
-        await asyncio.gather(*(_writer(server, some, b"x") for some in names))
-
-    asyncio.run(fill())
-    times = []
-    for _ in range(5):
-        since = time.perf_counter()
-        found = server.ask("PROPFIND", "/many/", WISH, Depth="1")
-        times.append((time.perf_counter() - since) * 1000)
-        assert found.lower().count(b"response>") == 2 * (ENTRIES + 1)
-    return min(times)
-
-
-def large_file(server: Server, size_bytes: int) -> tuple[float, float]:
-    """Seconds up and down."""
-    piece = secrets.token_bytes(1 << 20)
-    count = size_bytes // len(piece)
-    pieces = (piece[number % 977 :] + piece[: number % 977] for number in range(count))
-    since = time.perf_counter()
-    server.ask("PUT", "/large", pieces, **{"Content-Length": str(count * len(piece))})
-    up_s = time.perf_counter() - since
-    since = time.perf_counter()
-    assert len(server.ask("GET", "/large")) == count * len(piece)
-    return up_s, time.perf_counter() - since
-
-
-def _measured(
-    kind: Callable[[Path], contextlib.AbstractContextManager[Server]],
-    directory: Path,
-    options: argparse.Namespace,
-) -> dict[str, float]:
-    with kind(directory) as server:
-        found = {f"put-{clients}": small_files(server, clients, options.files) for clients in (8, 32)}
-        found["list"] = listing_ms(server)
-        found["up"], found["down"] = large_file(server, options.megabytes * 1_000_000)
-        return found
+NOW, PEAK = Work("memory of all its processes, at the end", "MB"), Work("memory, at most", "MB")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--files", type=int, default=2000, help="small files for each number of clients")
-    parser.add_argument("--megabytes", type=int, default=500, help="size of the large file")
+    parser.add_argument("--files", type=int, default=2000, help="small files a turn (default 2000)")
+    parser.add_argument("--entries", type=_numbers, default="5000,50000", help="of folders (5000,50000)")
+    parser.add_argument("--megabytes", type=int, default=500, help="size of the large file (default 500)")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts (default 3)")
+    parser.add_argument(
+        "--peers", type=_peers, default=",".join(drive_peers.PEERS), help="which ones (default: all)"
+    )
+    parser.add_argument("--growth", type=_numbers, default="1000,100000", help="files of a commune; or empty")
+    parser.add_argument("--communes", type=_numbers, default="10,700", help="written in turn, for the same")
+    parser.add_argument(
+        "--directory", type=Path, help="on which disk, where all may enter (default: of temporary files)"
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [one for one in text.split(",") if one]
+
+
+def _peers(text: str) -> list[str]:
+    names = _words(text)
+    if unknown := set(names) - set(drive_peers.PEERS):
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} (there are {', '.join(drive_peers.PEERS)})")
+    return names
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(one) for one in _words(text)]
 
 
 def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
-    with tempfile.TemporaryDirectory(prefix="bfdrive-") as place:
-        say("ours")
-        mine = _measured(ours, Path(place) / "ours", options)
-        say("rclone serve webdav")
-        peer = _measured(rclone, Path(place) / "peer", options)
-    name, megabytes = "rclone serve webdav", options.megabytes
+    with tempfile.TemporaryDirectory(prefix="bfdrive-", dir=options.directory) as made, ExitStack() as stack:
+        place = Path(made)
+        place.chmod(0o755)  # Apache's workers have a user of their own
+        servers, absent = _servers(stack, place, options, say)
+        found = _rounds(servers, _turns(place, options), options.rounds, say)
+        for server in servers:
+            now, peak = server.memory_mb()
+            found[NOW][server.name], found[PEAK][server.name] = [now], [peak]
+        rows = _rows(servers, absent, found)
+    if options.growth:
+        rows += drive_tree.growth(
+            say, options.growth, options.communes, operations=300, directory=options.directory
+        )
+    return rows
 
-    def row(work: str, unit: str, key: str, *, more_is_better: bool = False) -> Row:
-        return Row(work, unit, round(mine[key], 2), round(peer[key], 2), name, more_is_better=more_is_better)
 
-    return [
-        row("PUT of 10 kB, 8 clients", "1/s", "put-8", more_is_better=True),
-        row("PUT of 10 kB, 32 clients", "1/s", "put-32", more_is_better=True),
-        row(f"PROPFIND of {ENTRIES} entries, 4 properties", "ms", "list"),
-        row(f"PUT of {megabytes} MB", "s", "up"),
-        row(f"GET of {megabytes} MB", "s", "down"),
-    ]
+def _servers(
+    stack: ExitStack, place: Path, options: argparse.Namespace, say: Callable[[str], None]
+) -> tuple[list[Server], dict[str, str]]:
+    """(those that run, ours first; why the others do not)."""
+    folders = {f"many-{count}": count for count in options.entries}
+    servers, absent = [stack.enter_context(drive_peers.ours(place / "ours", folders))], {}
+    for number, name in enumerate(options.peers):
+        say(f"starting {name}")
+        try:
+            servers.append(stack.enter_context(drive_peers.PEERS[name](place / f"peer-{number}", folders)))
+        except Absent as error:
+            absent[name] = str(error)
+    return servers, absent
+
+
+def _turns(place: Path, options: argparse.Namespace) -> list[Turn]:
+    files, megabytes = options.files, options.megabytes
+    turns = []
+    for clients, within in ((8, WITHIN), (32, FIRST)):
+        work = Work(f"PUT of 10 kB, {clients} clients", "1/s", within, more_is_better=True)
+        turns.append(Turn((work,), functools.partial(_small, clients, files)))
+    for entries in options.entries:
+        work = Work(f"PROPFIND of {entries:,} entries", "ms", FIRST)
+        turns.append(Turn((work,), functools.partial(_listing, entries)))
+    large = tuple(Work(f"{megabytes} MB {way}", "s", WITHIN) for way in ("up", "down"))
+    turns.append(
+        Turn(
+            large, lambda server, turn: drive_work.large_file(server, turn, megabytes * 10**6), is_large=True
+        )
+    )
+    copies = tuple(
+        Work(f"rclone copy {way}, {files:,} files", "1/s", WITHIN, more_is_better=True)
+        for way in ("up", "down")
+    )
+    turns.append(
+        Turn(copies, lambda server, turn: drive_work.rclone_copy(server, turn, place / f"copy-{turn}", files))
+    )
+    if shutil.which("nextcloudcmd"):
+        syncs = tuple(
+            Work(f"nextcloudcmd, {files:,} files: {way}", "s") for way in ("up", "nothing to do", "down")
+        )
+        turns.append(
+            Turn(
+                syncs,
+                lambda server, turn: drive_work.sync_client(server, place / f"sync-{turn}", files),
+                peers=False,
+            )
+        )
+    return turns
+
+
+def _small(clients: int, files: int, server: Server, turn: str) -> Sequence[float]:
+    return (drive_work.small_files(server, turn, clients, files),)
+
+
+def _listing(entries: int, server: Server, turn: str) -> Sequence[float]:
+    return (drive_work.listing_ms(server, f"many-{entries}", entries),)
+
+
+def _rounds(servers: list[Server], turns: list[Turn], rounds: int, say: Callable[[str], None]) -> Found:
+    found: Found = defaultdict(lambda: defaultdict(list))
+    for turn in turns:
+        say(", ".join(work.name for work in turn.works))
+        asked = servers if turn.peers else servers[:1]
+        for number in range(rounds):
+            for server in asked[number % len(asked) :] + asked[: number % len(asked)]:
+                if number and turn.is_large and server.is_slow:
+                    continue
+                values = turn.measure(server, str(number))
+                for work, value in zip(turn.works, values, strict=True):
+                    found[work][server.name].append(value)
+                server.rest()
+    return found
+
+
+def _rows(servers: list[Server], absent: dict[str, str], found: Found) -> list[Row]:
+    """One for each work and peer. The target stands beside the best one."""
+    notes = {server.name: server.durability for server in servers} | absent
+    rows = []
+    for work, by_server in found.items():
+        medians = {name: _rounded(statistics.median(values)) for name, values in by_server.items()}
+        mine, rounds = medians.pop("ours"), by_server["ours"]
+        best = (max if work.more_is_better else min)(medians, key=lambda name: medians[name], default="")
+        for name in [*medians, *(absent if medians else ())] or [""]:
+            target = _target(work, medians[best]) if name and name == best else None
+            spread = _rounded(max(rounds) / min(rounds)) if len(rounds) > 1 else None
+            more, note = work.more_is_better, notes.get(name, "")
+            peer = medians.get(name)
+            rows.append(Row(work.name, work.unit, mine, peer, name, target, note, more, spread))
+    return rows
+
+
+def _target(work: Work, best: float) -> float | None:
+    if work.within is None:
+        return None
+    return _rounded(best / work.within if work.more_is_better else best * work.within)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def shown(rows: Sequence[Row]) -> list[str]:
+    """A table of all servers, which README carries, then that of growth."""
+    grown = [row for row in rows if row.unit == "µs"]
+    beside = [row for row in rows if row.unit != "µs"]
+    return [*matrix(beside), *(("", *table(grown)) if grown else ())]

@@ -11,7 +11,7 @@ import argparse
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -41,29 +41,42 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
+    sizes = [SMALLEST, 10_000, 100_000, *([1_000_000] if options.million else [])]
+    communes = [1, MOST_OPEN, 2 * MOST_OPEN]
+    return growth(say, sizes, communes, operations=options.operations, directory=options.directory)
+
+
+def growth(
+    say: Callable[[str], None],
+    sizes: Sequence[int],
+    communes: Sequence[int],
+    *,
+    operations: int,
+    directory: Path | None,
+) -> list[Row]:
+    """``sizes``: files of one commune; ``communes``: how many are written in turn; the others beside the first."""
     measured: dict[int, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory(dir=options.directory) as place, ThreadPoolExecutor(4) as pool:
-        for files in (SMALLEST, 10_000, 100_000, *((1_000_000,) if options.million else ())):
+    with tempfile.TemporaryDirectory(dir=directory) as place, ThreadPoolExecutor(4) as pool:
+        for files in sizes:
             say(f"{files} files ...")
             database = SqliteDatabase(Path(place) / f"{files}.db", pool)
             folders = _fill(database, files)
-            measured[files] = _searches(database, files, options.operations) | _operations(
-                database, folders, options.operations
+            measured[files] = _searches(database, files, operations) | _operations(
+                database, folders, operations
             )
             database.close()
         say("many communes ...")
-        communes = Communes(Path(place) / "communes", pool)
-        many = {
-            count: _communes(communes, count, options.operations) for count in (1, MOST_OPEN, 2 * MOST_OPEN)
-        }
-        communes.close()
+        opened = Communes(Path(place) / "communes", pool)
+        many = {count: _communes(opened, count, operations) for count in communes}
+        opened.close()
     rows = [
-        Row(f"{name}, {files} files", "µs", us, measured[SMALLEST][name], f"{SMALLEST} files")
-        for name in measured[SMALLEST]
+        Row(f"{name}, {files} files", "µs", us, measured[sizes[0]][name], f"{sizes[0]} files")
+        for name in measured[sizes[0]]
         for files, us in ((files, of[name]) for files, of in measured.items())
     ]
     rows += [
-        Row(f"put in turn, {count} communes", "µs", us, many[1], "1 commune") for count, us in many.items()
+        Row(f"put in turn, {count} communes", "µs", us, many[communes[0]], f"{communes[0]} communes")
+        for count, us in many.items()
     ]
     return rows
 

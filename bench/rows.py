@@ -6,14 +6,15 @@ Rule:    ``ours`` and ``peer`` of a row were measured in the same run on the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Row:
-    """``target`` is a bound in ``unit``: the most, or the least if ``more_is_better``; None where none was set."""
+    """``target`` is a bound in ``unit``: the most, or the least if ``more_is_better``; None where none was set.
+    ``spread``: of ours, the largest of several rounds divided by the smallest."""
 
     work: str
     unit: str
@@ -23,6 +24,7 @@ class Row:
     target: float | None = None
     note: str = ""
     more_is_better: bool = False
+    spread: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -54,6 +56,30 @@ def table(rows: Iterable[Row]) -> list[str]:
         )
         if row.peer_name or row.note:
             lines.append(f"    {row.peer_name}{': ' if row.peer_name and row.note else ''}{row.note}")
+    return lines
+
+
+def matrix(rows: Sequence[Row]) -> list[str]:
+    """Lines of a Markdown table for works with several peers: a column each, with the ratio; then what each is, and
+    how much the machine disturbed."""
+    peers = list(dict.fromkeys(row.peer_name for row in rows if row.peer_name))
+    lines = ["| work | ours | " + " | ".join(peers) + " | target |", "|---" * (len(peers) + 3) + "|"]
+    for work in dict.fromkeys(row.work for row in rows):
+        of = {row.peer_name: row for row in rows if row.work == work}
+        first = next(iter(of.values()))
+        cells = [
+            f"{_text(of[name].peer)} ({_text(of[name].ratio)})" if name in of and of[name].peer else ""
+            for name in peers
+        ]
+        aimed = next((row for row in of.values() if row.target is not None), None)
+        target = f"{_text(aimed.target)}: {'met' if aimed.met else 'NOT met'}" if aimed else ""
+        lines.append(f"| {work} | {_text(first.ours)} {first.unit} | {' | '.join(cells)} | {target} |")
+    notes = {row.peer_name: row.note for row in rows if row.peer_name and row.note}
+    lines += ["", *(f"{name}: {note}." for name, note in notes.items())]
+    noisiest = max((row for row in rows if row.spread), key=lambda row: row.spread or 0, default=None)
+    if noisiest is not None:
+        said = f"ours differed most by a factor of {_text(noisiest.spread)} ({noisiest.work})"
+        lines.append(f"Medians of rounds in which the servers took turns; between rounds {said}.")
     return lines
 
 

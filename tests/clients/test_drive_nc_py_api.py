@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import os
@@ -71,6 +72,17 @@ def test_a_stream_is_sent_in_parts(files: nc_py_api.files.FilesAPI, size: int) -
     out = io.BytesIO()
     files.download2stream("grand.bin", out)
     assert hashlib.sha256(out.getvalue()).digest() == hashlib.sha256(data).digest()
+
+
+def test_its_other_half_counts_parts_from_nought(drive: Served) -> None:
+    data = os.urandom(6 * MIB)
+
+    async def send() -> None:
+        cloud = nc_py_api.AsyncNextcloud(nextcloud_url=drive.url, nc_auth_user="alice", nc_auth_pass=PASSWORD)
+        await cloud.files.upload_stream("grand.bin", io.BytesIO(data), chunk_size=5 * MIB)
+
+    asyncio.run(send())
+    assert client(drive).files.download("grand.bin") == data
 
 
 def test_what_was_deleted_comes_back_and_stays_till_the_portal_empties_it(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import os
 import random
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from tests.drive_asking import HOME, listing
 from tests.drive_server import Served, served
 
-KILLS, WRITERS = 4, 6
+KILLS, WRITERS = int(os.environ.get("BEFFROI_DRIVE_KILLS", "4")), 6
 SIZES = (100, 10_000, 70_000, 700_000, 3_000_000)
 
 
@@ -50,11 +51,11 @@ class Writers:
 def test_a_killed_drive_has_lost_nothing_that_it_acknowledged(tmp_path: Path) -> None:
     with served(tmp_path / "state") as drive:
         listing(drive, HOME)
-        writers = Writers(drive)
+        writers, dice = Writers(drive), random.Random(3)
         for thread in writers.threads:
             thread.start()
         for _ in range(KILLS):
-            time.sleep(1.2)
+            time.sleep(dice.uniform(0.2, 2.0))
             drive.kill()
             drive.start()
         time.sleep(0.5)

@@ -50,7 +50,17 @@ def test_every_other_path_leads_nowhere(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/dav/..", "/dav/a/../b", "/dav/.", "/dav/a\0", "/dav/a\\b", "/dav/a\nb", "/dav/" + "é" * 128]
+    "path",
+    [
+        "/dav/..",
+        "/dav/a/../b",
+        "/dav/.",
+        "/dav/a\0",
+        "/dav/a\\b",
+        "/dav/a\nb",
+        "/dav/   /a",
+        "/dav/" + "é" * 128,
+    ],
 )
 def test_a_name_that_no_client_may_send_is_refused(path: str) -> None:
     with pytest.raises(NameRefused):

@@ -48,7 +48,8 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.lib.serving import ended, leave, until_stopped
 
 SOCKET_MODE = 0o660
-HEADER_BYTES = 32 * 1024
+BUFFER_BYTES = 256 * 1024
+"""Of a connection that sends fast: the largest piece of a body, and what headers may take together (front: 16 KiB)."""
 HEADER_TIMEOUT_MS = 10_000
 COMMIT_THREADS = 4
 WORKERS = 4
@@ -69,7 +70,7 @@ def serve_arguments(socket: Path, connections: int) -> dict[str, Any]:
         "backlog": 1024,
         "backpressure": connections,
         "http1_settings": HTTP1Settings(
-            header_read_timeout=HEADER_TIMEOUT_MS, keep_alive=True, max_buffer_size=HEADER_BYTES
+            header_read_timeout=HEADER_TIMEOUT_MS, keep_alive=True, max_buffer_size=BUFFER_BYTES
         ),
         "log_level": LogLevels.warning,
     }

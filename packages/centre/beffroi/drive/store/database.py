@@ -25,6 +25,8 @@ from beffroi.drive.store.model import NO_LIMIT, NOTHING, Limits, Weight
 from beffroi.lib.errors import BeffroiError
 
 MOST_GROUPED = 256
+MOST_REMEMBERED = 64
+"""Rows of one picture; long walks ask for each but once."""
 log = logging.getLogger("beffroi.drive")
 Row = tuple[Any, ...]
 
@@ -65,19 +67,37 @@ class Session(Statements, Protocol):
     def rollback(self) -> None: ...
 
 
-class Writing:
+class Picture:
+    """A ``Reading`` of what does not change meanwhile: a row that is asked for again comes from memory. A request asks
+    for the same folders several times: where it leads, whether it may, whether there is room."""
+
+    def __init__(self, on: Reading) -> None:
+        self._on, self.all = on, on.all
+        self._told: dict[tuple[object, ...], Row | None] = {}
+
+    def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
+        key = (sql, *parameters)
+        if key in self._told:
+            return self._told[key]
+        found = self._on.one(sql, parameters)
+        if len(self._told) < MOST_REMEMBERED:
+            self._told[key] = found
+        return found
+
+
+class Writing(Picture):
     """What a change may do. It belongs to one group; only the group's thread uses it."""
 
     def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._session = session
-        self.one, self.all, self.run, self.many = session.one, session.all, session.run, session.many
         found = self.one("SELECT value FROM meta WHERE name = 'number'")
         assert found is not None, "prepared"
         self._number = self._kept = int(found[0])
         self._grown: dict[int, Weight] = {}
         self._mine: dict[int, Weight] = {}
-        self._told: set[int] = set()
-        self._mine_told: set[int] = set()
+        self._heard: set[int] = set()
+        self._mine_heard: set[int] = set()
         self._rooms: dict[int, tuple[room.Use, int, int]] = {}
         self._roots: dict[int, int] = {}
         self.has_locks = self.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
@@ -86,6 +106,15 @@ class Writing:
         """What ``seals`` read of this group, None where it was not asked, or must look again."""
         self.touched_roots: set[int] = set()
 
+    def run(self, sql: LiteralString, parameters: Sequence[object] = ()) -> int:
+        """Return how many rows it changed."""
+        self._told.clear()
+        return self._session.run(sql, parameters)
+
+    def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+        self._told.clear()
+        self._session.many(sql, rows)
+
     def number(self) -> int:
         """The next number: an identifier, an etag."""
         self._number += 1
@@ -93,7 +122,7 @@ class Writing:
 
     def touch(self, folder: int, grown: Weight = NOTHING) -> None:
         """Something in this folder changed; what is in it grew by so much."""
-        self._mine_told.add(folder)
+        self._mine_heard.add(folder)
         self._mine[folder] = self._mine.get(folder, NOTHING).plus(grown)
 
     def weigh(self, folder: int, grown: Weight) -> None:
@@ -107,7 +136,7 @@ class Writing:
     def begin_anew(self, number: int) -> None:
         """Everything was replaced by a picture of an earlier moment; the next number is above this one."""
         self._number = number
-        self._mine, self._mine_told = {}, set()
+        self._mine, self._mine_heard = {}, set()
         self._roots.clear()
         self._rooms.clear()
         self.has_limits = self.has_locks = True
@@ -161,16 +190,17 @@ class Writing:
     def apart(self) -> Iterator[None]:
         """One change of the group: whole or not at all."""
         self._session.run("SAVEPOINT change")
-        self._mine, self._mine_told = {}, set()
+        self._mine, self._mine_heard = {}, set()
         try:
             yield
         except BaseException:
+            self._told.clear()
             try:
                 self._session.run("ROLLBACK TO SAVEPOINT change")
                 self._session.run("RELEASE SAVEPOINT change")
             except Exception as lost:
                 raise GroupLost from lost
-            self._mine, self._mine_told = {}, set()
+            self._mine, self._mine_heard = {}, set()
             self._roots.clear()  # it may have moved folders that are back now
             self._rooms.clear()
             self.seals = None
@@ -178,8 +208,8 @@ class Writing:
         self._session.run("RELEASE SAVEPOINT change")
         for folder, grown in self._mine.items():
             self._grown[folder] = self._grown.get(folder, NOTHING).plus(grown)
-        self._told |= self._mine_told
-        self._mine, self._mine_told = {}, set()
+        self._heard |= self._mine_heard
+        self._mine, self._mine_heard = {}, set()
 
     def settle(self) -> None:
         """Bring up etags and sizes from the changed folders to their roots; each folder once."""
@@ -197,7 +227,7 @@ class Writing:
             above = folder
             while above in parents:
                 grown[above] = grown[above].plus(one)
-                if folder in self._told:
+                if folder in self._heard:
                     told.add(above)
                 above = parents[above]
         self.many(

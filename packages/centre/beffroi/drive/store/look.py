@@ -17,11 +17,14 @@ NODES: LiteralString = (
     "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag, created_s, sha1, sha256, manifest, properties"
     " FROM node"
 )
+_BY_ID: LiteralString = NODES + " WHERE id = ?"
+_BY_NAME: LiteralString = NODES + " WHERE parent = ? AND folded = ?"
+_INSIDE: LiteralString = NODES + " WHERE parent = ?"
 MOST_TRIED_NAMES = 1000
 
 
 def node(database: Reading, node_id: int) -> Node | None:
-    row = database.one(NODES + " WHERE id = ?", (node_id,))
+    row = database.one(_BY_ID, (node_id,))
     return Node(*row) if row else None
 
 
@@ -32,7 +35,7 @@ def root(database: Reading, name: str) -> Node | None:
 
 def child(database: Reading, parent: int, name: str) -> Node | None:
     """By its exact name; another spelling of capitals is another name here."""
-    row = database.one(NODES + " WHERE parent = ? AND folded = ?", (parent, names.folded(name)))
+    row = database.one(_BY_NAME, (parent, names.folded(name)))
     return Node(*row) if row and row[2] == name else None
 
 
@@ -58,7 +61,7 @@ def free_name(database: Reading, folder: int, name: str) -> str:
 
 def children(database: Reading, folder: int) -> list[Node]:
     """In no order."""
-    return [Node(*row) for row in database.all(NODES + " WHERE parent = ?", (folder,))]
+    return [*map(Node._make, database.all(_INSIDE, (folder,)))]
 
 
 def below(database: Reading, folder: int) -> Iterator[Node]:

@@ -16,7 +16,7 @@ _FORBIDDEN = frozenset("/\\") | {chr(code) for code in (*range(32), 127)}
 
 
 class NameRefused(BeffroiError):
-    """This name cannot be used: it is empty, longer than 255 bytes, or holds a sign that some computers refuse."""
+    """This name cannot be used: it is blank, longer than 255 bytes, or holds a sign that some computers refuse."""
 
     code = "drive.name_refused"
     http_status = 400
@@ -39,7 +39,7 @@ def normal(name: str) -> str:
         size_bytes = len(kept.encode())
     except UnicodeEncodeError:
         raise NameRefused from None
-    if kept in ("", ".", "..") or size_bytes > MAX_NAME_BYTES or not _FORBIDDEN.isdisjoint(kept):
+    if kept.strip() in ("", ".", "..") or size_bytes > MAX_NAME_BYTES or not _FORBIDDEN.isdisjoint(kept):
         raise NameRefused
     return kept
 

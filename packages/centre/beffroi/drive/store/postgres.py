@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from beffroi.drive.store.database import Database, Reading, Row, Session, prepare
+from beffroi.drive.store.database import Database, Picture, Reading, Row, Session, prepare
 from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.lib.errors import Unavailable
 
@@ -166,7 +166,7 @@ class PostgresDatabase(Database):
         try:
             connection = self._connections.begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             _enter(connection, self._schema)
-            yield _Reading(connection)
+            yield Picture(_Reading(connection))
         except psycopg.Error as error:
             raise self._said(error) from None
         finally:

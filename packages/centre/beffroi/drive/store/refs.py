@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import LiteralString
 
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Content
 from beffroi.lib.errors import BeffroiError
+
+_ONE_MORE: LiteralString = (
+    "INSERT INTO chunk (id, refs, length, stored_bytes, sealed, loose_s) VALUES (?, ?, ?, ?, ?, NULL)"
+    " ON CONFLICT (id) DO UPDATE SET refs = chunk.refs + excluded.refs, loose_s = NULL"
+)
 
 
 class ChunkVanished(BeffroiError):
@@ -31,18 +37,16 @@ def add(writing: Writing, content: Content) -> None:
     written (``collect`` says why nothing else can happen).
     """
     inline = {one.id: one.sealed for one in content.inline}
+    is_too_old = _is_too_old(writing, content)
     for (chunk_id, length), count in Counter(Manifest.unpack(content.manifest).chunks).items():
-        if _more(writing, chunk_id, count):
-            continue
-        if _is_too_old(writing, content):
-            raise ChunkVanished
         sealed = inline.get(chunk_id)
-        if sealed is None and (chunk_id not in content.stored or _deleted(writing, chunk_id, content.since)):
-            raise ChunkVanished
-        writing.run(
-            "INSERT INTO chunk (id, refs, length, stored_bytes, sealed, loose_s) VALUES (?, ?, ?, ?, ?, NULL)",
-            (chunk_id, count, length, content.stored.get(chunk_id, 0) if sealed is None else 0, sealed),
-        )
+        if sealed is None or is_too_old:
+            if _more(writing, chunk_id, count):
+                continue
+            if is_too_old or chunk_id not in content.stored or _deleted(writing, chunk_id, content.since):
+                raise ChunkVanished
+        stored_bytes = content.stored.get(chunk_id, 0) if sealed is None else 0
+        writing.run(_ONE_MORE, (chunk_id, count, length, stored_bytes, sealed))
 
 
 def _is_too_old(writing: Writing, content: Content) -> bool:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import LiteralString
 
-from beffroi.drive.store.database import Database, Reading, Row, Session, prepare
+from beffroi.drive.store.database import Database, Picture, Reading, Row, Session, prepare
 from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.lib.errors import Unavailable
 
@@ -83,7 +83,7 @@ class SqliteDatabase(Database):
         try:
             connection = found or Connection(self._path, reads_only=True)
             connection.raw.execute("BEGIN")
-            yield connection
+            yield Picture(connection)
         except sqlite3.Error as error:
             raise self._said(error) from None
         finally:

@@ -39,7 +39,7 @@ class UploadExists(Conflict):
 
 
 class PartRefused(BeffroiError):
-    """The parts of an upload are numbered from 1 to 10000."""
+    """The parts of an upload are numbered from 0 to 10000."""
 
     code = "drive.part_refused"
     http_status = 400
@@ -83,7 +83,7 @@ def put_part(writing: Writing, act: Act, upload: str, number: int, content: Cont
     """Sent twice, the second one counts. It counts in the collectivité's room; in that of a root only as part of the
     file, at its end. Errors also: QuotaFull."""
     key = _require(writing, act.person_id, upload)
-    if not 1 <= number <= MAX_PARTS:
+    if not 0 <= number <= MAX_PARTS:
         raise PartRefused
     refs.add(writing, content)
     before = writing.one(

@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import links
+from beffroi.drive import links, sharing
 from beffroi.drive.store import listing, sent_files, tree
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act
@@ -109,7 +109,7 @@ def link(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     except BeffroiError as error:
         return JsonResponse({"code": error.code}, status=error.http_status)
     with view.database.reading() as reading:
-        node = links.shareable(view, reading, node_id).node
+        node = sharing.shareable(view, reading, node_id).node
         uploaded = _lies_among_sent(view, reading, node.parent)
     message_id = request.POST.get("message_id", "")
     if message_id and uploaded:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from beffroi.drive.store import favourites, locks, look, room, seals, tree
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.database import Reading, Row, Writing
 from beffroi.drive.store.model import NO_LIMIT, ReadOnly
 from beffroi.drive.views import SHARED_NAME, Place
-from beffroi.drive.web.dav import conditions, properties, xml
+from beffroi.drive.web.dav import conditions, paths, plain, properties, xml
 from beffroi.drive.web.dav.call import Call
-from beffroi.drive.web.dav.properties import Shown
+from beffroi.drive.web.dav.properties import Kind, Shown, Template
 from beffroi.drive.web.dav.xml import Element, Name
 from beffroi.drive.web.messages import Answer
 from beffroi.lib.errors import BeffroiError
 
-PIECE = 250
+PIECE = 1000
 """Entries that are rendered at a time: some milliseconds."""
 _WIN32_MTIME = ("urn:schemas-microsoft-com:", "Win32LastModifiedTime")
 _MTIMES = {(xml.DAV, "getlastmodified"), (xml.DAV, "lastmodified"), _WIN32_MTIME}
@@ -71,27 +71,34 @@ async def propfind(call: Call) -> Answer:
     if depth == "infinity":
         raise DepthRefused
     asked = wish(await xml.read(call.request, "propfind"))
+    quick = plain.Listing.of(asked.names) if asked.kind == "some" and depth == "1" else None
 
-    def look_up() -> list[Shown]:
+    def look_up() -> tuple[list[Shown], list[Row]]:
         with call.view.database.reading() as reading:
             place = call.view.place(reading, call.target.path)
             if not conditions.holds(call.clauses, lambda resource: call.state(reading, resource)):
                 raise conditions.ConditionFailed
+            if quick is not None and plain.fits(call.view, place):
+                return list(shown_of(call, reading, asked, [place])), quick.rows(reading, place.node.id)
             inside = call.view.children(reading, place) if depth == "1" and place.node.is_folder else []
-            return list(shown_of(call, reading, asked, [place, *inside]))
+            return list(shown_of(call, reading, asked, [place, *inside])), []
 
     # A folder of many thousand entries takes its time in a thread; the loop goes on with others.
-    shown = await asyncio.to_thread(look_up) if depth == "1" else look_up()
-    if len(shown) <= PIECE:
-        entries = "".join(entry(call, asked, one) for one in shown)
-        return Answer(207, _HEADERS, f"{xml.MULTISTATUS}{entries}{xml.END}".encode())
-    return Answer(207, _HEADERS, _pieces(call, asked, shown))
+    shown, rows = await asyncio.to_thread(look_up) if depth == "1" else look_up()
+    elements: Iterator[str] = map(Entries(call, asked).of, shown)
+    if quick is not None:
+        elements = itertools.chain(
+            elements, quick.elements(call.target.href(call.target.path, is_folder=True), rows)
+        )
+    if len(shown) + len(rows) <= PIECE:
+        return Answer(207, _HEADERS, f"{xml.MULTISTATUS}{''.join(elements)}{xml.END}".encode())
+    return Answer(207, _HEADERS, _pieces(elements))
 
 
-async def _pieces(call: Call, asked: Wish, shown: Sequence[Shown]) -> AsyncGenerator[bytes]:
+async def _pieces(elements: Iterable[str]) -> AsyncGenerator[bytes]:
     yield xml.MULTISTATUS.encode()
-    for some in itertools.batched(shown, PIECE, strict=False):
-        yield "".join([entry(call, asked, one) for one in some]).encode()
+    for some in itertools.batched(elements, PIECE, strict=False):
+        yield "".join(some).encode()
         await asyncio.sleep(0)
     yield xml.END.encode()
 
@@ -138,17 +145,54 @@ def lock_root(call: Call, reading: Reading, place: Place, lock: locks.Lock) -> s
     return call.target.href(path, is_folder=bool(node.is_folder))
 
 
-def entry(call: Call, asked: Wish, shown: Shown) -> str:
-    """One response element."""
-    place = shown.place
-    href = call.target.href(place.path, is_folder=bool(place.node.is_folder))
-    if asked.kind == "names":
-        return xml.response(href, [xml.propstat(properties.all_names(shown), "200 OK")])
-    found, absent = properties.render(shown, asked.names, is_all=asked.kind == "all")
+class Entries:
+    """The response elements of one answer. All entries of a kind have one line, so that each is one ``%``."""
+
+    def __init__(self, call: Call, asked: Wish) -> None:
+        self._target, self._asked = call.target, asked
+        self._lines: dict[Kind, Template] = {}
+        self._folder: tuple[str, ...] | None = None
+        self._prefix = ""
+        """Href of that folder: most entries lie in one."""
+
+    def of(self, shown: Shown) -> str:
+        place = shown.place
+        node = place.node
+        href = self._href(place)
+        if self._asked.kind == "names":
+            return xml.response(href, [xml.propstat(properties.all_names(shown), "200 OK")])
+        if node.properties:
+            return xml.response(href, _propstats(*self._own(shown)))
+        kind = properties.kind_of(shown)
+        line = self._lines.get(kind) or self._line(kind)
+        return line.text % (href, *[value(shown) for value in line.values])
+
+    def _href(self, place: Place) -> str:
+        if not place.path:
+            return self._target.href((), is_folder=True)
+        folder = place.path[:-1]
+        if folder != self._folder:
+            self._folder, self._prefix = folder, self._target.href(folder, is_folder=True)
+        return f"{self._prefix}{paths.quoted(place.path[-1])}{'/' if place.node.is_folder else ''}"
+
+    def _own(self, shown: Shown) -> tuple[str, str]:
+        """Of a node that has properties which clients set."""
+        return properties.render(shown, self._asked.names, is_all=self._asked.kind == "all")
+
+    def _line(self, kind: Kind) -> Template:
+        """A template of the whole element; its first value is the href."""
+        live = properties.template(self._asked.names, kind)
+        absent = "" if self._asked.kind == "all" else "".join(map(xml.empty, live.absent))
+        # A namespace is the client's word, and may hold a sign that formats.
+        text = xml.response("%s", _propstats(live.text, absent.replace("%", "%%")))
+        made = self._lines[kind] = live._replace(text=text)
+        return made
+
+
+def _propstats(found: str, absent: str) -> list[str]:
+    """XML of what there is, and of the names of what there is not."""
     stats = [xml.propstat(found, "200 OK")] if found or not absent else []
-    if absent:
-        stats.append(xml.propstat(absent, "404 Not Found"))
-    return xml.response(href, stats)
+    return [*stats, xml.propstat(absent, "404 Not Found")] if absent else stats
 
 
 # -- PROPPATCH -----------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ Hostile: paths. The user's name in one is only compared with the login of the cr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from beffroi.drive.store import names
@@ -18,6 +18,7 @@ from beffroi.lib.errors import BeffroiError
 FILES, WEBDAV, EXPLORER = "/remote.php/dav/files", "/remote.php/webdav", "/dav"
 SAFE = "/!$'()*+,;=:@~-._"
 """Not &: what is quoted can stand in XML as it is."""
+_PLAIN = re.compile(r"[A-Za-z0-9/._-]+").fullmatch
 
 
 class PathRefused(BeffroiError):
@@ -53,16 +54,13 @@ class Target:
         return self.base == EXPLORER
 
     def href(self, path: Sequence[str], *, is_folder: bool) -> str:
-        """Fit for XML, too. Of the entries of one folder only the last name is quoted each time."""
-        if not path:
-            return _quoted(self.base) + ("/" if is_folder else "")
-        folder = _quoted("/".join((self.base, *path[:-1])))
-        return f"{folder}/{quote(path[-1], safe=SAFE)}{'/' if is_folder else ''}"
+        """Fit for XML, too."""
+        return quoted("/".join((self.base, *path))) + ("/" if is_folder else "")
 
 
-@lru_cache(1024)
-def _quoted(path: str) -> str:
-    return quote(path, safe=SAFE)
+def quoted(path: str) -> str:
+    """As a part of a URL."""
+    return path if _PLAIN(path) else quote(path, safe=SAFE)
 
 
 def decoded(raw: bytes) -> str:

@@ -121,6 +121,10 @@ def http_date(epoch_s: int) -> str:
     return formatdate(epoch_s, usegmt=True)
 
 
+def iso_date(epoch_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_s))
+
+
 def _folder(kind: Kind) -> bool:
     return kind.is_folder
 
@@ -169,9 +173,7 @@ PROPERTIES: Mapping[Name, Property] = {
         lambda s: "<d:collection/>" if s.place.node.is_folder else "", in_all=True
     ),
     (DAV, "getlastmodified"): Property(lambda s: http_date(s.place.node.mtime_s), in_all=True),
-    (DAV, "creationdate"): Property(
-        lambda s: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(s.place.node.created_s)), in_all=True
-    ),
+    (DAV, "creationdate"): Property(lambda s: iso_date(s.place.node.created_s), in_all=True),
     (DAV, "getcontentlength"): Property(lambda s: s.place.node.size_bytes, _file, in_all=True),
     (DAV, "getcontenttype"): Property(lambda s: content_type(s.place.node.name), _file, in_all=True),
     (DAV, "getetag"): Property(lambda s: f"&quot;{s.place.etag:x}&quot;", in_all=True),
@@ -258,11 +260,9 @@ def _name(key: str) -> Name:
 
 
 def render(shown: Shown, names: tuple[Name, ...], *, is_all: bool = False) -> tuple[str, str]:
-    """(XML of the properties that it has, XML of the names that it has not)."""
+    """Of a node on which clients set some: (XML of the properties that it has, XML of the names that it has not)."""
     live = template(names, kind_of(shown))
     found = live.text % tuple([value(shown) for value in live.values])
-    if not shown.place.node.properties:
-        return found, "".join(map(xml.empty, () if is_all else live.absent))
     own = dead(shown.place.node.properties)
     if is_all:
         return found + "".join(value for name, value in own.items() if name not in PROPERTIES), ""

@@ -321,5 +321,5 @@ def _wish(names: tuple[Name, ...]) -> listing.Wish:
 
 
 def _answer(call: Call, wish: listing.Wish, shown: Sequence[properties.Shown]) -> Answer:
-    entries = "".join(listing.entry(call, wish, one) for one in shown)
+    entries = "".join(map(listing.Entries(call, wish).of, shown))
     return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{entries}{xml.END}".encode())

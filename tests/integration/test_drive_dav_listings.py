@@ -1,0 +1,67 @@
+"""Listings that are made straight from rows say the same as those that go through every property."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from beffroi.drive.web.dav import plain
+from lxml import etree
+
+from tests.drive_asking import BODIES, HOME, NS, listing
+from tests.drive_server import Served
+
+pytest_plugins = ["tests.fixtures_drive_dav"]
+NAMES = [local for _, local in plain.COLUMNS]
+FILES = ("100 % sûr & <vrai>.pdf", "%s%d.txt", "a", "vide", "日本語.txt", "un'deux\"trois.odt")
+
+
+def wish(names: list[str], more: str = "") -> bytes:
+    asked = "".join(f"<d:{name}/>" for name in names)
+    return f'<d:propfind xmlns:d="DAV:" xmlns:oc="{NS["oc"]}"><d:prop>{asked}{more}</d:prop></d:propfind>'.encode()
+
+
+def said(response: etree._Element) -> list[tuple[str, str, str | None, list[str]]]:
+    """(status, name, text, names inside) of all DAV properties."""
+    return sorted(
+        (stat.findtext("d:status", namespaces=NS), one.tag, one.text, [inner.tag for inner in one])
+        for stat in response.findall("d:propstat", NS)
+        for one in stat.find("d:prop", NS)
+        if one.tag.startswith("{DAV:}")
+    )
+
+
+@pytest.fixture
+def filled(drive: Served, folder: str) -> str:
+    for name in FILES:
+        assert drive.ask("PUT", f"{folder}/{quote(name)}", b"" if name == "vide" else b"x" * 300)[0] == 201
+    assert drive.ask("MKCOL", f"{folder}/dossier%20%25s")[0] == 201
+    assert drive.ask("PROPPATCH", f"{folder}/a", BODIES["PROPPATCH"])[0] == 207
+    return folder
+
+
+@pytest.mark.parametrize("names", [NAMES, ["getcontentlength"], ["getetag", "resourcetype"], NAMES[::-1]])
+def test_both_ways_of_listing_say_the_same(drive: Served, filled: str, names: list[str]) -> None:
+    assert plain.Listing.of(tuple(("DAV:", name) for name in names)) is not None
+    straight = listing(drive, filled, body=wish(names))
+    general = listing(drive, filled, body=wish(names, "<oc:size/>"))
+    assert next(iter(straight)) == next(iter(general)) == f"{filled}/"
+    assert len(straight) == len(FILES) + 2
+    assert {href: said(one) for href, one in straight.items()} == {
+        href: said(one) for href, one in general.items()
+    }
+
+
+def test_a_folder_without_files_and_one_that_shows_others_are_listed_whole(
+    drive: Served, folder: str
+) -> None:
+    assert list(listing(drive, folder, body=wish(NAMES))) == [f"{folder}/"]
+    assert f"{HOME}/Commune/" in listing(drive, HOME, body=wish(NAMES))
+
+
+def test_what_nobody_knows_is_absent_whatever_signs_its_name_has(drive: Served, filled: str) -> None:
+    body = wish(["getetag"], '<x:a xmlns:x="urn:100%25s"/>')
+    for href, one in listing(drive, filled, body=body).items():
+        stats = {stat.findtext("d:status", namespaces=NS): stat for stat in one.findall("d:propstat", NS)}
+        assert set(stats) == {"HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found"}, href
+        assert stats["HTTP/1.1 404 Not Found"].find("d:prop/{urn:100%25s}a", NS) is not None
