@@ -16,11 +16,12 @@ import sys
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import YOUNG, serve_arguments
+from beffroi.drive.office import serving
 from beffroi.drive.sentry import Sentry
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
@@ -31,7 +32,7 @@ from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.who import Role, Who
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, load
 from granian.server.embed import Server
 
 from tests.fixtures_drive import new_config
@@ -85,9 +86,35 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             drive.enter,
             lambda access: _keep(told, access),
         ).add_to(drive.routes)
+        serving.add_to(
+            drive,
+            _with_office(config),
+            communes,
+            bodies,
+            members=_member,
+            require=sentry.require,
+            base_url="https://portail.test",
+        )
         yield drive
         sentry.stop()
         communes.close()
+
+
+def _with_office(config: Config) -> Config:
+    """Its settings of office documents are those of its ``beffroi.toml``, where it has one."""
+    found = load(config.state)
+    return replace(config, office_editor=found.office_editor, office_max_mib=found.office_max_mib)
+
+
+def _member(person_id: str, collectivite_id: str, role: Role) -> Who | None:
+    return next(
+        (
+            one
+            for one in PEOPLE.values()
+            if (one.person_id, one.collectivite_id, one.role) == (person_id, collectivite_id, role)
+        ),
+        None,
+    )
 
 
 def _keep(told: Path, access: Access) -> None:

@@ -24,6 +24,8 @@ from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
+from beffroi.drive.office import serving
+from beffroi.drive.office.members import Members
 from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
@@ -123,6 +125,15 @@ async def run(config: Config) -> int:
                 drive.enter,
                 lambda access: tell_access(config, access),
             ).add_to(drive.routes)
+            serving.add_to(
+                drive,
+                config,
+                communes,
+                bodies,
+                members=Members(lambda: connect(config.database)),
+                require=sentry.require,
+                base_url=_portal(config),
+            )
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             sentry.stop()
