@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
 from beffroi.drive.office import proof
 from beffroi.lib import clock
@@ -18,6 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 
+PAGE = """<!doctype html><title>Essai</title><h1>Éditeur d’essai</h1><button>Fermer</button><script>
+document.querySelector("button").onclick = () => parent.postMessage(JSON.stringify({MessageId: "UI_Close"}), "*");
+</script>""".encode()
 BASE_URL = "https://portail.test"
 
 
@@ -70,6 +74,8 @@ class Office:
     signs_with: RSAPrivateKey
     former: RSAPrivateKey
     said: dict[str, bytes] = field(default_factory=dict)
+    opened: list[dict[str, str]] = field(default_factory=list)
+    """Forms that browsers posted."""
 
     def ask(
         self,
@@ -112,6 +118,15 @@ def serving() -> Iterator[Office]:
             self.send_response(200 if data is not None else 404)
             self.end_headers()
             self.wfile.write(data or b"")
+
+        def do_POST(self) -> None:
+            """The page of a document, which says what it was given, and closes when it is told to."""
+            sent = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+            office.opened.append({name: values[0] for name, values in sent.items()})
+            self.send_response(200)
+            self.send_header("content-type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(PAGE)
 
         def log_message(self, *_: object) -> None:
             return

@@ -277,6 +277,7 @@ PORTAL = {
     ),  # tests/integration/test_drive_alarm_pages.py
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
+    "drive_edit": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
     "drive_own_links": Rule("own"),
     "drive_link_end": Rule("thing", lambda world: {"share_id": world.share_id}),

@@ -41,13 +41,18 @@ def socket_path(state: Path) -> Path:
     return folder(state) / "previews.sock"
 
 
+def work_path(state: Path) -> Path:
+    """Where documents lie while their programs run; of its user alone. It stays, empty, when the process ends."""
+    mark = hashlib.sha256(str(state.absolute()).encode()).hexdigest()[:12]
+    return Path("/dev/shm") / f"beffroi-previews-{os.getuid()}-{mark}"  # noqa: S108 - made anew, or we end
+
+
 class Server:
     """Use: ``listen()``, ``seclude()``, ``run()``."""
 
     def __init__(self, config: Config) -> None:
         self._state = config.state
-        mark = hashlib.sha256(str(config.state.absolute()).encode()).hexdigest()[:12]
-        self._work = Path("/dev/shm") / f"beffroi-previews-{os.getuid()}-{mark}"  # noqa: S108 - made anew, or we end
+        self._work = work_path(config.state)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def listen(self) -> None:
@@ -85,7 +90,8 @@ class Server:
                         connection.settimeout(READING_S)
                         self._serve(connection)
                     except (OSError, wire.Ended) as error:
-                        log.debug("a request ended: %s", type(error).__name__)  # so does each look whether we live
+                        # So does each look whether we live.
+                        log.debug("a request ended: %s", type(error).__name__)
         finally:
             making.clear(self._work)
 

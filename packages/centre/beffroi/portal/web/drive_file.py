@@ -19,7 +19,7 @@ from beffroi.drive.views import COMMON_NAME
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive
+from beffroi.portal.web import drive, drive_office
 
 
 @require_GET
@@ -50,6 +50,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
                 for one in versions.of(reading, node_id)
             ],
             "preview": drive_words.preview(place.node.name, place.node.size_bytes),
+            **drive_office.offered(place),
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         }
     return drive.drive_page(request, view, "portal/drive_file.html", context)
