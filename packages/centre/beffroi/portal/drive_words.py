@@ -97,22 +97,22 @@ LINK_REFUSALS = {
 
 PREVIEWS = {
     "slow": gettext_lazy(
-        "Ce document est trop lourd pour être montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
+        "Ce document est trop lourd pour être montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
     ),
     "unreadable": gettext_lazy(
-        "Ce document ne peut pas être montré ici : il est abîmé, vide, ou fermé par un mot de passe. Téléchargez-le "
+        "Ce document ne peut pas être montré ici : il est abîmé, vide, ou fermé par un mot de passe. Téléchargez-le "
         "pour l’ouvrir sur votre ordinateur."
     ),
     "input.too_large": gettext_lazy(
-        "Ce document dépasse 25 Mo, il n’est pas montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
+        "Ce document dépasse 25 Mo, il n’est pas montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
     ),
     "previews.too_many_wait": gettext_lazy(
-        "Beaucoup d’aperçus sont demandés en ce moment : rechargez la page dans une minute."
+        "Beaucoup d’aperçus sont demandés en ce moment : rechargez la page dans une minute."
     ),
-    "drive.frozen": gettext_lazy("Ce fichier a été reconnu comme dangereux : le Département le retient."),
-    "live.grant_refused": gettext_lazy("Cette page est ouverte depuis longtemps : rechargez-la."),
+    "drive.frozen": gettext_lazy("Ce fichier a été reconnu comme dangereux : le Département le retient."),
+    "live.grant_refused": gettext_lazy("Cette page est ouverte depuis longtemps : rechargez-la."),
     "otherwise": gettext_lazy(
-        "L’aperçu ne peut pas être fait pour le moment : rechargez la page dans quelques minutes, ou téléchargez le "
+        "L’aperçu ne peut pas être fait pour le moment : rechargez la page dans quelques minutes, ou téléchargez le "
         "fichier."
     ),
 }

@@ -40,8 +40,6 @@ from beffroi.drive.who import Role, Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
-DEVICE = "office:"
-"""Before the person's identifier: the device of what somebody writes in the editor."""
 _NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _STATUS = {GrantRefused: 401, AbsentNode: 404, ReadOnly: 404, QuotaFull: 413, TooLarge: 413}
 _CHANGED_ELSEWHERE = 1010
@@ -122,7 +120,9 @@ class Wopi:
         if who is None:
             raise GrantRefused
         self.enter(request, who)
-        device = Who(who.person_id, "", who.collectivite_id, who.role, "", "", DEVICE + who.person_id)
+        device = Who(
+            who.person_id, "", who.collectivite_id, who.role, "", "", tokens.device_of(who.person_id)
+        )
         self.require(device)
         call = Call(self, request, file, grant, who)
         override = request.header(b"x-wopi-override").upper()
@@ -416,8 +416,8 @@ class Call:
 
     def _act(self, lock_id: str = "") -> Act:
         shown = frozenset((editor_locks.token(self.file.node_id, lock_id),)) if lock_id else frozenset()
-        device = DEVICE + self.who.person_id
-        return Act(self.who.person_id, device, clock.epoch_s(), shown, editor_locks.HOLDER)
+        person_id = self.who.person_id
+        return Act(person_id, tokens.device_of(person_id), clock.epoch_s(), shown, editor_locks.HOLDER)
 
     async def _received(self) -> Content:
         """Errors: TooLarge, those of the bodies."""
