@@ -12,11 +12,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from beffroi.core.identity.models import Membership
 from beffroi.core.planes.db import connect
-from beffroi.drive.office import blank, tokens
+from beffroi.drive.office import blank, discovery, tokens
 from beffroi.drive.office.discovery import Editor, read
 from beffroi.drive.office.members import Members
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
+from beffroi.lib.errors import Unavailable
 from beffroi.previews import server as previews_server
 from django.conf import settings
 from django.test import Client
@@ -250,3 +251,26 @@ def test_a_discovery_leads_to_its_own_origin_and_its_entities_are_not_followed()
             assert all("root" not in one for one in read(broken, "https://office.test").actions)
         except ValueError:
             continue
+
+
+def test_keys_that_changed_are_read_anew_and_an_editor_that_is_away_keeps_the_last_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with office_editor.serving() as one:
+        editor = Editor(Config(state=Path("/nowhere"), office_editor=one.origin))
+        before = editor.discovery()
+        assert editor.discovery() is before
+        key = office_editor.new_key()
+        one.said["/hosting/discovery"] = office_editor.discovery(one.origin, key)
+        assert editor.discovery(older=before) is before  # it was read a moment ago
+        monkeypatch.setattr(discovery, "AGAIN_S", 0.0)
+        after = editor.discovery(older=before)
+        assert [found.public_numbers() for found in after.keys] == [key.public_key().public_numbers()]
+        for broken in (b"<html>", b"x" * (discovery.MAX_BYTES + 1), None):
+            one.said.pop("/hosting/discovery", None)
+            if broken is not None:
+                one.said["/hosting/discovery"] = broken
+            assert editor.discovery(older=after) is after
+    assert editor.discovery(older=after) is after
+    with pytest.raises(Unavailable):
+        Editor(Config(state=Path("/nowhere"), office_editor=one.origin)).discovery()

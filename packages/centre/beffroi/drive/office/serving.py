@@ -11,6 +11,7 @@ from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.new_document import NewDocument
 from beffroi.drive.web.previews import Previews
 from beffroi.drive.web.wopi import Members, Wopi
+from beffroi.drive.web.wopi_calls import Host
 from beffroi.drive.who import Who
 from beffroi.lib.config import Config
 from beffroi.previews.server import socket_path
@@ -33,14 +34,5 @@ def add_to(
     if found is None:
         return
     NewDocument(communes, bodies, key, drive.enter).add_to(drive.routes)
-    Wopi(
-        communes,
-        bodies,
-        key,
-        members,
-        drive.enter,
-        require,
-        found,
-        base_url,
-        config.office_max_mib * 1024 * 1024,
-    ).add_to(drive.routes)
+    host = Host(communes, bodies, key, base_url, config.office_max_mib * 1024 * 1024)
+    Wopi(host, members, drive.enter, require, found).add_to(drive.routes)
