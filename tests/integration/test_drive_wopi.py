@@ -12,13 +12,18 @@ from typing import Any
 
 import pytest
 from beffroi.core.planes.tokens import make_grant
+from beffroi.drive import alarms
+from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.office import tokens
 from beffroi.drive.office.tokens import File
+from beffroi.drive.store import tree
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Reading
+from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.look import NO_LIMIT
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.who import Who
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 from tests import office_editor
@@ -71,15 +76,18 @@ class Centre:
             return view.place(reading, ("Commune", name)).node.id
 
     @contextmanager
-    def looking(self, who: Who) -> Iterator[tuple[Reading, View]]:
+    def changing(self, who: Who) -> Iterator[Database]:
         with ThreadPoolExecutor(1) as pool:
             communes = Communes(self.server.directory / "drive", pool)
             try:
-                view = View(communes.metadata(who.collectivite_id), who)
-                with view.database.reading() as reading:
-                    yield reading, view
+                yield communes.metadata(who.collectivite_id)
             finally:
                 communes.close()
+
+    @contextmanager
+    def looking(self, who: Who) -> Iterator[tuple[Reading, View]]:
+        with self.changing(who) as database, database.reading() as reading:
+            yield reading, View(database, who)
 
     def open(self, who: Who, node: int, *, may_write: bool = True, ttl_s: int = 600) -> Session:
         token = tokens.make(
@@ -125,7 +133,8 @@ def test_a_session_checks_locks_reads_saves_and_unlocks(centre: Centre, file: in
     assert session.get().body == b"after"
     with centre.looking(ALICE) as (reading, _):
         row = reading.one("SELECT kind, person_id, device_id FROM change ORDER BY number DESC LIMIT 1")
-        assert row == ("changed", ALICE.person_id, f"office:{ALICE.person_id}")
+        assert row is not None and row[:2] == ("changed", ALICE.person_id)
+        assert tokens.is_device(row[2]) and ALICE.person_id in row[2]
         (kept,) = reading.all(
             "SELECT size_bytes FROM version WHERE node = ? ORDER BY etag DESC LIMIT 1", (file,)
         )
@@ -332,5 +341,41 @@ def test_a_copy_beside_it_gets_a_name_and_a_token_of_its_own(centre: Centre, fil
 def test_what_is_not_offered_is_said_so(centre: Centre, file: int) -> None:
     session = centre.open(ALICE, file)
     assert session.do("DELETE").status == 501 and session.do("PUT_USER_INFO").status == 501
+    many = f"{session.file.path}?" + "&".join(f"a{n}=1" for n in range(30))
+    assert centre.server.ask("GET", many)[0] == 401
     for path in ("/wopi", "/wopi/files", "/wopi/files/x", f"{session.file.path}/other"):
         assert centre.office.ask(centre.server.port, "GET", path, session.token).status in (401, 404)
+
+
+def test_an_editor_that_writes_as_ransomware_does_is_stopped_for_that_person_and_day(
+    centre: Centre, file: int
+) -> None:
+    session = centre.open(AMIR, file)
+    grant = tokens.read(centre.config.secret("drive-grant.key"), session.token, session.file)
+    device, now_s = tokens.device_of(grant), clock.epoch_s()
+    with centre.changing(AMIR) as database:
+        database.write(
+            lambda w: alarms.raise_(
+                w, Alarm(device, float(now_s), float(now_s), 33.0, 3, (), {}), now_s=now_s
+            )
+        )
+    centre.server.kill()
+    centre.server.start()
+    assert session.ask("GET").status == 403
+    assert centre.open(ALICE, file).ask("GET").status == 200
+    assert centre.open(AMIR, file, ttl_s=2 * 86400).ask("GET").status == 200
+
+
+def test_a_save_beyond_the_quota_is_refused_as_too_large(centre: Centre, file: int) -> None:
+    session = centre.open(ALICE, file)
+    session.do("LOCK", X_WOPI_Lock=LOCK)
+    with centre.looking(ALICE) as (reading, view):
+        root = view.roots(reading)[1].id
+    with centre.changing(ALICE) as database:
+        database.write(lambda w: tree.set_limit(w, root, 10))
+    centre.server.kill()
+    centre.server.start()
+    assert session.put(b"x" * 5000).status == 413
+    assert session.get().body == b"before"
+    with centre.changing(ALICE) as database:
+        database.write(lambda w: tree.set_limit(w, root, NO_LIMIT))

@@ -13,25 +13,23 @@ from typing import NamedTuple
 
 from beffroi.core.planes.tokens import Grant, GrantRefused, make_grant, read_grant
 from beffroi.drive.who import Who
-from beffroi.lib.ids import is_id
 
 FILES = "/wopi/files"
 TTL_S = 8 * 3600
 """A working day: an editor cannot ask for another one, and what was written since the last save would be lost. Whether
 the person still belongs here is asked at each request besides."""
+_DEVICE = re.compile(r"office:per_[0-9a-z]{1,40}:[0-9]{1,9}", re.ASCII)
 _NAME = re.compile(r"(col_[0-9a-z]{1,40})-([0-9]{1,18})", re.ASCII)
 
 
-_DEVICE = "office:"
-
-
-def device_of(person_id: str) -> str:
-    """What somebody writes in the editor is of this device: judged, and stopped, as their other ones."""
-    return _DEVICE + person_id
+def device_of(grant: Grant) -> str:
+    """What somebody writes in the editor on a day is of one device: judged, and stopped, as their other ones. One that
+    was stopped stays so, and the tokens of another day are of another device."""
+    return f"office:{grant.subject_id}:{grant.expires_at // 86400}"
 
 
 def is_device(device_id: str) -> bool:
-    return device_id.startswith(_DEVICE) and is_id(device_id.removeprefix(_DEVICE), "per")
+    return _DEVICE.fullmatch(device_id) is not None
 
 
 class File(NamedTuple):

@@ -45,7 +45,7 @@ class NewDocument:
             who = granted.who(self.key, request, granted.IN_PATH)
             granted.require_own_origin(request)
             self.enter(request, who)
-            fields = parse_qs((await request.body(FORM_BYTES)).decode("utf-8", "replace"), max_num_fields=10)
+            fields = _fields(await request.body(FORM_BYTES))
             folder, kind = fields.get("dossier", [""])[0], fields.get("genre", [""])[0]
             if request.method != "POST" or kind not in blank.KINDS:
                 raise Invalid("genre")
@@ -81,6 +81,14 @@ class NewDocument:
             return tree.put(writing, act, folder.node.id, free, content, if_absent=True)[0]
 
         return await view.database.write_async(change)
+
+
+def _fields(body: bytes) -> dict[str, list[str]]:
+    """Errors: Invalid."""
+    try:
+        return parse_qs(body.decode(), max_num_fields=10)
+    except ValueError:
+        raise Invalid("form") from None
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

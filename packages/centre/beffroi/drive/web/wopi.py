@@ -81,9 +81,7 @@ class Wopi:
         if who is None:
             raise GrantRefused
         self.enter(request, who)
-        device = Who(
-            who.person_id, "", who.collectivite_id, who.role, "", "", tokens.device_of(who.person_id)
-        )
+        device = Who(who.person_id, "", who.collectivite_id, who.role, "", "", tokens.device_of(grant))
         self.require(device)
         call = Call(self.host, request, file, grant, who)
         override = request.header(b"x-wopi-override").upper()
@@ -119,5 +117,9 @@ class Wopi:
 
 
 def _token(request: Request) -> str:
-    found = parse_qs(request.query, max_num_fields=20).get("access_token", [])
+    """Errors: GrantRefused."""
+    try:
+        found = parse_qs(request.query, max_num_fields=20).get("access_token", [])
+    except ValueError:
+        raise GrantRefused from None
     return found[0] if found else request.header(b"authorization").removeprefix("Bearer ")

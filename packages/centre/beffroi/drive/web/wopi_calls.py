@@ -326,8 +326,8 @@ class Call:
 
     def _act(self, lock_id: str = "") -> Act:
         shown = frozenset((editor_locks.token(self.file.node_id, lock_id),)) if lock_id else frozenset()
-        person_id = self.who.person_id
-        return Act(person_id, tokens.device_of(person_id), clock.epoch_s(), shown, editor_locks.HOLDER)
+        device = tokens.device_of(self.grant)
+        return Act(self.who.person_id, device, clock.epoch_s(), shown, editor_locks.HOLDER)
 
     async def _received(self) -> Content:
         """Errors: TooLarge, those of the bodies."""
