@@ -6,6 +6,7 @@ import base64
 import http.client
 import http.server
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,8 @@ class Office:
     signs_with: RSAPrivateKey
     former: RSAPrivateKey
     said: dict[str, bytes] = field(default_factory=dict)
+    base_url: str = BASE_URL
+    tls: ssl.SSLContext | None = None
     opened: list[dict[str, str]] = field(default_factory=list)
     """Forms that browsers posted."""
 
@@ -93,11 +96,13 @@ class Office:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if signed:
             ticks = proof.ticks(clock.epoch() - age_s)
-            text = proof.message(token, BASE_URL + target, ticks)
+            text = proof.message(token, self.base_url + target, ticks)
             named["X-WOPI-TimeStamp"] = str(ticks)
             for name, key in (("X-WOPI-Proof", self.signs_with), ("X-WOPI-ProofOld", self.former)):
                 named[name] = base64.b64encode(key.sign(text, PKCS1v15(), SHA256())).decode()
         line = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        if self.tls is not None:
+            line = http.client.HTTPSConnection("localhost", port, timeout=30, context=self.tls)
         try:
             line.request(method, target, body, named)
             answer = line.getresponse()

@@ -41,11 +41,6 @@ def sheet(*formulas: str) -> bytes:
     return blank.document("tableur", f"<office:spreadsheet>{table}</office:spreadsheet>")
 
 
-def docx(body: str) -> bytes:
-    """``body``: XML of the body; its relations are rId2 and so on of ``linked``."""
-    return _docx([body.encode()])
-
-
 def bomb(size_bytes: int) -> bytes:
     """A docx of some kilobytes whose text is this long."""
     run = b"<w:p><w:r><w:t>" + b"A" * 100_000 + b"</w:t></w:r></w:p>"

@@ -29,12 +29,10 @@ from urllib.parse import urlencode
 import psycopg
 import pytest
 from beffroi.core.planes import db
-from beffroi.previews import server as previews
-from beffroi.previews import wire
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tests import mail_files, office_samples, waiting
+from tests import mail_files, waiting
 from tests.mail_files import EXE
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -151,13 +149,20 @@ def own_database() -> Iterator[str]:
 
 @pytest.fixture
 def centre() -> Iterator[Centre]:
-    """`up` in a state directory of its own, ready; stopped as Ctrl-C would."""
+    with running() as one:
+        yield one
+
+
+@contextmanager
+def running(*settings: str) -> Iterator[Centre]:
+    """`up` in a state directory of its own, ready; stopped as Ctrl-C would. ``settings``: further lines."""
     state = Path(tempfile.mkdtemp(prefix="bfu-"))
     state.chmod(0o755)
     with own_database() as url:
         values = [f'user = "{USER}"', *(f"{name} = {port}" for name, port in PORTS.items())]
         if url:
             values.append(f'database_url = "{url}"')
+        values += settings
         values.append('acme_directory = "https://localhost:9/dir"')  # nobody answers; nothing asks for it
         (state / "beffroi.toml").write_text("\n".join(values) + "\n")
         ready, log = state / "ready.json", state / "up.log"
@@ -354,28 +359,6 @@ def test_the_scanner_has_no_network_and_is_asked_by_rspamd_alone(centre: Centre)
         lambda: (found := rows(centre)["scan"])["state"] == "healthy" and found["pid"] != row["pid"],
         "the scanner is healthy again",
     )
-
-
-def test_the_maker_of_previews_has_no_network_and_is_asked_by_the_drive_alone(centre: Centre) -> None:
-    row = rows(centre)["previews"]
-    lines = Path(f"/proc/{row['pid']}/status").read_text().splitlines()
-    values = {name: found.split() for name, _, found in (line.partition(":") for line in lines)}
-    assert values["NoNewPrivs"] == ["1"]
-    assert {int(values[name][0], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}
-    assert pwd.getpwuid(int(values["Uid"][1])).pw_name == f"{USER}-previews"
-    path = previews.socket_path(centre.state)
-    assert (path.stat().st_mode & 0o777, path.stat().st_gid) == (0o660, grp.getgrnam(USER).gr_gid)
-    assert path.parent.stat().st_mode & 0o7777 == 0o2750
-    if subprocess.run(("unshare", "--net", "true"), check=False).returncode == 0:
-        theirs = Path(f"/proc/{row['pid']}/ns/net").readlink()
-        assert theirs != Path("/proc/self/ns/net").readlink()
-    assert wire.ask(path, "odt", office_samples.text("Bonjour"), timeout_s=60).pictures
-    os.kill(row["pid"], signal.SIGKILL)
-    until(
-        lambda: (found := rows(centre)["previews"])["state"] == "healthy" and found["pid"] != row["pid"],
-        "the maker of previews is healthy again",
-    )
-    assert wire.ask(path, "odt", office_samples.text("Bonjour"), timeout_s=60).pictures
 
 
 def test_status_shows_no_password_unless_it_is_asked_for(centre: Centre) -> None:

@@ -45,8 +45,8 @@ READABLE = tuple(
         "/dev/urandom",
     )
 )
-SOCKETS = (Path("/tmp"),)  # noqa: S108
-"""Where LibreOffice must make a socket, by which a second one would find it. Nothing can connect to it here."""
+SOCKETS = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108
+"""In one of which LibreOffice must make a socket, by which a second one would find it. Nothing connects to it here."""
 OFFICE_S, PICTURES_S = 30.0, 15.0
 MEMORY_BYTES = 2 * 1024**3
 CPU_S = 30

@@ -50,25 +50,23 @@ def document(kind: Kind, body: str = "") -> bytes:
     """An empty document. ``body``: XML inside of office:body, instead of nothing."""
     mime = f"application/vnd.oasis.opendocument.{_TYPES[kind]}"
     width, height = _PAGES[kind]
+    head, languages = f"{_HEAD}<office:document-", _LANGUAGE.format(family=_FAMILIES[kind])
+    parts = {
+        "META-INF/manifest.xml": _manifest(mime),
+        "content.xml": f'{head}content {_NAMESPACES} office:version="1.3"><office:body>{body or _BODIES[kind]}'
+        "</office:body></office:document-content>",
+        "styles.xml": f'{head}styles {_NAMESPACES} office:version="1.3"><office:styles>{languages}</office:styles>'
+        '<office:automatic-styles><style:page-layout style:name="page"><style:page-layout-properties'
+        f' fo:page-width="{width}" fo:page-height="{height}" fo:margin="2cm"/></style:page-layout>'
+        '</office:automatic-styles><office:master-styles><style:master-page style:name="Standard"'
+        ' style:page-layout-name="page"/></office:master-styles></office:document-styles>',
+    }
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as package:
-        # First, and not compressed: by it a file is known for what it is.
-        package.writestr("mimetype", mime, zipfile.ZIP_STORED)
-        package.writestr("META-INF/manifest.xml", _manifest(mime))
-        package.writestr(
-            "content.xml",
-            f'{_HEAD}<office:document-content {_NAMESPACES} office:version="1.3"><office:body>{body or _BODIES[kind]}'
-            "</office:body></office:document-content>",
-        )
-        package.writestr(
-            "styles.xml",
-            f'{_HEAD}<office:document-styles {_NAMESPACES} office:version="1.3"><office:styles>'
-            f"{_LANGUAGE.format(family=_FAMILIES[kind])}</office:styles><office:automatic-styles>"
-            f'<style:page-layout style:name="page"><style:page-layout-properties fo:page-width="{width}"'
-            f' fo:page-height="{height}" fo:margin="2cm"/></style:page-layout></office:automatic-styles>'
-            '<office:master-styles><style:master-page style:name="Standard" style:page-layout-name="page"/>'
-            "</office:master-styles></office:document-styles>",
-        )
+        # First, and not compressed: by it a file is known for what it is. No part has a time: all new ones are one.
+        package.writestr(zipfile.ZipInfo("mimetype"), mime, zipfile.ZIP_STORED)
+        for path, text in parts.items():
+            package.writestr(zipfile.ZipInfo(path), text, zipfile.ZIP_DEFLATED)
     return out.getvalue()
 
 
