@@ -17,7 +17,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 from beffroi.drive.__main__ import YOUNG, serve_arguments
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.following import Follower, Teller
+from beffroi.drive.office import serving
 from beffroi.drive.projections import Member
 from beffroi.drive.seals.desk import Desk
 from beffroi.drive.sentry import Sentry
@@ -47,7 +48,7 @@ from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import Role, Who
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, load
 from granian.server.embed import Server
 
 from tests.fixtures_drive import new_config
@@ -133,6 +134,15 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             lambda handed: _keep(directory / "handed", handed),
             is_scanned=not (directory / "unscanned").exists(),
         ).add_to(drive.routes)
+        serving.add_to(
+            drive,
+            _with_office(config),
+            communes,
+            bodies,
+            members=_member,
+            require=stops.require,
+            base_url="https://portail.test",
+        )
         desk = Desk(config, communes, stocks(config), lambda *said: _tell(directory, *said))
         drive.routes.add(
             sealed.PATH,
@@ -178,6 +188,23 @@ def _people(collectivite_id: str) -> list[Member]:
         for one in PEOPLE.values()
         if one.collectivite_id == collectivite_id
     ]
+
+
+def _with_office(config: Config) -> Config:
+    """Its settings of office documents are those of its ``beffroi.toml``, where it has one."""
+    found = load(config.state)
+    return replace(config, office_editor=found.office_editor, office_max_mib=found.office_max_mib)
+
+
+def _member(person_id: str, collectivite_id: str, role: Role) -> Who | None:
+    return next(
+        (
+            one
+            for one in PEOPLE.values()
+            if (one.person_id, one.collectivite_id, one.role) == (person_id, collectivite_id, role)
+        ),
+        None,
+    )
 
 
 def _tell(directory: Path, *said: object) -> None:

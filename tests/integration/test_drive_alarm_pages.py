@@ -157,3 +157,17 @@ def test_the_departement_may_answer_for_a_commune(
         actor=administrator, database=drive.database, collectivite_id=beaune.id, device_id=device
     )
     assert (over.state, over.missed) == ("restored", 0) and sizes(drive, spoiled) == [0] * 4
+
+
+def test_an_editor_that_was_stopped_is_answered_for_as_any_device(drive: Drive, beaune: Commune) -> None:
+    now_s = clock.epoch_s() + 5
+    device = f"office:{beaune.agent.id}:20000"
+    one = drive.file("Budget.ods", drive.common)
+    act = Act(beaune.agent.id, device, now_s)
+    drive.database.write(lambda w: tree.put(w, act, one.parent, one.name, replace(EMPTY, size_bytes=666)))
+    alarm = Alarm(device, float(now_s), float(now_s), 33.0, 1, (), {Sign.LOST: 1})
+    drive.database.write(lambda w: alarms.raise_(w, alarm, now_s=now_s))
+    referent = portal_client(beaune.referent_membership)
+    assert "L’éditeur en ligne" in referent.get(PAGE).content.decode()
+    referent.post(PAGE, {"what": "restore", "device": device})
+    assert sizes(drive, [one]) == [0]

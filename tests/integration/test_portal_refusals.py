@@ -301,6 +301,7 @@ PORTAL = {
     "drive_compare": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
+    "drive_edit": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
     "drive_drops": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
     "drive_dropped": Rule("open"),

@@ -149,13 +149,20 @@ def own_database() -> Iterator[str]:
 
 @pytest.fixture
 def centre() -> Iterator[Centre]:
-    """`up` in a state directory of its own, ready; stopped as Ctrl-C would."""
+    with running() as one:
+        yield one
+
+
+@contextmanager
+def running(*settings: str) -> Iterator[Centre]:
+    """`up` in a state directory of its own, ready; stopped as Ctrl-C would. ``settings``: further lines."""
     state = Path(tempfile.mkdtemp(prefix="bfu-"))
     state.chmod(0o755)
     with own_database() as url:
         values = [f'user = "{USER}"', *(f"{name} = {port}" for name, port in PORTS.items())]
         if url:
             values.append(f'database_url = "{url}"')
+        values += settings
         values.append('acme_directory = "https://localhost:9/dir"')  # nobody answers; nothing asks for it
         (state / "beffroi.toml").write_text("\n".join(values) + "\n")
         ready, log = state / "ready.json", state / "up.log"
@@ -300,7 +307,10 @@ def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre:
     before = rows(centre)
     who = {name: groups_of(before[name]["pid"]) for name in EVERY_PYTHON}
     # Whoever talks to strangers, or opens what they mail, cannot even enter the folder, nor the database's.
-    strangers = [groups_of(before[name]["pid"]) for name in ("fetch", "reports", "scan", "registrar", "acme")]
+    strangers = [
+        groups_of(before[name]["pid"])
+        for name in ("fetch", "reports", "scan", "previews", "registrar", "acme")
+    ]
     assert len({uid for uid, _groups in strangers}) == len(strangers)
     for stranger, its_groups in strangers:
         assert stranger not in {0, *(uid for uid, _groups in who.values())}

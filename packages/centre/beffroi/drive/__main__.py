@@ -27,6 +27,8 @@ from beffroi.drive import crossing, people
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.following import Teller
+from beffroi.drive.office import serving
+from beffroi.drive.office.members import Members
 from beffroi.drive.seals.desk import tell_outbox
 from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
@@ -153,6 +155,15 @@ async def run(config: Config) -> int:
                 partial(tell_handed, config),
                 is_scanned=config.scan or bool(config.clamd),
             ).add_to(drive.routes)
+            serving.add_to(
+                drive,
+                config,
+                communes,
+                bodies,
+                members=Members(lambda: connect(config.database)),
+                require=stops.require,
+                base_url=_portal(config),
+            )
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             teller.stop()

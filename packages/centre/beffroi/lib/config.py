@@ -122,6 +122,24 @@ class Config:
         "",
         "Mail address for difficulties of access, in the accessibility statement; empty: it names the référents.",
     )
+    office_editor: str = _setting(
+        "",
+        "Address of a Collabora Online or an OnlyOffice server in which people write documents of the Coffre, as their"
+        " browsers and this centre reach it: https://office.example.fr. It must reach the portal by its name. Empty:"
+        " documents are shown, and opened in programs.",
+    )
+    office_ca: str = _setting(
+        "",
+        "File of certificates (PEM) of an authority that the office editor may have instead of the public ones.",
+    )
+    office_max_mib: int = _setting(
+        100, "The largest document that the office editor saves.", unit="MiB", low=1, high=2048
+    )
+    previews: bool = _setting(
+        True,
+        "Show the first pages of office documents in the Coffre: LibreOffice opens them in a process without network,"
+        " which has nothing. Needs up to 2 GB of memory for a document.",
+    )
     mail_spf: str = _setting(
         "mx", "SPF mechanisms of the servers that send for the communes, such as 'include:_spf.example.fr'."
     )

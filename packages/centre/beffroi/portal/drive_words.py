@@ -100,15 +100,43 @@ LINK_REFUSALS = {
 """Why somebody who holds a link got no file; for all else the link is not open."""
 
 
+PREVIEWS = {
+    "slow": gettext_lazy(
+        "Ce document est trop lourd pour être montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
+    ),
+    "unreadable": gettext_lazy(
+        "Ce document ne peut pas être montré ici : il est abîmé, vide, ou fermé par un mot de passe. Téléchargez-le "
+        "pour l’ouvrir sur votre ordinateur."
+    ),
+    "input.too_large": gettext_lazy(
+        "Ce document dépasse 25 Mo, il n’est pas montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
+    ),
+    "previews.too_many_wait": gettext_lazy(
+        "Beaucoup d’aperçus sont demandés en ce moment : rechargez la page dans une minute."
+    ),
+    "drive.frozen": gettext_lazy("Ce fichier a été reconnu comme dangereux : le Département le retient."),
+    "live.grant_refused": gettext_lazy("Cette page est ouverte depuis longtemps : rechargez-la."),
+    "otherwise": gettext_lazy(
+        "L’aperçu ne peut pas être fait pour le moment : rechargez la page dans quelques minutes, ou téléchargez le "
+        "fichier."
+    ),
+}
+"""Why the page of a document shows no preview."""
+
+
 def link_ends() -> list[tuple[str, str]]:
     """(days, words): how long a link may stay open."""
     return [("7", _("7 jours")), ("30", _("30 jours")), ("90", _("90 jours")), ("365", _("Un an"))]
 
 
 def link_address(config: Config, collectivite_id: str, token: str) -> str:
+    return portal_address(config) + reverse("drive_link", args=[collectivite_id, token])
+
+
+def portal_address(config: Config) -> str:
+    """The portal's origin, as others reach it."""
     port = "" if config.portal_port == 443 else f":{config.portal_port}"
-    path = reverse("drive_link", args=[collectivite_id, token])
-    return f"https://{config.portal_name}{port}{path}"
+    return f"https://{config.portal_name}{port}"
 
 
 _SIGNS = {

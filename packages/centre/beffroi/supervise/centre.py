@@ -25,6 +25,7 @@ from beffroi.mail.domains import registrar, registrar_asking
 from beffroi.mail.engines import probes
 from beffroi.mail.engines import setup as mail
 from beffroi.mail.reports import intake
+from beffroi.previews import server as previews
 from beffroi.scan import server as scan
 from beffroi.scan import wire
 from beffroi.supervise import front, secret_files
@@ -63,6 +64,7 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name == "mailgate"),
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _calendars(config),
+        *([_previews(config)] if config.previews else []),
         _drive(config),
         _beside_drive(config, "sentry", "beffroi.drive.sentry"),
         _beside_drive(config, "drive-keeper", "beffroi.drive.keeper"),
@@ -332,6 +334,32 @@ def _scan(config: Config) -> Process:
         healthy=lambda: _scans(path),
         advice=f"Look at {config.log / 'scan.log'}.",
     )
+
+
+def _previews(config: Config) -> Process:
+    """It runs LibreOffice on what anybody stored: a user of its own, in no group of ours, without a network."""
+    path = previews.socket_path(config.state)
+    return Process(
+        name="previews",
+        argv=(sys.executable, "-m", "beffroi.previews"),
+        user=secret_files.previews_user(config),
+        environment=_environment(config, None),
+        socket=path,
+        network=False,
+        healthy=lambda: _listens(path),
+        advice=f"Look at {config.log / 'previews.log'}.",
+    )
+
+
+def _listens(path: Path) -> str:
+    """ "" when somebody takes connections, else one sentence: it may be busy with a document for a while."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.settimeout(5)
+        try:
+            one.connect(str(path))
+        except OSError as error:
+            return f"The process of previews does not answer ({error})."
+    return ""
 
 
 def _scans(path: Path) -> str:

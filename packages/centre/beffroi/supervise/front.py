@@ -66,6 +66,7 @@ DRIVE_PATHS = (
     "/coffre/envoi/",
     "/coffre/lien/",
     "/coffre/depot/",
+    "/wopi/",
 )
 """What clients of files ask for under the portal's name; the process drive answers. How a program gets its app password
 (/index.php/login/v2) is the portal's: a person answers there."""

@@ -25,7 +25,7 @@ from beffroi.supervise import accounts, acme, centre, certificates, children, ke
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
 
 PYTHON_USER = "beffroi"
-OTHER_USERS = ("fetch", "reports", "scan", "registrar", "acme")
+OTHER_USERS = ("fetch", "reports", "scan", "previews", "registrar", "acme")
 _COMMIT = b"kept\n"
 
 
@@ -112,6 +112,10 @@ def _directories(config: Config) -> None:
         _settled(config, name, mode, (owner.uid, owner.gid))
     _source_directories(config, owner)
     _registrar_directories(config, owner)
+    previews = (
+        owner if (user := secret_files.previews_user(config)) is None else secret_files.user_owner(user)
+    )
+    _settled(config, "previews", 0o2750, (previews.uid, owner.gid))  # its socket is for the Python user
     for name, mode in (("log", 0o755), ("supervisor", 0o755)):
         path = config.state / name
         path.mkdir(exist_ok=True)

@@ -141,6 +141,11 @@ def scan_user(config: Config) -> str | None:
     return f"{config.user}-scan" if config.user else None
 
 
+def previews_user(config: Config) -> str | None:
+    """The system user that opens office documents and no secret."""
+    return f"{config.user}-previews" if config.user else None
+
+
 def registrar_user(config: Config) -> str | None:
     """The system user that holds the keys of providers of domains, and no secret of ours."""
     return f"{config.user}-registrar" if config.user else None

@@ -70,7 +70,8 @@ def require(writing: Writing, act: Act, one: Node, *, deep: bool = False) -> Non
 
 
 def _refuse_others(locks: list[Lock], act: Act) -> None:
-    if locks and not any(one.token in act.lock_tokens and one.person_id == act.person_id for one in locks):
+    holders = (act.person_id, act.lock_holder)
+    if locks and not any(one.token in act.lock_tokens and one.person_id in holders for one in locks):
         raise Locked
 
 

@@ -102,12 +102,17 @@ class StoreFull(BeffroiError):
 
 @dataclass(frozen=True)
 class Act:
-    """Who changes something, from where, and when. ``device_id``: the app password, or "" for the portal."""
+    """Who changes something, from where, and when. ``device_id``: the app password, or "" for the portal.
+
+    ``lock_holder``: whose locks count as the person's own, their tokens shown: an editor holds one for all who write in
+    a file together; "" for nobody's.
+    """
 
     person_id: str
     device_id: str
     now_s: int
     lock_tokens: frozenset[str] = frozenset()
+    lock_holder: str = ""
 
 
 class Node(NamedTuple):

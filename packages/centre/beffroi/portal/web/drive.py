@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -97,6 +98,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
         context["is_alarmed"] = any(
             one.state in ("open", "restoring") for one in drive_alarm.shown(reading, actor)
         )
+    context["office_editor"] = bool(settings.BEFFROI.office_editor)
     context |= drive_act.waiting(request, actor, place.node.id)
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context |= {

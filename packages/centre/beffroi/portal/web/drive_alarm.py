@@ -20,6 +20,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import actions, alarms, recovery
 from beffroi.drive.alarms import Raised
+from beffroi.drive.office.tokens import is_device
 from beffroi.drive.recovery import Line
 from beffroi.drive.store.database import Reading
 from beffroi.lib.errors import Conflict, Invalid, NotFound
@@ -46,7 +47,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
     view = view_of(request, actor)
     owner, what = view.who.collectivite_id, request.POST.get("what", "")
     device_id = request.POST.get("device", "")
-    if request.method == "POST" and not is_id(device_id, "apw"):
+    if request.method == "POST" and not (is_id(device_id, "apw") or is_device(device_id)):
         raise NotFound("alarm")
     previewed: list[Line] | None = None
     if request.method == "POST" and what != "preview":
@@ -67,7 +68,8 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
             {
                 "alarm": one,
                 "who": named.get(one.person_id, ""),
-                "label": labels.get(one.device_id, ""),
+                "label": labels.get(one.device_id, "")
+                or (_("L’éditeur en ligne") if is_device(one.device_id) else ""),
                 "since": datetime.fromtimestamp(one.since_s, UTC),
                 "at": datetime.fromtimestamp(one.at_s, UTC),
                 "settled": datetime.fromtimestamp(one.settled_s, UTC) if one.settled_s else None,

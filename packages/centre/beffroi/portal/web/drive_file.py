@@ -18,7 +18,7 @@ from beffroi.drive.store.listing import Entry
 from beffroi.portal import drive_seal_words, drive_words, scan_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive
+from beffroi.portal.web import drive, drive_office
 
 
 @require_GET
@@ -54,6 +54,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "compares": drive_words.compares(place.node.name),
             "preview": drive_words.preview(place.node.name, place.node.size_bytes),
             "scan": scan_words.line(reading, actor, place),
+            **drive_office.offered(place),
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         } | drive_seal_words.of_place(reading, actor, place)
     return drive.drive_page(request, view, "portal/drive_file.html", context)

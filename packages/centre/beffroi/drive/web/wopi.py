@@ -1,0 +1,125 @@
+"""WOPI: what an office editor (Collabora Online, OnlyOffice) asks on behalf of the people who have a file open in it.
+
+Process: drive, below /wopi/; on routes only where an editor is set.
+Hostile: everything; the editor is a program that opens strangers' documents. It can do what its token says and no more:
+         one file, one person, for some hours, as long as that person belongs here. Where the editor signs its requests,
+         one without its signature is refused.
+Rule:    status and headers are the specification's, to the letter: an editor decides by them whether work is lost.
+Fails:   closed. 401 token, 404 file or right, 409 lock, 413 size or room, 500 signature; all else as the drive says.
+Source:  WOPI (learn.microsoft.com, "WOPI REST API reference"); Collabora's additions (X-COOL-WOPI-Timestamp).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from beffroi.core.planes.tokens import GrantRefused
+from beffroi.drive.office import proof, tokens
+from beffroi.drive.office.discovery import Editor
+from beffroi.drive.store.editor_locks import LockDiffers
+from beffroi.drive.store.model import AbsentNode, Locked, QuotaFull, ReadOnly
+from beffroi.drive.web.messages import Answer, Enter, Request, Routes
+from beffroi.drive.web.wopi_calls import OPERATIONS, Call, EditorConflict, Host, NotSupported, answered
+from beffroi.drive.who import Role, Who
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, TooLarge
+
+_STATUS = {GrantRefused: 401, AbsentNode: 404, ReadOnly: 404, QuotaFull: 413, TooLarge: 413}
+_CHANGED_ELSEWHERE = 1010
+"""COOLStatusCode: the file is not the one that the editor opened; it asks its people what to do."""
+_ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
+log = logging.getLogger("beffroi.drive.office")
+
+type Members = Callable[[str, str, Role], Who | None]
+"""(person, collectivité, role): who that is, if they still have this role there; else None. Blocks; threads ask it."""
+
+
+@dataclass(frozen=True)
+class Wopi:
+    """``require``: refuses a device that is stopped."""
+
+    host: Host
+    members: Members
+    enter: Enter
+    require: Callable[[Who], object]
+    editor: Editor
+
+    def add_to(self, routes: Routes) -> None:
+        routes.add("/wopi", self.told, is_open=True)
+
+    async def told(self, request: Request) -> Answer:
+        try:
+            return await self.answer(request)
+        except (LockDiffers, Locked) as error:
+            current = (
+                error.current if isinstance(error, LockDiffers) else ""
+            )  # a client of WebDAV was quicker
+            return answered(409, (b"x-wopi-lock", current.encode()))
+        except EditorConflict:
+            return answered(409, value={"COOLStatusCode": _CHANGED_ELSEWHERE})
+        except BeffroiError as error:
+            await request.drain()
+            status = _STATUS.get(type(error), error.http_status)
+            if status >= 500:
+                log.warning("an editor's request: %s", error.code)
+            return answered(status, (b"x-wopi-servererror", error.code.encode()))
+
+    async def answer(self, request: Request) -> Answer:
+        """Errors: GrantRefused, ProofRefused, those of the operations."""
+        name, slash, rest = request.path.removeprefix(tokens.FILES + "/").partition("/")
+        if not request.path.startswith(tokens.FILES + "/") or (slash and rest != "contents"):
+            raise AbsentNode("file")
+        file, token = tokens.file_of(name), _token(request)
+        grant = tokens.read(self.host.key, token, file)
+        await self._prove(request, token)
+        role = _ROLES.get(grant.role)
+        who = None if role is None else await asyncio.to_thread(self.members, grant.subject_id, file[0], role)
+        if who is None:
+            raise GrantRefused
+        self.enter(request, who)
+        device = Who(who.person_id, "", who.collectivite_id, who.role, "", "", tokens.device_of(grant))
+        self.require(device)
+        call = Call(self.host, request, file, grant, who)
+        override = request.header(b"x-wopi-override").upper()
+        match request.method, rest, override:
+            case "GET", "", _:
+                return call.check()
+            case "GET", "contents", _:
+                return call.get()
+            case "POST", "contents", "PUT":
+                return await call.put()
+            case "POST", "", _ if override in OPERATIONS:
+                return await OPERATIONS[override](call)
+        raise NotSupported
+
+    async def _prove(self, request: Request, token: str) -> None:
+        """Errors: ProofRefused, Unavailable."""
+        known = await asyncio.to_thread(self.editor.discovery)
+        signed = {
+            "token": token,
+            "address": f"{self.host.base_url}{request.path}" + (f"?{request.query}" if request.query else ""),
+            "time": request.header(b"x-wopi-timestamp"),
+            "proof": request.header(b"x-wopi-proof"),
+            "former": request.header(b"x-wopi-proofold"),
+        }
+        try:
+            if known.keys:
+                proof.require(known.keys, now_s=clock.epoch(), **signed)
+        except proof.ProofRefused:
+            newer = await asyncio.to_thread(self.editor.discovery, older=known)
+            if newer is known or not newer.keys:
+                raise
+            proof.require(newer.keys, now_s=clock.epoch(), **signed)
+
+
+def _token(request: Request) -> str:
+    """Errors: GrantRefused."""
+    try:
+        found = parse_qs(request.query, max_num_fields=20).get("access_token", [])
+    except ValueError:
+        raise GrantRefused from None
+    return found[0] if found else request.header(b"authorization").removeprefix("Bearer ")

@@ -1,0 +1,397 @@
+"""The operations of WOPI on one file, for one person.
+
+Process: drive (``wopi``, which knows who asks by then).
+Hostile: everything that the request says.
+Rule:    a save is a change like any other: the content before becomes a version, quota and locks are judged inside it.
+Source:  WOPI (learn.microsoft.com, "WOPI REST API reference"); Collabora's additions (X-COOL-WOPI-Timestamp).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from beffroi.core.planes.tokens import Grant
+from beffroi.drive.office import tokens
+from beffroi.drive.office.tokens import File
+from beffroi.drive.store import editor_locks, names, tree
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.editor_locks import LockDiffers
+from beffroi.drive.store.look import child, free_name
+from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, ReadOnly
+from beffroi.drive.views import Place, View
+from beffroi.drive.web.bodies import Bodies, BodiesOf
+from beffroi.drive.web.messages import Answer, Header, Request
+from beffroi.drive.who import Who
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
+
+_NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_LATIN = re.compile(r"[\x20-\x7e]*", re.ASCII)
+
+
+class EditorConflict(BeffroiError):
+    """This file was changed elsewhere since the editor opened it."""
+
+    code = "drive.editor_conflict"
+    http_status = 409
+
+
+class NotSupported(BeffroiError):
+    """This operation of WOPI is not offered here."""
+
+    code = "drive.editor_not_supported"
+    http_status = 501
+
+
+class TooLargeForEditor(BeffroiError):
+    """The file is larger than the editor can take."""
+
+    code = "drive.too_large_for_editor"
+    http_status = 412
+
+
+@dataclass(frozen=True)
+class Host:
+    """``base_url``: where the editor reaches us, as it signs it. ``max_bytes``: of what it may save."""
+
+    communes: Communes
+    bodies: BodiesOf
+    key: bytes
+    base_url: str
+    max_bytes: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request of one person for one file."""
+
+    host: Host
+    request: Request
+    file: File
+    grant: Grant
+    who: Who
+
+    @property
+    def view(self) -> View:
+        return View(self.host.communes.metadata(self.who.collectivite_id), self.who)
+
+    @property
+    def bodies(self) -> Bodies:
+        return self.host.bodies(self.who.collectivite_id)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def check(self) -> Answer:
+        """CheckFileInfo."""
+        with self.view.database.reading() as reading:
+            place = self._place(reading)
+            folder = self.view.at(reading, place.node.parent)
+        node, may_write = place.node, self._may_write(place)
+        may_add = folder.rights.may_write and tokens.may_write(self.grant, self.file)
+        page = f"{self.host.base_url}/coffre/{node.id}/"
+        return answered(
+            200,
+            value={
+                "BaseFileName": node.name,
+                "OwnerId": self.who.collectivite_id,
+                "Size": node.size_bytes,
+                "UserId": self.who.person_id,
+                "UserFriendlyName": self.who.display_name,
+                "Version": str(node.etag),
+                "LastModifiedTime": moment(node),
+                "SHA256": base64.b64encode(bytes.fromhex(node.sha256)).decode(),
+                "UserCanWrite": may_write,
+                "ReadOnly": not may_write,
+                "UserCanRename": may_write,
+                "UserCanNotWriteRelative": not may_add,
+                "SupportsLocks": True,
+                "SupportsGetLock": True,
+                "SupportsExtendedLockLength": True,
+                "SupportsUpdate": True,
+                "SupportsRename": True,
+                "SupportsDeleteFile": False,
+                "IsAnonymousUser": False,
+                "PostMessageOrigin": self.host.base_url,
+                "ClosePostMessage": True,
+                "CloseUrl": page,
+                "HostViewUrl": page,
+                "HostEditUrl": f"{page}editer/",
+            },
+        )
+
+    def get(self) -> Answer:
+        """GetFile."""
+        with self.view.database.reading() as reading:
+            node = self._place(reading).node
+        most = self.request.header(b"x-wopi-maxexpectedsize")
+        if most.isascii() and most.isdigit() and node.size_bytes > int(most):
+            raise TooLargeForEditor
+        length = (b"content-length", str(node.size_bytes).encode())
+        kind = (b"content-type", b"application/octet-stream")
+        pieces = self.bodies.read(node, 0, node.size_bytes)
+        return Answer(200, (*_NO_STORE, _version(node), kind, length), pieces)
+
+    # -- locks ---------------------------------------------------------------------------------------------------
+
+    async def get_lock(self) -> Answer:
+        with self.view.database.reading() as reading:
+            node = self._place(reading).node
+            found = editor_locks.of(reading, node.id, now_s=clock.epoch_s())
+        if found.is_foreign:
+            raise LockDiffers("")
+        return answered(200, (b"x-wopi-lock", found.lock_id.encode()))
+
+    async def lock(self) -> Answer:
+        """Lock; with X-WOPI-OldLock: UnlockAndRelock."""
+        lock_id, former = self._lock_id(), self.request.headers.get(b"x-wopi-oldlock")
+        if former is None:
+            return await self._locking(
+                lambda writing, node, now_s: editor_locks.take(writing, node, lock_id, now_s=now_s)
+            )
+        before = _lock_id(former)
+        return await self._locking(
+            lambda writing, node, now_s: editor_locks.exchange(writing, node, lock_id, before, now_s=now_s)
+        )
+
+    async def refresh_lock(self) -> Answer:
+        lock_id = self._lock_id()
+        return await self._locking(
+            lambda writing, node, now_s: editor_locks.refresh(writing, node, lock_id, now_s=now_s)
+        )
+
+    async def unlock(self) -> Answer:
+        lock_id = self._lock_id()
+        return await self._locking(
+            lambda writing, node, now_s: editor_locks.end(writing, node, lock_id, now_s=now_s)
+        )
+
+    async def _locking(self, step: Callable[[Writing, int, int], None]) -> Answer:
+        def change(writing: Writing) -> Node:
+            place = self._writable(writing)
+            step(writing, place.node.id, clock.epoch_s())
+            return place.node
+
+        return answered(200, _version(await self.view.database.write_async(change)))
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    async def put(self) -> Answer:
+        """PutFile. An empty file that nobody locked may be written: an editor fills a new one before it locks."""
+        lock_id = _lock_id(self.request.headers.get(b"x-wopi-lock", b""))
+
+        def look(reading: Reading) -> Node:
+            node, now_s = self._writable(reading).node, clock.epoch_s()
+            if lock_id or node.size_bytes or editor_locks.of(reading, node.id, now_s=now_s) != ("", False):
+                editor_locks.require(reading, node.id, lock_id, now_s=now_s)
+            seen = self.request.header(b"x-cool-wopi-timestamp") or self.request.header(
+                b"x-lool-wopi-timestamp"
+            )
+            if seen and seen != moment(node):
+                raise EditorConflict
+            return node
+
+        with self.view.database.reading() as reading:
+            look(reading)  # before the body: what is refused need not be sent in vain
+        content = await self._received()
+        act = self._act(lock_id)
+
+        def change(writing: Writing) -> Node:
+            node = look(writing)
+            if node.sha256 == content.sha256:
+                return node  # saved by the clock, without a change: no version
+            return tree.put(writing, act, node.parent, node.name, content)[0]
+
+        node = await self.view.database.write_async(change)
+        return answered(200, _version(node), value={"LastModifiedTime": moment(node)})
+
+    async def put_relative(self) -> Answer:
+        """PutRelativeFile: another file beside it, of a name that is given, or suggested."""
+        suggested = self.request.headers.get(b"x-wopi-suggestedtarget")
+        exact = self.request.headers.get(b"x-wopi-relativetarget")
+        if (suggested is None) == (exact is None):
+            raise NotSupported if exact is not None else Invalid("name")
+        overwrite = self.request.header(b"x-wopi-overwriterelativetarget").lower() == "true"
+        with self.view.database.reading() as reading:
+            node = self._writable_folder(reading)[1]
+        name = _name(suggested if exact is None else exact)
+        if exact is None:
+            name = f"{node.name.rpartition('.')[0] or node.name}{name}" if name.startswith(".") else name
+            name = _mended(name)
+        name = names.normal(name)
+        content = await self._received()
+
+        def change(writing: Writing) -> Node | str:
+            folder = self._writable_folder(writing)[0]
+            if self.view.is_reserved((*folder.path, name)):
+                raise NameTaken("reserved")
+            if exact is None:
+                chosen = free_name(writing, folder.node.id, name)
+                return tree.put(writing, self._act(), folder.node.id, chosen, content)[0]
+            there = child(writing, folder.node.id, name)
+            if there is not None and overwrite:
+                held = editor_locks.of(writing, there.id, now_s=clock.epoch_s())
+                if held != ("", False):
+                    raise LockDiffers(held.lock_id)
+            elif free_name(writing, folder.node.id, name) != name:
+                return free_name(writing, folder.node.id, name)
+            return tree.put(writing, self._act(), folder.node.id, name, content)[0]
+
+        made = await self.view.database.write_async(change)
+        if isinstance(made, str):
+            return answered(409, (b"x-wopi-validrelativetarget", made.encode("utf-7")), (b"x-wopi-lock", b""))
+        token = tokens.make(
+            self.host.key,
+            self.who,
+            made.id,
+            may_write=True,
+            ttl_s=max(1, self.grant.expires_at - clock.epoch_s()),
+        )
+        page = f"{self.host.base_url}/coffre/{made.id}/"
+        path = File(self.who.collectivite_id, made.id).path
+        return answered(
+            200,
+            value={
+                "Name": made.name,
+                "Url": f"{self.host.base_url}{path}?access_token={token}",
+                "HostViewUrl": page,
+                "HostEditUrl": f"{page}editer/",
+            },
+        )
+
+    async def rename(self) -> Answer:
+        """RenameFile. Its lock stays: whoever renames goes on writing."""
+        lock_id = _lock_id(self.request.headers.get(b"x-wopi-lock", b""))
+        wanted = _name(self.request.headers.get(b"x-wopi-requestedname", b""))
+
+        def change(writing: Writing) -> str:
+            node, now_s = self._writable(writing).node, clock.epoch_s()
+            held = editor_locks.of(writing, node.id, now_s=now_s)
+            if held != ("", False):
+                editor_locks.require(writing, node.id, lock_id, now_s=now_s)
+            stem, dot, ending = node.name.rpartition(".")
+            name = names.normal(f"{wanted}{dot}{ending}" if stem else wanted)
+            if names.folded(name) != names.folded(node.name):
+                name = free_name(writing, node.parent, name)
+            if self.view.is_reserved((*self._writable_folder(writing)[0].path, name)):
+                raise NameTaken("reserved")
+            tree.move(writing, self._act(lock_id), node.id, node.parent, name)
+            if held.lock_id:
+                editor_locks.put(writing, node.id, lock_id, now_s=now_s)
+            return name.rpartition(".")[0] or name
+
+        try:
+            return answered(200, value={"Name": await self.view.database.write_async(change)})
+        except (names.NameRefused, NameTaken):
+            return answered(400, (b"x-wopi-invalidfilenameerror", b"Ce nom ne convient pas."))
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _place(self, reading: Reading) -> Place:
+        """Errors: AbsentNode (also for a folder)."""
+        place = self.view.at(reading, self.file.node_id)
+        if place.node.is_folder:
+            raise AbsentNode("file")
+        return place
+
+    def _may_write(self, place: Place) -> bool:
+        return place.rights.may_write and tokens.may_write(self.grant, self.file)
+
+    def _writable(self, reading: Reading) -> Place:
+        """Errors: AbsentNode, ReadOnly."""
+        place = self._place(reading)
+        if not self._may_write(place):
+            raise ReadOnly
+        return place
+
+    def _writable_folder(self, reading: Reading) -> tuple[Place, Node]:
+        """The folder of the file, and the file. Errors: AbsentNode, ReadOnly."""
+        node = self._place(reading).node
+        folder = self.view.at(reading, node.parent)
+        if not (folder.rights.may_write and tokens.may_write(self.grant, self.file)):
+            raise ReadOnly
+        return folder, node
+
+    def _lock_id(self) -> str:
+        """Errors: Invalid."""
+        found = _lock_id(self.request.headers.get(b"x-wopi-lock", b""))
+        if not found:
+            raise Invalid("X-WOPI-Lock")
+        return found
+
+    def _act(self, lock_id: str = "") -> Act:
+        shown = frozenset((editor_locks.token(self.file.node_id, lock_id),)) if lock_id else frozenset()
+        device = tokens.device_of(self.grant)
+        return Act(self.who.person_id, device, clock.epoch_s(), shown, editor_locks.HOLDER)
+
+    async def _received(self) -> Content:
+        """Errors: TooLarge, those of the bodies."""
+        length = self.request.header(b"content-length")
+        expected = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None
+        if expected is not None and expected > self.host.max_bytes:
+            raise TooLarge(self.host.max_bytes)
+        size = 0
+
+        async def bounded() -> AsyncIterator[bytes]:
+            nonlocal size
+            async for piece in self.request.chunks():
+                size += len(piece)
+                if size > self.host.max_bytes:
+                    raise TooLarge(self.host.max_bytes)
+                yield piece
+
+        return await self.bodies.receive(bounded(), expected)
+
+
+OPERATIONS: Mapping[str, Callable[[Call], Awaitable[Answer]]] = {
+    "LOCK": Call.lock,
+    "GET_LOCK": Call.get_lock,
+    "REFRESH_LOCK": Call.refresh_lock,
+    "UNLOCK": Call.unlock,
+    "PUT_RELATIVE": Call.put_relative,
+    "RENAME_FILE": Call.rename,
+}
+
+
+def moment(node: Node) -> str:
+    """LastModifiedTime, which Collabora shows again with each save. The fraction is no time but of the etag: two
+    contents of one second, or one whose time a client set back, are told apart."""
+    at = datetime.fromtimestamp(node.mtime_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{at}.{node.etag % 1_000_000:06d}Z"
+
+
+def _lock_id(header: bytes) -> str:
+    """Errors: Invalid."""
+    text = header.decode("latin-1")
+    if len(text) > editor_locks.MAX_ID_CHARS or not _LATIN.fullmatch(text):
+        raise Invalid("X-WOPI-Lock")
+    return text
+
+
+def _name(header: bytes | None) -> str:
+    """A name in UTF-7, as WOPI sends names; one that is none in it is taken as UTF-8. Errors: NameRefused."""
+    data = header or b""
+    try:
+        return data.decode("utf-7") if data.isascii() else data.decode()
+    except UnicodeDecodeError:
+        raise names.NameRefused from None
+
+
+def _mended(name: str) -> str:
+    """A suggested name is made to fit."""
+    return "".join("_" if one in "/\\" or ord(one) < 32 or ord(one) == 127 else one for one in name)[:200]
+
+
+def _version(node: Node) -> Header:
+    return (b"x-wopi-itemversion", str(node.etag).encode())
+
+
+def answered(status: int, *headers: Header, value: object = None) -> Answer:
+    kind: tuple[Header, ...] = ((b"content-type", b"application/json"),) if value is not None else ()
+    body = b"" if value is None else json.dumps(value).encode()
+    return Answer(status, (*_NO_STORE, *kind, *headers), body)

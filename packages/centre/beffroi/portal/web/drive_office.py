@@ -1,0 +1,100 @@
+"""Coffre: a document in the office editor, and what the pages of a file and of a folder offer about documents.
+
+Input:  hostile: identifiers of the address.
+Access: ``View``. The editor gets a token of one file for one person (``drive.office.tokens``), by a form that posts it
+        into the frame: it stands in no address of ours.
+Rule:   the frame may be of the editor's origin, and forms may go there, on this page alone.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.csp import CSP
+from django.utils.translation import get_language
+from django.views.decorators.csp import csp_override
+from django.views.decorators.http import require_GET
+
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.office import tokens
+from beffroi.drive.office.discovery import Editor, editor
+from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.views import COMMON_NAME, Place
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import GRANT_KEY, view_of
+from beffroi.portal.pages import for_agents
+from beffroi.portal.web import drive
+from beffroi.previews import wire
+
+OFFICE_SUFFIXES = wire.SUFFIXES - {"pdf"}
+
+
+@cache
+def _editor(config: Config) -> Editor | None:
+    return editor(config)
+
+
+def suffix_of(name: str) -> str:
+    """The ending of an office document's name, in small letters; "" of another file."""
+    found = name.rpartition(".")[2].lower()
+    return found if found in OFFICE_SUFFIXES else ""
+
+
+def offered(place: Place) -> dict[str, Any]:
+    """For the page of a file or a folder."""
+    config: Config = settings.BEFFROI
+    is_document = not place.node.is_folder and bool(suffix_of(place.node.name))
+    return {
+        "office": is_document,
+        "office_editor": bool(config.office_editor),
+        "office_preview": is_document and config.previews,
+        "office_words": {code: str(text) for code, text in drive_words.PREVIEWS.items()},
+    }
+
+
+@require_GET
+@for_agents
+def edit(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
+    """The editor in a frame, or why there is none. Errors: AbsentNode, Unavailable."""
+    view, found = view_of(request, actor), _editor(settings.BEFFROI)
+    with view.database.reading() as reading:
+        place = view.at(reading, node_id)
+        trail = drive.trail(reading, view, place)[:-1]
+    if not place.node.parent:
+        raise AbsentNode("file")
+    may_write, source = place.rights.may_write, tokens.File(view.who.collectivite_id, node_id).path
+    address = ""
+    if found is not None and not place.node.is_folder:
+        address = found.discovery().page(
+            place.node.name.rpartition(".")[2].lower(),
+            f"{drive_words.portal_address(settings.BEFFROI)}{source}",
+            may_write=may_write,
+            language=(get_language() or "fr")[:2],
+        )
+    context = {
+        "node": place.node,
+        "trail": trail,
+        "at": "common" if place.path[0] == COMMON_NAME else "own",
+        "may_write": may_write,
+        "address": address,
+        "origin": found.origin if found is not None else "",
+    }
+    if found is None or not address:
+        return drive.drive_page(request, view, "portal/drive_edit.html", context)
+    key = settings.BEFFROI.secret(GRANT_KEY)
+    context["token"] = tokens.make(key, view.who, node_id, may_write=may_write)
+    context["ends_ms"] = (clock.epoch_s() + tokens.TTL_S) * 1000
+
+    def shown(request: HttpRequest) -> HttpResponse:
+        return drive.drive_page(request, view, "portal/drive_edit.html", context)
+
+    return csp_override(_policy(found.origin))(shown)(request)
+
+
+def _policy(origin: str) -> dict[str, Any]:
+    return settings.SECURE_CSP | {"frame-src": [origin], "form-action": [CSP.SELF, origin]}

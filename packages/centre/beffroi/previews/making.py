@@ -1,0 +1,200 @@
+"""One document becomes a PDF, and its first pages pictures: LibreOffice and pdftoppm, each a program that can reach
+nothing.
+
+Purpose: what a hostile document does to LibreOffice ends with the program, after seconds at most.
+Process: previews; each program is a child of it. It may read what it is made of (/usr, its fonts), read and write the
+         folder of this one document, and run nothing but itself (Landlock); it can make no process, signal none, reach
+         no socket (seccomp); MEMORY_BYTES, CPU_S, FILE_BYTES, FOLDER_BYTES, a deadline.
+Hostile: the document, and what the program leaves in its folder: only plain files of bounded size are taken from there.
+Fails:   closed: ``NotShown``.
+Rule:    a fresh profile each time: no macro runs, no link is followed, nothing is computed anew, no lock file is made.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import shutil
+import signal
+import stat
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from beffroi.lib import seclusion
+from beffroi.previews import wire
+from beffroi.previews.wire import NotShown, Preview
+
+OFFICE = Path("/usr/lib/libreoffice/program/soffice.bin")
+PICTURES = Path("/usr/bin/pdftoppm")
+RUNNABLE = (OFFICE, PICTURES, *(Path("/usr").glob("lib*/ld-linux*")), *(Path("/usr/lib").glob("*/ld-linux*")))
+READABLE = tuple(
+    Path(one)
+    for one in (
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/etc/fonts",
+        "/etc/libreoffice",
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/var/cache/fontconfig",
+        "/var/lib/libreoffice",
+        "/var/spool/libreoffice",
+        "/dev/urandom",
+    )
+)
+SOCKETS = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108
+"""In one of which LibreOffice must make a socket, by which a second one would find it. Nothing connects to it here."""
+OFFICE_S, PICTURES_S = 30.0, 15.0
+MEMORY_BYTES = 2 * 1024**3
+CPU_S = 30
+FILE_BYTES = 64 * 1024 * 1024
+FOLDER_BYTES = 256 * 1024 * 1024
+THREADS = 64
+PICTURE_WIDTH = 900
+_STARTED_ANEW = 81
+"""How LibreOffice ends after it made its profile: whoever started it is to start it once more."""
+_KINDS = {
+    **dict.fromkeys(("odt", "ott", "docx", "doc", "rtf"), "writer"),
+    **dict.fromkeys(("ods", "ots", "xlsx", "xls"), "calc"),
+    **dict.fromkeys(("odp", "otp", "pptx", "ppt"), "impress"),
+}
+_SETTINGS = (
+    ("/org.openoffice.Setup/L10N", "ooSetupSystemLocale", "fr-FR"),
+    ("/org.openoffice.Office.Common/Security/Scripting", "MacroSecurityLevel", "3"),
+    ("/org.openoffice.Office.Common/Security/Scripting", "DisableMacrosExecution", "true"),
+    ("/org.openoffice.Office.Common/Security/Scripting", "DisablePythonRuntime", "true"),
+    ("/org.openoffice.Office.Common/Security/Scripting", "DisableActiveContent", "true"),
+    ("/org.openoffice.Office.Common/Security/Scripting", "BlockUntrustedRefererLinks", "true"),
+    ("/org.openoffice.Office.Writer/Content/Update", "Link", "0"),
+    ("/org.openoffice.Office.Calc/Content/Update", "Link", "1"),
+    ("/org.openoffice.Office.Calc/Formula/Load", "OOXMLRecalcMode", "1"),
+    ("/org.openoffice.Office.Calc/Formula/Load", "ODFRecalcMode", "1"),
+)
+
+
+def make(folder: Path, suffix: str, data: bytes) -> Preview:
+    """``folder``: empty, of this document alone. Errors: NotShown, OSError."""
+    source = folder / f"document.{suffix}"
+    source.write_bytes(data)
+    pdf = source if suffix == "pdf" else _printed(folder, source)
+    scale = ("-scale-to-x", str(PICTURE_WIDTH), "-scale-to-y", "-1")
+    argv = (PICTURES, "-png", "-l", str(wire.PICTURES), *scale, pdf, folder / "page")
+    _run(folder, argv, time.monotonic() + PICTURES_S)
+    pages = sorted(folder.glob("page-*.png"))[: wire.PICTURES]
+    pictures = tuple(_taken(one, wire.MAX_PICTURE_BYTES) for one in pages)
+    if not pictures:
+        raise NotShown("unreadable")
+    return Preview(b"" if suffix == "pdf" else _taken(pdf, wire.MAX_PDF_BYTES), pictures)
+
+
+def _printed(folder: Path, source: Path) -> Path:
+    profile = folder / "profile" / "user"
+    profile.mkdir(parents=True)
+    (profile / "registrymodifications.xcu").write_text(_profile())
+    pages = f'{{"PageRange":{{"type":"string","value":"1-{wire.PAGES}"}}}}'
+    argv = (
+        OFFICE,
+        "--headless",
+        "--norestore",
+        "--nolockcheck",
+        "--nodefault",
+        "--nologo",
+        f"-env:UserInstallation=file://{folder}/profile",
+        "--convert-to",
+        f"pdf:{_KINDS[source.suffix[1:]]}_pdf_Export:{pages}",
+        "--outdir",
+        folder / "out",
+        source,
+    )
+    until = time.monotonic() + OFFICE_S
+    if _run(folder, argv, until) == _STARTED_ANEW:
+        _run(folder, argv, until)
+    return folder / "out" / "document.pdf"
+
+
+def _profile() -> str:
+    items = "".join(
+        f'<item oor:path="{path}"><prop oor:name="{name}" oor:op="fuse"><value>{value}</value></prop></item>'
+        for path, name, value in _SETTINGS
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<oor:items xmlns:oor="http://openoffice.org/2001/registry">'
+        f"{items}</oor:items>"
+    )
+
+
+def _run(folder: Path, argv: Sequence[Path | str], until: float) -> int:
+    """The exit status of a program that ended by itself. ``until``: by the steady clock. Errors: NotShown, OSError."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _become(folder, [str(one) for one in argv])
+        finally:
+            os._exit(127)
+    process = os.pidfd_open(pid)
+    try:
+        while not select.select([process], [], [], 0.1)[0]:
+            if time.monotonic() > until or _size_bytes(folder) > FOLDER_BYTES:
+                raise NotShown("slow")
+    finally:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        os.close(process)
+        _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        raise NotShown("slow" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGXFSZ) else "unreadable")
+    return os.WEXITSTATUS(status)
+
+
+def _become(folder: Path, argv: list[str]) -> None:
+    os.setsid()
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    os.closerange(3, 256)
+    for limit, value in (
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_CPU, CPU_S),
+        (resource.RLIMIT_FSIZE, FILE_BYTES),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, THREADS),
+    ):
+        resource.setrlimit(limit, (value, value))
+    os.chdir(folder)
+    seclusion.only_these_files(READABLE, writable=(folder,), runnable=RUNNABLE, sockets=SOCKETS)
+    seclusion.one_program()
+    environment = {"HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8", "PATH": "/nowhere"}
+    os.execve(argv[0], argv, environment)  # noqa: S606 - a program of ours
+
+
+def _taken(path: Path, most_bytes: int) -> bytes:
+    """What a program left, never through a link. Errors: NotShown."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        raise NotShown("unreadable") from None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotShown("unreadable")
+        if found.st_size > most_bytes:
+            raise NotShown("slow")
+        return file.read(most_bytes)
+
+
+def _size_bytes(folder: Path) -> int:
+    size = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            try:
+                size += os.lstat(os.path.join(above, name)).st_size  # noqa: PTH118 - many, ten times a second
+            except FileNotFoundError:
+                continue
+    return size
+
+
+def clear(folder: Path) -> None:
+    """Nothing of a document stays."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""How the process ``previews`` is asked: one document a connection, one answer.
+
+    asked:    "SUFFIX SIZE\\n", then SIZE bytes            SUFFIX: one of SUFFIXES
+    answered: "ok PDF_SIZE SIZE...\\n", then these bytes   a PDF of the first pages, pictures (PNG) of some of them
+              "no WHY\\n"                                  WHY: one of ``Why``
+
+Hostile: the answer too: whoever made it has read a stranger's document. Its sizes are bounded before anything is read;
+         that it is a PDF or a picture is for who shows it to make harmless.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from beffroi.lib.errors import BeffroiError
+
+SUFFIXES = frozenset(
+    ("odt", "ott", "docx", "doc", "rtf", "ods", "ots", "xlsx", "xls", "odp", "otp", "pptx", "ppt", "pdf")
+)
+MAX_DOCUMENT_BYTES = 25 * 1024 * 1024
+MAX_PDF_BYTES = 32 * 1024 * 1024
+MAX_PICTURE_BYTES = 4 * 1024 * 1024
+PAGES, PICTURES = 20, 3
+MAX_LINE_BYTES = 100
+Why = Literal["slow", "unreadable"]
+_ASKED = re.compile(rb"([a-z]{3,4}) (\d{1,9})\n")
+_SIZES = re.compile(rb"ok( \d{1,9}){1,4}\n")
+_REFUSED = re.compile(rb"no ([a-z]+)\n")
+
+
+class NotShown(BeffroiError):
+    """There is no preview of this document: {}."""
+
+    code = "previews.not_shown"
+    http_status = 422
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Ended(BeffroiError):
+    """The process that makes previews ended the connection, or talks nonsense."""
+
+    code = "previews.ended"
+    http_status = 503
+    retryable = True
+
+
+class Preview(NamedTuple):
+    """``pdf``: of the first PAGES pages; "" of what is a PDF already. ``pictures``: PNG, of the first PICTURES."""
+
+    pdf: bytes
+    pictures: tuple[bytes, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.pdf) + sum(map(len, self.pictures))
+
+
+def ask(path: Path, suffix: str, data: bytes, *, timeout_s: float) -> Preview:
+    """``timeout_s``: for each step; others may be before this one. Errors: NotShown, Ended, OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(str(path))
+        connection.sendall(b"%b %d\n" % (suffix.encode("ascii"), len(data)) + data)
+        line = read_line(connection)
+        if found := _REFUSED.fullmatch(line):
+            raise NotShown("slow" if found[1] == b"slow" else "unreadable")
+        if _SIZES.fullmatch(line) is None:
+            raise Ended
+        sizes = [int(one) for one in line.split()[1:]]
+        if sizes[0] > MAX_PDF_BYTES or any(one > MAX_PICTURE_BYTES for one in sizes[1:]):
+            raise Ended
+        pdf, *pictures = (read_exactly(connection, size) for size in sizes)
+        return Preview(pdf, tuple(pictures))
+
+
+def asked(line: bytes) -> tuple[str, int]:
+    """(suffix, size in bytes) of the first line of a request. Errors: Ended."""
+    found = _ASKED.fullmatch(line)
+    if found is None or found[1].decode() not in SUFFIXES or int(found[2]) > MAX_DOCUMENT_BYTES:
+        raise Ended
+    return found[1].decode(), int(found[2])
+
+
+def answer(preview: Preview) -> bytes:
+    parts = (preview.pdf, *preview.pictures)
+    return b"ok " + b" ".join(b"%d" % len(one) for one in parts) + b"\n" + b"".join(parts)
+
+
+def read_line(connection: socket.socket) -> bytes:
+    """Errors: Ended, OSError."""
+    out = b""
+    while not out.endswith(b"\n"):
+        piece = connection.recv(1)
+        if not piece or len(out) >= MAX_LINE_BYTES:
+            raise Ended
+        out += piece
+    return out
+
+
+def read_exactly(connection: socket.socket, size: int) -> bytes:
+    """Errors: Ended, OSError."""
+    out = bytearray()
+    while len(out) < size:
+        piece = connection.recv(min(256 * 1024, size - len(out)))
+        if not piece:
+            raise Ended
+        out += piece
+    return bytes(out)

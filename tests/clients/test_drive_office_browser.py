@@ -1,0 +1,118 @@
+"""Documents of the Coffre in a real Chromium: first pages, the editor's frame, a new document.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beffroi.previews import server as previews_server
+from django.conf import settings as django_settings
+
+from tests import office_editor
+from tests import office_samples as samples
+from tests.clients.test_portal_browser import browser, inspect
+from tests.conftest import STATE, Commune
+from tests.drive_desk import joined
+from tests.drive_server import served
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_pages import Drive
+from tests.integration.test_previews_process import Previews
+from tests.office_editor import Office
+
+__all__ = ["browser", "no_door"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
+]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+
+
+@pytest.fixture(autouse=True)
+def office(settings: Any) -> Iterator[Office]:
+    own = STATE / "beffroi.toml"
+    before = own.read_text()
+    with office_editor.serving() as one:
+        own.write_text(f'{before}office_editor = "{one.origin}"\n')
+        settings.BEFFROI = replace(settings.BEFFROI, office_editor=one.origin)
+        yield one
+    own.write_text(before)
+
+
+@pytest.fixture
+def drive(committed: str, beaune: Commune) -> Drive:
+    return Drive(beaune.agent_membership)
+
+
+@pytest.fixture
+def page(drive: Drive, beaune: Commune, browser: Any, live_server: Any, tmp_path: Path) -> Iterator[Any]:
+    previews = Previews(STATE)
+    with (
+        served(STATE) as server,
+        joined(tmp_path, web=live_server.url, drive_port=server.port) as address,
+    ):
+        client = portal_client(beaune.agent_membership)
+        name = django_settings.SESSION_COOKIE_NAME
+        context = browser.new_context(
+            locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=address
+        )
+        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
+        opened = context.new_page()
+        wrong: list[str] = []
+        opened.on("pageerror", lambda error: wrong.append(str(error)))
+        opened.on(
+            "console",
+            lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None,
+        )
+        yield opened
+        context.close()
+        assert wrong == []
+    previews.end()
+    previews_server.socket_path(STATE).unlink()
+
+
+def test_a_document_is_shown_opened_closed_and_a_new_one_is_made(
+    page: Any, drive: Drive, office: Office, tmp_path: Path
+) -> None:
+    document = tmp_path / "Délibération 12.odt"
+    document.write_bytes(samples.text("Le conseil municipal décide.", *["Ligne"] * 80))
+    page.goto("/coffre/")
+    with page.expect_navigation():
+        page.set_input_files("#desk input[multiple]", document)
+    page.get_by_role("link", name="Délibération 12.odt").click()
+    page.get_by_role("img", name="Délibération 12.odt, page 2").wait_for()
+    inspect(page, "office-file")
+    page.get_by_role("link", name="Modifier en ligne").click()
+    frame = page.frame_locator("iframe.office")
+    frame.get_by_role("heading", name="Éditeur d’essai").wait_for()
+    assert set(office.opened[-1]) == {"access_token", "access_token_ttl"}
+    inspect(page, "office-edit")
+    frame.get_by_role("button", name="Fermer").click()
+    page.get_by_role("heading", name="Versions précédentes").wait_for()
+    page.goto("/coffre/")
+    page.get_by_text("Nouveau document").click()
+    inspect(page, "office-new")
+    page.get_by_label("Genre de document").select_option("tableur")
+    page.get_by_label("Nom du document").fill("Budget")
+    page.keyboard.press("Enter")
+    page.frame_locator("iframe.office").get_by_role("heading", name="Éditeur d’essai").wait_for()
+    assert "Budget.ods" in drive.names()
+
+
+def test_a_document_that_cannot_be_shown_says_why(page: Any, drive: Drive, tmp_path: Path) -> None:
+    document = tmp_path / "Cassé.docx"
+    document.write_bytes(b"PK\x03\x04 broken")
+    page.goto("/coffre/")
+    with page.expect_navigation():
+        page.set_input_files("#desk input[multiple]", document)
+    page.get_by_role("link", name="Cassé.docx").click()
+    page.get_by_text("Ce document ne peut pas être montré ici").wait_for()
+    inspect(page, "office-broken")

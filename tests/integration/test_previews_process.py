@@ -1,0 +1,242 @@
+"""The process previews: documents of every kind become PDF and pictures; hostile ones have a defined end."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pypdf
+import pytest
+from beffroi.drive.office import blank
+from beffroi.previews import server, wire
+
+from tests import office_samples as samples
+from tests import waiting
+
+pytestmark = pytest.mark.slow
+until = partial(waiting.until, limit_s=60.0)
+# A shorter patience than the real one, and a program that tries what a taken-over LibreOffice would.
+IMPATIENT = """
+import sys
+from pathlib import Path
+from beffroi.previews import making, server
+making.OFFICE_S = 12.0
+if len(sys.argv) > 1:
+    making.OFFICE, making.RUNNABLE = Path(sys.argv[1]), (*making.RUNNABLE, *map(Path, sys.argv[1:]))
+server.main()
+"""
+REACHING = """#!{python} -P
+import os, socket, subprocess, sys
+from pathlib import Path
+
+def tried(step):
+    try:
+        step()
+    except BaseException:
+        return False
+    return True
+
+def connect():
+    socket.socket(socket.AF_UNIX).connect({socket!r})
+
+reached = [name for name, step in {{
+    "network": lambda: socket.socket(socket.AF_INET),
+    "unix": connect,
+    "fork": lambda: os.fork() or os._exit(0),
+    "program": lambda: os.execv("/bin/true", ["true"]),
+    "signal": lambda: os.kill(os.getppid(), 0),
+    "file": lambda: open("/etc/passwd").read(),
+    "settings": lambda: open({settings!r}).read(),
+    "others": lambda: os.listdir(".."),
+    "write": lambda: open("/dev/shm/beffroi-test", "w"),
+}}.items() if tried(step)]
+if reached:
+    import time
+    time.sleep(1000)
+Path("out").mkdir()
+Path("out/document.pdf").symlink_to("/etc/passwd")
+"""
+
+
+class Previews:
+    def __init__(self, state: Path, *arguments: str) -> None:
+        self.state, self.path, self.log = state, server.socket_path(state), state / "previews.log"
+        server.folder(state).mkdir(exist_ok=True)
+        if not (state / "beffroi.toml").exists():
+            (state / "beffroi.toml").write_text("")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", IMPATIENT, *arguments],
+                env={**os.environ, "BEFFROI_STATE": str(state)},
+                stdout=log,
+                stderr=log,
+            )
+        until(self.answers, "the previews")
+
+    def answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        with socket.socket(socket.AF_UNIX) as one:
+            return one.connect_ex(str(self.path)) == 0
+
+    def of(self, suffix: str, data: bytes) -> wire.Preview:
+        return wire.ask(self.path, suffix, data, timeout_s=120)
+
+    def text(self, suffix: str, data: bytes) -> str:
+        pdf = pypdf.PdfReader(io.BytesIO(self.of(suffix, data).pdf))
+        return "\n".join(page.extract_text() for page in pdf.pages)
+
+    def end(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(20) == 0
+        server.work_path(self.state).rmdir()  # empty
+
+
+@pytest.fixture(scope="module")
+def previews() -> Iterator[Previews]:
+    with tempfile.TemporaryDirectory(prefix="bfp-") as folder:
+        made = Previews(Path(folder))
+        try:
+            yield made
+        finally:
+            made.end()
+
+
+def test_a_text_becomes_a_pdf_and_pictures_of_its_first_pages(previews: Previews) -> None:
+    made = previews.of("odt", samples.text(*(f"Délibération n° {n}" for n in range(400))))
+    assert made.pdf.startswith(b"%PDF-") and len(made.pictures) == wire.PICTURES
+    assert all(one.startswith(b"\x89PNG\r\n\x1a\n") for one in made.pictures)
+    assert "Délibération n° 7" in previews.text("odt", samples.text("Délibération n° 7"))
+
+
+def test_of_a_long_text_the_first_twenty_pages_are_shown(previews: Previews) -> None:
+    made = previews.of("odt", samples.text(*(f"Ligne {n}" for n in range(3000))))
+    assert len(pypdf.PdfReader(io.BytesIO(made.pdf)).pages) == wire.PAGES
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffixes"),
+    [
+        ("texte", ("docx", "doc", "rtf", "ott")),
+        ("tableur", ("xlsx", "xls", "ods")),
+        ("presentation", ("pptx", "ppt", "odp")),
+    ],
+)
+def test_every_kind_of_office_has_a_preview(
+    previews: Previews, tmp_path: Path, kind: blank.Kind, suffixes: tuple[str, ...]
+) -> None:
+    data, own = (
+        (samples.sheet("of:=1+1"), "ods")
+        if kind == "tableur"
+        else (blank.document(kind), blank.SUFFIXES[kind])
+    )
+    for suffix in suffixes:
+        folder = tmp_path / suffix
+        folder.mkdir()
+        made = data if suffix == own else samples.converted(folder, data, own, suffix)
+        found = previews.of(suffix, made)
+        assert found.pdf.startswith(b"%PDF-") and found.pictures, suffix
+
+
+def test_a_pdf_has_pictures_and_is_not_made_again(previews: Previews) -> None:
+    pdf = previews.of("odt", samples.text("Une page")).pdf
+    found = previews.of("pdf", pdf)
+    assert found.pdf == b"" and len(found.pictures) == 1
+
+
+@pytest.mark.parametrize(("suffix", "data"), [("docx", b"PK\x03\x04 nothing"), ("pdf", b"%PDF-1.7 nothing")])
+def test_a_broken_document_is_unreadable(previews: Previews, suffix: str, data: bytes) -> None:
+    with pytest.raises(wire.NotShown) as refused:
+        previews.of(suffix, data)
+    assert refused.value.why == "unreadable"
+
+
+def test_a_document_that_swells_ends_and_the_next_one_is_served(previews: Previews) -> None:
+    data = samples.bomb(1_500_000_000)
+    assert len(data) < 3_000_000
+    with pytest.raises(wire.NotShown):
+        previews.of("docx", data)
+    assert "Après" in previews.text("odt", samples.text("Après"))
+
+
+def test_what_is_computed_without_end_is_cut_off_or_not_computed(previews: Previews) -> None:
+    slow = samples.sheet(
+        *(f"of:=SUMPRODUCT(ROW([.$A$1:.$A$1048576])*ROW([.$B$1:.$B$1048576])+{n})" for n in range(2000))
+    )
+    try:
+        previews.of("ods", slow)
+    except wire.NotShown as refused:
+        assert refused.why == "slow"
+    assert "Après" in previews.text("odt", samples.text("Après"))
+
+
+def test_links_to_the_network_and_to_files_bring_nothing(previews: Previews) -> None:
+    asked: list[str] = []
+
+    class Counting(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+    web = http.server.HTTPServer(("127.0.0.1", 0), Counting)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    try:
+        secret = previews.state / "secret.txt"
+        secret.write_text("le secret de la commune")
+        found = previews.text(
+            "odt", samples.linked(f"http://127.0.0.1:{web.server_port}/pixel.png", file=str(secret))
+        )
+    finally:
+        web.shutdown()
+        web.server_close()
+    assert "Visible." in found and "secret" not in found and asked == []
+
+
+def test_no_macro_runs(previews: Previews) -> None:
+    mark = Path("/dev/shm") / "beffroi-test-macro"
+    mark.unlink(missing_ok=True)
+    assert "Macro." in previews.text("odt", samples.with_macro(mark))
+    assert not mark.exists()
+
+
+def test_a_program_that_is_taken_over_reaches_nothing_and_its_link_is_not_followed(tmp_path: Path) -> None:
+    program = tmp_path / "office"
+    state = Path(tempfile.mkdtemp(prefix="bfp-"))
+    text = REACHING.format(
+        python="/usr/bin/python3", socket=str(server.socket_path(state)), settings=str(state / "beffroi.toml")
+    )
+    program.write_text(text)
+    program.chmod(0o755)
+    reaching = Previews(state, str(program), str(Path("/usr/bin/python3").resolve()))
+    try:
+        with pytest.raises(wire.NotShown) as refused:
+            reaching.of("odt", samples.text("x"))
+        assert refused.value.why == "unreadable"  # "slow": it reached something
+    finally:
+        reaching.end()
+
+
+def test_a_request_that_is_none_is_refused_and_the_process_killed_leaves_nothing(previews: Previews) -> None:
+    for asked in (b"exe 10\n", b"odt 99999999\n", b"x" * 300):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(str(previews.path))
+            one.sendall(asked)
+            try:
+                assert one.recv(100) == b""
+            except ConnectionResetError:
+                continue
+    previews.of("odt", samples.text("x"))
+    assert list(server.work_path(previews.state).iterdir()) == []
+    previews.process.send_signal(signal.SIGKILL)
+    previews.process.wait(10)
+    previews.__init__(previews.state)  # type: ignore[misc]
+    assert previews.of("odt", samples.text("x")).pictures
