@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive.store import frozen, keys, tree
+from beffroi.drive.store import frozen, keys, look, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.stock import stocks
@@ -24,6 +24,7 @@ from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.found import MOST_READ_BYTES, Found
+from beffroi.drive.web.sync import push
 from beffroi.drive.who import Who
 from beffroi.drive.words import index, wire
 from beffroi.drive.words.indexer import Indexer
@@ -279,6 +280,30 @@ def test_the_text_of_a_document_is_told_to_who_sees_it_alone(world: World) -> No
     large = world.put(ALICE, "large.pdf", bytes(MOST_READ_BYTES + 1))
     with pytest.raises(TooLarge):
         asyncio.run(world.found.text(ALICE, wire.Which(large.id)))
+
+
+def test_what_another_process_changes_is_heard_and_indexed(tmp_path: Path) -> None:
+    """The portal's pages change metadata in their own process, and say so."""
+    state = tmp_path / "s"
+    with served(state) as server, ThreadPoolExecutor(2) as pool:
+        assert server.ask("PUT", "/remote.php/dav/files/alice/a.txt", b"cantine")[0] == 201
+        communes = Communes(state / "drive", pool)
+        database = communes.metadata(ALICE.collectivite_id)
+
+        def roots() -> set[int]:
+            with database.reading() as reading:
+                return {row[0] for row in reading.all("SELECT root FROM word")}
+
+        with database.reading() as reading:
+            own, common = View(database, ALICE).roots(reading)
+            found = look.child(reading, own.id, "a.txt")
+        assert found is not None
+        waiting.until(lambda: roots() == {own.id}, "the index", limit_s=30.0)
+        act = Act(ALICE.person_id, "", NOW_S)
+        database.write(lambda w: tree.move(w, act, found.id, common.id, "a.txt"))
+        push.tell(state / "run", ALICE.collectivite_id)
+        waiting.until(lambda: roots() == {common.id}, "the index", limit_s=30.0)
+        communes.close()
 
 
 def test_only_a_grant_for_the_search_is_answered(tmp_path: Path) -> None:
