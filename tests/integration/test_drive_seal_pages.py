@@ -35,6 +35,7 @@ from django.urls import reverse
 from tests.conftest import PASSWORD, STATE, Commune, make_member
 from tests.drive_server import Served, served
 from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_archives_tools import OLD_CALLS
 from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_pages import Drive
 
@@ -291,8 +292,9 @@ def test_a_proof_of_one_file_shows_nothing_of_the_others(
     assert verbs() == ["drive:seal:asked", "drive:seal:proved"]
 
 
+@OLD_CALLS
 def test_packages_stream_to_the_referent_and_are_told_before(
-    drive: Drive, folder: Node, referent: Client, server: Served
+    drive: Drive, folder: Node, referent: Client, server: Served, tmp_path: Path
 ) -> None:
     seal = sealed(drive, folder, referent)
     browser = Browser(server, referent)
@@ -305,6 +307,10 @@ def test_packages_stream_to_the_referent_and_are_told_before(
     )
     assert status == 200 and "BagIt" in headers["content-disposition"]
     assert bagcheck.archive(io.BytesIO(body)) == []
+    with zipfile.ZipFile(io.BytesIO(body)) as bag:
+        bag.extractall(tmp_path)
+    other = pytest.importorskip("bagit", reason="PyPI's bagit is not installed")
+    other.Bag(str(next(tmp_path.iterdir()))).validate()
     with zipfile.ZipFile(io.BytesIO(body)) as bag:
         inside = {name.partition("/")[2]: name for name in bag.namelist()}
         assert bag.read(inside["data/Facture 1.pdf"]) == BODIES["Facture 1.pdf"]
