@@ -17,6 +17,7 @@ from beffroi.lib.config import Config
 
 from tests.drive_devices import COMMON, Device, needs_client, on_server, server_tree
 from tests.drive_server import A, Served, served
+from tests.integration.test_drive_seal_dav import close
 from tests.waiting import until
 
 pytestmark = needs_client
@@ -229,6 +230,30 @@ def test_who_only_reads_changes_nothing_of_the_commune(first: Device, drive: Ser
     assert set(server_tree(drive, "per_elise")) == {"à moi.txt"}
     assert elected.read(f"{COMMON}/conseil/pv.txt").decode() == "procès-verbal"
     assert b"autre chose" in elected.tree().values(), "what was written is kept beside it"
+
+
+def test_a_sealed_folder_comes_back_as_it_was_and_nothing_is_lost(first: Device, drive: Served) -> None:
+    sealed = f"{COMMON}/Factures"
+    first.write(f"{sealed}/a.txt", "facture a", LONG_AGO)
+    first.write(f"{sealed}/Mars/b.txt", "facture b", LONG_AGO)
+    first.write(f"{COMMON}/Courrier/c.txt", "lettre", LONG_AGO)
+    first.sync()
+    close(drive.directory, ("Factures",))
+    first.sync()
+    (first.folder / sealed / "a.txt").chmod(0o600)
+    first.write(f"{sealed}/a.txt", "autre chose", LONG_AGO + 10)
+    (first.folder / sealed / "Mars/b.txt").unlink()
+    first.write(f"{COMMON}/Courrier/c.txt", "lettre corrigée", LONG_AGO + 10)
+    first.start().communicate(timeout=60)
+    first.start().communicate(timeout=60)
+    assert first.read(f"{sealed}/a.txt").decode() == "facture a"
+    assert first.read(f"{sealed}/Mars/b.txt").decode() == "facture b"
+    assert b"autre chose" in first.tree().values(), "what was written is kept beside it"
+    with on_server(drive) as database:
+        rows = database.execute(
+            "SELECT name, size_bytes FROM node WHERE is_folder = 0 ORDER BY name"
+        ).fetchall()
+    assert rows == [("a.txt", 9), ("b.txt", 9), ("c.txt", len("lettre corrigée".encode()))]
 
 
 def test_what_was_written_after_the_backup_survives_a_restore_of_the_running_server(

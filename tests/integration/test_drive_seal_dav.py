@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,19 +70,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         version = [one.text or "" for one in listed.iterfind(".//d:href", SPACES)][-1]
         done("MKCOL", f"{UPLOADS}/one")
         done("PUT", f"{UPLOADS}/one/1", b"part")
-        _seal(drive.directory)
+        close(drive.directory, ("2026", "Factures"))
         yield World(drive, ids, trashed, version)
 
 
-def _seal(directory: Path) -> None:
-    """As the portal does, from another process."""
+def close(directory: Path, path: Sequence[str]) -> None:
+    """Seal a folder of the commune, as the portal does, from another process."""
     with ThreadPoolExecutor(1) as commits:
         communes = Communes(directory / "drive", commits)
         database = communes.metadata(A)
         with database.reading() as reading:
             common = look.root(reading, schema.COMMON)
             assert common is not None
-            folder = look.walk(reading, common.id, ("2026", "Factures"))
+            folder = look.walk(reading, common.id, path)
         assert folder is not None
         made = Seal(
             new_id("seal"), folder.id, "sealing", folder.name, clock.epoch_s(), 0, "", "per_ref", 1, "ab" * 32,

@@ -35,6 +35,7 @@ from django.urls import reverse
 from tests.conftest import PASSWORD, STATE, Commune, make_member
 from tests.drive_server import Served, served
 from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_archives_tools import OLD_CALLS
 from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_pages import Drive
 
@@ -291,8 +292,9 @@ def test_a_proof_of_one_file_shows_nothing_of_the_others(
     assert verbs() == ["drive:seal:asked", "drive:seal:proved"]
 
 
+@OLD_CALLS
 def test_packages_stream_to_the_referent_and_are_told_before(
-    drive: Drive, folder: Node, referent: Client, server: Served
+    drive: Drive, folder: Node, referent: Client, server: Served, tmp_path: Path
 ) -> None:
     seal = sealed(drive, folder, referent)
     browser = Browser(server, referent)
@@ -305,6 +307,10 @@ def test_packages_stream_to_the_referent_and_are_told_before(
     )
     assert status == 200 and "BagIt" in headers["content-disposition"]
     assert bagcheck.archive(io.BytesIO(body)) == []
+    with zipfile.ZipFile(io.BytesIO(body)) as bag:
+        bag.extractall(tmp_path)
+    other = pytest.importorskip("bagit", reason="PyPI's bagit is not installed")
+    other.Bag(str(next(tmp_path.iterdir()))).validate()
     with zipfile.ZipFile(io.BytesIO(body)) as bag:
         inside = {name.partition("/")[2]: name for name in bag.namelist()}
         assert bag.read(inside["data/Facture 1.pdf"]) == BODIES["Facture 1.pdf"]
@@ -475,12 +481,35 @@ def test_a_refused_or_overtaken_elimination_destroys_nothing(
         assert "abandonnée" in text(mayor.post(page, {"what": "refuse"}, follow=True))
         assert "Quelqu’un a agi" in text(mayor.post(page, {"what": "grant"}, follow=True))
         referent.post(page, VISA)
-        mayor.post(page, {"what": "grant"})
-        later = datetime.fromtimestamp(clock.epoch_s() + 900 * DAY_S, UTC).date().isoformat()
-        referent.post(page, {"what": "extend", "until": later})
+        later = {"what": "extend", "until": _day_after(seal.until_s + 900 * DAY_S)}
+        assert "est prolongé" in text(referent.post(page, later, follow=True))
+        assert "Quelqu’un a agi" in text(mayor.post(page, {"what": "grant"}, follow=True))
         run_pending("main")
+    with clock.shifted(seal.until_s - clock.epoch_s() + 1000 * DAY_S):
+        referent, mayor = _again(drive), confirmed(elu)
         assert drive.names(folder) == sorted(BODIES)
-        assert seal_of(drive, folder).state == "sealed"
+        referent.post(page, VISA)
+        mayor.post(page, {"what": "grant"})
+        later = {"what": "extend", "until": _day_after(clock.epoch_s() + 900 * DAY_S)}
+        assert "Quelqu’un a agi" in text(referent.post(page, later, follow=True))
+        run_pending("main")
+        assert seal_of(drive, folder).state == "destroyed"
+
+
+def _day_after(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s + DAY_S, UTC).date().isoformat()
+
+
+def test_what_is_not_over_by_the_worker_s_clock_is_not_destroyed(
+    drive: Drive, folder: Node, referent: Client, beaune: Commune
+) -> None:
+    seal = sealed(drive, folder, referent)
+    said = {"seal_id": seal.id, "visa": "AD21-1", "visa_on": "2026-11-01", "visa_by": "AD21"}
+    with pytest.raises(rules.TermRunning):
+        actions.carry_out(
+            drive.collectivite_id, said, approval_id="apr_1", asked_by="per_a", granted_by=beaune.referent.id
+        )
+    assert drive.names(folder) == sorted(BODIES)
 
 
 def test_a_crash_between_the_destruction_and_its_record_is_made_good(

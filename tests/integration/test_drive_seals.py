@@ -18,7 +18,7 @@ import pytest
 from beffroi.drive.archives import manifest, report, stamps
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.seals import key
-from beffroi.drive.seals.desk import Desk, unpacked
+from beffroi.drive.seals.desk import Desk, _Stopped, unpacked
 from beffroi.drive.store import keys, seal_checks, seals, tree
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Node
@@ -289,6 +289,23 @@ def test_a_sealing_that_was_killed_goes_on_where_it_was(place: Place) -> None:
     seal, texts = seen(place, seal_id)
     assert (seal.state, seal.done_files) == ("sealed", 40)
     assert manifest.read_statement(texts[manifest.STATEMENT]).files == 40
+    assert checked(place, seal_id).intact
+
+
+def test_what_the_end_of_the_process_cut_short_is_taken_up_again(place: Place) -> None:
+    seal_id = begun(place, filled(place, FILES))
+    ending = desk_of(place)
+    ending.stop()
+    with pytest.raises(_Stopped):
+        ending.work(place.owner)
+    assert seen(place, seal_id)[0].state == "sealing"
+    desk_of(place).work(place.owner)
+    assert seen(place, seal_id)[0].state == "sealed"
+    place.database.write(lambda w: seal_checks.ask(w, seal_id, person_id="per_ref", now_s=clock.epoch_s()))
+    with pytest.raises(_Stopped):
+        ending.work(place.owner)
+    with place.database.reading() as reading:
+        assert seal_checks.last(reading, seal_id) is None
     assert checked(place, seal_id).intact
 
 

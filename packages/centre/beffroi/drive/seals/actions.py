@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -41,13 +40,13 @@ from beffroi.drive.store.seals import NO_END, Seal, SealRefused
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 from beffroi.lib.ids import new_id
 
-log = logging.getLogger("beffroi.drive.seals")
 VERB = "drive:seal:destroy"
 VALID_S = 90 * 86400
 """An élu answers within this; the visa is there already."""
+CARRIED_OUT_S = 86400
 
 
 def may_act(actor: Actor) -> bool:
@@ -95,9 +94,16 @@ def seal(*, actor: Actor, view: View, act: Act, node_id: int, rule: str, until_s
 
 
 def extend(*, actor: Actor, database: Database, seal_id: str, until_s: int) -> None:
-    """A later end. Errors: AbsentNode, NotAllowed, Conflict, TermNotForward."""
+    """A later end; an elimination that waits for a second person is given up.
+
+    Errors: AbsentNode, NotAllowed, Conflict (one is granted, too), TermNotForward."""
     found = _standing(actor, database, seal_id)
     rules.extended(as_rule(found), until_s=until_s, by=actor.id)
+    approval = elimination_of(actor, seal_id)
+    if is_under_way(approval):
+        raise Conflict("it is being destroyed")
+    if approval is not None and waits(approval):
+        approvals.refuse(actor=actor, approval=approval)
     _record(actor, "extended", found, {"until_s": until_s})
     database.write(lambda writing: seals.extend(writing, seal_id, until_s=until_s))
 
@@ -166,6 +172,16 @@ def waits(approval: Approval | None) -> bool:
     )
 
 
+def is_under_way(approval: Approval | None) -> bool:
+    """Granted, and to be carried out now. What was not after CARRIED_OUT_S may be asked for anew."""
+    return (
+        approval is not None
+        and approval.state == Approval.State.GRANTED
+        and approval.decided_at is not None
+        and (clock.now() - approval.decided_at).total_seconds() < CARRIED_OUT_S
+    )
+
+
 def may_grant(actor: Actor, approval: Approval) -> bool:
     return actor.role in ("referent", "elu") and actor.id != approval.requested_by
 
@@ -175,7 +191,7 @@ def ask_elimination(*, actor: Actor, database: Database, seal_id: str, visa: Vis
     found = _standing(actor, database, seal_id)
     _may_destroy(found, visa)
     before = elimination_of(actor, seal_id)
-    if waits(before) or (before is not None and before.state == Approval.State.GRANTED):
+    if waits(before) or is_under_way(before):
         raise Conflict("it is asked for already")
     payload = {
         "seal_id": seal_id,
@@ -212,9 +228,8 @@ def answer_elimination(*, actor: Actor, database: Database, seal_id: str, grant:
 def carry_out(
     collectivite_id: str, said: Mapping[str, str], *, approval_id: str, asked_by: str, granted_by: str
 ) -> None:
-    """What was granted, once, however often it is called; nothing where a rule forbids it by now.
-
-    Errors: AbsentNode."""
+    """What was granted, once, however often it is called. Errors: AbsentNode; those of the rules, which are asked once
+    more: by this process's clock its term may not be over."""
     with ThreadPoolExecutor(1) as commits:
         communes = Communes(settings.BEFFROI.state / "drive", commits, settings.BEFFROI.drive_database)
         try:
@@ -241,11 +256,7 @@ def _eliminate(database: Database, collectivite_id: str, record: Elimination) ->
     with database.reading() as reading:
         found = seals.find(reading, record.seal)
     if found.state == "sealed":
-        try:
-            _may_destroy(found, Visa(record.visa, date.fromisoformat(record.visa_on), record.visa_by))
-        except BeffroiError as error:  # its term was extended since
-            log.warning("%s is not destroyed: %s", record.seal, error.code)
-            return
+        _may_destroy(found, Visa(record.visa, date.fromisoformat(record.visa_on), record.visa_by))
     act = Act(record.granted_by, "", record.at_s)
     database.write(lambda writing: seal_ends.eliminate(writing, act, record))
     trash.destroy_all(database, act)

@@ -44,6 +44,8 @@ RETRY_S = 900
 """Between two questions to an authority."""
 MOST_FILES, MOST_BYTES = 200, 64 << 20
 MOST_NAMED = 1000
+PAUSE_S = 0.05
+"""Between two steps: others have the disk."""
 
 type Tell = Callable[[str, str, Mapping[str, str | int]], object]
 """(kind of event, collectivité, payload), to the outbox. Errors: Unavailable."""
@@ -151,11 +153,12 @@ class Desk:
                     damaged=lines,
                 )
             )
-            if self._stopped.is_set():
+            if self._stopped.wait(PAUSE_S):
                 raise _Stopped
         with database.reading() as reading:
             failed = seals.DAMAGED in seals.texts(reading, seal.id)
         if failed:
+            log.error("%s: %s has damaged files, and was not sealed", collectivite_id, seal.id)
             database.write(lambda w: seals.fail(w, seal.id, now_s=clock.epoch_s()))
         else:
             self._sign(collectivite_id, database, stock, seal, found)
@@ -244,6 +247,8 @@ class Desk:
             authorities=authority.roots(self._config),
             progress=Progress(seal.size_bytes, self._progress(database, check.id)),
         )
+        if not done.intact:
+            log.error("%s: %s is not intact", collectivite_id, seal.id)
         packed = msgspec.json.encode(done)
         database.write(lambda w: seal_checks.finish(w, check.id, packed, now_s=clock.epoch_s()))
         return check._replace(report=packed)

@@ -199,7 +199,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "term_is_over": term_is_over,
         "may_lift": term_is_over and not found.rule,
         "may_eliminate": term_is_over and final in ("destroy", "select") and not asked and ended is None,
-        "is_granted": approval is not None and approval.state == "granted" and ended is None,
+        "is_granted": ended is None and actions.is_under_way(approval),
         "commune": communes.access_collectivite(actor, actor.collectivite_id or ""),
         "siren": communes.current_code(actor.collectivite_id or "", "siren"),
         "insee": communes.current_code(actor.collectivite_id or "", "insee"),
