@@ -48,6 +48,7 @@ class Writers:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300 + 15 * KILLS)
 def test_a_killed_drive_has_lost_nothing_that_it_acknowledged(tmp_path: Path) -> None:
     with served(tmp_path / "state") as drive:
         listing(drive, HOME)

@@ -232,7 +232,7 @@ def test_parts_replace_only_the_state_that_the_client_knows(drive: Served, name:
 @pytest.mark.parametrize(
     ("method", "end", "status"),
     [
-        ("PUT", "0", 400),
+        ("PUT", "10001", 400),
         ("PUT", "99999", 400),
         ("PUT", "a", 400),
         ("PUT", "1/2", 400),
