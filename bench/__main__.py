@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -37,14 +38,16 @@ def main(arguments: Sequence[str]) -> int:
         one.add_argument("--json", action="store_true", help="one JSON object on stdout")
         add_options(one)
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and mounted is ended
     try:
         rows = BENCHMARKS[options.name][0](lambda text: print(text, file=sys.stderr, flush=True), options)
     except (LabImpossible, LabFailed) as error:
         print(f"beffroi bench: {error}", file=sys.stderr)
         return 2 if isinstance(error, LabImpossible) else 1
     if options.json:
-        not_run = [f"{r.peer_name}: {r.note}" for r in rows if r.peer_name and r.peer is None]
-        print(json.dumps({"bench": options.name, "rows": [r.as_object() for r in rows], "not_run": not_run}))
+        not_run = dict.fromkeys(f"{r.peer_name}: {r.note}" for r in rows if r.peer_name and r.peer is None)
+        found = {"bench": options.name, "rows": [r.as_object() for r in rows], "not_run": [*not_run]}
+        print(json.dumps(found))
     else:
         print("\n".join((SHOWN.get(options.name) or table)(rows)))
     return 0 if all(row.met is not False for row in rows) else 1
