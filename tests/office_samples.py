@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 
 from beffroi.drive.office import blank
 
+_FORMULAS = "urn:oasis:names:tc:opendocument:xmlns:of:1.2"
 OFFICE = "/usr/lib/libreoffice/program/soffice.bin"
 CONTENT_TYPES = (
     '<?xml version="1.0" encoding="UTF-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
@@ -38,7 +39,9 @@ def sheet(*formulas: str) -> bytes:
         for one in formulas
     )
     table = f'<table:table table:name="A">{rows}</table:table>'
-    return blank.document("tableur", f"<office:spreadsheet>{table}</office:spreadsheet>")
+    return blank.document(
+        "tableur", f'<office:spreadsheet xmlns:of="{_FORMULAS}">{table}</office:spreadsheet>'
+    )
 
 
 def bomb(size_bytes: int) -> bytes:
@@ -78,12 +81,12 @@ def linked(address: str, *, file: str) -> bytes:
     return blank.document("texte", f"{spaces}{inside}</office:text>")
 
 
-def with_macro(file: Path) -> bytes:
-    """An odt whose Basic macro, bound to the opening, writes ``file``."""
+def with_macro() -> bytes:
+    """An odt whose Basic macro, bound to the opening, writes "Elle a agi." into it."""
     script = (
         '<?xml version="1.0" encoding="UTF-8"?><script:module xmlns:script="http://openoffice.org/2000/script"'
         ' script:name="Module1" script:language="StarBasic">Sub Main\n'
-        f'Open "{file}" For Output As #1\nPrint #1, "x"\nClose #1\nEnd Sub</script:module>'
+        'ThisComponent.Text.String = "Elle a agi."\nEnd Sub</script:module>'
     )
     library = (
         '<?xml version="1.0" encoding="UTF-8"?><library:{0} xmlns:library="http://openoffice.org/2000/library"'
@@ -94,6 +97,7 @@ def with_macro(file: Path) -> bytes:
         ' xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"'
         ' xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"'
         ' xmlns:script="urn:oasis:names:tc:opendocument:xmlns:script:1.0"'
+        ' xmlns:dom="http://www.w3.org/2001/xml-events"'
         ' xmlns:xlink="http://www.w3.org/1999/xlink" office:version="1.3"><office:scripts><office:event-listeners>'
         '<script:event-listener script:language="ooo:script" script:event-name="dom:load" xlink:href='
         '"vnd.sun.star.script:Standard.Module1.Main?language=Basic&amp;location=document" xlink:type="simple"/>'

@@ -7,7 +7,7 @@ Process: previews; each program is a child of it. It may read what it is made of
          no socket (seccomp); MEMORY_BYTES, CPU_S, FILE_BYTES, FOLDER_BYTES, a deadline.
 Hostile: the document, and what the program leaves in its folder: only plain files of bounded size are taken from there.
 Fails:   closed: ``NotShown``.
-Rule:    a fresh profile each time: no macro runs, no link is followed, nothing is computed anew, no lock file is made.
+Rule:    a fresh profile each time: no macro runs, no link is followed, no lock file is made.
 """
 
 from __future__ import annotations
@@ -70,8 +70,6 @@ _SETTINGS = (
     ("/org.openoffice.Office.Common/Security/Scripting", "BlockUntrustedRefererLinks", "true"),
     ("/org.openoffice.Office.Writer/Content/Update", "Link", "0"),
     ("/org.openoffice.Office.Calc/Content/Update", "Link", "1"),
-    ("/org.openoffice.Office.Calc/Formula/Load", "OOXMLRecalcMode", "1"),
-    ("/org.openoffice.Office.Calc/Formula/Load", "ODFRecalcMode", "1"),
 )
 
 
