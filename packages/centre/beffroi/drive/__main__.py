@@ -10,7 +10,6 @@ import gc
 import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,6 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
-from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive import crossing, people
 from beffroi.drive.credentials import Credentials
@@ -29,13 +27,13 @@ from beffroi.drive.door import FileDoor
 from beffroi.drive.following import Teller
 from beffroi.drive.office import serving
 from beffroi.drive.office.members import Members
-from beffroi.drive.seals.desk import tell_outbox
 from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.stops import Stops
 from beffroi.drive.store import keys
 from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.stock import stocks
+from beffroi.drive.telling import tell
 from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -138,7 +136,7 @@ async def run(config: Config) -> int:
                     stocks(config),
                     config.secret("drive-grant.key"),
                     drive.enter,
-                    partial(tell_outbox, config),
+                    partial(tell, config),
                 ),
                 is_open=True,
             )
@@ -173,18 +171,7 @@ async def run(config: Config) -> int:
 
 def tell_share(config: Config, line: Line) -> None:
     """For the audit log, before it is done. Errors: Unavailable."""
-    database = connect(config.database)
-    try:
-        with database.transaction():
-            outbox.publish(
-                database,
-                "drive:share_told",
-                asdict(line),
-                run=config.run,
-                collectivite_id=line.collectivite_id,
-            )
-    finally:
-        database.close()
+    tell(config, "drive:share_told", line.collectivite_id, asdict(line))
 
 
 def tell_access(config: Config, access: Access) -> None:
@@ -196,14 +183,7 @@ def tell_access(config: Config, access: Access) -> None:
         "bytes": access.size_bytes,
         "address": access.address,
     }
-    database = connect(config.database)
-    try:
-        with database.transaction():
-            outbox.publish(
-                database, "drive:link_used", told, run=config.run, collectivite_id=access.collectivite_id
-            )
-    finally:
-        database.close()
+    tell(config, "drive:link_used", access.collectivite_id, told)
 
 
 def tell_handed(config: Config, handed: Handed) -> None:
@@ -216,10 +196,7 @@ def tell_handed(config: Config, handed: Handed) -> None:
         "bytes": handed.size_bytes,
         "address": handed.address,
     }
-    with closing(connect(config.database)) as database, database.transaction():
-        outbox.publish(
-            database, "drive:handed_in", told, run=config.run, collectivite_id=handed.collectivite_id
-        )
+    tell(config, "drive:handed_in", handed.collectivite_id, told)
 
 
 def _portal(config: Config) -> str:

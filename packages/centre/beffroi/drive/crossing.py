@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from beffroi.core.planes import outbox
-from beffroi.core.planes.db import connect
+from beffroi.drive import telling
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 
@@ -43,18 +42,7 @@ type Tell = Callable[[Crossing], object]
 
 def tell(config: Config, crossing: Crossing) -> None:
     """Into the outbox; the worker writes the audit log. Errors: Unavailable."""
-    database = connect(config.database)
-    try:
-        with database.transaction():
-            outbox.publish(
-                database,
-                "drive:crossed",
-                asdict(crossing),
-                run=config.run,
-                collectivite_id=crossing.owner,
-            )
-    finally:
-        database.close()
+    telling.tell(config, "drive:crossed", crossing.owner, asdict(crossing))
 
 
 class Told:

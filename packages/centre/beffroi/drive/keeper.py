@@ -12,20 +12,19 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from typing import Protocol
 
-from beffroi.core.planes import outbox
-from beffroi.core.planes.db import connect
 from beffroi.drive.backup.vault import needed
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.following import Follower
 from beffroi.drive.renewal import Renewal
-from beffroi.drive.seals.desk import Desk, tell_outbox
+from beffroi.drive.seals.desk import Desk
 from beffroi.drive.store import keys
 from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.stock import stocks
+from beffroi.drive.telling import tell
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
@@ -54,7 +53,7 @@ def run(config: Config) -> None:
             Upkeep(config, communes),
             backups,
             Renewal(config, communes, partial(tell_key, config), partial(needed, backups.place)),
-            Desk(config, communes, stocks(config), partial(tell_outbox, config)),
+            Desk(config, communes, stocks(config), partial(tell, config)),
             indexer,
         )
         follower = Follower(config.run, NAME, indexer.told)
@@ -68,10 +67,7 @@ def run(config: Config) -> None:
 
 def tell_key(config: Config, event: str, collectivite_id: str, generation: int) -> None:
     """For the audit log. Errors: Unavailable."""
-    with closing(connect(config.database)) as database, database.transaction():
-        outbox.publish(
-            database, event, {"generation": generation}, run=config.run, collectivite_id=collectivite_id
-        )
+    tell(config, event, collectivite_id, {"generation": generation})
 
 
 def main() -> int:

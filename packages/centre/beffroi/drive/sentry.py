@@ -22,14 +22,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
 
-from beffroi.core.planes import outbox
-from beffroi.core.planes.db import connect
 from beffroi.drive import alarms, journal
 from beffroi.drive.alarms import Raised
 from beffroi.drive.following import Follower
@@ -43,6 +40,7 @@ from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.stock import Stock, stocks
+from beffroi.drive.telling import tell
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
@@ -299,8 +297,7 @@ def tell_alarm(config: Config, collectivite_id: str, one: Raised) -> None:
         "files": one.files,
         "reasons": dict(one.counts),
     }
-    with closing(connect(config.database)) as database, database.transaction():
-        outbox.publish(database, "drive:alarm", payload, run=config.run, collectivite_id=collectivite_id)
+    tell(config, "drive:alarm", collectivite_id, payload)
 
 
 def run(config: Config) -> int:

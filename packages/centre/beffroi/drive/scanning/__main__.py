@@ -13,11 +13,9 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 
-from beffroi.core.planes import outbox
-from beffroi.core.planes.db import connect
 from beffroi.drive import following
 from beffroi.drive.scanning import scanner, told
 from beffroi.drive.scanning.engines import EngineAway, Engines
@@ -27,6 +25,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.findings import Finding
 from beffroi.drive.store.frozen import Held
 from beffroi.drive.store.stock import stocks
+from beffroi.drive.telling import tell
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
@@ -152,8 +151,7 @@ def tell_found(config: Config, collectivite_id: str, one: Finding, held: Held) -
         "files": held.files,
         "versions": held.versions,
     }
-    with closing(connect(config.database)) as database, database.transaction():
-        outbox.publish(database, "drive:found", payload, run=config.run, collectivite_id=collectivite_id)
+    tell(config, "drive:found", collectivite_id, payload)
 
 
 def run(config: Config, stopped: Callable[[], bool]) -> None:

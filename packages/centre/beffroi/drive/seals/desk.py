@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-from beffroi.core.planes import outbox
-from beffroi.core.planes.db import connect
 from beffroi.drive.archives import manifest, names, report
 from beffroi.drive.archives.entries import ContentChanged, Progress, content
 from beffroi.drive.seals import authority, files, key
@@ -283,16 +281,6 @@ def of_texts(texts: Mapping[str, bytes]) -> manifest.Sealed:
 
 def unpacked(packed: bytes) -> report.Report:
     return msgspec.json.decode(packed, type=report.Report)
-
-
-def tell_outbox(config: Config, kind: str, collectivite_id: str, payload: Mapping[str, str | int]) -> None:
-    """Errors: Unavailable."""
-    database = connect(config.database)
-    try:
-        with database.transaction():
-            outbox.publish(database, kind, payload, run=config.run, collectivite_id=collectivite_id)
-    finally:
-        database.close()
 
 
 def _portions(found: list[files.File]) -> Iterator[list[files.File]]:
