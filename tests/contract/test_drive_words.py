@@ -170,3 +170,8 @@ def test_what_waits_is_taken_a_level_at_a_time_and_unread_documents_wait_again(
     metadata.write(lambda writing: index.replace(writing, inside.id, None))
     assert due() == []
     assert metadata.write(lambda writing: index.wait_unread(writing, 10)) == 1 and due() == [deep.id]
+    sealed = unread._replace(content="x", text_id=b"id", sealed=b"text")
+    metadata.write(lambda writing: index.replace(writing, deep.id, sealed))
+    metadata.write(lambda writing: index.seal_anew(writing, 2))
+    with metadata.reading() as reading:
+        assert due() == [deep.id] and index.sealed_by(reading) == 2

@@ -19,6 +19,7 @@ from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store import frozen, keys, look, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode, Act, Node
+from beffroi.drive.store.sealing import HEADER_BYTES, Header
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
@@ -257,6 +258,23 @@ def test_with_the_key_of_a_commune_its_words_are_gone(world: World) -> None:
         assert reading.all("SELECT 1 FROM word") == []
         assert reading.all("SELECT 1 FROM word_file WHERE content <> ''") == []
     assert world.names(BRUNO, "cantine") == ["b.txt"]
+
+
+def test_texts_follow_the_key_and_what_cannot_be_opened_is_read_again(world: World) -> None:
+    one, two = world.put(ALICE, "a.txt", b"cantine"), world.put(ALICE, "b.txt", b"cantine aussi")
+    world.settle()
+    world.keys_of(ALICE.collectivite_id).rotate()
+    database = world.communes.metadata(ALICE.collectivite_id)
+    database.write(lambda w: w.run("UPDATE word_file SET sealed = ? WHERE node = ?", (b"broken", two.id)))
+    world.settle()
+    with database.reading() as reading:
+        for node in (one, two):
+            text_id, sealed = index.text_of(reading, node.id)
+            assert Header.read(text_id, sealed[:HEADER_BYTES]).generation == 2
+    assert {hit.words + hit.after for hit in world.found.find(ALICE, "cantine").hits} == {
+        "cantine",
+        "cantine aussi",
+    }
 
 
 def test_the_text_of_a_document_is_told_to_who_sees_it_alone(world: World) -> None:

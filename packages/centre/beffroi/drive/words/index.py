@@ -158,6 +158,22 @@ def wait_unread(writing: Writing, most: int) -> int:
     )
 
 
+def sealed_by(reading: Reading) -> int:
+    """The generation of the collectivité's key under which all texts were sealed last; 0 before the first."""
+    row = reading.one("SELECT value FROM meta WHERE name = 'words_key'")
+    return int(row[0]) if row else 0
+
+
+def seal_anew(writing: Writing, generation: int) -> None:
+    """The key is another one: files with a text wait, to have it sealed under that one."""
+    writing.run(
+        "INSERT INTO word_due (node) SELECT node FROM word_file WHERE text_id <> ? ON CONFLICT DO NOTHING",
+        (b"",),
+    )
+    if not writing.run("UPDATE meta SET value = ? WHERE name = 'words_key'", (str(generation),)):
+        writing.run("INSERT INTO meta (name, value) VALUES ('words_key', ?)", (str(generation),))
+
+
 def forget_contents(writing: Writing) -> None:
     """The key is destroyed: numbers of words and sealed texts, which nobody can read any more, go as well."""
     if writing.one("SELECT 1 FROM word LIMIT 1") is None:

@@ -29,7 +29,7 @@ from beffroi.drive.store.frozen import decision_of
 from beffroi.drive.store.keys import Keys, KeysErased
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.objects import ObjectMissing
-from beffroi.drive.store.sealing import ObjectDamaged, Sealer
+from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.words import index, terms, texts
 from beffroi.drive.words.index import Indexed
@@ -128,7 +128,7 @@ class Indexer:
         try:
             keys = self._keys_of(collectivite_id)
             if not nodes:
-                return not is_away and database.write(lambda w: index.wait_unread(w, MOST_AT_ONCE)) > 0
+                return self._wakes(database, keys, is_away)
             reader = _Reader(
                 database, self._stock_of(collectivite_id), keys, None if is_away else self._reads
             )
@@ -141,6 +141,17 @@ class Indexer:
         if nodes:
             database.write(lambda writing: _keep(writing, looked, fresh))
         return bool(nodes)
+
+    def _wakes(self, database: Database, keys: Keys, is_away: bool) -> bool:
+        """With nothing left to do: whether texts wait for another key now, or documents for scan. Errors: those of the
+        keys."""
+        generation, _ = keys.current()
+        with database.reading() as reading:
+            before = index.sealed_by(reading)
+        if before != generation:
+            database.write(lambda writing: index.seal_anew(writing, generation))
+            return True
+        return not is_away and database.write(lambda writing: index.wait_unread(writing, MOST_AT_ONCE)) > 0
 
     def _put_off(self, collectivite_id: str, is_late: bool, is_away: bool) -> None:
         """Where scan does not answer, it is asked again later, not for each document."""
@@ -228,9 +239,11 @@ class _Reader:
         if bare is None or node is None or node.is_folder or one.is_held:
             return bare
         if before is not None and before.content == _content(node):
-            return bare._replace(
-                content=before.content, terms=before.terms, text_id=before.text_id, sealed=before.sealed
-            )
+            kept = self._sealed_today(before)
+            if kept is not None:
+                return bare._replace(
+                    content=kept.content, terms=kept.terms, text_id=kept.text_id, sealed=kept.sealed
+                )
         if not texts.is_read(node.name, node.size_bytes):
             return bare
         try:
@@ -248,6 +261,19 @@ class _Reader:
         return bare._replace(
             text_id=text_id, sealed=bytes(self._sealer.seal(text_id, text.encode("utf-8", "replace")))
         )
+
+    def _sealed_today(self, before: Indexed) -> Indexed | None:
+        """Its text under the key of today; None where it cannot be opened any more, and is read again."""
+        if not before.sealed:
+            return before
+        try:
+            header = Header.read(before.text_id, before.sealed[:HEADER_BYTES])
+            if header.generation == self.keys.current()[0]:
+                return before
+            text = self._sealer.open(before.text_id, before.sealed)
+        except ObjectDamaged:
+            return None
+        return before._replace(sealed=bytes(self._sealer.seal(before.text_id, text)))
 
     def _asked(self, data: bytes) -> str:
         if self.reads is None:
