@@ -49,6 +49,7 @@ from beffroi.drive.who import Role, Who
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config, load
+from beffroi.scan import wire
 from granian.server.embed import Server
 
 from tests.fixtures_drive import new_config
@@ -113,7 +114,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         )
         drive.sync.push.listeners.append(stops.forget)
         keys_of = partial(keys.make, config)
-        reads = by_scan(directory / "scan" / "scan.sock")
+        reads = by_scan(wire.files_socket_path(directory))
         indexer = Indexer(communes, stocks(config), keys_of, reads)
         indexer.start()
         Portal(

@@ -23,7 +23,7 @@ from beffroi.drive.store.findings import Finding
 from beffroi.drive.store.frozen import Held
 from beffroi.drive.store.stock import stocks
 from beffroi.lib.config import Config
-from beffroi.scan import server, wire
+from beffroi.scan import wire
 from beffroi.scan.rules import directory
 
 from tests import waiting
@@ -39,14 +39,14 @@ class ScanProcess:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        for folder in (server.folder(self.state), server.files_folder(self.state), directory(self.state)):
+        for folder in (wire.folder(self.state), wire.files_folder(self.state), directory(self.state)):
             folder.mkdir(parents=True, exist_ok=True)
         (self.state / "beffroi.toml").touch()
         self.start()
 
     @property
     def path(self) -> Path:
-        return server.files_socket_path(self.state)
+        return wire.files_socket_path(self.state)
 
     def start(self) -> None:
         environment = {**os.environ, "BEFFROI_STATE": str(self.state)}

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.scan import server as scan
 from beffroi.scan import wire
 from beffroi.scan.rules import directory
 
@@ -36,13 +35,13 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a 
 
 @pytest.fixture
 def scanner() -> Iterator[None]:
-    for folder in (scan.folder(STATE), directory(STATE)):
+    for folder in (wire.folder(STATE), wire.files_folder(STATE), directory(STATE)):
         folder.mkdir(exist_ok=True)
     process = subprocess.Popen((sys.executable, "-m", "beffroi.scan"))
 
     def answers() -> bool:
         with contextlib.suppress(OSError, wire.Ended):
-            return wire.ask(scan.socket_path(STATE), wire.PING) == b"PONG"
+            return wire.ask(wire.files_socket_path(STATE), wire.PING) == b"PONG"
         return False
 
     waiting.until(answers, "the scanner", limit_s=60.0)

@@ -15,7 +15,7 @@ from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 from beffroi.mail.safety import actions as safety
 from beffroi.mail.safety import queries
 from beffroi.mail.safety.rules import Concern
-from beffroi.scan.server import socket_path
+from beffroi.scan.wire import socket_path
 
 from tests import mail_files
 from tests import scan_samples as samples

@@ -47,7 +47,7 @@ def scanner() -> Iterator[Path]:
     """The socket of the real scanner."""
     with tempfile.TemporaryDirectory(prefix="bfs-") as state:
         folder = Path(state)
-        for name in ("scan", "rules"):
+        for name in ("scan", "scan-files", "rules"):
             (folder / name).mkdir()
         (folder / "beffroi.toml").write_text("")
         process = subprocess.Popen(

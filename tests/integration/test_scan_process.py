@@ -86,9 +86,9 @@ server.main()
 
 class Scanner:
     def __init__(self, state: Path) -> None:
-        self.state, self.path = state, server.socket_path(state)
-        server.folder(state).mkdir()
-        server.files_folder(state).mkdir()
+        self.state, self.path = state, wire.socket_path(state)
+        wire.folder(state).mkdir()
+        wire.files_folder(state).mkdir()
         directory(state).mkdir()
         (state / "beffroi.toml").write_text("")
         self.log = state / "scan.log"

@@ -16,8 +16,8 @@ from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.scan import kinds, rules, values, wire
 from beffroi.scan.kinds import File
-from beffroi.scan.server import socket_path
 from beffroi.scan.values import Report
+from beffroi.scan.wire import socket_path
 
 FOUND = 3
 

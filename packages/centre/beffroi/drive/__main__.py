@@ -46,6 +46,7 @@ from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.serving import ended, leave, until_stopped
+from beffroi.scan import wire
 
 SOCKET_MODE = 0o660
 BUFFER_BYTES = 256 * 1024
@@ -140,8 +141,7 @@ async def run(config: Config) -> int:
                 ),
                 is_open=True,
             )
-            # The socket's path by hand: scan.server would load YARA into this process.
-            reads = by_scan(config.state / "scan" / "scan.sock")
+            reads = by_scan(wire.files_socket_path(config.state))
             grant_key = config.secret("drive-grant.key")
             Found(communes, partial(keys.make, config), bodies, reads, grant_key, drive.enter).add_to(
                 drive.routes

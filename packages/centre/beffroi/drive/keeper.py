@@ -30,6 +30,7 @@ from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.scan import wire
 
 NAME = "drive-keeper"
 NICE = 10
@@ -46,8 +47,7 @@ def run(config: Config) -> None:
         communes = open_communes(config, commits)
         ends.callback(communes.close)
         backups = Backups(config, communes)
-        # The socket's path by hand: scan.server would load YARA into this process.
-        reads = by_scan(config.state / "scan" / "scan.sock")
+        reads = by_scan(wire.files_socket_path(config.state))
         indexer = Indexer(communes, stocks(config), partial(keys.make, config), reads)
         works: tuple[Work, ...] = (
             Upkeep(config, communes),

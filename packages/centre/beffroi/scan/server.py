@@ -42,22 +42,6 @@ _COMMANDS = {head[0]: asked for asked, head in worker.HEADS.items()}
 log = logging.getLogger("beffroi.scan")
 
 
-def folder(state: Path) -> Path:
-    return state / "scan"
-
-
-def socket_path(state: Path) -> Path:
-    return folder(state) / "scan.sock"
-
-
-def files_folder(state: Path) -> Path:
-    return state / "scan-files"
-
-
-def files_socket_path(state: Path) -> Path:
-    return files_folder(state) / "scan.sock"
-
-
 @dataclass
 class _Child:
     pid: int
@@ -81,8 +65,8 @@ class Server:
         self._children: dict[int, _Child] = {}
 
     def listen(self) -> None:
-        _listen(self._mail, socket_path(self._state))
-        _listen(self._files, files_socket_path(self._state))
+        _listen(self._mail, wire.socket_path(self._state))
+        _listen(self._files, wire.files_socket_path(self._state))
 
     def seclude(self) -> None:
         """Give up what is not needed from here on. Errors: OSError."""

@@ -31,6 +31,24 @@ _MAX_COMMAND = 32
 _PIECE_BYTES = 1024 * 1024
 
 
+def folder(state: Path) -> Path:
+    """Of the socket for mail: rspamd's group."""
+    return state / "scan"
+
+
+def socket_path(state: Path) -> Path:
+    return folder(state) / "scan.sock"
+
+
+def files_folder(state: Path) -> Path:
+    """Of the socket for files: the group of the Python processes."""
+    return state / "scan-files"
+
+
+def files_socket_path(state: Path) -> Path:
+    return files_folder(state) / "scan.sock"
+
+
 class Refused(Exception):
     """What the other side is told instead of an answer."""
 

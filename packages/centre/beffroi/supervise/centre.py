@@ -26,7 +26,6 @@ from beffroi.mail.engines import probes
 from beffroi.mail.engines import setup as mail
 from beffroi.mail.reports import intake
 from beffroi.previews import server as previews
-from beffroi.scan import server as scan
 from beffroi.scan import wire
 from beffroi.supervise import front, secret_files
 from beffroi.watch.sources import fetch
@@ -68,11 +67,7 @@ def processes(config: Config) -> list[Process]:
         _drive(config),
         _beside_drive(config, "sentry", "beffroi.drive.sentry"),
         _beside_drive(config, "drive-keeper", "beffroi.drive.keeper"),
-        *(
-            [_beside_drive(config, "filescan", "beffroi.drive.scanning")]
-            if config.scan or config.clamd
-            else []
-        ),
+        *([_filescan(config)] if config.scan or config.clamd else []),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
         _consumers(config, "webmail", "webmail"),
@@ -323,7 +318,7 @@ def _certificates(config: Config) -> Process:
 
 def _scan(config: Config) -> Process:
     """It opens the files that strangers send, so it is a user of its own, in no group of ours, without a network."""
-    path = scan.socket_path(config.state)
+    path = wire.socket_path(config.state)
     return Process(
         name="scan",
         argv=(sys.executable, "-m", "beffroi.scan"),

@@ -20,7 +20,7 @@ from pathlib import Path
 from beffroi.drive.store.findings import VIRUS
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
-from beffroi.scan import kinds, server, values, wire
+from beffroi.scan import kinds, values, wire
 
 MOST_BYTES = values.MAX_FILE_BYTES
 """Of a longer content the beginning is looked at."""
@@ -48,7 +48,7 @@ class Said:
 
 class Engines:
     def __init__(self, config: Config) -> None:
-        self._scan = server.files_socket_path(config.state) if config.scan else None
+        self._scan = wire.files_socket_path(config.state) if config.scan else None
         self._clamd = config.clamd
 
     @property

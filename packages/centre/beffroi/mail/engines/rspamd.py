@@ -19,7 +19,7 @@ from pathlib import Path
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, patterns, probes
-from beffroi.scan.server import socket_path
+from beffroi.scan.wire import socket_path
 
 MAX_SCANNED_BYTES = 50 * 1024 * 1024
 """As Postfix's message_size_limit: nothing is too large to be looked at."""

@@ -24,8 +24,7 @@ from beffroi.lib.process import Process
 from beffroi.mail import projections, signing, tokens
 from beffroi.mail.engines import dovecot, layout, postfix, probes, rspamd, unbound
 from beffroi.mail.sending import policies
-from beffroi.scan import rules
-from beffroi.scan import server as scan
+from beffroi.scan import rules, wire
 
 
 def write(config: Config) -> None:
@@ -57,11 +56,11 @@ def write(config: Config) -> None:
     # Only its own user makes the socket there, and rspamd's group alone reaches it.
     rspamd_gid = layout.group("_rspamd", "rspamd")
     layout.directory(
-        scan.folder(config.state), 0o2710, layout.Owner(layout.scan_owner(config).uid, rspamd_gid)
+        wire.folder(config.state), 0o2710, layout.Owner(layout.scan_owner(config).uid, rspamd_gid)
     )
     # As above, for the process that has files looked at.
     layout.directory(
-        scan.files_folder(config.state), 0o2710, layout.Owner(layout.scan_owner(config).uid, python.gid)
+        wire.files_folder(config.state), 0o2710, layout.Owner(layout.scan_owner(config).uid, python.gid)
     )
     layout.directory(rules.directory(config.state), 0o755)
     for engine in (postfix, dovecot, rspamd, unbound):
