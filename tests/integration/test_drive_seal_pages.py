@@ -31,6 +31,7 @@ from beffroi.lib import clock
 from beffroi.portal import drive_seal_words
 from django.test import Client
 from django.urls import reverse
+from lxml import etree
 
 from tests.conftest import PASSWORD, STATE, Commune, make_member
 from tests.drive_server import Served, served
@@ -38,6 +39,7 @@ from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_archives_tools import OLD_CALLS
 from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_pages import Drive
+from tests.unit.test_drive_archives_seda import SCHEMAS, schema
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -328,6 +330,8 @@ def test_packages_stream_to_the_referent_and_are_told_before(
     with zipfile.ZipFile(io.BytesIO(body)) as sip:
         assert sip.testzip() is None and sum(one.startswith("content/") for one in sip.namelist()) == 2
         xml = sip.read("manifest.xml").decode()
+    if SCHEMAS:
+        schema("2.2").assertValid(etree.fromstring(xml.encode()))
     assert "seda:v2.2" in xml and seal.id in xml and "APP-1" in xml and "Factures 2026" in xml
     lines = [json.loads(line) for line in told.read_text().splitlines()]
     assert [(kind, said["what"]) for kind, _, said in lines] == [
