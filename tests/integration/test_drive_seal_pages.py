@@ -24,7 +24,7 @@ from beffroi.drive import consumers
 from beffroi.drive.archives import bagcheck, manifest, retention, rules
 from beffroi.drive.seals import actions
 from beffroi.drive.seals.desk import of_texts
-from beffroi.drive.store import locks, look, seal_ends, seals
+from beffroi.drive.store import locks, look, seal_ends, seals, tree
 from beffroi.drive.store.model import Act, Node
 from beffroi.drive.store.seals import Seal
 from beffroi.lib import clock
@@ -152,6 +152,40 @@ def test_a_referent_looks_ahead_then_seals_and_sees_that_nothing_changes(
     assert drive.names(folder) == sorted(BODIES)
     assert "C’est scellé" in text(referent.get(f"/coffre/{folder.id}/sceller/"))
     assert verbs() == ["drive:seal:asked"]
+
+
+def test_what_the_page_sends_and_puts_back_is_refused_before_its_bytes(
+    drive: Drive, folder: Node, referent: Client, server: Served
+) -> None:
+    old = drive.file("ancien.pdf", folder)
+    drive.database.write(lambda writing: tree.delete(writing, drive.act, old.id))
+    sealed(drive, folder, referent)
+    browser = Browser(server, referent)
+    sent: dict[str, Any] = {"folder": folder.id, "name": "n.pdf", "size_bytes": 1}
+    ways = (
+        ("fichier", b"n", sent),
+        ("fichier", b"n", {**sent, "name": "Facture 1.pdf", "taken": "replace"}),
+        ("fichier", b"n", {**sent, "path": ["Mars"]}),
+        ("ab" * 20, b"", sent),
+    )
+    for way, body, said in ways:
+        status, _, answer = browser.ask("POST", f"/coffre/envoi/{way}", body, said)
+        assert (status, json.loads(answer)) == (403, {"code": "drive.sealed"})
+    first = node_of(drive, folder, "Facture 1.pdf")
+    for what in (
+        {"what": "folder", "dossier": str(folder.id), "name": "n"},
+        {"what": "rename", "dossier": str(folder.id), "n": str(first), "name": "n.pdf"},
+        {"what": "rename", "dossier": str(folder.id), "n": str(folder.id), "name": "Autre"},
+    ):
+        assert "C’est scellé" in text(referent.post("/coffre/agir/", what, follow=True))
+    back = {"what": "restore", "n": str(old.id), "de": "commune"}
+    assert "C’est scellé" in text(referent.post("/coffre/corbeille/", back, follow=True))
+    for what in ("move", "copy"):
+        beside = drive.file(f"{what}.pdf", drive.common)
+        referent.post("/coffre/agir/", {"what": what, "dossier": str(drive.common.id), "n": str(beside.id)})
+        drop = {"what": "drop", "dossier": str(folder.id)}
+        assert "C’est scellé" in text(referent.post("/coffre/agir/", drop, follow=True))
+    assert drive.names(folder) == sorted(BODIES)
 
 
 @pytest.mark.parametrize(
