@@ -24,13 +24,14 @@ from beffroi.drive import consumers
 from beffroi.drive.archives import bagcheck, manifest, retention, rules
 from beffroi.drive.seals import actions
 from beffroi.drive.seals.desk import of_texts
-from beffroi.drive.store import locks, look, seal_ends, seals
+from beffroi.drive.store import locks, look, seal_ends, seals, tree
 from beffroi.drive.store.model import Act, Node
 from beffroi.drive.store.seals import Seal
 from beffroi.lib import clock
 from beffroi.portal import drive_seal_words
 from django.test import Client
 from django.urls import reverse
+from lxml import etree
 
 from tests.conftest import PASSWORD, STATE, Commune, make_member
 from tests.drive_server import Served, served
@@ -38,6 +39,7 @@ from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_archives_tools import OLD_CALLS
 from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_pages import Drive
+from tests.unit.test_drive_archives_seda import SCHEMAS, schema
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -150,6 +152,40 @@ def test_a_referent_looks_ahead_then_seals_and_sees_that_nothing_changes(
     assert drive.names(folder) == sorted(BODIES)
     assert "C’est scellé" in text(referent.get(f"/coffre/{folder.id}/sceller/"))
     assert verbs() == ["drive:seal:asked"]
+
+
+def test_what_the_page_sends_and_puts_back_is_refused_before_its_bytes(
+    drive: Drive, folder: Node, referent: Client, server: Served
+) -> None:
+    old = drive.file("ancien.pdf", folder)
+    drive.database.write(lambda writing: tree.delete(writing, drive.act, old.id))
+    sealed(drive, folder, referent)
+    browser = Browser(server, referent)
+    sent: dict[str, Any] = {"folder": folder.id, "name": "n.pdf", "size_bytes": 1}
+    ways = (
+        ("fichier", b"n", sent),
+        ("fichier", b"n", {**sent, "name": "Facture 1.pdf", "taken": "replace"}),
+        ("fichier", b"n", {**sent, "path": ["Mars"]}),
+        ("ab" * 20, b"", sent),
+    )
+    for way, body, said in ways:
+        status, _, answer = browser.ask("POST", f"/coffre/envoi/{way}", body, said)
+        assert (status, json.loads(answer)) == (403, {"code": "drive.sealed"})
+    first = node_of(drive, folder, "Facture 1.pdf")
+    for what in (
+        {"what": "folder", "dossier": str(folder.id), "name": "n"},
+        {"what": "rename", "dossier": str(folder.id), "n": str(first), "name": "n.pdf"},
+        {"what": "rename", "dossier": str(folder.id), "n": str(folder.id), "name": "Autre"},
+    ):
+        assert "C’est scellé" in text(referent.post("/coffre/agir/", what, follow=True))
+    back = {"what": "restore", "n": str(old.id), "de": "commune"}
+    assert "C’est scellé" in text(referent.post("/coffre/corbeille/", back, follow=True))
+    for what in ("move", "copy"):
+        beside = drive.file(f"{what}.pdf", drive.common)
+        referent.post("/coffre/agir/", {"what": what, "dossier": str(drive.common.id), "n": str(beside.id)})
+        drop = {"what": "drop", "dossier": str(folder.id)}
+        assert "C’est scellé" in text(referent.post("/coffre/agir/", drop, follow=True))
+    assert drive.names(folder) == sorted(BODIES)
 
 
 @pytest.mark.parametrize(
@@ -328,6 +364,8 @@ def test_packages_stream_to_the_referent_and_are_told_before(
     with zipfile.ZipFile(io.BytesIO(body)) as sip:
         assert sip.testzip() is None and sum(one.startswith("content/") for one in sip.namelist()) == 2
         xml = sip.read("manifest.xml").decode()
+    if SCHEMAS:
+        schema("2.2").assertValid(etree.fromstring(xml.encode()))
     assert "seda:v2.2" in xml and seal.id in xml and "APP-1" in xml and "Factures 2026" in xml
     lines = [json.loads(line) for line in told.read_text().splitlines()]
     assert [(kind, said["what"]) for kind, _, said in lines] == [
