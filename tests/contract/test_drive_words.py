@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beffroi.drive.store import frozen, look, schema, trash, tree
+from beffroi.drive.store import frozen, schema, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
 from beffroi.drive.words import index, terms
@@ -134,18 +134,6 @@ def test_what_is_written_last_comes_first_from_the_index_and_from_the_journal(
     put(metadata, home.id, "a", b"again")
     put(metadata, home.id, "d", b"new")
     assert recent(metadata, home) == ["d", "a", "c", "b"] and recent(metadata, home, most=2) == ["d", "a"]
-
-
-def test_without_the_key_the_contents_leave_and_the_names_stay(metadata: Database, home: Node) -> None:
-    one = put(metadata, home.id, "Budget.txt", b"1")
-    keep(metadata, one, home, "cantine")
-    settled(metadata)
-    metadata.write(index.forget_contents)
-    assert holding(metadata, "cantine", home) == [] and named(metadata, "budget", home) == ["Budget.txt"]
-    with metadata.reading() as reading:
-        found = index.kept(reading, one.id)
-        assert found is not None and found.terms == () and found.sealed == b""
-        assert look.node(reading, one.id) is not None
 
 
 def test_what_waits_is_taken_a_level_at_a_time_and_unread_documents_wait_again(

@@ -174,14 +174,6 @@ def seal_anew(writing: Writing, generation: int) -> None:
         writing.run("INSERT INTO meta (name, value) VALUES ('words_key', ?)", (str(generation),))
 
 
-def forget_contents(writing: Writing) -> None:
-    """The key is destroyed: numbers of words and sealed texts, which nobody can read any more, go as well."""
-    if writing.one("SELECT 1 FROM word LIMIT 1") is None:
-        return
-    writing.run("DELETE FROM word")
-    writing.run("UPDATE word_file SET content = '', terms = ?, text_id = ?, sealed = ?", (b"", b"", b""))
-
-
 def _rows(one: Indexed | None) -> tuple[set[tuple[int, bytes, int]], set[tuple[int, int, int]]]:
     if one is None:
         return set(), set()

@@ -6,8 +6,8 @@ Process: drive-keeper, one thread. The journal and ``word_due`` are its queue, s
          done twice is done once.
 Hostile: contents (``texts``).
 Fails:   towards less: a content that cannot be read is found by its name alone. Where the store does not answer, the
-         collectivité waits a minute; where scan does not, its documents alone do. Where the key is destroyed, its
-         numbers of words and sealed texts go.
+         collectivité waits a minute; where scan does not, its documents alone do. The index goes with the
+         collectivité's metadata.
 Source:  docs/decisions/0080-words-of-files.md; docs/internals/drive.md, "Search".
 """
 
@@ -26,7 +26,7 @@ from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.frozen import decision_of
-from beffroi.drive.store.keys import Keys, KeysErased
+from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
@@ -117,7 +117,7 @@ class Indexer:
 
     def step(self, collectivite_id: str) -> bool:
         """The next changes and the next files of a collectivité; True while there are more. Errors: those of the
-        metadata, of the objects, of the keys but KeysErased."""
+        metadata, of the objects, of the keys."""
         database = self._communes.metadata(collectivite_id)
         if self._taken_up(database):
             return True
@@ -125,22 +125,14 @@ class Indexer:
             nodes = index.due(reading, MOST_AT_ONCE)
             looked = [_look(reading, one) for one in nodes]
         is_away = clock.steady_s() < self._away_until_s
-        try:
-            keys = self._keys_of(collectivite_id)
-            if not nodes:
-                return self._wakes(database, keys, is_away)
-            reader = _Reader(
-                database, self._stock_of(collectivite_id), keys, None if is_away else self._reads
-            )
-            fresh = [reader.indexed(one) for one in looked]
-        except KeysErased:
-            database.write(index.forget_contents)
-            fresh = [one.without_content() for one in looked]
-        else:
-            self._put_off(collectivite_id, reader.is_late, is_away)
-        if nodes:
-            database.write(lambda writing: _keep(writing, looked, fresh))
-        return bool(nodes)
+        keys = self._keys_of(collectivite_id)
+        if not nodes:
+            return self._wakes(database, keys, is_away)
+        reader = _Reader(database, self._stock_of(collectivite_id), keys, None if is_away else self._reads)
+        fresh = [reader.indexed(one) for one in looked]
+        self._put_off(collectivite_id, reader.is_late, is_away)
+        database.write(lambda writing: _keep(writing, looked, fresh))
+        return True
 
     def _wakes(self, database: Database, keys: Keys, is_away: bool) -> bool:
         """With nothing left to do: whether texts wait for another key now, or documents for scan. Errors: those of the
