@@ -8,7 +8,7 @@ import pytest
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
 
-from tests.drive_asking import HOME, listing, value
+from tests.drive_asking import BODIES, HOME, NS, listing, value
 from tests.drive_server import A, B, Served
 from tests.drive_sharing import answer, crossed, end, metadata, share
 
@@ -180,3 +180,17 @@ def test_the_receiver_s_elus_read_and_do_not_write(drive: Served, name: str) -> 
     at = f"/remote.php/dav/files/bertille/{quote(SHARED_NAME)}/{name}"
     assert drive.ask("GET", f"{at}/plan.txt", login="bertille")[2] == b"un plan"
     assert drive.ask("PUT", f"{at}/plan.txt", b"x", "bertille")[0] == 403
+
+
+def test_a_lock_above_what_is_shared_is_seen_and_obeyed(drive: Served, name: str) -> None:
+    inner = f"{HOME}/{name}/dedans"
+    assert drive.ask("MKCOL", inner)[0] == 201
+    assert drive.ask("PUT", f"{inner}/x.txt", b"1")[0] == 201
+    answer(drive, share(drive, f"{name}/dedans", WRITE))
+    assert drive.ask("LOCK", f"{HOME}/{name}", BODIES["LOCK"])[0] == 200
+    asked = b'<d:propfind xmlns:d="DAV:"><d:prop><d:lockdiscovery/></d:prop></d:propfind>'
+    found = listing(drive, f"{SHARED}/dedans/", "1", asked, "bruno")
+    roots = {one.findtext(".//d:lockroot/d:href", namespaces=NS) for one in found.values()}
+    assert roots == {f"{SHARED}/dedans/"}
+    assert drive.ask("PUT", f"{SHARED}/dedans/x.txt", b"2", "bruno")[0] == 423
+    assert drive.ask("GET", f"{inner}/x.txt")[2] == b"1"
