@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -9,7 +10,7 @@ from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
 
 from tests.drive_asking import BODIES, HOME, NS, listing, value
-from tests.drive_server import A, B, Served
+from tests.drive_server import A, B, Served, served
 from tests.drive_sharing import answer, crossed, end, metadata, share
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
@@ -194,3 +195,23 @@ def test_a_lock_above_what_is_shared_is_seen_and_obeyed(drive: Served, name: str
     assert roots == {f"{SHARED}/dedans/"}
     assert drive.ask("PUT", f"{SHARED}/dedans/x.txt", b"2", "bruno")[0] == 423
     assert drive.ask("GET", f"{inner}/x.txt")[2] == b"1"
+
+
+def test_a_device_that_is_stopped_with_the_owner_is_stopped_there_alone(tmp_path: Path) -> None:
+    with served(tmp_path / "state") as drive:
+        with metadata(drive) as communes:
+            communes.metadata(A).write(
+                lambda writing: writing.run(
+                    "INSERT INTO alarm VALUES ('app_bruno', 'per_bruno', 1, 1, 9, '{}', 1, 'open', '', 0, ?, 0, 0)",
+                    (b"",),
+                )
+            )
+        assert drive.ask("MKCOL", f"{HOME}/plans")[0] == 201
+        assert drive.ask("PUT", f"{HOME}/plans/plan.txt", b"un plan")[0] == 201
+        assert drive.ask("PUT", f"{BRUNO}/le-mien.txt", b"x", "bruno")[0] == 201
+        answer(drive, share(drive, "plans", WRITE))
+        for method in ("GET", "PUT", "DELETE", "PROPFIND"):
+            status, _, body = drive.ask(method, f"{SHARED}/plans/plan.txt", login="bruno")
+            assert status == 403 and "rançongiciel" in body.decode(), method
+        assert drive.ask("GET", f"{BRUNO}/le-mien.txt", login="bruno")[2] == b"x"
+        assert drive.ask("GET", f"{HOME}/plans/plan.txt")[2] == b"un plan"
