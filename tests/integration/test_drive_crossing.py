@@ -12,6 +12,7 @@ from beffroi.drive.views import SHARED_NAME
 from tests.drive_asking import BODIES, HOME, NS, listing, value
 from tests.drive_server import A, B, Served, served
 from tests.drive_sharing import answer, crossed, end, metadata, share
+from tests.integration.test_drive_sync import hears_nothing, listening
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 BRUNO = "/remote.php/dav/files/bruno"
@@ -215,3 +216,12 @@ def test_a_device_that_is_stopped_with_the_owner_is_stopped_there_alone(tmp_path
             assert status == 403 and "rançongiciel" in body.decode(), method
         assert drive.ask("GET", f"{BRUNO}/le-mien.txt", login="bruno")[2] == b"x"
         assert drive.ask("GET", f"{HOME}/plans/plan.txt")[2] == b"un plan"
+
+
+def test_a_change_of_what_is_shared_is_heard_by_who_sees_it(drive: Served, name: str) -> None:
+    answer(drive, share(drive, name, READ))
+    with listening(drive, "bruno") as bruno:
+        assert drive.ask("PUT", f"{HOME}/{name}/plan.txt", b"deux")[0] == 204
+        assert bruno.hear() == "notify_file"
+        assert drive.ask("PUT", f"{HOME}/{name}-autre.txt", b"x")[0] == 201
+        hears_nothing(bruno)

@@ -214,6 +214,10 @@ class View:
                 return Visit(self, one, name)
         raise AbsentNode("share")
 
+    def owners(self, reading: Reading) -> set[str]:
+        """Other collectivités that share something with this person's."""
+        return {one.owner for _, one in self._accepted(reading)}
+
     def mounts(self, reading: Reading) -> list[Mount]:
         """All that is shared with this person and stands, the oldest first, those of other collectivités last.
 
