@@ -13,9 +13,10 @@ from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import departures, projections, recorded
+from beffroi.drive import projections, recorded
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
+from beffroi.drive.departures import end_own_shares
 from beffroi.drive.projections import Member
 from beffroi.drive.sharing import Line
 
@@ -67,7 +68,7 @@ def end_shares(event: Event) -> None:
     membership = Membership.objects.filter(pk=event.payload["membership_id"]).first()
     if membership is None or identity.belongs(membership.person_id, membership.collectivite_id):
         return
-    ended = departures.end_own_shares(
+    ended = end_own_shares(
         settings.BEFFROI, collectivite_id=membership.collectivite_id, person_id=membership.person_id
     )
     for share in ended:

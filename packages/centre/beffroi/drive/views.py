@@ -262,7 +262,10 @@ class View:
                 yield share
 
     def _accepted(self, reading: Reading) -> list[tuple[str, Received]]:
-        """(name, what another collectivité shares) of what was accepted and not left by this person."""
+        """(name, what another collectivité shares) of what was accepted and not left by this person; none for a view
+        that reaches its own collectivité alone."""
+        if self.abroad is _nowhere:
+            return []
         kept = mounts.of(reading, self.who.person_id)
         found = [
             one
