@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
 
-from tests.drive_asking import HOME, listing, value
-from tests.drive_server import A, B, Served
+from tests.drive_asking import BODIES, HOME, NS, listing, value
+from tests.drive_server import A, B, Served, served
 from tests.drive_sharing import answer, crossed, end, metadata, share
+from tests.integration.test_drive_sync import hears_nothing, listening
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 BRUNO = "/remote.php/dav/files/bruno"
@@ -180,3 +182,46 @@ def test_the_receiver_s_elus_read_and_do_not_write(drive: Served, name: str) -> 
     at = f"/remote.php/dav/files/bertille/{quote(SHARED_NAME)}/{name}"
     assert drive.ask("GET", f"{at}/plan.txt", login="bertille")[2] == b"un plan"
     assert drive.ask("PUT", f"{at}/plan.txt", b"x", "bertille")[0] == 403
+
+
+def test_a_lock_above_what_is_shared_is_seen_and_obeyed(drive: Served, name: str) -> None:
+    inner = f"{HOME}/{name}/dedans"
+    assert drive.ask("MKCOL", inner)[0] == 201
+    assert drive.ask("PUT", f"{inner}/x.txt", b"1")[0] == 201
+    answer(drive, share(drive, f"{name}/dedans", WRITE))
+    assert drive.ask("LOCK", f"{HOME}/{name}", BODIES["LOCK"])[0] == 200
+    asked = b'<d:propfind xmlns:d="DAV:"><d:prop><d:lockdiscovery/></d:prop></d:propfind>'
+    found = listing(drive, f"{SHARED}/dedans/", "1", asked, "bruno")
+    roots = {one.findtext(".//d:lockroot/d:href", namespaces=NS) for one in found.values()}
+    assert roots == {f"{SHARED}/dedans/"}
+    assert drive.ask("PUT", f"{SHARED}/dedans/x.txt", b"2", "bruno")[0] == 423
+    assert drive.ask("GET", f"{inner}/x.txt")[2] == b"1"
+
+
+def test_a_device_that_is_stopped_with_the_owner_is_stopped_there_alone(tmp_path: Path) -> None:
+    with served(tmp_path / "state") as drive:
+        with metadata(drive) as communes:
+            communes.metadata(A).write(
+                lambda writing: writing.run(
+                    "INSERT INTO alarm VALUES ('app_bruno', 'per_bruno', 1, 1, 9, '{}', 1, 'open', '', 0, ?, 0, 0)",
+                    (b"",),
+                )
+            )
+        assert drive.ask("MKCOL", f"{HOME}/plans")[0] == 201
+        assert drive.ask("PUT", f"{HOME}/plans/plan.txt", b"un plan")[0] == 201
+        assert drive.ask("PUT", f"{BRUNO}/le-mien.txt", b"x", "bruno")[0] == 201
+        answer(drive, share(drive, "plans", WRITE))
+        for method in ("GET", "PUT", "DELETE", "PROPFIND"):
+            status, _, body = drive.ask(method, f"{SHARED}/plans/plan.txt", login="bruno")
+            assert status == 403 and "rançongiciel" in body.decode(), method
+        assert drive.ask("GET", f"{BRUNO}/le-mien.txt", login="bruno")[2] == b"x"
+        assert drive.ask("GET", f"{HOME}/plans/plan.txt")[2] == b"un plan"
+
+
+def test_a_change_of_what_is_shared_is_heard_by_who_sees_it(drive: Served, name: str) -> None:
+    answer(drive, share(drive, name, READ))
+    with listening(drive, "bruno") as bruno:
+        assert drive.ask("PUT", f"{HOME}/{name}/plan.txt", b"deux")[0] == 204
+        assert bruno.hear() == "notify_file"
+        assert drive.ask("PUT", f"{HOME}/{name}-autre.txt", b"x")[0] == 201
+        hears_nothing(bruno)

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import Event
+from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import consumers
 from beffroi.drive.store import look, shares
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
@@ -304,3 +307,19 @@ def test_a_member_who_only_reads_writes_in_no_other_commune(
     elu = portal_client(make_member(system, nuits.collectivite, "elu@nuits.test", "elu"))
     elu.post(f"/coffre/chez/{share.id}/", {"what": "folder", "name": "x"})
     assert drive.names(folder) == []
+
+
+def test_who_leaves_shares_their_own_files_no_more_and_the_commune_s_stay(
+    drive: Drive, beaune: Commune, nuits: Commune, client: Client, system: Actor
+) -> None:
+    mine, ours = drive.folder("À moi"), drive.folder("À nous", drive.common)
+    make(client, mine.id, "role:elu")
+    make(client, mine.id, f"collectivite:{nuits.id}")
+    make(client, ours.id, "role:elu", "write")
+    actions.end_access(actor=system, membership=beaune.agent_membership)
+    payload = {"membership_id": beaune.agent_membership.id}
+    consumers.end_shares(Event(1, "identity:access_ended", beaune.id, payload, clock.now()))
+    with drive.database.reading() as reading:
+        assert [one.node for one in shares.all_open(reading, now_s=clock.epoch_s())] == [ours.id]
+    assert recorded(beaune.id) == ["made", "made", "made", "ended", "ended"]
+    assert recorded(nuits.id) == ["made", "ended"]

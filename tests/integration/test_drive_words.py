@@ -251,9 +251,9 @@ def test_with_the_key_of_a_commune_its_words_are_gone(world: World) -> None:
     world.settle()
     world.settle(BRUNO.collectivite_id)
     keys.Keys(world.config, ALICE.collectivite_id).erase("usr_x")
-    for look in (world.settle, lambda: world.found.find(ALICE, "cantine")):
+    for ask in (world.settle, lambda: world.found.find(ALICE, "cantine")):
         with pytest.raises(keys.KeysErased):
-            look()
+            ask()
     assert world.names(BRUNO, "cantine") == ["b.txt"]
 
 

@@ -16,6 +16,7 @@ from beffroi.core.identity.queries import current_memberships
 from beffroi.drive import erasures, projections, recorded, sightings
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
+from beffroi.drive.departures import end_own_shares
 from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
 from beffroi.drive.sharing import Line
@@ -67,6 +68,21 @@ def project_members(event: Event) -> None:
     if event.collectivite_id:
         members = _members(identity.memberships_in(SYSTEM, event.collectivite_id))
         projections.put_members(settings.BEFFROI, members, collectivite_id=event.collectivite_id)
+
+
+@consumer(name="drive.departures", kinds=("identity:access_ended",), atomic=False)
+def end_shares(event: Event) -> None:
+    """Only where it was the person's last role there. Told after it ended, as every end of a share."""
+    membership = Membership.objects.filter(pk=event.payload["membership_id"]).first()
+    if membership is None or identity.belongs(membership.person_id, membership.collectivite_id):
+        return
+    ended = end_own_shares(
+        settings.BEFFROI, collectivite_id=membership.collectivite_id, person_id=membership.person_id
+    )
+    for share in ended:
+        receiver = share.target if share.kind == "collectivite" else ""
+        line = Line("ended", share.id, membership.person_id, membership.collectivite_id, receiver)
+        recorded.record(line, actor=Actor.system("drive.departures"))
 
 
 @consumer(name="drive.person_erased", kinds=("identity:person_erased",), atomic=False)

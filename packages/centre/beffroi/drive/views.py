@@ -214,6 +214,10 @@ class View:
                 return Visit(self, one, name)
         raise AbsentNode("share")
 
+    def owners(self, reading: Reading) -> set[str]:
+        """Other collectivités that share something with this person's."""
+        return {one.owner for _, one in self._accepted(reading)}
+
     def mounts(self, reading: Reading) -> list[Mount]:
         """All that is shared with this person and stands, the oldest first, those of other collectivités last.
 
@@ -258,7 +262,10 @@ class View:
                 yield share
 
     def _accepted(self, reading: Reading) -> list[tuple[str, Received]]:
-        """(name, what another collectivité shares) of what was accepted and not left by this person."""
+        """(name, what another collectivité shares) of what was accepted and not left by this person; none for a view
+        that reaches its own collectivité alone."""
+        if self.abroad is _nowhere:
+            return []
         kept = mounts.of(reading, self.who.person_id)
         found = [
             one

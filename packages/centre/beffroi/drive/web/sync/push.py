@@ -67,6 +67,8 @@ class Push:
     def __init__(self, communes: Communes, checked_by: CheckedBy) -> None:
         self._communes, self._checked_by = communes, checked_by
         self._by_collectivite: dict[str, set[Connection]] = {}
+        self._receivers: dict[str, set[str]] = {}
+        """Collectivités whose people see something of one, as it was when they were last looked at."""
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -100,7 +102,7 @@ class Push:
 
     def told(self, collectivite_id: str) -> None:
         """Something changed there; from any thread."""
-        if self._loop is not None and collectivite_id in self._by_collectivite:
+        if self._loop is not None and self._is_heard(collectivite_id):
             with contextlib.suppress(RuntimeError):  # the loop is closed already
                 self._loop.call_soon_threadsafe(self._note, collectivite_id)
 
@@ -130,7 +132,7 @@ class Push:
             return
         mine.add(connection)
         try:
-            connection.seen = await asyncio.to_thread(_etag, connection.view)
+            connection.seen = await asyncio.to_thread(self._looked, connection.view)
             await send({"type": "websocket.send", "text": "authenticated"})
             async with asyncio.timeout(LIFE_S):  # then it signs in again: what was revoked hears nothing more
                 await _until_gone(receive)
@@ -145,9 +147,19 @@ class Push:
     def _view(self, who: Who) -> View:
         return View(self._communes.metadata(who.collectivite_id), who, self._communes.metadata)
 
+    def _is_heard(self, collectivite_id: str) -> bool:
+        return collectivite_id in self._by_collectivite or collectivite_id in self._receivers
+
     def _note(self, collectivite_id: str) -> None:
-        self._changed.add(collectivite_id)
+        self._changed |= {collectivite_id, *self._receivers.get(collectivite_id, ())}
         self._wake.set()
+
+    def _looked(self, view: View) -> int:
+        """The etag of a person's root; whose changes they hear of is noted. Blocking. Errors: Unavailable."""
+        with view.database.reading() as reading:
+            for owner in view.owners(reading):
+                self._receivers.setdefault(owner, set()).add(view.who.collectivite_id)
+            return view.place(reading, ()).etag
 
     def _readable(self) -> None:
         assert self._socket is not None
@@ -158,7 +170,7 @@ class Push:
                     continue
                 for listener in self.listeners:
                     listener(text)
-                if text in self._by_collectivite:
+                if self._is_heard(text):
                     self._note(text)
 
     async def _tell_changes(self) -> None:
@@ -179,7 +191,7 @@ class Push:
     async def _tell(self, collectivite_id: str) -> None:
         connections = list(self._by_collectivite.get(collectivite_id, ()))
         try:
-            etags = await asyncio.to_thread(lambda: [_etag(one.view) for one in connections])
+            etags = await asyncio.to_thread(lambda: [self._looked(one.view) for one in connections])
         except BeffroiError:  # its database does not answer: the next sweep looks again
             return
         for one, etag in zip(connections, etags, strict=True):
@@ -210,8 +222,3 @@ async def _end(send: Send, text: str, code: int) -> None:
     with contextlib.suppress(Exception):
         await send({"type": "websocket.send", "text": text})
         await send({"type": "websocket.close", "code": code})
-
-
-def _etag(view: View) -> int:
-    with view.database.reading() as reading:
-        return view.place(reading, ()).etag
