@@ -33,7 +33,10 @@ class Writers:
         noise, count = random.Random(number), 0
         while not self.stopping.is_set():
             path = f"{HOME}/w{number}-{count % 15}"
-            body = noise.randbytes(noise.choice(SIZES))
+            # Words: noise over noise is what ransomware writes, and the device would be stopped.
+            line = f"Article {noise.randrange(10**6)} de l'arrêté {number}-{count}, alinéa {{}}\n"
+            lines = noise.choice(SIZES) // len(line) + 1
+            body = "".join(line.format(one) for one in range(lines)).encode()
             digest = hashlib.sha256(body).hexdigest()
             self.tried.setdefault(path, set()).add(digest)
             try:
