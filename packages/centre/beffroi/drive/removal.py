@@ -27,7 +27,7 @@ from beffroi.lib import durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
 
-_KEPT = frozenset({"erased.json", "keys.lock", "collect.lock"})
+_KEPT = frozenset({"erased.json", "keys.lock", "collect.lock", "backup.lock"})
 
 
 def destroy(config: Config, collectivite_id: str, *, by: str) -> Certificate:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ log = logging.getLogger("beffroi.drive.backup")
 TICK_S = 60.0
 AGAIN_S = 900
 LATE_AFTER_S = 26 * 3600
+_DRAFT = ".picture-"
 
 
 class NoPicture(BeffroiError):
@@ -159,10 +161,9 @@ class Backups:
 
     def back_up(self, collectivite_id: str) -> tuple[Picture, Copied]:
         """One more picture of a collectivité. Errors: those of metadata, keys, objects; StoreFull."""
-        made, folder = self._vault(collectivite_id)
-        now_s = clock.epoch_s()
-        with tempfile.TemporaryDirectory(prefix=".picture-", dir=folder) as draft:
-            metadata, archive = Path(draft) / "metadata", Path(draft) / "calendars"
+        made, now_s = self._vault(collectivite_id), clock.epoch_s()
+        with self._draft(collectivite_id) as draft:
+            metadata, archive = draft / "metadata", draft / "calendars"
             number = pictures.take(self._communes.metadata(collectivite_id), metadata)
             has_calendars = calendars.take(self._config, collectivite_id, archive)
             copied = made.copy_objects(self._objects)
@@ -191,13 +192,13 @@ class Backups:
             raise KeysErased(collectivite_id)
         if vault.needed(self.place, collectivite_id):
             vault.adopt_keys(self._config, collectivite_id, self.place)
-        made, folder = self._vault(collectivite_id)
+        made = self._vault(collectivite_id)
         fitting = [one for one in made.pictures() if at_s is None or one.at_s <= at_s]
         if not fitting:
             raise NoPicture
         picture = fitting[-1]
-        with tempfile.TemporaryDirectory(prefix=".restoring-", dir=folder) as draft:
-            metadata, archive = Path(draft) / "metadata", Path(draft) / "calendars"
+        with self._draft(collectivite_id) as draft:
+            metadata, archive = draft / "metadata", draft / "calendars"
             made.open_kept(picture.metadata, metadata)
             with collecting(self._config, collectivite_id):
                 objects, lost = self._bring(collectivite_id, made, metadata)
@@ -212,7 +213,7 @@ class Backups:
 
     def copies(self, collectivite_id: str) -> Vault:
         """Where the scrub finds good copies. Errors: those of the keys, StoreUnavailable."""
-        return self._vault(collectivite_id)[0]
+        return self._vault(collectivite_id)
 
     def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, int]:
         stock = Stock(collectivite_id, Keys(self._config, collectivite_id), self._objects)
@@ -228,10 +229,22 @@ class Backups:
             objects += 1
         return objects, lost
 
-    def _vault(self, collectivite_id: str) -> tuple[Vault, Path]:
+    @contextmanager
+    def _draft(self, collectivite_id: str) -> Iterator[Path]:
+        """A directory beside the metadata, never on the backup's disk: it has names of files in clear. One at a time;
+        what a kill left goes."""
+        folder = self._config.state / "drive" / collectivite_id
+        with (folder / "backup.lock").open("a") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+            for left in folder.glob(f"{_DRAFT}*"):
+                shutil.rmtree(left)
+            with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=folder) as draft:
+                yield Path(draft)
+
+    def _vault(self, collectivite_id: str) -> Vault:
         found = Vault(self.place, Keys(self._config, collectivite_id))
         found.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return found, found.folder
+        return found
 
     def _keep(self, state: State) -> None:
         durable.write(state_path(self._config), (msgspec.json.encode(state),), mode=0o600)
