@@ -97,9 +97,21 @@ def problem(config: Config, *, now_s: int) -> str:
 @contextmanager
 def collecting(config: Config, collectivite_id: str) -> Iterator[None]:
     """Alone with a collectivité's objects: nobody collects and nobody restores meanwhile. Errors: OSError."""
-    folder = config.state / "drive" / collectivite_id
+    with _alone(config.state / "drive" / collectivite_id, "collect.lock"):
+        yield
+
+
+@contextmanager
+def backing_up(config: Config, collectivite_id: str) -> Iterator[None]:
+    """Alone with a collectivité's backups. Errors: OSError."""
+    with _alone(config.state / "drive" / collectivite_id, "backup.lock"):
+        yield
+
+
+@contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "collect.lock").open("a") as file:
+    with (folder / name).open("a") as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield
 
@@ -234,8 +246,7 @@ class Backups:
         """A directory beside the metadata, never on the backup's disk: it has names of files in clear. One at a time;
         what a kill left goes."""
         folder = self._config.state / "drive" / collectivite_id
-        with (folder / "backup.lock").open("a") as file:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        with backing_up(self._config, collectivite_id):
             for left in folder.glob(f"{_DRAFT}*"):
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=folder) as draft:
