@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive import upkeep
 from beffroi.drive.backup import vault, work
+from beffroi.drive.backup.vault import Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.calendars import homes
 from beffroi.drive.renewal import Renewal
@@ -128,6 +129,18 @@ def test_the_weekly_walk_repairs_from_the_backup(place: Place, backups: Backups)
     require_sound(place, files)
 
 
+def test_a_backup_that_cannot_be_reached_stops_no_walk(place: Place, backups: Backups) -> None:
+    place.put("a", noise(LARGE, b"a"))
+    (path,) = place.objects()
+    path.unlink()
+    backups.place.mkdir(exist_ok=True)
+    shutil.rmtree(backups.place)
+    backups.place.write_text("no directory")
+    place.work.round()
+    assert "1 stored files of the drive are damaged" in upkeep.problem(place.config)
+    assert backups.round().failed == (place.owner,)
+
+
 def test_a_damaged_object_never_takes_the_place_of_its_copy(place: Place, backups: Backups) -> None:
     one = place.put("a", noise(LARGE, b"a"))
     backups.back_up(place.owner)
@@ -186,7 +199,7 @@ def test_pictures_and_objects_past_their_term_go(place: Place, backups: Backups)
     with clock.shifted((days + 1) * DAY_S):
         place.age()
         backups.back_up(place.owner)
-        made = backups.copies(place.owner)
+        made = Vault(backups.place, keys(place))
         assert len(made.pictures()) == 1
         assert made.fetch(bytes.fromhex("00" * 32)) is None
         assert backups.restore(place.owner).lost == 0

@@ -136,14 +136,19 @@ class Backups:
     def _run(self) -> None:
         tried_s = 0
         while not self._stopped.wait(TICK_S):
-            state, now_s = read_state(self._config), clock.epoch_s()
-            if not state.since_s:
-                state.since_s = now_s
-                self._keep(state)
-            due = now_s - state.done_s >= self._config.backup_every_h * 3600 or bool(state.failed)
-            if due and not 0 <= now_s - tried_s < AGAIN_S:
-                tried_s = now_s
-                self.round()
+            now_s = clock.epoch_s()
+            if 0 <= now_s - tried_s < AGAIN_S:
+                continue
+            try:
+                state = read_state(self._config)
+                if not state.since_s:
+                    state.since_s = now_s
+                    self._keep(state)
+                if state.failed or now_s - state.done_s >= self._config.backup_every_h * 3600:
+                    tried_s = now_s
+                    self.round()
+            except Exception:  # a thread that ended would say nothing until it is late
+                log.exception("no backup this time")
 
     def round(self) -> State:
         """All collectivités once; what was erased is erased here, too."""
@@ -222,10 +227,6 @@ class Backups:
                 calendars.load(self._config, collectivite_id, archive)
         push.tell(self._config.run, collectivite_id)
         return Restored(picture, fingerprint, objects, lost)
-
-    def copies(self, collectivite_id: str) -> Vault:
-        """Where the scrub finds good copies. Errors: those of the keys, StoreUnavailable."""
-        return self._vault(collectivite_id)
 
     def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, int]:
         stock = Stock(collectivite_id, Keys(self._config, collectivite_id), self._objects)
