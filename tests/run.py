@@ -32,6 +32,7 @@ ON_POSTGRESQL = (
     "tests/contract/test_core_planes_db.py",
     "tests/contract/test_drive_metadata.py",
     "tests/contract/test_drive_history.py",
+    "tests/contract/test_drive_pictures.py",
     "tests/contract/test_drive_room.py",
     "tests/contract/test_drive_scrub.py",
     "tests/contract/test_drive_words.py",

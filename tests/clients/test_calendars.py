@@ -6,11 +6,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from beffroi.drive import projections
+from beffroi.drive import projections, removal
 from beffroi.drive.calendars import app, homes, store
+from beffroi.drive.store import room, schema, tree
+from beffroi.drive.store.commune import Communes
 from beffroi.supervise import front
 
 from tests.fixtures_calendars import Account, Wall, card, event, needs_front, wall
@@ -293,6 +296,39 @@ def test_a_full_collection_says_so(centre: Wall) -> None:
     )
     (place / "n0").rmdir()
     assert centre.ask("PUT", f"{path}trop.ics", event("trop", "Trop"), account=person).status == 201
+
+
+def test_calendars_and_files_share_one_room(centre: Wall) -> None:
+    person = centre.signs_in("complet@beaune.test", collectivite_id=BEAUNE)
+    path = f"{person.home}agenda/"
+    first, second = event("un", "Un"), event("deux", "Deux")
+    assert centre.ask("PUT", f"{path}un.ics", first, account=person).status == 201
+    with ThreadPoolExecutor(1) as pool:
+        communes = Communes(centre.config.state / "drive", pool)
+        metadata = communes.metadata(BEAUNE)
+        root = metadata.write(lambda w: tree.make_root(w, schema.HOME + person.person_id, now_s=1))
+        sizes = homes.sizes(centre.config, BEAUNE)
+        assert sizes[person.person_id] >= len(first)
+        metadata.write(lambda w: room.keep_calendars(w, sizes))
+        metadata.write(lambda w: tree.set_limit(w, root.id, sizes[person.person_id] + len(second) - 1))
+        answer = centre.ask("PUT", f"{path}deux.ics", second, account=person)
+        assert answer.status == 507
+        assert centre.ask("GET", f"{path}un.ics", account=person).status == 200
+        metadata.write(lambda w: tree.set_limit(w, root.id, sizes[person.person_id] + len(second)))
+        assert centre.ask("PUT", f"{path}deux.ics", second, account=person).status == 201
+        metadata.write(lambda w: room.keep_calendars(w, {}))
+        communes.close()
+
+
+def test_nothing_opens_once_the_commune_is_erased(centre: Wall) -> None:
+    owner = "col_" + "9" * 26
+    person = centre.signs_in("parti@ailleurs.test", collectivite_id=owner)
+    assert centre.ask("PUT", f"{person.home}agenda/un.ics", event("un", "Un"), account=person).status == 201
+    removal.destroy(centre.config, owner, by="adm_one adm_two")
+    assert centre.ask("GET", f"{person.home}agenda/un.ics", account=person).status == 401
+    again = centre.signs_in("parti@ailleurs.test", collectivite_id=owner)
+    assert centre.ask("GET", f"{again.home}agenda/un.ics", account=again).status == 410
+    assert not homes.folder(centre.config, owner).exists()
 
 
 def test_what_was_acknowledged_outlives_a_kill(centre: Wall) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from beffroi.drive import removal
 from beffroi.drive.backup import pictures
 from beffroi.drive.store import favourites, look, room, schema, tree, uploads, versions
+from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.lib.ids import new_id
 
 from tests.drive_trees import ME, Open, content, folder, listing, loose, put, require_whole
+from tests.fixtures_drive import new_config
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 
@@ -84,3 +90,20 @@ def test_a_picture_opens_in_the_other_database_too(opens: Open, tmp_path: Path) 
     assert loose(metadata) == 0
     with metadata.reading() as reading:
         assert look.root(reading, schema.HOME + ME.person_id) is not None
+
+
+def test_what_is_erased_is_not_there_any_more(backend_url: str, tmp_path: Path) -> None:
+    made = new_config(tmp_path / "state")
+    config = replace(made, database_url=backend_url, drive_on_server=bool(backend_url))
+    owner = new_id("col")
+    with ThreadPoolExecutor(1) as pool:
+        communes = open_communes(config, pool)
+        filled(communes.metadata(owner))
+        removal.destroy(config, owner, by="adm_one adm_two")
+        with pytest.raises(KeysErased):
+            communes.metadata(owner)
+        assert communes.ids() == []
+        (config.state / "drive" / owner / "erased.json").unlink()  # to look behind it
+        with communes.metadata(owner).reading() as reading:
+            assert reading.all("SELECT name FROM node") == []
+        communes.close()

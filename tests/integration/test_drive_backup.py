@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +16,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive import upkeep
 from beffroi.drive.backup import vault, work
+from beffroi.drive.backup.vault import Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.calendars import homes
 from beffroi.drive.renewal import Renewal
@@ -26,6 +32,7 @@ from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
 from tests.integration.test_drive_renewal import body, filled, keys, numbers, require_sound, sealed_by
 from tests.integration.test_drive_upkeep import LARGE, Place
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -122,6 +129,18 @@ def test_the_weekly_walk_repairs_from_the_backup(place: Place, backups: Backups)
     require_sound(place, files)
 
 
+def test_a_backup_that_cannot_be_reached_stops_no_walk(place: Place, backups: Backups) -> None:
+    place.put("a", noise(LARGE, b"a"))
+    (path,) = place.objects()
+    path.unlink()
+    backups.place.mkdir(exist_ok=True)
+    shutil.rmtree(backups.place)
+    backups.place.write_text("no directory")
+    place.work.round()
+    assert "1 stored files of the drive are damaged" in upkeep.problem(place.config)
+    assert backups.round().failed == (place.owner,)
+
+
 def test_a_damaged_object_never_takes_the_place_of_its_copy(place: Place, backups: Backups) -> None:
     one = place.put("a", noise(LARGE, b"a"))
     backups.back_up(place.owner)
@@ -180,7 +199,7 @@ def test_pictures_and_objects_past_their_term_go(place: Place, backups: Backups)
     with clock.shifted((days + 1) * DAY_S):
         place.age()
         backups.back_up(place.owner)
-        made, _ = backups._vault(place.owner)
+        made = Vault(backups.place, keys(place))
         assert len(made.pictures()) == 1
         assert made.fetch(bytes.fromhex("00" * 32)) is None
         assert backups.restore(place.owner).lost == 0
@@ -232,6 +251,46 @@ def test_calendars_come_back_where_they_are_lost_or_asked_for(place: Place, back
     assert (root / person / "mairie-agenda").resolve() == (root / "mairie" / "agenda").resolve()
     assert not (entry.parent / ".Radicale.cache").exists()
     assert [one.name for one in root.parent.iterdir() if one.name.startswith((".fresh", ".gone"))] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["back_up", "restore"])
+def test_a_kill_leaves_nothing_that_the_next_run_must_fear(place: Place, backups: Backups, what: str) -> None:
+    files = filled(place)
+    backups.back_up(place.owner)
+    place.communes.close()
+    command = [sys.executable, "-c", RUN, str(place.config.state), place.owner, what]
+    chance, kills = random.Random(int(os.environ.get("BEFFROI_TEST_SEED", "1"))), 0
+    folder = place.config.state / "drive" / place.owner
+    for _ in range(4):
+        with subprocess.Popen(command, start_new_session=True) as child:
+            until(lambda c=child: list(folder.glob(".picture-*")) or c.poll() is not None, "it began")  # type: ignore[misc]
+            time.sleep(chance.uniform(0, 0.05))
+            if child.poll() is None:
+                child.send_signal(signal.SIGKILL)
+                kills += 1
+        require_sound(place, files)
+        place.communes.close()
+    assert kills
+    assert not any(b"SQLite format" in one.read_bytes()[:64] for one in held(place)), (
+        "names stay off that disk"
+    )
+    backups.restore(place.owner)
+    require_sound(place, files)
+    assert list(folder.glob(".picture-*")) == []
+
+
+RUN = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from beffroi.drive.backup.work import Backups
+from beffroi.drive.store.commune import Communes
+from beffroi.lib.config import Config
+config = Config(state=Path(sys.argv[1]))
+with ThreadPoolExecutor(2) as pool:
+    getattr(Backups(config, Communes(config.state / "drive", pool)), sys.argv[3])(sys.argv[2])
+"""
 
 
 def test_late_and_failed_backups_are_said(place: Place, backups: Backups) -> None:

@@ -114,7 +114,9 @@ def test_two_administrators_destroy_everything_and_nothing_opens_any_more(
         if beaune.id in str(p) and p.is_file()
     }
     folder = f"drive/{beaune.id}"
-    assert left == {f"{folder}/erased.json", f"{folder}/keys.lock", f"{folder}/collect.lock"}
+    assert left == {
+        f"{folder}/{name}" for name in ("erased.json", "keys.lock", "collect.lock", "backup.lock")
+    }
     with pytest.raises(KeysErased):
         place.communes.metadata(beaune.id)
     with pytest.raises((KeysErased, ObjectMissing)):

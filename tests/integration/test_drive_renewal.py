@@ -33,6 +33,7 @@ from beffroi.lib import clock, ids
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
 from tests.integration.test_drive_upkeep import LARGE, Place
+from tests.waiting import until
 
 DAY_S = 86400
 
@@ -246,33 +247,26 @@ def test_kills_at_any_moment_lose_nothing_and_the_key_is_replaced_all_the_same(p
     seed = int(os.environ.get("BEFFROI_TEST_SEED", "1"))
     chance, kills = random.Random(seed), 0
     keys(place).rotate()
-    for _ in range(60):
-        child = subprocess.Popen(
-            [sys.executable, "-c", STEPS, str(place.config.state)],
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        metadata_seen = time.monotonic() + 10
-        while not sealed_by(place) & {2} and child.poll() is None and time.monotonic() < metadata_seen:
-            time.sleep(0.01)
-        try:
-            child.wait(chance.uniform(0.2, 0.9))
-            assert child.returncode == 0, child.stderr.read() if child.stderr else b""
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-            kills += 1
-        if numbers(place) == [2]:
-            break
+    command = [sys.executable, "-c", STEPS, str(place.config.state)]
+    for _ in range(6):
+        before = progress(place)
+        with subprocess.Popen(command, start_new_session=True) as child:
+            until(lambda b=before, c=child: progress(place) != b or c.poll() is not None, "a step")  # type: ignore[misc]
+            time.sleep(chance.uniform(0, 0.1))
+            if child.poll() is None:
+                child.send_signal(signal.SIGKILL)
+                kills += 1
         for name in chance.sample(sorted(files), 3):
             assert body(place, files[name][0]) == files[name][1]
-    for _ in range(60):  # a slow machine did little between the kills
-        if numbers(place) == [2]:
-            break
-        subprocess.run([sys.executable, "-c", STEPS, str(place.config.state)], check=True)
+    subprocess.run(command, check=True, timeout=120)
     assert (numbers(place), sealed_by(place)) == ([2], {2})
     assert kills
     require_sound(place, files)
+
+
+def progress(place: Place) -> resealing.Progress | None:
+    with place.database.reading() as reading:
+        return resealing.read(reading)
 
 
 def test_what_is_sealed_by_no_key_that_there_is_opens_nowhere(place: Place) -> None:

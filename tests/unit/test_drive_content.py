@@ -352,20 +352,6 @@ def test_a_chunk_sealed_under_a_wrong_name_is_found_by_the_deep_check(place: Pla
     place.run(use)
 
 
-def test_objects_are_sealed_again_after_a_rotation(place: Place) -> None:
-    async def use(content: Content) -> None:
-        written = await write(content, place.books, noise(6 * MIB))
-        manifest = written.manifest
-        stored = [one for one in manifest.chunks if one.id not in written.inline]
-        assert [await content.reseal(one) for one in stored] == [False] * len(stored)
-        place.keys.rotate()
-        assert await read(content, place.books, manifest) == noise(6 * MIB)
-        assert [await content.reseal(one) for one in stored] == [True] * len(stored)
-        assert await read(content, place.books, manifest) == noise(6 * MIB)
-
-    place.run(use)
-
-
 def test_after_an_erasure_nothing_is_read_and_nothing_written(place: Place) -> None:
     async def use(content: Content) -> None:
         manifest = (await write(content, place.books, noise(MIB))).manifest

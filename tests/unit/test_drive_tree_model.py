@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import hypothesis
 import pytest
-from beffroi.drive.store import look, moments, refs, schema, trash, tree, versions
+from beffroi.drive.store import look, moments, refs, room, schema, trash, tree, versions
 from beffroi.drive.store.database import Reading
-from beffroi.drive.store.model import Act, NameTaken, Node
+from beffroi.drive.store.model import Act, NameTaken, Node, Weight
 from beffroi.drive.store.sqlite import SqliteDatabase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -214,7 +214,9 @@ class TreeMachine(RuleBasedStateMachine):
             nodes = self._nodes(reading)
             real = {key: (one.parent, one.name, one.size_bytes) for key, one in nodes.items() if one.parent}
             stored = {key: self._data(reading, one) for key, one in nodes.items()}
+            rooms = {key: room.use(reading, key).weight for key in (self.home, self.common, self.model.bin)}
         sizes = self.model.sizes()
+        assert rooms == {key: self._weight(key, sizes[key]) for key in rooms}
         assert real == {
             key: (one.parent, one.name, sizes[key]) for key, one in self.model.items.items() if one.parent
         }
@@ -250,6 +252,11 @@ class TreeMachine(RuleBasedStateMachine):
 
     def _versioned(self) -> list[int]:
         return [key for key in self.model.live(folders=False) if self.model.items[key].versions]
+
+    def _weight(self, root: int, size_bytes: int) -> Weight:
+        below = [self.model.items[key] for key in self.model.below(root)]
+        kept = [data for one in below for _, data in one.versions.values()]
+        return Weight(size_bytes, len(below) + len(kept), sum(map(len, kept)))
 
     def _nodes(self, reading: Reading) -> dict[int, Node]:
         found = [Node(*row) for row in reading.all(look.NODES)]

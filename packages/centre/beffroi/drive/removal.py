@@ -19,7 +19,7 @@ from psycopg import sql
 
 from beffroi.drive import projections, upkeep
 from beffroi.drive.backup import vault
-from beffroi.drive.backup.work import collecting
+from beffroi.drive.backup.work import backing_up, collecting
 from beffroi.drive.store import keys
 from beffroi.drive.store.keys import Certificate
 from beffroi.drive.store.objects import open_objects
@@ -27,7 +27,7 @@ from beffroi.lib import durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
 
-_KEPT = frozenset({"erased.json", "keys.lock", "collect.lock"})
+_KEPT = frozenset({"erased.json", "keys.lock", "collect.lock", "backup.lock"})
 
 
 def destroy(config: Config, collectivite_id: str, *, by: str) -> Certificate:
@@ -44,7 +44,8 @@ def remove_rest(config: Config, collectivite_id: str) -> int:
     folder = _folder(config, collectivite_id)
     assert keys.is_erased(folder), "keys first"
     projections.remove_collectivite(config, collectivite_id=collectivite_id)
-    vault.erase(vault.directory(config), collectivite_id)
+    with backing_up(config, collectivite_id):  # one that is under way ends first; the next one finds no key
+        vault.erase(vault.directory(config), collectivite_id)
     with collecting(config, collectivite_id):
         _drop_schema(config, collectivite_id)
         for one in folder.iterdir():

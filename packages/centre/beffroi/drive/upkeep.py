@@ -19,14 +19,12 @@ from pathlib import Path
 import msgspec
 
 from beffroi.drive import alarms
-from beffroi.drive.backup import vault
-from beffroi.drive.backup.vault import Vault
+from beffroi.drive.backup.vault import Copies
 from beffroi.drive.backup.work import collecting
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import collect, keys, locks, room, shares, trash, uploads, versions, weights
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Writing
-from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.objects import Objects, open_objects
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
@@ -147,8 +145,7 @@ class Upkeep:
             self._count(database, collectivite_id)
             progress.tidied_s = now_s
             _keep(database, progress)
-        copies = Vault(vault.directory(self._config), Keys(self._config, collectivite_id))
-        scrub = Scrub(collectivite_id, database, stock, copies)
+        scrub = Scrub(collectivite_id, database, stock, Copies(self._config, collectivite_id))
         if now_s - progress.light_s >= DAY_S and self._walk_lightly(scrub, collectivite_id):
             progress.light_s = now_s
             _keep(database, progress)

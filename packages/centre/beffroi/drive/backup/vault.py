@@ -15,9 +15,10 @@ Source:  docs/internals/drive.md, "Backup".
 from __future__ import annotations
 
 import base64
+import logging
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +33,10 @@ from beffroi.drive.store.objects import LocalObjects, ObjectMissing, Objects, ch
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
 from beffroi.lib import durable
 from beffroi.lib.config import Config, SettingInvalid
+from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 
+log = logging.getLogger("beffroi.drive.backup")
 VERSION = 1
 PIECE_BYTES = 1 << 20
 """Fixed cuts: pages of a database stay where they are, so that the next picture shares most pieces."""
@@ -217,6 +220,20 @@ class Vault:
         return self.folder / "pictures" / f"{moment}.json"
 
 
+class Copies:
+    """Good copies for the scrub; none where the backup cannot be reached: a walk goes on without."""
+
+    def __init__(self, config: Config, collectivite_id: str) -> None:
+        self._config, self._owner = config, collectivite_id
+
+    def fetch(self, chunk_id: bytes) -> bytes | None:
+        try:
+            return Vault(directory(self._config), Keys(self._config, self._owner)).fetch(chunk_id)
+        except BeffroiError as error:
+            log.error("no copies of %s: %s", self._owner, error.code)
+            return None
+
+
 def needed(place: Path, collectivite_id: str) -> set[int]:
     """Generations that pictures of a collectivité need; without its keys."""
     out: set[int] = set()
@@ -260,8 +277,9 @@ def erase(place: Path, collectivite_id: str) -> None:
             shutil.rmtree(folder)
 
 
-def owners(place: Path) -> Iterator[str]:
+def owners(place: Path) -> list[str]:
+    """Whose backups lie here; none where the place cannot be read."""
     try:
-        yield from (one.name for one in sorted(place.iterdir()) if is_id(one.name, "col"))
-    except FileNotFoundError:
-        return
+        return sorted(one.name for one in place.iterdir() if is_id(one.name, "col"))
+    except OSError:
+        return []

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ log = logging.getLogger("beffroi.drive.backup")
 TICK_S = 60.0
 AGAIN_S = 900
 LATE_AFTER_S = 26 * 3600
+_DRAFT = ".picture-"
 
 
 class NoPicture(BeffroiError):
@@ -95,9 +97,21 @@ def problem(config: Config, *, now_s: int) -> str:
 @contextmanager
 def collecting(config: Config, collectivite_id: str) -> Iterator[None]:
     """Alone with a collectivité's objects: nobody collects and nobody restores meanwhile. Errors: OSError."""
-    folder = config.state / "drive" / collectivite_id
+    with _alone(config.state / "drive" / collectivite_id, "collect.lock"):
+        yield
+
+
+@contextmanager
+def backing_up(config: Config, collectivite_id: str) -> Iterator[None]:
+    """Alone with a collectivité's backups. Errors: OSError."""
+    with _alone(config.state / "drive" / collectivite_id, "backup.lock"):
+        yield
+
+
+@contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "collect.lock").open("a") as file:
+    with (folder / name).open("a") as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield
 
@@ -122,14 +136,19 @@ class Backups:
     def _run(self) -> None:
         tried_s = 0
         while not self._stopped.wait(TICK_S):
-            state, now_s = read_state(self._config), clock.epoch_s()
-            if not state.since_s:
-                state.since_s = now_s
-                self._keep(state)
-            due = now_s - state.done_s >= self._config.backup_every_h * 3600 or bool(state.failed)
-            if due and not 0 <= now_s - tried_s < AGAIN_S:
-                tried_s = now_s
-                self.round()
+            now_s = clock.epoch_s()
+            if 0 <= now_s - tried_s < AGAIN_S:
+                continue
+            try:
+                state = read_state(self._config)
+                if not state.since_s:
+                    state.since_s = now_s
+                    self._keep(state)
+                if state.failed or now_s - state.done_s >= self._config.backup_every_h * 3600:
+                    tried_s = now_s
+                    self.round()
+            except Exception:  # a thread that ended would say nothing until it is late
+                log.exception("no backup this time")
 
     def round(self) -> State:
         """All collectivités once; what was erased is erased here, too."""
@@ -159,10 +178,9 @@ class Backups:
 
     def back_up(self, collectivite_id: str) -> tuple[Picture, Copied]:
         """One more picture of a collectivité. Errors: those of metadata, keys, objects; StoreFull."""
-        made, folder = self._vault(collectivite_id)
-        now_s = clock.epoch_s()
-        with tempfile.TemporaryDirectory(prefix=".picture-", dir=folder) as draft:
-            metadata, archive = Path(draft) / "metadata", Path(draft) / "calendars"
+        made, now_s = self._vault(collectivite_id), clock.epoch_s()
+        with self._draft(collectivite_id) as draft:
+            metadata, archive = draft / "metadata", draft / "calendars"
             number = pictures.take(self._communes.metadata(collectivite_id), metadata)
             has_calendars = calendars.take(self._config, collectivite_id, archive)
             copied = made.copy_objects(self._objects)
@@ -191,13 +209,13 @@ class Backups:
             raise KeysErased(collectivite_id)
         if vault.needed(self.place, collectivite_id):
             vault.adopt_keys(self._config, collectivite_id, self.place)
-        made, folder = self._vault(collectivite_id)
+        made = self._vault(collectivite_id)
         fitting = [one for one in made.pictures() if at_s is None or one.at_s <= at_s]
         if not fitting:
             raise NoPicture
         picture = fitting[-1]
-        with tempfile.TemporaryDirectory(prefix=".restoring-", dir=folder) as draft:
-            metadata, archive = Path(draft) / "metadata", Path(draft) / "calendars"
+        with self._draft(collectivite_id) as draft:
+            metadata, archive = draft / "metadata", draft / "calendars"
             made.open_kept(picture.metadata, metadata)
             with collecting(self._config, collectivite_id):
                 objects, lost = self._bring(collectivite_id, made, metadata)
@@ -209,10 +227,6 @@ class Backups:
                 calendars.load(self._config, collectivite_id, archive)
         push.tell(self._config.run, collectivite_id)
         return Restored(picture, fingerprint, objects, lost)
-
-    def copies(self, collectivite_id: str) -> Vault:
-        """Where the scrub finds good copies. Errors: those of the keys, StoreUnavailable."""
-        return self._vault(collectivite_id)[0]
 
     def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, int]:
         stock = Stock(collectivite_id, Keys(self._config, collectivite_id), self._objects)
@@ -228,10 +242,21 @@ class Backups:
             objects += 1
         return objects, lost
 
-    def _vault(self, collectivite_id: str) -> tuple[Vault, Path]:
+    @contextmanager
+    def _draft(self, collectivite_id: str) -> Iterator[Path]:
+        """A directory beside the metadata, never on the backup's disk: it has names of files in clear. One at a time;
+        what a kill left goes."""
+        folder = self._config.state / "drive" / collectivite_id
+        with backing_up(self._config, collectivite_id):
+            for left in folder.glob(f"{_DRAFT}*"):
+                shutil.rmtree(left)
+            with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=folder) as draft:
+                yield Path(draft)
+
+    def _vault(self, collectivite_id: str) -> Vault:
         found = Vault(self.place, Keys(self._config, collectivite_id))
         found.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return found, found.folder
+        return found
 
     def _keep(self, state: State) -> None:
         durable.write(state_path(self._config), (msgspec.json.encode(state),), mode=0o600)

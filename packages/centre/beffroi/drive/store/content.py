@@ -115,18 +115,6 @@ class Content:
         if await self.workers.run(self.name, data) != chunk.id:
             raise ObjectDamaged(chunk.id)
 
-    async def reseal(self, chunk: Chunk) -> bool:
-        """Seal an object by the key of today; False where it is already. Errors: as ``read``, StoreFull."""
-        name = self._object(chunk.id)
-
-        def work() -> bool:
-            new = self._sealer.reseal(chunk.id, self._objects.get(name))
-            if new is not None:
-                self._objects.put(name, new)
-            return new is not None
-
-        return await self.workers.run(work)
-
     def name(self, data: Bytes) -> bytes:
         return chunk_id(self._keys.naming(), data)
 
