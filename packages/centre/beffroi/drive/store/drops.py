@@ -86,18 +86,15 @@ def of(database: Reading, share_id: str) -> Box:
     return Box(*row) if row else Box(share_id, TOTAL_BYTES, FILES, 0, 0, 0)
 
 
-def handings(database: Reading, share_ids: list[str], *, most: int = 100) -> list[Handing]:
-    """What came by these links, the newest first."""
-    found = [
-        Handing(*row)
-        for share_id in share_ids
-        for row in database.all(
-            "SELECT id, share_id, sender, message, first_s, last_s, files, total_bytes FROM handing"
-            " WHERE share_id = ? ORDER BY last_s DESC, id LIMIT ?",
-            (share_id, most),
-        )
-    ]
-    return sorted(found, key=lambda one: -one.last_s)[:most]
+def handings(database: Reading, node_id: int, *, most: int = 100) -> list[Handing]:
+    """What came into a folder by its links, ended ones too until they are forgotten; the newest first."""
+    rows = database.all(
+        "SELECT handing.id, share_id, sender, message, first_s, last_s, files, total_bytes"
+        " FROM handing JOIN share ON share.id = handing.share_id"
+        " WHERE share.node = ? ORDER BY last_s DESC, handing.id LIMIT ?",
+        (node_id, most),
+    )
+    return [Handing(*row) for row in rows]
 
 
 def check(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s: int) -> Share:
