@@ -96,6 +96,7 @@ class World:
     link_id: str
     node_id: int
     share_id: str
+    folder_id: int
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -279,7 +280,7 @@ PORTAL = {
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
-    "drive_drops": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
+    "drive_drops": Rule("thing", lambda world: {"node_id": world.folder_id}, {"days": "7"}),
     "drive_dropped": Rule("open"),
     "drive_own_links": Rule("own"),
     "drive_link_end": Rule("thing", lambda world: {"share_id": world.share_id}),
@@ -549,6 +550,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         ).record.id,
         node_id := _far_file(beaune),
         _link(beaune, node_id),
+        Drive(beaune.agent_membership).folder("dépôt").id,
     )
 
 
