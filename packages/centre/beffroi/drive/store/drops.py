@@ -164,9 +164,13 @@ def hand_in(
 
 def forget(writing: Writing) -> None:
     """Names and words of senders go with their link, which ``shares.forget`` deletes some weeks after its end."""
-    writing.run("DELETE FROM handing WHERE share_id NOT IN (SELECT id FROM share)")
-    writing.run("DELETE FROM drop_box WHERE share_id NOT IN (SELECT id FROM share)")
-    writing.run("DELETE FROM handed WHERE node NOT IN (SELECT id FROM node)")
+    writing.run(
+        "DELETE FROM handing WHERE NOT EXISTS (SELECT 1 FROM share WHERE share.id = handing.share_id)"
+    )
+    writing.run(
+        "DELETE FROM drop_box WHERE NOT EXISTS (SELECT 1 FROM share WHERE share.id = drop_box.share_id)"
+    )
+    writing.run("DELETE FROM handed WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.id = handed.node)")
 
 
 def plain(text: str, most_chars: int, *, lines: bool = False) -> str:
