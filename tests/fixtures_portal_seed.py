@@ -205,6 +205,21 @@ def _seed_incidents(
         person_id=person.id,
         data={"count": 2, "address": "185.203.116.9"},
     )
+    sha256 = "275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f"
+    found = {"sha256": sha256, "code": "malware", "names": ["RtfObject"], "files": 2, "versions": 1}
+    look_back.take_in_found(collectivite_id=owner, at=clock.now(), payload=found)
+    look_back.take_in_answer(collectivite_id=owner, payload=found, code="review_asked")
+    look_back.take_in_frozen(
+        collectivite_id=owner,
+        at=clock.now(),
+        payload={"decision_id": decision.id, "sha256": "0" * 64, "files": 3, "versions": 0},
+        held=True,
+    )
+    look_back.take_in_drive_alarm(
+        collectivite_id=owner,
+        at=clock.now(),
+        payload={"app_password_id": "apw_seed", "person_id": person.id, "files": 4, "reasons": {"lost": 4}},
+    )
     leader = Actor("administrator", administrator_id, None, "administrator")
     actions.take(actor=leader, incident=account)
     actions.set_state(actor=leader, incident=account, state="waiting_commune")

@@ -240,6 +240,7 @@ CONSOLE_PAGES = {
     "bloquer-protege": "/decisions/bloquer/?q=impots.gouv.fr",
     "laisser-passer": "/decisions/laisser-passer/?q=www.n8.lure.example.net",
     "laisser-passer-un-site": "/decisions/laisser-passer/?q=colis-suivi-paiement.example",
+    "coffre": "/coffre/",
     "dossiers": "/dossiers/",
     "dossier-nouveau": "/dossiers/nouveau/",
     "dossier": "/dossiers/{account_incident_id}/",

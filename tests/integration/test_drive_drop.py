@@ -403,12 +403,12 @@ def test_names_and_words_of_senders_go_with_the_link(drive: Drive, folder: Node,
         (share,) = shares.of_node(reading, folder.id, now_s=clock.epoch_s())
     drive.database.write(drops.forget)
     with drive.database.reading() as reading:
-        assert len(drops.handings(reading, [share.id])) == 1
+        assert len(drops.handings(reading, share.node)) == 1
     drive.database.write(lambda w: shares.end(w, share.id, now_s=1))
     drive.database.write(lambda w: shares.forget(w, before_s=clock.epoch_s()))
     drive.database.write(drops.forget)
     with drive.database.reading() as reading:
-        assert drops.handings(reading, [share.id]) == []
+        assert drops.handings(reading, share.node) == []
     assert drive.names(folder) == ["a.pdf"], "the file stays"
 
 

@@ -303,7 +303,7 @@ PORTAL = {
     "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
     "drive_edit": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
-    "drive_drops": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
+    "drive_drops": Rule("thing", lambda world: {"node_id": world.folder_id}, {"days": "7"}),
     "drive_dropped": Rule("open"),
     "drive_own_links": Rule("own"),
     "drive_link_end": Rule("thing", lambda world: {"share_id": world.link_share_id}),
@@ -595,6 +595,8 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         folder_id := _common_folder(beaune),
         _seal(beaune, folder_id),
         *_visit(nuits, beaune),
+        _link(beaune, node_id),
+        Drive(beaune.agent_membership).folder("dépôt").id,
     )
 
 

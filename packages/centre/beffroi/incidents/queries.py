@@ -72,8 +72,9 @@ def encounters(actor: Actor, decision_id: str) -> Sequence[Encounter]:
 
 
 def of_files(actor: Actor, *, limit: int) -> Sequence[Incident]:
-    """Incidents about contents of the drive, the newest first; ``subject`` is the content's SHA-256."""
-    return list(visible_incidents(actor).filter(kind=Kind.MALICIOUS_FILE)[:limit])
+    """Incidents about contents that the scan of the drive knows, the newest first; ``subject`` is the SHA-256."""
+    rows = visible_incidents(actor).filter(kind=Kind.MALICIOUS_FILE, decision_id="")
+    return list(rows[:limit])
 
 
 def of_devices(actor: Actor, *, limit: int) -> Sequence[Incident]:

@@ -75,6 +75,11 @@ SENDING = {
     "drive.foreign_origin": gettext_lazy(
         "Cet envoi ne vient pas de cette page : rechargez-la, puis recommencez."
     ),
+    "drive.frozen": gettext_lazy("Ce fichier a été reconnu comme dangereux : il n’est pas pris."),
+    "drive.found": gettext_lazy("Ce fichier a été reconnu comme dangereux : il n’est pas pris."),
+    "drive.not_scanned": gettext_lazy(
+        "Ce fichier vient d’un lien de dépôt. Il s’ouvrira dès qu’il aura été analysé."
+    ),
     "live.grant_refused": gettext_lazy(
         "Cette page est ouverte depuis longtemps : rechargez-la, puis recommencez."
     ),
@@ -88,6 +93,13 @@ LINK_REFUSALS = {
     "drive.frozen": gettext_lazy(
         "Un fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger. Prévenez la "
         "personne qui vous a donné le lien."
+    ),
+    "drive.found": gettext_lazy(
+        "Un fichier a été reconnu comme dangereux : il est retenu, pour vous protéger. Prévenez la personne qui vous a "
+        "donné le lien."
+    ),
+    "drive.not_scanned": gettext_lazy(
+        "Ce fichier n’est pas encore analysé : réessayez dans quelques minutes."
     ),
     "drive.too_many_files": gettext_lazy(
         "C’est trop de fichiers pour une archive : ouvrez le dossier et prenez-les un par un."

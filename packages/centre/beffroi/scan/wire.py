@@ -114,7 +114,8 @@ def ask(path: Path, command: str, data: bytes = b"", *, timeout_s: float = 30.0)
         connection.sendall(b"z" + command.encode("ascii") + b"\0")
         if command in WITH_STREAM:
             if data:
-                connection.sendall(struct.pack(">I", len(data)) + data)
+                connection.sendall(struct.pack(">I", len(data)))
+                connection.sendall(data)
             connection.sendall(struct.pack(">I", 0))
         reply = bytearray()
         while not reply.endswith(b"\0"):

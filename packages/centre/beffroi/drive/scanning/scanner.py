@@ -95,8 +95,12 @@ class Scanner:
     def forget(self, collectivite_id: str) -> None:
         """What was said of contents that went. Errors: those of the metadata."""
         database = self.communes.metadata(collectivite_id)
-        while database.write(findings.forget):
-            pass
+        while True:
+            with database.reading() as reading:
+                names = findings.gone(reading)
+            if not names:
+                break
+            database.write(lambda writing, it=names: findings.forget(writing, it))  # type: ignore[misc]
         database.write(drops.forget)
 
     def tell_all(self, collectivite_id: str, database: Database) -> None:
@@ -167,7 +171,8 @@ def _beginning(database: Database, stock: Stock, content: Content) -> bytes:
         out += stock.read(chunk.id, sealed)
         if len(out) >= MOST_BYTES:
             break
-    return bytes(out[:MOST_BYTES])
+    del out[MOST_BYTES:]
+    return bytes(out)
 
 
 def _is_due(progress: Progress, mark: str) -> bool:

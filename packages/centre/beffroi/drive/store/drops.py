@@ -86,18 +86,15 @@ def of(database: Reading, share_id: str) -> Box:
     return Box(*row) if row else Box(share_id, TOTAL_BYTES, FILES, 0, 0, 0)
 
 
-def handings(database: Reading, share_ids: list[str], *, most: int = 100) -> list[Handing]:
-    """What came by these links, the newest first."""
-    found = [
-        Handing(*row)
-        for share_id in share_ids
-        for row in database.all(
-            "SELECT id, share_id, sender, message, first_s, last_s, files, total_bytes FROM handing"
-            " WHERE share_id = ? ORDER BY last_s DESC, id LIMIT ?",
-            (share_id, most),
-        )
-    ]
-    return sorted(found, key=lambda one: -one.last_s)[:most]
+def handings(database: Reading, node_id: int, *, most: int = 100) -> list[Handing]:
+    """What came into a folder by its links, ended ones too until they are forgotten; the newest first."""
+    rows = database.all(
+        "SELECT handing.id, share_id, sender, message, first_s, last_s, files, total_bytes"
+        " FROM handing JOIN share ON share.id = handing.share_id"
+        " WHERE share.node = ? ORDER BY last_s DESC, handing.id LIMIT ?",
+        (node_id, most),
+    )
+    return [Handing(*row) for row in rows]
 
 
 def check(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s: int) -> Share:
@@ -167,9 +164,13 @@ def hand_in(
 
 def forget(writing: Writing) -> None:
     """Names and words of senders go with their link, which ``shares.forget`` deletes some weeks after its end."""
-    writing.run("DELETE FROM handing WHERE share_id NOT IN (SELECT id FROM share)")
-    writing.run("DELETE FROM drop_box WHERE share_id NOT IN (SELECT id FROM share)")
-    writing.run("DELETE FROM handed WHERE node NOT IN (SELECT id FROM node)")
+    writing.run(
+        "DELETE FROM handing WHERE NOT EXISTS (SELECT 1 FROM share WHERE share.id = handing.share_id)"
+    )
+    writing.run(
+        "DELETE FROM drop_box WHERE NOT EXISTS (SELECT 1 FROM share WHERE share.id = drop_box.share_id)"
+    )
+    writing.run("DELETE FROM handed WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.id = handed.node)")
 
 
 def plain(text: str, most_chars: int, *, lines: bool = False) -> str:

@@ -252,16 +252,23 @@ def _there(database: Reading, sha256: str) -> None:
         raise AbsentNode("finding")
 
 
-def forget(writing: Writing, *, most: int = 500) -> int:
-    """What was said of contents that lie nowhere here any more goes; how many rows did."""
-    return writing.run(
-        "DELETE FROM scanned WHERE sha256 IN (SELECT one.sha256 FROM scanned AS one"
-        " WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.sha256 = one.sha256 AND node.sha256 <> '')"
-        " AND NOT EXISTS (SELECT 1 FROM version WHERE version.sha256 = one.sha256) LIMIT ?)",
+def gone(database: Reading, most: int = 500) -> list[str]:
+    """Contents that were looked at and lie nowhere here any more. A long look where there are many, without a lock."""
+    rows = database.all(
+        "SELECT sha256 FROM scanned"
+        " WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.sha256 = scanned.sha256 AND node.sha256 <> '')"
+        " AND NOT EXISTS (SELECT 1 FROM version WHERE version.sha256 = scanned.sha256) LIMIT ?",
         (most,),
-    ) + writing.run(
-        "DELETE FROM finding WHERE NOT EXISTS (SELECT 1 FROM scanned WHERE scanned.sha256 = finding.sha256)"
     )
+    return [row[0] for row in rows]
+
+
+def forget(writing: Writing, names: Sequence[str]) -> None:
+    """What was said of these goes, unless they came again."""
+    for sha256 in names:
+        if content(writing, sha256) is None:
+            writing.run("DELETE FROM scanned WHERE sha256 = ?", (sha256,))
+            writing.run("DELETE FROM finding WHERE sha256 = ?", (sha256,))
 
 
 # -- how far the scan is ---------------------------------------------------------------------------------------

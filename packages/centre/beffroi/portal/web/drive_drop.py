@@ -72,17 +72,14 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         found = [
             one for one in shares.of_node(reading, node_id, now_s=clock.epoch_s()) if one.rights == "drop"
         ]
-        context["links"] = [
-            row | {"came": drops.of(reading, row["id"])}
-            for row in drive_links.rows(reading, view, actor, found)
-        ]
+        context["links"] = drive_links.rows(reading, view, actor, found)
         context["came"] = [
             {
                 "one": one,
                 "size": drive_words.amount(one.total_bytes),
                 "at": datetime.fromtimestamp(one.last_s, UTC),
             }
-            for one in drops.handings(reading, [share.id for share in found])
+            for one in drops.handings(reading, node_id)
         ]
     response = drive.drive_page(request, view, "portal/drive_drops.html", context)
     response.status_code = status
