@@ -595,7 +595,6 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         folder_id := _common_folder(beaune),
         _seal(beaune, folder_id),
         *_visit(nuits, beaune),
-        _link(beaune, node_id),
         Drive(beaune.agent_membership).folder("dépôt").id,
     )
 
