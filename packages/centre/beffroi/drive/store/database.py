@@ -78,6 +78,7 @@ class Writing:
         self._mine: dict[int, Weight] = {}
         self._told: set[int] = set()
         self._mine_told: set[int] = set()
+        self._is_replaced = False
         self._rooms: dict[int, tuple[room.Use, int, int]] = {}
         self._roots: dict[int, int] = {}
         self.has_locks = self.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
@@ -104,7 +105,7 @@ class Writing:
 
     def begin_anew(self, number: int) -> None:
         """Everything was replaced by a picture of an earlier moment; the next number is above this one."""
-        self._number = number
+        self._number, self._is_replaced = number, True
         self._mine, self._mine_told = {}, set()
         self._roots.clear()
         self._rooms.clear()
@@ -159,7 +160,7 @@ class Writing:
     def apart(self) -> Iterator[None]:
         """One change of the group: whole or not at all."""
         self._session.run("SAVEPOINT change")
-        self._mine, self._mine_told = {}, set()
+        self._mine, self._mine_told, self._is_replaced = {}, set(), False
         try:
             yield
         except BaseException:
@@ -173,6 +174,8 @@ class Writing:
             self._rooms.clear()
             raise
         self._session.run("RELEASE SAVEPOINT change")
+        if self._is_replaced:  # what the group did before is gone, and so is its growth
+            self._grown, self._told = {}, set()
         for folder, grown in self._mine.items():
             self._grown[folder] = self._grown.get(folder, NOTHING).plus(grown)
         self._told |= self._mine_told
