@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from beffroi.drive import removal
 from beffroi.drive.backup import pictures
 from beffroi.drive.store import favourites, look, room, schema, tree, uploads, versions
 from beffroi.drive.store.commune import open_communes
-from beffroi.drive.store.database import Database
+from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.sqlite import SqliteDatabase
@@ -90,6 +91,32 @@ def test_a_picture_opens_in_the_other_database_too(opens: Open, tmp_path: Path) 
     assert loose(metadata) == 0
     with metadata.reading() as reading:
         assert look.root(reading, schema.HOME + ME.person_id) is not None
+
+
+def test_what_was_written_in_the_moment_of_a_restore_is_gone_or_there_whole(
+    opens: Open, tmp_path: Path
+) -> None:
+    metadata = opens()
+    home, path = filled(metadata), tmp_path / "picture"
+    pictures.take(metadata, path)
+    before = listing(metadata, home)
+    hold = threading.Event()
+    metadata.submit(lambda w: hold.wait(10))
+    early = metadata.submit(lambda w: tree.put(w, ME, home, "early", content(b"55555")))
+
+    def fails(writing: Writing) -> None:
+        pictures.load(writing, path)
+        raise ZeroDivisionError
+
+    failing = metadata.submit(fails)
+    loaded = metadata.submit(lambda w: pictures.load(w, path))
+    late = metadata.submit(lambda w: tree.put(w, ME, home, "late", content(b"666666")))
+    hold.set()
+    assert early.result(10) and loaded.result(10) and late.result(10)
+    assert isinstance(failing.exception(10), ZeroDivisionError)
+    assert listing(metadata, home) == before | {"late": 6}
+    with metadata.reading() as reading:
+        require_whole(reading)
 
 
 def test_what_is_erased_is_not_there_any_more(backend_url: str, tmp_path: Path) -> None:

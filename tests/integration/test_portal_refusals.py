@@ -104,6 +104,7 @@ class World:
     seal_id: str
     visit_id: str
     visit_node_id: int
+    drop_folder_id: int
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -303,7 +304,7 @@ PORTAL = {
     "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
     "drive_edit": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
-    "drive_drops": Rule("thing", lambda world: {"node_id": world.folder_id}, {"days": "7"}),
+    "drive_drops": Rule("thing", lambda world: {"node_id": world.drop_folder_id}, {"days": "7"}),
     "drive_dropped": Rule("open"),
     "drive_own_links": Rule("own"),
     "drive_link_end": Rule("thing", lambda world: {"share_id": world.link_share_id}),

@@ -98,6 +98,7 @@ class Writing(Picture):
         self._mine: dict[int, Weight] = {}
         self._heard: set[int] = set()
         self._mine_heard: set[int] = set()
+        self._is_replaced = False
         self._rooms: dict[int, tuple[room.Use, int, int]] = {}
         self._roots: dict[int, int] = {}
         self.has_locks = self.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
@@ -135,7 +136,7 @@ class Writing(Picture):
 
     def begin_anew(self, number: int) -> None:
         """Everything was replaced by a picture of an earlier moment; the next number is above this one."""
-        self._number = number
+        self._number, self._is_replaced = number, True
         self._mine, self._mine_heard = {}, set()
         self._roots.clear()
         self._rooms.clear()
@@ -190,7 +191,7 @@ class Writing(Picture):
     def apart(self) -> Iterator[None]:
         """One change of the group: whole or not at all."""
         self._session.run("SAVEPOINT change")
-        self._mine, self._mine_heard = {}, set()
+        self._mine, self._mine_heard, self._is_replaced = {}, set(), False
         try:
             yield
         except BaseException:
@@ -206,6 +207,9 @@ class Writing(Picture):
             self.seals = None
             raise
         self._session.run("RELEASE SAVEPOINT change")
+        if self._is_replaced:  # what the group did before is gone, and so is its growth
+            self._grown, self._heard = {}, set()
+            self._told.clear()
         for folder, grown in self._mine.items():
             self._grown[folder] = self._grown.get(folder, NOTHING).plus(grown)
         self._heard |= self._mine_heard
