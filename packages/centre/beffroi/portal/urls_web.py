@@ -208,7 +208,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("coffre/chez/<str:share_id>/", drive_visit.visit, name="drive_visit"),
     path("coffre/chez/<str:share_id>/<int:node_id>/", drive_visit.visit, name="drive_visit_node"),
     path("coffre/<int:node_id>/analyse/", drive_scan.answer, name="drive_scan"),
-    path("coffre/<int:node_id>/liens/", drive_links.of_node, name="drive_links"),
     path("coffre/<int:node_id>/depots/", drive_drop.of_node, name="drive_drops"),
     path("coffre/liens/", drive_links.own, name="drive_own_links"),
     path("coffre/liens/<str:share_id>/arreter/", drive_links.end, name="drive_link_end"),
