@@ -112,6 +112,9 @@ def test_everything_is_sealed_anew_and_the_old_key_ends_after_the_proof(place: P
         work.round()
     assert (numbers(place), sealed_by(place), renewal.sentence(place.config)) == ([2], {2}, "")
     assert told == [("drive:key_destroyed", place.owner, 1)]
+    for size in (80, LARGE):  # what comes after the proof is no older than it, small or large
+        data = noise(size, b"after the proof")
+        files[f"neuf {size}"] = (place.put(f"neuf {size}", data), data)
     require_sound(place, files)
     folder = place.config.state / "drive" / place.owner
     assert [one.name for one in folder.iterdir() if one.name.startswith(".keys")] == []

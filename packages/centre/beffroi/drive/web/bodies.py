@@ -80,17 +80,9 @@ class SealedBodies:
             findings.require(reading, sha256)
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
-        since: int | None = None
-
-        async def known(names: Sequence[bytes]) -> Set[bytes]:
-            nonlocal since
-            with self._database().reading() as reading:
-                since = (
-                    refs.now(reading) if since is None else since
-                )  # before the first chunk of it is stored
-                return refs.known(reading, names)
-
-        async with self._sealed.writer(known, expected_bytes) as writer:
+        with self._database().reading() as reading:
+            since = refs.now(reading)  # also of a small body: its key may be destroyed before it is committed
+        async with self._sealed.writer(self._known, expected_bytes) as writer:
             async for piece in pieces:
                 await writer.feed(piece)
             written = await writer.close()
@@ -102,7 +94,7 @@ class SealedBodies:
             written.manifest.pack(),
             tuple(InlineChunk(*one) for one in written.inline.items()),
             dict(written.stored),
-            since or 0,
+            since,
         )
 
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
@@ -114,6 +106,10 @@ class SealedBodies:
             async for piece in pieces:
                 for at in range(0, len(piece), SENT_BYTES):
                     yield bytes(piece[at : at + SENT_BYTES])
+
+    async def _known(self, names: Sequence[bytes]) -> Set[bytes]:
+        with self._database().reading() as reading:
+            return refs.known(reading, names)
 
     async def _inline(self, names: Sequence[bytes]) -> Mapping[bytes, Bytes]:
         with self._database().reading() as reading:
