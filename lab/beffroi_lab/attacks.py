@@ -15,7 +15,7 @@ from typing import Any
 from beffroi_lab import feeds, history
 from beffroi_lab import plan as plans
 from beffroi_lab.attack_steps import Outcome, Stage
-from beffroi_lab.drives import encrypt_files
+from beffroi_lab.drives import bring_malware, encrypt_files
 from beffroi_lab.guessing import guess_passwords
 from beffroi_lab.hosts_file import visit_by_hosts_file
 from beffroi_lab.leaking import Leaks, beacon, begin, begin_beacon, tunnel, upload
@@ -37,6 +37,7 @@ STEPS: dict[str, Callable[[Stage], Outcome]] = {
     "port_scan": scan_ports,
     "traps": touch_traps,
     "ransomware": encrypt_files,
+    "malicious_file": bring_malware,
 }
 LEAKS: dict[str, Callable[[Stage, Leaks], Outcome]] = {
     "dns_tunnel": tunnel,

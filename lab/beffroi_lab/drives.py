@@ -1,4 +1,4 @@
-"""The attack on files: a PC of a town hall encrypts what lies in the Coffre, as ransomware does.
+"""Attacks on files: a PC of a town hall encrypts what lies in the Coffre, and brings in a program that is known as bad.
 
 Process: the laboratory's own; every change is a real request of a WebDAV client, from the town hall's LAN.
 Source:  docs/internals/lab.md; docs/internals/ransomware.md.
@@ -15,14 +15,19 @@ import struct
 import time
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+from beffroi.scan import rules, wire
 
 from beffroi_lab import plan as plans
 from beffroi_lab.attack_steps import Answer, Outcome, Stage
 from beffroi_lab.centre import PORTAL, PORTAL_PORT
 from beffroi_lab.doors import now_ms
 from beffroi_lab.plan import CommunePlan
+from beffroi_lab.report import percentiles
 from beffroi_lab.running import wait_until
+from beffroi_lab.topology import LabFailed
 
 FOLDERS = 6
 PAUSE_S = 0.2
@@ -41,6 +46,7 @@ WORDS = (
     "arrêté",
 )
 INCIDENT_WORDS = "rançongiciel"
+MALWARE_WORDS = "le fichier est un logiciel malveillant connu"
 _PATIENCE_S = 20.0
 Files = dict[str, bytes]
 
@@ -116,6 +122,73 @@ def encrypt_files(stage: Stage) -> Outcome:
     report.prove("files_back", outcome.undone, f"{len(back)} of {len(files)} files are as before: {done}")
     report.tell(f"one action: all {len(back)} files are as before")
     return outcome
+
+
+def bring_malware(stage: Stage) -> Outcome:
+    """A file that lay in one commune before anybody knew it is found in another one. Errors: LabFailed."""
+    report, outcome = stage.report, Outcome()
+    here, *others = (device(stage, commune, 0) for commune in stage.communes)
+    mark = secrets.token_hex(16)
+    body = b"MZ" + mark.encode() + secrets.token_bytes(4000)
+    sha256 = hashlib.sha256(body).hexdigest()
+    lying = [one.ask("PUT", "ancien.exe", body)["status"] for one in others]
+    report.prove("malware_lies", set(lying) == {201}, f"it could not be stored before: {lying}")
+    _know(stage, f'rule Laboratoire {{ strings: $mark = "{mark}" condition: $mark }}')
+    began_ms = now_ms()
+    brought = here.ask("PUT", "nouveau.exe", body)["status"]
+    report.tell(
+        f"a PC of {here.commune.name} brings a program that a rule knows since now (status {brought})"
+    )
+    with ThreadPoolExecutor(len(others)) as pool:
+        watched = [pool.submit(_until, one, body, taken=False) for one in others]
+        decision = stage.decision_about(sha256, began_ms, _PATIENCE_S)
+        report.prove("malware_decided", decision is not None, "nothing was decided about the file")
+        moments = [at for one in watched if (at := one.result())]
+    if decision is None:
+        return outcome
+    outcome.decided_by = f"{decision['rule']}: {', '.join(decision['evidence']['detectors'])}"
+    outcome.seen_ms = decision["activated_ms"] - began_ms
+    outcome.block_ms = percentiles(max(0, at - decision["activated_ms"]) for at in moments)
+    wait_until(
+        lambda: all(one.ask("GET", "ancien.exe")["status"] == 403 for one in others), _PATIENCE_S, 0.05
+    )
+    frozen = [one.ask("GET", "ancien.exe")["status"] for one in others]
+    innocent = [one.ask("PUT", "lettre.txt", b"Madame, Monsieur")["status"] for one in others]
+    complete = len(moments) == len(others) and set(frozen) == {403} and set(innocent) <= {201, 204}
+    outcome.refused = {"seen": complete, "frozen": frozen, "innocent": innocent}
+    report.prove("malware_refused", complete, f"not refused everywhere: {outcome.refused}, {moments}")
+    report.tell(
+        f"{outcome.block_ms['max']} ms after the decision the last commune refuses it; what lay there is frozen"
+    )
+    outcome.explained = stage.explained(f"/decisions/{decision['campaign_id']}/", MALWARE_WORDS)
+    report.prove("malware_explained", bool(outcome.explained), "the page of the decision does not say why")
+    stage.undo_by_page(decision["campaign_id"])
+    again = [_until(one, body, taken=True) for one in others]
+    wait_until(lambda: all(_same(one.ask("GET", "ancien.exe"), body) for one in others), _PATIENCE_S, 0.1)
+    outcome.undone = all(again) and all(_same(one.ask("GET", "ancien.exe"), body) for one in others)
+    report.prove("malware_undone", outcome.undone, "after Annuler it is still refused or frozen")
+    report.tell("Annuler on the page: the others store and open it again")
+    return outcome
+
+
+def _know(stage: Stage, rule: str) -> None:
+    """Put a rule of the operator's into force. Errors: LabFailed."""
+    state = stage.world.centre.state
+    socket = wire.socket_path(state)
+    before = wire.ask(socket, wire.VERSION)
+    (rules.directory(state) / "laboratoire.yar").write_text(rule, "utf-8")
+    if not wait_until(lambda: wire.ask(socket, wire.VERSION) != before, _PATIENCE_S, 0.2):
+        raise LabFailed("the rule is not in force")
+
+
+def _until(one: Device, body: bytes, *, taken: bool) -> int:
+    """Store it again and again until it is taken, or refused; when that try began (epoch ms), 0 for never."""
+    deadline = time.monotonic() + 2 * _PATIENCE_S
+    while time.monotonic() < deadline:
+        began_ms = now_ms()
+        if (one.ask("PUT", "copie.exe", body)["status"] in (201, 204)) is taken:
+            return began_ms
+    return 0
 
 
 def _same(answer: Answer, data: bytes) -> bool:

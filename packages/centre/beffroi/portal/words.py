@@ -199,7 +199,7 @@ def decision_title(kind: str, value: str, action: str) -> str:
     shown = shorten(value)
     if kind in ("sha256", "sketch"):
         return (
-            _("Une pièce jointe est bloquée")
+            _("Un fichier est bloqué")
             if kind == "sha256"
             else _("Les courriels au texte semblable sont mis de côté")
         )
