@@ -36,6 +36,7 @@ class Communes:
         self, directory: Path, executor: Executor, database_url: str = "", usual: Limits | None = None
     ) -> None:
         self._directory, self._executor, self._usual = directory, executor, usual
+        self._directory_name = str(directory)
         on_server = database_url.startswith(("postgresql:", "postgres:"))
         self._connections = Connections(database_url) if on_server else None
         self._open: OrderedDict[str, Database] = OrderedDict()
@@ -48,7 +49,7 @@ class Communes:
         Unavailable."""
         if not is_id(collectivite_id, "col"):
             raise NotFound("collectivité")
-        if is_erased(self._directory / collectivite_id):
+        if is_erased(f"{self._directory_name}/{collectivite_id}"):
             self._forget(collectivite_id)
             raise KeysErased(collectivite_id)
         with self._lock:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import Any, LiteralString, Protocol
 
@@ -73,15 +75,15 @@ class Picture:
 
     def __init__(self, on: Reading) -> None:
         self._on, self.all = on, on.all
-        self._told: dict[tuple[object, ...], Row | None] = {}
+        self._told: dict[str, dict[tuple[object, ...], Row | None]] = {}
 
     def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
-        key = (sql, *parameters)
-        if key in self._told:
-            return self._told[key]
+        key, rows = tuple(parameters), self._told.setdefault(sql, {})
+        if key in rows:
+            return rows[key]
         found = self._on.one(sql, parameters)
-        if len(self._told) < MOST_REMEMBERED:
-            self._told[key] = found
+        if len(rows) < MOST_REMEMBERED:
+            rows[key] = found
         return found
 
 
@@ -109,12 +111,25 @@ class Writing(Picture):
 
     def run(self, sql: LiteralString, parameters: Sequence[object] = ()) -> int:
         """Return how many rows it changed."""
-        self._told.clear()
+        self._forget(sql)
         return self._session.run(sql, parameters)
 
     def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
-        self._told.clear()
+        self._forget(sql)
         self._session.many(sql, rows)
+
+    def _forget(self, sql: str) -> None:
+        """What a statement may change of what is remembered. The files of a group lie in one folder, mostly, which is
+        looked up once."""
+        table, is_new = _written(sql)
+        for asked in list(self._told):
+            if table and table not in _words(asked):
+                continue
+            if is_new and _is_one_row(asked):
+                # Another row leaves those that there were as they are.
+                self._told[asked] = {key: row for key, row in self._told[asked].items() if row is not None}
+            else:
+                del self._told[asked]
 
     def number(self) -> int:
         """The next number: an identifier, an etag."""
@@ -242,6 +257,26 @@ class Writing(Picture):
         self.touched_roots = {folder for folder in told if not parents[folder]}
         if self._number != self._kept:
             self.run("UPDATE meta SET value = ? WHERE name = 'number'", (str(self._number),))
+
+
+@lru_cache(1024)
+def _words(sql: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", sql))
+
+
+@lru_cache(1024)
+def _written(sql: str) -> tuple[str, bool]:
+    """(the table, "" for any; whether it only gets new rows)."""
+    found = re.match(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", sql)
+    if found is None:
+        return "", False
+    return found[2], found[1] == "INSERT INTO" and "CONFLICT" not in sql
+
+
+@lru_cache(1024)
+def _is_one_row(sql: str) -> bool:
+    """Whether the answer is a row as it stands: nothing that sums, joins or chooses among several."""
+    return _words(sql).isdisjoint(("SUM", "COUNT", "MAX", "MIN", "COALESCE", "JOIN", "ORDER", "EXISTS"))
 
 
 class Database(ABC):

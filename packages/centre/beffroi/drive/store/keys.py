@@ -92,6 +92,7 @@ class Keys:
         self._config, self.collectivite_id = config, collectivite_id
         self._folder = _folder(config, collectivite_id)
         self._file = self._folder / _FILE
+        self._file_name = str(self._file)
         self._guard = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
         self._generations: dict[int, bytes] = {}
@@ -183,7 +184,7 @@ class Keys:
 
     def _refresh(self) -> None:
         try:
-            now = self._file.stat()
+            now = os.stat(self._file_name)  # noqa: PTH116 - at each operation
         except FileNotFoundError:
             self._forget()
             raise _absent(self._folder)(self.collectivite_id) from None
@@ -269,9 +270,10 @@ def certificate(config: Config, collectivite_id: str) -> Certificate | None:
     return msgspec.json.decode(path.read_bytes(), type=Certificate) if path.exists() else None
 
 
-def is_erased(folder: Path) -> bool:
-    """``folder``: of a collectivité, in STATE/drive. Also while an erasure is under way."""
-    return any((folder / name).exists() for name in (_CERTIFICATE, _ERASING))
+def is_erased(folder: Path | str) -> bool:
+    """``folder``: of a collectivité, in STATE/drive. Also while an erasure is under way. Asked several times a request:
+    no Path is made for it."""
+    return os.path.exists(f"{folder}/{_CERTIFICATE}") or os.path.exists(f"{folder}/{_ERASING}")  # noqa: PTH110
 
 
 def fingerprint(key: bytes) -> str:

@@ -98,7 +98,7 @@ class Looking:
 
     def __init__(self, database: Reading) -> None:
         self._database = database
-        self._marks = marks(database)
+        self._marks = _standing(database) if isinstance(database, Writing) else marks(database)
         self._known: dict[int, bool] = {}
 
     def reach(self, one: Node) -> Reach:
@@ -116,15 +116,21 @@ class Looking:
 def refuse(writing: Writing, node_id: int, was_in: int, *, names: bool = True) -> None:
     """A node that lay in the folder ``was_in``, and lies now where its row says, may change. ``names``: its place may
     (of a folder above a sealed one, it may not). Errors: Sealed."""
-    if writing.seals is None:
-        writing.seals = marks(writing)
-    standing: Marks = writing.seals
+    standing = _standing(writing)
     if not standing.sealed:
         return
     if names and node_id in standing.above:
         raise Sealed
     if any(_is_inside(writing, standing, one) for one in (node_id, was_in)):
         raise Sealed
+
+
+def _standing(writing: Writing) -> Marks:
+    """Looked up once a group."""
+    if writing.seals is None:
+        writing.seals = marks(writing)
+    found: Marks = writing.seals
+    return found
 
 
 def _is_inside(database: Reading, standing: Marks, node_id: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from beffroi.drive.store import look, room, tree
+from beffroi.drive.store.chunking import INLINE_BYTES
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import Content, Node
 from beffroi.drive.views import Place
@@ -203,5 +204,8 @@ def announced_mtime_s(request: Request) -> int | None:
 
 
 def refuse_full(reading: Reading, folder: Node, growth_bytes: int) -> None:
-    """Before the body comes; the content before it stays, as a version. Errors: QuotaFull, TooManyEntries."""
+    """Before the body comes; the content before it stays, as a version. The change judges once more, and of a small
+    body alone. Errors: QuotaFull, TooManyEntries."""
+    if 0 < growth_bytes <= INLINE_BYTES:
+        return
     room.require(reading, look.above(reading, folder.id)[-1].id, growth_bytes)
