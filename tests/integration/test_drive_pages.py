@@ -81,6 +81,23 @@ def shown(page: str) -> list[str]:
     return [part.partition("<")[0] for part in page.split('<span class="name">')[1:]]
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "commune/",
+        "recents/",
+        "favoris/",
+        "recherche/?q=a",
+        "corbeille/",
+        "partages-avec-moi/",
+        "partages/",
+    ],
+)
+def test_the_very_first_page_of_a_commune_is_there_whichever_it_is(beaune: Commune, page: str) -> None:
+    assert portal_client(beaune.agent_membership).get(f"/coffre/{page}").status_code == 200
+
+
 def test_a_folder_lists_folders_first_by_name_as_people_order_them(drive: Drive, client: Client) -> None:
     for name in ("Zone", "Écoles", "Dossier 10", "Dossier 9"):
         drive.folder(name)

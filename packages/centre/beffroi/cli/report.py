@@ -132,7 +132,7 @@ def lines(found: status.CentreStatus) -> list[str]:
     shown.append("")
     for one in found.processes:
         restarts = f", restarted {one.restarts} times" if one.restarts else ""
-        shown.append(f"  {one.name:<12}{one.state}{restarts}")
+        shown.append(f"  {one.name:<13}{one.state}{restarts}")
     ill = [one for one in found.processes if one.state != "healthy"]
     if ill and not found.stopping:
         shown += ["", "What is wrong:" if found.ready else "Not yet ready:"]

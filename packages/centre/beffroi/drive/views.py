@@ -133,9 +133,12 @@ class View:
             return self._find_shared(reading, path)
         is_common = path[0] == COMMON_NAME
         root = look.root(reading, schema.COMMON if is_common else schema.HOME + self.who.person_id)
-        if root is None:
+        inside = path[1:] if is_common else path
+        if root is None:  # made now: this picture does not hold it, and nothing is in it
             root = self.roots(reading)[is_common]
-        found = look.walk(reading, root.id, path[1:] if is_common else path)
+            found = None if inside else root
+        else:
+            found = look.walk(reading, root.id, inside)
         mount = is_common and len(path) == 1
         if found is None:
             return None
