@@ -102,7 +102,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)
         teller.start()
-        told, crossed, shared = directory / "told", directory / "crossed", directory / "shared"
+        told, crossed, shared = (directory / f"told-{what}" for what in ("links", "crossings", "shares"))
         drive = Drive(
             communes,
             bodies,
@@ -132,7 +132,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             communes,
             bodies,
             grant_key,
-            lambda handed: _keep(directory / "handed", handed),
+            lambda handed: _keep(directory / "told-handed", handed),
             is_scanned=not (directory / "unscanned").exists(),
         ).add_to(drive.routes)
         serving.add_to(

@@ -60,5 +60,5 @@ def end(drive: Served, made: Share, login: str = "alice") -> None:
 
 
 def crossed(drive: Served) -> list[dict[str, Any]]:
-    file = drive.directory / "crossed"
+    file = drive.directory / "told-crossings"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []

@@ -16,10 +16,9 @@ from beffroi.scan import wire
 from beffroi.scan.rules import directory
 
 from tests import waiting
-from tests.browsing import desks
 from tests.clients.test_drive_page_browser import browser, drive, no_door, page
 from tests.clients.test_portal_browser import inspect
-from tests.conftest import STATE, Commune, make_member
+from tests.conftest import STATE
 from tests.integration.test_drive_pages import Drive
 from tests.pdf_samples import document
 from tests.scan_samples import docx
@@ -161,15 +160,3 @@ def test_what_cannot_be_compared_is_said(drive: Drive, page: Any, tmp_path: Path
     page.click("a:has-text('Comparer')")
     page.wait_for_selector(".say:has-text('n’est pas du texte')")
     inspect(page, "d-comparer-non")
-
-
-def test_a_referent_looks_at_the_room(
-    drive: Drive, beaune: Commune, browser: Any, live_server: Any, system: Any
-) -> None:
-    drive.file("note.txt")
-    with desks(browser, live_server) as desk:
-        page = desk(make_member(system, beaune.collectivite, "ref@beaune.test", "referent"))
-        page.goto("/coffre/")
-        page.click("a:has-text('Voir la place prise par chacun')")
-        page.wait_for_selector("h1:has-text('Espace')")
-        inspect(page, "d-espace")

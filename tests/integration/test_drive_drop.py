@@ -368,7 +368,7 @@ def test_each_file_is_in_the_audit_log_before_it_is_there(committed: str, beaune
 
 
 def test_what_was_told_is_what_came(server: Served, sender: Sender) -> None:
-    path: Path = server.directory / "handed"
+    path: Path = server.directory / "told-handed"
     path.unlink(missing_ok=True)
     assert sender.hand("a.pdf")[0] == 201
     assert sender.hand("b.exe", EXE)[0] == 415

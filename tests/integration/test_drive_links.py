@@ -278,7 +278,7 @@ def test_a_drive_that_cannot_tell_gives_nothing(
     node = put(drive.own, "x.txt")
     visitor = Visitor(server, make(client, node))
     visitor.page()
-    told = STATE / "told"
+    told = STATE / "told-links"
     told.unlink(missing_ok=True)
     told.mkdir()
     try:
@@ -294,14 +294,14 @@ def test_a_drive_that_cannot_tell_gives_nothing(
 def test_each_download_is_told_and_written_to_the_audit_log(
     drive: Drive, client: Client, server: Served, put: Callable[..., int], beaune: Commune
 ) -> None:
-    (STATE / "told").unlink(missing_ok=True)
+    (STATE / "told-links").unlink(missing_ok=True)
     node = put(drive.own, "x.txt", b"0123456789")
     visitor = Visitor(server, make(client, node))
     visitor.page()
     visitor.fetch(str(node))
     visitor.fetch(str(node), Range="bytes=5-")
     visitor.fetch(str(node), "HEAD")
-    (told,) = [json.loads(line) for line in (STATE / "told").read_text().splitlines()]
+    (told,) = [json.loads(line) for line in (STATE / "told-links").read_text().splitlines()]
     share = only_share(drive)
     assert told == {
         "share_id": share.id,

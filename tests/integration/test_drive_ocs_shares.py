@@ -148,7 +148,7 @@ def test_each_is_told_before_it_is_done(drive: Served, name: str, alice: Phone, 
     alice.ask("PUT", f"/shares/{made['id']}", permissions="15")
     amir.ask("DELETE", f"/shares/{made['id']}")
     alice.ask("DELETE", f"/shares/{made['id']}")
-    lines = [json.loads(line) for line in (drive.directory / "shared").read_text().splitlines()]
+    lines = [json.loads(line) for line in (drive.directory / "told-shares").read_text().splitlines()]
     last = lines[-4:]
     assert [one["what"] for one in last] == ["made", "changed", "left", "ended"]
     assert [one["person_id"] for one in last] == ["per_alice", "per_alice", "per_amir", "per_alice"]

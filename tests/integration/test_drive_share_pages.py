@@ -290,7 +290,7 @@ def test_bytes_of_a_visit_go_by_the_owner_s_key_and_leave_a_line(
     assert guest.ask("GET", f"/coffre/octets/{node}")[0] == 404
     stranger = Browser(server, portal_client(nuits.agent_membership))
     assert stranger.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[0] == 200  # all of the receiver's
-    lines = [json.loads(line) for line in (server.directory / "crossed").read_text().splitlines()]
+    lines = [json.loads(line) for line in (server.directory / "told-crossings").read_text().splitlines()]
     assert [one["what"] for one in lines if one["share_id"] == share.id] == ["change", "read", "read"]
     client.post(f"/coffre/partages/{share.id}/arreter/")
     assert guest.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[0] == 404

@@ -32,7 +32,7 @@ RETRY_S = 60.0
 
 def directory(run: Path) -> Path:
     """Where the sockets of all followers are, given ``Config.run``."""
-    return run / "drive-follow"
+    return run / "follow"
 
 
 class Teller:

@@ -30,7 +30,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         place = view.at(reading, node_id)
         if place.node.is_folder:
             return drive.folder_page(request, actor, view, place)
-        entry = Entry(*place.node[:7])
+        entry, scan = Entry(*place.node[:7]), scan_words.line(reading, actor, place)
         context: dict[str, Any] = {
             "node": place.node,
             "trail": drive.trail(reading, view, place)[:-1],
@@ -52,9 +52,9 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
                 for one in versions.of(reading, node_id)
             ],
             "compares": drive_words.compares(place.node.name),
-            "preview": drive_words.preview(place.node.name, place.node.size_bytes),
-            "scan": scan_words.line(reading, actor, place),
-            **drive_office.offered(place),
+            "scan": scan,
+            "preview": "" if scan.is_held else drive_words.preview(place.node.name, place.node.size_bytes),
+            **({} if scan.is_held else drive_office.offered(place)),
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         } | drive_seal_words.of_place(reading, actor, place)
     return drive.drive_page(request, view, "portal/drive_file.html", context)
