@@ -19,7 +19,7 @@ from beffroi.drive.office.tokens import File
 from beffroi.drive.store import tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Reading
-from beffroi.drive.store.look import NO_LIMIT
+from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.who import Who

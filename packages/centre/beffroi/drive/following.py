@@ -117,7 +117,9 @@ class Follower:
             sender.sendto(b"", str(self._path))
 
     def _hear(self, timeout_s: float | None) -> None:
-        select.select([self._socket], [], [], timeout_s)
+        poll = select.poll()  # select(2) knows no descriptor above 1,023, and each collectivité has some
+        poll.register(self._socket, select.POLLIN)
+        poll.poll(None if timeout_s is None else timeout_s * 1000)
         with contextlib.suppress(BlockingIOError):
             while True:
                 text = self._socket.recv(64).decode("ascii", "replace")

@@ -24,7 +24,7 @@ from beffroi.drive.web import granted
 from beffroi.drive.web.sync import push
 from beffroi.drive.who import Role, Who
 from beffroi.lib import clock
-from beffroi.lib.config import SettingInvalid
+from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import NotAllowed
 
 GRANT_TTL_S = 900
@@ -32,11 +32,15 @@ GRANT_KEY = "drive-grant.key"
 _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
 
 
-@cache
 def _communes() -> Communes:
+    return _opened(settings.BEFFROI)
+
+
+@cache
+def _opened(config: Config) -> Communes:
     threads = ThreadPoolExecutor(2, thread_name_prefix="drive")
-    found = open_communes(settings.BEFFROI, threads)
-    found.listeners.append(lambda collectivite_id: push.tell(settings.BEFFROI.run, collectivite_id))
+    found = open_communes(config, threads)
+    found.listeners.append(lambda collectivite_id: push.tell(config.run, collectivite_id))
     return found
 
 
