@@ -9,6 +9,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -358,7 +359,7 @@ def test_only_who_may_write_there_makes_them(
 
 def test_each_file_is_in_the_audit_log_before_it_is_there(committed: str, beaune: Commune) -> None:
     handed = Handed("shr_x", beaune.id, beaune.agent.id, "A1B2C3D4E5F6", "0" * 64, 12, "192.0.2.7")
-    tell_handed(settings.BEFFROI, handed)
+    tell_handed(replace(settings.BEFFROI, database_url=committed), handed)
     while run_pending("main"):
         pass
     entry = AuditEntry.objects.get(verb="drive:link:handed_in")

@@ -220,11 +220,9 @@ def test_previews_of_anothers_files_are_absent(
         assert other.ask("GET", f"/coffre/octets/bureau/{node}{rest}")[0] == 404
 
 
-def test_who_left_is_no_member_any_more(
-    committed: str, beaune: Commune, nuits: Commune, config: Config
-) -> None:
+def test_who_left_is_no_member_any_more(committed: str, beaune: Commune, nuits: Commune) -> None:
     one = beaune.agent_membership
-    members = Members(lambda: connect(config.database))
+    members = Members(lambda: connect(committed))
     found = members(one.person_id, one.collectivite_id, "agent")
     assert found is not None and (found.membership_id, found.display_name) == (one.id, one.person.name)
     assert members(one.person_id, nuits.collectivite.id, "agent") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -55,6 +55,7 @@ def test_a_share_that_a_client_made_is_a_line(beaune: Commune) -> None:
 def test_the_process_tells_it_before_it_is_done(
     committed: str, plane: Database, config: Config, beaune: Commune, nuits: Commune
 ) -> None:
+    config = replace(config, database_url=committed)
     crossing.tell(config, Crossing(SHARE, beaune.id, nuits.id, nuits.agent.id, "", "change", 0))
     process.tell_share(config, Line("ended", SHARE, beaune.agent.id, beaune.id))
     run_pending("main")
