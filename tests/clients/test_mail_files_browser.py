@@ -19,7 +19,6 @@ from beffroi.drive.store import shares, trash
 from beffroi.lib import clock
 from beffroi.mail import outgoing, reader
 from beffroi.mail.models import Mailbox, Sending
-from beffroi.portal import drive_access
 from django.conf import settings as django_settings
 
 from tests.clients.test_portal_browser import browser, inspect
@@ -75,7 +74,6 @@ class Desk:
 
 @pytest.fixture
 def desk(post: Post, beaune: Commune, browser: Any, live_server: Any, tmp_path: Path) -> Iterator[Desk]:
-    drive_access._communes.cache_clear()  # of another state directory, where other tests came before
     box, drive = post.mailbox(beaune, beaune.agent, "claire"), Drive(beaune.agent_membership)
     with (
         served(post.config.state) as server,
@@ -94,7 +92,6 @@ def desk(post: Post, beaune: Commune, browser: Any, live_server: Any, tmp_path: 
         yield Desk(post, page, box, drive)
         context.close()
         assert wrong == []
-    drive_access._communes.cache_clear()
 
 
 def choose(page: Any, tmp_path: Path, name: str, data: bytes) -> None:

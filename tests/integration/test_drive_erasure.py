@@ -54,10 +54,10 @@ def state(config: Config, tmp_path: Path, settings: Any) -> Iterator[Config]:
     made = new_config(tmp_path / "state")
     (made.secrets / signing.KEY).write_text(b64(b"a" * 32))
     settings.BEFFROI = made
-    drive_access._communes.cache_clear()
+    drive_access._opened.cache_clear()
     yield made
     drive_access._communes().close()
-    drive_access._communes.cache_clear()
+    drive_access._opened.cache_clear()
 
 
 @pytest.fixture
