@@ -186,7 +186,7 @@ NOBODY = 65534
 def foreign(tmp_path: Path) -> Path:
     """A directory of another user, who may come there."""
     for above in (tmp_path, *tmp_path.parents[:3]):
-        above.chmod(0o711)
+        above.chmod(above.stat().st_mode | 0o011)
     (place := tmp_path / "resolver").mkdir(mode=0o711)
     os.chown(place, NOBODY, NOBODY)
     (tmp_path / "secret").write_bytes(b"of root")
