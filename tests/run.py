@@ -29,13 +29,7 @@ QUICK = "not slow and not root and not netns and not browser and not corpus"
 ON_POSTGRESQL = (
     "-m",
     "not netns and not browser",  # a boîtier among real packets, a page in Chromium: no question to the database
-    "tests/contract/test_core_planes_db.py",
-    "tests/contract/test_drive_metadata.py",
-    "tests/contract/test_drive_history.py",
-    "tests/contract/test_drive_pictures.py",
-    "tests/contract/test_drive_room.py",
-    "tests/contract/test_drive_scrub.py",
-    "tests/contract/test_drive_words.py",
+    "tests/contract",
     "tests/integration",
     "tests/faults/test_core_worker_killed.py",
     "tests/faults/test_stream_faults.py",

@@ -276,7 +276,8 @@ def _written(sql: str) -> tuple[str, bool]:
 @lru_cache(1024)
 def _is_one_row(sql: str) -> bool:
     """Whether the answer is a row as it stands: nothing that sums, joins or chooses among several."""
-    return _words(sql).isdisjoint(("SUM", "COUNT", "MAX", "MIN", "COALESCE", "JOIN", "ORDER", "EXISTS"))
+    is_plain = _words(sql).isdisjoint(("SUM", "COUNT", "MAX", "MIN", "COALESCE", "JOIN", "ORDER", "EXISTS"))
+    return is_plain and sql.count("SELECT") == 1
 
 
 class Database(ABC):
