@@ -121,13 +121,16 @@ def test_a_chunk_that_is_there_is_not_written_again(place: Place) -> None:
 
     async def use(content: Content) -> None:
         first = await write(content, place.books, body)
-        assert len(written) == len(first.manifest.chunks)
+        stored = {
+            one.id for one in first.manifest.chunks if one.length > INLINE_BYTES
+        }  # its end may be small
+        assert len(written) == len(stored)
         written.clear()
         again = await write(content, place.books, body)
         assert (written, again.stored) == ([], {})
-        assert again.reused == {one.id for one in first.manifest.chunks}
+        assert again.reused >= stored
         changed = await write(content, place.books, edited)
-        assert 0 < len(written) <= 2 and len(changed.reused) >= len(first.manifest.chunks) - 2
+        assert 0 < len(written) <= 2 and len(changed.reused) >= len(stored) - 2
         assert await read(content, place.books, changed.manifest) == edited
 
     place.run(use)

@@ -137,7 +137,8 @@ async def put(call: Call) -> Answer:
     mtime_s, announced = announced_mtime_s(request), announced_bytes(request)
     with call.view.database.reading() as reading:
         parent, _ = place_of(call, reading, call.target.path)
-        refuse_full(reading, parent.node, announced or 0)
+        if announced is None or announced > INLINE_BYTES:  # of a small one, the change alone judges
+            refuse_full(reading, parent.node, announced or 0)
     content = await receive(call, request.chunks(), announced)
 
     def change(writing: Writing) -> tuple[Node, bool]:
@@ -204,8 +205,5 @@ def announced_mtime_s(request: Request) -> int | None:
 
 
 def refuse_full(reading: Reading, folder: Node, growth_bytes: int) -> None:
-    """Before the body comes; the content before it stays, as a version. The change judges once more, and of a small
-    body alone. Errors: QuotaFull, TooManyEntries."""
-    if 0 < growth_bytes <= INLINE_BYTES:
-        return
+    """Before the body comes; the content before it stays, as a version. Errors: QuotaFull, TooManyEntries."""
     room.require(reading, look.above(reading, folder.id)[-1].id, growth_bytes)
