@@ -115,13 +115,18 @@ class Engines:
             time.sleep(0.05)
 
     def kill(self, *names: str) -> None:
-        """kill -9 of the whole process group."""
+        """kill -9 of the whole process group, and its end: who is still dying holds its sockets."""
         for name in names:
             running = self.running.pop(name, None)
             if running is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(running.pid, signal.SIGKILL)
                 running.wait()
+                end = time.monotonic() + 5
+                with contextlib.suppress(ProcessLookupError):
+                    while time.monotonic() < end:
+                        os.killpg(running.pid, 0)
+                        time.sleep(0.01)
 
     def stop(self) -> None:
         for name in reversed(tuple(self.running)):
