@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import imapclient
@@ -29,6 +30,7 @@ from dnslib.server import BaseResolver
 
 from tests import waiting
 from tests.conftest import Commune
+from tests.waiting import until
 
 until = partial(waiting.until, limit_s=90.0)
 PORTS = {
@@ -82,6 +84,16 @@ class Zone(BaseResolver):  # type: ignore[misc]
         return reply
 
 
+def _lives(group: int) -> bool:
+    """Whether a process of the group has not ended."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _parent, its_group = path.read_text("utf-8", "replace").rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
+
+
 class Engines:
     """Starts, kills and stops the processes of the table, as the supervisor does."""
 
@@ -122,11 +134,7 @@ class Engines:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(running.pid, signal.SIGKILL)
                 running.wait()
-                end = time.monotonic() + 5
-                with contextlib.suppress(ProcessLookupError):
-                    while time.monotonic() < end:
-                        os.killpg(running.pid, 0)
-                        time.sleep(0.01)
+                until(lambda group=running.pid: not _lives(group), f"{name} has ended")  # type: ignore[misc]
 
     def stop(self) -> None:
         for name in reversed(tuple(self.running)):
