@@ -30,7 +30,6 @@ from dnslib.server import BaseResolver
 
 from tests import waiting
 from tests.conftest import Commune
-from tests.waiting import until
 
 until = partial(waiting.until, limit_s=90.0)
 PORTS = {
