@@ -196,6 +196,8 @@ def test_several_files_and_folders_come_as_one_zip(drive: Drive, at: Browser) ->
     for form, where in (
         ({"dossier": "7"}, "/coffre/7/?refus=drive.nothing_ticked"),
         ({"n": "999999", "dossier": "//x"}, "/coffre/?refus=drive.absent"),
+        ([("n", "999999")] * 2000, "/coffre/?refus=drive.absent"),
+        ([("n", "7")] * (given.MOST_ZIPPED + 1), "/coffre/?refus=input.invalid"),
     ):
         status, headers, _ = at.ask("POST", "/coffre/octets/zip", urlencode(form).encode(), Origin=origin)
         assert (status, headers["location"]) == (303, where)

@@ -172,3 +172,8 @@ def test_an_unknown_call_is_none_of_ours(alice: Phone) -> None:
     for method, path in (("GET", "/nothing"), ("DELETE", "/shares"), ("POST", "/shares/pending/1")):
         alice.ask(method, path)
         assert alice.status == 404
+
+
+def test_a_query_of_too_many_fields_is_told_so(drive: Served) -> None:
+    status, _, body = drive.ask("GET", f"{API}/shares?{'a=1&' * 70}", b"", "alice", OCS_APIRequest="true")
+    assert status == 400 and b"<status>failure</status>" in body

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from beffroi.drive.web import messages
 from beffroi.drive.web.messages import Answer, ClientGone, Request, Routes, TooSlow
-from beffroi.lib.errors import TooLarge
+from beffroi.lib.errors import Invalid, TooLarge
 
 
 class Sender:
@@ -38,6 +38,15 @@ def test_a_body_is_read_whole_and_no_longer_than_it_may_be() -> None:
         asyncio.run(request(Sender([b"a", b"bc"], "whole")).body(2))
     with pytest.raises(ClientGone):
         asyncio.run(request(Sender([b"a"], "gone")).body(2))
+
+
+def test_a_form_of_more_fields_than_are_meant_is_said_to_be_wrong() -> None:
+    assert asyncio.run(request(Sender([b"n=1&n=2&x=%C3%A9"], "whole")).form(100, 3)) == {
+        "n": ["1", "2"],
+        "x": ["é"],
+    }
+    with pytest.raises(Invalid):
+        asyncio.run(request(Sender([b"n=1&n=2&x=3"], "whole")).form(100, 2))
 
 
 def test_who_holds_a_connection_without_sending_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from beffroi.drive.store import look, versions
 from beffroi.drive.store.database import Reading
@@ -86,11 +86,13 @@ class Given:
         view, bodies, steps, pages = await asyncio.to_thread(self.visits.enter, who, address, "read")
         if steps == ["zip"] and request.method == "POST":
             granted.require_own_origin(request)
-            fields = parse_qs((await request.body(FORM_BYTES)).decode("latin-1"), max_num_fields=1000)
+            folder = ""
             try:
+                fields = await request.form(FORM_BYTES, MOST_ZIPPED)
+                folder = fields.get("dossier", [""])[0]
                 return await asyncio.to_thread(_zip, view, bodies, _numbers(fields.get("n", [])))
             except BeffroiError as error:
-                return back(fields.get("dossier", [""])[0], error, pages)
+                return back(folder, error, pages)
         if request.method not in ("GET", "HEAD"):
             raise AbsentNode("file")
         match steps:

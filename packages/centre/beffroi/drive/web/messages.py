@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
 from beffroi.drive.who import Who
 from beffroi.lib import clock
@@ -108,6 +109,10 @@ class Request:
         except (TimeoutError, BeffroiError):
             return
 
+    async def form(self, most_bytes: int, most_fields: int) -> dict[str, list[str]]:
+        """Errors: TooLarge, TooSlow, ClientGone, Invalid."""
+        return fields((await self.body(most_bytes)).decode("utf-8", "replace"), most_fields)
+
     async def body(self, most_bytes: int) -> bytes:
         """The whole body. Errors: TooLarge, ClientGone."""
         out = bytearray()
@@ -116,6 +121,14 @@ class Request:
             if len(out) > most_bytes:
                 raise TooLarge(most_bytes)
         return bytes(out)
+
+
+def fields(text: str, most: int, *, with_empty: bool = False) -> dict[str, list[str]]:
+    """Of a query or a form. Errors: Invalid."""
+    try:
+        return parse_qs(text, keep_blank_values=with_empty, max_num_fields=most)
+    except ValueError:
+        raise Invalid("fields") from None
 
 
 @dataclass

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from beffroi.drive.office import blank
 from beffroi.drive.store import look, names, tree
@@ -45,7 +44,7 @@ class NewDocument:
             who = granted.who(self.key, request, granted.IN_PATH)
             granted.require_own_origin(request)
             self.enter(request, who)
-            fields = _fields(await request.body(FORM_BYTES))
+            fields = await request.form(FORM_BYTES, 10)
             folder, kind = fields.get("dossier", [""])[0], fields.get("genre", [""])[0]
             if request.method != "POST" or kind not in blank.KINDS:
                 raise Invalid("genre")
@@ -81,14 +80,6 @@ class NewDocument:
             return tree.put(writing, act, folder.node.id, free, content, if_absent=True)[0]
 
         return await view.database.write_async(change)
-
-
-def _fields(body: bytes) -> dict[str, list[str]]:
-    """Errors: Invalid."""
-    try:
-        return parse_qs(body.decode(), max_num_fields=10)
-    except ValueError:
-        raise Invalid("form") from None
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -18,7 +18,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Literal, cast
-from urllib.parse import parse_qs
 
 from beffroi.drive.archives import bagit, manifest, retention, seda
 from beffroi.drive.archives.entries import Entries
@@ -76,7 +75,7 @@ class Sealed:
         if request.method != "POST" or kind not in ("bagit", "seda") or who.role != "referent":
             raise AbsentNode("seal")
         granted.require_own_origin(request)
-        sent = parse_qs((await request.body(FORM_BYTES)).decode("utf-8", "replace"), max_num_fields=50)
+        sent = await request.form(FORM_BYTES, 50)
         about = {name: values[0].strip()[:200] for name, values in sent.items()}
         if self._under_way >= MOST_AT_ONCE:
             raise Unavailable("The drive")

@@ -15,18 +15,17 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from beffroi.core.planes.tokens import GrantRefused
 from beffroi.drive.office import proof, tokens
 from beffroi.drive.office.discovery import Editor
 from beffroi.drive.store.editor_locks import LockDiffers
 from beffroi.drive.store.model import AbsentNode, Locked, QuotaFull, ReadOnly
-from beffroi.drive.web.messages import Answer, Enter, Request, Routes
+from beffroi.drive.web.messages import Answer, Enter, Request, Routes, fields
 from beffroi.drive.web.wopi_calls import OPERATIONS, Call, EditorConflict, Host, NotSupported, answered
 from beffroi.drive.who import Role, Who
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, TooLarge
+from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
 _STATUS = {GrantRefused: 401, AbsentNode: 404, ReadOnly: 404, QuotaFull: 413, TooLarge: 413}
 _CHANGED_ELSEWHERE = 1010
@@ -119,7 +118,7 @@ class Wopi:
 def _token(request: Request) -> str:
     """Errors: GrantRefused."""
     try:
-        found = parse_qs(request.query, max_num_fields=20).get("access_token", [])
-    except ValueError:
+        found = fields(request.query, 20).get("access_token", [])
+    except Invalid:
         raise GrantRefused from None
     return found[0] if found else request.header(b"authorization").removeprefix("Bearer ")

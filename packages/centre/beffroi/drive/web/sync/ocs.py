@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from beffroi.drive.store import room
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.web.errors import words
-from beffroi.drive.web.messages import Answer, Request, Routes
+from beffroi.drive.web.messages import Answer, Request, Routes, fields
 from beffroi.drive.web.sync import sharing
 from beffroi.drive.web.sync.call import NOWHERE, CallFor
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib.errors import BeffroiError, Invalid
 
 VERSION, VERSION_STRING = "32.0.1.2", "32.0.1"
 """The version of the protocol that is spoken, in the numbers by which clients judge what they may ask for."""
@@ -201,7 +200,10 @@ def _answer(request: Request, version: str, code: int, data: Any, message: str =
 
 
 def _wants_json(request: Request) -> bool:
-    asked = parse_qs(request.query, max_num_fields=32).get("format", [""])[-1] if request.query else ""
+    try:
+        asked = fields(request.query, 64).get("format", [""])[-1]
+    except Invalid:  # this is asked of refusals too
+        asked = ""
     return asked == "json" or (not asked and "application/json" in request.header(b"accept"))
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import parse_qs
 
 from beffroi.drive.people import People
 from beffroi.drive.projections import Member
@@ -27,7 +26,7 @@ from beffroi.drive.store.shares import NEVER, Share, Wish
 from beffroi.drive.views import Mount, Place
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.properties import content_type
-from beffroi.drive.web.messages import Request
+from beffroi.drive.web.messages import Request, fields
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
 
@@ -103,7 +102,7 @@ class Shares:
 
 async def fields_of(request: Request) -> dict[str, str]:
     """What a client says in the query, and in a form or JSON. Errors: TooLarge, ClientGone, Invalid."""
-    found = {name: values[-1] for name, values in parse_qs(request.query, max_num_fields=64).items()}
+    found = {name: values[-1] for name, values in fields(request.query, 64).items()}
     if request.method in ("POST", "PUT"):
         body = (await request.body(FORM_BYTES)).decode("utf-8", "replace")
         if "json" in request.header(b"content-type"):
@@ -113,8 +112,7 @@ async def fields_of(request: Request) -> dict[str, str]:
                 raise Invalid("body") from None
             found |= {str(name): str(one) for name, one in said.items()} if isinstance(said, dict) else {}
         else:
-            form = parse_qs(body, keep_blank_values=True, max_num_fields=64)
-            found |= {name: values[-1] for name, values in form.items()}
+            found |= {name: values[-1] for name, values in fields(body, 64, with_empty=True).items()}
     return found
 
 
