@@ -9,7 +9,6 @@ Source:  store/resealing.py; docs/internals/drive.md, "Replacing a key".
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.objects import open_objects
 from beffroi.drive.store.resealing import Resealing, Step
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.working import Worker
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
@@ -72,7 +72,7 @@ def sentence(config: Config) -> str:
     )
 
 
-class Renewal:
+class Renewal(Worker):
     def __init__(
         self,
         config: Config,
@@ -81,19 +81,10 @@ class Renewal:
         needed: Callable[[str], set[int]] = lambda collectivite_id: set(),
     ) -> None:
         """``needed``: generations that backups of a collectivité hold. Errors: SettingInvalid, StoreUnavailable."""
+        super().__init__("drive-renewal")
         self._config, self._communes, self._tell, self._needed = config, communes, tell, needed
         self._objects = open_objects(config)
         self._keys: dict[str, Keys] = {}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="drive-renewal", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join(10)
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_S):

@@ -12,7 +12,6 @@ Source:  docs/internals/drive.md, "Upkeep".
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from beffroi.drive.store.model import Act
 from beffroi.drive.store.objects import Objects, open_objects
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.working import Worker
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
@@ -96,21 +96,12 @@ def problem(config: Config) -> str:
     )
 
 
-class Upkeep:
+class Upkeep(Worker):
     def __init__(self, config: Config, communes: Communes) -> None:
         """Errors: SettingInvalid, StoreUnavailable."""
+        super().__init__("drive-upkeep")
         self._config, self._communes = config, communes
         self._objects: Objects = open_objects(config)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="drive-upkeep", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join(10)
 
     def _run(self) -> None:
         # Not at once: a start has enough to do, and so has a machine that comes back.

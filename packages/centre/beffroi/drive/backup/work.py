@@ -14,7 +14,6 @@ import fcntl
 import logging
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,7 @@ from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.objects import object_name, open_objects
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.web.sync import push
+from beffroi.drive.working import Worker
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
@@ -116,22 +116,13 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         yield
 
 
-class Backups:
+class Backups(Worker):
     def __init__(self, config: Config, communes: Communes) -> None:
         """Errors: SettingInvalid, StoreUnavailable."""
+        super().__init__("drive-backup")
         self._config, self._communes = config, communes
         self.place = vault.directory(config)
         self._objects = open_objects(config)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="drive-backup", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join(10)
 
     def _run(self) -> None:
         tried_s = 0
