@@ -32,7 +32,6 @@ from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
 from tests.integration.test_drive_renewal import body, filled, keys, numbers, require_sound, sealed_by
 from tests.integration.test_drive_upkeep import LARGE, Place
-from tests.waiting import until
 
 
 @pytest.fixture
@@ -265,8 +264,11 @@ def test_a_kill_leaves_nothing_that_the_next_run_must_fear(place: Place, backups
     for _ in range(20):
         if kills == 3:
             break
-        with subprocess.Popen(command, start_new_session=True) as child:
-            until(lambda c=child: list(folder.glob(".picture-*")) or c.poll() is not None, "it began")  # type: ignore[misc]
+        with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert (
+                child.stdout.readline() == b"begins\n"
+            )  # what it does may take less than a look every 30 ms
             time.sleep(chance.uniform(0, 0.05) if kills else 0)
             if child.poll() is None:
                 child.send_signal(signal.SIGKILL)
@@ -291,7 +293,9 @@ from beffroi.drive.store.commune import Communes
 from beffroi.lib.config import Config
 config = Config(state=Path(sys.argv[1]))
 with ThreadPoolExecutor(2) as pool:
-    getattr(Backups(config, Communes(config.state / "drive", pool)), sys.argv[3])(sys.argv[2])
+    backups = Backups(config, Communes(config.state / "drive", pool))
+    print("begins", flush=True)
+    getattr(backups, sys.argv[3])(sys.argv[2])
 """
 
 
