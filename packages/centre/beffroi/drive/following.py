@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import select
 import socket
 import threading
 import time
@@ -22,6 +21,7 @@ from queue import Empty, SimpleQueue
 
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
+from beffroi.lib.ready import readable
 
 log = logging.getLogger("beffroi.drive.following")
 GATHER_S = 0.02
@@ -117,9 +117,7 @@ class Follower:
             sender.sendto(b"", str(self._path))
 
     def _hear(self, timeout_s: float | None) -> None:
-        poll = select.poll()  # select(2) knows no descriptor above 1,023, and each collectivité has some
-        poll.register(self._socket, select.POLLIN)
-        poll.poll(None if timeout_s is None else timeout_s * 1000)
+        readable(self._socket, timeout_s)
         with contextlib.suppress(BlockingIOError):
             while True:
                 text = self._socket.recv(64).decode("ascii", "replace")

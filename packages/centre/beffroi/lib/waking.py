@@ -6,11 +6,12 @@ Process: fetch, reports.
 from __future__ import annotations
 
 import contextlib
-import select
 import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+
+from beffroi.lib.ready import readable
 
 
 def look(path: Path, step: Callable[[], float]) -> None:
@@ -24,7 +25,7 @@ def look(path: Path, step: Callable[[], float]) -> None:
         waker.bind(str(path))
         waker.setblocking(False)
         while not stopping:
-            select.select([waker], [], [], step())
+            readable(waker, step())
             with contextlib.suppress(BlockingIOError):
                 while True:
                     waker.recv(64)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import shutil
 import signal
 import stat
@@ -23,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from beffroi.lib import seclusion
+from beffroi.lib.ready import readable
 from beffroi.previews import wire
 from beffroi.previews.wire import NotShown, Preview
 
@@ -134,7 +134,7 @@ def _run(folder: Path, argv: Sequence[Path | str], until: float) -> int:
             os._exit(127)
     process = os.pidfd_open(pid)
     try:
-        while not select.select([process], [], [], 0.1)[0]:
+        while not readable(process, 0.1):
             if time.monotonic() > until or _size_bytes(folder) > FOLDER_BYTES:
                 raise NotShown("slow")
     finally:

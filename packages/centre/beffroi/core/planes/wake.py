@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
 import socket
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from beffroi.lib.ready import readable
 
 POLL_S = 1.0
 
@@ -57,10 +58,10 @@ class Waker:
 
     def wait(self, timeout_s: float = POLL_S) -> bool:
         """Block until woken or ``timeout_s`` passed; True if woken. Several wake-ups count as one."""
-        ready, _, _ = select.select([self._socket], [], [], max(0.0, timeout_s))
-        if ready:
+        woken = readable(self._socket, timeout_s)
+        if woken:
             self._drain()
-        return bool(ready)
+        return woken
 
     async def wait_async(self, timeout_s: float = POLL_S) -> bool:
         """The same for asyncio; always awaited from one loop."""

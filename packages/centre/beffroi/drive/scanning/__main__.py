@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import signal
 import socket
 import sys
@@ -30,6 +29,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
+from beffroi.lib.ready import readable
 
 log = logging.getLogger("beffroi.drive.scanning")
 NICE = 10
@@ -123,9 +123,7 @@ class Process:
 
     def _hear(self, timeout_s: float) -> None:
         """Take in who says that something changed; wait for the first word, if nothing is due."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        poll.poll(timeout_s * 1000)
+        readable(self._socket, timeout_s)
         with suppress(BlockingIOError):
             while True:
                 name = self._socket.recv(64).decode("ascii", "replace")

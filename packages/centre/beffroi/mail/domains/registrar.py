@@ -17,7 +17,6 @@ import logging
 import os
 import pwd
 import re
-import select
 import signal
 import socket
 import struct
@@ -31,6 +30,7 @@ from typing import Any
 
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config, load
+from beffroi.lib.ready import readable
 from beffroi.mail.domains import providers
 
 MAX_REQUEST_BYTES = 256 * 1024
@@ -270,7 +270,7 @@ class Registrar:
                 child.stdin.write(task)
                 child.stdin.close()
             while (left := until - time.monotonic()) > 0 and len(held) < MAX_ANSWER_BYTES:
-                if not select.select([child.stdout], [], [], left)[0]:
+                if not readable(child.stdout, left):
                     return
                 piece = os.read(child.stdout.fileno(), 65536)
                 if not piece:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import signal
 import sys
 import time
@@ -26,6 +25,7 @@ import msgspec
 
 from beffroi.lib import clock, durable, seclusion, waking
 from beffroi.lib.config import load
+from beffroi.lib.ready import readable
 from beffroi.mail.reports import arf, dmarc, opening, tlsrpt, values
 from beffroi.mail.reports.errors import Crashed, NoReport, ReportRefused, TooMany
 from beffroi.mail.reports.values import Read
@@ -92,7 +92,7 @@ def _received(descriptor: int, until: float) -> bytes:
     """What the child says before its time is over; b"" when it is."""
     answer = bytearray()
     while (left_s := until - time.monotonic()) > 0:
-        if not select.select([descriptor], [], [], left_s)[0]:
+        if not readable(descriptor, left_s):
             break
         piece = os.read(descriptor, 256 * 1024)
         if not piece:
