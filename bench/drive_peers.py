@@ -226,7 +226,7 @@ def _fill(directory: Path, who: Who, folders: Folders) -> None:
     def content(number: int) -> Content:
         name = blake3(number.to_bytes(8)).digest()
         sums = hashlib.sha1(b"x", usedforsecurity=False).hexdigest(), hashlib.sha256(b"x").hexdigest()
-        return Content(1, *sums, Manifest((Chunk(name, 1),)).pack(), (InlineChunk(name, b"x"),))
+        return Content(1, *sums, Manifest((Chunk(name, 1),)).pack(), (InlineChunk(name, lambda: b"x"),))
 
     def some(writing: Writing, folder: int, start: int, end: int) -> None:
         for number in range(start, end):

@@ -62,7 +62,7 @@ def _fill(writing: Writing, files: int, *, bad: bool) -> None:
         text = f"{root.id}:{number}".encode()
         sha256 = BAD if bad and number == 0 else hashlib.sha256(text).hexdigest()
         name = hashlib.blake2s(text).digest()
-        inline = (InlineChunk(name, b"sealed"),)
+        inline = (InlineChunk(name, lambda: b"sealed"),)
         manifest = Manifest((Chunk(name, 10_000),)).pack()
         content = Content(10_000, "", sha256, manifest, inline)
         tree.put(writing, ACT, root.id, f"{number}.pdf", content)

@@ -89,7 +89,11 @@ def _content(number: int) -> Content:
     data = b"%020d" % number
     chunk_id = blake3(data).digest()
     return Content(
-        len(data), "", "", Manifest((Chunk(chunk_id, len(data)),)).pack(), (InlineChunk(chunk_id, data),)
+        len(data),
+        "",
+        "",
+        Manifest((Chunk(chunk_id, len(data)),)).pack(),
+        (InlineChunk(chunk_id, lambda: data),),
     )
 
 

@@ -31,7 +31,7 @@ def content(data: bytes) -> Content:
     if not data:
         return Content(0, hashlib.sha1().hexdigest(), hashlib.sha256().hexdigest(), b"")
     chunk_id = hashlib.blake2s(data).digest()
-    inline = (InlineChunk(chunk_id, b"sealed " + data),)
+    inline = (InlineChunk(chunk_id, lambda: b"sealed " + data),)
     manifest = packed((chunk_id, len(data)))
     return Content(
         len(data), hashlib.sha1(data).hexdigest(), hashlib.sha256(data).hexdigest(), manifest, inline

@@ -67,9 +67,9 @@ class Books:
     async def ask_inline(self, names: Sequence[bytes]) -> Mapping[bytes, Bytes]:
         return {name: self.inline[name] for name in names if name in self.inline}
 
-    def commit(self, written: Written) -> None:
+    def commit(self, content: Content, written: Written) -> None:
         self.known |= {chunk.id for chunk in written.manifest.chunks}
-        self.inline |= written.inline
+        self.inline |= {name: content.sealed(name, data) for name, data in written.inline.items()}
 
 
 async def write(
@@ -80,7 +80,7 @@ async def write(
         for at in range(0, len(body), step):
             await writer.feed(body[at : at + step])
         written = await writer.close()
-    books.commit(written)
+    books.commit(content, written)
     return written
 
 

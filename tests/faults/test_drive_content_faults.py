@@ -56,7 +56,7 @@ async def main():
     async def forever():
         while True:
             written = await write(content, books, os.urandom(3_000_000))
-            small = {name.hex(): sealed.hex() for name, sealed in written.inline.items()}
+            small = {name.hex(): content.sealed(name, data).hex() for name, data in written.inline.items()}
             print(json.dumps([written.sha256.hex(), written.manifest.pack().hex(), small]), flush=True)
     await asyncio.gather(forever(), forever(), forever())
 

@@ -27,7 +27,7 @@ BODY = noise(12 << 20, b"body")
 def cut(
     body: bytes, steps: list[int] | int = 1 << 16, *, expected: bool = True, seed: int = SEED
 ) -> list[bytes]:
-    chunker = Chunker(seed, len(body) if expected else None)
+    chunker = Chunker(lambda: seed, len(body) if expected else None)
     chunks, at, turn = [], 0, 0
     while at < len(body):
         step = steps if isinstance(steps, int) else steps[turn % len(steps)]
@@ -87,7 +87,7 @@ def test_a_body_of_unknown_length_is_cut_at_fixed_places_after_the_first_part() 
 
 
 def test_a_chunker_holds_no_more_than_a_chunk_and_a_piece() -> None:
-    chunker = Chunker(SEED)
+    chunker = Chunker(lambda: SEED)
     rng = random.Random(1)
     for _ in range(200):
         chunker.feed(rng.randbytes(1 << 17))

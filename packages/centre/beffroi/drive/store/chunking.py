@@ -8,7 +8,7 @@ Source:  docs/internals/drive-format.md; FastCDC, https://ieeexplore.ieee.org/do
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from blake3 import blake3
@@ -35,10 +35,10 @@ class Chunker:
     """Cuts one body into chunks, whatever the pieces in which it comes.
 
     Holds at most CHUNK_BYTES and one piece. ``expected_bytes``: length of the body where it is known. Where it is not,
-    the body is cut by content until FIXED_FROM_BYTES, at fixed places from there on.
+    the body is cut by content until FIXED_FROM_BYTES, at fixed places from there on. ``seed``: asked at the first cut.
     """
 
-    def __init__(self, seed: int, expected_bytes: int | None = None) -> None:
+    def __init__(self, seed: Callable[[], int], expected_bytes: int | None = None) -> None:
         self._seed = seed
         self._by_content = expected_bytes is None or expected_bytes <= FIXED_FROM_BYTES
         self._held = bytearray()
@@ -66,7 +66,7 @@ class Chunker:
 
     @cached_property
     def _cutter(self) -> FastCDC:
-        return FastCDC(_AVERAGE_BYTES, min_size=WHOLE_BYTES, max_size=CHUNK_BYTES, seed=self._seed)
+        return FastCDC(_AVERAGE_BYTES, min_size=WHOLE_BYTES, max_size=CHUNK_BYTES, seed=self._seed())
 
     def _next(self) -> bytes:
         length = min(len(self._held), CHUNK_BYTES)

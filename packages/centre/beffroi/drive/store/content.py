@@ -35,7 +35,8 @@ READ_AHEAD = 3
 class Written:
     """A body that is stored, and is nobody's until its manifest is committed.
 
-    ``inline``:  sealed chunks of at most INLINE_BYTES, by name: the caller keeps them with the metadata.
+    ``inline``:  chunks of at most INLINE_BYTES, by name: the caller seals them (``Content.sealed``) and keeps them with
+                 the metadata, in one change.
     ``stored``:  length of each sealed object that was written for it, by chunk: on the disk already.
     ``reused``:  chunks that were there: whoever commits the manifest makes sure that they still are.
     """
@@ -119,7 +120,7 @@ class Content:
         return chunk_id(self._keys.naming(), data)
 
     def chunker(self, expected_bytes: int | None) -> Chunker:
-        return Chunker(self._keys.cutting_seed(), expected_bytes)
+        return Chunker(self._keys.cutting_seed, expected_bytes)
 
     def sealed(self, name: bytes, data: bytes) -> bytes:
         """A chunk that is to lie with the metadata."""
@@ -180,7 +181,8 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended = True  # what has not begun does not begin; what a thread is at, it finishes
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def feed(self, piece: Bytes) -> None:
         """Take the next bytes; wait where the workers hold as many chunks as they may."""
@@ -231,7 +233,7 @@ class Writer:
         if name not in self._taken and not self._ended:
             self._taken.add(name)
             if len(data) <= INLINE_BYTES:
-                self._inline[name] = await self._workers.run(self._content.sealed, name, data)
+                self._inline[name] = data
             elif name in await self._known((name,)):
                 self._reused.add(name)
             elif not self._ended:
@@ -243,7 +245,7 @@ class Writer:
         self._digests.update(data)
         name = self._content.name(data)
         self._chunks.append(Chunk(name, len(data)))
-        self._inline[name] = self._content.sealed(name, data)
+        self._inline[name] = data
 
 
 class _Piece(NamedTuple):

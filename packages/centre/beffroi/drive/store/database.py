@@ -2,7 +2,9 @@
 
 Purpose: ``Database.write`` queues a function that changes something; one thread at a time takes up to ``MOST_GROUPED``
          of them into one transaction. Each has a savepoint of its own, so that one that fails takes no other along.
-         Etags and sizes of all folders above are brought up once a transaction.
+         Etags and sizes of all folders above are brought up once a transaction. A group of quick changes is made in the
+         event loop that asked for them, and a thread only waits for the disk: two threads that hand each other the
+         interpreter's lock at each statement cost more than the statements.
 Process: drive and web; any thread may call.
 Fails:   closed: a result is given after the commit; a commit that fails fails all of its group.
 Source:  docs/internals/drive.md, "Metadata"; the measured gain of grouping in docs/decisions.
@@ -17,16 +19,18 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from queue import Empty, SimpleQueue
-from typing import Any, LiteralString, Protocol
+from typing import Any, Literal, LiteralString, NamedTuple, Protocol
 
 from beffroi.drive.store import room, schema, weights
 from beffroi.drive.store.model import NO_LIMIT, NOTHING, Limits, Weight
 from beffroi.lib.errors import BeffroiError
 
 MOST_GROUPED = 256
+MOST_IN_LOOP = 64
+"""Some milliseconds, in which the event loop serves nobody else."""
 MOST_REMEMBERED = 64
 """Rows of one picture; long walks ask for each but once."""
 log = logging.getLogger("beffroi.drive")
@@ -62,8 +66,8 @@ class Statements(Reading, Protocol):
 class Session(Statements, Protocol):
     """One connection of a backend."""
 
-    def begin(self) -> None:
-        """As the only writer of this collectivité."""
+    def begin(self, *, is_patient: bool = True) -> bool:
+        """As the only writer of this collectivité. False, where not ``is_patient``: another process is that now."""
 
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
@@ -280,15 +284,77 @@ def _is_one_row(sql: str) -> bool:
     return is_plain and sql.count("SELECT") == 1
 
 
+class _Asked(NamedTuple):
+    """A change in the queue. ``future``: of a thread that waits, or of an event loop."""
+
+    change: Callable[[Writing], Any]
+    future: Future[Any] | asyncio.Future[Any]
+    is_quick: bool
+
+    def is_wanted(self) -> bool:
+        """Whether its caller is still there: who is gone wants no change. Asked once, before it is made."""
+        if isinstance(self.future, Future):
+            return self.future.set_running_or_notify_cancel()
+        return not self.future.cancelled()
+
+
+class _Answer(NamedTuple):
+    future: Future[Any] | asyncio.Future[Any]
+    result: Any
+    error: BaseException | None
+
+    def give(self) -> None:
+        if self.future.cancelled():
+            return  # it was made all the same
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class _Changed(NamedTuple):
+    """A group that was made. ``session``: to be committed; None where nothing was done."""
+
+    session: Session | None
+    answers: Sequence[_Answer]
+    touched_roots: set[int]
+
+
+def _tell(answers: Sequence[_Answer]) -> None:
+    """From the thread that committed: an event loop is woken once a group."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    for one in answers:
+        if isinstance(one.future, asyncio.Future):
+            by_loop.setdefault(one.future.get_loop(), []).append(one)
+        else:
+            one.give()
+    for loop, its_own in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_give, its_own)
+        except RuntimeError:
+            pass  # it is closed, and nobody waits there
+
+
+def _give(answers: Sequence[_Answer]) -> None:
+    for one in answers:
+        one.give()
+
+
 class Database(ABC):
     """The metadata of one collectivité."""
+
+    IS_LOCAL = False
+    """Whether a statement costs less than handing it to a thread."""
 
     def __init__(self, executor: Executor, usual: Limits | None = None) -> None:
         """``usual``: the limits of the settings; None where they stay as they are."""
         self._executor, self._usual = executor, usual
-        self._queue: SimpleQueue[tuple[Callable[[Writing], Any], Future[Any]]] = SimpleQueue()
+        self._queue: SimpleQueue[_Asked] = SimpleQueue()
         self._lock = threading.Lock()
-        self._at_work = False
+        self._slow = 0
+        """Changes in the queue that are not quick."""
+        self._state: Literal["idle", "called", "working"] = "idle"
+        """"called": the event loop is to make the next group, and has not begun."""
         self._readers_at_work = 0
         self.on_change: Callable[[set[int]], object] = lambda roots: None
         """Called after a commit with the roots in which something changed; in the group's thread."""
@@ -312,84 +378,139 @@ class Database(ABC):
     def is_idle(self) -> bool:
         """Nothing is queued, written or read: it may be closed."""
         with self._lock:
-            return not self._at_work and not self._readers_at_work
+            return self._state == "idle" and not self._readers_at_work
 
     def submit[T](self, change: Callable[[Writing], T]) -> Future[T]:
         """Queue a change; its result is there once it is on disk. Errors in the result: those of ``change``, StoreFull,
         Unavailable."""
         future: Future[T] = Future()
-        self._queue.put((change, future))
-        with self._lock:
-            start, self._at_work = not self._at_work, True
-        if start:
-            self._executor.submit(self._work)
+        self._ask(_Asked(change, future, is_quick=False))
         return future
 
     def write[T](self, change: Callable[[Writing], T]) -> T:
         """As ``submit``, for a thread that waits."""
         return self.submit(change).result()
 
-    async def write_async[T](self, change: Callable[[Writing], T]) -> T:
-        return await asyncio.wrap_future(self.submit(change))
+    async def write_async[T](self, change: Callable[[Writing], T], *, is_quick: bool = False) -> T:
+        """``is_quick``: a few statements, whatever lies in the drive; it may be made in the event loop."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._ask(_Asked(change, future, is_quick=is_quick and self.IS_LOCAL))
+        return await future
+
+    # -- who makes the next group ----------------------------------------------------------------------------
+
+    def _ask(self, asked: _Asked) -> None:
+        self._queue.put(asked)
+        with self._lock:
+            self._slow += not asked.is_quick
+            if self._state == "working" or (self._state == "called" and asked.is_quick):
+                return
+            # A loop that was called and has not begun loses the group to a thread: perhaps it waits for that thread.
+            self._hand_on(asyncio.get_running_loop().call_soon if asked.is_quick else None)
+
+    def _hand_on(self, call: Callable[..., object] | None) -> None:
+        """``call``: of the event loop that is to make the next group; None for a thread. Holds ``_lock``.
+
+        Errors: RuntimeError: neither takes any more work."""
+        if call is not None:
+            try:
+                call(self._work_in_loop)
+                self._state = "called"
+                return
+            except RuntimeError:
+                pass  # the loop is closed
+        self._state = "working"
+        self._executor.submit(self._work)
+
+    def _go_on(self, group: Sequence[_Asked]) -> None:
+        """A group ended. The next one waits for its turn: a busy collectivité keeps no thread from the others."""
+        loops = (one.future.get_loop() for one in group if isinstance(one.future, asyncio.Future))
+        with self._lock:
+            if self._queue.empty():
+                self._state = "idle"
+                return
+            loop = next(loops, None) if not self._slow else None
+            try:
+                self._hand_on(loop.call_soon_threadsafe if loop is not None else None)
+                return
+            except RuntimeError:
+                pass  # what was queued here is still written
+        self._work()
 
     def _work(self) -> None:
-        """One group, then to the end of the executor's queue: a busy collectivité keeps no thread from the others."""
-        while True:
-            group = self._taken()
-            if group:
-                self._commit(group)
-            with self._lock:
-                self._at_work = not self._queue.empty()
-            if not self._at_work:
-                return
-            try:
-                self._executor.submit(self._work)
-            except RuntimeError:  # it takes no more work, but what was queued here is still written
-                continue
-            return
+        self._finish(self._taken(MOST_GROUPED), None)
 
-    def _taken(self) -> list[tuple[Callable[[Writing], Any], Future[Any]]]:
-        group: list[tuple[Callable[[Writing], Any], Future[Any]]] = []
+    def _work_in_loop(self) -> None:
+        with self._lock:
+            if self._state != "called":
+                return
+            self._state = "working"
+        group = self._taken(MOST_IN_LOOP)
+        is_quick = all(one.is_quick for one in group)
+        changed = self._change(group, is_patient=False) if group and is_quick else None
         try:
-            while len(group) < MOST_GROUPED:
-                change, future = self._queue.get_nowait()
-                # A caller that is gone wants no change; from here on nobody can cancel, and the answer finds its place.
-                if future.set_running_or_notify_cancel():
-                    group.append((change, future))
+            self._executor.submit(self._finish, group, changed)
+        except RuntimeError:
+            self._finish(group, changed)
+
+    def _finish(self, group: Sequence[_Asked], changed: _Changed | None) -> None:
+        """``changed``: None where the group is still to be made."""
+        if group:
+            self._commit(group, changed or self._change(group))
+        self._go_on(group)
+
+    def _taken(self, most: int) -> list[_Asked]:
+        group: list[_Asked] = []
+        try:
+            while len(group) < most:
+                asked = self._queue.get_nowait()
+                if not asked.is_quick:
+                    with self._lock:
+                        self._slow -= 1
+                if asked.is_wanted():
+                    group.append(asked)
         except Empty:
             pass
         return group
 
-    def _commit(self, group: list[tuple[Callable[[Writing], Any], Future[Any]]]) -> None:
-        answers: list[tuple[Future[Any], Any, BaseException | None]] = []
-        writing: Writing | None = None
+    # -- one group -------------------------------------------------------------------------------------------
+
+    def _change(self, group: Sequence[_Asked], *, is_patient: bool = True) -> _Changed | None:
+        """Make the changes of a group, all but the commit. None: another process writes, and nobody waited for it."""
+        session: Session | None = None
         try:
             session = self._session()
-            session.begin()
+            if not session.begin(is_patient=is_patient):
+                return None
+            writing = Writing(session)
+            answers = [_Answer(one.future, *self._tried(writing, one.change)) for one in group]
+            writing.settle()
+        except Exception as error:  # noqa: BLE001 - each of the group is told
+            return self._lost(group, session, error)
+        return _Changed(session, answers, writing.touched_roots)
+
+    def _commit(self, group: Sequence[_Asked], changed: _Changed | None) -> None:
+        assert changed is not None, "a patient one"
+        if changed.session is not None:
             try:
-                writing = Writing(session)
-                for change, future in group:
-                    answers.append((future, *self._tried(writing, change)))
-                writing.settle()
-                session.commit()
-            except BaseException:
-                session.rollback()
-                raise
-        except Exception as error:  # noqa: BLE001 - each of the group is told; the thread is the pool's
-            cause = error.__cause__ if isinstance(error, GroupLost) else error
-            said = self._said(cause if isinstance(cause, Exception) else error)
-            answers = [(future, None, said) for _, future in group]
-            writing = None
-        for future, result, failed in answers:
-            if failed is not None:
-                future.set_exception(failed)
-            else:
-                future.set_result(result)
-        if writing is not None and writing.touched_roots:
+                changed.session.commit()
+            except Exception as error:  # noqa: BLE001 - each of the group is told
+                changed = self._lost(group, changed.session, error)
+        _tell(changed.answers)
+        if changed.touched_roots:
             try:
-                self.on_change(writing.touched_roots)
+                self.on_change(changed.touched_roots)
             except Exception:
                 log.exception("told nobody of a change of the drive")
+
+    def _lost(self, group: Sequence[_Asked], session: Session | None, error: Exception) -> _Changed:
+        """Nothing of a group was done."""
+        if session is not None:
+            with suppress(Exception):  # what broke it is told
+                session.rollback()
+        cause = error.__cause__ if isinstance(error, GroupLost) else error
+        said = self._said(cause if isinstance(cause, Exception) else error)
+        return _Changed(None, [_Answer(one.future, None, said) for one in group], set())
 
     def _tried(self, writing: Writing, change: Callable[[Writing], Any]) -> tuple[Any, BaseException | None]:
         """A change that fails, also by an error of the database, takes no other along. Errors: GroupLost."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -175,10 +175,11 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True)
 class InlineChunk:
-    """A sealed chunk that is small enough to lie in the metadata."""
+    """A chunk that is small enough to lie in the metadata. ``seal``: gives it as it is kept; called in the change that
+    keeps it."""
 
     id: bytes
-    sealed: bytes
+    seal: Callable[[], bytes]
 
 
 @dataclass(frozen=True)

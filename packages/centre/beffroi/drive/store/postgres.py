@@ -102,7 +102,8 @@ class _Writer:
         self._connections, self._schema = connections, schema
         self._raw: Connection | None = None
 
-    def begin(self) -> None:
+    def begin(self, *, is_patient: bool = True) -> bool:
+        assert is_patient, "no group is made in an event loop"
         self._raw = self._connections.begun("BEGIN ISOLATION LEVEL READ COMMITTED")
         on = _Reading(self._raw)
         self.one, self.all, self.run, self.many = on.one, on.all, on.run, on.many
@@ -112,6 +113,7 @@ class _Writer:
         except BaseException:
             self.rollback()
             raise
+        return True
 
     def make_schema(self) -> None:
         assert self._raw is not None, "begun"

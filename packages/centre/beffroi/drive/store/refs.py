@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import LiteralString
 
+from beffroi.drive.store import findings
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Content
@@ -33,20 +34,23 @@ class ChunkVanished(BeffroiError):
 def add(writing: Writing, content: Content) -> None:
     """Count a new content's references; its inline chunks are kept.
 
-    Errors: ChunkVanished: a chunk was neither kept nor brought along, or its object may have been deleted after it was
-    written (``collect`` says why nothing else can happen).
+    Errors: Found (``findings``). ChunkVanished: a chunk was neither kept nor brought along, or its object may have been
+    deleted after it was written (``collect`` says why nothing else can happen).
     """
-    inline = {one.id: one.sealed for one in content.inline}
-    is_too_old = _is_too_old(writing, content)
+    findings.require(writing, content.sha256)
+    inline = {one.id: one for one in content.inline}
     for (chunk_id, length), count in Counter(Manifest.unpack(content.manifest).chunks).items():
-        sealed = inline.get(chunk_id)
-        if sealed is None or is_too_old:
-            if _more(writing, chunk_id, count):
-                continue
-            if is_too_old or chunk_id not in content.stored or _deleted(writing, chunk_id, content.since):
-                raise ChunkVanished
-        stored_bytes = content.stored.get(chunk_id, 0) if sealed is None else 0
-        writing.run(_ONE_MORE, (chunk_id, count, length, stored_bytes, sealed))
+        brought = inline.get(chunk_id)
+        if brought is not None:
+            # Sealed here: no key that seals in this change is destroyed before it is committed.
+            writing.run(_ONE_MORE, (chunk_id, count, length, 0, brought.seal()))
+            continue
+        if _more(writing, chunk_id, count):
+            continue
+        is_gone = _is_too_old(writing, content) or _deleted(writing, chunk_id, content.since)
+        if is_gone or chunk_id not in content.stored:
+            raise ChunkVanished
+        writing.run(_ONE_MORE, (chunk_id, count, length, content.stored[chunk_id], None))
 
 
 def _is_too_old(writing: Writing, content: Content) -> bool:

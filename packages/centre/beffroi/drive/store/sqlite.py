@@ -28,6 +28,7 @@ class Connection:
         self.raw = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=BUSY_S, cached_statements=256
         )
+        self._is_patient = True
         self.raw.execute("PRAGMA journal_mode = WAL")
         self.raw.execute("PRAGMA synchronous = FULL")
         self.raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -50,8 +51,17 @@ class Connection:
     def close(self) -> None:
         self.raw.close()
 
-    def begin(self) -> None:
-        self.raw.execute("BEGIN IMMEDIATE")
+    def begin(self, *, is_patient: bool = True) -> bool:
+        if is_patient != self._is_patient:
+            self.raw.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000) if is_patient else 0}")
+            self._is_patient = is_patient
+        try:
+            self.raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if is_patient or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
 
     def commit(self) -> None:
         self.raw.execute("COMMIT")
@@ -63,6 +73,8 @@ class Connection:
 
 class SqliteDatabase(Database):
     """``path``: the file, made where it is absent; its directory exists."""
+
+    IS_LOCAL = True
 
     def __init__(self, path: Path, executor: Executor, usual: Limits | None = None) -> None:
         super().__init__(executor, usual)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from contextlib import aclosing
+from functools import partial
 from typing import Protocol
 
 from beffroi.drive.store import content, findings, keys, refs
@@ -43,7 +44,8 @@ class Bodies(Protocol):
         """Seal and store a body; nothing of it is visible before its content is committed.
 
         ``expected_bytes``: its length where the client said it.
-        Errors: those of ``pieces``, Frozen, StoreFull, StoreUnavailable, those of the keys.
+        Errors: those of ``pieces``, Frozen (by a decision; what the scan found is refused when it is committed),
+        StoreFull, StoreUnavailable, those of the keys.
         """
 
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
@@ -70,31 +72,35 @@ class SealedBodies:
         self._sealed, self._database, self._refuse = sealed, database, refuse
 
     def require(self, sha256: str) -> None:
-        self._require_sound(sha256)
-        with self._database().reading() as reading:
-            findings.require_scanned(reading, sha256)
-
-    def _require_sound(self, sha256: str) -> None:
         self._refuse(sha256)
         with self._database().reading() as reading:
             findings.require(reading, sha256)
+            findings.require_scanned(reading, sha256)
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
-        with self._database().reading() as reading:
-            since = refs.now(reading)  # also of a small body: its key may be destroyed before it is committed
-        async with self._sealed.writer(self._known, expected_bytes) as writer:
+        since: list[int] = []
+
+        async def known(names: Sequence[bytes]) -> Set[bytes]:
+            with self._database().reading() as reading:
+                since.append(refs.now(reading))
+                return refs.known(reading, names)
+
+        async with self._sealed.writer(known, expected_bytes) as writer:
             async for piece in pieces:
                 await writer.feed(piece)
             written = await writer.close()
-        self._require_sound(written.sha256.hex())
+        self._refuse(written.sha256.hex())
         return Content(
             written.size_bytes,
             written.sha1.hex(),
             written.sha256.hex(),
             written.manifest.pack(),
-            tuple(InlineChunk(*one) for one in written.inline.items()),
+            tuple(
+                InlineChunk(name, partial(self._sealed.sealed, name, data))
+                for name, data in written.inline.items()
+            ),
             dict(written.stored),
-            since,
+            min(since, default=0),
         )
 
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
@@ -106,10 +112,6 @@ class SealedBodies:
             async for piece in pieces:
                 for at in range(0, len(piece), SENT_BYTES):
                     yield bytes(piece[at : at + SENT_BYTES])
-
-    async def _known(self, names: Sequence[bytes]) -> Set[bytes]:
-        with self._database().reading() as reading:
-            return refs.known(reading, names)
 
     async def _inline(self, names: Sequence[bytes]) -> Mapping[bytes, Bytes]:
         with self._database().reading() as reading:

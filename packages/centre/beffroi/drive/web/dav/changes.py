@@ -36,7 +36,7 @@ async def mkcol(call: Call) -> Answer:
         call.check(writing, None)
         return tree.make_folder(writing, call.act, parent.node.id, path[-1], mtime_s=mtime_s)
 
-    return Answer(201, call.written(await call.view.database.write_async(change)))
+    return Answer(201, call.written(await call.view.database.write_async(change, is_quick=True)))
 
 
 async def delete(call: Call) -> Answer:
