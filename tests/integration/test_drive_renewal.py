@@ -137,28 +137,42 @@ def test_a_key_that_is_old_is_replaced_by_itself(place: Place) -> None:
         )
 
 
-@pytest.mark.parametrize("size", [100, LARGE])
-def test_what_was_sealed_before_and_comes_after_the_proof_is_sent_again(place: Place, size: int) -> None:
+def put_content(place: Place, name: str, content: Content) -> Node:
+    root = place.root()
+    return place.database.write(lambda w: tree.put(w, place.act(), root.id, name, content))[0]
+
+
+def test_what_was_sealed_before_and_comes_after_the_proof_is_sent_again(place: Place) -> None:
     place.put("a", b"a")
-    early, late = place.taken(noise(size, b"early")), place.taken(noise(size, b"late"))
+    early, late = place.taken(noise(LARGE, b"early")), place.taken(noise(LARGE, b"late"))
     work = Renewal(place.config, place.communes)
     keys(place).rotate()
     work.round()
 
-    def put(name: str, content: Content) -> Node:
-        root = place.root()
-        return place.database.write(lambda w: tree.put(w, place.act(), root.id, name, content))[0]
-
-    one = put("early", early)
+    one = put_content(place, "early", early)
     assert sealed_by(place) == {1, 2}, "it came behind the walk"
     with clock.shifted(QUIET_S + 60):
         work.round()
         assert (numbers(place), sealed_by(place)) == ([2], {2})
         with pytest.raises(ChunkVanished):
-            put("late", late)
-        again = put("late", place.taken(noise(size, b"late")))
-    assert body(place, one) == noise(size, b"early")
-    assert body(place, again) == noise(size, b"late")
+            put_content(place, "late", late)
+        again = put_content(place, "late", place.taken(noise(LARGE, b"late")))
+    assert body(place, one) == noise(LARGE, b"early")
+    assert body(place, again) == noise(LARGE, b"late")
+
+
+def test_a_small_one_is_sealed_by_the_key_of_the_moment_that_keeps_it(place: Place) -> None:
+    early, late = place.taken(noise(100, b"early")), place.taken(noise(100, b"late"))
+    work = Renewal(place.config, place.communes)
+    one = put_content(place, "early", early)
+    keys(place).rotate()
+    other = put_content(place, "late", late)
+    assert sealed_by(place) == {1, 2}
+    work.round()
+    with clock.shifted(QUIET_S + 60):
+        work.round()
+        assert (numbers(place), sealed_by(place)) == ([2], {2})
+    assert (body(place, one), body(place, other)) == (noise(100, b"early"), noise(100, b"late"))
 
 
 def test_a_damaged_object_keeps_the_old_key_until_it_is_whole_again(place: Place) -> None:

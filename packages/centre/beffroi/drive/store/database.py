@@ -22,7 +22,7 @@ from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, LiteralString, NamedTuple, Protocol
+from typing import Any, LiteralString, NamedTuple, Protocol
 
 from beffroi.drive.store import room, schema, weights
 from beffroi.drive.store.model import NO_LIMIT, NOTHING, Limits, Weight
@@ -353,8 +353,9 @@ class Database(ABC):
         self._lock = threading.Lock()
         self._slow = 0
         """Changes in the queue that are not quick."""
-        self._state: Literal["idle", "called", "working"] = "idle"
-        """"called": the event loop is to make the next group, and has not begun."""
+        self._is_at_work = False
+        self._called: asyncio.AbstractEventLoop | None = None
+        """The event loop that is to make the next group, and has not begun."""
         self._readers_at_work = 0
         self.on_change: Callable[[set[int]], object] = lambda roots: None
         """Called after a commit with the roots in which something changed; in the group's thread."""
@@ -378,7 +379,7 @@ class Database(ABC):
     def is_idle(self) -> bool:
         """Nothing is queued, written or read: it may be closed."""
         with self._lock:
-            return self._state == "idle" and not self._readers_at_work
+            return not self._is_at_work and self._called is None and not self._readers_at_work
 
     def submit[T](self, change: Callable[[Writing], T]) -> Future[T]:
         """Queue a change; its result is there once it is on disk. Errors in the result: those of ``change``, StoreFull,
@@ -403,23 +404,24 @@ class Database(ABC):
         self._queue.put(asked)
         with self._lock:
             self._slow += not asked.is_quick
-            if self._state == "working" or (self._state == "called" and asked.is_quick):
+            is_called = self._called is not None and not self._called.is_closed()
+            if self._is_at_work or (is_called and asked.is_quick):
                 return
             # A loop that was called and has not begun loses the group to a thread: perhaps it waits for that thread.
-            self._hand_on(asyncio.get_running_loop().call_soon if asked.is_quick else None)
+            self._hand_on(asyncio.get_running_loop() if asked.is_quick else None)
 
-    def _hand_on(self, call: Callable[..., object] | None) -> None:
-        """``call``: of the event loop that is to make the next group; None for a thread. Holds ``_lock``.
+    def _hand_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """``loop``: the event loop that is to make the next group; None for a thread. Holds ``_lock``.
 
-        Errors: RuntimeError: neither takes any more work."""
-        if call is not None:
+        Errors: RuntimeError: no thread takes any more work."""
+        if loop is not None:
             try:
-                call(self._work_in_loop)
-                self._state = "called"
+                loop.call_soon_threadsafe(self._work_in_loop)
+                self._called, self._is_at_work = loop, False
                 return
             except RuntimeError:
-                pass  # the loop is closed
-        self._state = "working"
+                pass  # it is closed
+        self._called, self._is_at_work = None, True
         self._executor.submit(self._work)
 
     def _go_on(self, group: Sequence[_Asked]) -> None:
@@ -427,11 +429,10 @@ class Database(ABC):
         loops = (one.future.get_loop() for one in group if isinstance(one.future, asyncio.Future))
         with self._lock:
             if self._queue.empty():
-                self._state = "idle"
+                self._is_at_work = False
                 return
-            loop = next(loops, None) if not self._slow else None
             try:
-                self._hand_on(loop.call_soon_threadsafe if loop is not None else None)
+                self._hand_on(next(loops, None) if not self._slow else None)
                 return
             except RuntimeError:
                 pass  # what was queued here is still written
@@ -442,9 +443,9 @@ class Database(ABC):
 
     def _work_in_loop(self) -> None:
         with self._lock:
-            if self._state != "called":
+            if self._called is None:
                 return
-            self._state = "working"
+            self._called, self._is_at_work = None, True
         group = self._taken(MOST_IN_LOOP)
         is_quick = all(one.is_quick for one in group)
         changed = self._change(group, is_patient=False) if group and is_quick else None

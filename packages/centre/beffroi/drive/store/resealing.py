@@ -6,8 +6,8 @@ Rule:    ``Keys.rotate`` adds a generation, which seals from then on. Then, each
            2. sealing: every chunk, by its name: what an older key sealed is sealed anew, in its place.
            3. waiting: a day since 1, so that who wrote then has ended.
            4. proving: ``sealed_since`` = N is written; from then on no commit brings a chunk that was sealed before N
-              (``refs.add``: ChunkVanished, the client sends again). Then every chunk's header is read: what is older
-              still is sealed anew, and counted.
+              (``refs.add``: ChunkVanished, the client sends again; small ones are sealed in the commit). Then every
+              chunk's header is read: what is older still is sealed anew, and counted.
            5. A walk that counted none, while no backup needs it, ends the old keys: ``Keys.destroy_before``.
          Where a chunk cannot be opened, the keys stay: it may come back from a backup, sealed by an old one.
 Crash:   after any step the next one begins with what is in ``meta``; sealing twice changes nothing. Metadata of an

@@ -135,7 +135,8 @@ async def put(call: Call) -> Answer:
     if b"content-range" in request.headers:
         raise PartialPut
     mtime_s, announced = announced_mtime_s(request), announced_bytes(request)
-    if announced is None or announced > INLINE_BYTES:  # of a small one, the change alone judges
+    # Of a small one that comes anyway, the change alone judges.
+    if announced is None or announced > INLINE_BYTES or b"expect" in request.headers:
         with call.view.database.reading() as reading:
             parent, _ = place_of(call, reading, call.target.path)
             refuse_full(reading, parent.node, announced or 0)
