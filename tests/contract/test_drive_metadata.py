@@ -357,3 +357,16 @@ def test_the_centres_database_says_where_metadata_lie_and_each_collectivite_has_
         communes.close()
     on_disk = {path.parent.name for path in tmp_path.glob("*/metadata.db")}
     assert on_disk == (set() if backend_url.startswith("postgresql:") else {one, two})
+
+
+def test_a_name_is_found_whatever_number_of_them_is_taken(metadata: Database, home: Node) -> None:
+    """Without looking at each: what comes back from the trash finds its place among thousands."""
+    for number in range(1, 40):
+        put(metadata, home.id, "PV.pdf" if number == 1 else f"PV ({number}).pdf", b"1")
+    with metadata.reading() as reading:
+        assert look.free_name(reading, home.id, "PV.pdf") == "PV (40).pdf"
+        assert look.free_name(reading, home.id, "pv.PDF") == "pv (40).PDF", "capitals make no other name"
+        assert look.free_name(reading, home.id, "Autre.pdf") == "Autre.pdf"
+    put(metadata, home.id, "PV (40).pdf", b"1")
+    with metadata.reading() as reading:
+        assert look.free_name(reading, home.id, "PV.pdf") == "PV (80).pdf"

@@ -273,7 +273,7 @@ def _take(writing: Writing, act: Act, person_id: str, step: Step) -> None:
                 _rewrite(writing, act, one.id, version)
         case Copy(node, version, parent, name):
             folder, kept = _folder(writing, act, person_id, parent), _content(writing, int(node), version)
-            tree.put(writing, act, folder, trash.free_name(writing, folder, name), kept, if_absent=True)
+            tree.put(writing, act, folder, look.free_name(writing, folder, name), kept, if_absent=True)
         case Remove(node):
             if look.children(writing, int(node)):
                 raise Conflict("somebody put something into it")

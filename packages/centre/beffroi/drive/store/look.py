@@ -11,7 +11,7 @@ from typing import LiteralString
 
 from beffroi.drive.store import names
 from beffroi.drive.store.database import Reading
-from beffroi.drive.store.model import NameTaken, Node
+from beffroi.drive.store.model import Node
 
 NODES: LiteralString = (
     "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag, created_s, sha1, sha256, manifest, properties"
@@ -20,7 +20,8 @@ NODES: LiteralString = (
 _BY_ID: LiteralString = NODES + " WHERE id = ?"
 _BY_NAME: LiteralString = NODES + " WHERE parent = ? AND folded = ?"
 _INSIDE: LiteralString = NODES + " WHERE parent = ?"
-MOST_TRIED_NAMES = 1000
+MOST_IN_ROW = 20
+"""Numbers that are tried one after the other; then each is twice the one before."""
 
 
 def node(database: Reading, node_id: int) -> Node | None:
@@ -49,14 +50,18 @@ def walk(database: Reading, start: int, path: Sequence[str]) -> Node | None:
 
 
 def free_name(database: Reading, folder: int, name: str) -> str:
-    """The name, or *name (2)* and so on where it is taken in a folder. Errors: NameTaken (a thousand are)."""
-    for number in range(1, MOST_TRIED_NAMES):
-        tried = name if number == 1 else names.numbered(name, number)
-        if not database.one(
-            "SELECT 1 FROM node WHERE parent = ? AND folded = ?", (folder, names.folded(tried))
-        ):
-            return tried
-    raise NameTaken("name")
+    """The name, or *name (2)* and so on where it is taken in a folder; of many, numbers are left out."""
+    tried, number = name, 1
+    while taken(database, folder, tried):
+        number += 1 if number < MOST_IN_ROW else number
+        tried = names.numbered(name, number)
+    return tried
+
+
+def taken(database: Reading, folder: int, name: str) -> Node | None:
+    """What has this name in a folder, in whatever capitals."""
+    row = database.one(_BY_NAME, (folder, names.folded(name)))
+    return Node(*row) if row else None
 
 
 def children(database: Reading, folder: int) -> list[Node]:

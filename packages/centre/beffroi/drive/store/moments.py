@@ -21,9 +21,9 @@ from itertools import batched
 from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.archives.rules import Sealed
-from beffroi.drive.store import names, schema, seals, trash, tree, versions
+from beffroi.drive.store import names, schema, seals, tree, versions
 from beffroi.drive.store.database import Database, Reading, Writing
-from beffroi.drive.store.look import above, below, children, node, root
+from beffroi.drive.store.look import above, below, children, free_name, node, root
 from beffroi.drive.store.model import EMPTY, AbsentNode, Act, Content, Node
 from beffroi.lib.errors import BeffroiError
 
@@ -272,7 +272,7 @@ def _free(writing: Writing, act: Act, folder: int, name: str, *, besides: int = 
         (folder, names.folded(name), besides),
     )
     if row is not None:
-        tree.move(writing, act, row[0], folder, trash.free_name(writing, folder, name))
+        tree.move(writing, act, row[0], folder, free_name(writing, folder, name))
 
 
 def _is_inside(database: Reading, node_id: int, folder: int) -> bool:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import names, refs, schema, seals, tree, weights
+from beffroi.drive.store import refs, schema, seals, tree, weights
 from beffroi.drive.store.database import Database, Reading, Writing
-from beffroi.drive.store.look import child, children, node, root
+from beffroi.drive.store.look import child, free_name, node, root
 from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node
 
 MOST_DESTROYED = 500
@@ -115,16 +115,6 @@ def destroy_all(database: Database, act: Act) -> None:
     """Until nothing is left, in as many changes as it takes: others write between them."""
     while database.write(lambda w: destroy(w, act)):
         pass
-
-
-def free_name(writing: Writing, folder: int, name: str) -> str:
-    """The name, or the first of "name (2).ext", "name (3).ext" ... that nothing in the folder has."""
-    taken = {names.folded(one.name) for one in children(writing, folder)}
-    candidate, number = name, 1
-    while names.folded(candidate) in taken:
-        number += 1
-        candidate = names.numbered(name, number)
-    return candidate
 
 
 def _rebuilt(writing: Writing, act: Act, root_id: int, path: Sequence[str]) -> Node:

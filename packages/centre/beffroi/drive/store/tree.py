@@ -17,7 +17,7 @@ from typing import Literal
 from beffroi.drive.store import names, refs, schema, seals, weights
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.locks import release, require
-from beffroi.drive.store.look import NODES, above, below, child, node, path_of, root
+from beffroi.drive.store.look import above, below, child, node, path_of, root, taken
 from beffroi.drive.store.model import (
     EMPTY,
     NO_LIMIT,
@@ -325,7 +325,7 @@ def folder_at(writing: Writing, node_id: int) -> Node:
 
 
 def _refuse_taken(writing: Writing, parent: int, name: str) -> None:
-    if writing.one("SELECT 1 FROM node WHERE parent = ? AND folded = ?", (parent, names.folded(name))):
+    if taken(writing, parent, name):
         raise NameTaken("name")
 
 
@@ -353,10 +353,9 @@ def _make_way(
 ) -> bool:
     """Free the name in a folder; True when nothing stood there. ``besides``: a node that may hold it in other
     capitals, for it is the one that moves."""
-    row = writing.one(NODES + " WHERE parent = ? AND folded = ?", (parent, names.folded(name)))
-    if row is None or row[0] == besides:
+    there = taken(writing, parent, name)
+    if there is None or there.id == besides:
         return True
-    there = Node(*row)
     if not overwrite or there.name != name:
         raise NameTaken("name")
     require(writing, act, there, deep=True)
