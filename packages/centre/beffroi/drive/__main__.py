@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -43,8 +41,8 @@ from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.words.texts import by_scan
-from beffroi.lib.config import Config, load
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib import programs
+from beffroi.lib.config import Config
 from beffroi.lib.serving import ended, leave, until_stopped
 from beffroi.scan import wire
 
@@ -205,12 +203,7 @@ def _portal(config: Config) -> str:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    try:
-        return asyncio.run(run(load()))
-    except BeffroiError as error:
-        sys.stderr.write(f"{error.code}: {error}\n")
-        return 1
+    return programs.run(lambda config: asyncio.run(run(config)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Process: drive-keeper, low priority. Changes are heard of from drive (``followin
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -28,8 +27,8 @@ from beffroi.drive.telling import tell
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
-from beffroi.lib.config import Config, load
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib import programs
+from beffroi.lib.config import Config
 from beffroi.scan import wire
 
 NAME = "drive-keeper"
@@ -71,14 +70,8 @@ def tell_key(config: Config, event: str, collectivite_id: str, generation: int) 
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     os.nice(NICE)
-    try:
-        run(load())
-    except BeffroiError as error:
-        sys.stderr.write(f"{error.code}: {error}\n")
-        return 1
-    return 0
+    return programs.run(run)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.stock import Stock, stocks
 from beffroi.drive.telling import tell
 from beffroi.drive.web.sync import push
-from beffroi.lib import clock
-from beffroi.lib.config import Config, load
+from beffroi.lib import clock, programs
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive.sentry")
@@ -314,12 +314,7 @@ def run(config: Config) -> int:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    try:
-        return run(load())
-    except BeffroiError as error:
-        sys.stderr.write(f"{error.code}: {error}\n")
-        return 1
+    return programs.run(run)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from pathlib import Path
 import beffroi_protocol
 
 import beffroi
-from beffroi.lib import seclusion
-from beffroi.lib.config import Config, load
+from beffroi.lib import programs, seclusion
+from beffroi.lib.config import Config
 from beffroi.previews import making, wire
 
 READING_S = 30.0
@@ -81,7 +81,7 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _leave)
+            signal.signal(number, programs.end)
         try:
             while True:
                 connection, _ = self._listener.accept()
@@ -111,17 +111,14 @@ class Server:
         connection.sendall(answer)
 
 
-def _leave(*_: object) -> None:
-    """Also out of accept(2), which would otherwise go on."""
-    raise SystemExit(0)
-
-
-def main() -> int:
-    config = load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def serve(config: Config) -> None:
+    """Errors: OSError."""
     server = Server(config)
     server.listen()
     server.seclude()
     log.info("listening")
     server.run()
-    return 0
+
+
+def main() -> int:
+    return programs.run(serve)

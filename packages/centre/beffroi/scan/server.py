@@ -28,8 +28,8 @@ from pathlib import Path
 import beffroi_protocol
 
 import beffroi
-from beffroi.lib import seclusion
-from beffroi.lib.config import Config, load
+from beffroi.lib import programs, seclusion
+from beffroi.lib.config import Config
 from beffroi.scan import values, wire, worker
 from beffroi.scan.rules import Folder, Rules, directory
 
@@ -80,7 +80,7 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _leave)
+            signal.signal(number, programs.end)
         looked_at = 0.0
         try:
             while True:
@@ -182,11 +182,6 @@ def _listen(listener: socket.socket, path: Path) -> None:
     listener.setblocking(False)
 
 
-def _leave(*_: object) -> None:
-    """Also out of poll(2), which would otherwise go on."""
-    raise SystemExit(0)
-
-
 def _send(connection: socket.socket, data: bytes) -> None:
     """To one who may have gone, or reads nothing: that is theirs."""
     connection.settimeout(1.0)
@@ -194,12 +189,14 @@ def _send(connection: socket.socket, data: bytes) -> None:
         connection.sendall(data)
 
 
-def main() -> int:
-    config = load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def serve(config: Config) -> None:
+    """Errors: OSError."""
     server = Server(config)
     server.listen()
     server.seclude()
     log.info("listening")
     server.run()
-    return 0
+
+
+def main() -> int:
+    return programs.run(serve)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import logging
-import sys
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -18,8 +16,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
-from beffroi.lib.config import Config, load
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib import programs
+from beffroi.lib.config import Config
 from beffroi.lib.serving import ended, leave, until_stopped
 from beffroi.stream.app import Stream
 
@@ -72,15 +70,11 @@ async def run(config: Config, relay: str = "") -> int:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     parser = argparse.ArgumentParser(prog="beffroi.stream")
     parser.add_argument("--relay", type=int, default=0, help="number of this relay, from 1; 0: the publisher")
     number = parser.parse_args().relay
-    try:
-        return asyncio.run(run(load(), f"relay-{number}" if number else ""))
-    except BeffroiError as error:
-        sys.stderr.write(f"{error.code}: {error}\n")
-        return 1
+    name = f"relay-{number}" if number else ""
+    return programs.run(lambda config: asyncio.run(run(config, name)))
 
 
 if __name__ == "__main__":

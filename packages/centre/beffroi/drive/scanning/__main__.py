@@ -25,8 +25,8 @@ from beffroi.drive.store.findings import Finding
 from beffroi.drive.store.frozen import Held
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.telling import tell
-from beffroi.lib import clock
-from beffroi.lib.config import Config, load
+from beffroi.lib import clock, programs
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 from beffroi.lib.ready import readable
@@ -166,24 +166,20 @@ def run(config: Config, stopped: Callable[[], bool]) -> None:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     ended: list[int] = []
 
     def end(number: int, _: object) -> None:
         ended.append(number)
         raise InterruptedError  # also out of poll(2)
 
+    def work(config: Config) -> None:
+        with suppress(InterruptedError):
+            run(config, lambda: bool(ended))
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     os.nice(NICE)
-    try:
-        run(load(), lambda: bool(ended))
-    except InterruptedError:
-        return 0
-    except BeffroiError as error:
-        sys.stderr.write(f"{error.code}: {error}\n")
-        return 1
-    return 0
+    return programs.run(work)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,12 @@ Fails:   a stop always ends: what was acknowledged is in the spool, so after STO
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import signal
-import sys
 import threading
 
-from beffroi.lib.config import Config, load
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib import programs
+from beffroi.lib.config import Config
 from beffroi.lib.serving import leave
 from beffroi.mail.gate import app
 from beffroi.mail.gate.server import Server
@@ -52,12 +50,7 @@ def run(config: Config) -> int:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    try:
-        return run(load())
-    except BeffroiError as error:
-        sys.stderr.write(f"{error.code}: {error}\n")
-        return 1
+    return programs.run(run)
 
 
 if __name__ == "__main__":

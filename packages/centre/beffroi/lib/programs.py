@@ -1,0 +1,27 @@
+"""What a process of ours begins and ends with."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from beffroi.lib.config import Config, load
+from beffroi.lib.errors import BeffroiError
+
+
+def run(work: Callable[[Config], int | None]) -> int:
+    """Do the work of a process; return its exit code. The log goes to the standard error output, which the supervisor
+    keeps; an error of ours that ends the work is one line there, and 1."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        return work(load()) or 0
+    except BeffroiError as error:
+        sys.stderr.write(f"{error.code}: {error}\n")
+        return 1
+
+
+def end(*_: object) -> NoReturn:
+    """For a signal: also out of a call that would otherwise go on, such as accept(2) and poll(2)."""
+    raise SystemExit(0)
