@@ -67,7 +67,10 @@ def test_a_group_takes_another_name_its_own_with_other_capitals_too_and_no_other
     metadata: Database, council: Group
 ) -> None:
     other = metadata.write(lambda w: groups.make(w, ME, "Bureau"))
-    assert metadata.write(lambda w: groups.rename(w, council.id, "CONSEIL MUNICIPAL")).name == "CONSEIL MUNICIPAL"
+    assert (
+        metadata.write(lambda w: groups.rename(w, council.id, "CONSEIL MUNICIPAL")).name
+        == "CONSEIL MUNICIPAL"
+    )
     with pytest.raises(GroupExists):
         metadata.write(lambda w: groups.rename(w, other.id, "Conseil municipal"))
     with pytest.raises(NotFound):
@@ -134,7 +137,11 @@ def test_the_widest_of_what_a_person_and_their_group_may_counts(
     assert mounts(metadata) == [("Plans", True)]
     with metadata.reading() as reading:
         place = View(metadata, WHO).at(reading, plans.id)
-    assert (place.path, place.rights.may_write, place.rights.is_shared) == ((SHARED_NAME, "Plans"), True, True)
+    assert (place.path, place.rights.may_write, place.rights.is_shared) == (
+        (SHARED_NAME, "Plans"),
+        True,
+        True,
+    )
 
 
 def test_a_group_s_member_does_not_see_what_they_share_themselves_as_others_(

@@ -41,10 +41,17 @@ def target(kind: str, target_id: str, names: Mapping[str, Mapping[str, str]]) ->
 
 
 def group(count: int) -> str:
-    """What a group is, beside its name. ``count``: its people."""
+    """What a group is, beside its name among people. ``count``: its people."""
     if not count:
         return _("Groupe, encore personne")
     return ngettext("Groupe, %(n)s personne", "Groupe, %(n)s personnes", count) % {"n": count}
+
+
+def people(count: int) -> str:
+    """How many are in a group."""
+    return (
+        ngettext("%(n)s personne", "%(n)s personnes", count) % {"n": count} if count else _("Encore personne")
+    )
 
 
 def reach(*, is_common: bool, is_shared: bool, count: int, is_folder: bool) -> str:

@@ -60,7 +60,7 @@ def every(request: HttpRequest, actor: Actor) -> HttpResponse:
         rows = [
             {
                 "group": one,
-                "words": drive_share_words.group(len(inside.get(one.id, ()))),
+                "words": drive_share_words.people(len(inside.get(one.id, ()))),
                 "mine": one.id in mine,
             }
             for one in groups.every(reading)
