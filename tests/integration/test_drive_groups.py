@@ -12,6 +12,7 @@ from beffroi.core.audit.models import AuditEntry, AuditPersonal
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions, erasure
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Person
 from beffroi.drive.store import groups, shares
 from beffroi.drive.store.groups import Group
 from beffroi.drive.web.sync import push
@@ -241,6 +242,20 @@ def test_who_left_is_in_no_group_and_finds_nothing_when_they_come_back(
             )
             run_pending("main")
             assert portal_client(back[0]).get(f"/coffre/{node.id}/").status_code == 404
+
+
+def test_who_is_suspended_opens_nothing_and_is_added_by_nobody(
+    drive: Drive, hall: Hall, council: Group
+) -> None:
+    node = drive.folder("Séance")
+    make(hall.client, node.id, f"group:{council.id}")
+    add(hall.referent, council, hall.commune.colleague)
+    Person.objects.filter(pk=hall.commune.colleague.id).update(is_active=False)
+    assert hall.colleague.get(f"/coffre/{node.id}/").status_code == 302
+    assert remove(hall.referent, council, hall.commune.colleague).status_code == 302
+    assert hall.commune.colleague.id not in text(hall.referent, f"{PAGE}{council.id}/")
+    assert add(hall.referent, council, hall.commune.colleague).status_code == 404
+    assert inside(drive, council) == set()
 
 
 def test_who_came_back_before_it_was_noticed_has_nothing_of_before(
