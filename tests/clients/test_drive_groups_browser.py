@@ -32,7 +32,8 @@ def test_a_group_is_made_shared_with_and_deleted_with_what_it_ends(
 ) -> None:
     colleague = beaune.colleague_membership
     with somebody(page, browser, beaune.referent_membership) as desk:
-        desk.goto("/coffre/groupes/")
+        desk.goto("/personnes/")
+        desk.click("a:has-text('Groupes')")
         inspect(desk, "g-aucun")
         desk.focus("#id_name")
         desk.keyboard.type("Conseil municipal")
@@ -75,5 +76,9 @@ def test_a_group_is_made_shared_with_and_deleted_with_what_it_ends(
         press(desk, "Supprimer le groupe et arrêter ses partages")
         desk.wait_for_selector("text=1 partage est arrêté.")
         inspect(desk, "g-fini")
+    page.goto("/coffre/partages/")
+    inspect(page, "g-mes-partages")
+    press(page, "Groupes")
+    inspect(page, "g-aucun-agent")
     page.goto(f"/coffre/{folder}/partage/")
     page.wait_for_selector("text=Vous seul.")

@@ -207,7 +207,7 @@ def _trouble(refused: BeffroiError) -> str:
 def _page(
     request: HttpRequest, view: View, template: str, change: Groups, context: dict[str, Any]
 ) -> HttpResponse:
-    more = {"at": "groups", "manages": change.may_manage, "most_chars": MAX_NAME_CHARS}
+    more = {"manages": change.may_manage, "most_chars": MAX_NAME_CHARS}
     response = drive.drive_page(request, view, template, more | context)
     response.status_code = HTTPStatus.BAD_REQUEST if context.get("error") else HTTPStatus.OK
     return response
