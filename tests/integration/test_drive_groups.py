@@ -96,7 +96,7 @@ def test_who_is_added_finds_what_is_shared_at_once_and_who_is_removed_does_not(
     share_page = text(hall.client, f"/coffre/{folder[0]}/partage/")
     assert f"group:{council.id}" in share_page and "encore personne" in share_page
     assert make(hall.client, folder[0], f"group:{council.id}").status_code == 302
-    assert "Conseil municipal" in text(hall.client, f"/coffre/{folder[0]}/partage/")
+    assert f'href="{PAGE}{council.id}/"' in text(hall.client, f"/coffre/{folder[0]}/partage/")
     assert "Conseil municipal" in text(hall.client, "/coffre/partages/")
     assert hall.colleague.get(f"/coffre/{file.id}/").status_code == 404
     hall.colleague.get("/coffre/partages-avec-moi/")  # looked, and nothing was there

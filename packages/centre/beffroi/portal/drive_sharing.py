@@ -104,6 +104,7 @@ def rows(view: View, reading: Reading, actor: Actor, found: Iterable[Share]) -> 
                 "name": node.name if node is not None else one.label,
                 "is_folder": bool(node is not None and node.is_folder),
                 "target": drive_share_words.target(one.kind, one.target, names),
+                "target_id": one.target,
                 "kind": one.kind,
                 "rights": drive_share_words.RIGHTS[one.rights],
                 "ends": None if one.expires_s == NEVER else datetime.fromtimestamp(one.expires_s, UTC),
