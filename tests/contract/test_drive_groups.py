@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from beffroi.drive.groups import GroupLine, Groups
 from beffroi.drive.store import groups, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.groups import Group, GroupExists, TooManyGroups
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.views import SHARED_NAME, View
-from beffroi.drive.who import Who
-from beffroi.lib.errors import Invalid, NotFound
+from beffroi.drive.who import Role, Who
+from beffroi.lib.errors import Invalid, NotAllowed, NotFound, Unavailable
 
 from tests.drive_server import A
 from tests.drive_trees import ME, OTHER, folder
@@ -178,6 +179,76 @@ def test_a_deleted_group_leads_nowhere_though_its_share_was_left(
         assert (groups.every(reading), groups.by_group(reading)) == ([], {})
     with pytest.raises(NotFound):
         metadata.write(lambda w: groups.delete(w, council.id))
+
+
+class Kept(list[str]):
+    """Lines of the audit log, in order; ``refuses``: what cannot be written."""
+
+    refuses = ""
+
+    def __call__(self, line: GroupLine) -> None:
+        if line.what == self.refuses:
+            raise Unavailable("The audit log")
+        self.append(line.what)
+
+
+def desk(metadata: Database, lines: Kept, role: Role = "referent") -> Groups:
+    view = View(metadata, Who(ME.person_id, "mem_me", A, role, "me", "Me", ""))
+    return Groups(view, ME, lines, lambda line: lines.append(f"share {line.what}"))
+
+
+def test_nothing_opens_that_is_not_on_record_and_what_closes_is_closed(
+    metadata: Database, council: Group
+) -> None:
+    lines, person = Kept(), OTHER.person_id
+    for refused, change in (
+        ("made", lambda: desk(metadata, lines).make("Bureau")),
+        ("renamed", lambda: desk(metadata, lines).rename(council.id, "Bureau")),
+        ("added", lambda: desk(metadata, lines).add(council.id, [person], [person])),
+    ):
+        lines.refuses = refused
+        with pytest.raises(Unavailable):
+            change()
+    with metadata.reading() as reading:
+        assert (groups.every(reading), groups.members(reading, council.id)) == ([council], [])
+    lines.refuses = "removed"
+    desk(metadata, lines).add(council.id, [person], [person])
+    with pytest.raises(Unavailable):
+        desk(metadata, lines).remove(council.id, person)
+    with metadata.reading() as reading:
+        assert groups.members(reading, council.id) == []
+    assert lines == ["added"]
+
+
+def test_what_was_told_and_failed_is_told_too(
+    metadata: Database, home: Node, council: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Kept()
+    monkeypatch.setattr(groups, "MOST_MEMBERS", 0)
+    with pytest.raises(TooManyGroups):
+        desk(metadata, lines).add(council.id, [OTHER.person_id], [OTHER.person_id])
+    share(metadata, folder(metadata, home.id, "Plans"), council)
+    assert len(desk(metadata, lines).delete(council.id)) == 1
+    assert lines == ["added", "failed", "deleted", "share ended"]
+
+
+def test_nobody_but_the_referent_changes_a_group(metadata: Database, council: Group) -> None:
+    roles: tuple[Role, ...] = ("agent", "elu", "dpo")
+    for role in roles:
+        lines = Kept()
+        one = desk(metadata, lines, role)
+        for change in (
+            lambda one=one: one.make("Bureau"),
+            lambda one=one: one.rename(council.id, "Bureau"),
+            lambda one=one: one.add(council.id, [OTHER.person_id], [OTHER.person_id]),
+            lambda one=one: one.remove(council.id, OTHER.person_id),
+            lambda one=one: one.delete(council.id),
+        ):
+            with pytest.raises(NotAllowed):
+                change()
+        assert lines == []
+    with metadata.reading() as reading:
+        assert groups.every(reading) == [council]
 
 
 def test_there_are_so_many_groups_and_people_at_most(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
@@ -288,6 +289,17 @@ def test_who_has_another_role_there_stays_in_the_group(
         actions.end_access(actor=system, membership=hall.commune.colleague_membership)
         run_pending("main")
     assert inside(drive, council) == {hall.commune.colleague.id}
+
+
+@pytest.mark.parametrize("sent", ["", "x", "per_\x00", "é" * 90, "per_" + "0" * 26])
+def test_what_is_no_identifier_finds_nothing(drive: Drive, hall: Hall, council: Group, sent: str) -> None:
+    for what in ("add", "remove"):
+        answer = hall.referent.post(f"{PAGE}{council.id}/", {"what": what, "person": sent})
+        assert answer.status_code == 404, what
+    assert hall.referent.get(f"{PAGE}{quote(sent) or 'x'}/").status_code == 404
+    answer = make(hall.client, drive.file("x").id, f"group:{sent}")
+    assert answer.status_code == 400 and "de la liste" in answer.content.decode()
+    assert inside(drive, council) == set()
 
 
 def test_devices_are_told_when_a_group_or_its_shares_change(

@@ -14,8 +14,8 @@ from typing import LiteralString, NamedTuple
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.names import folded
-from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.lib.ids import new_id
+from beffroi.lib.errors import Conflict, Invalid, existing
+from beffroi.lib.ids import is_id, new_id
 
 MAX_NAME_CHARS = 80
 MOST_GROUPS = 500
@@ -64,14 +64,16 @@ def names(database: Reading) -> dict[str, str]:
 
 def find(database: Reading, group_id: str) -> Group:
     """Errors: NotFound."""
-    row = database.one(_GROUPS + " WHERE id = ?", (group_id,))
-    if row is None:
-        raise NotFound("group")
-    return Group(*row)
+    row = database.one(_GROUPS + " WHERE id = ?", (group_id,)) if is_id(group_id, "grp") else None
+    return Group(*existing(row, "group"))
 
 
 def is_there(database: Reading, group_id: str) -> bool:
-    return database.one("SELECT 1 FROM people_group WHERE id = ?", (group_id,)) is not None
+    """``group_id``: whatever somebody sent."""
+    return (
+        is_id(group_id, "grp")
+        and database.one("SELECT 1 FROM people_group WHERE id = ?", (group_id,)) is not None
+    )
 
 
 def members(database: Reading, group_id: str) -> list[Member]:

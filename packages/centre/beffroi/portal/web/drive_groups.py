@@ -30,6 +30,7 @@ from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.shares import Share
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
+from beffroi.lib.ids import is_id
 from beffroi.portal import drive_share_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents, sought
@@ -141,7 +142,7 @@ def _change(request: HttpRequest, actor: Actor, change: Groups, group: Group) ->
     """What the form ``what`` asks for; what is said then. Errors: NotAllowed, NotFound, Invalid, GroupExists."""
     what, persons = request.POST.get("what", ""), identity.visible_persons(actor).filter(is_active=True)
     if what == "add":
-        chosen = request.POST.getlist("person")[:MOST_SHOWN]
+        chosen = [_person(one) for one in request.POST.getlist("person")[:MOST_SHOWN]]
         added = change.add(group.id, chosen, set(persons.filter(pk__in=chosen).values_list("id", flat=True)))
         if not added:
             return _("Personne n’est ajouté : cochez au moins un nom.")
@@ -151,7 +152,7 @@ def _change(request: HttpRequest, actor: Actor, change: Groups, group: Group) ->
             added,
         ) % {"n": added}
     if what == "remove":
-        person_id = request.POST.get("person", "")
+        person_id = _person(request.POST.get("person", ""))
         if not change.remove(group.id, person_id):
             raise NotFound("person")
         name = identity.visible_persons(actor).filter(pk=person_id).values_list("name", flat=True).first()
@@ -162,6 +163,13 @@ def _change(request: HttpRequest, actor: Actor, change: Groups, group: Group) ->
         change.rename(group.id, _name(request))
         return _("Le nom est changé.")
     raise Invalid("what")
+
+
+def _person(text: str) -> str:
+    """An identifier, as a form has it. Errors: NotFound."""
+    if not is_id(text, "per"):
+        raise NotFound("person")
+    return text
 
 
 def _groups_of(actor: Actor, view: View) -> Groups:
