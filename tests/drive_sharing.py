@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from beffroi.drive.store import shares
+from beffroi.drive.store import groups, shares
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.groups import Group
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.views import View
+from beffroi.drive.web.sync import push
 from beffroi.lib import clock
 
 from tests.drive_server import PEOPLE, Served
@@ -42,6 +44,32 @@ def share(drive: Served, path: str, wish: Wish, login: str = "alice") -> Share:
                 lambda writing: shares.offer(writing, made, owner=who.collectivite_id, now_s=act.now_s)
             )
     return made
+
+
+def group(drive: Served, name: str, *logins: str, owner: str = "alice") -> Group:
+    """A group of the collectivité of ``owner``, with these people in it."""
+    who = PEOPLE[owner]
+    act = Act(who.person_id, "", clock.epoch_s())
+    with metadata(drive) as communes:
+        database = communes.metadata(who.collectivite_id)
+        made = database.write(lambda writing: groups.make(writing, act, name))
+    for login in logins:
+        put_in(drive, made, login, owner=owner)
+    return made
+
+
+def put_in(drive: Served, made: Group, login: str, *, owner: str = "alice", out: bool = False) -> None:
+    """Somebody comes into a group, or goes ``out`` of it; devices are told as by the portal."""
+    act, person_id = Act(PEOPLE[owner].person_id, "", clock.epoch_s()), PEOPLE[login].person_id
+    with metadata(drive) as communes:
+        communes.metadata(PEOPLE[owner].collectivite_id).write(
+            lambda writing: (
+                groups.remove(writing, made.id, person_id)
+                if out
+                else groups.add(writing, act, made.id, person_id)
+            )
+        )
+    push.tell(drive.directory / "run", PEOPLE[owner].collectivite_id)
 
 
 def answer(drive: Served, made: Share, *, accepted: bool = True) -> None:

@@ -12,7 +12,7 @@ from beffroi.drive.views import SHARED_NAME
 
 from tests.drive_devices import Device, needs_client
 from tests.drive_server import B, Served, served
-from tests.drive_sharing import answer, end, share
+from tests.drive_sharing import answer, end, group, put_in, share
 
 pytestmark = needs_client
 
@@ -100,3 +100,29 @@ def test_a_file_carried_between_two_communes_arrives_and_its_owner_keeps_it(
     assert b"plan.txt" in drive.ask("PROPFIND", "/remote.php/dav/trashbin/alice/trash", Depth="1")[2]
     alice.sync()
     assert alice.tree() == {"Marchés": None, "Marchés/relevé.txt": "un relevé".encode()}
+
+
+def test_what_is_shared_with_a_group_comes_with_who_is_added_and_goes_with_who_is_removed(
+    drive: Served, tmp_path: Path
+) -> None:
+    alice, amir, elise = (device(drive, tmp_path, login) for login in ("alice", "amir", "elise"))
+    alice.write("Marchés/plan.txt", "un plan")
+    alice.sync()
+    committee = group(drive, "Comité des fêtes", "elise")
+    share(drive, "Marchés", Wish("group", committee.id, rights="write"))
+    at = f"{SHARED_NAME}/Marchés"
+    for other in (amir, elise):
+        other.sync()
+    assert elise.read(f"{at}/plan.txt") == b"un plan" and not (amir.folder / at).exists()
+    put_in(drive, committee, "amir")
+    amir.sync()
+    amir.write(f"{at}/avis.txt", "oui")
+    amir.sync()
+    elise.sync()
+    assert elise.read(f"{at}/avis.txt") == b"oui"
+    put_in(drive, committee, "amir", out=True)
+    amir.sync()
+    assert not (amir.folder / at).exists()
+    for other in (alice, elise):
+        other.sync()
+    assert alice.read("Marchés/avis.txt") == elise.read(f"{at}/avis.txt") == b"oui"

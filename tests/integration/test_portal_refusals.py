@@ -21,7 +21,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import seals, shares, versions
+from beffroi.drive.store import groups, seals, shares, versions
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
@@ -312,6 +312,9 @@ PORTAL = {
         "thing", lambda world: {"node_id": world.node_id}, {"with": "role:elu", "rights": "read", "days": ""}
     ),
     "drive_my_shares": Rule("own"),
+    "drive_groups": Rule("own", data={"name": "x"}),  # the référent alone changes: test_drive_groups.py
+    "drive_group": Rule("ours", lambda world: {"group_id": _group(world)}, {"what": "rename", "name": "x"}),
+    "drive_group_delete": Rule("led", lambda world: {"group_id": _group(world)}),
     "drive_share_end": Rule("thing", lambda world: {"share_id": world.share_id}),
     "drive_shared": Rule("own", data={"what": "leave", "partage": "shr_" + "0" * 26}),
     "drive_visit": Rule("ours", lambda world: {"share_id": world.visit_id}, {"what": "folder", "name": "x"}),
@@ -613,6 +616,15 @@ def _version(world: World) -> int:
     """Of an earlier content of that file."""
     with Drive(world.beaune.agent_membership).database.reading() as reading:
         return versions.of(reading, world.node_id)[0].etag
+
+
+def _group(world: World) -> str:
+    """Beaune's only group, made at the first question; its name is looked for in refusals."""
+    drive = Drive(world.beaune.referent_membership)
+    with drive.database.reading() as reading:
+        found = groups.every(reading)
+    made = found or [drive.database.write(lambda writing: groups.make(writing, drive.act, "facture"))]
+    return made[0].id
 
 
 def changed() -> tuple[object, ...]:

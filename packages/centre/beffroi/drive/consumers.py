@@ -16,11 +16,13 @@ from beffroi.core.identity.queries import current_memberships
 from beffroi.drive import erasures, projections, recorded, sightings
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
-from beffroi.drive.departures import end_own_shares
+from beffroi.drive.departures import end_own_shares, leave_groups
+from beffroi.drive.groups import GroupLine
 from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
 from beffroi.drive.sharing import Line
 from beffroi.drive.store.keys import is_erased
+from beffroi.drive.views import LARGEST_ID
 
 PROTOCOL = "dav"
 SYSTEM = Actor.system("drive.members")
@@ -83,6 +85,24 @@ def end_shares(event: Event) -> None:
         receiver = share.target if share.kind == "collectivite" else ""
         line = Line("ended", share.id, membership.person_id, membership.collectivite_id, receiver)
         recorded.record(line, actor=Actor.system("drive.departures"))
+
+
+@consumer(name="drive.groups", kinds=("identity:access_ended", "identity:membership_added"), atomic=False)
+def end_group_membership(event: Event) -> None:
+    """Who left is in no group, nor who comes back by what was before: a référent adds them again."""
+    membership = Membership.objects.filter(pk=event.payload["membership_id"]).first()
+    if membership is None:
+        return
+    person_id, owner = membership.person_id, membership.collectivite_id
+    there = [one for one in current_memberships(person_id) if one.collectivite_id == owner]
+    before_s = min((int(one.since.timestamp()) for one in there), default=LARGEST_ID)
+    if event.kind == "identity:access_ended" and there:
+        return  # in another role: they never left
+    actor = Actor.system("drive.groups")
+    for group_id in leave_groups(
+        settings.BEFFROI, collectivite_id=owner, person_id=person_id, before_s=before_s
+    ):
+        recorded.group(GroupLine("removed", group_id, owner, details={"person_id": person_id}), actor=actor)
 
 
 @consumer(name="drive.person_erased", kinds=("identity:person_erased",), atomic=False)

@@ -1,4 +1,4 @@
-"""Lines of shares, and of what crosses from one collectivité to another, in the audit log.
+"""Lines of shares, of groups, and of what crosses from one collectivité to another, in the audit log.
 
 Rule:    a share lies in the collectivité's metadata, the audit log in the centre's database, and no transaction spans
          both: ``sharing`` says when a line is written. Where a share leads to another collectivité, both have a line.
@@ -13,6 +13,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes import row_security
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.crossing import Crossing
+from beffroi.drive.groups import GroupLine
 from beffroi.drive.sharing import Line
 
 
@@ -34,6 +35,19 @@ def write(line: Line, *, actor: Actor) -> None:
                 collectivite_id=collectivite_id,
                 details=details,
             )
+
+
+def group(line: GroupLine, *, actor: Actor) -> None:
+    """Its name stands where it can be erased: it may be a person's."""
+    with transaction.atomic(durable=True):
+        audit.record(
+            actor=actor,
+            verb=f"drive:group:{line.what}",
+            object_id=line.group_id,
+            collectivite_id=line.collectivite_id,
+            details=line.details,
+            personal={"name": line.name} if line.name else None,
+        )
 
 
 def crossed(crossing: Crossing, *, actor: Actor) -> None:

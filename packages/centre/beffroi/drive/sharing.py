@@ -1,4 +1,4 @@
-"""Shares with people, roles and other collectivités: made, changed, ended, answered, left.
+"""Shares with people, groups, roles and other collectivités: made, changed, ended, answered, left.
 
 Purpose: the only writes of them but for the counters of links. Pages and sync clients both come here.
 Process: web, drive; no Django.
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from beffroi.drive.store import look, mounts, shares
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act, Node, ReadOnly
 from beffroi.drive.store.shares import Received, Share, Wish
 from beffroi.drive.views import Place, View
@@ -41,7 +41,8 @@ class Line:
 type Record = Callable[[Line], object]
 """On disk when it returns."""
 type Known = Callable[[Wish], bool]
-"""Whether the target of a wish is somebody of the collectivité, or another collectivité of this centre."""
+"""Whether the target of a wish is somebody of the collectivité, or another collectivité of this centre; of groups the
+metadata know it."""
 
 
 class Reached(NamedTuple):
@@ -115,6 +116,7 @@ class Sharing:
                     writing, made, owner=self.view.who.collectivite_id, now_s=self.act.now_s
                 )
             )
+        heard(self.view.database)
         return made
 
     def _made(self, writing: Writing, node_id: int, wish: Wish, share_id: str) -> tuple[Share, list[Share]]:
@@ -129,7 +131,7 @@ class Sharing:
         return shares.make(writing, self.act, node_id, wish, share_id=share_id)[0], before
 
     def change(self, share_id: str, *, rights: shares.Rights, expires_s: int) -> Share:
-        """Of one with a person, a role or a collectivité. Errors: AbsentNode, ReadOnly, Invalid."""
+        """Of one that is no link. Errors: AbsentNode, ReadOnly, Invalid."""
         with self.view.database.reading() as reading:
             found = self.access(reading, share_id)
             wish = Wish("person", target=found.target, rights=rights, expires_s=expires_s)
@@ -142,7 +144,9 @@ class Sharing:
             shareable(self.view, writing, self.access(writing, share_id).node)
             return shares.change(writing, share_id, rights=rights, expires_s=expires_s)
 
-        return self.view.database.write(change)
+        changed = self.view.database.write(change)
+        heard(self.view.database)
+        return changed
 
     def end(self, share_id: str) -> Share:
         """Nobody has anything by it from now on. What ended before stays ended. Errors: AbsentNode."""
@@ -153,6 +157,7 @@ class Sharing:
 
         found, was_open = self.view.database.write(change)
         if was_open:
+            heard(self.view.database)
             self._tell("ended", share_id, _receiver(found), {"node_id": found.node})
         return found
 
@@ -207,6 +212,11 @@ def shareable(view: View, reading: Reading, node_id: int) -> Place:
     if not place.rights.may_share:
         raise ReadOnly
     return place
+
+
+def heard(database: Database) -> None:
+    """Sync clients are told at once: what people see is another thing, though no file changed."""
+    database.on_change(set())
 
 
 def _receiver(share: Share) -> str:

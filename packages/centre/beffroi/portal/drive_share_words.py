@@ -33,12 +33,25 @@ def ends() -> list[tuple[str, str]]:
     ]
 
 
-def target(kind: str, target_id: str, persons: Mapping[str, str], communes: Mapping[str, str]) -> str:
-    """With whom, in words; who is gone has no name any more."""
+def target(kind: str, target_id: str, names: Mapping[str, Mapping[str, str]]) -> str:
+    """With whom, in words; who is gone has no name any more. ``names``: of each kind but roles, by identifier."""
     if kind == "role":
         return str(ROLES[target_id])
-    names = persons if kind == "person" else communes
-    return names.get(target_id) or _("Une personne partie")
+    return names[kind].get(target_id) or _("Une personne partie")
+
+
+def group(count: int) -> str:
+    """What a group is, beside its name among people. ``count``: its people."""
+    if not count:
+        return _("Groupe, encore personne")
+    return ngettext("Groupe, %(n)s personne", "Groupe, %(n)s personnes", count) % {"n": count}
+
+
+def people(count: int) -> str:
+    """How many are in a group."""
+    return (
+        ngettext("%(n)s personne", "%(n)s personnes", count) % {"n": count} if count else _("Encore personne")
+    )
 
 
 def reach(*, is_common: bool, is_shared: bool, count: int, is_folder: bool) -> str:

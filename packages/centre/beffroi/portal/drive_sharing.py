@@ -17,7 +17,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import recorded
 from beffroi.drive.sharing import Sharing
-from beffroi.drive.store import look, mounts, seen, shares
+from beffroi.drive.store import groups, look, mounts, seen, shares
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.shares import NEVER, Share, Wish
 from beffroi.drive.views import View
@@ -47,11 +47,13 @@ def known(actor: Actor, wish: Wish) -> bool:
         return identity.visible_persons(actor).filter(pk=wish.target).exists()
     if wish.kind == "collectivite":
         return communes.neighbours(actor).filter(pk=wish.target).exists()
+    if wish.kind == "group":
+        return True  # the metadata, where groups lie, know it: ``shares.check``
     return wish.kind == "role" and wish.target in drive_share_words.ROLES
 
 
-def choices(actor: Actor, asked: str) -> list[tuple[str, list[Choice]]]:
-    """What may be chosen, by kind: people whose names hold the words, roles, other collectivités."""
+def choices(reading: Reading, actor: Actor, asked: str) -> list[tuple[str, list[Choice]]]:
+    """What may be chosen, by kind: people and groups whose names hold the words, roles, other collectivités."""
     people = identity.visible_persons(actor).exclude(pk=actor.id)
     others = communes.neighbours(actor)
     if asked:
@@ -64,7 +66,21 @@ def choices(actor: Actor, asked: str) -> list[tuple[str, list[Choice]]]:
         found = []
     roles = [Choice(f"role:{role}", str(words)) for role, words in drive_share_words.ROLES.items()]
     there = [Choice(f"collectivite:{one.id}", one.name) for one in others[:MOST_FOUND]]
-    return [("people", found), ("roles", [] if asked else roles), ("communes", there)]
+    return [
+        ("people", found),
+        ("groups", _groups(reading, asked)),
+        ("roles", [] if asked else roles),
+        ("communes", there),
+    ]
+
+
+def _groups(reading: Reading, asked: str) -> list[Choice]:
+    inside = groups.by_group(reading)
+    return [
+        Choice(f"group:{one.id}", one.name, drive_share_words.group(len(inside.get(one.id, ()))))
+        for one in groups.every(reading)
+        if asked.casefold() in one.name.casefold()
+    ]
 
 
 def _holds(words: str) -> Q:
@@ -77,6 +93,7 @@ def rows(view: View, reading: Reading, actor: Actor, found: Iterable[Share]) -> 
     ids = {one.created_by for one in found} | {one.target for one in found if one.kind == "person"}
     persons = dict(identity.visible_persons(actor).filter(pk__in=ids).values_list("id", "name"))
     places = _names_of_communes(actor, {one.target for one in found if one.kind == "collectivite"})
+    names = {"person": persons, "collectivite": places, "group": groups.names(reading)}
     out = []
     for one in found:
         node = look.node(reading, one.node)
@@ -86,7 +103,8 @@ def rows(view: View, reading: Reading, actor: Actor, found: Iterable[Share]) -> 
                 "node": node,
                 "name": node.name if node is not None else one.label,
                 "is_folder": bool(node is not None and node.is_folder),
-                "target": drive_share_words.target(one.kind, one.target, persons, places),
+                "target": drive_share_words.target(one.kind, one.target, names),
+                "target_id": one.target,
                 "kind": one.kind,
                 "rights": drive_share_words.RIGHTS[one.rights],
                 "ends": None if one.expires_s == NEVER else datetime.fromtimestamp(one.expires_s, UTC),
@@ -116,6 +134,7 @@ def came(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
     left = {one for one, kept in mounts.of(reading, view.who.person_id).items() if kept.left_s}
     makers = {one.created_by for one in here}
     persons = dict(identity.visible_persons(actor).filter(pk__in=makers).values_list("id", "name"))
+    named = groups.names(reading)
     out = []
     for share in here:
         node = look.node(reading, share.node)
@@ -130,6 +149,7 @@ def came(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
                 "is_folder": bool(node.is_folder),
                 "rights": drive_share_words.RIGHTS[share.rights],
                 "from": persons.get(share.created_by, ""),
+                "group": named.get(share.target, "") if share.kind == "group" else "",
                 "ends": None if share.expires_s == NEVER else datetime.fromtimestamp(share.expires_s, UTC),
                 "is_left": mount is None and share.id in left,
                 "is_visit": False,
@@ -196,9 +216,12 @@ def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
 
 
 def news(view: View, reading: Reading) -> list[Share]:
-    """What colleagues shared since this person looked."""
+    """What colleagues shared since this person looked, or came with a group that they were added to since."""
     since_s = seen.shares(reading, view.who.person_id)
-    return [one for one in view.shared_here(reading) if one.created_s > since_s]
+    added = groups.of_person(reading, view.who.person_id)
+    return [
+        one for one in view.shared_here(reading) if max(one.created_s, added.get(one.target, 0)) > since_s
+    ]
 
 
 def name_of_commune(actor: Actor, collectivite_id: str) -> str:

@@ -133,6 +133,13 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS sent_file (
         share_id TEXT PRIMARY KEY, node BIGINT NOT NULL, person_id TEXT NOT NULL, message TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS sent_file_message ON sent_file (message)",
+    """CREATE TABLE IF NOT EXISTS people_group (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE, created_s BIGINT NOT NULL,
+        created_by TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS group_member (
+        group_id TEXT NOT NULL, person_id TEXT NOT NULL, since_s BIGINT NOT NULL, added_by TEXT NOT NULL,
+        PRIMARY KEY (group_id, person_id))""",
+    "CREATE INDEX IF NOT EXISTS group_member_person ON group_member (person_id)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -150,4 +157,5 @@ the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by
 ``mount``: what a receiver did with something that is shared with them (``mounts``). ``looked``: when a person last saw
 the list of what is shared with them.
 ``scanned``, ``scanning``, ``finding``: ``findings``. ``drop_box``, ``handing``, ``handed``: ``drops``.
-``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``."""
+``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``.
+``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``)."""

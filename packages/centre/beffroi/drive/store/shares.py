@@ -1,4 +1,4 @@
-"""What is shared with whom: people, roles, other collectivités of the département, and links for all without account.
+"""What is shared with whom: people, groups, roles, other collectivités, and links for all without account.
 
 Rule:    a share is a row of the collectivité that owns the file; ending it is enough, everywhere. Another collectivité
          keeps only that it was offered one, and what it answered; nobody there sees it before somebody said yes.
@@ -15,14 +15,14 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal, LiteralString, NamedTuple
 
-from beffroi.drive.store import schema
+from beffroi.drive.store import groups, schema
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import above, node
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.lib.ids import new_id
 
-Kind = Literal["person", "role", "collectivite", "link"]
+Kind = Literal["person", "group", "role", "collectivite", "link"]
 Rights = Literal["read", "write", "drop"]
 NO_LIMIT = -1
 NEVER = 0
@@ -36,6 +36,10 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 _SHARES: LiteralString = (
     "SELECT id, node, kind, target, rights, token_hash, password_hash, expires_s, downloads_left, most_bytes, types,"
     " label, created_s, created_by, ended_s FROM share"
+)
+_FOR_PERSON: LiteralString = (
+    " WHERE (kind = 'person' AND target = ?) OR (kind = 'role' AND target = ?) OR (kind = 'group' AND target IN"
+    " (SELECT group_id FROM group_member WHERE person_id = ?)) ORDER BY created_s, id"
 )
 
 
@@ -77,7 +81,7 @@ class DropType(DropRefused):
 class Share(NamedTuple):
     """A row of ``share``, in this order.
 
-    ``target``: a person, a role, a collectivité; "" of a link. ``rights`` drop: hand in, see nothing.
+    ``target``: a person, a group, a role, a collectivité; "" of a link. ``rights`` drop: hand in, see nothing.
     ``expires_s``, ``ended_s``: epoch seconds, NEVER for none. ``downloads_left``: NO_LIMIT for no limit.
     ``most_bytes``: of one file that is handed in, NO_LIMIT for none; ``types``: endings of names that may be, without
     dots and with a space between, "" for all. ``label``: what the receiver reads.
@@ -150,14 +154,16 @@ def made_by(database: Reading, person_id: str, *, now_s: int) -> list[Share]:
 
 
 def for_person(database: Reading, *, person_id: str, role: str, now_s: int) -> list[Share]:
-    """What was shared with this person or their role inside the collectivité, their own left out."""
-    rows = database.all(
-        _SHARES
-        + " WHERE (kind = 'person' AND target = ?) OR (kind = 'role' AND target = ?) ORDER BY created_s, id",
-        (person_id, role),
-    )
+    """What was shared with this person, their role or a group of theirs in the collectivité, their own left out."""
+    rows = database.all(_SHARES + _FOR_PERSON, (person_id, role, person_id))
     found = (Share(*row) for row in rows)
     return [one for one in found if one.is_open(now_s) and one.created_by != person_id]
+
+
+def to_group(database: Reading, group_id: str, *, now_s: int) -> list[Share]:
+    """What is open to a group, the oldest first."""
+    rows = database.all(_SHARES + " WHERE kind = 'group' AND target = ? ORDER BY created_s, id", (group_id,))
+    return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
 
 
 def to_collectivite(database: Reading, share_id: str, receiver: str, *, now_s: int) -> Share | None:
@@ -239,6 +245,8 @@ def check(database: Reading, node_id: int, wish: Wish, *, now_s: int) -> Node:
     if shared is None:
         raise AbsentNode("file")
     _refuse_odd(wish, is_folder=bool(shared.is_folder), now_s=now_s)
+    if wish.kind == "group" and not groups.is_there(database, wish.target):
+        raise Invalid("with whom")
     return shared
 
 

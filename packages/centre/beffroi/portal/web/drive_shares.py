@@ -1,4 +1,4 @@
-"""Coffre: shares with colleagues, roles and other collectivités, as both sides see them.
+"""Coffre: shares with colleagues, groups, roles and other collectivités, as both sides see them.
 
 Input:  hostile: identifiers, words and the form. Every change is a POST with a token of the session.
 Access: ``drive.sharing``; the référent answers for the collectivité.
@@ -28,7 +28,12 @@ from beffroi.portal.pages import for_agents, sought
 from beffroi.portal.web import drive
 
 MAX_SEARCH_CHARS = 100
-_KINDS: dict[str, Kind] = {"person": "person", "role": "role", "collectivite": "collectivite"}
+_KINDS: dict[str, Kind] = {
+    "person": "person",
+    "group": "group",
+    "role": "role",
+    "collectivite": "collectivite",
+}
 
 
 @require_http_methods(["GET", "POST"])
@@ -56,13 +61,14 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         lines = drive_sharing.rows(view, reading, actor, [one.share for one in reached])
         for line, one in zip(lines, reached, strict=True):
             line["above"] = one.node.name if one.node.id != node_id else ""
+        choices = drive_sharing.choices(reading, actor, asked)
     context: dict[str, Any] = {
         "node": place.node,
         "trail": steps[:-1],
         "at": drive.at_of(place),
         "rows": lines,
         "asked": asked,
-        "choices": drive_sharing.choices(actor, asked),
+        "choices": choices,
         "rights": drive_share_words.RIGHTS.items(),
         "ends": drive_share_words.ends(),
         "form": request.POST,

@@ -160,11 +160,11 @@ def share_types(shown: Shown) -> str:
     kinds = shown.setting.shared.get(shown.place.node.id, frozenset())
     if shown.place.rights.is_shared:
         return ""
-    types = sorted(_SHARE_TYPES[kind] for kind in kinds)
+    types = sorted({_SHARE_TYPES[kind] for kind in kinds})
     return "".join(f"<oc:share-type>{one}</oc:share-type>" for one in types)
 
 
-_SHARE_TYPES = {"person": 0, "role": 1, "link": 3, "collectivite": 6}
+_SHARE_TYPES = {"person": 0, "group": 1, "role": 1, "link": 3, "collectivite": 6}
 FAVOURITE: Name = (OC, "favorite")
 PERMISSIONS: Name = (OC, "permissions")
 SHARE_TYPES: Name = (OC, "share-types")

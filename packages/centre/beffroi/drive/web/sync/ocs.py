@@ -12,7 +12,7 @@ import json
 from typing import Any
 from xml.sax.saxutils import escape
 
-from beffroi.drive.store import room
+from beffroi.drive.store import groups, room
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.web.errors import words
 from beffroi.drive.web.messages import Answer, Request, Routes, fields
@@ -147,6 +147,7 @@ class Ocs:
         with call.view.database.reading() as reading:
             own, _ = call.view.roots(reading)
             used, limit = room.reached(reading, own.id)
+            member_of = sorted(groups.of_person(reading, who.person_id))
         free = UNLIMITED if limit == NO_LIMIT else max(0, limit - used)
         total = UNLIMITED if limit == NO_LIMIT else limit
         return {
@@ -162,7 +163,7 @@ class Ocs:
                 "quota": total,
                 "relative": round(100 * used / limit, 2) if limit > 0 else 0,
             },
-            "groups": [],
+            "groups": [who.role, *member_of],
             "language": "fr",
             "locale": "fr_FR",
         }

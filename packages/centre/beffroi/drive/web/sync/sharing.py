@@ -1,4 +1,4 @@
-"""Shares as sync clients make and show them (OCS): with people and roles of the collectivité.
+"""Shares as sync clients make and show them (OCS): with people, groups and roles of the collectivité.
 
 Rule:    ``drive.sharing`` decides; here its words become those of the protocol. What clients cannot say (another
          collectivité, a link, an answer) is done in the portal, and the capabilities tell none of it.
@@ -19,7 +19,7 @@ from typing import Any
 from beffroi.drive.people import People
 from beffroi.drive.projections import Member
 from beffroi.drive.sharing import Record, Sharing
-from beffroi.drive.store import names, shares
+from beffroi.drive.store import groups, names, shares
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.shares import NEVER, Share, Wish
@@ -29,6 +29,7 @@ from beffroi.drive.web.dav.properties import content_type
 from beffroi.drive.web.messages import Request, fields
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
+from beffroi.lib.ids import is_id
 
 API = "/apps/files_sharing/api/v1/"
 USER, GROUP = 0, 1
@@ -92,9 +93,9 @@ class Shares:
             case "DELETE", ["shares", share]:
                 act = lambda: desk.ended(share)  # noqa: E731
             case "GET", ["sharees"]:
-                return desk.sharees(fields)
+                act = lambda: desk.sharees(fields)  # noqa: E731
             case "GET", ["sharees_recommended"]:
-                return _sharees([], [], [])
+                return _sharees(([], []), ([], []))
             case _:
                 raise UnknownCall
         return await asyncio.to_thread(act)
@@ -200,11 +201,13 @@ class _Desk:
         others = [one for one in self.people if one.person_id != self.call.who.person_id]
         found = [one for one in others if asked in one.display_name.casefold() or asked in one.login]
         exact = [one for one in found if asked in (one.login, one.display_name.casefold())]
-        groups = [
-            (role, words) for role, words in ROLES.items() if asked in words.casefold() or asked == role
-        ]
         rest = [one for one in found if one not in exact][: _most(fields)]
-        return _sharees(_unique(exact), _unique(rest), groups)
+        with self.call.home.database.reading() as reading:
+            sets = [*groups.names(reading).items(), *ROLES.items()]
+        named = [one for one in sets if asked in one[1].casefold() or asked == one[0]]
+        same = [one for one in named if asked in (one[0], one[1].casefold())]
+        others_named = [one for one in named if one not in same][: _most(fields)]
+        return _sharees((_unique(exact), same), (_unique(rest), others_named))
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -236,18 +239,18 @@ class _Desk:
     def _item(self, reading: Reading, share: Share) -> dict[str, Any]:
         """Errors: AbsentNode."""
         place = self.call.home.at(reading, share.node)
-        return self._said(share, place.node, place)
+        return self._said(reading, share, place.node, place)
 
     def _received(self, reading: Reading, mount: Mount) -> dict[str, Any]:
-        return self._said(mount.share, mount.node, mount.place)
+        return self._said(reading, mount.share, mount.node, mount.place)
 
-    def _said(self, share: Share, node: Node, place: Place) -> dict[str, Any]:
+    def _said(self, reading: Reading, share: Share, node: Node, place: Place) -> dict[str, Any]:
         people = {one.person_id: one for one in self.people}
         maker = people.get(share.created_by)
         target = people.get(share.target) if share.kind == "person" else None
         permissions = READ if share.rights == "read" else 15 if node.is_folder else READ | UPDATE
         mine = share.created_by == self.call.who.person_id
-        words = target.display_name if target else ROLES.get(share.target, "")
+        words = target.display_name if target else {**ROLES, **groups.names(reading)}.get(share.target, "")
         path = "/" + "/".join(place.path)
         return {
             "id": str(number(share)),
@@ -298,6 +301,8 @@ class _Desk:
                     return "person", one.person_id
         if kind == str(GROUP) and target in ROLES:
             return "role", target
+        if kind == str(GROUP) and is_id(target, "grp"):
+            return "group", target  # whether it is one of the collectivité, the share's own change knows
         raise Invalid("with whom")
 
 
@@ -341,9 +346,11 @@ def _unique(people: Iterable[Member]) -> list[Member]:
     return list({one.person_id: one for one in people}.values())
 
 
-def _sharees(
-    exact: Sequence[Member], users: Sequence[Member], groups: Sequence[tuple[str, str]]
-) -> dict[str, Any]:
+type _Found = tuple[Sequence[Member], Sequence[tuple[str, str]]]
+"""People; groups and roles as (what a client sends back, words)."""
+
+
+def _sharees(exact: _Found, others: _Found) -> dict[str, Any]:
     def user(one: Member) -> dict[str, Any]:
         return {
             "label": one.display_name,
@@ -354,13 +361,17 @@ def _sharees(
             "value": {"shareType": USER, "shareWith": one.login},
         }
 
-    kinds = ("remotes", "remote_groups", "emails", "circles", "rooms", "lookup")
-    return {
-        "exact": {"users": [user(one) for one in exact], "groups": [], **{kind: [] for kind in kinds}},
-        "users": [user(one) for one in users],
-        "groups": [
-            {"label": words, "value": {"shareType": GROUP, "shareWith": role}} for role, words in groups
-        ],
-        **{kind: [] for kind in kinds},
-        "lookupEnabled": False,
-    }
+    def said(found: _Found) -> dict[str, Any]:
+        people, sets = found
+        return {
+            "users": [user(one) for one in people],
+            "groups": [
+                {"label": words, "value": {"shareType": GROUP, "shareWith": name}} for name, words in sets
+            ],
+            **{kind: [] for kind in _KINDS_ELSEWHERE},
+        }
+
+    return {"exact": said(exact), **said(others), "lookupEnabled": False}
+
+
+_KINDS_ELSEWHERE = ("remotes", "remote_groups", "emails", "circles", "rooms", "lookup")

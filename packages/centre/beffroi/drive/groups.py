@@ -1,0 +1,146 @@
+"""Groups of people: made, named, filled, emptied, deleted by the collectivité's référent; shares name them as targets.
+
+Purpose: the only writes of groups.
+Process: web; worker for who left. No Django.
+Access:  everybody of the collectivité sees its groups and who is in them: whoever shares must know with whom. The
+         référent alone changes them. The collectivité comes from the credential; of another one there is no group.
+Rule:    as of shares (``sharing``): what opens something is on record before, what closes something after. Whoever is
+         added sees what is shared with the group at the next look, whoever is removed does not.
+Source:  docs/internals/drive.md, "Groups"; docs/decisions/0085-groups-lie-beside-the-shares.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from beffroi.drive.sharing import Line, Record, heard
+from beffroi.drive.store import groups, shares
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.groups import Group
+from beffroi.drive.store.model import Act
+from beffroi.drive.store.shares import Share
+from beffroi.drive.views import View
+from beffroi.lib.errors import BeffroiError, NotAllowed, NotFound
+from beffroi.lib.ids import new_id
+
+What = Literal["made", "failed", "renamed", "deleted", "added", "removed"]
+
+
+@dataclass(frozen=True)
+class GroupLine:
+    """For the audit log. ``name``: of the group, for the side of the log that can be erased; "" for none."""
+
+    what: What
+    group_id: str
+    collectivite_id: str
+    name: str = ""
+    details: Mapping[str, str | int] = field(default_factory=dict)
+
+
+type RecordGroup = Callable[[GroupLine], object]
+"""On disk when it returns."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """``record_share``: for the shares that end with their group."""
+
+    view: View
+    act: Act
+    record: RecordGroup
+    record_share: Record
+
+    @property
+    def may_manage(self) -> bool:
+        return self.view.who.role == "referent"
+
+    def make(self, name: str) -> Group:
+        """Errors: NotAllowed, Invalid, GroupExists, TooManyGroups."""
+        self._require()
+        group_id = new_id("grp")
+        with self.view.database.reading() as reading:
+            said = groups.checked(reading, name)
+        self._tell("made", group_id, name=said)
+        return self._written(
+            group_id, lambda writing: groups.make(writing, self.act, said, group_id=group_id)
+        )
+
+    def rename(self, group_id: str, name: str) -> Group:
+        """Errors: NotAllowed, NotFound, Invalid, GroupExists."""
+        self._require()
+        with self.view.database.reading() as reading:
+            groups.find(reading, group_id)
+            said = groups.checked(reading, name, but=group_id)
+        self._tell("renamed", group_id, name=said)
+        return self._written(group_id, lambda writing: groups.rename(writing, group_id, said))
+
+    def add(self, group_id: str, person_ids: Collection[str], belong: Collection[str]) -> int:
+        """``belong``: who of the collectivité is there now. Return how many are new in it.
+
+        Errors: NotAllowed, NotFound (group; a person who does not belong), TooManyGroups.
+        """
+        self._require()
+        if not set(person_ids) <= set(belong):
+            raise NotFound("person")
+        with self.view.database.reading() as reading:
+            there = {one.person_id for one in groups.members(reading, groups.find(reading, group_id).id)}
+        new = [one for one in dict.fromkeys(person_ids) if one not in there]
+        for one in new:
+            self._tell("added", group_id, person_id=one)
+
+        def change(writing: Writing) -> int:
+            return sum(groups.add(writing, self.act, group_id, one) for one in new)
+
+        added = self._written(group_id, change)
+        heard(self.view.database)
+        return added
+
+    def remove(self, group_id: str, person_id: str) -> bool:
+        """False for who was not in it. Errors: NotAllowed, NotFound."""
+        self._require()
+        removed = self.view.database.write(lambda writing: groups.remove(writing, group_id, person_id))
+        if removed:
+            heard(self.view.database)
+            self._tell("removed", group_id, person_id=person_id)
+        return removed
+
+    def ending(self, reading: Reading, group_id: str) -> list[Share]:
+        """What ends when a group is deleted. Errors: NotAllowed."""
+        self._require()
+        return shares.to_group(reading, group_id, now_s=self.act.now_s)
+
+    def delete(self, group_id: str) -> list[Share]:
+        """The group, and all that is shared with it; return what ended. Errors: NotAllowed, NotFound."""
+        self._require()
+
+        def change(writing: Writing) -> tuple[Group, list[Share]]:
+            ended = self.ending(writing, group_id)
+            for one in ended:
+                shares.end(writing, one.id, now_s=self.act.now_s)
+            return groups.delete(writing, group_id), ended
+
+        deleted, ended = self.view.database.write(change)
+        heard(self.view.database)
+        self._tell("deleted", group_id, name=deleted.name, shares=len(ended))
+        own = self.view.who.collectivite_id
+        for one in ended:
+            details: dict[str, str | int] = {"node_id": one.node, "group_id": group_id}
+            self.record_share(Line("ended", one.id, self.act.person_id, own, details=details))
+        return ended
+
+    def _require(self) -> None:
+        if not self.may_manage:
+            raise NotAllowed("change groups")
+
+    def _written[T](self, group_id: str, change: Callable[[Writing], T]) -> T:
+        """What was told before; where it fails, that is told, too."""
+        try:
+            return self.view.database.write(change)
+        except BeffroiError as error:
+            self._tell("failed", group_id, code=error.code)
+            raise
+
+    def _tell(self, what: What, group_id: str, *, name: str = "", **details: str | int) -> None:
+        self.record(GroupLine(what, group_id, self.view.who.collectivite_id, name, details))
