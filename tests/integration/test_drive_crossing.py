@@ -12,7 +12,7 @@ from beffroi.drive.views import SHARED_NAME
 from tests.drive_asking import BODIES, HOME, NS, listing, value
 from tests.drive_server import A, B, Served, served
 from tests.drive_sharing import answer, crossed, end, metadata, share
-from tests.integration.test_drive_sync import hears_nothing, listening
+from tests.drive_sync import hears_nothing, listening
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 BRUNO = "/remote.php/dav/files/bruno"
