@@ -53,6 +53,8 @@ _WORDS: Mapping[str, str] = {
     "drive.locked": UNLOCK_LATER,
     "drive.too_many_locks": "Il y a trop de verrous\u00a0; retirez-en.",
     "drive.copy_too_large": "C’est trop de fichiers à copier d’un coup\u00a0; copiez un dossier après l’autre.",
+    "drive.too_much_below": "C’est trop à la fois, ou une autre collectivité en partage une partie\u00a0;"
+    " prenez un dossier après l’autre.",
     "drive.quota_full": "Il n’y a plus de place\u00a0: supprimez quelque chose, ou demandez-en au Département.",
     "drive.keys_erased": "Les fichiers de cette collectivité ont été effacés pour toujours.",
     "drive.too_many_entries": "La collectivité a autant de fichiers et de versions qu’elle peut en avoir\u00a0;"
