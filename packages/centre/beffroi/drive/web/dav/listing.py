@@ -119,6 +119,7 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
         reading,
         wants_stars=properties.FAVOURITE in asked.names,
         wants_shares=properties.SHARE_TYPES in asked.names,
+        tagged=[one.node.id for one in places] if properties.TAGS in asked.names else (),
     )
     wants_locks = (
         properties.LOCKS in asked.names and reading.one("SELECT 1 FROM dav_lock LIMIT 1") is not None

@@ -74,6 +74,7 @@ def capabilities(base_url: str) -> dict[str, Any]:
                 "forbidden_filename_extensions": [],
             },
             "files_sharing": sharing.CAPABILITIES,
+            "systemtags": {"enabled": True},
             "checksums": {"supportedTypes": ["SHA1", "SHA256"], "preferredUploadType": "SHA1"},
             "notify_push": {
                 "type": ["files"],

@@ -15,7 +15,7 @@ from beffroi.drive.web.dav.paths import FILES
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.messages import Answer, Receive, Request, Routes
 from beffroi.drive.web.signin import Doorman
-from beffroi.drive.web.sync import push, search, trash, uploads, versions
+from beffroi.drive.web.sync import push, search, tags, trash, uploads, versions
 from beffroi.drive.web.sync.call import NOWHERE
 from beffroi.drive.web.sync.ocs import Ocs
 from beffroi.drive.web.sync.sharing import Shares
@@ -39,6 +39,9 @@ class Sync:
         routes.add(FILES, self._files)
         routes.add(uploads.PREFIX, uploads.Uploads(self._dav.call_at).handle)
         routes.add(trash.PREFIX, trash.Trash(self._dav.call_at).handle)
+        tagging = tags.Tags(self._dav.call_at)
+        routes.add(tags.LIST, tagging.listed)
+        routes.add(tags.RELATIONS, tagging.related)
         routes.add(versions.PREFIX, versions.Versions(self._dav.call_at).handle)
 
     def start(self, run: Path | None = None) -> None:
