@@ -221,6 +221,7 @@ PROPERTIES: Mapping[Name, Property] = {
         lambda s: s.setting.tagged.get(s.place.node.id, "") if s.place.owner == s.setting.owner else ""
     ),
     (NC, "is-encrypted"): Property(lambda s: 0, _folder),
+    (NC, "has-preview"): Property(lambda s: "false"),  # else phones ask for a picture of each file
     (NC, "is-mount-root"): Property(
         lambda s: "true" if s.place.rights.is_mount and s.place.path else "false"
     ),

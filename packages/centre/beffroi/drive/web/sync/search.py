@@ -65,7 +65,8 @@ class Search:
 class Finder:
     def __init__(self, call_for: CallFor) -> None:
         self._call_for = call_for
-        self._walks = asyncio.Semaphore(MOST_WALKS)
+        self.turns = asyncio.Semaphore(MOST_WALKS)
+        """For whoever walks through a tree."""
 
     async def search(self, request: Request) -> Answer:
         """SEARCH on the root of all trees."""
@@ -83,7 +84,7 @@ class Finder:
                 shown = list(listing.shown_of(call, reading, wish, places))
             return _answer(call, wish, shown)
 
-        async with self._walks:
+        async with self.turns:
             return await asyncio.to_thread(look_up)
 
     async def report(self, request: Request) -> Answer:
@@ -112,7 +113,7 @@ class Finder:
                 shown = list(listing.shown_of(call, reading, wish, places))
             return _answer(call, wish, shown)
 
-        async with self._walks:
+        async with self.turns:
             return await asyncio.to_thread(look_up)
 
 
@@ -206,11 +207,11 @@ def _test(element: Element, call: Call, starred: frozenset[int]) -> Test:
 
 
 def _text_test(value: Callable[[Place], str], kind: str, literal: str) -> Test:
-    wanted = _folded(literal)
+    wanted = folded(literal)
     if kind == "eq":
-        return lambda place: _folded(value(place)) == wanted
+        return lambda place: folded(value(place)) == wanted
     pieces = wanted.split("%")
-    return lambda place: _is_like(_folded(value(place)), pieces)
+    return lambda place: _is_like(folded(value(place)), pieces)
 
 
 def _is_like(text: str, pieces: Sequence[str]) -> bool:
@@ -229,7 +230,7 @@ def _is_like(text: str, pieces: Sequence[str]) -> bool:
     return at <= end and text.endswith(last)
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """As people search: without capitals and accents."""
     plain = unicodedata.normalize("NFD", text.casefold())
     return "".join(sign for sign in plain if not unicodedata.combining(sign))
@@ -298,7 +299,7 @@ def _found(call: Call, reading: Reading, wanted: Search) -> list[Place]:
         inside = one is not None and any(one.path[: len(scope)] == scope for scope in wanted.scopes)
         return [one] if one is not None and inside else []
     found: list[Place] = []
-    for place in _below(call, reading, tops):
+    for place in below(call, reading, tops):
         if wanted.test(place):
             found.append(place)
             if len(found) >= (wanted.most if wanted.order is None else MOST_FOUND):
@@ -310,7 +311,7 @@ def _found(call: Call, reading: Reading, wanted: Search) -> list[Place]:
     return found[: wanted.most]
 
 
-def _below(call: Call, reading: Reading, tops: list[Place]) -> Iterator[Place]:
+def below(call: Call, reading: Reading, tops: list[Place]) -> Iterator[Place]:
     """Each place once, also where one of the folders lies in another."""
     waiting = [
         one for one in tops if not any(one != top and one.path[: len(top.path)] == top.path for top in tops)

@@ -10,6 +10,7 @@ from base64 import b64encode
 from pathlib import Path
 
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.dav.call import MethodRefused
 from beffroi.drive.web.dav.paths import FILES
 from beffroi.drive.web.dav.service import Dav
@@ -27,8 +28,8 @@ class Sync:
 
     def __init__(self, communes: Communes, dav: Dav, doorman: Doorman, shares: Shares, base_url: str) -> None:
         self._dav, self._doorman = dav, doorman
-        self._ocs = Ocs(dav.call_at, shares, base_url)
         self._finder = search.Finder(dav.call_at)
+        self._ocs = Ocs(dav.call_at, shares, self._finder, base_url)
         self.push = push.Push(communes, self._checked)
         communes.listeners.append(self.push.told)
 
@@ -60,6 +61,8 @@ class Sync:
         return who
 
     async def _root(self, request: Request) -> Answer:
+        if request.path.rstrip("/") != search.PREFIX:
+            raise AbsentNode("file")  # photos, comments, and what else is not here
         if request.method == "SEARCH":
             return await self._finder.search(request)
         raise MethodRefused
