@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from beffroi.drive.store import tags
+from beffroi.drive.store import tags, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
 from beffroi.drive.who import Role, Who
@@ -97,6 +97,18 @@ def test_files_have_tags_and_are_found_by_all_of_several(metadata: Database, hom
     with metadata.reading() as reading:
         assert reading.one("SELECT COUNT(*) FROM tagged") == (0,)
         assert tags.by_node(reading, AGENT, [a.id]) == {}
+
+
+def test_what_is_destroyed_leaves_no_tag_behind(metadata: Database, home: Node) -> None:
+    word, node = made(metadata, "un"), put(metadata, home.id, "a", b"a")
+    metadata.write(lambda w: tags.assign(w, AGENT, node.id, word.id))
+    metadata.write(lambda w: tree.delete(w, ME, node.id))
+    with metadata.reading() as reading:
+        assert tags.with_all(reading, AGENT, [word.id]) == {node.id}, "it has it when it comes back"
+    metadata.write(lambda w: trash.empty(w, ME, home.id))
+    trash.destroy_all(metadata, ME)
+    with metadata.reading() as reading:
+        assert tags.with_all(reading, AGENT, [word.id]) == frozenset()
 
 
 def test_there_is_an_end_to_them(metadata: Database, home: Node) -> None:
