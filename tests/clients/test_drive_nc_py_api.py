@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +73,44 @@ def test_a_stream_is_sent_in_parts(files: nc_py_api.files.FilesAPI, size: int) -
     out = io.BytesIO()
     files.download2stream("grand.bin", out)
     assert hashlib.sha256(out.getvalue()).digest() == hashlib.sha256(data).digest()
+
+
+def test_small_parts_are_called_by_where_they_begin(files: nc_py_api.files.FilesAPI) -> None:
+    data = os.urandom(1000)
+    files.upload_stream("petit.bin", io.BytesIO(data), chunk_size=99)
+    assert files.download("petit.bin") == data
+
+
+def test_a_tree_is_listed_and_fetched_as_a_whole(files: nc_py_api.files.FilesAPI, tmp_path: Path) -> None:
+    files.makedirs("plans/2026/été")
+    files.upload("plans/2026/été/a.txt", "a")
+    assert paths(files.listdir("plans", depth=2)) == {"plans/2026/", "plans/2026/été/"}
+    everything = {"plans/2026/", "plans/2026/été/", "plans/2026/été/a.txt"}
+    assert paths(files.listdir("plans", depth=-1)) == everything
+    with zipfile.ZipFile(files.download_directory_as_zip("plans", tmp_path / "plans.zip")) as whole:
+        assert set(whole.namelist()) == {"plans/", *everything}
+        assert whole.read("plans/2026/été/a.txt") == b"a"
+
+
+def test_tags_are_made_put_on_files_and_taken_away(files: nc_py_api.files.FilesAPI) -> None:
+    for name in ("à signer", "urgent"):
+        files.create_tag(name)
+    files.update_tag(files.tag_by_name("urgent"), "très urgent", user_assignable=False)
+    signed, urgent = files.tag_by_name("à signer"), files.tag_by_name("très urgent")
+    assert signed.user_assignable and not urgent.user_assignable
+    files.upload("acte.txt", "x")
+    node = files.by_path("acte.txt")
+    files.assign_tag(node, signed)
+    assert [one.display_name for one in files.get_tags(node)] == ["à signer"]
+    assert paths(files.list_by_criteria(tags=[signed])) == {"acte.txt"}
+    assert files.list_by_criteria(tags=[signed, urgent]) == []
+    files.assign_tag(node, urgent)
+    assert paths(files.list_by_criteria(tags=[signed, urgent])) == {"acte.txt"}
+    assert files.list_by_criteria(["favorite"], tags=[signed]) == []
+    files.unassign_tag(node, urgent)
+    files.delete_tag(signed)
+    assert files.get_tags(node) == []
+    assert [one.display_name for one in files.list_tags()] == ["très urgent"]
 
 
 def test_its_other_half_counts_parts_from_nought(drive: Served) -> None:

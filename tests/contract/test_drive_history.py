@@ -11,6 +11,7 @@ from beffroi.drive.store import (
     look,
     moments,
     names,
+    part_names,
     refs,
     room,
     schema,
@@ -271,6 +272,26 @@ def test_parts_become_one_file_in_their_order(metadata: Database, home: Node) ->
         metadata.write(lambda w: uploads.abort(w, ME, "u1"))
 
 
+def test_parts_that_have_names_are_joined_in_the_order_of_these(metadata: Database) -> None:
+    metadata.write(lambda w: uploads.begin(w, ME, "u1"))
+    for name in ("9-18", "1", "b", "000000000000018-27", "é", "00001", "b"):
+        metadata.write(lambda w, n=name: uploads.put_named(w, ME, "u1", n, content(n.encode())))  # type: ignore[misc]
+    for name in ("", ".", "..", ".file", "a/b", "x" * 256, "a\x00"):
+        with pytest.raises(part_names.PartRefused):
+            metadata.write(lambda w, n=name: uploads.put_named(w, ME, "u1", n, content(b"x")))  # type: ignore[misc]
+    with metadata.reading() as reading:
+        found = uploads.parts(reading, "per_me", "u1")
+    assert [one.name or str(one.number) for one in found] == ["1", "9-18", "000000000000018-27", "b", "é"]
+    assert [one.size_bytes for one in found] == [5, 4, 18, 1, 2], "a number in both spellings is one part"
+    metadata.write(lambda w: w.run("UPDATE part_name SET number = 20000 WHERE name = 'b'"))
+    with pytest.raises(part_names.PartRefused):
+        metadata.write(lambda w: uploads.put_named(w, ME, "u1", "one more", content(b"x")))
+    metadata.write(lambda w: uploads.abort(w, ME, "u1"))
+    with metadata.reading() as reading:
+        assert reading.one("SELECT COUNT(*) FROM part_name") == (0,)
+        require_whole(reading)
+
+
 def test_a_part_that_is_sent_anew_after_the_reading_back_is_not_put_unread(
     metadata: Database, home: Node
 ) -> None:
@@ -297,7 +318,7 @@ def test_an_upload_is_its_persons_own_and_ends_after_two_days(metadata: Database
         with pytest.raises(uploads.AbsentUpload):
             metadata.write(refused)
     for number in (-1, 10_001):
-        with pytest.raises(uploads.PartRefused):
+        with pytest.raises(part_names.PartRefused):
             metadata.write(lambda w, n=number: uploads.put_part(w, ME, "u", n, content(b"x")))  # type: ignore[misc]
     metadata.write(lambda w: uploads.begin(w, at(NOW_S + DAY_S, OTHER), "u"))
     assert not metadata.write(lambda w: uploads.expire(w, now_s=NOW_S + 2 * DAY_S + 1))

@@ -12,7 +12,7 @@ from beffroi.drive.views import SHARED_NAME
 from tests.drive_asking import BODIES, HOME, NS, listing, value
 from tests.drive_server import A, B, Served, served
 from tests.drive_sharing import answer, crossed, end, metadata, share
-from tests.integration.test_drive_sync import hears_nothing, listening
+from tests.drive_sync import hears_nothing, listening
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 BRUNO = "/remote.php/dav/files/bruno"
@@ -57,6 +57,18 @@ def test_what_was_accepted_is_read_and_each_access_is_told(drive: Served, name: 
     there = found[f"{at}/plan.txt"]
     assert value(there, "oc:id") == value(own, "oc:id")
     assert value(there, "d:getetag") == value(own, "d:getetag")
+
+
+def test_no_listing_goes_into_another_collectivite_from_above(drive: Served, name: str) -> None:
+    """What it would leave out would look deleted; below the share itself it is whole, and told."""
+    answer(drive, share(drive, name, READ))
+    for depth, path in (("infinity", f"{BRUNO}/"), ("3", f"{BRUNO}/"), ("2", f"{SHARED}/")):
+        status, _, said = drive.ask("PROPFIND", path, login="bruno", Depth=depth)
+        assert (status, b"<d:propfind-finite-depth/>" in said) == (403, True), path
+    assert f"{SHARED}/{name}/" in listing(drive, f"{BRUNO}/", "2", login="bruno")
+    before = len(crossed(drive))
+    assert f"{SHARED}/{name}/plan.txt" in listing(drive, f"{SHARED}/{name}/", "infinity", login="bruno")
+    assert [one["what"] for one in crossed(drive)[before:]] == ["list"]
 
 
 def test_who_may_only_read_changes_nothing_in_another_collectivite(drive: Served, name: str) -> None:

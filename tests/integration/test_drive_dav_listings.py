@@ -65,3 +65,21 @@ def test_what_nobody_knows_is_absent_whatever_signs_its_name_has(drive: Served, 
         stats = {stat.findtext("d:status", namespaces=NS): stat for stat in one.findall("d:propstat", NS)}
         assert set(stats) == {"HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found"}, href
         assert stats["HTTP/1.1 404 Not Found"].find("d:prop/{urn:100%25s}a", NS) is not None
+
+
+def test_a_listing_goes_as_deep_as_it_is_asked(drive: Served, folder: str) -> None:
+    for path in ("b", "b/c", "b/c/d", "b/c/d/e", "é"):
+        assert drive.ask("MKCOL", f"{folder}/{quote(path)}")[0] == 201
+    for path in ("a.txt", "b/c/f.txt"):
+        assert drive.ask("PUT", f"{folder}/{path}", b"x")[0] == 201
+    found = {depth: listing(drive, folder, depth) for depth in ("0", "1", "2", "3", "4", "100", "infinity")}
+    assert [len(one) for one in found.values()] == [1, 4, 5, 7, 8, 8, 8]
+    assert next(iter(found["infinity"])) == f"{folder}/" and f"{folder}/b/c/d/e/" in found["4"]
+    every = list(found["infinity"])
+    assert all(
+        every.index(above) <= every.index(one) for one in every for above in every if one.startswith(above)
+    )
+    for href, one in found["infinity"].items():
+        assert said(one) == said(next(iter(listing(drive, href, "0").values()))), "as each says it by itself"
+    whole = listing(drive, HOME, "infinity")
+    assert {f"{HOME}/Commune/", f"{folder}/b/c/f.txt"} <= set(whole)

@@ -11,8 +11,10 @@ import pytest
 from beffroi.drive.store import tree
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.web.app import MOST_AT_ONCE
+from beffroi.drive.web.dav.listing import MOST_DEEP
 
 from tests.drive_asking import BODIES, HOME, SYNC, listing, value
+from tests.drive_devices import on_server
 from tests.drive_server import B, Served, basic
 from tests.waiting import until
 
@@ -229,10 +231,25 @@ def test_hostile_xml_is_refused(drive: Served, folder: str, method: str, body: b
     assert drive.ask(method, path, body)[0] == status
 
 
-def test_a_listing_of_everything_is_refused_as_rfc_4918_says(drive: Served, folder: str) -> None:
-    status, _, answer = drive.ask("PROPFIND", folder, SYNC, Depth="infinity")
-    assert (status, b"<d:propfind-finite-depth/>" in answer) == (403, True)
-    assert drive.ask("PROPFIND", folder, SYNC, Depth="2")[0] == 400
+def test_a_listing_of_too_much_is_refused_as_rfc_4918_says(drive: Served, folder: str) -> None:
+    place = folder.removeprefix(f"{HOME}/")
+    with on_server(drive) as database:
+        (parent,) = database.execute("SELECT id FROM node WHERE name = ?", (place,)).fetchone()
+        rows = [((1 << 40) + at, parent, f"f{at:04d}") for at in range(MOST_DEEP)]
+        database.executemany(
+            "INSERT INTO node SELECT ?, ?, ?, 0, 0, 1, 1, 1, '', '', x'', '', ?",
+            [(*row, row[2]) for row in rows],
+        )
+    assert len(listing(drive, folder, "infinity")) == MOST_DEEP + 1
+    assert drive.ask("MKCOL", f"{folder}/more")[0] == 201
+    for depth in ("infinity", "2"):
+        status, _, answer = drive.ask("PROPFIND", folder, SYNC, Depth=depth)
+        assert (status, b"<d:propfind-finite-depth/>" in answer) == (403, True)
+    assert len(listing(drive, folder, "1")) == MOST_DEEP + 2
+    for depth in ("-1", "1.5", "1000", "many"):
+        assert drive.ask("PROPFIND", folder, SYNC, Depth=depth)[0] == 400
+    with on_server(drive) as database:
+        database.execute("DELETE FROM node WHERE parent = ? AND is_folder = 0", (parent,))
 
 
 def test_what_does_not_fit_is_refused_before_it_is_sent(drive: Served) -> None:

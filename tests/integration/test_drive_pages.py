@@ -360,3 +360,11 @@ def test_a_change_of_the_pages_is_told_to_those_who_wait_for_it(
         do("delete", drive.own, n=[str(letter.id)])
         assert waiting.recv(64).decode() == beaune.id
     (where / "test.sock").unlink()
+
+
+def test_a_program_opens_a_file_in_the_browser_by_its_number(drive: Drive, client: Client) -> None:
+    address = f"/index.php/f/{drive.file('plan.txt').id:08d}"
+    page = client.get(address, follow=True)
+    assert page.status_code == 200 and "plan.txt" in page.content.decode()
+    nobody = Client().get(address, follow=True)
+    assert "plan.txt" not in nobody.content.decode() and "/connexion" in nobody.redirect_chain[-1][0]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.drive_server import Served, served
-from tests.integration.test_drive_sync import found, hrefs
+from tests.drive_sync import found, hrefs
 
 FILES, UPLOADS = "/remote.php/dav/files/alice", "/remote.php/dav/uploads/alice"
 TRASH, VERSIONS = "/remote.php/dav/trashbin/alice", "/remote.php/dav/versions/alice"

@@ -147,6 +147,17 @@ def test_an_earlier_content_does_not_come_back(world: World) -> None:
     assert status == 403 and "scellé" in answer.decode()
 
 
+def test_no_tag_is_put_on_what_is_sealed(world: World) -> None:
+    number = world.ids["2026/Factures/a.pdf"]
+    relations = f"/remote.php/dav/systemtags-relations/files/{number}"
+    _, headers, _ = world.drive.ask("POST", "/remote.php/dav/systemtags", b'{"name": "signed"}')
+    word = headers["content-location"].rpartition("/")[2]
+    for method, path, body in (("PUT", f"{relations}/{word}", b""), ("POST", relations, b'{"name": "more"}')):
+        status, _, answer = world.drive.ask(method, path, body)
+        assert status == 403 and "scellé" in answer.decode()
+    assert b"more" not in world.drive.ask("PROPFIND", "/remote.php/dav/systemtags")[2]
+
+
 @pytest.mark.parametrize(
     ("path", "letters"),
     [
@@ -172,6 +183,7 @@ def test_letters_say_what_is_read_only(world: World, path: str, letters: str) ->
 
 def test_it_is_read_copied_out_and_starred_as_before(world: World) -> None:
     drive = world.drive
+    assert drive.ask("GET", SEALED, Accept="application/zip")[1]["content-type"] == "application/zip"
     status, _, _ = drive.ask("COPY", SEALED, Destination=world.url(f"{FILES}/copie"))
     assert status == 201
     assert drive.ask("PUT", f"{FILES}/copie/a.pdf", b"new")[0] == 204

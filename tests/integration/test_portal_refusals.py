@@ -159,6 +159,7 @@ PORTAL = {
     "phone_profile": Rule("linked"),
     "login_flow_begin": Rule("open"),
     "login_flow_poll": Rule("open"),
+    "drive_opened": Rule("linked"),  # leads to drive_node: test_drive_pages
     "login_flow": Rule("linked"),
     "files_connect": Rule("own", data={"label": "x"}),
     "rescue": Rule("own"),

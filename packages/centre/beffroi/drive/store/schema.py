@@ -140,6 +140,13 @@ TABLES: tuple[LiteralString, ...] = (
         group_id TEXT NOT NULL, person_id TEXT NOT NULL, since_s BIGINT NOT NULL, added_by TEXT NOT NULL,
         PRIMARY KEY (group_id, person_id))""",
     "CREATE INDEX IF NOT EXISTS group_member_person ON group_member (person_id)",
+    """CREATE TABLE IF NOT EXISTS part_name (
+        upload TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (upload, name))""",
+    """CREATE TABLE IF NOT EXISTS tag (
+        id {key} PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE, is_visible INTEGER NOT NULL,
+        is_assignable INTEGER NOT NULL, made_by TEXT NOT NULL, made_s BIGINT NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS tagged (node BIGINT NOT NULL, tag BIGINT NOT NULL, PRIMARY KEY (node, tag))",
+    "CREATE INDEX IF NOT EXISTS tagged_tag ON tagged (tag)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -158,4 +165,6 @@ the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by
 the list of what is shared with them.
 ``scanned``, ``scanning``, ``finding``: ``findings``. ``drop_box``, ``handing``, ``handed``: ``drops``.
 ``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``.
-``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``)."""
+``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``).
+``part_name``: parts of uploads that clients call by no number of a part (``part_names``).
+``tag``, ``tagged``: ``tags``."""

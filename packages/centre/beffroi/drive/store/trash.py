@@ -150,6 +150,7 @@ def _destroyed(writing: Writing, act: Act, one: Node) -> None:
     writing.run("DELETE FROM version WHERE node = ?", (one.id,))
     writing.run("DELETE FROM dav_lock WHERE node = ?", (one.id,))
     writing.run("DELETE FROM weight WHERE node = ?", (one.id,))
+    writing.run("DELETE FROM tagged WHERE node = ?", (one.id,))
     writing.run("DELETE FROM node WHERE id = ?", (one.id,))
     tree.note(writing, act, "destroyed", one, writing.number(), before=one.etag)
     # of a folder that this group emptied too: what its row still says, for its own row is not brought up any more

@@ -5,20 +5,20 @@ Rule:    ``join`` says what the parts make together; whoever puts it reads it ba
          is told to forget the file. ``finish`` refuses when a part was sent anew meanwhile.
 Hostile: identifiers and numbers, from the client.
 Errors:  AbsentUpload (also for another person's), UploadExists, PartRefused, ChecksumDiffers.
-Source:  docs/internals/drive.md; chunked uploads of Nextcloud, version 2.
+Source:  docs/internals/drive.md; chunked uploads of Nextcloud, versions 1 and 2.
 """
 
 from __future__ import annotations
 
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import refs, room, tree, weights
+from beffroi.drive.store import part_names, refs, room, tree, weights
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Act, Changed, Content, Node
+from beffroi.drive.store.part_names import MAX_PARTS, PartRefused
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
-MAX_PARTS = 10_000
 MAX_ID_BYTES = 255
 KEPT_S = 2 * 86400
 MOST_EXPIRED = 20
@@ -38,13 +38,6 @@ class UploadExists(Conflict):
     http_status = 405
 
 
-class PartRefused(BeffroiError):
-    """The parts of an upload are numbered from 0 to 10000."""
-
-    code = "drive.part_refused"
-    http_status = 400
-
-
 class ChecksumDiffers(BeffroiError):
     """What arrived is not what was sent, by its checksum; send it again."""
 
@@ -53,9 +46,12 @@ class ChecksumDiffers(BeffroiError):
 
 
 class Part(NamedTuple):
+    """``name``: where the client gave one that is no number of a part (``part_names``)."""
+
     number: int
     size_bytes: int
     manifest: bytes
+    name: str = ""
 
 
 class Joined(NamedTuple):
@@ -82,9 +78,18 @@ def begin(writing: Writing, act: Act, upload: str) -> None:
 def put_part(writing: Writing, act: Act, upload: str, number: int, content: Content) -> None:
     """Sent twice, the second one counts. It counts in the collectivité's room; in that of a root only as part of the
     file, at its end. Errors also: QuotaFull."""
-    key = _require(writing, act.person_id, upload)
     if not 0 <= number <= MAX_PARTS:
         raise PartRefused
+    _put(writing, act, _require(writing, act.person_id, upload), number, content)
+
+
+def put_named(writing: Writing, act: Act, upload: str, name: str, content: Content) -> None:
+    """As ``put_part``; ``name``: the client's for the part."""
+    key = _require(writing, act.person_id, upload)
+    _put(writing, act, key, part_names.given(writing, key, name), content)
+
+
+def _put(writing: Writing, act: Act, key: str, number: int, content: Content) -> None:
     refs.add(writing, content)
     before = writing.one(
         "SELECT size_bytes, manifest FROM part WHERE upload = ? AND number = ?", (key, number)
@@ -102,8 +107,13 @@ def put_part(writing: Writing, act: Act, upload: str, number: int, content: Cont
 
 
 def parts(database: Reading, person_id: str, upload: str) -> list[Part]:
-    """What arrived, by number: a client goes on from there."""
-    return [Part(*row) for row in database.all(_PARTS, (_require(database, person_id, upload),))]
+    """What arrived, in the order in which it is joined: a client goes on from there."""
+    key = _require(database, person_id, upload)
+    found, named = [Part(*row) for row in database.all(_PARTS, (key,))], part_names.of(database, key)
+    if not named:
+        return found
+    found = [one._replace(name=named.get(one.number, "")) for one in found]
+    return sorted(found, key=lambda one: (part_names.order(one.name or str(one.number)), one.name))
 
 
 def waiting_bytes(database: Reading, person_id: str, upload: str) -> int:
@@ -170,6 +180,7 @@ def _end(writing: Writing, key: str, *, now_s: int) -> None:
         refs.drop(writing, row[2], now_s=now_s)
         _lie(writing, -row[1])
     writing.run("DELETE FROM part WHERE upload = ?", (key,))
+    part_names.forget(writing, key)
     writing.run("DELETE FROM upload WHERE id = ?", (key,))
 
 

@@ -53,6 +53,8 @@ _WORDS: Mapping[str, str] = {
     "drive.locked": UNLOCK_LATER,
     "drive.too_many_locks": "Il y a trop de verrous\u00a0; retirez-en.",
     "drive.copy_too_large": "C’est trop de fichiers à copier d’un coup\u00a0; copiez un dossier après l’autre.",
+    "drive.too_much_below": "C’est trop à la fois, ou une autre collectivité en partage une partie\u00a0;"
+    " prenez un dossier après l’autre.",
     "drive.quota_full": "Il n’y a plus de place\u00a0: supprimez quelque chose, ou demandez-en au Département.",
     "drive.keys_erased": "Les fichiers de cette collectivité ont été effacés pour toujours.",
     "drive.too_many_entries": "La collectivité a autant de fichiers et de versions qu’elle peut en avoir\u00a0;"
@@ -65,6 +67,11 @@ _WORDS: Mapping[str, str] = {
     "drive.size_differs": "Il manque une partie du fichier\u00a0; rien n’a été modifié.",
     "drive.upload_absent": "Cet envoi est terminé, abandonné, ou commencé il y a plus de deux jours.",
     "drive.upload_exists": "Cet envoi est déjà commencé.",
+    "drive.tag_absent": "Cette étiquette n’existe pas, ou n’est pas sur ce fichier.",
+    "drive.tag_taken": "Cette étiquette existe déjà, ou est déjà sur ce fichier.",
+    "drive.tag_refused": "Cette étiquette est à qui l’a créée, et au référent.",
+    "drive.tag_name_refused": "Une étiquette a de 1 à 64 signes.",
+    "drive.too_many_tags": "Il y a trop d’étiquettes\u00a0; retirez-en.",
     "drive.search_unknown": "Cette recherche n’est pas possible ici.",
     "drive.range_outside": "Cette partie se trouve en dehors du fichier.",
     "drive.too_many_sign_ins": "Trop de mots de passe faux depuis cette adresse\u00a0; réessayez plus tard.",

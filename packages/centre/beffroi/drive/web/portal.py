@@ -33,7 +33,7 @@ import msgspec
 
 from beffroi.core.planes.tokens import GrantRefused
 from beffroi.drive import crossing
-from beffroi.drive.store import names, room, seals, tree, uploads
+from beffroi.drive.store import names, part_names, room, seals, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import child, free_name
@@ -51,7 +51,7 @@ from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
 log = logging.getLogger("beffroi.drive")
 PART_BYTES = 5 * 1024 * 1024
-MAX_FILE_BYTES = PART_BYTES * uploads.MAX_PARTS
+MAX_FILE_BYTES = PART_BYTES * part_names.MAX_PARTS
 AGAIN = "encore=1"
 """What follows the address of a file that is fetched with a grant made anew: it is asked for once."""
 _OUT = re.compile(granted.OUT_PATH + r"(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)

@@ -6,11 +6,11 @@ Rule:    conditions, rights and places are looked at inside the change itself, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from beffroi.drive.store import favourites, locks, look, seals, shares
+from beffroi.drive.store import favourites, locks, look, seals, shares, tags
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ParentAbsent, ReadOnly, RootFixed
 from beffroi.drive.views import Place, View
@@ -18,7 +18,7 @@ from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.dav import conditions, paths
 from beffroi.drive.web.dav.conditions import Clause, ConditionFailed, State
 from beffroi.drive.web.dav.paths import Target
-from beffroi.drive.web.dav.properties import Setting, etag, file_id, instance
+from beffroi.drive.web.dav.properties import Setting, etag, file_id, instance, system_tags
 from beffroi.drive.web.messages import Header, Request
 from beffroi.drive.who import Who
 from beffroi.lib import clock
@@ -77,10 +77,19 @@ class Call:
     def instance(self) -> str:
         return instance(self.view.collectivite_id)
 
-    def setting(self, reading: Reading, *, wants_stars: bool = False, wants_shares: bool = False) -> Setting:
+    def setting(
+        self,
+        reading: Reading,
+        *,
+        wants_stars: bool = False,
+        wants_shares: bool = False,
+        tagged: Iterable[int] = (),
+    ) -> Setting:
+        """``tagged``: nodes whose tags are wanted; those of another collectivité are its own and not told."""
         row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
         starred = favourites.of(reading, self.who.person_id) if wants_stars else frozenset()
         fingerprint = row[0] if row else ""
+        found = tags.by_node(reading, self.who, tagged) if self.view is self.home else {}
         return Setting(
             self.who.collectivite_id,
             self.view.collectivite_id,
@@ -89,6 +98,7 @@ class Call:
             self.target.is_for_explorers,
             starred,
             shares.kinds_by_node(reading, now_s=self.act.now_s) if wants_shares else {},
+            {node_id: system_tags(self.who, some) for node_id, some in found.items()},
         )
 
     # -- places ------------------------------------------------------------------------------------------

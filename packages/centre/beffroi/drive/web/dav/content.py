@@ -5,16 +5,19 @@ Hostile: bodies of any length and pace. Nothing of one is visible before it is w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 
 from beffroi.drive.store import look, room, tree
 from beffroi.drive.store.chunking import INLINE_BYTES
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import Content, Node
 from beffroi.drive.views import Place
-from beffroi.drive.web.dav import conditions
+from beffroi.drive.web.dav import conditions, walk
 from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.properties import content_type, etag, file_id, http_date
+from beffroi.drive.web.given import MOST_ZIPPED, archive
 from beffroi.drive.web.messages import Answer, Header, Request
 from beffroi.lib.errors import BeffroiError, Invalid
 
@@ -54,6 +57,8 @@ async def get(call: Call) -> Answer:
         call_holds = conditions.holds(call.clauses, lambda resource: call.state(reading, resource))
     if not call_holds:
         raise conditions.ConditionFailed
+    if place.node.is_folder and _wants_zip(call.request):
+        return await asyncio.to_thread(_zip, call, place)
     if place.node.is_folder:
         text = FOLDER_TEXT.encode()
         headers = [
@@ -98,6 +103,24 @@ def file(call: Call, place: Place) -> Answer:
     headers.append((b"content-range", f"bytes {wanted.start}-{wanted.end - 1}/{node.size_bytes}".encode()))
     pieces = call.bodies.read(node, wanted.start, wanted.end)
     return _answer(request, 206, headers, wanted.end - wanted.start, pieces)
+
+
+def _wants_zip(request: Request) -> bool:
+    """As sync clients ask for a folder as one file."""
+    return "application/zip" in {
+        one.partition(";")[0].strip() for one in request.header(b"accept").split(",")
+    }
+
+
+def _zip(call: Call, top: Place) -> Answer:
+    """The folder with all that lies below it, as it is sent. Errors: TooMuchBelow, Frozen."""
+    with call.view.database.reading() as reading:
+        found = [top, *walk.below(call.view, reading, top, walk.EVERYTHING, MOST_ZIPPED - 1)]
+    above = max(0, len(top.path) - 1)
+    named = (("/".join(one.path[above:]) + ("/" if one.node.is_folder else ""), one.node) for one in found)
+    entries = [(path, node) for path, node in named if path != "/"]
+    answer = archive(call.bodies, entries, top.path[-1] if top.path else "Coffre")
+    return replace(answer, body=_whole(b"")) if call.request.method == "HEAD" else answer
 
 
 def _answer(

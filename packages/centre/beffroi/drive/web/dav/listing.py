@@ -11,27 +11,21 @@ from beffroi.drive.store import favourites, locks, look, room, seals, tree
 from beffroi.drive.store.database import Reading, Row, Writing
 from beffroi.drive.store.model import NO_LIMIT, ReadOnly
 from beffroi.drive.views import SHARED_NAME, Place
-from beffroi.drive.web.dav import conditions, paths, plain, properties, xml
+from beffroi.drive.web.dav import conditions, paths, plain, properties, walk, xml
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.properties import Kind, Shown, Template
 from beffroi.drive.web.dav.xml import Element, Name
-from beffroi.drive.web.messages import Answer
-from beffroi.lib.errors import BeffroiError
+from beffroi.drive.web.messages import Answer, Request
+from beffroi.lib.errors import BeffroiError, Invalid
 
+MOST_DEEP = 5_000
+"""Entries of a listing that goes below one folder: a commune as a whole is asked for folder by folder."""
 PIECE = 1000
 """Entries that are rendered at a time: some milliseconds."""
 _WIN32_MTIME = ("urn:schemas-microsoft-com:", "Win32LastModifiedTime")
 _MTIMES = {(xml.DAV, "getlastmodified"), (xml.DAV, "lastmodified"), _WIN32_MTIME}
 _SETTABLE = {*_MTIMES, properties.FAVOURITE}
 _HEADERS = (xml.CONTENT_TYPE, (b"dav", b"1, 2, 3"))
-
-
-class DepthRefused(BeffroiError):
-    """A listing of everything below a folder is not made; ask for one folder after the other."""
-
-    code = "drive.depth_refused"
-    http_status = 403
-    precondition = "<d:propfind-finite-depth/>"
 
 
 class PropertiesTooLarge(BeffroiError):
@@ -66,12 +60,9 @@ def wish(body: Element | None) -> Wish:
 
 
 async def propfind(call: Call) -> Answer:
-    # A client that names no depth means everything by RFC 4918, and one folder by all servers that it knows.
-    depth = call.depth("1")
-    if depth == "infinity":
-        raise DepthRefused
+    depth = _depth(call.request)
     asked = wish(await xml.read(call.request, "propfind"))
-    quick = plain.Listing.of(asked.names) if asked.kind == "some" and depth == "1" else None
+    quick = plain.Listing.of(asked.names) if asked.kind == "some" and depth == 1 else None
 
     def look_up() -> tuple[list[Shown], list[Row]]:
         with call.view.database.reading() as reading:
@@ -80,11 +71,11 @@ async def propfind(call: Call) -> Answer:
                 raise conditions.ConditionFailed
             if quick is not None and plain.fits(call.view, place):
                 return list(shown_of(call, reading, asked, [place])), quick.rows(reading, place.node.id)
-            inside = call.view.children(reading, place) if depth == "1" and place.node.is_folder else []
+            inside = _inside(call, reading, place, depth)
             return list(shown_of(call, reading, asked, [place, *inside])), []
 
     # A folder of many thousand entries takes its time in a thread; the loop goes on with others.
-    shown, rows = await asyncio.to_thread(look_up) if depth == "1" else look_up()
+    shown, rows = await asyncio.to_thread(look_up) if depth else look_up()
     elements: Iterator[str] = map(Entries(call, asked).of, shown)
     if quick is not None:
         elements = itertools.chain(
@@ -93,6 +84,26 @@ async def propfind(call: Call) -> Answer:
     if len(shown) + len(rows) <= PIECE:
         return Answer(207, _HEADERS, f"{xml.MULTISTATUS}{''.join(elements)}{xml.END}".encode())
     return Answer(207, _HEADERS, _pieces(elements))
+
+
+def _depth(request: Request) -> int:
+    """Any number of levels, which RFC 4918 does not know but clients ask for. Errors: Invalid."""
+    # A client that names no depth means everything by RFC 4918, and one folder by all servers that it knows.
+    found = request.header(b"depth", "1").strip().lower()
+    if found == "infinity":
+        return walk.EVERYTHING
+    if not found.isascii() or not found.isdigit() or len(found) > 3:
+        raise Invalid("Depth")
+    return int(found)
+
+
+def _inside(call: Call, reading: Reading, top: Place, depth: int) -> list[Place]:
+    """Errors: TooMuchBelow."""
+    if not depth or not top.node.is_folder:
+        return []
+    if depth == 1:
+        return call.view.children(reading, top)
+    return walk.below(call.view, reading, top, depth, MOST_DEEP)
 
 
 async def _pieces(elements: Iterable[str]) -> AsyncGenerator[bytes]:
@@ -108,6 +119,7 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
         reading,
         wants_stars=properties.FAVOURITE in asked.names,
         wants_shares=properties.SHARE_TYPES in asked.names,
+        tagged=[one.node.id for one in places] if properties.TAGS in asked.names else (),
     )
     wants_locks = (
         properties.LOCKS in asked.names and reading.one("SELECT 1 FROM dav_lock LIMIT 1") is not None

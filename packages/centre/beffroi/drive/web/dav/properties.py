@@ -18,12 +18,15 @@ from hashlib import sha256
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
+from beffroi.drive.store import tags
 from beffroi.drive.store.locks import Lock
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.store.seals import Reach
+from beffroi.drive.store.tags import Tag
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
+from beffroi.drive.who import Who
 
 UNLIMITED = -3
 """What sync clients take for "no limit"; explorers would read it as an enormous number, and are told nothing."""
@@ -58,7 +61,8 @@ class Setting:
     """What is one for all nodes of an answer. ``home``: the person's collectivité; ``owner``: whose metadata answer.
 
     ``fingerprint``: changes when data come back from a backup, so that clients keep what is newer with them.
-    ``starred``: nodes, ``shared``: kinds of shares by nodes; both read only where they are asked for.
+    ``starred``: nodes, ``shared``: kinds of shares by nodes, ``tagged``: inner XML of tags by nodes; all read only
+    where they are asked for.
     """
 
     home: str
@@ -68,6 +72,7 @@ class Setting:
     is_for_explorers: bool = False
     starred: frozenset[int] = frozenset()
     shared: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    tagged: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -164,10 +169,22 @@ def share_types(shown: Shown) -> str:
     return "".join(f"<oc:share-type>{one}</oc:share-type>" for one in types)
 
 
+def system_tags(who: Who, found: Sequence[Tag]) -> str:
+    """As phones read it; the names need escaping, the values of attributes are ours."""
+    said = {True: "true", False: "false"}
+    return "".join(
+        f'<nc:system-tag oc:id="{one.id}" oc:can-assign="{said[tags.may_assign(who, one)]}"'
+        f' oc:user-assignable="{said[bool(one.is_assignable)]}" oc:user-visible="{said[bool(one.is_visible)]}">'
+        f"{escape(one.name)}</nc:system-tag>"
+        for one in found
+    )
+
+
 _SHARE_TYPES = {"person": 0, "group": 1, "role": 1, "link": 3, "collectivite": 6}
 FAVOURITE: Name = (OC, "favorite")
 PERMISSIONS: Name = (OC, "permissions")
 SHARE_TYPES: Name = (OC, "share-types")
+TAGS: Name = (NC, "system-tags")
 PROPERTIES: Mapping[Name, Property] = {
     (DAV, "resourcetype"): Property(
         lambda s: "<d:collection/>" if s.place.node.is_folder else "", in_all=True
@@ -200,7 +217,11 @@ PROPERTIES: Mapping[Name, Property] = {
     FAVOURITE: Property(
         lambda s: int(s.place.node.id in s.setting.starred and s.place.owner == s.setting.owner)
     ),
+    TAGS: Property(
+        lambda s: s.setting.tagged.get(s.place.node.id, "") if s.place.owner == s.setting.owner else ""
+    ),
     (NC, "is-encrypted"): Property(lambda s: 0, _folder),
+    (NC, "has-preview"): Property(lambda s: "false"),  # else phones ask for a picture of each file
     (NC, "is-mount-root"): Property(
         lambda s: "true" if s.place.rights.is_mount and s.place.path else "false"
     ),

@@ -16,7 +16,7 @@ from beffroi.drive.store import groups, room
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.web.errors import words
 from beffroi.drive.web.messages import Answer, Request, Routes, fields
-from beffroi.drive.web.sync import sharing
+from beffroi.drive.web.sync import search, sharing, unified
 from beffroi.drive.web.sync.call import NOWHERE, CallFor
 from beffroi.lib.errors import BeffroiError, Invalid
 
@@ -66,6 +66,7 @@ def capabilities(base_url: str) -> dict[str, Any]:
                 "bigfilechunking": True,
                 "chunked_upload": {"max_size": MAX_CHUNK_BYTES, "max_parallel_count": PARALLEL_CHUNKS},
                 "undelete": True,
+                "delete_from_trash": False,
                 "versioning": True,
                 "favorites": True,
                 "forbidden_filenames": [],
@@ -74,6 +75,7 @@ def capabilities(base_url: str) -> dict[str, Any]:
                 "forbidden_filename_extensions": [],
             },
             "files_sharing": sharing.CAPABILITIES,
+            "systemtags": {"enabled": True},
             "checksums": {"supportedTypes": ["SHA1", "SHA256"], "preferredUploadType": "SHA1"},
             "notify_push": {
                 "type": ["files"],
@@ -94,14 +96,17 @@ def capabilities(base_url: str) -> dict[str, Any]:
 class Ocs:
     """Handlers of status.php and of OCS. ``base_url``: where clients reach this server."""
 
-    def __init__(self, call_for: CallFor, shares: sharing.Shares, base_url: str) -> None:
-        self._call_for, self._shares, self._base_url = call_for, shares, base_url
+    def __init__(
+        self, call_for: CallFor, shares: sharing.Shares, finder: search.Finder, base_url: str
+    ) -> None:
+        self._call_for, self._shares, self._finder, self._base_url = call_for, shares, finder, base_url
 
     def add_to(self, routes: Routes) -> None:
         routes.add("/status.php", self.status, is_open=True)
         routes.add("/index.php/204", self.reached, is_open=True)
         for prefix in _PICTURES:
             routes.add(prefix, _absent)
+        routes.add(WIPE, _absent, is_open=True)
         for version in (V1, V2):
             routes.add(version, self.call)
 
@@ -117,8 +122,10 @@ class Ocs:
         path = request.path[len(V1) :].rstrip("/")
         assert request.who is not None, "signed in"
         login = request.who.login
-        if path.startswith(sharing.API):
-            return await self._sharing(request, version, path)
+        if path.startswith((sharing.API, unified.API)):
+            return await self._answered(request, version, path)
+        if path in _OWN_PASSWORD:
+            return _answer(request, version, 403, [], "You use an app password already")
         if request.method not in ("GET", "HEAD"):
             return _answer(request, version, _UNKNOWN[version], [])
         if path == "/cloud/capabilities":
@@ -129,11 +136,15 @@ class Ocs:
             return _answer(request, version, _OK[version], [])
         return _answer(request, version, _UNKNOWN[version], [])
 
-    async def _sharing(self, request: Request, version: str, path: str) -> Answer:
+    async def _answered(self, request: Request, version: str, path: str) -> Answer:
+        """Shares and the search: what is refused there is refused in the words of OCS."""
         call = await self._call_for(request, NOWHERE)
         try:
-            fields = await sharing.fields_of(request)
-            return _answer(request, version, _OK[version], await self._shares.answer(call, path, fields))
+            if path.startswith(unified.API) and request.method in ("GET", "HEAD"):
+                data = await unified.answer(self._finder, call, path, self._base_url)
+            else:
+                data = await self._shares.answer(call, path, await sharing.fields_of(request))
+            return _answer(request, version, _OK[version], data)
         except sharing.UnknownCall:
             return _answer(request, version, _UNKNOWN[version], [])
         except BeffroiError as error:
@@ -178,7 +189,17 @@ _EMPTY = frozenset(
 """What does not exist here yet, and is asked for as a list."""
 
 
-_PICTURES = ("/index.php/avatars", "/remote.php/dav/avatars", "/index.php/core/preview", "/index.php/apps")
+_OWN_PASSWORD = frozenset({"/core/getapppassword", "/core/getapppassword-onetime"})
+"""Where a program would change a person's password into one of its own."""
+WIPE = "/index.php/core/wipe"
+"""A program whose password is refused asks whether it is to delete what it has; nobody tells it so."""
+_PICTURES = (
+    "/index.php/avatar",
+    "/index.php/avatars",
+    "/remote.php/dav/avatars",
+    "/index.php/core/preview",
+    "/index.php/apps",
+)
 
 
 async def _absent(request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""Finding files: SEARCH (DASL's basicsearch, by name, kind, size, time, number) and REPORT of favourites.
+"""Finding files: SEARCH (DASL's basicsearch, by name, kind, size, time, number), REPORT of favourites and of tags.
 
 Rule:    a search walks what the person sees below the scope, folder by folder, in a thread; a number is looked up.
          It ends at MOST_FOUND entries, or as many as the client asks for.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from beffroi.drive.store import favourites
+from beffroi.drive.store import favourites, tags
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.views import Place
@@ -65,7 +65,8 @@ class Search:
 class Finder:
     def __init__(self, call_for: CallFor) -> None:
         self._call_for = call_for
-        self._walks = asyncio.Semaphore(MOST_WALKS)
+        self.turns = asyncio.Semaphore(MOST_WALKS)
+        """For whoever walks through a tree."""
 
     async def search(self, request: Request) -> Answer:
         """SEARCH on the root of all trees."""
@@ -83,33 +84,48 @@ class Finder:
                 shown = list(listing.shown_of(call, reading, wish, places))
             return _answer(call, wish, shown)
 
-        async with self._walks:
+        async with self.turns:
             return await asyncio.to_thread(look_up)
 
     async def report(self, request: Request) -> Answer:
-        """REPORT filter-files: what the person starred, below the folder of the request."""
+        """REPORT filter-files: what the person starred, or has all of some tags, below the folder of the request."""
         assert request.who is not None, "signed in"
         call = await self._call_for(request, paths.target(request.path, request.who))
         body = xml.parse(await request.body(xml.MAX_BODY_BYTES), "filter-files", OC)
         rules = body.find(f"{{{OC}}}filter-rules")
-        if rules is None or [xml.name_of(one) for one in xml.children(rules)] != [(OC, "favorite")]:
-            raise SearchUnknown
+        asks_star, tag_ids = _rules(rules)
+        if tag_ids and call.view is not call.home:
+            raise tags.AbsentTag("tag")  # another collectivité's are its own
         asked = body.find(f"{{{DAV}}}prop")
         wish = _wish(tuple(dict.fromkeys(xml.names(asked))) if asked is not None else properties.ALL)
 
         def look_up() -> Answer:
             with call.view.database.reading() as reading:
                 call.view.place(reading, call.target.path)
-                starred = favourites.of(reading, call.who.person_id)
+                kept = tags.with_all(reading, call.who, tag_ids) if tag_ids else None
+                if asks_star:
+                    starred = favourites.of(reading, call.who.person_id)
+                    kept = starred if kept is None else kept & starred
                 depth = len(call.target.path)
-                found = (_visible(call, reading, one) for one in sorted(starred))
+                found = (_visible(call, reading, one) for one in sorted(kept or ()))
                 inside = (one for one in found if one is not None and one.path[:depth] == call.target.path)
                 places = list(itertools.islice(inside, MOST_FOUND))
                 shown = list(listing.shown_of(call, reading, wish, places))
             return _answer(call, wish, shown)
 
-        async with self._walks:
+        async with self.turns:
             return await asyncio.to_thread(look_up)
+
+
+def _rules(element: Element | None) -> tuple[bool, list[int]]:
+    """(whether starred ones are asked for, tags that all must be there). Errors: SearchUnknown."""
+    rules = xml.children(element) if element is not None else []
+    named = [(xml.name_of(one), (one.text or "").strip()) for one in rules]
+    tag_ids = [int(text) for name, text in named if name == (OC, "systemtag") and _NUMBER.fullmatch(text)]
+    star = ((OC, "favorite"), "1") in [(name, "1") for name, _ in named]
+    if not named or len(named) > MOST_CONDITIONS or len(tag_ids) + star != len(named):
+        raise SearchUnknown
+    return star, tag_ids
 
 
 def parse(call: Call, body: Element, starred: frozenset[int]) -> Search:
@@ -191,11 +207,11 @@ def _test(element: Element, call: Call, starred: frozenset[int]) -> Test:
 
 
 def _text_test(value: Callable[[Place], str], kind: str, literal: str) -> Test:
-    wanted = _folded(literal)
+    wanted = folded(literal)
     if kind == "eq":
-        return lambda place: _folded(value(place)) == wanted
+        return lambda place: folded(value(place)) == wanted
     pieces = wanted.split("%")
-    return lambda place: _is_like(_folded(value(place)), pieces)
+    return lambda place: _is_like(folded(value(place)), pieces)
 
 
 def _is_like(text: str, pieces: Sequence[str]) -> bool:
@@ -214,7 +230,7 @@ def _is_like(text: str, pieces: Sequence[str]) -> bool:
     return at <= end and text.endswith(last)
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """As people search: without capitals and accents."""
     plain = unicodedata.normalize("NFD", text.casefold())
     return "".join(sign for sign in plain if not unicodedata.combining(sign))
@@ -283,7 +299,7 @@ def _found(call: Call, reading: Reading, wanted: Search) -> list[Place]:
         inside = one is not None and any(one.path[: len(scope)] == scope for scope in wanted.scopes)
         return [one] if one is not None and inside else []
     found: list[Place] = []
-    for place in _below(call, reading, tops):
+    for place in below(call, reading, tops):
         if wanted.test(place):
             found.append(place)
             if len(found) >= (wanted.most if wanted.order is None else MOST_FOUND):
@@ -295,7 +311,7 @@ def _found(call: Call, reading: Reading, wanted: Search) -> list[Place]:
     return found[: wanted.most]
 
 
-def _below(call: Call, reading: Reading, tops: list[Place]) -> Iterator[Place]:
+def below(call: Call, reading: Reading, tops: list[Place]) -> Iterator[Place]:
     """Each place once, also where one of the folders lies in another."""
     waiting = [
         one for one in tops if not any(one != top and one.path[: len(top.path)] == top.path for top in tops)

@@ -10,12 +10,13 @@ from base64 import b64encode
 from pathlib import Path
 
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.dav.call import MethodRefused
 from beffroi.drive.web.dav.paths import FILES
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.messages import Answer, Receive, Request, Routes
 from beffroi.drive.web.signin import Doorman
-from beffroi.drive.web.sync import push, search, trash, uploads, versions
+from beffroi.drive.web.sync import push, search, tags, trash, uploads, versions
 from beffroi.drive.web.sync.call import NOWHERE
 from beffroi.drive.web.sync.ocs import Ocs
 from beffroi.drive.web.sync.sharing import Shares
@@ -27,8 +28,8 @@ class Sync:
 
     def __init__(self, communes: Communes, dav: Dav, doorman: Doorman, shares: Shares, base_url: str) -> None:
         self._dav, self._doorman = dav, doorman
-        self._ocs = Ocs(dav.call_at, shares, base_url)
         self._finder = search.Finder(dav.call_at)
+        self._ocs = Ocs(dav.call_at, shares, self._finder, base_url)
         self.push = push.Push(communes, self._checked)
         communes.listeners.append(self.push.told)
 
@@ -39,6 +40,9 @@ class Sync:
         routes.add(FILES, self._files)
         routes.add(uploads.PREFIX, uploads.Uploads(self._dav.call_at).handle)
         routes.add(trash.PREFIX, trash.Trash(self._dav.call_at).handle)
+        tagging = tags.Tags(self._dav.call_at)
+        routes.add(tags.LIST, tagging.listed)
+        routes.add(tags.RELATIONS, tagging.related)
         routes.add(versions.PREFIX, versions.Versions(self._dav.call_at).handle)
 
     def start(self, run: Path | None = None) -> None:
@@ -57,6 +61,8 @@ class Sync:
         return who
 
     async def _root(self, request: Request) -> Answer:
+        if request.path.rstrip("/") != search.PREFIX:
+            raise AbsentNode("file")  # photos, comments, and what else is not here
         if request.method == "SEARCH":
             return await self._finder.search(request)
         raise MethodRefused

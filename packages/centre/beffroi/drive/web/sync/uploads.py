@@ -1,4 +1,5 @@
-"""Large files in parts (Nextcloud's chunked upload, version 2): a folder, parts in it by number, and its end as a file.
+"""Large files in parts (Nextcloud's chunked upload, both versions): a folder, parts in it by number or name, and its
+end as a file.
 
 Rule:    parts are kept as they come; a client that was interrupted lists them and goes on. The end reads the joined
          file back once: its SHA-1 and SHA-256 come from what is stored, and are compared with what the client says.
@@ -10,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from urllib.parse import quote
 
-from beffroi.drive.store import names, tree, uploads
+from beffroi.drive.store import names, part_names, tree, uploads
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.web.dav import content as files
@@ -26,7 +26,6 @@ from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav/uploads"
 END = ".file"
-_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class SizeDiffers(BeffroiError):
@@ -72,7 +71,7 @@ async def _list(call: Call, upload: str) -> Answer:
     if call.depth("1") != "0":
         for one in parts:
             inside = f"<d:resourcetype/><d:getcontentlength>{one.size_bytes}</d:getcontentlength>"
-            out.append(xml.response(f"{base}{one.number:05d}", [xml.propstat(inside, "200 OK")]))
+            out.append(xml.response(f"{base}{_label(one)}", [xml.propstat(inside, "200 OK")]))
     return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(out)}{xml.END}".encode())
 
 
@@ -85,12 +84,13 @@ _OF_FOLDERS = {"MKCOL": _begin, "PROPFIND": _list, "DELETE": _abort}
 
 
 async def _put(call: Call, upload: str, part: str) -> Answer:
-    number, request = _number(part), call.request
+    request = call.request
+    part_names.number(part)
     with call.view.database.reading() as reading:
         uploads.parts(reading, call.who.person_id, upload)  # before a body is taken in for nothing
     _refuse_early(call)
     content = await files.receive(call, request.chunks(), request.count(b"content-length"))
-    await call.view.database.write_async(lambda w: uploads.put_part(w, call.act, upload, number, content))
+    await call.view.database.write_async(lambda w: uploads.put_named(w, call.act, upload, part, content))
     etag = f'"{content.sha1}"'.encode()
     return Answer(201, ((b"etag", etag), (b"oc-etag", etag)))
 
@@ -183,8 +183,5 @@ async def _read_back(call: Call, joined: uploads.Joined) -> tuple[str, str]:
     return sha1.hexdigest(), sha256.hexdigest()
 
 
-def _number(part: str) -> int:
-    """Errors: PartRefused."""
-    if _NUMBER.fullmatch(part):
-        return int(part)
-    raise uploads.PartRefused
+def _label(part: uploads.Part) -> str:
+    return quote(part.name, safe=SAFE) if part.name else f"{part.number:05d}"

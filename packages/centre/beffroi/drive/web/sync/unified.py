@@ -1,0 +1,80 @@
+"""The search field of phones and of the desktop program (Nextcloud's unified search): one place to look in, the files.
+
+Rule:    every word of the term stands in the name; as SEARCH, it walks what the person sees, in one of few turns.
+Hostile: terms and numbers; a term is compared, never read as a pattern.
+Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Unified search".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from beffroi.drive.views import Place
+from beffroi.drive.web.dav import properties
+from beffroi.drive.web.dav.call import Call
+from beffroi.drive.web.messages import fields
+from beffroi.drive.web.sync import search
+from beffroi.lib.errors import Invalid, NotFound
+
+API = "/search/providers"
+FILES, NAME = "files", "Fichiers"
+USUAL, MOST, MAX_TERM_CHARS, MOST_DIGITS = 5, 100, 255, 6
+
+
+def providers() -> list[dict[str, Any]]:
+    no_filters: dict[str, Any] = {"triggers": [], "filters": {"term": "string"}, "inAppSearch": False}
+    return [{"id": FILES, "appId": FILES, "name": NAME, "icon": "", "order": 5, **no_filters}]
+
+
+async def answer(finder: search.Finder, call: Call, path: str, base_url: str) -> Any:
+    """``path``: of OCS, beginning with API. Errors: Invalid, NotFound (no such provider)."""
+    if path == API:
+        return providers()
+    if path != f"{API}/{FILES}/search":
+        raise NotFound("provider")
+    said = fields(call.request.query, 64)
+    words = search.folded(said.get("term", [""])[-1][:MAX_TERM_CHARS]).split()
+    if not words:
+        raise Invalid("term")
+    start, most = _number(said, "cursor", 0), min(_number(said, "limit", USUAL), MOST)
+
+    def look_up() -> list[Place]:
+        with call.view.database.reading() as reading:
+            everything = search.below(call, reading, [call.view.place(reading, ())])
+            named = (one for one in everything if all(word in search.folded(one.path[-1]) for word in words))
+            return list(itertools.islice(named, start, start + most))
+
+    async with finder.turns:
+        found = await asyncio.to_thread(look_up)
+    return {
+        "name": NAME,
+        "isPaginated": True,
+        "entries": [_entry(call, one, base_url) for one in found],
+        "cursor": start + most if len(found) == most else None,
+    }
+
+
+def _entry(call: Call, place: Place, base_url: str) -> dict[str, Any]:
+    folder, is_own = "/".join(place.path[:-1]), place.owner == call.who.collectivite_id
+    return {
+        "thumbnailUrl": "",
+        "title": place.path[-1],
+        "subline": f"dans {folder}" if folder else "",
+        "resourceUrl": f"{base_url}/coffre/{f'{place.node.id}/' if is_own else ''}",
+        "icon": "icon-folder" if place.node.is_folder else "icon-file",
+        "rounded": False,
+        "attributes": {
+            "fileId": str(properties.number(place, call.who.collectivite_id)),
+            "path": "/" + "/".join(place.path),
+        },
+    }
+
+
+def _number(said: dict[str, list[str]], name: str, usual: int) -> int:
+    """Errors: Invalid."""
+    text = said.get(name, [str(usual)])[-1]
+    if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
+        raise Invalid(name)
+    return int(text)

@@ -1,0 +1,81 @@
+"""Sync clients hear of changes by a websocket."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from beffroi.drive.web.sync import push
+
+from tests.drive_devices import on_server
+from tests.drive_server import PASSWORD, A, B, Served
+from tests.drive_sync import FILES, hears_nothing, listening
+from tests.websocket import Closed, WebSocket
+
+pytest_plugins = ["tests.fixtures_drive_sync"]
+
+
+def test_a_client_hears_of_changes_that_its_person_sees(drive: Served, name: str) -> None:
+    with (
+        listening(drive, "alice") as alice,
+        listening(drive, "amir") as amir,
+        listening(drive, "bruno") as bruno,
+    ):
+        drive.ask("PUT", f"{FILES}/{name}", b"x")
+        assert alice.hear() == "notify_file"
+        hears_nothing(amir)
+        drive.ask("PUT", f"{FILES}/Commune/{name}", b"x")
+        assert alice.hear() == amir.hear() == "notify_file"
+        hears_nothing(bruno)
+    with listening(drive, "alice") as alice:
+        for at in range(20):
+            drive.ask("PUT", f"{FILES}/{name}-{at}", b"x")
+        assert alice.hear() == "notify_file"
+
+
+def test_a_change_by_another_process_is_heard(drive: Served, name: str) -> None:
+    with listening(drive, "alice") as alice:
+        drive.ask("PUT", f"{FILES}/{name}", b"x")
+        assert alice.hear() == "notify_file"
+        with on_server(drive) as database:
+            database.execute("UPDATE node SET etag = etag + 100000 WHERE name = 'home:per_alice'")
+        hears_nothing(alice)
+        push.tell(drive.directory / "run", B)
+        push.tell(drive.directory / "run", "no collectivité")
+        hears_nothing(alice)
+        push.tell(drive.directory / "run", A)
+        assert alice.hear() == "notify_file"
+
+
+def test_nobody_listens_without_a_password(drive: Served) -> None:
+    for login, password in (("alice", "wrong"), ("nobody", PASSWORD), ("", ""), ("x" * 10_000, "x")):
+        with WebSocket(drive.port, push.PATH) as line:
+            line.send(login)
+            line.send(password)
+            with pytest.raises(Closed):
+                assert line.hear() == "err: Invalid credentials"
+                line.hear()
+    assert WebSocket(drive.port, "/push/other").status == 403
+    assert WebSocket(drive.port, "/remote.php/dav").status == 403
+
+
+def test_a_person_holds_so_many_connections(drive: Served) -> None:
+    lines = [listening(drive, "elise") for _ in range(push.MOST_OF_A_PERSON)]
+    try:
+        with WebSocket(drive.port, push.PATH) as more:
+            more.send("elise")
+            more.send(PASSWORD)
+            assert more.hear() == "err: Too many connections"
+        with listening(drive, "alice"):
+            pass
+    finally:
+        for line in lines:
+            line.close()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:  # the server sees their end
+        with WebSocket(drive.port, push.PATH) as line:
+            line.send("elise")
+            line.send(PASSWORD)
+            if line.hear() == "authenticated":
+                return
+    raise AssertionError("the connections are still counted")
