@@ -10,8 +10,8 @@ from beffroi.drive.views import SHARED_NAME
 from tests.drive_asking import HOME, NS, listing
 from tests.drive_server import Served
 from tests.drive_sharing import group, put_in
+from tests.drive_sync import hears_nothing, listening
 from tests.integration.test_drive_ocs_shares import TYPES, Phone, alice, amir, name
-from tests.integration.test_drive_sync import hears_nothing, listening
 
 __all__ = ["alice", "amir", "name"]
 pytest_plugins = ["tests.fixtures_drive_dav"]

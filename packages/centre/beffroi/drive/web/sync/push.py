@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,12 @@ def tell(run: Path, collectivite_id: str) -> None:
 
 @dataclass(eq=False)
 class Connection:
-    """``seen``: the etag of the person's root when they last heard of it."""
+    """``seen``: the etag of the person's root when they last heard of it; 0 while they are not signed in yet."""
 
     who: Who
     view: View
     send: Send
     seen: int = 0
-    waiting: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Push:
@@ -132,8 +131,10 @@ class Push:
             return
         mine.add(connection)
         try:
-            connection.seen = await asyncio.to_thread(self._looked, connection.view)
-            await send({"type": "websocket.send", "text": "authenticated"})
+            seen = await asyncio.to_thread(self._looked, connection.view)
+            await send({"type": "websocket.send", "text": "authenticated"})  # nothing else may come before it
+            connection.seen = seen
+            self._note(who.collectivite_id)  # what came in between
             async with asyncio.timeout(LIFE_S):  # then it signs in again: what was revoked hears nothing more
                 await _until_gone(receive)
         except TimeoutError:
@@ -195,7 +196,7 @@ class Push:
         except BeffroiError:  # its database does not answer: the next sweep looks again
             return
         for one, etag in zip(connections, etags, strict=True):
-            if etag != one.seen:
+            if one.seen and etag != one.seen:
                 one.seen = etag
                 with contextlib.suppress(Exception):  # it is gone; its own task ends it
                     await one.send({"type": "websocket.send", "text": "notify_file"})
