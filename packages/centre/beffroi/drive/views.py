@@ -217,6 +217,10 @@ class View:
                 return Visit(self, one, name)
         raise AbsentNode("share")
 
+    def visits(self, reading: Reading) -> list[Visit]:
+        """To all that other collectivités share with this person's, standing or not."""
+        return [Visit(self, one, name) for name, one in self._accepted(reading)]
+
     def owners(self, reading: Reading) -> set[str]:
         """Other collectivités that share something with this person's."""
         return {one.owner for _, one in self._accepted(reading)}
