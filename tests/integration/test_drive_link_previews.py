@@ -123,7 +123,6 @@ def test_nothing_is_seen_of_what_is_locked_ended_beside_or_handed_in(
     for rest in (
         f"{node}/apercu/x",
         f"{node}/bureau/page/2",
-        f"{node}/",
         "zip/apercu",
         f"{folder.id}/apercu",
     ):

@@ -322,6 +322,11 @@ class Visit(View):
         super().__init__(home.abroad(received.owner), home.who, home.abroad)
         self.collectivite_id, self.share_id, self._name = received.owner, received.share_id, name
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Of what is shared, from the person's root."""
+        return SHARED_NAME, self._name
+
     def mount(self, reading: Reading) -> Mount | None:
         """``reading``: of the owner's metadata. None when the owner ended it."""
         share = shares.to_collectivite(
