@@ -39,7 +39,7 @@ def shown(reading: Reading, share: Share, node: Node) -> dict[str, Any]:
         context["preview_note"] = drive_words.held()
     elif not kind and drive_words.preview(node.name, node.size_bytes) in ("image", "pdf"):
         context["preview_note"] = _(
-            "Ce lien compte ses téléchargements : ce fichier se voit une fois téléchargé."
+            "Ce lien compte ses téléchargements : ce fichier se voit une fois téléchargé."
         )
     if kind == "page":
         context["office_words"] = {code: str(text) for code, text in drive_words.PREVIEWS.items()}
