@@ -19,7 +19,7 @@ from tests.clients.test_drive_found_browser import scanner
 from tests.clients.test_drive_link_browser import stranger
 from tests.clients.test_drive_office_browser import drive, office, page
 from tests.clients.test_drive_share_browser import somebody
-from tests.clients.test_portal_browser import browser, inspect
+from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
 from tests.drive_pictures import png
 from tests.fixtures_portal import no_door, portal_client
@@ -68,7 +68,7 @@ def test_who_holds_a_link_sees_images_documents_and_pdfs_before_they_download(
     other = stranger(page, browser, scripts=True)
     other.goto(address)
     inspect(other, "l-dossier")
-    other.click("a:has-text('Voir façade.png')")
+    press(other, "Voir façade.png")
     other.wait_for_selector("img.view")
     waiting.until(lambda: other.eval_on_selector("img.view", DRAWN), "the picture")
     inspect(other, "l-image")

@@ -97,6 +97,10 @@ def test_a_token_by_a_share_opens_nothing_else_and_ends_with_it(
     other = File(B, node)
     assert centre.office.ask(centre.server.port, "GET", other.path, session.token).status == 401
     assert session.do("LOCK", X_WOPI_Lock=LOCK).status == 200
+    answer(centre.server, made, accepted=False)
+    assert session.ask("GET").status == 404
+    answer(centre.server, made)
+    assert session.ask("GET").status == 200
     end(centre.server, made)
     for late in (
         session.ask("GET"),

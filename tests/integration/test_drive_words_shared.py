@@ -110,6 +110,9 @@ def test_with_the_owner_s_key_their_words_are_gone_and_the_receiver_s_stay(world
     keys.Keys(world.config, A).erase("usr_x")
     hits = world.found.find(BRUNO, "cantine")
     assert [one.share for one in hits.hits] == [""]
+    home = View(world.communes.metadata(B), BRUNO, world.communes.metadata)
+    with home.database.reading() as reading:
+        assert home.mounts(reading) == [] and home.find(reading, ()) is not None
 
 
 def test_the_text_of_a_document_is_told_by_its_share_alone(world: World, plans: Node) -> None:
