@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from beffroi.drive.reach import Reach
 from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.words import index, terms
 from beffroi.drive.words.index import Indexed
@@ -43,18 +44,18 @@ def operations(database: Database, root: int, files: int) -> dict[str, Callable[
         def ask(number: int) -> object:
             numbers = [terms.term(word, KEY) for word in question(random.Random(number))]
             with database.reading() as reading:
-                return index.holding(reading, numbers, [root], most=51)
+                return index.holding(reading, numbers, Reach(frozenset({root}), frozenset({root})), most=51)
 
         return ask
 
     def named(number: int) -> object:
         asked = f"f{random.Random(number).randrange(files)}"
         with database.reading() as reading:
-            return index.named(reading, asked, [root], most=200)
+            return index.named(reading, asked, Reach(frozenset({root}), frozenset({root})), most=200)
 
     def recent(_: int) -> object:
         with database.reading() as reading:
-            return index.recent(reading, [root], most=100)
+            return index.recent(reading, Reach(frozenset({root}), frozenset({root})), most=100)
 
     return {
         "find a name": named,

@@ -26,6 +26,7 @@ from beffroi.drive.__main__ import YOUNG, serve_arguments
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.following import Follower, Teller
 from beffroi.drive.office import serving
+from beffroi.drive.office.tokens import Holder
 from beffroi.drive.projections import Member
 from beffroi.drive.seals.desk import Desk
 from beffroi.drive.sentry import Sentry
@@ -117,6 +118,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         reads = by_scan(wire.files_socket_path(directory))
         indexer = Indexer(communes, stocks(config), keys_of, reads)
         indexer.start()
+        maker = serving.maker_of(config)
         Portal(
             communes,
             bodies,
@@ -124,9 +126,18 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             drive.enter,
             lambda access: _keep(told, access),
             lambda crossing: _keep(crossed, crossing),
+            maker,
         ).add_to(drive.routes)
         grant_key = config.secret("drive-grant.key")
-        Found(communes, keys_of, bodies, reads, grant_key, drive.enter).add_to(drive.routes)
+        Found(
+            communes,
+            keys_of,
+            bodies,
+            reads,
+            grant_key,
+            drive.enter,
+            lambda crossing: _keep(crossed, crossing),
+        ).add_to(drive.routes)
         drive.sync.push.listeners.append(indexer.told)
         Dropped(
             communes,
@@ -140,7 +151,9 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             _with_office(config),
             communes,
             bodies,
-            members=_member,
+            maker=maker,
+            crossed=lambda crossing: _keep(crossed, crossing),
+            members=partial(_member, directory),
             require=stops.require,
             base_url="https://portail.test",
         )
@@ -197,15 +210,14 @@ def _with_office(config: Config) -> Config:
     return replace(config, office_editor=found.office_editor, office_max_mib=found.office_max_mib)
 
 
-def _member(person_id: str, collectivite_id: str, role: Role) -> Who | None:
-    return next(
-        (
-            one
-            for one in PEOPLE.values()
-            if (one.person_id, one.collectivite_id, one.role) == (person_id, collectivite_id, role)
-        ),
-        None,
-    )
+def _member(directory: Path, holder: Holder) -> Who | None:
+    """Sessions that DIRECTORY/ended-sessions names are over."""
+    ended = directory / "ended-sessions"
+    if ended.exists() and holder.session.key in ended.read_text().split():
+        return None
+    wanted = holder[:3]
+    found = (one for one in PEOPLE.values() if (one.person_id, one.collectivite_id, one.role) == wanted)
+    return next(found, None)
 
 
 def _tell(directory: Path, *said: object) -> None:

@@ -57,7 +57,9 @@ def page(drive: Drive, beaune: Commune, browser: Any, live_server: Any, tmp_path
     previews = Previews(STATE)
     with (
         served(STATE) as server,
-        joined(tmp_path, web=live_server.url, drive_port=server.port) as address,
+        joined(
+            tmp_path, web=live_server.url, drive_port=server.port, run=django_settings.BEFFROI.run
+        ) as address,
     ):
         client = portal_client(beaune.agent_membership)
         name = django_settings.SESSION_COOKIE_NAME

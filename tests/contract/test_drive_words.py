@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from beffroi.drive.reach import Reach
 from beffroi.drive.store import frozen, schema, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
@@ -20,20 +21,25 @@ def keep(database: Database, node: Node, root: Node, text: str) -> None:
     database.write(lambda writing: index.replace(writing, node.id, one))
 
 
+def _reach(roots: tuple[Node, ...]) -> Reach:
+    ids = frozenset(one.id for one in roots)
+    return Reach(ids, ids)
+
+
 def named(database: Database, asked: str, *roots: Node, most: int = 50) -> list[str]:
     with database.reading() as reading:
-        return [one.name for one in index.named(reading, asked, [one.id for one in roots], most=most)]
+        return [one.name for one in index.named(reading, asked, _reach(roots), most=most)]
 
 
 def holding(database: Database, asked: str, *roots: Node) -> list[str]:
     numbers = [terms.term(word, KEY) for word in terms.words(asked)]
     with database.reading() as reading:
-        return [one.name for one in index.holding(reading, numbers, [one.id for one in roots], most=50)]
+        return [one.name for one in index.holding(reading, numbers, _reach(roots), most=50)]
 
 
 def recent(database: Database, *roots: Node, most: int = 50) -> list[str]:
     with database.reading() as reading:
-        return [one.name for one in index.recent(reading, [one.id for one in roots], most=most)]
+        return [one.name for one in index.recent(reading, _reach(roots), most=most)]
 
 
 def settled(database: Database) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
+from lxml import etree
 
 from tests.drive_asking import BODIES, HOME, NS, listing, value
 from tests.drive_server import A, B, Served, served
@@ -176,17 +177,47 @@ def test_a_share_leads_to_nothing_beside_it(drive: Served, name: str) -> None:
     (secret,) = listing(drive, f"{HOME}/{name}-secret.txt", "0").values()
     number = value(secret, "oc:fileid")
     assert drive.ask("PROPFIND", f"/remote.php/dav/versions/bruno/versions/{number}", login="bruno")[0] == 404
+    found = searched(drive, BY_NAME % "%.txt")
+    assert f"{SHARED}/{name}/plan.txt" in found and not [href for href in found if "secret" in href]
+    (plan,) = listing(drive, f"{HOME}/{name}/plan.txt", "0").values()
+    there = int(value(found[f"{SHARED}/{name}/plan.txt"], "oc:fileid") or 0)
+    by_number = "<d:eq><d:prop><oc:fileid/></d:prop><d:literal>%d</d:literal></d:eq>"
+    assert list(searched(drive, by_number % there)) == [f"{SHARED}/{name}/plan.txt"]
+    shift = there - int(value(plan, "oc:fileid") or 0)
+    assert searched(drive, by_number % (int(number or 0) + shift)) == {}
+
+
+BY_NAME = "<d:like><d:prop><d:displayname/></d:prop><d:literal>%s</d:literal></d:like>"
+
+
+def searched(drive: Served, where: str, scope: str = "", login: str = "bruno") -> dict[str, etree._Element]:
+    """The response elements of a SEARCH by their href. ``scope``: below the person's root."""
     body = (
         '<d:searchrequest xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns"><d:basicsearch><d:select><d:prop>'
-        "<d:displayname/></d:prop></d:select><d:from><d:scope><d:href>/files/bruno</d:href>"
-        "<d:depth>infinity</d:depth></d:scope></d:from><d:where><d:like><d:prop><d:displayname/></d:prop>"
-        "<d:literal>%.txt</d:literal></d:like></d:where></d:basicsearch></d:searchrequest>"
+        f"<oc:fileid/><oc:id/></d:prop></d:select><d:from><d:scope><d:href>/files/{login}{scope}</d:href>"
+        f"<d:depth>infinity</d:depth></d:scope></d:from><d:where>{where}</d:where></d:basicsearch></d:searchrequest>"
     )
-    status, _, answered = drive.ask("SEARCH", "/remote.php/dav", body.encode(), "bruno")
-    assert status == 207
-    assert (
-        b"secret" not in answered and f"/{name}/plan.txt".encode() not in answered
-    )  # a search does not cross
+    status, _, answered = drive.ask("SEARCH", "/remote.php/dav", body.encode(), login)
+    assert status == 207, answered
+    return {one.findtext("d:href", namespaces=NS): one for one in etree.fromstring(answered)}
+
+
+def test_a_search_by_name_goes_into_what_was_accepted_and_is_told_as_a_listing(
+    drive: Served, name: str
+) -> None:
+    made, wanted = share(drive, name, READ), BY_NAME % f"%-{name}.txt"
+    mine, theirs = f"{BRUNO}/moi-{name}.txt", f"{SHARED}/{name}/plan-{name}.txt"
+    assert drive.ask("PUT", mine, b"x", "bruno")[0] == 201
+    assert drive.ask("PUT", f"{HOME}/{name}/plan-{name}.txt", b"x")[0] == 201
+    assert list(searched(drive, wanted)) == [mine]
+    answer(drive, made)
+    for _ in range(2):
+        assert sorted(searched(drive, wanted)) == sorted([mine, theirs])
+    assert [one["what"] for one in crossed(drive) if one["share_id"] == made.id] == ["list"]
+    scope = f"/{SHARED_NAME}/{name}"
+    assert list(searched(drive, wanted, scope)) == [theirs]
+    end(drive, made)
+    assert list(searched(drive, wanted)) == [mine] and searched(drive, wanted, scope) == {}
 
 
 def test_the_receiver_s_elus_read_and_do_not_write(drive: Served, name: str) -> None:

@@ -26,6 +26,7 @@ from beffroi.drive.store.model import Node
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access, Linked
+from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.lib import clock
 from beffroi.portal import drive_access
@@ -359,7 +360,9 @@ def test_what_the_departement_holds_back_is_not_given_and_not_counted(
     with ThreadPoolExecutor(2) as workers:
         communes = drive_access._communes()
         bodies = SealedStore(settings.BEFFROI, communes, workers, refuse)
-        linked = Linked(communes, bodies, settings.BEFFROI.secret("drive-grant.key"), told.append)
+        linked = Linked(
+            communes, bodies, settings.BEFFROI.secret("drive-grant.key"), told.append, Maker(None)
+        )
         with drive.database.reading() as reading:
             (file,) = look.children(reading, folder.id)
         for step in (str(file.id), "zip"):

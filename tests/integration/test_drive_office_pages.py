@@ -11,11 +11,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from beffroi.core.identity.models import Membership
-from beffroi.core.planes.db import connect
 from beffroi.drive.office import blank, discovery, tokens
 from beffroi.drive.office.discovery import Editor, read
-from beffroi.drive.office.members import Members
-from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import Unavailable
 from beffroi.previews import server as previews_server
@@ -218,17 +215,6 @@ def test_previews_of_anothers_files_are_absent(
     other = Browser(server, portal_client(nuits.agent_membership))
     for rest in ("", "/apercu.pdf", "/page/1"):
         assert other.ask("GET", f"/coffre/octets/bureau/{node}{rest}")[0] == 404
-
-
-def test_who_left_is_no_member_any_more(committed: str, beaune: Commune, nuits: Commune) -> None:
-    one = beaune.agent_membership
-    members = Members(lambda: connect(committed))
-    found = members(one.person_id, one.collectivite_id, "agent")
-    assert found is not None and (found.membership_id, found.display_name) == (one.id, one.person.name)
-    assert members(one.person_id, nuits.collectivite.id, "agent") is None
-    assert members(one.person_id, one.collectivite_id, "referent") is None
-    Membership.objects.filter(pk=one.pk).update(until=clock.now())
-    assert members(one.person_id, one.collectivite_id, "agent") is None
 
 
 @pytest.mark.parametrize("address", ["http://office.example", "ftp://x", "office.example.fr", "https://"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from beffroi.drive.store import tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Reading
 from beffroi.drive.store.model import NO_LIMIT
+from beffroi.drive.store.shares import Share
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.who import Who
@@ -27,7 +29,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 from tests import office_editor
-from tests.drive_server import PEOPLE, Served, served
+from tests.drive_server import PEOPLE, A, Served, served
 from tests.fixtures_drive import new_config
 from tests.office_editor import Answered, Office
 
@@ -89,11 +91,28 @@ class Centre:
         with self.changing(who) as database, database.reading() as reading:
             yield reading, View(database, who)
 
-    def open(self, who: Who, node: int, *, may_write: bool = True, ttl_s: int = 600) -> Session:
+    def open(
+        self,
+        who: Who,
+        node: int,
+        *,
+        may_write: bool = True,
+        ttl_s: int = 600,
+        session: str = "session",
+        share: Share | None = None,
+    ) -> Session:
+        """``share``: by which alice's collectivité shares it with who opens it."""
+        key, owner = self.config.secret("drive-grant.key"), A if share else who.collectivite_id
         token = tokens.make(
-            self.config.secret("drive-grant.key"), who, node, may_write=may_write, ttl_s=ttl_s
+            key,
+            who,
+            File(owner, node),
+            may_write=may_write,
+            session=tokens.Session(session, "digest").sealed(key),
+            share_id=share.id if share else "",
+            ttl_s=ttl_s,
         )
-        return Session(self.office, self.server.port, File(who.collectivite_id, node), token)
+        return Session(self.office, self.server.port, File(owner, node), token)
 
 
 @pytest.fixture(scope="module")
@@ -379,3 +398,34 @@ def test_a_save_beyond_the_quota_is_refused_as_too_large(centre: Centre, file: i
     assert session.get().body == b"before"
     with centre.changing(ALICE) as database:
         database.write(lambda w: tree.set_limit(w, root, NO_LIMIT))
+
+
+# -- what ends a token ----------------------------------------------------------------------------------------
+
+
+def test_a_token_ends_with_its_session_and_is_none_without_one(centre: Centre, file: int) -> None:
+    first, other = centre.open(ALICE, file, session="one"), centre.open(ALICE, file, session="two")
+    made = first.do("PUT_RELATIVE", X_WOPI_SuggestedTarget=".odt", body=b"x")
+    path, token = made.json["Url"].removeprefix(office_editor.BASE_URL).split("?access_token=")
+    (centre.server.directory / "ended-sessions").write_text("one")
+    try:
+        assert first.ask("GET").status == first.do("LOCK", X_WOPI_Lock=LOCK).status == 401
+        assert first.put(b"late").status == 401
+        # What was made from it ends with it.
+        assert centre.office.ask(centre.server.port, "GET", path, token).status == 401
+        assert other.get().body == b"before"
+    finally:
+        (centre.server.directory / "ended-sessions").unlink()
+    key = centre.config.secret("drive-grant.key")
+    where = File(ALICE.collectivite_id, file)
+    for session in ("", "AAAA", tokens.Session("one", "digest").sealed(b"another key")):
+        token = tokens.make(key, ALICE, where, may_write=True, session=session)
+        assert centre.office.ask(centre.server.port, "GET", where.path, token).status == 401
+
+
+def test_a_token_shows_nobody_the_session_that_it_lives_by(centre: Centre, file: int) -> None:
+    session = centre.open(ALICE, file, session="the-key-of-a-session")
+    body = session.token.partition(".")[0]
+    assert b"the-key-of-a-session" not in base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    grant = tokens.read(centre.config.secret("drive-grant.key"), session.token, session.file)
+    assert tokens.holder(centre.config.secret("drive-grant.key"), grant).session.key == "the-key-of-a-session"

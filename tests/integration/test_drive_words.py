@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.planes.tokens import make_grant
+from beffroi.drive.crossing import Crossing
 from beffroi.drive.store import frozen, keys, look, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode, Act, Node
@@ -80,10 +81,17 @@ class World:
         self.config = new_config(self.state)
         self.communes = Communes(self.state / "drive", self.pool)
         self.held: set[str] = set()
+        self.crossed: list[Crossing] = []
         self.store = SealedStore(self.config, self.communes, self.pool, self._refuse)
         self.keys_of = partial(keys.make, self.config)
         self.found = Found(
-            self.communes, self.keys_of, self.store, self.reads, b"x", lambda request, who: None
+            self.communes,
+            self.keys_of,
+            self.store,
+            self.reads,
+            b"x",
+            lambda request, who: None,
+            self.crossed.append,
         )
         self.restart()
 

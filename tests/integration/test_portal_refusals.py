@@ -22,6 +22,7 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import groups, seals, shares, versions
+from beffroi.drive.store import look, seals, shares, versions
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
@@ -324,6 +325,10 @@ PORTAL = {
         lambda world: {"share_id": world.visit_id, "node_id": world.visit_node_id},
         {"what": "folder", "name": "x"},
     ),
+    "drive_visit_edit": Rule(
+        "ours", lambda world: {"share_id": world.visit_id, "node_id": world.visit_node_id}
+    ),
+    "drive_visit_compare": Rule("ours", lambda world: {"share_id": world.visit_id} | _visited_version(world)),
     "drive_link_refused": Rule("open"),
     "drive_link": Rule("linked"),  # tests/integration/test_drive_links.py
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
@@ -719,7 +724,7 @@ def test_what_belongs_to_another_is_no_such_page(name: str, world: World) -> Non
 def test_what_belongs_to_oneself_is_found(name: str, world: World) -> None:
     """Otherwise the refusals above would prove nothing."""
     expected = 405 if name in POSTED else 302 if name in STEP_UP else 200
-    if name == "drive_compare":
+    if name in ("drive_compare", "drive_visit_compare"):
         expected = 503  # found; no process gives its contents here
     beaune = world.beaune
     owner = beaune.referent_membership if PORTAL[name].kind == "led" else beaune.agent_membership
@@ -804,6 +809,8 @@ def _visit(owner: Commune, receiver: Commune) -> tuple[str, int]:
     """A folder that one commune shares with another, which accepted it."""
     drive, there = Drive(owner.agent_membership), Drive(receiver.agent_membership)
     node = drive.folder("facture")
+    drive.file("facture.txt", node)
+    drive.file("facture.txt", node)
     wish = Wish("collectivite", receiver.id, rights="write")
     made = drive.database.write(lambda writing: shares.make(writing, drive.act, node.id, wish))[0]
 
@@ -813,6 +820,13 @@ def _visit(owner: Commune, receiver: Commune) -> tuple[str, int]:
 
     there.database.write(accept)
     return made.id, node.id
+
+
+def _visited_version(world: World) -> dict[str, Any]:
+    with Drive(world.nuits.agent_membership).database.reading() as reading:
+        (one,) = look.children(reading, world.visit_node_id)
+        etag = versions.of(reading, one.id)[0].etag
+    return {"node_id": one.id, "etag": etag}
 
 
 def _share(commune: Commune, node_id: int, wish: Wish) -> str:

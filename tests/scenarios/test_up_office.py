@@ -13,6 +13,7 @@ import re
 import signal
 import ssl
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,6 +22,7 @@ from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.office import blank, tokens
 from beffroi.drive.web import granted
 from beffroi.drive.who import Who
+from beffroi.lib import clock
 from beffroi.previews import server as previews
 from beffroi.previews import wire
 
@@ -60,6 +62,17 @@ def previews_have_no_network_and_are_asked_by_the_drive_alone(centre: Centre) ->
     assert wire.ask(path, "odt", office_samples.text("Bonjour"), timeout_s=60).pictures
 
 
+def a_session(centre: Centre, person_id: str) -> tokens.Session:
+    """Of the portal, of somebody who signed in."""
+    ((password,),) = centre.plane.execute("SELECT password FROM person WHERE id = ?", (person_id,))
+    expires = clock.now() + timedelta(hours=12)
+    centre.plane.execute(
+        "INSERT INTO django_session (session_key, session_data, expire_date) VALUES (?, ?, ?)",
+        ("k" * 32, "", expires),
+    )
+    return tokens.Session("k" * 32, tokens.password_digest(password))
+
+
 def an_editor_writes_behind_the_front_door(centre: Centre, office: Office) -> None:
     key = (centre.state / "secrets" / "drive-grant.key").read_bytes().strip()
     ((membership_id, person_id, owner),) = centre.plane.execute(
@@ -87,7 +100,8 @@ def an_editor_writes_behind_the_front_door(centre: Centre, office: Office) -> No
     assert status == 303 and found, headers["location"]
     node = int(found[1])
     who = Who(person_id, membership_id, owner, "agent", "", "", "")
-    token, path = tokens.make(key, who, node, may_write=True), tokens.File(owner, node).path
+    file, session = tokens.File(owner, node), a_session(centre, person_id).sealed(key)
+    token, path = tokens.make(key, who, file, may_write=True, session=session), file.path
     info = office.ask(port, "GET", path, token)
     assert info.status == 200 and info.json["BaseFileName"] == "Procès-verbal.odt", info
     assert info.json["UserFriendlyName"] and info.json["UserCanWrite"]
@@ -109,6 +123,8 @@ def an_editor_writes_behind_the_front_door(centre: Centre, office: Office) -> No
     assert ask("GET", f"/coffre/octets/{node}")[2] == written
     assert ask("GET", f"/coffre/octets/bureau/{node}/page/1")[2].startswith(b"\x89PNG")
     assert office.ask(port, "GET", path, token, signed=False).status == 500
+    other = tokens.make(key, who, file, may_write=True, session=tokens.Session("none", "").sealed(key))
+    assert office.ask(port, "GET", path, other).status == 401
     centre.plane.execute("UPDATE membership SET until = since WHERE id = ?", (membership_id,))
     assert office.ask(port, "GET", path, token).status == 401
     log = "".join(one.read_text("utf-8", "replace") for one in (centre.state / "log").glob("*.log"))

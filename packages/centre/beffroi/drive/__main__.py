@@ -119,6 +119,7 @@ async def run(config: Config) -> int:
                 base_url=_portal(config),
             )
             drive.sync.push.listeners += (stops.forget, teller.told)
+            maker = serving.maker_of(config)
             Portal(
                 communes,
                 bodies,
@@ -126,6 +127,7 @@ async def run(config: Config) -> int:
                 drive.enter,
                 lambda access: tell_access(config, access),
                 partial(crossing.tell, config),
+                maker,
             ).add_to(drive.routes)
             drive.routes.add(
                 sealed.PATH,
@@ -141,9 +143,8 @@ async def run(config: Config) -> int:
             )
             reads = by_scan(wire.files_socket_path(config.state))
             grant_key = config.secret("drive-grant.key")
-            Found(communes, partial(keys.make, config), bodies, reads, grant_key, drive.enter).add_to(
-                drive.routes
-            )
+            keys_of, crossed = partial(keys.make, config), partial(crossing.tell, config)
+            Found(communes, keys_of, bodies, reads, grant_key, drive.enter, crossed).add_to(drive.routes)
             Dropped(
                 communes,
                 bodies,
@@ -156,6 +157,8 @@ async def run(config: Config) -> int:
                 config,
                 communes,
                 bodies,
+                maker=maker,
+                crossed=partial(crossing.tell, config),
                 members=Members(lambda: connect(config.database)),
                 require=stops.require,
                 base_url=_portal(config),

@@ -16,6 +16,7 @@ from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web import granted
+from beffroi.drive.web.visiting import ABROAD
 from beffroi.drive.who import Who
 from beffroi.drive.words import wire
 from beffroi.lib.config import Config
@@ -45,20 +46,28 @@ def found(config: Config, who: Who, words: str) -> wire.Hits:
     return msgspec.json.decode(answer, type=wire.Hits)
 
 
-def text(config: Config, who: Who, node: int, etag: int | None) -> wire.Text:
-    """Of a document, or of an earlier content of it. Errors: as ``content``, TooLarge."""
-    status, answer = _question(config, who, wire.TEXT_PATH, wire.Which(node, etag or 0))
+def text(config: Config, who: Who, node: int, etag: int | None, *, share_id: str = "") -> wire.Text:
+    """Of a document, or of an earlier content of it. ``share_id``: of what another collectivité shares.
+
+    Errors: as ``content``, TooLarge.
+    """
+    status, answer = _question(config, who, wire.TEXT_PATH, wire.Which(node, etag or 0, share_id))
     if status == TooLarge.http_status:
         raise TooLarge(0)
     _refuse(status, answer)
     return msgspec.json.decode(answer, type=wire.Text)
 
 
-def content(config: Config, who: Who, node: int, etag: int | None, *, most_bytes: int) -> bytes:
-    """The first bytes of a file, or of an earlier content of it. Errors: AbsentNode, Frozen, Unavailable,
-    SettingInvalid."""
+def content(
+    config: Config, who: Who, node: int, etag: int | None, *, most_bytes: int, share_id: str = ""
+) -> bytes:
+    """The first bytes of a file, or of an earlier content of it. ``share_id``: of what another collectivité shares.
+
+    Errors: AbsentNode, Frozen, Unavailable, SettingInvalid.
+    """
     cookie = f"{granted.COOKIES[granted.OUT_PATH]}={_grant(config, who, granted.OUT_PATH)}"
-    path = f"{granted.OUT_PATH}/{node}" + ("" if etag is None else f"/{etag}")
+    tree = f"/{ABROAD}/{share_id}" if share_id else ""
+    path = f"{granted.OUT_PATH}{tree}/{node}" + ("" if etag is None else f"/{etag}")
     status, answer = _ask(config, "GET", path, {"Cookie": cookie, "Range": f"bytes=0-{most_bytes - 1}"})
     if status == 416:
         return b""  # it is empty

@@ -115,11 +115,11 @@ def forget(event: Event) -> None:
 
 @consumer(name="drive.links", kinds=("drive:link_used",))
 def record_download(event: Event) -> None:
-    """What left by a link, for whoever asks later; from where, on the side that can be erased."""
+    """What left by a link, or was looked at, for whoever asks later; from where, on the side that can be erased."""
     told = event.payload
     audit.record(
         actor=Actor("door", "drive"),
-        verb="drive:link:used",
+        verb="drive:link:seen" if told["what"] == "preview" else "drive:link:used",
         object_id=told["share_id"],
         collectivite_id=event.collectivite_id,
         details={"what": told["what"], "node_id": told["node_id"], "bytes": told["bytes"]},

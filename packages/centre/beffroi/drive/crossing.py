@@ -1,7 +1,8 @@
 """An access that crosses from one collectivité into another's files, and how it is told.
 
 Rule:    told before a byte leaves or a row changes, so that none is without its line in the owner's audit log; a
-         refusal after that has its line, too. Of listings, which sync clients ask for each minute, one an hour.
+         refusal after that has its line, too. Of listings, which sync clients ask for each minute, one an hour; of one
+         file that is read in parts, as viewers do, one an hour beside those that begin it.
 Process: drive. Blocking: called in a thread.
 Fails:   closed: what cannot be told does not happen.
 Source:  docs/decisions/0077-shares-stay-with-their-owner.md.
@@ -18,7 +19,8 @@ from beffroi.drive import telling
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 
-What = Literal["list", "read", "change"]
+What = Literal["list", "read", "search", "change"]
+"""``search``: files were found by their contents, and a passage of each was shown."""
 LISTED_AGAIN_S = 3600
 MOST_REMEMBERED = 10_000
 
@@ -46,22 +48,25 @@ def tell(config: Config, crossing: Crossing) -> None:
 
 
 class Told:
-    """Tells each access but a listing that was told within the hour, as far as this process remembers."""
+    """Tells each access but a listing, and a read that goes on, that were told within the hour, as far as this process
+    remembers."""
 
     def __init__(self) -> None:
-        self._listed: OrderedDict[tuple[str, str, str], int] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str, str, int], int] = OrderedDict()
 
-    def __call__(self, crossing: Crossing, tell: Tell) -> None:
-        """Errors: Unavailable."""
-        if crossing.what != "list":
+    def __call__(self, crossing: Crossing, tell: Tell, *, goes_on: bool = False) -> None:
+        """``goes_on``: another part of what was read before. Errors: Unavailable."""
+        if crossing.what not in ("list", "read"):
             tell(crossing)
             return
-        seen, now_s = (crossing.share_id, crossing.person_id, crossing.device_id), clock.epoch_s()
-        before_s = self._listed.get(seen)
-        if before_s is not None and now_s - before_s < LISTED_AGAIN_S:
+        is_list, now_s = crossing.what == "list", clock.epoch_s()
+        which = -1 if is_list else crossing.node_id
+        seen = crossing.share_id, crossing.person_id, crossing.device_id, which
+        before_s = self._seen.get(seen)
+        if (is_list or goes_on) and before_s is not None and now_s - before_s < LISTED_AGAIN_S:
             return
         tell(crossing)
-        self._listed[seen] = now_s
-        self._listed.move_to_end(seen)
-        if len(self._listed) > MOST_REMEMBERED:
-            self._listed.popitem(last=False)
+        self._seen[seen] = now_s
+        self._seen.move_to_end(seen)
+        if len(self._seen) > MOST_REMEMBERED:
+            self._seen.popitem(last=False)

@@ -11,12 +11,14 @@ Source:  docs/internals/drive.md, "Shares".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import NamedTuple
 
 from beffroi.drive.store import look, mounts, schema, shares, tree
 from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.shares import Received, Share
 from beffroi.drive.who import Who
@@ -217,6 +219,15 @@ class View:
                 return Visit(self, one, name)
         raise AbsentNode("share")
 
+    def visits(self, reading: Reading) -> list[Visit]:
+        """To all that other collectivités share with this person's, standing or not; but those whose files were all
+        destroyed. Errors: Unavailable."""
+        found = []
+        for name, one in self._accepted(reading):
+            with suppress(KeysErased):
+                found.append(Visit(self, one, name))
+        return found
+
     def owners(self, reading: Reading) -> set[str]:
         """Other collectivités that share something with this person's."""
         return {one.owner for _, one in self._accepted(reading)}
@@ -227,8 +238,7 @@ class View:
         Errors: Unavailable; a collectivité that does not answer has not ended its shares.
         """
         found = self.mounts_here(reading)
-        for name, one in self._accepted(reading):
-            visit = Visit(self, one, name)
+        for visit in self.visits(reading):
             with visit.database.reading() as there:
                 mount = visit.mount(there)
             if mount is not None:
@@ -317,6 +327,11 @@ class Visit(View):
     def __init__(self, home: View, received: Received, name: str) -> None:
         super().__init__(home.abroad(received.owner), home.who, home.abroad)
         self.collectivite_id, self.share_id, self._name = received.owner, received.share_id, name
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Of what is shared, from the person's root."""
+        return SHARED_NAME, self._name
 
     def mount(self, reading: Reading) -> Mount | None:
         """``reading``: of the owner's metadata. None when the owner ended it."""

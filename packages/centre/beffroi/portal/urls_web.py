@@ -214,6 +214,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("coffre/partages-avec-moi/", drive_shares.with_me, name="drive_shared"),
     path("coffre/chez/<str:share_id>/", drive_visit.visit, name="drive_visit"),
     path("coffre/chez/<str:share_id>/<int:node_id>/", drive_visit.visit, name="drive_visit_node"),
+    path(
+        "coffre/chez/<str:share_id>/<int:node_id>/comparer/<int:etag>/",
+        drive_compare.compare,
+        name="drive_visit_compare",
+    ),
+    path("coffre/chez/<str:share_id>/<int:node_id>/editer/", drive_office.edit, name="drive_visit_edit"),
     path("coffre/<int:node_id>/analyse/", drive_scan.answer, name="drive_scan"),
     path("coffre/<int:node_id>/depots/", drive_drop.of_node, name="drive_drops"),
     path("coffre/liens/", drive_links.own, name="drive_own_links"),

@@ -38,6 +38,7 @@ VERBS = {
     "drive:link:failed": gettext_lazy("Lien de partage non créé"),
     "drive:link:ended": gettext_lazy("Lien de partage arrêté"),
     "drive:link:used": gettext_lazy("Téléchargement par un lien de partage"),
+    "drive:link:seen": gettext_lazy("Aperçu par un lien de partage"),
     "drive:seal:asked": gettext_lazy("Scellement d’un dossier demandé"),
     "drive:seal:made": gettext_lazy("Dossier scellé : chaque fichier relu, liste signée"),
     "drive:seal:failed": gettext_lazy("Scellement impossible : des fichiers sont abîmés"),

@@ -30,13 +30,18 @@ class GrantRefused(BeffroiError):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """``collectivite_id`` None sees the whole département (the console). ``role``: of the membership, for files."""
+    """``collectivite_id`` None sees the whole département (the console). ``role``: of the membership, for files.
+    ``share_id``: by which share of another collectivité; ``session``: what it lives by (``drive.office.tokens``).
+    ``made_at``: epoch seconds."""
 
     subject_id: str
     collectivite_id: str | None
     paths: tuple[str, ...]
     expires_at: int
     role: str = ""
+    share_id: str = ""
+    session: str = ""
+    made_at: int = 0
 
 
 _DECODER = msgspec.json.Decoder(Grant)
@@ -55,9 +60,15 @@ def make_grant(
     paths: tuple[str, ...],
     ttl_s: int = 300,
     role: str = "",
+    share_id: str = "",
+    session: str = "",
+    made_at: int | None = None,
 ) -> str:
-    """Return the text of a grant, fit for a cookie. ``key``: STATE/secrets/live.key, or drive-grant.key."""
-    grant = Grant(subject_id, collectivite_id, paths, clock.epoch_s() + ttl_s, role)
+    """Return the text of a grant, fit for a cookie. ``key``: STATE/secrets/live.key, or drive-grant.key. ``made_at``:
+    of the one that this one goes on from; now without it."""
+    now_s = clock.epoch_s()
+    began_s = now_s if made_at is None else made_at
+    grant = Grant(subject_id, collectivite_id, paths, now_s + ttl_s, role, share_id, session, began_s)
     body = base64.urlsafe_b64encode(msgspec.json.encode(grant)).decode().rstrip("=")
     return f"{body}.{_mac(key, body)}"
 

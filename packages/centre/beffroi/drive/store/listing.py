@@ -65,7 +65,7 @@ def changed_by(database: Reading, entries: Sequence[Entry]) -> dict[int, str]:
 
 
 def below(database: Reading, entries: Iterable[Entry], roots: Collection[int]) -> Iterator[Entry]:
-    """Those that lie below one of ``roots``, in their order."""
+    """Those that are one of ``roots`` and lie in a folder, or lie below one, in their order."""
     known: dict[int, bool] = {0: False} | dict.fromkeys(roots, True)
     for one in entries:
         way, above = [], one.parent
@@ -74,5 +74,5 @@ def below(database: Reading, entries: Iterable[Entry], roots: Collection[int]) -
             row = database.one("SELECT parent FROM node WHERE id = ?", (above,))
             above = row[0] if row else 0
         known.update(dict.fromkeys(way, known[above]))
-        if known[one.parent]:
+        if known[one.parent] or (one.parent and one.id in roots):
             yield one

@@ -3,6 +3,8 @@ of one document, for a comparison.
 
 Process: drive, for the process web alone, at ``wire.PATH`` of its socket under a grant of its own. Only here is the
          key that makes numbers of words and opens the sealed texts.
+Rule:    what another collectivité shares is looked for in its metadata, by its key; that passages of its files are
+         shown is told before, once a search and share, and so is a text that is read.
 Hostile: words.
 Fails:   closed: no grant, no answer. A text that cannot be opened is a hit without a passage.
 Source:  docs/decisions/0080-words-of-files.md.
@@ -12,13 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
+from beffroi.drive import crossing, reach
+from beffroi.drive.reach import Reach
 from beffroi.drive.store import versions
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Reading
 from beffroi.drive.store.keys import Keys, KeysErased
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.sealing import ObjectDamaged, Sealer
@@ -26,11 +32,13 @@ from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes
+from beffroi.drive.web.visiting import enter
 from beffroi.drive.who import Who
 from beffroi.drive.words import index, terms, texts, wire
 from beffroi.drive.words.texts import Reads
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound, TooLarge
 
+log = logging.getLogger("beffroi.drive")
 MOST_WORDS = 10
 MOST_READ_BYTES, MOST_READ_AT_ONCE = 16 * 1024 * 1024, 2
 """Of a document that is compared: it is held whole while scan reads it."""
@@ -44,6 +52,7 @@ class Found:
     reads: Reads
     key: bytes
     enter: Enter
+    crossed: crossing.Tell
     _at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_READ_AT_ONCE))
 
     def add_to(self, routes: Routes) -> None:
@@ -67,7 +76,9 @@ class Found:
 
     async def text(self, who: Who, which: wire.Which) -> wire.Text:
         """Errors: AbsentNode, Frozen, TooLarge, Unavailable (scan), those of the store."""
-        view = View(self.communes.metadata(who.collectivite_id), who)
+        view = self._home(who)
+        if which.share:
+            view = await asyncio.to_thread(enter, view, which.share, "read", which.node, self.crossed)
         with view.database.reading() as reading:
             node = view.at(reading, which.node).node
             if node.is_folder:
@@ -77,28 +88,48 @@ class Found:
             raise TooLarge(MOST_READ_BYTES)
         async with self._at_once:
             pieces = [
-                piece async for piece in self.bodies(who.collectivite_id).read(kept, 0, kept.size_bytes)
+                piece async for piece in self.bodies(view.collectivite_id).read(kept, 0, kept.size_bytes)
             ]
             text = await asyncio.to_thread(texts.text, node.name, b"".join(pieces), self.reads)
         return wire.Text(text, len(text) == texts.MOST_CHARS)
 
     def find(self, who: Who, asked: str) -> wire.Hits:
-        """Errors: those of the metadata and of the keys but KeysErased."""
+        """Errors: those of the person's own metadata and keys but KeysErased."""
         wanted = frozenset(itertools.islice(terms.words(asked), MOST_WORDS))
-        view = View(self.communes.metadata(who.collectivite_id), who)
+        home = self._home(who)
+        with home.database.reading() as reading:
+            found, visits = self._held(reading, home, reach.here(reading, home), wanted), home.visits(reading)
+        hits, more, lacks = list(found.hits), found.more, False
+        for visit in visits if wanted else ():
+            try:
+                with visit.database.reading() as there:
+                    found = self._held(there, visit, reach.there(there, visit), wanted)
+                if found.hits:
+                    enter(home, visit.share_id, "search", 0, self.crossed)
+            except BeffroiError as error:
+                log.warning("no search in %s: %s", visit.collectivite_id, error.code)
+                lacks = True
+                continue
+            hits, more = [*hits, *found.hits], more or found.more
+        return wire.Hits(tuple(hits), more, lacks)
+
+    def _home(self, who: Who) -> View:
+        return View(self.communes.metadata(who.collectivite_id), who, self.communes.metadata)
+
+    def _held(self, reading: Reading, view: View, where: Reach, wanted: frozenset[str]) -> wire.Hits:
+        """In one tree. Errors: those of the metadata and of the keys but KeysErased."""
         try:
-            keys = self.keys_of(who.collectivite_id)
+            keys = self.keys_of(view.collectivite_id)
             key = terms.key_of(keys.naming())
         except KeysErased:
             return wire.Hits()
         numbers = [terms.term(word, key) for word in wanted]
-        with view.database.reading() as reading:
-            roots = [one.id for one in view.roots(reading)]
-            entries = index.holding(reading, numbers, roots, most=wire.MOST_HITS + 1)
-            sealed = [(one.id, *index.text_of(reading, one.id)) for one in entries[: wire.MOST_HITS]]
-        sealer = Sealer(keys)
-        hits = tuple(_hit(sealer, *one, wanted) for one in sealed)
-        return wire.Hits(hits, len(entries) > wire.MOST_HITS)
+        entries = index.holding(reading, numbers, where, most=wire.MOST_HITS + 1)
+        sealer, hits = Sealer(keys), []
+        for one in entries[: wire.MOST_HITS]:
+            hit = _hit(sealer, one.id, *index.text_of(reading, one.id), wanted)
+            hits.append(msgspec.structs.replace(hit, share=view.share_id))
+        return wire.Hits(tuple(hits), len(entries) > wire.MOST_HITS)
 
 
 def _decoded[T](body: bytes, form: type[T]) -> T:

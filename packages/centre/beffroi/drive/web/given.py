@@ -49,6 +49,8 @@ HARMLESS: tuple[Header, ...] = (
     (b"cache-control", b"private, no-store"),
 )
 
+_INLINE = (*HARMLESS, (b"content-disposition", b"inline"))
+
 
 class NothingTicked(Invalid):
     """Nothing was chosen."""
@@ -83,7 +85,9 @@ class Given:
         who = granted.who(self.key, request, granted.OUT_PATH)
         self.enter(request, who)
         address = request.path.removeprefix(granted.OUT_PATH)
-        view, bodies, steps, pages = await asyncio.to_thread(self.visits.enter, who, address, "read")
+        view, bodies, steps, pages = await asyncio.to_thread(
+            self.visits.enter, who, address, "read", goes_on=goes_on(request)
+        )
         if steps == ["zip"] and request.method == "POST":
             granted.require_own_origin(request)
             folder = ""
@@ -103,6 +107,11 @@ class Given:
             case [node, etag]:
                 return download(request, bodies, _body(view, number(node), number(etag)))
         raise AbsentNode("file")
+
+
+def goes_on(request: Request) -> bool:
+    """Whether a part is asked for that is not the beginning."""
+    return not (request.header(b"range") or "bytes=0-").startswith("bytes=0-")
 
 
 def download(request: Request, bodies: Bodies, body: Body) -> Answer:
@@ -134,25 +143,42 @@ def attachment(name: str) -> bytes:
     return f"attachment; filename*=UTF-8''{quote(name, safe='')}".encode()
 
 
+async def image(bodies: Bodies, body: Body) -> Answer:
+    """As what its first bytes say it is. Errors: AbsentNode (no image)."""
+    kind = _image_kind(await _beginning(bodies, body, 16))
+    if not kind:
+        raise AbsentNode("file")
+    headers = [
+        *_INLINE,
+        (b"content-type", kind),
+        (b"content-length", str(body.size_bytes).encode()),
+    ]
+    return Answer(200, headers, bodies.read(body, 0, body.size_bytes))
+
+
+def _image_kind(first: bytes) -> bytes:
+    if first[:4] == b"RIFF" and first[8:12] == b"WEBP":
+        return b"image/webp"
+    return next((kind for mark, kind in _IMAGES if first.startswith(mark)), b"")
+
+
+async def _beginning(bodies: Bodies, body: Body, most_bytes: int) -> bytes:
+    pieces = bodies.read(body, 0, min(body.size_bytes, most_bytes))
+    return b"".join([piece async for piece in pieces])
+
+
 async def _preview(bodies: Bodies, body: Body) -> Answer:
     """An image as what its first bytes say it is; of anything else the first bytes, as plain text."""
-    first = b""
-    async for piece in bodies.read(body, 0, min(body.size_bytes, TEXT_BYTES)):
-        first += piece
-    kind = next((kind for mark, kind in _IMAGES if first.startswith(mark)), b"")
-    if first[:4] == b"RIFF" and first[8:12] == b"WEBP":
-        kind = b"image/webp"
-    headers = [*HARMLESS, (b"content-disposition", b"inline")]
-    if kind:
-        headers += [(b"content-type", kind), (b"content-length", str(body.size_bytes).encode())]
-        return Answer(200, headers, bodies.read(body, 0, body.size_bytes))
+    first = await _beginning(bodies, body, TEXT_BYTES)
+    if _image_kind(first):
+        return await image(bodies, body)
     try:
         text = first.decode()
     except UnicodeDecodeError as error:
         # A sign that is cut at the end is no sign of another code; what else is no UTF-8 is read as Windows wrote it.
         cut = error.start >= len(first) - 3 and body.size_bytes > len(first)
         text = first[: error.start].decode() if cut else first.decode("cp1252", "replace")
-    return Answer(200, [*headers, (b"content-type", b"text/plain; charset=utf-8")], text.encode())
+    return Answer(200, [*_INLINE, (b"content-type", b"text/plain; charset=utf-8")], text.encode())
 
 
 def _body(view: View, node_id: int, etag: int | None = None) -> Body:

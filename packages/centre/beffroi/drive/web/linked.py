@@ -1,11 +1,15 @@
-"""What who holds a link fetches: the shared file, a file of the shared folder, or all of it as one ZIP.
+"""What who holds a link fetches: the shared file, a file of the shared folder, or all of it as one ZIP; and previews.
 
 Process: drive, under the grant that the link's page gives (``granted.visit``): it proves the token and the password, no
          more. Whether the link stands, has downloads left and covers the file is asked in the metadata each time.
 Hostile: everything; nobody signed in. Names and contents go out as ``given`` sends them.
-Rule:    a download counts, and is told for the audit log, before its first byte. HEAD counts nothing. A range that goes
+Rule:    addresses below /coffre/lien/SHARE/: NODE, zip; NODE/apercu (an image; a PDF for the page's viewer),
+         NODE/bureau and NODE/bureau/page/1 (the first page of a document, as a picture).
+         A download counts, and is told for the audit log, before its first byte. HEAD counts nothing. A range that goes
          on with what this visit already counted counts nothing either, also where it was the last one. What visits
          counted is in memory: after a start of the process, what goes on counts again, and is refused behind the last.
+         A preview is no download: it counts nothing, and is told once a visit. Where a link counts downloads, no
+         preview gives the file itself: an image has none, a PDF its first page.
 Fails:   closed: what cannot be counted or told is not given.
 """
 
@@ -13,34 +17,40 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 
 from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database
+from beffroi.drive.store.database import Database, Reading
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.errors import words
-from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download, number
+from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download, image, number
+from beffroi.drive.web.granted import Visit
+from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.previews import as_pdf, picture, refusal, said
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.previews.wire import NotShown
 
 PAGE = "/partage/"
 MOST_AT_ONCE = 64
 """Answers to holders of links under way in this process: each holds some chunks, and colleagues have the rest."""
 MOST_REMEMBERED = 10_000
 WHOLE = "zip"
+IMAGE_SUFFIXES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
 
 
 @dataclass(frozen=True)
 class Access:
-    """One download. ``node_id``: the file; of a ZIP the folder. ``address``: of who fetched it, "" where unknown."""
+    """One download, or one preview. ``what``: file, zip, preview. ``node_id``: the file; of a ZIP the folder.
+    ``address``: of who fetched it, "" where unknown."""
 
     share_id: str
     collectivite_id: str
@@ -60,8 +70,11 @@ class Linked:
     bodies: BodiesOf
     key: bytes
     tell: Tell
+    maker: Maker
     _counted: OrderedDict[tuple[str, int], None] = field(default_factory=OrderedDict, init=False)
     """(visit, node), the oldest first."""
+    _looked: OrderedDict[tuple[str, int], None] = field(default_factory=OrderedDict, init=False)
+    """The same of previews."""
     _under_way: int = field(default=0, init=False)
 
     async def __call__(self, request: Request) -> Answer:
@@ -75,11 +88,13 @@ class Linked:
         """Errors: GrantRefused, LinkClosed, Frozen, TooManyFiles, Unavailable."""
         visit = granted.visit(self.key, request)
         steps = request.path.removeprefix(granted.LINK_PATH).strip("/").split("/")
-        if request.method not in ("GET", "HEAD") or len(steps) != 2 or steps[0] != visit.share_id:
+        if request.method not in ("GET", "HEAD") or len(steps) < 2 or steps[0] != visit.share_id:
             raise LinkClosed
         if self._under_way >= MOST_AT_ONCE:
             raise Unavailable("The drive")
         database, bodies = self.communes.metadata(visit.collectivite_id), self.bodies(visit.collectivite_id)
+        if len(steps) > 2:
+            return await self._preview(request, visit, database, bodies, steps[1:])
         is_whole = steps[1] == WHOLE
         # Beside the loop: a folder may hold thousands of files.
         share, node, answer, size_bytes = await asyncio.to_thread(
@@ -103,28 +118,66 @@ class Linked:
                 request.address,
             )
             await asyncio.to_thread(self.tell, access)
-            self._remember(seen)
+            _remember(self._counted, seen)
         assert not isinstance(answer.body, bytes)
         return Answer(answer.status, answer.headers, self._given(answer.body))
+
+    async def _preview(
+        self, request: Request, visit: Visit, database: Database, bodies: Bodies, steps: Sequence[str]
+    ) -> Answer:
+        """Errors: as ``answer``; of a document's pages as ``Maker.preview``, in words for the page's script."""
+        if request.method != "GET":
+            raise LinkClosed
+        with database.reading() as reading:
+            share, node = _shared(reading, visit.share_id, steps[0])
+        is_free, suffix = share.downloads_left == NO_LIMIT, node.name.rpartition(".")[2].lower()
+        match steps[1:]:
+            case ["apercu"] if is_free and suffix == "pdf":
+                answer = as_pdf(
+                    download(request, bodies, Body(node.name, node.size_bytes, node.manifest, node.sha256))
+                )
+            case ["apercu"] if is_free and suffix in IMAGE_SUFFIXES:
+                answer = await image(bodies, Body(node.name, node.size_bytes, node.manifest, node.sha256))
+            case ["bureau"] | ["bureau", "page", "1"]:
+                return await self._first_page(request, visit, bodies, node, is_picture=len(steps) > 2)
+            case _:
+                raise LinkClosed
+        await self._tell_preview(request, visit, node)
+        if not isinstance(answer.body, bytes):
+            answer = Answer(answer.status, answer.headers, self._given(answer.body))
+        return answer
+
+    async def _first_page(
+        self, request: Request, visit: Visit, bodies: Bodies, node: Node, *, is_picture: bool
+    ) -> Answer:
+        try:
+            made = await self.maker.preview(visit.collectivite_id, bodies, node, is_guest=True)
+            if not made.pictures:
+                raise NotShown("unreadable")
+            if not is_picture:
+                return said(200, {"pages": 1, "pdf": False})
+            await self._tell_preview(request, visit, node)
+            return picture(made.pictures[0])
+        except BeffroiError as error:
+            return refusal(error)
+
+    async def _tell_preview(self, request: Request, visit: Visit, node: Node) -> None:
+        """Errors: Unavailable."""
+        seen = visit.name, node.id
+        if seen in self._looked:
+            return
+        access = Access(
+            visit.share_id, visit.collectivite_id, "preview", node.id, node.size_bytes, request.address
+        )
+        await asyncio.to_thread(self.tell, access)
+        _remember(self._looked, seen)
 
     def _found(
         self, request: Request, database: Database, bodies: Bodies, share_id: str, step: str | None
     ) -> tuple[Share, Node, Answer, int]:
         """(share, node, what would be answered, its bytes). Errors: as ``answer``."""
         with database.reading() as reading:
-            try:
-                share = shares.find_link(reading, share_id)
-                node = look.node(reading, share.node if step is None else number(step))
-            except AbsentNode:
-                raise LinkClosed from None
-            if (
-                node is None
-                or share.rights != "read"
-                or bool(node.is_folder) != (step is None)
-                or not shares.stands(reading, share, now_s=clock.epoch_s())
-                or not shares.covers(reading, share, node.id)
-            ):
-                raise LinkClosed
+            share, node = _shared(reading, share_id, step)
             entries = list(islice(below(reading, node), MOST_ZIPPED + 1)) if step is None else []
         if step is None:
             size_bytes = sum(one.size_bytes for _, one in entries if not one.is_folder)
@@ -139,12 +192,6 @@ class Linked:
         if share.downloads_left != NO_LIMIT:
             await database.write_async(lambda writing: shares.count_download(writing, share.id))
 
-    def _remember(self, seen: tuple[str, int]) -> None:
-        self._counted[seen] = None
-        self._counted.move_to_end(seen)
-        if len(self._counted) > MOST_REMEMBERED:
-            self._counted.popitem(last=False)
-
     async def _given(self, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
         self._under_way += 1
         try:
@@ -153,6 +200,31 @@ class Linked:
                     yield piece
         finally:
             self._under_way -= 1
+
+
+def _shared(reading: Reading, share_id: str, step: str | None) -> tuple[Share, Node]:
+    """The link, and what it gives: the file of this number, without one all of the folder. Errors: LinkClosed."""
+    try:
+        share = shares.find_link(reading, share_id)
+        node = look.node(reading, share.node if step is None else number(step))
+    except AbsentNode:
+        raise LinkClosed from None
+    if (
+        node is None
+        or share.rights != "read"
+        or bool(node.is_folder) != (step is None)
+        or not shares.stands(reading, share, now_s=clock.epoch_s())
+        or not shares.covers(reading, share, node.id)
+    ):
+        raise LinkClosed
+    return share, node
+
+
+def _remember(known: OrderedDict[tuple[str, int], None], seen: tuple[str, int]) -> None:
+    known[seen] = None
+    known.move_to_end(seen)
+    if len(known) > MOST_REMEMBERED:
+        known.popitem(last=False)
 
 
 async def _nothing() -> AsyncGenerator[bytes]:

@@ -1,36 +1,37 @@
 """A new, empty document in a folder: the page's form, then the editor.
 
 Process: drive, under the portal's grant (``granted``): web has no key of contents.
-Hostile: the form.
+Rule:    PATH for the person's own tree and the common folder, PATH/chez/SHARE for what another collectivité shares.
+Hostile: address and form.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from beffroi.drive.office import blank
 from beffroi.drive.store import look, names, tree
-from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ReadOnly
-from beffroi.drive.views import View
 from beffroi.drive.web import granted
-from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.given import back, number
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes
+from beffroi.drive.web.visiting import ABROAD, Visits
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
 
 PATH = f"{granted.IN_PATH}/nouveau"
+ABROAD_FORM = re.compile(ABROAD + r"/shr_[0-9a-z]{26}", re.ASCII)
 FORM_BYTES = 8 * 1024
 
 
 @dataclass(frozen=True)
 class NewDocument:
-    communes: Communes
-    bodies: BodiesOf
+    visits: Visits
     key: bytes
     enter: Enter
 
@@ -39,7 +40,8 @@ class NewDocument:
 
     async def told(self, request: Request) -> Answer:
         """A person pressed a button: they are led to the editor, or back to the folder, which says why not."""
-        folder = ""
+        folder, address = "", request.path.removeprefix(PATH).strip("/")
+        pages = f"/coffre/{address}/" if ABROAD_FORM.fullmatch(address) else "/coffre/"
         try:
             who = granted.who(self.key, request, granted.IN_PATH)
             granted.require_own_origin(request)
@@ -48,19 +50,18 @@ class NewDocument:
             folder, kind = fields.get("dossier", [""])[0], fields.get("genre", [""])[0]
             if request.method != "POST" or kind not in blank.KINDS:
                 raise Invalid("genre")
-            node = await self.make(who, number(folder), kind, fields.get("nom", [""])[0])
+            if address and pages == "/coffre/":
+                raise AbsentNode("folder")
+            node = await self.make(who, address, number(folder), kind, fields.get("nom", [""])[0])
         except BeffroiError as error:
             await request.drain()
-            return back(folder, error)
-        address = f"/coffre/{node.id}/editer/".encode()
-        return Answer(303, ((b"location", address), (b"cache-control", b"no-store")))
+            return back(folder, error, pages)
+        location = f"{pages}{node.id}/editer/".encode()
+        return Answer(303, ((b"location", location), (b"cache-control", b"no-store")))
 
-    async def make(self, who: Who, folder_id: int, kind: blank.Kind, name: str) -> Node:
+    async def make(self, who: Who, address: str, folder_id: int, kind: blank.Kind, name: str) -> Node:
         """``name``: without its ending. Errors: AbsentNode, ReadOnly, NameRefused, NameTaken, those of the store."""
-        view, bodies = (
-            View(self.communes.metadata(who.collectivite_id), who),
-            self.bodies(who.collectivite_id),
-        )
+        view, bodies, *_ = await asyncio.to_thread(self.visits.enter, who, f"{address}/{folder_id}", "change")
         wished = names.normal(f"{name.strip()}.{blank.SUFFIXES[kind]}") if name.strip() else ""
         if not wished:
             raise names.NameRefused

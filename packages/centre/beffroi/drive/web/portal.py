@@ -44,6 +44,7 @@ from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.given import Given, back
 from beffroi.drive.web.linked import Linked, Tell
+from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
 from beffroi.drive.web.visiting import Visits
 from beffroi.lib import clock
@@ -82,9 +83,10 @@ class Portal:
     enter: Enter
     tell: Tell
     crossed: crossing.Tell
+    maker: Maker
 
     def add_to(self, routes: Routes) -> None:
-        linked = Linked(self.communes, self.bodies, self.key, self.tell)
+        linked = Linked(self.communes, self.bodies, self.key, self.tell, self.maker)
         routes.add(granted.LINK_PATH, linked, is_open=True)
         routes.add(
             granted.OUT_PATH,

@@ -8,11 +8,12 @@ Process: drive, under the portal's grant (``granted``). Hostile: addresses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from beffroi.drive import crossing
-from beffroi.drive.crossing import Crossing, What
+from beffroi.drive.crossing import Crossing, Told, What
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.views import View, Visit
 from beffroi.drive.web.bodies import Bodies, BodiesOf
@@ -35,16 +36,25 @@ class Visits:
     communes: Communes
     bodies: BodiesOf
     crossed: crossing.Tell
+    _told: Told = field(default_factory=Told)
 
-    def enter(self, who: Who, address: str, what: What) -> Entered:
-        """``address``: below the grant's path. Blocking. Errors: AbsentNode, Unavailable."""
+    def enter(self, who: Who, address: str, what: What, *, goes_on: bool = False) -> Entered:
+        """``address``: below the grant's path. ``goes_on``: another part of what was read before. Blocking.
+
+        Errors: AbsentNode, Unavailable.
+        """
         steps = address.strip("/").split("/")
         home = View(self.communes.metadata(who.collectivite_id), who, self.communes.metadata)
         if steps[0] != ABROAD or len(steps) < 3:
             return Entered(home, self.bodies(who.collectivite_id), steps, "/coffre/")
-        visit = enter(home, steps[1], what, _node_of(steps[2]), self.crossed)
-        pages = f"/coffre/{ABROAD}/{visit.share_id}/"
-        return Entered(visit, self.bodies(visit.collectivite_id), steps[2:], pages)
+        told = partial(self._told, tell=self.crossed, goes_on=goes_on)
+        visit = enter(home, steps[1], what, _node_of(steps[2]), told)
+        return Entered(visit, self.bodies(visit.collectivite_id), steps[2:], pages(visit))
+
+
+def pages(view: View) -> str:
+    """Where the portal has the pages of this tree; a node's number follows."""
+    return f"/coffre/{ABROAD}/{view.share_id}/" if view.share_id else "/coffre/"
 
 
 def enter(

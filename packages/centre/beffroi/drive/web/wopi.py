@@ -14,38 +14,51 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from beffroi.core.planes.tokens import GrantRefused
+from beffroi.drive import crossing
+from beffroi.drive.crossing import Told, What
 from beffroi.drive.office import proof, tokens
 from beffroi.drive.office.discovery import Editor
+from beffroi.drive.office.tokens import File, Holder
 from beffroi.drive.store.editor_locks import LockDiffers
 from beffroi.drive.store.model import AbsentNode, Locked, QuotaFull, ReadOnly
+from beffroi.drive.views import View, Visit
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes, fields
+from beffroi.drive.web.visiting import enter
 from beffroi.drive.web.wopi_calls import OPERATIONS, Call, EditorConflict, Host, NotSupported, answered
-from beffroi.drive.who import Role, Who
+from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
 _STATUS = {GrantRefused: 401, AbsentNode: 404, ReadOnly: 404, QuotaFull: 413, TooLarge: 413}
 _CHANGED_ELSEWHERE = 1010
 """COOLStatusCode: the file is not the one that the editor opened; it asks its people what to do."""
-_ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
+_WHAT: dict[tuple[str, str], What] = {
+    ("GET", ""): "list",
+    ("GET", "contents"): "read",
+    ("POST", "GET_LOCK"): "list",
+}
+"""What is told of a request that enters another collectivité."""
 log = logging.getLogger("beffroi.drive.office")
 
-type Members = Callable[[str, str, Role], Who | None]
-"""(person, collectivité, role): who that is, if they still have this role there; else None. Blocks; threads ask it."""
+type Members = Callable[[Holder], Who | None]
+"""Who that is, if they still have this role there and the session goes on; else None. Blocks; threads ask it."""
 
 
 @dataclass(frozen=True)
 class Wopi:
-    """``require``: refuses a device that is stopped."""
+    """``require``: refuses a device that is stopped. ``crossed``: is told of what enters another collectivité."""
 
     host: Host
     members: Members
     enter: Enter
     require: Callable[[Who], object]
     editor: Editor
+    crossed: crossing.Tell
+    _told: Told = field(default_factory=Told)
 
     def add_to(self, routes: Routes) -> None:
         routes.add("/wopi", self.told, is_open=True)
@@ -75,15 +88,18 @@ class Wopi:
         file, token = tokens.file_of(name), _token(request)
         grant = tokens.read(self.host.key, token, file)
         await self._prove(request, token)
-        role = _ROLES.get(grant.role)
-        who = None if role is None else await asyncio.to_thread(self.members, grant.subject_id, file[0], role)
-        if who is None:
+        found = await asyncio.to_thread(self.members, tokens.holder(self.host.key, grant))
+        if found is None:
             raise GrantRefused
+        who = replace(found, app_password_id=tokens.device_of(grant))
         self.enter(request, who)
-        device = Who(who.person_id, "", who.collectivite_id, who.role, "", "", tokens.device_of(grant))
-        self.require(device)
-        call = Call(self.host, request, file, grant, who)
+        self.require(who)
         override = request.header(b"x-wopi-override").upper()
+        view = View(self.host.communes.metadata(who.collectivite_id), who, self.host.communes.metadata)
+        if grant.share_id:
+            what: What = _WHAT.get((request.method, rest or override), "change")
+            view = await asyncio.to_thread(self._visit, view, grant.share_id, file, what)
+        call = Call(self.host, request, file, grant, who, view)
         match request.method, rest, override:
             case "GET", "", _:
                 return call.check()
@@ -94,6 +110,14 @@ class Wopi:
             case "POST", "", _ if override in OPERATIONS:
                 return await OPERATIONS[override](call)
         raise NotSupported
+
+    def _visit(self, home: View, share_id: str, file: File, what: What) -> Visit:
+        """Errors: AbsentNode, DeviceStopped, Unavailable."""
+        self.require(replace(home.who, collectivite_id=file.collectivite_id))
+        visit = enter(home, share_id, what, file.node_id, partial(self._told, tell=self.crossed))
+        if visit.collectivite_id != file.collectivite_id:
+            raise AbsentNode("file")
+        return visit
 
     async def _prove(self, request: Request, token: str) -> None:
         """Errors: ProofRefused, Unavailable."""

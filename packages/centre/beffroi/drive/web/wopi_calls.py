@@ -27,6 +27,7 @@ from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node,
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.messages import Answer, Header, Request
+from beffroi.drive.web.visiting import pages
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
@@ -69,21 +70,18 @@ class Host:
 
 @dataclass(frozen=True)
 class Call:
-    """One request of one person for one file."""
+    """One request of one person for one file. ``view``: theirs, or a visit to the collectivité that shares it."""
 
     host: Host
     request: Request
     file: File
     grant: Grant
     who: Who
-
-    @property
-    def view(self) -> View:
-        return View(self.host.communes.metadata(self.who.collectivite_id), self.who)
+    view: View
 
     @property
     def bodies(self) -> Bodies:
-        return self.host.bodies(self.who.collectivite_id)
+        return self.host.bodies(self.view.collectivite_id)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -91,15 +89,14 @@ class Call:
         """CheckFileInfo."""
         with self.view.database.reading() as reading:
             place = self._place(reading)
-            folder = self.view.at(reading, place.node.parent)
+            may_add = self._may_write(place) and self._may_add(reading, place)
         node, may_write = place.node, self._may_write(place)
-        may_add = folder.rights.may_write and tokens.may_write(self.grant, self.file)
-        page = f"{self.host.base_url}/coffre/{node.id}/"
+        page = self._page(node)
         return answered(
             200,
             value={
                 "BaseFileName": node.name,
-                "OwnerId": self.who.collectivite_id,
+                "OwnerId": self.file.collectivite_id,
                 "Size": node.size_bytes,
                 "UserId": self.who.person_id,
                 "UserFriendlyName": self.who.display_name,
@@ -108,7 +105,7 @@ class Call:
                 "SHA256": base64.b64encode(bytes.fromhex(node.sha256)).decode(),
                 "UserCanWrite": may_write,
                 "ReadOnly": not may_write,
-                "UserCanRename": may_write,
+                "UserCanRename": may_write and not place.rights.is_mount,
                 "UserCanNotWriteRelative": not may_add,
                 "SupportsLocks": True,
                 "SupportsGetLock": True,
@@ -245,20 +242,23 @@ class Call:
         made = await self.view.database.write_async(change)
         if isinstance(made, str):
             return answered(409, (b"x-wopi-validrelativetarget", made.encode("utf-7")), (b"x-wopi-lock", b""))
+        file = File(self.file.collectivite_id, made.id)
         token = tokens.make(
             self.host.key,
             self.who,
-            made.id,
+            file,
             may_write=True,
+            session=self.grant.session,
+            share_id=self.grant.share_id,
             ttl_s=max(1, self.grant.expires_at - clock.epoch_s()),
+            made_at=self.grant.made_at,
         )
-        page = f"{self.host.base_url}/coffre/{made.id}/"
-        path = File(self.who.collectivite_id, made.id).path
+        page = self._page(made)
         return answered(
             200,
             value={
                 "Name": made.name,
-                "Url": f"{self.host.base_url}{path}?access_token={token}",
+                "Url": f"{self.host.base_url}{file.path}?access_token={token}",
                 "HostViewUrl": page,
                 "HostEditUrl": f"{page}editer/",
             },
@@ -298,6 +298,16 @@ class Call:
         if place.node.is_folder:
             raise AbsentNode("file")
         return place
+
+    def _page(self, node: Node) -> str:
+        return f"{self.host.base_url}{pages(self.view)}{node.id}/"
+
+    def _may_add(self, reading: Reading, place: Place) -> bool:
+        """Whether files may be made beside it: the folder of a file that is shared alone is its owner's."""
+        try:
+            return self.view.at(reading, place.node.parent).rights.may_write
+        except AbsentNode:
+            return False
 
     def _may_write(self, place: Place) -> bool:
         return place.rights.may_write and tokens.may_write(self.grant, self.file)

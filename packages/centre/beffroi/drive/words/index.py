@@ -3,7 +3,7 @@
 Rule:    a follower of ``change`` keeps it (``indexer``), so that no change of a file waits for it: it lags behind by
          some seconds. What it has not seen yet is looked at by name, up to MOST_FRESH changes. Words of names lie here
          as they are, as the names themselves do in ``node``; words of contents as numbers that tell nothing
-         (``terms``). Who may see what is decided above: ``roots`` are those that the asker sees.
+         (``terms``). Who may see what is decided above (``drive.reach``).
 Fails:   towards less: what is not indexed is not found by its content.
 Source:  docs/decisions/0080-words-of-files.md.
 """
@@ -15,6 +15,7 @@ import struct
 from collections.abc import Collection, Iterable, Sequence
 from typing import LiteralString, NamedTuple
 
+from beffroi.drive.reach import Reach
 from beffroi.drive.store import schema
 from beffroi.drive.store.database import Reading, Row, Writing
 from beffroi.drive.store.listing import Entry, below
@@ -192,37 +193,37 @@ def _unpacked(data: bytes) -> tuple[int, ...]:
 # -- what is asked -------------------------------------------------------------------------------------------
 
 
-def named(reading: Reading, asked: str, roots: Collection[int], *, most: int) -> list[Entry]:
-    """Entries below ``roots`` whose names have all words of ``asked``, whatever accents and capitals; newest first."""
+def named(reading: Reading, asked: str, reach: Reach, *, most: int) -> list[Entry]:
+    """Entries whose names have all words of ``asked``, whatever accents and capitals; newest first."""
     wanted = terms.wanted_in_names(asked)
     if not wanted:
         return []
     first = wanted[0].encode()
     rows = [row[:7] for row in _changed(reading)] + reading.all(_WAITING, (MOST_FRESH,))
-    for root in roots:
+    for root in reach.roots:
         rows += reading.all(_NAMED, (root, first, first + b"\xff", MOST_LOOKED))
     found = {row[0]: Entry(*row) for row in rows}
     matching = (one for one in found.values() if terms.is_named(one.name, wanted))
-    return _newest(below(reading, matching, roots), most)
+    return _newest(below(reading, matching, reach.within), most)
 
 
-def recent(reading: Reading, roots: Collection[int], *, most: int) -> list[Entry]:
-    """Files below ``roots`` that were written last, newest first."""
+def recent(reading: Reading, reach: Reach, *, most: int) -> list[Entry]:
+    """Files that were written last, newest first."""
     rows = [row[:8] for row in _changed(reading) if row[8] in _WRITTEN and not row[3]]
-    for root in roots:
-        rows += reading.all(_RECENT, (root, most))
+    for root in reach.roots:  # of somebody else's most may be theirs alone
+        rows += reading.all(_RECENT, (root, most if root in reach.within else MOST_LOOKED))
     found = {row[0]: Entry(*row[:7]) for row in sorted(rows, key=lambda row: -row[7])}
-    return list(itertools.islice(below(reading, found.values(), roots), most))
+    return list(itertools.islice(below(reading, found.values(), reach.within), most))
 
 
-def holding(reading: Reading, numbers: Sequence[int], roots: Collection[int], *, most: int) -> list[Entry]:
-    """Files below ``roots`` whose contents have all words of these numbers (``terms.term``), newest first."""
+def holding(reading: Reading, numbers: Sequence[int], reach: Reach, *, most: int) -> list[Entry]:
+    """Files whose contents have all words of these numbers (``terms.term``), newest first."""
     found: list[Entry] = []
-    for root in roots if numbers else ():
+    for root in reach.roots if numbers else ():
         rarest, *others = sorted(set(numbers), key=lambda one, root=root: _count(reading, root, one))  # type: ignore[misc]
         rows = reading.all(_HOLDING, (root, rarest, MOST_LOOKED))
         found += [Entry(*row) for row in rows if all(_has(reading, root, one, row[0]) for one in others)]
-    return _newest(below(reading, found, roots), most)
+    return _newest(below(reading, found, reach.within), most)
 
 
 def text_of(reading: Reading, node: int) -> tuple[bytes, bytes]:

@@ -19,26 +19,30 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """``before``, ``words``, ``after``: the passage; "" where there is none to show."""
+    """``before``, ``words``, ``after``: the passage; "" where there is none to show. ``share``: as in ``Which``."""
 
     node: int
     before: str = ""
     words: str = ""
     after: str = ""
+    share: str = ""
 
 
 class Hits(msgspec.Struct, frozen=True):
-    """``more``: there are others."""
+    """``more``: there are others. ``lacks``: another collectivité, which shares something, did not answer."""
 
     hits: tuple[Hit, ...] = ()
     more: bool = False
+    lacks: bool = False
 
 
 class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file; ``etag``: of an earlier content, 0 for the present one."""
+    """A file; ``etag``: of an earlier content, 0 for the present one; ``share``: by which another collectivité shares
+    it."""
 
     node: int
     etag: int = 0
+    share: str = ""
 
 
 class Text(msgspec.Struct, frozen=True):

@@ -175,6 +175,9 @@ def title(place: Place) -> str:
 
 def trail(reading: Reading, view: View, place: Place) -> list[tuple[str, int]]:
     """(name, identifier) of each step from the root to a place, both included."""
+    if view.share_id:  # a visit: nothing above what is shared is anybody's here
+        depths = range(2, len(place.path) + 1)
+        return [(place.path[at - 1], view.place(reading, place.path[:at]).node.id) for at in depths]
     steps = list(reversed(look.above(reading, place.node.id)))
     if place.rights.is_shared:  # folders above what is shared are its owner's alone
         shared = view.place(reading, (SHARED_NAME,)).node

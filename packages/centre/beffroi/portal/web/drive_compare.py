@@ -20,11 +20,10 @@ from beffroi.drive.store import versions
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.versions import Version
-from beffroi.drive.views import COMMON_NAME, View
+from beffroi.drive.views import View
 from beffroi.drive.words import texts
 from beffroi.lib.errors import TooLarge
-from beffroi.portal import drive_compare, drive_words
-from beffroi.portal.drive_access import view_of
+from beffroi.portal import drive_compare, drive_visits, drive_words
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive
 
@@ -35,9 +34,13 @@ type Both = tuple[tuple[int | None, int], ...]
 
 @require_GET
 @for_agents
-def compare(request: HttpRequest, actor: Actor, node_id: int, etag: int) -> HttpResponse:
-    """``?avec=ETAG``: another earlier content; without it the present one. Errors: AbsentNode, Unavailable."""
-    view = view_of(request, actor)
+def compare(request: HttpRequest, actor: Actor, node_id: int, etag: int, share_id: str = "") -> HttpResponse:
+    """``?avec=ETAG``: another earlier content; without it the present one. ``share_id``: of what another collectivité
+    shares.
+
+    Errors: AbsentNode, Unavailable.
+    """
+    view = drive_visits.view_towards(request, actor, share_id, node_id)
     with_etag = drive.number(request.GET.get("avec", ""))
     with view.database.reading() as reading:
         place = view.at(reading, node_id)
@@ -50,7 +53,7 @@ def compare(request: HttpRequest, actor: Actor, node_id: int, etag: int) -> Http
     context: dict[str, Any] = {
         "node": place.node,
         "trail": trail,
-        "at": "common" if place.path[0] == COMMON_NAME else "own",
+        "at": drive.at_of(place),
         "old": {"etag": old.etag, "at": datetime.fromtimestamp(old.mtime_s, UTC)},
         "new": {
             "etag": new.etag if new else 0,
@@ -61,7 +64,7 @@ def compare(request: HttpRequest, actor: Actor, node_id: int, etag: int) -> Http
             for one in every
             if one.etag != etag
         ],
-    }
+    } | drive_visits.addresses(view)
     context |= _compared(view, place.node, old, new)
     return drive.drive_page(request, view, "portal/drive_compare.html", context)
 
@@ -92,7 +95,9 @@ def _texts(view: View, node_id: int, both: Both) -> dict[str, Any]:
     for etag, size_bytes in both:
         if size_bytes > MOST_BYTES:
             raise TooLarge(MOST_BYTES)
-        data = asking.content(settings.BEFFROI, view.who, node_id, etag, most_bytes=MOST_BYTES)
+        data = asking.content(
+            settings.BEFFROI, view.who, node_id, etag, most_bytes=MOST_BYTES, share_id=view.share_id
+        )
         text = texts.decoded(data)
         if text is None:
             return {
@@ -104,7 +109,9 @@ def _texts(view: View, node_id: int, both: Both) -> dict[str, Any]:
 
 def _documents(view: View, node_id: int, both: Both) -> dict[str, Any]:
     """By what is written in them. Errors: as ``_texts``."""
-    told = [asking.text(settings.BEFFROI, view.who, node_id, etag) for etag, size_bytes in both]
+    told = [
+        asking.text(settings.BEFFROI, view.who, node_id, etag, share_id=view.share_id) for etag, _ in both
+    ]
     if not all(one.text.strip() for one in told):
         return {
             "refused": _(

@@ -1,15 +1,17 @@
-"""Coffre: what was written last, and a search by name and by content.
+"""Coffre: what was written last, and a search by name and by content, also in what is shared with the person.
 
 Input:  hostile: words of the address; names and passages of files, which templates escape.
 Access: ``View``: hits are looked up again by it, whoever found them.
 Rule:   names are found here; contents by the process drive, which alone has the key (``drive.asking``). Where it does
-        not answer, names are found all the same, and the page says so.
+        not answer, names are found all the same, and the page says so. What another collectivité shares is a list of
+        its own: told as a listing before it is shown; one that does not answer is missing there, and the page says so.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +19,8 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import asking
+from beffroi.drive import asking, reach
+from beffroi.drive.reach import Reach
 from beffroi.drive.store import listing
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.listing import Entry
@@ -25,7 +28,8 @@ from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.views import View
 from beffroi.drive.words import index, terms, wire
 from beffroi.lib.config import SettingInvalid
-from beffroi.lib.errors import Unavailable
+from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.portal import drive_sharing, drive_visits
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, sought
 from beffroi.portal.web import drive
@@ -38,11 +42,12 @@ log = logging.getLogger("beffroi.portal")
 @require_GET
 @for_agents
 def recent(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Files that were written last, the person's own and the collectivité's."""
+    """Files that were written last: the person's own, the collectivité's, and what is shared with them."""
     view = view_of(request, actor)
     with view.database.reading() as reading:
-        found = index.recent(reading, _roots(reading, view), most=RECENT_ROWS)
+        found = index.recent(reading, reach.here(reading, view), most=RECENT_ROWS)
         context = {"at": "recent", "rows": found_rows(reading, view, actor, found)}
+    context |= _abroad(view, actor, lambda there, where: index.recent(there, where, most=RECENT_ROWS))
     return drive.drive_page(request, view, "portal/drive_found.html", context)
 
 
@@ -53,9 +58,10 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
     asked = sought(request, wire.MOST_ASKED_CHARS)
     view = view_of(request, actor)
     with view.database.reading() as reading:
-        found = index.named(reading, asked, _roots(reading, view), most=FOUND_ROWS + 1) if asked else []
+        where = reach.here(reading, view)
+        found = index.named(reading, asked, where, most=FOUND_ROWS + 1) if asked else []
     told = _contents(view, asked)
-    passages = {one.node: one for one in told.hits} if told else {}
+    passages = {one.node: one for one in told.hits if not one.share} if told else {}
     with view.database.reading() as reading:
         named = found_rows(reading, view, actor, found[:FOUND_ROWS])
         inside = found_rows(reading, view, actor, _seen(reading, view, passages))
@@ -63,6 +69,13 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
         line["passage"] = passages.get(line["entry"].id)
     by_name = {one.id for one in found}
     lines = [*named, *(one for one in inside if one["entry"].id not in by_name)]
+    abroad: dict[str, Any] = {}
+    if asked:
+        hits = [one for one in told.hits if one.share] if told else []
+        abroad = _abroad(
+            view, actor, lambda there, where: index.named(there, asked, where, most=FOUND_ROWS), hits
+        )
+        abroad["lacks"] = abroad["lacks"] or bool(told and told.lacks)
     context: dict[str, Any] = {
         "at": "search",
         "asked": asked,
@@ -70,28 +83,67 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
         "too_many": len(found) > FOUND_ROWS or bool(told and told.more),
         "names_alone": told is None,
         "no_word": bool(asked) and not terms.wanted_in_names(asked),
-    }
+        "total": len(lines) + len(abroad.get("abroad", ())),
+    } | abroad
     return drive.drive_page(request, view, "portal/drive_found.html", context)
 
 
 def found_rows(reading: Reading, view: View, actor: Actor, found: Sequence[Entry]) -> list[dict[str, Any]]:
     """Rows of a list that says of each where it lies; what this person does not see is left out."""
-    places = {}
+    places: dict[int, str] = {}
     for parent in {one.parent for one in found}:
-        try:
-            steps = drive.trail(reading, view, view.at(reading, parent))
-            places[parent] = " › ".join(words for words, _ in steps)
-        except AbsentNode:
-            continue
-    shown = [one for one in found if one.parent in places]
+        with suppress(AbsentNode):
+            places[parent] = _words(drive.trail(reading, view, view.at(reading, parent)))
+    where = {}
+    for one in found:
+        with suppress(AbsentNode):
+            # What is shared itself lies in a folder that is its owner's alone.
+            where[one.id] = places.get(one.parent) or _words(
+                drive.trail(reading, view, view.at(reading, one.id))[:-1]
+            )
+    shown = [one for one in found if one.id in where]
     lines = drive.rows(actor, shown, listing.changed_by(reading, shown))
     for one, line in zip(shown, lines, strict=True):
-        line["where"] = places[one.parent]
+        line["where"] = where[one.id]
     return lines
 
 
-def _roots(reading: Reading, view: View) -> list[int]:
-    return [one.id for one in view.roots(reading)]
+def _words(trail: Sequence[tuple[str, int]]) -> str:
+    return " › ".join(words for words, _ in trail)
+
+
+def _abroad(
+    view: View,
+    actor: Actor,
+    look_up: Callable[[Reading, Reach], list[Entry]],
+    hits: Sequence[wire.Hit] = (),
+) -> dict[str, Any]:
+    """``abroad``: rows of what other collectivités share, ``lacks``: one of them did not answer. ``hits``: found by
+    their contents."""
+    rows: list[dict[str, Any]] = []
+    lacks = False
+    with view.database.reading() as reading:
+        visits = view.visits(reading)
+    for visit in visits:
+        passages = {one.node: one for one in hits if one.share == visit.share_id}
+        try:
+            with visit.database.reading() as there:
+                found = look_up(there, reach.there(there, visit))
+                known = {one.id for one in found}
+                found += [one for one in _seen(there, visit, passages) if one.id not in known]
+                lines = found_rows(there, visit, actor, found)
+            if lines:
+                drive_visits.visit(view, actor, visit.share_id, 0)
+        except BeffroiError as error:
+            log.warning("what %s shares is not shown: %s", visit.collectivite_id, error.code)
+            lacks = True
+            continue
+        owner = drive_sharing.name_of_commune(actor, visit.collectivite_id)
+        for line in lines:
+            line |= {"share_id": visit.share_id, "owner": owner, "passage": passages.get(line["entry"].id)}
+        rows += lines
+    rows.sort(key=lambda line: -line["entry"].mtime_s)
+    return {"abroad": rows[:FOUND_ROWS], "lacks": lacks}
 
 
 def _contents(view: View, asked: str) -> wire.Hits | None:
@@ -105,7 +157,7 @@ def _contents(view: View, asked: str) -> wire.Hits | None:
         return None
 
 
-def _seen(reading: Reading, view: View, passages: dict[int, wire.Hit]) -> list[Entry]:
+def _seen(reading: Reading, view: View, passages: Mapping[int, wire.Hit]) -> list[Entry]:
     out = []
     for node_id in passages:
         try:

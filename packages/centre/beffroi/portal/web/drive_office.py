@@ -2,7 +2,7 @@
 
 Input:  hostile: identifiers of the address.
 Access: ``View``. The editor gets a token of one file for one person (``drive.office.tokens``), by a form that posts it
-        into the frame: it stands in no address of ours.
+        into the frame: it stands in no address of ours. It lives as long as this session, whose term begins anew here.
 Rule:   the frame may be of the editor's origin, and forms may go there, on this page alone.
 """
 
@@ -22,11 +22,11 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.office import tokens
 from beffroi.drive.office.discovery import Editor, editor
 from beffroi.drive.store.model import AbsentNode
-from beffroi.drive.views import COMMON_NAME, Place
+from beffroi.drive.views import Place
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.portal import drive_words
-from beffroi.portal.drive_access import GRANT_KEY, view_of
+from beffroi.portal import drive_visits, drive_words
+from beffroi.portal.drive_access import GRANT_KEY
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive
 from beffroi.previews import wire
@@ -59,41 +59,52 @@ def offered(place: Place) -> dict[str, Any]:
 
 @require_GET
 @for_agents
-def edit(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
-    """The editor in a frame, or why there is none. Errors: AbsentNode, Unavailable."""
-    view, found = view_of(request, actor), _editor(settings.BEFFROI)
+def edit(request: HttpRequest, actor: Actor, node_id: int, share_id: str = "") -> HttpResponse:
+    """The editor in a frame, or why there is none. ``share_id``: of what another collectivité shares.
+
+    Errors: AbsentNode, Unavailable.
+    """
+    view, found = drive_visits.view_towards(request, actor, share_id, node_id), _editor(settings.BEFFROI)
     with view.database.reading() as reading:
         place = view.at(reading, node_id)
         trail = drive.trail(reading, view, place)[:-1]
     if not place.node.parent:
         raise AbsentNode("file")
-    may_write, source = place.rights.may_write, tokens.File(view.who.collectivite_id, node_id).path
+    may_write, file = place.rights.may_write, tokens.File(view.collectivite_id, node_id)
     address = ""
     if found is not None and not place.node.is_folder:
         address = found.discovery().page(
             place.node.name.rpartition(".")[2].lower(),
-            f"{drive_words.portal_address(settings.BEFFROI)}{source}",
+            f"{drive_words.portal_address(settings.BEFFROI)}{file.path}",
             may_write=may_write,
             language=(get_language() or "fr")[:2],
         )
     context = {
         "node": place.node,
         "trail": trail,
-        "at": "common" if place.path[0] == COMMON_NAME else "own",
+        "at": drive.at_of(place),
         "may_write": may_write,
         "address": address,
         "origin": found.origin if found is not None else "",
-    }
+    } | drive_visits.addresses(view)
     if found is None or not address:
         return drive.drive_page(request, view, "portal/drive_edit.html", context)
     key = settings.BEFFROI.secret(GRANT_KEY)
-    context["token"] = tokens.make(key, view.who, node_id, may_write=may_write)
+    context["token"] = tokens.make(
+        key, view.who, file, may_write=may_write, session=_session(request).sealed(key), share_id=share_id
+    )
     context["ends_ms"] = (clock.epoch_s() + tokens.TTL_S) * 1000
 
     def shown(request: HttpRequest) -> HttpResponse:
         return drive.drive_page(request, view, "portal/drive_edit.html", context)
 
     return csp_override(_policy(found.origin))(shown)(request)
+
+
+def _session(request: HttpRequest) -> tokens.Session:
+    request.session.modified = True  # it does not end while the editor goes on
+    password = request.user.password if request.user.is_authenticated else ""
+    return tokens.Session(str(request.session.session_key), tokens.password_digest(password))
 
 
 def _policy(origin: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from beffroi.drive.web import granted
 from beffroi.lib import clock
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import NotFound, Unavailable
-from beffroi.portal import drive_words
+from beffroi.portal import drive_link_previews, drive_words
 from beffroi.portal.drive_access import GRANT_KEY, metadata_of
 from beffroi.portal.pages import page
 from beffroi.portal.web import drive_dropped
@@ -146,6 +146,7 @@ def _shown(
     """Errors: LinkClosed."""
     with database.reading() as reading:
         shared = find_node(reading, share.node)
+        file = _file(reading, share, request.GET.get("fichier", ""))
         inside = _inside(reading, share, request.GET.get("dossier", ""))
         if shared is None or inside is None:
             raise LinkClosed
@@ -157,12 +158,35 @@ def _shown(
             "left": None if share.downloads_left == shares.NO_LIMIT else share.downloads_left,
             "bytes": f"{granted.LINK_PATH}/{share.id}/",
         }
-        if shared.is_folder:
+        if file is not None:
+            above = 0 if file.parent == share.node else file.parent
+            context |= {"node": file, "size": drive_words.amount(file.size_bytes), "above": above}
+            context |= drive_link_previews.shown(reading, share, file)
+        elif not shared.is_folder:
+            context |= drive_link_previews.shown(reading, share, shared)
+        else:
             context |= _list(reading, share, inside, _number(request.GET.get("rang", "")) or 0)
-    response = _page(request, "portal/drive_link.html", context, HTTPStatus.OK)
+    template = "portal/drive_link_file.html" if file is not None else "portal/drive_link.html"
+    response = _page(request, template, context, HTTPStatus.OK)
     at = f"{granted.LINK_PATH}/{share.id}/"
     _give(response, granted.LINK_COOKIE, granted.LINK_PATH, share, collectivite_id, at=at)
     return response
+
+
+def _file(reading: Reading, share: Share, text: str) -> Node | None:
+    """The file of a shared folder that the address names; None without one. Errors: LinkClosed."""
+    if not text:
+        return None
+    number = _number(text)
+    found = find_node(reading, number) if number is not None else None
+    if (
+        found is None
+        or found.is_folder
+        or found.id == share.node
+        or not shares.covers(reading, share, found.id)
+    ):
+        raise LinkClosed
+    return found
 
 
 def _inside(reading: Reading, share: Share, text: str) -> Node | None:
@@ -193,6 +217,8 @@ def _list(reading: Reading, share: Share, folder: Node, first: int) -> dict[str,
                 "size": drive_words.amount(one.size_bytes),
                 "changed": datetime.fromtimestamp(one.mtime_s, UTC),
                 "icon": "folder" if one.is_folder else "file-text",
+                "preview": not one.is_folder
+                and bool(drive_link_previews.kind_of(share, one.name, one.size_bytes)),
             }
             for one in shown
         ],

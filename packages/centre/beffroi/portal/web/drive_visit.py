@@ -2,15 +2,15 @@
 
 Input:  hostile: identifiers of the address and names of the form. Every change is a POST with a token of the session.
 Access: a ``Visit``: the référent accepted it, and the owner stands by it; asked again inside each change.
-Rule:   each page is a line in the owner's audit log before it is shown; of lists one an hour.
+Rule:   each page is a line in the owner's audit log before it is shown (``portal.drive_visits``).
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -18,19 +18,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import crossing, recorded
-from beffroi.drive.crossing import Crossing
-from beffroi.drive.store import listing, names, tree
+from beffroi.drive.crossing import What
+from beffroi.drive.store import listing, names, tree, versions
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.views import Place, Visit
-from beffroi.drive.web.visiting import enter
 from beffroi.lib.errors import BeffroiError, Invalid
-from beffroi.portal import drive_share_words, drive_sharing, drive_words
+from beffroi.portal import drive_share_words, drive_sharing, drive_visits, drive_words, scan_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive, drive_act
-
-_TOLD = crossing.Told()
+from beffroi.portal.web import drive, drive_act, drive_office
 
 
 @require_http_methods(["GET", "POST"])
@@ -38,17 +34,19 @@ _TOLD = crossing.Told()
 def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -> HttpResponse:
     """A folder's list or a file's page; 0 for what is shared itself. Errors: AbsentNode."""
     home = view_of(request, actor)
-    what: crossing.What = "change" if request.method == "POST" else "list"
-    there = enter(home, share_id, what, node_id, partial(_tell, actor))
+    what: What = "change" if request.method == "POST" else "list"
+    there = drive_visits.visit(home, actor, share_id, node_id, what)
     if request.method == "POST":
         return HttpResponseRedirect(_changed(request, there, node_id))
     with there.database.reading() as reading:
         place = _place(there, reading, node_id)
         entries = listing.folder(reading, place.node.id, newest_first=False) if place.node.is_folder else []
-        steps = _trail(reading, there, place)
-    context: dict[str, Any] = {
+        steps = drive.trail(reading, there, place)
+        context = {} if place.node.is_folder else _file(reading, actor, place)
+    context |= drive_visits.addresses(there)
+    context |= {
         "at": "shared",
-        "share_id": share_id,
+        "office_editor": bool(settings.BEFFROI.office_editor),
         "node": place.node,
         "title": place.path[-1],
         "trail": steps[:-1],
@@ -66,8 +64,24 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
     return drive.drive_page(request, home, "portal/drive_visit.html", context)
 
 
-def _tell(actor: Actor, told: Crossing) -> None:
-    _TOLD(told, partial(recorded.crossed, actor=actor))
+def _file(reading: Reading, actor: Actor, place: Place) -> dict[str, Any]:
+    """What the page of a file has beside that of a folder."""
+    node, scan = place.node, scan_words.line(reading, actor, place)
+    return {
+        "scan": scan,
+        "versions": [
+            {
+                "etag": one.etag,
+                "size": drive_words.amount(one.size_bytes),
+                "changed": datetime.fromtimestamp(one.mtime_s, UTC),
+                "replaced": datetime.fromtimestamp(one.replaced_s, UTC),
+            }
+            for one in versions.of(reading, node.id)
+        ],
+        "compares": drive_words.compares(node.name),
+        "preview": "" if scan.is_held else drive_words.preview(node.name, node.size_bytes),
+        **({} if scan.is_held else drive_office.offered(place)),
+    }
 
 
 def _place(there: Visit, reading: Reading, node_id: int) -> Place:
@@ -75,17 +89,10 @@ def _place(there: Visit, reading: Reading, node_id: int) -> Place:
     return there.at(reading, node_id or (mount.node.id if mount is not None else 0))
 
 
-def _trail(reading: Reading, there: Visit, place: Place) -> list[tuple[str, int]]:
-    return [
-        (place.path[depth - 1], there.place(reading, place.path[:depth]).node.id)
-        for depth in range(2, len(place.path) + 1)
-    ]
-
-
 def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
     """Where to go after what the pressed button says. Errors: Invalid, AbsentNode."""
     doing, what = act_of(there), request.POST.get("what", "")
-    if what not in ("folder", "rename", "delete"):
+    if what not in ("folder", "rename", "delete", "version"):
         raise Invalid("what")
     with there.database.reading() as reading:
         folder = _place(there, reading, node_id).node.id
@@ -96,6 +103,10 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
         if what == "folder":
             drive_act.require_writable(place)
             tree.make_folder(writing, doing, place.node.id, _name(request))
+            return
+        if what == "version":
+            drive_act.require_writable(place)
+            versions.restore(writing, doing, place.node.id, drive.number(request.POST.get("etag", "")))
             return
         drive_act.require_movable(place)
         if what == "rename":

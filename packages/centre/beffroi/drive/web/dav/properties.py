@@ -101,9 +101,12 @@ def file_id(node_id: int, instance: str) -> str:
 
 def number(place: Place, home: str) -> int:
     """``oc:fileid``: one for each node that a person sees, also of other collectivités, whose counters are theirs."""
-    if place.owner == home:
-        return place.node.id
-    return place.node.id + (int(instance(place.owner)[2:7], 16) + 1 << 40)
+    return place.node.id + shift(place.owner, home)
+
+
+def shift(owner: str, home: str) -> int:
+    """What is added to the numbers of another collectivité's nodes."""
+    return 0 if owner == home else int(instance(owner)[2:7], 16) + 1 << 40
 
 
 def content_type(name: str) -> str:

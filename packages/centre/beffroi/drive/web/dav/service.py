@@ -39,6 +39,7 @@ _WHAT: Mapping[str, crossing.What] = {
     "OPTIONS": "list",
     "PROPFIND": "list",
     "REPORT": "list",
+    "SEARCH": "list",
     "GET": "read",
     "HEAD": "read",
 }

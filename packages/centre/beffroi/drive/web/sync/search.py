@@ -1,7 +1,8 @@
 """Finding files: SEARCH (DASL's basicsearch, by name, kind, size, time, number), REPORT of favourites and of tags.
 
 Rule:    a search walks what the person sees below the scope, folder by folder, in a thread; a number is looked up.
-         It ends at MOST_FOUND entries, or as many as the client asks for.
+         It ends at MOST_FOUND entries, or as many as the client asks for. What another collectivité shares is walked
+         through in its metadata, and told there as a listing; one that does not answer is left out.
 Hostile: bodies; conditions are counted, and a pattern is compared without a regular expression of the client's.
 Source:  draft-reschke-webdav-search-00 (DASL); Nextcloud's developer manual, "Search"; docs/internals/drive-sync.md.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import operator
 import re
 import unicodedata
@@ -21,7 +23,7 @@ from urllib.parse import quote
 from beffroi.drive.store import favourites, tags
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode
-from beffroi.drive.views import Place
+from beffroi.drive.views import Place, Visit
 from beffroi.drive.web.dav import listing, paths, properties, xml
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.conditions import date_s
@@ -32,6 +34,7 @@ from beffroi.drive.web.sync.call import CallFor
 from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav"
+log = logging.getLogger("beffroi.drive")
 
 MOST_FOUND, MOST_CONDITIONS, MOST_SCOPES = 5_000, 64, 32
 MOST_WALKS = 2
@@ -79,10 +82,14 @@ class Finder:
         def look_up() -> Answer:
             with call.view.database.reading() as reading:
                 starred = favourites.of(reading, call.who.person_id)
-                wanted = parse(call, body, starred)
-                wish, places = _wish(wanted.names), _found(call, reading, wanted)
+                wanted, visits = parse(call, body, starred), call.view.visits(reading)
+                wish = _wish(wanted.names)
+                tops = [one for one in wanted.scopes if not any(one[:2] == there.path for there in visits)]
+                places = _found(call, reading, wanted, tops)
                 shown = list(listing.shown_of(call, reading, wish, places))
-            return _answer(call, wish, shown)
+            for visit in visits:
+                shown += _shown_there(call, visit, wanted, wish)
+            return _answer(call, wish, _ordered(wanted, shown))
 
         async with self.turns:
             return await asyncio.to_thread(look_up)
@@ -197,11 +204,15 @@ def _test(element: Element, call: Call, starred: frozenset[int]) -> Test:
     name, literal = xml.name_of(holder[0]), (_one(element, "literal").text or "").strip()
     if name == (OC, "favorite") and kind == "eq":
         wanted = literal not in ("0", "false", "no", "")
-        return lambda place: (place.node.id in starred) is wanted
+        home = call.who.collectivite_id
+        return lambda place: (place.owner == home and place.node.id in starred) is wanted
     if name in _TEXTS and kind in ("like", "eq"):
         return _text_test(_TEXTS[name], kind, literal)
     if name in _NUMBERS and kind in _COMPARED:
         value, compared, given = _NUMBERS[name], _COMPARED[kind], _value(name, literal)
+        if name == (OC, "fileid"):
+            home = call.who.collectivite_id
+            return lambda place: compared(properties.number(place, home), given)
         return lambda place: compared(value(place), given)
     raise SearchUnknown
 
@@ -292,11 +303,13 @@ def _one(element: Element, name: str) -> Element:
 # -- answers -------------------------------------------------------------------------------------------------
 
 
-def _found(call: Call, reading: Reading, wanted: Search) -> list[Place]:
-    tops = [call.view.place(reading, scope) for scope in wanted.scopes]
+def _found(call: Call, reading: Reading, wanted: Search, scopes: Sequence[tuple[str, ...]]) -> list[Place]:
+    """In one tree, in no order. Errors: AbsentNode."""
+    tops = [call.view.place(reading, scope) for scope in scopes]
     if wanted.number is not None:
-        one = _visible(call, reading, wanted.number)
-        inside = one is not None and any(one.path[: len(scope)] == scope for scope in wanted.scopes)
+        shift = properties.shift(call.view.collectivite_id, call.who.collectivite_id)
+        one = _visible(call, reading, wanted.number - shift)
+        inside = one is not None and any(one.path[: len(scope)] == scope for scope in scopes)
         return [one] if one is not None and inside else []
     found: list[Place] = []
     for place in below(call, reading, tops):
@@ -304,11 +317,34 @@ def _found(call: Call, reading: Reading, wanted: Search) -> list[Place]:
             found.append(place)
             if len(found) >= (wanted.most if wanted.order is None else MOST_FOUND):
                 break
+    return found
+
+
+def _shown_there(call: Call, visit: Visit, wanted: Search, wish: listing.Wish) -> Sequence[properties.Shown]:
+    """In what another collectivité shares; what is shared itself was found where it is mounted."""
+    scopes = {
+        visit.path if visit.path[: len(scope)] == scope else scope
+        for scope in wanted.scopes
+        if visit.path[: len(scope)] == scope or scope[:2] == visit.path
+    }
+    if not scopes:
+        return []
+    try:
+        there = call.towards(call, Target(call.target.base, visit.path))
+        with visit.database.reading() as reading:
+            places = _found(there, reading, wanted, sorted(scopes))
+            return list(listing.shown_of(there, reading, wish, places))
+    except BeffroiError as error:  # it has ended, or its owner does not answer
+        log.info("no search by a share: %s", error.code)
+        return []
+
+
+def _ordered(wanted: Search, shown: list[properties.Shown]) -> list[properties.Shown]:
     if wanted.order is not None:
         name, descending = wanted.order
         key: Callable[[Place], int | str] = _NUMBERS[name] if name in _NUMBERS else _TEXTS[name]
-        found.sort(key=key, reverse=descending)
-    return found[: wanted.most]
+        shown.sort(key=lambda one: key(one.place), reverse=descending)
+    return shown[: wanted.most]
 
 
 def below(call: Call, reading: Reading, tops: list[Place]) -> Iterator[Place]:

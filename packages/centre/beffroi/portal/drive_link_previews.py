@@ -1,0 +1,46 @@
+"""What the page of a link shows of a file itself: an image, a PDF, the first page of a document, or why nothing.
+
+Process: web; the bytes come from the drive (``drive.web.linked``), which decides anew.
+Rule:    where a link counts downloads nothing here gives the file itself: it would be had without being counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from beffroi.drive.store import findings, frozen
+from beffroi.drive.store.database import Reading
+from beffroi.drive.store.model import Node
+from beffroi.drive.store.shares import NO_LIMIT, Share
+from beffroi.portal import drive_words
+from beffroi.previews import wire
+
+
+def kind_of(share: Share, name: str, size_bytes: int) -> str:
+    """image, pdf (the page's viewer), page (a picture of the first one), or ""."""
+    is_counted = share.downloads_left != NO_LIMIT
+    kind = drive_words.preview(name, size_bytes)
+    if kind in ("image", "pdf") and not is_counted:
+        return kind
+    is_document = name.rpartition(".")[2].lower() in wire.SUFFIXES
+    return "page" if is_document and settings.BEFFROI.previews and size_bytes else ""
+
+
+def shown(reading: Reading, share: Share, node: Node) -> dict[str, Any]:
+    """For the page of one file."""
+    found = findings.finding(reading, node.sha256)
+    is_held = bool(frozen.decision_of(reading, node.sha256)) or (found is not None and not found.released_s)
+    kind = "" if is_held else kind_of(share, node.name, node.size_bytes)
+    context: dict[str, Any] = {"preview": kind, "preview_note": ""}
+    if is_held:
+        context["preview_note"] = drive_words.held()
+    elif not kind and drive_words.preview(node.name, node.size_bytes) in ("image", "pdf"):
+        context["preview_note"] = _(
+            "Ce lien compte ses téléchargements : ce fichier se voit une fois téléchargé."
+        )
+    if kind == "page":
+        context["office_words"] = {code: str(text) for code, text in drive_words.PREVIEWS.items()}
+    return context

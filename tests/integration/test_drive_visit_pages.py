@@ -1,0 +1,291 @@
+"""What is shared from elsewhere on the pages: found by name, in Récents, its versions, previews and editor."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.planes.tokens import GrantRefused
+from beffroi.drive.office import tokens
+from beffroi.drive.store import versions
+from beffroi.drive.store.model import Node
+from beffroi.drive.store.shares import Share
+from beffroi.lib.errors import Unavailable
+from beffroi.portal.web import drive_found
+from django.conf import settings
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.drive_server import Served
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_bytes import Browser
+from tests.integration.test_drive_link_previews import PDF, PNG
+from tests.integration.test_drive_office_pages import office, server, with_editor
+from tests.integration.test_drive_pages import Drive, client, drive
+from tests.integration.test_drive_share_pages import colleague, make, only_share, text, there
+from tests.office_editor import Office
+
+__all__ = ["client", "colleague", "drive", "no_door", "office", "server", "there", "with_editor"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def folder(drive: Drive) -> Node:
+    """With a document in it; another one of a like name lies beside it."""
+    made = drive.folder("Piste cyclable")
+    drive.file("Plan de la piste.odt", made)
+    drive.file("Plan secret.odt")
+    return made
+
+
+@pytest.fixture
+def share(drive: Drive, folder: Node, nuits: Commune, client: Client, there: Client) -> Share:
+    """The folder, which another commune may write, and accepted."""
+    make(client, folder.id, f"collectivite:{nuits.id}", "write")
+    made = only_share(drive)
+    there.post("/coffre/partages-avec-moi/", {"partage": made.id, "what": "accept"})
+    return made
+
+
+def inside(drive: Drive, folder: Node, name: str = "Plan de la piste.odt") -> int:
+    with drive.database.reading() as reading:
+        row = reading.one("SELECT id FROM node WHERE parent = ? AND name = ?", (folder.id, name))
+    assert row is not None
+    return int(row[0])
+
+
+def crossings() -> list[str]:
+    rows = AuditEntry.objects.filter(verb="drive:share:crossed").order_by("id")
+    return [json.loads(one.details)["what"] for one in rows]
+
+
+def test_a_colleague_finds_what_is_shared_by_name_and_in_what_came_last(
+    drive: Drive, beaune: Commune, folder: Node, client: Client, colleague: Client
+) -> None:
+    for page in ("/coffre/recents/", "/coffre/recherche/?q=plan", "/coffre/recherche/?q=piste"):
+        assert "Plan de la piste" not in text(colleague, page)
+    make(client, folder.id, f"person:{beaune.colleague.id}")
+    for page in ("/coffre/recents/", "/coffre/recherche/?q=plan", "/coffre/recherche/?q=piste"):
+        shown = text(colleague, page)
+        assert "Plan de la piste.odt" in shown and "Partagé avec moi › Piste cyclable" in shown
+        assert "Plan secret" not in shown
+    assert f'/coffre/{folder.id}/"' in text(colleague, "/coffre/recherche/?q=cyclable")
+    client.post(f"/coffre/partages/{only_share(drive).id}/arreter/")
+    assert "Plan de la piste" not in text(colleague, "/coffre/recherche/?q=plan")
+
+
+def test_a_file_that_is_shared_alone_is_found(
+    drive: Drive, beaune: Commune, folder: Node, client: Client, colleague: Client
+) -> None:
+    node = inside(drive, folder)
+    make(client, node, f"person:{beaune.colleague.id}")
+    for page in ("/coffre/recents/", "/coffre/recherche/?q=plan"):
+        shown = text(colleague, page)
+        assert f"/coffre/{node}/" in shown and "Piste cyclable" not in shown and "secret" not in shown
+
+
+def test_what_another_commune_shares_is_found_apart_and_told_as_a_listing(
+    drive: Drive, folder: Node, share: Share, client: Client, there: Client, *, nuits: Commune
+) -> None:
+    node = inside(drive, folder)
+    for page in ("/coffre/recents/", "/coffre/recherche/?q=plan", "/coffre/recherche/?q=PISTE"):
+        shown = text(there, page)
+        assert f"/coffre/chez/{share.id}/{node}/" in shown and "Beaune" in shown and "secret" not in shown
+    assert f"/coffre/chez/{share.id}/{folder.id}/" in text(there, "/coffre/recherche/?q=cyclable")
+    assert crossings() == ["list"]
+    agent = portal_client(nuits.agent_membership)
+    text(agent, "/coffre/recherche/?q=introuvable")
+    assert crossings() == ["list"]  # nothing of it was shown
+    assert "Plan de la piste.odt" in text(agent, "/coffre/recherche/?q=plan") and crossings() == ["list"] * 2
+    client.post(f"/coffre/partages/{share.id}/arreter/")
+    for page in ("/coffre/recents/", "/coffre/recherche/?q=plan"):
+        assert "Plan de la piste" not in text(there, page)
+
+
+def test_a_third_commune_and_one_that_said_no_find_nothing(
+    folder: Node, share: Share, there: Client, make_commune: Callable[..., Commune]
+) -> None:
+    third = portal_client(make_commune("Seurre", "seurre.test").agent_membership)
+    assert "Plan de la piste" not in text(third, "/coffre/recherche/?q=plan")
+    there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "refuse"})
+    assert "Plan de la piste" not in text(there, "/coffre/recherche/?q=plan")
+    assert "Plan de la piste" not in text(there, "/coffre/recents/")
+
+
+def test_an_owner_who_does_not_answer_is_named_missing_and_the_rest_is_shown(
+    share: Share, there: Client, nuits: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Drive(nuits.referent_membership).file("Plan à nous.odt")
+
+    def away(*_: Any) -> None:
+        raise Unavailable("The drive's database")
+
+    monkeypatch.setattr(drive_found.reach, "there", away)
+    shown = text(there, "/coffre/recherche/?q=plan")
+    assert "Plan à nous.odt" in shown and "Plan de la piste" not in shown and "ne répond pas" in shown
+
+
+def test_versions_of_a_visit_are_listed_fetched_and_restored_by_who_may_write(
+    drive: Drive, folder: Node, share: Share, client: Client, there: Client, *, server: Served, nuits: Commune
+) -> None:
+    owner, guest = Browser(server, client), Browser(server, there)
+    node = owner.send(b"un", folder=folder.id, name="notes.txt")[1]["node"]
+    owner.send(b"deux", folder=folder.id, name="notes.txt", taken="replace")
+    with drive.database.reading() as reading:
+        (old,) = versions.of(reading, node)
+    at = f"/coffre/chez/{share.id}/{node}/"
+    page = text(there, at)
+    assert f"/coffre/octets/chez/{share.id}/{node}/{old.etag}" in page
+    assert f"/coffre/chez/{share.id}/{node}/comparer/{old.etag}/" in page and "Rétablir" in page
+    assert f"/coffre/octets/chez/{share.id}/{node}/apercu?v=" in page
+    assert guest.ask("GET", f"/coffre/octets/chez/{share.id}/{node}/{old.etag}")[2] == b"un"
+    assert guest.ask("GET", f"/coffre/octets/{node}/{old.etag}")[0] == 404
+    assert there.post(at, {"what": "version", "etag": "1"}).status_code == 302  # none of these
+    assert there.post(at, {"what": "version", "etag": str(old.etag)}).status_code == 302
+    assert owner.ask("GET", f"/coffre/octets/{node}")[2] == b"un"
+    client.post(f"/coffre/partages/{share.id}/arreter/")
+    assert there.post(at, {"what": "version", "etag": str(old.etag)}).status_code == 404
+    assert there.get(f"{at}comparer/{old.etag}/").status_code == 404
+
+
+def test_who_only_reads_restores_nothing(
+    drive: Drive, folder: Node, nuits: Commune, client: Client, there: Client
+) -> None:
+    drive.file("Plan de la piste.odt", folder)
+    node = inside(drive, folder)
+    make(client, folder.id, f"collectivite:{nuits.id}")
+    made = only_share(drive)
+    there.post("/coffre/partages-avec-moi/", {"partage": made.id, "what": "accept"})
+    with drive.database.reading() as reading:
+        (old,) = versions.of(reading, node)
+    at = f"/coffre/chez/{made.id}/{node}/"
+    page = text(there, at)
+    assert "Versions précédentes" in page and "Rétablir" not in page
+    there.post(at, {"what": "version", "etag": str(old.etag)})
+    with drive.database.reading() as reading:
+        assert len(versions.of(reading, node)) == 1
+
+
+def test_previews_of_a_visit_are_told_once_however_many_parts_they_have(
+    drive: Drive, folder: Node, share: Share, client: Client, there: Client, *, server: Served
+) -> None:
+    owner, guest = Browser(server, client), Browser(server, there)
+    image = owner.send(PNG, folder=folder.id, name="façade.png")[1]["node"]
+    pdf = owner.send(PDF, folder=folder.id, name="plan.pdf")[1]["node"]
+    secret = owner.send(PNG, folder=drive.own.id, name="secret.png")[1]["node"]
+    at = f"/coffre/octets/chez/{share.id}"
+    assert f'data-pdf="{at}/{pdf}"' in text(there, f"/coffre/chez/{share.id}/{pdf}/")
+    told = server.directory / "told-crossings"
+    told.unlink(missing_ok=True)
+    status, headers, body = guest.ask("GET", f"{at}/{image}/apercu")
+    assert (status, headers["content-type"], body) == (200, "image/png", PNG)
+    assert guest.ask("GET", f"{at}/{pdf}")[2] == PDF
+    for start in (4, 8, 12):
+        status, _, body = guest.ask("GET", f"{at}/{pdf}", Range=f"bytes={start}-{start + 3}")
+        assert (status, body) == (206, PDF[start : start + 4])
+    lines = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [(one["what"], one["node_id"]) for one in lines] == [("read", image), ("read", pdf)]
+    for path in (
+        f"{at}/{secret}/apercu",
+        f"{at}/{secret}",
+        f"/coffre/octets/bureau/chez/{share.id}/{secret}",
+    ):
+        assert guest.ask("GET", path)[0] == 404
+    stranger = f"/coffre/octets/bureau/chez/shr_{'0' * 26}/{image}"
+    assert guest.ask("GET", stranger)[0] == 404
+    client.post(f"/coffre/partages/{share.id}/arreter/")
+    assert guest.ask("GET", f"{at}/{image}/apercu")[0] == 404
+
+
+def test_a_part_is_told_where_nothing_was_read_before(
+    folder: Node, share: Share, client: Client, there: Client, server: Served
+) -> None:
+    node = Browser(server, client).send(PDF, folder=folder.id, name="autre.pdf")[1]["node"]
+    told = server.directory / "told-crossings"
+    told.unlink(missing_ok=True)
+    path = f"/coffre/octets/chez/{share.id}/{node}"
+    assert Browser(server, there).ask("GET", path, Range="bytes=-4")[0] == 206
+    assert [json.loads(line)["what"] for line in told.read_text().splitlines()] == ["read"]
+
+
+def test_the_editor_of_a_visit_gets_a_token_by_its_share(
+    drive: Drive,
+    folder: Node,
+    share: Share,
+    there: Client,
+    nuits: Commune,
+    *,
+    office: Office,
+    with_editor: None,
+) -> None:
+    node = inside(drive, folder)
+    at = f"/coffre/chez/{share.id}/{node}/"
+    assert f"{at}editer/" in text(there, at)
+    page = text(there, f"{at}editer/")
+    assert f"wopi%2Ffiles%2F{drive.collectivite_id}-{node}" in page and f'data-back="{at}"' in page
+    token = re.findall(r'name="access_token" value="([^"]+)"', page)[0]
+    key, file = settings.BEFFROI.secret("drive-grant.key"), tokens.File(drive.collectivite_id, node)
+    grant = tokens.read(key, token, file)
+    assert (grant.share_id, grant.collectivite_id) == (share.id, nuits.id) and tokens.may_write(grant, file)
+    with pytest.raises(GrantRefused):
+        tokens.read(key, token, tokens.File(nuits.id, node))
+    there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "refuse"})
+    assert there.get(f"{at}editer/").status_code == 404
+
+
+def test_a_new_document_is_made_in_a_visit_by_who_may_write(
+    drive: Drive,
+    folder: Node,
+    share: Share,
+    client: Client,
+    there: Client,
+    *,
+    server: Served,
+    with_editor: None,
+) -> None:
+    assert f"/coffre/envoi/nouveau/chez/{share.id}" in text(there, f"/coffre/chez/{share.id}/")
+    guest = Browser(server, there)
+
+    def made(folder_id: int, share_id: str = share.id, rest: str = "") -> str:
+        form = urlencode({"dossier": folder_id, "genre": "texte", "nom": "Compte rendu"}).encode()
+        path = f"/coffre/envoi/nouveau/chez/{share_id}{rest}"
+        status, headers, _ = guest.ask("POST", path, form, Origin=f"http://127.0.0.1:{server.port}")
+        assert status == 303
+        return headers["location"]
+
+    location = made(folder.id)
+    found = re.fullmatch(rf"/coffre/chez/{share.id}/(\d+)/editer/", location)
+    assert found is not None and int(found[1]) == inside(drive, folder, "Compte rendu.odt"), location
+    assert made(drive.own.id) == f"/coffre/chez/{share.id}/{drive.own.id}/?refus=drive.absent"
+    assert made(folder.id, f"shr_{'0' * 26}").endswith("refus=drive.absent")
+    assert made(folder.id, rest="/x").endswith("refus=drive.absent")
+    client.post(f"/coffre/partages/{share.id}/arreter/")
+    assert made(folder.id).endswith("refus=drive.absent")
+    assert drive.names(folder) == ["Compte rendu.odt", "Plan de la piste.odt"]
+
+
+def test_who_only_reads_a_visit_is_told_that_they_make_nothing_there(
+    drive: Drive,
+    folder: Node,
+    nuits: Commune,
+    client: Client,
+    there: Client,
+    *,
+    server: Served,
+    with_editor: None,
+) -> None:
+    make(client, folder.id, f"collectivite:{nuits.id}")
+    made = only_share(drive)
+    there.post("/coffre/partages-avec-moi/", {"partage": made.id, "what": "accept"})
+    assert "Nouveau document" not in text(there, f"/coffre/chez/{made.id}/")
+    form = urlencode({"dossier": folder.id, "genre": "texte", "nom": "x"}).encode()
+    path = f"/coffre/envoi/nouveau/chez/{made.id}"
+    origin = f"http://127.0.0.1:{server.port}"
+    _, headers, _ = Browser(server, there).ask("POST", path, form, Origin=origin)
+    assert headers["location"] == f"/coffre/chez/{made.id}/{folder.id}/?refus=drive.read_only"
+    assert "lire" in text(there, headers["location"])
