@@ -21,8 +21,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import groups, seals, shares, versions
-from beffroi.drive.store import look, seals, shares, versions
+from beffroi.drive.store import groups, look, seals, shares, versions
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
