@@ -20,6 +20,7 @@ from beffroi.core.events import Event
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import create_administrator
 from beffroi.drive import consumers, erasures, projections, removal
+from beffroi.drive.backup import places
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import keys, room, tree
@@ -126,7 +127,7 @@ def test_two_administrators_destroy_everything_and_nothing_opens_any_more(
     assert b"x@beaune.test" not in projections.path(config).read_bytes()
     assert body(neighbour, kept) == noise(LARGE, b"y")
     backups.round()
-    assert not (backups.place / beaune.id).exists()
+    assert not backups.place.has(beaune.id)
 
     # Who copied all of STATE, master key and wrapped keys, can still open: that is what the documents say remains.
     copied = Keys(Config(state=outside), beaune.id)
@@ -144,7 +145,7 @@ def test_what_was_cut_is_finished_and_said_once(
     place.communes.close()
     approval_id = agreed(beaune.collectivite, administrator, other)
     with monkeypatch.context() as broken:
-        broken.setattr(removal.vault, "erase", lambda *given: (_ for _ in ()).throw(OSError("cut")))
+        broken.setattr(places.LocalBackups, "erase", lambda *given: (_ for _ in ()).throw(OSError("cut")))
         with pytest.raises(OSError, match="cut"):
             erasures.carry_out(approval_id)
     assert keys.certificate(place.config, beaune.id) is not None, "the keys are gone first"

@@ -171,7 +171,7 @@ def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.
         return 1 if state.failed else 0
     for one in _chosen(actor, options.commune, communes):
         if options.what == "now":
-            _, copied = backups.back_up(one.id)
+            copied = backups.back_up(one.id).copied
             print(f"{one.name}: {copied.objects} objects, {copied.size_bytes / GB:.2f} GB new")
         else:
             for picture in Vault(backups.place, Keys(config, one.id)).pictures():

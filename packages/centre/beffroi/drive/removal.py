@@ -18,8 +18,8 @@ import psycopg
 from psycopg import sql
 
 from beffroi.drive import projections, upkeep
-from beffroi.drive.backup import vault
-from beffroi.drive.backup.work import backing_up, collecting
+from beffroi.drive.backup.places import open_place
+from beffroi.drive.backup.turns import backing_up, collecting
 from beffroi.drive.store import keys
 from beffroi.drive.store.keys import Certificate
 from beffroi.drive.store.objects import open_objects
@@ -45,7 +45,7 @@ def remove_rest(config: Config, collectivite_id: str) -> int:
     assert keys.is_erased(folder), "keys first"
     projections.remove_collectivite(config, collectivite_id=collectivite_id)
     with backing_up(config, collectivite_id):  # one that is under way ends first; the next one finds no key
-        vault.erase(vault.directory(config), collectivite_id)
+        open_place(config).erase(collectivite_id)
     with collecting(config, collectivite_id):
         _drop_schema(config, collectivite_id)
         for one in folder.iterdir():
@@ -63,11 +63,10 @@ def remove_rest(config: Config, collectivite_id: str) -> int:
 def is_whole(config: Config, collectivite_id: str) -> bool:
     """Whether nothing is left to remove beside the certificate."""
     folder = _folder(config, collectivite_id)
-    place = vault.directory(config)
     return (
         keys.certificate(config, collectivite_id) is not None
         and {one.name for one in folder.iterdir()} <= _KEPT
-        and not (place / collectivite_id).exists()
+        and not open_place(config).has(collectivite_id)
         and next(iter(open_objects(config).list(collectivite_id)), None) is None
     )
 
