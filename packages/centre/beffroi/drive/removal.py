@@ -2,7 +2,7 @@
 
 Rule:    ``Keys.erase`` writes the certificate and destroys the keys; from then on every way in answers KeysErased
          (410). Then go backups, metadata, objects, calendars, reports. Called again, it goes on where it was cut.
-Process: worker, when two administrators agreed.
+Process: worker, a day after two administrators agreed (``erasures``).
 Fails:   OSError, StoreUnavailable, Unavailable: the certificate stands, the rest is done by the next call.
 Source:  docs/internals/drive.md, "Erasure of a collectivité": also what remains.
 """
@@ -30,13 +30,11 @@ from beffroi.lib.errors import Unavailable
 _KEPT = frozenset({"erased.json", "keys.lock", "collect.lock", "backup.lock"})
 
 
-def destroy(config: Config, collectivite_id: str, *, by: str) -> Certificate:
+def destroy_keys(config: Config, collectivite_id: str, *, by: str) -> Certificate:
     """``by``: identifiers of who asked and who agreed. Errors: above; those of the keys."""
     if not keys.is_erased(_folder(config, collectivite_id)):
         keys.make(config, collectivite_id)  # a collectivité without files has a certificate, too
-    certificate = keys.Keys(config, collectivite_id).erase(by)
-    remove_rest(config, collectivite_id)
-    return certificate
+    return keys.Keys(config, collectivite_id).erase(by)
 
 
 def remove_rest(config: Config, collectivite_id: str) -> int:

@@ -34,7 +34,10 @@ from beffroi.portal.web.drive_room import shown
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def drive(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpResponse:
-    """Show; POST ``word``: limit, rotate, ask, grant, refuse, file. Errors: NotFound; SamePerson, Conflict."""
+    """Show; POST ``word``: limit, rotate, ask, grant, refuse, call_back, file.
+
+    Errors: NotFound, SamePerson, Conflict.
+    """
     collectivite = communes.access_collectivite(actor, collectivite_id)
     certificate = keys.certificate(settings.BEFFROI, collectivite.id)
     errors: dict[str, str] = {}
@@ -82,6 +85,10 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
         if approval is None:
             raise Conflict("no erasure waits")
         (erasures.grant if word == "grant" else erasures.refuse)(actor=actor, approval=approval)
+    elif word == "call_back":
+        if (granted := erasures.granted(collectivite.id)) is None:
+            raise Conflict("no erasure is granted")
+        erasures.call_back(actor=actor, approval=granted)
     else:
         raise Conflict("nothing that is done here")
     return {}
@@ -112,7 +119,9 @@ def _standing(actor: Actor, collectivite: Collectivite) -> dict[str, Any]:
             "by": _administrator(asked.requested_by),
             "mine": asked.requested_by == actor.id,
         }
-    context["being_erased"] = erasures.granted(collectivite.id) is not None
+    context["call_back_h"] = erasures.CALL_BACK_H
+    if (granted := erasures.granted(collectivite.id)) is not None:
+        context["granted"] = {"at": erasures.due_at(granted), "by": _administrator(granted.decided_by)}
     return context
 
 
