@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -164,10 +165,17 @@ class Upkeep(Worker):
             log.info("collected %d chunks and %d objects", collected.inline, collected.objects)
 
     def _count_calendars(self, database: Database, collectivite_id: str) -> None:
-        sizes = {owner: size for owner, size in homes.sizes(self._config, collectivite_id).items() if size}
+        """Each change counts itself; what went by other ways (a person who left, a restore) is seen here."""
+        sizes = homes.sizes(self._config, collectivite_id)
         with database.reading() as reading:
-            differs = room.calendars(reading) != sizes
-        if differs:
+            differs = room.calendars(reading) != {owner: size for owner, size in sizes.items() if size}
+        if not differs:
+            return
+        place = homes.folder(self._config, collectivite_id)
+        with (
+            homes.locked(place) if (place / homes.ROOT).is_dir() else nullcontext()
+        ):  # no entry comes meanwhile
+            sizes = homes.sizes(self._config, collectivite_id)
             database.write(lambda w: room.keep_calendars(w, sizes))
 
     def _count(self, database: Database, collectivite_id: str) -> None:
