@@ -33,6 +33,7 @@ from beffroi.lib.ids import is_id
 S3_SECRET = "drive-backup.key"  # noqa: S105 - the name of the file
 SETTING = "drive_backup_path"
 _OBJECTS = "objects"
+_CLOCK = "clock"
 
 
 class Place(Protocol):
@@ -54,6 +55,9 @@ class Place(Protocol):
 
     def renew(self, name: str, data: Bytes) -> None:
         """An object that was proved is as young as if it had been written now. ``data``: all of it."""
+
+    def ahead_s(self) -> float:
+        """How old something seems that is written now: a clock of ours or of theirs that is wrong makes nothing old."""
 
     def owners(self) -> list[str]:
         """Whose backups lie here."""
@@ -124,6 +128,9 @@ class LocalBackups:
             now = clock.epoch()
             os.utime(self._root / _OBJECTS / name, (now, now))
 
+    def ahead_s(self) -> float:
+        return clock.epoch() - clock.paced()
+
     def owners(self) -> list[str]:
         with failures():
             return sorted(one.name for one in self._root.iterdir() if is_id(one.name, "col"))
@@ -184,6 +191,13 @@ class S3Backups:
 
     def renew(self, name: str, data: Bytes) -> None:
         self.objects.put(name, data)  # no service lets a moment be set, nor an object be copied onto itself
+
+    def ahead_s(self) -> float:
+        self.write(_CLOCK, b"")
+        with failures():
+            return (
+                clock.epoch() - obstore.head(self._store, self._folder + _CLOCK)["last_modified"].timestamp()
+            )
 
     def owners(self) -> list[str]:
         with failures():

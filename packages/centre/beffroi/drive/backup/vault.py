@@ -31,7 +31,6 @@ from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
 from beffroi.drive.store.objects import ObjectMissing, Objects, chunk_of, failures, object_name
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
-from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 log = logging.getLogger("beffroi.drive.backup")
@@ -136,9 +135,9 @@ class Vault:
         if self._place.read(path) != file:
             self._place.write(path, file)
 
-    def ages(self, *, now_s: float) -> dict[str, float]:
-        """Seconds by name of each object that lies here. ``now_s``: a clock that jumped forward makes nothing old."""
-        ahead_s = clock.epoch() - now_s
+    def ages(self) -> dict[str, float]:
+        """Seconds by name of each object that lies here."""
+        ahead_s = self._place.ahead_s()
         return {one.name: max(0.0, one.age_s - ahead_s) for one in self._objects.list(self._owner)}
 
     def copy_objects(self, source: Objects, ages: dict[str, float]) -> Copied:
@@ -167,11 +166,11 @@ class Vault:
             objects, size_bytes = objects + 1, size_bytes + len(data)
         return Copied(objects, size_bytes, damaged, rotten)
 
-    def forget(self, *, now_s: int, keep_days: int) -> None:
+    def forget(self, ages: dict[str, float], *, now_s: int, keep_days: int) -> None:
         """Pictures past their term, but for the newest, and objects that none of those kept can need."""
         for moment in spare([one.at_s for one in self.pictures()], now_s=now_s, keep_s=keep_days * DAY_S):
             self._place.remove(self._path(moment))
-        for name, age_s in self.ages(now_s=now_s).items():
+        for name, age_s in ages.items():
             if age_s > (keep_days + 2) * DAY_S + 2 * PROVED_S:
                 self._objects.delete(name)
 

@@ -211,7 +211,7 @@ class Backups(Worker):
             number = pictures.take(self._communes.metadata(collectivite_id), metadata)
             with failures():
                 has_calendars = calendars.take(self._config, collectivite_id, archive)
-            ages = made.ages(now_s=now_s)
+            ages = made.ages()
             copied = made.copy_objects(self._objects, ages)
             picture = made.keep_picture(
                 metadata,
@@ -222,7 +222,7 @@ class Backups(Worker):
                 proved=pictures.proved_key(metadata),
             )
             broken = made.broken(ages)
-        made.forget(now_s=now_s, keep_days=self._config.backup_keep_days)
+            made.forget(ages, now_s=now_s, keep_days=self._config.backup_keep_days)
         if copied.damaged:
             log.error("%s: %d objects do not open and were not backed up", collectivite_id, copied.damaged)
         for name in broken:
