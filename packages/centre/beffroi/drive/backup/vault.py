@@ -17,7 +17,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -86,7 +86,8 @@ class Vault:
 
     def __init__(self, place: Place, keys: Keys) -> None:
         """Errors: StoreFull, StoreUnavailable."""
-        self._owner, self._keys, self._place = keys.collectivite_id, keys, place
+        self.owner = keys.collectivite_id
+        self._keys, self._place = keys, place
         self._objects, self._sealer = place.objects, Sealer(keys)
 
     # -- to the backup -----------------------------------------------------------------------------------------
@@ -104,12 +105,12 @@ class Vault:
         """Seal the files of a picture; it is one of the backups when this returns. ``ages``: as ``copy_objects`` left
         them; ``proved``: the one key that it needs, where that was counted; else any that there is."""
         generations = tuple(one.number for one in self._keys.generations())
-        there = self._place.names(f"{self._owner}/{_PICTURES}")
+        there = self._place.names(f"{self.owner}/{_PICTURES}")
         while self._path(now_s).rpartition("/")[2] in there:  # none takes the place of another
             now_s += 1
         made = Picture(
             VERSION,
-            self._owner,
+            self.owner,
             now_s,
             number,
             (proved,) if proved == generations[-1] else generations,
@@ -131,20 +132,20 @@ class Vault:
 
     def keep_keys(self) -> None:
         """As they are today, where each of them opens: a damaged file never takes the place of a good copy."""
-        file, path = self._keys.proved(), keys_path(self._owner)
+        file, path = self._keys.proved(), keys_path(self.owner)
         if self._place.read(path) != file:
             self._place.write(path, file)
 
     def ages(self) -> dict[str, float]:
         """Seconds by name of each object that lies here."""
         ahead_s = self._place.ahead_s()
-        return {one.name: max(0.0, one.age_s - ahead_s) for one in self._objects.list(self._owner)}
+        return {one.name: max(0.0, one.age_s - ahead_s) for one in self._objects.list(self.owner)}
 
     def copy_objects(self, source: Objects, ages: dict[str, float]) -> Copied:
         """What is new or was sealed anew; a copy that was not read for PROVED_S is proved. ``ages`` is brought up."""
         objects = size_bytes = damaged = rotten = 0
         proofs = 1 + len(ages) // PROOFS
-        for one in source.list(self._owner):
+        for one in source.list(self.owner):
             age_s = ages.get(one.name)
             if age_s is not None and one.age_s > age_s + SLACK_S:
                 if age_s < PROVED_S or (proofs <= 0 and age_s < 2 * PROVED_S):
@@ -180,13 +181,14 @@ class Vault:
         """Oldest first; what cannot be read is none (``broken``)."""
         return [found for _, found in self._read() if found is not None]
 
-    def broken(self, ages: dict[str, float]) -> list[str]:
-        """Names of pictures that cannot come back: what is not readable, and whose pieces are not all here."""
+    def broken(self, there: Container[str]) -> list[str]:
+        """Names of pictures that cannot come back: what is not readable, and whose pieces are not all among the objects
+        that are ``there``."""
         out = []
         for name, found in self._read():
             try:
                 whole = found is not None and all(
-                    object_name(self._owner, one.id) in ages
+                    object_name(self.owner, one.id) in there
                     for kept in (found.metadata, found.calendars)
                     if kept is not None
                     for one in self._pieces(kept)
@@ -202,14 +204,14 @@ class Vault:
         keys."""
         with failures(), path.open("xb") as file:
             for one in self._pieces(kept):
-                piece = bytes(self._sealer.open(one.id, self._objects.get(object_name(self._owner, one.id))))
+                piece = bytes(self._sealer.open(one.id, self._objects.get(object_name(self.owner, one.id))))
                 self._prove(one.id, piece)
                 file.write(piece)
 
     def fetch(self, chunk: bytes) -> bytes | None:
         """A copy of an object under the key of today, unproved but for its seal."""
         try:
-            return self.of_today(chunk, bytes(self._objects.get(object_name(self._owner, chunk))))
+            return self.of_today(chunk, bytes(self._objects.get(object_name(self.owner, chunk))))
         except ObjectMissing:
             return None
 
@@ -228,8 +230,8 @@ class Vault:
     def _read(self) -> list[tuple[str, Picture | None]]:
         """(file name, what it says), oldest first; None for what cannot be read."""
         out: list[tuple[str, Picture | None]] = []
-        for name in self._place.names(f"{self._owner}/{_PICTURES}"):
-            data = self._place.read(f"{self._owner}/{_PICTURES}/{name}")
+        for name in self._place.names(f"{self.owner}/{_PICTURES}"):
+            data = self._place.read(f"{self.owner}/{_PICTURES}/{name}")
             try:
                 found = msgspec.json.decode(data or b"", type=Picture)
             except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -237,7 +239,7 @@ class Vault:
                 continue
             is_ours = _NAME.fullmatch(name) and (found.version, found.collectivite_id) == (
                 VERSION,
-                self._owner,
+                self.owner,
             )
             out.append((name, found if is_ours and self._path(found.at_s).endswith(f"/{name}") else None))
         return out
@@ -254,7 +256,7 @@ class Vault:
 
     def _kept(self, piece: bytes, ages: dict[str, float]) -> bytes:
         name = self._named(piece)
-        place = object_name(self._owner, name)
+        place = object_name(self.owner, name)
         age_s = ages.get(place)
         if (
             age_s is None
@@ -281,7 +283,7 @@ class Vault:
 
     def _is_of_today(self, name: bytes) -> bool:
         try:
-            raw = bytes(self._objects.get_range(object_name(self._owner, name), 0, HEADER_BYTES))
+            raw = bytes(self._objects.get_range(object_name(self.owner, name), 0, HEADER_BYTES))
             return Header.read(name, raw).generation == self._keys.current()[0]
         except (ObjectDamaged, ObjectMissing):
             return False
@@ -295,7 +297,7 @@ class Vault:
 
     def _path(self, at_s: int) -> str:
         moment = datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%dT%H%M%SZ")
-        return f"{self._owner}/{_PICTURES}/{moment}.json"
+        return f"{self.owner}/{_PICTURES}/{moment}.json"
 
 
 def keys_path(collectivite_id: str) -> str:

@@ -23,8 +23,9 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import erasures, quotas, removal
 from beffroi.drive.store import keys, resealing, room
 from beffroi.drive.store.keys import Certificate, Keys, KeysMissing
+from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.portal import drive_erasure_file, drive_words
+from beffroi.portal import drive_backup_words, drive_erasure_file, drive_words
 from beffroi.portal.console.incidents import step_up
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_administrators, page
@@ -49,6 +50,7 @@ def drive(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespo
             return HttpResponseRedirect(reverse("commune_drive", args=[collectivite.id]))
     context: dict[str, Any] = {"place": "communes", "collectivite": collectivite, "errors": errors}
     context["typed"] = {name: request.POST.get(name, "")[:300] for name in ("limit", "reason", "name")}
+    context["drive_backup"] = drive_backup_words.backup(settings.BEFFROI, now_s=clock.epoch_s())
     context |= _erased(certificate) if certificate else _standing(actor, collectivite)
     status = HTTPStatus.FORBIDDEN if "code" in errors else HTTPStatus.BAD_REQUEST if errors else HTTPStatus.OK
     return page(request, "console/drive.html", context, status=status)
