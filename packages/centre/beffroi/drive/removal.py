@@ -48,19 +48,19 @@ def remove_rest(config: Config, collectivite_id: str) -> int:
     """What the keys opened, once they are gone; return how many objects went."""
     folder = _folder(config, collectivite_id)
     assert keys.is_erased(folder), "keys first"
-    projections.remove_collectivite(config, collectivite_id=collectivite_id)
     with backing_up(config, collectivite_id):  # one that is under way ends first; the next one finds no key
         open_place(config).erase(collectivite_id)
     with collecting(config, collectivite_id):
+        objects, gone = open_objects(config), 0
+        for stored in objects.list(collectivite_id):  # first what makes room
+            objects.delete(stored.name)
+            gone += 1
+        projections.remove_collectivite(config, collectivite_id=collectivite_id)
         _drop_schema(config, collectivite_id)
         for one in folder.iterdir():
             if one.name not in _KEPT:
                 shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
         durable.sync_directory(folder)
-        objects, gone = open_objects(config), 0
-        for stored in objects.list(collectivite_id):
-            objects.delete(stored.name)
-            gone += 1
     _forget_damages(config, collectivite_id)
     return gone
 

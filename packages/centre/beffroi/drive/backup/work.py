@@ -280,7 +280,10 @@ class Backups(Worker):
         return objects, lost
 
     def _keep(self, state: State) -> None:
-        durable.write(state_path(self._config), (msgspec.json.encode(state),), mode=0o600)
+        try:
+            durable.write(state_path(self._config), (msgspec.json.encode(state),), mode=0o600)
+        except OSError as error:  # a full disk: what was backed up is, and the next round says so
+            log.error("the state of the backups is not written down: %s", error.strerror)
 
 
 def _chosen(made: list[Picture], at_s: int | None) -> Picture:
