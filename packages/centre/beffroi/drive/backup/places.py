@@ -138,12 +138,14 @@ class LocalBackups:
     def erase(self, collectivite_id: str) -> None:
         with failures():
             for folder in self._folders(collectivite_id):
-                if folder.exists():
+                if folder.is_symlink():
+                    folder.unlink()
+                elif folder.exists():
                     shutil.rmtree(folder)
 
     def has(self, collectivite_id: str) -> bool:
         with failures():
-            return any(folder.exists() for folder in self._folders(collectivite_id))
+            return any(folder.exists(follow_symlinks=False) for folder in self._folders(collectivite_id))
 
     def shares_disk(self, config: Config) -> bool:
         with failures():

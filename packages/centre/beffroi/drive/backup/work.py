@@ -88,7 +88,7 @@ def read_state(config: Config) -> State:
 def problem(config: Config, *, now_s: int) -> str:
     """For ``status``: one sentence with the next step, or ""."""
     state = read_state(config)
-    late_s = now_s - max(state.done_s, state.since_s)
+    late_s = now_s - (state.done_s or state.since_s)
     if state.since_s and not -LATE_AFTER_S <= late_s <= LATE_AFTER_S:
         return f"Files were not backed up for {abs(late_s) // 3600} hours. Next: ./beffroi drive backup now"
     if state.failed:
@@ -241,7 +241,8 @@ class Backups(Worker):
         """All files as in the newest picture, or the newest up to a moment. Calendars come back where there are none
         any more, or where it is asked for.
 
-        Errors: NoPicture, KeysErased, ObjectDamaged, ObjectMissing (of the picture itself), StoreFull, Unavailable.
+        Errors: NoPicture, KeysErased, FormatUnknown, ObjectDamaged, ObjectMissing (of the picture itself), StoreFull,
+        Unavailable.
         """
         if keys.is_erased(self._config.state / "drive" / collectivite_id):
             raise KeysErased(collectivite_id)
@@ -251,6 +252,7 @@ class Backups(Worker):
         with turns.draft(self._config, collectivite_id) as draft:
             metadata, archive = draft / "metadata", draft / "calendars"
             made.open_kept(picture.metadata, metadata)
+            pictures.bring_forward(metadata)
             there = (homes.folder(self._config, collectivite_id) / homes.ROOT).is_dir()
             brings = picture.calendars is not None and (with_calendars or not there)
             if picture.calendars is not None and brings:
