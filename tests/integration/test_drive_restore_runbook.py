@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,20 +63,40 @@ def drive(config: Config, owner: str, commits: ThreadPoolExecutor, workers: Thre
     return Place(config, communes, bodies, Upkeep(config, communes), owner)
 
 
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of the demonstration."""
+    config = machine(tmp_path_factory.mktemp("planted") / "state", Path("/nowhere"))
+    made = run(config, ["prepare", "--demo", "default"], text="kept\n")
+    assert made.returncode == 0, made.stderr
+    return config.state / "db" / "beffroi.sqlite"
+
+
+def communes(database: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(database)) as opened:
+        return opened.execute(
+            "SELECT id, name FROM collectivite WHERE kind = 'commune' ORDER BY id"
+        ).fetchall()
+
+
+def forget_communes(database: Path) -> None:
+    """As a machine that was installed anew, and knows nobody."""
+    with closing(sqlite3.connect(database)) as opened:
+        opened.execute("PRAGMA foreign_keys = OFF")
+        opened.execute("DELETE FROM collectivite")
+        opened.commit()
+
+
 @pytest.mark.parametrize("has_database", [True, False])
 def test_a_commune_comes_back_on_another_machine_by_the_commands_of_the_runbook(
-    tmp_path: Path, has_database: bool
+    tmp_path: Path, planted: Path, has_database: bool
 ) -> None:
     place = Path("/dev/shm") / f"beffroi-{tmp_path.name}-{os.getpid()}"  # another disk than the state's
     place.mkdir(mode=0o700)
     try:
         first = machine(tmp_path / "first", place)
-        made = run(first, ["prepare", "--demo", "default"], text="kept\n")
-        assert made.returncode == 0, made.stderr
-        with sqlite3.connect(first.state / "db" / "beffroi.sqlite") as database:
-            (owner, name), (other, _) = database.execute(
-                "SELECT id, name FROM collectivite WHERE kind = 'commune' ORDER BY id LIMIT 2"
-            ).fetchall()
+        shutil.copy(planted, first.state / "db")
+        (owner, name), (other, _), *_ = communes(planted)
         with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
             here = drive(first, owner, commits, workers)
             files = filled(here)
@@ -90,10 +111,10 @@ def test_a_commune_comes_back_on_another_machine_by_the_commands_of_the_runbook(
         shutil.copy(first.state / "db" / "beffroi.sqlite", outside)
         shutil.rmtree(first.state)
         second = machine(tmp_path / "second", place)
-        assert run(second, ["prepare"]).returncode == 0
         shutil.copy(outside / "commune-master.key", second.state / "secrets")
-        if has_database:
-            shutil.copy(outside / "beffroi.sqlite", second.state / "db")
+        shutil.copy(outside / "beffroi.sqlite", second.state / "db")
+        if not has_database:
+            forget_communes(second.state / "db" / "beffroi.sqlite")
         said = []
         for words in commands():
             assert words[0] == "./beffroi"
@@ -116,15 +137,13 @@ def test_a_commune_comes_back_on_another_machine_by_the_commands_of_the_runbook(
         shutil.rmtree(place)
 
 
-def test_without_the_key_the_commands_say_what_lacks_and_change_nothing(tmp_path: Path) -> None:
+def test_without_the_key_the_commands_say_what_lacks_and_change_nothing(
+    tmp_path: Path, planted: Path
+) -> None:
     place = tmp_path / "place"
     first = machine(tmp_path / "first", place)
-    made = run(first, ["prepare", "--demo", "default"], text="kept\n")
-    assert made.returncode == 0, made.stderr
-    with sqlite3.connect(first.state / "db" / "beffroi.sqlite") as database:
-        owner, name = database.execute(
-            "SELECT id, name FROM collectivite WHERE kind = 'commune' LIMIT 1"
-        ).fetchone()
+    shutil.copy(planted, first.state / "db")
+    (owner, name), *_ = communes(planted)
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
         here = drive(first, owner, commits, workers)
         filled(here)
