@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from beffroi.cli import drive as command
 from beffroi.core.approvals.actions import SamePerson
+from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import signing
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
@@ -320,3 +321,29 @@ def test_what_has_begun_is_not_called_back(
     with pytest.raises(Conflict):
         erasures.call_back(actor=administrator, approval=granted)
     assert erasures.granted(beaune.id) is not None
+
+
+def test_one_that_fails_keeps_no_other_from_its_turn(
+    place: Place,
+    beaune: Commune,
+    administrator: Actor,
+    other: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place.put("a", b"a")
+    place.communes.close()
+    whole = agreed(beaune.collectivite, administrator, other)
+    broken = Approval.objects.create(
+        verb=erasures.VERB,
+        subject_id="not an identifier",
+        state=Approval.State.GRANTED,
+        requested_by=administrator.id,
+        decided_by=other.id,
+        decided_at=clock.now(),
+        expires_at=clock.now(),
+    )
+    monkeypatch.setattr(removal, "is_whole", lambda config, owner: False)
+    assert {whole, broken.id} == set(Approval.objects.values_list("id", flat=True))
+    with clock.shifted(TERM_S), pytest.raises(keys.KeysMissing):
+        erasures.finish()
+    assert keys.certificate(place.config, beaune.id) is not None

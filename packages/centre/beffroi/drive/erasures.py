@@ -8,6 +8,7 @@ Process: console asks, grants, calls back; worker carries out, and finishes what
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -24,7 +25,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import removal
 from beffroi.drive.store import keys
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 
 VERB = "drive:erasure"
 MAX_REASON = 300
@@ -128,10 +129,21 @@ def carry_out(approval_id: str) -> bool:
 
 
 def finish() -> int:
-    """Carry out those whose time has come, go on with those that were cut; return how many."""
+    """Carry out those whose time has come, go on with those that were cut; return how many.
+
+    Errors: of the last that failed.
+    """
     rows = Approval.objects.filter(verb=VERB, state=Approval.State.GRANTED)
     left = [one for one in rows if not removal.is_whole(settings.BEFFROI, one.subject_id)]
-    return sum(carry_out(one.id) for one in left)
+    done, failed = 0, None
+    for one in left:
+        try:
+            done += carry_out(one.id)
+        except (BeffroiError, OSError, sqlite3.Error) as error:  # it keeps no other from its turn
+            failed = error
+    if failed is not None:
+        raise failed
+    return done
 
 
 def _stands(collectivite_id: str) -> bool:
