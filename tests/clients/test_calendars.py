@@ -309,14 +309,85 @@ def test_calendars_and_files_share_one_room(centre: Wall) -> None:
         root = metadata.write(lambda w: tree.make_root(w, schema.HOME + person.person_id, now_s=1))
         sizes = homes.sizes(centre.config, BEAUNE)
         assert sizes[person.person_id] >= len(first)
-        metadata.write(lambda w: room.keep_calendars(w, sizes))
         metadata.write(lambda w: tree.set_limit(w, root.id, sizes[person.person_id] + len(second) - 1))
         answer = centre.ask("PUT", f"{path}deux.ics", second, account=person)
         assert answer.status == 507
         assert centre.ask("GET", f"{path}un.ics", account=person).status == 200
         metadata.write(lambda w: tree.set_limit(w, root.id, sizes[person.person_id] + len(second)))
         assert centre.ask("PUT", f"{path}deux.ics", second, account=person).status == 201
-        metadata.write(lambda w: room.keep_calendars(w, {}))
+        communes.close()
+
+
+def test_each_change_of_an_entry_is_counted_with_it(centre: Wall) -> None:
+    owner = "col_" + "7" * 26
+    person = centre.signs_in("compte@dijon.test", collectivite_id=owner)
+    home, text = person.home, event("un", "Un")
+    with ThreadPoolExecutor(1) as pool:
+        communes = Communes(centre.config.state / "drive", pool)
+        metadata = communes.metadata(owner)
+        root = metadata.write(lambda w: tree.make_root(w, schema.HOME + person.person_id, now_s=1))
+
+        def counted() -> dict[str, int]:
+            with metadata.reading() as reading:
+                found = room.calendars(reading)
+            sizes = homes.sizes(centre.config, owner)
+            assert found == {one: size for one, size in sizes.items() if size}
+            return found
+
+        def ask(method: str, path: str, body: str = "", to: str = "") -> int:
+            headers = {"Destination": centre.url + home + to} if to else {}
+            return centre.ask(method, home + path, body, account=person, headers=headers).status
+
+        assert ask("PUT", "agenda/un.ics", text) == 201
+        first = counted()[person.person_id]
+        assert first >= len(text)
+        assert ask("PUT", "agenda/un.ics", event("un", "Un titre plus long")) in (201, 204)
+        assert counted()[person.person_id] > first
+        assert ask("PUT", "mairie-agenda/deux.ics", event("deux", "Deux")) == 201
+        assert set(counted()) == {person.person_id, homes.SHARED_HOME}
+        # What is the mairie's is taken into the own home only where there is room.
+        used = counted()[person.person_id]
+        metadata.write(lambda w: tree.set_limit(w, root.id, used + 10))
+        assert ask("MOVE", "mairie-agenda/deux.ics", to="agenda/deux.ics") == 507
+        metadata.write(lambda w: tree.set_limit(w, root.id, used + 10_000))
+        metadata.write(lambda w: tree.set_limit(w, room.WHOLE, sum(counted().values())))
+        assert ask("MOVE", "mairie-agenda/deux.ics", to="agenda/deux.ics") == 201, "nothing grows as a whole"
+        assert set(counted()) == {person.person_id}
+        assert ask("PUT", "agenda/trois.ics", event("trois", "Trois")) == 507
+        metadata.write(lambda w: tree.set_limit(w, room.WHOLE, room.NO_LIMIT))
+        assert ask("MKCALENDAR", "voyages/") == 201
+        assert ask("PUT", "voyages/a.ics", event("a", "A")) == 201
+        assert ask("MOVE", "agenda/deux.ics", to="voyages/deux.ics") == 201
+        before = counted()[person.person_id]
+        assert ask("DELETE", "agenda/un.ics") == 200
+        assert 0 < counted()[person.person_id] < before
+        assert ask("DELETE", "voyages/") == 200
+        assert counted() == {}
+        communes.close()
+
+
+def test_many_at_once_pass_a_limit_by_no_more_than_what_is_under_way(centre: Wall) -> None:
+    owner, threads = "col_" + "8" * 26, 4
+    person = centre.signs_in("presse@dijon.test", collectivite_id=owner)
+    text = event("x", "X" * 5_000)
+    assert centre.ask("PUT", f"{person.home}agenda/x.ics", text, account=person).status == 201
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(12) as many:
+        communes = Communes(centre.config.state / "drive", pool)
+        metadata = communes.metadata(owner)
+        root = metadata.write(lambda w: tree.make_root(w, schema.HOME + person.person_id, now_s=1))
+        one = homes.sizes(centre.config, owner)[person.person_id]
+        metadata.write(lambda w: tree.set_limit(w, root.id, 6 * one))
+
+        def put(number: int) -> int:
+            body = event(f"n{number}", "X" * 5_000)
+            return centre.ask("PUT", f"{person.home}agenda/n{number}.ics", body, account=person).status
+
+        answers = list(many.map(put, range(40)))
+        used = homes.sizes(centre.config, owner)[person.person_id]
+        assert set(answers) == {201, 507}
+        assert used <= (6 + threads) * one + 1000
+        with metadata.reading() as reading:
+            assert room.calendars(reading) == {person.person_id: used}
         communes.close()
 
 

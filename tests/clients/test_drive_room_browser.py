@@ -6,17 +6,21 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from beffroi.core.identity.models import Membership
 from beffroi.drive.store import tree
 from beffroi.drive.store.model import EMPTY
+from beffroi.lib import ids
 
 from tests.browsing import desks
-from tests.clients.test_portal_browser import Centre, administrator, agent, browser, centre, inspect
+from tests.clients.test_portal_browser import Centre, administrator, agent, browser, centre, inspect, press
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_pages import Drive, drive
@@ -85,3 +89,23 @@ def test_the_departement_sees_room_and_keys_and_asks_for_an_erasure(
     page.keyboard.press("Enter")
     page.wait_for_selector("[role=alert]:has-text('tel qu’il est affiché')")
     inspect(page, "q-c-coffre-effacer", status=400)
+
+
+def test_an_erasure_that_was_granted_is_called_back_by_keyboard(centre: Centre, administrator: Any) -> None:
+    owner, now = centre.seeded["collectivite_id"], datetime.now(UTC)
+    with sqlite3.connect(Path(centre.seeded["state"]) / "db" / "beffroi.sqlite") as database:
+        database.execute(
+            "INSERT INTO approval (id, verb, subject_id, payload, state, requested_by, requested_at, expires_at,"
+            " decided_by, decided_at) VALUES (?, 'drive:erasure', ?, '{}', 'granted', 'adm_x', ?, ?, 'adm_y', ?)",
+            (ids.new_id("apr"), owner, now, now + timedelta(days=7), now),
+        )
+    page = administrator
+    page.goto(f"{centre.console}/communes/{owner}/coffre/")
+    page.wait_for_selector("text=Début, au plus tôt")
+    page.wait_for_selector("text=même disque que les fichiers")
+    inspect(page, "q-c-coffre-accorde")
+    press(page, "Renoncer à l’effacement")
+    page.wait_for_selector("summary:has-text('Demander l’effacement')")
+    page.goto(f"{centre.console}/sauvegardes/")
+    page.wait_for_selector("h2:has-text('Sauvegarde des Coffres')")
+    inspect(page, "q-c-sauvegardes")

@@ -117,7 +117,7 @@ def centre() -> Iterator[Centre]:
     try:
         for listener in ("web", "console"):
             started.append(_serve(state, listener))
-        yield Centre(started[0][1], started[1][1], json.loads(made.stdout))
+        yield Centre(started[0][1], started[1][1], json.loads(made.stdout) | {"state": str(state)})
     finally:
         for process, _ in started:
             process.terminate()

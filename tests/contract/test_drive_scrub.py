@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ class Folder:
     """Objects in a directory. Seals by a word in front, names by BLAKE2s."""
 
     def __init__(self, place: Path) -> None:
-        self.place = place
+        self.place, self.lists = place, list[bytes]()
         place.mkdir()
 
     def path(self, chunk_id: bytes) -> Path:
@@ -45,8 +45,16 @@ class Folder:
     def replace(self, chunk_id: bytes, sealed: bytes) -> None:
         self.path(chunk_id).write_bytes(sealed)
 
-    def fetch(self, chunk_id: bytes) -> bytes | None:
-        return self.path(chunk_id).read_bytes() if self.path(chunk_id).exists() else None
+    def objects(self, wanted: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        for one in wanted:
+            if self.path(one).exists():
+                yield one, self.path(one).read_bytes()
+
+    inline = objects
+
+    def manifests(self, wanted: Collection[scrub.Kept]) -> Generator[tuple[scrub.Kept, bytes]]:
+        for one in wanted:
+            yield from ((one, each) for each in self.lists)
 
 
 @pytest.fixture
@@ -207,7 +215,44 @@ def test_a_row_that_is_gone_is_told_with_the_files_that_need_it(
 ) -> None:
     metadata.write(lambda w: w.run("DELETE FROM chunk WHERE id = ?", (chunk(b"second"),)))
     light, _ = walked(scrubber)
-    assert [(one.why, one.counted, one.expected, one.is_repaired) for one in light] == [
-        ("references", 0, 1, False)
-    ]
-    assert [one.path for one in light[0].held] == ["a/x"]
+    assert [(one.why, one.is_repaired) for one in light] == [("manifest", False)]
+    assert [(one.path, one.version) for one in light[0].held] == [("a/x", 0)]
+
+
+@pytest.mark.parametrize("at", range(37))
+def test_a_list_of_chunks_with_a_flipped_bit_is_named_and_mended(
+    filled: dict[str, int],
+    scrubber: scrub.Scrub,
+    copies: Folder,
+    metadata: Database,
+    at: int,
+) -> None:
+    whole = packed((chunk(b"second"), 6))
+    flipped = bytes(each ^ (0x40 if n == at else 0) for n, each in enumerate(whole))
+    metadata.write(lambda w: w.run("UPDATE node SET manifest = ? WHERE id = ?", (flipped, filled["x"])))
+    light, _ = walked(scrubber)
+    assert {(one.why, one.held, one.is_repaired) for one in light if one.why == "manifest"} == {
+        ("manifest", (scrub.Held(filled["x"], "a/x", 0),), False)
+    }
+    copies.lists += [flipped, packed((chunk(b"first"), 5)), whole]
+    light, _ = walked(scrubber)
+    assert {one.is_repaired for one in light if one.why == "manifest"} == {True}
+    assert walked(scrubber) == ([], [])
+    with metadata.reading() as reading:
+        require_whole(reading)
+
+
+def test_a_list_of_an_earlier_content_is_mended_in_its_version(
+    filled: dict[str, int],
+    scrubber: scrub.Scrub,
+    copies: Folder,
+    metadata: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metadata.write(lambda w: w.run("UPDATE version SET manifest = ?", (b"?",)))
+    copies.lists.append(packed((chunk(b"first"), 5)))
+    monkeypatch.setattr(scrub, "CHUNKS_A_SLICE", 1)
+    light, _ = walked(scrubber)
+    found = {(one.held[0].version, one.is_repaired) for one in light if one.why == "manifest"}
+    assert found == {(filled["first"], True)}
+    assert walked(scrubber) == ([], [])

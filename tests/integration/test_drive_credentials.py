@@ -153,7 +153,7 @@ def test_an_erased_person_takes_what_was_theirs_alone_along(
     also = actions.add_membership(
         actor=system, person=beaune.agent_membership.person, collectivite=nuits.collectivite, role="agent"
     )
-    stores = Stores(config)
+    stores = Stores(config, lambda *grown: None)
     for collectivite_id, person_id in (
         (beaune.id, beaune.agent.id),
         (nuits.id, beaune.agent.id),
@@ -179,7 +179,7 @@ def test_who_left_one_collectivite_long_ago_leaves_no_calendar_there(
     also = actions.add_membership(
         actor=system, person=beaune.agent_membership.person, collectivite=nuits.collectivite, role="agent"
     )
-    stores = Stores(config)
+    stores = Stores(config, lambda *grown: None)
     stores.home(beaune.id, beaune.agent.id)
     stores.home(nuits.id, beaune.agent.id)
     actions.end_access(actor=system, membership=beaune.agent_membership)
@@ -224,7 +224,7 @@ def test_a_communes_folder_is_open_to_nobody_else_whoever_makes_it_first(tmp_pat
     before = os.umask(0o007)
     try:
         place = homes.folder(Config(state=tmp_path), A)
-        Stores(Config(state=tmp_path)).of(A)
+        Stores(Config(state=tmp_path), lambda *grown: None).of(A)
     finally:
         os.umask(before)
     assert {stat.S_IMODE(one.stat().st_mode) for one in (place, place.parent)} == {0o700}

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from beffroi.cli import drive as command
 from beffroi.core.approvals.actions import SamePerson
+from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import signing
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import Event
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import create_administrator
-from beffroi.drive import consumers, erasures, projections, removal
+from beffroi.drive import erasures, projections, removal
+from beffroi.drive.backup import places
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import keys, room, tree
@@ -42,6 +43,9 @@ from tests.integration.test_drive_upkeep import LARGE, Place
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
+
+
+TERM_S = erasures.CALL_BACK_H * 3600 + 60
 
 
 @pytest.fixture
@@ -102,7 +106,9 @@ def test_two_administrators_destroy_everything_and_nothing_opens_any_more(
     projections.put(config, row)
     own = Keys(config, beaune.id)
     fingerprints = {keys.fingerprint(key) for key in (own.naming(), own.current()[1])}
-    erasures.carry_out(agreed(beaune.collectivite, administrator, other))
+    approval_id = agreed(beaune.collectivite, administrator, other)
+    with clock.shifted(TERM_S):
+        assert erasures.carry_out(approval_id)
 
     certificate = keys.certificate(config, beaune.id)
     assert certificate is not None and {k.fingerprint for k in certificate.keys} == fingerprints
@@ -126,7 +132,7 @@ def test_two_administrators_destroy_everything_and_nothing_opens_any_more(
     assert b"x@beaune.test" not in projections.path(config).read_bytes()
     assert body(neighbour, kept) == noise(LARGE, b"y")
     backups.round()
-    assert not (backups.place / beaune.id).exists()
+    assert not backups.place.has(beaune.id)
 
     # Who copied all of STATE, master key and wrapped keys, can still open: that is what the documents say remains.
     copied = Keys(Config(state=outside), beaune.id)
@@ -144,14 +150,15 @@ def test_what_was_cut_is_finished_and_said_once(
     place.communes.close()
     approval_id = agreed(beaune.collectivite, administrator, other)
     with monkeypatch.context() as broken:
-        broken.setattr(removal.vault, "erase", lambda *given: (_ for _ in ()).throw(OSError("cut")))
-        with pytest.raises(OSError, match="cut"):
-            erasures.carry_out(approval_id)
+        broken.setattr(places.LocalBackups, "erase", lambda *given: (_ for _ in ()).throw(OSError("cut")))
+        with clock.shifted(TERM_S), pytest.raises(OSError, match="cut"):
+            erasures.finish()
     assert keys.certificate(place.config, beaune.id) is not None, "the keys are gone first"
     assert not removal.is_whole(place.config, beaune.id)
-    assert (erasures.finish(), erasures.finish()) == (1, 0)
-    assert removal.is_whole(place.config, beaune.id)
-    erasures.carry_out(approval_id)
+    with clock.shifted(TERM_S):
+        assert (erasures.finish(), erasures.finish()) == (1, 0)
+        assert removal.is_whole(place.config, beaune.id)
+        erasures.carry_out(approval_id)
     done = AuditEntry.objects.filter(verb="drive:erasure:done", object_id=beaune.id)
     assert done.count() == 1
 
@@ -205,9 +212,10 @@ def test_the_console_shows_asks_and_keeps_the_certificate(
         with place.database.reading() as reading:
             assert room.limit(reading, room.WHOLE) == 7 * 10**9
         place.communes.close()
-        granted = erasures.granted(beaune.id)
-        assert granted is not None
-        erasures.carry_out(granted.id)
+        assert "au plus tôt" in client.get(url).content.decode()
+        with clock.shifted(TERM_S):
+            assert erasures.finish() == 1
+        assert client.post(url, {"word": "call_back"}).status_code == 409
         assert "Coffre effacé" in client.get(url).content.decode()
     verbs = set(AuditEntry.objects.filter(object_id=beaune.id).values_list("verb", flat=True))
     assert {"drive:key:asked", "drive:quota:collectivite", "drive:erasure:done"} <= verbs
@@ -246,7 +254,9 @@ def test_the_command_gives_room_replaces_keys_backs_up_and_restores(
 
 
 def test_a_certificate_is_signed(place: Place, beaune: Commune, administrator: Actor, other: Actor) -> None:
-    erasures.carry_out(agreed(beaune.collectivite, administrator, other))
+    approval_id = agreed(beaune.collectivite, administrator, other)
+    with clock.shifted(TERM_S):
+        erasures.carry_out(approval_id)
     with on_listener("console"):
         packed = console_client(administrator.id).post(f"/communes/{beaune.id}/coffre/", {"word": "file"})
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
@@ -254,8 +264,86 @@ def test_a_certificate_is_signed(place: Place, beaune: Commune, administrator: A
     assert told["collectivite"]["name"] == beaune.collectivite.name
 
 
-def test_an_event_of_something_else_erases_nothing(place: Place, beaune: Commune) -> None:
-    place.put("a", b"a")
-    payload = {"verb": "identity:erasure", "approval_id": "apr_x", "subject_id": beaune.id}
-    consumers.erase_files(Event(1, "approval:granted", None, payload, clock.now()))
+def test_for_a_day_any_administrator_calls_it_back(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor
+) -> None:
+    one = place.put("a", noise(LARGE, b"a"))
+    url = f"/communes/{beaune.id}/coffre/"
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        assert client.post(url, {"word": "call_back"}).status_code == 409
+        approval_id = agreed(beaune.collectivite, administrator, other)
+        granted = erasures.granted(beaune.id)
+        assert granted is not None and granted.id == approval_id
+        with pytest.raises(NotAllowed):
+            erasures.call_back(actor=beaune.referent, approval=granted)
+        with pytest.raises(Conflict):
+            erasures.request(actor=administrator, collectivite=beaune.collectivite, reason="x")
+        with clock.shifted(TERM_S - 120):
+            assert erasures.finish() == 0
+            assert client.post(url, {"word": "call_back"}).status_code == 302
+            assert "Demander l’effacement" in client.get(url).content.decode()
+    with clock.shifted(TERM_S):
+        assert (erasures.finish(), erasures.carry_out(approval_id)) == (0, False)
     assert keys.certificate(place.config, beaune.id) is None
+    assert body(place, one) == noise(LARGE, b"a")
+    verbs = AuditEntry.objects.filter(object_id=beaune.id).values_list("verb", flat=True)
+    assert {"drive:erasure:granted", "drive:erasure:withdrawn"} <= set(verbs)
+    assert "drive:erasure:done" not in verbs
+    assert AuditEntry.objects.filter(object_id=approval_id, verb="approval:withdrawn").count() == 1
+    # It may be asked for once more, and its day begins again.
+    with clock.shifted(TERM_S):
+        agreed(beaune.collectivite, administrator, other)
+        assert erasures.finish() == 0
+
+
+def test_a_clock_that_jumps_begins_no_erasure(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor
+) -> None:
+    place.put("a", b"a")
+    clock.paced()
+    agreed(beaune.collectivite, administrator, other)
+    with clock.jumped(10 * TERM_S):
+        assert erasures.finish() == 0
+    assert keys.certificate(place.config, beaune.id) is None
+    with clock.shifted(TERM_S):
+        assert erasures.finish() == 1
+
+
+def test_what_has_begun_is_not_called_back(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor
+) -> None:
+    place.put("a", b"a")
+    agreed(beaune.collectivite, administrator, other)
+    granted = erasures.granted(beaune.id)
+    assert granted is not None
+    removal.destroy_keys(place.config, beaune.id, by="adm_x adm_y")
+    with pytest.raises(Conflict):
+        erasures.call_back(actor=administrator, approval=granted)
+    assert erasures.granted(beaune.id) is not None
+
+
+def test_one_that_fails_keeps_no_other_from_its_turn(
+    place: Place,
+    beaune: Commune,
+    administrator: Actor,
+    other: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place.put("a", b"a")
+    place.communes.close()
+    whole = agreed(beaune.collectivite, administrator, other)
+    broken = Approval.objects.create(
+        verb=erasures.VERB,
+        subject_id="not an identifier",
+        state=Approval.State.GRANTED,
+        requested_by=administrator.id,
+        decided_by=other.id,
+        decided_at=clock.now(),
+        expires_at=clock.now(),
+    )
+    monkeypatch.setattr(removal, "is_whole", lambda config, owner: False)
+    assert {whole, broken.id} == set(Approval.objects.values_list("id", flat=True))
+    with clock.shifted(TERM_S), pytest.raises(keys.KeysMissing):
+        erasures.finish()
+    assert keys.certificate(place.config, beaune.id) is not None

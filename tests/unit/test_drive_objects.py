@@ -182,9 +182,9 @@ def test_an_s3_service_without_room_is_full(tmp_path: Path) -> None:
         "<Code>XMinioStorageFull</Code>",
         "<Code>QuotaExceeded</Code>",
     ):
-        with pytest.raises(StoreFull), module._failures():
+        with pytest.raises(StoreFull), module.failures():
             raise GenericError(said)
-    with pytest.raises(StoreUnavailable), module._failures():
+    with pytest.raises(StoreUnavailable), module.failures():
         raise GenericError("status 500, object of 15071 bytes")
 
 

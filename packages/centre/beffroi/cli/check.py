@@ -1,4 +1,4 @@
-"""`check domain NAME`: what DNS answers about a mail domain now, what is wrong and what to do.
+"""`check domain NAME`: what DNS answers about a mail domain now, what is wrong and what to do. `check backup`.
 
 Process: the person's own; root becomes the Python user first. Asks DNS, and our own mail server and front door.
 Output:  French, one result a line: this is what goes to a commune or its provider. ``--json`` for machines.
@@ -41,6 +41,10 @@ class ResolverUnclear(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
+    if options.verb == "backup":
+        from beffroi.cli import check_backup  # noqa: PLC0415 - each command imports what it needs
+
+        return check_backup.main(config)
     try:
         name = normalise(Kind.DOMAIN, options.name).value
     except IndicatorInvalid:
@@ -58,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     domain_.add_argument("name", metavar="NAME")
     domain_.add_argument("--resolver", metavar="IP[@PORT]", default="", help="without: the centre's own")
     domain_.add_argument("--json", action="store_true")
-    domain_.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    backup = verbs.add_parser("backup", help="whether the Coffre would come back from its backups")
+    for one in (domain_, backup):
+        one.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

@@ -24,6 +24,7 @@ from beffroi.lib.errors import BeffroiError
 if TYPE_CHECKING:
     from beffroi.core.communes.models import Collectivite
     from beffroi.core.identity.actor import Actor
+    from beffroi.drive.backup.work import Backups
     from beffroi.drive.store.commune import Communes
 
 ACTOR = "drive-command"
@@ -159,53 +160,78 @@ def _key(config: Config, communes: Communes, actor: Actor, options: argparse.Nam
 
 def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
     from beffroi.drive.backup.vault import Vault  # noqa: PLC0415
-    from beffroi.drive.backup.work import Backups  # noqa: PLC0415
+    from beffroi.drive.backup.work import Backups, advice  # noqa: PLC0415
     from beffroi.drive.store.keys import Keys  # noqa: PLC0415
 
     backups = Backups(config, communes)
-    if options.what == "now" and not options.commune:
+    if options.what == "list":
+        named = {one.id: one.name for one in _visible(actor)}
+        owners = [_held(actor, backups, options.commune)[0]] if options.commune else backups.place.owners()
+        for owner in owners:
+            for picture in Vault(backups.place, Keys(config, owner)).pictures():
+                size = f"{picture.metadata.size_bytes / GB:.3f} GB of metadata"
+                print(f"{local(picture.at_s)}  {size}  {named.get(owner, owner)}")
+        return 0
+    if not options.commune:
         state = backups.round()
         print(f"{state.communes} collectivités are backed up in {backups.place}.")
         for failed in state.failed:
-            print(f"not backed up: {failed}. Next: log/drive.log")
-        return 1 if state.failed else 0
-    for one in _chosen(actor, options.commune, communes):
-        if options.what == "now":
-            _, copied = backups.back_up(one.id)
-            print(f"{one.name}: {copied.objects} objects, {copied.size_bytes / GB:.2f} GB new")
-        else:
-            for picture in Vault(backups.place, Keys(config, one.id)).pictures():
-                print(
-                    f"{local(picture.at_s)}  {picture.metadata.size_bytes / GB:.3f} GB of metadata  {one.name}"
-                )
-    return 0
+            print(f"not backed up: {failed}. Next: log/drive-keeper.log")
+    else:
+        one = _one(actor, options.commune)
+        copied = backups.back_up(one.id).copied
+        print(f"{one.name}: {copied.objects} objects, {copied.size_bytes / GB:.2f} GB new")
+    if said := advice(config):
+        print(said)
+    return 1 if not options.commune and state.failed else 0
 
 
 def _restore(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
+    from django.db import transaction  # noqa: PLC0415
+
     from beffroi.core.audit import actions as audit  # noqa: PLC0415
     from beffroi.drive.backup.work import Backups  # noqa: PLC0415
 
-    one = _one(actor, options.commune)
+    backups = Backups(config, communes)
+    owner, name = _held(actor, backups, options.commune)
     at_s = int(moment_of(options.at).timestamp()) if options.at else None
-    question = f"All files of {one.name} become as they were{' then' if at_s else ''}. Restore them? [y/N] "
+    question = f"All files of {name} become as they were{' then' if at_s else ''}. Restore them? [y/N] "
     if not (options.yes or (sys.stdin.isatty() and input(question).strip().lower() == "y")):
         raise RestoreNotConfirmed
-    audit.record(actor=actor, verb="drive:restored", object_id=one.id, collectivite_id=one.id)
-    done = Backups(config, communes).restore(one.id, at_s=at_s, with_calendars=options.calendars)
-    print(f"{one.name} is as of {local(done.picture.at_s)}; {done.objects} objects came back.")
+    with transaction.atomic():
+        audit.record(actor=actor, verb="drive:restored", object_id=owner, collectivite_id=owner)
+    done = backups.restore(owner, at_s=at_s, with_calendars=options.calendars)
+    print(f"{name} is as of {local(done.picture.at_s)}; {done.objects} objects came back.")
     print("Devices send again what is newer with them.")
+    if name == owner:
+        print(
+            "This centre's database does not know it: nobody can sign in to it before that is restored, too."
+        )
     if done.lost:
         print(f"{done.lost} objects are nowhere whole: STATE/drive/damages.json will name their files.")
     return 1 if done.lost else 0
 
 
-def _chosen(actor: Actor, text: str | None, communes: Communes) -> list[Collectivite]:
+def _held(actor: Actor, backups: Backups, text: str) -> tuple[str, str]:
+    """(identifier, name); also of a collectivité that only the backup knows, by its identifier. Errors: NoSuchCommune,
+    StoreUnavailable."""
+    if text in backups.place.owners() and not any(one.id == text for one in _visible(actor)):
+        return text, text
+    one = _one(actor, text)
+    return one.id, one.name
+
+
+def _visible(actor: Actor) -> list[Collectivite]:
     from beffroi.core.communes import queries  # noqa: PLC0415
 
+    return list(queries.visible_collectivites(actor))
+
+
+def _chosen(actor: Actor, text: str | None, communes: Communes) -> list[Collectivite]:
     if text:
         return [_one(actor, text)]
     there = set(communes.ids())
-    return [one for one in queries.visible_collectivites(actor) if one.id in there]
+    return [one for one in _visible(actor) if one.id in there]
 
 
 def _one(actor: Actor, text: str | None) -> Collectivite:

@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     files = upkeep.problem(config) if pid else ""
     files = files or (drive_backup.problem(config, now_s=clock.epoch_s()) if pid else "")
     scan = filescan.problem(config) if pid else ""
+    advice = drive_backup.advice(config) if pid else ""
     if options.json:
         print(
             json.dumps(
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
                     "certificates": certificates,
                     "files": files,
                     "filescan": scan,
+                    "advice": advice,
                 },
                 ensure_ascii=False,
             )
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         passing = unscanned.sentence(config, now=clock.epoch_s()) if pid else ""
         renewing = renewal.sentence(config) if pid else ""
         troubles = (low, purge, probe, backup, certificates, files, scan)
-        said = [one for one in (issued, passing, renewing, *troubles) if one]
+        said = [one for one in (issued, passing, renewing, advice, *troubles) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
     return 0 if well and not (low or purge or probe or backup or certificates or files or scan) else 1

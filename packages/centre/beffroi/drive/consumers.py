@@ -127,12 +127,6 @@ def record_download(event: Event) -> None:
     )
 
 
-@consumer(name="drive.erasure", kinds=("approval:granted",), atomic=False)
-def erase_files(event: Event) -> None:
-    if event.payload.get("verb") == erasures.VERB:
-        erasures.carry_out(str(event.payload["approval_id"]))
-
-
 @periodic("drive.erasures", every_s=600.0)
 def finish_erasures() -> None:
     erasures.finish()

@@ -1,10 +1,15 @@
 """The erasure of all files of a collectivité: asked for by one administrator, granted by another one.
 
-Rule:    what is destroyed is the keys (``removal``); nobody can take it back. The certificate stays.
-Process: console asks and grants; worker carries out, and finishes what was cut.
+Rule:    what is destroyed is the keys (``removal``). For CALL_BACK_H after the second word any administrator calls it
+         back; then it begins, and nobody can. A clock that jumps forward begins nothing for an hour. The certificate
+         stays.
+Process: console asks, grants, calls back; worker carries out, and finishes what was cut.
 """
 
 from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -20,10 +25,12 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import removal
 from beffroi.drive.store import keys
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 
 VERB = "drive:erasure"
 MAX_REASON = 300
+CALL_BACK_H = 24
+"""As of a mailbox (``mail.closing``)."""
 SYSTEM = Actor.system("drive.erasure")
 
 
@@ -36,7 +43,7 @@ def request(*, actor: Actor, collectivite: Collectivite, reason: str) -> Approva
     if not said or len(said) > MAX_REASON or "\x00" in said:
         raise Invalid("reason")
     outbox.serialise()
-    if keys.certificate(settings.BEFFROI, collectivite.id) or waiting(collectivite.id).exists():
+    if keys.certificate(settings.BEFFROI, collectivite.id) or _stands(collectivite.id):
         raise Conflict("the erasure of these files is asked for, or done")
     approval = approvals.request(
         actor=actor,
@@ -50,7 +57,7 @@ def request(*, actor: Actor, collectivite: Collectivite, reason: str) -> Approva
 
 @transaction.atomic
 def grant(*, actor: Actor, approval: Approval) -> None:
-    """Errors: NotAllowed, SamePerson, Conflict (decided or too old)."""
+    """It begins CALL_BACK_H later. Errors: NotAllowed, SamePerson, Conflict (decided or too old)."""
     _decides(actor, approval)
     approvals.approve(actor=actor, approval=approval)
     _record(actor, "drive:erasure:granted", approval.subject_id, approval_id=approval.id)
@@ -62,6 +69,24 @@ def refuse(*, actor: Actor, approval: Approval) -> None:
     _decides(actor, approval)
     approvals.refuse(actor=actor, approval=approval)
     _record(actor, "drive:erasure:refused", approval.subject_id, approval_id=approval.id)
+
+
+@transaction.atomic
+def call_back(*, actor: Actor, approval: Approval) -> None:
+    """Nothing is erased: by any administrator, as long as it has not begun. Errors: NotAllowed, Conflict."""
+    _decides(actor, approval)
+    approvals.withdraw(actor=actor, approval=approval)
+    if keys.is_erased(
+        settings.BEFFROI.state / "drive" / approval.subject_id
+    ):  # the row was ours from here on
+        raise Conflict("this erasure has begun")
+    _record(actor, "drive:erasure:withdrawn", approval.subject_id, approval_id=approval.id)
+
+
+def due_at(approval: Approval) -> datetime:
+    """When a granted one begins, at the earliest."""
+    assert approval.decided_at is not None
+    return approval.decided_at + timedelta(hours=CALL_BACK_H)
 
 
 def waiting(collectivite_id: str) -> QuerySet[Approval]:
@@ -77,12 +102,21 @@ def granted(collectivite_id: str) -> Approval | None:
     ).first()
 
 
-def carry_out(approval_id: str) -> None:
-    """What two administrators agreed on. Errors: those of ``removal``; then it is tried again."""
-    found = Approval.objects.get(pk=approval_id, verb=VERB, state=Approval.State.GRANTED)
-    certificate = removal.destroy(
-        settings.BEFFROI, found.subject_id, by=f"{found.requested_by} {found.decided_by}"
-    )
+def carry_out(approval_id: str) -> bool:
+    """What two administrators agreed on; False where it is called back, or its time has not come.
+
+    Errors: those of ``removal``; then it is tried again.
+    """
+    with transaction.atomic():
+        rows = Approval.objects.filter(pk=approval_id, verb=VERB, state=Approval.State.GRANTED)
+        rows.update(state=Approval.State.GRANTED)  # nobody calls it back while its keys go
+        found = rows.first()
+        if found is None or due_at(found) > clock.paced_now():
+            return False
+        certificate = removal.destroy_keys(
+            settings.BEFFROI, found.subject_id, by=f"{found.requested_by} {found.decided_by}"
+        )
+    removal.remove_rest(settings.BEFFROI, found.subject_id)
     if not AuditEntry.objects.filter(verb="drive:erasure:done", object_id=found.subject_id).exists():
         _record(
             SYSTEM,
@@ -91,15 +125,29 @@ def carry_out(approval_id: str) -> None:
             approval_id=found.id,
             keys=" ".join(one.fingerprint for one in certificate.keys),
         )
+    return True
 
 
 def finish() -> int:
-    """Go on with erasures that were cut; return how many."""
+    """Carry out those whose time has come, go on with those that were cut; return how many.
+
+    Errors: of the last that failed.
+    """
     rows = Approval.objects.filter(verb=VERB, state=Approval.State.GRANTED)
-    cut = [one for one in rows if not removal.is_whole(settings.BEFFROI, one.subject_id)]
-    for one in cut:
-        carry_out(one.id)
-    return len(cut)
+    left = [one for one in rows if not removal.is_whole(settings.BEFFROI, one.subject_id)]
+    done, failed = 0, None
+    for one in left:
+        try:
+            done += carry_out(one.id)
+        except (BeffroiError, OSError, sqlite3.Error) as error:  # it keeps no other from its turn
+            failed = error
+    if failed is not None:
+        raise failed
+    return done
+
+
+def _stands(collectivite_id: str) -> bool:
+    return waiting(collectivite_id).exists() or granted(collectivite_id) is not None
 
 
 def _decides(actor: Actor, approval: Approval) -> None:

@@ -15,8 +15,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Protocol
 
-from beffroi.drive.backup.vault import needed
-from beffroi.drive.backup.work import Backups
+from beffroi.drive.backup.work import Backups, needed
 from beffroi.drive.following import Follower
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.seals.desk import Desk
@@ -45,13 +44,12 @@ def run(config: Config) -> None:
     with ThreadPoolExecutor(2, "commits") as commits, ExitStack() as ends:
         communes = open_communes(config, commits)
         ends.callback(communes.close)
-        backups = Backups(config, communes)
         reads = by_scan(wire.files_socket_path(config.state))
         indexer = Indexer(communes, stocks(config), partial(keys.make, config), reads)
         works: tuple[Work, ...] = (
             Upkeep(config, communes),
-            backups,
-            Renewal(config, communes, partial(tell_key, config), partial(needed, backups.place)),
+            Backups(config, communes),
+            Renewal(config, communes, partial(tell_key, config), partial(needed, config)),
             Desk(config, communes, stocks(config), partial(tell, config)),
             indexer,
         )

@@ -2,7 +2,7 @@
 
 Rule:    ``Keys.erase`` writes the certificate and destroys the keys; from then on every way in answers KeysErased
          (410). Then go backups, metadata, objects, calendars, reports. Called again, it goes on where it was cut.
-Process: worker, when two administrators agreed.
+Process: worker, a day after two administrators agreed (``erasures``).
 Fails:   OSError, StoreUnavailable, Unavailable: the certificate stands, the rest is done by the next call.
 Source:  docs/internals/drive.md, "Erasure of a collectivité": also what remains.
 """
@@ -18,8 +18,8 @@ import psycopg
 from psycopg import sql
 
 from beffroi.drive import projections, upkeep
-from beffroi.drive.backup import vault
-from beffroi.drive.backup.work import backing_up, collecting
+from beffroi.drive.backup.places import open_place
+from beffroi.drive.backup.turns import backing_up, collecting
 from beffroi.drive.store import keys
 from beffroi.drive.store.keys import Certificate
 from beffroi.drive.store.objects import open_objects
@@ -31,31 +31,36 @@ _KEPT = frozenset({"erased.json", "keys.lock", "collect.lock", "backup.lock"})
 
 
 def destroy(config: Config, collectivite_id: str, *, by: str) -> Certificate:
+    """All at once. Errors: as ``destroy_keys``."""
+    certificate = destroy_keys(config, collectivite_id, by=by)
+    remove_rest(config, collectivite_id)
+    return certificate
+
+
+def destroy_keys(config: Config, collectivite_id: str, *, by: str) -> Certificate:
     """``by``: identifiers of who asked and who agreed. Errors: above; those of the keys."""
     if not keys.is_erased(_folder(config, collectivite_id)):
         keys.make(config, collectivite_id)  # a collectivité without files has a certificate, too
-    certificate = keys.Keys(config, collectivite_id).erase(by)
-    remove_rest(config, collectivite_id)
-    return certificate
+    return keys.Keys(config, collectivite_id).erase(by)
 
 
 def remove_rest(config: Config, collectivite_id: str) -> int:
     """What the keys opened, once they are gone; return how many objects went."""
     folder = _folder(config, collectivite_id)
     assert keys.is_erased(folder), "keys first"
-    projections.remove_collectivite(config, collectivite_id=collectivite_id)
     with backing_up(config, collectivite_id):  # one that is under way ends first; the next one finds no key
-        vault.erase(vault.directory(config), collectivite_id)
+        open_place(config).erase(collectivite_id)
     with collecting(config, collectivite_id):
+        objects, gone = open_objects(config), 0
+        for stored in objects.list(collectivite_id):  # first what makes room
+            objects.delete(stored.name)
+            gone += 1
+        projections.remove_collectivite(config, collectivite_id=collectivite_id)
         _drop_schema(config, collectivite_id)
         for one in folder.iterdir():
             if one.name not in _KEPT:
                 shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
         durable.sync_directory(folder)
-        objects, gone = open_objects(config), 0
-        for stored in objects.list(collectivite_id):
-            objects.delete(stored.name)
-            gone += 1
     _forget_damages(config, collectivite_id)
     return gone
 
@@ -63,11 +68,10 @@ def remove_rest(config: Config, collectivite_id: str) -> int:
 def is_whole(config: Config, collectivite_id: str) -> bool:
     """Whether nothing is left to remove beside the certificate."""
     folder = _folder(config, collectivite_id)
-    place = vault.directory(config)
     return (
         keys.certificate(config, collectivite_id) is not None
         and {one.name for one in folder.iterdir()} <= _KEPT
-        and not (place / collectivite_id).exists()
+        and not open_place(config).has(collectivite_id)
         and next(iter(open_objects(config).list(collectivite_id)), None) is None
     )
 

@@ -148,4 +148,7 @@ class Renewal(Worker):
     def _report(self, going: list[Going]) -> None:
         report = Report(tuple(going))
         if read_report(self._config) != report:
-            durable.write(report_path(self._config), (msgspec.json.encode(report),), mode=0o600)
+            try:
+                durable.write(report_path(self._config), (msgspec.json.encode(report),), mode=0o600)
+            except OSError as error:  # a full disk ends no thread
+                log.error("how far keys are is not written down: %s", error.strerror)

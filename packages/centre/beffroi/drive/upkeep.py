@@ -12,14 +12,15 @@ Source:  docs/internals/drive.md, "Upkeep".
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
 
 from beffroi.drive import alarms
-from beffroi.drive.backup.vault import Copies
-from beffroi.drive.backup.work import collecting
+from beffroi.drive.backup.copies import Copies
+from beffroi.drive.backup.turns import collecting
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import collect, keys, locks, room, shares, trash, uploads, versions, weights
 from beffroi.drive.store.commune import Communes
@@ -43,6 +44,8 @@ PAUSE_S = 0.05
 """Between two steps of a walk: others have the disk."""
 MOST_TOLD = 1000
 _PERSON = "upkeep"
+_COUNTED, _OPENED = ("references", "manifest"), ("missing", "damaged")
+"""What the light walk sees all of, and the deep one."""
 
 
 class Progress(msgspec.Struct):
@@ -55,7 +58,8 @@ class Progress(msgspec.Struct):
 
 
 class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One damage in the report. ``path``: from its root, "" where no file holds it; ``version``: 0 for the present."""
+    """One damage in the report. ``chunk``: ``Damage.chunk_id``, hex. ``path``: from its root, "" where no file holds
+    it; ``version``: 0 for the present."""
 
     collectivite_id: str
     chunk: str
@@ -92,7 +96,8 @@ def problem(config: Config) -> str:
     files = len({(one.collectivite_id, one.path, one.version) for one in open_})
     return (
         f"{files} stored files of the drive are damaged: {report_path(config)} names them. "
-        "Bring STATE/drive/objects back from a backup; what is whole again leaves the list by itself."
+        "The backup has no good copy of them: docs/runbooks/restore-drive.md."
+        " What is whole again leaves the list by itself."
     )
 
 
@@ -160,10 +165,17 @@ class Upkeep(Worker):
             log.info("collected %d chunks and %d objects", collected.inline, collected.objects)
 
     def _count_calendars(self, database: Database, collectivite_id: str) -> None:
-        sizes = {owner: size for owner, size in homes.sizes(self._config, collectivite_id).items() if size}
+        """Each change counts itself; what went by other ways (a person who left, a restore) is seen here."""
+        sizes = homes.sizes(self._config, collectivite_id)
         with database.reading() as reading:
-            differs = room.calendars(reading) != sizes
-        if differs:
+            differs = room.calendars(reading) != {owner: size for owner, size in sizes.items() if size}
+        if not differs:
+            return
+        place = homes.folder(self._config, collectivite_id)
+        with (
+            homes.locked(place) if (place / homes.ROOT).is_dir() else nullcontext()
+        ):  # no entry comes meanwhile
+            sizes = homes.sizes(self._config, collectivite_id)
             database.write(lambda w: room.keep_calendars(w, sizes))
 
     def _count(self, database: Database, collectivite_id: str) -> None:
@@ -182,7 +194,7 @@ class Upkeep(Worker):
             damages += step.damages
             cursor = step.cursor
             if cursor is None:
-                self._tell(collectivite_id, damages, whole=False)
+                self._tell(collectivite_id, damages, seen=_COUNTED)
                 return True
             if self._stopped.wait(PAUSE_S):
                 return False
@@ -199,18 +211,18 @@ class Upkeep(Worker):
             if step.cursor is None:
                 progress.deep_s = now_s
                 _keep(database, progress)
-                self._tell(collectivite_id, damages, whole=began)
+                self._tell(collectivite_id, damages, seen=_OPENED if began else ())
                 return
             _keep(database, progress)
             if self._stopped.wait(PAUSE_S):
-                self._tell(collectivite_id, damages, whole=False)
+                self._tell(collectivite_id, damages)
                 return
 
-    def _tell(self, collectivite_id: str, damages: list[Damage], *, whole: bool) -> None:
-        """Add to the report; ``whole``: nothing else of this collectivité is damaged any more."""
+    def _tell(self, collectivite_id: str, damages: list[Damage], *, seen: Collection[str] = ()) -> None:
+        """Add to the report; ``seen``: kinds of damage of which this collectivité has no others any more."""
         for one in damages:
             log.error(
-                "%s: chunk %s is %s, repaired: %s",
+                "%s: %s: %s, repaired: %s",
                 collectivite_id,
                 one.chunk_id.hex(),
                 one.why,
@@ -218,11 +230,11 @@ class Upkeep(Worker):
             )
         before = read_report(self._config).damages
         fresh = [told for one in damages for told in _told(one)]
-        seen = {one.chunk for one in fresh}
+        again = {one.chunk for one in fresh}
         kept = [
             one
             for one in before
-            if one.chunk not in seen and not (whole and one.collectivite_id == collectivite_id)
+            if one.chunk not in again and not (one.why in seen and one.collectivite_id == collectivite_id)
         ]
         after = (*kept, *fresh)[-MOST_TOLD:]
         if after != before:

@@ -483,9 +483,10 @@ class Config:
     )
     drive_backup_path: str = _setting(
         "",
-        "Directory of the backups of the Coffre (an absolute path that the Python user may write), best on a disk or a"
-        " mount of its own; as often and for as long as `backup_every_h` and `backup_keep_days` say. Empty:"
-        " STATE/drive-backup.",
+        "Where the backups of the Coffre lie, best far from its disk: a directory (an absolute path that the Python"
+        " user may write), or s3://BUCKET/FOLDER?endpoint=https://HOST as in `drive_objects`, with two words of"
+        " STATE/secrets/drive-backup.key; as often and for as long as `backup_every_h` and `backup_keep_days` say."
+        " Empty: STATE/drive-backup, on the same disk.",
     )
     drive_person_gb: int = _setting(
         20,

@@ -115,6 +115,7 @@ _READERS: dict[str, str | None] = {
     DATABASE_PASSWORD: ALL,
     "dns-update.key": PAGES,
     "drive-objects.key": PAGES,
+    "drive-backup.key": PAGES,
     "profile-signing.pem": PAGES,
 }
 

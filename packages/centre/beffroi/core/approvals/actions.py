@@ -74,6 +74,23 @@ def refuse(*, actor: Actor, approval: Approval) -> Approval:
     return _decide(actor, approval, Approval.State.REFUSED)
 
 
+@transaction.atomic
+def withdraw(*, actor: Actor, approval: Approval) -> Approval:
+    """Take a granted request back that waits for its term; whoever carries it out sees that it has not begun.
+
+    Errors: Conflict (not granted), NotFound, NotAllowed.
+    """
+    _a_person(actor)
+    if not actor.may_see(approval.collectivite_id):
+        raise NotFound("approval")
+    granted = Approval.objects.filter(pk=approval.pk, state=Approval.State.GRANTED)
+    if not granted.update(state=Approval.State.REFUSED, decided_by=actor.id, decided_at=clock.now()):
+        raise Conflict("this request is not granted")
+    approval.refresh_from_db()
+    _tell(actor, approval, "withdrawn")
+    return approval
+
+
 def expire_due() -> int:
     """Void what nobody answered in time; return how many."""
     due = Approval.objects.filter(state=Approval.State.REQUESTED, expires_at__lte=clock.now())

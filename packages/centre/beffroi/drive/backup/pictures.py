@@ -18,6 +18,7 @@ from typing import Any, LiteralString
 
 from beffroi.drive.store import resealing, schema, weights
 from beffroi.drive.store.database import Database, Reading, Writing, prepare
+from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.sqlite import Connection, SqliteDatabase
 
 PAGE = 1000
@@ -52,6 +53,18 @@ def proved_key(path: Path) -> int | None:
         row = raw.execute("SELECT value FROM meta WHERE name = 'resealing'").fetchone()
     progress = resealing.decoded(row)
     return progress.generation if progress is not None and progress.phase == "kept_by_backup" else None
+
+
+def bring_forward(path: Path) -> None:
+    """A picture of an older program has the tables of today from here on. Errors: FormatUnknown, StoreFull."""
+    try:
+        with closing(Connection(path, reads_only=False)) as made:
+            made.begin()
+            prepare(made, bytes_type="BLOB", key_type="INTEGER", usual=None)
+            made.commit()
+            made.raw.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError:
+        raise StoreFull from None  # all of it was proved: nothing else is in the way
 
 
 def chunks_in_objects(path: Path) -> Iterator[tuple[bytes, int]]:

@@ -1,12 +1,12 @@
 """Where backups of the drive lie, and in what form: pictures of metadata, sealed as files are, and copies of objects.
 
-Layout:  DIRECTORY/objects/<collectivite_id>/ab/cdef...     sealed chunks: of files, and of the pictures themselves
-         DIRECTORY/<collectivite_id>/keys.json              the wrapped keys as they are today, never as they were
-         DIRECTORY/<collectivite_id>/pictures/<UTC>.json    ``Picture``
+Layout:  PLACE/objects/<collectivite_id>/ab/cdef...     sealed chunks: of files, and of the pictures themselves
+         PLACE/<collectivite_id>/keys.json              the wrapped keys as they are today, never as they were
+         PLACE/<collectivite_id>/pictures/<UTC>.json    ``Picture``
 Rule:    nothing lies here in clear but sizes, moments and numbers: who destroys a collectivité's keys makes its
          backups unreadable. What is copied was opened and proved before. An object that is there is not copied
-         again, unless it was written since (sealed anew); each run touches what still lives, and what no run touched
-         for longer than pictures are kept goes.
+         again, unless it was written since (sealed anew). What still lives is read and proved each PROVED_S, and is
+         young again; what did not live for longer than pictures are kept goes.
 Hostile: whoever can write to the backup's disk: all is proved when it is read.
 Fails:   StoreFull, StoreUnavailable, ObjectDamaged, ObjectMissing.
 Source:  docs/internals/drive.md, "Backup".
@@ -17,24 +17,21 @@ from __future__ import annotations
 import base64
 import logging
 import re
-import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from beffroi.drive.backup.places import Place
 from beffroi.drive.store import keys as keys_
 from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.keys import Keys
-from beffroi.drive.store.manifest import Chunk, Manifest
-from beffroi.drive.store.objects import LocalObjects, ObjectMissing, Objects, chunk_of, object_name
+from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
+from beffroi.drive.store.objects import ObjectMissing, Objects, chunk_of, failures, object_name
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
-from beffroi.lib import durable
-from beffroi.lib.config import Config, SettingInvalid
-from beffroi.lib.errors import BeffroiError
-from beffroi.lib.ids import is_id
+from beffroi.lib.config import Config
 
 log = logging.getLogger("beffroi.drive.backup")
 VERSION = 1
@@ -42,6 +39,14 @@ PIECE_BYTES = 1 << 20
 """Fixed cuts: pages of a database stay where they are, so that the next picture shares most pieces."""
 DAY_S = 86400
 ALL_KEPT_S = 2 * DAY_S
+PROVED_S = 8 * DAY_S
+"""How long a copy is believed without being read."""
+PROOFS = 16
+"""So many runs share the proofs that are due; none waits for longer than PROVED_S once more."""
+SLACK_S = 900
+"""What was written so shortly before its copy is copied once more: it may have been sealed anew meanwhile, and the
+clocks of two stores differ, by no more than an S3 service lets a request."""
+_PICTURES = "pictures"
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z\.json", re.ASCII)
 
 
@@ -67,72 +72,88 @@ class Picture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Copied(NamedTuple):
-    """``damaged``: objects that were not copied, because they do not open."""
+    """``damaged``: objects that were not copied, because they do not open. ``rotten``: copies that did not open any
+    more; what the store or the next picture has of them takes their place in the same run."""
 
     objects: int
     size_bytes: int
     damaged: int
-
-
-def directory(config: Config) -> Path:
-    """The setting, or STATE/drive-backup. Errors: SettingInvalid."""
-    if config.drive_backup_path and not Path(config.drive_backup_path).is_absolute():
-        raise SettingInvalid("drive_backup_path", config.state / "beffroi.toml", "must be an absolute path")
-    return Path(config.drive_backup_path) if config.drive_backup_path else config.state / "drive-backup"
+    rotten: int
 
 
 class Vault:
     """The backups of one collectivité."""
 
-    def __init__(self, place: Path, keys: Keys) -> None:
+    def __init__(self, place: Place, keys: Keys) -> None:
         """Errors: StoreFull, StoreUnavailable."""
-        self._owner, self._keys = keys.collectivite_id, keys
-        self.folder = place / self._owner
-        self._objects, self._sealer = LocalObjects(place / "objects"), Sealer(keys)
+        self.owner = keys.collectivite_id
+        self._keys, self._place = keys, place
+        self._objects, self._sealer = place.objects, Sealer(keys)
 
     # -- to the backup -----------------------------------------------------------------------------------------
 
     def keep_picture(
-        self, metadata: Path, calendars: Path | None, *, number: int, now_s: int, proved: int | None = None
+        self,
+        metadata: Path,
+        calendars: Path | None,
+        *,
+        number: int,
+        now_s: int,
+        ages: dict[str, float],
+        proved: int | None = None,
     ) -> Picture:
-        """Seal the files of a picture; it is one of the backups when this returns. ``proved``: the one key that it
-        needs, where that was counted; else any that there is."""
+        """Seal the files of a picture; it is one of the backups when this returns. ``ages``: as ``copy_objects`` left
+        them; ``proved``: the one key that it needs, where that was counted; else any that there is."""
         generations = tuple(one.number for one in self._keys.generations())
+        there = self._place.names(f"{self.owner}/{_PICTURES}")
+        while self._path(now_s).rpartition("/")[2] in there:  # none takes the place of another
+            now_s += 1
         made = Picture(
             VERSION,
-            self._owner,
+            self.owner,
             now_s,
             number,
             (proved,) if proved == generations[-1] else generations,
-            self._sealed(metadata),
-            self._sealed(calendars) if calendars is not None else None,
+            self._sealed(metadata, ages),
+            self._sealed(calendars, ages) if calendars is not None else None,
         )
-        path = self._path(now_s)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        durable.write(path, (msgspec.json.encode(made),), mode=0o600)
+        self._place.write(self._path(now_s), msgspec.json.encode(made))
         return made
 
-    def _sealed(self, path: Path) -> Kept:
+    def _sealed(self, path: Path, ages: dict[str, float]) -> Kept:
         chunks = []
         with path.open("rb") as file:
             while piece := file.read(PIECE_BYTES):
-                chunks.append(Chunk(self._kept(piece), len(piece)))
+                chunks.append(Chunk(self._kept(piece, ages), len(piece)))
         packed = Manifest(tuple(chunks)).pack()
         name = self._named(packed)
         sealed = base64.b64encode(bytes(self._sealer.seal(name, packed))).decode()
         return Kept(path.stat().st_size, name.hex(), sealed)
 
-    def keep_keys(self, keys_file: Path) -> None:
-        durable.write(self.folder / "keys.json", (keys_file.read_bytes(),), mode=0o600)
+    def keep_keys(self) -> None:
+        """As they are today, where each of them opens: a damaged file never takes the place of a good copy."""
+        file, path = self._keys.proved(), keys_path(self.owner)
+        if self._place.read(path) != file:
+            self._place.write(path, file)
 
-    def copy_objects(self, source: Objects) -> Copied:
-        """What is new or was sealed anew; what is there is touched."""
-        objects = size_bytes = damaged = 0
-        for one in source.list(self._owner):
-            age_s = self._objects.age_s(one.name)
-            if age_s is not None and one.age_s > age_s:
-                self._objects.touch(one.name)
-                continue
+    def ages(self) -> dict[str, float]:
+        """Seconds by name of each object that lies here."""
+        ahead_s = self._place.ahead_s()
+        return {one.name: max(0.0, one.age_s - ahead_s) for one in self._objects.list(self.owner)}
+
+    def copy_objects(self, source: Objects, ages: dict[str, float]) -> Copied:
+        """What is new or was sealed anew; a copy that was not read for PROVED_S is proved. ``ages`` is brought up."""
+        objects = size_bytes = damaged = rotten = 0
+        proofs = 1 + len(ages) // PROOFS
+        for one in source.list(self.owner):
+            age_s = ages.get(one.name)
+            if age_s is not None and one.age_s > age_s + SLACK_S:
+                if age_s < PROVED_S or (proofs <= 0 and age_s < 2 * PROVED_S):
+                    continue
+                proofs -= 1
+                if self._proved(one.name, ages):
+                    continue
+                rotten += 1
             try:
                 data = bytes(source.get(one.name))
                 self._sealer.open(chunk_of(one.name), data)
@@ -142,71 +163,130 @@ class Vault:
                 damaged += 1
                 continue
             self._objects.put(one.name, data)
+            ages[one.name] = 0.0
             objects, size_bytes = objects + 1, size_bytes + len(data)
-        return Copied(objects, size_bytes, damaged)
+        return Copied(objects, size_bytes, damaged, rotten)
 
-    def forget(self, *, now_s: int, keep_days: int) -> None:
+    def forget(self, ages: dict[str, float], *, now_s: int, keep_days: int) -> None:
         """Pictures past their term, but for the newest, and objects that none of those kept can need."""
         for moment in spare([one.at_s for one in self.pictures()], now_s=now_s, keep_s=keep_days * DAY_S):
-            self._path(moment).unlink()
-        for one in self._objects.list(self._owner):
-            if one.age_s > (keep_days + 2) * DAY_S:
-                self._objects.delete(one.name)
+            self._place.remove(self._path(moment))
+        for name, age_s in ages.items():
+            if age_s > (keep_days + 2) * DAY_S + 2 * PROVED_S:
+                self._objects.delete(name)
 
     # -- from the backup ---------------------------------------------------------------------------------------
 
     def pictures(self) -> list[Picture]:
-        """Oldest first; what cannot be read is none."""
+        """Oldest first; what cannot be read is none (``broken``)."""
+        return [found for _, found in self._read() if found is not None]
+
+    def broken(self, there: Container[str]) -> list[str]:
+        """Names of pictures that cannot come back: what is not readable, and whose pieces are not all among the objects
+        that are ``there``."""
         out = []
-        for path in sorted((self.folder / "pictures").glob("*.json")):
+        for name, found in self._read():
             try:
-                found = msgspec.json.decode(path.read_bytes(), type=Picture)
-            except (OSError, msgspec.MsgspecError):
-                continue
-            if (
-                _NAME.fullmatch(path.name)
-                and found.version == VERSION
-                and found.collectivite_id == self._owner
-            ):
-                out.append(found)
+                whole = found is not None and all(
+                    object_name(self.owner, one.id) in there
+                    for kept in (found.metadata, found.calendars)
+                    if kept is not None
+                    for one in self._pieces(kept)
+                )
+            except (ObjectDamaged, ManifestBroken):
+                whole = False
+            if not whole:
+                out.append(name)
         return out
 
     def open_kept(self, kept: Kept, path: Path) -> None:
-        """Write the file anew, each piece proved. Errors: ObjectDamaged, ObjectMissing, those of the keys."""
-        name = bytes.fromhex(kept.manifest)
-        packed = bytes(self._sealer.open(name, base64.b64decode(kept.sealed)))
-        self._prove(name, packed)
-        with path.open("xb") as file:
-            for one in Manifest.unpack(packed).chunks:
-                piece = bytes(self._sealer.open(one.id, self._objects.get(object_name(self._owner, one.id))))
+        """Write the file anew, each piece proved. Errors: ObjectDamaged, ObjectMissing, ManifestBroken, those of the
+        keys."""
+        with failures(), path.open("xb") as file:
+            for one in self._pieces(kept):
+                piece = bytes(self._sealer.open(one.id, self._objects.get(object_name(self.owner, one.id))))
                 self._prove(one.id, piece)
                 file.write(piece)
 
     def fetch(self, chunk: bytes) -> bytes | None:
-        """A copy of an object under the key of today, unproved but for its seal: ``scrub.Copies``."""
+        """A copy of an object under the key of today, unproved but for its seal."""
         try:
-            found = bytes(self._objects.get(object_name(self._owner, chunk)))
-            return bytes(self._sealer.reseal(chunk, found) or found)
-        except (ObjectMissing, ObjectDamaged):
+            return self.of_today(chunk, bytes(self._objects.get(object_name(self.owner, chunk))))
+        except ObjectMissing:
+            return None
+
+    def of_today(self, chunk: bytes, sealed: bytes) -> bytes | None:
+        """A sealed chunk under the key of today; None where it does not open."""
+        try:
+            made = self._sealer.reseal(chunk, sealed)
+            if made is None:
+                self._sealer.open(chunk, sealed)
+            return sealed if made is None else bytes(made)
+        except ObjectDamaged:
             return None
 
     # -- inside ------------------------------------------------------------------------------------------------
 
-    def _kept(self, piece: bytes) -> bytes:
+    def _read(self) -> list[tuple[str, Picture | None]]:
+        """(file name, what it says), oldest first; None for what cannot be read."""
+        out: list[tuple[str, Picture | None]] = []
+        for name in self._place.names(f"{self.owner}/{_PICTURES}"):
+            data = self._place.read(f"{self.owner}/{_PICTURES}/{name}")
+            try:
+                found = msgspec.json.decode(data or b"", type=Picture)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                out.append((name, None))
+                continue
+            is_ours = _NAME.fullmatch(name) and (found.version, found.collectivite_id) == (
+                VERSION,
+                self.owner,
+            )
+            out.append((name, found if is_ours and self._path(found.at_s).endswith(f"/{name}") else None))
+        return out
+
+    def _pieces(self, kept: Kept) -> tuple[Chunk, ...]:
+        """Errors: ObjectDamaged, ManifestBroken, those of the keys."""
+        try:
+            name, sealed = bytes.fromhex(kept.manifest), base64.b64decode(kept.sealed, validate=True)
+        except ValueError:
+            raise ManifestBroken from None
+        packed = bytes(self._sealer.open(name, sealed))
+        self._prove(name, packed)
+        return Manifest.unpack(packed).chunks
+
+    def _kept(self, piece: bytes, ages: dict[str, float]) -> bytes:
         name = self._named(piece)
-        place = object_name(self._owner, name)
-        if self._objects.age_s(place) is not None and self._is_of_today(name, place):
-            self._objects.touch(place)
-        else:
+        place = object_name(self.owner, name)
+        age_s = ages.get(place)
+        if (
+            age_s is None
+            or (age_s >= PROVED_S and not self._proved(place, ages))
+            or not self._is_of_today(name)
+        ):
             self._objects.put(place, self._sealer.seal(name, piece))
+            ages[place] = 0.0
         return name
 
-    def _is_of_today(self, name: bytes, place: str) -> bool:
+    def _proved(self, name: str, ages: dict[str, float]) -> bool:
+        """Whether a copy still opens; it is as young as new then. What does not, goes."""
         try:
-            header = Header.read(name, bytes(self._objects.get_range(place, 0, HEADER_BYTES)))
-        except ObjectDamaged:
+            data = bytes(self._objects.get(name))
+            self._sealer.open(chunk_of(name), data)
+        except (ObjectDamaged, ObjectMissing) as error:
+            log.error("the copy %s is damaged: %s", name, error.code)
+            self._objects.delete(name)
+            ages.pop(name, None)
             return False
-        return header.generation == self._keys.current()[0]
+        self._place.renew(name, data)
+        ages[name] = 0.0
+        return True
+
+    def _is_of_today(self, name: bytes) -> bool:
+        try:
+            raw = bytes(self._objects.get_range(object_name(self.owner, name), 0, HEADER_BYTES))
+            return Header.read(name, raw).generation == self._keys.current()[0]
+        except (ObjectDamaged, ObjectMissing):
+            return False
 
     def _named(self, data: bytes) -> bytes:
         return chunk_id(self._keys.naming(), data)
@@ -215,32 +295,23 @@ class Vault:
         if self._named(data) != name:
             raise ObjectDamaged(name)
 
-    def _path(self, at_s: int) -> Path:
+    def _path(self, at_s: int) -> str:
         moment = datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%dT%H%M%SZ")
-        return self.folder / "pictures" / f"{moment}.json"
+        return f"{self.owner}/{_PICTURES}/{moment}.json"
 
 
-class Copies:
-    """Good copies for the scrub; none where the backup cannot be reached: a walk goes on without."""
-
-    def __init__(self, config: Config, collectivite_id: str) -> None:
-        self._config, self._owner = config, collectivite_id
-
-    def fetch(self, chunk_id: bytes) -> bytes | None:
-        try:
-            return Vault(directory(self._config), Keys(self._config, self._owner)).fetch(chunk_id)
-        except BeffroiError as error:
-            log.error("no copies of %s: %s", self._owner, error.code)
-            return None
+def keys_path(collectivite_id: str) -> str:
+    return f"{collectivite_id}/keys.json"
 
 
-def needed(place: Path, collectivite_id: str) -> set[int]:
+def needed(place: Place, collectivite_id: str) -> set[int]:
     """Generations that pictures of a collectivité need; without its keys."""
     out: set[int] = set()
-    for path in (place / collectivite_id / "pictures").glob("*.json"):
+    for name in place.names(f"{collectivite_id}/{_PICTURES}"):
+        data = place.read(f"{collectivite_id}/{_PICTURES}/{name}")
         try:
-            out.update(msgspec.json.decode(path.read_bytes(), type=Picture).generations)
-        except (OSError, msgspec.MsgspecError):
+            out.update(msgspec.json.decode(data or b"", type=Picture).generations)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
     return out
 
@@ -263,23 +334,10 @@ def spare(moments: Iterable[int], *, now_s: int, keep_s: int) -> set[int]:
     return gone
 
 
-def adopt_keys(config: Config, collectivite_id: str, place: Path) -> bool:
-    """Bring the wrapped keys back where they are lost; False where they are there. Errors: KeysErased, OSError."""
-    return keys_.adopt(config, collectivite_id, (place / collectivite_id / "keys.json").read_bytes())
+def adopt_keys(config: Config, collectivite_id: str, place: Place) -> bool:
+    """Bring wrapped keys back where they are lost or damaged; False where they are whole, or no copy is here.
 
-
-def erase(place: Path, collectivite_id: str) -> None:
-    """Everything of a collectivité that lies here. Nothing happens where nothing is. Errors: OSError."""
-    if not is_id(collectivite_id, "col"):
-        return
-    for folder in (place / collectivite_id, place / "objects" / collectivite_id):
-        if folder.exists():
-            shutil.rmtree(folder)
-
-
-def owners(place: Path) -> list[str]:
-    """Whose backups lie here; none where the place cannot be read."""
-    try:
-        return sorted(one.name for one in place.iterdir() if is_id(one.name, "col"))
-    except OSError:
-        return []
+    Errors: KeysErased, KeyUnreadable (the copy, too), OSError.
+    """
+    file = place.read(keys_path(collectivite_id))
+    return file is not None and keys_.adopt(config, collectivite_id, file)

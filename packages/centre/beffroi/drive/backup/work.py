@@ -10,24 +10,20 @@ Source:  docs/internals/drive.md, "Backup"; docs/decisions/0082-room-keys-and-ba
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from beffroi.drive.backup import calendars, pictures, vault
+from beffroi.drive.backup import calendars, pictures, turns, vault
+from beffroi.drive.backup.places import SETTING, open_place
 from beffroi.drive.backup.vault import Copied, Picture, Vault
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import keys
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
-from beffroi.drive.store.objects import object_name, open_objects
+from beffroi.drive.store.objects import failures, object_name, open_objects
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.web.sync import push
 from beffroi.drive.working import Worker
@@ -39,7 +35,6 @@ log = logging.getLogger("beffroi.drive.backup")
 TICK_S = 60.0
 AGAIN_S = 900
 LATE_AFTER_S = 26 * 3600
-_DRAFT = ".picture-"
 
 
 class NoPicture(BeffroiError):
@@ -51,13 +46,23 @@ class NoPicture(BeffroiError):
 
 class State(msgspec.Struct):
     """STATE/drive/backup.json. Epoch seconds, 0 for never. ``failed``: collectivités of the last round that were not
-    backed up; ``damaged``: objects that did not open."""
+    backed up; ``damaged``: objects that did not open; ``rotten``, ``broken``: copies, and pictures, that did not."""
 
     since_s: int = 0
     done_s: int = 0
     communes: int = 0
     failed: tuple[str, ...] = ()
     damaged: int = 0
+    rotten: int = 0
+    broken: int = 0
+
+
+class Made(NamedTuple):
+    """``broken``: names of pictures that cannot come back."""
+
+    picture: Picture
+    copied: Copied
+    broken: tuple[str, ...]
 
 
 class Restored(NamedTuple):
@@ -83,37 +88,42 @@ def read_state(config: Config) -> State:
 def problem(config: Config, *, now_s: int) -> str:
     """For ``status``: one sentence with the next step, or ""."""
     state = read_state(config)
-    late_s = now_s - max(state.done_s, state.since_s)
-    if state.since_s and late_s > LATE_AFTER_S:
-        return f"Files were not backed up for {late_s // 3600} hours. Next: ./beffroi drive backup now"
+    late_s = now_s - (state.done_s or state.since_s)
+    if state.since_s and not -LATE_AFTER_S <= late_s <= LATE_AFTER_S:
+        return f"Files were not backed up for {abs(late_s) // 3600} hours. Next: ./beffroi drive backup now"
     if state.failed:
         return (
             f"Files of {len(state.failed)} collectivités were not backed up ({state.failed[0]})."
             " Look at log/drive-keeper.log. Next: ./beffroi drive backup now"
         )
+    if state.rotten or state.broken:
+        return (
+            f"In the backup of files, {state.rotten} copies were damaged and {state.broken} moments cannot come back."
+            " log/drive-keeper.log names them. Next: look at that disk (docs/runbooks/restore-drive.md)"
+        )
     return ""
 
 
-@contextmanager
-def collecting(config: Config, collectivite_id: str) -> Iterator[None]:
-    """Alone with a collectivité's objects: nobody collects and nobody restores meanwhile. Errors: OSError."""
-    with _alone(config.state / "drive" / collectivite_id, "collect.lock"):
-        yield
+def advice(config: Config) -> str:
+    """For ``status`` and ``check``: what is not wrong by itself, and will be when a disk breaks; or ""."""
+    try:
+        if not open_place(config).shares_disk(config):
+            return ""
+    except BeffroiError:
+        return ""  # ``problem`` says it
+    return (
+        "Backups of files lie on the disk of the files themselves: one broken disk takes both. Next: name another disk,"
+        f" or a bucket, in {SETTING} of {config.state / 'beffroi.toml'} (docs/runbooks/restore-drive.md)"
+    )
 
 
-@contextmanager
-def backing_up(config: Config, collectivite_id: str) -> Iterator[None]:
-    """Alone with a collectivité's backups. Errors: OSError."""
-    with _alone(config.state / "drive" / collectivite_id, "backup.lock"):
-        yield
-
-
-@contextmanager
-def _alone(folder: Path, name: str) -> Iterator[None]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / name).open("a") as file:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        yield
+def needed(config: Config, collectivite_id: str) -> set[int]:
+    """Keys that pictures of a collectivité need. Errors: NoPicture where there are none although backups are made: the
+    place may not be mounted; StoreUnavailable."""
+    found = vault.needed(open_place(config), collectivite_id)
+    if not found and read_state(config).done_s:
+        raise NoPicture
+    return found
 
 
 class Backups(Worker):
@@ -121,21 +131,23 @@ class Backups(Worker):
         """Errors: SettingInvalid, StoreUnavailable."""
         super().__init__("drive-backup")
         self._config, self._communes = config, communes
-        self.place = vault.directory(config)
+        self.place = open_place(config)
         self._objects = open_objects(config)
+        self._kept: dict[str, int] = {}
 
     def _run(self) -> None:
         tried_s = 0
         while not self._stopped.wait(TICK_S):
-            now_s = clock.epoch_s()
-            if 0 <= now_s - tried_s < AGAIN_S:
-                continue
+            now_s = clock.paced_s()
             try:
                 state = read_state(self._config)
                 if not state.since_s:
                     state.since_s = now_s
                     self._keep(state)
-                if state.failed or now_s - state.done_s >= self._config.backup_every_h * 3600:
+                self.keep_new_keys()
+                if 0 <= now_s - tried_s < AGAIN_S:
+                    continue
+                if state.failed or not 0 <= now_s - state.done_s < self._config.backup_every_h * 3600:
                     tried_s = now_s
                     self.round()
             except Exception:  # a thread that ended would say nothing until it is late
@@ -144,49 +156,84 @@ class Backups(Worker):
     def round(self) -> State:
         """All collectivités once; what was erased is erased here, too."""
         failed: list[str] = []
-        damaged = done = 0
+        done = damaged = rotten = broken = 0
         ids = set(self._communes.ids())
-        for collectivite_id in sorted(ids | set(vault.owners(self.place))):
+        for collectivite_id in sorted(ids | set(self._owners())):
             if self._stopped.is_set():
                 break
             try:
                 if keys.is_erased(self._config.state / "drive" / collectivite_id):
-                    vault.erase(self.place, collectivite_id)
+                    self.place.erase(collectivite_id)
                 elif collectivite_id in ids:
-                    damaged += self.back_up(collectivite_id)[1].damaged
-                    done += 1
+                    made = self.back_up(collectivite_id)
+                    damaged, rotten = damaged + made.copied.damaged, rotten + made.copied.rotten
+                    broken, done = broken + len(made.broken), done + 1
             except KeysMissing:
                 continue  # calendars alone: nothing is sealed yet
             except Exception as error:  # noqa: BLE001 - the thread's outermost place: the others are backed up all the same
                 log.error("%s: %s", collectivite_id, getattr(error, "code", type(error).__name__))
                 failed.append(collectivite_id)
         before = read_state(self._config)
-        state = State(before.since_s or clock.epoch_s(), before.done_s, done, tuple(failed[:20]), damaged)
+        state = State(
+            before.since_s or clock.paced_s(),
+            before.done_s,
+            done,
+            tuple(failed[:20]),
+            damaged,
+            rotten,
+            broken,
+        )
         if not failed and not self._stopped.is_set():
-            state.done_s = clock.epoch_s()
+            state.done_s = clock.paced_s()
         self._keep(state)
         return state
 
-    def back_up(self, collectivite_id: str) -> tuple[Picture, Copied]:
+    def keep_new_keys(self) -> None:
+        """What was sealed by a key since the last backup opens by no older copy of the keys."""
+        for collectivite_id in self._communes.ids():
+            try:
+                found = (self._config.state / "drive" / collectivite_id / "keys.json").stat()
+                if self._kept.get(collectivite_id) != found.st_mtime_ns:
+                    Vault(self.place, Keys(self._config, collectivite_id)).keep_keys()
+                    self._kept[collectivite_id] = found.st_mtime_ns
+            except (BeffroiError, OSError) as error:
+                log.debug("%s: %s", collectivite_id, type(error).__name__)  # the next backup says it
+
+    def back_up(self, collectivite_id: str) -> Made:
         """One more picture of a collectivité. Errors: those of metadata, keys, objects; StoreFull."""
-        made, now_s = self._vault(collectivite_id), clock.epoch_s()
-        with self._draft(collectivite_id) as draft:
+        now_s = clock.paced_s()
+        if vault.adopt_keys(self._config, collectivite_id, self.place):
+            log.error("%s: its keys were lost or damaged, and came back from the backup", collectivite_id)
+        made = Vault(self.place, Keys(self._config, collectivite_id))
+        with turns.draft(self._config, collectivite_id) as draft:
+            made.keep_keys()
             metadata, archive = draft / "metadata", draft / "calendars"
             number = pictures.take(self._communes.metadata(collectivite_id), metadata)
-            has_calendars = calendars.take(self._config, collectivite_id, archive)
-            copied = made.copy_objects(self._objects)
-            made.keep_keys(self._config.state / "drive" / collectivite_id / "keys.json")
+            with failures():
+                has_calendars = calendars.take(self._config, collectivite_id, archive)
+            ages = made.ages()
+            copied = made.copy_objects(self._objects, ages)
             picture = made.keep_picture(
                 metadata,
                 archive if has_calendars else None,
                 number=number,
                 now_s=now_s,
+                ages=ages,
                 proved=pictures.proved_key(metadata),
             )
-        made.forget(now_s=now_s, keep_days=self._config.backup_keep_days)
+            broken = made.broken(ages)
+            made.forget(ages, now_s=now_s, keep_days=self._config.backup_keep_days)
         if copied.damaged:
             log.error("%s: %d objects do not open and were not backed up", collectivite_id, copied.damaged)
-        return picture, copied
+        for name in broken:
+            log.error("%s: the picture %s cannot come back", collectivite_id, name)
+        return Made(picture, copied, tuple(broken))
+
+    def _owners(self) -> list[str]:
+        try:
+            return self.place.owners()
+        except BeffroiError:
+            return []  # each of them says it itself
 
     def restore(
         self, collectivite_id: str, *, at_s: int | None = None, with_calendars: bool = False
@@ -194,28 +241,29 @@ class Backups(Worker):
         """All files as in the newest picture, or the newest up to a moment. Calendars come back where there are none
         any more, or where it is asked for.
 
-        Errors: NoPicture, KeysErased, ObjectDamaged, ObjectMissing (of the picture itself), StoreFull, Unavailable.
+        Errors: NoPicture, KeysErased, FormatUnknown, ObjectDamaged, ObjectMissing (of the picture itself), StoreFull,
+        Unavailable.
         """
         if keys.is_erased(self._config.state / "drive" / collectivite_id):
             raise KeysErased(collectivite_id)
-        if vault.needed(self.place, collectivite_id):
-            vault.adopt_keys(self._config, collectivite_id, self.place)
-        made = self._vault(collectivite_id)
-        fitting = [one for one in made.pictures() if at_s is None or one.at_s <= at_s]
-        if not fitting:
-            raise NoPicture
-        picture = fitting[-1]
-        with self._draft(collectivite_id) as draft:
+        vault.adopt_keys(self._config, collectivite_id, self.place)
+        made = Vault(self.place, Keys(self._config, collectivite_id))
+        picture = _chosen(made.pictures(), at_s)
+        with turns.draft(self._config, collectivite_id) as draft:
             metadata, archive = draft / "metadata", draft / "calendars"
             made.open_kept(picture.metadata, metadata)
-            with collecting(self._config, collectivite_id):
+            pictures.bring_forward(metadata)
+            there = (homes.folder(self._config, collectivite_id) / homes.ROOT).is_dir()
+            brings = picture.calendars is not None and (with_calendars or not there)
+            if picture.calendars is not None and brings:
+                made.open_kept(picture.calendars, archive)
+            with turns.collecting(self._config, collectivite_id):
                 objects, lost = self._bring(collectivite_id, made, metadata)
                 database = self._communes.metadata(collectivite_id)
                 fingerprint = database.write(lambda writing: pictures.load(writing, metadata))
-            there = (homes.folder(self._config, collectivite_id) / homes.ROOT).is_dir()
-            if picture.calendars is not None and (with_calendars or not there):
-                made.open_kept(picture.calendars, archive)
-                calendars.load(self._config, collectivite_id, archive)
+            if brings:
+                with failures():
+                    calendars.load(self._config, collectivite_id, archive)
         push.tell(self._config.run, collectivite_id)
         return Restored(picture, fingerprint, objects, lost)
 
@@ -233,21 +281,20 @@ class Backups(Worker):
             objects += 1
         return objects, lost
 
-    @contextmanager
-    def _draft(self, collectivite_id: str) -> Iterator[Path]:
-        """A directory beside the metadata, never on the backup's disk: it has names of files in clear. One at a time;
-        what a kill left goes."""
-        folder = self._config.state / "drive" / collectivite_id
-        with backing_up(self._config, collectivite_id):
-            for left in folder.glob(f"{_DRAFT}*"):
-                shutil.rmtree(left)
-            with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=folder) as draft:
-                yield Path(draft)
-
-    def _vault(self, collectivite_id: str) -> Vault:
-        found = Vault(self.place, Keys(self._config, collectivite_id))
-        found.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return found
-
     def _keep(self, state: State) -> None:
-        durable.write(state_path(self._config), (msgspec.json.encode(state),), mode=0o600)
+        try:
+            durable.write(state_path(self._config), (msgspec.json.encode(state),), mode=0o600)
+        except OSError as error:  # a full disk: what was backed up is, and the next round says so
+            log.error("the state of the backups is not written down: %s", error.strerror)
+
+
+def _chosen(made: list[Picture], at_s: int | None) -> Picture:
+    """The newest up to a moment; a picture of a clock that ran ahead is none unless it is asked for, or the only one.
+
+    Errors: NoPicture.
+    """
+    until_s = clock.paced_s() + 3600 if at_s is None else at_s
+    fitting = [one for one in made if one.at_s <= until_s] or (made if at_s is None else [])
+    if not fitting:
+        raise NoPicture
+    return fitting[-1]

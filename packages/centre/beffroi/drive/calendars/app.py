@@ -77,8 +77,8 @@ class Calendars:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._credentials = Credentials(config)
-        self._stores = Stores(config)
         self._fullness = Fullness(config)
+        self._stores = Stores(config, self._fullness.grown)
         self._portal = portal_door.PortalDoor(config, self._stores, self._fullness)
         self.sign_ins = SignIns(config, "calendars")
 
@@ -117,7 +117,12 @@ class Calendars:
             raise Refused(HTTPStatus.BAD_REQUEST, "XML without a document type, please.\n")
         try:
             store = self._stores.home(who.collectivite_id, who.person_id)
-            self._check_room(method, parts, who, environ)
+            target = self._check_room(method, parts, who, environ)
+            if method == "MOVE" and (parts[1] in homes.LINKS) != (target[1] in homes.LINKS):
+                moved = self._size(who, parts)
+                self._fullness.require(
+                    who.collectivite_id, who.person_id, target[1], moved, moved_bytes=moved
+                )
             if method in ("PUT", "MKCOL", "MKCALENDAR"):
                 self._fullness.require(who.collectivite_id, who.person_id, (*parts, "")[1], max(1, len(body)))
             if method == "PUT" and lines.keeps_busy(body.decode("utf-8", "replace")):
@@ -159,8 +164,15 @@ class Calendars:
         self.sign_ins.succeeded(address, who.login, who.app_password_id)
         return who
 
-    def _check_room(self, method: str, parts: list[str], who: Who, environ: Environ) -> None:
-        """Errors: Refused."""
+    def _size(self, who: Who, parts: list[str]) -> int:
+        home = homes.folder(self._config, who.collectivite_id) / homes.ROOT / who.person_id
+        try:
+            return home.joinpath(*parts[1:]).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+
+    def _check_room(self, method: str, parts: list[str], who: Who, environ: Environ) -> list[str]:
+        """Return where an entry goes to. Errors: Refused."""
         target = parts
         if method == "MOVE":
             target = _parts(unquote(urlsplit(environ.get("HTTP_DESTINATION", "")).path))
@@ -173,6 +185,7 @@ class Calendars:
                 raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A collection holds {MAX_ITEMS} entries.\n")
         if method in ("MKCOL", "MKCALENDAR") and _count(home) >= MAX_COLLECTIONS:
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A home holds {MAX_COLLECTIONS} collections.\n")
+        return target
 
 
 def _answer(refused: Refused, environ: Environ, start_response: StartResponse) -> list[bytes]:

@@ -1,6 +1,7 @@
 """Whether there is room for one more entry in a calendar or an address book: it is one room with the Coffre's files.
 
-Process: calendars. What calendars take is counted by the upkeep each hour; until then what was added does not count.
+Process: calendars. What an entry takes is counted with it (``counted``). Requests that run at once may each still see
+         the room of before: a limit is passed by as many entries of MAX_ITEM_BYTES, and by no more.
 Fails:   closed: where the metadata do not answer, nothing is added.
 Source:  docs/internals/drive.md, "Room".
 """
@@ -19,9 +20,26 @@ class Fullness:
     def __init__(self, config: Config) -> None:
         self._communes = open_communes(config, ThreadPoolExecutor(1, "calendars-room"))
 
-    def require(self, collectivite_id: str, person_id: str, collection: str, growth_bytes: int) -> None:
-        """``collection``: its name in the person's home. Errors: QuotaFull, KeysErased, StoreFull, Unavailable."""
+    def require(
+        self,
+        collectivite_id: str,
+        person_id: str,
+        collection: str,
+        growth_bytes: int,
+        *,
+        moved_bytes: int = 0,
+    ) -> None:
+        """``collection``: its name in the person's home; ``moved_bytes``: what of it is the collectivité's already.
+
+        Errors: QuotaFull, KeysErased, StoreFull, Unavailable.
+        """
         name = schema.COMMON if collection in homes.LINKS else schema.HOME + person_id
         with self._communes.metadata(collectivite_id).reading() as reading:
             root = look.root(reading, name)
-            room.require_bytes(reading, root.id if root else room.WHOLE, growth_bytes)
+            place = root.id if root else room.WHOLE
+            room.require_bytes(reading, place, growth_bytes, waiting_bytes=moved_bytes)
+
+    def grown(self, collectivite_id: str, owner: str, size_bytes: int) -> None:
+        """``owner``: a person, or SHARED_HOME; ``size_bytes``: below 0 for what went. Errors: as ``require``."""
+        database = self._communes.metadata(collectivite_id)
+        database.write(lambda writing: room.add_calendars(writing, owner, size_bytes))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,18 +50,21 @@ def sizes(config: Config, collectivite_id: str) -> dict[str, int]:
     root = folder(config, collectivite_id) / ROOT
     for home in root.iterdir() if root.is_dir() else ():
         if home.name == SHARED_HOME or is_id(home.name, "per"):
-            out[home.name] = sum(_entries(home))
+            out[home.name] = sum(entries(home))
     return out
 
 
-def _entries(home: Path) -> Iterator[int]:
-    for place, folders, files in home.walk():  # symbolic links to what is shared are not followed
+def entries(home: Path) -> Iterator[int]:
+    """Sizes of what lies below a folder, in bytes."""
+    for place, folders, files in home.walk():
         folders[:] = [one for one in folders if not one.startswith(".")]
         for name in files:
             try:
-                yield 0 if name.startswith(".") else (place / name).lstat().st_size
+                found = (place / name).lstat()
             except FileNotFoundError:  # deleted just now
                 continue
+            # Links to what is shared are among the files, and not followed.
+            yield found.st_size if stat.S_ISREG(found.st_mode) and not name.startswith(".") else 0
 
 
 def remove_everywhere(config: Config, person_id: str) -> int:

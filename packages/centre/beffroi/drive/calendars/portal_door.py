@@ -83,6 +83,10 @@ class PortalDoor:
         return invitations.look(self._storage(grant), _collection(grant, "own"), asked)
 
     def answer_invitation(self, grant: Grant, asked: wire_invitations.Answered) -> wire.Outgoing:
+        assert grant.collectivite_id is not None
+        self._fullness.require(
+            grant.collectivite_id, grant.subject_id, homes.AGENDA, len(asked.text.encode())
+        )
         return invitations.answer(self._storage(grant), _collection(grant, "own"), asked)
 
     def note(self, grant: Grant, asked: wire_invitations.Noted) -> wire_invitations.Invitation:

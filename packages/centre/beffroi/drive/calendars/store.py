@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from radicale import config as radicale_config
@@ -23,11 +25,14 @@ from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
 from beffroi.drive.calendars import homes
+from beffroi.drive.calendars.counted import Storage
 from beffroi.drive.store.keys import KeysErased, is_erased
 from beffroi.lib.config import Config
 
 MAX_ITEM_BYTES = 2 * 1024 * 1024
 MAX_OCCURRENCES = 10_000
+type Grown = Callable[[str, str, int], object]
+"""(collectivité, whose home, bytes more): ``Fullness.grown``."""
 WHO_KEY = "beffroi.who"
 """Of the WSGI environment: (person, role). Nothing that comes over HTTP can set it."""
 
@@ -77,8 +82,8 @@ def shared_rights(roles: set[str]) -> str:
 class Stores:
     """Each made when it is first asked for, and kept: an application holds no file open."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, grown: Grown) -> None:
+        self._config, self._grown = config, grown
         self._lock = threading.Lock()
         self._made: dict[str, Store] = {}
 
@@ -121,6 +126,7 @@ class Stores:
                 "auth": {"type": Auth, "delay": "0"},
                 "rights": {"type": Rights},
                 "storage": {
+                    "type": Storage,
                     "filesystem_folder": str(place),
                     "_filesystem_fsync": "True",
                     "strict_preconditions": "False",
@@ -133,7 +139,10 @@ class Stores:
             privileged=True,
         )
         application = Application(settings)
-        return Store(application, application._storage)
+        storage = application._storage
+        assert isinstance(storage, Storage)
+        storage.told = partial(self._grown, collectivite_id)
+        return Store(application, storage)
 
 
 def _furnish(storage: BaseStorage, person_id: str) -> None:

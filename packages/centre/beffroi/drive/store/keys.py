@@ -121,6 +121,14 @@ class Keys:
         """Where bodies are cut differs by commune: the sizes of chunks tell nobody which known file this is."""
         return int.from_bytes(blake3(b"beffroi drive 1 cutting", key=self.naming()).digest(8)) >> 1
 
+    def proved(self) -> bytes:
+        """The file of the wrapped keys as it lies there, each of which was opened now. Errors: KeyUnreadable."""
+        with _locked(self._folder):
+            raw, file = self._file.read_bytes(), self._read()
+        if not all(self._opens(one) for one in (file.naming, *file.generations)):
+            raise envelopes.KeyUnreadable(self.collectivite_id)
+        return raw
+
     def rotate(self) -> int:
         """Seal by a new key from now on; what was sealed before still opens. Return the generation's number."""
         with _locked(self._folder):
@@ -203,14 +211,9 @@ class Keys:
         if (self._folder / _ERASING).exists():
             raise KeysErased(self.collectivite_id)
         try:
-            file = msgspec.json.decode(self._file.read_bytes(), type=KeyFile)
+            return _decoded(self.collectivite_id, self._file.read_bytes())
         except FileNotFoundError:
             raise _absent(self._folder)(self.collectivite_id) from None
-        except msgspec.MsgspecError:
-            raise envelopes.KeyUnreadable(self.collectivite_id) from None
-        if file.version != VERSION or file.collectivite_id != self.collectivite_id or not file.generations:
-            raise envelopes.KeyUnreadable(self.collectivite_id)
-        return file
 
     def _wrap(self, number: int, key: bytes) -> WrappedKey:
         owner = f"{self.collectivite_id}/drive/{number}"
@@ -219,6 +222,12 @@ class Keys:
 
     def _unwrap(self, one: WrappedKey) -> bytes:
         return envelopes.unwrap(self._outer(), one.wrapped, f"{self.collectivite_id}/drive/{one.number}")
+
+    def _opens(self, one: WrappedKey) -> bool:
+        try:
+            return fingerprint(self._unwrap(one)) == one.fingerprint
+        except envelopes.KeyUnreadable:
+            return False
 
     def _outer(self) -> bytes:
         # Whatever its spelling on disk, the file's bytes give one 256-bit key, another than the one of mail.
@@ -246,21 +255,33 @@ def make(config: Config, collectivite_id: str) -> Keys:
 
 
 def adopt(config: Config, collectivite_id: str, file: bytes) -> bool:
-    """Take over the keys of a backup where there are none; False where there are. Errors: KeysErased, KeyUnreadable."""
+    """Take over from a backup's file what is lost, or does not open any more; False where all opens.
+
+    A key that opens stays, and so does one that the backup does not have. Errors: KeysErased, KeyUnreadable.
+    """
     keys, folder = Keys(config, collectivite_id), _folder(config, collectivite_id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(folder):
         if is_erased(folder):
             raise KeysErased(collectivite_id)
-        if (folder / _FILE).exists():
-            return False
         try:
-            found = msgspec.json.decode(file, type=KeyFile)
-        except msgspec.MsgspecError:
-            raise envelopes.KeyUnreadable(collectivite_id) from None
-        for one in (found.naming, *found.generations):
+            own = keys._read()
+        except (KeysMissing, envelopes.KeyUnreadable):
+            own = None
+        if own is not None and all(keys._opens(one) for one in (own.naming, *own.generations)):
+            return False
+        kept = _decoded(collectivite_id, file)
+        if own is not None:
+            copies = (kept.naming, *kept.generations)
+            same = {one.number: one for one in copies} | {one.fingerprint: one for one in copies}
+            naming, *generations = (
+                one if keys._opens(one) else same.get(one.number) or same.get(one.fingerprint) or one
+                for one in (own.naming, *own.generations)
+            )
+            kept = msgspec.structs.replace(own, naming=naming, generations=tuple(generations))
+        for one in (kept.naming, *kept.generations):
             keys._unwrap(one)
-        _write(folder / _FILE, found)
+        _write(folder / _FILE, kept)
     return True
 
 
@@ -284,6 +305,17 @@ def _folder(config: Config, collectivite_id: str) -> Path:
     if not ids.is_id(collectivite_id, "col"):
         raise KeysMissing(collectivite_id)
     return config.state / "drive" / collectivite_id
+
+
+def _decoded(collectivite_id: str, data: bytes) -> KeyFile:
+    """Errors: KeyUnreadable."""
+    try:
+        file = msgspec.json.decode(data, type=KeyFile)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise envelopes.KeyUnreadable(collectivite_id) from None
+    if file.version != VERSION or file.collectivite_id != collectivite_id or not file.generations:
+        raise envelopes.KeyUnreadable(collectivite_id)
+    return file
 
 
 def _absent(folder: Path) -> type[KeysMissing | KeysErased]:

@@ -15,8 +15,8 @@ import re
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -118,7 +118,7 @@ class LocalObjects:
         self._root, self._drafts = root, root / _DRAFTS
         self._settling = Settling()
         self._lasting: set[Path] = set()
-        with _failures():
+        with failures():
             self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
             for made in (root, root.parent):
                 durable.sync_directory(made)
@@ -126,7 +126,7 @@ class LocalObjects:
     def put(self, name: str, data: Bytes) -> None:
         path = self._path(name)
         draft = self._drafts / secrets.token_hex(12)
-        with _failures():
+        with failures():
             try:
                 with open(draft, "xb", buffering=0, opener=_private) as file:
                     _write_all(file.fileno(), data)
@@ -139,24 +139,24 @@ class LocalObjects:
             self._settling.settle(path.parent)
 
     def get(self, name: str) -> Bytes:
-        with _failures(name), self._path(name).open("rb", buffering=0) as file:
+        with failures(name), self._path(name).open("rb", buffering=0) as file:
             return file.read()
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
-        with _failures(name), self._path(name).open("rb", buffering=0) as file:
+        with failures(name), self._path(name).open("rb", buffering=0) as file:
             return os.pread(file.fileno(), end - start, start)
 
     def exists(self, name: str) -> bool:
-        with _failures():
+        with failures():
             return self._path(name).exists()
 
     def delete(self, name: str) -> None:
-        with _failures():
+        with failures():
             self._path(name).unlink(missing_ok=True)
 
     def list(self, collectivite_id: str) -> Iterator[Stored]:
         now = clock.epoch()
-        with _failures():
+        with failures():
             for folder in _entries(self._root / collectivite_id):
                 for entry in _entries(Path(folder.path)):
                     try:
@@ -166,23 +166,9 @@ class LocalObjects:
                     name = f"{collectivite_id}/{folder.name}/{entry.name}"
                     yield Stored(name, known.st_size, max(0.0, now - known.st_mtime))
 
-    def age_s(self, name: str) -> float | None:
-        """Seconds since it was written or touched; None where there is none."""
-        with _failures():
-            try:
-                return max(0.0, clock.epoch() - self._path(name).stat().st_mtime)
-            except FileNotFoundError:
-                return None
-
-    def touch(self, name: str) -> None:
-        """Seen today. Nothing happens where there is none."""
-        with _failures(), suppress(FileNotFoundError):
-            now = clock.epoch()
-            os.utime(self._path(name), (now, now))
-
     def sweep(self, older_than_s: float) -> int:
         now, swept = clock.epoch(), 0
-        with _failures():
+        with failures():
             for entry in _entries(self._drafts):
                 try:
                     if now - entry.stat(follow_symlinks=False).st_mtime >= older_than_s:
@@ -246,6 +232,9 @@ class S3Place:
     access_key: str
     secret_key: str = field(repr=False)
 
+    def below(self, folder: str) -> S3Place:
+        return replace(self, folder=f"{self.folder}/{folder}" if self.folder else folder)
+
 
 class S3Objects:
     """A bucket of an S3 service, or a folder of one. A put is one request: nothing half-written, nothing to sweep."""
@@ -253,7 +242,7 @@ class S3Objects:
     def __init__(self, place: S3Place) -> None:
         self._folder = f"{place.folder}/" if place.folder else ""
         self._ranges = True
-        self._store = S3Store(
+        self.store = S3Store(
             place.bucket,
             endpoint=place.endpoint,
             region=place.region,
@@ -269,18 +258,18 @@ class S3Objects:
         )
 
     def put(self, name: str, data: Bytes) -> None:
-        with _failures():
-            obstore.put(self._store, self._key(name), data, use_multipart=False)
+        with failures():
+            obstore.put(self.store, self._key(name), data, use_multipart=False)
 
     def get(self, name: str) -> Bytes:
-        with _failures(name):
-            return memoryview(obstore.get(self._store, self._key(name)).bytes())
+        with failures(name):
+            return memoryview(obstore.get(self.store, self._key(name)).bytes())
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
         if self._ranges:
-            with _failures(name):
+            with failures(name):
                 try:
-                    return memoryview(obstore.get_range(self._store, self._key(name), start=start, end=end))
+                    return memoryview(obstore.get_range(self.store, self._key(name), start=start, end=end))
                 except GenericError as error:
                     if _NOT_PARTIAL not in str(error):
                         raise
@@ -290,8 +279,8 @@ class S3Objects:
     def exists(self, name: str) -> bool:
         key = self._key(name)
         try:
-            with _failures(name):
-                obstore.head(self._store, key)
+            with failures(name):
+                obstore.head(self.store, key)
         except ObjectMissing:
             return False
         return True
@@ -299,15 +288,15 @@ class S3Objects:
     def delete(self, name: str) -> None:
         key = self._key(name)
         try:
-            with _failures(name):
-                obstore.delete(self._store, key)
+            with failures(name):
+                obstore.delete(self.store, key)
         except ObjectMissing:
             return
 
     def list(self, collectivite_id: str) -> Iterator[Stored]:
         now = clock.epoch()
-        with _failures():
-            for batch in obstore.list(self._store, f"{self._folder}{collectivite_id}"):
+        with failures():
+            for batch in obstore.list(self.store, f"{self._folder}{collectivite_id}"):
                 for one in batch:
                     age_s = max(0.0, now - one["last_modified"].timestamp())
                     yield Stored(one["path"].removeprefix(self._folder), one["size"], age_s)
@@ -319,9 +308,9 @@ class S3Objects:
         return self._folder + _checked(name)
 
 
-def s3_place(config: Config) -> S3Place:
-    """What the setting ``drive_objects`` and the secret's two words say. Errors: SettingInvalid."""
-    parts, file = urlsplit(config.drive_objects), config.state / "beffroi.toml"
+def s3_place(config: Config, setting: str = "drive_objects", secret: str = S3_SECRET) -> S3Place:
+    """What a setting and its secret's two words say. Errors: SettingInvalid."""
+    parts, file = urlsplit(str(getattr(config, setting))), config.state / "beffroi.toml"
     wanted = parse_qs(parts.query)
     endpoint, region = (
         wanted.get(name, [usual])[0] for name, usual in (("endpoint", ""), ("region", "us-east-1"))
@@ -333,14 +322,12 @@ def s3_place(config: Config) -> S3Place:
         or "@" in parts.netloc
         or set(wanted) - {"endpoint", "region"}
     ):
-        raise SettingInvalid(
-            "drive_objects", file, "must be s3://BUCKET/FOLDER?endpoint=https://HOST or empty"
-        )
+        raise SettingInvalid(setting, file, "must be s3://BUCKET/FOLDER?endpoint=https://HOST or empty")
     if door.scheme != "https" and not (door.scheme == "http" and door.hostname in _LOOPBACK):
-        raise SettingInvalid("drive_objects", file, "its endpoint must be https://HOST")
-    said = config.secret(S3_SECRET).decode("ascii", "replace").split()
+        raise SettingInvalid(setting, file, "its endpoint must be https://HOST")
+    said = config.secret(secret).decode("ascii", "replace").split()
     if len(said) != 2:
-        raise SettingInvalid(f"secrets/{S3_SECRET}", config.state, "two words: access key, secret key")
+        raise SettingInvalid(f"secrets/{secret}", config.state, "two words: access key, secret key")
     return S3Place(parts.netloc, parts.path.strip("/"), endpoint, region, *said)
 
 
@@ -370,7 +357,7 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 @contextmanager
-def _failures(name: str = "") -> Iterator[None]:
+def failures(name: str = "") -> Iterator[None]:
     """Speak of every failure in our own errors; ``name``: of the object that must be there."""
     try:
         yield

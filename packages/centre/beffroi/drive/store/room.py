@@ -167,18 +167,24 @@ def afford(writing: Writing, folder: int, grown: Weight, *, whole: bool = True) 
 
 
 def calendars(reading: Reading) -> dict[str, int]:
-    """Bytes of calendars and contacts by owner, as they were counted last."""
+    """Bytes of calendars and contacts by owner."""
     rows = reading.all("SELECT owner, size_bytes FROM beside WHERE what = ?", (weights.CALENDARS,))
     return {owner: size_bytes for owner, size_bytes in rows if size_bytes}
 
 
 def keep_calendars(writing: Writing, sizes: Mapping[str, int]) -> None:
-    """``sizes``: bytes of calendars and contacts by owner, all of them."""
+    """As they were counted anew. ``sizes``: bytes of calendars and contacts by owner, all of them."""
     kept = calendars(writing)
     for owner in kept.keys() | sizes.keys():
         if grown := sizes.get(owner, 0) - kept.get(owner, 0):
             weights.lay_beside(writing, owner, weights.CALENDARS, grown)
             writing.forget_rooms()
+
+
+def add_calendars(writing: Writing, owner: str, grown_bytes: int) -> None:
+    """With the change of an entry."""
+    weights.lay_beside(writing, owner, weights.CALENDARS, grown_bytes)
+    writing.forget_rooms()
 
 
 def afford_beside(writing: Writing, growth_bytes: int) -> None:

@@ -1,6 +1,7 @@
 """Is everything there, and is it what it says? Two gentle walks that can stop at any step and go on from a cursor.
 
-Purpose: light, each day: the references of every chunk add up, and each has its object of its length.
+Purpose: light, each day: the list of chunks of every content is whole, their references add up, and each has its
+         object of its length.
          deep, each week: every chunk is opened, and its content has its name.
 Rule:    one walk of a kind at a time. It is a row of steps; between two of them others work. A doubt is looked at
          again in a new picture, and opened, before it is called damage: rows and objects are not seen at one moment.
@@ -13,7 +14,8 @@ Source:  docs/internals/drive.md, "Scrubbing".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, LiteralString, NamedTuple, Protocol
@@ -21,14 +23,14 @@ from typing import Literal, LiteralString, NamedTuple, Protocol
 from beffroi.drive.store.collect import Stored
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.look import path_of
-from beffroi.drive.store.manifest import Manifest
+from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
 
 PAGE = 1000
 CHUNKS_A_SLICE = 200_000
 MOST_OPENED = 100
 
 type State = Literal["sound", "missing", "damaged"]
-type Why = Literal["references", "missing", "damaged"]
+type Why = Literal["references", "manifest", "missing", "damaged"]
 
 
 class Objects(Protocol):
@@ -43,15 +45,36 @@ class Objects(Protocol):
 
 
 class Copies(Protocol):
-    """Where a good copy may be: a replica, a backup."""
+    """Where good copies may be: a replica, a backup. What is asked for at once is looked for once."""
 
-    def fetch(self, chunk_id: bytes) -> bytes | None:
-        """The sealed chunk, unproved; None where there is none."""
+    def objects(self, wanted: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """(name, sealed chunk) of those that there are, unproved."""
+
+    def inline(self, wanted: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """The same of chunks that lie with the metadata."""
+
+    def manifests(self, wanted: Collection[Kept]) -> Generator[tuple[Kept, bytes]]:
+        """What is said to be the list of a content, unproved; of one, perhaps several."""
 
 
 class NoCopies:
-    def fetch(self, chunk_id: bytes) -> bytes | None:
-        return None
+    def objects(self, wanted: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        return iter(())
+
+    def inline(self, wanted: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        return iter(())
+
+    def manifests(self, wanted: Collection[Kept]) -> Generator[tuple[Kept, bytes]]:
+        yield from ()
+
+
+class Kept(NamedTuple):
+    """A content that is kept. ``version``: its etag, 0 for the present one; of a part of an upload: node 0."""
+
+    node: int
+    version: int
+    size_bytes: int
+    sha256: str
 
 
 class Held(NamedTuple):
@@ -65,7 +88,8 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True)
 class Damage:
-    """``references``: rows count ``counted``, and should ``expected``; nothing is lost by that alone."""
+    """``references``: rows count ``counted``, and should ``expected``; nothing is lost by that alone. ``manifest``: the
+    list of a content is no list, or names what is not known here; its ``chunk_id`` says which (node, version)."""
 
     collectivite_id: str
     chunk_id: bytes
@@ -105,27 +129,25 @@ class Scrub:
         """One slice; so many that the counts of one fit into little memory. ``cursor`` None: the first."""
         with self._database.reading() as reading:
             at = cursor or Cursor(0, 1 + _count(reading) // CHUNKS_A_SLICE)
-            expected = Counter(one for one in _referred(reading) if _slice(one, at.slices) == at.slice)
-            rows = {row[0]: row[1:] for row in _chunks(reading) if _slice(row[0], at.slices) == at.slice}
+            rows = {one.id: one for one in _chunks(reading) if _slice(one.id, at.slices) == at.slice}
+            expected, broken = _counted(reading, rows, at)
         there = {
             one.chunk_id: one.size_bytes
             for one in self._objects.list()
             if _slice(one.chunk_id, at.slices) == at.slice
         }
+        wrong = {
+            chunk_id: (row.refs, expected[chunk_id])
+            for chunk_id, row in rows.items()
+            if row.refs != expected[chunk_id]
+        }
         doubts = [
             chunk_id
-            for chunk_id in rows.keys() | expected.keys()
-            if chunk_id not in rows
-            or rows[chunk_id][0] != expected[chunk_id]
-            or not _fits(rows[chunk_id], there.get(chunk_id))
+            for chunk_id, row in rows.items()
+            if chunk_id in wrong or not _fits(row, there.get(chunk_id))
         ]
         step = at.slice + 1
-        wrong = {
-            chunk_id: (rows[chunk_id][0] if chunk_id in rows else 0, expected[chunk_id])
-            for chunk_id in doubts
-            if chunk_id not in rows or rows[chunk_id][0] != expected[chunk_id]
-        }
-        damages = self._miscounted(wrong) + self._judged(doubts)
+        damages = self._unlisted(broken) + self._miscounted(wrong) + self._judged(doubts)
         return Step(Cursor(step, at.slices) if step < at.slices else None, len(rows), damages)
 
     def deep(self, cursor: bytes = b"", *, most: int = MOST_OPENED) -> Step[bytes]:
@@ -154,19 +176,44 @@ class Scrub:
             for chunk_id, (counted, expected) in wrong.items()
         )
 
+    def _unlisted(self, broken: set[Kept]) -> tuple[Damage, ...]:
+        repaired = set[Kept]()
+        if lost := {one for one in broken if one.node}:
+            with closing(self._copies.manifests(lost)) as copies:
+                for one, manifest in copies:
+                    if one not in repaired and self._database.write(partial(_relist, one, manifest)):
+                        repaired.add(one)
+                    if repaired == lost:
+                        break
+        with self._database.reading() as reading:
+            return tuple(
+                Damage(
+                    self._collectivite_id,
+                    one.node.to_bytes(8) + one.version.to_bytes(8),
+                    "manifest",
+                    (Held(one.node, path_of(reading, one.node) if one.node else "", one.version),),
+                    one in repaired,
+                )
+                for one in sorted(broken)
+            )
+
     def _judged(self, ids: Iterable[bytes]) -> tuple[Damage, ...]:
-        found: dict[bytes, tuple[Why, bool]] = {}
+        found: dict[bytes, Why] = {}
+        objects, inline = list[bytes](), list[bytes]()
         for chunk_id in ids:
             row = self._row(chunk_id)
             if row is None or (state := self._objects.judge(chunk_id, *row)) == "sound":
                 continue
-            row = self._row(chunk_id)  # it may have been collected while it was opened
-            if row is not None:
-                found[chunk_id] = (state, self._repaired(chunk_id, *row))
+            if self._row(chunk_id) is not None:  # it may have been collected while it was opened
+                found[chunk_id] = state
+                (objects if row[1] is None else inline).append(chunk_id)
+        repaired = set[bytes]()
+        for copies in (self._copies.objects(objects), self._copies.inline(inline) if inline else ()):
+            repaired |= {chunk_id for chunk_id, copy in copies if self._repaired(chunk_id, copy)}
         held = self._holding(found)
         return tuple(
-            Damage(self._collectivite_id, chunk_id, why, held[chunk_id], repaired)
-            for chunk_id, (why, repaired) in found.items()
+            Damage(self._collectivite_id, chunk_id, why, held[chunk_id], chunk_id in repaired)
+            for chunk_id, why in found.items()
         )
 
     def _row(self, chunk_id: bytes) -> tuple[int, bytes | None] | None:
@@ -174,13 +221,13 @@ class Scrub:
             row = reading.one("SELECT length, sealed FROM chunk WHERE id = ?", (chunk_id,))
         return (row[0], row[1]) if row else None
 
-    def _repaired(self, chunk_id: bytes, length: int, sealed: bytes | None) -> bool:
-        copy = self._copies.fetch(chunk_id)
-        if copy is None or self._objects.judge(chunk_id, length, copy) != "sound":
+    def _repaired(self, chunk_id: bytes, copy: bytes) -> bool:
+        row = self._row(chunk_id)
+        if row is None or self._objects.judge(chunk_id, row[0], copy) != "sound":
             return False
-        if sealed is None:
+        if row[1] is None:
             self._objects.replace(chunk_id, copy)
-            return self._objects.judge(chunk_id, length, None) == "sound"
+            return self._objects.judge(chunk_id, row[0], None) == "sound"
         return self._database.write(
             lambda w: (
                 w.run("UPDATE chunk SET sealed = ? WHERE id = ? AND sealed IS NOT NULL", (copy, chunk_id))
@@ -193,10 +240,10 @@ class Scrub:
         out: dict[bytes, list[Held]] = {one: [] for one in wanted}
         if wanted:
             with self._database.reading() as reading:
-                for node_id, version, manifest in _manifests(reading):
-                    for chunk_id in wanted & {one.id for one in Manifest.unpack(manifest).chunks}:
-                        path = path_of(reading, node_id) if node_id else ""
-                        out[chunk_id].append(Held(node_id, path, version))
+                for kept, manifest in _manifests(reading):
+                    for chunk_id in wanted & {one.id for one in _listed(manifest) or ()}:
+                        path = path_of(reading, kept.node) if kept.node else ""
+                        out[chunk_id].append(Held(kept.node, path, kept.version))
         return {one: tuple(held) for one, held in out.items()}
 
 
@@ -204,10 +251,58 @@ def _raise(chunk_id: bytes, by: int, writing: Writing) -> bool:
     return writing.run("UPDATE chunk SET refs = refs + ?, loose_s = NULL WHERE id = ?", (by, chunk_id)) == 1
 
 
-def _fits(row: tuple[int, int, bool], object_bytes: int | None) -> bool:
-    """``row``: references, length of the object (0: not known), whether it lies with the metadata."""
-    _, stored_bytes, is_inline = row
-    return is_inline or (object_bytes is not None and stored_bytes in (0, object_bytes))
+def _counted(reading: Reading, rows: dict[bytes, _Row], at: Cursor) -> tuple[Counter[bytes], set[Kept]]:
+    """(references of the slice's chunks, contents whose list is not whole)."""
+    expected, broken = Counter[bytes](), set[Kept]()
+    for kept, manifest in _manifests(reading):
+        listed = _listed(manifest)
+        if listed is None or sum(one.length for one in listed) != kept.size_bytes:
+            broken.add(kept)
+        for one in listed or ():
+            if _slice(one.id, at.slices) == at.slice:
+                row = rows.get(one.id)
+                if row is None or row.length != one.length:
+                    broken.add(kept)
+                if row is not None:
+                    expected[one.id] += 1
+    return expected, broken
+
+
+def _listed(manifest: bytes) -> tuple[Chunk, ...] | None:
+    try:
+        return Manifest.unpack(manifest).chunks
+    except ManifestBroken:
+        return None
+
+
+def _relist(one: Kept, manifest: bytes, writing: Writing) -> bool:
+    """Put a list in the place of a broken one, where all that it names is here."""
+    listed = _listed(manifest)
+    if not one.node or listed is None or sum(each.length for each in listed) != one.size_bytes:
+        return False
+    for each in listed:
+        row = writing.one("SELECT length FROM chunk WHERE id = ?", (each.id,))
+        if row is None or row[0] != each.length:
+            return False
+    if one.version:
+        sql: LiteralString = "UPDATE version SET manifest = ? WHERE node = ? AND size_bytes = ? AND etag = ?"
+        return writing.run(sql, (manifest, one.node, one.size_bytes, one.version)) == 1
+    sql = "UPDATE node SET manifest = ? WHERE id = ? AND size_bytes = ? AND sha256 = ?"
+    return writing.run(sql, (manifest, one.node, one.size_bytes, one.sha256)) == 1
+
+
+class _Row(NamedTuple):
+    """Of ``chunk``. ``stored_bytes``: length of its object, 0 where it is not known."""
+
+    id: bytes
+    refs: int
+    length: int
+    stored_bytes: int
+    is_inline: bool
+
+
+def _fits(row: _Row, object_bytes: int | None) -> bool:
+    return row.is_inline or (object_bytes is not None and row.stored_bytes in (0, object_bytes))
 
 
 def _slice(chunk_id: bytes, slices: int) -> int:
@@ -219,42 +314,37 @@ def _count(reading: Reading) -> int:
     return int(row[0]) if row else 0
 
 
-def _chunks(reading: Reading) -> Iterator[tuple[bytes, int, int, bool]]:
+def _chunks(reading: Reading) -> Iterator[_Row]:
     after = b""
     while rows := reading.all(
-        "SELECT id, refs, stored_bytes, CASE WHEN sealed IS NULL THEN 0 ELSE 1 END FROM chunk"
+        "SELECT id, refs, length, stored_bytes, CASE WHEN sealed IS NULL THEN 0 ELSE 1 END FROM chunk"
         " WHERE id > ? ORDER BY id LIMIT ?",
         (after, PAGE),
     ):
-        yield from ((row[0], row[1], row[2], bool(row[3])) for row in rows)
+        yield from (_Row(bytes(row[0]), row[1], row[2], row[3], bool(row[4])) for row in rows)
         after = rows[-1][0]
 
 
-def _referred(reading: Reading) -> Iterator[bytes]:
-    for _, _, manifest in _manifests(reading):
-        yield from (one.id for one in Manifest.unpack(manifest).chunks)
-
-
 _KEPT: tuple[LiteralString, ...] = (
-    "SELECT id, 0, 0, manifest FROM node WHERE is_folder = 0 AND (id > ? OR (id = ? AND 0 > ?))"
+    "SELECT id, 0, size_bytes, sha256, manifest FROM node WHERE is_folder = 0 AND (id > ? OR (id = ? AND 0 > ?))"
     " ORDER BY id LIMIT ?",
-    "SELECT node, etag, etag, manifest FROM version WHERE (node > ? OR (node = ? AND etag > ?))"
+    "SELECT node, etag, size_bytes, sha256, manifest FROM version WHERE (node > ? OR (node = ? AND etag > ?))"
     " ORDER BY node, etag LIMIT ?",
 )
 
 
-def _manifests(reading: Reading) -> Iterator[tuple[int, int, bytes]]:
-    """(node, version or 0, manifest) of everything that is kept."""
+def _manifests(reading: Reading) -> Iterator[tuple[Kept, bytes]]:
+    """Of everything that is kept."""
     for sql in _KEPT:
         first, second = 0, 0
         while rows := reading.all(sql, (first, first, second, PAGE)):
-            yield from ((row[0], row[1], row[3]) for row in rows)
-            first, second = rows[-1][0], rows[-1][2]
+            yield from ((Kept(*row[:4]), row[4]) for row in rows)
+            first, second = rows[-1][0], rows[-1][1]
     upload, number = "", 0
     while rows := reading.all(
-        "SELECT upload, number, manifest FROM part WHERE upload > ? OR (upload = ? AND number > ?)"
+        "SELECT upload, number, size_bytes, manifest FROM part WHERE upload > ? OR (upload = ? AND number > ?)"
         " ORDER BY upload, number LIMIT ?",
         (upload, upload, number, PAGE),
     ):
-        yield from ((0, 0, row[2]) for row in rows)
+        yield from ((Kept(0, 0, row[2], ""), row[3]) for row in rows)
         upload, number = rows[-1][0], rows[-1][1]

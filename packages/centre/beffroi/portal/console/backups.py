@@ -10,7 +10,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail.backup import queries, told
-from beffroi.portal import restore_words
+from beffroi.portal import drive_backup_words, restore_words
 from beffroi.portal.pages import for_administrators, page
 
 MAX_SHOWN = 100
@@ -32,6 +32,7 @@ def backups(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {
         "place": "mail",
         "backup": restore_words.backup(told.read(settings.BEFFROI), clock.epoch_s()),
+        "drive_backup": drive_backup_words.backup(settings.BEFFROI, now_s=clock.epoch_s()),
         "rows": shown,
         "days": settings.BEFFROI.backup_keep_days,
     }

@@ -23,8 +23,9 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import erasures, quotas, removal
 from beffroi.drive.store import keys, resealing, room
 from beffroi.drive.store.keys import Certificate, Keys, KeysMissing
+from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.portal import drive_erasure_file, drive_words
+from beffroi.portal import drive_backup_words, drive_erasure_file, drive_words
 from beffroi.portal.console.incidents import step_up
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_administrators, page
@@ -34,7 +35,10 @@ from beffroi.portal.web.drive_room import shown
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def drive(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpResponse:
-    """Show; POST ``word``: limit, rotate, ask, grant, refuse, file. Errors: NotFound; SamePerson, Conflict."""
+    """Show; POST ``word``: limit, rotate, ask, grant, refuse, call_back, file.
+
+    Errors: NotFound, SamePerson, Conflict.
+    """
     collectivite = communes.access_collectivite(actor, collectivite_id)
     certificate = keys.certificate(settings.BEFFROI, collectivite.id)
     errors: dict[str, str] = {}
@@ -46,6 +50,7 @@ def drive(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespo
             return HttpResponseRedirect(reverse("commune_drive", args=[collectivite.id]))
     context: dict[str, Any] = {"place": "communes", "collectivite": collectivite, "errors": errors}
     context["typed"] = {name: request.POST.get(name, "")[:300] for name in ("limit", "reason", "name")}
+    context["drive_backup"] = drive_backup_words.backup(settings.BEFFROI, now_s=clock.epoch_s())
     context |= _erased(certificate) if certificate else _standing(actor, collectivite)
     status = HTTPStatus.FORBIDDEN if "code" in errors else HTTPStatus.BAD_REQUEST if errors else HTTPStatus.OK
     return page(request, "console/drive.html", context, status=status)
@@ -82,6 +87,10 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
         if approval is None:
             raise Conflict("no erasure waits")
         (erasures.grant if word == "grant" else erasures.refuse)(actor=actor, approval=approval)
+    elif word == "call_back":
+        if (granted := erasures.granted(collectivite.id)) is None:
+            raise Conflict("no erasure is granted")
+        erasures.call_back(actor=actor, approval=granted)
     else:
         raise Conflict("nothing that is done here")
     return {}
@@ -112,7 +121,9 @@ def _standing(actor: Actor, collectivite: Collectivite) -> dict[str, Any]:
             "by": _administrator(asked.requested_by),
             "mine": asked.requested_by == actor.id,
         }
-    context["being_erased"] = erasures.granted(collectivite.id) is not None
+    context["call_back_h"] = erasures.CALL_BACK_H
+    if (granted := erasures.granted(collectivite.id)) is not None:
+        context["granted"] = {"at": erasures.due_at(granted), "by": _administrator(granted.decided_by)}
     return context
 
 

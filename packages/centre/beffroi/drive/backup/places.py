@@ -1,0 +1,233 @@
+"""A place of backups: a directory, or a bucket of an S3 service. What lies there by path, and objects by name.
+
+Rule:    an object's age says when it was written or proved last (``renew``); that is what terms go by.
+Fails:   StoreFull, StoreUnavailable. What was acknowledged is on the disk.
+Source:  docs/internals/drive.md, "Backup".
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import obstore
+
+from beffroi.drive.store.objects import (
+    LocalObjects,
+    ObjectMissing,
+    Objects,
+    S3Objects,
+    failures,
+    s3_place,
+)
+from beffroi.drive.store.sealing import Bytes
+from beffroi.lib import clock, durable
+from beffroi.lib.config import Config, SettingInvalid
+from beffroi.lib.ids import is_id
+
+S3_SECRET = "drive-backup.key"  # noqa: S105 - the name of the file
+SETTING = "drive_backup_path"
+_OBJECTS = "objects"
+_CLOCK = "clock"
+
+
+class Place(Protocol):
+    """Any thread may call any method; each blocks. Errors of each: StoreFull, StoreUnavailable."""
+
+    @property
+    def objects(self) -> Objects: ...
+
+    def write(self, path: str, data: bytes) -> None:
+        """Whole or not at all. ``path``: of ours, relative."""
+
+    def read(self, path: str) -> bytes | None: ...
+
+    def names(self, folder: str) -> list[str]:
+        """Of what lies in a folder, sorted; none where there is no such folder."""
+
+    def remove(self, path: str) -> None:
+        """Nothing happens where nothing is."""
+
+    def renew(self, name: str, data: Bytes) -> None:
+        """An object that was proved is as young as if it had been written now. ``data``: all of it."""
+
+    def ahead_s(self) -> float:
+        """How old something seems that is written now: a clock of ours or of theirs that is wrong makes nothing old."""
+
+    def owners(self) -> list[str]:
+        """Whose backups lie here."""
+
+    def erase(self, collectivite_id: str) -> None:
+        """Everything of a collectivité. Called again, it goes on where it was cut."""
+
+    def has(self, collectivite_id: str) -> bool: ...
+
+    def shares_disk(self, config: Config) -> bool:
+        """Whether one broken disk, or one lost bucket, takes files and backups together."""
+
+
+def open_place(config: Config) -> Place:
+    """What the setting says; empty: STATE/drive-backup. Errors: SettingInvalid, StoreUnavailable."""
+    if config.drive_backup_path.startswith("s3:"):
+        return S3Backups(config)
+    return LocalBackups(directory(config))
+
+
+def directory(config: Config) -> Path:
+    """Errors: SettingInvalid."""
+    if config.drive_backup_path and not Path(config.drive_backup_path).is_absolute():
+        raise SettingInvalid(SETTING, config.state / "beffroi.toml", "must be an absolute path")
+    return Path(config.drive_backup_path) if config.drive_backup_path else config.state / "drive-backup"
+
+
+class LocalBackups:
+    """``root``: made at the first write, 0700."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @cached_property
+    def objects(self) -> Objects:
+        return LocalObjects(self._root / _OBJECTS)
+
+    def __str__(self) -> str:
+        return str(self._root)
+
+    def write(self, path: str, data: bytes) -> None:
+        with failures():
+            (self._root / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.write(self._root / path, (data,), mode=0o600)
+
+    def read(self, path: str) -> bytes | None:
+        with failures():
+            try:
+                return (self._root / path).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def names(self, folder: str) -> list[str]:
+        with failures():
+            try:
+                return sorted(
+                    one.name for one in (self._root / folder).iterdir() if not one.name.startswith(".")
+                )
+            except FileNotFoundError:
+                return []
+
+    def remove(self, path: str) -> None:
+        with failures():
+            (self._root / path).unlink(missing_ok=True)
+
+    def renew(self, name: str, data: Bytes) -> None:
+        with failures(), suppress(FileNotFoundError):
+            now = clock.epoch()
+            os.utime(self._root / _OBJECTS / name, (now, now))
+
+    def ahead_s(self) -> float:
+        return clock.epoch() - clock.paced()
+
+    def owners(self) -> list[str]:
+        with failures():
+            return sorted(one.name for one in self._root.iterdir() if is_id(one.name, "col"))
+
+    def erase(self, collectivite_id: str) -> None:
+        with failures():
+            for folder in self._folders(collectivite_id):
+                if folder.is_symlink():
+                    folder.unlink()
+                elif folder.exists():
+                    shutil.rmtree(folder)
+
+    def has(self, collectivite_id: str) -> bool:
+        with failures():
+            return any(folder.exists(follow_symlinks=False) for folder in self._folders(collectivite_id))
+
+    def shares_disk(self, config: Config) -> bool:
+        with failures():
+            own = config.state / "drive"
+            return _nearest(self._root).stat().st_dev == _nearest(own).stat().st_dev
+
+    def _folders(self, collectivite_id: str) -> tuple[Path, Path]:
+        assert is_id(collectivite_id, "col")
+        return self._root / collectivite_id, self._root / _OBJECTS / collectivite_id
+
+
+class S3Backups:
+    """BUCKET/FOLDER: the same layout. Errors: SettingInvalid."""
+
+    def __init__(self, config: Config) -> None:
+        place = s3_place(config, SETTING, S3_SECRET)
+        self._place = place
+        self._store = S3Objects(place).store
+        self._folder = f"{place.folder}/" if place.folder else ""
+
+    @cached_property
+    def objects(self) -> Objects:
+        return S3Objects(self._place.below(_OBJECTS))
+
+    def __str__(self) -> str:
+        return f"s3://{self._place.bucket}/{self._folder}"
+
+    def write(self, path: str, data: bytes) -> None:
+        with failures():
+            obstore.put(self._store, self._folder + path, data, use_multipart=False)
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            with failures(path):
+                return bytes(obstore.get(self._store, self._folder + path).bytes())
+        except ObjectMissing:
+            return None
+
+    def names(self, folder: str) -> list[str]:
+        return sorted(path.rpartition("/")[2] for path in self._paths(folder))
+
+    def remove(self, path: str) -> None:
+        with suppress(ObjectMissing), failures(path):
+            obstore.delete(self._store, self._folder + path)
+
+    def renew(self, name: str, data: Bytes) -> None:
+        self.objects.put(name, data)  # no service lets a moment be set, nor an object be copied onto itself
+
+    def ahead_s(self) -> float:
+        self.write(_CLOCK, b"")
+        with failures():
+            return (
+                clock.epoch() - obstore.head(self._store, self._folder + _CLOCK)["last_modified"].timestamp()
+            )
+
+    def owners(self) -> list[str]:
+        with failures():
+            found = obstore.list_with_delimiter(self._store, self._folder or None)["common_prefixes"]
+        return sorted(name for one in found if is_id(name := one.rstrip("/").rpartition("/")[2], "col"))
+
+    def erase(self, collectivite_id: str) -> None:
+        assert is_id(collectivite_id, "col")
+        for folder in (collectivite_id, f"{_OBJECTS}/{collectivite_id}"):
+            for path in list(self._paths(folder)):
+                with suppress(ObjectMissing), failures(path):
+                    obstore.delete(self._store, path)
+
+    def has(self, collectivite_id: str) -> bool:
+        folders = (collectivite_id, f"{_OBJECTS}/{collectivite_id}")
+        return any(next(self._paths(folder), None) is not None for folder in folders)
+
+    def shares_disk(self, config: Config) -> bool:
+        if not config.drive_objects:
+            return False
+        own = s3_place(config)
+        return (own.endpoint, own.bucket) == (self._place.endpoint, self._place.bucket)
+
+    def _paths(self, folder: str) -> Iterator[str]:
+        with failures():
+            for batch in obstore.list(self._store, self._folder + folder):
+                yield from (one["path"] for one in batch)
+
+
+def _nearest(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if one.exists())

@@ -1,0 +1,200 @@
+"""Backups and restores that meet each other, a form of another program, a wrong clock, a place that is not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from beffroi.drive import removal
+from beffroi.drive.backup import turns, work
+from beffroi.drive.backup.vault import PROVED_S, Vault
+from beffroi.drive.backup.work import Backups, NoPicture
+from beffroi.drive.renewal import Renewal
+from beffroi.drive.store import keys as keys_
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import FormatUnknown
+from beffroi.drive.store.resealing import QUIET_S
+from beffroi.drive.upkeep import DAY_S, Upkeep
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.lib import clock, ids
+
+from tests.drive_trees import require_whole
+from tests.fixtures_drive import new_config, noise
+from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound
+from tests.integration.test_drive_upkeep import LARGE, Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    config = new_config(tmp_path / "state")
+    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
+        communes = Communes(config.state / "drive", commits)
+        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
+        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
+        communes.close()
+
+
+@pytest.fixture
+def backups(place: Place) -> Backups:
+    return Backups(place.config, place.communes)
+
+
+def test_restores_backups_and_walks_at_once_wait_for_each_other(place: Place, backups: Backups) -> None:
+    files = filled(place)
+    backups.back_up(place.owner)
+    for one in place.objects()[:2]:
+        one.unlink()
+    with ThreadPoolExecutor(6) as threads:
+        restores = [threads.submit(backups.restore, place.owner) for _ in range(3)]
+        others = [threads.submit(backups.back_up, place.owner), threads.submit(place.work.round)]
+        assert [one.result().lost for one in restores] == [0, 0, 0]
+        assert len({one.result().fingerprint for one in restores}) == 3
+        for one in others:
+            one.result()
+    require_sound(place, files)
+    assert list((place.config.state / "drive" / place.owner).glob(".picture-*")) == []
+
+
+def altered(backups: Backups, place: Place, sql: str) -> None:
+    """A picture as another program would have made it."""
+    with turns.draft(place.config, place.owner) as draft:
+        made = Vault(backups.place, keys(place))
+        newest = made.pictures()[-1]
+        made.open_kept(newest.metadata, draft / "picture")
+        with closing(sqlite3.connect(draft / "picture")) as raw:
+            raw.executescript(sql)
+        made.keep_picture(
+            draft / "picture", None, number=newest.number, now_s=newest.at_s + 1, ages=made.ages()
+        )
+
+
+def test_a_picture_of_an_older_program_comes_forward(place: Place, backups: Backups) -> None:
+    files = filled(place)
+    backups.back_up(place.owner)
+    gone = ("weight", "beside", "seal", "scanned", "finding", "mount", "word_due")
+    older = ";".join(f"DROP TABLE {one}" for one in gone) + ";DELETE FROM meta WHERE name = 'weighed'"
+    altered(backups, place, older)
+    place.put("tard", noise(LARGE, b"late"))
+    assert backups.restore(place.owner).lost == 0
+    require_sound(place, files)
+    with place.database.reading() as reading:
+        require_whole(reading)
+
+
+def test_a_picture_of_a_newer_program_is_refused_before_anything_changes(
+    place: Place, backups: Backups
+) -> None:
+    files = filled(place)
+    backups.back_up(place.owner)
+    altered(backups, place, "UPDATE meta SET value = '999' WHERE name = 'format'")
+    late = place.put("tard", noise(LARGE, b"late"))
+    with pytest.raises(FormatUnknown):
+        backups.restore(place.owner)
+    with place.database.reading() as reading:
+        assert reading.one("SELECT 1 FROM node WHERE id = ?", (late.id,)) is not None
+    require_sound(place, files)
+
+
+def test_a_clock_that_jumps_forward_ends_no_backup(place: Place, backups: Backups) -> None:
+    files = filled(place)
+    clock.paced()
+    backups.round()
+    copies = {one for one in (place.config.state / "drive-backup").rglob("*") if one.is_file()}
+    with clock.jumped(3650 * DAY_S):
+        for _ in range(2):
+            assert backups.round().failed == ()
+    assert copies <= set((place.config.state / "drive-backup").rglob("*"))
+    assert all(one.at_s <= clock.epoch_s() + 60 for one in Vault(backups.place, keys(place)).pictures())
+    assert work.problem(place.config, now_s=clock.epoch_s()) == ""
+    assert backups.restore(place.owner).lost == 0
+    require_sound(place, files)
+
+
+def test_a_machine_that_started_with_a_wrong_clock_backs_up_once_it_is_right(
+    place: Place, backups: Backups
+) -> None:
+    files = filled(place)
+    with clock.shifted(3650 * DAY_S):
+        assert backups.round().failed == ()
+    assert "not backed up" in work.problem(place.config, now_s=clock.epoch_s())
+    files["neuf"] = (place.put("neuf", b"neuf"), b"neuf")
+    assert backups.round().failed == ()
+    assert work.problem(place.config, now_s=clock.epoch_s()) == ""
+    assert backups.restore(place.owner).picture.at_s <= clock.epoch_s(), "not the one from the future"
+    require_sound(place, files)
+
+
+def test_a_place_that_is_not_mounted_costs_no_key(place: Place, backups: Backups) -> None:
+    files = filled(place)
+    backups.round()
+    renewal = Renewal(place.config, place.communes, needed=lambda owner: work.needed(place.config, owner))
+    keys(place).rotate()
+    renewal.round()
+    held, away = place.config.state / "drive-backup", place.config.state / "away"
+    held.rename(away)
+    with clock.shifted(2 * QUIET_S):
+        renewal.round()
+        with pytest.raises(NoPicture):
+            work.needed(place.config, place.owner)
+        assert numbers(place) == [1, 2]
+        if held.exists():
+            shutil.rmtree(held)
+        away.rename(held)
+        assert backups.restore(place.owner).lost == 0
+    require_sound(place, files)
+
+
+def test_lost_keys_come_back_by_themselves_and_erased_ones_do_not(place: Place, backups: Backups) -> None:
+    files = filled(place)
+    backups.round()
+    folder = place.config.state / "drive" / place.owner
+    (folder / "keys.json").unlink()
+    assert backups.round().failed == ()
+    require_sound(place, files)
+    kept = place.config.state / "kept"
+    shutil.copytree(place.config.state / "drive-backup", kept)
+    place.communes.close()
+    removal.destroy(place.config, place.owner, by="adm_x adm_y")
+    shutil.copytree(kept, place.config.state / "drive-backup", dirs_exist_ok=True)
+    backups.round()
+    assert not (folder / "keys.json").exists() and not backups.place.has(place.owner)
+    with pytest.raises(keys_.KeysErased):
+        backups.restore(place.owner)
+
+
+def test_links_in_the_place_lead_an_erasure_nowhere(place: Place, backups: Backups, tmp_path: Path) -> None:
+    filled(place)
+    backups.round()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("kept")
+    held = place.config.state / "drive-backup" / place.owner
+    shutil.rmtree(held)
+    held.symlink_to(outside, target_is_directory=True)
+    place.communes.close()
+    removal.destroy(place.config, place.owner, by="adm_x adm_y")
+    assert removal.is_whole(place.config, place.owner) and not os.path.lexists(held)
+    assert (outside / "file").read_text() == "kept"
+
+
+def test_what_nobody_needs_any_more_stays_as_long_as_pictures_do(place: Place, backups: Backups) -> None:
+    """Whatever the rhythm in which copies are proved."""
+    one = place.put("grand", noise(LARGE, b"x"))
+    backups.back_up(place.owner)
+    name = place.objects()[0].relative_to(place.config.state / "drive" / "objects")
+    copy = place.config.state / "drive-backup" / "objects" / name
+    place.objects()[0].unlink()  # destroyed, collected
+    days = place.config.backup_keep_days
+    with clock.shifted((days + 1) * DAY_S):
+        backups.back_up(place.owner)
+        assert copy.exists()
+    with clock.shifted((days + 3) * DAY_S + 2 * PROVED_S):
+        backups.back_up(place.owner)
+        assert not copy.exists()
+    assert one.size_bytes == LARGE
