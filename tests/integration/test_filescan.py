@@ -91,9 +91,9 @@ def test_a_content_is_looked_at_once_whatever_becomes_of_it(
     looked: list[int] = []
     truly = Engines.look
 
-    def counted(self: Engines, data: bytes, *, is_whole: bool) -> object:
+    def counted(self: Engines, data: bytes) -> object:
         looked.append(len(data))
-        return truly(self, data, is_whole=is_whole)
+        return truly(self, data)
 
     monkeypatch.setattr(Engines, "look", counted)
     assert drive.ask("PUT", f"{HOME}/a.txt", b"un texte")[0] == 201
@@ -134,20 +134,6 @@ def test_what_members_bring_is_held_for_malware_alone_and_what_is_packed_is_capp
     assert bombed is not None and kinds.UNREADABLE in bombed.found and not bombed.is_whole
     assert macro is not None and kinds.MACRO in macro.found
     assert drive.ask("GET", f"{HOME}/colis.zip")[0] == 403
-
-
-def test_of_a_long_content_the_beginning_is_looked_at(
-    drive: Served, scan: Scan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scanner_module, "MOST_BYTES", 100_000)
-    body = samples.EICAR + os.urandom(900_000)
-    harmless = os.urandom(900_000)
-    assert drive.ask("PUT", f"{HOME}/long.bin", body)[0] == 201
-    assert drive.ask("PUT", f"{HOME}/film.bin", harmless)[0] == 201
-    scan.follow(A)
-    assert drive.ask("GET", f"{HOME}/long.bin")[0] == 403
-    known = scan.scanned(A, sha(harmless))
-    assert known is not None and not known.is_whole
 
 
 def test_newer_rules_lead_to_a_walk_that_freezes_and_frees(

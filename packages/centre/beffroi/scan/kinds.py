@@ -186,6 +186,17 @@ def detect(data: bytes) -> str:
     return ""
 
 
+def others(data: bytes, kind: str) -> tuple[str, ...]:
+    """What the content is besides ``kind`` to programs that do not ask for it at the beginning: a zip by its end, a
+    disk image by its middle, a PDF within its first kilobyte."""
+    found = {
+        "zip": data.rfind(b"PK\x05\x06", -66_000) >= 0,
+        "iso": data[32769:32774] == b"CD001",
+        "pdf": data.find(b"%PDF-", 0, 1024) >= 0,
+    }
+    return tuple(other for other, is_one in found.items() if is_one and other != kind)
+
+
 def plain(data: bytes) -> bytes:
     """A page's bytes without byte order mark and without the zeros of UTF-16."""
     return data.lstrip(b"\xef\xbb\xbf\xff\xfe").replace(b"\0", b"")

@@ -20,10 +20,14 @@ from typing import Any
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, StreamObject
 
+from beffroi.scan import bodies
+from beffroi.scan.bodies import Body
+
 TEXT_CPU_S = 1.5
 _MAX_PAGES, _TEXT_FIRST, _TEXT_LAST = 500, 8, 2
 _MAX_PAGE_BYTES = 2 * 1024 * 1024
-_MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS = 50, 50, 200
+_MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS = 50, 500, 200
+_MAX_ATTACHED_BYTES = 64 * 1024 * 1024
 _REACHES_OUT = re.compile(
     r"launchURL|submitForm|exportDataObject|importDataObject|openDoc|getURL|mailMsg|mailDoc|Collab\.|SOAP\.|Net\.HTTP"
     r"|eval\s*\(|unescape\s*\(|fromCharCode|util\.printf|media\.newPlayer|spell\.custom|trustedFunction|nLaunch",
@@ -34,20 +38,28 @@ _REACHES_OUT = re.compile(
 
 @dataclass
 class Inside:
+    """``has_more``: there are more embedded files than are looked at."""
+
     encrypted: bool = False
     active: bool = False
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
     text: str = ""
+    has_more: bool = False
 
 
-def look(data: bytes, *, most_text: int) -> Inside:
-    """Errors: those of pypdf, and whatever else such bytes lead it to."""
-    reader = PdfReader(io.BytesIO(data), strict=False)
+def look(body: Body, *, most_text: int) -> Inside:
+    """``embedded`` is read as it is gone through. Errors: those of pypdf, and whatever else such bytes lead it to."""
+    reader = PdfReader(bodies.stream(body), strict=False)
     if reader.is_encrypted and not reader.decrypt(""):
         return Inside(encrypted=True)
     found = Inside(active=any(_is_active(action) for action in _actions(reader)))
-    for name, contents in list(reader.attachments.items())[:_MAX_ATTACHMENTS]:
+    bytes_left = _MAX_ATTACHED_BYTES
+    for number, (name, contents) in enumerate(reader.attachments.items()):
         found.embedded += [(name, bytes(content)) for content in contents]
+        bytes_left -= sum(map(len, contents))
+        if bytes_left < 0 or number >= _MAX_ATTACHMENTS:
+            found.has_more = True
+            break
     found.text = _text(reader, most_text)
     return found
 

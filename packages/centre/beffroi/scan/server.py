@@ -36,7 +36,8 @@ from beffroi.scan.rules import Folder, Rules, directory
 AT_ONCE, FILES_AT_ONCE = 4, 2
 FILES_NICE = 10
 BACKLOG = 256
-LOOKING_S = 10.0
+LOOKING_S, LONG_EACH_BYTES = 10.0, 2 * 1024 * 1024
+"""A second more for each piece of a long content: who hands it on reads it from the store meanwhile."""
 RULES_EVERY_S = 5.0
 _COMMANDS = {head[0]: asked for asked, head in worker.HEADS.items()}
 log = logging.getLogger("beffroi.scan")
@@ -52,7 +53,20 @@ class _Child:
 
     @property
     def has_read(self) -> bool:
-        return bool(self.said) and self.said[0] in _COMMANDS
+        return bool(self.said) and self.said[0] in _COMMANDS and len(self.said) >= self._head_bytes
+
+    @property
+    def _head_bytes(self) -> int:
+        return 9 if _COMMANDS[self.said[0]][0] == wire.LONG else 1
+
+    @property
+    def long_bytes(self) -> int:
+        """Length of a content that is handed on as it is asked for; 0 of others."""
+        return min(int.from_bytes(self.said[1 : self._head_bytes]), values.MAX_LONG_BYTES)
+
+    @property
+    def report(self) -> bytes:
+        return bytes(self.said[self._head_bytes :])
 
 
 class Server:
@@ -146,7 +160,7 @@ class Server:
         piece = os.read(descriptor, 256 * 1024)
         child.said += piece
         if child.has_read and not had_read:
-            child.until = time.monotonic() + LOOKING_S
+            child.until = time.monotonic() + LOOKING_S + child.long_bytes / LONG_EACH_BYTES
         if not piece or len(child.said) > values.MAX_ANSWER_BYTES:
             self._end(descriptor)
 
@@ -165,7 +179,7 @@ class Server:
         command, end = _COMMANDS[child.said[0]]
         try:
             most_text = values.MOST_WORDS_TEXT if command == wire.WORDS else values.MAX_TEXT
-            report = values.decode(bytes(child.said[1:]), most_text=most_text)
+            report = values.decode(child.report, most_text=most_text)
         except ValueError:
             log.warning("a file was too much for its child (status %d)", status)
             report = values.UNREADABLE

@@ -133,6 +133,7 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS sent_file (
         share_id TEXT PRIMARY KEY, node BIGINT NOT NULL, person_id TEXT NOT NULL, message TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS sent_file_message ON sent_file (message)",
+    "CREATE TABLE IF NOT EXISTS scan_due (sha256 TEXT PRIMARY KEY)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -149,5 +150,5 @@ folder: parts of uploads, calendars.
 the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes.
 ``mount``: what a receiver did with something that is shared with them (``mounts``). ``looked``: when a person last saw
 the list of what is shared with them.
-``scanned``, ``scanning``, ``finding``: ``findings``. ``drop_box``, ``handing``, ``handed``: ``drops``.
+``scanned``, ``scanning``, ``finding``: ``findings``; ``scan_due``. ``drop_box``, ``handing``, ``handed``: ``drops``.
 ``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``."""
