@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -225,6 +228,38 @@ def test_a_clamd_is_asked_besides_where_one_is_set(drive: Served, process: ScanP
                 assert scan.scanned(A, sha(b"plus tard")) is not None
         finally:
             clamd.stop()
+
+
+def test_what_came_by_a_link_and_kills_an_engine_each_time_is_held(drive: Served) -> None:
+    """Never "nothing found": a clamd that a file brings down has said nothing of it. Members open theirs."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        if connection.recv(100).startswith(b"zVERSION"):
+                            connection.sendall(b"ClamAV 1.4.6\0")
+
+        threading.Thread(target=answer, daemon=True).start()
+        config = Config(state=drive.directory, scan=False, clamd=f"127.0.0.1:{listener.getsockname()[1]}")
+        with scanning(Config(state=drive.directory), Engines(config)) as scan:
+            for name, body in (("a.pdf", b"from outside"), ("b.pdf", b"of a member")):
+                assert drive.ask("PUT", f"{HOME}/{name}", body)[0] == 201
+            scan.communes.metadata(A).write(
+                lambda w: w.run(
+                    "INSERT INTO handed (node, handing, sha256) VALUES (1, 'x', ?)", (sha(b"from outside"),)
+                )
+            )
+            for _ in range(2 * scanner_module.TRIES):
+                with contextlib.suppress(EngineAway):
+                    scan.follow(A)
+            for body, status in ((b"from outside", 403), (b"of a member", 200)):
+                known = scan.scanned(A, sha(body))
+                assert known is not None and not known.is_whole and known.found == (kinds.UNREADABLE,)
+                name = "a.pdf" if status == 403 else "b.pdf"
+                assert drive.ask("GET", f"{HOME}/{name}")[0] == status
 
 
 def test_the_process_finds_what_came_says_how_it_is_and_ends_when_told(

@@ -31,9 +31,12 @@ rules, window by window."""
 NAMES_READ = 20_000
 _PIECE_BYTES = 256 * 1024
 _BUDGET_EACH_BYTES = 64 * 1024 * 1024
+UNLISTED = "zip from its beginning"
+"""A zip, read without its list of files."""
 # One reader for each kind, so that no file chooses the code that reads it: (formats, filters).
 _READERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "zip": (("zip",), ()),
+    UNLISTED: (("zip_streamable",), ()),
     "7z": (("7zip",), ()),
     "rar": (("rar", "rar5"), ()),
     "cab": (("cab",), ()),

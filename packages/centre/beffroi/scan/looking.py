@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 
 from beffroi.scan import archives, bodies, kinds, letter, office, pdf, values
@@ -20,8 +20,14 @@ from beffroi.scan.bodies import Body
 from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
 
+_OF_DOCUMENTS = ("", "html", "eml")
+"""What parts of a document look like: texts and pictures."""
 type Matches = Callable[[bytes], Iterable[tuple[str, str]]]
 """What rules say of some bytes: (finding, name of the rule)."""
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 def examine(body: Body, matches: Matches, budget: Budget | None = None) -> Report:
@@ -78,8 +84,9 @@ class _Look:
         for window in bodies.windows(body):
             self._rules(window)
         try:
+            others = kinds.others(ends, seen.kind)
             self._inside(body, ends, extension, seen, depth)
-            for kind in kinds.others(ends, seen.kind):
+            for kind in others:
                 self._besides(body, kind, depth)
         finally:  # what was seen before a cap counts, too
             one = File(
@@ -112,7 +119,7 @@ class _Look:
             if found is not None:
                 if found.active:
                     self.add(kinds.ACTIVE_PDF)
-                self._is_whole &= not found.has_more
+                self._is_whole &= found.is_whole and not found.has_more
                 self._embedded(found.embedded, depth)
             return
         with contextlib.suppress(archives.Broken):
@@ -173,6 +180,7 @@ class _Look:
             seen.flags.add("encrypted")
         if found.has_more:
             self.add(kinds.UNREADABLE)
+        self._is_whole &= found.is_whole
         self._say(found.text)
         self._embedded(found.embedded, depth)
 
@@ -184,11 +192,13 @@ class _Look:
             self._embedded(found.embedded, depth)
 
     def _archive(self, body: Body, seen: _Seen, depth: int) -> None:
-        kind = seen.kind
+        kind, listed = seen.kind, set[bytes]()
         try:
             if document := kind == "zip" and office.is_document(archives.names(body, kind)):
                 seen.kind = "docx"
             for member in archives.members(body, kind, self._budget, self._rules):
+                if kind == "zip":
+                    listed.add(_digest(member.data))
                 if member.encrypted:
                     seen.flags.add("encrypted")
                 if document:
@@ -201,12 +211,26 @@ class _Look:
             seen.flags.add("encrypted")
         except archives.Broken:
             self.add(kinds.UNREADABLE)
+        if kind == "zip":
+            self._unlisted(body, listed, depth)
+
+    def _unlisted(self, body: Body, listed: Set[bytes], depth: int) -> None:
+        """What a zip holds besides the files of its list: some programs read the first of two lists, or none."""
+        budget = Budget.of(bodies.length(body))  # what is unpacked once more counts apart
+        with contextlib.suppress(archives.Broken):
+            for member in archives.members(body, archives.UNLISTED, budget, self._rules):
+                if not member.encrypted and _digest(member.data) not in listed:
+                    self.file(member.data, member.name, depth + 1)
 
     def _part(self, member: archives.Member, seen: _Seen, depth: int) -> None:
         """One part of an Office document."""
         self._rules(member.data)
-        if macro := office.macro_of(member.name):
-            self._macros((macro,), seen)
+        self._macros(office.macros_of(member.name, member.data), seen)
         self._say(office.text_of(member.name, member.data, self._text_left))
+        extension, _ = kinds.extensions(member.name)
         if office.is_embedded(member.name):
             self.file(member.data, "", depth + 1)
+        elif kinds.detect(member.data) not in _OF_DOCUMENTS or kinds.found([File(extension)]):
+            self.file(
+                member.data, member.name, depth + 1
+            )  # it stands in a document's place and is none of its parts

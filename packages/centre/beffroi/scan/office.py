@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import olefile
 
-from beffroi.scan import bodies
+from beffroi.scan import bodies, kinds
 from beffroi.scan.bodies import Body
 
 VBA, EXCEL4, BASIC = "Vba", "Excel4", "Basic"
@@ -130,7 +130,16 @@ def is_document(names: Iterable[str]) -> bool:
     return "[content_types].xml" in lower or {"content.xml", "meta-inf/manifest.xml"} <= lower
 
 
-def macro_of(name: str) -> str:
+def macros_of(name: str, part: bytes) -> list[str]:
+    """What a part of a document says of macros: it holds them, or it lists parts that do, whatever their names."""
+    found = [_macro_of(name)]
+    if name.lower() == "[content_types].xml":
+        plain = kinds.plain(part).lower()
+        found += [VBA] * (b"vnd.ms-office.vbaproject" in plain) + [EXCEL4] * (b"macrosheet" in plain)
+    return [one for one in found if one]
+
+
+def _macro_of(name: str) -> str:
     """VBA, EXCEL4, BASIC for a part that holds macros; "" for any other."""
     lower = name.lower()
     if lower.endswith("vbaproject.bin"):

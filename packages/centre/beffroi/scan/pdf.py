@@ -24,7 +24,9 @@ from beffroi.scan import bodies
 from beffroi.scan.bodies import Body
 
 TEXT_CPU_S = 1.5
-_MAX_PAGES, _TEXT_FIRST, _TEXT_LAST = 500, 8, 2
+_MAX_PAGES, _TEXT_FIRST, _TEXT_LAST = 5000, 8, 2
+_BY_THEMSELVES = ("/PO", "/PC", "/PV", "/PI")
+"""Of a note: what happens when its page is opened, closed, seen or left. Others wait for a click or a key."""
 _MAX_PAGE_BYTES = 2 * 1024 * 1024
 _MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS = 50, 500, 200
 _MAX_ATTACHED_BYTES = 64 * 1024 * 1024
@@ -38,13 +40,15 @@ _REACHES_OUT = re.compile(
 
 @dataclass
 class Inside:
-    """``has_more``: there are more embedded files than are looked at."""
+    """``has_more``: there are more embedded files than are looked at. ``is_whole``: False where pages were left
+    out."""
 
     encrypted: bool = False
     active: bool = False
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
     text: str = ""
     has_more: bool = False
+    is_whole: bool = True
 
 
 def look(body: Body, *, most_text: int) -> Inside:
@@ -53,6 +57,7 @@ def look(body: Body, *, most_text: int) -> Inside:
     if reader.is_encrypted and not reader.decrypt(""):
         return Inside(encrypted=True)
     found = Inside(active=any(_is_active(action) for action in _actions(reader)))
+    found.is_whole = len(reader.pages) <= _MAX_PAGES
     bytes_left = _MAX_ATTACHED_BYTES
     for number, (name, contents) in enumerate(reader.attachments.items()):
         found.embedded += [(name, bytes(content)) for content in contents]
@@ -75,6 +80,7 @@ def _actions(reader: PdfReader) -> Iterator[DictionaryObject]:
         yield from _of_events(page)
         annotations = _resolved(page.get("/Annots"))
         for annotation in annotations if isinstance(annotations, list) else []:
+            yield from _of_events(_dictionary(annotation), _BY_THEMSELVES)
             for action in _chain(_dictionary(annotation).get("/A")):
                 # A script behind a button waits for a click; a program that a link starts does, too, and is none of a
                 # document's business.
@@ -82,9 +88,11 @@ def _actions(reader: PdfReader) -> Iterator[DictionaryObject]:
                     yield action
 
 
-def _of_events(holder: DictionaryObject) -> Iterator[DictionaryObject]:
-    for action in _dictionary(holder.get("/AA")).values():
-        yield from _chain(action)
+def _of_events(holder: DictionaryObject, events: tuple[str, ...] = ()) -> Iterator[DictionaryObject]:
+    """``events``: these alone; () for all."""
+    for event, action in _dictionary(holder.get("/AA")).items():
+        if not events or event in events:
+            yield from _chain(action)
 
 
 def _named_scripts(tree: DictionaryObject) -> Iterator[DictionaryObject]:

@@ -62,6 +62,8 @@ class _Child:
     @property
     def long_bytes(self) -> int:
         """Length of a content that is handed on as it is asked for; 0 of others."""
+        if not self.has_read:
+            return 0
         return min(int.from_bytes(self.said[1 : self._head_bytes]), values.MAX_LONG_BYTES)
 
     @property
@@ -172,7 +174,9 @@ class Server:
             os.kill(child.pid, signal.SIGKILL)
         _, status = os.waitpid(child.pid, 0)
         with child.connection:
-            if child.has_read:
+            # Who hands a long content on may be slow, and come again: that says nothing about it.
+            is_gone = child.long_bytes > 0 and not child.report and status == 0
+            if child.has_read and not is_gone:
                 self._answer(child, status)
 
     def _answer(self, child: _Child, status: int) -> None:

@@ -86,8 +86,9 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -
             _write(pipe, HEADS[command, end] + length.to_bytes(8))
             body = Long(length, partial(wire.ask_for, connection))
             report = _examined(body, rules)
-            if not body.is_gone:
-                _write(pipe, values.encode(report))
+            if body.is_gone:
+                raise wire.Ended
+            _write(pipe, values.encode(report))
             return
         _limit(CPU_S)
         if command not in wire.WITH_STREAM:

@@ -30,6 +30,7 @@ from beffroi.drive.store.sealing import ObjectDamaged
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.stored import Stored
 from beffroi.lib import clock
+from beffroi.scan import kinds
 
 log = logging.getLogger("beffroi.drive.scanning")
 MOST_AT_ONCE = 64
@@ -42,6 +43,8 @@ REST = 4.0
 FORGET_EACH_S = 86400
 TRIES = 3
 """Of one content on which an engine that answers otherwise fails."""
+_UNREADABLE = Said({kinds.UNREADABLE: []}, is_whole=False)
+"""Holds what came by a link; members open theirs."""
 type Tell = Callable[[str, Finding, Held], object]
 """Publishes a finding of a collectivité; blocking. Errors: Unavailable."""
 
@@ -202,14 +205,14 @@ class Scanner:
                 said = self.engines.look_long(stored.size_bytes, self._until_the_end(stored))
         except (ObjectMissing, ObjectDamaged, ManifestBroken) as error:  # upkeep tells it
             log.error("%s: a content cannot be read: %s", collectivite_id, error.code)
-            return Said({}, is_whole=False)
+            return _UNREADABLE
         except EngineAway:
             self.engines.mark()  # away altogether: nothing is known of the content
             self._failures[key] += 1
             if self._failures[key] < TRIES:
                 raise
             log.error("%s: a content is too much for an engine", collectivite_id)
-            said = Said({}, is_whole=False)
+            said = _UNREADABLE
         self._failures.pop(key, None)
         return said
 
