@@ -64,6 +64,10 @@ class TooMuch(Exception):
     """Past a cap: bytes, files, depth or ratio."""
 
 
+class OutOfTime(BaseException):
+    """The processor's share is used up (``worker``); no error, or the readers of hostile bytes would catch it."""
+
+
 @dataclass
 class Budget:
     """What one examination may take out of all archives together. ``ratio``: bytes out of one archive for each in it,

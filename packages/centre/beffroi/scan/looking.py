@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from beffroi.scan import archives, bodies, kinds, letter, office, pdf, values
-from beffroi.scan.archives import Budget, TooMuch
+from beffroi.scan.archives import Budget, OutOfTime, TooMuch
 from beffroi.scan.bodies import Body
 from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
@@ -36,7 +36,7 @@ def examine(body: Body, matches: Matches, budget: Budget | None = None) -> Repor
     look = _Look(matches, budget or Budget.of(bodies.length(body)))
     try:
         look.file(body)
-    except TooMuch:
+    except (TooMuch, OutOfTime):
         look.add(kinds.UNREADABLE)
     return look.report(hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else "")
 
@@ -53,6 +53,8 @@ class _Seen:
 class _Look:
     def __init__(self, matches: Matches, budget: Budget) -> None:
         self._matches, self._budget = matches, budget
+        self._again = replace(budget)
+        """Of what is unpacked once more."""
         self._found: dict[str, set[str]] = {}
         self._text: list[str] = []
         self._text_left = values.MAX_TEXT
@@ -69,7 +71,7 @@ class _Look:
         for code, details in known.items():
             known[code] = details[:left]
             left -= len(known[code])
-        is_whole = self._is_whole and not self._budget.is_spent
+        is_whole = self._is_whole and not self._budget.is_spent and not self._again.is_spent
         return Report(known, "\n".join(self._text)[: values.MAX_TEXT], sha256, is_whole)
 
     def file(self, body: Body, name: str = "", depth: int = 0) -> None:
@@ -216,9 +218,8 @@ class _Look:
 
     def _unlisted(self, body: Body, listed: Set[bytes], depth: int) -> None:
         """What a zip holds besides the files of its list: some programs read the first of two lists, or none."""
-        budget = Budget.of(bodies.length(body))  # what is unpacked once more counts apart
         with contextlib.suppress(archives.Broken):
-            for member in archives.members(body, archives.UNLISTED, budget, self._rules):
+            for member in archives.members(body, archives.UNLISTED, self._again, self._rules):
                 if not member.encrypted and _digest(member.data) not in listed:
                     self.file(member.data, member.name, depth + 1)
 

@@ -223,7 +223,8 @@ def broken_is_active(data: bytes) -> bool:
     pieces = [data]
     for match in list(_STREAM.finditer(data))[:_MAX_STREAMS]:
         try:
-            pieces.append(zlib.decompressobj().decompress(data[match.end() :], _MAX_STREAM_BYTES))
+            packed = data[match.end() : match.end() + _MAX_STREAM_BYTES]
+            pieces.append(zlib.decompressobj().decompress(packed, _MAX_STREAM_BYTES))
         except zlib.error:
             continue
     text = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), b"\n".join(pieces)).decode("latin-1")

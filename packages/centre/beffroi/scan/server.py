@@ -36,8 +36,9 @@ from beffroi.scan.rules import Folder, Rules, directory
 AT_ONCE, FILES_AT_ONCE = 4, 2
 FILES_NICE = 10
 BACKLOG = 256
-LOOKING_S, LONG_EACH_BYTES = 10.0, 2 * 1024 * 1024
-"""A second more for each piece of a long content: who hands it on reads it from the store meanwhile."""
+LOOKING_S, FILES_LOOKING_S, LONG_EACH_BYTES = 10.0, 30.0, 2 * 1024 * 1024
+"""Of a mail somebody waits for the end; files give way on a busy machine. A second more for each piece of a long
+content: who hands it on reads it from the store meanwhile."""
 RULES_EVERY_S = 5.0
 _COMMANDS = {head[0]: asked for asked, head in worker.HEADS.items()}
 log = logging.getLogger("beffroi.scan")
@@ -162,7 +163,8 @@ class Server:
         piece = os.read(descriptor, 256 * 1024)
         child.said += piece
         if child.has_read and not had_read:
-            child.until = time.monotonic() + LOOKING_S + child.long_bytes / LONG_EACH_BYTES
+            looking_s = FILES_LOOKING_S if child.is_file else LOOKING_S
+            child.until = time.monotonic() + looking_s + child.long_bytes / LONG_EACH_BYTES
         if not piece or len(child.said) > values.MAX_ANSWER_BYTES:
             self._end(descriptor)
 

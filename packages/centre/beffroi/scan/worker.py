@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from beffroi.lib import seclusion
 from beffroi.scan import kinds, looking, texts, values, wire
+from beffroi.scan.archives import OutOfTime
 from beffroi.scan.bodies import Body, Long
 from beffroi.scan.rules import Rules
 from beffroi.scan.values import Report
@@ -70,6 +71,8 @@ def _give_up(*, keep: set[int]) -> None:
 
 
 def _limit(cpu_s: int) -> None:
+    """Past ``cpu_s`` what was found so far is told; past a second more the child is killed."""
+    signal.signal(signal.SIGXCPU, _out_of_time)
     seclusion.limit(memory_bytes=MEMORY_BYTES, cpu_s=cpu_s, file_bytes=0)
 
 
@@ -101,17 +104,21 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -
     _write(pipe, values.encode(_read(data) if command == wire.WORDS else _examined(data, rules)))
 
 
+def _out_of_time(*_: object) -> None:
+    raise OutOfTime
+
+
 def _examined(body: Body, rules: Rules) -> Report:
     try:
         return looking.examine(body, rules.matches)
-    except (MemoryError, RecursionError):
+    except (MemoryError, RecursionError, OutOfTime):
         return Report({kinds.UNREADABLE: []})
 
 
 def _read(data: bytes) -> Report:
     try:
         return texts.read(data)
-    except (MemoryError, RecursionError):
+    except (MemoryError, RecursionError, OutOfTime):
         return Report()
 
 

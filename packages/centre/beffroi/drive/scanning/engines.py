@@ -26,9 +26,9 @@ MOST_BYTES = values.MAX_FILE_BYTES
 """A longer content is handed on piece by piece, as it is asked for."""
 LOOK = b"2"
 """How contents are looked at: another one leads to a walk, as other rules do."""
-LOOK_S, LONG_S, ASK_S = 60.0, 600.0, 5.0
-"""Of a short content: ``scan`` takes 40 s at most, and has one file of ours at a time before this one. LONG_S: for the
-answer of a clamd that has a long one."""
+LOOK_S, LONG_S, ASK_S = 90.0, 600.0, 5.0
+"""Of a short content: ``scan`` takes a minute at most, and has one file of ours at a time before this one. LONG_S: for
+the answer of a clamd that has a long one."""
 CLAMD_WINDOWS_BYTES = tuple(n * 1024 * 1024 for n in (64, 16, 4, 1))
 """Of what a clamd takes in no one piece (StreamMaxLength, MaxFileSize): the first length that it takes."""
 OVERLAP_BYTES = 256 * 1024

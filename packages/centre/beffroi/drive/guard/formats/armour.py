@@ -21,7 +21,9 @@ KIND = "armour"
 DENSE, _DENSE_LEAST_BYTES = 0.7, 2048
 """Mean density (``noise``): prose and tables stay below 0.65, base64 of random bytes is at 0.76."""
 _SIGNS = rb"[A-Za-z0-9+/_-]"
-_RUN = re.compile(_SIGNS + rb"{64,}={0,2}(?:\r?\n ?(?!--)" + _SIGNS + rb"+={0,2})*")
+_RUN = re.compile(
+    rb"(?<!" + _SIGNS + rb")" + _SIGNS + rb"{60,}={0,2}(?:\r?\n ?(?!--)" + _SIGNS + rb"+={0,2})*"
+)
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
 _BREAKS = b" \r\n="
 _VAULT = b"$ANSIBLE_VAULT;"
