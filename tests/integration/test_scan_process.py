@@ -78,8 +78,15 @@ def examine(body, matches):
         return Report({"macro": [name for name, step in REACHES.items() if tried(step)]})
     return truly(body, matches)
 
+def busy(body, *, most_text):
+    while b"BUSY" in body:
+        pass
+    return look(body, most_text=most_text)
+
+look, looking.pdf.look = looking.pdf.look, busy
 looking.examine = examine
-server.LOOKING_S = 3.0
+server.LOOKING_S = 6.0
+worker.CPU_S = 1
 server.RULES_EVERY_S = 0.2
 server.main()
 """
@@ -329,3 +336,9 @@ def test_mutated_files_get_an_answer_each_and_the_parent_lives(scanner: Scanner)
         scanner.report(bytes(data))
     assert scanner.process.poll() is None and scanner.process.pid == pid
     assert scanner.answers()
+
+
+def test_what_was_found_before_a_child_used_up_its_time_is_told(scanner: Scanner) -> None:
+    """A file that keeps a reader busy for minutes, to have the child killed before it says what a rule saw."""
+    found = scanner.report(b"%PDF-1.4 " + samples.EICAR + b" BUSY").found
+    assert list(found) == ["malware", "unreadable"]
