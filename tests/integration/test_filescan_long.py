@@ -110,6 +110,26 @@ def test_a_file_that_is_longer_than_what_is_held_is_looked_at_to_its_end(drive: 
         assert scan_due.first(reading) is None
 
 
+def test_newer_rules_look_at_long_contents_again(
+    drive: Served, scan: Scan, process: ScanProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanner_module, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(scanner_module, "WALKS_APART_S", 0)
+    body = noise(900_000, 11) + b"newsecretsign"
+    assert drive.ask("PUT", f"{HOME}/film.bin", body)[0] == 201
+    scan.follow(A)
+    assert scan.walk(A) >= 1
+    assert drive.ask("GET", f"{HOME}/film.bin", Range="bytes=0-9")[0] == 206
+    process.rule(RULE + 'rule New { strings: $a = "newsecretsign" condition: $a }')
+    try:
+        for _ in range(3):  # one to find what waits, one to see that all was looked at
+            scan.walk(A)
+        assert drive.ask("GET", f"{HOME}/film.bin", Range="bytes=0-9")[0] == 403
+        assert scan.walk(A) == 0
+    finally:
+        process.rule(RULE)
+
+
 def test_what_waits_outlives_the_process_that_began_it(drive: Served, process: ScanProcess) -> None:
     """Killed in the middle of a long content: the next process finds it waiting, and looks at it from its beginning."""
     (drive.directory / "scan-files").symlink_to(process.state / "scan-files")

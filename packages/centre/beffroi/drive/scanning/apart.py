@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 
 from beffroi.drive.scanning.engines import EngineAway
 from beffroi.drive.scanning.scanner import Ending, Scanner
+from beffroi.drive.store.keys import KeysErased
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive.scanning")
@@ -59,7 +60,7 @@ class Apart:
         try:
             while self._work.look_at_long(collectivite_id):
                 pass
-        except Ending:
+        except (Ending, KeysErased):
             pass
         except EngineAway:  # the process says which
             return False
