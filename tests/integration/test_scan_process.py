@@ -81,6 +81,8 @@ def examine(body, matches):
 def busy(body, *, most_text):
     while b"BUSY" in body:
         pass
+    if b"HUNGRY" in body:
+        bytearray(2**30)
     return look(body, most_text=most_text)
 
 look, looking.pdf.look = looking.pdf.look, busy
@@ -338,7 +340,8 @@ def test_mutated_files_get_an_answer_each_and_the_parent_lives(scanner: Scanner)
     assert scanner.answers()
 
 
-def test_what_was_found_before_a_child_used_up_its_time_is_told(scanner: Scanner) -> None:
-    """A file that keeps a reader busy for minutes, to have the child killed before it says what a rule saw."""
-    found = scanner.report(b"%PDF-1.4 " + samples.EICAR + b" BUSY").found
+@pytest.mark.parametrize("way", [b"BUSY", b"HUNGRY"])
+def test_what_was_found_before_a_child_used_up_what_it_has_is_told(scanner: Scanner, way: bytes) -> None:
+    """A file that takes a reader's time or memory, so that its child says nothing of what a rule saw."""
+    found = scanner.report(b"%PDF-1.4 " + samples.EICAR + b" " + way).found
     assert list(found) == ["malware", "unreadable"]

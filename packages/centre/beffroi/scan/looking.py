@@ -31,12 +31,11 @@ def _digest(data: bytes) -> bytes:
 
 
 def examine(body: Body, matches: Matches, budget: Budget | None = None) -> Report:
-    """Look at a file whose name is not known. ``sha256`` of the answer: "" for a long one. Errors: MemoryError,
-    RecursionError."""
+    """Look at a file whose name is not known. ``sha256`` of the answer: "" for a long one. Errors: MemoryError."""
     look = _Look(matches, budget or Budget.of(bodies.length(body)))
     try:
         look.file(body)
-    except (TooMuch, OutOfTime):
+    except (TooMuch, OutOfTime, MemoryError, RecursionError):  # what was found before counts
         look.add(kinds.UNREADABLE)
     return look.report(hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else "")
 
