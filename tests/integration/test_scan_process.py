@@ -59,7 +59,7 @@ REACHES = {
     "descriptors": lambda: [os.fstat(n) for n in range(3, 200) if tried(lambda: os.fstat(n))][3],
 }
 
-def examine(body, matches):
+def examine(body, matches, **more):
     data = body if isinstance(body, bytes) else body.at(0, 5).strip()
     if data == b"CRASH":
         ctypes.string_at(0)
@@ -76,11 +76,13 @@ def examine(body, matches):
         return Report({"nothing": ["all is well"]})
     if data == b"REACH":
         return Report({"macro": [name for name, step in REACHES.items() if tried(step)]})
-    return truly(body, matches)
+    return truly(body, matches, **more)
 
 def busy(body, *, most_text):
     while b"BUSY" in body:
         pass
+    if b"GIVEUP" in body:
+        ctypes.string_at(0)
     if b"HUNGRY" in body:
         bytearray(2**30)
     return look(body, most_text=most_text)
@@ -340,8 +342,8 @@ def test_mutated_files_get_an_answer_each_and_the_parent_lives(scanner: Scanner)
     assert scanner.answers()
 
 
-@pytest.mark.parametrize("way", [b"BUSY", b"HUNGRY"])
+@pytest.mark.parametrize("way", [b"BUSY", b"HUNGRY", b"GIVEUP"])
 def test_what_was_found_before_a_child_used_up_what_it_has_is_told(scanner: Scanner, way: bytes) -> None:
-    """A file that takes a reader's time or memory, so that its child says nothing of what a rule saw."""
+    """A file that takes a reader's time, memory or life, so that its child says nothing of what a rule saw."""
     found = scanner.report(b"%PDF-1.4 " + samples.EICAR + b" " + way).found
     assert list(found) == ["malware", "unreadable"]

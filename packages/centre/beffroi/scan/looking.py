@@ -30,9 +30,15 @@ def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def examine(body: Body, matches: Matches, budget: Budget | None = None) -> Report:
-    """Look at a file whose name is not known. ``sha256`` of the answer: "" for a long one. Errors: MemoryError."""
-    look = _Look(matches, budget or Budget.of(bodies.length(body)))
+def examine(
+    body: Body,
+    matches: Matches,
+    budget: Budget | None = None,
+    early: Callable[[Report], object] = lambda report: None,
+) -> Report:
+    """Look at a file whose name is not known. ``sha256`` of the answer: "" for a long one. ``early``: takes what the
+    rules say, before anything is opened. Errors: MemoryError."""
+    look = _Look(matches, budget or Budget.of(bodies.length(body)), early)
     try:
         look.file(body)
     except (TooMuch, OutOfTime, MemoryError, RecursionError):  # what was found before counts
@@ -50,8 +56,8 @@ class _Seen:
 
 
 class _Look:
-    def __init__(self, matches: Matches, budget: Budget) -> None:
-        self._matches, self._budget = matches, budget
+    def __init__(self, matches: Matches, budget: Budget, early: Callable[[Report], object]) -> None:
+        self._matches, self._budget, self._early = matches, budget, early
         self._again = replace(budget)
         """Of what is unpacked once more."""
         self._found: dict[str, set[str]] = {}
@@ -84,6 +90,8 @@ class _Look:
             seen.flags.add("hidden")
         for window in bodies.windows(body):
             self._rules(window)
+        if not depth:
+            self._early(self.report(""))
         try:
             others = kinds.others(ends, seen.kind)
             self._inside(body, ends, extension, seen, depth)

@@ -7,7 +7,8 @@ Process: a system user of its own (``USER-scan``), no secret, no database, no ne
          in a network namespace of its own, which has nothing in it. One child a connection (worker.py), four at once,
          of files two, which give way to mail; the parent reads nothing of what is sent and checks what a child says.
 Hostile: every file, and each child that has looked at one.
-Fails:   closed: a child that dies, hangs or talks nonsense makes the file UNREADABLE, which holds the mail. This
+Fails:   closed: a child that dies, hangs or talks nonsense makes the file UNREADABLE, which holds the mail, beside
+         what the rules had said before it opened anything. This
          process away: rspamd tells senders to come again.
 Source:  docs/decisions/0046-scanner-process.md.
 """
@@ -30,8 +31,9 @@ import beffroi_protocol
 import beffroi
 from beffroi.lib import seclusion
 from beffroi.lib.config import Config, load
-from beffroi.scan import values, wire, worker
+from beffroi.scan import kinds, values, wire, worker
 from beffroi.scan.rules import Folder, Rules, directory
+from beffroi.scan.values import Report
 
 AT_ONCE, FILES_AT_ONCE = 4, 2
 FILES_NICE = 10
@@ -69,7 +71,12 @@ class _Child:
 
     @property
     def report(self) -> bytes:
-        return bytes(self.said[self._head_bytes :])
+        """Its last whole line, with the sign before it; empty where there is none."""
+        return bytes(self.said[self._head_bytes :]).rpartition(b"\n")[0].rpartition(b"\n")[2]
+
+    @property
+    def is_done(self) -> bool:
+        return self.report.startswith(worker.DONE)
 
 
 class Server:
@@ -177,7 +184,7 @@ class Server:
         _, status = os.waitpid(child.pid, 0)
         with child.connection:
             # Who hands a long content on may be slow, and come again: that says nothing about it.
-            is_gone = child.long_bytes > 0 and not child.report and status == 0
+            is_gone = child.long_bytes > 0 and status == 0 and not child.is_done
             if child.has_read and not is_gone:
                 self._answer(child, status)
 
@@ -185,7 +192,10 @@ class Server:
         command, end = _COMMANDS[child.said[0]]
         try:
             most_text = values.MOST_WORDS_TEXT if command == wire.WORDS else values.MAX_TEXT
-            report = values.decode(child.report, most_text=most_text)
+            report = values.decode(child.report[1:], most_text=most_text)
+            if not child.is_done:
+                log.warning("a file was too much for its child (status %d)", status)
+                report = Report({**report.found, kinds.UNREADABLE: []}, is_whole=False)
         except ValueError:
             log.warning("a file was too much for its child (status %d)", status)
             report = values.UNREADABLE

@@ -37,6 +37,8 @@ HEADS = {
 """First byte to the parent: the stream is here, and the time for looking begins. Which command it was, and how its
 answer ends. Without this byte there is nothing that the parent would have to say. After LONG its length (8 bytes,
 big-endian)."""
+EARLY, DONE = b"?", b"!"
+"""First byte of a line to the parent: what the rules said, before anything was opened; the report."""
 
 _NULL = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 """Opened before the process gives up writing."""
@@ -88,10 +90,10 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -
             _limit(CPU_S + length // CPU_EACH_BYTES)
             _write(pipe, HEADS[command, end] + length.to_bytes(8))
             body = Long(length, partial(wire.ask_for, connection))
-            report = _examined(body, rules)
+            report = _examined(body, rules, pipe)
             if body.is_gone:
                 raise wire.Ended
-            _write(pipe, values.encode(report))
+            _tell(pipe, report)
             return
         _limit(CPU_S)
         if command not in wire.WITH_STREAM:
@@ -101,16 +103,17 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -
         connection.sendall(refusal.answer + b"\0")
         return
     _write(pipe, HEADS[command, end])
-    _write(pipe, values.encode(_read(data) if command == wire.WORDS else _examined(data, rules)))
+    _tell(pipe, _read(data) if command == wire.WORDS else _examined(data, rules, pipe))
 
 
 def _out_of_time(*_: object) -> None:
     raise OutOfTime
 
 
-def _examined(body: Body, rules: Rules) -> Report:
+def _examined(body: Body, rules: Rules, pipe: int) -> Report:
+    """What the rules say is told to the parent at once: what is opened then may be the child's end."""
     try:
-        return looking.examine(body, rules.matches)
+        return looking.examine(body, rules.matches, early=partial(_tell, pipe, sign=EARLY))
     except (MemoryError, RecursionError, OutOfTime):
         return Report({kinds.UNREADABLE: []})
 
@@ -120,6 +123,10 @@ def _read(data: bytes) -> Report:
         return texts.read(data)
     except (MemoryError, RecursionError, OutOfTime):
         return Report()
+
+
+def _tell(pipe: int, report: Report, sign: bytes = DONE) -> None:
+    _write(pipe, sign + values.encode(report) + b"\n")
 
 
 def _write(pipe: int, data: bytes) -> None:
