@@ -8,8 +8,7 @@ Process: a system user of its own (``USER-scan``), no secret, no database, no ne
          of files two, which give way to mail; the parent reads nothing of what is sent and checks what a child says.
 Hostile: every file, and each child that has looked at one.
 Fails:   closed: a child that dies, hangs or talks nonsense makes the file UNREADABLE, which holds the mail, beside
-         what the rules had said before it opened anything. This
-         process away: rspamd tells senders to come again.
+         what the rules had said before it opened anything. This process away: rspamd tells senders to come again.
 Source:  docs/decisions/0046-scanner-process.md.
 """
 
