@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from beffroi.drive.guard.signs import Change
 
@@ -92,6 +93,24 @@ def in_armour(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.change(file, data, lost=True)
 
 
+def written_as(encode: Callable[[bytes], bytes], head: bytes = b"") -> Script:
+    """Ciphertext as text, behind a line of the program's own or without one."""
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        for number, file in enumerate(folders.files):
+            data = head + encode(drive_attacks.full(file.data, number))
+            yield ONE, folders.change(file, data, lost=True)
+
+    return script
+
+
+def armoured_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate(list(folders.files)):
+        data = b"<EncryptedKey>" + base64.b64encode(drive_attacks.full(file.data, number))
+        yield ONE, folders.create(file.folder, f"{file.name}.k9x2", data)
+        yield ONE, folders.delete(file, lost=True)
+
+
 def disguised(folders: Folders) -> Iterator[tuple[str, Change]]:
     for number, file in enumerate(folders.files):
         yield ONE, folders.change(file, b"8BPS\0\1" + drive_attacks.full(file.data, number), lost=True)
@@ -145,6 +164,20 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     "each file a ZIP with a password under its old name": (archived_in_place, OFFICE, 10),
     "members of documents encrypted, ZIP kept": (members_encrypted, _OPEN_XML, 6),
     "encrypted and written as base64": (in_armour, OFFICE, 10),
+    "encrypted and written as base64 behind a line of its own": (
+        written_as(base64.b64encode, b"<EncryptedKey>x</EncryptedKey> fichier\n"),
+        OFFICE,
+        10,
+    ),
+    "encrypted and written as one line of base64 for URLs": (
+        written_as(base64.urlsafe_b64encode),
+        OFFICE,
+        10,
+    ),
+    "encrypted and written as hexadecimal": (written_as(lambda data: data.hex().encode()), OFFICE, 10),
+    "encrypted and written as base85": (written_as(base64.b85encode), OFFICE, 10),
+    "texts alone, encrypted and written as base64": (in_armour, ("txt", "csv", "html"), 25),
+    "encrypted and written as base64 into a copy, original deleted": (armoured_and_deleted, OFFICE, 6),
     "encrypted behind the magic of another format": (disguised, OFFICE, 10),
     "notes in all folders first": (with_notes, OFFICE, 24),
     "slow: one file a minute": (in_place("whole", 60), OFFICE, 6),

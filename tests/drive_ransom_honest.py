@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from beffroi.drive.guard.signs import Change
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs7
 
 from tests import drive_attacks, drive_files
 from tests.drive_files import OFFICE, made
@@ -130,9 +137,15 @@ def each_file_of_a_folder_locked(maker: str) -> Script:
         for number in range(40):
             kind = folders.rng.choice(("docx", "pdf"))
             file = folders.put("rh", f"dossier {number}.{kind}", made(kind, number % 8))
-            packed = (
-                made("7z", number % 8) if maker == "7z" else b"\x85\x02\x0c\x03" + folders.rng.randbytes(9000)
-            )
+            packed = made("7z", number % 8)
+            if maker != "7z":
+                packed = b"\x85\x02\x0c\x03" + folders.rng.randbytes(9000)
+            if maker == "asc":
+                packed = (
+                    b"-----BEGIN PGP MESSAGE-----\n\n"
+                    + base64.encodebytes(packed)
+                    + b"-----END PGP MESSAGE-----\n"
+                )
             yield ONE, folders.create("rh", f"{file.name}.{maker}", packed)
             yield ONE, folders.delete(file)
 
@@ -228,6 +241,83 @@ def photos_into_old_documents(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.change(file, data)
 
 
+def over_texts(write: Callable[[Folders, int], bytes], kind: str, count: int) -> Script:
+    """Files of one kind in several folders are written over with what ``write`` makes."""
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        for number in range(count):
+            file = folders.put(f"f{number % 9}", f"export {number}.{kind}", made(kind, number % 8))
+            yield ONE, folders.change(file, write(folders, number))
+
+    return script
+
+
+@cache
+def _certificate(number: int) -> x509.Certificate:
+    key = _key(number)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"mairie{number}.test")])
+    made_at = datetime(2026, 1, 1, tzinfo=UTC)
+    return (
+        x509.CertificateBuilder(name, name, key.public_key(), 100 + number)
+        .not_valid_before(made_at)
+        .not_valid_after(made_at + timedelta(days=900))
+        .sign(key, hashes.SHA256())
+    )
+
+
+@cache
+def _key(number: int) -> ec.EllipticCurvePrivateKey:
+    return ec.derive_private_key(1000 + number, ec.SECP384R1())
+
+
+def chain(_: Folders, number: int) -> bytes:
+    """Certificates one after the other, PEM."""
+    some = [_certificate((number + step) % 8).public_bytes(serialization.Encoding.PEM) for step in range(6)]
+    return b"".join(some)
+
+
+def signature(_: Folders, number: int) -> bytes:
+    """A .p7m that was saved as base64 in a text, with the signed document in it."""
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(made("pdf", number % 8))
+    signed = builder.add_signer(_certificate(number % 8), _key(number % 8), hashes.SHA256())
+    return base64.encodebytes(signed.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary]))
+
+
+def table_with_photos(_: Folders, number: int) -> bytes:
+    photos = (base64.b64encode(made("jpg", (number + row) % 8)) for row in range(3))
+    return b"nom;photo\r\n" + b"".join(b"Durand;" + photo + b"\r\n" for photo in photos)
+
+
+def page_with_pictures(_: Folders, number: int) -> bytes:
+    picture = base64.b64encode(made("png", number % 8))
+    return b'<html><body><p>Bulletin</p><img src="data:image/png;base64,' + picture + b'"></body></html>'
+
+
+def codes(folders: Folders, _: int) -> bytes:
+    """One hash a line, as a program of checksums writes them."""
+    return b"".join(folders.rng.randbytes(32).hex().encode() + b"\n" for _ in range(80))
+
+
+def numbers(folders: Folders, _: int) -> bytes:
+    return b"".join(b"%d\n" % folders.rng.randrange(10**9) for _ in range(400))
+
+
+def dump(_: Folders, number: int) -> bytes:
+    """What was in the document, in hexadecimal."""
+    return made("csv", number % 8)[:20_000].hex().encode()
+
+
+def to_base64(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number in range(200):
+        kind = OFFICE[number % len(OFFICE)]
+        file = folders.put(f"f{number // 20}", f"piece {number}.{kind}", made(kind, number % 8))
+        data = (
+            b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(file.data) + b"-----END CERTIFICATE-----\n"
+        )
+        yield ONE, folders.create(file.folder, f"piece {number}.{kind}.b64", data)
+        yield ONE, folders.delete(file)
+
+
 HONEST: dict[str, Script] = {
     "80 Office files of one folder get a password": passwords_on_one_folder,
     "40 documents (Word, OpenDocument) of many folders get a password": passwords_on_several_folders,
@@ -258,4 +348,15 @@ HONEST: dict[str, Script] = {
     "240 files deleted": cleaned_up,
     "120 plans and tables saved": plans_worked_on,
     "photos put into 12 old .doc": photos_into_old_documents,
+    "40 files of one folder, each encrypted by OpenPGP as text, then deleted": each_file_of_a_folder_locked(
+        "asc"
+    ),
+    "60 texts overwritten by certificates (PEM)": over_texts(chain, "txt", 60),
+    "60 texts overwritten by signed documents (.p7m as base64)": over_texts(signature, "txt", 60),
+    "60 tables that now carry photos as base64": over_texts(table_with_photos, "csv", 60),
+    "100 .doc overwritten by pages with pictures as base64": over_texts(page_with_pictures, "doc", 100),
+    "60 texts overwritten by dumps in hexadecimal": over_texts(dump, "txt", 60),
+    "15 texts overwritten by lists of hashes": over_texts(codes, "txt", 15),
+    "60 texts overwritten by lists of numbers": over_texts(numbers, "txt", 60),
+    "200 documents written as base64 beside them, the old ones deleted": to_base64,
 }

@@ -93,7 +93,7 @@ class Scan:
     told: list[tuple[str, str, str, Held]]
 
     def follow(self, collectivite_id: str) -> None:
-        while self.scanner.follow(collectivite_id):
+        while self.scanner.follow(collectivite_id) or self.scanner.look_at_long(collectivite_id):
             pass
 
     def walk(self, collectivite_id: str) -> int:
@@ -101,6 +101,8 @@ class Scan:
         mark, steps = self.scanner.engines.mark(), 0
         while self.scanner.walk(collectivite_id, mark) is not None:
             steps += 1
+        while self.scanner.look_at_long(collectivite_id):
+            pass
         return steps
 
     def finding(self, collectivite_id: str, sha256: str) -> Finding | None:
@@ -129,11 +131,13 @@ def scanning(config: Config, engines: Engines) -> Iterator[Scan]:
 
 
 class Clamd:
-    """A real clamd with one signature, in a directory of its own, on loopback."""
+    """A real clamd with two signatures, of a whole file and of a body, in a directory of its own, on loopback."""
 
     KNOWN = b"this file is known to the tests' own signatures"
+    BODY = b"these bytes are known wherever they stand"
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *lines: str) -> None:
+        """``lines``: of its settings."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.place = f"127.0.0.1:{self.port}"
@@ -143,9 +147,10 @@ class Clamd:
             f"{hashlib.md5(self.KNOWN, usedforsecurity=False).hexdigest()}:{len(self.KNOWN)}:Beffroi.Test\n"
         )
         (home / "db" / "own.hdb").write_text(line)
+        (home / "db" / "own.ndb").write_text(f"Beffroi.Body:0:*:{self.BODY.hex()}\n")
         self._conf.write_text(
             f"TCPSocket {self.port}\nTCPAddr 127.0.0.1\nDatabaseDirectory {home / 'db'}\nForeground yes\n"
-            "StreamMaxLength 1M\n"
+            + "".join(f"{one}\n" for one in lines or ("StreamMaxLength 1M",))
         )
         for path in (home, *home.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)

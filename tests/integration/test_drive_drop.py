@@ -17,20 +17,17 @@ from urllib.parse import quote, urlsplit
 import pytest
 from beffroi.core.audit.actions import personal_of
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import outbox
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.__main__ import tell_handed
 from beffroi.drive.store import drops, findings, look, shares
 from beffroi.drive.store.findings import Result
 from beffroi.drive.store.model import Node
-from beffroi.drive.web import granted
+from beffroi.drive.web import dropped, granted
 from beffroi.drive.web.dropped import Handed
 from beffroi.lib import clock
-from beffroi.mail.held import posting
-from beffroi.mail.models import Mailbox
+from beffroi.lib.errors import Unavailable
 from django.conf import settings
-from django.db import transaction
 from django.test import Client
 
 from tests.conftest import STATE, Commune, make_member
@@ -269,6 +266,38 @@ def test_without_room_the_sender_reads_why(drive: Drive, folder: Node, sender: S
     assert Client().get("/partage/depot/?refus=drive.drop_too_long").status_code == 413
 
 
+def test_what_a_link_cannot_take_is_refused_before_it_comes(
+    drive: Drive, folder: Node, sender: Sender, client: Client
+) -> None:
+    """Of a file of hundreds of megabytes not one byte is read."""
+    with drive.database.reading() as reading:
+        (share,) = shares.of_node(reading, folder.id, now_s=clock.epoch_s())
+    drive.database.write(lambda w: w.run("UPDATE share SET most_bytes = ? WHERE id = ?", (10**9, share.id)))
+    assert sender.hand("a.pdf", size=200_000_000)[1] == {"code": "drive.drop_full"}
+    drive.database.write(lambda w: w.run("INSERT INTO quota VALUES (?, 1000000)", (drive.own.id,)))
+    try:
+        assert sender.hand("a.pdf", size=50_000_000)[1] == {"code": "drive.quota_full"}
+    finally:
+        drive.database.write(lambda w: w.run("DELETE FROM quota WHERE root = ?", (drive.own.id,)))
+    wrong = client.post(f"/coffre/{folder.id}/depots/", FORM | {"size": "2000", "total": "100"})
+    assert wrong.status_code == 400 and 'id="id_total_error"' in wrong.content.decode()
+
+
+def test_a_link_whose_bodies_become_no_files_takes_no_more_for_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What came and was refused lies in the store until it is collected."""
+    desk = dropped.Dropped(None, None, b"", lambda handed: None, True)  # type: ignore[arg-type]
+    desk._require_turn("shr_one")
+    desk._wasted["shr_one"] = dropped.MOST_WASTED_BYTES
+    with pytest.raises(Unavailable):
+        desk._require_turn("shr_one")
+    desk._require_turn("shr_another")
+    later_s = clock.epoch_s() + dropped.WASTED_S
+    monkeypatch.setattr(clock, "epoch_s", lambda: later_s)
+    desk._require_turn("shr_one")
+
+
 def test_a_plain_form_sends_one_file_and_reads_its_receipt(
     drive: Drive, folder: Node, sender: Sender
 ) -> None:
@@ -376,26 +405,6 @@ def test_what_was_told_is_what_came(server: Served, sender: Sender) -> None:
     (line,) = path.read_text().splitlines()
     told = json.loads(line)
     assert told["size_bytes"] == len(PDF) and told["address"] == "192.0.2.7" and "a.pdf" not in line
-
-
-def test_makers_are_told_once_an_hour(
-    drive: Drive, client: Client, folder: Node, beaune: Commune, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[tuple[str, str]] = []
-    monkeypatch.setattr(posting, "post", lambda config, mail, to: sent.append((to, mail.as_string())))
-    make(client, folder)
-    with drive.database.reading() as reading:
-        (share,) = shares.of_node(reading, folder.id, now_s=clock.epoch_s())
-    mailbox = Mailbox.objects.filter(person_id=beaune.agent.id).first() or Mailbox.objects.create(
-        collectivite_id=beaune.id, address="agent@beaune.test", person_id=beaune.agent.id, crypt_key="x"
-    )
-    told = {"share_id": share.id, "person_id": beaune.agent.id, "reference": "A", "sha256": "0", "bytes": 1}
-    for _ in range(3):
-        with transaction.atomic():
-            outbox.publish("drive:handed_in", told | {"address": ""}, collectivite_id=beaune.id)
-    while run_pending("main"):
-        pass
-    assert [to for to, _ in sent] == [mailbox.address]
 
 
 def test_names_and_words_of_senders_go_with_the_link(drive: Drive, folder: Node, sender: Sender) -> None:

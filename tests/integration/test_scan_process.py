@@ -59,7 +59,8 @@ REACHES = {
     "descriptors": lambda: [os.fstat(n) for n in range(3, 200) if tried(lambda: os.fstat(n))][3],
 }
 
-def examine(data, matches):
+def examine(body, matches, **more):
+    data = body if isinstance(body, bytes) else body.at(0, 5).strip()
     if data == b"CRASH":
         ctypes.string_at(0)
     if data == b"HANG":
@@ -75,10 +76,21 @@ def examine(data, matches):
         return Report({"nothing": ["all is well"]})
     if data == b"REACH":
         return Report({"macro": [name for name, step in REACHES.items() if tried(step)]})
-    return truly(data, matches)
+    return truly(body, matches, **more)
 
+def busy(body, *, most_text):
+    while b"BUSY" in body:
+        pass
+    if b"GIVEUP" in body:
+        ctypes.string_at(0)
+    if b"HUNGRY" in body:
+        bytearray(2**30)
+    return look(body, most_text=most_text)
+
+look, looking.pdf.look = looking.pdf.look, busy
 looking.examine = examine
-server.LOOKING_S = 3.0
+server.LOOKING_S = 6.0
+worker.CPU_S = 1
 server.RULES_EVERY_S = 0.2
 server.main()
 """
@@ -159,6 +171,7 @@ def test_it_answers_as_clamd_does(scanner: Scanner) -> None:
         (b"GET / HTTP/1.1\r\n\r\n", wire.UNKNOWN + b"\0"),
         (b"z" + b"A" * 100 + b"\0", wire.UNKNOWN + b"\0"),
         (b"zINSTREAM\0" + struct.pack(">I", values.MAX_FILE_BYTES + 1), wire.TOO_LONG + b"\0"),
+        (b"zLONG\0" + struct.pack(">Q", values.MAX_LONG_BYTES + 1), wire.TOO_LONG + b"\0"),
     ],
 )
 def test_what_is_no_command_is_told_so(scanner: Scanner, sent: bytes, answer: bytes) -> None:
@@ -178,6 +191,60 @@ def test_a_child_that_dies_hangs_or_lies_makes_the_file_unreadable(scanner: Scan
     assert scanner.found(data) == "stream: Beffroi.Unreadable FOUND"
     assert list(scanner.report(data).found) == ["unreadable"]
     assert scanner.answers()
+
+
+@pytest.mark.parametrize("data", [b"CRASH", b"HANG ", b"SPIN ", b"EAT  ", b"LIE  "])
+def test_a_long_content_that_is_too_much_for_its_child_is_unreadable(scanner: Scanner, data: bytes) -> None:
+    content = data + bytes(1000)
+    said = wire.ask_long(scanner.path, len(content), lambda at, count: content[at : at + count])
+    assert list(values.decode(said).found) == ["unreadable"]
+
+
+def test_who_hands_a_long_content_on_and_goes_away_is_told_nothing(scanner: Scanner) -> None:
+    with pytest.raises(wire.Ended):
+        wire.ask_long(scanner.path, 1000, lambda at, count: b"LEAVE"[at : at + count].ljust(count))
+
+    def gone(at: int, count: int) -> bytes:
+        raise OSError
+
+    for _ in range(3 * server.AT_ONCE):
+        with pytest.raises(OSError):
+            wire.ask_long(scanner.path, 1000, gone)
+    assert scanner.answers()
+
+
+def test_a_child_that_was_taken_over_asks_for_nothing_but_its_content(tmp_path: Path) -> None:
+    """What it asks is checked by who hands the content on."""
+    asked: list[tuple[int, int]] = []
+
+    def read(at: int, count: int) -> bytes:
+        asked.append((at, count))
+        return bytes(count)
+
+    for question in (
+        struct.pack(">cQI", b"r", 999, 2),
+        struct.pack(">cQI", b"r", 1 << 63, 1),
+        struct.pack(">cQI", b"r", 0, (1 << 32) - 1),
+    ):
+        path = tmp_path / "s"
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(str(path))
+            listener.listen()
+
+            def answer(listener: socket.socket = listener, question: bytes = question) -> None:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(100)
+                    connection.sendall(question)
+                    connection.recv(1)
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            with pytest.raises(wire.Ended):
+                wire.ask_long(path, 1000, read)
+            thread.join(20)
+    assert asked == []
 
 
 def test_a_child_that_was_taken_over_reaches_nothing_but_our_code(scanner: Scanner) -> None:
@@ -273,3 +340,10 @@ def test_mutated_files_get_an_answer_each_and_the_parent_lives(scanner: Scanner)
         scanner.report(bytes(data))
     assert scanner.process.poll() is None and scanner.process.pid == pid
     assert scanner.answers()
+
+
+@pytest.mark.parametrize("way", [b"BUSY", b"HUNGRY", b"GIVEUP"])
+def test_what_was_found_before_a_child_used_up_what_it_has_is_told(scanner: Scanner, way: bytes) -> None:
+    """A file that takes a reader's time, memory or life, so that its child says nothing of what a rule saw."""
+    found = scanner.report(b"%PDF-1.4 " + samples.EICAR + b" " + way).found
+    assert list(found) == ["malware", "unreadable"]

@@ -183,7 +183,9 @@ def changed(before: Structure, after: Structure, **more: int | str) -> tuple[Sig
 
 def test_signs_of_a_content() -> None:
     sealed = Structure("ole", "sealed")
-    armour, seven, picture = (Structure(kind, "sound") for kind in ("armour", "7z", "png"))
+    text, seven, picture = (Structure(kind, "sound") for kind in ("text", "7z", "png"))
+    armour = Structure("armour", "opaque", "armour")
+    known, likely = Structure("armour", "sound"), Structure("armour", "sound", "not checked")
     assert changed(SOUND, BROKEN) == (Sign.LOST,)
     assert changed(SOUND, BROKEN, chunks_before=3) == (Sign.LOST, Sign.NO_OVERLAP)
     assert changed(SOUND, BROKEN, chunks_before=3, chunks_kept=1) == (Sign.LOST,)
@@ -191,6 +193,14 @@ def test_signs_of_a_content() -> None:
     assert changed(SOUND, sealed) == (Sign.SEALED,)
     assert changed(sealed, SOUND) == changed(sealed, sealed) == ()
     assert changed(SOUND, armour) == changed(SOUND, seven) == (Sign.CONTAINER,)
+    assert changed(text, armour) == changed(SOUND, likely) == (Sign.KIND,)
+    assert (
+        changed(text, known)
+        == changed(SOUND, known)
+        == changed(text, likely)
+        == changed(armour, armour)
+        == ()
+    )
     assert changed(SOUND, seven, name="a.7z") == ()
     assert changed(SOUND, picture) == (Sign.KIND,)
     assert changed(SOUND, Structure("ole", "sound")) == ()

@@ -161,7 +161,46 @@ def test_a_document_whose_members_have_a_password_of_their_own_is_none() -> None
 
 def test_base64_is_another_kind_than_text() -> None:
     found = seen(drive_files.armour(random.Random(2).randbytes(9000)), "a.txt", "text")
-    assert (found.kind, found.state) == ("armour", "sound")
+    assert (found.kind, found.state) == ("armour", "opaque")
+
+
+@pytest.mark.parametrize(
+    ("inside", "state", "reason"),
+    [
+        (made("jpg"), "sound", ""),
+        (made("pdf"), "sound", ""),
+        (b"\x30\x82\x23\x24\x02\x01\x01" + random.Random(4).randbytes(8993), "sound", "not checked"),
+        (b"\x30\x82\x00\x24\x02\x01\x01" + random.Random(4).randbytes(8993), "opaque", "armour"),
+        (b"openssh-key-v1\0" + random.Random(4).randbytes(3000), "sound", "not checked"),
+        (b"\x99\x02\x0d\x04" + random.Random(4).randbytes(3000), "sound", "not checked"),
+        (b"age-encryption.org/v1\n" + random.Random(4).randbytes(3000), "sealed", "armour"),
+        (b"%PDF-1.7\n" + random.Random(4).randbytes(9000), "opaque", "armour"),
+        (b"8BPS\0\1" + random.Random(4).randbytes(9000), "opaque", "armour"),
+    ],
+)
+@pytest.mark.parametrize("head", [b"", b"Fichier: codage base64\n\n"])
+def test_what_is_written_as_text_is_judged_by_what_is_in_it(
+    inside: bytes, state: str, reason: str, head: bytes
+) -> None:
+    found = seen(head + drive_files.armour(inside), "a.txt", "text")
+    is_plain = bool(head) and found.noise.mean < 0.7 and state == "sound"  # no denser than a table
+    assert (found.kind, found.state, found.reason) == ("text" if is_plain else "armour", state, reason)
+
+
+@pytest.mark.parametrize(("inside", "reason"), [(made("txt"), ""), (bytes(range(8)) * 400, "not checked")])
+def test_what_is_written_as_text_and_was_no_secret_is_sound(inside: bytes, reason: str) -> None:
+    found = seen(drive_files.armour(inside), "a.txt", "text")
+    assert (found.kind, found.state, found.reason) == ("armour", "sound", reason)
+
+
+def test_lists_tables_and_prose_are_no_armour() -> None:
+    rng = random.Random(5)
+    texts = (
+        "".join(f"{rng.randrange(10**9)};{rng.random()}\n" for _ in range(900)),
+        "".join(f"{rng.randbytes(16).hex()} {rng.randbytes(16).hex()}\n" for _ in range(200)),
+        drive_files.prose(rng, 3000),
+    )
+    assert {seen(one.encode(), "a.txt", "text").kind for one in texts} == {"text"}
 
 
 def _commented() -> bytes:

@@ -5,7 +5,7 @@ Purpose: follows the journal ``change`` of each collectivité from where it was,
          the process drive is told to read it (``stops``), and the outbox: ``drive:alarm``.
 Process: sentry (``python -m beffroi.drive.sentry``). No request waits for it or fails by it; the journal is its queue,
          so that a restart loses nothing, and what was judged twice counts once.
-Hostile: contents and names. A look is bounded (``guard.reading.Limits``); of a stored file at most CHUNKS_HELD chunks
+Hostile: contents and names. A look is bounded (``guard.reading.Limits``); of a stored file two chunks
          are held.
 Fails:   towards quiet: a content that cannot be read adds no points. A collectivité whose metadata do not answer is
          judged at its next change, or after a minute. Without this process nothing is stopped, until it is back and has
@@ -35,11 +35,11 @@ from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Change, What
 from beffroi.drive.guard.structure import Structure, look
 from beffroi.drive.journal import Body, Done
-from beffroi.drive.store import refs
 from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.stock import Stock, stocks
+from beffroi.drive.store.stored import Stored
 from beffroi.drive.telling import tell
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock, programs
@@ -52,7 +52,6 @@ MOST_AT_ONCE = 64
 KEEP_S = 0.5
 """Between two commits of what is remembered, but for an alarm: each keeps the people's changes waiting."""
 DAY_S = 86400
-CHUNKS_HELD = 2
 STRUCTURES_HELD = 1024
 """Of each collectivité; of files that are changed again."""
 _WHAT: dict[str, What] = {
@@ -78,37 +77,6 @@ class _State:
     structures: _Structures = field(default_factory=OrderedDict)
     kept: float = 0.0
     is_unkept: bool = False
-
-
-@dataclass
-class _Stored:
-    """A Readable of a stored content, chunk by chunk."""
-
-    stock: Stock
-    database: Database
-    manifest: Manifest
-    _held: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
-
-    def read(self, offset: int, length: int, /) -> bytes:
-        """Errors: those of ``Stock.read``."""
-        out, at = [], 0
-        for number, chunk in enumerate(self.manifest.chunks):
-            if at >= offset + length:
-                break
-            if at + chunk.length > offset:
-                out.append(self._chunk(number)[max(0, offset - at) : offset + length - at])
-            at += chunk.length
-        return b"".join(out)
-
-    def _chunk(self, number: int) -> bytes:
-        if number not in self._held:
-            name = self.manifest.chunks[number].id
-            with self.database.reading() as reading:
-                sealed = refs.sealed(reading, name)
-            self._held[number] = self.stock.read(name, sealed)
-            if len(self._held) > CHUNKS_HELD:
-                self._held.popitem(last=False)
-        return self._held[number]
 
 
 class Sentry:
@@ -247,7 +215,7 @@ class _Looking:
 
     def _look(self, body: Body, name: str, kind_before: str | None) -> Structure | None:
         try:
-            data = _Stored(self._stock, self._database, Manifest.unpack(body.manifest))
+            data = Stored(self._stock, self._database, Manifest.unpack(body.manifest))
             seen = look(data, name, body.size_bytes, kind_before)
         except (BeffroiError, OSError) as error:
             log.warning("a content cannot be looked at: %s", getattr(error, "code", type(error).__name__))

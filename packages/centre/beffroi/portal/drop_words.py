@@ -17,7 +17,7 @@ TYPES = {
     ),
 }
 """What a maker chooses: key → (endings of names, words)."""
-SIZES_MB = (5, 20, 60)
+SIZES_MB = (5, 20, 60, 500, 2000)
 TOTALS_MB = (100, 500, 2000)
 COUNTS = (10, 50, 100, 500)
 _MB = 1_000_000

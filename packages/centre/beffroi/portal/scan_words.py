@@ -84,5 +84,9 @@ def line(reading: Reading, actor: Actor, place: Place) -> ScanLine:
     if scanned is None:
         return ScanLine(_("Pas encore analysé."))
     if not scanned.is_whole:
-        return ScanLine(_("Analysé en partie : trop long, ou illisible. Rien de dangereux n’a été trouvé."))
+        sentence = _(
+            "Analysé en partie : le reste n’a pas pu être lu (fichier très long, archive très pleine, ou abîmé). "
+            "Rien de dangereux n’a été trouvé dans ce qui a été lu."
+        )
+        return ScanLine(sentence)
     return ScanLine(_("Analysé : rien de dangereux n’a été trouvé."))

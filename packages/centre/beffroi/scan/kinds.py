@@ -186,6 +186,24 @@ def detect(data: bytes) -> str:
     return ""
 
 
+def others(data: bytes, kind: str) -> tuple[str, ...]:
+    """What the content is besides ``kind`` to programs that do not ask for it at the beginning: a zip by its end, a
+    disk image by its middle, a PDF within its first kilobyte."""
+    found = {
+        "zip": data.rfind(b"PK\x05\x06", -66_000) >= 0,
+        "iso": data[32769:32774] == b"CD001",
+        "pdf": (at := data.find(b"%PDF-", 0, 1024)) >= 0 and not _is_first_member(data, kind, at),
+    }
+    return tuple(other for other, is_one in found.items() if is_one and other != kind)
+
+
+def _is_first_member(data: bytes, kind: str, at: int) -> bool:
+    """Whether an archive's first file begins there: it is looked at as one of the archive's."""
+    if kind == "zip" and data.startswith(b"PK\x03\x04"):
+        return at == 30 + int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")
+    return kind in UNPACKED and kind != "zip"
+
+
 def plain(data: bytes) -> bytes:
     """A page's bytes without byte order mark and without the zeros of UTF-16."""
     return data.lstrip(b"\xef\xbb\xbf\xff\xfe").replace(b"\0", b"")

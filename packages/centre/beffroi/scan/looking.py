@@ -1,33 +1,49 @@
 """Look at one file and at all that is packed in it: kinds, macros, active content, YARA rules, text. Pure.
 
 Process: a child of ``scan`` (worker.py); it knows nothing but the bytes.
+Long:    what is longer than a window meets the rules window by window; archives, old Office and PDF are read by
+         position. What no reader takes so (mail) and what a cap left out makes the report say that it is not whole.
 Hostile: everything; libraries that read such bytes raise what they like, and every such error means the same.
 Fails:   closed: what cannot be read to its end is UNREADABLE, unless what is found says more.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass, field, replace
 
-from beffroi.scan import archives, kinds, letter, office, pdf, values
-from beffroi.scan.archives import Budget, TooMuch
+from beffroi.scan import archives, bodies, kinds, letter, office, pdf, values
+from beffroi.scan.archives import Budget, OutOfTime, TooMuch
+from beffroi.scan.bodies import Body
 from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
 
+_OF_DOCUMENTS = ("", "html", "eml")
+"""What parts of a document look like: texts and pictures."""
 type Matches = Callable[[bytes], Iterable[tuple[str, str]]]
 """What rules say of some bytes: (finding, name of the rule)."""
 
 
-def examine(data: bytes, matches: Matches, budget: Budget | None = None) -> Report:
-    """Look at a file whose name is not known. Errors: MemoryError, RecursionError."""
-    look = _Look(matches, budget or Budget())
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def examine(
+    body: Body,
+    matches: Matches,
+    budget: Budget | None = None,
+    early: Callable[[Report], object] = lambda report: None,
+) -> Report:
+    """Look at a file whose name is not known. ``sha256`` of the answer: "" for a long one. ``early``: takes what the
+    rules say, before anything is opened. Errors: MemoryError."""
+    look = _Look(matches, budget or Budget.of(bodies.length(body)), early)
     try:
-        look.file(data)
-    except TooMuch:
+        look.file(body)
+    except (TooMuch, OutOfTime, MemoryError, RecursionError):  # what was found before counts
         look.add(kinds.UNREADABLE)
-    return look.report(hashlib.sha256(data).hexdigest())
+    return look.report(hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else "")
 
 
 @dataclass
@@ -40,11 +56,14 @@ class _Seen:
 
 
 class _Look:
-    def __init__(self, matches: Matches, budget: Budget) -> None:
-        self._matches, self._budget = matches, budget
+    def __init__(self, matches: Matches, budget: Budget, early: Callable[[Report], object]) -> None:
+        self._matches, self._budget, self._early = matches, budget, early
+        self._again = replace(budget)
+        """Of what is unpacked once more."""
         self._found: dict[str, set[str]] = {}
         self._text: list[str] = []
         self._text_left = values.MAX_TEXT
+        self._is_whole = True
 
     def add(self, code: str, detail: str = "") -> None:
         details = self._found.setdefault(code, set())
@@ -57,19 +76,27 @@ class _Look:
         for code, details in known.items():
             known[code] = details[:left]
             left -= len(known[code])
-        return Report(known, "\n".join(self._text)[: values.MAX_TEXT], sha256)
+        is_whole = self._is_whole and not self._budget.is_spent and not self._again.is_spent
+        return Report(known, "\n".join(self._text)[: values.MAX_TEXT], sha256, is_whole)
 
-    def file(self, data: bytes, name: str = "", depth: int = 0) -> None:
+    def file(self, body: Body, name: str = "", depth: int = 0) -> None:
         """Errors: TooMuch."""
         if depth > self._budget.depth:
             raise TooMuch("depth")
         extension, before = kinds.extensions(name)
-        seen = _Seen(kinds.detect(data))
+        ends = bodies.ends(body)
+        seen = _Seen(kinds.detect(ends))
         if kinds.hides(name):
             seen.flags.add("hidden")
-        self._rules(data)
+        for window in bodies.windows(body):
+            self._rules(window)
+        if not depth:
+            self._early(self.report(""))
         try:
-            self._inside(data, extension, seen, depth)
+            others = kinds.others(ends, seen.kind)
+            self._inside(body, ends, extension, seen, depth)
+            for kind in others:
+                self._besides(body, kind, depth)
         finally:  # what was seen before a cap counts, too
             one = File(
                 extension or seen.kind, before, seen.kind, frozenset(seen.flags), frozenset(seen.inner)
@@ -77,20 +104,36 @@ class _Look:
             for code in kinds.found([one]):
                 self.add(code)
 
-    def _inside(self, data: bytes, extension: str, seen: _Seen, depth: int) -> None:
-        if kinds.is_page(extension, seen.kind) and kinds.is_active(data):
+    def _inside(self, body: Body, ends: bytes, extension: str, seen: _Seen, depth: int) -> None:
+        if kinds.is_page(extension, seen.kind) and kinds.is_active(ends):
             seen.flags.add("active")
         if seen.kind == "ole":
-            self._ole(data, seen, depth)
+            self._ole(body, seen, depth)
         elif seen.kind == "pdf":
-            self._pdf(data, seen, depth)
+            self._pdf(body, seen, depth)
+        elif seen.kind in ("eml", "tnef") and not isinstance(body, bytes):
+            self._is_whole = False  # their readers would hold it several times
         elif seen.kind == "eml":
-            self._mail(data, depth)
+            self._mail(ends, depth)
         elif seen.kind == "tnef":
-            if self._read(lambda: letter.tnef_carries_files(data)) is not False:
+            if self._read(lambda: letter.tnef_carries_files(ends)) is not False:
                 self.add(kinds.UNREADABLE)
         elif seen.kind in kinds.UNPACKED:
-            self._archive(data, seen, depth)
+            self._archive(body, seen, depth)
+
+    def _besides(self, body: Body, kind: str, depth: int) -> None:
+        """What another program sees in a file that is two at once. That it cannot be read as one says nothing."""
+        if kind == "pdf":
+            found = self._read(lambda: pdf.look(body, most_text=0))
+            if found is not None:
+                if found.active:
+                    self.add(kinds.ACTIVE_PDF)
+                self._is_whole &= found.is_whole and not found.has_more
+                self._embedded(found.embedded, depth)
+            return
+        with contextlib.suppress(archives.Broken):
+            for member in archives.members(body, kind, self._budget, self._rules):
+                self.file(member.data, member.name, depth + 1)
 
     def _rules(self, data: bytes) -> None:
         for code, rule in self._matches(data):
@@ -121,9 +164,9 @@ class _Look:
             self._text.append(text[: self._text_left])
             self._text_left -= len(text)
 
-    def _ole(self, data: bytes, seen: _Seen, depth: int) -> None:
+    def _ole(self, body: Body, seen: _Seen, depth: int) -> None:
         seen.kind = "doc"
-        found = self._read(lambda: office.old(data))
+        found = self._read(lambda: office.old(body))
         if found is None:
             self.add(kinds.UNREADABLE)
             return
@@ -133,16 +176,20 @@ class _Look:
             seen.flags.add("encrypted")
         self._embedded(found.embedded, depth)
 
-    def _pdf(self, data: bytes, seen: _Seen, depth: int) -> None:
-        found = self._read(lambda: pdf.look(data, most_text=self._text_left))
+    def _pdf(self, body: Body, seen: _Seen, depth: int) -> None:
+        found = self._read(lambda: pdf.look(body, most_text=self._text_left))
         if found is None:
-            if pdf.broken_is_active(data):
+            if any(pdf.broken_is_active(window) for window in bodies.windows(body)):
                 self.add(kinds.ACTIVE_PDF)
+            self._is_whole = False
             return
         if found.active:
             self.add(kinds.ACTIVE_PDF)
         if found.encrypted:
             seen.flags.add("encrypted")
+        if found.has_more:
+            self.add(kinds.UNREADABLE)
+        self._is_whole &= found.is_whole
         self._say(found.text)
         self._embedded(found.embedded, depth)
 
@@ -153,12 +200,14 @@ class _Look:
         if found is not None:
             self._embedded(found.embedded, depth)
 
-    def _archive(self, data: bytes, seen: _Seen, depth: int) -> None:
-        kind = seen.kind
+    def _archive(self, body: Body, seen: _Seen, depth: int) -> None:
+        kind, listed = seen.kind, set[bytes]()
         try:
-            if document := kind == "zip" and office.is_document(archives.names(data, kind)):
+            if document := kind == "zip" and office.is_document(archives.names(body, kind)):
                 seen.kind = "docx"
-            for member in archives.members(data, kind, self._budget):
+            for member in archives.members(body, kind, self._budget, self._rules):
+                if kind == "zip":
+                    listed.add(_digest(member.data))
                 if member.encrypted:
                     seen.flags.add("encrypted")
                 if document:
@@ -171,12 +220,25 @@ class _Look:
             seen.flags.add("encrypted")
         except archives.Broken:
             self.add(kinds.UNREADABLE)
+        if kind == "zip":
+            self._unlisted(body, listed, depth)
+
+    def _unlisted(self, body: Body, listed: Set[bytes], depth: int) -> None:
+        """What a zip holds besides the files of its list: some programs read the first of two lists, or none."""
+        with contextlib.suppress(archives.Broken):
+            for member in archives.members(body, archives.UNLISTED, self._again, self._rules):
+                if not member.encrypted and _digest(member.data) not in listed:
+                    self.file(member.data, member.name, depth + 1)
 
     def _part(self, member: archives.Member, seen: _Seen, depth: int) -> None:
         """One part of an Office document."""
         self._rules(member.data)
-        if macro := office.macro_of(member.name):
-            self._macros((macro,), seen)
+        self._macros(office.macros_of(member.name, member.data), seen)
         self._say(office.text_of(member.name, member.data, self._text_left))
+        extension, _ = kinds.extensions(member.name)
         if office.is_embedded(member.name):
             self.file(member.data, "", depth + 1)
+        elif kinds.detect(member.data) not in _OF_DOCUMENTS or kinds.found([File(extension)]):
+            self.file(
+                member.data, member.name, depth + 1
+            )  # it stands in a document's place and is none of its parts

@@ -8,13 +8,15 @@ Source:  MS-CFB; MS-XLS 2.4.28 (BoundSheet8), 2.4.117 (FilePass); MS-DOC 2.5.2 (
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import olefile
+
+from beffroi.scan import bodies, kinds
+from beffroi.scan.bodies import Body
 
 VBA, EXCEL4, BASIC = "Vba", "Excel4", "Basic"
 _VBA_NAMES = tuple(name.encode("utf-16-le") for name in ("_VBA_PROJECT", "Macros"))
@@ -38,13 +40,15 @@ class Inside:
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
 
 
-def old(data: bytes) -> Inside:
+def old(body: Body) -> Inside:
     """What an OLE file holds. Errors: those of olefile, struct.error."""
-    # By their names in the bytes: so they are seen in a file whose tables are broken, too.
-    found = Inside(encrypted=_SEALED in data)
-    if any(name in data for name in _VBA_NAMES):
-        found.macros.add(VBA)
-    with olefile.OleFileIO(io.BytesIO(data)) as ole:
+    found = Inside()
+    for window in bodies.windows(body):
+        # By their names in the bytes: so they are seen in a file whose tables are broken, too.
+        found.encrypted |= _SEALED in window
+        if any(name in window for name in _VBA_NAMES):
+            found.macros.add(VBA)
+    with olefile.OleFileIO(bodies.stream(body)) as ole:
         if str(ole.root.clsid).upper() == _MSI:
             found.kind = "msi"
         for path in ole.listdir(streams=True, storages=False):
@@ -126,7 +130,16 @@ def is_document(names: Iterable[str]) -> bool:
     return "[content_types].xml" in lower or {"content.xml", "meta-inf/manifest.xml"} <= lower
 
 
-def macro_of(name: str) -> str:
+def macros_of(name: str, part: bytes) -> list[str]:
+    """What a part of a document says of macros: it holds them, or it lists parts that do, whatever their names."""
+    found = [_macro_of(name)]
+    if name.lower() == "[content_types].xml":
+        plain = kinds.plain(part).lower()
+        found += [VBA] * (b"vnd.ms-office.vbaproject" in plain) + [EXCEL4] * (b"macrosheet" in plain)
+    return [one for one in found if one]
+
+
+def _macro_of(name: str) -> str:
     """VBA, EXCEL4, BASIC for a part that holds macros; "" for any other."""
     lower = name.lower()
     if lower.endswith("vbaproject.bin"):

@@ -20,10 +20,16 @@ from typing import Any
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, StreamObject
 
+from beffroi.scan import bodies
+from beffroi.scan.bodies import Body
+
 TEXT_CPU_S = 1.5
-_MAX_PAGES, _TEXT_FIRST, _TEXT_LAST = 500, 8, 2
+_MAX_PAGES, _TEXT_FIRST, _TEXT_LAST = 5000, 8, 2
+_BY_THEMSELVES = ("/PO", "/PC", "/PV", "/PI")
+"""Of a note: what happens when its page is opened, closed, seen or left. Others wait for a click or a key."""
 _MAX_PAGE_BYTES = 2 * 1024 * 1024
-_MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS = 50, 50, 200
+_MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS = 50, 500, 200
+_MAX_ATTACHED_BYTES = 64 * 1024 * 1024
 _REACHES_OUT = re.compile(
     r"launchURL|submitForm|exportDataObject|importDataObject|openDoc|getURL|mailMsg|mailDoc|Collab\.|SOAP\.|Net\.HTTP"
     r"|eval\s*\(|unescape\s*\(|fromCharCode|util\.printf|media\.newPlayer|spell\.custom|trustedFunction|nLaunch",
@@ -34,20 +40,31 @@ _REACHES_OUT = re.compile(
 
 @dataclass
 class Inside:
+    """``has_more``: there are more embedded files than are looked at. ``is_whole``: False where pages were left
+    out."""
+
     encrypted: bool = False
     active: bool = False
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
     text: str = ""
+    has_more: bool = False
+    is_whole: bool = True
 
 
-def look(data: bytes, *, most_text: int) -> Inside:
-    """Errors: those of pypdf, and whatever else such bytes lead it to."""
-    reader = PdfReader(io.BytesIO(data), strict=False)
+def look(body: Body, *, most_text: int) -> Inside:
+    """``embedded`` is read as it is gone through. Errors: those of pypdf, and whatever else such bytes lead it to."""
+    reader = PdfReader(bodies.stream(body), strict=False)
     if reader.is_encrypted and not reader.decrypt(""):
         return Inside(encrypted=True)
     found = Inside(active=any(_is_active(action) for action in _actions(reader)))
-    for name, contents in list(reader.attachments.items())[:_MAX_ATTACHMENTS]:
+    found.is_whole = len(reader.pages) <= _MAX_PAGES
+    bytes_left = _MAX_ATTACHED_BYTES
+    for number, (name, contents) in enumerate(reader.attachments.items()):
         found.embedded += [(name, bytes(content)) for content in contents]
+        bytes_left -= sum(map(len, contents))
+        if bytes_left < 0 or number >= _MAX_ATTACHMENTS:
+            found.has_more = True
+            break
     found.text = _text(reader, most_text)
     return found
 
@@ -63,6 +80,7 @@ def _actions(reader: PdfReader) -> Iterator[DictionaryObject]:
         yield from _of_events(page)
         annotations = _resolved(page.get("/Annots"))
         for annotation in annotations if isinstance(annotations, list) else []:
+            yield from _of_events(_dictionary(annotation), _BY_THEMSELVES)
             for action in _chain(_dictionary(annotation).get("/A")):
                 # A script behind a button waits for a click; a program that a link starts does, too, and is none of a
                 # document's business.
@@ -70,9 +88,11 @@ def _actions(reader: PdfReader) -> Iterator[DictionaryObject]:
                     yield action
 
 
-def _of_events(holder: DictionaryObject) -> Iterator[DictionaryObject]:
-    for action in _dictionary(holder.get("/AA")).values():
-        yield from _chain(action)
+def _of_events(holder: DictionaryObject, events: tuple[str, ...] = ()) -> Iterator[DictionaryObject]:
+    """``events``: these alone; () for all."""
+    for event, action in _dictionary(holder.get("/AA")).items():
+        if not events or event in events:
+            yield from _chain(action)
 
 
 def _named_scripts(tree: DictionaryObject) -> Iterator[DictionaryObject]:
@@ -203,7 +223,8 @@ def broken_is_active(data: bytes) -> bool:
     pieces = [data]
     for match in list(_STREAM.finditer(data))[:_MAX_STREAMS]:
         try:
-            pieces.append(zlib.decompressobj().decompress(data[match.end() :], _MAX_STREAM_BYTES))
+            packed = data[match.end() : match.end() + _MAX_STREAM_BYTES]
+            pieces.append(zlib.decompressobj().decompress(packed, _MAX_STREAM_BYTES))
         except zlib.error:
             continue
     text = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), b"\n".join(pieces)).decode("latin-1")

@@ -7,8 +7,8 @@ Process: a system user of its own (``USER-scan``), no secret, no database, no ne
          in a network namespace of its own, which has nothing in it. One child a connection (worker.py), four at once,
          of files two, which give way to mail; the parent reads nothing of what is sent and checks what a child says.
 Hostile: every file, and each child that has looked at one.
-Fails:   closed: a child that dies, hangs or talks nonsense makes the file UNREADABLE, which holds the mail. This
-         process away: rspamd tells senders to come again.
+Fails:   closed: a child that dies, hangs or talks nonsense makes the file UNREADABLE, which holds the mail, beside
+         what the rules had said before it opened anything. This process away: rspamd tells senders to come again.
 Source:  docs/decisions/0046-scanner-process.md.
 """
 
@@ -30,13 +30,16 @@ import beffroi_protocol
 import beffroi
 from beffroi.lib import programs, seclusion
 from beffroi.lib.config import Config
-from beffroi.scan import values, wire, worker
+from beffroi.scan import kinds, values, wire, worker
 from beffroi.scan.rules import Folder, Rules, directory
+from beffroi.scan.values import Report
 
 AT_ONCE, FILES_AT_ONCE = 4, 2
 FILES_NICE = 10
 BACKLOG = 256
-LOOKING_S = 10.0
+LOOKING_S, FILES_LOOKING_S, LONG_EACH_BYTES = 10.0, 30.0, 2 * 1024 * 1024
+"""Of a mail somebody waits for the end; files give way on a busy machine. A second more for each piece of a long
+content: who hands it on reads it from the store meanwhile."""
 RULES_EVERY_S = 5.0
 _COMMANDS = {head[0]: asked for asked, head in worker.HEADS.items()}
 log = logging.getLogger("beffroi.scan")
@@ -52,7 +55,27 @@ class _Child:
 
     @property
     def has_read(self) -> bool:
-        return bool(self.said) and self.said[0] in _COMMANDS
+        return bool(self.said) and self.said[0] in _COMMANDS and len(self.said) >= self._head_bytes
+
+    @property
+    def _head_bytes(self) -> int:
+        return 9 if _COMMANDS[self.said[0]][0] == wire.LONG else 1
+
+    @property
+    def long_bytes(self) -> int:
+        """Length of a content that is handed on as it is asked for; 0 of others."""
+        if not self.has_read:
+            return 0
+        return min(int.from_bytes(self.said[1 : self._head_bytes]), values.MAX_LONG_BYTES)
+
+    @property
+    def report(self) -> bytes:
+        """Its last whole line, with the sign before it; empty where there is none."""
+        return bytes(self.said[self._head_bytes :]).rpartition(b"\n")[0].rpartition(b"\n")[2]
+
+    @property
+    def is_done(self) -> bool:
+        return self.report.startswith(worker.DONE)
 
 
 class Server:
@@ -146,7 +169,8 @@ class Server:
         piece = os.read(descriptor, 256 * 1024)
         child.said += piece
         if child.has_read and not had_read:
-            child.until = time.monotonic() + LOOKING_S
+            looking_s = FILES_LOOKING_S if child.is_file else LOOKING_S
+            child.until = time.monotonic() + looking_s + child.long_bytes / LONG_EACH_BYTES
         if not piece or len(child.said) > values.MAX_ANSWER_BYTES:
             self._end(descriptor)
 
@@ -158,14 +182,19 @@ class Server:
             os.kill(child.pid, signal.SIGKILL)
         _, status = os.waitpid(child.pid, 0)
         with child.connection:
-            if child.has_read:
+            # Who hands a long content on may be slow, and come again: that says nothing about it.
+            is_gone = child.long_bytes > 0 and status == 0 and not child.is_done
+            if child.has_read and not is_gone:
                 self._answer(child, status)
 
     def _answer(self, child: _Child, status: int) -> None:
         command, end = _COMMANDS[child.said[0]]
         try:
             most_text = values.MOST_WORDS_TEXT if command == wire.WORDS else values.MAX_TEXT
-            report = values.decode(bytes(child.said[1:]), most_text=most_text)
+            report = values.decode(child.report[1:], most_text=most_text)
+            if not child.is_done:
+                log.warning("a file was too much for its child (status %d)", status)
+                report = Report({**report.found, kinds.UNREADABLE: []}, is_whole=False)
         except ValueError:
             log.warning("a file was too much for its child (status %d)", status)
             report = values.UNREADABLE

@@ -14,6 +14,8 @@ from beffroi.scan import kinds
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """More than Postfix takes: no mail waits for ever because of its length."""
+MAX_LONG_BYTES = 16 * 1024 * 1024 * 1024
+"""Of a content that is read by position. Of a longer one this much, and it counts as looked at in part."""
 MAX_TEXT = 64 * 1024
 MOST_WORDS_TEXT = 128 * 1024
 """Characters for an index of words: some forty pages."""
@@ -24,11 +26,13 @@ _DETAIL = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 class Report(msgspec.Struct, frozen=True):
     """``found``: code (``kinds.ORDER``) → details, each a word such as "Excel4" or the name of a YARA rule.
-    ``text``: of a PDF or of an Office document, characters, for who looks for bank details; never to a log."""
+    ``text``: of a PDF or of an Office document, characters, for who looks for bank details; never to a log.
+    ``is_whole``: False where a part was left out that nothing is known of."""
 
     found: dict[str, list[str]] = {}
     text: str = ""
     sha256: str = ""
+    is_whole: bool = True
 
     def names(self) -> Iterator[str]:
         """Names of the findings as clamd would tell them, strongest first: "Beffroi.Macro.Excel4"."""

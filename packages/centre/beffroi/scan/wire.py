@@ -9,7 +9,9 @@ A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends i
 | INSTREAM | pieces: length (4 bytes, big-endian), bytes; length 0 ends | "stream: OK" or "stream: NAME FOUND" |
 | FACTS | as INSTREAM | one line of JSON: a ``values.Report``, with all findings and the text |
 | WORDS | as INSTREAM | one line of JSON: a ``values.Report`` without findings, with more of the text, for an index |
+| LONG | a length (8 bytes, big-endian), answers to questions | as FACTS, after questions |
 
+A question is "r", an offset (8 bytes), a length (4), all big-endian; its answer is exactly those bytes of the content.
 The name is that of the strongest finding. A stream that is too long is told "INSTREAM size limit exceeded. ERROR", an
 unknown command "UNKNOWN COMMAND".
 Source:  clamd(8).
@@ -19,16 +21,20 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 from beffroi.scan import values
 from beffroi.scan.values import Report
 
 PING, VERSION, INSTREAM, FACTS, WORDS = "PING", "VERSION", "INSTREAM", "FACTS", "WORDS"
+LONG = "LONG"
 WITH_STREAM = (INSTREAM, FACTS, WORDS)
 TOO_LONG, UNKNOWN = b"INSTREAM size limit exceeded. ERROR", b"UNKNOWN COMMAND"
 _MAX_COMMAND = 32
 _PIECE_BYTES = 1024 * 1024
+MOST_ASKED_BYTES = 64 * 1024 * 1024
+_QUESTION = struct.Struct(">cQI")
 
 
 def folder(state: Path) -> Path:
@@ -85,6 +91,20 @@ def read_stream(connection: socket.socket, *, most_bytes: int) -> bytes:
     return bytes(data)
 
 
+def read_length(connection: socket.socket, *, most_bytes: int) -> int:
+    """Of what follows LONG. Errors: Refused when it is longer, Ended, OSError."""
+    length = int(struct.unpack(">Q", _exactly(connection, 8))[0])
+    if length > most_bytes:
+        raise Refused(TOO_LONG)
+    return length
+
+
+def ask_for(connection: socket.socket, offset: int, length: int) -> bytes:
+    """A part of what follows LONG. Errors: Ended, OSError."""
+    connection.sendall(_QUESTION.pack(b"r", offset, length))
+    return _exactly(connection, length)
+
+
 def _exactly(connection: socket.socket, count: int) -> bytes:
     data = bytearray()
     while len(data) < count:
@@ -97,7 +117,7 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 
 def answer(command: str, report: Report) -> bytes:
     """What a command with a stream says, without its end."""
-    if command in (FACTS, WORDS):
+    if command in (FACTS, WORDS, LONG):
         return values.encode(report)
     name = next(report.names(), "")
     return f"stream: {name} FOUND".encode() if name else b"stream: OK"
@@ -117,10 +137,34 @@ def ask(path: Path, command: str, data: bytes = b"", *, timeout_s: float = 30.0)
                 connection.sendall(struct.pack(">I", len(data)))
                 connection.sendall(data)
             connection.sendall(struct.pack(">I", 0))
-        reply = bytearray()
-        while not reply.endswith(b"\0"):
-            piece = connection.recv(_PIECE_BYTES)
-            if not piece:
+        return _answer(connection)
+
+
+def ask_long(
+    path: Path, length: int, read: Callable[[int, int], bytes], *, timeout_s: float = 300.0
+) -> bytes:
+    """The answer to LONG. ``read``: (offset, length) → these bytes, from within the length. ``timeout_s``: between two
+    questions. Errors: OSError, Ended, those of ``read``."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(str(path))
+        connection.sendall(b"z" + LONG.encode("ascii") + b"\0" + struct.pack(">Q", length))
+        while (first := _exactly(connection, 1)) == b"r":
+            _, offset, wanted = _QUESTION.unpack(first + _exactly(connection, _QUESTION.size - 1))
+            if wanted > MOST_ASKED_BYTES or offset + wanted > length:
                 raise Ended
-            reply += piece
+            for at in range(offset, offset + wanted, _PIECE_BYTES):
+                connection.sendall(read(at, min(_PIECE_BYTES, offset + wanted - at)))
+        return first[:-1] if first == b"\0" else first + _answer(connection)
+
+
+def _answer(connection: socket.socket) -> bytes:
+    reply = bytearray()
+    while not reply.endswith(b"\0"):
+        piece = connection.recv(_PIECE_BYTES)
+        if not piece:
+            raise Ended
+        reply += piece
+        if len(reply) > values.MAX_ANSWER_BYTES:
+            raise Ended
     return bytes(reply[:-1])

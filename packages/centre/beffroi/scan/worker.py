@@ -14,25 +14,31 @@ import logging
 import os
 import signal
 import socket
+from functools import partial
 from typing import NoReturn
 
 from beffroi.lib import seclusion
 from beffroi.scan import kinds, looking, texts, values, wire
+from beffroi.scan.archives import OutOfTime
+from beffroi.scan.bodies import Body, Long
 from beffroi.scan.rules import Rules
 from beffroi.scan.values import Report
 
 MEMORY_BYTES = 768 * 1024 * 1024
-CPU_S = 6
-"""Of looking; reading a stream takes next to none."""
+CPU_S, CPU_EACH_BYTES = 6, 8 * 1024 * 1024
+"""Of looking; reading a stream takes next to none. A second more for each piece of a long content."""
 READING_S = 30
 HEADS = {
     (command, end): bytes((number,))
     for number, (command, end) in enumerate(
-        (command, end) for command in wire.WITH_STREAM for end in (b"\0", b"\n")
+        (command, end) for command in (*wire.WITH_STREAM, wire.LONG) for end in (b"\0", b"\n")
     )
 }
 """First byte to the parent: the stream is here, and the time for looking begins. Which command it was, and how its
-answer ends. Without this byte there is nothing that the parent would have to say."""
+answer ends. Without this byte there is nothing that the parent would have to say. After LONG its length (8 bytes,
+big-endian)."""
+EARLY, DONE = b"?", b"!"
+"""First byte of a line to the parent: what the rules said, before anything was opened; the report."""
 
 _NULL = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 """Opened before the process gives up writing."""
@@ -64,7 +70,12 @@ def _give_up(*, keep: set[int]) -> None:
         low = descriptor + 1
     os.closerange(low, 4096)
     seclusion.no_other_process()
-    seclusion.limit(memory_bytes=MEMORY_BYTES, cpu_s=CPU_S, file_bytes=0)
+
+
+def _limit(cpu_s: int) -> None:
+    """Past ``cpu_s`` what was found so far is told; past a second more the child is killed."""
+    signal.signal(signal.SIGXCPU, _out_of_time)
+    seclusion.limit(memory_bytes=MEMORY_BYTES, cpu_s=cpu_s, file_bytes=0)
 
 
 def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -> None:
@@ -74,6 +85,17 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -
         if command in (wire.PING, wire.VERSION):
             connection.sendall((b"PONG" if command == wire.PING else version) + end)
             return
+        if command == wire.LONG:
+            length = wire.read_length(connection, most_bytes=values.MAX_LONG_BYTES)
+            _limit(CPU_S + length // CPU_EACH_BYTES)
+            _write(pipe, HEADS[command, end] + length.to_bytes(8))
+            body = Long(length, partial(wire.ask_for, connection))
+            report = _examined(body, rules, pipe)
+            if body.is_gone:
+                raise wire.Ended
+            _tell(pipe, report)
+            return
+        _limit(CPU_S)
         if command not in wire.WITH_STREAM:
             raise wire.Refused(wire.UNKNOWN)
         data = wire.read_stream(connection, most_bytes=values.MAX_FILE_BYTES)
@@ -81,21 +103,30 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -
         connection.sendall(refusal.answer + b"\0")
         return
     _write(pipe, HEADS[command, end])
-    _write(pipe, values.encode(_read(data) if command == wire.WORDS else _examined(data, rules)))
+    _tell(pipe, _read(data) if command == wire.WORDS else _examined(data, rules, pipe))
 
 
-def _examined(data: bytes, rules: Rules) -> Report:
+def _out_of_time(*_: object) -> None:
+    raise OutOfTime
+
+
+def _examined(body: Body, rules: Rules, pipe: int) -> Report:
+    """What the rules say is told to the parent at once: what is opened then may be the child's end."""
     try:
-        return looking.examine(data, rules.matches)
-    except (MemoryError, RecursionError):
+        return looking.examine(body, rules.matches, early=partial(_tell, pipe, sign=EARLY))
+    except (MemoryError, RecursionError, OutOfTime):
         return Report({kinds.UNREADABLE: []})
 
 
 def _read(data: bytes) -> Report:
     try:
         return texts.read(data)
-    except (MemoryError, RecursionError):
+    except (MemoryError, RecursionError, OutOfTime):
         return Report()
+
+
+def _tell(pipe: int, report: Report, sign: bytes = DONE) -> None:
+    _write(pipe, sign + values.encode(report) + b"\n")
 
 
 def _write(pipe: int, data: bytes) -> None:

@@ -38,6 +38,11 @@ def density(block: bytes, packer: zstandard.ZstdCompressor) -> float:
     return min(1.0, len(packer.compress(block)) / len(block))
 
 
+def density_of(block: bytes) -> float:
+    """``density`` of one block."""
+    return density(block, zstandard.ZstdCompressor(level=1, write_checksum=False, write_content_size=False))
+
+
 def measure(reader: Reader) -> Noise:
     """Errors: reading.Spent."""
     packer = zstandard.ZstdCompressor(level=1, write_checksum=False, write_content_size=False)

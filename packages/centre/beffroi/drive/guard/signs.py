@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from beffroi.drive.guard.formats import armour
 from beffroi.drive.guard.kinds import KINDS, UNCHECKED, by_name, extension, family
 from beffroi.drive.guard.structure import Structure
 
@@ -85,8 +86,6 @@ _NOTE = re.compile(
     r"(?=.*(files?|data|how|read|help|instruction|note|your|info|fichiers?|comment|lire|aide))",
 )
 _NOTE_EXTENSIONS = frozenset(("txt", "html", "htm", "hta", "md", "rtf", "png", "bmp", "jpg"))
-_CARRIERS = frozenset(("container", "armour"))
-"""Families that can hold anything."""
 _PLAIN = frozenset(("", "dwg", "bmp", "dbase", "sqlite", "ole", "shapefile", "tiff", "ico"))
 """Kinds whose content is mostly not packed, and of which a look reads a part alone."""
 _IN_PLACE = frozenset(("riff", "jpeg", "tiff", "boxes", "mp3", "ogg", "flac", "zip", "7z", "rar", "packed"))
@@ -117,15 +116,27 @@ def _of_content(change: Change) -> tuple[Sign, ...]:
         return (Sign.TORN,)
     if after.state == "sealed" and before.state == "sound" and family(after.kind) == family(before.kind):
         return (Sign.SEALED,)
+    if after.kind == armour.KIND != before.kind:
+        return _of_armour(before, after)
     if before.kind and family(after.kind) != family(before.kind):
         if by_name(change.name) == after.kind:
             return ()  # the name says it: a new file of another kind was saved over it
-        return (Sign.CONTAINER if after.kind in UNCHECKED or family(after.kind) in _CARRIERS else Sign.KIND,)
+        return (
+            Sign.CONTAINER if after.kind in UNCHECKED or family(after.kind) == "container" else Sign.KIND,
+        )
     if _is_noisier(before, after, change):
         return (Sign.NOISE,)
     if _has_holes(change):
         return (Sign.HOLES,)
     return ()
+
+
+def _of_armour(before: Structure, after: Structure) -> tuple[Sign, ...]:
+    """What was something else is written as base64 or the like: nothing is lost where it holds what can be read.
+    Programs write keys, hashes and codes over texts, so that a text counts less."""
+    if after.state == "sound":
+        return () if before.kind in ("", "text") or not after.reason else (Sign.KIND,)
+    return (Sign.KIND,) if before.kind == "text" else (Sign.CONTAINER,) if before.kind else ()
 
 
 def _is_torn(before: Structure, after: Structure, change: Change) -> bool:
@@ -199,6 +210,9 @@ def is_unreadable(structure: Structure | None) -> bool:
         structure is not None
         and structure.state in {"broken", "opaque"}
         and (
-            structure.state == "broken" or structure.noise.random_share >= 0.3 or structure.noise.head >= 1.0
+            structure.state == "broken"
+            or structure.kind == armour.KIND
+            or structure.noise.random_share >= 0.3
+            or structure.noise.head >= 1.0
         )
     )

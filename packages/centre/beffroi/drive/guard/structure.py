@@ -25,12 +25,15 @@ import struct
 
 import msgspec
 
+from beffroi.drive.guard.formats import archives, armour
 from beffroi.drive.guard.formats.values import SOUND, Finding, State, broken, torn
 from beffroi.drive.guard.kinds import KINDS, UNCHECKED, by_content, by_name
-from beffroi.drive.guard.noise import Noise, measure
-from beffroi.drive.guard.reading import Limits, Readable, Reader, Spent
+from beffroi.drive.guard.noise import Noise, density_of, measure
+from beffroi.drive.guard.reading import InMemory, Limits, Readable, Reader, Spent
 
 UNKNOWN = ""
+_RANDOM_INSIDE = 0.9
+"""What is written as text and is less dense than this was not encrypted."""
 _BLANK = 0.25
 """From this share of blank blocks on, a file that is broken was not written to its end: a crash, or a wiper."""
 
@@ -67,7 +70,7 @@ def look(
     noise = Noise()
     try:
         noise = measure(reader)
-        kind, finding = _judge(reader, kind_before or by_name(name))
+        kind, finding = _judge(reader, kind_before or by_name(name), noise)
         if finding.state == "broken" and (noise.blank_share >= _BLANK or not reader.tail(512).strip(b"\0")):
             finding = torn("blank")
     except Spent:
@@ -75,8 +78,12 @@ def look(
     return Structure(kind, finding.state, finding.reason, noise, reader.read_bytes)
 
 
-def _judge(reader: Reader, expected: str) -> tuple[str, Finding]:
+def _judge(reader: Reader, expected: str, noise: Noise) -> tuple[str, Finding]:
     found = by_content(reader)
+    if found == armour.KIND or (found == "text" and armour.is_dense(noise, reader.size_bytes)):
+        found = "text"
+        if _checked(reader, found).state == "sound":
+            return armour.KIND, _in_armour(reader)
     if found:
         finding = _checked(reader, found)
         if finding.state in {"sound", "sealed"} or found == expected or expected not in KINDS:
@@ -90,6 +97,25 @@ def _judge(reader: Reader, expected: str) -> tuple[str, Finding]:
     finding = _checked(reader, expected)
     is_unchecked = expected in UNCHECKED or finding.state == "sealed"
     return expected, broken("header") if is_unchecked else finding
+
+
+def _in_armour(reader: Reader) -> Finding:
+    """*Sound* with nothing to add: of a kind that was checked; *sealed*: locked by a program that says so; *opaque*:
+    random, and of no kind that is checked."""
+    inside = armour.decoded(reader)
+    if armour.is_locked(inside) or archives.is_locked(inside[:4096]):
+        return Finding("sealed", "armour")
+    if not inside:
+        return Finding("opaque", "armour")
+    within = Reader(InMemory(inside), len(inside), reader.limits)
+    kind = by_content(within)
+    if kind and kind not in UNCHECKED and (kind != "text" or density_of(inside[:4096]) < armour.DENSE):
+        finding = _checked(within, kind)
+        if finding.state == "sound" or (finding.state == "torn" and not reader.is_whole):
+            return SOUND
+    if armour.is_key(inside) or density_of(inside[:4096]) < _RANDOM_INSIDE:
+        return Finding("sound", "not checked")
+    return Finding("opaque", "armour")
 
 
 def _checked(reader: Reader, kind: str) -> Finding:

@@ -17,6 +17,7 @@ from functools import partial
 
 from beffroi.drive import following
 from beffroi.drive.scanning import scanner, told
+from beffroi.drive.scanning.apart import Apart
 from beffroi.drive.scanning.engines import EngineAway, Engines
 from beffroi.drive.scanning.scanner import REST, Scanner
 from beffroi.drive.scanning.told import Told
@@ -160,7 +161,13 @@ def run(config: Config, stopped: Callable[[], bool]) -> None:
             work = Scanner(communes, stocks(config), Engines(config), partial(tell_found, config))
             process = Process(config, communes, work, stopped)
             process.listen()
-            process.run()
+            apart = Apart(work, communes.ids())
+            work.wake = apart.wake
+            apart.start()
+            try:
+                process.run()
+            finally:
+                apart.stop()
         finally:
             communes.close()
 

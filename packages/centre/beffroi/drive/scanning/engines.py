@@ -13,7 +13,7 @@ import hashlib
 import re
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,22 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.scan import kinds, values, wire
 
 MOST_BYTES = values.MAX_FILE_BYTES
-"""Of a longer content the beginning is looked at."""
-LOOK_S, ASK_S = 60.0, 5.0
-"""``scan`` takes 40 s at most, and has one file of ours at a time before this one."""
+"""A longer content is handed on piece by piece, as it is asked for."""
+LOOK = b"2"
+"""How contents are looked at: another one leads to a walk, as other rules do."""
+LOOK_S, LONG_S, ASK_S = 90.0, 600.0, 5.0
+"""Of a short content: ``scan`` takes a minute at most, and has one file of ours at a time before this one. LONG_S: for
+the answer of a clamd that has a long one."""
+CLAMD_WINDOWS_BYTES = tuple(n * 1024 * 1024 for n in (64, 16, 4, 1))
+"""Of what a clamd takes in no one piece (StreamMaxLength, MaxFileSize): the first length that it takes."""
+OVERLAP_BYTES = 256 * 1024
+_TOO_LONG = b"INSTREAM size limit exceeded. ERROR"
+# By the settings AlertExceedsMax and AlertEncrypted: a clamd says so of what it did not look into.
+_NOT_SEEN = ("Heuristics.Limits.Exceeded", "Heuristics.Encrypted.")
 _ANSWER = re.compile(rb"stream: ([\x21-\x7e]{1,120}) FOUND")
 _PIECE_BYTES = 256 * 1024
+type Read = Callable[[int, int], bytes]
+"""(offset, length) → these bytes of a content."""
 
 
 class EngineAway(BeffroiError):
@@ -58,46 +69,86 @@ class Engines:
 
     def mark(self) -> str:
         """Of the rules in force; other rules have another one. Errors: EngineAway."""
-        parts = []
+        parts = [LOOK]
         if self._scan is not None:
             parts.append(_asking("scan", lambda: self._asked_scan(wire.VERSION, b"", ASK_S)))
         if self._clamd:
             parts.append(_asking("clamd", lambda: self._asked_clamd(b"zVERSION\0", None, ASK_S)))
         return hashlib.sha256(b"\n".join(parts)).hexdigest()[:16]
 
-    def look(self, data: bytes, *, is_whole: bool) -> Said:
-        """What they say of these bytes. ``is_whole``: they are all of the content. Errors: EngineAway."""
+    def look(self, data: bytes) -> Said:
+        """What they say of a content of at most MOST_BYTES. Errors: EngineAway."""
+        return self._look(
+            len(data),
+            lambda offset, length: data[offset : offset + length],
+            lambda: self._asked_scan(wire.FACTS, data, LOOK_S),
+            LOOK_S,
+        )
+
+    def look_long(self, size_bytes: int, read: Read) -> Said:
+        """The same of a longer one, of MAX_LONG_BYTES at most. Errors: EngineAway, those of ``read``."""
+        length = min(size_bytes, values.MAX_LONG_BYTES)
+        said = self._look(length, read, lambda: self._asked_scan_long(length, read), LONG_S)
+        if length < size_bytes:
+            said.found.pop(kinds.UNREADABLE, None)  # we cut it off ourselves
+            return Said(said.found, is_whole=False)
+        return said
+
+    def _look(self, size_bytes: int, read: Read, scan: Callable[[], bytes], timeout_s: float) -> Said:
         found: dict[str, list[str]] = {}
+        is_whole = True
         if self._scan is not None:
-            found |= self._report(data).found
-            if kinds.UNREADABLE in found:
-                if not is_whole:  # we cut it off ourselves
-                    del found[kinds.UNREADABLE]
-                is_whole = False
+            try:
+                report = values.decode(_asking("scan", scan))
+            except ValueError:
+                raise EngineAway("scan") from None
+            found |= report.found
+            is_whole = report.is_whole and kinds.UNREADABLE not in found
         if self._clamd:
-            answer = _asking("clamd", lambda: self._asked_clamd(b"zINSTREAM\0", data, LOOK_S))
-            if match := _ANSWER.fullmatch(answer):
-                found[VIRUS] = [match[1].decode("ascii")]
-            elif answer != b"stream: OK":
-                is_whole = False  # too long for it, or it gave up
+            name, was_seen = self._by_clamd(size_bytes, read, timeout_s)
+            is_whole &= was_seen
+            if name:
+                found[VIRUS] = [name]
         return Said(found, is_whole)
 
-    def _report(self, data: bytes) -> values.Report:
-        answer = _asking("scan", lambda: self._asked_scan(wire.FACTS, data, LOOK_S))
-        try:
-            return values.decode(answer)
-        except ValueError:
-            raise EngineAway("scan") from None
+    def _by_clamd(self, size_bytes: int, read: Read, timeout_s: float) -> tuple[str, bool]:
+        """(signature or "", whether it took all in one piece)."""
+        answer = self._streamed(0, size_bytes, read, timeout_s)
+        if not _is_too_long(answer):
+            return _named(answer), answer == b"stream: OK"
+        for window in CLAMD_WINDOWS_BYTES:
+            if window >= size_bytes:
+                continue
+            for start in range(0, size_bytes, window - OVERLAP_BYTES):
+                answer = self._streamed(start, min(window, size_bytes - start), read, LOOK_S)
+                if _is_too_long(answer) and start == 0:
+                    break
+                if name := _named(answer):
+                    return name, False
+            else:
+                break
+        return "", False
+
+    def _streamed(self, start: int, length: int, read: Read, timeout_s: float) -> bytes:
+        def pieces() -> Iterator[bytes]:
+            for at in range(start, start + length, _PIECE_BYTES):
+                yield read(at, min(_PIECE_BYTES, start + length - at))
+
+        return _asking("clamd", lambda: self._asked_clamd(b"zINSTREAM\0", pieces(), timeout_s))
+
+    def _asked_scan_long(self, length: int, read: Read) -> bytes:
+        assert self._scan is not None
+        return wire.ask_long(self._scan, length, read)
 
     def _asked_scan(self, command: str, data: bytes, timeout_s: float) -> bytes:
         assert self._scan is not None
         return wire.ask(self._scan, command, data, timeout_s=timeout_s)
 
-    def _asked_clamd(self, command: bytes, data: bytes | None, timeout_s: float) -> bytes:
+    def _asked_clamd(self, command: bytes, pieces: Iterable[bytes] | None, timeout_s: float) -> bytes:
         with _connected(self._clamd, timeout_s) as connection:
             connection.sendall(command)
-            if data is not None:
-                _send(connection, data)
+            if pieces is not None:
+                _send(connection, pieces)
             reply = bytearray()
             while not reply.endswith(b"\0") and len(reply) < 4096:
                 piece = connection.recv(4096)
@@ -107,10 +158,20 @@ class Engines:
         return bytes(reply.rstrip(b"\0"))
 
 
-def _send(connection: socket.socket, data: bytes) -> None:
+def _is_too_long(answer: bytes) -> bool:
+    return answer == _TOO_LONG or answer.startswith(b"stream: Heuristics.Limits.Exceeded")
+
+
+def _named(answer: bytes) -> str:
+    """The signature of an answer; "" where there is none, or it says that something was not seen."""
+    match = _ANSWER.fullmatch(answer)
+    name = match[1].decode("ascii") if match else ""
+    return "" if name.startswith(_NOT_SEEN) else name
+
+
+def _send(connection: socket.socket, pieces: Iterable[bytes]) -> None:
     try:
-        for at in range(0, len(data), _PIECE_BYTES):
-            piece = data[at : at + _PIECE_BYTES]
+        for piece in pieces:
             connection.sendall(struct.pack(">I", len(piece)) + piece)
         connection.sendall(struct.pack(">I", 0))
     except (BrokenPipeError, ConnectionResetError):

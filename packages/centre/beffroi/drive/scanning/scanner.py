@@ -4,6 +4,7 @@ Purpose: follows the journal ``change`` of each collectivité from where it was 
          the contents of changed files to the engines, writes what they say, and tells malice to the outbox:
          ``drive:found``. While nothing new waits, a walk goes through all contents that older rules looked at.
 Process: filescan. No request waits for it; what a crash interrupts is done again.
+         What is longer than MOST_BYTES waits in ``scan_due`` for a thread of its own, so that nothing waits for it.
 Hostile: contents. At most MOST_BYTES of one are held, and handed on; nothing is opened here.
 Fails:   closed for what came by a link, open for what members bring: "not yet scanned" until the engines answer.
 Bounded: a walk begins WALKS_APART_S after the one before, and rests REST times as long as each look took.
@@ -14,20 +15,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from beffroi.drive.scanning.engines import MOST_BYTES, EngineAway, Engines, Said
-from beffroi.drive.store import drops, findings, refs
+from beffroi.drive.store import drops, findings, scan_due
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database
+from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.findings import Content, Finding, Progress, Result
 from beffroi.drive.store.frozen import Held, count
-from beffroi.drive.store.manifest import Manifest
+from beffroi.drive.store.manifest import Manifest, ManifestBroken
 from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import ObjectDamaged
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.store.stored import Stored
 from beffroi.lib import clock
+from beffroi.scan import kinds
 
 log = logging.getLogger("beffroi.drive.scanning")
 MOST_AT_ONCE = 64
@@ -40,8 +43,14 @@ REST = 4.0
 FORGET_EACH_S = 86400
 TRIES = 3
 """Of one content on which an engine that answers otherwise fails."""
+_UNREADABLE = Said({kinds.UNREADABLE: []}, is_whole=False)
+"""Holds what came by a link; members open theirs."""
 type Tell = Callable[[str, Finding, Held], object]
 """Publishes a finding of a collectivité; blocking. Errors: Unavailable."""
+
+
+class Ending(Exception):
+    """The process ends."""
 
 
 @dataclass
@@ -50,6 +59,10 @@ class Scanner:
     stock_of: Callable[[str], Stock]
     engines: Engines
     tell: Tell
+    wake: Callable[[str], object] = lambda collectivite_id: None
+    """Called with a collectivité of which a long content waits."""
+    is_ending: bool = field(default=False, init=False)
+    """The process ends: a long look stops at its next piece (Ending)."""
     _failures: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)
     """Of (collectivité, content)."""
 
@@ -64,9 +77,8 @@ class Scanner:
             waiting = findings.waiting_in(reading, nodes)
         if number == progress.number:
             return False
-        self._look_at_all(collectivite_id, database, waiting)
-        done = progress._replace(number=number)
-        database.write(lambda writing: findings.keep_progress(writing, done))
+        long = self._look_at_all(collectivite_id, database, waiting)
+        self._go_on(collectivite_id, database, progress._replace(number=number), long)
         return True
 
     def walk(self, collectivite_id: str, mark: str) -> float | None:
@@ -81,7 +93,7 @@ class Scanner:
             older = [one for one in names if not _is_current(findings.of(reading, one), mark)]
             found = [one for one in (findings.content(reading, name) for name in older) if one is not None]
             is_over = not names and findings.all_by(reading, mark)
-        self._look_at_all(collectivite_id, database, found)
+        long = self._look_at_all(collectivite_id, database, found)
         if names:
             begins = progress.walk_s if progress.walked else clock.epoch_s()
             after = progress._replace(walked=names[-1], walk_s=begins)
@@ -89,8 +101,32 @@ class Scanner:
             # Other rules came while it went: the next one is for them.
             ends = mark if is_over else progress.mark
             after = progress._replace(mark=ends, walked="", walk_s=progress.walk_s or clock.epoch_s())
-        database.write(lambda writing: findings.keep_progress(writing, after))
+        self._go_on(collectivite_id, database, after, long)
         return clock.steady_s() - began_s if names else None
+
+    def look_at_long(self, collectivite_id: str) -> bool:
+        """One content that waits; False where none does. Errors: as ``follow``, Ending."""
+        database = self.communes.metadata(collectivite_id)
+        with database.reading() as reading:
+            sha256 = scan_due.first(reading)
+            content = findings.content(reading, sha256) if sha256 else None
+        if sha256 is None:
+            return False
+        results: list[Result] = []
+        if content is not None:
+            mark = self.engines.mark()
+            said = self._look(collectivite_id, database, self.stock_of(collectivite_id), content)
+            results = [Result(sha256, mark, said.found, said.is_whole)]
+            if any(code in findings.MALICE for code in said.found):
+                log.warning("%s: found %s", collectivite_id, " ".join(said.found))
+
+        def keep(writing: Writing) -> None:
+            findings.keep(writing, results, now_s=clock.epoch_s())
+            scan_due.done(writing, sha256)
+
+        database.write(keep)
+        self.tell_all(collectivite_id, database)
+        return True
 
     def forget(self, collectivite_id: str) -> None:
         """What was said of contents that went. Errors: those of the metadata."""
@@ -113,9 +149,25 @@ class Scanner:
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _look_at_all(self, collectivite_id: str, database: Database, contents: Collection[Content]) -> None:
+    def _go_on(
+        self, collectivite_id: str, database: Database, progress: Progress, long: Sequence[str]
+    ) -> None:
+        def keep(writing: Writing) -> None:
+            scan_due.add(writing, long)
+            findings.keep_progress(writing, progress)
+
+        database.write(keep)
+        if long:
+            self.wake(collectivite_id)
+
+    def _look_at_all(
+        self, collectivite_id: str, database: Database, contents: Collection[Content]
+    ) -> list[str]:
+        """Returns those that are too long for it."""
+        long = [one.sha256 for one in contents if one.size_bytes > MOST_BYTES]
+        contents = [one for one in contents if one.size_bytes <= MOST_BYTES]
         if not contents:
-            return
+            return long
         stock, mark = self.stock_of(collectivite_id), self.engines.mark()
         results: list[Result] = []
         since_s = clock.steady_s()
@@ -131,6 +183,7 @@ class Scanner:
                     since_s = clock.steady_s()
         finally:
             self._keep(collectivite_id, database, results)
+        return long
 
     def _keep(self, collectivite_id: str, database: Database, results: list[Result]) -> None:
         if not results:
@@ -143,36 +196,33 @@ class Scanner:
     def _look(self, collectivite_id: str, database: Database, stock: Stock, content: Content) -> Said:
         if not content.size_bytes:
             return Said({}, is_whole=True)
-        try:
-            data = _beginning(database, stock, content)
-        except (ObjectMissing, ObjectDamaged) as error:  # upkeep tells it
-            log.error("%s: a content cannot be read: %s", collectivite_id, error.code)
-            return Said({}, is_whole=False)
         key = (collectivite_id, content.sha256)
         try:
-            said = self.engines.look(data, is_whole=len(data) == content.size_bytes)
+            stored = Stored(stock, database, Manifest.unpack(content.manifest))
+            if content.size_bytes <= MOST_BYTES:
+                said = self.engines.look(stored.read(0, content.size_bytes))
+            else:
+                said = self.engines.look_long(stored.size_bytes, self._until_the_end(stored))
+        except (ObjectMissing, ObjectDamaged, ManifestBroken) as error:  # upkeep tells it
+            log.error("%s: a content cannot be read: %s", collectivite_id, error.code)
+            return _UNREADABLE
         except EngineAway:
             self.engines.mark()  # away altogether: nothing is known of the content
             self._failures[key] += 1
             if self._failures[key] < TRIES:
                 raise
             log.error("%s: a content is too much for an engine", collectivite_id)
-            said = Said({}, is_whole=False)
+            said = _UNREADABLE
         self._failures.pop(key, None)
         return said
 
+    def _until_the_end(self, stored: Stored) -> Callable[[int, int], bytes]:
+        def read(offset: int, length: int) -> bytes:
+            if self.is_ending:
+                raise Ending
+            return stored.read(offset, length)
 
-def _beginning(database: Database, stock: Stock, content: Content) -> bytes:
-    """The content, or as much of it as engines look at. Errors: those of ``Stock.read``."""
-    out = bytearray()
-    for chunk in Manifest.unpack(content.manifest).chunks:
-        with database.reading() as reading:
-            sealed = refs.sealed(reading, chunk.id)
-        out += stock.read(chunk.id, sealed)
-        if len(out) >= MOST_BYTES:
-            break
-    del out[MOST_BYTES:]
-    return bytes(out)
+        return read
 
 
 def _is_due(progress: Progress, mark: str) -> bool:

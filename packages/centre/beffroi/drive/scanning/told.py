@@ -13,7 +13,7 @@ from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 
 LATE_S = 300.0
-"""One content takes two minutes at the most, engines that hang included."""
+"""One content takes three minutes at the most, engines that hang included."""
 AWAY_S = 60.0
 """An engine that starts again is no trouble yet."""
 

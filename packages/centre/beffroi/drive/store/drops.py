@@ -18,8 +18,8 @@ from beffroi.drive.store.look import free_name
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node
 from beffroi.drive.store.shares import DropRefused, LinkClosed, Share
 
-MOST_FILE_BYTES = 64_000_000
-"""Less than the scan looks at: everything that is handed in is looked at whole."""
+MOST_FILE_BYTES = 2_000_000_000
+"""Less than the scan looks at whole (``scan.values.MAX_LONG_BYTES``)."""
 MOST_TOTAL_BYTES, MOST_FILES = 2_000_000_000, 500
 TOTAL_BYTES, FILES = 500_000_000, 100
 """Of a link whose maker set nothing."""

@@ -147,6 +147,7 @@ TABLES: tuple[LiteralString, ...] = (
         is_assignable INTEGER NOT NULL, made_by TEXT NOT NULL, made_s BIGINT NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS tagged (node BIGINT NOT NULL, tag BIGINT NOT NULL, PRIMARY KEY (node, tag))",
     "CREATE INDEX IF NOT EXISTS tagged_tag ON tagged (tag)",
+    "CREATE TABLE IF NOT EXISTS scan_due (sha256 TEXT PRIMARY KEY)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -163,7 +164,7 @@ folder: parts of uploads, calendars.
 the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes.
 ``mount``: what a receiver did with something that is shared with them (``mounts``). ``looked``: when a person last saw
 the list of what is shared with them.
-``scanned``, ``scanning``, ``finding``: ``findings``. ``drop_box``, ``handing``, ``handed``: ``drops``.
+``scanned``, ``scanning``, ``finding``: ``findings``; ``scan_due``. ``drop_box``, ``handing``, ``handed``: ``drops``.
 ``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``.
 ``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``).
 ``part_name``: parts of uploads that clients call by no number of a part (``part_names``).

@@ -26,9 +26,16 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from beffroi.drive.store import drops
+from beffroi.drive.store import drops, look, room
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.drops import MAX_MESSAGE_CHARS, MAX_SENDER_CHARS, MOST_FILE_BYTES, Letter
+from beffroi.drive.store.drops import (
+    MAX_MESSAGE_CHARS,
+    MAX_SENDER_CHARS,
+    MOST_FILE_BYTES,
+    MOST_TOTAL_BYTES,
+    Box,
+    Letter,
+)
 from beffroi.drive.store.model import Content, Node
 from beffroi.drive.store.shares import NO_LIMIT, DropType, LinkClosed, Share
 from beffroi.drive.web import form, granted
@@ -42,6 +49,10 @@ from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
 PAGE = "/partage/depot/"
 MOST_AT_ONCE, MOST_OF_A_LINK = 32, 4
 """Bodies under way in this process: each holds some chunks, and colleagues have the rest."""
+MOST_WASTED_BYTES, WASTED_S = MOST_TOTAL_BYTES, 3600
+"""Of a link within an hour: bytes that came and became no file. They lie in the store until they are collected."""
+_FORM_BYTES = 64 * 1024
+"""Of a form beside its file, at most."""
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 
@@ -84,6 +95,8 @@ class Dropped:
     tell: Tell
     is_scanned: bool
     _under_way: Counter[str] = field(default_factory=Counter, init=False)
+    _wasted: Counter[str] = field(default_factory=Counter, init=False)
+    _wasted_since_s: int = field(default=0, init=False)
 
     def add_to(self, routes: Routes) -> None:
         routes.add(granted.DROP_PATH, self, is_open=True)
@@ -120,8 +133,7 @@ class Dropped:
                 pieces = found.pieces
             case _:
                 raise LinkClosed
-        if self._under_way.total() >= MOST_AT_ONCE or self._under_way[visit.share_id] >= MOST_OF_A_LINK:
-            raise Unavailable("The drive")
+        self._require_turn(visit.share_id)
         self._under_way[visit.share_id] += 1
         try:
             node, reference = await self._take(request, visit, sent, pieces)
@@ -130,51 +142,78 @@ class Dropped:
             self._under_way += Counter()  # what is zero goes
         return node.name, node.size_bytes, reference
 
+    def _require_turn(self, share_id: str) -> None:
+        """Errors: Unavailable."""
+        if clock.epoch_s() - self._wasted_since_s >= WASTED_S:
+            self._wasted_since_s = clock.epoch_s()
+            self._wasted.clear()
+        if (
+            self._under_way.total() >= MOST_AT_ONCE
+            or self._under_way[share_id] >= MOST_OF_A_LINK
+            or self._wasted[share_id] >= MOST_WASTED_BYTES
+        ):
+            raise Unavailable("The drive")
+
     async def _take(
         self, request: Request, visit: Visit, sent: Sent, pieces: AsyncIterator[bytes]
     ) -> tuple[Node, str]:
         database = self.communes.metadata(visit.collectivite_id)
         letter = _letter(visit, sent)
+        size_bytes = sent.size_bytes or max(0, _length_of(request) - _FORM_BYTES)
         with database.reading() as reading:
-            share = drops.check(reading, visit.share_id, sent.name, sent.size_bytes, now_s=clock.epoch_s())
-        content = await self._received(visit, share, sent, pieces)
-        reference = letter.handing.rpartition(":")[2]
-        handed = Handed(
-            share.id,
-            visit.collectivite_id,
-            share.created_by,
-            reference,
-            content.sha256,
-            content.size_bytes,
-            request.address,
-        )
-        await asyncio.to_thread(self.tell, handed)
-        node = await database.write_async(
-            lambda writing: drops.hand_in(
-                writing,
+            share = drops.check(reading, visit.share_id, sent.name, size_bytes, now_s=clock.epoch_s())
+            room.require(reading, look.above(reading, share.node)[-1].id, size_bytes)
+            box = drops.of(reading, share.id)
+        ends = Ends()
+        try:
+            content = await self._received(visit, share, sent, ends.of(pieces, _most(share, box)))
+            if ends.is_refused(sent.name, share.types):
+                raise DropType
+            handed = Handed(
                 share.id,
-                sent.name,
-                content,
-                letter,
-                is_scanned=self.is_scanned,
-                now_s=clock.epoch_s(),
+                visit.collectivite_id,
+                share.created_by,
+                letter.handing.rpartition(":")[2],
+                content.sha256,
+                content.size_bytes,
+                request.address,
             )
-        )
-        return node, reference
+            await asyncio.to_thread(self.tell, handed)
+            node = await database.write_async(
+                lambda writing: drops.hand_in(
+                    writing,
+                    share.id,
+                    sent.name,
+                    content,
+                    letter,
+                    is_scanned=self.is_scanned,
+                    now_s=clock.epoch_s(),
+                )
+            )
+        except BaseException:
+            self._wasted[share.id] += ends.size_bytes
+            raise
+        return node, handed.reference
 
     async def _received(
         self, visit: Visit, share: Share, sent: Sent, pieces: AsyncIterator[bytes]
     ) -> Content:
-        most = MOST_FILE_BYTES if share.most_bytes == NO_LIMIT else min(share.most_bytes, MOST_FILE_BYTES)
-        ends = Ends()
-        content = await self.bodies(visit.collectivite_id).receive(
-            ends.of(pieces, most), sent.size_bytes or None
-        )
+        content = await self.bodies(visit.collectivite_id).receive(pieces, sent.size_bytes or None)
         if sent.size_bytes and content.size_bytes != sent.size_bytes:
             raise Invalid("size")
-        if ends.is_refused(sent.name, share.types):
-            raise DropType
         return content
+
+
+def _most(share: Share, box: Box) -> int:
+    """What a file may have now, in bytes."""
+    most = MOST_FILE_BYTES if share.most_bytes == NO_LIMIT else min(share.most_bytes, MOST_FILE_BYTES)
+    return min(most, max(0, box.most_total_bytes - box.total_bytes))
+
+
+def _length_of(request: Request) -> int:
+    """What the request says of its length; 0 where it says nothing."""
+    said = request.header(b"content-length")
+    return int(said) if said.isascii() and said.isdigit() else 0
 
 
 def _sent_of(request: Request) -> Sent:

@@ -98,6 +98,8 @@ def _wish(request: HttpRequest) -> tuple[Wish, drops.Limits, dict[str, str]]:
     size = _chosen(request, "size", drop_words.SIZES_MB, errors)
     total = _chosen(request, "total", drop_words.TOTALS_MB, errors)
     files = _chosen(request, "files", drop_words.COUNTS, errors)
+    if size > total:
+        errors.setdefault("total", _("Choisissez au moins la taille d’un fichier."))
     types = request.POST.get("types", "")
     if types not in drop_words.TYPES:
         errors["types"], types = _("Choisissez dans la liste."), ""

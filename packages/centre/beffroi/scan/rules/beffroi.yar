@@ -36,7 +36,7 @@ rule RemoteTemplate
         $other_order = /Target="(https?:|mhtml:|\\\\)[^>]{1,400}TargetMode="External"[^>]{0,40}Type="[^"]{1,120}\/(attachedTemplate|oleObject|frame)"/ nocase
         $third_order = /TargetMode="External"[^>]{0,40}Target="(https?:|mhtml:|\\\\)[^>]{1,400}Type="[^"]{1,120}\/(attachedTemplate|oleObject|frame)"/ nocase
     condition:
-        filesize < 2MB and any of them
+        any of them
 }
 
 rule DdeCommand
@@ -58,7 +58,7 @@ rule FormulaCommand
     strings:
         $csv = /(^|[\r\n;,"])[=+\-@](cmd|powershell|mshta|msexcel|rundll32|regsvr32)\s{0,4}\|/ nocase
     condition:
-        filesize < 8MB and $csv
+        filesize < 32MB and $csv
 }
 
 rule HtmlApplication
@@ -68,7 +68,7 @@ rule HtmlApplication
     strings:
         $application = "<hta:application" nocase
     condition:
-        filesize < 4MB and $application
+        filesize < 32MB and $application
 }
 
 rule PageBuildsFile

@@ -2,7 +2,8 @@
 
 Looked at: the whole file as far as the reader goes, else both ends and SAMPLES places between them.
 Rule:      a text has next to no control characters; of encrypted bytes one in ten is one, however few of them there are
-           together. What is left of a text in base64 or hexadecimal has no spaces: it is "armour", another kind.
+           together. What is left of a text in base64 or hexadecimal has no spaces: it is "armour", another kind
+           (``armour``).
 """
 
 from __future__ import annotations

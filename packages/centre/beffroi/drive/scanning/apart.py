@@ -1,0 +1,73 @@
+"""The thread that has long contents looked at, so that short ones do not wait for it.
+
+Process: filescan. One content at a time: ``scan`` keeps another child for the short ones.
+Fails:   as the rest: an engine away, a store that does not answer, and the content waits in ``scan_due``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from queue import Empty, SimpleQueue
+
+from beffroi.drive.scanning.engines import EngineAway
+from beffroi.drive.scanning.scanner import Ending, Scanner
+from beffroi.drive.store.keys import KeysErased
+from beffroi.lib.errors import BeffroiError
+
+log = logging.getLogger("beffroi.drive.scanning")
+RETRY_S = 30.0
+
+
+class Apart:
+    """Use: ``start()``, ``wake(collectivite_id)`` where a content waits, ``stop()``."""
+
+    def __init__(self, work: Scanner, ids: Iterable[str]) -> None:
+        """``ids``: what waited before this process was."""
+        self._work, self._failed = work, dict[str, None]()
+        self._due: SimpleQueue[str] = SimpleQueue()
+        for one in ids:
+            self._due.put(one)
+        self._thread = threading.Thread(target=self._run, name="long", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self, collectivite_id: str) -> None:
+        self._due.put(collectivite_id)
+
+    def stop(self) -> None:
+        """The look that is under way ends at its next piece, and is done again by the next process."""
+        self._work.is_ending = True
+        self._due.put("")
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._work.is_ending:
+            try:
+                collectivite_id = self._due.get(timeout=RETRY_S)
+            except Empty:
+                for one in self._failed:
+                    self._due.put(one)
+                self._failed.clear()
+                continue
+            if collectivite_id and not self._all_of(collectivite_id):
+                self._failed[collectivite_id] = None
+
+    def _all_of(self, collectivite_id: str) -> bool:
+        """Everything that waits there; whether it was done."""
+        try:
+            while self._work.look_at_long(collectivite_id):
+                pass
+        except (Ending, KeysErased):
+            pass
+        except EngineAway:  # the process says which
+            return False
+        except BeffroiError as error:
+            log.error("%s: a long content waits: %s", collectivite_id, error.code)
+            return False
+        except Exception:  # the outermost place of this thread
+            log.exception("%s: a long content waits", collectivite_id)
+            return False
+        return True

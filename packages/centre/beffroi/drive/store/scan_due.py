@@ -1,0 +1,26 @@
+"""Contents that are too long to be looked at between others: they wait here for a thread of their own.
+
+Rule:    one that is written here was not looked at by the rules in force; it leaves with what was said of it.
+Source:  docs/internals/drive.md, "The scan".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from beffroi.drive.store.database import Reading, Writing
+
+
+def first(database: Reading) -> str | None:
+    """The SHA-256 of one that waits."""
+    row = database.one("SELECT sha256 FROM scan_due ORDER BY sha256 LIMIT 1")
+    return row[0] if row else None
+
+
+def add(writing: Writing, names: Iterable[str]) -> None:
+    for sha256 in names:
+        writing.run("INSERT INTO scan_due (sha256) VALUES (?) ON CONFLICT (sha256) DO NOTHING", (sha256,))
+
+
+def done(writing: Writing, sha256: str) -> None:
+    writing.run("DELETE FROM scan_due WHERE sha256 = ?", (sha256,))

@@ -1,0 +1,94 @@
+"""What is looked at: bytes that are held, or a content that is too long for that and is read by position. Pure.
+
+Purpose: one look for both. Of a long content two windows are held at most, whatever its length.
+Hostile: every byte, not the length: that is the word of who asks.
+Fails:   closed: who hands a long content on and goes away ends the look (``Long.is_gone``).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, cast
+
+WINDOW_BYTES = 32 * 1024 * 1024
+OVERLAP_BYTES = 1024 * 1024
+"""What a rule looks for may lie across two windows, as far as it is no longer than this."""
+_HEAD_BYTES, _TAIL_BYTES = 4 * 1024 * 1024, 128 * 1024
+_BUFFER_BYTES = 256 * 1024
+
+
+class Long(io.RawIOBase):
+    """``ask``: (offset, length) → exactly these bytes, within the content. ``is_gone``: it failed once."""
+
+    def __init__(self, size_bytes: int, ask: Callable[[int, int], bytes]) -> None:
+        self.size_bytes, self.is_gone = size_bytes, False
+        self._ask, self._at = ask, 0
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Fewer bytes at the end alone. Errors: those of ``ask``."""
+        length = min(length, self.size_bytes - offset)
+        if length <= 0 or offset < 0:
+            return b""
+        try:
+            return self._ask(offset, length)
+        except BaseException:  # libraries between here and there may swallow it
+            self.is_gone = True
+            raise
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size_bytes}[whence]
+        if start + offset < 0:
+            raise ValueError("before the beginning")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: object, /) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self.at(self._at, len(view))
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+type Body = bytes | Long
+
+
+def length(body: Body) -> int:
+    return len(body) if isinstance(body, bytes) else body.size_bytes
+
+
+def ends(body: Body) -> bytes:
+    """All of it, or its beginning and its end: enough to tell what it is (``kinds.detect``)."""
+    if isinstance(body, bytes):
+        return body
+    if body.size_bytes <= _HEAD_BYTES + _TAIL_BYTES:
+        return body.at(0, body.size_bytes)
+    return body.at(0, _HEAD_BYTES) + body.at(body.size_bytes - _TAIL_BYTES, _TAIL_BYTES)
+
+
+def windows(body: Body) -> Iterator[bytes]:
+    """All of it; of a long one window by window, each full, so that what a rule says of a file's length holds."""
+    if isinstance(body, bytes):
+        yield body
+        return
+    last = max(0, body.size_bytes - WINDOW_BYTES)
+    for start in range(0, last, WINDOW_BYTES - OVERLAP_BYTES):
+        yield body.at(start, WINDOW_BYTES)
+    yield body.at(last, WINDOW_BYTES)
+
+
+def stream(body: Body) -> BinaryIO:
+    if isinstance(body, bytes):
+        return io.BytesIO(body)
+    body.seek(0)
+    return cast(BinaryIO, io.BufferedReader(body, _BUFFER_BYTES))
