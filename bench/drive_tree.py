@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
     sizes = [SMALLEST, 10_000, 100_000, *([1_000_000] if options.million else [])]
-    communes = [1, MOST_OPEN, 2 * MOST_OPEN]
+    communes = [10, 700]
     return growth(say, sizes, communes, operations=options.operations, directory=options.directory)
 
 
@@ -66,7 +66,7 @@ def growth(
             )
             database.close()
         say("many communes ...")
-        opened = Communes(Path(place) / "communes", pool)
+        opened = Communes(Path(place) / "communes", pool, most_open=MOST_OPEN)
         many = {count: _communes(opened, count, operations) for count in communes}
         opened.close()
     rows = [

@@ -6,6 +6,7 @@ Source: docs/internals/drive.md, "Metadata". Numbers (node identifiers, etags, c
 
 from __future__ import annotations
 
+import hashlib
 from typing import LiteralString
 
 FORMAT = 1
@@ -151,3 +152,5 @@ the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by
 the list of what is shared with them.
 ``scanned``, ``scanning``, ``finding``: ``findings``. ``drop_box``, ``handing``, ``handed``: ``drops``.
 ``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``."""
+MARK = hashlib.blake2b("\n".join(TABLES).encode(), digest_size=16).hexdigest()
+"""In ``meta`` *tables* of metadata that have them all: they are opened without asking for each."""
