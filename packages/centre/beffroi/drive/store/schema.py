@@ -134,6 +134,8 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS sent_file (
         share_id TEXT PRIMARY KEY, node BIGINT NOT NULL, person_id TEXT NOT NULL, message TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS sent_file_message ON sent_file (message)",
+    """CREATE INDEX IF NOT EXISTS change_left ON change (parent, number)
+        WHERE kind NOT IN ('created', 'changed', 'properties')""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
