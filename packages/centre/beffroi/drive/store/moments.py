@@ -2,7 +2,7 @@
 
 Rule:    what a node was at T stands in its first row of ``change`` after T (``parent`` to ``mtime_s`` are as before);
          one without such a row is as it was. Its content then: the version that its first replacement after T made, or
-         the present one. So a view of a folder costs what lies in it, and what left it since, not what there is nor what
+         the present one. So a view of a folder costs what lies in it and what left it since, not what there is nor what
          changed elsewhere.
          What was destroyed since is listed, and cannot be opened (``Past.is_kept``).
          A way back takes nothing from anybody else: what came into the folder since goes to the trash; what lies in the
