@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store import moments, schema, tree
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import Act, Node
-from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.drive.store.sqlite import Connection, SqliteDatabase
 
 from tests.drive_trees import ME, NOW_S, at, content
 
@@ -40,7 +40,8 @@ def _folder(writing: Writing, parent: int, name: str, files: int, *, act: Act = 
     return made
 
 
-def _instructions(database: SqliteDatabase, look: Callable[[Reading], object]) -> int:
+def _instructions(connection: Connection, work: Callable[[], object]) -> int:
+    """Of a second time: its statements are ready then."""
     counted = 0
 
     def one_more() -> int:
@@ -48,15 +49,12 @@ def _instructions(database: SqliteDatabase, look: Callable[[Reading], object]) -
         counted += EACH
         return 0
 
-    with database.reading() as reading:
-        look(reading)  # its statements are ready then
-    connection = database._readers[-1].raw
-    connection.set_progress_handler(one_more, EACH)
+    work()
+    connection.raw.set_progress_handler(one_more, EACH)
     try:
-        with database.reading() as reading:
-            look(reading)
+        work()
     finally:
-        connection.set_progress_handler(None, 0)
+        connection.raw.set_progress_handler(None, 0)
     return counted
 
 
@@ -72,16 +70,41 @@ def test_a_folder_as_it_was_costs_nothing_of_what_changed_elsewhere(
         tree.move(writing, LATER, files[1][0], then.id, "moved")
         tree.put(writing, LATER, box.id, files[2][1], content(b"new"))
 
-    def look_back(reading: Reading) -> list[moments.Past]:
-        moment = moments.Moment(reading, NOW_S)
-        assert moment.node(box.id) is not None
-        return moment.children(box.id)
+    def look_back() -> list[moments.Past]:
+        with database.reading() as reading:
+            moment = moments.Moment(reading, NOW_S)
+            assert moment.node(box.id) is not None
+            return moment.children(box.id)
 
     database.write(change)
-    before = _instructions(database, look_back)
+    look_back()
+    (reader,) = database._readers
+    before = _instructions(reader, look_back)
     for number in range(8):
         database.write(lambda w, it=number: _folder(w, then.id, f"d{it}", 200, act=NEXT_DAY))  # type: ignore[misc]
+    assert len(look_back()) == 20
     with database.reading() as reading:
-        assert len(look_back(reading)) == 20
         assert reading.one("SELECT COUNT(*) FROM change WHERE at_s > ?", (NOW_S,)) == (8 * 201 + 3,)
-    assert _instructions(database, look_back) <= 1.1 * before
+    assert _instructions(reader, look_back) <= 1.1 * before
+
+
+def test_a_folder_is_moved_and_renamed_without_a_look_at_its_files(
+    database: SqliteDatabase, common: Node
+) -> None:
+    here, there = (database.write(lambda w, it=one: tree.make_folder(w, ME, common.id, it)) for one in "ab")  # type: ignore[misc]
+    writer = database._writer
+    assert writer is not None
+
+    def moves(box: Node) -> int:
+        def move() -> None:
+            database.write(lambda w: tree.move(w, ME, box.id, there.id, box.name))
+            database.write(lambda w: tree.move(w, ME, box.id, there.id, f"{box.name}2"))
+            database.write(lambda w: tree.move(w, ME, box.id, here.id, box.name))
+
+        return _instructions(writer, move)
+
+    def box(name: str, files: int) -> Node:
+        return database.write(lambda w: _folder(w, here.id, name, files))
+
+    small, large = box("small", 5), box("large", 2000)
+    assert moves(large) <= 1.1 * moves(small)

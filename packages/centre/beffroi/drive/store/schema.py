@@ -134,6 +134,7 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS sent_file (
         share_id TEXT PRIMARY KEY, node BIGINT NOT NULL, person_id TEXT NOT NULL, message TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS sent_file_message ON sent_file (message)",
+    "CREATE INDEX IF NOT EXISTS node_folder ON node (parent) WHERE is_folder = 1",
     """CREATE INDEX IF NOT EXISTS change_left ON change (parent, number)
         WHERE kind NOT IN ('created', 'changed', 'properties')""",
 )
