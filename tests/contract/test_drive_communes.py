@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import pytest
+from beffroi.drive.following import Rested
 from beffroi.drive.store import commune, look, schema, tree
 from beffroi.drive.store.commune import FILES, IDLE_S, Communes
 from beffroi.drive.store.database import Database, Session, prepare
@@ -197,3 +198,33 @@ def test_metadata_that_have_all_tables_are_opened_without_asking_for_each(opens:
             assert session.one("SELECT value FROM meta WHERE name = 'tables'") == (schema.MARK,)
     finally:
         session.rollback()
+
+
+def test_a_sweep_passes_over_what_was_not_written_since_nothing_was_left_there(
+    tmp_path: Path, backend_url: str, pool: ThreadPoolExecutor
+) -> None:
+    """In PostgreSQL only a look tells, and all are looked at."""
+    communes = Communes(tmp_path, pool, backend_url)
+    ids = sorted(new_id("col") for _ in range(3))
+    for one in ids:
+        tmp_path.joinpath(one).mkdir()
+        _root(communes.metadata(one))
+    is_told = not backend_url.startswith("postgresql:")
+    rested = Rested(communes)
+    assert rested.others() == ids
+    for one in ids:
+        rested.keep(one, communes.state(one))
+    assert rested.others() == ([] if is_told else ids)
+    communes.metadata(ids[0]).write(lambda w: tree.make_root(w, schema.TRASH, now_s=NOW_S))
+    assert rested.others() == (ids[:1] if is_told else ids)
+    assert rested.others() == (ids[:1] if is_told else ids), "until nothing is left there"
+    communes.close()
+    for one in ids:
+        rested.keep(one, communes.state(one))
+    again = Communes(tmp_path, pool, backend_url)
+    for one in ids:
+        with again.metadata(one).reading() as reading:
+            assert look.root(reading, schema.COMMON) is not None
+    assert rested.others() == ([] if is_told else ids), "who reads changes nothing"
+    again.close()
+    assert rested.others() == ([] if is_told else ids)

@@ -134,6 +134,20 @@ class Communes:
             return []
         return [one for one in names if is_id(one, "col") and not is_erased(self._directory / one)]
 
+    def state(self, collectivite_id: str) -> tuple[int, ...] | None:
+        """Another one once its metadata were written, without opening them; None where only a look tells."""
+        if self._connections is not None:
+            return None
+        found: list[int] = []
+        for name in ("metadata.db", "metadata.db-wal"):
+            try:
+                stat = (self._directory / collectivite_id / name).stat()
+            except OSError:
+                continue
+            if stat.st_size:  # a log without a change comes and goes as others open the file
+                found += (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        return tuple(found)
+
     def _opened(self, collectivite_id: str) -> Database:
         if self._connections is not None:
             return PostgresDatabase(self._connections, collectivite_id, self._executor, self._usual)
