@@ -186,7 +186,8 @@ def _operations(database: Database, folders: list[int], count: int) -> dict[str,
     out["bring it back"] = _median(returned, len(some))
     out["a folder as it was, after these changes"] = _median(past, 20)
     out["put, singly"] = _rate(lambda: [put(10**6 + n) for n in range(count)], count)
-    out["put, grouped"] = _rate(lambda: _grouped(database, folders, count), count)
+    few = folders[: SMALLEST // FILES_A_FOLDER]  # each folder's etag is a cost of its own
+    out["put, grouped"] = _rate(lambda: _grouped(database, few, count), count)
     return out
 
 
