@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from beffroi.drive.store import frozen, schema, tree
-from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.commune import MOST_OPEN, Communes
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="bench-") as place, ThreadPoolExecutor(2) as pool:
-        communes = Communes(Path(place), pool)
+        communes = Communes(Path(place), pool, most_open=MOST_OPEN)
         try:
             return _run(say, communes, options)
         finally:

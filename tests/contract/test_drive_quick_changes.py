@@ -136,7 +136,9 @@ def test_changes_of_threads_and_loops_at_once_are_all_kept(metadata: Database, h
     for one in threads:
         one.join(120)
     assert seen(metadata, home.id).size_bytes == 400
-    assert metadata.is_idle()
+    closing = metadata.rest()
+    assert closing is not None, "nothing is at work"
+    closing()
 
 
 # -- in one file ---------------------------------------------------------------------------------------------

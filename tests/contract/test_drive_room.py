@@ -258,7 +258,8 @@ def test_metadata_from_before_are_counted_once(tmp_path: Path) -> None:
         put(metadata, folder(metadata, home.id, "box").id, "a", b"123")
         metadata.close()
         with sqlite3.connect(tmp_path / "m.db") as raw:
-            raw.executescript("DROP TABLE weight; DROP TABLE beside; DELETE FROM meta WHERE name = 'weighed'")
+            raw.executescript("DROP TABLE weight; DROP TABLE beside")
+            raw.execute("DELETE FROM meta WHERE name IN ('weighed', 'tables')")
         raw.close()
         again = SqliteDatabase(tmp_path / "m.db", pool, Limits(7, 8, 9))
         with again.reading() as reading:

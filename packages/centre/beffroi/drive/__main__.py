@@ -29,7 +29,7 @@ from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.stops import Stops
 from beffroi.drive.store import keys
-from beffroi.drive.store.commune import open_communes
+from beffroi.drive.store.commune import MOST_OPEN, allow_files, open_communes
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.telling import tell
 from beffroi.drive.web import sealed
@@ -92,12 +92,13 @@ async def serve(drive: Drive, socket: Path, connections: int) -> int:
 async def run(config: Config) -> int:
     """Errors: SettingInvalid, StoreUnavailable."""
     gc.set_threshold(YOUNG, 20, 20)
+    allow_files()
     with (
         ThreadPoolExecutor(COMMIT_THREADS, "commits") as commits,
         ThreadPoolExecutor(WORKERS, "bodies") as workers,
         ThreadPoolExecutor(SIGN_IN_THREADS, "passwords") as passwords,
     ):
-        communes = open_communes(config, commits)
+        communes = open_communes(config, commits, most_open=MOST_OPEN)
         door = FileDoor(config, communes, lambda: connect(config.database))
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from beffroi.drive.store.commune import Communes
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 from beffroi.lib.ready import readable
@@ -75,6 +76,31 @@ class Teller:
                 self._changed.put(collectivite_id)
             except OSError:  # it died: it looks at all of them when it begins
                 return
+
+
+class Rested:
+    """Where nothing was left to do. A sweep passes over what was not written since: it is there for lost words, and
+    opening every collectivité costs. One thread."""
+
+    def __init__(self, communes: Communes) -> None:
+        self._communes = communes
+        self._states: dict[str, tuple[int, ...]] = {}
+
+    def keep(self, collectivite_id: str, state: tuple[int, ...] | None) -> None:
+        """``state``: of ``Communes.state``, from before the look."""
+        if state:
+            self._states[collectivite_id] = state
+
+    def others(self) -> list[str]:
+        """Those that are to be looked at."""
+        return [one for one in self._communes.ids() if self._is_due(one)]
+
+    def _is_due(self, collectivite_id: str) -> bool:
+        kept = self._states.get(collectivite_id)
+        if kept is None or kept == self._communes.state(collectivite_id):
+            return kept is None
+        del self._states[collectivite_id]
+        return True
 
 
 class Follower:

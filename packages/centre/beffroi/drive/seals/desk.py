@@ -22,6 +22,7 @@ import msgspec
 
 from beffroi.drive.archives import manifest, names, report
 from beffroi.drive.archives.entries import ContentChanged, Progress, content
+from beffroi.drive.following import Rested
 from beffroi.drive.seals import authority, files, key
 from beffroi.drive.store import keys, seal_checks, seals
 from beffroi.drive.store.commune import Communes
@@ -60,6 +61,7 @@ class Desk:
         self, config: Config, communes: Communes, stock_of: Callable[[str], Stock], tell: Tell
     ) -> None:
         self._config, self._communes, self._stock_of, self._tell = config, communes, stock_of, tell
+        self._rested = Rested(communes)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drive-seals", daemon=True)
         self._path = push.directory(config.run) / SOCKET
@@ -88,10 +90,12 @@ class Desk:
         swept_at_s, due = -SWEEP_S, [""]
         while not self._stopped.is_set():
             if time.monotonic() - swept_at_s >= SWEEP_S:  # what was said while we worked may be lost
-                swept_at_s, due = time.monotonic(), self._communes.ids()
+                swept_at_s, due = time.monotonic(), self._rested.others()
             for collectivite_id in due:
                 try:
-                    self.work(collectivite_id)
+                    state = self._communes.state(collectivite_id)
+                    if not self.work(collectivite_id):
+                        self._rested.keep(collectivite_id, state)
                 except _Stopped:
                     return
                 except BeffroiError as error:
@@ -110,17 +114,21 @@ class Desk:
             return [text] if is_id(text, "col") else []
         return []
 
-    def work(self, collectivite_id: str) -> None:
-        """Everything that is due in a collectivité. Errors: those of the metadata, the keys, the objects, the
-        outbox."""
+    def work(self, collectivite_id: str) -> bool:
+        """Everything that is due in a collectivité; whether anything was, or waits.
+
+        Errors: those of the metadata, the keys, the objects, the outbox."""
         database = self._communes.metadata(collectivite_id)
         with database.reading() as reading:
             due = seals.unfinished(reading, retry_before_s=clock.epoch_s() - RETRY_S)
+            # one that waits for its authority is due again without a change
+            has_more = bool(seals.unfinished(reading, retry_before_s=1 << 62))
             checks = seal_checks.unfinished(reading)
         for one in due:
             self._go_on(collectivite_id, database, one)
         for check in checks:
             self._check(collectivite_id, database, check)
+        return bool(has_more or checks)
 
     def _go_on(self, collectivite_id: str, database: Database, seal: Seal) -> None:
         if seal.state == "sealing":

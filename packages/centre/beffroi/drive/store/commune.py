@@ -1,17 +1,22 @@
 """The drives of all collectivités of this centre: each has its directory, its metadata, its key.
 
-Purpose: opens what is asked for, keeps the most used open, closes the rest.
+Purpose: opens what is asked for; closes what nobody asked for since IDLE_S, and beyond ``most_open`` what was asked
+         for longest ago. A look-up of an open one costs the same however many are open.
 Process: drive and those beside it, web (look-ups and short changes).
+Costs:   an open one takes about 0.5 MB and FILES descriptors at most; pages up to ``sqlite.CACHE_KIB`` a connection, of
+         all together ``sqlite.HEAP_MIB``. At most half of the files that the process may open are metadata.
 Layout:  STATE/drive/<collectivite_id>/metadata.db, or the schema <collectivite_id> of the centre's PostgreSQL (setting
          ``drive_on_server``); keys and objects lie in the directory either way (drive-format.md).
 """
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 
 from beffroi.drive.store.database import Database
@@ -19,27 +24,51 @@ from beffroi.drive.store.keys import KeysErased, is_erased
 from beffroi.drive.store.model import Limits
 from beffroi.drive.store.postgres import Connections, PostgresDatabase
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
 from beffroi.lib.ids import is_id
 
-MOST_OPEN = 200
+MOST_OPEN = 1000
+"""In the process drive, which answers for all of them at any time."""
+FEW_OPEN = 200
+IDLE_S = 900.0
+FILES = 7
+"""The file and its log for a writer and two readers, and the index of the log. SQLite keeps a file of each more that
+read at one time."""
 GB = 10**9
 """As explorers, browsers and the pages count."""
 
 
+@dataclass
+class _Opened:
+    """``asked_s``: when it was asked for last (monotonic)."""
+
+    database: Database
+    asked_s: float
+
+
 class Communes:
-    """``directory``: STATE/drive. ``executor`` runs the grouped commits of all. ``database_url``: that of
+    """``directory``: STATE/drive. ``executor`` runs the grouped commits of all, and closes. ``database_url``: that of
     ``Config.drive_database``; "" for a file a collectivité. ``usual``: limits of the settings (``room``)."""
 
     def __init__(
-        self, directory: Path, executor: Executor, database_url: str = "", usual: Limits | None = None
+        self,
+        directory: Path,
+        executor: Executor,
+        database_url: str = "",
+        usual: Limits | None = None,
+        *,
+        most_open: int = FEW_OPEN,
     ) -> None:
         self._directory, self._executor, self._usual = directory, executor, usual
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most_open = max(1, min(most_open, files // 2 // FILES))
         self._directory_name = str(directory)
         on_server = database_url.startswith(("postgresql:", "postgres:"))
         self._connections = Connections(database_url) if on_server else None
-        self._open: OrderedDict[str, Database] = OrderedDict()
+        self._open: OrderedDict[str, _Opened] = OrderedDict()
+        """Asked for longest ago first."""
         self._lock = threading.Lock()
         self.listeners: list[Callable[[str], object]] = []
         """Called after a commit that changed something, with the collectivité; in the commit's thread."""
@@ -52,22 +81,45 @@ class Communes:
         if is_erased(f"{self._directory_name}/{collectivite_id}"):
             self._forget(collectivite_id)
             raise KeysErased(collectivite_id)
+        now_s = clock.steady_s()
         with self._lock:
             found = self._open.get(collectivite_id)
             if found is None:
-                found = self._open[collectivite_id] = self._opened(collectivite_id)
-                found.on_change = lambda roots: self.told(collectivite_id)
+                found = self._open[collectivite_id] = _Opened(self._opened(collectivite_id), now_s)
+                found.database.on_change = lambda roots: self.told(collectivite_id)
+            found.asked_s = now_s
             self._open.move_to_end(collectivite_id)
-            idle = [key for key in self._open if key != collectivite_id and self._open[key].is_idle()]
-            for key in idle[: max(0, len(self._open) - MOST_OPEN)]:
-                self._open.pop(key).close()
-            return found
+            closing = self._rest_of_oldest(now_s)
+        if closing is not None:
+            self._elsewhere(closing)
+        return found.database
+
+    def _rest_of_oldest(self, now_s: float) -> Callable[[], None] | None:
+        """Take out what was asked for longest ago, where it is time; return what closes it. One a call: calls are at
+        least as many as what they open."""
+        oldest = next(iter(self._open))
+        one = self._open[oldest]
+        if len(self._open) <= self._most_open and now_s - one.asked_s <= IDLE_S:
+            return None
+        closing = one.database.rest()
+        if closing is None:  # at work: the next one's turn
+            self._open.move_to_end(oldest)
+        else:
+            del self._open[oldest]
+        return closing
+
+    def _elsewhere(self, closing: Callable[[], None]) -> None:
+        """Closing may wait for the disk; who asked for another collectivité does not."""
+        try:
+            self._executor.submit(closing)
+        except RuntimeError:  # it takes no more work: the process ends
+            closing()
 
     def _forget(self, collectivite_id: str) -> None:
         with self._lock:
             found = self._open.pop(collectivite_id, None)
         if found is not None:
-            found.close()
+            found.database.close()
 
     def told(self, collectivite_id: str) -> None:
         """Something changed there that listeners may want to look at."""
@@ -82,6 +134,20 @@ class Communes:
             return []
         return [one for one in names if is_id(one, "col") and not is_erased(self._directory / one)]
 
+    def state(self, collectivite_id: str) -> tuple[int, ...] | None:
+        """Another one once its metadata were written, without opening them; None where only a look tells."""
+        if self._connections is not None:
+            return None
+        found: list[int] = []
+        for name in ("metadata.db", "metadata.db-wal"):
+            try:
+                stat = (self._directory / collectivite_id / name).stat()
+            except OSError:
+                continue
+            if stat.st_size:  # a log without a change comes and goes as others open the file
+                found += (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        return tuple(found)
+
     def _opened(self, collectivite_id: str) -> Database:
         if self._connections is not None:
             return PostgresDatabase(self._connections, collectivite_id, self._executor, self._usual)
@@ -91,14 +157,21 @@ class Communes:
 
     def close(self) -> None:
         with self._lock:
-            for database in self._open.values():
-                database.close()
+            for one in self._open.values():
+                one.database.close()
             self._open.clear()
         if self._connections is not None:
             self._connections.close()
 
 
-def open_communes(config: Config, executor: Executor) -> Communes:
+def open_communes(config: Config, executor: Executor, *, most_open: int = FEW_OPEN) -> Communes:
     """Those of this centre, with the limits of its settings. Errors: SettingInvalid."""
     usual = Limits(config.drive_person_gb * GB, config.drive_collectivite_gb * GB, config.drive_most_entries)
-    return Communes(config.state / "drive", executor, config.drive_database, usual)
+    return Communes(config.state / "drive", executor, config.drive_database, usual, most_open=most_open)
+
+
+def allow_files() -> None:
+    """As many open files as the machine lets this process have: systemd and shells begin with 1024, for programs that
+    use select(2), which ours do not."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

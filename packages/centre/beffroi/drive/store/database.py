@@ -372,14 +372,20 @@ class Database(ABC):
     def close(self) -> None:
         """Give its connections back. Used again, it opens new ones: whoever still held it loses nothing."""
 
+    def rest(self) -> Callable[[], None] | None:
+        """Let its connections go; return what closes them, which may wait for the disk. None where something is
+        queued, written or read: nothing is let go then."""
+        with self._lock:
+            is_asked = self._is_at_work or self._called is not None
+            return None if is_asked or self._readers_at_work else self._let_go()
+
+    @abstractmethod
+    def _let_go(self) -> Callable[[], None]:
+        """Of ``rest`` and ``close``, under the lock."""
+
     @abstractmethod
     def _said(self, error: Exception) -> Exception:
         """A backend's error in our words (StoreFull, Unavailable), or as it is."""
-
-    def is_idle(self) -> bool:
-        """Nothing is queued, written or read: it may be closed."""
-        with self._lock:
-            return not self._is_at_work and self._called is None and not self._readers_at_work
 
     def submit[T](self, change: Callable[[Writing], T]) -> Future[T]:
         """Queue a change; its result is there once it is on disk. Errors in the result: those of ``change``, StoreFull,
@@ -532,10 +538,22 @@ def prepare(
     usual: Limits | None,
     clustered: LiteralString = "",
 ) -> None:
-    """Make the tables, or bring them forward. ``clustered``: for tables that are their index. Errors: FormatUnknown."""
-    for statement in schema.TABLES:
-        typed = statement.replace("{bytes}", bytes_type).replace("{key}", key_type)
-        session.run(typed.replace("{clustered}", clustered))
+    """Make the tables, or bring them forward; where ``schema.MARK`` says that they are, that is one look-up.
+
+    ``clustered``: for tables that are their index. Errors: FormatUnknown.
+    """
+
+    def make(statements: Sequence[LiteralString]) -> None:
+        for statement in statements:
+            typed = statement.replace("{bytes}", bytes_type).replace("{key}", key_type)
+            session.run(typed.replace("{clustered}", clustered))
+
+    make(schema.TABLES[:1])
+    mark = session.one("SELECT value FROM meta WHERE name = 'tables'")
+    if mark is None or mark[0] != schema.MARK:
+        make(schema.TABLES[1:])
+        session.run("DELETE FROM meta WHERE name = 'tables'")
+        session.run("INSERT INTO meta (name, value) VALUES ('tables', ?)", (schema.MARK,))
     found = session.one("SELECT value FROM meta WHERE name = 'format'")
     if found is None:
         session.many(

@@ -2,7 +2,8 @@
 
 Rule:    what a node was at T stands in its first row of ``change`` after T (``parent`` to ``mtime_s`` are as before);
          one without such a row is as it was. Its content then: the version that its first replacement after T made, or
-         the present one. So a view costs what changed since, not what there is.
+         the present one. So a view of a folder costs what lies in it and what left it since, not what there is nor what
+         changed elsewhere.
          What was destroyed since is listed, and cannot be opened (``Past.is_kept``).
          A way back takes nothing from anybody else: what came into the folder since goes to the trash; what lies in the
          trash comes out of it; what was moved out of the folder stays where it is, and is copied. It is a list of
@@ -22,13 +23,14 @@ from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.store import names, schema, seals, tree, versions
-from beffroi.drive.store.database import Database, Reading, Writing
-from beffroi.drive.store.look import above, below, children, free_name, node, root
+from beffroi.drive.store.database import Database, Reading, Row, Writing
+from beffroi.drive.store.look import above, below, free_name, node, root
 from beffroi.drive.store.model import EMPTY, AbsentNode, Act, Content, Node
 from beffroi.lib.errors import BeffroiError
 
 MOST_STEPS = 100
 MOST_FORGOTTEN = 5000
+APART_S = 86400
 _AS_IT_IS = 0
 
 
@@ -62,45 +64,21 @@ class Moment:
         if forgotten is not None and at_s < int(forgotten[0]):
             raise MomentForgotten
         self._database = database
-        # "+ 0": by the index of times, so that the look-up too costs what changed since
-        first = database.one("SELECT MIN(number + 0) FROM change WHERE at_s > ?", (at_s,))
-        since = first[0] if first and first[0] is not None else 1 << 62
-        self._changed: dict[int, Past | None] = {}
-        self._inside: defaultdict[int, list[int]] = defaultdict(list)
-        replaced: dict[int, int] = {}
-        rows = database.all(
-            "SELECT node, kind, parent, name, is_folder, size_bytes, mtime_s, etag_before FROM change"
-            " WHERE number >= ? ORDER BY number",
-            (since,),
-        )
-        for node_id, kind, parent, name, is_folder, size_bytes, mtime_s, etag in rows:
-            if kind == "changed":
-                replaced.setdefault(node_id, etag)
-            if node_id in self._changed:
-                continue
-            if kind == "created":
-                self._changed[node_id] = None
-                continue
-            self._inside[parent].append(node_id)
-            size = 0 if is_folder else size_bytes
-            self._changed[node_id] = Past(
-                node_id, parent, name, bool(is_folder), size, mtime_s, _AS_IT_IS, False, False
-            )
-        for node_id, past in self._changed.items():
-            if past is not None:
-                self._changed[node_id] = self._with_content(past, replaced.get(node_id))
+        self._since = _first_after(database, at_s)
 
     def node(self, node_id: int) -> Past | None:
-        if node_id in self._changed:
-            return self._changed[node_id]
-        found = node(self._database, node_id)
+        changed = self._changed(_ITSELF, (node_id,))
+        if node_id in changed:
+            return changed[node_id]
+        found = self._database.one(_PLAIN + " WHERE id = ?", (node_id,))
         return _present(found) if found else None
 
     def children(self, folder: int) -> list[Past]:
         """In no order."""
-        out = [_present(one) for one in children(self._database, folder) if one.id not in self._changed]
-        changed = (self._changed[one] for one in self._inside[folder])
-        return out + [one for one in changed if one is not None]
+        changed = self._changed(_IN_FOLDER, (folder, folder, self._since))
+        rows = self._database.all(_PLAIN + " WHERE parent = ?", (folder,))
+        out = [_present(row) for row in rows if row[0] not in changed]
+        return out + [one for one in changed.values() if one is not None and one.parent == folder]
 
     def below(self, folder: int) -> Iterator[Past]:
         """Everything below a folder, each after its own folder."""
@@ -111,19 +89,79 @@ class Moment:
                 if one.is_folder:
                     waiting.append(one.node)
 
-    def _with_content(self, past: Past, replaced: int | None) -> Past:
-        if past.is_folder:
-            return past._replace(is_kept=True)
-        if replaced is None:
-            found = self._database.one("SELECT etag FROM node WHERE id = ?", (past.node,))
-            return past._replace(etag=found[0] if found else 0, is_present=True, is_kept=found is not None)
-        found = self._database.one("SELECT 1 FROM version WHERE node = ? AND etag = ?", (past.node, replaced))
-        return past._replace(etag=replaced, is_kept=found is not None)
+    def _changed(self, nodes: LiteralString, parameters: tuple[int, ...]) -> dict[int, Past | None]:
+        """Those of some nodes that changed since; None: not there yet."""
+        rows = self._database.all(
+            _BEFORE_HEAD + nodes + _BEFORE_TAIL, (self._since, self._since, *parameters)
+        )
+        return {row[0]: _Before(*row).past() for row in rows}
 
 
-def _present(one: Node) -> Past:
-    size = 0 if one.is_folder else one.size_bytes
-    return Past(one.id, one.parent, one.name, bool(one.is_folder), size, one.mtime_s, one.etag, True, True)
+# Of each node its first change since, and the first that replaced its content; by the index of a node's changes.
+# CROSS JOIN: from the nodes to the changes, whatever a planner thinks.
+_BEFORE_HEAD: LiteralString = (
+    "SELECT s.id, c.kind, c.parent, c.name, c.is_folder, c.size_bytes, c.mtime_s, r.etag_before, v.etag, n.etag"
+    " FROM (SELECT id, (SELECT MIN(number) FROM change WHERE node = id AND number >= ?) AS first,"
+    " (SELECT MIN(number) FROM change WHERE node = id AND number >= ? AND kind = 'changed') AS replaced FROM ("
+)
+_BEFORE_TAIL: LiteralString = (
+    ") which) s CROSS JOIN change c LEFT JOIN change r ON r.number = s.replaced"
+    " LEFT JOIN version v ON v.node = s.id AND v.etag = r.etag_before LEFT JOIN node n ON n.id = s.id"
+    " WHERE c.number = s.first"
+)
+_ITSELF: LiteralString = "SELECT CAST(? AS BIGINT) AS id"
+# What lies there, and what left it since: by the index ``change_left``, whose condition stands here word for word.
+_IN_FOLDER: LiteralString = (
+    "SELECT id FROM node WHERE parent = ? UNION SELECT node FROM change WHERE parent = ? AND number >= ?"
+    " AND kind NOT IN ('created', 'changed', 'properties')"
+)
+_PLAIN: LiteralString = "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag FROM node"
+
+
+def _first_after(database: Reading, at_s: int) -> int:
+    """The number from which on everything happened later. Requests that were begun in one order are committed in
+    another; none waits for longer than APART_S."""
+    first = database.one("SELECT MIN(at_s) FROM change WHERE at_s > ?", (at_s,))
+    if first is None or first[0] is None:
+        return 1 << 62
+    # "+ 0": by the index of times
+    found = database.one(
+        "SELECT MIN(number + 0) FROM change WHERE at_s > ? AND at_s <= ?", (at_s, first[0] + APART_S)
+    )
+    assert found is not None, "the first is one of them"
+    return int(found[0])
+
+
+class _Before(NamedTuple):
+    """A node's first change since. ``replaced``: what was its content, where that was replaced since; ``version``: the
+    same, where it is kept; ``etag``: of the node, where it is there."""
+
+    node: int
+    kind: str
+    parent: int
+    name: str
+    is_folder: int
+    size_bytes: int
+    mtime_s: int
+    replaced: int | None
+    version: int | None
+    etag: int | None
+
+    def past(self) -> Past | None:
+        place = (self.node, self.parent, self.name, bool(self.is_folder))
+        if self.kind == "created":
+            return None
+        if self.is_folder:
+            return Past(*place, 0, self.mtime_s, _AS_IT_IS, False, True)
+        if self.replaced is None:
+            return Past(*place, self.size_bytes, self.mtime_s, self.etag or 0, True, self.etag is not None)
+        return Past(*place, self.size_bytes, self.mtime_s, self.replaced, False, self.version is not None)
+
+
+def _present(row: Row) -> Past:
+    node_id, parent, name, is_folder, size_bytes, mtime_s, etag = row
+    size = 0 if is_folder else size_bytes
+    return Past(node_id, parent, name, bool(is_folder), size, mtime_s, etag, True, True)
 
 
 class Step(NamedTuple):

@@ -190,6 +190,9 @@ class PostgresDatabase(Database):
     def close(self) -> None:
         """Nothing is its own."""
 
+    def _let_go(self) -> Callable[[], None]:
+        return self.close
+
     def _said(self, error: Exception) -> Exception:
         if not isinstance(error, psycopg.Error):
             return error

@@ -6,6 +6,7 @@ Source: docs/internals/drive.md, "Metadata". Numbers (node identifiers, etags, c
 
 from __future__ import annotations
 
+import hashlib
 from typing import LiteralString
 
 FORMAT = 1
@@ -148,6 +149,9 @@ TABLES: tuple[LiteralString, ...] = (
     "CREATE TABLE IF NOT EXISTS tagged (node BIGINT NOT NULL, tag BIGINT NOT NULL, PRIMARY KEY (node, tag))",
     "CREATE INDEX IF NOT EXISTS tagged_tag ON tagged (tag)",
     "CREATE TABLE IF NOT EXISTS scan_due (sha256 TEXT PRIMARY KEY)",
+    "CREATE INDEX IF NOT EXISTS node_folder ON node (parent) WHERE is_folder = 1",
+    """CREATE INDEX IF NOT EXISTS change_left ON change (parent, number)
+        WHERE kind NOT IN ('created', 'changed', 'properties')""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -169,3 +173,5 @@ the list of what is shared with them.
 ``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``).
 ``part_name``: parts of uploads that clients call by no number of a part (``part_names``).
 ``tag``, ``tagged``: ``tags``."""
+MARK = hashlib.blake2b("\n".join(TABLES).encode(), digest_size=16).hexdigest()
+"""In ``meta`` *tables* of metadata that have them all: they are opened without asking for each."""

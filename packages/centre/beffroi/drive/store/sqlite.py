@@ -6,7 +6,7 @@ Source: sqlite.org/wal.html. A commit is on disk when it returns; a kill or a po
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +18,9 @@ from beffroi.lib.errors import Unavailable
 
 BUSY_S = 20.0
 CACHE_KIB = 8 * 1024
+HEAP_MIB = 512
+"""Of all connections of a process: from there on each keeps to the pages that it has."""
+MOST_IDLE_READERS = 2
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE")
 
 
@@ -32,6 +35,7 @@ class Connection:
         self.raw.execute("PRAGMA journal_mode = WAL")
         self.raw.execute("PRAGMA synchronous = FULL")
         self.raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        self.raw.execute(f"PRAGMA soft_heap_limit = {HEAP_MIB << 20}")
         if reads_only:
             self.raw.execute("PRAGMA query_only = 1")
 
@@ -103,8 +107,11 @@ class SqliteDatabase(Database):
                 connection.rollback()
             with self._lock:
                 self._readers_at_work -= 1
-                if connection is not None:
+                if connection is not None and len(self._readers) < MOST_IDLE_READERS:
                     self._readers.append(connection)
+                    connection = None
+            if connection is not None:
+                connection.close()
 
     def _session(self) -> Session:
         if self._writer is None:
@@ -136,10 +143,18 @@ class SqliteDatabase(Database):
 
     def close(self) -> None:
         with self._lock:
-            closing = [*self._readers, *([self._writer] if self._writer else [])]
-            self._readers, self._writer = [], None
-        for connection in closing:
-            connection.raw.close()
+            closing = self._let_go()
+        closing()
+
+    def _let_go(self) -> Callable[[], None]:
+        leaving = [*self._readers, *([self._writer] if self._writer else [])]
+        self._readers, self._writer = [], None
+
+        def closing() -> None:
+            for connection in leaving:
+                connection.close()
+
+        return closing
 
     def _said(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):

@@ -12,7 +12,7 @@ Source:  docs/internals/drive.md.
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from typing import Literal, LiteralString
 
 from beffroi.drive.store import names, refs, schema, seals, weights
 from beffroi.drive.store.database import Writing
@@ -335,17 +335,19 @@ def _refuse_cycle(writing: Writing, one: Node, folder: int) -> None:
 
 
 def _refuse_too_deep(writing: Writing, one: Node, folder: int) -> None:
-    """What is deeper than a path may be could be reached by nobody."""
+    """What is deeper than a path may be could be reached by nobody. Folders are walked, not their files."""
     depth = len(above(writing, folder))  # of what lies in it; its root does not count
-    if one.is_folder and depth > 1:
-        row = writing.one(
-            "WITH RECURSIVE inside (id, depth) AS (SELECT CAST(? AS BIGINT), 0 UNION ALL SELECT node.id, depth + 1"
-            " FROM node JOIN inside ON node.parent = inside.id) SELECT max(depth) FROM inside",
-            (one.id,),
-        )
-        depth += row[0] if row else 0
-    if depth > names.MAX_DEPTH:
+    left = names.MAX_DEPTH - depth
+    if left < 0 or (one.is_folder and depth > 1 and writing.one(_DEEPER, (one.id, left, left))):
         raise names.TooDeep
+
+
+_DEEPER: LiteralString = (
+    "WITH RECURSIVE inside (id, depth) AS (SELECT CAST(? AS BIGINT), 0 UNION ALL SELECT node.id, depth + 1"
+    " FROM inside CROSS JOIN node WHERE node.parent = inside.id AND node.is_folder = 1 AND depth < ?)"
+    " SELECT 1 FROM inside WHERE depth = ?"
+    " AND EXISTS (SELECT 1 FROM node WHERE parent = inside.id) LIMIT 1"
+)
 
 
 def _make_way(

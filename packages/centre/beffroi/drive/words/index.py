@@ -38,6 +38,9 @@ _HOLDING: LiteralString = """
     FROM (SELECT node FROM word WHERE root = ? AND term = ? ORDER BY node DESC LIMIT ?) w
     JOIN node n ON n.id = w.node
     WHERE n.is_folder = 0 AND NOT EXISTS (SELECT 1 FROM frozen f WHERE f.sha256 = n.sha256)"""
+_ALSO: LiteralString = (
+    " AND EXISTS (SELECT 1 FROM word o WHERE o.root = ? AND o.term = ? AND o.node = w.node)"
+)
 _RECENT: LiteralString = """
     SELECT n.id, n.parent, n.name, n.is_folder, n.size_bytes, n.mtime_s, n.etag, w.written
     FROM word_file w JOIN node n ON n.id = w.node
@@ -221,8 +224,9 @@ def holding(reading: Reading, numbers: Sequence[int], reach: Reach, *, most: int
     found: list[Entry] = []
     for root in reach.roots if numbers else ():
         rarest, *others = sorted(set(numbers), key=lambda one, root=root: _count(reading, root, one))  # type: ignore[misc]
-        rows = reading.all(_HOLDING, (root, rarest, MOST_LOOKED))
-        found += [Entry(*row) for row in rows if all(_has(reading, root, one, row[0]) for one in others)]
+        besides = itertools.chain.from_iterable((root, one) for one in others)
+        rows = reading.all(_HOLDING + _ALSO * len(others), (root, rarest, MOST_LOOKED, *besides))
+        found += [Entry(*row) for row in rows]
     return _newest(below(reading, found, reach.within), most)
 
 
@@ -248,8 +252,3 @@ def _count(reading: Reading, root: int, term: int) -> int:
         (root, term, MOST_LOOKED),
     )
     return int(row[0]) if row else 0
-
-
-def _has(reading: Reading, root: int, term: int, node: int) -> bool:
-    found = reading.one("SELECT 1 FROM word WHERE root = ? AND term = ? AND node = ?", (root, term, node))
-    return found is not None

@@ -21,6 +21,7 @@ from queue import Empty, SimpleQueue
 from typing import LiteralString
 
 from beffroi.drive import journal
+from beffroi.drive.following import Rested
 from beffroi.drive.store import look, schema
 from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.commune import Communes
@@ -63,6 +64,7 @@ class Indexer:
         self._heard: SimpleQueue[str] = SimpleQueue()
         self._due: set[str] = set()
         self._late: set[str] = set()
+        self._rested = Rested(communes)
         self._away_until_s = 0.0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drive-words", daemon=True)
@@ -91,8 +93,11 @@ class Indexer:
                     return
                 self._due.discard(collectivite_id)
                 try:
+                    state = self._communes.state(collectivite_id)
                     if self.step(collectivite_id):
                         self._due.add(collectivite_id)
+                    else:
+                        self._rested.keep(collectivite_id, state)
                 except BeffroiError as error:
                     log.warning("%s: its words wait: %s", collectivite_id, error.code)
                     self._late.add(collectivite_id)
@@ -106,7 +111,7 @@ class Indexer:
             try:
                 self._due.add(self._heard.get(timeout=RETRY_S if self._late else SWEEP_S))
             except Empty:  # a word from another process may have been lost
-                self._due, self._late = self._late or set(self._communes.ids()), set()
+                self._due, self._late = self._late or set(self._rested.others()), set()
                 return
             self._stopped.wait(CALM_S)
         try:

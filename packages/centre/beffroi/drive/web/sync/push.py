@@ -55,7 +55,6 @@ class Connection:
     """``seen``: the etag of the person's root when they last heard of it; 0 while they are not signed in yet."""
 
     who: Who
-    view: View
     send: Send
     seen: int = 0
 
@@ -122,7 +121,7 @@ class Push:
         if who is None:
             await _end(send, "err: Invalid credentials", _REFUSED)
             return
-        connection = Connection(who, self._view(who), send)
+        connection = Connection(who, send)
         mine = self._by_collectivite.setdefault(who.collectivite_id, set())
         everybody = sum(len(one) for one in self._by_collectivite.values())
         same = sum(one.who.person_id == who.person_id for one in mine)
@@ -131,7 +130,7 @@ class Push:
             return
         mine.add(connection)
         try:
-            seen = await asyncio.to_thread(self._looked, connection.view)
+            seen = await asyncio.to_thread(self._looked, who)
             await send({"type": "websocket.send", "text": "authenticated"})  # nothing else may come before it
             connection.seen = seen
             self._note(who.collectivite_id)  # what came in between
@@ -145,9 +144,6 @@ class Push:
             if not mine:
                 self._by_collectivite.pop(who.collectivite_id, None)
 
-    def _view(self, who: Who) -> View:
-        return View(self._communes.metadata(who.collectivite_id), who, self._communes.metadata)
-
     def _is_heard(self, collectivite_id: str) -> bool:
         return collectivite_id in self._by_collectivite or collectivite_id in self._receivers
 
@@ -155,11 +151,12 @@ class Push:
         self._changed |= {collectivite_id, *self._receivers.get(collectivite_id, ())}
         self._wake.set()
 
-    def _looked(self, view: View) -> int:
-        """The etag of a person's root; whose changes they hear of is noted. Blocking. Errors: Unavailable."""
+    def _looked(self, who: Who) -> int:
+        """The etag of a person's root; whose changes they hear of is noted. Blocking. Errors: those of the metadata."""
+        view = View(self._communes.metadata(who.collectivite_id), who, self._communes.metadata)
         with view.database.reading() as reading:
             for owner in view.owners(reading):
-                self._receivers.setdefault(owner, set()).add(view.who.collectivite_id)
+                self._receivers.setdefault(owner, set()).add(who.collectivite_id)
             return view.place(reading, ()).etag
 
     def _readable(self) -> None:
@@ -192,7 +189,7 @@ class Push:
     async def _tell(self, collectivite_id: str) -> None:
         connections = list(self._by_collectivite.get(collectivite_id, ()))
         try:
-            etags = await asyncio.to_thread(lambda: [self._looked(one.view) for one in connections])
+            etags = await asyncio.to_thread(lambda: [self._looked(one.who) for one in connections])
         except BeffroiError:  # its database does not answer: the next sweep looks again
             return
         for one, etag in zip(connections, etags, strict=True):
