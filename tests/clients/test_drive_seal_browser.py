@@ -20,8 +20,7 @@ from tests.browsing import desks
 from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive
-from tests.integration.test_drive_seal_pages import (
+from tests.fixtures_seals import (
     DAY_S,
     VISA,
     confirmed,
@@ -33,6 +32,7 @@ from tests.integration.test_drive_seal_pages import (
     server,
     until,
 )
+from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -357,6 +357,7 @@ CONSOLE = {
     "incident_export": Rule("thing", INCIDENT),
     "incident_app_passwords": Rule("thing", INCIDENT),
     "console_files": Rule("own"),
+    "console_seals": Rule("own"),
     "look_back": Rule("thing", lambda world: {"decision_id": world.decision_id}),
     "boxes": Rule("own"),
     "box_code": Rule("own"),

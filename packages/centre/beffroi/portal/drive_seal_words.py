@@ -58,6 +58,7 @@ REFUSALS = {
     "drive.frozen": gettext_lazy(
         "Un fichier a été reconnu comme dangereux : le Département le retient. L’export ne part pas."
     ),
+    "input.invalid": gettext_lazy("Il manque quelque chose, ou une date ne peut pas être lue : recommencez."),
     "drive.foreign_origin": gettext_lazy("Cette demande ne vient pas de cette page : recommencez."),
     "live.grant_refused": gettext_lazy("Cette page est ouverte depuis longtemps : recommencez."),
     "service.unavailable": gettext_lazy("Trop d’exports à la fois : réessayez dans quelques minutes."),

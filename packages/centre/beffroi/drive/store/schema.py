@@ -133,6 +133,11 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS sent_file (
         share_id TEXT PRIMARY KEY, node BIGINT NOT NULL, person_id TEXT NOT NULL, message TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS sent_file_message ON sent_file (message)",
+    """CREATE TABLE IF NOT EXISTS seal_reading (
+        check_id TEXT PRIMARY KEY, reached BIGINT NOT NULL, damaged {bytes} NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS seal_alarm (
+        seal TEXT PRIMARY KEY, since_s BIGINT NOT NULL, found TEXT NOT NULL, settled_s BIGINT NOT NULL,
+        settled_by TEXT NOT NULL, settled_why TEXT NOT NULL)""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -144,7 +149,8 @@ its etag, kept as long as versions are: point in time, restore of what a device 
 ``weight``: of a folder, what is below it beside the bytes of its files (``weights``); ``beside``: bytes that lie in no
 folder: parts of uploads, calendars.
 ``seal``, ``seal_text``: sealed folders and the parts of their seals (``seals``); ``seal_check``: each verification;
-``elimination``: what was destroyed with a visa of the archives (``seal_ends``).
+``elimination``: what was destroyed with a visa of the archives (``seal_ends``). ``seal_reading``: how far a
+verification came (``seal_checks``); ``seal_alarm``: a seal that was found damaged (``seal_alarms``).
 ``word``, ``word_name``, ``word_file``, ``word_due``: the index of words (``words.index``); ``term``: a number that only
 the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes.
 ``mount``: what a receiver did with something that is shared with them (``mounts``). ``looked``: when a person last saw

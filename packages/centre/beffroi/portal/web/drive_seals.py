@@ -16,6 +16,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from beffroi.core.communes import queries as communes
@@ -24,8 +25,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import manifest, retention
 from beffroi.drive.archives.rules import Visa
 from beffroi.drive.seals import actions
-from beffroi.drive.seals.desk import unpacked
-from beffroi.drive.store import seal_checks, seal_ends, seals
+from beffroi.drive.seals.verification import unpacked
+from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.views import View
@@ -33,7 +34,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.portal import drive_seal_words as words
 from beffroi.portal import drive_words
-from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.drive_access import act_of, has_drive, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
 
@@ -90,7 +91,11 @@ def every(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The seals of the collectivité, newest first."""
     view = view_of(request, actor)
     with view.database.reading() as reading:
-        rows = [words.shown(one) for one in seals.every(reading, most=SEALS_SHOWN)]
+        damaged = {one.seal for one in seal_alarms.open_(reading)}
+        rows = [
+            words.shown(one) | {"is_damaged": one.id in damaged}
+            for one in seals.every(reading, most=SEALS_SHOWN)
+        ]
     return page(request, "portal/drive_seals.html", drive.PLACE | {"at": "seals", "rows": rows})
 
 
@@ -131,6 +136,26 @@ def proof(request: HttpRequest, actor: Actor, seal_id: str, node_id: int) -> Htt
     )
 
 
+def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
+    """For the référent's home: seals that a verification found damaged, until somebody has dealt with it."""
+    try:
+        if not actions.may_act(actor) or not has_drive(actor):
+            return []
+        with view_of(request, actor).database.reading() as reading:
+            count = len(seal_alarms.open_(reading))
+    except BeffroiError:  # the Coffre does not answer: its own pages say so
+        return []
+    if not count:
+        return []
+    title = ngettext("%(n)d dossier scellé est abîmé", "%(n)d dossiers scellés sont abîmés", count) % {
+        "n": count
+    }
+    why = _(
+        "Sa vérification a trouvé des fichiers qui ne sont plus ce qui a été scellé. Prévenez le Département."
+    )
+    return [{"title": title, "why": why, "url": "drive_seals", "button": _("Voir")}]
+
+
 # -- inside ------------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +164,11 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
     if what == "check":
         actions.verify(**to)  # type: ignore[arg-type]
         messages.info(request, _("La vérification commence : chaque fichier est relu."))
+    elif what == "settle":
+        actions.settle_damage(**to, why=request.POST.get("why", ""))  # type: ignore[arg-type]
+        messages.success(
+            request, _("C’est noté : l’alerte est close, jusqu’à ce qu’un autre dommage soit trouvé.")
+        )
     elif what == "extend":
         actions.extend(**to, until_s=_day_s(request.POST.get("until", "")))  # type: ignore[arg-type]
         messages.success(request, _("Le sceau est prolongé."))
@@ -177,14 +207,14 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
 def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
     texts = seals.texts(reading, found.id)
     check, waiting = seal_checks.last(reading, found.id), seal_checks.waiting(reading, found.id)
+    alarm = seal_alarms.of(reading, found.id)
     ended = seal_ends.of(reading, found.id)
     approval = actions.elimination_of(actor, found.id)
     asked = actions.waits(approval)
     persons = {found.person_id, found.ended_by}
     if approval is not None:
         persons |= {approval.requested_by, approval.decided_by}
-    if check is not None:
-        persons.add(check.person_id)
+    persons |= {one for one in (check and check.person_id, alarm and alarm.settled_by) if one}
     named = dict(identity.visible_persons(actor).filter(pk__in=persons).values_list("id", "name"))
     now_s = clock.paced_s()
     term_is_over = found.until_s != NO_END and now_s >= found.until_s
@@ -194,7 +224,10 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "by": named.get(found.person_id, ""),
         "damaged": texts.get(seals.DAMAGED, b"").decode().splitlines(),
         "may_act": actions.may_act(actor),
-        "waits": waiting is not None,
+        "waits": waiting is not None and waiting.person_id != seal_checks.NOBODY,
+        "alarm": alarm,
+        "settled_at": words.moment(alarm.settled_s) if alarm else None,
+        "settled_by": named.get(alarm.settled_by, "") if alarm else "",
         "read_percent": _percent(waiting.done_bytes if waiting else 0, found.size_bytes),
         "term_is_over": term_is_over,
         "may_lift": term_is_over and not found.rule,
@@ -213,6 +246,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         context["check"] = {
             "at": words.moment(check.done_s),
             "by": named.get(check.person_id, ""),
+            "was_due": check.person_id == seal_checks.NOBODY,
             "intact": report.intact,
             "sentences": words.sentences(report),
             "rows": words.differences(report, LINES_SHOWN),
