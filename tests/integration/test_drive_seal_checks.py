@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import msgspec
+import pypdf
 import pytest
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership
 from beffroi.drive.seals import overview
 from beffroi.drive.seals.overview import Sums
 from beffroi.drive.store.model import Node
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
+from beffroi.previews.server import socket_path
 from django.conf import settings
 from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.fixtures_seals import (
+    DAY_S,
+    VISA,
+    again,
+    confirmed,
     drive,
     elu,
     folder,
@@ -144,3 +160,69 @@ def test_the_console_without_a_seal_says_so(administrator: Actor) -> None:
         client = console_client(administrator.id)
         assert "Aucun dossier n’est scellé" in text(client.get("/coffre/scellements/"))
         assert "abîmé" not in text(client.get("/"))
+
+
+@pytest.mark.slow
+def test_a_report_and_an_elimination_list_are_real_pdfs(
+    drive: Drive, folder: Node, referent: Client, elu: Membership
+) -> None:
+    seal = sealed(drive, folder, referent)
+    page, sheet = f"/coffre/sceaux/{seal.id}/", f"/coffre/sceaux/{seal.id}/pdf/"
+    assert referent.post(sheet).status_code == 404, "nothing was verified yet"
+    drive.database.write(
+        lambda w: w.run("UPDATE node SET name = 'x<&>\x02\u202ey' WHERE name = 'Facture 2.pdf'")
+    )
+    referent.post(page, {"what": "check"})
+    until(lambda: "Rapport en PDF" in text(referent.get(page)))
+    assert "Le PDF ne peut pas être fait" in text(referent.post(sheet, follow=True)), "nobody prints yet"
+    with printing(settings.BEFFROI.state):
+        report = referent.post(sheet)
+        assert (
+            report["Content-Type"] == "application/pdf"
+            and "verification-seal_" in report["Content-Disposition"]
+        )
+        found = pages_of(report.content)
+        assert "Rapport de vérification" in found[0] and "absent" in found[0] and "x<&>" in found[0]
+        assert "1 / 1" in found[0] and "vérifi" in found[0].lower() and seal.id in found[0]
+        assert b"pdfaid:part" in report.content, "PDF/A"
+        drive.database.write(lambda w: w.run("UPDATE node SET name = 'Facture 2.pdf' WHERE name LIKE 'x<%'"))
+        with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
+            again(drive).post(page, VISA)
+            mayor = confirmed(elu)
+            mayor.post(page, {"what": "grant"})
+            run_pending("main")
+            made = mayor.post(sheet)
+        (first,) = pages_of(made.content)
+        for said in (
+            "Bordereau d’élimination",
+            "AD21-2036-0142",
+            "Facture 1.pdf",
+            "2 fichiers éliminés",
+            "Factures",
+        ):
+            assert said in first, said
+
+
+@contextmanager
+def printing(state: Path) -> Iterator[None]:
+    (state / "previews").mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "beffroi.previews"],
+        env={**os.environ, "BEFFROI_STATE": str(state)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(socket_path(state).exists)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+        socket_path(state).unlink(missing_ok=True)
+
+
+def pages_of(data: bytes) -> list[str]:
+    return [
+        " ".join(one.extract_text().replace("\u00a0", " ").split())
+        for one in pypdf.PdfReader(io.BytesIO(data)).pages
+    ]

@@ -28,12 +28,13 @@ from beffroi.drive.seals import actions
 from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
 from beffroi.drive.store.database import Reading
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
+from beffroi.portal import drive_seal_sheet, drive_words
 from beffroi.portal import drive_seal_words as words
-from beffroi.portal import drive_words
 from beffroi.portal.drive_access import act_of, has_drive, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
@@ -125,15 +126,43 @@ def one(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
 def proof(request: HttpRequest, actor: Actor, seal_id: str, node_id: int) -> HttpResponse:
     """A small ZIP about one file. Errors: AbsentNode."""
     packed = actions.prove(actor=actor, view=view_of(request, actor), seal_id=seal_id, node_id=node_id)
+    return _download(packed, "application/zip", f"preuve-{node_id}.zip")
+
+
+def _download(data: bytes, content_type: str, name: str) -> HttpResponse:
     return HttpResponse(
-        packed,
-        content_type="application/zip",
+        data,
+        content_type=content_type,
         headers={
-            "Content-Disposition": f'attachment; filename="preuve-{node_id}.zip"',
+            "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store, private",
             "X-Content-Type-Options": "nosniff",
         },
     )
+
+
+@require_POST
+@for_agents
+def sheet(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
+    """The elimination list, or the report of the last verification, as a PDF. Errors: AbsentNode."""
+    with view_of(request, actor).database.reading() as reading:
+        found = seals.find(reading, seal_id)
+        context, check = _context(reading, actor, found), seal_checks.last(reading, seal_id)
+        texts = seals.texts(reading, seal_id)
+    try:
+        if "record" in context:
+            name = f"bordereau-{seal_id}.pdf"
+            made = drive_seal_sheet.elimination(context, manifest.read_files(texts[manifest.FILES]))
+        elif check is not None:
+            name = f"verification-{seal_id}.pdf"
+            made = drive_seal_sheet.verification(context, words.differences(unpacked(check.report)))
+        else:
+            raise AbsentNode("report")
+        packed = drive_seal_sheet.pdf(made)
+    except drive_seal_sheet.NotPrinted as error:
+        messages.error(request, words.refusal(error))
+        return HttpResponseRedirect(reverse("drive_seal", args=[seal_id]))
+    return _download(packed, "application/pdf", name)
 
 
 def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
@@ -224,6 +253,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "by": named.get(found.person_id, ""),
         "damaged": texts.get(seals.DAMAGED, b"").decode().splitlines(),
         "may_act": actions.may_act(actor),
+        "has_sheet": drive_seal_sheet.may_be_made() and (ended is not None or check is not None),
         "waits": waiting is not None and waiting.person_id != seal_checks.NOBODY,
         "alarm": alarm,
         "settled_at": words.moment(alarm.settled_s) if alarm else None,
@@ -249,7 +279,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
             "was_due": check.person_id == seal_checks.NOBODY,
             "intact": report.intact,
             "sentences": words.sentences(report),
-            "rows": words.differences(report, LINES_SHOWN),
+            "rows": words.differences(report)[:LINES_SHOWN],
             "more": max(0, len(report.absent) + len(report.changed) + len(report.added) - LINES_SHOWN),
         }
     if asked and approval is not None:
