@@ -241,7 +241,7 @@ def test_a_request_that_is_none_is_refused_and_the_process_killed_leaves_nothing
 
 
 def test_what_we_wrote_ourselves_is_printed_whole_and_has_no_pictures(previews: Previews) -> None:
-    lines = "".join(f"<text:p>Ligne {n}</text:p>" for n in range(3000))
+    lines = "".join(f"<text:p>Ligne {n}</text:p>" for n in range(6000))
     names = " ".join(
         f'xmlns:{one}="urn:oasis:names:tc:opendocument:xmlns:{one}:1.0"' for one in ("office", "text")
     )
@@ -251,7 +251,7 @@ def test_what_we_wrote_ourselves_is_printed_whole_and_has_no_pictures(previews: 
     )
     made = previews.of(wire.PRINTED, document.encode())
     pages = pypdf.PdfReader(io.BytesIO(made.pdf)).pages
-    assert made.pictures == () and len(pages) > wire.PAGES and "Ligne 2999" in pages[-1].extract_text()
+    assert made.pictures == () and len(pages) > wire.PAGES and "Ligne 5999" in pages[-1].extract_text()
     assert b"pdfaid:part" in made.pdf
     with pytest.raises(wire.NotShown):
         previews.of(wire.PRINTED, b"<office:document")
