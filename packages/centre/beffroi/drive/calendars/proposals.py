@@ -19,7 +19,7 @@ from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import entries, inviting, itip_text, kept, wire
 from beffroi.drive.calendars import wire_invitations as told
-from beffroi.drive.calendars.itip import MAX_DATES, Attendee, Event, Message, Moment, Unreadable
+from beffroi.drive.calendars.itip import MAX_DATES, MAX_EVENTS, Attendee, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.kept import Found
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, TooLarge
@@ -166,8 +166,10 @@ def added(
     if series.all_day != main.all_day:
         raise Unreadable("time")
     dates = _new_dates(found, main)
-    if len(series.dates) + len(dates) > MAX_DATES:
-        raise TooLarge(MAX_DATES)
+    if (
+        len(dates) > MAX_EVENTS or len(series.dates) + len(dates) > MAX_DATES
+    ):  # the answer has an event a date
+        raise TooLarge(MAX_EVENTS)
     length = _length(main)
     whole = replace(
         main,
