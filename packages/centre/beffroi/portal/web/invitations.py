@@ -120,7 +120,6 @@ def card(
         "one": one,
         "title": words.title(one.method, one.state),
         "said": words.state(one.method, one.state),
-        "by_guest": one.method in _FROM_GUESTS,
         "when": _when(one.starts, one.ends, all_day=one.all_day),
         "kept_when": _when(one.kept_starts, one.kept_ends, all_day=one.kept_all_day),
         "repeats": words.repeats(one.rule),
