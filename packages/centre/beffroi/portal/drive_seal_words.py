@@ -58,7 +58,7 @@ REFUSALS = {
     "drive.frozen": gettext_lazy(
         "Un fichier a été reconnu comme dangereux : le Département le retient. L’export ne part pas."
     ),
-    "input.invalid": gettext_lazy("Il manque quelque chose, ou une date ne peut pas être lue : recommencez."),
+    "input.invalid": gettext_lazy("Il manque quelque chose, ou une date ne peut pas être lue : recommencez."),
     "drive.seal_not_printed": gettext_lazy(
         "Le PDF ne peut pas être fait pour l’instant. Réessayez dans une minute, ou imprimez cette page."
     ),

@@ -55,18 +55,18 @@ _TITLES = {
 _NOT_THERE = gettext_lazy("Ce rendez-vous n’est plus dans votre agenda.")
 STATES = {
     ("ADD", "absent"): gettext_lazy(
-        "Le rendez-vous auquel cette date s’ajoute n’est pas dans votre agenda : redemandez l’invitation entière."
+        "Le rendez-vous auquel cette date s’ajoute n’est pas dans votre agenda : redemandez l’invitation entière."
     ),
     ("ADD", "same"): gettext_lazy("Cette date est dans votre agenda."),
     ("COUNTER", "absent"): _NOT_THERE,
     ("COUNTER", "same"): gettext_lazy("Vous avez répondu à cette proposition."),
-    ("COUNTER", "stranger"): gettext_lazy("Cette personne n’est pas invitée : sa proposition ne compte pas."),
+    ("COUNTER", "stranger"): gettext_lazy("Cette personne n’est pas invitée : sa proposition ne compte pas."),
     ("COUNTER", "series"): gettext_lazy(
-        "La proposition vise toute la série : elle se change dans le logiciel qui l’a créée."
+        "La proposition vise toute la série : elle se change dans le logiciel qui l’a créée."
     ),
     ("DECLINECOUNTER", "update"): gettext_lazy("Le rendez-vous reste comme il est dans votre agenda."),
     ("REFRESH", "absent"): _NOT_THERE,
-    ("REFRESH", "stranger"): gettext_lazy("Cette personne n’est pas invitée : rien ne lui est envoyé."),
+    ("REFRESH", "stranger"): gettext_lazy("Cette personne n’est pas invitée : rien ne lui est envoyé."),
 }
 _OTHERWISE = gettext_lazy("Cette invitation ne se lit pas.")
 
@@ -162,8 +162,8 @@ def letter(method: str, title: str, place: str, moment: str, answer: str = "") -
     """The text of a message beside its calendar, for who reads it as a letter."""
     first = {
         "REQUEST": _("Vous êtes invité(e) :"),
-        "DECLINECOUNTER": _("Le rendez-vous reste comme il est. Ce moment n’est pas retenu :"),
-        "REFRESH": _("Pouvez-vous m’envoyer de nouveau toute l’invitation ?"),
+        "DECLINECOUNTER": _("Le rendez-vous reste comme il est. Ce moment n’est pas retenu :"),
+        "REFRESH": _("Pouvez-vous m’envoyer de nouveau toute l’invitation ?"),
         "CANCEL": _("Ce rendez-vous est annulé, ou vous n’y êtes plus attendu(e) :"),
         "REPLY": {
             "ACCEPTED": _("Je viendrai :"),

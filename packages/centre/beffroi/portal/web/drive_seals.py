@@ -196,7 +196,7 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
     elif what == "settle":
         actions.settle_damage(**to, why=request.POST.get("why", ""))  # type: ignore[arg-type]
         messages.success(
-            request, _("C’est noté : l’alerte est close, jusqu’à ce qu’un autre dommage soit trouvé.")
+            request, _("C’est noté : l’alerte est close, jusqu’à ce qu’un autre dommage soit trouvé.")
         )
     elif what == "extend":
         actions.extend(**to, until_s=_day_s(request.POST.get("until", "")))  # type: ignore[arg-type]
