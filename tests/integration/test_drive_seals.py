@@ -185,11 +185,11 @@ def test_damage_after_the_sealing_is_found_by_the_report_and_named(place: Place,
 
 
 def _damage(place: Place, what: str) -> str:
-    """One bit in the middle of a file's only object, or all of it; return whose it is."""
+    """One bit in the middle of a file's first object, or all of it; return whose it is."""
     with place.database.reading() as reading:
         row = reading.one("SELECT manifest FROM node WHERE name = 'b.bin'")
     assert row is not None
-    (chunk,) = Manifest.unpack(row[0]).chunks
+    chunk = Manifest.unpack(row[0]).chunks[0]
     victim = place.config.state / "drive" / "objects" / object_name(place.owner, chunk.id)
     if what == "gone":
         victim.unlink()
