@@ -113,7 +113,8 @@ def test_an_accepted_proposal_moves_the_entry_and_asks_everybody_anew(agenda: Ag
     assert (now.title, now.place, now.sequence) == ("Budget", "Annexe", 3), "its words are not taken"
     assert {one.address: one.answer for one in now.attendees} == {GUEST: "ACCEPTED", OTHER: "NEEDS-ACTION"}
     assert itip.parse(sent.text).main.starts == now.starts == itip.parse(proposed).main.starts
-    assert agenda.look(proposed).state == "older", "it is overtaken by what it brought about"
+    assert agenda.look(proposed).state == "same", "it was answered"
+    assert agenda.look(counter(stamp="20300102T080000Z")).state == "older", "it is about what was before"
     with pytest.raises(Conflict):
         agenda.settle(proposed, "accept")
 

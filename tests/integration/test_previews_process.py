@@ -246,6 +246,7 @@ def test_what_we_wrote_ourselves_is_printed_whole_and_has_no_pictures(previews: 
         f'xmlns:{one}="urn:oasis:names:tc:opendocument:xmlns:{one}:1.0"' for one in ("office", "text")
     )
     document = (
+        '<?xml version="1.0" encoding="UTF-8"?>'
         f'<office:document {names} office:version="1.3" office:mimetype="application/vnd.oasis.opendocument.text">'
         f"<office:body><office:text>{lines}</office:text></office:body></office:document>"
     )

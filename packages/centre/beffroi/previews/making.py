@@ -107,6 +107,7 @@ def _printed(folder: Path, source: Path, how: str = _FIRST_PAGES, limit_s: float
         "--nodefault",
         "--nologo",
         f"-env:UserInstallation=file://{folder}/profile",
+        *(("--infilter=OpenDocument Text Flat XML",) if source.suffix[1:] == wire.PRINTED else ()),
         "--convert-to",
         f"pdf:{_KINDS[source.suffix[1:]]}_pdf_Export:{how}",
         "--outdir",

@@ -77,10 +77,10 @@ def _state_of_counter(main: Event, found: Found, before: Event) -> told.State:
         return "stranger"
     if main.occurrence is not None and not found.has(main.occurrence):
         return "absent"
-    if main.sequence < before.sequence or _mark(main) < guest.replied:
-        return "older"
     if _mark(main) == guest.replied:
         return "same"
+    if main.sequence < before.sequence or _mark(main) < guest.replied:
+        return "older"
     return "series" if main.occurrence is None and found.repeats else "update"
 
 
