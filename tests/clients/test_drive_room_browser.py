@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,7 +92,7 @@ def test_the_departement_sees_room_and_keys_and_asks_for_an_erasure(
 
 def test_an_erasure_that_was_granted_is_called_back_by_keyboard(centre: Centre, administrator: Any) -> None:
     owner, now = centre.seeded["collectivite_id"], datetime.now(UTC)
-    with sqlite3.connect(Path(centre.seeded["state"]) / "db" / "beffroi.sqlite") as database:
+    with sqlite3.connect(centre.state / "db" / "beffroi.sqlite") as database:
         database.execute(
             "INSERT INTO approval (id, verb, subject_id, payload, state, requested_by, requested_at, expires_at,"
             " decided_by, decided_at) VALUES (?, 'drive:erasure', ?, '{}', 'granted', 'adm_x', ?, ?, 'adm_y', ?)",

@@ -5,10 +5,13 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import pypdf
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity.models import Membership
@@ -20,8 +23,7 @@ from tests.browsing import desks
 from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive
-from tests.integration.test_drive_seal_pages import (
+from tests.fixtures_seals import (
     DAY_S,
     VISA,
     confirmed,
@@ -30,9 +32,12 @@ from tests.integration.test_drive_seal_pages import (
     folder,
     referent,
     seal_of,
+    sealed,
     server,
+    text,
     until,
 )
+from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -92,3 +97,32 @@ def test_a_folder_is_sealed_verified_and_eliminated(  # noqa: PLR0917 - fixtures
         second.goto(f"/coffre/sceaux/{seal.id}/")
         second.wait_for_selector("text=Bordereau d’élimination")
         inspect(second, "sceau-bordereau")
+
+
+def test_a_broken_seal_is_told_mended_in_words_and_printed_with_whole_rows(
+    desk: Callable[[Membership], Any], drive: Drive, folder: Node, referent: Client, beaune: Commune
+) -> None:
+    seal = sealed(drive, folder, referent)
+    page = desk(beaune.referent_membership)
+    drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE parent = ?", (folder.id,)))
+    referent.post(f"/coffre/sceaux/{seal.id}/", {"what": "check"})
+    until(lambda: "modifié" in text(referent.get(f"/coffre/sceaux/{seal.id}/")))
+    page.goto("/")
+    page.wait_for_selector("text=1 dossier scellé est abîmé")
+    inspect(page, "sceau-accueil")
+    page.goto("/coffre/sceaux/")
+    inspect(page, "sceaux-abimes")
+    page.goto(f"/coffre/sceaux/{seal.id}/")
+    inspect(page, "sceau-abime")
+    data = page.pdf(prefer_css_page_size=True)
+    if shots := os.environ.get("BEFFROI_SHOTS"):
+        Path(shots, "sceau-imprime.pdf").write_bytes(data)
+    printed = pypdf.PdfReader(io.BytesIO(data))
+    words = " ".join(one.extract_text() for one in printed.pages)
+    assert f"1 / {len(printed.pages)}" in words and "Facture 1.pdf" in words
+    assert "Noter et clore" not in words and "Rapport en PDF" not in words
+    page.click("summary:has-text('noter les suites')")
+    page.fill("#id_why", "Deux factures perdues, constaté avec les Archives.")
+    press(page, "Noter et clore l’alerte")
+    page.wait_for_selector("text=Dommage connu")
+    inspect(page, "sceau-suites")

@@ -42,11 +42,12 @@ WIDTHS = (1280, 360, 320)
 
 @dataclass(frozen=True)
 class Centre:
-    """Addresses of both listeners and what was seeded."""
+    """Addresses of both listeners, what was seeded, and where."""
 
     portal: str
     console: str
     seeded: dict[str, str]
+    state: Path
 
 
 def _port() -> int:
@@ -117,7 +118,7 @@ def centre() -> Iterator[Centre]:
     try:
         for listener in ("web", "console"):
             started.append(_serve(state, listener))
-        yield Centre(started[0][1], started[1][1], json.loads(made.stdout) | {"state": str(state)})
+        yield Centre(started[0][1], started[1][1], json.loads(made.stdout), state)
     finally:
         for process, _ in started:
             process.terminate()

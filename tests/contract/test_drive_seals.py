@@ -174,6 +174,7 @@ CHANGERS = {
     "trash._destroyed": "trash.destroy",
     "versions._drop": "versions.delete",
     "weights.mend": "",  # sizes of folders alone
+    "scrub._relist": "",  # the list of the same content again, from a copy
     "database.settle": "",  # etags and sizes of folders, after changes that were asked about
 }
 """Each function of the store that writes nodes, versions or the trash, and the row above that shows its refusal."""

@@ -18,7 +18,9 @@ import pytest
 from beffroi.drive.archives import manifest, report, stamps
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.seals import key
-from beffroi.drive.seals.desk import Desk, _Stopped, unpacked
+from beffroi.drive.seals.contents import Stopped
+from beffroi.drive.seals.desk import Desk
+from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import keys, seal_checks, seals, tree
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Node
@@ -183,11 +185,11 @@ def test_damage_after_the_sealing_is_found_by_the_report_and_named(place: Place,
 
 
 def _damage(place: Place, what: str) -> str:
-    """One bit in the middle of a file's only object, or all of it; return whose it is."""
+    """One bit in the middle of a file's first object, or all of it; return whose it is."""
     with place.database.reading() as reading:
         row = reading.one("SELECT manifest FROM node WHERE name = 'b.bin'")
     assert row is not None
-    (chunk,) = Manifest.unpack(row[0]).chunks
+    chunk = Manifest.unpack(row[0]).chunks[0]
     victim = place.config.state / "drive" / "objects" / object_name(place.owner, chunk.id)
     if what == "gone":
         victim.unlink()
@@ -237,20 +239,20 @@ KILLED = """
 import sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from beffroi.drive.seals import desk
+from beffroi.drive.seals import contents, desk
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.stock import stocks
 from beffroi.lib.config import Config
 
-desk.MOST_FILES = 1
+contents.MOST_FILES = 1
 config = Config(state=Path(sys.argv[1]))
-plain = desk.Desk._is_sound
-def slow(self, *given):
-    found = plain(self, *given)
+plain = contents.is_sound
+def slow(*given):
+    found = plain(*given)
     print(given[0].path, flush=True)
     time.sleep(0.05)
     return found
-desk.Desk._is_sound = slow
+contents.is_sound = slow
 with ThreadPoolExecutor(1) as commits:
     communes = Communes(config.state / "drive", commits)
     desk.Desk(config, communes, stocks(config), lambda *said: print("told", said[0], flush=True)).work(sys.argv[2])
@@ -296,13 +298,13 @@ def test_what_the_end_of_the_process_cut_short_is_taken_up_again(place: Place) -
     seal_id = begun(place, filled(place, FILES))
     ending = desk_of(place)
     ending.stop()
-    with pytest.raises(_Stopped):
+    with pytest.raises(Stopped):
         ending.work(place.owner)
     assert seen(place, seal_id)[0].state == "sealing"
     desk_of(place).work(place.owner)
     assert seen(place, seal_id)[0].state == "sealed"
     place.database.write(lambda w: seal_checks.ask(w, seal_id, person_id="per_ref", now_s=clock.epoch_s()))
-    with pytest.raises(_Stopped):
+    with pytest.raises(Stopped):
         ending.work(place.owner)
     with place.database.reading() as reading:
         assert seal_checks.last(reading, seal_id) is None

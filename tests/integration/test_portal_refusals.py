@@ -297,6 +297,7 @@ PORTAL = {
         "led", lambda world: {"node_id": world.folder_id}, {"what": "seal", "no_end": "1"}
     ),
     "drive_seal": Rule("ours", lambda world: {"seal_id": world.seal_id}, {"what": "check"}),
+    "drive_seal_sheet": Rule("ours", lambda world: {"seal_id": world.seal_id}),
     "drive_seal_proof": Rule("ours", lambda world: {"seal_id": world.seal_id, "node_id": world.node_id}),
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
     "drive_stars": Rule("own", data={"ajouter": "1"}),  # tests/integration/test_drive_stars.py
@@ -365,6 +366,7 @@ CONSOLE = {
     "incident_export": Rule("thing", INCIDENT),
     "incident_app_passwords": Rule("thing", INCIDENT),
     "console_files": Rule("own"),
+    "console_seals": Rule("own"),
     "look_back": Rule("thing", lambda world: {"decision_id": world.decision_id}),
     "boxes": Rule("own"),
     "box_code": Rule("own"),
@@ -483,7 +485,7 @@ POSTED = (
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
     *("delegation_end", "closed_export", "relay_request_withdraw", "relay_request_decline"),
     *("delegation_end", "closed_export", "own_domain_declare"),
-    "drive_seal_proof",
+    *("drive_seal_proof", "drive_seal_sheet"),
     *("delegation_end", "closed_export", "own_domain_declare", "drive_share_end"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]

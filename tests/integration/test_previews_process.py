@@ -238,3 +238,21 @@ def test_a_request_that_is_none_is_refused_and_the_process_killed_leaves_nothing
     previews.process.wait(10)
     previews.__init__(previews.state)  # type: ignore[misc]
     assert previews.of("odt", samples.text("x")).pictures
+
+
+def test_what_we_wrote_ourselves_is_printed_whole_and_has_no_pictures(previews: Previews) -> None:
+    lines = "".join(f"<text:p>Ligne {n}</text:p>" for n in range(6000))
+    names = " ".join(
+        f'xmlns:{one}="urn:oasis:names:tc:opendocument:xmlns:{one}:1.0"' for one in ("office", "text")
+    )
+    document = (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        f'<office:document {names} office:version="1.3" office:mimetype="application/vnd.oasis.opendocument.text">'
+        f"<office:body><office:text>{lines}</office:text></office:body></office:document>"
+    )
+    made = previews.of(wire.PRINTED, document.encode())
+    pages = pypdf.PdfReader(io.BytesIO(made.pdf)).pages
+    assert made.pictures == () and len(pages) > wire.PAGES and "Ligne 5999" in pages[-1].extract_text()
+    assert b"pdfaid:part" in made.pdf
+    with pytest.raises(wire.NotShown):
+        previews.of(wire.PRINTED, b"<office:document")

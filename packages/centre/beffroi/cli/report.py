@@ -17,6 +17,7 @@ from beffroi.core.retention import told
 from beffroi.drive import renewal, upkeep
 from beffroi.drive.backup import work as drive_backup
 from beffroi.drive.scanning import told as filescan
+from beffroi.drive.seals import overview as seals
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     files = files or (drive_backup.problem(config, now_s=clock.epoch_s()) if pid else "")
     scan = filescan.problem(config) if pid else ""
     advice = drive_backup.advice(config) if pid else ""
+    sealed = seals.problem(config) if pid else ""
     if options.json:
         print(
             json.dumps(
@@ -75,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
                     "files": files,
                     "filescan": scan,
                     "advice": advice,
+                    "seals": sealed,
                 },
                 ensure_ascii=False,
             )
@@ -90,11 +93,12 @@ def main(arguments: Sequence[str]) -> int:
         issued = certified.sentence(config, now=clock.epoch_s()) if pid else ""
         passing = unscanned.sentence(config, now=clock.epoch_s()) if pid else ""
         renewing = renewal.sentence(config) if pid else ""
-        troubles = (low, purge, probe, backup, certificates, files, scan)
+        troubles = (low, purge, probe, backup, certificates, files, scan, sealed)
         said = [one for one in (issued, passing, renewing, advice, *troubles) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    return 0 if well and not (low or purge or probe or backup or certificates or files or scan) else 1
+    troubled = low or purge or probe or backup or certificates or files or scan or sealed
+    return 0 if well and not troubled else 1
 
 
 class NoAccounts(BeffroiError):

@@ -150,11 +150,11 @@ def record_key(event: Event) -> None:
     kinds=("drive:sealed", "drive:seal_failed", "drive:seal_checked", "drive:seal_exported"),
 )
 def record_seal(event: Event) -> None:
-    """What the process of contents did for a person who asked for it."""
+    """What the process of contents did for a person who asked for it, or by itself, because it was due."""
     told = dict(event.payload)
-    person = Actor("person", told.pop("person_id"), event.collectivite_id)
+    by = told.pop("person_id")
     audit.record(
-        actor=person,
+        actor=Actor("person", by, event.collectivite_id) if by else Actor("door", "drive"),
         verb=_SEAL_VERBS[event.kind],
         object_id=told.pop("seal_id"),
         collectivite_id=event.collectivite_id,

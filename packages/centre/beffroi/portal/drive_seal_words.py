@@ -58,6 +58,10 @@ REFUSALS = {
     "drive.frozen": gettext_lazy(
         "Un fichier a été reconnu comme dangereux : le Département le retient. L’export ne part pas."
     ),
+    "input.invalid": gettext_lazy("Il manque quelque chose, ou une date ne peut pas être lue : recommencez."),
+    "drive.seal_not_printed": gettext_lazy(
+        "Le PDF ne peut pas être fait pour l’instant. Réessayez dans une minute, ou imprimez cette page."
+    ),
     "drive.foreign_origin": gettext_lazy("Cette demande ne vient pas de cette page : recommencez."),
     "live.grant_refused": gettext_lazy("Cette page est ouverte depuis longtemps : recommencez."),
     "service.unavailable": gettext_lazy("Trop d’exports à la fois : réessayez dans quelques minutes."),
@@ -202,15 +206,15 @@ def _time(report: Report, audit_position: int) -> str:
     ) % {"position": audit_position}
 
 
-def differences(report: Report, most: int) -> list[tuple[str, str]]:
-    """(path, what became of it), up to ``most``."""
+def differences(report: Report) -> list[tuple[str, str]]:
+    """(path, what became of it)."""
     rows = [(path, _("absent")) for path in report.absent]
     rows += [
         (path, _("modifié : %(what)s") % {"what": ", ".join(str(_DIFFERENCES[one]) for one in what)})
         for path, what in report.changed
     ]
     rows += [(path, _("ajouté depuis")) for path in report.added]
-    return rows[:most]
+    return rows
 
 
 def _day(epoch_s: int) -> str:

@@ -44,7 +44,42 @@ UNREADABLE = {
     "rule": gettext_lazy("La répétition de cette invitation ne peut pas être suivie ici."),
     "organizer": gettext_lazy("Cette invitation ne dit pas qui invite."),
 }
+_TITLES = {
+    "CANCEL": gettext_lazy("Rendez-vous annulé"),
+    "REPLY": gettext_lazy("Réponse à votre invitation"),
+    "ADD": gettext_lazy("Date ajoutée à un rendez-vous"),
+    "COUNTER": gettext_lazy("Un autre moment est proposé"),
+    "DECLINECOUNTER": gettext_lazy("Votre proposition n’est pas retenue"),
+    "REFRESH": gettext_lazy("Un invité redemande votre invitation"),
+}
+_NOT_THERE = gettext_lazy("Ce rendez-vous n’est plus dans votre agenda.")
+STATES = {
+    ("ADD", "absent"): gettext_lazy(
+        "Le rendez-vous auquel cette date s’ajoute n’est pas dans votre agenda : redemandez l’invitation entière."
+    ),
+    ("ADD", "same"): gettext_lazy("Cette date est dans votre agenda."),
+    ("COUNTER", "absent"): _NOT_THERE,
+    ("COUNTER", "same"): gettext_lazy("Vous avez répondu à cette proposition."),
+    ("COUNTER", "stranger"): gettext_lazy("Cette personne n’est pas invitée : sa proposition ne compte pas."),
+    ("COUNTER", "series"): gettext_lazy(
+        "La proposition vise toute la série : elle se change dans le logiciel qui l’a créée."
+    ),
+    ("DECLINECOUNTER", "update"): gettext_lazy("Le rendez-vous reste comme il est dans votre agenda."),
+    ("REFRESH", "absent"): _NOT_THERE,
+    ("REFRESH", "stranger"): gettext_lazy("Cette personne n’est pas invitée : rien ne lui est envoyé."),
+}
 _OTHERWISE = gettext_lazy("Cette invitation ne se lit pas.")
+
+
+def title(method: str, state: str) -> str:
+    """Of the card."""
+    changed = _("Invitation modifiée") if state == "update" else _("Invitation")
+    return str(_TITLES.get(method, changed))
+
+
+def state(method: str, state: str) -> str:
+    """What a mail means for one's own calendar, of kinds that have words of their own; "" for the others."""
+    return str(STATES.get((method, state), ""))
 
 
 class Person(NamedTuple):
@@ -114,7 +149,12 @@ def subject(method: str, title: str, answer: str = "") -> str:
     if method == "REPLY":
         words = {"ACCEPTED": _("Accepté"), "TENTATIVE": _("Peut-être"), "DECLINED": _("Refusé")}[answer]
     else:
-        words = {"REQUEST": _("Invitation"), "CANCEL": _("Annulé")}[method]
+        words = {
+            "REQUEST": _("Invitation"),
+            "CANCEL": _("Annulé"),
+            "DECLINECOUNTER": _("Proposition non retenue"),
+            "REFRESH": _("Invitation redemandée"),
+        }[method]
     return f"{words} : {title}"
 
 
@@ -122,6 +162,8 @@ def letter(method: str, title: str, place: str, moment: str, answer: str = "") -
     """The text of a message beside its calendar, for who reads it as a letter."""
     first = {
         "REQUEST": _("Vous êtes invité(e) :"),
+        "DECLINECOUNTER": _("Le rendez-vous reste comme il est. Ce moment n’est pas retenu :"),
+        "REFRESH": _("Pouvez-vous m’envoyer de nouveau toute l’invitation ?"),
         "CANCEL": _("Ce rendez-vous est annulé, ou vous n’y êtes plus attendu(e) :"),
         "REPLY": {
             "ACCEPTED": _("Je viendrai :"),

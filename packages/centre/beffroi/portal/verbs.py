@@ -45,6 +45,7 @@ VERBS = {
     "drive:seal:extended": gettext_lazy("Sceau d’un dossier prolongé"),
     "drive:seal:lifted": gettext_lazy("Sceau d’un dossier levé"),
     "drive:seal:check_asked": gettext_lazy("Vérification d’un dossier scellé demandée"),
+    "drive:seal:damage_settled": gettext_lazy("Dommage d’un dossier scellé : suites notées"),
     "drive:seal:checked": gettext_lazy("Dossier scellé vérifié"),
     "drive:seal:exported": gettext_lazy("Dossier scellé exporté pour les Archives"),
     "drive:seal:proved": gettext_lazy("Preuve d’un fichier scellé téléchargée"),

@@ -47,7 +47,7 @@ READABLE = tuple(
 )
 SOCKETS = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108
 """In one of which LibreOffice must make a socket, by which a second one would find it. Nothing connects to it here."""
-OFFICE_S, PICTURES_S = 30.0, 15.0
+OFFICE_S, PICTURES_S, PRINTED_S = 30.0, 15.0, 45.0
 MEMORY_BYTES = 2 * 1024**3
 CPU_S = 30
 FILE_BYTES = 64 * 1024 * 1024
@@ -57,7 +57,7 @@ PICTURE_WIDTH = 900
 _STARTED_ANEW = 81
 """How LibreOffice ends after it made its profile: whoever started it is to start it once more."""
 _KINDS = {
-    **dict.fromkeys(("odt", "ott", "docx", "doc", "rtf"), "writer"),
+    **dict.fromkeys(("odt", "ott", "docx", "doc", "rtf", wire.PRINTED), "writer"),
     **dict.fromkeys(("ods", "ots", "xlsx", "xls"), "calc"),
     **dict.fromkeys(("odp", "otp", "pptx", "ppt"), "impress"),
 }
@@ -72,11 +72,17 @@ _SETTINGS = (
     ("/org.openoffice.Office.Calc/Content/Update", "Link", "1"),
 )
 
+_FIRST_PAGES = f'{{"PageRange":{{"type":"string","value":"1-{wire.PAGES}"}}}}'
+_PDF_A = '{"SelectPdfVersion":{"type":"long","value":"2"}}'
+"""PDF/A-2b: as archives take it."""
+
 
 def make(folder: Path, suffix: str, data: bytes) -> Preview:
     """``folder``: empty, of this document alone. Errors: NotShown, OSError."""
     source = folder / f"document.{suffix}"
     source.write_bytes(data)
+    if suffix == wire.PRINTED:
+        return Preview(_taken(_printed(folder, source, _PDF_A, PRINTED_S), wire.MAX_PDF_BYTES), ())
     pdf = source if suffix == "pdf" else _printed(folder, source)
     scale = ("-scale-to-x", str(PICTURE_WIDTH), "-scale-to-y", "-1")
     argv = (PICTURES, "-png", "-l", str(wire.PICTURES), *scale, pdf, folder / "page")
@@ -88,11 +94,11 @@ def make(folder: Path, suffix: str, data: bytes) -> Preview:
     return Preview(b"" if suffix == "pdf" else _taken(pdf, wire.MAX_PDF_BYTES), pictures)
 
 
-def _printed(folder: Path, source: Path) -> Path:
+def _printed(folder: Path, source: Path, how: str = _FIRST_PAGES, limit_s: float | None = None) -> Path:
+    """``how``: options of LibreOffice's PDF export, JSON."""
     profile = folder / "profile" / "user"
     profile.mkdir(parents=True)
     (profile / "registrymodifications.xcu").write_text(_profile())
-    pages = f'{{"PageRange":{{"type":"string","value":"1-{wire.PAGES}"}}}}'
     argv = (
         OFFICE,
         "--headless",
@@ -101,13 +107,14 @@ def _printed(folder: Path, source: Path) -> Path:
         "--nodefault",
         "--nologo",
         f"-env:UserInstallation=file://{folder}/profile",
+        *(("--infilter=OpenDocument Text Flat XML",) if source.suffix[1:] == wire.PRINTED else ()),
         "--convert-to",
-        f"pdf:{_KINDS[source.suffix[1:]]}_pdf_Export:{pages}",
+        f"pdf:{_KINDS[source.suffix[1:]]}_pdf_Export:{how}",
         "--outdir",
         folder / "out",
         source,
     )
-    until = time.monotonic() + OFFICE_S
+    until = time.monotonic() + (limit_s or OFFICE_S)
     if _run(folder, argv, until) == _STARTED_ANEW:
         _run(folder, argv, until)
     return folder / "out" / "document.pdf"

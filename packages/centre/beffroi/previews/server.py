@@ -2,8 +2,9 @@
 
 Purpose: the programs that open strangers' office documents run here and nowhere else.
 Process: a system user of its own (``USER-previews``), no secret, no database; where the supervisor may, it starts it
-         in a network namespace of its own. It listens on STATE/previews/previews.sock, which the drive alone asks, and
-         reads nothing of what is sent: that do the programs it starts (``making``).
+         in a network namespace of its own. It listens on STATE/previews/previews.sock: drive asks for documents of
+         people, web for what we wrote to be printed. It reads nothing of what is sent: that do the programs it starts
+         (``making``).
 Hostile: every document, and each program that has read one.
 Fails:   closed: a document that is too much for its program has no preview. This process away: none has.
 Content: a document lies in memory (/dev/shm), in a folder of its own, for as long as its programs run.

@@ -1,7 +1,8 @@
 """How the process ``previews`` is asked: one document a connection, one answer.
 
-    asked:    "SUFFIX SIZE\\n", then SIZE bytes            SUFFIX: one of SUFFIXES
-    answered: "ok PDF_SIZE SIZE...\\n", then these bytes   a PDF of the first pages, pictures (PNG) of some of them
+    asked:    "SUFFIX SIZE\\n", then SIZE bytes            SUFFIX: one of SUFFIXES, or PRINTED
+    answered: "ok PDF_SIZE SIZE...\\n", then these bytes   a PDF of the first pages, pictures (PNG) of some of them;
+                                                         of PRINTED a PDF/A of all pages, alone
               "no WHY\\n"                                  WHY: one of ``Why``
 
 Hostile: the answer too: whoever made it has read a stranger's document. Its sizes are bounded before anything is read;
@@ -20,6 +21,8 @@ from beffroi.lib.errors import BeffroiError
 SUFFIXES = frozenset(
     ("odt", "ott", "docx", "doc", "rtf", "ods", "ots", "xlsx", "xls", "odp", "otp", "pptx", "ppt", "pdf")
 )
+PRINTED = "fodt"
+"""A document that we wrote ourselves, to be printed whole."""
 MAX_DOCUMENT_BYTES = 25 * 1024 * 1024
 MAX_PDF_BYTES = 32 * 1024 * 1024
 MAX_PICTURE_BYTES = 4 * 1024 * 1024
@@ -51,7 +54,8 @@ class Ended(BeffroiError):
 
 
 class Preview(NamedTuple):
-    """``pdf``: of the first PAGES pages; "" of what is a PDF already. ``pictures``: PNG, of the first PICTURES."""
+    """``pdf``: of the first PAGES pages, or of all of PRINTED; "" of what is a PDF already. ``pictures``: PNG, of the
+    first PICTURES; of PRINTED none."""
 
     pdf: bytes
     pictures: tuple[bytes, ...]
@@ -82,7 +86,9 @@ def ask(path: Path, suffix: str, data: bytes, *, timeout_s: float) -> Preview:
 def asked(line: bytes) -> tuple[str, int]:
     """(suffix, size in bytes) of the first line of a request. Errors: Ended."""
     found = _ASKED.fullmatch(line)
-    if found is None or found[1].decode() not in SUFFIXES or int(found[2]) > MAX_DOCUMENT_BYTES:
+    if found is None or int(found[2]) > MAX_DOCUMENT_BYTES:
+        raise Ended
+    if found[1].decode() not in SUFFIXES | {PRINTED}:
         raise Ended
     return found[1].decode(), int(found[2])
 

@@ -6,7 +6,7 @@ Purpose: say whether each file is there as it was, whether the signature is ours
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,11 +74,13 @@ def verify(
     *,
     keys: Sequence[bytes],
     read: bool,
+    damaged: Collection[str] | None = None,
     authorities: Sequence[Certificate] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Compare a folder with its seal. ``keys``: trusted public keys; ``authorities``: trusted roots of time stamps;
-    ``read``: every content is read again.
+    ``read``: every content is read again, here or, where ``damaged`` is given, just before: these escaped paths are
+    what was not sound then.
 
     Errors: OSError of the store alone."""
     try:
@@ -108,7 +110,9 @@ def verify(
             "size": then.size_bytes == now.size_bytes,
             "date": then.mtime_s == now.mtime_s,
         }
-        if read and same["content"]:
+        if read and damaged is not None:
+            same["content"] = same["content"] and now.path not in damaged
+        elif read and same["content"]:
             try:
                 for _ in content(entry, number, progress or Progress()):
                     pass

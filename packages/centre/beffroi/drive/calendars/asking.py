@@ -79,6 +79,10 @@ class Asking:
         """Errors: NotFound, Conflict, Invalid, TooLarge, Unavailable."""
         return self._ask("answer", answered, wire.Outgoing)
 
+    def settle(self, settled: wire_invitations.Settled) -> wire.Outgoing:
+        """Errors: NotFound, Conflict, Invalid, TooLarge, Unavailable."""
+        return self._ask("settle", settled, wire.Outgoing)
+
     def note(self, noted: wire_invitations.Noted) -> wire_invitations.Invitation:
         """Errors: NotFound, Conflict, Invalid, Unavailable."""
         return self._ask("note", noted, wire_invitations.Invitation)

@@ -1,4 +1,5 @@
-"""Invitations against one's own calendar: what a mail means there, an answer, a reply, a cancellation.
+"""Invitations against one's own calendar: what a mail means there, an answer, a reply, a cancellation. What guests
+propose and ask for, and dates that are added, are in ``proposals``.
 
 Process: calendars, under Radicale's lock.
 Rule:    one event a UID. Another organizer's mail never changes it, nor one whose SEQUENCE, then DTSTAMP, is older.
@@ -8,54 +9,46 @@ Source:  RFC 5546, 2.1.4 and 2.1.5 (which message wins), 3.2.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import UTC
 
-from radicale import item as radicale_item
-from radicale.item import check_and_sanitize_items, read_components
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import entries, inviting, itip, itip_text, wire
+from beffroi.drive.calendars import entries, inviting, itip, itip_text, kept, proposals, wire
 from beffroi.drive.calendars import wire_invitations as told
 from beffroi.drive.calendars.itip import Attendee, Event, Message, Unreadable
-from beffroi.drive.calendars.store import MAX_OCCURRENCES
+from beffroi.drive.calendars.kept import Found
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge
+from beffroi.lib.errors import Conflict, Invalid, NotFound
 
-MAX_ITEMS = 10_000
-MAX_CONFLICTS, OCCURRENCES_ASKED = 5, 20
 MAX_GUESTS_TOLD = 50
-_DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What the calendar holds of a UID."""
-
-    item: Any
-    message: Message
-
-
-def look(storage: BaseStorage, path: str, asked: told.Received) -> told.Invitation:
-    """What the mail says, and what it means for this calendar. Errors: NotFound (no calendar)."""
+def look(storage: BaseStorage, paths: Sequence[str], asked: told.Received) -> told.Invitation:
+    """What the mail says, and what it means for this calendar. ``paths``: one's own, then those one writes into, where
+    what guests say may belong. Errors: NotFound (no calendar)."""
     try:
-        message = _message(asked.text)
+        message = read(asked.text, asked.sender)
     except Unreadable as error:
         return told.Invitation(readable=error.why)
     with storage.acquire_lock("r"):
-        collection = entries.collection_at(storage, path)
-        found = _find(collection, message.main.uid)
-        conflicts = _conflicts(collection, message.main, asked.mine) if message.method == "REQUEST" else []
+        own = entries.collection_at(storage, paths[0])
+        found = kept.find(own, message.main.uid)
+        if found is None and message.method in proposals.FROM_GUESTS:
+            more = (kept.find(entries.collection_at(storage, one), message.main.uid) for one in paths[1:])
+            found = next((one for one in more if one is not None), None)
+        asks = message.method in ("REQUEST", "COUNTER", "ADD")
+        conflicts = kept.conflicts(own, message.main, asked.mine) if asks else []
+    if message.method in proposals.METHODS:
+        return proposals.shown(message, found, asked.mine, conflicts)
     return _shown(message, found, asked.mine, conflicts)
 
 
 def answer(storage: BaseStorage, path: str, asked: told.Answered) -> wire.Outgoing:
     """Errors: Unreadable, Conflict (overtaken, another's), NotFound, TooLarge (the calendar is full), Invalid."""
-    message, now = _message(asked.text), clock.now().astimezone(UTC).replace(microsecond=0)
-    if message.method != "REQUEST" or not asked.mine:
+    message, now = read(asked.text), clock.now().astimezone(UTC).replace(microsecond=0)
+    if message.method not in ("REQUEST", "ADD") or not asked.mine:
         raise Invalid("method")
     me = _me(message, asked.mine) or Attendee(asked.mine[0])
     me = replace(me, name=me.name or itip.one_line(asked.name, 200), answer=asked.answer)
@@ -64,12 +57,14 @@ def answer(storage: BaseStorage, path: str, asked: told.Answered) -> wire.Outgoi
     events = itip_text.answered(message.events, me)
     with storage.acquire_lock("w"):
         collection = entries.collection_at(storage, path)
-        found = _find(collection, message.main.uid)
-        state = _state(message, found, asked.mine)
-        if state not in ("new", "update", "same"):
-            raise Conflict("this invitation was overtaken")
-        kept = _merged(found, events) if message.main.occurrence is not None else events
-        _store(collection, found, kept)
+        found = kept.find(collection, message.main.uid)
+        if message.method == "ADD":
+            whole, events = proposals.added(message, found, asked.mine, me)
+        else:
+            if _state(message, found, asked.mine) not in ("new", "update", "same"):
+                raise Conflict("this invitation was overtaken")
+            whole = _merged(found, events) if message.main.occurrence is not None else list(events)
+        kept.store(collection, found, whole)
     return inviting.outgoing(
         "REPLY", itip_text.reply(events, me, now), [message.main.organizer.address], message.main, me.address
     )
@@ -77,13 +72,13 @@ def answer(storage: BaseStorage, path: str, asked: told.Answered) -> wire.Outgoi
 
 def note(storage: BaseStorage, paths: Sequence[str], asked: told.Noted) -> told.Invitation:
     """Note a reply, or take out what was called off; twice does no more than once. Errors: as ``answer``."""
-    message = _message(asked.text)
+    message = read(asked.text)
     if message.method not in ("CANCEL", "REPLY"):
         raise Invalid("method")
     with storage.acquire_lock("w"):
         for path in paths:
             collection = entries.collection_at(storage, path)
-            found = _find(collection, message.main.uid)
+            found = kept.find(collection, message.main.uid)
             state = _state(message, found, asked.mine)
             if found is None:
                 continue
@@ -93,7 +88,7 @@ def note(storage: BaseStorage, paths: Sequence[str], asked: told.Noted) -> told.
                 _note_reply(collection, found, message)
             else:
                 _cancel(collection, found, message)
-            return _shown(message, _find(collection, message.main.uid), asked.mine, [])
+            return _shown(message, kept.find(collection, message.main.uid), asked.mine, [])
     raise NotFound("entry")
 
 
@@ -115,7 +110,7 @@ def _note_reply(collection: BaseCollection, found: Found, message: Message) -> N
                 for each in people
             )
         events.append(replace(one, attendees=people))
-    _store(collection, found, events)
+    kept.store(collection, found, events)
 
 
 def _cancel(collection: BaseCollection, found: Found, message: Message) -> None:
@@ -130,7 +125,7 @@ def _cancel(collection: BaseCollection, found: Found, message: Message) -> None:
     main = left[0]
     if main.occurrence is None:
         main = replace(main, left_out=(*main.left_out, *(one for one in gone if one not in main.left_out)))
-    _store(collection, found, [main, *left[1:]])
+    kept.store(collection, found, [main, *left[1:]])
 
 
 def _merged(found: Found | None, events: Sequence[Event]) -> list[Event]:
@@ -140,8 +135,8 @@ def _merged(found: Found | None, events: Sequence[Event]) -> list[Event]:
     return [*(one for one in before if one.occurrence not in changed), *events]
 
 
-def _message(text: str) -> Message:
-    """Errors: Unreadable."""
+def read(text: str, sender: str = "") -> Message:
+    """``sender``: of the mail, who proposes or asks, where several people are named. Errors: Unreadable."""
     message = itip.parse(text)
     if message.method not in itip.METHODS:
         raise Unreadable("method")
@@ -154,7 +149,7 @@ def _message(text: str) -> Message:
         raise Unreadable("organizer")
     if message.method == "REPLY" and any(len(one.attendees) != 1 for one in message.events):
         raise Unreadable("syntax")
-    return message
+    return proposals.checked(message, sender) if message.method in proposals.METHODS else message
 
 
 def _me(message: Message, mine: Sequence[str]) -> Attendee | None:
@@ -222,73 +217,3 @@ def _shown(
         zone_known=main.zone_known,
         conflicts=conflicts,
     )
-
-
-def _find(collection: BaseCollection, uid: str) -> Found | None:
-    """Of a hundred entries most are not parsed: Radicale keeps their UID beside them."""
-    for item in collection.get_all():
-        if item.component_name == "VEVENT" and item.uid == uid:
-            try:
-                return Found(item, itip.parse(item.serialize()))
-            except Unreadable:
-                raise Conflict("this entry is changed in the program that made it") from None
-    return None
-
-
-def _store(collection: BaseCollection, found: Found | None, events: Sequence[Event]) -> None:
-    """Errors: Unreadable, TooLarge."""
-    item = _item(collection, events)
-    if found is None and sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
-        raise TooLarge(MAX_ITEMS)
-    name = (
-        found.item.href
-        if found is not None
-        else hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
-    )
-    collection.upload(name, item)
-
-
-def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:
-    """As Radicale takes it: with no more occurrences than it would take from a program. Errors: Unreadable."""
-    try:
-        whole = read_components(itip_text.calendar("", events))
-        check_and_sanitize_items(whole, MAX_OCCURRENCES, tag="VCALENDAR")
-        made = radicale_item.Item(collection=collection, vobject_item=whole[0])
-        made.prepare()
-    except Exception:  # noqa: BLE001 - whatever vobject or a rule of repetition makes of it
-        raise Unreadable("rule" if any(one.rule for one in events) else "syntax") from None
-    return made
-
-
-def _conflicts(collection: BaseCollection, main: Event, mine: Sequence[str]) -> list[wire.Entry]:
-    """What of one's own calendar lies in the first occurrences; what is declined or free does not count."""
-    try:
-        item = _item(collection, [replace(main, occurrence=None)])
-        first = inviting.utc(main.starts) - _DAY
-        until = first + entries.MAX_RANGE
-        spans = entries.occurrences("own", item, first, until)[:OCCURRENCES_ASKED]
-    except (Unreadable, *entries.UNREADABLE):
-        return []
-    if main.all_day or not spans:
-        return []
-    until = min(until, max(one.ends for one in spans) + _DAY)
-    clashes: list[wire.Entry] = []
-    for other in collection.get_all():
-        if other.uid == main.uid or len(clashes) >= 100:
-            continue
-        try:
-            if entries.touches(other, first, until) and not _is_free(other):
-                clashes += [
-                    one
-                    for one in entries.occurrences("own", other, first, until, mine)
-                    if not one.all_day
-                    and any(one.starts < span.ends and span.starts < one.ends for span in spans)
-                ]
-        except entries.UNREADABLE:
-            continue
-    return sorted(clashes, key=lambda one: (one.starts, one.title))[:MAX_CONFLICTS]
-
-
-def _is_free(item: Any) -> bool:
-    event = item.vobject_item.vevent
-    return str(getattr(getattr(event, "transp", None), "value", "")).upper() == "TRANSPARENT"

@@ -30,7 +30,7 @@ LOCAL = ZoneInfo("Europe/Paris")
 MAX_TEXT_CHARS = 256 * 1024
 MAX_COMPONENTS, MAX_EVENTS, MAX_ATTENDEES, MAX_DATES = 200, 50, 300, 1000
 MAX_UID_CHARS, MAX_LINE_CHARS, MAX_WORDS_CHARS = 500, 500, 8000
-METHODS = ("REQUEST", "CANCEL", "REPLY")
+METHODS = ("REQUEST", "CANCEL", "REPLY", "ADD", "COUNTER", "DECLINECOUNTER", "REFRESH")
 ANSWERS = ("NEEDS-ACTION", "ACCEPTED", "TENTATIVE", "DECLINED", "DELEGATED")
 _WINDOWS = {
     "Romance Standard Time": "Europe/Paris",
@@ -144,9 +144,9 @@ def _message(whole: Component) -> Message:
         raise Unreadable("syntax")
     if len(parts) > MAX_EVENTS:
         raise Unreadable("flood")
-    zones = Zones(whole.parts.get("VTIMEZONE", []))
+    zones, method = Zones(whole.parts.get("VTIMEZONE", [])), whole.value("METHOD").upper()[:20]
     try:
-        events = [_event(one, zones) for one in parts]
+        events = [_event(one, zones, timeless=method == "REFRESH") for one in parts]
     except Unreadable:
         raise
     except (ValueError, OverflowError):
@@ -156,7 +156,7 @@ def _message(whole: Component) -> Message:
     events.sort(key=lambda one: (one.occurrence is not None, str(one.occurrence)))
     if sum(one.occurrence is None for one in events) > 1:
         raise Unreadable("several")
-    return Message(whole.value("METHOD").upper()[:20], tuple(events))
+    return Message(method, tuple(events))
 
 
 class Zones:
@@ -209,11 +209,12 @@ def named_zone(name: str) -> tzinfo | None:
         return None
 
 
-def _event(part: Component, zones: Zones) -> Event:
+def _event(part: Component, zones: Zones, *, timeless: bool = False) -> Event:
+    """``timeless``: a REFRESH tells no time (RFC 5546, 3.2.6); it stands at its DTSTAMP then."""
     uid = _text(part, "UID").strip()
     if not uid or len(uid) > MAX_UID_CHARS:
         raise Unreadable("uid")
-    start = part.first("DTSTART")
+    start = part.first("DTSTART") or (part.first("DTSTAMP") if timeless else None)
     if start is None:
         raise Unreadable("time")
     starts, known = _moment(start, zones)

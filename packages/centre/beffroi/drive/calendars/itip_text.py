@@ -42,6 +42,19 @@ def reply(events: Sequence[Event], me: Attendee, now: datetime) -> str:
     )
 
 
+def refresh(event: Event, me: Attendee, now: datetime) -> str:
+    """METHOD:REFRESH: which event, who asks, and nothing else."""
+    assert event.organizer is not None
+    lines = [
+        *("BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:{PRODID}", "CALSCALE:GREGORIAN", "METHOD:REFRESH"),
+        *("BEGIN:VEVENT", f"UID:{_escaped(event.uid)}", f"DTSTAMP:{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"),
+        f"ORGANIZER{_named(event.organizer)}:mailto:{event.organizer.address}",
+        f"ATTENDEE{_named(me)}:mailto:{me.address}",
+        *("END:VEVENT", "END:VCALENDAR"),
+    ]
+    return "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))
+
+
 def _event(one: Event) -> Iterator[str]:
     zone = _zone(one)
     yield f"UID:{_escaped(one.uid)}"

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
-from beffroi.drive.calendars import entries, homes, invitations, wire, wire_invitations
+from beffroi.drive.calendars import entries, homes, invitations, proposals, wire, wire_invitations
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import Stores
 from beffroi.lib.config import Config
@@ -80,7 +80,7 @@ class PortalDoor:
         return entries.delete(self._storage(grant), _collection(grant, asked.calendar), asked)
 
     def look(self, grant: Grant, asked: wire_invitations.Received) -> wire_invitations.Invitation:
-        return invitations.look(self._storage(grant), _collection(grant, "own"), asked)
+        return invitations.look(self._storage(grant), _written(grant), asked)
 
     def answer_invitation(self, grant: Grant, asked: wire_invitations.Answered) -> wire.Outgoing:
         assert grant.collectivite_id is not None
@@ -90,8 +90,12 @@ class PortalDoor:
         return invitations.answer(self._storage(grant), _collection(grant, "own"), asked)
 
     def note(self, grant: Grant, asked: wire_invitations.Noted) -> wire_invitations.Invitation:
-        paths = [_collection(grant, one) for one in ("own", "shared") if _opens(grant, one, write=True)]
-        return invitations.note(self._storage(grant), paths, asked)
+        return invitations.note(self._storage(grant), _written(grant), asked)
+
+    def settle(self, grant: Grant, asked: wire_invitations.Settled) -> wire.Outgoing:
+        return proposals.settle(
+            self._storage(grant), _written(grant), invitations.read(asked.text, asked.sender), asked
+        )
 
     def _storage(self, grant: Grant) -> Any:
         assert grant.collectivite_id is not None
@@ -100,6 +104,11 @@ class PortalDoor:
 
 def _collection(grant: Grant, calendar: str) -> str:
     return f"/{grant.subject_id}/{homes.AGENDA if calendar == 'own' else homes.SHARED_AGENDA}/"
+
+
+def _written(grant: Grant) -> list[str]:
+    """Calendars that this person changes, their own first."""
+    return [_collection(grant, one) for one in ("own", "shared") if _opens(grant, one, write=True)]
 
 
 def _opens(grant: Grant, calendar: str, *, write: bool = False) -> bool:
@@ -135,7 +144,9 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "look": (wire_invitations.Received, PortalDoor.look),
     PREFIX + "answer": (wire_invitations.Answered, PortalDoor.answer_invitation),
     PREFIX + "note": (wire_invitations.Noted, PortalDoor.note),
+    PREFIX + "settle": (wire_invitations.Settled, PortalDoor.settle),
 }
 _LARGE = dict.fromkeys(
-    (PREFIX + "look", PREFIX + "answer", PREFIX + "note"), wire_invitations.MAX_INVITATION_BYTES
+    (PREFIX + "look", PREFIX + "answer", PREFIX + "note", PREFIX + "settle"),
+    wire_invitations.MAX_INVITATION_BYTES,
 )

@@ -15,17 +15,20 @@ from beffroi.drive.calendars.wire import Entry, Guest
 MAX_INVITATION_BYTES = 1024 * 1024
 """Of a question: ``itip.MAX_TEXT_CHARS`` in JSON."""
 Answer = Literal["ACCEPTED", "TENTATIVE", "DECLINED"]
-State = Literal["new", "update", "same", "older", "foreign", "own", "absent", "stranger"]
+State = Literal["new", "update", "same", "older", "foreign", "own", "absent", "stranger", "series"]
 """Of a mail against one's own calendar: not there yet; newer; known; overtaken; there by another organizer, or without
-one; one's own invitation come back; a cancellation or reply for what is not there; a reply by who was not invited."""
+one; one's own invitation come back; for what is not there; a word of who was not invited; another time for a whole
+series, which is changed in the program that made it."""
+What = Literal["accept", "decline", "resend", "ask"]
 
 
 class Received(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The text of a mail. ``mine``: addresses of whom it was sent to, the one to answer with first.
-    Answered by ``Invitation``."""
+    """The text of a mail and the address it came from. ``mine``: addresses of whom it was sent to, the one to answer
+    with first. Answered by ``Invitation``."""
 
     text: str
     mine: list[str]
+    sender: str = ""
 
 
 class Answered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,12 +47,23 @@ class Noted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mine: list[str]
 
 
+class Settled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of a proposal (COUNTER: accept, decline), of a question (REFRESH: resend), or of an added date whose
+    series is not there (ADD: ask for it). Answered by ``wire.Outgoing``."""
+
+    text: str
+    mine: list[str]
+    sender: str
+    what: What
+
+
 class Invitation(msgspec.Struct, frozen=True):
     """What a card shows. Times in UTC; of an ``all_day`` one the dates count, the last one included.
 
     ``mine``: one's own answer so far, "" where one is not among the invited. ``rule``: RRULE, "" for a single one.
-    ``conflicts``: of one's own calendar, with the first occurrences. ``readable`` "" or why not (``itip.Unreadable``),
-    with nothing else told then.
+    ``conflicts``: of one's own calendar, with the first occurrences. Of a COUNTER and a REFRESH ``guests`` is who sent
+    it; ``kept_*``: of a COUNTER, as the entry is now. A REFRESH for what is not there tells no time. ``readable`` "" or
+    why not (``itip.Unreadable``), with nothing else told then.
     """
 
     readable: str = ""
@@ -69,3 +83,7 @@ class Invitation(msgspec.Struct, frozen=True):
     mine: str = ""
     zone_known: bool = True
     conflicts: list[Entry] = []
+    kept_starts: datetime | None = None
+    kept_ends: datetime | None = None
+    kept_all_day: bool = False
+    kept_place: str = ""

@@ -28,9 +28,9 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import manifest, retention, rules
 from beffroi.drive.archives.rules import Visa
-from beffroi.drive.seals.desk import of_texts
 from beffroi.drive.seals.key import PUBLIC
-from beffroi.drive.store import look, schema, seal_checks, seal_ends, seals, trash
+from beffroi.drive.seals.verification import of_texts
+from beffroi.drive.store import look, schema, seal_alarms, seal_checks, seal_ends, seals, trash
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.locks import require
@@ -40,13 +40,14 @@ from beffroi.drive.store.seals import NO_END, Seal, SealRefused
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import new_id
 
 VERB = "drive:seal:destroy"
 VALID_S = 90 * 86400
 """An élu answers within this; the visa is there already."""
 CARRIED_OUT_S = 86400
+MOST_WHY_CHARS = 300
 
 
 def may_act(actor: Actor) -> bool:
@@ -125,6 +126,24 @@ def verify(*, actor: Actor, database: Database, seal_id: str) -> None:
     push.tell(
         settings.BEFFROI.run, actor.collectivite_id or ""
     )  # nothing changed in the tree: nobody was told
+
+
+def settle_damage(*, actor: Actor, database: Database, seal_id: str, why: str) -> None:
+    """The référent says what became of a damage: the alarm is over until another one is found.
+
+    Errors: AbsentNode, NotAllowed, Invalid, Conflict (no alarm is open)."""
+    found = _standing(actor, database, seal_id)
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in why).split())[:MOST_WHY_CHARS]
+    if not line:
+        raise Invalid("why")
+    with database.reading() as reading:
+        alarm = seal_alarms.of(reading, seal_id)
+    if alarm is None or not alarm.is_open:
+        raise Conflict("nothing is open")
+    _record(actor, "damage_settled", found, {"found": alarm.found})
+    now_s = clock.epoch_s()
+    database.write(lambda writing: seal_alarms.settle(writing, seal_id, by=actor.id, why=line, now_s=now_s))
+    push.tell(settings.BEFFROI.run, actor.collectivite_id or "")
 
 
 def prove(*, actor: Actor, view: View, seal_id: str, node_id: int) -> bytes:

@@ -1,8 +1,10 @@
-"""Carries out what pages ask of seals: reads every content of a folder and signs, has it stamped, verifies it again.
+"""Carries out what pages ask of seals: reads every content of a folder and signs, has it stamped, verifies it again;
+and verifies by itself what nobody had verified for long.
 
-Rule:    what there is to do stands in the metadata, and how far it came, each MOST_FILES files or MOST_BYTES: after a
+Rule:    what there is to do stands in the metadata, and how far it came, portion by portion (``contents``): after a
          crash it goes on there. A folder is closed before its first file is read, so that what was read stays true.
          Who asks is heard by a datagram, as ``web.sync.push`` hears of changes; a lost one waits SWEEP_S at most.
+         What is verified by itself is one portion at a time, while nobody asks for anything.
 Process: drive-keeper, one thread; one folder after the other.
 Fails:   closed: a file that is not what it was ends the sealing, is named, and the folder is free again. An authority
          that does not answer keeps no seal waiting: the stamp follows.
@@ -16,18 +18,17 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 
-import msgspec
-
-from beffroi.drive.archives import manifest, names, report
-from beffroi.drive.archives.entries import ContentChanged, Progress, content
+from beffroi.drive.archives import manifest, names
 from beffroi.drive.following import Rested
-from beffroi.drive.seals import authority, files, key
+from beffroi.drive.seals import authority, contents, files, key, overview
+from beffroi.drive.seals.overview import Overview
+from beffroi.drive.seals.verification import Verifier
 from beffroi.drive.store import keys, seal_checks, seals
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database, Writing
-from beffroi.drive.store.seal_checks import Check
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.web.sync import push
@@ -41,17 +42,12 @@ SOCKET = "seals.sock"
 SWEEP_S = 600.0
 RETRY_S = 900
 """Between two questions to an authority."""
-MOST_FILES, MOST_BYTES = 200, 64 << 20
 MOST_NAMED = 1000
-PAUSE_S = 0.05
-"""Between two steps: others have the disk."""
+PAUSE_S, DUE_PAUSE_S = 0.05, 1.0
+"""Between two steps: others have the disk; and between two of what nobody asked for."""
 
 type Tell = Callable[[str, str, Mapping[str, str | int]], object]
 """(kind of event, collectivité, payload), to the outbox. Errors: Unavailable."""
-
-
-class _Stopped(Exception):
-    """The process ends; what was begun goes on when it is back."""
 
 
 class Desk:
@@ -63,6 +59,10 @@ class Desk:
         self._config, self._communes, self._stock_of, self._tell = config, communes, stock_of, tell
         self._rested = Rested(communes)
         self._stopped = threading.Event()
+        self._verifier = Verifier(config, stock_of, tell, self._stopped)
+        self._overview = Overview(config)
+        self._left: deque[str] = deque()
+        """Collectivités with a verification that was due, and is under way."""
         self._thread = threading.Thread(target=self._run, name="drive-seals", daemon=True)
         self._path = push.directory(config.run) / SOCKET
         self._ear: socket.socket | None = None
@@ -89,14 +89,18 @@ class Desk:
     def _run(self) -> None:
         swept_at_s, due = -SWEEP_S, [""]
         while not self._stopped.is_set():
-            if time.monotonic() - swept_at_s >= SWEEP_S:  # what was said while we worked may be lost
+            sweeps = time.monotonic() - swept_at_s >= SWEEP_S  # what was said while we worked may be lost
+            if sweeps:
                 swept_at_s, due = time.monotonic(), self._rested.others()
+                self._overview.keep(self._communes.ids())
             for collectivite_id in due:
                 try:
                     state = self._communes.state(collectivite_id)
+                    if sweeps:
+                        self._verifier.ask_for_due(self._communes.metadata(collectivite_id))
                     if not self.work(collectivite_id):
                         self._rested.keep(collectivite_id, state)
-                except _Stopped:
+                except contents.Stopped:
                     return
                 except BeffroiError as error:
                     log.error("%s waits for the next round: %s", collectivite_id, error.code)
@@ -104,18 +108,20 @@ class Desk:
                     Exception
                 ):  # the outermost place of the thread: the others are looked after all the same
                     log.exception("%s waits for the next round", collectivite_id)
-            due = self._heard()
+            due = self._heard() or ([self._left.popleft()] if self._left else [])
 
     def _heard(self) -> list[str]:
         """Whose drive changed: one at most."""
         assert self._ear is not None
+        self._ear.settimeout(DUE_PAUSE_S if self._left else SWEEP_S)
         with contextlib.suppress(TimeoutError):
             text = self._ear.recv(64).decode("ascii", "replace")
             return [text] if is_id(text, "col") else []
         return []
 
     def work(self, collectivite_id: str) -> bool:
-        """Everything that is due in a collectivité; whether anything was, or waits.
+        """What people asked for in a collectivité, all of it; one portion of what is due by itself. Whether anything is
+        due, waits, or is sealed there, so that it falls due without a change.
 
         Errors: those of the metadata, the keys, the objects, the outbox."""
         database = self._communes.metadata(collectivite_id)
@@ -126,9 +132,19 @@ class Desk:
             checks = seal_checks.unfinished(reading)
         for one in due:
             self._go_on(collectivite_id, database, one)
+        by_nobody = [one for one in checks if one.person_id == seal_checks.NOBODY]
         for check in checks:
-            self._check(collectivite_id, database, check)
-        return bool(has_more or checks)
+            while check not in by_nobody and not self._verifier.step(collectivite_id, database, check):
+                if self._stopped.wait(PAUSE_S):
+                    raise contents.Stopped
+        if by_nobody:
+            is_done = self._verifier.step(collectivite_id, database, by_nobody[0])
+            if (not is_done or by_nobody[1:]) and collectivite_id not in self._left:
+                self._left.append(collectivite_id)
+        with database.reading() as reading:
+            now = overview.sums(reading, now_s=clock.epoch_s())
+        self._overview.put(collectivite_id, now)
+        return bool(has_more or checks or now.folders)
 
     def _go_on(self, collectivite_id: str, database: Database, seal: Seal) -> None:
         if seal.state == "sealing":
@@ -145,8 +161,8 @@ class Desk:
         with database.reading() as reading:
             found = files.listed(reading, seal.node)
         named = 0
-        for some in _portions([one for one in found if one.node.id > seal.reached]):
-            damaged = [one for one in some if not self._is_sound(one, database, stock)]
+        for some in contents.portions([one for one in found if one.node.id > seal.reached]):
+            damaged = [one for one in some if not contents.is_sound(one, database, stock, self._stopped)]
             lines = "".join(f"{names.escaped(one.path)}\n" for one in damaged[: MOST_NAMED - named]).encode()
             named += len(damaged)
             database.write(
@@ -160,7 +176,7 @@ class Desk:
                 )
             )
             if self._stopped.wait(PAUSE_S):
-                raise _Stopped
+                raise contents.Stopped
         with database.reading() as reading:
             failed = seals.DAMAGED in seals.texts(reading, seal.id)
         if failed:
@@ -170,15 +186,6 @@ class Desk:
             self._sign(collectivite_id, database, stock, seal, found)
         with database.reading() as reading:
             return seals.find(reading, seal.id)
-
-    def _is_sound(self, file: files.File, database: Database, stock: Stock) -> bool:
-        try:
-            for _ in content(files.entry(file, database, stock), 1, Progress()):
-                if self._stopped.is_set():
-                    raise _Stopped
-        except ContentChanged:
-            return False
-        return True
 
     def _sign(
         self, collectivite_id: str, database: Database, stock: Stock, seal: Seal, found: list[files.File]
@@ -220,83 +227,3 @@ class Desk:
             log.warning("no time stamp yet for %s: %s", seal.id, error.code)
             return
         database.write(lambda w: seals.stamped(w, seal.id, manifest.STAMP, response))
-
-    # -- verifying ---------------------------------------------------------------------------------------------
-
-    def _check(self, collectivite_id: str, database: Database, check: Check) -> None:
-        if not check.done_s:
-            check = self._carry_out(collectivite_id, database, check)
-        found = unpacked(check.report)
-        said: dict[str, str | int] = {
-            "seal_id": check.seal,
-            "person_id": check.person_id,
-            "intact": int(found.intact),
-            "absent": len(found.absent),
-            "changed": len(found.changed),
-            "added": len(found.added),
-        }
-        self._tell("drive:seal_checked", collectivite_id, said)
-        database.write(lambda w: seal_checks.told(w, check.id, now_s=clock.epoch_s()))
-
-    def _carry_out(self, collectivite_id: str, database: Database, check: Check) -> Check:
-        stock = self._stock_of(collectivite_id)
-        with database.reading() as reading:
-            seal = seals.find(reading, check.seal)
-            sealed = of_texts(seals.texts(reading, seal.id))
-            found = files.listed(reading, seal.node)
-        public = key.public_bytes(key.signing_key(keys.make(self._config, collectivite_id)))
-        done = report.verify(
-            sealed,
-            (files.entry(one, database, stock) for one in found),
-            keys=[public],
-            read=True,
-            authorities=authority.roots(self._config),
-            progress=Progress(seal.size_bytes, self._progress(database, check.id)),
-        )
-        if not done.intact:
-            log.error("%s: %s is not intact", collectivite_id, seal.id)
-        packed = msgspec.json.encode(done)
-        database.write(lambda w: seal_checks.finish(w, check.id, packed, now_s=clock.epoch_s()))
-        return check._replace(report=packed)
-
-    def _progress(self, database: Database, check_id: str) -> Callable[[int, int], None]:
-        told_bytes, told_at_s = 0, time.monotonic()
-
-        def tell(done_bytes: int, total_bytes: int) -> None:
-            nonlocal told_bytes, told_at_s
-            if self._stopped.is_set():
-                raise _Stopped
-            if done_bytes - told_bytes >= MOST_BYTES or time.monotonic() - told_at_s >= 1:
-                told_bytes, told_at_s = done_bytes, time.monotonic()
-
-                def change(writing: Writing) -> None:
-                    seal_checks.read_to(writing, check_id, done_bytes=done_bytes)
-
-                database.write(change)
-
-        return tell
-
-
-def of_texts(texts: Mapping[str, bytes]) -> manifest.Sealed:
-    """The seal as the archives know it. ``texts``: ``seals.texts`` of one that was signed."""
-    return manifest.Sealed(
-        texts.get(manifest.STATEMENT, b""),
-        texts.get(manifest.FILES, b""),
-        texts.get(manifest.SIGNATURE, b""),
-        texts.get(manifest.STAMP),
-    )
-
-
-def unpacked(packed: bytes) -> report.Report:
-    return msgspec.json.decode(packed, type=report.Report)
-
-
-def _portions(found: list[files.File]) -> Iterator[list[files.File]]:
-    some: list[files.File] = []
-    for one in found:
-        some.append(one)
-        if len(some) >= MOST_FILES or sum(each.node.size_bytes for each in some) >= MOST_BYTES:
-            yield some
-            some = []
-    if some:
-        yield some

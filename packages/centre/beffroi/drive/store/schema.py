@@ -152,6 +152,11 @@ TABLES: tuple[LiteralString, ...] = (
     "CREATE INDEX IF NOT EXISTS node_folder ON node (parent) WHERE is_folder = 1",
     """CREATE INDEX IF NOT EXISTS change_left ON change (parent, number)
         WHERE kind NOT IN ('created', 'changed', 'properties')""",
+    """CREATE TABLE IF NOT EXISTS seal_reading (
+        check_id TEXT PRIMARY KEY, reached BIGINT NOT NULL, damaged {bytes} NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS seal_alarm (
+        seal TEXT PRIMARY KEY, since_s BIGINT NOT NULL, found TEXT NOT NULL, settled_s BIGINT NOT NULL,
+        settled_by TEXT NOT NULL, settled_why TEXT NOT NULL)""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -163,7 +168,8 @@ its etag, kept as long as versions are: point in time, restore of what a device 
 ``weight``: of a folder, what is below it beside the bytes of its files (``weights``); ``beside``: bytes that lie in no
 folder: parts of uploads, calendars.
 ``seal``, ``seal_text``: sealed folders and the parts of their seals (``seals``); ``seal_check``: each verification;
-``elimination``: what was destroyed with a visa of the archives (``seal_ends``).
+``elimination``: what was destroyed with a visa of the archives (``seal_ends``). ``seal_reading``: how far a
+verification came (``seal_checks``); ``seal_alarm``: a seal that was found damaged (``seal_alarms``).
 ``word``, ``word_name``, ``word_file``, ``word_due``: the index of words (``words.index``); ``term``: a number that only
 the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes.
 ``mount``: what a receiver did with something that is shared with them (``mounts``). ``looked``: when a person last saw

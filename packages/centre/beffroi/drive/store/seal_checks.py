@@ -1,4 +1,5 @@
-"""Verifications of seals: asked for on a page, carried out by the process that opens contents, kept with their report.
+"""Verifications of seals: asked for on a page or due by themselves, carried out by the process that opens contents, in
+steps, and kept with their report.
 
 Errors:  AbsentNode.
 Source:  docs/internals/drive-seals.md.
@@ -6,6 +7,7 @@ Source:  docs/internals/drive-seals.md.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store.database import Reading, Writing
@@ -14,14 +16,16 @@ from beffroi.lib.ids import is_id, new_id
 
 MOST_KEPT = 20
 """Reports of one seal; older ones go. Who asked for each stands in the audit log."""
+NOBODY = ""
+"""In place of a person: the verification was due."""
 _ROWS: LiteralString = (
     "SELECT id, seal, person_id, asked_s, done_bytes, done_s, report, told_s FROM seal_check"
 )
 
 
 class Check(NamedTuple):
-    """A row of ``seal_check``. ``done_bytes``: read so far; ``done_s``: 0 while it waits or runs. ``report``: JSON of
-    ``archives.report.Report.packed``. ``told_s``: when the outbox heard of it, 0 before."""
+    """A row of ``seal_check``. ``person_id``: who asked, or NOBODY. ``done_bytes``: read so far; ``done_s``: 0 while it
+    waits or runs. ``report``: JSON of ``archives.report.Report``. ``told_s``: when the outbox heard of it, 0 before."""
 
     id: str
     seal: str
@@ -63,11 +67,36 @@ def unfinished(database: Reading) -> list[Check]:
     return [Check(*row) for row in rows]
 
 
+def due(database: Reading, *, before_s: int, most: int) -> list[str]:
+    """Seals that nobody had verified since ``before_s``, nor were sealed since; the longest ago first."""
+    rows = database.all(
+        "SELECT s.id FROM seal s LEFT JOIN seal_check c ON c.seal = s.id WHERE s.state = 'sealed' AND s.begun_s < ?"
+        " GROUP BY s.id, s.begun_s HAVING COALESCE(MAX(c.asked_s), s.begun_s) < ?"
+        " ORDER BY COALESCE(MAX(c.asked_s), s.begun_s), s.id LIMIT ?",
+        (before_s, before_s, most),
+    )
+    return [row[0] for row in rows]
+
+
+class Reached(NamedTuple):
+    """How far a verification came: contents up to the node ``reached`` were read; ``damaged``: escaped paths."""
+
+    reached: int
+    damaged: tuple[str, ...]
+
+
+def reached(database: Reading, check_id: str) -> Reached:
+    row = database.one("SELECT reached, damaged FROM seal_reading WHERE check_id = ?", (check_id,))
+    return Reached(row[0], tuple(bytes(row[1]).decode().splitlines())) if row else Reached(0, ())
+
+
 def ask(writing: Writing, seal_id: str, *, person_id: str, now_s: int) -> Check:
-    """The one that waits already, or a new one."""
+    """The one that waits already, or a new one. What was due goes on as a person's own."""
     found = waiting(writing, seal_id)
     if found is not None:
-        return found
+        if found.person_id == NOBODY != person_id:
+            writing.run("UPDATE seal_check SET person_id = ? WHERE id = ?", (person_id, found.id))
+        return found._replace(person_id=found.person_id or person_id)
     made = Check(new_id("chk"), seal_id, person_id, now_s, 0, 0, b"", 0)
     writing.run(
         "INSERT INTO seal_check (id, seal, person_id, asked_s, done_bytes, done_s, report, told_s)"
@@ -84,12 +113,29 @@ def ask(writing: Writing, seal_id: str, *, person_id: str, now_s: int) -> Check:
     return made
 
 
-def read_to(writing: Writing, check_id: str, *, done_bytes: int) -> None:
-    writing.run("UPDATE seal_check SET done_bytes = ? WHERE id = ?", (done_bytes, check_id))
+def read_to(
+    writing: Writing, check_id: str, *, read_up_to: int, size_bytes: int, damaged: Collection[str] = ()
+) -> None:
+    """``size_bytes``, ``damaged`` (escaped paths): of what was read since the step before."""
+    before = reached(writing, check_id)
+    lines = "".join(f"{path}\n" for path in (*before.damaged, *damaged)).encode()
+    writing.run("DELETE FROM seal_reading WHERE check_id = ?", (check_id,))
+    writing.run(
+        "INSERT INTO seal_reading (check_id, reached, damaged) VALUES (?, ?, ?)",
+        (check_id, read_up_to, lines),
+    )
+    writing.run("UPDATE seal_check SET done_bytes = done_bytes + ? WHERE id = ?", (size_bytes, check_id))
 
 
 def finish(writing: Writing, check_id: str, report: bytes, *, now_s: int) -> None:
     writing.run("UPDATE seal_check SET report = ?, done_s = ? WHERE id = ?", (report, now_s, check_id))
+    writing.run("DELETE FROM seal_reading WHERE check_id = ?", (check_id,))
+
+
+def drop(writing: Writing, check_id: str) -> None:
+    """Of a seal that ended meanwhile."""
+    writing.run("DELETE FROM seal_reading WHERE check_id = ?", (check_id,))
+    writing.run("DELETE FROM seal_check WHERE id = ?", (check_id,))
 
 
 def told(writing: Writing, check_id: str, *, now_s: int) -> None:

@@ -23,6 +23,7 @@ from beffroi.core.identity import erasure
 from beffroi.core.identity import queries as persons
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import queries as retention
+from beffroi.drive.seals import overview as seals
 from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
@@ -196,7 +197,7 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
     )
     more = (
         *(_sending(actor), _senders(actor), _probe(actor), _listed(actor), _warming(actor), _backup()),
-        *(_relays(actor), _restores(actor), _certificates(actor), _closed(actor), _beginning()),
+        *(_relays(actor), _restores(actor), _certificates(actor), _closed(actor), _beginning(), _seals()),
     )
     for count, said, url in (*counted, *more):
         if count:
@@ -284,6 +285,15 @@ def _backup() -> tuple[int, Any, str]:
             "la sauvegarde des boîtes demande un regard", "la sauvegarde des boîtes demande un regard", "n"
         ),
         reverse("mail_backups"),
+    )
+
+
+def _seals() -> tuple[int, Any, str]:
+    """Sealed folders that a verification found damaged."""
+    return (
+        sum(one.damaged for one in seals.read(settings.BEFFROI).values()),
+        ngettext_lazy("%(n)s dossier scellé est abîmé", "%(n)s dossiers scellés sont abîmés", "n"),
+        reverse("console_seals"),
     )
 
 

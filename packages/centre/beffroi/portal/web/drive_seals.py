@@ -16,6 +16,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from beffroi.core.communes import queries as communes
@@ -24,16 +25,17 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import manifest, retention
 from beffroi.drive.archives.rules import Visa
 from beffroi.drive.seals import actions
-from beffroi.drive.seals.desk import unpacked
-from beffroi.drive.store import seal_checks, seal_ends, seals
+from beffroi.drive.seals.verification import unpacked
+from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
 from beffroi.drive.store.database import Reading
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
+from beffroi.portal import drive_seal_sheet, drive_words
 from beffroi.portal import drive_seal_words as words
-from beffroi.portal import drive_words
-from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.drive_access import act_of, has_drive, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
 
@@ -90,7 +92,11 @@ def every(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The seals of the collectivité, newest first."""
     view = view_of(request, actor)
     with view.database.reading() as reading:
-        rows = [words.shown(one) for one in seals.every(reading, most=SEALS_SHOWN)]
+        damaged = {one.seal for one in seal_alarms.open_(reading)}
+        rows = [
+            words.shown(one) | {"is_damaged": one.id in damaged}
+            for one in seals.every(reading, most=SEALS_SHOWN)
+        ]
     return page(request, "portal/drive_seals.html", drive.PLACE | {"at": "seals", "rows": rows})
 
 
@@ -120,15 +126,63 @@ def one(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
 def proof(request: HttpRequest, actor: Actor, seal_id: str, node_id: int) -> HttpResponse:
     """A small ZIP about one file. Errors: AbsentNode."""
     packed = actions.prove(actor=actor, view=view_of(request, actor), seal_id=seal_id, node_id=node_id)
+    return _download(packed, "application/zip", f"preuve-{node_id}.zip")
+
+
+def _download(data: bytes, content_type: str, name: str) -> HttpResponse:
     return HttpResponse(
-        packed,
-        content_type="application/zip",
+        data,
+        content_type=content_type,
         headers={
-            "Content-Disposition": f'attachment; filename="preuve-{node_id}.zip"',
+            "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store, private",
             "X-Content-Type-Options": "nosniff",
         },
     )
+
+
+@require_POST
+@for_agents
+def sheet(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
+    """The elimination list, or the report of the last verification, as a PDF. Errors: AbsentNode."""
+    with view_of(request, actor).database.reading() as reading:
+        found = seals.find(reading, seal_id)
+        context, check = _context(reading, actor, found), seal_checks.last(reading, seal_id)
+        texts = seals.texts(reading, seal_id)
+    try:
+        if "record" in context:
+            name = f"bordereau-{seal_id}.pdf"
+            made = drive_seal_sheet.elimination(context, manifest.read_files(texts[manifest.FILES]))
+        elif check is not None:
+            name = f"verification-{seal_id}.pdf"
+            made = drive_seal_sheet.verification(context, words.differences(unpacked(check.report)))
+        else:
+            raise AbsentNode("report")
+        packed = drive_seal_sheet.pdf(made)
+    except drive_seal_sheet.NotPrinted as error:
+        messages.error(request, words.refusal(error))
+        return HttpResponseRedirect(reverse("drive_seal", args=[seal_id]))
+    return _download(packed, "application/pdf", name)
+
+
+def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
+    """For the référent's home: seals that a verification found damaged, until somebody has dealt with it."""
+    try:
+        if not actions.may_act(actor) or not has_drive(actor):
+            return []
+        with view_of(request, actor).database.reading() as reading:
+            count = len(seal_alarms.open_(reading))
+    except BeffroiError:  # the Coffre does not answer: its own pages say so
+        return []
+    if not count:
+        return []
+    title = ngettext("%(n)d dossier scellé est abîmé", "%(n)d dossiers scellés sont abîmés", count) % {
+        "n": count
+    }
+    why = _(
+        "Sa vérification a trouvé des fichiers qui ne sont plus ce qui a été scellé. Prévenez le Département."
+    )
+    return [{"title": title, "why": why, "url": "drive_seals", "button": _("Voir")}]
 
 
 # -- inside ------------------------------------------------------------------------------------------------------
@@ -139,6 +193,11 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
     if what == "check":
         actions.verify(**to)  # type: ignore[arg-type]
         messages.info(request, _("La vérification commence : chaque fichier est relu."))
+    elif what == "settle":
+        actions.settle_damage(**to, why=request.POST.get("why", ""))  # type: ignore[arg-type]
+        messages.success(
+            request, _("C’est noté : l’alerte est close, jusqu’à ce qu’un autre dommage soit trouvé.")
+        )
     elif what == "extend":
         actions.extend(**to, until_s=_day_s(request.POST.get("until", "")))  # type: ignore[arg-type]
         messages.success(request, _("Le sceau est prolongé."))
@@ -177,14 +236,14 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
 def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
     texts = seals.texts(reading, found.id)
     check, waiting = seal_checks.last(reading, found.id), seal_checks.waiting(reading, found.id)
+    alarm = seal_alarms.of(reading, found.id)
     ended = seal_ends.of(reading, found.id)
     approval = actions.elimination_of(actor, found.id)
     asked = actions.waits(approval)
     persons = {found.person_id, found.ended_by}
     if approval is not None:
         persons |= {approval.requested_by, approval.decided_by}
-    if check is not None:
-        persons.add(check.person_id)
+    persons |= {one for one in (check and check.person_id, alarm and alarm.settled_by) if one}
     named = dict(identity.visible_persons(actor).filter(pk__in=persons).values_list("id", "name"))
     now_s = clock.paced_s()
     term_is_over = found.until_s != NO_END and now_s >= found.until_s
@@ -194,7 +253,11 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "by": named.get(found.person_id, ""),
         "damaged": texts.get(seals.DAMAGED, b"").decode().splitlines(),
         "may_act": actions.may_act(actor),
-        "waits": waiting is not None,
+        "has_sheet": drive_seal_sheet.may_be_made() and (ended is not None or check is not None),
+        "waits": waiting is not None and waiting.person_id != seal_checks.NOBODY,
+        "alarm": alarm,
+        "settled_at": words.moment(alarm.settled_s) if alarm else None,
+        "settled_by": named.get(alarm.settled_by, "") if alarm else "",
         "read_percent": _percent(waiting.done_bytes if waiting else 0, found.size_bytes),
         "term_is_over": term_is_over,
         "may_lift": term_is_over and not found.rule,
@@ -213,9 +276,10 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         context["check"] = {
             "at": words.moment(check.done_s),
             "by": named.get(check.person_id, ""),
+            "was_due": check.person_id == seal_checks.NOBODY,
             "intact": report.intact,
             "sentences": words.sentences(report),
-            "rows": words.differences(report, LINES_SHOWN),
+            "rows": words.differences(report)[:LINES_SHOWN],
             "more": max(0, len(report.absent) + len(report.changed) + len(report.added) - LINES_SHOWN),
         }
     if asked and approval is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -37,6 +38,13 @@ from beffroi.portal.web import compose
 from beffroi.portal.web.folders import asked_folder, folder_context
 
 _ANSWERS: dict[str, told.Answer] = {"oui": "ACCEPTED", "peut-etre": "TENTATIVE", "non": "DECLINED"}
+_SETTLED: dict[str, told.What] = {
+    "retenir": "accept",
+    "decliner": "decline",
+    "renvoyer": "resend",
+    "redemander": "ask",
+}
+_FROM_GUESTS = ("REPLY", "COUNTER", "REFRESH")
 
 
 class Held(NotAllowed):
@@ -93,7 +101,7 @@ def card(
         return {"unreadable": words.unreadable("encoding" if data else "size")}
     whose = mine([box.mailbox])
     try:
-        one = asking(box.actor).look(told.Received(text, whose))
+        one = asking(box.actor).look(told.Received(text, whose, _sender(view)))
         if _notes_itself(box, view, folder, one):
             one = asking(box.actor).note(told.Noted(text, whose))
     except Unavailable:
@@ -106,11 +114,14 @@ def card(
         return {"unreadable": words.unreadable("")}
     if one.readable == "method":  # an entry to import by hand, or a kind of message that nobody answers
         return None
-    if one.readable or one.starts is None or one.ends is None or one.organizer is None:
+    if one.readable or one.organizer is None:
         return {"unreadable": words.unreadable(one.readable)}
     return {
         "one": one,
-        "when": words.when(one.starts, one.ends, all_day=one.all_day),
+        "title": words.title(one.method, one.state),
+        "said": words.state(one.method, one.state),
+        "when": _when(one.starts, one.ends, all_day=one.all_day),
+        "kept_when": _when(one.kept_starts, one.kept_ends, all_day=one.kept_all_day),
         "repeats": words.repeats(one.rule),
         "organizer": words.person(one.organizer),
         "guests": [words.person(guest) for guest in one.guests],
@@ -122,6 +133,14 @@ def card(
         "may_answer": box.owns and _is_open(view, folder),
         "sending": _sending(request, box),
     }
+
+
+def _when(starts: datetime | None, ends: datetime | None, *, all_day: bool) -> str:
+    return words.when(starts, ends, all_day=all_day) if starts is not None and ends is not None else ""
+
+
+def _sender(view: MessageView) -> str:
+    return view.summary.from_address.lower()
 
 
 def _sending(request: HttpRequest, box: Access) -> dict[str, Any] | None:
@@ -153,8 +172,8 @@ def _notes_itself(box: Access, view: MessageView, folder: str, one: told.Invitat
 
 def _other_sender(view: MessageView, one: told.Invitation) -> str:
     """In whose name the calendar speaks, where the mail comes from somebody else; "" where both are one."""
-    speaks = one.guests[0] if one.method == "REPLY" and one.guests else one.organizer
-    if speaks is None or speaks.address == view.summary.from_address.lower():
+    speaks = one.guests[0] if one.method in _FROM_GUESTS and one.guests else one.organizer
+    if speaks is None or speaks.address == _sender(view):
         return ""
     return speaks.address
 
@@ -162,15 +181,16 @@ def _other_sender(view: MessageView, one: told.Invitation) -> str:
 @require_POST
 @for_agents
 def answer(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
-    """``what``: oui, peut-etre, non; or noter, for a reply and a cancellation.
+    """``what``: oui, peut-etre, non; noter, for a reply and a cancellation; or what becomes of a proposal and the like,
+    by ``_SETTLED``.
 
     Errors: NotFound, Invalid, Held, Unavailable.
     """
     box = access.access(actor, mailbox_id)
     folder, what = asked_folder(request), request.POST.get("what", "")
-    if what not in _ANSWERS and what != "noter":
+    if what not in _ANSWERS and what not in _SETTLED and what != "noter":
         raise Invalid("what")
-    text = _text(box, uid, folder)
+    text, sender = _text(box, uid, folder)
     back = reverse("mail_read", args=[mailbox_id, uid]) + folder_context(folder, [])["in_folder"]
     whose = mine([box.mailbox])
     try:
@@ -183,22 +203,26 @@ def answer(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Htt
             )
             messages.success(request, said)
             return HttpResponseRedirect(f"{back}#h-invitation")
-        name = identity.person_name(actor.id)
-        outgoing = asking(actor).answer(told.Answered(text, whose, name, _ANSWERS[what]))
+        if what in _SETTLED:
+            outgoing = asking(actor).settle(told.Settled(text, whose, sender, _SETTLED[what]))
+        else:
+            name = identity.person_name(actor.id)
+            outgoing = asking(actor).answer(told.Answered(text, whose, name, _ANSWERS[what]))
     except Conflict:
         messages.error(
             request, _("Cette invitation n’est plus la dernière : rien n’a changé dans votre agenda.")
         )
         return HttpResponseRedirect(f"{back}#h-invitation")
-    sent = tell(request, actor, [outgoing], [box.mailbox], _ANSWERS[what])
+    boxes = [box.mailbox, *own_boxes(actor)] if what in _SETTLED else [box.mailbox]
+    sent = tell(request, actor, [outgoing], boxes, _ANSWERS.get(what, ""))
     mark = "&" if "?" in back else "?"
     return HttpResponseRedirect(
         f"{back}{mark}envoi={sent[0].id}#h-invitation" if sent else f"{back}#h-invitation"
     )
 
 
-def _text(box: Access, uid: int, folder: str) -> str:
-    """Errors: NotFound, Held, Invalid."""
+def _text(box: Access, uid: int, folder: str) -> tuple[str, str]:
+    """(what the calendar says, the mail's sender). Errors: NotFound, Held, Invalid."""
     with access.open_mailbox(settings.BEFFROI, box) as opened:
         view = opened.read(uid, folder)
         found = fetch(opened, view, uid, folder)
@@ -210,7 +234,7 @@ def _text(box: Access, uid: int, folder: str) -> str:
     text = invitations.text_of(data, part.charset)
     if not data or text is None:
         raise Invalid("invitation")
-    return text
+    return text, _sender(view)
 
 
 def tell(

@@ -1,0 +1,126 @@
+"""What a calendar holds of an event that came by mail: found by its UID, stored anew, compared with what else is there.
+
+Process: calendars, under Radicale's lock.
+Rule:    one event a UID. What is stored is written anew (``itip_text``) and must be what Radicale takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from radicale import item as radicale_item
+from radicale.item import check_and_sanitize_items, read_components
+from radicale.storage import BaseCollection
+
+from beffroi.drive.calendars import entries, inviting, itip, itip_text, wire
+from beffroi.drive.calendars.itip import MAX_EVENTS, Event, Message, Moment, Unreadable
+from beffroi.drive.calendars.store import MAX_OCCURRENCES
+from beffroi.lib.errors import Conflict, TooLarge
+
+MAX_ITEMS = 10_000
+MAX_CONFLICTS, OCCURRENCES_ASKED = 5, 20
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the calendar holds of a UID."""
+
+    item: Any
+    message: Message
+
+    def at(self, occurrence: Moment | None) -> Event:
+        """As it was changed of one date; else the whole."""
+        return next((one for one in self.message.events if one.occurrence == occurrence), self.message.main)
+
+    @property
+    def repeats(self) -> bool:
+        main = self.message.main
+        return bool(main.rule or main.dates or main.occurrence is not None or self.message.events[1:])
+
+    def has(self, occurrence: Moment) -> bool:
+        """Whether this is one of its dates."""
+        if any(one.occurrence == occurrence for one in self.message.events):
+            return True
+        at = inviting.utc(occurrence)
+        try:
+            told = entries.occurrences("own", self.item, at, at + _DAY)
+        except entries.UNREADABLE:
+            return False
+        return any(one.starts == at for one in told)
+
+
+def find(collection: BaseCollection, uid: str) -> Found | None:
+    """Of a hundred entries most are not parsed: Radicale keeps their UID beside them."""
+    for item in collection.get_all():
+        if item.component_name == "VEVENT" and item.uid == uid:
+            try:
+                return Found(item, itip.parse(item.serialize()))
+            except Unreadable:
+                raise Conflict("this entry is changed in the program that made it") from None
+    return None
+
+
+def store(collection: BaseCollection, found: Found | None, events: Sequence[Event]) -> None:
+    """Errors: Unreadable, TooLarge."""
+    if len(events) > MAX_EVENTS:
+        raise TooLarge(MAX_EVENTS)
+    item = _item(collection, events)
+    if found is None and sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
+        raise TooLarge(MAX_ITEMS)
+    name = (
+        found.item.href
+        if found is not None
+        else hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
+    )
+    collection.upload(name, item)
+
+
+def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:
+    """As Radicale takes it: with no more occurrences than it would take from a program. Errors: Unreadable."""
+    try:
+        whole = read_components(itip_text.calendar("", events))
+        check_and_sanitize_items(whole, MAX_OCCURRENCES, tag="VCALENDAR")
+        made = radicale_item.Item(collection=collection, vobject_item=whole[0])
+        made.prepare()
+    except Exception:  # noqa: BLE001 - whatever vobject or a rule of repetition makes of it
+        raise Unreadable("rule" if any(one.rule for one in events) else "syntax") from None
+    return made
+
+
+def conflicts(collection: BaseCollection, main: Event, mine: Sequence[str]) -> list[wire.Entry]:
+    """What of one's own calendar lies in the first occurrences; what is declined or free does not count."""
+    try:
+        item = _item(collection, [replace(main, occurrence=None)])
+        first = inviting.utc(main.starts) - _DAY
+        until = first + entries.MAX_RANGE
+        spans = entries.occurrences("own", item, first, until)[:OCCURRENCES_ASKED]
+    except (Unreadable, *entries.UNREADABLE):
+        return []
+    if main.all_day or not spans:
+        return []
+    until = min(until, max(one.ends for one in spans) + _DAY)
+    clashes: list[wire.Entry] = []
+    for other in collection.get_all():
+        if other.uid == main.uid or len(clashes) >= 100:
+            continue
+        try:
+            if entries.touches(other, first, until) and not _is_free(other):
+                clashes += [
+                    one
+                    for one in entries.occurrences("own", other, first, until, mine)
+                    if not one.all_day
+                    and any(one.starts < span.ends and span.starts < one.ends for span in spans)
+                ]
+        except entries.UNREADABLE:
+            continue
+    return sorted(clashes, key=lambda one: (one.starts, one.title))[:MAX_CONFLICTS]
+
+
+def _is_free(item: Any) -> bool:
+    event = item.vobject_item.vevent
+    return str(getattr(getattr(event, "transp", None), "value", "")).upper() == "TRANSPARENT"

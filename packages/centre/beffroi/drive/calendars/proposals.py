@@ -1,0 +1,294 @@
+"""What guests propose (COUNTER) and ask for (REFRESH), what is answered (DECLINECOUNTER), and dates that an organizer
+adds (ADD), against one's own calendar.
+
+Process: calendars, under Radicale's lock.
+Rule:    of a proposal only its time and place are taken, once somebody accepts it; everybody is then asked anew. What
+         is sent again goes to a guest's address as our own entry has it, with the dates that they are invited to.
+Hostile: the text (``itip``); that its sender is who it speaks for is for the page to say.
+Source:  RFC 5546, 3.2.4, 3.2.6 to 3.2.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from radicale.storage import BaseCollection, BaseStorage
+
+from beffroi.drive.calendars import entries, inviting, itip_text, kept, wire
+from beffroi.drive.calendars import wire_invitations as told
+from beffroi.drive.calendars.itip import MAX_DATES, MAX_EVENTS, Attendee, Event, Message, Moment, Unreadable
+from beffroi.drive.calendars.kept import Found
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, TooLarge
+
+METHODS = ("ADD", "COUNTER", "DECLINECOUNTER", "REFRESH")
+FROM_GUESTS = ("REPLY", "COUNTER", "REFRESH")
+
+
+def checked(message: Message, sender: str) -> Message:
+    """With who proposes or asks as its only attendee. Errors: Unreadable."""
+    main = message.main
+    if message.method != "DECLINECOUNTER" and len(message.events) > 1:
+        raise Unreadable("several")
+    if message.method == "ADD" and (main.occurrence is not None or main.rule):
+        raise Unreadable("rule")
+    if message.method not in FROM_GUESTS:
+        return message
+    if _length(main) > entries.MAX_RANGE:
+        raise Unreadable("time")
+    one = next((one for one in main.attendees if one.address == sender), None)
+    if one is None:
+        if len(main.attendees) != 1:
+            raise Unreadable("syntax")
+        (one,) = main.attendees
+    return Message(message.method, (replace(main, attendees=(one,)),))
+
+
+def state(message: Message, found: Found | None, mine: Sequence[str]) -> told.State:
+    main, method = message.main, message.method
+    assert main.organizer is not None
+    if method not in FROM_GUESTS and main.organizer.address in mine:
+        return "own"
+    if found is None:
+        return "absent"
+    organizer = found.message.main.organizer
+    if organizer is None or organizer.address != main.organizer.address:
+        return "foreign"
+    before = found.at(main.occurrence)
+    if method == "DECLINECOUNTER":
+        return "update"
+    if method == "ADD":
+        if main.sequence < before.sequence:
+            return "older"
+        return "update" if _new_dates(found, main) else "same"
+    if organizer.address not in mine:
+        return "foreign"
+    if method == "REFRESH":
+        return "update" if _invited_to(found, main.attendees[0].address) else "stranger"
+    return _state_of_counter(main, found, before)
+
+
+def _state_of_counter(main: Event, found: Found, before: Event) -> told.State:
+    guest = next((one for one in before.attendees if one.address == main.attendees[0].address), None)
+    if guest is None:
+        return "stranger"
+    if main.occurrence is not None and not found.has(main.occurrence):
+        return "absent"
+    if _mark(main) == guest.replied:
+        return "same"
+    if main.sequence < before.sequence or _mark(main) < guest.replied:
+        return "older"
+    return "series" if main.occurrence is None and found.repeats else "update"
+
+
+def shown(
+    message: Message, found: Found | None, mine: Sequence[str], conflicts: list[wire.Entry]
+) -> told.Invitation:
+    main, now, organizer = message.main, state(message, found, mine), message.main.organizer
+    assert organizer is not None
+    before = found.at(main.occurrence) if found is not None else None
+    is_timeless = message.method == "REFRESH"
+    if before is not None and now != "foreign":
+        main = replace(main, title=main.title or before.title, place=main.place or before.place)
+        if is_timeless:
+            main = replace(main, starts=before.starts, ends=before.ends, rule=before.rule)
+    starts, ends = inviting.span(main)
+    is_told = not is_timeless or (before is not None and now != "foreign")
+    invitation = told.Invitation(
+        method=message.method,
+        state=now,
+        title=main.title,
+        place=main.place,
+        words=main.words,
+        starts=starts if is_told else None,
+        ends=ends if is_told else None,
+        all_day=main.all_day,
+        rule=main.rule,
+        changes=len(main.dates) if message.method == "ADD" else 0,
+        occurrence=inviting.utc(main.occurrence) if main.occurrence is not None else None,
+        organizer=inviting.guest(organizer),
+        guests=[inviting.guest(one) for one in main.attendees] if message.method in FROM_GUESTS else [],
+        zone_known=main.zone_known,
+        conflicts=conflicts if now in ("update", "series") else [],
+    )
+    if message.method != "COUNTER" or before is None or now not in ("update", "series", "same"):
+        return invitation
+    first, last = inviting.span(_dated(before, main))
+    return msgspec.structs.replace(
+        invitation,
+        kept_starts=first,
+        kept_ends=last,
+        kept_all_day=before.all_day,
+        kept_place=before.place,
+    )
+
+
+def settle(
+    storage: BaseStorage, paths: Sequence[str], message: Message, asked: told.Settled
+) -> wire.Outgoing:
+    """Errors: Conflict (overtaken, another's, answered), Invalid, TooLarge, Unreadable."""
+    allowed = {"COUNTER": ("accept", "decline"), "REFRESH": ("resend",), "ADD": ("ask",)}
+    if asked.what not in allowed.get(message.method, ()) or not asked.mine:
+        raise Invalid("method")
+    with storage.acquire_lock("w"):
+        for path in paths if message.method in FROM_GUESTS else paths[:1]:
+            collection = entries.collection_at(storage, path)
+            found = kept.find(collection, message.main.uid)
+            if found is not None:
+                break
+        else:
+            found = None
+        now = state(message, found, asked.mine)
+        if message.method == "ADD":
+            if now != "absent":
+                raise Conflict("this series is there")
+            return _asked(message.main, asked.mine)
+        if found is None or now not in ("update", *(("series",) if asked.what == "decline" else ())):
+            raise Conflict("this proposal was overtaken")
+        if message.method == "REFRESH":
+            return _resent(found, message.main.attendees[0].address)
+        return (_accepted if asked.what == "accept" else _declined)(collection, found, message.main)
+
+
+def added(
+    message: Message, found: Found | None, mine: Sequence[str], me: Attendee
+) -> tuple[list[Event], tuple[Event, ...]]:
+    """(what is kept, the added dates with this person's answer). A date stands beside its series, and for itself where
+    it differs from it. Errors: Conflict, TooLarge, Unreadable."""
+    if found is None or state(message, found, mine) != "update":
+        raise Conflict("this invitation was overtaken")
+    main, series = message.main, found.message.main
+    if series.occurrence is not None:
+        raise Conflict("only dates of this series are known")
+    if series.all_day != main.all_day:
+        raise Unreadable("time")
+    dates = _new_dates(found, main)
+    if (
+        len(dates) > MAX_EVENTS or len(series.dates) + len(dates) > MAX_DATES
+    ):  # the answer has an event a date
+        raise TooLarge(MAX_EVENTS)
+    length = _length(main)
+    whole = replace(
+        main,
+        title=main.title or series.title,
+        place=main.place or series.place,
+        words=main.words or series.words,
+        attendees=main.attendees or series.attendees,
+        dates=(),
+        left_out=(),
+    )
+    answered = itip_text.answered(
+        [replace(whole, starts=one, ends=one + length, occurrence=one) for one in dates], me
+    )
+    before = next((one.answer for one in series.attendees if one.address == me.address), "")
+    same = (whole.title, whole.place, whole.words, length, me.answer) == (
+        *(series.title, series.place, series.words),
+        _length(series),
+        before,
+    )
+    grown = replace(
+        series,
+        dates=(*series.dates, *dates),
+        left_out=tuple(one for one in series.left_out if one not in dates),
+        sequence=main.sequence,
+        stamp=main.stamp,
+    )
+    return [grown, *found.message.events[1:], *(() if same else answered)], answered
+
+
+# -- inside ------------------------------------------------------------------------------------------------------
+
+
+def _new_dates(found: Found, main: Event) -> tuple[Moment, ...]:
+    known = found.message.main
+    there = {known.starts, *known.dates}
+    return tuple(dict.fromkeys(one for one in (main.starts, *main.dates) if one not in there))
+
+
+def _invited_to(found: Found, address: str) -> list[Event]:
+    return [one for one in found.message.events if any(guest.address == address for guest in one.attendees)]
+
+
+def _length(one: Event) -> timedelta:
+    return inviting.utc(one.ends) - inviting.utc(one.starts)
+
+
+def _mark(one: Event) -> str:
+    return f"{one.stamp:%Y%m%dT%H%M%SZ}"
+
+
+def _dated(before: Event, main: Event) -> Event:
+    """The entry at the date that the proposal is about."""
+    if main.occurrence is None or before.occurrence is not None:
+        return before
+    return replace(before, starts=main.occurrence, ends=main.occurrence + _length(before))
+
+
+def _accepted(collection: BaseCollection, found: Found, main: Event) -> wire.Outgoing:
+    """The entry at the proposed time and place; everybody is asked anew, but for who proposed it."""
+    before, (who,) = found.at(main.occurrence), main.attendees
+    people = tuple(
+        replace(one, answer="ACCEPTED", replied=_mark(main))
+        if one.address == who.address
+        else replace(one, answer="NEEDS-ACTION", replied="")
+        for one in before.attendees
+    )
+    now = replace(
+        before,
+        occurrence=main.occurrence,
+        rule="",
+        dates=(),
+        left_out=(),
+        starts=main.starts,
+        ends=main.ends,
+        place=main.place or before.place,
+        zone_known=main.zone_known,
+        sequence=max(before.sequence, found.message.main.sequence) + 1,
+        stamp=_now(),
+        attendees=people,
+    )
+    others = [one for one in found.message.events if one.occurrence != main.occurrence]
+    kept.store(collection, found, [*others, now])
+    text = itip_text.calendar("REQUEST", [now])
+    return inviting.outgoing("REQUEST", text, sorted(one.address for one in people), now)
+
+
+def _declined(collection: BaseCollection, found: Found, main: Event) -> wire.Outgoing:
+    """Nothing changes but that this proposal was answered."""
+    (who,) = main.attendees
+    events = [
+        replace(
+            one,
+            attendees=tuple(
+                replace(guest, replied=_mark(main)) if guest.address == who.address else guest
+                for guest in one.attendees
+            ),
+        )
+        if one is found.at(main.occurrence)
+        else one
+        for one in found.message.events
+    ]
+    kept.store(collection, found, events)
+    text = itip_text.calendar("DECLINECOUNTER", [replace(main, stamp=_now(), words="")])
+    return inviting.outgoing("DECLINECOUNTER", text, [who.address], main)
+
+
+def _resent(found: Found, address: str) -> wire.Outgoing:
+    """The entry as it is, to this guest, without the dates that are none of theirs."""
+    events = [replace(one, stamp=_now()) for one in _invited_to(found, address)]
+    return inviting.outgoing("REQUEST", itip_text.calendar("REQUEST", events), [address], events[0])
+
+
+def _asked(main: Event, mine: Sequence[str]) -> wire.Outgoing:
+    """The organizer is asked for all of it."""
+    assert main.organizer is not None
+    me = next((one for one in main.attendees if one.address in mine), Attendee(mine[0]))
+    text = itip_text.refresh(main, me, _now())
+    return inviting.outgoing("REFRESH", text, [main.organizer.address], main, me.address)
+
+
+def _now() -> datetime:
+    return clock.now().astimezone(UTC).replace(microsecond=0)

@@ -1,0 +1,117 @@
+"""What the sealed folders of all collectivités come to, in numbers: for ``status`` and the console.
+
+Purpose: neither opens the metadata of every collectivité to show a line of each.
+Process: written by drive-keeper; read by console and by ``status`` as root. STATE/drive/seals.json, 0600.
+Rule:    numbers alone: no name of a folder or file.
+Fails:   without the file, or with one that cannot be read, nothing is said.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import msgspec
+
+from beffroi.drive.store import seal_alarms
+from beffroi.drive.store.database import Reading
+from beffroi.lib import durable
+from beffroi.lib.config import Config
+
+log = logging.getLogger("beffroi.drive.seals")
+SOON_S = 90 * 86400
+
+
+class Sums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one collectivité, its seals that stand. ``ending``: whose term ends within SOON_S; ``over``: whose has ended.
+    ``checked_s``: the last verification, ``oldest_s``: of all seals' last ones the oldest; 0 for none. ``unchecked``:
+    seals that none was made of. ``damaged``: open alarms, ``since_s``: of the oldest."""
+
+    folders: int = 0
+    files: int = 0
+    size_bytes: int = 0
+    ending: int = 0
+    over: int = 0
+    checked_s: int = 0
+    oldest_s: int = 0
+    unchecked: int = 0
+    damaged: int = 0
+    since_s: int = 0
+
+
+def path(config: Config) -> Path:
+    return config.state / "drive" / "seals.json"
+
+
+def read(config: Config) -> Mapping[str, Sums]:
+    """By collectivité; those without a seal are not in it."""
+    try:
+        return msgspec.json.decode(path(config).read_bytes(), type=dict[str, Sums])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+def problem(config: Config) -> str:
+    """For ``status``: one sentence with the next step; "" when all is well, or who asks may not read it."""
+    broken = [one for one in read(config).values() if one.damaged]
+    if not broken:
+        return ""
+    return (
+        f"{sum(one.damaged for one in broken)} sealed folders of {len(broken)} collectivités are not what was sealed: "
+        "the console says whose (Coffre, Scellements). Bring STATE/drive/objects back from a backup, then verify again."
+    )
+
+
+def sums(reading: Reading, *, now_s: int) -> Sums:
+    """One look at the seals that stand."""
+    rows = reading.all(
+        "SELECT s.files, s.size_bytes, s.until_s, COALESCE(MAX(c.done_s), 0) FROM seal s"
+        " LEFT JOIN seal_check c ON c.seal = s.id WHERE s.state IN ('sealing', 'sealed')"
+        " GROUP BY s.id, s.files, s.size_bytes, s.until_s"
+    )
+    alarms = seal_alarms.open_(reading)
+    ends = [row[2] for row in rows if row[2]]
+    checked = [row[3] for row in rows if row[3]]
+    return Sums(
+        folders=len(rows),
+        files=sum(row[0] for row in rows),
+        size_bytes=sum(row[1] for row in rows),
+        ending=sum(now_s < end <= now_s + SOON_S for end in ends),
+        over=sum(end <= now_s for end in ends),
+        checked_s=max(checked, default=0),
+        oldest_s=min(checked, default=0),
+        unchecked=len(rows) - len(checked),
+        damaged=len(alarms),
+        since_s=alarms[0].since_s if alarms else 0,
+    )
+
+
+class Overview:
+    """Its one writer. Where it cannot be written the numbers stay those of before."""
+
+    def __init__(self, config: Config) -> None:
+        self._path = path(config)
+        self._known = dict(read(config))
+
+    def put(self, collectivite_id: str, now: Sums) -> None:
+        before = self._known.get(collectivite_id, Sums())
+        if now == before:
+            return
+        self._known[collectivite_id] = now
+        self._write()
+
+    def keep(self, collectivites: Collection[str]) -> None:
+        """The others have no drive any more."""
+        gone = self._known.keys() - set(collectivites)
+        for one in gone:
+            del self._known[one]
+        if gone:
+            self._write()
+
+    def _write(self) -> None:
+        shown = {name: one for name, one in sorted(self._known.items()) if one != Sums()}
+        try:
+            durable.write(self._path, (msgspec.json.encode(shown),), mode=0o600)
+        except OSError as error:
+            log.error("the numbers of sealed folders are not written: %s", error.strerror)

@@ -1,0 +1,228 @@
+"""Coffre, seals: verifications, what they found, and who hears of it."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pypdf
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership
+from beffroi.drive.seals import overview
+from beffroi.drive.seals.overview import Sums
+from beffroi.drive.store.model import Node
+from beffroi.lib import clock
+from beffroi.lib.ids import new_id
+from beffroi.previews.server import socket_path
+from django.conf import settings
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.fixtures_seals import (
+    DAY_S,
+    VISA,
+    again,
+    confirmed,
+    drive,
+    elu,
+    folder,
+    referent,
+    sealed,
+    server,
+    text,
+    until,
+    verbs,
+)
+from tests.integration.test_drive_pages import Drive
+
+__all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
+pytestmark = pytest.mark.django_db
+
+
+def test_a_verification_reads_all_again_and_its_report_is_shown(
+    drive: Drive, folder: Node, referent: Client
+) -> None:
+    seal = sealed(drive, folder, referent)
+    page = f"/coffre/sceaux/{seal.id}/"
+    referent.post(page, {"what": "check"})
+    until(lambda: "Dernière vérification" in text(referent.get(page)))
+    shown = text(referent.get(page))
+    assert "Le dossier est intact" in shown and "Fichiers intacts : 2." in shown
+    drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE name = 'Facture 1.pdf'"))
+    referent.post(page, {"what": "check"})
+    until(lambda: "modifié : date" in text(referent.get(page)))
+    shown = text(referent.get(page))
+    assert "n’est plus tel qu’il a été scellé" in shown and "Facture 1.pdf" in shown
+    part = referent.get(page + "?part=state", headers={"HX-Request": "true"})
+    assert "<html" not in text(part)
+
+
+def broken(drive: Drive, folder: Node, referent: Client) -> str:
+    """The address of a seal whose verification found a file changed."""
+    seal = sealed(drive, folder, referent)
+    page = f"/coffre/sceaux/{seal.id}/"
+    drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE name = 'Facture 1.pdf'"))
+    referent.post(page, {"what": "check"})
+    until(lambda: "modifié : date" in text(referent.get(page)))
+    return page
+
+
+def test_a_broken_seal_stays_on_the_referent_s_home_until_it_is_intact_again(
+    drive: Drive, folder: Node, referent: Client, beaune: Commune
+) -> None:
+    assert "abîmé" not in text(referent.get("/"))
+    page = broken(drive, folder, referent)
+    shown = text(referent.get("/"))
+    assert "1 dossier scellé est abîmé" in shown and "Prévenez le Département" in shown
+    assert "abîmé" in text(referent.get("/coffre/sceaux/"))
+    shown = text(referent.get(page))
+    assert "Ce dossier n’est plus tel qu’il a été scellé" in shown and "rien n’y change" not in shown
+    agent = portal_client(beaune.agent_membership)
+    assert "abîmé" not in text(agent.get("/"))
+    drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 1770000000 WHERE name = 'Facture 1.pdf'"))
+    referent.post(page, {"what": "check"})
+    until(lambda: "Le dossier est intact" in text(referent.get(page)))
+    assert "abîmé" not in text(referent.get("/"))
+
+
+def test_the_referent_alone_says_what_became_of_a_damage(
+    drive: Drive, folder: Node, referent: Client, beaune: Commune, nuits: Commune
+) -> None:
+    page = broken(drive, folder, referent)
+    said = {"what": "settle", "why": "Pièce perdue.\nPV du 12 mars ; les Archives le savent."}
+    assert portal_client(beaune.agent_membership).post(page, said).status_code == 403
+    assert portal_client(nuits.referent_membership).post(page, said).status_code == 404
+    assert "Il manque quelque chose" in text(referent.post(page, said | {"why": " \n"}, follow=True))
+    assert "1 dossier scellé est abîmé" in text(referent.get("/"))
+    shown = text(referent.post(page, said, follow=True))
+    assert "l’alerte est close" in shown and "Pièce perdue. PV du 12 mars" in shown
+    assert "abîmé" not in text(referent.get("/"))
+    assert "Quelqu’un a agi" in text(referent.post(page, said, follow=True))
+    assert verbs()[-1] == "drive:seal:damage_settled"
+    assert "PV du 12 mars" not in AuditEntry.objects.get(verb="drive:seal:damage_settled").details
+    referent.post(page, {"what": "check"})
+    until(lambda: seal_checks_done(drive) == 2)
+    assert "abîmé" not in text(referent.get("/")), "the same damage is known"
+
+
+def seal_checks_done(drive: Drive) -> int:
+    with drive.database.reading() as reading:
+        row = reading.one("SELECT COUNT(*) FROM seal_check WHERE done_s > 0")
+    assert row is not None
+    return int(row[0])
+
+
+def test_the_console_has_numbers_of_each_commune_and_no_name(
+    beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    path = overview.path(settings.BEFFROI)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    day_s = 86400
+    now_s = clock.epoch_s()
+    known = {
+        beaune.id: Sums(
+            folders=2, files=31, size_bytes=4_100_000, ending=1, checked_s=now_s - day_s, unchecked=1
+        ),
+        nuits.id: Sums(folders=1, files=7, size_bytes=10, over=1, damaged=1, since_s=now_s - 2 * day_s),
+        new_id("col"): Sums(folders=99),
+    }
+    path.write_bytes(msgspec.json.encode(known))
+    try:
+        with on_listener("console"):
+            client = console_client(administrator.id)
+            shown = text(client.get("/coffre/scellements/"))
+            first = text(client.get("/"))
+            assert "Scellements" in text(client.get("/coffre/"))
+    finally:
+        path.unlink()
+    assert "1 dossier scellé est abîmé" in first
+    assert "1 dossier scellé n’est plus ce qui a été scellé" in shown
+    assert "4,1 Mo" in shown and "1 dans les 90 jours" in shown and "1 passé" in shown
+    assert shown.index(nuits.collectivite.name) < shown.index(beaune.collectivite.name), (
+        "what is broken comes first"
+    )
+    assert ">38<" in shown and ">137<" not in shown and ">99<" not in shown, "of collectivités that are here"
+
+
+def test_the_console_without_a_seal_says_so(administrator: Actor) -> None:
+    overview.path(settings.BEFFROI).unlink(missing_ok=True)
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        assert "Aucun dossier n’est scellé" in text(client.get("/coffre/scellements/"))
+        assert "abîmé" not in text(client.get("/"))
+
+
+@pytest.mark.slow
+def test_a_report_and_an_elimination_list_are_real_pdfs(
+    drive: Drive, folder: Node, referent: Client, elu: Membership
+) -> None:
+    seal = sealed(drive, folder, referent)
+    page, sheet = f"/coffre/sceaux/{seal.id}/", f"/coffre/sceaux/{seal.id}/pdf/"
+    assert referent.post(sheet).status_code == 404, "nothing was verified yet"
+    drive.database.write(
+        lambda w: w.run("UPDATE node SET name = 'x<&>\x02\u202ey' WHERE name = 'Facture 2.pdf'")
+    )
+    referent.post(page, {"what": "check"})
+    until(lambda: "Rapport en PDF" in text(referent.get(page)))
+    assert "Le PDF ne peut pas être fait" in text(referent.post(sheet, follow=True)), "nobody prints yet"
+    with printing(settings.BEFFROI.state):
+        report = referent.post(sheet)
+        assert (
+            report["Content-Type"] == "application/pdf"
+            and "verification-seal_" in report["Content-Disposition"]
+        )
+        found = pages_of(report.content)
+        assert "Rapport de vérification" in found[0] and "absent" in found[0] and "x<&>" in found[0]
+        assert "1 / 1" in found[0] and "vérifi" in found[0].lower() and seal.id in found[0]
+        assert b"pdfaid:part" in report.content, "PDF/A"
+        drive.database.write(lambda w: w.run("UPDATE node SET name = 'Facture 2.pdf' WHERE name LIKE 'x<%'"))
+        with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
+            again(drive).post(page, VISA)
+            mayor = confirmed(elu)
+            mayor.post(page, {"what": "grant"})
+            run_pending("main")
+            made = mayor.post(sheet)
+        (first,) = pages_of(made.content)
+        for said in (
+            "Bordereau d’élimination",
+            "AD21-2036-0142",
+            "Facture 1.pdf",
+            "2 fichiers éliminés",
+            "Factures",
+        ):
+            assert said in first, said
+
+
+@contextmanager
+def printing(state: Path) -> Iterator[None]:
+    (state / "previews").mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "beffroi.previews"],
+        env={**os.environ, "BEFFROI_STATE": str(state)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(socket_path(state).exists)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+        socket_path(state).unlink(missing_ok=True)
+
+
+def pages_of(data: bytes) -> list[str]:
+    return [
+        " ".join(one.extract_text().replace("\u00a0", " ").split())
+        for one in pypdf.PdfReader(io.BytesIO(data)).pages
+    ]

@@ -1,0 +1,147 @@
+"""Coffre, seals: packages for the archives and proofs of one file, by the real process."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from beffroi.drive.archives import bagcheck, manifest
+from beffroi.drive.store import look
+from beffroi.drive.store.model import Node
+from django.test import Client
+from lxml import etree
+
+from tests.conftest import Commune
+from tests.drive_server import Served
+from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_seals import (
+    BODIES,
+    drive,
+    elu,
+    folder,
+    node_of,
+    referent,
+    sealed,
+    server,
+    text,
+    verbs,
+)
+from tests.integration.test_drive_archives_tools import OLD_CALLS
+from tests.integration.test_drive_bytes import Browser
+from tests.integration.test_drive_pages import Drive
+from tests.unit.test_drive_archives_seda import SCHEMAS, schema
+
+__all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
+pytestmark = pytest.mark.django_db
+
+
+def test_a_proof_of_one_file_shows_nothing_of_the_others(
+    drive: Drive, folder: Node, referent: Client, beaune: Commune
+) -> None:
+    seal = sealed(drive, folder, referent)
+    file = node_of(drive, folder, "Facture 2.pdf")
+    agent = portal_client(beaune.agent_membership)
+    assert "Preuve de ce fichier" in text(agent.get(f"/coffre/{file}/"))
+    answer = agent.post(f"/coffre/sceaux/{seal.id}/preuve/{file}/")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
+        assert set(packed.namelist()) == {"preuve.json", "sceau.txt", "sceau.sig", "cle.pem"}
+        proof = manifest.read_proof(json.loads(packed.read("preuve.json")))
+        assert proof.holds(manifest.read_statement(packed.read("sceau.txt")))
+    assert b"Facture 2.pdf" in proof.line and b"Facture 1" not in answer.content
+    beside = drive.file("autre.pdf", drive.common)
+    for other in (beside.id, folder.id, drive.common.id):
+        assert agent.post(f"/coffre/sceaux/{seal.id}/preuve/{other}/").status_code == 404
+    assert verbs() == ["drive:seal:asked", "drive:seal:proved"]
+
+
+@OLD_CALLS
+def test_packages_stream_to_the_referent_and_are_told_before(
+    drive: Drive, folder: Node, referent: Client, server: Served, tmp_path: Path
+) -> None:
+    seal = sealed(drive, folder, referent)
+    browser = Browser(server, referent)
+    told = Path(server.directory / "told-seals")
+    told.unlink(missing_ok=True)
+    address = f"/coffre/octets/sceaux/{seal.id}/"
+    form = {"organisation": "Beaune, SIREN 212100549"}
+    status, headers, body = browser.ask(
+        "POST", address + "bagit", urlencode(form).encode(), Origin=server.url
+    )
+    assert status == 200 and "BagIt" in headers["content-disposition"]
+    assert bagcheck.archive(io.BytesIO(body)) == []
+    with zipfile.ZipFile(io.BytesIO(body)) as bag:
+        bag.extractall(tmp_path)
+    other = pytest.importorskip("bagit", reason="PyPI's bagit is not installed")
+    other.Bag(str(next(tmp_path.iterdir()))).validate()
+    with zipfile.ZipFile(io.BytesIO(body)) as bag:
+        inside = {name.partition("/")[2]: name for name in bag.namelist()}
+        assert bag.read(inside["data/Facture 1.pdf"]) == BODIES["Facture 1.pdf"]
+        assert manifest.read_statement(bag.read(inside["beffroi/sceau.txt"])).files == 2
+        assert "Source-Organization: Beaune, SIREN 212100549" in bag.read(inside["bag-info.txt"]).decode()
+    form = {
+        "own": "212100549",
+        "own_scheme": "agreed",
+        "organisation": "Beaune",
+        "service": "AD21",
+        "dua": "APP-1",
+    }
+    status, _, body = browser.ask("POST", address + "seda", urlencode(form).encode(), Origin=server.url)
+    assert status == 200
+    with zipfile.ZipFile(io.BytesIO(body)) as sip:
+        assert sip.testzip() is None and sum(one.startswith("content/") for one in sip.namelist()) == 2
+        xml = sip.read("manifest.xml").decode()
+    if SCHEMAS:
+        schema("2.2").assertValid(etree.fromstring(xml.encode()))
+    assert "seda:v2.2" in xml and seal.id in xml and "APP-1" in xml and "Factures 2026" in xml
+    lines = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [(kind, said["what"]) for kind, _, said in lines] == [
+        ("drive:seal_exported", "bagit"),
+        ("drive:seal_exported", "seda"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "code"),
+    [
+        ({"own": "123456789", "own_scheme": "SIREN", "service": "AD21"}, "drive.transfer_invalid"),
+        ({"own": "21231", "own_scheme": "x", "service": "AD21"}, "drive.transfer_invalid"),
+        ({"own": "21231", "own_scheme": "INSEE"}, "drive.transfer_invalid"),
+        ({"own": "21231", "own_scheme": "INSEE", "service": "A", "version": "9"}, "drive.transfer_invalid"),
+        ({"origin": "https://ailleurs.example"}, "drive.foreign_origin"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_an_export_that_cannot_be_made_leads_back_with_a_reason(
+    drive: Drive, referent: Client, server: Served, form: dict[str, str], code: str
+) -> None:
+    with drive.database.reading() as reading:
+        folder = look.child(reading, drive.common.id, "Factures 2026")
+    assert folder is not None
+    seal = sealed(drive, folder, referent)
+    browser, origin = Browser(server, referent), form.get("origin", server.url)
+    address = f"/coffre/octets/sceaux/{seal.id}/seda"
+    status, headers, _ = browser.ask("POST", address, urlencode(form).encode(), Origin=origin)
+    assert (status, headers["location"]) == (303, f"/coffre/sceaux/{seal.id}/?refus={code}")
+    assert 'role="alert"' in text(referent.get(headers["location"]))
+
+
+def test_a_file_that_the_door_holds_is_not_exported(
+    drive: Drive, folder: Node, referent: Client, server: Served
+) -> None:
+    seal = sealed(drive, folder, referent)
+    with drive.database.reading() as reading:
+        node = look.child(reading, folder.id, "Facture 1.pdf")
+    assert node is not None
+    refused = server.directory / "refused"
+    refused.write_text(node.sha256)
+    try:
+        browser = Browser(server, referent)
+        address = f"/coffre/octets/sceaux/{seal.id}/bagit"
+        status, headers, _ = browser.ask("POST", address, Origin=server.url)
+        assert status == 303 and headers["location"].endswith("?refus=drive.frozen")
+    finally:
+        refused.unlink()
