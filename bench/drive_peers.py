@@ -28,9 +28,9 @@ from pathlib import Path
 from beffroi.drive import projections
 from beffroi.drive.store import tree
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.views import View
 from beffroi.drive.who import Who
 from beffroi.lib import ids

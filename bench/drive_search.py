@@ -12,9 +12,9 @@ from pathlib import Path
 
 from beffroi.drive.store import frozen, schema, tree
 from beffroi.drive.store.commune import MOST_OPEN, Communes
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk
+from beffroi.drive.store.writing import Writing
 from beffroi.lib.ids import new_id
 
 from bench.rows import Row

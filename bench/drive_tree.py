@@ -19,10 +19,11 @@ from pathlib import Path
 
 from beffroi.drive.store import look, moments, schema, trash, tree, versions
 from beffroi.drive.store.commune import MOST_OPEN, Communes
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.drive.store.writing import Writing
 from beffroi.lib.ids import new_id
 from blake3 import blake3
 

@@ -10,7 +10,8 @@ import random
 from collections.abc import Callable
 
 from beffroi.drive.reach import Reach
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.words import index, terms
 from beffroi.drive.words.index import Indexed
 

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from beffroi.drive.store import look, tree, weights
-from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk, Node
+from beffroi.drive.store.writing import Reading
 
 NOW_S = 1_800_000_000
 ME, OTHER = Act("per_me", "app_1", NOW_S), Act("per_other", "app_2", NOW_S)

@@ -11,8 +11,9 @@ from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.journal import Done
 from beffroi.drive.store import schema, trash, tree
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act, Node, StoreFull
+from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import ME, NOW_S, OTHER, Open, at, content, folder, listing, put, require_whole
 

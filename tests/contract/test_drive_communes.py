@@ -12,8 +12,9 @@ import pytest
 from beffroi.drive.following import Rested
 from beffroi.drive.store import commune, look, schema, tree
 from beffroi.drive.store.commune import FILES, IDLE_S, Communes
-from beffroi.drive.store.database import Database, Session, prepare
+from beffroi.drive.store.database import Database, prepare
 from beffroi.drive.store.sqlite import Connection
+from beffroi.drive.store.writing import Session
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 

@@ -20,9 +20,10 @@ from beffroi.drive.store import (
     uploads,
     versions,
 )
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import AbsentNode, Changed, Content, Node, QuotaFull
+from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import (
     ME,

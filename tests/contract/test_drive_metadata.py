@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive.store import locks, look, names, room, schema, tree
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import (
     AbsentNode,
     Act,
@@ -23,6 +23,7 @@ from beffroi.drive.store.model import (
     QuotaFull,
     RootFixed,
 )
+from beffroi.drive.store.writing import Writing
 from beffroi.lib.errors import NotFound, Unavailable
 from beffroi.lib.ids import new_id
 

@@ -13,10 +13,11 @@ from beffroi.drive import removal
 from beffroi.drive.backup import pictures
 from beffroi.drive.store import favourites, look, room, schema, tree, uploads, versions
 from beffroi.drive.store.commune import open_communes
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.drive.store.writing import Writing
 from beffroi.lib.ids import new_id
 
 from tests.drive_trees import ME, Open, content, folder, listing, loose, put, require_whole

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store import locks, schema, tree
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node, StoreFull
 from beffroi.drive.store.sqlite import Connection, SqliteDatabase
+from beffroi.drive.store.writing import Writing
 from beffroi.lib.errors import Unavailable
 
 from tests.drive_trees import ME, content, folder, listing, put, seen

@@ -6,8 +6,9 @@ from typing import LiteralString
 
 import pytest
 from beffroi.drive.store import schema, tree
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import ME, NOW_S, Open, content
 

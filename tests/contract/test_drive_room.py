@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from beffroi.drive.store import room, schema, trash, tree, uploads, versions, weights
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act, Limits, Node, QuotaFull, TooManyEntries, Weight
 from beffroi.drive.store.room import WHOLE
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import ME, OTHER, Open, content, folder, put, require_whole
 

@@ -25,10 +25,11 @@ from beffroi.drive.store import (
     uploads,
     versions,
 )
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.seal_ends import Elimination
 from beffroi.drive.store.seals import NO_END, Seal, SealRefused
+from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
@@ -175,7 +176,7 @@ CHANGERS = {
     "versions._drop": "versions.delete",
     "weights.mend": "",  # sizes of folders alone
     "scrub._relist": "",  # the list of the same content again, from a copy
-    "database.settle": "",  # etags and sizes of folders, after changes that were asked about
+    "writing.settle": "",  # etags and sizes of folders, after changes that were asked about
 }
 """Each function of the store that writes nodes, versions or the trash, and the row above that shows its refusal."""
 

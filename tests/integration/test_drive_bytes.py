@@ -19,8 +19,8 @@ from urllib.parse import quote, urlencode
 import pytest
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store import look, tree
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web import given, granted
 from beffroi.drive.who import Who

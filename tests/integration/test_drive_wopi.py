@@ -19,9 +19,10 @@ from beffroi.drive.office import tokens
 from beffroi.drive.office.tokens import File
 from beffroi.drive.store import tree
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.store.shares import Share
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.who import Who

@@ -22,9 +22,9 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import groups, look, seals, shares, versions
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
+from beffroi.drive.store.writing import Writing
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id

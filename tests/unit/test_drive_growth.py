@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store import moments, schema, tree
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import Act, Node
 from beffroi.drive.store.sqlite import Connection, SqliteDatabase
+from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import ME, NOW_S, at, content
 

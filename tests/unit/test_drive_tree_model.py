@@ -10,9 +10,9 @@ from typing import NamedTuple
 import hypothesis
 import pytest
 from beffroi.drive.store import look, moments, refs, room, schema, trash, tree, versions
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import Act, NameTaken, Node, Weight
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.drive.store.writing import Reading
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 

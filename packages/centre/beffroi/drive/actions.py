@@ -13,8 +13,9 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import alarms, recovery
 from beffroi.drive.alarms import Raised
-from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act
+from beffroi.drive.store.writing import Reading
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed, NotFound
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.guard.scoring import Alarm
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError, NotFound
 
 State = Literal["open", "restoring", "restored", "settled"]

@@ -7,8 +7,8 @@ Rule:    what leaves a share is copied, and the original goes to its owner's tra
 from __future__ import annotations
 
 from beffroi.drive.store import tree
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import Act, Node
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.views import Place
 
 

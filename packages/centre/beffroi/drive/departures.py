@@ -12,9 +12,10 @@ from contextlib import closing, contextmanager
 
 from beffroi.drive.store import groups, look, schema, shares
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import is_erased
 from beffroi.drive.store.shares import Share
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 

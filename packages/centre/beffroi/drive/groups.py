@@ -17,10 +17,10 @@ from typing import Literal
 
 from beffroi.drive.sharing import Line, Record, heard
 from beffroi.drive.store import groups, shares
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.groups import Group
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.shares import Share
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, NotAllowed, NotFound
 from beffroi.lib.ids import new_id

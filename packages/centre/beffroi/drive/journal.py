@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.names import folded
+from beffroi.drive.store.writing import Reading
 
 BESIDE = 16
 ROWS: LiteralString = (

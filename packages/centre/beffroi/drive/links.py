@@ -18,9 +18,9 @@ from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.sharing import shareable
 from beffroi.drive.store import shares
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act, ReadOnly
 from beffroi.drive.store.shares import Share, Wish
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import new_id

@@ -12,10 +12,11 @@ from django.db import transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import schema, tree
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.store.room import WHOLE
+from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from beffroi.drive.store import look
-from beffroi.drive.store.database import Reading
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Mount, View, Visit
 
 

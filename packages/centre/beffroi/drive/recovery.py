@@ -25,8 +25,9 @@ from beffroi.drive.guard import plan
 from beffroi.drive.guard.plan import Copy, Counts, Entry, Move, Place, Plan, Remove, Revert, Revive, Step
 from beffroi.drive.journal import ROWS, Row
 from beffroi.drive.store import look, names, schema, trash, tree, versions
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError, Conflict
 
 MOST_STEPS = 100

@@ -36,10 +36,11 @@ from beffroi.drive.guard.signs import Change, What
 from beffroi.drive.guard.structure import Structure, look
 from beffroi.drive.journal import Body, Done
 from beffroi.drive.store.commune import Communes, open_communes
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.stock import Stock, stocks
 from beffroi.drive.store.stored import Stored
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.telling import tell
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock, programs

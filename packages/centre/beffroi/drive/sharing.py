@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from beffroi.drive.store import look, mounts, shares
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Node, ReadOnly
 from beffroi.drive.store.shares import Received, Share, Wish
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
 from beffroi.lib.ids import new_id

@@ -24,11 +24,12 @@ from beffroi.drive.backup.turns import collecting
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import collect, keys, locks, room, shares, trash, uploads, versions, weights
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.objects import Objects, open_objects
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.working import Worker
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config

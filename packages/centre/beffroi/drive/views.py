@@ -17,10 +17,11 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from beffroi.drive.store import look, mounts, schema, shares, tree
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.shares import Received, Share
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound

@@ -12,9 +12,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from beffroi.drive.store import findings, frozen
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import NO_LIMIT, Share
+from beffroi.drive.store.writing import Reading
 from beffroi.portal import drive_words
 from beffroi.previews import wire
 

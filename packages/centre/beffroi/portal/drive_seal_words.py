@@ -14,8 +14,8 @@ from beffroi.drive.archives import retention
 from beffroi.drive.archives.report import Report
 from beffroi.drive.seals import actions
 from beffroi.drive.store import look, schema, seals
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.seals import NO_END, Seal
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import drive_words

@@ -18,8 +18,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import recorded
 from beffroi.drive.sharing import Sharing
 from beffroi.drive.store import groups, look, mounts, seen, shares
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.shares import NEVER, Share, Wish
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.portal import drive_share_words

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.release import may_release
 from beffroi.drive.store import findings, frozen
-from beffroi.drive.store.database import Reading
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place
 
 REASONS = {

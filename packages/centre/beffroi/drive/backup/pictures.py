@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 from beffroi.drive.store import resealing, schema, weights
-from beffroi.drive.store.database import Database, Reading, Writing, prepare
+from beffroi.drive.store.database import Database, prepare
 from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.sqlite import Connection, SqliteDatabase
+from beffroi.drive.store.writing import Reading, Writing
 
 PAGE = 1000
 NUMBERS_APART = 1000

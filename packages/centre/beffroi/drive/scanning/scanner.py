@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from beffroi.drive.scanning.engines import MOST_BYTES, EngineAway, Engines, Said
 from beffroi.drive.store import drops, findings, scan_due
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.findings import Content, Finding, Progress, Result
 from beffroi.drive.store.frozen import Held, count
 from beffroi.drive.store.manifest import Manifest, ManifestBroken
@@ -29,6 +29,7 @@ from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import ObjectDamaged
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.stored import Stored
+from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
 from beffroi.scan import kinds
 

@@ -32,11 +32,12 @@ from beffroi.drive.seals.key import PUBLIC
 from beffroi.drive.seals.verification import of_texts
 from beffroi.drive.store import look, schema, seal_alarms, seal_checks, seal_ends, seals, trash
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.locks import require
 from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.store.seal_ends import Elimination
 from beffroi.drive.store.seals import NO_END, Seal, SealRefused
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock

@@ -13,12 +13,13 @@ from typing import BinaryIO, NamedTuple, cast
 
 from beffroi.drive.archives.entries import Entry
 from beffroi.drive.store import look, refs
-from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import ObjectDamaged
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.store.writing import Reading
 
 
 class File(NamedTuple):

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from beffroi.drive.store import seal_alarms
-from beffroi.drive.store.database import Reading
+from beffroi.drive.store.writing import Reading
 from beffroi.lib import durable
 from beffroi.lib.config import Config
 

@@ -19,9 +19,10 @@ import msgspec
 from beffroi.drive.archives import manifest, names, report
 from beffroi.drive.seals import authority, contents, files, key
 from beffroi.drive.store import keys, seal_alarms, seal_checks, seals
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.seal_checks import Check
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 

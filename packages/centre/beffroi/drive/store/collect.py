@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import NamedTuple, Protocol
 
-from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.writing import Writing
 
 GRACE_S = 86400
 REDO_AFTER_S = 600

@@ -13,10 +13,10 @@ import unicodedata
 from typing import NamedTuple
 
 from beffroi.drive.store import findings, names, shares, tree
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import free_name
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node
 from beffroi.drive.store.shares import DropRefused, LinkClosed, Share
+from beffroi.drive.store.writing import Reading, Writing
 
 MOST_FILE_BYTES = 2_000_000_000
 """Less than the scan looks at whole (``scan.values.MAX_LONG_BYTES``)."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.locks import Lock, held
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
 HOLDER = "office"

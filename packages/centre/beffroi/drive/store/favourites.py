@@ -5,7 +5,7 @@ Source: docs/internals/drive.md.
 
 from __future__ import annotations
 
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.writing import Reading, Writing
 
 
 def of(database: Reading, person_id: str) -> frozenset[int]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 from beffroi.scan import kinds
 

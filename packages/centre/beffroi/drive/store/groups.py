@@ -11,9 +11,9 @@ from __future__ import annotations
 import unicodedata
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.names import folded
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import Conflict, Invalid, existing
 from beffroi.lib.ids import is_id, new_id
 

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store.database import Reading
+from beffroi.drive.store.writing import Reading
 
 _ENTRIES: LiteralString = "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag FROM node"
 _NUMBERS = re.compile(r"(\d+)")

@@ -10,8 +10,9 @@ import uuid
 from typing import NamedTuple
 
 from beffroi.drive.store import seals
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
 LONGEST_S = 24 * 3600

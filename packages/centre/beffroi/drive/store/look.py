@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import LiteralString
 
 from beffroi.drive.store import names
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.writing import Reading
 
 NODES: LiteralString = (
     "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag, created_s, sha1, sha256, manifest, properties"

@@ -23,9 +23,10 @@ from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.store import names, schema, seals, tree, versions
-from beffroi.drive.store.database import Database, Reading, Row, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import above, below, free_name, node, root
 from beffroi.drive.store.model import EMPTY, AbsentNode, Act, Content, Node
+from beffroi.drive.store.writing import Reading, Row, Writing
 from beffroi.lib.errors import BeffroiError
 
 MOST_STEPS = 100

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from beffroi.drive.store import names
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.writing import Reading, Writing
 
 
 class Kept(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from beffroi.drive.store import names
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
 MAX_PARTS = 10_000

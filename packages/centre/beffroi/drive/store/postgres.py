@@ -20,8 +20,9 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from beffroi.drive.store.database import Database, Picture, Reading, Row, Session, prepare
+from beffroi.drive.store.database import Database, prepare
 from beffroi.drive.store.model import Limits, StoreFull
+from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib.errors import Unavailable
 
 MOST_IDLE = 16

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import LiteralString
 
 from beffroi.drive.store import findings
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Content
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
 _ONE_MORE: LiteralString = (

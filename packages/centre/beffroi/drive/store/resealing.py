@@ -22,11 +22,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from beffroi.drive.store.database import Database, Reading, Row, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import Keys, WrappedKey
 from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import ObjectDamaged
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.store.writing import Reading, Row, Writing
 
 QUIET_S = 86400
 """Between the new key and the proof: uploads that began before have ended."""

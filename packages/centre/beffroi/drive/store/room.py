@@ -18,7 +18,7 @@ from beffroi.drive.store import schema, weights
 from beffroi.drive.store.model import NO_LIMIT, Limits, QuotaFull, TooManyEntries, Weight
 
 if TYPE_CHECKING:
-    from beffroi.drive.store.database import Reading, Statements, Writing
+    from beffroi.drive.store.writing import Reading, Statements, Writing
 
 WHOLE = 0
 _USUAL = "limits"

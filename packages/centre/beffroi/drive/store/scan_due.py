@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.writing import Reading, Writing
 
 
 def first(database: Reading) -> str | None:

@@ -21,9 +21,10 @@ from functools import partial
 from typing import Literal, LiteralString, NamedTuple, Protocol
 
 from beffroi.drive.store.collect import Stored
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import path_of
 from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
+from beffroi.drive.store.writing import Reading, Writing
 
 PAGE = 1000
 CHUNKS_A_SLICE = 200_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.writing import Reading, Writing
 
 _ROWS: LiteralString = (
     "SELECT a.seal, a.since_s, a.found, a.settled_s, a.settled_by, a.settled_why"

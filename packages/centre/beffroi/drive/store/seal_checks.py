@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.ids import is_id, new_id
 
 MOST_KEPT = 20

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from beffroi.drive.store import seals, trash, tree
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import Act
+from beffroi.drive.store.writing import Reading, Writing
 
 
 class Elimination(NamedTuple):

@@ -16,8 +16,8 @@ from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.store import look
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import Conflict
 from beffroi.lib.ids import is_id
 

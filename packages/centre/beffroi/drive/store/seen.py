@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.writing import Reading, Writing
 
 
 def shares(database: Reading, person_id: str) -> int:

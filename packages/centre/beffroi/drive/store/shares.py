@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.store import groups, schema
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import above, node
 from beffroi.drive.store.model import AbsentNode, Act, Node
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.lib.ids import new_id
 

@@ -12,8 +12,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import LiteralString
 
-from beffroi.drive.store.database import Database, Picture, Reading, Row, Session, prepare
+from beffroi.drive.store.database import Database, prepare
 from beffroi.drive.store.model import Limits, StoreFull
+from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib.errors import Unavailable
 
 BUSY_S = 20.0

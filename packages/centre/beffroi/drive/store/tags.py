@@ -14,8 +14,8 @@ from itertools import batched
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import names
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import Act
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.who import Who
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 

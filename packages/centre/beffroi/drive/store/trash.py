@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import refs, schema, seals, tree, weights
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import child, free_name, node, root
 from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node
+from beffroi.drive.store.writing import Reading, Writing
 
 MOST_DESTROYED = 500
 _ROWS: LiteralString = (

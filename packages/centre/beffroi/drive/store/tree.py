@@ -15,7 +15,6 @@ import itertools
 from typing import Literal, LiteralString
 
 from beffroi.drive.store import names, refs, schema, seals, weights
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.locks import release, require
 from beffroi.drive.store.look import above, below, child, node, path_of, root, taken
 from beffroi.drive.store.model import (
@@ -36,6 +35,7 @@ from beffroi.drive.store.model import (
     Weight,
 )
 from beffroi.drive.store.room import afford
+from beffroi.drive.store.writing import Writing
 
 MOST_COPIED = 20_000
 """Nodes: empty files take no room of a quota, and a copy of copies doubles them each time; others wait meanwhile."""

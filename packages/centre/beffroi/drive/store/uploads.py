@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import part_names, refs, room, tree, weights
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Act, Changed, Content, Node
 from beffroi.drive.store.part_names import MAX_PARTS, PartRefused
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
 MAX_ID_BYTES = 255

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import look, refs, seals, tree
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.locks import require
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node, Weight
 from beffroi.drive.store.room import afford
+from beffroi.drive.store.writing import Reading, Writing
 
 HOUR_S, DAY_S, WEEK_S = 3600, 86400, 7 * 86400
 QUARTER_S = 91 * DAY_S

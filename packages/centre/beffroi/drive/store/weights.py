@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from beffroi.drive.store.model import Node, Weight
 
 if TYPE_CHECKING:
-    from beffroi.drive.store.database import Reading, Statements, Writing
+    from beffroi.drive.store.writing import Reading, Statements, Writing
 
 PARTS, CALENDARS = "parts", "calendars"
 """``beside.what``. Parts are nobody's (owner ""): where they go is known only at their end."""

@@ -24,10 +24,10 @@ from beffroi.drive import crossing, reach
 from beffroi.drive.reach import Reach
 from beffroi.drive.store import versions
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.keys import Keys, KeysErased
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.sealing import ObjectDamaged, Sealer
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import BodiesOf

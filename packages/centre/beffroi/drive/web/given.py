@@ -19,8 +19,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from beffroi.drive.store import look, versions
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies

@@ -24,9 +24,10 @@ from itertools import islice
 
 from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.errors import words

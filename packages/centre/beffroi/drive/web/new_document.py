@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from beffroi.drive.office import blank
 from beffroi.drive.store import look, names, tree
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ReadOnly
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.web import granted
 from beffroi.drive.web.given import back, number
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes

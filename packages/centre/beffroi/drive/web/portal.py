@@ -35,9 +35,9 @@ from beffroi.core.planes.tokens import GrantRefused
 from beffroi.drive import crossing
 from beffroi.drive.store import names, part_names, room, seals, tree, uploads
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import child, free_name
 from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, ReadOnly
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf

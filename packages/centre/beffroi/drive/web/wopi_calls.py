@@ -20,10 +20,10 @@ from beffroi.drive.office import tokens
 from beffroi.drive.office.tokens import File
 from beffroi.drive.store import editor_locks, names, tree
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.editor_locks import LockDiffers
 from beffroi.drive.store.look import child, free_name
 from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, ReadOnly
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.messages import Answer, Header, Request

@@ -17,8 +17,8 @@ from typing import LiteralString, NamedTuple
 
 from beffroi.drive.reach import Reach
 from beffroi.drive.store import schema
-from beffroi.drive.store.database import Reading, Row, Writing
 from beffroi.drive.store.listing import Entry, below
+from beffroi.drive.store.writing import Reading, Row, Writing
 from beffroi.drive.words import terms
 
 MOST_FRESH = 5000

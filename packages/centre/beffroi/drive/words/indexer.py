@@ -25,13 +25,14 @@ from beffroi.drive.following import Rested
 from beffroi.drive.store import look, schema
 from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.frozen import decision_of
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.words import index, terms, texts
 from beffroi.drive.words.index import Indexed
 from beffroi.drive.words.texts import Reads

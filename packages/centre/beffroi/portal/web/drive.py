@@ -22,8 +22,8 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import quotas
 from beffroi.drive.store import favourites, listing, look, room, shares
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.listing import Entry
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
 from beffroi.drive.web.granted import OUT_PATH
 from beffroi.drive.web.portal import AGAIN

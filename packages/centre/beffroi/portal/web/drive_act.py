@@ -21,8 +21,8 @@ from django.views.decorators.http import require_POST
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import carrying
 from beffroi.drive.store import look, names, trash, tree, versions
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node, ReadOnly, RootFixed
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.given import NothingTicked
 from beffroi.lib import clock

@@ -22,7 +22,7 @@ from beffroi.drive import actions, alarms, recovery
 from beffroi.drive.alarms import Raised
 from beffroi.drive.office.tokens import is_device
 from beffroi.drive.recovery import Line
-from beffroi.drive.store.database import Reading
+from beffroi.drive.store.writing import Reading
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.portal import drive_words

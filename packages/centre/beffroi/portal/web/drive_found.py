@@ -22,9 +22,9 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import asking, reach
 from beffroi.drive.reach import Reach
 from beffroi.drive.store import listing
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.words import index, terms, wire
 from beffroi.lib.config import SettingInvalid

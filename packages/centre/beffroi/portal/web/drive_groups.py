@@ -24,10 +24,10 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import recorded
 from beffroi.drive.groups import Groups
 from beffroi.drive.store import groups, look
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.groups import MAX_NAME_CHARS, Group, GroupExists, TooManyGroups
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.shares import Share
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.lib.ids import is_id

@@ -23,7 +23,6 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
 from beffroi.drive.store import look, shares
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, ReadOnly
 from beffroi.drive.store.shares import (
     LONGEST_LINK_S,
@@ -33,6 +32,7 @@ from beffroi.drive.store.shares import (
     Share,
     Wish,
 )
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.portal import drive_words

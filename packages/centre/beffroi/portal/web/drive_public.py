@@ -31,10 +31,11 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.core.planes.tokens import GrantRefused, make_grant, read_grant
 from beffroi.drive.store import listing, look, schema, shares
-from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import node as find_node
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import LinkClosed, Share
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
 from beffroi.lib import clock
 from beffroi.lib.config import SettingInvalid

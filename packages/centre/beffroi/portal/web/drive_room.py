@@ -18,8 +18,8 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import quotas
 from beffroi.drive.store import room, schema
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import NO_LIMIT, NOTHING
+from beffroi.drive.store.writing import Reading
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import view_of

@@ -27,9 +27,9 @@ from beffroi.drive.archives.rules import Visa
 from beffroi.drive.seals import actions
 from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.seals import NO_END, Seal
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound

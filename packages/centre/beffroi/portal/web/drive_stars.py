@@ -14,9 +14,9 @@ from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import favourites
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.listing import Entry, by_name
 from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.writing import Writing
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_found

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import trash as bin_
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import Act, Node, ReadOnly
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.crossing import What
 from beffroi.drive.store import listing, names, tree, versions
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, Visit
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_share_words, drive_sharing, drive_visits, drive_words, scan_words

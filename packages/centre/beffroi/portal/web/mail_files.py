@@ -26,8 +26,8 @@ from django.views.decorators.http import require_GET, require_POST
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
 from beffroi.drive.store import listing, sent_files, tree
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
 from beffroi.mail import access

@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Sequence
 
 from beffroi.drive.store import look, tree
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import Changed, Content, CopyTooLarge, Node
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav.call import Call, Exists, existing
 from beffroi.drive.web.dav.content import refuse_full

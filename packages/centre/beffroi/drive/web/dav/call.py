@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from beffroi.drive.store import favourites, locks, look, seals, shares, tags
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ParentAbsent, ReadOnly, RootFixed
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.dav import conditions, paths

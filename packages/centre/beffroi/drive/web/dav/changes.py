@@ -6,8 +6,8 @@ import asyncio
 
 from beffroi.drive import carrying
 from beffroi.drive.store import tree
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.web.dav import across, mounted
 from beffroi.drive.web.dav.call import Call, Exists, MethodRefused, SamePlace, existing
 from beffroi.drive.web.dav.content import announced_mtime_s

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from beffroi.drive.store import look, room, tree
 from beffroi.drive.store.chunking import INLINE_BYTES
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import Content, Node
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import conditions, walk
 from beffroi.drive.web.dav.call import Call, MethodRefused

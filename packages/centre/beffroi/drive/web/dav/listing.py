@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from beffroi.drive.store import favourites, locks, look, room, seals, tree
-from beffroi.drive.store.database import Reading, Row, Writing
 from beffroi.drive.store.model import NO_LIMIT, ReadOnly
+from beffroi.drive.store.writing import Reading, Row, Writing
 from beffroi.drive.views import SHARED_NAME, Place
 from beffroi.drive.web.dav import conditions, paths, plain, properties, walk, xml
 from beffroi.drive.web.dav.call import Call

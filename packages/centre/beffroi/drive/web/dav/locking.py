@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from beffroi.drive.store import locks, seals, tree
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.locks import Lock
 from beffroi.drive.store.model import EMPTY, Locked, ReadOnly, RootFixed
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, existing

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from beffroi.drive.store import mounts, names
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, NameTaken, RootFixed
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import SHARED_NAME, Mount
 from beffroi.drive.web.dav.call import Call, SamePlace
 from beffroi.drive.web.messages import Answer

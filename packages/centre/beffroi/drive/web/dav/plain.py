@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple
 from xml.sax.saxutils import escape
 
-from beffroi.drive.store.database import Reading, Row
+from beffroi.drive.store.writing import Reading, Row
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.dav import paths, xml
 from beffroi.drive.web.dav.properties import content_type, http_date, iso_date

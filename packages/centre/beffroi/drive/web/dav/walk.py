@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.names import MAX_DEPTH
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
 from beffroi.lib.errors import BeffroiError
 

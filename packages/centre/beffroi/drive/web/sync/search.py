@@ -21,8 +21,8 @@ from datetime import datetime
 from urllib.parse import quote
 
 from beffroi.drive.store import favourites, tags
-from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, Visit
 from beffroi.drive.web.dav import listing, paths, properties, xml
 from beffroi.drive.web.dav.call import Call

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
 from beffroi.drive.store import seals, tags
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, ReadOnly
 from beffroi.drive.store.names import normal
 from beffroi.drive.store.tags import Tag
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import WRITERS, Place
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, MethodRefused

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from beffroi.drive.store import trash
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.trash import Trashed
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import COMMON_NAME
 from beffroi.drive.web.dav import properties, xml
 from beffroi.drive.web.dav.call import Call, MethodRefused

@@ -14,8 +14,8 @@ import hashlib
 from urllib.parse import quote
 
 from beffroi.drive.store import names, part_names, tree, uploads
-from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.web.dav import content as files
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, MethodRefused

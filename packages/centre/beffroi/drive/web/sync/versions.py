@@ -10,9 +10,9 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from beffroi.drive.store import versions
-from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Node, ReadOnly
 from beffroi.drive.store.versions import Version
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import content as files
 from beffroi.drive.web.dav import properties, xml
