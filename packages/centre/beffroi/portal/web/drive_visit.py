@@ -23,7 +23,7 @@ from beffroi.drive.store import listing, names, tree, versions
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, Visit
 from beffroi.lib.errors import BeffroiError, Invalid
-from beffroi.portal import drive_share_words, drive_sharing, drive_visits, drive_words, scan_words
+from beffroi.portal import drive_sharing, drive_visits, drive_words, scan_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_act, drive_office
@@ -51,7 +51,6 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
         "title": place.path[-1],
         "trail": steps[:-1],
         "owner": drive_sharing.name_of_commune(actor, there.collectivite_id),
-        "rights": drive_share_words.RIGHTS["write" if place.rights.may_write else "read"],
         "may_write": place.rights.may_write,
         "is_mount": place.rights.is_mount,
         "size": drive_words.amount(place.node.size_bytes),
