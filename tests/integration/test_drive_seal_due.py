@@ -6,12 +6,15 @@ import json
 
 import pytest
 from beffroi.drive.seals import contents, overview, verification
+from beffroi.drive.seals import desk as desk_module
 from beffroi.drive.seals.overview import Sums
 from beffroi.drive.seals.verification import EVERY_S, Verifier, unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seals
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.seal_checks import NOBODY, Check
 from beffroi.drive.store.seals import NO_END
 from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
 
 from tests.integration.test_drive_seals import FILES, Told, _damage, _until, begun, checked, desk_of, filled
 from tests.integration.test_drive_upkeep import Place, place
@@ -94,6 +97,31 @@ def test_what_is_due_is_one_portion_at_a_time_and_goes_on_after_a_kill(
 def mended(place: Place) -> None:
     """The object as it was before ``_damage`` with "bit"."""
     _damage(place, "bit")
+
+
+def test_what_failed_is_tried_again_long_before_the_next_look_at_all(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "AGAIN_S", 0.1)
+    seal_id = begun(place, filled(place, FILES))
+    desk_of(place).work(place.owner)
+    desk = desk_of(place)
+    step, failed = desk._verifier.step, list[str]()
+
+    def failing_once(collectivite_id: str, database: Database, check: Check) -> bool:
+        if not failed:
+            failed.append(collectivite_id)
+            raise Unavailable("The store")
+        return step(collectivite_id, database, check)
+
+    monkeypatch.setattr(desk._verifier, "step", failing_once)
+    place.database.write(lambda w: seal_checks.ask(w, seal_id, person_id="per_ref", now_s=clock.epoch_s()))
+    desk.start()
+    try:
+        _until(lambda: last(place, seal_id) is not None)
+    finally:
+        desk.stop()
+    assert failed == [place.owner]
 
 
 def test_a_person_who_asks_takes_over_the_one_that_is_due(place: Place) -> None:

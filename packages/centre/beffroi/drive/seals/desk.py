@@ -39,7 +39,8 @@ from beffroi.lib.ids import is_id
 
 log = logging.getLogger("beffroi.drive.seals")
 SOCKET = "seals.sock"
-SWEEP_S = 600.0
+SWEEP_S, AGAIN_S = 600.0, 60.0
+"""Between two looks at all; until the next one after something failed: a person waits for what they asked."""
 RETRY_S = 900
 """Between two questions to an authority."""
 MOST_NAMED = 1000
@@ -87,11 +88,11 @@ class Desk:
     # -- the thread --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        swept_at_s, due = -SWEEP_S, [""]
+        sweep_at_s, due = time.monotonic(), [""]
         while not self._stopped.is_set():
-            sweeps = time.monotonic() - swept_at_s >= SWEEP_S  # what was said while we worked may be lost
+            sweeps = time.monotonic() >= sweep_at_s  # what was said while we worked may be lost
             if sweeps:
-                swept_at_s, due = time.monotonic(), self._rested.others()
+                sweep_at_s, due = time.monotonic() + SWEEP_S, self._rested.others()
                 self._overview.keep(self._communes.ids())
             for collectivite_id in due:
                 try:
@@ -104,16 +105,18 @@ class Desk:
                     return
                 except BeffroiError as error:
                     log.error("%s waits for the next round: %s", collectivite_id, error.code)
+                    sweep_at_s = min(sweep_at_s, time.monotonic() + AGAIN_S)
                 except (
                     Exception
                 ):  # the outermost place of the thread: the others are looked after all the same
                     log.exception("%s waits for the next round", collectivite_id)
-            due = self._heard() or ([self._left.popleft()] if self._left else [])
+            wait_s = DUE_PAUSE_S if self._left else sweep_at_s - time.monotonic()
+            due = self._heard(max(0.001, wait_s)) or ([self._left.popleft()] if self._left else [])
 
-    def _heard(self) -> list[str]:
+    def _heard(self, timeout_s: float) -> list[str]:
         """Whose drive changed: one at most."""
         assert self._ear is not None
-        self._ear.settimeout(DUE_PAUSE_S if self._left else SWEEP_S)
+        self._ear.settimeout(timeout_s)
         with contextlib.suppress(TimeoutError):
             text = self._ear.recv(64).decode("ascii", "replace")
             return [text] if is_id(text, "col") else []
