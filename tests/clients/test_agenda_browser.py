@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +21,6 @@ from tests.fixtures_portal import no_door, portal_client
 
 __all__ = ["browser", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 LONG = "Commission d’urbanisme, permis de construire et plan local intercommunal ; salle du conseil, premier étage"
 
 

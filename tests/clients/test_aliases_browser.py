@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures. Mails are shown from a list.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +24,6 @@ from tests.integration.test_mail_aliases import SYSTEM, made
 
 __all__ = ["browser", "desk", "no_door", "shown_mail"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 
 
 def caught(box: Mailbox, *addresses: str) -> None:

@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import Any
 
@@ -24,7 +23,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
 ]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 
 
 def test_a_group_is_made_shared_with_and_deleted_with_what_it_ends(

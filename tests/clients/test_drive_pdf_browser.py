@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
 ]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 INK = """() => { const one = document.querySelector("[data-drawn] canvas");
     const data = one.getContext("2d").getImageData(0, 0, one.width, one.height).data;
     let dark = 0; for (let at = 0; at < data.length; at += 4) if (data[at] < 100) dark += 1; return dark; }"""

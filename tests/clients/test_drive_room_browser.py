@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,7 +25,6 @@ from tests.integration.test_drive_pages import Drive, drive
 
 __all__ = ["administrator", "agent", "browser", "centre", "drive", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 GB = 10**9
 
 

@@ -41,7 +41,6 @@ from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ from tests.mail_post import Post, needs_engines
 __all__ = ["browser", "no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = [*needs_engines, pytest.mark.browser]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 OTHER = "x@sender.example.net"
 AT, HOUR = datetime(2030, 5, 14, 9, tzinfo=UTC), timedelta(hours=1)
 

@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,6 @@ from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "desk", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 
 
 def stepped_up(page: Any, path: str) -> None:

@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -36,7 +35,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
 ]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 SENT, RECEIVED = "Pièces jointes envoyées", "Pièces jointes reçues"
 PLAN = bytes(range(256)) * 4096 * 22
 """22 MiB: more than a mail takes."""

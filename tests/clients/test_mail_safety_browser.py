@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +20,6 @@ from tests.integration.test_mail_safety import FIRST, IBAN, OTHER, SECOND, name
 
 __all__ = ["browser", "no_door", "shown_mail"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("shown_mail")]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 
 
 @pytest.fixture

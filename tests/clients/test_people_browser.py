@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures. Mails are shown from a list.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,7 +22,6 @@ from tests.fixtures_portal_mail import shown_mail
 
 __all__ = ["browser", "no_door", "shown_mail"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 KEY = "msg_" + "2" * 26
 
 

@@ -24,7 +24,6 @@ from tests.fixtures_portal import console_client, no_door, on_listener
 
 __all__ = ["browser", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 NEW = "quatre mots sans rapport"
 
 

@@ -130,6 +130,7 @@ def centre() -> Iterator[Centre]:
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
+    os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield opened

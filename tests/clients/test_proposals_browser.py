@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from tests.mail_post import needs_engines
 __all__ = ["browser", "desk", "no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = [*needs_engines, pytest.mark.browser]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 GUEST = "pref@sender.example.net"
 
 

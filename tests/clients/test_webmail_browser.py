@@ -22,7 +22,6 @@ from tests.mail_post import Post, needs_engines, until
 __all__ = ["browser", "no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = [*needs_engines, pytest.mark.browser]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +17,13 @@ from beffroi.drive import removal
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import keys as keys_
-from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.resealing import QUIET_S
-from beffroi.drive.upkeep import Upkeep
-from beffroi.drive.web.bodies import SealedStore
-from beffroi.lib import clock, ids
+from beffroi.lib import clock
 
 from tests.fixtures_drive import new_config, noise
 from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound, sealed_by
-from tests.integration.test_drive_upkeep import LARGE, Place
+from tests.integration.test_drive_upkeep import LARGE, Place, placed
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
 MIB = 1 << 20
@@ -77,11 +73,8 @@ def other() -> Iterator[Path]:
 @pytest.fixture
 def place(own: Path, other: Path) -> Iterator[Place]:
     config = replace(new_config(own / "state"), drive_backup_path=str(other / "backup"))
-    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
-        communes = Communes(config.state / "drive", commits)
-        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
-        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
-        communes.close()
+    with placed(config) as one:
+        yield one
 
 
 @pytest.fixture

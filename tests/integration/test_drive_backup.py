@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -23,27 +22,21 @@ from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.calendars import homes
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import look, tree
-from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.resealing import QUIET_S
-from beffroi.drive.upkeep import DAY_S, Upkeep
-from beffroi.drive.web.bodies import SealedStore
-from beffroi.lib import clock, ids
+from beffroi.drive.upkeep import DAY_S
+from beffroi.lib import clock
 
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
 from tests.integration.test_drive_renewal import body, filled, keys, numbers, require_sound, sealed_by
-from tests.integration.test_drive_upkeep import LARGE, Place
+from tests.integration.test_drive_upkeep import LARGE, Place, placed
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    config = new_config(tmp_path / "state")
-    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
-        communes = Communes(config.state / "drive", commits)
-        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
-        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
-        communes.close()
+    with placed(new_config(tmp_path / "state")) as one:
+        yield one
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -17,32 +16,18 @@ from beffroi.drive.backup.vault import PROVED_S, Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import keys as keys_
-from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import FormatUnknown
 from beffroi.drive.store.resealing import QUIET_S
-from beffroi.drive.upkeep import DAY_S, Upkeep
-from beffroi.drive.web.bodies import SealedStore
-from beffroi.lib import clock, ids
+from beffroi.drive.upkeep import DAY_S
+from beffroi.lib import clock
 
 from tests.drive_trees import require_whole
-from tests.fixtures_drive import new_config, noise
+from tests.fixtures_drive import noise
+from tests.integration.test_drive_backup import backups, place
 from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound
 from tests.integration.test_drive_upkeep import LARGE, Place
 
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    config = new_config(tmp_path / "state")
-    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
-        communes = Communes(config.state / "drive", commits)
-        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
-        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
-        communes.close()
-
-
-@pytest.fixture
-def backups(place: Place) -> Backups:
-    return Backups(place.config, place.communes)
+__all__ = ["backups", "place"]
 
 
 def test_restores_backups_and_walks_at_once_wait_for_each_other(place: Place, backups: Backups) -> None:
@@ -78,7 +63,7 @@ def test_a_picture_of_an_older_program_comes_forward(place: Place, backups: Back
     files = filled(place)
     backups.back_up(place.owner)
     gone = ("weight", "beside", "seal", "scanned", "finding", "mount", "word_due")
-    older = ";".join(f"DROP TABLE {one}" for one in gone) + ";DELETE FROM meta WHERE name = 'weighed'"
+    older = ";".join(f"DROP TABLE {one}" for one in gone) + ";DELETE FROM meta WHERE name IN ('weighed', 'tables')"
     altered(backups, place, older)
     place.put("tard", noise(LARGE, b"late"))
     assert backups.restore(place.owner).lost == 0

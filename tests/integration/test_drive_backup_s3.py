@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,14 +16,12 @@ from beffroi.drive.backup.work import Backups
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.objects import S3Place, StoreUnavailable, open_objects
-from beffroi.drive.upkeep import Upkeep
-from beffroi.drive.web.bodies import SealedStore
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config, SettingInvalid
 
 from tests.fixtures_drive import new_config, s3_server
 from tests.integration.test_drive_renewal import filled, keys, require_sound
-from tests.integration.test_drive_upkeep import Place
+from tests.integration.test_drive_upkeep import Place, placed
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +61,8 @@ def place(request: pytest.FixtureRequest, s3: S3Place, tmp_path: Path) -> Iterat
         objects=request.param != "backup",
         backups=request.param != "files",
     )
-    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers, ExitStack() as ends:
-        communes = Communes(config.state / "drive", commits)
-        ends.callback(communes.close)
-        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
-        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
+    with placed(config) as one:
+        yield one
 
 
 @pytest.fixture
@@ -158,13 +152,9 @@ def test_terms_end_there_too(place: Place, backups: Backups) -> None:
 def test_a_place_that_does_not_answer_is_told_and_keeps_the_keys(s3: S3Place, tmp_path: Path) -> None:
     with s3_server(tmp_path / "gone") as away:
         config = named(new_config(tmp_path / "state"), away, "x", objects=False, backups=True)
-        with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
-            communes = Communes(config.state / "drive", commits)
-            bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
-            place = Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
+        with placed(config) as place:
             place.put("a", b"a")
-            assert Backups(config, communes).round().failed == ()
-            communes.close()
+            assert Backups(config, place.communes).round().failed == ()
     (config.state / "secrets" / "drive-backup.key").write_text("another key")
     config = replace(config, drive_backup_path=f"s3://coffre/x?endpoint={s3.endpoint}")
     with ThreadPoolExecutor(2) as commits:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,33 +12,19 @@ from beffroi.drive import upkeep
 from beffroi.drive.backup import vault, work
 from beffroi.drive.backup.vault import PROVED_S
 from beffroi.drive.backup.work import Backups
-from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys
-from beffroi.drive.upkeep import DAY_S, Upkeep
-from beffroi.drive.web.bodies import SealedStore
-from beffroi.lib import clock, ids
+from beffroi.drive.upkeep import DAY_S
+from beffroi.lib import clock
 from beffroi.lib.envelopes import KeyUnreadable
 
-from tests.fixtures_drive import new_config, noise
+from tests.fixtures_drive import noise
+from tests.integration.test_drive_backup import backups, place
 from tests.integration.test_drive_renewal import filled, keys, require_sound
 from tests.integration.test_drive_upkeep import LARGE, Place
 
 CHANCE = random.Random(7)
 
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    config = new_config(tmp_path / "state")
-    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
-        communes = Communes(config.state / "drive", commits)
-        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
-        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
-        communes.close()
-
-
-@pytest.fixture
-def backups(place: Place) -> Backups:
-    return Backups(place.config, place.communes)
+__all__ = ["backups", "place"]
 
 
 def flipped(data: bytes) -> bytes:

@@ -11,14 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from beffroi.drive import renewal
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import resealing, tree, uploads
-from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import Content, Node
 from beffroi.drive.store.objects import object_name, open_objects
@@ -26,13 +24,11 @@ from beffroi.drive.store.refs import ChunkVanished
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.drive.store.scrub import Scrub
 from beffroi.drive.store.stock import Stock
-from beffroi.drive.upkeep import Upkeep
-from beffroi.drive.web.bodies import SealedStore
-from beffroi.lib import clock, ids
+from beffroi.lib import clock
 
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
-from tests.integration.test_drive_upkeep import LARGE, Place
+from tests.integration.test_drive_upkeep import LARGE, Place, placed
 from tests.waiting import until
 
 DAY_S = 86400
@@ -40,12 +36,8 @@ DAY_S = 86400
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    config = new_config(tmp_path)
-    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
-        communes = Communes(tmp_path / "drive", commits)
-        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
-        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
-        communes.close()
+    with placed(new_config(tmp_path)) as one:
+        yield one
 
 
 def keys(place: Place) -> Keys:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,14 +67,19 @@ class Place:
             os.utime(one, (clock.epoch(), one.stat().st_mtime - 60 * DAY_S))
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    config = new_config(tmp_path)
+@contextmanager
+def placed(config: Config) -> Iterator[Place]:
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
-        communes = Communes(tmp_path / "drive", commits)
+        communes = Communes(config.state / "drive", commits)
         bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
         yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
         communes.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with placed(new_config(tmp_path)) as one:
+        yield one
 
 
 def test_what_is_past_its_term_goes_with_its_objects_and_nothing_else(place: Place) -> None:

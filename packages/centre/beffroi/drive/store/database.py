@@ -217,9 +217,11 @@ class Database(ABC):
 
     def _finish(self, group: Sequence[_Asked], changed: _Changed | None) -> None:
         """``changed``: None where the group is still to be made."""
-        if group:
-            self._commit(group, changed or self._change(group))
-        self._go_on(group)
+        try:
+            if group:
+                self._commit(group, changed or self._change(group))
+        finally:
+            self._go_on(group)
 
     def _taken(self, most: int) -> list[_Asked]:
         group: list[_Asked] = []
