@@ -74,7 +74,7 @@ class Agenda:
 @pytest.fixture
 def agenda(tmp_path: Path) -> Agenda:
     person = new_id("per")
-    storage = Stores(Config(state=tmp_path)).home(new_id("col"), person).storage
+    storage = Stores(Config(state=tmp_path), lambda *grown: None).home(new_id("col"), person).storage
     return Agenda(storage, [f"/{person}/{homes.AGENDA}/", f"/{person}/{homes.SHARED_AGENDA}/"])
 
 
