@@ -63,7 +63,10 @@ def test_a_picture_of_an_older_program_comes_forward(place: Place, backups: Back
     files = filled(place)
     backups.back_up(place.owner)
     gone = ("weight", "beside", "seal", "scanned", "finding", "mount", "word_due")
-    older = ";".join(f"DROP TABLE {one}" for one in gone) + ";DELETE FROM meta WHERE name IN ('weighed', 'tables')"
+    older = (
+        ";".join(f"DROP TABLE {one}" for one in gone)
+        + ";DELETE FROM meta WHERE name IN ('weighed', 'tables')"
+    )
     altered(backups, place, older)
     place.put("tard", noise(LARGE, b"late"))
     assert backups.restore(place.owner).lost == 0
