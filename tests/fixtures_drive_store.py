@@ -35,6 +35,15 @@ def scratch_url() -> Iterator[str]:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@contextmanager
+def in_one_file(path: Path) -> Iterator[SqliteDatabase]:
+    """Metadata for what is SQLite's alone."""
+    with ThreadPoolExecutor(2) as pool:
+        made = SqliteDatabase(path, pool)
+        yield made
+        made.close()
+
+
 @pytest.fixture(params=BACKENDS)
 def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same collectivité once more, as another process would."""

@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from beffroi.drive.store.writing import Writing
 from beffroi.lib.errors import Unavailable
 
 from tests.drive_trees import ME, content, folder, listing, put, seen
+from tests.fixtures_drive_store import in_one_file
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 
@@ -147,10 +147,8 @@ def test_changes_of_threads_and_loops_at_once_are_all_kept(metadata: Database, h
 
 @pytest.fixture
 def in_a_file(tmp_path: Path) -> Iterator[SqliteDatabase]:
-    with ThreadPoolExecutor(2) as pool:
-        made = SqliteDatabase(tmp_path / "in_a_file.db", pool)
+    with in_one_file(tmp_path / "in_a_file.db") as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import LiteralString
+
 import pytest
 from beffroi.drive.store import tags, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.writing import Reading, Row
 from beffroi.drive.who import Role, Who
 
 from tests.drive_trees import ME, put
@@ -125,3 +129,25 @@ def test_there_is_an_end_to_them(metadata: Database, home: Node) -> None:
     )
     with pytest.raises(tags.TooManyTags):
         metadata.write(lambda w: tags.assign(w, AGENT, home.id, first.id))
+
+
+def test_nothing_is_looked_up_for_listings_that_ask_for_no_tags(metadata: Database, home: Node) -> None:
+    asked: list[str] = []
+
+    class Watched:
+        def __init__(self, on: Reading) -> None:
+            self.one = on.one
+            self._all = on.all
+
+        def all(self, sql: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
+            asked.append(sql)
+            return self._all(sql, parameters)
+
+    urbanisme = made(metadata, "urbanisme")
+    metadata.write(lambda w: tags.assign(w, AGENT, home.id, urbanisme.id))
+    with metadata.reading() as reading:
+        watched = Watched(reading)
+        assert tags.by_node(watched, AGENT, ()) == {}
+        assert asked == []
+        assert tags.by_node(watched, AGENT, [home.id]) == {home.id: [urbanisme]}
+        assert len(asked) == 2

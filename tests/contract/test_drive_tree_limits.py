@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +11,17 @@ from beffroi.drive.store import locks, look, names, schema, tree, uploads
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.locks import Lock
 from beffroi.drive.store.model import EMPTY, Act, CopyTooLarge, Locked, Node, QuotaFull
-from beffroi.drive.store.sqlite import SqliteDatabase
 
 from tests.drive_trees import content
+from tests.fixtures_drive_store import in_one_file
 
 ME = Act("per_me", "app_1", 1_800_000_000)
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with ThreadPoolExecutor(2) as pool:
-        made = SqliteDatabase(tmp_path / "metadata.db", pool)
+    with in_one_file(tmp_path / "metadata.db") as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from beffroi.drive.store.sqlite import Connection, SqliteDatabase
 from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import ME, NOW_S, at, content
+from tests.fixtures_drive_store import in_one_file
 
 EACH = 10
 """Instructions between two calls of the counter."""
@@ -22,10 +22,8 @@ NEXT_DAY = at(NOW_S + 61 + moments.APART_S)
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
-    with ThreadPoolExecutor(1) as pool:
-        made = SqliteDatabase(tmp_path / "metadata.db", pool)
+    with in_one_file(tmp_path / "metadata.db") as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

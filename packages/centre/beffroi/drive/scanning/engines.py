@@ -62,11 +62,6 @@ class Engines:
         self._scan = wire.files_socket_path(config.state) if config.scan else None
         self._clamd = config.clamd
 
-    @property
-    def are_there(self) -> bool:
-        """Whether anything is set to look at files."""
-        return self._scan is not None or bool(self._clamd)
-
     def mark(self) -> str:
         """Of the rules in force; other rules have another one. Errors: EngineAway."""
         parts = [LOOK]

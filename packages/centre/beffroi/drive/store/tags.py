@@ -9,7 +9,7 @@ Source:  docs/internals/drive-sync.md, "Tags"; docs/decisions/0090-tags-deep-lis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import batched
 from typing import LiteralString, NamedTuple
 
@@ -147,9 +147,9 @@ def unassign(writing: Writing, who: Who, node_id: int, tag_id: int) -> None:
     writing.run("DELETE FROM tagged WHERE node = ? AND tag = ?", (node_id, tag_id))
 
 
-def by_node(database: Reading, who: Who, node_ids: Iterable[int]) -> dict[int, list[Tag]]:
-    """Of those that have some, by name."""
-    known = {one.id: one for one in seen(database, who)}
+def by_node(database: Reading, who: Who, node_ids: Collection[int]) -> dict[int, list[Tag]]:
+    """Of those that have some, by name. Nothing is looked up for none: each listing passes here."""
+    known = {one.id: one for one in seen(database, who)} if node_ids else {}
     found: dict[int, list[Tag]] = {}
     for some in batched(node_ids if known else (), _AT_ONCE, strict=False):
         marks: LiteralString = ", ".join("?" for _ in some)

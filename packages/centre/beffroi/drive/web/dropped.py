@@ -159,7 +159,7 @@ class Dropped:
     ) -> tuple[Node, str]:
         database = self.communes.metadata(visit.collectivite_id)
         letter = _letter(visit, sent)
-        size_bytes = sent.size_bytes or max(0, _length_of(request) - _FORM_BYTES)
+        size_bytes = sent.size_bytes or max(0, (request.count(b"content-length") or 0) - _FORM_BYTES)
         with database.reading() as reading:
             share = drops.check(reading, visit.share_id, sent.name, size_bytes, now_s=clock.epoch_s())
             room.require(reading, look.above(reading, share.node)[-1].id, size_bytes)
@@ -208,12 +208,6 @@ def _most(share: Share, box: Box) -> int:
     """What a file may have now, in bytes."""
     most = MOST_FILE_BYTES if share.most_bytes == NO_LIMIT else min(share.most_bytes, MOST_FILE_BYTES)
     return min(most, max(0, box.most_total_bytes - box.total_bytes))
-
-
-def _length_of(request: Request) -> int:
-    """What the request says of its length; 0 where it says nothing."""
-    said = request.header(b"content-length")
-    return int(said) if said.isascii() and said.isdigit() else 0
 
 
 def _sent_of(request: Request) -> Sent:

@@ -6,7 +6,7 @@ Rule:    conditions, rights and places are looked at inside the change itself, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -83,7 +83,7 @@ class Call:
         *,
         wants_stars: bool = False,
         wants_shares: bool = False,
-        tagged: Iterable[int] = (),
+        tagged: Collection[int] = (),
     ) -> Setting:
         """``tagged``: nodes whose tags are wanted; those of another collectivité are its own and not told."""
         row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")

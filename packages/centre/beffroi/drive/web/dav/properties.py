@@ -172,12 +172,16 @@ def share_types(shown: Shown) -> str:
     return "".join(f"<oc:share-type>{one}</oc:share-type>" for one in types)
 
 
+def flag(value: object) -> str:
+    """As sync clients read it."""
+    return "true" if value else "false"
+
+
 def system_tags(who: Who, found: Sequence[Tag]) -> str:
     """As phones read it; the names need escaping, the values of attributes are ours."""
-    said = {True: "true", False: "false"}
     return "".join(
-        f'<nc:system-tag oc:id="{one.id}" oc:can-assign="{said[tags.may_assign(who, one)]}"'
-        f' oc:user-assignable="{said[bool(one.is_assignable)]}" oc:user-visible="{said[bool(one.is_visible)]}">'
+        f'<nc:system-tag oc:id="{one.id}" oc:can-assign="{flag(tags.may_assign(who, one))}"'
+        f' oc:user-assignable="{flag(one.is_assignable)}" oc:user-visible="{flag(one.is_visible)}">'
         f"{escape(one.name)}</nc:system-tag>"
         for one in found
     )

@@ -19,6 +19,7 @@ from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import WRITERS, Place
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
+from beffroi.drive.web.dav.properties import flag
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry
@@ -98,10 +99,10 @@ def _values(who: Who, tag: Tag) -> dict[Name, str]:
         (DAV, "resourcetype"): "",
         (OC, "id"): str(tag.id),
         (OC, "display-name"): escape(tag.name),
-        (OC, "user-visible"): _said(tag.is_visible),
-        (OC, "user-assignable"): _said(tag.is_assignable),
-        (OC, "can-assign"): _said(tags.may_assign(who, tag)),
-        (NC, "can-manage"): _said(tags.manages(who, tag)),
+        (OC, "user-visible"): flag(tag.is_visible),
+        (OC, "user-assignable"): flag(tag.is_assignable),
+        (OC, "can-assign"): flag(tags.may_assign(who, tag)),
+        (NC, "can-manage"): flag(tags.manages(who, tag)),
     }
 
 
@@ -162,10 +163,6 @@ def _writable(call: Call, reading: Reading, node_id: int) -> Place:
         raise ReadOnly
     seals.require_free(reading, found.node)
     return found
-
-
-def _said(flag: object) -> str:
-    return "true" if flag else "false"
 
 
 def _is_true(text: str) -> int:
