@@ -148,6 +148,10 @@ async def image(bodies: Bodies, body: Body) -> Answer:
     kind = _image_kind(await _beginning(bodies, body, 16))
     if not kind:
         raise AbsentNode("file")
+    return _image(bodies, body, kind)
+
+
+def _image(bodies: Bodies, body: Body, kind: bytes) -> Answer:
     headers = [
         *_INLINE,
         (b"content-type", kind),
@@ -170,8 +174,8 @@ async def _beginning(bodies: Bodies, body: Body, most_bytes: int) -> bytes:
 async def _preview(bodies: Bodies, body: Body) -> Answer:
     """An image as what its first bytes say it is; of anything else the first bytes, as plain text."""
     first = await _beginning(bodies, body, TEXT_BYTES)
-    if _image_kind(first):
-        return await image(bodies, body)
+    if kind := _image_kind(first):
+        return _image(bodies, body, kind)
     try:
         text = first.decode()
     except UnicodeDecodeError as error:

@@ -129,7 +129,7 @@ def _rules(element: Element | None) -> tuple[bool, list[int]]:
     rules = xml.children(element) if element is not None else []
     named = [(xml.name_of(one), (one.text or "").strip()) for one in rules]
     tag_ids = [int(text) for name, text in named if name == (OC, "systemtag") and _NUMBER.fullmatch(text)]
-    star = ((OC, "favorite"), "1") in [(name, "1") for name, _ in named]
+    star = any(name == (OC, "favorite") for name, _ in named)
     if not named or len(named) > MOST_CONDITIONS or len(tag_ids) + star != len(named):
         raise SearchUnknown
     return star, tag_ids
