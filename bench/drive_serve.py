@@ -6,22 +6,19 @@ Reason:  peers listen on TCP, and so do the clients that are measured; behind fr
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 from beffroi.drive import __main__ as process
+from beffroi.lib import asgi
 from beffroi.lib.serving import leave
 
-_arguments = process.serve_arguments
 
-
-def _on_loopback(socket: Path, connections: int) -> dict[str, Any]:
-    found = _arguments(socket, connections)
-    del found["uds"]
-    return {**found, "address": "127.0.0.1", "port": int(sys.argv[1])}
+def _on_loopback(path: Path, mode: int) -> socket.socket:
+    return socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=asgi.BACKLOG)
 
 
 if __name__ == "__main__":
-    process.serve_arguments = _on_loopback
+    asgi.listen = _on_loopback
     leave(process.main())

@@ -20,9 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from beffroi.drive.__main__ import YOUNG, serve_arguments
+from beffroi.drive.__main__ import YOUNG
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.following import Follower, Teller
 from beffroi.drive.office import serving
@@ -49,9 +48,9 @@ from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import Role, Who
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
+from beffroi.lib import asgi
 from beffroi.lib.config import Config, load
 from beffroi.scan import wire
-from granian.server.embed import Server
 
 from tests.fixtures_drive import new_config
 
@@ -234,10 +233,9 @@ def _keep(told: Path, access: Access | Crossing | Handed | Line) -> None:
 async def _serve(directory: Path, port: int) -> None:
     gc.set_threshold(YOUNG, 20, 20)
     with application(directory, Listed()) as drive:
-        arguments: dict[str, Any] = serve_arguments(directory / "unused", 1000)
-        del arguments["uds"]
         drive.sync.start(directory / "run")
-        await Server(drive, address="127.0.0.1", port=port, **arguments).serve()
+        with socket.create_server(("127.0.0.1", port), backlog=asgi.BACKLOG) as listening:
+            await asgi.server(drive).serve(sockets=[listening])
 
 
 @dataclass

@@ -136,5 +136,29 @@ def test_an_answer_that_nobody_takes_ends(monkeypatch: pytest.MonkeyPatch) -> No
             await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError):
-        asyncio.run(Answer(200, (), pieces()).send(send))
+        asyncio.run(Answer(200, (), pieces()).send(send, Sender([], "silent").receive))
     assert closed
+
+
+def test_for_a_client_that_left_nothing_more_is_read() -> None:
+    """The server drops what is sent to one that is gone, and says so to nobody but who asks."""
+    sent: list[MutableMapping[str, Any]] = []
+    left = asyncio.Event()
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        for _ in range(100):
+            yield b"x"
+            await asyncio.sleep(0)
+
+    async def receive() -> MutableMapping[str, Any]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+        if len(sent) == 5:
+            left.set()
+
+    asyncio.run(Answer(200, (), pieces()).send(send, receive))
+    assert 5 <= len(sent) < 10
+    assert all(one.get("more_body", True) for one in sent), "no answer that looks whole"

@@ -1,6 +1,6 @@
 """``python -m beffroi.drive``: run the drive's HTTP process until SIGTERM.
 
-Process: drive. Granian serves inside this one process: the grouped commits of a collectivité have one writer.
+Process: drive, one alone: the grouped commits of a collectivité have one writer.
 """
 
 from __future__ import annotations
@@ -11,12 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.embed import Server
 
 from beffroi.core.planes.db import connect
 from beffroi.drive import crossing, people
@@ -41,15 +35,12 @@ from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.words.texts import by_scan
-from beffroi.lib import programs
+from beffroi.lib import asgi, programs
 from beffroi.lib.config import Config
 from beffroi.lib.serving import ended, leave, until_stopped
 from beffroi.scan import wire
 
 SOCKET_MODE = 0o660
-BUFFER_BYTES = 256 * 1024
-"""Of a connection that sends fast: the largest piece of a body, and what headers may take together (front: 16 KiB)."""
-HEADER_TIMEOUT_MS = 10_000
 COMMIT_THREADS = 4
 WORKERS = 4
 SIGN_IN_THREADS = 2
@@ -60,33 +51,16 @@ STOP_S = 3.0
 STOP_AT_MOST_S = 8.0
 
 
-def serve_arguments(socket: Path, connections: int) -> dict[str, Any]:
-    return {
-        "uds": socket,
-        "interface": Interfaces.ASGINL,
-        "http": HTTPModes.http1,
-        "websockets": True,
-        "backlog": 1024,
-        "backpressure": connections,
-        "http1_settings": HTTP1Settings(
-            header_read_timeout=HEADER_TIMEOUT_MS, keep_alive=True, max_buffer_size=BUFFER_BYTES
-        ),
-        "log_level": LogLevels.warning,
-    }
-
-
-async def serve(drive: Drive, socket: Path, connections: int) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code, 1 when the server ended by itself."""
-    socket.unlink(missing_ok=True)
-    server = Server(drive, **serve_arguments(socket, connections))
+async def serve(drive: Drive, path: Path) -> int:
+    """Serve on a Unix socket until SIGTERM or SIGINT; return the exit code, 1 when the server ended by itself."""
+    server = asgi.server(drive)
+    drive.sync.start(path.parent)
     # haproxy runs under an account of its own, in the group of the socket.
-    server.uds_permissions = SOCKET_MODE
-    drive.sync.start(socket.parent)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[asgi.listen(path, SOCKET_MODE)]))
     told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
-    server.stop()  # type: ignore[no-untyped-call]
+    server.should_exit = True
     await drive.sync.stop()
-    return await ended(serving, socket, was_told=told, at_most_s=STOP_S)
+    return await ended(serving, path, was_told=told, at_most_s=STOP_S)
 
 
 async def run(config: Config) -> int:
@@ -164,7 +138,7 @@ async def run(config: Config) -> int:
                 require=stops.require,
                 base_url=_portal(config),
             )
-            return await serve(drive, config.run / "drive.sock", config.connections)
+            return await serve(drive, config.run / "drive.sock")
         finally:
             teller.stop()
             door.stop()

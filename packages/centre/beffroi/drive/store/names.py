@@ -7,6 +7,7 @@ Source:  docs/internals/drive.md, "Names".
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 from beffroi.lib.errors import BeffroiError
 
@@ -44,6 +45,7 @@ def normal(name: str) -> str:
     return kept
 
 
+@lru_cache(1024)  # a request asks for each of its names several times
 def folded(name: str) -> str:
     """What two names share that Windows and macOS take for one. ``name``: as ``normal`` gives it."""
     return unicodedata.normalize("NFC", name.casefold())

@@ -88,7 +88,7 @@ class Drive:
         request = Request(scope["method"], "", query, headers, receive, address)
         try:
             answer = await self._answer(request, scope.get("raw_path") or scope["path"].encode())
-            await answer.send(send)
+            await answer.send(send, receive)
         except TimeoutError:
             log.info("a client takes its answer too slowly")
         finally:

@@ -139,8 +139,11 @@ class Answer:
     headers: Sequence[Header] = ()
     body: bytes | AsyncGenerator[bytes] = b""
 
-    async def send(self, send: Send) -> None:
-        """Errors: TimeoutError (the client takes a piece too slowly); the connection ends then."""
+    async def send(self, send: Send, receive: Receive) -> None:
+        """Errors: TimeoutError (the client takes a piece too slowly); the connection ends then.
+
+        Of one that left, ``receive`` knows alone: what is sent to it is lost without a word.
+        """
         headers = list(self.headers)
         sized = any(name == b"content-length" for name, _ in headers)  # of an answer to HEAD, for instance
         if isinstance(self.body, bytes) and self.status not in (204, 304) and not sized:
@@ -149,11 +152,27 @@ class Answer:
         if isinstance(self.body, bytes):
             await send({"type": "http.response.body", "body": self.body})
             return
-        async with aclosing(self.body) as pieces:
-            async for piece in pieces:
-                async with asyncio.timeout(SEND_S):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        gone: asyncio.Task[None] | None = None
+        has_begun = False
+        try:
+            async with aclosing(self.body) as pieces:
+                async for piece in pieces:
+                    if has_begun and gone is None:
+                        gone = asyncio.create_task(_until_gone(receive))
+                    elif gone is not None and gone.done():
+                        return
+                    async with asyncio.timeout(SEND_S):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    has_begun = True
+        finally:
+            if gone is not None:
+                gone.cancel()
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 Handler = Callable[[Request], Awaitable[Answer]]

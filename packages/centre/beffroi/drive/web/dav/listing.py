@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from beffroi.drive.store import favourites, locks, look, room, seals, tree
@@ -22,6 +23,7 @@ MOST_DEEP = 5_000
 """Entries of a listing that goes below one folder: a commune as a whole is asked for folder by folder."""
 PIECE = 1000
 """Entries that are rendered at a time: some milliseconds."""
+MOST_KEPT_BYTES = 4096
 _WIN32_MTIME = ("urn:schemas-microsoft-com:", "Win32LastModifiedTime")
 _MTIMES = {(xml.DAV, "getlastmodified"), (xml.DAV, "lastmodified"), _WIN32_MTIME}
 _SETTABLE = {*_MTIMES, properties.FAVOURITE}
@@ -42,13 +44,18 @@ class Wish(NamedTuple):
     names: tuple[Name, ...]
 
 
-def wish(body: Element | None) -> Wish:
+def wish(body: bytes) -> Wish:
     """Errors: XmlRefused."""
-    if body is None:
+    return _wish(body) if len(body) > MOST_KEPT_BYTES else _kept_wish(body)
+
+
+def _wish(body: bytes) -> Wish:
+    if not body.strip():
         return Wish("all", properties.ALL)
-    asked = {xml.name_of(one): one for one in xml.children(body)}
-    if (found := asked.get((xml.DAV, "prop"))) is not None:
-        return Wish("some", tuple(dict.fromkeys(xml.names(found))))
+    found = xml.parse(body, "propfind")
+    asked = {xml.name_of(one): one for one in xml.children(found)}
+    if (some := asked.get((xml.DAV, "prop"))) is not None:
+        return Wish("some", tuple(dict.fromkeys(xml.names(some))))
     if (xml.DAV, "propname") in asked:
         return Wish("names", ())
     if (xml.DAV, "allprop") not in asked:
@@ -59,9 +66,13 @@ def wish(body: Element | None) -> Wish:
     )
 
 
+# A client asks in the same words each time.
+_kept_wish = lru_cache(256)(_wish)
+
+
 async def propfind(call: Call) -> Answer:
     depth = _depth(call.request)
-    asked = wish(await xml.read(call.request, "propfind"))
+    asked = wish(await call.request.body(xml.MAX_BODY_BYTES))
     quick = plain.Listing.of(asked.names) if asked.kind == "some" and depth == 1 else None
 
     def look_up() -> tuple[list[Shown], list[Row]]:
