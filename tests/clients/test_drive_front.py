@@ -161,9 +161,8 @@ def test_a_sync_client_sends_and_hears_through_the_front(door: Door, tmp_path: P
 
 def test_who_did_not_sign_in_fills_no_memory_by_a_websocket(door: Door) -> None:
     """The server keeps what comes of one message until it is whole; buffers of the kernel take some of it."""
-    with WebSocket(door.config.portal_port, "/push/ws", door.context()) as line:
-        with pytest.raises(TimeoutError):
-            line.begin(bytes(15 * 1024 * 1024), timeout_s=5)
+    with WebSocket(door.config.portal_port, "/push/ws", door.context()) as line, pytest.raises(TimeoutError):
+        line.begin(bytes(15 * 1024 * 1024), timeout_s=5)
     with WebSocket(door.config.portal_port, "/push/ws", door.context()) as line:
         line.send("alice@beaune.test")
         line.send(door.password)

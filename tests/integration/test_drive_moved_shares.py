@@ -55,7 +55,9 @@ def test_what_nobody_else_sees_moves_as_it_is(drive: Served, inside: str) -> Non
     assert (moved[0], moved[1]["oc-fileid"]) == (201, number)
 
 
-def test_what_one_shares_oneself_stays_shared_in_the_common_folder_and_not_in_another_s(drive: Served) -> None:
+def test_what_one_shares_oneself_stays_shared_in_the_common_folder_and_not_in_another_s(
+    drive: Served,
+) -> None:
     assert drive.ask("MKCOL", f"{AMIR}/projet", login="amir")[0] == 201
     share(drive, "projet", FOR_ELISE, "amir")
     moved = drive.ask("MOVE", f"{AMIR}/projet", login="amir", Destination=f"{COMMON}/projet")
