@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from beffroi.drive.calendars.questions import is_far
 from beffroi.drive.calendars.rules import repeats_within_a_day, walks_far
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,3 +74,30 @@ def test_a_zone_s_rules_are_not_the_entry_s() -> None:
     )
     text = entry("FREQ=DAILY").replace("BEGIN:VEVENT", f"{zone}END:VTIMEZONE\r\nBEGIN:VEVENT")
     assert not walks_far(text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "start", "expected"),
+    [("DAILY", "19000101", False), ("DAILY", "00010101", True), ("YEARLY", "00010101", False)],
+)
+def test_a_rule_that_began_long_ago_has_not_too_many_dates(rule: str, start: str, expected: bool) -> None:
+    assert walks_far(entry(f"FREQ={rule}").replace("DTSTART:20260101", f"DTSTART:{start}")) is expected
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        ('time-range start="20260101T000000Z" end="99991231T000000Z"', False),
+        ('time-range end="20260101T000000Z"', False),
+        ('time-range start="21001231T000000Z"', False), ('time-range start="21010101T000000Z"', True),
+        ('expand start="99980101T000000Z" end="99990101T000000Z"', True), ('expand start="&#57;9980101T000000Z"', True),
+        ('limit-recurrence-set start="30000101T000000Z"', True), ('prop start="99980101T000000Z"', False),
+    ],
+)  # fmt: skip
+def test_a_question_about_a_far_time_is_found(span: str, expected: bool) -> None:
+    body = (
+        f'<calendar-query xmlns="urn:ietf:params:xml:ns:caldav"><filter><{span}/></filter></calendar-query>'
+    )
+    assert is_far(body.encode()) is expected
+    assert is_far(f'<?xml version="1.0" encoding="utf-16"?>{body}'.encode("utf-16")) is expected
+    assert not is_far(b"<no xml")

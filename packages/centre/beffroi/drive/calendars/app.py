@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 from radicale.pathutils import is_safe_filesystem_path_component
 
-from beffroi.drive.calendars import homes, lines, portal_door, rules
+from beffroi.drive.calendars import homes, lines, portal_door, questions, rules
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Stores
 from beffroi.drive.credentials import Credentials
@@ -115,6 +115,10 @@ class Calendars:
         if method != "PUT" and _DECLARED.search(body):
             # In another encoding it meets defusedxml, by which Radicale parses: refused too, in worse words.
             raise Refused(HTTPStatus.BAD_REQUEST, "XML without a document type, please.\n")
+        if method == "REPORT" and questions.is_far(body):
+            raise Refused(
+                HTTPStatus.FORBIDDEN, questions.TOO_FAR, Content_Type="application/xml; charset=utf-8"
+            )
         try:
             store = self._stores.home(who.collectivite_id, who.person_id)
             target = self._check_room(method, parts, who, environ)

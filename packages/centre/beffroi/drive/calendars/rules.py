@@ -14,6 +14,8 @@ from typing import Any
 from dateutil.rrule import rrule, rrulestr
 from radicale.item import read_components
 
+from beffroi.drive.calendars.questions import LAST_YEAR
+
 _NAMES = ("rrule", "exrule")
 _OFTEN, _TIMES = re.compile(r"FREQ=(?:SECONDLY|MINUTELY|HOURLY)"), re.compile(r"BY(?:SECOND|MINUTE|HOUR)=")
 _PLAIN = re.compile(r"[A-Z]+=[A-Z0-9,+-]+(?:;[A-Z]+=[A-Z0-9,+-]+){0,9}")
@@ -27,6 +29,8 @@ _PARTS = {
 _LOOK_YEARS = 20
 MAX_RULES = 10
 """Of an entry: each is walked through for each question."""
+MAX_STEPS = 100_000
+"""From its start to LAST_YEAR, as far as its first two dates say: a daily one since 1827."""
 _CYCLE_YEARS, _LEFT_YEARS = 400, 40
 """After the one, days of the week fall on the same dates again; so much is left at least until no year comes."""
 _INTERVAL, _STEP = re.compile(r"INTERVAL=([^;]*)"), re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
@@ -39,8 +43,8 @@ def repeats_within_a_day(text: str) -> bool:
 
 
 def walks_far(text: str) -> bool:
-    """Whether who looks for dates of an entry walks for long and finds none: dateutil goes to the year 9999, and with
-    an interval of 0 nowhere."""
+    """Whether who looks for dates of an entry walks for long: through more than anybody lives to see, or to none at
+    all, for which dateutil goes to the year 9999, and with an interval of 0 nowhere."""
     found = [one for one in _rules(_components(text)) if one[1] is not None]
     return len(found) > MAX_RULES or any(_hardly_comes(value, starts) for value, starts in found)
 
@@ -61,6 +65,7 @@ def _hardly_comes(rule: str, starts: object) -> bool:
     if any(not _STEP.fullmatch(one) for one in _INTERVAL.findall(text)):
         return True
     first = datetime.combine(starts if isinstance(starts, date) else date(2026, 1, 1), time())
+    year = first.year
     cycles = (MAXYEAR - _LEFT_YEARS - first.year) // _CYCLE_YEARS
     # dateutil looks at an end only where it finds a date: so it begins where it has few years left to look through.
     first = first.replace(year=first.year + max(0, cycles) * _CYCLE_YEARS)
@@ -69,9 +74,13 @@ def _hardly_comes(rule: str, starts: object) -> bool:
         if not isinstance(found, rrule):
             return True
         dates = iter(found.replace(count=None, until=None))
-        return next(dates, None) is None or next(dates, None) is None
+        near, after = next(dates, None), next(dates, None)
     except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
         return False  # nor can vobject read it
+    if near is None or after is None:
+        return True
+    until = (LAST_YEAR - year) * 366
+    return bool(until // max(1, (after - near).days) > MAX_STEPS)
 
 
 def is_often(rule: str) -> bool:
