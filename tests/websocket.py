@@ -41,6 +41,11 @@ class WebSocket:
     def send(self, text: str) -> None:
         self._frame(_TEXT, text.encode())
 
+    def begin(self, data: bytes, timeout_s: float) -> None:
+        """The first fragment of a text whose end never comes. Errors: TimeoutError (nobody takes it in)."""
+        self._line.settimeout(timeout_s)
+        self._line.sendall(bytes([_TEXT, 127 | 128]) + struct.pack("!Q", len(data)) + bytes(4) + data)
+
     def hear(self, timeout_s: float = 30.0) -> str:
         """The next line. Errors: Closed, TimeoutError."""
         self._line.settimeout(timeout_s)

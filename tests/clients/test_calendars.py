@@ -251,6 +251,8 @@ def test_bad_and_hostile_requests_have_their_answers(centre: Wall, agent: Accoun
         ("PUT", here, event("x", "X", more="RRULE:FREQ=DAILY;BYHOUR=1,2;BYMINUTE=1,2,3"), {}, 403),
         ("PUT", here, event("x", "X", more="RRULE:FREQ=DAILY\r\nEXRULE:freq=secondly"), {}, 403),
         ("PUT", here, event("x", "X", more="RRULE:FREQ=DAILY;COUNT=1000000"), {}, 400),
+        ("PUT", here, event("x", "X", more="RRULE:FREQ=DAILY;INTERVAL=0"), {}, 403),
+        ("PUT", here, event("x", "X", more="RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"), {}, 403),
         ("PUT", here, event("x", "X", more="X" + ";a" * 60), {}, 400),
         ("PUT", here, event("x", "y" * (store.MAX_ITEM_BYTES + 1)), {}, 413),
         ("PUT", f"{home}agenda/{'n' * 250}.ics", event("n", "N"), {}, 414),

@@ -159,6 +159,16 @@ def test_a_sync_client_sends_and_hears_through_the_front(door: Door, tmp_path: P
     assert door.ask("GET", "/dav/lettre%20d%E2%80%99%C3%A9t%C3%A9.txt")[2] == b"bonjour"
 
 
+def test_who_did_not_sign_in_fills_no_memory_by_a_websocket(door: Door) -> None:
+    """The server keeps what comes of one message until it is whole; buffers of the kernel take some of it."""
+    with WebSocket(door.config.portal_port, "/push/ws", door.context()) as line, pytest.raises(TimeoutError):
+        line.begin(bytes(15 * 1024 * 1024), timeout_s=5)
+    with WebSocket(door.config.portal_port, "/push/ws", door.context()) as line:
+        line.send("alice@beaune.test")
+        line.send(door.password)
+        assert line.hear() == "authenticated"
+
+
 def test_of_the_holder_of_a_link_the_grant_of_the_link_alone_passes(door: Door) -> None:
     share, collectivite = ids.new_id("shr"), ids.new_id("col")
     key = door.config.secret("drive-grant.key")

@@ -90,6 +90,17 @@ def test_a_person_has_so_many_locks(database: Database, home: Node, monkeypatch:
     assert locked(database, third).node == third.id
 
 
+def test_a_person_has_so_many_uploads_under_way(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MOST_OF_A_PERSON", 2)
+    for name in "ab":
+        database.write(lambda w, n=name: uploads.begin(w, ME, n))  # type: ignore[misc]
+    with pytest.raises(uploads.TooManyUploads):
+        database.write(lambda w: uploads.begin(w, ME, "c"))
+    database.write(lambda w: uploads.begin(w, replace(ME, person_id="per_other"), "c"))
+    database.write(lambda w: uploads.abort(w, ME, "a"))
+    database.write(lambda w: uploads.begin(w, ME, "c"))
+
+
 def test_parts_that_nobody_joins_do_not_fill_the_disk(database: Database) -> None:
     database.write(lambda w: tree.set_limit(w, 0, 10))
     database.write(lambda w: uploads.begin(w, ME, "u"))

@@ -10,6 +10,7 @@ import io
 import json
 import stat
 import subprocess
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store import look, tree
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.writing import Reading
-from beffroi.drive.views import View
+from beffroi.drive.views import SHARED_NAME, View
 from beffroi.drive.web import given, granted
 from beffroi.drive.who import Who
 from beffroi.lib import clock
@@ -404,6 +405,7 @@ def test_a_page_that_was_open_for_long_fetches_by_a_new_grant(
         ({"path": ["..", "x"]}, "drive.name_refused"),
         ({"path": ["x"] * 101}, "drive.too_deep"),
         ({"name": "Commune"}, "drive.name_taken"),
+        ({"name": unicodedata.normalize("NFD", SHARED_NAME)}, "drive.name_taken"),
         ({"size_bytes": -1}, "input.too_large"),
         ({"size_bytes": 7}, "input.invalid"),
         ({"folder": "x"}, "input.invalid"),

@@ -298,6 +298,24 @@ def test_a_link_whose_bodies_become_no_files_takes_no_more_for_an_hour(
     desk._require_turn("shr_one")
 
 
+def test_two_senders_of_one_second_have_two_receipts(
+    drive: Drive, folder: Node, sender: Sender, server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = clock.epoch_s()
+    monkeypatch.setattr(clock, "epoch_s", lambda: now_s)
+    other = Sender(server, sender.path)
+    for one in (sender, other):
+        one.page()
+    told = [
+        one.hand(f"{who}.pdf", sender=who)[1]["reference"]
+        for one, who in ((sender, "Me Durand"), (other, "Me Petit"))
+    ]
+    assert told[0] != told[1]
+    with drive.database.reading() as reading:
+        found = drops.handings(reading, folder.id)
+    assert {(one.sender, one.files) for one in found} == {("Me Durand", 1), ("Me Petit", 1)}
+
+
 def test_a_plain_form_sends_one_file_and_reads_its_receipt(
     drive: Drive, folder: Node, sender: Sender
 ) -> None:

@@ -138,6 +138,47 @@ def test_passwords_are_tried_a_few_times_an_hour_by_link_and_network(
     assert Visitor(server, path, "198.51.100.9").unlock(PASSWORD) == 302
 
 
+def test_passwords_that_are_tried_at_once_are_as_few(
+    drive: Drive, client: Client, server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is hashed, the others come in: none is told yet that it was wrong."""
+    path, fits = make(client, drive.file("x").id, password=PASSWORD), shares.fits
+    answers: list[int] = []
+
+    def meanwhile(share: shares.Share, password: str) -> bool:
+        if len(password) < 15:
+            answers.append(Visitor(server, path).unlock(password + "x"))
+        return fits(share, password)
+
+    monkeypatch.setattr(shares, "fits", meanwhile)
+    answers.append(Visitor(server, path).unlock("x"))
+    assert answers.count(403) == 10 and answers.count(429) == 1
+    monkeypatch.setattr(shares, "fits", fits)
+    assert Visitor(server, path).unlock(PASSWORD) == 429
+
+
+def test_who_knows_the_password_uses_nobody_s_tries_up(drive: Drive, client: Client, server: Served) -> None:
+    path = make(client, drive.file("x").id, password=PASSWORD)
+    assert [Visitor(server, path).unlock(PASSWORD) for _ in range(12)] == [302] * 12
+
+
+def test_two_visits_of_one_second_are_two(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = clock.epoch_s()
+    monkeypatch.setattr(clock, "epoch_s", lambda: now_s)
+    node = put(drive.own, "x.txt", b"0123456789")
+    first = Visitor(server, make(client, node, downloads="2"))
+    second = Visitor(server, first.path)
+    for one in (first, second):
+        one.page()
+    assert first.fetch(str(node))[0] == 200
+    assert second.fetch(str(node), Range="bytes=1-")[0] == 206
+    with drive.database.reading() as reading:
+        (found,) = shares.made_by(reading, drive.act.person_id, now_s=now_s)
+    assert found.downloads_left == 0
+
+
 def test_wrong_ended_used_up_and_foreign_links_are_one_answer(
     drive: Drive, client: Client, server: Served, put: Callable[..., int], nuits: Commune
 ) -> None:

@@ -177,3 +177,10 @@ def test_an_unknown_call_is_none_of_ours(alice: Phone) -> None:
 def test_a_query_of_too_many_fields_is_told_so(drive: Served) -> None:
     status, _, body = drive.ask("GET", f"{API}/shares?{'a=1&' * 70}", b"", "alice", OCS_APIRequest="true")
     assert status == 400 and b"<status>failure</status>" in body
+
+
+@pytest.mark.parametrize("body", [b"[" * 16_000, b'{"a":' * 3000, b"{", b"[]"])
+def test_json_that_is_none_has_an_answer(drive: Served, body: bytes) -> None:
+    kind = {"Content_Type": "application/json", "OCS_APIRequest": "true"}
+    status, _, answer = drive.ask("POST", f"{API}/shares?format=json", body, **kind)
+    assert 400 <= status < 500 and json.loads(answer)["ocs"]["data"] == []

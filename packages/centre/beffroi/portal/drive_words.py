@@ -61,6 +61,7 @@ REFUSALS = {
     "drive.nothing_ticked": gettext_lazy("Cochez d’abord un ou plusieurs fichiers."),
     "drive.too_many": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
     "drive.copy_too_large": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
+    "drive.too_many_uploads": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
     "drive.too_many_at_once": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
 }
 

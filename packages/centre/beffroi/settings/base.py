@@ -107,8 +107,13 @@ INSTALLED_APPS = [
 DATABASES: dict[str, dict[str, Any]] = {"default": database_settings(BEFFROI.database)}
 
 CACHES = {
-    # Rate limits must hold across the processes of web; the table is made by identity's first migration.
-    "default": {"BACKEND": "beffroi.core.identity.shared_cache.SharedCache", "LOCATION": "django_cache"}
+    # Rate limits must hold across the processes of web; the table is made by identity's first migration. Django's 300
+    # entries are soon full, and a third of them thrown away: whoever filled it would have tried nothing yet.
+    "default": {
+        "BACKEND": "beffroi.core.identity.shared_cache.SharedCache",
+        "LOCATION": "django_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
 }
 
 # Worker and remediation serve nothing; allauth refuses to start without its middleware.

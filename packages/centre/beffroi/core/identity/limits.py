@@ -37,6 +37,21 @@ def count(subject: str, *parts: str, window_s: int) -> None:
             cache.add(key, 1, timeout=window_s)
 
 
+def take(subject: str, *parts: str, limit: int, window_s: int) -> str:
+    """One of ``limit`` tries of the present window, before it is known how it ends; "" when none is left.
+
+    However many come at once, no more than ``limit`` are taken: each is a key that is added once.
+    """
+    key = _key(subject, parts, window_s)
+    slots = (f"{key}:{number}" for number in range(limit))
+    return next((one for one in slots if cache.add(one, 1, timeout=window_s)), "")
+
+
+def give_back(slot: str) -> None:
+    """A try that was no failure."""
+    cache.delete(slot)
+
+
 def _key(subject: str, parts: tuple[str, ...], window_s: int) -> str:
     window = clock.epoch_s() // window_s
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:32]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import secrets
 from binascii import Error as Base64Error
 
 import msgspec
@@ -32,7 +33,7 @@ class GrantRefused(BeffroiError):
 class Grant(msgspec.Struct, frozen=True):
     """``collectivite_id`` None sees the whole département (the console). ``role``: of the membership, for files.
     ``share_id``: by which share of another collectivité; ``session``: what it lives by (``drive.office.tokens``).
-    ``made_at``: epoch seconds."""
+    ``made_at``: epoch seconds. ``nonce``: two that are made within a second are not one."""
 
     subject_id: str
     collectivite_id: str | None
@@ -42,6 +43,7 @@ class Grant(msgspec.Struct, frozen=True):
     share_id: str = ""
     session: str = ""
     made_at: int = 0
+    nonce: str = ""
 
 
 _DECODER = msgspec.json.Decoder(Grant)
@@ -68,7 +70,8 @@ def make_grant(
     of the one that this one goes on from; now without it."""
     now_s = clock.epoch_s()
     began_s = now_s if made_at is None else made_at
-    grant = Grant(subject_id, collectivite_id, paths, now_s + ttl_s, role, share_id, session, began_s)
+    nonce = secrets.token_urlsafe(9)
+    grant = Grant(subject_id, collectivite_id, paths, now_s + ttl_s, role, share_id, session, began_s, nonce)
     body = base64.urlsafe_b64encode(msgspec.json.encode(grant)).decode().rstrip("=")
     return f"{body}.{_mac(key, body)}"
 

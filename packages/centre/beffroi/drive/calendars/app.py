@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 from radicale.pathutils import is_safe_filesystem_path_component
 
-from beffroi.drive.calendars import homes, lines, portal_door, rules
+from beffroi.drive.calendars import homes, lines, portal_door, questions, rules
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Stores
 from beffroi.drive.credentials import Credentials
@@ -115,6 +115,10 @@ class Calendars:
         if method != "PUT" and _DECLARED.search(body):
             # In another encoding it meets defusedxml, by which Radicale parses: refused too, in worse words.
             raise Refused(HTTPStatus.BAD_REQUEST, "XML without a document type, please.\n")
+        if method == "REPORT" and questions.is_far(body):
+            raise Refused(
+                HTTPStatus.FORBIDDEN, questions.TOO_FAR, Content_Type="application/xml; charset=utf-8"
+            )
         try:
             store = self._stores.home(who.collectivite_id, who.person_id)
             target = self._check_room(method, parts, who, environ)
@@ -125,10 +129,8 @@ class Calendars:
                 )
             if method in ("PUT", "MKCOL", "MKCALENDAR"):
                 self._fullness.require(who.collectivite_id, who.person_id, (*parts, "")[1], max(1, len(body)))
-            if method == "PUT" and lines.keeps_busy(body.decode("utf-8", "replace")):
-                raise Refused(HTTPStatus.BAD_REQUEST, "A line with so many parameters is not taken.\n")
-            if method == "PUT" and rules.repeats_within_a_day(body.decode("utf-8", "replace")):
-                raise Refused(HTTPStatus.FORBIDDEN, "A rule that repeats within a day is not taken.\n")
+            if method == "PUT":
+                _require_quick(body.decode("utf-8", "replace"))
             inner = {key: environ[key] for key in _PASSED_ON if key in environ}
             inner |= {
                 WHO_KEY: (who.person_id, who.role),
@@ -186,6 +188,16 @@ class Calendars:
         if method in ("MKCOL", "MKCALENDAR") and _count(home) >= MAX_COLLECTIONS:
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A home holds {MAX_COLLECTIONS} collections.\n")
         return target
+
+
+def _require_quick(text: str) -> None:
+    """An entry that keeps nobody busy who reads it. Errors: Refused."""
+    if lines.keeps_busy(text):
+        raise Refused(HTTPStatus.BAD_REQUEST, "A line with so many parameters is not taken.\n")
+    if rules.repeats_within_a_day(text):
+        raise Refused(HTTPStatus.FORBIDDEN, "A rule that repeats within a day is not taken.\n")
+    if rules.walks_far(text):
+        raise Refused(HTTPStatus.FORBIDDEN, "A rule that hardly ever comes is not taken.\n")
 
 
 def _answer(refused: Refused, environ: Environ, start_response: StartResponse) -> list[bytes]:

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from datetime import MAXYEAR, date, datetime, time
 from typing import Any
 
-from dateutil.rrule import rrulestr
+from dateutil.rrule import rrule, rrulestr
 from radicale.item import read_components
+
+from beffroi.drive.calendars.questions import LAST_YEAR
 
 _NAMES = ("rrule", "exrule")
 _OFTEN, _TIMES = re.compile(r"FREQ=(?:SECONDLY|MINUTELY|HOURLY)"), re.compile(r"BY(?:SECOND|MINUTE|HOUR)=")
@@ -25,18 +27,60 @@ _PARTS = {
     "YEARLY": frozenset((*_ALWAYS, "BYMONTH", "BYMONTHDAY", "BYSETPOS")),
 }
 _LOOK_YEARS = 20
+MAX_RULES = 10
+"""Of an entry: each is walked through for each question."""
+MAX_STEPS = 100_000
+"""From its start to LAST_YEAR, as far as its first two dates say: a daily one since 1827."""
+_CYCLE_YEARS, _LEFT_YEARS = 400, 40
+"""After the one, days of the week fall on the same dates again; so much is left at least until no year comes."""
+_INTERVAL, _STEP = re.compile(r"INTERVAL=([^;]*)"), re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
 _FOLDED = re.compile(r"\r?\n[ \t]")
 
 
 def repeats_within_a_day(text: str) -> bool:
     """Whether an entry repeats more often than daily; False for what cannot be read, which nobody stores."""
+    return any(is_often(value) for value, _ in _rules(_components(text)))
+
+
+def walks_far(text: str) -> bool:
+    """Whether who looks for dates of an entry walks for long: through more than anybody lives to see, or to none at
+    all, for which dateutil goes to the year 9999, and with an interval of 0 nowhere."""
+    found = [one for one in _rules(_components(text)) if one[1] is not None]
+    return len(found) > MAX_RULES or any(_hardly_comes(value, starts) for value, starts in found)
+
+
+def _components(text: str) -> list[Any]:
+    """None for what cannot be read, or repeats nothing."""
     if not any(name in _FOLDED.sub("", text).lower() for name in _NAMES):
-        return False
+        return []
     try:
-        components = read_components(text)
+        return read_components(text)
     except Exception:  # noqa: BLE001 - whatever vobject makes of it: Radicale refuses it for the same reason
-        return False
-    return any(is_often(value) for value in _rules(components))
+        return []
+
+
+def _hardly_comes(rule: str, starts: object) -> bool:
+    """``starts``: of its entry."""
+    text = rule.replace("\\", "").upper()  # as vobject reads it
+    if any(not _STEP.fullmatch(one) for one in _INTERVAL.findall(text)):
+        return True
+    first = datetime.combine(starts if isinstance(starts, date) else date(2026, 1, 1), time())
+    year = first.year
+    cycles = (MAXYEAR - _LEFT_YEARS - first.year) // _CYCLE_YEARS
+    # dateutil looks at an end only where it finds a date: so it begins where it has few years left to look through.
+    first = first.replace(year=first.year + max(0, cycles) * _CYCLE_YEARS)
+    try:
+        found = rrulestr(text, dtstart=first, ignoretz=True)
+        if not isinstance(found, rrule):
+            return True
+        dates = iter(found.replace(count=None, until=None))
+        near, after = next(dates, None), next(dates, None)
+    except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
+        return False  # nor can vobject read it
+    if near is None or after is None:
+        return True
+    until = (LAST_YEAR - year) * 366
+    return bool(until // max(1, (after - near).days) > MAX_STEPS)
 
 
 def is_often(rule: str) -> bool:
@@ -78,8 +122,13 @@ def is_bounded(rule: str, starts: date) -> bool:
     return near > 1 or "UNTIL" in parts
 
 
-def _rules(components: list[Any]) -> Iterator[str]:
+def _rules(components: list[Any]) -> Iterator[tuple[str, object]]:
+    """Each with the start of its entry, None of a zone's."""
     for component in components:
+        contents = getattr(component, "contents", {})
+        starts = next((one.value for name in ("dtstart", "due") for one in contents.get(name, [])), "")
         for name in _NAMES:
-            yield from (str(one.value) for one in getattr(component, "contents", {}).get(name, []))
+            for one in contents.get(name, []):
+                is_zone = component.name in ("STANDARD", "DAYLIGHT")
+                yield str(one.value), None if is_zone else starts
         yield from _rules(list(component.components()))

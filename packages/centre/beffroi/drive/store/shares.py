@@ -140,6 +140,12 @@ def all_open(database: Reading, *, now_s: int) -> list[Share]:
     return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
 
 
+def inside(database: Reading, node_id: int, *, now_s: int) -> list[Share]:
+    """Open shares of a node and of what lies below it."""
+    found = all_open(database, now_s=now_s)
+    return [one for one in found if any(step.id == node_id for step in above(database, one.node))]
+
+
 def kinds_by_node(database: Reading, *, now_s: int) -> dict[int, frozenset[str]]:
     """How each node is shared itself, of all that are."""
     found: dict[int, frozenset[str]] = {}

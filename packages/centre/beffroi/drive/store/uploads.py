@@ -4,7 +4,7 @@ Rule:    ``join`` says what the parts make together; whoever puts it reads it ba
          arithmetic gives from the parts' own. The reading back also proves that every chunk opens before the client
          is told to forget the file. ``finish`` refuses when a part was sent anew meanwhile.
 Hostile: identifiers and numbers, from the client.
-Errors:  AbsentUpload (also for another person's), UploadExists, PartRefused, ChecksumDiffers.
+Errors:  AbsentUpload (also for another person's), UploadExists, TooManyUploads, PartRefused, ChecksumDiffers.
 Source:  docs/internals/drive.md; chunked uploads of Nextcloud, versions 1 and 2.
 """
 
@@ -22,6 +22,8 @@ from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 MAX_ID_BYTES = 255
 KEPT_S = 2 * 86400
 MOST_EXPIRED = 20
+MOST_OF_A_PERSON = 1000
+"""Under way: nobody sends as many files at once, and empty ones would take no room."""
 _PARTS: LiteralString = "SELECT number, size_bytes, manifest FROM part WHERE upload = ? ORDER BY number"
 
 
@@ -36,6 +38,13 @@ class UploadExists(Conflict):
 
     code = "drive.upload_exists"
     http_status = 405
+
+
+class TooManyUploads(BeffroiError):
+    """This person has too many uploads under way; finish or give up some."""
+
+    code = "drive.too_many_uploads"
+    http_status = 507
 
 
 class ChecksumDiffers(BeffroiError):
@@ -69,6 +78,9 @@ def begin(writing: Writing, act: Act, upload: str) -> None:
         raise PartRefused
     if _begun(writing, act.person_id, upload):
         raise UploadExists("upload")
+    mine = writing.one("SELECT COUNT(*) FROM upload WHERE person_id = ?", (act.person_id,))
+    if mine is not None and mine[0] >= MOST_OF_A_PERSON:
+        raise TooManyUploads
     key = _key(act.person_id, upload)
     writing.run(
         "INSERT INTO upload (id, person_id, created_s) VALUES (?, ?, ?)", (key, act.person_id, act.now_s)

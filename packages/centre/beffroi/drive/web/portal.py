@@ -256,7 +256,7 @@ class Desk:
         if not folder.rights.may_write:
             raise ReadOnly
         seals.require_free(reading, folder.node)
-        if self.view.is_reserved((*folder.path, (*sent.path, sent.name)[0])):
+        if self.view.is_reserved((*folder.path, names.normal((*sent.path, sent.name)[0]))):
             raise NameTaken("reserved")
         return folder
 

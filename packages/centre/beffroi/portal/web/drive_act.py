@@ -207,8 +207,8 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
                 out.append((made.id, target.node.id, name))
             elif one.node.parent != target.node.id:
                 require_movable(one)
-                moved, _fresh = carrying.move(writing, doing, one, target.node, name)
-                if moved.id == node_id:  # else a copy left somebody's share: there is no one step back
+                moved, _fresh = carrying.move(writing, doing, one, target, name)
+                if moved.id == node_id:  # else it is a copy (``carrying``): there is no one step back
                     out.append((one.node.id, one.node.parent, one.node.name))
                 else:
                     left += 1
@@ -276,9 +276,10 @@ _ACTS: dict[str, Callable[[HttpRequest, View, Place], HttpResponse | None]] = {
 
 def _move_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
     node_id, parent, name = row
-    require_movable(view.at(writing, node_id))
-    require_writable(view.at(writing, parent))
-    tree.move(writing, doing, node_id, parent, name)
+    one, target = view.at(writing, node_id), view.at(writing, parent)
+    require_movable(one)
+    require_writable(target)
+    carrying.move(writing, doing, one, target, name)
 
 
 def _delete_again(view: View, writing: Writing, doing: Act, row: Row) -> None:

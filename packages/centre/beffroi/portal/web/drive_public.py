@@ -108,15 +108,16 @@ def _ask(request: HttpRequest, collectivite_id: str, share: Share, context: dict
     if request.method == "GET":
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.OK)
     network = limits.network_of(client_address(request))
-    if limits.used_up("drive_link", share.id, network, limit=TRIES, window_s=HOUR_S):
+    tried = limits.take("drive_link", share.id, network, limit=TRIES, window_s=HOUR_S)
+    if not tried:
         context["error"] = _("Trop de mots de passe ont été essayés : réessayez dans une heure.")
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.TOO_MANY_REQUESTS)
     if not shares.fits(share, request.POST.get("password", "")):
-        limits.count("drive_link", share.id, network, window_s=HOUR_S)
         context["error"] = _(
             "Ce n’est pas le mot de passe de ce lien. Demandez-le à la personne qui vous a donné le lien."
         )
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.FORBIDDEN)
+    limits.give_back(tried)
     response = _to_page(request)
     _give(response, PAGE_COOKIE, PAGE_PATH, share, collectivite_id, at=request.path)
     return response

@@ -88,7 +88,7 @@ async def _carry(call: Call, *, is_copy: bool) -> Answer:
             return tree.copy(
                 writing, call.act, place.node.id, parent.node.id, path[-1], overwrite=overwrite, deep=is_deep
             )
-        return carrying.move(writing, call.act, place, parent.node, path[-1], overwrite=overwrite)
+        return carrying.move(writing, call.act, place, parent, path[-1], overwrite=overwrite)
 
     node, is_new = await call.view.database.write_async(change)
     return Answer(201 if is_new else 204, call.written(node))

@@ -109,7 +109,7 @@ async def fields_of(request: Request) -> dict[str, str]:
         if "json" in request.header(b"content-type"):
             try:
                 said = json.loads(body or "{}")
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise Invalid("body") from None
             found |= {str(name): str(one) for name, one in said.items()} if isinstance(said, dict) else {}
         else:

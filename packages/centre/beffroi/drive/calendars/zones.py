@@ -1,0 +1,90 @@
+"""Time zones that entries define: each for itself, and none that keeps a reader busy.
+
+Why:    vobject has one table of zones for its whole process, first come, first served: what one program once called
+        "Europe/Paris" would move everybody's entries, those of other collectivités too. And it walks through the rules
+        of a zone as soon as it reads one. So here a name that the world knows means what the world means, any other
+        what the entry itself says, while it is read; a zone whose rules are no calendar's is not known.
+Process: calendars; ``install`` once, before anything is read. Hostile: names and rules.
+Source:  RFC 5545, 3.6.5; RFC 7809, 3.1.1 (zones by reference); vobject.icalendar.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from datetime import tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import vobject
+
+MAX_RULES = 50
+"""Of a zone. A century of Paris has fewer."""
+_YEARLY = re.compile(
+    r"FREQ=YEARLY(;(INTERVAL=[1-9][0-9]?|COUNT=[0-9]{1,4}|UNTIL=[0-9]{8}(T[0-9]{6}Z?)?|WKST=[A-Z]{2}"
+    r"|BYMONTH=[0-9]{1,2}|BYMONTHDAY=[0-9,-]{1,40}|BYDAY=[0-9A-Z,+-]{2,40}))*",
+    re.ASCII,
+)
+_KNOWN = frozenset(available_timezones())
+_UTC = vobject.icalendar.utc
+
+
+class _Zone(ZoneInfo):
+    """``tzid``: by which vobject names it."""
+
+    @property
+    def tzid(self) -> str:
+        return self.key
+
+
+class _Zones(threading.local):
+    """In the place of vobject's table; of the one text that a thread reads."""
+
+    def __init__(self) -> None:
+        self.own: dict[str, tzinfo] = {}
+
+    def get(self, name: str) -> tzinfo | None:
+        if name == "UTC":
+            return _UTC  # type: ignore[no-any-return]
+        return _Zone(name) if name in _KNOWN else self.own.get(name)
+
+    def __setitem__(self, name: str, zone: tzinfo) -> None:
+        self.own[name] = zone
+
+
+_zones = _Zones()
+
+
+def install() -> None:
+    """Twice does nothing more than once."""
+    if vobject.base.readComponents is _read:
+        return
+    vobject.icalendar.__tzidMap = _zones
+    vobject.icalendar.VTimezone.transformToNative = staticmethod(_native)
+    vobject.base.readComponents = vobject.readComponents = _read
+
+
+_read_all = vobject.base.readComponents
+
+
+def _read(*args: Any, **options: Any) -> Iterator[Any]:
+    _zones.own = {}
+    for one in _read_all(*args, **options):
+        yield one
+        _zones.own = {}
+
+
+def _native(zone: Any) -> Any:
+    if not zone.isNative:
+        object.__setattr__(zone, "__class__", vobject.icalendar.TimezoneComponent)
+        zone.isNative = True
+        name = str(zone.contents["tzid"][0].value) if "tzid" in zone.contents else ""
+        if name and _zones.get(name) is None and _is_plain(zone):
+            _zones[name] = zone.tzinfo
+    return zone
+
+
+def _is_plain(zone: Any) -> bool:
+    rules = [str(line.value) for one in zone.components() for line in one.contents.get("rrule", ())]
+    return len(rules) <= MAX_RULES and all(_YEARLY.fullmatch(one.strip().upper()) for one in rules)

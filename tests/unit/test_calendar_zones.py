@@ -1,0 +1,62 @@
+"""What an entry says of a zone moves no other entry, and keeps no reader busy."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from beffroi.drive.calendars import zones
+from radicale.item import read_components
+
+zones.install()
+ENTRY = (
+    "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n{zone}BEGIN:VEVENT\r\nUID:a\r\nDTSTAMP:20260101T000000Z\r\n"
+    "DTSTART;TZID={name}:20260701T100000\r\nSUMMARY:x\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
+ZONE = (
+    "BEGIN:VTIMEZONE\r\nTZID:{name}\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\nTZOFFSETFROM:{offset}\r\n"
+    "TZOFFSETTO:{offset}\r\n{rule}END:STANDARD\r\nEND:VTIMEZONE\r\n"
+)
+
+
+def start(name: str, offset: str = "", rule: str = "") -> datetime:
+    """Of an entry in a zone of this name; defined by it where there is an ``offset``."""
+    zone = ZONE.format(name=name, offset=offset, rule=f"RRULE:{rule}\r\n" if rule else "") if offset else ""
+    (whole,) = read_components(ENTRY.format(zone=zone, name=name))
+    found = whole.vevent.dtstart.value
+    assert isinstance(found, datetime)
+    return found
+
+
+def test_a_name_that_the_world_knows_means_what_the_world_means() -> None:
+    assert start("Europe/Paris", "+0700").utcoffset() == timedelta(hours=2)
+    assert start("Europe/Paris").utcoffset() == timedelta(hours=2)
+    assert start("UTC").utcoffset() == timedelta(0)
+
+
+def test_any_other_name_means_what_its_own_entry_says() -> None:
+    assert start("Mairie", "+0700").utcoffset() == timedelta(hours=7)
+    assert start("Mairie", "+0100").utcoffset() == timedelta(hours=1)
+    assert start("Mairie").tzinfo is None
+
+
+def test_what_is_read_is_written_in_its_zone() -> None:
+    for name, offset in (("Europe/Paris", ""), ("Mairie", "+0300")):
+        zone = ZONE.format(name=name, offset=offset, rule="") if offset else ""
+        (whole,) = read_components(ENTRY.format(zone=zone, name=name))
+        read_components(ENTRY.format(zone=ZONE.format(name="Mairie", offset="-0500", rule=""), name="Mairie"))
+        text = whole.serialize()
+        assert f"DTSTART;TZID={name}:20260701T100000" in text
+        assert text.count("BEGIN:VTIMEZONE") == 1 and (not offset or f"TZOFFSETTO:{offset}" in text)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["FREQ=YEARLY;INTERVAL=0", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "FREQ=DAILY", "FREQ=YEARLY;BYYEARDAY=1"],
+)
+def test_a_zone_whose_rules_are_none_of_a_zone_is_not_known(rule: str) -> None:
+    assert start("Mairie", "+0700", rule).tzinfo is None
+
+
+def test_rules_of_summer_time_are_kept() -> None:
+    assert start("Mairie", "+0100", "FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU").utcoffset() == timedelta(hours=1)
