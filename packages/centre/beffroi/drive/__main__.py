@@ -47,7 +47,7 @@ from beffroi.lib.serving import ended, leave, until_stopped
 from beffroi.scan import wire
 
 SOCKET_MODE = 0o660
-BUFFER_BYTES = 256 * 1024
+BUFFER_BYTES = 1024 * 1024
 """Of a connection that sends fast: the largest piece of a body, and what headers may take together (front: 16 KiB)."""
 HEADER_TIMEOUT_MS = 10_000
 COMMIT_THREADS = 4

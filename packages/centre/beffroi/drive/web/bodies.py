@@ -110,6 +110,9 @@ class SealedBodies:
     async def _read(self, manifest: bytes, start: int, end: int) -> AsyncGenerator[bytes]:
         async with aclosing(self._sealed.read(Manifest.unpack(manifest), self._inline, start, end)) as pieces:
             async for piece in pieces:
+                if isinstance(piece, bytes) and len(piece) <= SENT_BYTES:
+                    yield piece
+                    continue
                 for at in range(0, len(piece), SENT_BYTES):
                     yield bytes(piece[at : at + SENT_BYTES])
 
