@@ -90,6 +90,11 @@ class Content:
         Errors: ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
         """
         pieces = iter(_pieces(manifest, start, manifest.size_bytes if end is None else end))
+        if len(manifest.chunks) == 1:
+            for only in pieces:
+                for opened in await self._piece(only, inline):
+                    yield opened
+            return
         ahead: deque[asyncio.Task[list[Bytes]]] = deque()
         budget = self.workers.ahead
         try:
