@@ -101,9 +101,9 @@ class Faulty:
         self._script("put", name)
         self._inner.put(name, data)
 
-    def get(self, name: str) -> Bytes:
+    def get(self, name: str, room: memoryview | None = None) -> Bytes:
         self._script("get", name)
-        return self._cut(self._inner.get(name))
+        return self._cut(self._inner.get(name, room))
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
         self._script("get_range", name)

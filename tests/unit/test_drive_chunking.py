@@ -31,9 +31,9 @@ def cut(
     chunks, at, turn = [], 0, 0
     while at < len(body):
         step = steps if isinstance(steps, int) else steps[turn % len(steps)]
-        chunks += chunker.feed(body[at : at + step])
+        chunks += map(bytes, chunker.feed(body[at : at + step]))
         at, turn = at + step, turn + 1
-    return chunks + chunker.close()
+    return [*chunks, *map(bytes, chunker.close())]
 
 
 @pytest.mark.parametrize("size", [1, 100, INLINE_BYTES, INLINE_BYTES + 1, WHOLE_BYTES])
@@ -76,6 +76,19 @@ def test_another_commune_cuts_the_same_file_elsewhere() -> None:
 def test_a_long_body_is_cut_at_fixed_places() -> None:
     body = bytes(FIXED_FROM_BYTES) + b"end"
     assert [len(one) for one in cut(body, 1 << 20)] == [CHUNK_BYTES] * 16 + [3]
+
+
+@settings(max_examples=25)
+@given(st.integers(0, len(BODY)), st.lists(st.integers(1, 9 << 20), min_size=1, max_size=6))
+def test_fixed_places_do_not_depend_on_the_pieces(size: int, steps: list[int]) -> None:
+    chunker, chunks, at = Chunker(lambda: SEED, FIXED_FROM_BYTES + 1), [], 0
+    while at < size:
+        step = max(steps[len(chunks) % len(steps)], 1000)
+        chunks += chunker.feed(BODY[at : min(at + step, size)])
+        at += step
+        assert len(chunker._held) < CHUNK_BYTES
+    chunks += chunker.close()
+    assert chunks == [BODY[at : min(at + CHUNK_BYTES, size)] for at in range(0, size, CHUNK_BYTES)]
 
 
 def test_a_body_of_unknown_length_is_cut_at_fixed_places_after_the_first_part() -> None:

@@ -44,39 +44,60 @@ class Chunker:
         self._held = bytearray()
         self._cut_bytes = 0
 
-    def feed(self, piece: bytes | bytearray | memoryview) -> list[bytes]:
+    def feed(self, piece: bytes | bytearray | memoryview) -> list[bytes | bytearray]:
         """Take the next piece of the body; return the chunks that are whole now, in order."""
-        self._held += piece
         chunks = []
-        while len(self._held) >= CHUNK_BYTES:  # so much is what the cutter needs to see to cut once, for good
-            chunks.append(self._next())
+        if self._is_cut_by_content:
+            self._held += piece
+            while (
+                len(self._held) >= CHUNK_BYTES
+            ):  # so much is what the cutter needs to see to cut once, for good
+                chunks.append(self._next())
+            return chunks
+        left = memoryview(piece)
+        while left:
+            missing_bytes = CHUNK_BYTES - len(self._held)
+            self._held += left[:missing_bytes]
+            left = left[missing_bytes:]
+            if len(self._held) == CHUNK_BYTES:
+                chunks.append(self._next())
         return chunks
 
-    def close(self) -> list[bytes]:
+    def close(self) -> list[bytes | bytearray]:
         """The body ends here; return its last chunks, none for an empty one."""
-        if not self._cut_bytes and len(self._held) <= WHOLE_BYTES:
-            chunks = [bytes(self._held)] if self._held else []
-            self._held.clear()
-            return chunks
         return list(self._rest())
 
-    def _rest(self) -> Iterator[bytes]:
+    def _rest(self) -> Iterator[bytes | bytearray]:
+        if not self._cut_bytes and 0 < len(self._held) <= WHOLE_BYTES:
+            yield self._all()
         while self._held:
             yield self._next()
+
+    @property
+    def _is_cut_by_content(self) -> bool:
+        return self._by_content and self._cut_bytes < FIXED_FROM_BYTES
 
     @cached_property
     def _cutter(self) -> FastCDC:
         return FastCDC(_AVERAGE_BYTES, min_size=WHOLE_BYTES, max_size=CHUNK_BYTES, seed=self._seed())
 
-    def _next(self) -> bytes:
+    def _next(self) -> bytes | bytearray:
         length = min(len(self._held), CHUNK_BYTES)
-        if self._by_content and self._cut_bytes < FIXED_FROM_BYTES:
+        if self._is_cut_by_content:
             with memoryview(self._held)[:length] as seen:
                 length = next(iter(self._cutter.cut_buf(seen))).length
+        if length == len(self._held):
+            return self._all()
         with memoryview(self._held) as held:
             chunk = bytes(held[:length])
         del self._held[:length]
         self._cut_bytes += length
+        return chunk
+
+    def _all(self) -> bytearray:
+        """All that is held, without a copy."""
+        chunk, self._held = self._held, bytearray()
+        self._cut_bytes += len(chunk)
         return chunk
 
 
@@ -87,7 +108,7 @@ class Digests:
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         self._sha1.update(data)
         self._sha256.update(data)
 

@@ -9,6 +9,8 @@ Format:  docs/internals/drive-format.md.
 from __future__ import annotations
 
 import asyncio
+import mmap
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Executor
@@ -20,7 +22,7 @@ from beffroi.drive.store import sealing
 from beffroi.drive.store.chunking import INLINE_BYTES, Chunker, Digests, chunk_id
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.manifest import Chunk, Manifest
-from beffroi.drive.store.objects import Objects, object_name
+from beffroi.drive.store.objects import BLOCK_BYTES, Objects, object_name
 from beffroi.drive.store.sealing import Bytes, ObjectDamaged, Sealer
 
 type Known = Callable[[Sequence[bytes]], Awaitable[Set[bytes]]]
@@ -29,6 +31,7 @@ type Inline = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, Bytes]]]
 """The sealed chunks that lie with the metadata, of these; the others lie among the objects."""
 
 READ_AHEAD = 3
+_rooms = threading.local()
 
 
 @dataclass(frozen=True)
@@ -79,15 +82,20 @@ class Content:
 
     async def read(
         self, manifest: Manifest, inline: Inline, start: int = 0, end: int | None = None
-    ) -> AsyncGenerator[memoryview]:
-        """Bytes ``start`` to ``end`` (exclusive; None: the body's end), at most a chunk at a time.
+    ) -> AsyncGenerator[Bytes]:
+        """Bytes ``start`` to ``end`` (exclusive; None: the body's end), a frame of the store at a time or a chunk.
 
         Up to READ_AHEAD chunks are fetched and opened while the caller sends one. Nothing is given out before it is
         proved. Close it (``aclosing``) where it may be left early.
         Errors: ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
         """
         pieces = iter(_pieces(manifest, start, manifest.size_bytes if end is None else end))
-        ahead: deque[asyncio.Task[memoryview]] = deque()
+        if len(manifest.chunks) == 1:
+            for only in pieces:
+                for opened in await self._piece(only, inline):
+                    yield opened
+            return
+        ahead: deque[asyncio.Task[list[Bytes]]] = deque()
         budget = self.workers.ahead
         try:
             while True:
@@ -103,7 +111,8 @@ class Content:
                         break
                     await budget.acquire()
                     ahead.append(asyncio.create_task(self._piece(piece, inline)))
-                yield await needed
+                for opened in await needed:
+                    yield opened
         finally:
             for task in ahead:
                 task.cancel()
@@ -112,7 +121,7 @@ class Content:
 
     async def check(self, chunk: Chunk, inline: Inline) -> None:
         """Read a chunk whole and compare its content with its name. Errors: as ``read``."""
-        data = await self._piece(_Piece(chunk, 0, chunk.length), inline)
+        data = b"".join(await self._piece(_Piece(chunk, 0, chunk.length), inline))
         if await self.workers.run(self.name, data) != chunk.id:
             raise ObjectDamaged(chunk.id)
 
@@ -126,33 +135,33 @@ class Content:
         """A chunk that is to lie with the metadata."""
         return bytes(self._sealer.seal(name, data))
 
-    def store(self, name: bytes, data: bytes) -> int:
+    def store(self, name: bytes, data: Bytes) -> int:
         """Put a chunk among the objects; return the length of the sealed object."""
-        sealed = self._sealer.seal(name, data)
+        sealed = self._sealer.seal(name, data, _room())
         self._objects.put(self._object(name), sealed)
         return len(sealed)
 
     def _object(self, name: bytes) -> str:
         return object_name(self._keys.collectivite_id, name)
 
-    async def _piece(self, piece: _Piece, inline: Inline) -> memoryview:
+    async def _piece(self, piece: _Piece, inline: Inline) -> list[Bytes]:
         chunk = piece.chunk
         if chunk.length <= INLINE_BYTES:
             sealed = (await inline((chunk.id,))).get(chunk.id)
             if sealed is not None:  # so small that a thread would cost more
-                return _of_length(chunk, self._sealer.open(chunk.id, sealed))[piece.start : piece.end]
+                return _cut(self._sealer.opened(chunk.id, sealed), piece)
         async with self.workers.chunks:
             return await self.workers.run(self._fetched, piece)
 
-    def _fetched(self, piece: _Piece) -> memoryview:
+    def _fetched(self, piece: _Piece) -> list[Bytes]:
         chunk, name = piece.chunk, self._object(piece.chunk.id)
         few = (piece.end - piece.start) * 2 <= chunk.length and chunk.length > 2 * sealing.FRAME_BYTES
         if few:
-            return self._sealer.open_range(
+            opened = self._sealer.open_range(
                 chunk.id, lambda start, end: self._objects.get_range(name, start, end), piece.start, piece.end
             )
-        plain = _of_length(chunk, self._sealer.open(chunk.id, self._objects.get(name)))
-        return plain[piece.start : piece.end]
+            return [opened]
+        return _cut(self._sealer.opened(chunk.id, self._objects.get(name, _room())), piece)
 
 
 class Writer:
@@ -205,7 +214,7 @@ class Writer:
         sums = self._digests.sha1, self._digests.sha256
         return Written(manifest, manifest.size_bytes, *sums, self._inline, self._stored, self._reused)
 
-    async def _start(self, data: bytes) -> None:
+    async def _start(self, data: Bytes) -> None:
         await self._workers.chunks.acquire()
         if self._failure is not None:
             self._workers.chunks.release()
@@ -222,30 +231,38 @@ class Writer:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._failure = self._failure or error
 
-    async def _hash(self, earlier: asyncio.Task[None] | None, data: bytes) -> None:
+    async def _hash(self, earlier: asyncio.Task[None] | None, data: Bytes) -> None:
         if earlier is not None:
             await earlier
         await self._workers.run(self._digests.update, data)
 
-    async def _take(self, at: int, data: bytes, hashed: asyncio.Task[None]) -> None:
+    async def _take(self, at: int, data: Bytes, hashed: asyncio.Task[None]) -> None:
         name = await self._workers.run(self._content.name, data)
         self._chunks[at] = Chunk(name, len(data))
         if name not in self._taken and not self._ended:
             self._taken.add(name)
             if len(data) <= INLINE_BYTES:
-                self._inline[name] = data
+                self._inline[name] = bytes(data)
             elif name in await self._known((name,)):
                 self._reused.add(name)
             elif not self._ended:
                 self._stored[name] = await self._workers.run(self._content.store, name, data)
         await hashed
 
-    def _take_small(self, data: bytes) -> None:
+    def _take_small(self, data: Bytes) -> None:
         # A thread would cost more than the work itself.
         self._digests.update(data)
         name = self._content.name(data)
         self._chunks.append(Chunk(name, len(data)))
-        self._inline[name] = data
+        self._inline[name] = bytes(data)
+
+
+def _room() -> memoryview:
+    """Memory of this thread for one sealed chunk, at the start of a page: from there a disk takes it without a copy."""
+    if not hasattr(_rooms, "room"):
+        _rooms.room = memoryview(mmap.mmap(-1, -(-sealing.MOST_SEALED_BYTES // BLOCK_BYTES) * BLOCK_BYTES))
+    found: memoryview = _rooms.room
+    return found
 
 
 class _Piece(NamedTuple):
@@ -267,8 +284,16 @@ def _pieces(manifest: Manifest, start: int, end: int) -> Iterator[_Piece]:
             return
 
 
-def _of_length(chunk: Chunk, plain: memoryview) -> memoryview:
-    # A manifest that says another length than its chunk has is as wrong as a chunk of other bytes.
-    if len(plain) != chunk.length:
-        raise ObjectDamaged(chunk.id)
-    return plain
+def _cut(opened: Sequence[bytes], piece: _Piece) -> list[Bytes]:
+    """Of a chunk that is open, the bytes that are wanted."""
+    if sum(map(len, opened)) != piece.chunk.length:
+        # A manifest that says another length than its chunk has is as wrong as a chunk of other bytes.
+        raise ObjectDamaged(piece.chunk.id)
+    found: list[Bytes] = []
+    at = 0
+    for one in opened:
+        first, after = max(piece.start - at, 0), min(piece.end - at, len(one))
+        if first < after:
+            found.append(one if after - first == len(one) else memoryview(one)[first:after])
+        at += len(one)
+    return found

@@ -10,11 +10,12 @@ Source:  docs/internals/drive-format.md; docs/decisions/0067-what-the-drive-s-co
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -40,6 +41,10 @@ _FULL = re.compile(
 )
 """How S3 services say it, since S3 itself has no word for it: MinIO, RFC 4918, Ceph, and the file system below."""
 _NOT_PARTIAL = "non-partial response"  # obstore's word for an answer 200 where 206 was asked for
+BLOCK_BYTES = 4096
+"""What the memory and the lengths of a write past the page cache are multiples of."""
+DIRECT_BYTES = 1 << 20
+"""From there on an object is written past the page cache: less than half of the processor's work."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -75,8 +80,8 @@ class Objects(Protocol):
     def put(self, name: str, data: Bytes) -> None:
         """Store an object, or replace it in one step; it is on the disk when this returns. Errors: StoreFull."""
 
-    def get(self, name: str) -> Bytes:
-        """Errors: ObjectMissing."""
+    def get(self, name: str, room: memoryview | None = None) -> Bytes:
+        """``room``: memory where it may lie instead of new one, whole blocks. Errors: ObjectMissing."""
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
         """Bytes ``start`` to ``end`` (exclusive), fewer where it ends before. Errors: ObjectMissing."""
@@ -129,17 +134,25 @@ class LocalObjects:
         with failures():
             try:
                 with open(draft, "xb", buffering=0, opener=_private) as file:
-                    _write_all(file.fileno(), data)
+                    done = _write_directly(file.fileno(), data) if len(data) >= DIRECT_BYTES else 0
+                    _write_all(file.fileno(), data, done)
                     os.fsync(file.fileno())
-                self._last(path.parent)
+                new = self._make(path.parent)
                 draft.rename(path)
             except BaseException:
                 draft.unlink(missing_ok=True)
                 raise
-            self._settling.settle(path.parent)
+            self._settling.settle(path.parent, *new)
+            self._lasting.add(path.parent)
 
-    def get(self, name: str) -> Bytes:
+    def get(self, name: str, room: memoryview | None = None) -> Bytes:
         with failures(name), self._path(name).open("rb", buffering=0) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if room is not None and DIRECT_BYTES <= size_bytes <= len(room):
+                done = _read_directly(file.fileno(), room)
+                if done == size_bytes:
+                    return room[:done]
+                file.seek(0)
             return file.read()
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
@@ -181,14 +194,12 @@ class LocalObjects:
     def _path(self, name: str) -> Path:
         return self._root / _checked(name)
 
-    def _last(self, folder: Path) -> None:
-        """Make a folder that survives a power cut, and so do those above it."""
+    def _make(self, folder: Path) -> tuple[Path, ...]:
+        """Make a folder; return those that must be synced so that it survives a power cut."""
         if folder in self._lasting and folder.is_dir():
-            return
+            return ()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._settling.settle(folder.parent)
-        self._settling.settle(folder.parent.parent)
-        self._lasting.add(folder)
+        return folder.parent, folder.parent.parent
 
 
 class Settling:
@@ -199,24 +210,24 @@ class Settling:
         self._asked = self._settled = 0
         self._pending: set[Path] = set()
 
-    def settle(self, directory: Path) -> None:
-        """What was renamed into it before this call is on the disk when it returns. Errors: OSError."""
+    def settle(self, *directories: Path) -> None:
+        """What came into them before this call is on the disk when it returns. Errors: OSError."""
         with self._asking:
             self._asked += 1
             mine = self._asked
-            self._pending.add(directory)
+            self._pending.update(directories)
         with self._turn:
             if self._settled >= mine:
                 return
             with self._asking:
-                upto, directories = self._asked, self._pending
+                upto, pending = self._asked, self._pending
                 self._pending = set()
             try:
-                for one in directories:
+                for one in pending:
                     durable.sync_directory(one)
             except OSError:
                 with self._asking:  # the others must not be told that theirs are on the disk
-                    self._pending |= directories
+                    self._pending |= pending
                 raise
             self._settled = upto
 
@@ -261,7 +272,7 @@ class S3Objects:
         with failures():
             obstore.put(self.store, self._key(name), data, use_multipart=False)
 
-    def get(self, name: str) -> Bytes:
+    def get(self, name: str, room: memoryview | None = None) -> Bytes:
         with failures(name):
             return memoryview(obstore.get(self.store, self._key(name)).bytes())
 
@@ -341,9 +352,32 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def _write_all(descriptor: int, data: Bytes) -> None:
+def _write_directly(descriptor: int, data: Bytes) -> int:
+    """Write what fills whole blocks past the page cache; return how much that is, 0 where it cannot be done."""
+    with memoryview(data)[: len(data) - len(data) % BLOCK_BYTES] as blocks:
+        return _directly(descriptor, lambda: os.write(descriptor, blocks)) or 0
+
+
+def _read_directly(descriptor: int, room: memoryview) -> int | None:
+    return _directly(descriptor, lambda: os.readv(descriptor, (room,)))
+
+
+def _directly(descriptor: int, work: Callable[[], int]) -> int | None:
+    """None where it cannot be done: not on this file system, nor with memory that does not begin with a block."""
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT)
+        return work()
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return None
+    finally:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+
+
+def _write_all(descriptor: int, data: Bytes, done: int) -> None:
     with memoryview(data) as left:
-        done = 0
         while done < len(left):
             done += os.write(descriptor, left[done:])
 

@@ -32,6 +32,7 @@ _AES_256_GCM, _FRAME_POWER = 1, 18
 _PLAIN, _ZSTD = 0, 1
 _HEADER = struct.Struct(">4sBBBBIII16s")
 HEADER_BYTES = _HEADER.size
+MOST_SEALED_BYTES = HEADER_BYTES + CHUNK_BYTES + CHUNK_BYTES // FRAME_BYTES * _TAG_BYTES
 _OBJECT_KEY = b"beffroi drive 1 key of an object\0"
 _SMALLEST_BYTES, _SAMPLE_BYTES, _SAMPLES = 512, 4096, 3
 _PAYS = 7 / 8
@@ -97,35 +98,41 @@ class Sealer:
         self._keys = keys
         self._owner = keys.collectivite_id.encode()
 
-    def seal(self, chunk_id: bytes, data: Bytes) -> bytearray:
-        """``data``: 1 to CHUNK_BYTES bytes. Errors: those of the keys."""
+    def seal(self, chunk_id: bytes, data: Bytes, room: memoryview | None = None) -> memoryview:
+        """``data``: 1 to CHUNK_BYTES bytes. ``room``: where to seal it, MOST_SEALED_BYTES; None for new memory.
+
+        Errors: those of the keys."""
         assert 0 < len(data) <= CHUNK_BYTES
         payload, compression = _compressed(data)
         generation, key = self._keys.current()
         fixed = (_MAGIC, _VERSION, _AES_256_GCM, compression, _FRAME_POWER)
         raw = _HEADER.pack(*fixed, generation, len(data), len(payload), secrets.token_bytes(_SALT_BYTES))
         header = Header(generation, compression == _ZSTD, len(data), len(payload), raw)
-        sealed = bytearray(header.sealed_bytes)
+        sealed = (room or memoryview(bytearray(header.sealed_bytes)))[: header.sealed_bytes]
         sealed[:HEADER_BYTES] = raw
         cipher = self._cipher(chunk_id, header, key)
-        with memoryview(sealed) as out, memoryview(payload) as plain:
+        with memoryview(payload) as plain:
             for frame in range(header.frames):
                 piece = plain[frame * FRAME_BYTES : (frame + 1) * FRAME_BYTES]
                 at = HEADER_BYTES + frame * (FRAME_BYTES + _TAG_BYTES)
-                into = out[at : at + len(piece) + _TAG_BYTES]
+                into = sealed[at : at + len(piece) + _TAG_BYTES]
                 cipher.encrypt_into(_nonce(frame), piece, self._bound_to(chunk_id, header, frame), into)
         return sealed
 
     def open(self, chunk_id: bytes, sealed: Bytes) -> memoryview:
         """The chunk, whole. Errors: ObjectDamaged, those of the keys."""
+        return memoryview(_joined(self.opened(chunk_id, sealed)))
+
+    def opened(self, chunk_id: bytes, sealed: Bytes) -> list[bytes]:
+        """The chunk in pieces: as its frames hold it, or whole where it is compressed. Errors: as ``open``."""
         with memoryview(sealed) as seen:
             header = Header.read(chunk_id, bytes(seen[:HEADER_BYTES]))
             if len(seen) != header.sealed_bytes:
                 raise ObjectDamaged(chunk_id)
             payload = self._frames(chunk_id, header, 0, header.frames, seen[HEADER_BYTES:])
-        if not header.compressed:
-            return payload
-        return memoryview(_decompressed(chunk_id, payload, header.plain_bytes))
+        return (
+            [_decompressed(chunk_id, _joined(payload), header.plain_bytes)] if header.compressed else payload
+        )
 
     def open_range(
         self, chunk_id: bytes, fetch: Callable[[int, int], Bytes], start: int, end: int
@@ -148,33 +155,35 @@ class Sealer:
         sealed = fetch(*span)
         if len(sealed) != span[1] - span[0]:
             raise ObjectDamaged(chunk_id)
-        plain = self._frames(chunk_id, header, first, after, sealed)
+        plain = memoryview(_joined(self._frames(chunk_id, header, first, after, sealed)))
         return plain[start - first * FRAME_BYTES : end - first * FRAME_BYTES]
 
-    def reseal(self, chunk_id: bytes, sealed: Bytes) -> bytearray | None:
+    def reseal(self, chunk_id: bytes, sealed: Bytes) -> memoryview | None:
         """The same chunk under the generation of today; None where it is already. Errors: as ``open``."""
         header = Header.read(chunk_id, bytes(sealed[:HEADER_BYTES]))
         if header.generation == self._keys.current()[0]:
             return None
         return self.seal(chunk_id, self.open(chunk_id, sealed))
 
-    def _frames(self, chunk_id: bytes, header: Header, first: int, after: int, sealed: Bytes) -> memoryview:
+    def _frames(self, chunk_id: bytes, header: Header, first: int, after: int, sealed: Bytes) -> list[bytes]:
         """Plain bytes of frames ``first`` to ``after`` (exclusive), which ``sealed`` holds and nothing else."""
         key = self._keys.generation(header.generation)
         if key is None:
             raise ObjectDamaged(chunk_id)
         cipher = self._cipher(chunk_id, header, key)
-        plain = memoryview(bytearray(len(sealed) - (after - first) * _TAG_BYTES))
-        with memoryview(sealed) as seen:
-            for frame in range(first, after):
-                at = (frame - first) * FRAME_BYTES
-                piece = seen[at + (frame - first) * _TAG_BYTES :][: FRAME_BYTES + _TAG_BYTES]
-                into = plain[at : at + len(piece) - _TAG_BYTES]
-                try:
-                    cipher.decrypt_into(_nonce(frame), piece, self._bound_to(chunk_id, header, frame), into)
-                except InvalidTag:
-                    raise ObjectDamaged(chunk_id) from None
-        return plain
+        step = FRAME_BYTES + _TAG_BYTES
+        try:
+            with memoryview(sealed) as seen:
+                return [
+                    cipher.decrypt(
+                        _nonce(frame),
+                        seen[(frame - first) * step :][:step],
+                        self._bound_to(chunk_id, header, frame),
+                    )
+                    for frame in range(first, after)
+                ]
+        except InvalidTag:
+            raise ObjectDamaged(chunk_id) from None
 
     def _cipher(self, chunk_id: bytes, header: Header, data_key: bytes) -> AESGCM:
         # A key for this object alone: its salt is drawn at each sealing, so that nonces may count from 0.
@@ -184,6 +193,10 @@ class Sealer:
     def _bound_to(self, chunk_id: bytes, header: Header, frame: int) -> bytes:
         last = frame == header.frames - 1
         return chunk_id + frame.to_bytes(4) + bytes((last,)) + self._owner
+
+
+def _joined(pieces: list[bytes]) -> bytes:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _nonce(frame: int) -> bytes:

@@ -18,6 +18,7 @@ from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Content, InlineChunk
 from beffroi.drive.store.objects import Objects, open_objects
 from beffroi.drive.store.sealing import Bytes
+from beffroi.drive.store.writing import Reading
 from beffroi.lib.config import Config
 
 
@@ -51,7 +52,7 @@ class Bodies(Protocol):
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
         """Bytes ``start`` to ``end`` (exclusive) in pieces, each proved.
 
-        Errors: as ``require`` at once, before a piece is asked for; ManifestBroken, ObjectDamaged, ObjectMissing,
+        Errors: as ``require``, and ManifestBroken, at once, before a piece is asked for; ObjectDamaged, ObjectMissing,
         StoreUnavailable, those of the keys.
         """
 
@@ -74,8 +75,7 @@ class SealedBodies:
     def require(self, sha256: str) -> None:
         self._refuse(sha256)
         with self._database().reading() as reading:
-            findings.require(reading, sha256)
-            findings.require_scanned(reading, sha256)
+            _require(reading, sha256)
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
         since: list[int] = []
@@ -104,19 +104,42 @@ class SealedBodies:
         )
 
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
-        self.require(kept.sha256)
-        return self._read(kept.manifest, start, end)
+        self._refuse(kept.sha256)
+        manifest = Manifest.unpack(kept.manifest)
+        with self._database().reading() as reading:
+            _require(reading, kept.sha256)
+            # Of a small file all is told at once.
+            names = [one.id for one in manifest.chunks] if len(manifest.chunks) == 1 else []
+            inline = _sealed(reading, names)
+        return self._read(manifest, inline, start, end)
 
-    async def _read(self, manifest: bytes, start: int, end: int) -> AsyncGenerator[bytes]:
-        async with aclosing(self._sealed.read(Manifest.unpack(manifest), self._inline, start, end)) as pieces:
+    async def _read(
+        self, manifest: Manifest, inline: Mapping[bytes, Bytes], start: int, end: int
+    ) -> AsyncGenerator[bytes]:
+        async def found(names: Sequence[bytes]) -> Mapping[bytes, Bytes]:
+            if inline.keys() >= set(names):
+                return inline
+            with self._database().reading() as reading:
+                return _sealed(reading, names)
+
+        async with aclosing(self._sealed.read(manifest, found, start, end)) as pieces:
             async for piece in pieces:
+                if isinstance(piece, bytes) and len(piece) <= SENT_BYTES:
+                    yield piece
+                    continue
                 for at in range(0, len(piece), SENT_BYTES):
                     yield bytes(piece[at : at + SENT_BYTES])
 
-    async def _inline(self, names: Sequence[bytes]) -> Mapping[bytes, Bytes]:
-        with self._database().reading() as reading:
-            found = {name: refs.sealed(reading, name) for name in names}
-        return {name: sealed for name, sealed in found.items() if sealed is not None}
+
+def _require(reading: Reading, sha256: str) -> None:
+    findings.require(reading, sha256)
+    findings.require_scanned(reading, sha256)
+
+
+def _sealed(reading: Reading, names: Sequence[bytes]) -> dict[bytes, Bytes]:
+    """Those of them that lie with the metadata."""
+    found = {name: refs.sealed(reading, name) for name in names}
+    return {name: sealed for name, sealed in found.items() if sealed is not None}
 
 
 class SealedStore:
