@@ -152,8 +152,10 @@ def _files(writing: Writing, folders: tuple[int, ...]) -> list[int]:
                 etag = changes[-1][0]
             present = kept[-1]
             nodes.append(
-                (node, folder, name, size, NOW_S, etag, NOW_S, present.sha1, present.sha256, present.manifest)
-                + (name,)
+                (
+                    *(node, folder, name, size, NOW_S, etag, NOW_S),
+                    *(present.sha1, present.sha256, present.manifest, name),
+                )
             )
             chunks += [(each.inline[0].id, size, each.inline[0].seal()) for each in kept]
             scanned += [(each.sha256, NOW_S) for each in kept]

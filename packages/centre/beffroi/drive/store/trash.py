@@ -16,7 +16,7 @@ from beffroi.drive.store import refs, schema, seals, tree, weights
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import child, free_name, node, root
 from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node
-from beffroi.drive.store.writing import Reading, Writing
+from beffroi.drive.store.writing import Reading, Row, Writing
 
 MOST_DESTROYED = 500
 _ROWS: LiteralString = (
@@ -45,9 +45,9 @@ def page(
     """What was deleted from a root, newest first. ``after``: (deleted_s, node) of the last one of the page before."""
     end = (1 << 62, 1 << 62) if after is None else after
     rows = database.all(
-        _ROWS + " WHERE t.root = ? AND (t.deleted_s < ? OR (t.deleted_s = ? AND t.node < ?))"
+        _ROWS + " WHERE t.root = ? AND (t.deleted_s, t.node) < (?, ?)"
         " ORDER BY t.deleted_s DESC, t.node DESC LIMIT ?",
-        (root_id, end[0], end[0], end[1], most),
+        (root_id, *end, most),
     )
     return [Trashed(*row) for row in rows]
 
@@ -92,9 +92,18 @@ def empty(writing: Writing, act: Act, root_id: int, *, most: int = MOST_DESTROYE
 
 def expire(writing: Writing, act: Act, *, before_s: int, most: int = MOST_DESTROYED) -> bool:
     """As ``forget``, for what was deleted before a time, in all roots; True while there is more."""
-    rows = writing.all("SELECT node FROM trash WHERE deleted_s < ? LIMIT ?", (before_s, most))
-    _forget(writing, act, [row[0] for row in rows])
-    return len(rows) == most
+    items: list[int] = []
+    row: Row | None = (-1,)
+    while (
+        len(items) < most and (row := _next_root(writing, row[0])) is not None
+    ):  # by the index, root after root
+        rows = writing.all(
+            "SELECT node FROM trash WHERE root = ? AND deleted_s < ? LIMIT ?",
+            (row[0], before_s, most - len(items)),
+        )
+        items += [one[0] for one in rows]
+    _forget(writing, act, items)
+    return len(items) == most
 
 
 def destroy(writing: Writing, act: Act, *, most: int = MOST_DESTROYED) -> bool:
@@ -116,6 +125,11 @@ def destroy_all(database: Database, act: Act) -> None:
     """Until nothing is left, in as many changes as it takes: others write between them."""
     while database.write(lambda w: destroy(w, act)):
         pass
+
+
+def _next_root(writing: Writing, after: int) -> Row | None:
+    """The next root from which something was deleted."""
+    return writing.one("SELECT root FROM trash WHERE root > ? ORDER BY root LIMIT 1", (after,))
 
 
 def _rebuilt(writing: Writing, act: Act, root_id: int, path: Sequence[str]) -> Node:
