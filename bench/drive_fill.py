@@ -27,7 +27,7 @@ from blake3 import blake3
 NOW_S = 1_800_000_000
 FILES_A_FOLDER, FOLDERS_A_SECTION, DEPTH = 100, 10, 20
 FILES_A_CHANGE = 20_000
-FILL_MIB = 512
+FILL_MIB, LOG_PAGES = 512, 1 << 16
 VERSIONED, TRASHED = 10, 100
 """Every so manieth file has an earlier content, or lies in the trash."""
 KEY = terms.key_of(b"bench".ljust(32))
@@ -110,7 +110,7 @@ def _hurry(database: SqliteDatabase, *, is_on: bool) -> None:
         writer.raw.execute("PRAGMA synchronous = OFF")
         writer.raw.execute("PRAGMA soft_heap_limit = 0")
         writer.raw.execute(f"PRAGMA cache_size = -{FILL_MIB << 10}")
-        writer.raw.execute("PRAGMA wal_autocheckpoint = 0")
+        writer.raw.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         return
     writer.raw.execute("PRAGMA synchronous = FULL")
     writer.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -137,7 +137,7 @@ def _deep(writing: Writing, root: int) -> int:
 
 def _files(writing: Writing, folders: tuple[int, ...]) -> list[int]:
     """Fill these; return those that were thrown away."""
-    nodes, chunks, changes, versions, scanned, trashed = ([] for _ in range(6))  # type: ignore[var-annotated]
+    nodes, chunks, changes, versions, scanned, trashed = ([] for _ in range(6))
     discarded: list[int] = []
     for folder in folders:
         for place in range(FILES_A_FOLDER):

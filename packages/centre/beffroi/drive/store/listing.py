@@ -55,9 +55,8 @@ def some(database: Reading, folder_id: int, ids: Sequence[int]) -> list[Entry]:
     if not ids:
         return []
     wanted = "?, " * (len(ids) - 1) + "?"
-    rows = database.all(_ENTRIES + " WHERE id IN (" + wanted + ") AND parent = ?", (*ids, folder_id))
-    found = {row[0]: Entry(*row) for row in rows}
-    return [found[one] for one in ids if one in found]
+    found = {row[0]: Entry(*row) for row in database.all(_ENTRIES + " WHERE id IN (" + wanted + ")", ids)}
+    return [found[one] for one in ids if one in found and found[one].parent == folder_id]
 
 
 def changed_by(database: Reading, entries: Sequence[Entry]) -> dict[int, str]:
