@@ -55,7 +55,6 @@ def operations(database: Database, filled: Filled, count: int) -> dict[str, Oper
     moving, other = some[:count], some[count:]
     who = Who("per_bench", "mem_bench", "col_bench", "referent", "app_bench", "bench", "")
     view, orders = View(database, who), Orders()
-    section = look.path_of
 
     def written(change: Callable[[Writing, int], object]) -> Operation:
         return lambda number: database.write(lambda w: change(w, number))
@@ -68,7 +67,7 @@ def operations(database: Database, filled: Filled, count: int) -> dict[str, Oper
         return operation
 
     def listed(reading: Reading, _: int) -> object:
-        path = section(reading, dice.choice(filled.folders)).split("/")
+        path = look.path_of(reading, dice.choice(filled.folders)).split("/")
         place = view.place(reading, ("Commune", *path))
         return view.children(reading, place)
 
@@ -80,6 +79,14 @@ def operations(database: Database, filled: Filled, count: int) -> dict[str, Oper
         assert one is not None
         kept = versions.of(w, one.id)[number % 5]
         return versions.restore(w, LATER, kept.node, kept.etag)
+
+    def for_good(w: Writing, number: int) -> None:
+        tree.delete(w, LATER, other[number].id)
+        trash.forget(w, LATER, filled.root, other[number].id)
+
+    def thinned(w: Writing, _: int) -> object:
+        after = dice.choice(filled.folders[: len(filled.folders) // 2])
+        return versions.thin(w, now_s=NOW_S + 60, keep_s=1 << 40, after=after, most=20)
 
     def past(reading: Reading, _: int) -> object:
         return moments.Moment(reading, NOW_S + 5).children(dice.choice(filled.folders))
@@ -118,20 +125,16 @@ def operations(database: Database, filled: Filled, count: int) -> dict[str, Oper
         "delete a file": written(lambda w, n: tree.delete(w, LATER, moving[n].id)),
         "the trash, its newest 100": read(lambda reading, _: trash.page(reading, filled.root)),
         "bring a file back": written(lambda w, n: trash.restore(w, LATER, filled.root, moving[n].id)),
-        "delete a file for good": written(
-            lambda w, n: trash.forget(w, LATER, filled.root, filled.trashed[n % 10]) if n < 10 else None
-        ),
+        "delete a file, then for good": written(for_good),
         "destroy what was deleted for good": written(lambda w, _: trash.destroy(w, LATER, most=1)),
         "a folder as it was": read(past),
         "100 changes since a number": read(lambda r, _: journal.after(r, newest(r) - 100, 100)),
         "100 changes since a number, for the scan": read(
             lambda r, _: findings.changes(r, newest(r) - 100, 100)
         ),
-        "64 contents after one, for the scan": read(lambda r, n: findings.after(r, f"{n % 256:02x}", 64)),
+        "64 contents after one, for the scan": read(lambda r, n: findings.after(r, f"{n % 200:02x}", 64)),
         "where a hash lies": read(lambda reading, n: frozen.count(reading, some[n].sha256)),
-        "versions of 200 files thinned": written(
-            lambda w, n: versions.thin(w, now_s=NOW_S + 60, keep_s=1 << 40, after=some[n].id)
-        ),
+        "versions of 20 files thinned": written(thinned),
         "loose chunks, none": written(lambda w, _: collect.doom_loose(w, now_s=NOW_S)),
         "trash past its term, none": written(lambda w, _: trash.expire(w, LATER, before_s=NOW_S)),
         "uploads past their term, none": written(lambda w, _: uploads.expire(w, now_s=NOW_S)),

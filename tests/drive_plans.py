@@ -1,7 +1,8 @@
-"""No way into the drive reads a whole large table: SQLite's plan of each statement is asked for where it is said first.
+"""No way into the drive reads a whole large table: the plan of each statement is asked for where it is said first.
 
 Rule:    of all tests, whatever they look at: a statement of the drive's whose plan scans one of LARGE fails the test
-         that said it, unless it is one of SWEEPS. Plans do not depend on what lies there: nothing here is analysed.
+         that said it, unless it is one of SWEEPS. SQLite's plans do not depend on what lies there, for nothing is
+         analysed; PostgreSQL's do, but it reads a table only where no index helps (``postgres``).
          Statements of tests and benchmarks are their own.
 """
 
@@ -9,11 +10,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from beffroi.drive.store import sqlite
+from beffroi.drive.store import postgres, sqlite
 from beffroi.drive.store.sqlite import Connection
 
 LARGE = {
@@ -31,35 +32,49 @@ SWEEPS = {
     "weights.py:drift": "each day",
 }
 """Who may read all of a table: file and function, and when it does."""
+_READ = re.compile(r"Seq Scan on (\w+)")
 _SCAN = re.compile(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?")
 _FEW = {"chunk_loose", "word_file_unread"}
 """Indexes of a few rows."""
 _SAID = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
-_BENEATH = {__file__, sqlite.__file__, str(Path(sqlite.__file__).with_name("writing.py"))}
-_seen: set[str] = set()
+_BENEATH = {
+    __file__,
+    *(str(Path(sqlite.__file__).with_name(f"{one}.py")) for one in ("sqlite", "postgres", "writing")),
+}
+_seen: set[tuple[str, str]] = set()
 
 
 def hold() -> None:
     """From now on, in this process."""
-    for name in ("one", "all", "run", "many"):
-        setattr(Connection, name, _asking(getattr(Connection, name)))
+    for backend, look in ((Connection, scans), (postgres._Reading, reads)):
+        for name in ("one", "all", "run", "many"):
+            setattr(backend, name, _asking(getattr(backend, name), look))
 
 
-def _asking(say: Callable[..., Any]) -> Callable[..., Any]:
-    def said(connection: Connection, sql: str, *rest: Any) -> Any:
-        if sql not in _seen and _SAID.match(sql):
+def _asking(say: Callable[..., Any], look: Callable[..., list[str]]) -> Callable[..., Any]:
+    def said(on: Any, sql: str, *rest: Any) -> Any:
+        if (look.__name__, sql) not in _seen and _SAID.match(sql):
             who = _who()
             if who is not None:
-                _seen.add(sql)
-                scanned = scans(connection, sql)
-                assert not scanned or who in SWEEPS, f"{who} reads all of {', '.join(scanned)}: {sql}"
-        return say(connection, sql, *rest)
+                _seen.add((look.__name__, sql))
+                whole = look(on, sql, *rest)
+                assert not whole or who in SWEEPS, f"{who} reads all of {', '.join(whole)}: {sql}"
+        return say(on, sql, *rest)
 
     return said
 
 
-def scans(connection: Connection, sql: str) -> list[str]:
-    """Large tables of which a statement reads every row."""
+def reads(on: Any, sql: str, parameters: Sequence[Any] = ()) -> list[str]:
+    """As ``scans``, in PostgreSQL; ``parameters``: of the statement, or rows of them."""
+    if parameters and isinstance(parameters[0], (tuple, list)):
+        parameters = parameters[0]
+    rows = on.raw.execute(f"EXPLAIN {postgres._translated(sql)}", parameters).fetchall()
+    found = (_READ.search(row[0]) for row in rows)
+    return [one[1] for one in found if one is not None and one[1] in LARGE]
+
+
+def scans(connection: Connection, sql: str, _: Sequence[Any] = ()) -> list[str]:
+    """Large tables of which a statement reads every row, in SQLite."""
     names = {table: table for table in LARGE}
     names |= {found[2]: found[1] for found in re.finditer(r"(?:FROM|JOIN|,) (\w+) (?:AS )?([a-z]\w*)\b", sql)}
     rows = connection.raw.execute(f"EXPLAIN QUERY PLAN {sql}", [""] * sql.count("?"))
