@@ -16,7 +16,7 @@ from beffroi.drive.store import refs, schema, seals, tree, weights
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import child, free_name, node, root
 from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node
-from beffroi.drive.store.writing import Reading, Row, Writing
+from beffroi.drive.store.writing import Reading, Writing
 
 MOST_DESTROYED = 500
 _ROWS: LiteralString = (
@@ -93,15 +93,14 @@ def empty(writing: Writing, act: Act, root_id: int, *, most: int = MOST_DESTROYE
 def expire(writing: Writing, act: Act, *, before_s: int, most: int = MOST_DESTROYED) -> bool:
     """As ``forget``, for what was deleted before a time, in all roots; True while there is more."""
     items: list[int] = []
-    row: Row | None = (-1,)
-    while (
-        len(items) < most and (row := _next_root(writing, row[0])) is not None
-    ):  # by the index, root after root
+    root_id = _next_root(writing, -1)
+    while root_id is not None and len(items) < most:  # by the index, root after root
         rows = writing.all(
             "SELECT node FROM trash WHERE root = ? AND deleted_s < ? LIMIT ?",
-            (row[0], before_s, most - len(items)),
+            (root_id, before_s, most - len(items)),
         )
-        items += [one[0] for one in rows]
+        items += [row[0] for row in rows]
+        root_id = _next_root(writing, root_id)
     _forget(writing, act, items)
     return len(items) == most
 
@@ -127,9 +126,10 @@ def destroy_all(database: Database, act: Act) -> None:
         pass
 
 
-def _next_root(writing: Writing, after: int) -> Row | None:
+def _next_root(writing: Writing, after: int) -> int | None:
     """The next root from which something was deleted."""
-    return writing.one("SELECT root FROM trash WHERE root > ? ORDER BY root LIMIT 1", (after,))
+    row = writing.one("SELECT root FROM trash WHERE root > ? ORDER BY root LIMIT 1", (after,))
+    return row[0] if row else None
 
 
 def _rebuilt(writing: Writing, act: Act, root_id: int, path: Sequence[str]) -> Node:
