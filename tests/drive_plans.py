@@ -53,7 +53,8 @@ def hold() -> None:
 
 def _asking(say: Callable[..., Any], look: Callable[..., list[str]]) -> Callable[..., Any]:
     def said(on: Any, sql: str, *rest: Any) -> Any:
-        if (look.__name__, sql) not in _seen and _SAID.match(sql):
+        is_whole = "?" not in sql or (rest and rest[0])  # of no rows nothing is said
+        if is_whole and (look.__name__, sql) not in _seen and _SAID.match(sql):
             who = _who()
             if who is not None:
                 _seen.add((look.__name__, sql))
