@@ -1,7 +1,6 @@
 """The search of the drive as a commune grows: what one question costs by name, by content, and for what is new.
 
-Part of ``drive-tree``: every file is indexed as the follower does it, with twenty words of a town hall's two thousand,
-and one that a hundred files share.
+Part of ``drive-tree``; what is found was indexed by ``drive_fill``.
 """
 
 from __future__ import annotations
@@ -11,31 +10,9 @@ from collections.abc import Callable
 
 from beffroi.drive.reach import Reach
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.writing import Writing
 from beffroi.drive.words import index, terms
-from beffroi.drive.words.index import Indexed
 
-KEY = terms.key_of(b"bench".ljust(32))
-COMMON_WORDS, WORDS_A_FILE, FILES_A_WORD = 2000, 20, 100
-INDEXED_A_CHANGE = 500
-
-
-def fill(database: Database, root: int) -> None:
-    """Index every file of the collectivité, all of which lie below ``root``."""
-    with database.reading() as reading:
-        rows = reading.all("SELECT id, name, etag, sha256 FROM node WHERE is_folder = 0 ORDER BY id")
-        last = reading.one("SELECT MAX(number) FROM change")
-    common = [terms.term(f"w{number}", KEY) for number in range(COMMON_WORDS)]
-    dice = random.Random(1)
-
-    def some(writing: Writing, start: int) -> None:
-        for place, (node, name, etag, _) in enumerate(rows[start : start + INDEXED_A_CHANGE], start):
-            numbers = {*dice.sample(common, WORDS_A_FILE), terms.term(f"r{place // FILES_A_WORD}", KEY)}
-            index.replace(writing, node, Indexed(node, root, name, etag, "x", tuple(sorted(numbers))))
-
-    for start in range(0, len(rows), INDEXED_A_CHANGE):
-        database.write(lambda writing, start=start: some(writing, start))  # type: ignore[misc]
-    database.write(lambda writing: index.take(writing, (), (last and last[0]) or 0))
+from bench.drive_fill import COMMON_WORDS, FILES_A_WORD, KEY
 
 
 def operations(database: Database, root: int, files: int) -> dict[str, Callable[[int], object]]:
@@ -49,8 +26,14 @@ def operations(database: Database, root: int, files: int) -> dict[str, Callable[
 
         return ask
 
+    with database.reading() as reading:
+        last = reading.one("SELECT MAX(node) FROM word_file")
+    assert last is not None
+    longest = range(10 ** (len(str(last[0])) - 1), last[0])
+    """Numbers of files that no other one begins with."""
+
     def named(number: int) -> object:
-        asked = f"f{random.Random(number).randrange(files)}"
+        asked = f"f{random.Random(number).choice(longest)}"
         with database.reading() as reading:
             return index.named(reading, asked, Reach(frozenset({root}), frozenset({root})), most=200)
 

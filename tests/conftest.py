@@ -57,6 +57,9 @@ from django.contrib.contenttypes.management import create_contenttypes  # noqa: 
 from django.db import connection  # noqa: E402
 from django.db.models.signals import post_migrate  # noqa: E402
 
+from tests import drive_plans  # noqa: E402
+
+drive_plans.hold()
 # No test fails because the machine is busy.
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

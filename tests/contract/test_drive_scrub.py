@@ -10,6 +10,7 @@ import pytest
 from beffroi.drive.store import schema, scrub, tree, uploads
 from beffroi.drive.store.collect import Stored
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.manifest import Chunk
 from beffroi.drive.store.model import Content
 
 from tests.drive_trees import ME, NOW_S, folder, packed, require_whole
@@ -137,6 +138,27 @@ def test_slices_together_see_each_chunk_once(
         if cursor is None:
             break
     assert (seen, steps) == (4, 5)
+
+
+def test_lists_are_read_once_by_a_walk_of_many_slices_and_again_where_they_do_not_add_up(
+    filled: dict[str, int], scrubber: scrub.Scrub, metadata: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrub, "CHUNKS_A_SLICE", 1)
+    truly, read = scrub._listed, list[bytes]()
+
+    def noted(manifest: bytes) -> tuple[Chunk, ...] | None:
+        read.append(manifest)
+        return truly(manifest)
+
+    monkeypatch.setattr(scrub, "_listed", noted)
+    assert walked(scrubber)[0] == []
+    once = len(read)
+    assert once == 5, "four files and versions, a part"
+    metadata.write(lambda w: w.run("UPDATE chunk SET refs = refs + 1 WHERE id = ?", (chunk(b"first"),)))
+    read.clear()
+    (wrong,) = walked(scrubber)[0]
+    assert (wrong.why, wrong.chunk_id, wrong.counted, wrong.expected) == ("references", chunk(b"first"), 3, 2)
+    assert len(read) == 3 * once, "of the slice, and to name the files"
 
 
 def test_what_is_damaged_is_named_by_its_files_and_its_version(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -143,6 +145,25 @@ def test_a_large_folder_comes_in_parts_of_two_hundred(drive: Drive, client: Clie
         found += shown(part)
     assert found == [f"{number:04d}.txt" for number in range(401)]
     assert "rang=200" in client.get(address).content.decode()
+
+
+def test_who_reads_on_sees_nothing_twice_because_somebody_wrote_meanwhile(
+    drive: Drive, client: Client
+) -> None:
+    folder = drive.folder("Beaucoup")
+
+    def fill(writing: Any) -> None:
+        for number in range(300):
+            tree.put(writing, drive.act, folder.id, f"{number:04d}.txt", EMPTY)
+
+    drive.database.write(fill)
+    address = f"/coffre/{folder.id}/"
+    page = client.get(address).content.decode()
+    (more,) = re.findall(r'hx-get="([^"]*)"[^>]*>\s*<a class="more"', page)
+    drive.database.write(lambda writing: tree.put(writing, drive.act, folder.id, "0.txt", EMPTY))
+    part = client.get(address + html.unescape(more), headers={"HX-Request": "true"}).content.decode()
+    assert shown(page) + shown(part) == [f"{number:04d}.txt" for number in range(300)]
+    assert shown(client.get(address).content.decode())[0] == "0.txt"
 
 
 def test_a_list_asks_the_database_the_same_number_of_questions(drive: Drive, client: Client) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store import moments, schema, tree
+from beffroi.drive.store import look, moments, schema, tree
 from beffroi.drive.store.model import Act, Node
+from beffroi.drive.store.orders import Orders
 from beffroi.drive.store.sqlite import Connection, SqliteDatabase
 from beffroi.drive.store.writing import Writing
 
@@ -106,3 +108,53 @@ def test_a_folder_is_moved_and_renamed_without_a_look_at_its_files(
 
     small, large = box("small", 5), box("large", 2000)
     assert moves(large) <= 1.1 * moves(small)
+
+
+def _calls(work: Callable[[], object]) -> int:
+    """Of functions, Python's own among them."""
+    counted = 0
+
+    def one_more(frame: object, event: str, argument: object) -> None:
+        nonlocal counted
+        counted += event in ("call", "c_call")
+
+    sys.setprofile(one_more)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def _long(writing: Writing, parent: int, entries: int) -> int:
+    made = tree.make_folder(writing, ME, parent, f"of {entries}").id
+    writing.run(
+        "INSERT INTO node (id, parent, name, is_folder, size_bytes, mtime_s, etag, created_s, sha1, sha256, manifest,"
+        " properties, folded) WITH RECURSIVE up (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM up WHERE at < ?)"
+        " SELECT ? + at, ?, 'f' || at, 0, 0, at, ? + at, 0, '', '', x'', '', 'f' || at FROM up",
+        (entries, made, made, made),
+    )
+    for _ in range(entries):
+        writing.number()
+    return made
+
+
+def test_a_part_of_a_long_folder_costs_the_part(database: SqliteDatabase, common: Node) -> None:
+    kept, costs = Orders(), []
+    for entries in (10_000, 50_000):
+        folder = database.write(lambda w, it=entries: _long(w, common.id, it))  # type: ignore[misc]
+
+        def part(folder: int = folder, entries: int = entries) -> None:
+            with database.reading() as reading:
+                one = look.node(reading, folder)
+                assert one is not None
+                found = kept.part(reading, "col_a", one, first=entries // 2, most=200)
+            assert [each.name for each in found.entries] == [f"f{entries // 2 + n}" for n in range(1, 201)]
+
+        whole = _calls(part)
+        assert whole > entries, "of the first one it is counted that names are put in order"
+        (reader,) = database._readers
+        costs.append((_instructions(reader, part), _calls(part)))
+    (few_said, few_called), (many_said, many_called) = costs
+    assert many_said <= 1.1 * few_said and many_called <= 1.1 * few_called
+    assert many_called < 5000

@@ -110,11 +110,13 @@ def _go_on(writing: Writing, act: Act, device_id: str) -> bool:
 
 
 def _plan(reading: Reading, alarm: Raised) -> Plan:
-    rows = [Row(*row) for row in reading.all(ROWS + " WHERE at_s >= ? ORDER BY number", (alarm.since_s,))]
+    # "+ 0": by the index of times
+    found = reading.all(ROWS + " WHERE at_s >= ? ORDER BY number + 0", (alarm.since_s,))
+    rows = [Row(*row) for row in found]
     entries = _entries(reading, rows)
-    found = plan.restore(entries, frozenset((alarm.device_id,)), _Tree(reading))
+    steps = plan.restore(entries, frozenset((alarm.device_id,)), _Tree(reading))
     others = {one.node for one in entries if one.device != alarm.device_id}
-    return _with_removals(reading, found, others)
+    return _with_removals(reading, steps, others)
 
 
 def _with_removals(reading: Reading, found: Plan, others: set[str]) -> Plan:

@@ -35,7 +35,7 @@ from beffroi.lib.ready import readable
 log = logging.getLogger("beffroi.drive.scanning")
 NICE = 10
 SWEEP_S = 600.0
-"""All collectivités are looked at: a word may be lost."""
+"""A word may be lost: all collectivités are looked at that were written in since nothing was left there."""
 TURN_S = 30.0
 RETRY_S = 2.0
 
@@ -50,6 +50,7 @@ class Process:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._due: dict[str, None] = {}
         self._walks: dict[str, None] = {}
+        self._rested, self._forgotten = following.Rested(communes), following.Rested(communes)
         self._away: tuple[str, int] = ("", 0)
         self._told = Told()
         self._mark = ""
@@ -69,15 +70,26 @@ class Process:
             now_s = clock.steady_s()
             if now_s - swept_s >= SWEEP_S:
                 swept_s = now_s
-                self._due |= dict.fromkeys(self._communes.ids())
-                self._walks |= dict.fromkeys(self._communes.ids())
+                self._sweep()
             if now_s - forgot_s >= scanner.FORGET_EACH_S:
                 forgot_s = now_s
-                for collectivite_id in self._communes.ids():
-                    self._guarded(collectivite_id, lambda one=collectivite_id: self._work.forget(one))  # type: ignore[misc]
+                self._forget()
             self._say()
             self._hear(rest_s)
             rest_s = self._turn()
+
+    def _sweep(self) -> None:
+        written = self._rested.others()
+        self._due |= dict.fromkeys(written)
+        self._work.forget_walks(written)
+        ids = self._communes.ids()
+        self._walks |= dict.fromkeys(one for one in ids if self._work.may_walk(one, self._mark))
+
+    def _forget(self) -> None:
+        for collectivite_id in self._forgotten.others():
+            state = self._communes.state(collectivite_id)
+            if self._guarded(collectivite_id, lambda one=collectivite_id: self._work.forget(one)):  # type: ignore[misc]
+                self._forgotten.keep(collectivite_id, state)
 
     def _turn(self) -> float:
         """One step of work; how long to rest before the next one of the walk."""
@@ -92,8 +104,12 @@ class Process:
         if self._due:
             collectivite_id = next(iter(self._due))
             del self._due[collectivite_id]
-            if self._guarded(collectivite_id, lambda: self._work.follow(collectivite_id)):
+            state = self._communes.state(collectivite_id)
+            is_more = self._guarded(collectivite_id, lambda: self._work.follow(collectivite_id))
+            if is_more:
                 self._due[collectivite_id] = None
+            elif is_more is False:
+                self._rested.keep(collectivite_id, state)
             return 0.0
         if self._walks:
             collectivite_id = next(iter(self._walks))

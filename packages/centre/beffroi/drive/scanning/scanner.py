@@ -66,6 +66,8 @@ class Scanner:
     """The process ends: a long look stops at its next piece (Ending)."""
     _failures: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)
     """Of (collectivité, content)."""
+    _walked: dict[str, Progress] = field(default_factory=dict, init=False)
+    """Where no walk was due: whether one is by now is told without opening the metadata."""
 
     def follow(self, collectivite_id: str) -> bool:
         """The contents of the next changes; True while there are more. Errors: EngineAway, those of the metadata, the
@@ -89,6 +91,7 @@ class Scanner:
         with database.reading() as reading:
             progress = findings.progress(reading, now_s=clock.epoch_s())
             if not _is_due(progress, mark):
+                self._walked[collectivite_id] = progress
                 return None
             names = findings.after(reading, progress.walked, WALK_AT_ONCE)
             older = [one for one in names if not _is_current(findings.of(reading, one), mark)]
@@ -104,6 +107,15 @@ class Scanner:
             after = progress._replace(mark=ends, walked="", walk_s=progress.walk_s or clock.epoch_s())
         self._go_on(collectivite_id, database, after, long)
         return clock.steady_s() - began_s if names else None
+
+    def may_walk(self, collectivite_id: str, mark: str) -> bool:
+        """False where ``walk`` would find nothing to do, unless others write meanwhile (``forget_walks``)."""
+        walked = self._walked.get(collectivite_id)
+        return walked is None or _is_due(walked, mark)
+
+    def forget_walks(self, collectivite_ids: Collection[str]) -> None:
+        for one in collectivite_ids:
+            self._walked.pop(one, None)
 
     def look_at_long(self, collectivite_id: str) -> bool:
         """One content that waits; False where none does. Errors: as ``follow``, Ending."""
@@ -129,16 +141,18 @@ class Scanner:
         self.tell_all(collectivite_id, database)
         return True
 
-    def forget(self, collectivite_id: str) -> None:
-        """What was said of contents that went. Errors: those of the metadata."""
-        database = self.communes.metadata(collectivite_id)
+    def forget(self, collectivite_id: str) -> bool:
+        """What was said of contents that went; True. Errors: those of the metadata."""
+        database, after = self.communes.metadata(collectivite_id), ""
         while True:
             with database.reading() as reading:
-                names = findings.gone(reading)
+                names = findings.gone(reading, after)
             if not names:
                 break
             database.write(lambda writing, it=names: findings.forget(writing, it))  # type: ignore[misc]
+            after = names[-1]
         database.write(drops.forget)
+        return True
 
     def tell_all(self, collectivite_id: str, database: Database) -> None:
         """What the outbox does not have yet, at least once. Errors: those of the metadata, the outbox."""

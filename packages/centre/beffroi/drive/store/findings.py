@@ -252,13 +252,14 @@ def _there(database: Reading, sha256: str) -> None:
         raise AbsentNode("finding")
 
 
-def gone(database: Reading, most: int = 500) -> list[str]:
-    """Contents that were looked at and lie nowhere here any more. A long look where there are many, without a lock."""
+def gone(database: Reading, after: str = "", most: int = 500) -> list[str]:
+    """Contents that were looked at and lie nowhere here any more, the next after one of them: together they are one
+    look at each. A long look where there are many, without a lock."""
     rows = database.all(
-        "SELECT sha256 FROM scanned"
-        " WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.sha256 = scanned.sha256 AND node.sha256 <> '')"
-        " AND NOT EXISTS (SELECT 1 FROM version WHERE version.sha256 = scanned.sha256) LIMIT ?",
-        (most,),
+        "SELECT sha256 FROM scanned WHERE sha256 > ?"
+        " AND NOT EXISTS (SELECT 1 FROM node WHERE node.sha256 = scanned.sha256 AND node.sha256 <> '')"
+        " AND NOT EXISTS (SELECT 1 FROM version WHERE version.sha256 = scanned.sha256) ORDER BY sha256 LIMIT ?",
+        (after, most),
     )
     return [row[0] for row in rows]
 

@@ -29,7 +29,8 @@ class Held(NamedTuple):
 
 def count(database: Reading, sha256: str) -> Held:
     """Where this content lies, deleted files among the files: by index, whatever the collectivité's size."""
-    files = database.one("SELECT COUNT(*) FROM node WHERE sha256 = ?", (sha256,))
+    # "<> ''": as the condition of the index says
+    files = database.one("SELECT COUNT(*) FROM node WHERE sha256 = ? AND sha256 <> ''", (sha256,))
     versions = database.one("SELECT COUNT(*) FROM version WHERE sha256 = ?", (sha256,))
     return Held(files[0] if files else 0, versions[0] if versions else 0)
 
@@ -62,7 +63,8 @@ def thaw(writing: Writing, *, sha256: str) -> bool:
 
 def _read_anew(writing: Writing, sha256: str) -> None:
     writing.run(
-        "INSERT INTO word_due (node) SELECT id FROM node WHERE sha256 = ? ON CONFLICT DO NOTHING", (sha256,)
+        "INSERT INTO word_due (node) SELECT id FROM node WHERE sha256 = ? AND sha256 <> '' ON CONFLICT DO NOTHING",
+        (sha256,),
     )
 
 

@@ -50,6 +50,15 @@ def folder(database: Reading, folder_id: int, *, newest_first: bool = False) -> 
     return sorted(found, key=lambda one: (not one.is_folder, by_name(one.name), one.name))
 
 
+def some(database: Reading, folder_id: int, ids: Sequence[int]) -> list[Entry]:
+    """Those of these nodes that lie in a folder, in the order given."""
+    if not ids:
+        return []
+    wanted = "?, " * (len(ids) - 1) + "?"
+    found = {row[0]: Entry(*row) for row in database.all(_ENTRIES + " WHERE id IN (" + wanted + ")", ids)}
+    return [found[one] for one in ids if one in found and found[one].parent == folder_id]
+
+
 def changed_by(database: Reading, entries: Sequence[Entry]) -> dict[int, str]:
     """Node -> person of the last change of each file; folders, whose etag follows what they hold, are left out."""
     found = {}

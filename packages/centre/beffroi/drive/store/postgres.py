@@ -27,6 +27,12 @@ from beffroi.lib.errors import Unavailable
 
 MOST_IDLE = 16
 CONNECT_S = 10
+_BY_INDEX: LiteralString = (
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+)
+"""Each statement of the drive is written for an index that leads to its few rows. A planner without statistics, or with
+those of yesterday, thinks of many, and reads a table of all files for one folder. Where no index helps, a table is
+read all the same."""
 
 type Connection = psycopg.Connection[Row]
 
@@ -49,6 +55,8 @@ class Connections:
                 idle = self._idle.pop() if self._idle else None
             connection = idle or psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_S)
             try:
+                if idle is None:
+                    connection.execute(_BY_INDEX)
                 connection.execute(begin)
             except psycopg.OperationalError:
                 connection.close()

@@ -14,7 +14,7 @@ Source:  docs/internals/drive.md, "Scrubbing".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -102,10 +102,12 @@ class Damage:
 
 
 class Cursor(NamedTuple):
-    """Of the light walk: the next slice of ``slices``; chunks belong to one by their first two bytes."""
+    """Of the light walk: the next slice of ``slices``; chunks belong to one by their first two bytes. ``doubtful``:
+    slices whose references do not add up, as the first step saw it."""
 
     slice: int
     slices: int
+    doubtful: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,20 @@ class Scrub:
         self._copies: Copies = copies or NoCopies()
 
     def light(self, cursor: Cursor | None = None) -> Step[Cursor]:
-        """One slice; so many that the counts of one fit into little memory. ``cursor`` None: the first."""
+        """One slice; so many that the chunks of one fit into little memory. ``cursor`` None: the first, which also
+        reads all lists of chunks; others read them only where something does not add up."""
+        broken = set[Kept]()
         with self._database.reading() as reading:
-            at = cursor or Cursor(0, 1 + _count(reading) // CHUNKS_A_SLICE)
-            rows = {one.id: one for one in _chunks(reading) if _slice(one.id, at.slices) == at.slice}
-            expected, broken = _counted(reading, rows, at)
+            if cursor is None:
+                slices = 1 + _count(reading) // CHUNKS_A_SLICE
+                doubtful, broken = _surveyed(reading, slices)
+                cursor = Cursor(0, slices, doubtful)
+            at = cursor
+            rows = {one.id: one for one in _chunks(reading, *_bounds(at))}
+            expected: Mapping[bytes, int] = {chunk_id: row.refs for chunk_id, row in rows.items()}
+            if at.slice in at.doubtful:
+                expected, unlisted = _counted(reading, rows, at)
+                broken |= unlisted
         there = {
             one.chunk_id: one.size_bytes
             for one in self._objects.list()
@@ -149,7 +160,7 @@ class Scrub:
         ]
         step = at.slice + 1
         damages = self._unlisted(broken) + self._miscounted(wrong) + self._judged(doubts)
-        return Step(Cursor(step, at.slices) if step < at.slices else None, len(rows), damages)
+        return Step(at._replace(slice=step) if step < at.slices else None, len(rows), damages)
 
     def deep(self, cursor: bytes = b"", *, most: int = MOST_OPENED) -> Step[bytes]:
         """Open the next ``most`` chunks by their names. ``cursor``: the last one that was opened."""
@@ -252,14 +263,27 @@ def _raise(chunk_id: bytes, by: int, writing: Writing) -> bool:
     return writing.run("UPDATE chunk SET refs = refs + ?, loose_s = NULL WHERE id = ?", (by, chunk_id)) == 1
 
 
-def _counted(reading: Reading, rows: dict[bytes, _Row], at: Cursor) -> tuple[Counter[bytes], set[Kept]]:
-    """(references of the slice's chunks, contents whose list is not whole)."""
-    expected, broken = Counter[bytes](), set[Kept]()
+def _surveyed(reading: Reading, slices: int) -> tuple[frozenset[int], set[Kept]]:
+    """(slices whose references do not add up, contents whose list is none or makes another size): everything is read
+    once, and a number a slice kept. Each reference adds a number that its chunk and length alone have, and what rows
+    count takes it away: nought is left by chance once in 2^61."""
+    sums, broken = [0] * slices, set[Kept]()
+    for row in _chunks(reading, b"", _END):
+        sums[_slice(row.id, slices)] -= row.refs * hash((row.id, row.length))
     for kept, manifest in _manifests(reading):
         listed = _listed(manifest)
         if listed is None or sum(one.length for one in listed) != kept.size_bytes:
             broken.add(kept)
         for one in listed or ():
+            sums[_slice(one.id, slices)] += hash((one.id, one.length))
+    return frozenset(number for number, left in enumerate(sums) if left), broken
+
+
+def _counted(reading: Reading, rows: dict[bytes, _Row], at: Cursor) -> tuple[Counter[bytes], set[Kept]]:
+    """(references of the slice's chunks, contents that name what is not here)."""
+    expected, broken = Counter[bytes](), set[Kept]()
+    for kept, manifest in _manifests(reading):
+        for one in _listed(manifest) or ():
             if _slice(one.id, at.slices) == at.slice:
                 row = rows.get(one.id)
                 if row is None or row.length != one.length:
@@ -310,42 +334,57 @@ def _slice(chunk_id: bytes, slices: int) -> int:
     return int.from_bytes(chunk_id[:2]) * slices >> 16
 
 
+_END = b"\xff" * 33
+"""After the name of every chunk."""
+
+
+def _bounds(at: Cursor) -> tuple[bytes, bytes]:
+    """Before and after the names of a slice's chunks."""
+    first, end = (-(-((at.slice + one) << 16) // at.slices) for one in (0, 1))
+    return first.to_bytes(2), end.to_bytes(2) if end < 1 << 16 else _END
+
+
 def _count(reading: Reading) -> int:
     row = reading.one("SELECT COUNT(*) FROM chunk")
     return int(row[0]) if row else 0
 
 
-def _chunks(reading: Reading) -> Iterator[_Row]:
-    after = b""
+def _chunks(reading: Reading, after: bytes, end: bytes) -> Iterator[_Row]:
     while rows := reading.all(
         "SELECT id, refs, length, stored_bytes, CASE WHEN sealed IS NULL THEN 0 ELSE 1 END FROM chunk"
-        " WHERE id > ? ORDER BY id LIMIT ?",
-        (after, PAGE),
+        " WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+        (after, end, PAGE),
     ):
         yield from (_Row(bytes(row[0]), row[1], row[2], row[3], bool(row[4])) for row in rows)
         after = rows[-1][0]
 
 
-_KEPT: tuple[LiteralString, ...] = (
-    "SELECT id, 0, size_bytes, sha256, manifest FROM node WHERE is_folder = 0 AND (id > ? OR (id = ? AND 0 > ?))"
-    " ORDER BY id LIMIT ?",
-    "SELECT node, etag, size_bytes, sha256, manifest FROM version WHERE (node > ? OR (node = ? AND etag > ?))"
-    " ORDER BY node, etag LIMIT ?",
+_KEPT: tuple[tuple[LiteralString, int], ...] = (
+    (
+        "SELECT id, 0, size_bytes, sha256, manifest FROM node WHERE id > ? AND is_folder = 0 ORDER BY id LIMIT ?",
+        1,
+    ),
+    (
+        "SELECT node, etag, size_bytes, sha256, manifest FROM version WHERE (node, etag) > (?, ?)"
+        " ORDER BY node, etag LIMIT ?",
+        2,
+    ),
 )
+"""Each with how many columns are its key."""
 
 
 def _manifests(reading: Reading) -> Iterator[tuple[Kept, bytes]]:
     """Of everything that is kept."""
-    for sql in _KEPT:
-        first, second = 0, 0
-        while rows := reading.all(sql, (first, first, second, PAGE)):
+    for sql, width in _KEPT:
+        after = (0,) * width
+        while rows := reading.all(sql, (*after, PAGE)):
             yield from ((Kept(*row[:4]), row[4]) for row in rows)
-            first, second = rows[-1][0], rows[-1][1]
+            after = rows[-1][:width]
     upload, number = "", 0
     while rows := reading.all(
-        "SELECT upload, number, size_bytes, manifest FROM part WHERE upload > ? OR (upload = ? AND number > ?)"
+        "SELECT upload, number, size_bytes, manifest FROM part WHERE (upload, number) > (?, ?)"
         " ORDER BY upload, number LIMIT ?",
-        (upload, upload, number, PAGE),
+        (upload, number, PAGE),
     ):
         yield from ((Kept(0, 0, row[2], ""), row[3]) for row in rows)
         upload, number = rows[-1][0], rows[-1][1]

@@ -18,7 +18,8 @@ from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib.errors import Unavailable
 
 BUSY_S = 20.0
-CACHE_KIB = 8 * 1024
+CACHE_KIB = 32 * 1024
+"""Of a connection at most: what leads to the rows of a million files takes a third of it."""
 HEAP_MIB = 512
 """Of all connections of a process: from there on each keeps to the pages that it has."""
 MOST_IDLE_READERS = 2

@@ -45,9 +45,9 @@ def page(
     """What was deleted from a root, newest first. ``after``: (deleted_s, node) of the last one of the page before."""
     end = (1 << 62, 1 << 62) if after is None else after
     rows = database.all(
-        _ROWS + " WHERE t.root = ? AND (t.deleted_s < ? OR (t.deleted_s = ? AND t.node < ?))"
+        _ROWS + " WHERE t.root = ? AND (t.deleted_s, t.node) < (?, ?)"
         " ORDER BY t.deleted_s DESC, t.node DESC LIMIT ?",
-        (root_id, end[0], end[0], end[1], most),
+        (root_id, *end, most),
     )
     return [Trashed(*row) for row in rows]
 
@@ -92,9 +92,17 @@ def empty(writing: Writing, act: Act, root_id: int, *, most: int = MOST_DESTROYE
 
 def expire(writing: Writing, act: Act, *, before_s: int, most: int = MOST_DESTROYED) -> bool:
     """As ``forget``, for what was deleted before a time, in all roots; True while there is more."""
-    rows = writing.all("SELECT node FROM trash WHERE deleted_s < ? LIMIT ?", (before_s, most))
-    _forget(writing, act, [row[0] for row in rows])
-    return len(rows) == most
+    items: list[int] = []
+    root_id = _next_root(writing, -1)
+    while root_id is not None and len(items) < most:  # by the index, root after root
+        rows = writing.all(
+            "SELECT node FROM trash WHERE root = ? AND deleted_s < ? LIMIT ?",
+            (root_id, before_s, most - len(items)),
+        )
+        items += [row[0] for row in rows]
+        root_id = _next_root(writing, root_id)
+    _forget(writing, act, items)
+    return len(items) == most
 
 
 def destroy(writing: Writing, act: Act, *, most: int = MOST_DESTROYED) -> bool:
@@ -116,6 +124,12 @@ def destroy_all(database: Database, act: Act) -> None:
     """Until nothing is left, in as many changes as it takes: others write between them."""
     while database.write(lambda w: destroy(w, act)):
         pass
+
+
+def _next_root(writing: Writing, after: int) -> int | None:
+    """The next root from which something was deleted."""
+    row = writing.one("SELECT root FROM trash WHERE root > ? ORDER BY root LIMIT 1", (after,))
+    return row[0] if row else None
 
 
 def _rebuilt(writing: Writing, act: Act, root_id: int, path: Sequence[str]) -> Node:

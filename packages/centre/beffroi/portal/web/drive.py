@@ -23,6 +23,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import quotas
 from beffroi.drive.store import favourites, listing, look, room, shares
 from beffroi.drive.store.listing import Entry
+from beffroi.drive.store.orders import orders
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
 from beffroi.drive.web.granted import OUT_PATH
@@ -63,14 +64,22 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
     newest_first = request.GET.get("tri") == "date"
     first = number(request.GET.get("rang", ""))
     with view.database.reading() as reading:
-        entries = listing.folder(reading, place.node.id, newest_first=newest_first)
-        shown = entries[first : first + PAGE_ROWS]
-        after = first + len(shown)
+        part = orders.part(
+            reading,
+            place.owner,
+            place.node,
+            first=first,
+            most=PAGE_ROWS,
+            newest_first=newest_first,
+            etag=number(request.GET.get("etat", "")),
+        )
+        after = first + PAGE_ROWS
         context: dict[str, Any] = {
             "folder": place.node,
-            "rows": rows(actor, shown, listing.changed_by(reading, shown)),
+            "rows": rows(actor, part.entries, listing.changed_by(reading, part.entries)),
             "may_write": place.rights.may_write,
-            "after": after if after < len(entries) else 0,
+            "after": after if after < part.total else 0,
+            "state": part.etag,
             "order": "tri=date&" if newest_first else "",
         }
         if asks_part(request, "rows"):
@@ -84,7 +93,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "may_share": place.rights.may_share,
             "is_mount": place.rights.is_mount,
             "reach": reach(reading, place),
-            "total": len(entries),
+            "total": part.total,
             "first": first,
             "newest_first": newest_first,
             "room": drive_words.room(*room.room(reading, root_id)),

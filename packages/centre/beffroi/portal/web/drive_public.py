@@ -30,10 +30,11 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.core.planes.tokens import GrantRefused, make_grant, read_grant
-from beffroi.drive.store import listing, look, schema, shares
+from beffroi.drive.store import look, schema, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import node as find_node
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.orders import Part, orders
 from beffroi.drive.store.shares import LinkClosed, Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
@@ -167,7 +168,9 @@ def _shown(
         elif not shared.is_folder:
             context |= drive_link_previews.shown(reading, share, shared)
         else:
-            context |= _list(reading, share, inside, _number(request.GET.get("rang", "")) or 0)
+            first, etag = (_number(request.GET.get(one, "")) or 0 for one in ("rang", "etat"))
+            part = orders.part(reading, collectivite_id, inside, first=first, most=PAGE_ROWS, etag=etag)
+            context |= _list(reading, share, inside, part, first)
     template = "portal/drive_link_file.html" if file is not None else "portal/drive_link.html"
     response = _page(request, template, context, HTTPStatus.OK)
     at = f"{granted.LINK_PATH}/{share.id}/"
@@ -202,10 +205,8 @@ def _inside(reading: Reading, share: Share, text: str) -> Node | None:
     return found
 
 
-def _list(reading: Reading, share: Share, folder: Node, first: int) -> dict[str, Any]:
-    entries = listing.folder(reading, folder.id)
-    shown = entries[first : first + PAGE_ROWS]
-    after = first + len(shown)
+def _list(reading: Reading, share: Share, folder: Node, part: Part, first: int) -> dict[str, Any]:
+    after = first + PAGE_ROWS
     way = []
     for one in look.above(reading, folder.id):
         way.append(one)
@@ -222,10 +223,11 @@ def _list(reading: Reading, share: Share, folder: Node, first: int) -> dict[str,
                 "preview": not one.is_folder
                 and bool(drive_link_previews.kind_of(share, one.name, one.size_bytes)),
             }
-            for one in shown
+            for one in part.entries
         ],
-        "total": len(entries),
-        "after": after if after < len(entries) else 0,
+        "total": part.total,
+        "after": after if after < part.total else 0,
+        "state": part.etag,
         "first": first,
         "way": [(one.name, one.id) for one in reversed(way)][:-1],
     }

@@ -25,8 +25,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
-from beffroi.drive.store import listing, sent_files, tree
+from beffroi.drive.store import sent_files, tree
 from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.drive.store.orders import orders
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
@@ -75,13 +76,13 @@ def place(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         asked = request.GET.get("dossier", "")
         if asked:
             at = view.at(reading, _identifier(asked))
-            rows = listing.folder(reading, at.node.id, newest_first=False)
-            found["more"] = len(rows) > MAX_ROWS
+            part = orders.part(reading, at.owner, at.node, first=0, most=MAX_ROWS)
+            found["more"] = part.total > MAX_ROWS
             found["trail"] = [{"id": one, "name": name} for name, one in drive.trail(reading, view, at)]
             found["rows"] = [
                 {"id": one.id, "name": one.name, "is_folder": one.is_folder, "size_bytes": one.size_bytes,
                  "size": drive_words.amount(one.size_bytes)}
-                for one in rows[:MAX_ROWS]
+                for one in part.entries
             ]  # fmt: skip
             if at.node.id == own.id:
                 found["rows"].insert(0, {"id": common.id, "name": _("Commune"), "is_folder": True})

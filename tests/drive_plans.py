@@ -1,0 +1,98 @@
+"""No way into the drive reads a whole large table: the plan of each statement is asked for where it is said first.
+
+Rule:    of all tests, whatever they look at: a statement of the drive's whose plan scans one of LARGE fails the test
+         that said it, unless it is one of SWEEPS. SQLite's plans do not depend on what lies there, for nothing is
+         analysed; PostgreSQL's do, but it reads a table only where no index helps (``postgres``).
+         Statements of tests and benchmarks are their own.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from beffroi.drive.store import postgres, sqlite
+from beffroi.drive.store.sqlite import Connection
+
+LARGE = {
+    *("node", "chunk", "version", "change", "trash", "weight", "scanned", "favourite", "tagged", "handed"),
+    *("part", "part_name", "word", "word_name", "word_file"),
+}
+"""Tables that grow with files."""
+SWEEPS = {
+    "drops.py:forget": "each day, what came by links",
+    "findings.py:all_by": "once at the end of a walk through all contents",
+    "index.py:seal_anew": "once a key",
+    "scrub.py:_count": "once a light walk",
+    "weights.py:_parts_there": "each day: parts of uploads under way, and when a database is made",
+    "weights.py:count": "each day, and when a database is made",
+    "weights.py:drift": "each day",
+}
+"""Who may read all of a table: file and function, and when it does."""
+_READ = re.compile(r"Seq Scan on (\w+)")
+_SCAN = re.compile(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?")
+_FEW = {"chunk_loose", "word_file_unread"}
+"""Indexes of a few rows."""
+_SAID = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
+_BENEATH = {
+    __file__,
+    *(str(Path(sqlite.__file__).with_name(f"{one}.py")) for one in ("sqlite", "postgres", "writing")),
+}
+_seen: set[tuple[str, str]] = set()
+
+
+def hold() -> None:
+    """From now on, in this process."""
+    for backend, look in ((Connection, scans), (postgres._Reading, reads)):
+        for name in ("one", "all", "run", "many"):
+            setattr(backend, name, _asking(getattr(backend, name), look))
+
+
+def _asking(say: Callable[..., Any], look: Callable[..., list[str]]) -> Callable[..., Any]:
+    def said(on: Any, sql: str, *rest: Any) -> Any:
+        is_whole = "?" not in sql or (rest and rest[0])  # of no rows nothing is said
+        if is_whole and (look.__name__, sql) not in _seen and _SAID.match(sql):
+            who = _who()
+            if who is not None:
+                _seen.add((look.__name__, sql))
+                whole = look(on, sql, *rest)
+                assert not whole or who in SWEEPS, f"{who} reads all of {', '.join(whole)}: {sql}"
+        return say(on, sql, *rest)
+
+    return said
+
+
+def reads(on: Any, sql: str, parameters: Sequence[Any] = ()) -> list[str]:
+    """As ``scans``, in PostgreSQL; ``parameters``: of the statement, or rows of them."""
+    if parameters and isinstance(parameters[0], (tuple, list)):
+        parameters = parameters[0]
+    rows = on.raw.execute(f"EXPLAIN {postgres._translated(sql)}", parameters).fetchall()
+    found = (_READ.search(row[0]) for row in rows)
+    return [one[1] for one in found if one is not None and one[1] in LARGE]
+
+
+def scans(connection: Connection, sql: str, _: Sequence[Any] = ()) -> list[str]:
+    """Large tables of which a statement reads every row, in SQLite."""
+    names = {table: table for table in LARGE}
+    names |= {found[2]: found[1] for found in re.finditer(r"(?:FROM|JOIN|,) (\w+) (?:AS )?([a-z]\w*)\b", sql)}
+    rows = connection.raw.execute(f"EXPLAIN QUERY PLAN {sql}", [""] * sql.count("?"))
+    found = [match for match in (_SCAN.fullmatch(row[3]) for row in rows) if match is not None]
+    return [names[one[1]] for one in found if names.get(one[1]) in LARGE and one[2] not in _FEW]
+
+
+def _who() -> str | None:
+    """Who said a statement: file and function; None for tests and benchmarks."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename in _BENEATH and frame.f_back is not None:
+        frame = frame.f_back
+    path = Path(frame.f_code.co_filename)
+    if "beffroi" not in path.parts:
+        return None
+    name = frame.f_code.co_name
+    while name.startswith("<") and frame.f_back is not None:  # a comprehension, a lambda
+        frame = frame.f_back
+        name = frame.f_code.co_name
+    return f"{path.name}:{name}"
