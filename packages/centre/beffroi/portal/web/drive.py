@@ -124,7 +124,7 @@ def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 def drive_page(request: HttpRequest, view: View, template: str, context: Mapping[str, Any]) -> HttpResponse:
     """A page of the Coffre, from which files can be fetched and sent."""
     with view.database.reading() as reading:
-        stars = favourites.of(reading, view.who.person_id)
+        stars = favourites.of(reading, view.who, view.who.collectivite_id)
     response = page(request, template, PLACE | {"stars": stars} | dict(context))
     give_grants(response, view.who)
     return response
