@@ -15,7 +15,9 @@ from tests.clients.test_drive_page_browser import drive, page
 from tests.clients.test_drive_share_browser import somebody
 from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
-from tests.fixtures_portal import no_door
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_pages import Drive
+from tests.integration.test_drive_share_pages import make, only_share
 
 __all__ = ["browser", "drive", "folder", "no_door", "page"]
 pytestmark = [
@@ -66,3 +68,27 @@ def test_a_label_is_put_by_the_keyboard_listed_taken_away_and_renamed(
     press(page, "Supprimer l’étiquette")
     page.wait_for_selector("text=Les fichiers restent.")
     inspect(page, "e-apres")
+
+
+def test_what_another_commune_shares_is_starred_by_the_keyboard_and_stands_among_the_favourites(
+    folder: int, page: Any, browser: Any, beaune: Commune, nuits: Commune
+) -> None:
+    make(portal_client(beaune.agent_membership), folder, f"collectivite:{nuits.id}")
+    share_id = only_share(Drive(beaune.agent_membership)).id
+    referent = portal_client(nuits.referent_membership)
+    referent.post("/coffre/partages-avec-moi/", {"partage": share_id, "what": "accept"})
+    with somebody(page, browser, nuits.agent_membership) as there:
+        there.goto(f"/coffre/chez/{share_id}/{folder}/")
+        star = there.locator(".files button.star", has_text="règlement.txt")
+        star.focus()
+        there.keyboard.press("Enter")
+        there.wait_for_selector(".files button.star[aria-pressed='true']")
+        inspect(there, "f-visite")
+        there.click("nav.pills a:has-text('Favoris')")
+        there.wait_for_selector(".files >> text=règlement.txt")
+        assert there.locator(".files > li").count() == 1
+        inspect(there, "f-favoris")
+        there.click(".files button.star[aria-pressed='true']")
+        there.wait_for_selector(".files button.star[aria-pressed='false']")
+        there.reload()
+        assert there.locator(".files > li").count() == 0
