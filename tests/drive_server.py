@@ -44,6 +44,7 @@ from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.web.sync import push
+from beffroi.drive.web.sync.devices import Devices
 from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import Role, Who
 from beffroi.drive.words.indexer import Indexer
@@ -84,6 +85,10 @@ class Listed:
     def check(self, login: str, password: str, *, address: str) -> Who | None:
         self.asked += 1
         return PEOPLE.get(login) if password == PASSWORD and login not in self.revoked else None
+
+    def holder(self, app_password_id: str) -> Who | None:
+        login = app_password_id.removeprefix("app_")
+        return PEOPLE.get(login) if login not in self.revoked else None
 
 
 def _require(directory: Path, sha256: str) -> None:
@@ -156,6 +161,15 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             require=stops.require,
             base_url="https://portail.test",
         )
+        Devices(
+            drive.dav,
+            drive.doorman,
+            drive.sync.push,
+            grant_key,
+            drive.enter,
+            lambda who: _keep(directory / "told-given-up", who),
+            "https://portail.test",
+        ).add_to(drive.routes)
         desk = Desk(config, communes, stocks(config), lambda *said: _tell(directory, *said))
         drive.routes.add(
             sealed.PATH,
@@ -225,7 +239,7 @@ def _tell(directory: Path, *said: object) -> None:
         file.write(json.dumps(said) + "\n")
 
 
-def _keep(told: Path, access: Access | Crossing | Handed | Line) -> None:
+def _keep(told: Path, access: Access | Crossing | Handed | Line | Who) -> None:
     with told.open("a") as file:
         file.write(json.dumps(asdict(access)) + "\n")
 

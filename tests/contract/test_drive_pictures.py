@@ -20,9 +20,11 @@ from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.store.writing import Writing
 from beffroi.lib.ids import new_id
 
+from tests.drive_server import who
 from tests.drive_trees import ME, Open, content, folder, listing, loose, put, require_whole
 from tests.fixtures_drive import new_config
 
+WHO = who("me", "col_me")
 pytest_plugins = ["tests.fixtures_drive_store"]
 
 
@@ -35,7 +37,7 @@ def filled(metadata: Database) -> int:
     metadata.write(lambda w: [tree.put(w, ME, box.id, f"n{n}", content(b"%d" % n)) for n in range(many)])
     metadata.write(lambda w: uploads.begin(w, ME, "u"))
     metadata.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"part")))
-    metadata.write(lambda w: favourites.set_star(w, ME.person_id, box.id, starred=True))
+    metadata.write(lambda w: favourites.set_star(w, WHO, ("col_me", box.id), starred=True))
     metadata.write(lambda w: tree.set_limit(w, home.id, 10**6))
     return home.id
 

@@ -40,7 +40,7 @@ def seen(metadata: Database, person: Who) -> list[str]:
 
 def test_a_hidden_tag_is_its_makers_and_the_referents(metadata: Database, home: Node) -> None:
     urgent, hidden = made(metadata, "Urgent"), made(metadata, "à trier", visible=False, assignable=False)
-    assert seen(metadata, AGENT) == seen(metadata, REFERENT) == ["Urgent", "à trier"]
+    assert seen(metadata, AGENT) == seen(metadata, REFERENT) == ["à trier", "Urgent"]
     assert seen(metadata, OTHER) == seen(metadata, ELU) == ["Urgent"]
     for person in (OTHER, ELU):
         for refused in (
@@ -55,7 +55,7 @@ def test_a_hidden_tag_is_its_makers_and_the_referents(metadata: Database, home: 
         with pytest.raises(tags.TagRefused):
             metadata.write(lambda w, p=person: tags.change(w, p, urgent._replace(name="x")))  # type: ignore[misc]
     metadata.write(lambda w: tags.change(w, REFERENT, hidden._replace(is_visible=1)))
-    assert seen(metadata, OTHER) == ["Urgent", "à trier"]
+    assert seen(metadata, OTHER) == ["à trier", "Urgent"]
     with pytest.raises(tags.TagRefused):
         metadata.write(lambda w: tags.assign(w, OTHER, home.id, hidden.id))
     metadata.write(lambda w: tags.assign(w, REFERENT, home.id, hidden.id))

@@ -93,6 +93,28 @@ def test_what_ends_opens_nothing_more(beaune: Commune, system: Actor, config: Co
     assert asked.check("collegue@beaune.test", left.secret) is None
 
 
+def test_an_app_password_that_its_device_gave_up_is_revoked_for_its_person_alone(
+    beaune: Commune, nuits: Commune, config: Config
+) -> None:
+    mine, asked = issue(beaune.agent_membership), Credentials(config)
+    found = asked.holder(mine.record.id)
+    assert found is not None and found == asked.check("agent@beaune.test", mine.secret)
+    assert asked.holder("") is None and asked.holder(mine.record.sha256) is None
+    told = {"app_password_id": mine.record.id, "person_id": beaune.agent.id}
+    publish("drive:app_password_given_up", told, collectivite_id=nuits.id)
+    publish(
+        "drive:app_password_given_up", told | {"person_id": beaune.colleague.id}, collectivite_id=beaune.id
+    )
+    run_pending("main")
+    assert asked.holder(mine.record.id) is not None
+    for _ in range(2):
+        publish("drive:app_password_given_up", told, collectivite_id=beaune.id)
+        run_pending("main")
+    assert asked.holder(mine.record.id) is None and asked.check("agent@beaune.test", mine.secret) is None
+    (line,) = AuditEntry.objects.filter(verb="identity:app_password:revoked")
+    assert (line.actor_kind, line.actor_id, line.object_id) == ("person", beaune.agent.id, mine.record.id)
+
+
 def test_a_device_with_an_alarm_loses_its_password_and_no_other_commune_can_take_it(
     beaune: Commune, nuits: Commune, config: Config
 ) -> None:

@@ -37,12 +37,12 @@ class Drive:
 
     def __init__(self, membership: Membership) -> None:
         role: Any = membership.role
-        who = Who(membership.person_id, membership.id, membership.collectivite_id, role, "", "", "")
+        self.who = Who(membership.person_id, membership.id, membership.collectivite_id, role, "", "", "")
         self.database: Database = drive_access._communes().metadata(membership.collectivite_id)
         self.collectivite_id = membership.collectivite_id
         self.act = Act(membership.person_id, "", clock.epoch_s())
         with self.database.reading() as reading:
-            self.own, self.common = View(self.database, who).roots(reading)
+            self.own, self.common = View(self.database, self.who).roots(reading)
 
     def folder(self, name: str, parent: Node | None = None) -> Node:
         above = (parent or self.own).id

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import pytest
 from beffroi.drive.store import favourites
+from beffroi.drive.store.model import Node
+from beffroi.drive.store.shares import Share
 from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_pages import Drive, client, drive, shown
+from tests.integration.test_drive_share_pages import there
+from tests.integration.test_drive_visit_pages import crossings, folder, inside, share
 
-__all__ = ["client", "drive", "no_door"]
+__all__ = ["client", "drive", "folder", "no_door", "share", "there"]
 pytestmark = pytest.mark.django_db
 
 
 def stars(drive: Drive) -> frozenset[int]:
     with drive.database.reading() as reading:
-        return favourites.of(reading, drive.act.person_id)
+        return favourites.of(reading, drive.who, drive.who.collectivite_id)
 
 
 def test_a_star_is_put_shown_everywhere_and_taken_away(drive: Drive, client: Client) -> None:
@@ -49,6 +53,42 @@ def test_nobody_stars_what_they_do_not_see_and_what_is_gone_is_not_listed(
     client.post("/coffre/favoris/", {"ajouter": str(node.id)})
     client.post("/coffre/agir/", {"what": "delete", "dossier": str(drive.own.id), "n": str(node.id)})
     assert shown(client.get("/coffre/favoris/").content.decode()) == []
+
+
+def test_what_another_commune_shares_is_starred_and_listed_with_its_visitor(
+    drive: Drive, folder: Node, share: Share, nuits: Commune, there: Client
+) -> None:
+    node_id, page = inside(drive, folder), f"/coffre/chez/{share.id}/{folder.id}/"
+    named = f"{share.id}/{node_id}"
+    assert f'name="ajouter" value="{named}" aria-pressed="false"' in there.get(page).content.decode()
+    assert there.post("/coffre/favoris/", {"ajouter": named, "page": page})["Location"] == page
+    visitor = Drive(nuits.agent_membership)
+    with visitor.database.reading() as own, drive.database.reading() as owners:
+        mine = [one[0] for one in own.all("SELECT owner FROM favourite_abroad")]
+        assert mine == [drive.collectivite_id]
+        assert owners.all("SELECT * FROM favourite") == owners.all("SELECT * FROM favourite_abroad") == []
+    before = len(crossings())
+    for at in (page, f"/coffre/chez/{share.id}/{node_id}/", "/coffre/favoris/", "/coffre/recents/"):
+        assert f'name="retirer" value="{named}" aria-pressed="true"' in there.get(at).content.decode(), at
+    assert set(crossings()[before:]) <= {"list"}
+    assert "Plan secret" not in there.get("/coffre/favoris/").content.decode()
+    there.post("/coffre/favoris/", {"retirer": named})
+    assert "Plan de la piste" not in there.get("/coffre/favoris/").content.decode()
+
+
+def test_nobody_stars_by_a_share_what_it_does_not_reach_nor_after_it_ended(
+    drive: Drive, folder: Node, share: Share, there: Client, client: Client
+) -> None:
+    secret = drive.file("Plan caché.odt")
+    for named in (f"{share.id}/{secret.id}", f"{share.id}/x", f"shr_{'0' * 26}/{folder.id}", f"/{secret.id}"):
+        assert there.post("/coffre/favoris/", {"ajouter": named}).status_code == 404, named
+    assert client.post("/coffre/favoris/", {"ajouter": f"{share.id}/{folder.id}"}).status_code == 404
+    assert there.post("/coffre/favoris/", {"ajouter": f"{share.id}/{folder.id}"}).status_code == 302
+    assert shown(there.get("/coffre/favoris/").content.decode()) == ["Piste cyclable"]
+    client.post(f"/coffre/partages/{share.id}/arreter/")
+    assert shown(there.get("/coffre/favoris/").content.decode()) == []
+    again = there.post("/coffre/favoris/", {"ajouter": f"{share.id}/{folder.id}"})
+    assert again.status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import groups, look, seals, shares, versions
+from beffroi.drive.store import groups, look, seals, shares, tags, versions
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.store.writing import Writing
@@ -301,6 +301,8 @@ PORTAL = {
     "drive_seal_proof": Rule("ours", lambda world: {"seal_id": world.seal_id, "node_id": world.node_id}),
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
     "drive_stars": Rule("own", data={"ajouter": "1"}),  # tests/integration/test_drive_stars.py
+    "drive_tags": Rule("own", data={"what": "put", "n": "1", "name": "x"}),  # test_drive_tag_pages.py
+    "drive_tag": Rule("ours", lambda world: {"tag_id": _tag(world)}, {"what": "delete"}),
     "drive_compare": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
@@ -631,6 +633,19 @@ def _group(world: World) -> str:
     with drive.database.reading() as reading:
         found = groups.every(reading)
     made = found or [drive.database.write(lambda writing: groups.make(writing, drive.act, "facture"))]
+    return made[0].id
+
+
+def _tag(world: World) -> int:
+    """Beaune's only label, made at the first question, with a number that no neighbour's drive has reached."""
+    drive = Drive(world.beaune.agent_membership)
+    with drive.database.reading() as reading:
+        found = tags.seen(reading, drive.who)
+    made = found or [
+        drive.database.write(
+            lambda writing: tags.make(writing, drive.act, "facture", visible=True, assignable=True)
+        )
+    ]
     return made[0].id
 
 

@@ -33,7 +33,9 @@ from beffroi.drive.web.dropped import Dropped, Handed
 from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
+from beffroi.drive.web.sync.devices import Devices
 from beffroi.drive.web.sync.sharing import Shares
+from beffroi.drive.who import Who
 from beffroi.drive.words.texts import by_scan
 from beffroi.lib import asgi, programs
 from beffroi.lib.config import Config
@@ -94,6 +96,15 @@ async def run(config: Config) -> int:
                 base_url=_portal(config),
             )
             drive.sync.push.listeners += (stops.forget, teller.told)
+            Devices(
+                drive.dav,
+                drive.doorman,
+                drive.sync.push,
+                config.secret("drive-grant.key"),
+                drive.enter,
+                partial(tell_given_up, config),
+                _portal(config),
+            ).add_to(drive.routes)
             maker = serving.maker_of(config)
             Portal(
                 communes,
@@ -160,6 +171,12 @@ def tell_access(config: Config, access: Access) -> None:
         "address": access.address,
     }
     tell(config, "drive:link_used", access.collectivite_id, told)
+
+
+def tell_given_up(config: Config, who: Who) -> None:
+    """For the worker, which ends the app password. Errors: Unavailable."""
+    told = {"app_password_id": who.app_password_id, "person_id": who.person_id}
+    tell(config, "drive:app_password_given_up", who.collectivite_id, told)
 
 
 def tell_handed(config: Config, handed: Handed) -> None:

@@ -215,6 +215,19 @@ def revoke_stopped(event: Event) -> None:
         revoke_app_password(actor=Actor.system("drive.alarm"), app_password=one)
 
 
+@consumer(name="drive.given_up", kinds=("drive:app_password_given_up",))
+def revoke_given_up(event: Event) -> None:
+    """Somebody signed out on a device: its app password opens nothing any more, nowhere."""
+    told = event.payload
+    rows = AppPassword.objects.filter(
+        pk=told["app_password_id"],
+        membership__person_id=told["person_id"],
+        membership__collectivite_id=event.collectivite_id,
+    )
+    for one in rows.select_related("membership"):
+        revoke_app_password(actor=Actor("person", told["person_id"], event.collectivite_id), app_password=one)
+
+
 @consumer(name="drive.sightings", kinds=("drive:found", "drive:frozen", "drive:alarm"))
 def report_sighting(event: Event) -> None:
     """What the drive met is told to watch, whose rules decide for all communes."""

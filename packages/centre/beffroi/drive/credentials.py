@@ -17,7 +17,7 @@ import hmac
 import logging
 import sqlite3
 from contextlib import closing
-from typing import cast
+from typing import Literal, cast
 
 from beffroi.drive import projections
 from beffroi.drive.who import Role, Who
@@ -26,10 +26,8 @@ from beffroi.lib.config import Config
 log = logging.getLogger("beffroi.drive")
 MAX_CHARS = 320
 """Of a login or a password; longer ones are nobody's."""
-_ASKED = (
-    "SELECT id, person_id, membership_id, collectivite_id, role, login, display_name"
-    " FROM app_password WHERE sha256 = ?"
-)
+_ROW = "SELECT id, person_id, membership_id, collectivite_id, role, login, display_name FROM app_password"
+_ASKED = {"sha256": _ROW + " WHERE sha256 = ?", "id": _ROW + " WHERE id = ?"}
 
 
 class Credentials:
@@ -42,18 +40,22 @@ class Credentials:
         """None for whatever reason; nothing tells apart a wrong login, a wrong password and a revoked one."""
         if len(login) > MAX_CHARS or len(password) > MAX_CHARS:
             return None
-        found = self._find(hashlib.sha256(password.encode("utf-8", "replace")).hexdigest())
+        found = self._find("sha256", hashlib.sha256(password.encode("utf-8", "replace")).hexdigest())
         known = found.login if found is not None else ""
         same = hmac.compare_digest(_bytes(known), _bytes(login.strip().lower()))
         return found if found is not None and same else None
 
-    def _find(self, sha256: str) -> Who | None:
+    def holder(self, app_password_id: str) -> Who | None:
+        """Whose an app password is, while it stands; for who proved otherwise that it is theirs."""
+        return self._find("id", app_password_id)
+
+    def _find(self, column: Literal["sha256", "id"], value: str) -> Who | None:
         if not self._path.exists():  # no app password was ever made
             return None
         try:
             uri = f"{self._path.absolute().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=5)) as database:
-                row = database.execute(_ASKED, (sha256,)).fetchone()
+                row = database.execute(_ASKED[column], (value,)).fetchone()
         except sqlite3.Error as error:
             log.error("app passwords cannot be read: %s", type(error).__name__)
             return None

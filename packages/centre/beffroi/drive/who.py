@@ -25,3 +25,6 @@ class Who:
 class SignIn(Protocol):
     def check(self, login: str, password: str, *, address: str) -> Who | None:
         """None for everything that is no living app password of this person for files. ``address``: the client's."""
+
+    def holder(self, app_password_id: str) -> Who | None:
+        """None for one that does not live any more."""

@@ -1,20 +1,44 @@
 """What each person starred, for themselves: a star changes nothing of the file, and no device need fetch anything.
 
-Source: docs/internals/drive.md.
+Rule:   rows lie in the metadata of the person's own collectivité, also for what another one shares with it: what
+        somebody likes is nobody's there.
+Source: docs/internals/drive-sync.md, "Favourites".
 """
 
 from __future__ import annotations
 
 from beffroi.drive.store.writing import Reading, Writing
+from beffroi.drive.who import Who
+
+type Star = tuple[str, int]
+"""A collectivité and a node of its."""
 
 
-def of(database: Reading, person_id: str) -> frozenset[int]:
-    """Identifiers of nodes; some may have been deleted since."""
-    rows = database.all("SELECT node FROM favourite WHERE person_id = ?", (person_id,))
+def of(home: Reading, who: Who, owner: str) -> frozenset[int]:
+    """Nodes of one collectivité; some may have been deleted since. ``home``: of the person's own metadata."""
+    if owner == who.collectivite_id:
+        rows = home.all("SELECT node FROM favourite WHERE person_id = ?", (who.person_id,))
+    else:
+        rows = home.all(
+            "SELECT node FROM favourite_abroad WHERE person_id = ? AND owner = ?", (who.person_id, owner)
+        )
     return frozenset(row[0] for row in rows)
 
 
-def set_star(writing: Writing, person_id: str, node_id: int, *, starred: bool) -> None:
-    writing.run("DELETE FROM favourite WHERE person_id = ? AND node = ?", (person_id, node_id))
+def everywhere(home: Reading, who: Who) -> frozenset[Star]:
+    rows = home.all("SELECT owner, node FROM favourite_abroad WHERE person_id = ?", (who.person_id,))
+    own = of(home, who, who.collectivite_id)
+    return frozenset((who.collectivite_id, node_id) for node_id in own) | {(row[0], row[1]) for row in rows}
+
+
+def set_star(home: Writing, who: Who, star: Star, *, starred: bool) -> None:
+    owner, node_id = star
+    if owner == who.collectivite_id:
+        home.run("DELETE FROM favourite WHERE person_id = ? AND node = ?", (who.person_id, node_id))
+        if starred:
+            home.run("INSERT INTO favourite (person_id, node) VALUES (?, ?)", (who.person_id, node_id))
+        return
+    row = who.person_id, owner, node_id
+    home.run("DELETE FROM favourite_abroad WHERE person_id = ? AND owner = ? AND node = ?", row)
     if starred:
-        writing.run("INSERT INTO favourite (person_id, node) VALUES (?, ?)", (person_id, node_id))
+        home.run("INSERT INTO favourite_abroad (person_id, owner, node) VALUES (?, ?, ?)", row)

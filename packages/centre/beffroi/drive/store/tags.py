@@ -14,6 +14,7 @@ from itertools import batched
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import names
+from beffroi.drive.store.listing import by_name
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.who import Who
@@ -77,7 +78,7 @@ def may_assign(who: Who, tag: Tag) -> bool:
 def seen(database: Reading, who: Who) -> list[Tag]:
     """By name."""
     found = map(Tag._make, database.all(_TAGS))
-    return sorted((one for one in found if _sees(who, one)), key=lambda one: names.folded(one.name))
+    return sorted((one for one in found if _sees(who, one)), key=lambda one: by_name(one.name))
 
 
 def find(database: Reading, who: Who, tag_id: int) -> Tag:
@@ -156,7 +157,7 @@ def by_node(database: Reading, who: Who, node_ids: Collection[int]) -> dict[int,
         for node_id, tag_id in database.all(_TAGGED + marks + ")", some):
             if tag_id in known:
                 found.setdefault(node_id, []).append(known[tag_id])
-    return {node_id: sorted(some, key=lambda one: names.folded(one.name)) for node_id, some in found.items()}
+    return {node_id: sorted(some, key=lambda one: by_name(one.name)) for node_id, some in found.items()}
 
 
 def with_all(database: Reading, who: Who, tag_ids: Sequence[int]) -> frozenset[int]:

@@ -62,12 +62,35 @@ class Doorman:
         self._sign_in, self._sign_ins, self._executor = sign_in, sign_ins, executor
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[Who, float]] = OrderedDict()
+        self._given_up: set[str] = set()
+        """App passwords that their devices gave up while this process runs: the worker ends them a moment later."""
 
     async def who(self, request: Request) -> Who:
         """Errors: AddressRefused, NotSignedIn, TooManySignIns, DeviceStopped."""
         found = await self._signed_in(request)
+        if found.app_password_id in self._given_up:
+            raise NotSignedIn
         self._require(found)
         return found
+
+    async def holder(self, app_password_id: str, address: str) -> Who | None:
+        """Whose app password this is, where something else proved it; None for one that opens nothing any more.
+
+        Errors: AddressRefused, DeviceStopped.
+        """
+        if self._sign_ins.refuses(address):
+            raise AddressRefused
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._sign_in.holder, app_password_id
+        )
+        if found is None or app_password_id in self._given_up:
+            return None
+        self._require(found)
+        return found
+
+    def refuse(self, app_password_id: str) -> None:
+        """From now on."""
+        self._given_up.add(app_password_id)
 
     async def _signed_in(self, request: Request) -> Who:
         if self._sign_ins.refuses(request.address):

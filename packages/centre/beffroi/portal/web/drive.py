@@ -29,7 +29,7 @@ from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
 from beffroi.drive.web.granted import OUT_PATH
 from beffroi.drive.web.portal import AGAIN
 from beffroi.lib import clock
-from beffroi.portal import drive_seal_words, drive_share_words, drive_words
+from beffroi.portal import drive_seal_words, drive_share_words, drive_tag_words, drive_words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive_act, drive_alarm
@@ -104,6 +104,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "sees_space": quotas.may_limit_persons(actor, view.who.collectivite_id),
         }
         context |= drive_seal_words.of_place(reading, actor, place)
+        context |= drive_tag_words.of_place(reading, view, place)
         context["is_alarmed"] = any(
             one.state in ("open", "restoring") for one in drive_alarm.shown(reading, actor)
         )
@@ -133,7 +134,7 @@ def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 def drive_page(request: HttpRequest, view: View, template: str, context: Mapping[str, Any]) -> HttpResponse:
     """A page of the Coffre, from which files can be fetched and sent."""
     with view.database.reading() as reading:
-        stars = favourites.of(reading, view.who.person_id)
+        stars = favourites.of(reading, view.who, view.who.collectivite_id)
     response = page(request, template, PLACE | {"stars": stars} | dict(context))
     give_grants(response, view.who)
     return response

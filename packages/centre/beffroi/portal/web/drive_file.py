@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import listing, versions
 from beffroi.drive.store.listing import Entry
-from beffroi.portal import drive_seal_words, drive_words, scan_words
+from beffroi.portal import drive_seal_words, drive_tag_words, drive_words, scan_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_office
@@ -57,4 +57,5 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             **({} if scan.is_held else drive_office.offered(place)),
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         } | drive_seal_words.of_place(reading, actor, place)
+        context |= drive_tag_words.of_place(reading, view, place)
     return drive.drive_page(request, view, "portal/drive_file.html", context)

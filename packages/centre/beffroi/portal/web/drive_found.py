@@ -20,12 +20,11 @@ from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import asking, reach
-from beffroi.drive.reach import Reach
-from beffroi.drive.store import listing
+from beffroi.drive.store import favourites, listing
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.writing import Reading
-from beffroi.drive.views import View
+from beffroi.drive.views import View, Visit
 from beffroi.drive.words import index, terms, wire
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import BeffroiError, Unavailable
@@ -47,7 +46,11 @@ def recent(request: HttpRequest, actor: Actor) -> HttpResponse:
     with view.database.reading() as reading:
         found = index.recent(reading, reach.here(reading, view), most=RECENT_ROWS)
         context = {"at": "recent", "rows": found_rows(reading, view, actor, found)}
-    context |= _abroad(view, actor, lambda there, where: index.recent(there, where, most=RECENT_ROWS))
+    context |= abroad(
+        view,
+        actor,
+        lambda visit, there: index.recent(there, reach.there(there, visit), most=RECENT_ROWS),
+    )
     return drive.drive_page(request, view, "portal/drive_found.html", context)
 
 
@@ -69,13 +72,16 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
         line["passage"] = passages.get(line["entry"].id)
     by_name = {one.id for one in found}
     lines = [*named, *(one for one in inside if one["entry"].id not in by_name)]
-    abroad: dict[str, Any] = {}
+    elsewhere: dict[str, Any] = {}
     if asked:
         hits = [one for one in told.hits if one.share] if told else []
-        abroad = _abroad(
-            view, actor, lambda there, where: index.named(there, asked, where, most=FOUND_ROWS), hits
+        elsewhere = abroad(
+            view,
+            actor,
+            lambda visit, there: index.named(there, asked, reach.there(there, visit), most=FOUND_ROWS),
+            hits,
         )
-        abroad["lacks"] = abroad["lacks"] or bool(told and told.lacks)
+        elsewhere["lacks"] = elsewhere["lacks"] or bool(told and told.lacks)
     context: dict[str, Any] = {
         "at": "search",
         "asked": asked,
@@ -83,8 +89,8 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
         "too_many": len(found) > FOUND_ROWS or bool(told and told.more),
         "names_alone": told is None,
         "no_word": bool(asked) and not terms.wanted_in_names(asked),
-        "total": len(lines) + len(abroad.get("abroad", ())),
-    } | abroad
+        "total": len(lines) + len(elsewhere.get("abroad", ())),
+    } | elsewhere
     return drive.drive_page(request, view, "portal/drive_found.html", context)
 
 
@@ -112,10 +118,10 @@ def _words(trail: Sequence[tuple[str, int]]) -> str:
     return " › ".join(words for words, _ in trail)
 
 
-def _abroad(
+def abroad(
     view: View,
     actor: Actor,
-    look_up: Callable[[Reading, Reach], list[Entry]],
+    look_up: Callable[[Visit, Reading], list[Entry]],
     hits: Sequence[wire.Hit] = (),
 ) -> dict[str, Any]:
     """``abroad``: rows of what other collectivités share, ``lacks``: one of them did not answer. ``hits``: found by
@@ -124,11 +130,12 @@ def _abroad(
     lacks = False
     with view.database.reading() as reading:
         visits = view.visits(reading)
+        stars = favourites.everywhere(reading, view.who)
     for visit in visits:
         passages = {one.node: one for one in hits if one.share == visit.share_id}
         try:
             with visit.database.reading() as there:
-                found = look_up(there, reach.there(there, visit))
+                found = look_up(visit, there)
                 known = {one.id for one in found}
                 found += [one for one in _seen(there, visit, passages) if one.id not in known]
                 lines = found_rows(there, visit, actor, found)
@@ -140,7 +147,13 @@ def _abroad(
             continue
         owner = drive_sharing.name_of_commune(actor, visit.collectivite_id)
         for line in lines:
-            line |= {"share_id": visit.share_id, "owner": owner, "passage": passages.get(line["entry"].id)}
+            node_id = line["entry"].id
+            line |= {
+                "share_id": visit.share_id,
+                "owner": owner,
+                "passage": passages.get(node_id),
+                "starred": (visit.collectivite_id, node_id) in stars,
+            }
         rows += lines
     rows.sort(key=lambda line: -line["entry"].mtime_s)
     return {"abroad": rows[:FOUND_ROWS], "lacks": lacks}

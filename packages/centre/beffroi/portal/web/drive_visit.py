@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.crossing import What
-from beffroi.drive.store import listing, names, tree, versions
+from beffroi.drive.store import favourites, listing, names, tree, versions
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, Visit
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -38,6 +38,8 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
     there = drive_visits.visit(home, actor, share_id, node_id, what)
     if request.method == "POST":
         return HttpResponseRedirect(_changed(request, there, node_id))
+    with home.database.reading() as own:
+        stars = favourites.of(own, home.who, there.collectivite_id)
     with there.database.reading() as reading:
         place = _place(there, reading, node_id)
         entries = listing.folder(reading, place.node.id, newest_first=False) if place.node.is_folder else []
@@ -48,6 +50,7 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
         "at": "shared",
         "office_editor": bool(settings.BEFFROI.office_editor),
         "node": place.node,
+        "stars": stars,
         "title": place.path[-1],
         "trail": steps[:-1],
         "owner": drive_sharing.name_of_commune(actor, there.collectivite_id),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from beffroi.drive.store import favourites, locks, look, seals, shares, tags
+from beffroi.drive.store.favourites import Star
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ParentAbsent, ReadOnly, RootFixed
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
@@ -87,7 +88,7 @@ class Call:
     ) -> Setting:
         """``tagged``: nodes whose tags are wanted; those of another collectivité are its own and not told."""
         row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
-        starred = favourites.of(reading, self.who.person_id) if wants_stars else frozenset()
+        starred = self.stars(reading) if wants_stars else frozenset()
         fingerprint = row[0] if row else ""
         found = tags.by_node(reading, self.who, tagged) if self.view is self.home else {}
         return Setting(
@@ -100,6 +101,13 @@ class Call:
             shares.kinds_by_node(reading, now_s=self.act.now_s) if wants_shares else {},
             {node_id: system_tags(self.who, some) for node_id, some in found.items()},
         )
+
+    def stars(self, reading: Reading) -> frozenset[Star]:
+        """Also where it is a visit, of the person's own metadata."""
+        if self.view is self.home:
+            return favourites.everywhere(reading, self.who)
+        with self.home.database.reading() as own:
+            return favourites.everywhere(own, self.who)
 
     # -- places ------------------------------------------------------------------------------------------
 

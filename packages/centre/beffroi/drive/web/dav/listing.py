@@ -233,14 +233,21 @@ async def proppatch(call: Call) -> Answer:
     )
     mtime_s = next((_mtime_s(one) for sets, name, one in steps if sets and name in _MTIMES), None)
 
-    def change(writing: Writing) -> Place:
-        place = call.view.place(writing, call.target.path)
-        if not refused and star is not None:  # for this person alone: also where they only read
-            favourites.set_star(writing, call.who.person_id, place.node.id, starred=star)
-        others = any(name != properties.FAVOURITE for _, name, _ in steps)
+    others = any(name != properties.FAVOURITE for _, name, _ in steps)
+
+    def look_up(reading: Reading) -> Place:
+        place = call.view.place(reading, call.target.path)
         if others and not place.rights.may_write:
             raise ReadOnly
-        call.check(writing, place)
+        call.check(reading, place)
+        return place
+
+    def put_star(home: Writing, place: Place) -> None:  # for this person alone: also where they only read
+        if not refused and star is not None:
+            favourites.set_star(home, call.who, (place.owner, place.node.id), starred=star)
+
+    def change(writing: Writing) -> Place:
+        place = look_up(writing)
         if not refused and others:
             kept = properties.dead(place.node.properties)
             for sets, name, element in steps:
@@ -252,9 +259,17 @@ async def proppatch(call: Call) -> Answer:
             if len(packed.encode()) > properties.MAX_DEAD_BYTES:
                 raise PropertiesTooLarge
             tree.set_properties(writing, call.act, place.node.id, packed, mtime_s=mtime_s)
+        if call.view is call.home:
+            put_star(writing, place)
         return place
 
-    place = await call.view.database.write_async(change)
+    if call.view is call.home or others:
+        place = await call.view.database.write_async(change)
+    else:  # nothing is written where another collectivité's files lie
+        with call.view.database.reading() as reading:
+            place = look_up(reading)
+    if call.view is not call.home and star is not None:
+        await call.home.database.write_async(lambda writing: put_star(writing, place))
     href = call.target.href(place.path, is_folder=bool(place.node.is_folder))
     names = list(dict.fromkeys(name for _, name, _ in steps))
     if refused:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from beffroi.drive.store import tags
+from beffroi.drive.store.favourites import Star
 from beffroi.drive.store.locks import Lock
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.store.seals import Reach
@@ -61,7 +62,7 @@ class Setting:
     """What is one for all nodes of an answer. ``home``: the person's collectivité; ``owner``: whose metadata answer.
 
     ``fingerprint``: changes when data come back from a backup, so that clients keep what is newer with them.
-    ``starred``: nodes, ``shared``: kinds of shares by nodes, ``tagged``: inner XML of tags by nodes; all read only
+    ``starred``: stars, ``shared``: kinds of shares by nodes, ``tagged``: inner XML of tags by nodes; all read only
     where they are asked for.
     """
 
@@ -70,7 +71,7 @@ class Setting:
     fingerprint: str
     now_s: int
     is_for_explorers: bool = False
-    starred: frozenset[int] = frozenset()
+    starred: frozenset[Star] = frozenset()
     shared: Mapping[int, frozenset[str]] = field(default_factory=dict)
     tagged: Mapping[int, str] = field(default_factory=dict)
 
@@ -221,9 +222,7 @@ PROPERTIES: Mapping[Name, Property] = {
     ),
     (OC, "data-fingerprint"): Property(lambda s: escape(s.setting.fingerprint), lambda kind: kind.is_root),
     SHARE_TYPES: Property(share_types),
-    FAVOURITE: Property(
-        lambda s: int(s.place.node.id in s.setting.starred and s.place.owner == s.setting.owner)
-    ),
+    FAVOURITE: Property(lambda s: int((s.place.owner, s.place.node.id) in s.setting.starred)),
     TAGS: Property(
         lambda s: s.setting.tagged.get(s.place.node.id, "") if s.place.owner == s.setting.owner else ""
     ),

@@ -125,16 +125,16 @@ class Ocs:
         if path.startswith((sharing.API, unified.API)):
             return await self._answered(request, version, path)
         if path in _OWN_PASSWORD:
-            return _answer(request, version, 403, [], "You use an app password already")
+            return answer(request, version, 403, [], "You use an app password already")
         if request.method not in ("GET", "HEAD"):
-            return _answer(request, version, _UNKNOWN[version], [])
+            return unknown(request, version)
         if path == "/cloud/capabilities":
-            return _answer(request, version, _OK[version], capabilities(self._base_url))
+            return good(request, version, capabilities(self._base_url))
         if path in ("/cloud/user", f"/cloud/users/{login}"):
-            return _answer(request, version, _OK[version], await self._user(request))
+            return good(request, version, await self._user(request))
         if path in _EMPTY:
-            return _answer(request, version, _OK[version], [])
-        return _answer(request, version, _UNKNOWN[version], [])
+            return good(request, version, [])
+        return unknown(request, version)
 
     async def _answered(self, request: Request, version: str, path: str) -> Answer:
         """Shares and the search: what is refused there is refused in the words of OCS."""
@@ -144,13 +144,13 @@ class Ocs:
                 data = await unified.answer(self._finder, call, path, self._base_url)
             else:
                 data = await self._shares.answer(call, path, await sharing.fields_of(request))
-            return _answer(request, version, _OK[version], data)
+            return good(request, version, data)
         except sharing.UnknownCall:
-            return _answer(request, version, _UNKNOWN[version], [])
+            return unknown(request, version)
         except BeffroiError as error:
             if error.http_status >= 500:
                 raise
-            return _answer(request, version, error.http_status, [], words(error))
+            return answer(request, version, error.http_status, [], words(error))
 
     async def _user(self, request: Request) -> dict[str, Any]:
         call = await self._call_for(request, NOWHERE)
@@ -207,12 +207,20 @@ async def _absent(request: Request) -> Answer:
     return Answer(404, ((b"cache-control", b"private, max-age=3600"),))
 
 
-def _answer(request: Request, version: str, code: int, data: Any, message: str = "Unknown call") -> Answer:
-    good = code == _OK[version]
+def good(request: Request, version: str, data: Any) -> Answer:
+    return answer(request, version, _OK[version], data)
+
+
+def unknown(request: Request, version: str) -> Answer:
+    return answer(request, version, _UNKNOWN[version], [])
+
+
+def answer(request: Request, version: str, code: int, data: Any, message: str = "Unknown call") -> Answer:
+    is_good = code == _OK[version]
     meta = {
-        "status": "ok" if good else "failure",
+        "status": "ok" if is_good else "failure",
         "statuscode": code,
-        "message": "OK" if good else message,
+        "message": "OK" if is_good else message,
     }
     status_code = code if version == V2 else 200  # the first version says it inside
     if _wants_json(request):

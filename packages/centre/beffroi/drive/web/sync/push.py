@@ -52,11 +52,13 @@ def tell(run: Path, collectivite_id: str) -> None:
 
 @dataclass(eq=False)
 class Connection:
-    """``seen``: the etag of the person's root when they last heard of it; 0 while they are not signed in yet."""
+    """``seen``: the etag of the person's root when they last heard of it; 0 while they are not signed in yet.
+    ``life``: until when it may hear."""
 
     who: Who
     send: Send
     seen: int = 0
+    life: asyncio.Timeout | None = None
 
 
 class Push:
@@ -130,11 +132,14 @@ class Push:
             return
         mine.add(connection)
         try:
-            seen = await asyncio.to_thread(self._looked, who)
-            await send({"type": "websocket.send", "text": "authenticated"})  # nothing else may come before it
-            connection.seen = seen
-            self._note(who.collectivite_id)  # what came in between
-            async with asyncio.timeout(LIFE_S):  # then it signs in again: what was revoked hears nothing more
+            async with asyncio.timeout(LIFE_S) as connection.life:
+                # Then it signs in again: what was revoked hears nothing more.
+                seen = await asyncio.to_thread(self._looked, who)
+                await send(
+                    {"type": "websocket.send", "text": "authenticated"}
+                )  # nothing else may come before it
+                connection.seen = seen
+                self._note(who.collectivite_id)  # what came in between
                 await _until_gone(receive)
         except TimeoutError:
             with contextlib.suppress(Exception):
@@ -143,6 +148,12 @@ class Push:
             mine.discard(connection)
             if not mine:
                 self._by_collectivite.pop(who.collectivite_id, None)
+
+    def end(self, who: Who) -> None:
+        """For an app password that opens nothing any more: its connections end. In the loop."""
+        for one in self._by_collectivite.get(who.collectivite_id, ()):
+            if one.life is not None and one.who.app_password_id == who.app_password_id:
+                one.life.reschedule(asyncio.get_running_loop().time())
 
     def _is_heard(self, collectivite_id: str) -> bool:
         return collectivite_id in self._by_collectivite or collectivite_id in self._receivers

@@ -15,12 +15,14 @@ import logging
 import operator
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from urllib.parse import quote
 
-from beffroi.drive.store import favourites, tags
+from beffroi.drive.store import tags
+from beffroi.drive.store.favourites import Star
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, Visit
@@ -81,8 +83,7 @@ class Finder:
 
         def look_up() -> Answer:
             with call.view.database.reading() as reading:
-                starred = favourites.of(reading, call.who.person_id)
-                wanted, visits = parse(call, body, starred), call.view.visits(reading)
+                wanted, visits = parse(call, body, call.stars(reading)), call.view.visits(reading)
                 wish = _wish(wanted.names)
                 tops = [one for one in wanted.scopes if not any(one[:2] == there.path for there in visits)]
                 places = _found(call, reading, wanted, tops)
@@ -109,16 +110,19 @@ class Finder:
         def look_up() -> Answer:
             with call.view.database.reading() as reading:
                 call.view.place(reading, call.target.path)
-                kept = tags.with_all(reading, call.who, tag_ids) if tag_ids else None
-                if asks_star:
-                    starred = favourites.of(reading, call.who.person_id)
-                    kept = starred if kept is None else kept & starred
-                depth = len(call.target.path)
-                found = (_visible(call, reading, one) for one in sorted(kept or ()))
-                inside = (one for one in found if one is not None and one.path[:depth] == call.target.path)
-                places = list(itertools.islice(inside, MOST_FOUND))
-                shown = list(listing.shown_of(call, reading, wish, places))
-            return _answer(call, wish, shown)
+                stars = call.stars(reading) if asks_star else frozenset()
+                kept = {node_id for owner, node_id in stars if owner == call.view.collectivite_id}
+                if tag_ids:
+                    tagged = tags.with_all(reading, call.who, tag_ids)
+                    kept = kept & tagged if asks_star else set(tagged)
+                shown = _kept(call, reading, wish=wish, node_ids=kept, top=call.target.path)
+                goes_on = stars and not tag_ids and call.view is call.home
+                visits = call.view.visits(reading) if goes_on else []
+            for visit in visits:
+                kept = {node_id for owner, node_id in stars if owner == visit.collectivite_id}
+                if kept and visit.path[: len(call.target.path)] == call.target.path:
+                    shown += _there(call, visit, partial(_kept, wish=wish, node_ids=kept, top=()))
+            return _answer(call, wish, shown[:MOST_FOUND])
 
         async with self.turns:
             return await asyncio.to_thread(look_up)
@@ -135,7 +139,7 @@ def _rules(element: Element | None) -> tuple[bool, list[int]]:
     return star, tag_ids
 
 
-def parse(call: Call, body: Element, starred: frozenset[int]) -> Search:
+def parse(call: Call, body: Element, starred: frozenset[Star]) -> Search:
     """Errors: XmlRefused, SearchUnknown, AbsentNode (another's tree)."""
     basic = _one(body, "basicsearch")
     select, scopes = _one(_one(basic, "select"), "prop"), basic.findall(f"{{{DAV}}}from/{{{DAV}}}scope")
@@ -185,7 +189,7 @@ _TEXTS: Mapping[Name, Callable[[Place], str]] = {
 _TIMES = {(DAV, "getlastmodified"), (DAV, "creationdate"), (NC, "creation_time"), (NC, "upload_time")}
 
 
-def _test(element: Element, call: Call, starred: frozenset[int]) -> Test:
+def _test(element: Element, call: Call, starred: frozenset[Star]) -> Test:
     space, kind = xml.name_of(element)
     if space != DAV:
         raise SearchUnknown
@@ -204,8 +208,7 @@ def _test(element: Element, call: Call, starred: frozenset[int]) -> Test:
     name, literal = xml.name_of(holder[0]), (_one(element, "literal").text or "").strip()
     if name == (OC, "favorite") and kind == "eq":
         wanted = literal not in ("0", "false", "no", "")
-        home = call.who.collectivite_id
-        return lambda place: (place.owner == home and place.node.id in starred) is wanted
+        return lambda place: ((place.owner, place.node.id) in starred) is wanted
     if name in _TEXTS and kind in ("like", "eq"):
         return _text_test(_TEXTS[name], kind, literal)
     if name in _NUMBERS and kind in _COMPARED:
@@ -329,14 +332,34 @@ def _shown_there(call: Call, visit: Visit, wanted: Search, wish: listing.Wish) -
     }
     if not scopes:
         return []
+
+    def look_up(there: Call, reading: Reading) -> list[properties.Shown]:
+        places = _found(there, reading, wanted, sorted(scopes))
+        return list(listing.shown_of(there, reading, wish, places))
+
+    return _there(call, visit, look_up)
+
+
+def _there(
+    call: Call, visit: Visit, look_up: Callable[[Call, Reading], list[properties.Shown]]
+) -> list[properties.Shown]:
+    """What is found in what another collectivité shares, told there before; nothing where it has ended."""
     try:
         there = call.towards(call, Target(call.target.base, visit.path))
         with visit.database.reading() as reading:
-            places = _found(there, reading, wanted, sorted(scopes))
-            return list(listing.shown_of(there, reading, wish, places))
+            return look_up(there, reading)
     except BeffroiError as error:  # it has ended, or its owner does not answer
         log.info("no search by a share: %s", error.code)
         return []
+
+
+def _kept(
+    call: Call, reading: Reading, *, wish: listing.Wish, node_ids: Collection[int], top: tuple[str, ...]
+) -> list[properties.Shown]:
+    """Of these nodes, what this person sees below a folder."""
+    found = (_visible(call, reading, one) for one in sorted(node_ids))
+    inside = (one for one in found if one is not None and one.path[: len(top)] == top)
+    return list(listing.shown_of(call, reading, wish, list(itertools.islice(inside, MOST_FOUND))))
 
 
 def _ordered(wanted: Search, shown: list[properties.Shown]) -> list[properties.Shown]:

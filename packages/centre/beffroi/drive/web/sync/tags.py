@@ -11,12 +11,12 @@ import json
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
-from beffroi.drive.store import seals, tags
-from beffroi.drive.store.model import AbsentNode, ReadOnly
+from beffroi.drive import tagging
+from beffroi.drive.store import tags
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.names import normal
 from beffroi.drive.store.tags import Tag
-from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.views import WRITERS, Place
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.properties import flag
@@ -76,7 +76,7 @@ class Tags:
         change = tags.assign if method == "PUT" else tags.unassign
         await request.drain()
         await call.view.database.write_async(
-            lambda w: change(w, call.who, _writable(call, w, node_id).node.id, tag_id)
+            lambda w: change(w, call.who, tagging.writable(call.view, w, node_id).node.id, tag_id)
         )
         return Answer(201 if method == "PUT" else 204)
 
@@ -109,13 +109,11 @@ def _values(who: Who, tag: Tag) -> dict[Name, str]:
 async def _make(call: Call, node_id: int | None) -> Answer:
     """``node_id``: where it is put at once. Errors: Invalid, ReadOnly, those of ``tags``."""
     name, visible, assignable = _announced(await call.request.body(MAX_JSON_BYTES))
-    if call.who.role not in WRITERS:
-        raise ReadOnly
 
     def change(writing: Writing) -> Tag:
-        made = tags.make(writing, call.act, name, visible=visible, assignable=assignable)
+        made = tagging.make(call.view, call.act, writing, name, visible=visible, assignable=assignable)
         if node_id is not None:
-            tags.assign(writing, call.who, _writable(call, writing, node_id).node.id, made.id)
+            tags.assign(writing, call.who, tagging.writable(call.view, writing, node_id).node.id, made.id)
         return made
 
     made = await call.view.database.write_async(change)
@@ -154,15 +152,6 @@ async def _change(call: Call, tag_id: int) -> Answer:
         (xml.CONTENT_TYPE,),
         f"{xml.MULTISTATUS}{xml.response(f'{LIST}/{tag_id}', [stat])}{xml.END}".encode(),
     )
-
-
-def _writable(call: Call, reading: Reading, node_id: int) -> Place:
-    """Errors: AbsentNode, ReadOnly, Sealed."""
-    found = call.view.at(reading, node_id)
-    if not found.rights.may_write:
-        raise ReadOnly
-    seals.require_free(reading, found.node)
-    return found
 
 
 def _is_true(text: str) -> int:
