@@ -43,7 +43,8 @@ from beffroi.lib.serving import ended, leave, until_stopped
 from beffroi.scan import wire
 
 SOCKET_MODE = 0o660
-COMMIT_THREADS = 4
+COMMIT_THREADS = 8
+"""Each waits for the disk most of its time."""
 WORKERS = 4
 SIGN_IN_THREADS = 2
 """Of their own: nobody's long listings keep others from signing in."""

@@ -63,6 +63,7 @@ def bring_forward(path: Path) -> None:
             made.begin()
             prepare(made, bytes_type="BLOB", key_type="INTEGER", usual=None)
             made.commit()
+            made.flush()
             made.raw.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.OperationalError:
         raise StoreFull from None  # all of it was proved: nothing else is in the way

@@ -4,9 +4,9 @@ Purpose: ``Database.write`` queues a function that changes something; one thread
          of them into one transaction. Each has a savepoint of its own, so that one that fails takes no other along.
          Etags and sizes of all folders above are brought up once a transaction. A group of quick changes is made in the
          event loop that asked for them, and a thread only waits for the disk: two threads that hand each other the
-         interpreter's lock at each statement cost more than the statements.
+         interpreter's lock at each statement cost more than the statements. The next group is made while it waits.
 Process: drive and web; any thread may call.
-Fails:   closed: a result is given after the commit; a commit that fails fails all of its group.
+Fails:   closed: a result is given when it is on the disk; a commit or a flush that fails fails all of its group.
 Source:  docs/internals/drive.md, "Metadata"; the measured gain of grouping in docs/decisions.
 """
 
@@ -112,6 +112,8 @@ class Database(ABC):
         self._called: asyncio.AbstractEventLoop | None = None
         """The event loop that is to make the next group, and has not begun."""
         self._readers_at_work = 0
+        self._flushing = 0
+        """Groups that are committed, and not told yet."""
         self.on_change: Callable[[set[int]], object] = lambda roots: None
         """Called after a commit with the roots in which something changed; in the group's thread."""
 
@@ -132,7 +134,8 @@ class Database(ABC):
         queued, written or read: nothing is let go then."""
         with self._lock:
             is_asked = self._is_at_work or self._called is not None
-            return None if is_asked or self._readers_at_work else self._let_go()
+            is_used = is_asked or self._readers_at_work or self._flushing
+            return None if is_used else self._let_go()
 
     @abstractmethod
     def _let_go(self) -> Callable[[], None]:
@@ -217,11 +220,16 @@ class Database(ABC):
 
     def _finish(self, group: Sequence[_Asked], changed: _Changed | None) -> None:
         """``changed``: None where the group is still to be made."""
+        committed: _Changed | None = None
         try:
             if group:
-                self._commit(group, changed or self._change(group))
+                committed = self._commit(group, changed or self._change(group))
+                with self._lock:
+                    self._flushing += 1
         finally:
             self._go_on(group)
+        if committed is not None:
+            self._flush(group, committed)
 
     def _taken(self, most: int) -> list[_Asked]:
         group: list[_Asked] = []
@@ -253,14 +261,26 @@ class Database(ABC):
             return self._lost(group, session, error)
         return _Changed(session, answers, writing.touched_roots)
 
-    def _commit(self, group: Sequence[_Asked], changed: _Changed | None) -> None:
+    def _commit(self, group: Sequence[_Asked], changed: _Changed | None) -> _Changed:
         assert changed is not None, "a patient one"
         if changed.session is not None:
             try:
                 changed.session.commit()
             except Exception as error:  # noqa: BLE001 - each of the group is told
-                changed = self._lost(group, changed.session, error)
-        _tell(changed.answers)
+                return self._lost(group, changed.session, error)
+        return changed
+
+    def _flush(self, group: Sequence[_Asked], changed: _Changed) -> None:
+        answers = changed.answers
+        if changed.session is not None:
+            try:
+                changed.session.flush()
+            except Exception as error:  # noqa: BLE001 - each of the group is told
+                said = self._said(error)
+                answers = [_Answer(one.future, None, said) for one in group]
+        with self._lock:
+            self._flushing -= 1
+        _tell(answers)
         if changed.touched_roots:
             try:
                 self.on_change(changed.touched_roots)

@@ -131,6 +131,9 @@ class _Writer:
     def commit(self) -> None:
         self._end("COMMIT")
 
+    def flush(self) -> None:
+        """The server's commit is on its disk."""
+
     def rollback(self) -> None:
         if self._raw is not None:
             self._end("ROLLBACK")

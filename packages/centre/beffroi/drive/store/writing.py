@@ -48,7 +48,12 @@ class Session(Statements, Protocol):
     def begin(self, *, is_patient: bool = True) -> bool:
         """As the only writer of this collectivité. False, where not ``is_patient``: another process is that now."""
 
-    def commit(self) -> None: ...
+    def commit(self) -> None:
+        """Others see it, and the next group may begin; it may not be on the disk yet."""
+
+    def flush(self) -> None:
+        """What was committed is on the disk. From any thread. Errors: StoreFull, Unavailable: it may be lost."""
+
     def rollback(self) -> None: ...
 
 
