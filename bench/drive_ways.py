@@ -176,7 +176,7 @@ def sweeps(database: Database) -> dict[str, Callable[[], object]]:
 
     def copied() -> None:
         assert isinstance(database, SqliteDatabase)
-        with TemporaryDirectory(dir=database._path.parent) as place:
+        with TemporaryDirectory(dir=database.path.parent) as place:
             database.copy_to(Path(place) / "picture.db")
 
     return {
