@@ -192,7 +192,7 @@ def amount(size_bytes: int) -> str:
         if value < 1000:
             break
         value, sign = value / 1000, bigger
-    digits = 0 if sign in ("", "k") or value >= 100 else 1
+    digits = 0 if sign in ("", "k") or value >= 100 or round(value, 1).is_integer() else 1
     return f"{formats.number_format(value, digits)}\u00a0{sign}{unit}"
 
 
@@ -217,7 +217,7 @@ def room(used_bytes: int, limit_bytes: int) -> RoomLine:
     percent = 100 if not limit_bytes else used_bytes * 100 // limit_bytes
     words = {"used": amount(used_bytes), "limit": amount(limit_bytes), "percent": percent}
     tone = "bad" if percent >= 100 else "warn" if percent >= 90 else ""
-    return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
+    return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
 
 
 LIMIT_REFUSED = gettext_lazy("Donnez un nombre entier de Go, d’au moins 1, ou rien pour la place habituelle.")

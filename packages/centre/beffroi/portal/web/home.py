@@ -29,7 +29,7 @@ from beffroi.mail import reader
 from beffroi.portal import chart, explaining, incident_view, weather_words, words
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
-from beffroi.portal.web import delegations, drive_seals, drive_shares, held, persons, weather
+from beffroi.portal.web import delegations, drive_erasure, drive_seals, drive_shares, held, persons, weather
 from beffroi.portal.web.banners import banners, told
 
 RECENT = 6
@@ -80,6 +80,7 @@ def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     """What waits for this person, beside the incidents."""
     return [
+        *drive_erasure.told(actor),
         *(*held.todo(actor), *persons.told(actor), *delegations.told(actor), *told(actor)),
         *(*drive_seals.told(request, actor), *drive_shares.told(request, actor)),
         *(*closing(actor), *actions_of(request)),
