@@ -85,6 +85,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "is_mount": place.rights.is_mount,
             "reach": reach(reading, place),
             "total": len(entries),
+            "total_said": drive_words.count(len(entries)),
             "first": first,
             "newest_first": newest_first,
             "room": drive_words.room(*room.room(reading, root_id)),

@@ -15,7 +15,7 @@ from beffroi.portal import words
 
 
 def told(actor: Actor) -> list[dict[str, str]]:
-    """For the home and the Coffre's lists: nothing, or what is asked for or granted."""
+    """(title, why) for the top of the home and of the Coffre's lists: none, or what is asked for or granted."""
     owner = actor.collectivite_id
     if actor.role != "referent" or not owner or is_erased(settings.BEFFROI.state / "drive" / owner):
         return []
@@ -37,4 +37,4 @@ def told(actor: Actor) -> list[dict[str, str]]:
         )
     else:
         return []
-    return [{"title": title, "why": why, "url": "drive", "button": _("Ouvrir le Coffre")}]
+    return [{"title": title, "why": why}]

@@ -49,7 +49,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
-    opened, todo = open_incidents(actor), todo_of(request, actor)
+    erasure, opened, todo = drive_erasure.told(actor), open_incidents(actor), todo_of(request, actor)
     return page(
         request,
         "portal/home.html",
@@ -57,10 +57,11 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             **context,
             "first_name": _first_name(request),
             "today": date_format(timezone.localtime(clock.now()), "l j F"),
+            "erasure": erasure,
             "incidents": opened,
             "todo": todo,
             "now": _weather(actor, todo),
-            "lead": lead([*opened, *todo]),
+            "lead": lead([*erasure, *opened, *todo]),
             "letters": latest_letters(actor),
             "banners": banners(mail.own_mailboxes(actor)),
             "devices": identity.new_app_passwords(actor),
@@ -80,7 +81,6 @@ def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     """What waits for this person, beside the incidents."""
     return [
-        *drive_erasure.told(actor),
         *(*held.todo(actor), *persons.told(actor), *delegations.told(actor), *told(actor)),
         *(*drive_seals.told(request, actor), *drive_shares.told(request, actor)),
         *(*closing(actor), *actions_of(request)),
@@ -90,7 +90,7 @@ def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
 def _weather(actor: Actor, todo: Sequence[object]) -> dict[str, Any]:
     """The weather; where something waits beside it, it does not say that there is nothing to do."""
     now = weather.now(actor)
-    if todo and not now["weather"].reasons:
+    if (todo or drive_erasure.told(actor)) and not now["weather"].reasons:
         now["sentence"] = _("Aucune alerte en cours.")
     return now
 

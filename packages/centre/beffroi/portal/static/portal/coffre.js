@@ -119,7 +119,7 @@
     await ask("POST", upload + "/fin", undefined, about);
   };
 
-  const mark = (one, text, tone) => { one.state.textContent = text; one.state.className = "tag " + tone; };
+  const mark = (one, text, tone) => { one.state.textContent = text; one.state.className = "tag " + tone; one.bar.hidden = text !== words.sending; };
 
   const run = async () => {
     if (running) return;
@@ -153,7 +153,7 @@
     if (stopped) queue = [];
     running = false;
     pause.hidden = stop.hidden = true; total.hidden = true;
-    say((done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
+    say((done === 0 ? words.doneNone : done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
     if (done && !failed && !stopped) location.assign(words.page);
     else desk.querySelector("[data-reload]").hidden = !done;
   };
