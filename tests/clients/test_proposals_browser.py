@@ -109,7 +109,7 @@ def test_a_guest_s_other_moment_is_taken_or_not(desk: Desk) -> None:
     }
     assert answers == {his: "ACCEPTED", third: "NEEDS-ACTION"}
     page.goto(f"{desk.portal}/agenda/?mois=2030-05")
-    assert "09:00" in page.inner_text("main")
+    assert "9\u00a0h\u00a000" in page.inner_text("main")
 
 
 def test_a_guest_who_lost_the_invitation_is_sent_it_and_nobody_else_is(desk: Desk) -> None:

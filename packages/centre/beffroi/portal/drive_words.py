@@ -41,8 +41,8 @@ REFUSALS = {
         "Quelqu’un l’a ouvert pour le modifier. Rien n’a changé : réessayez quand il l’aura fermé."
     ),
     "drive.quota_full": gettext_lazy(
-        "Il n’y a plus assez de place. Rien n’a changé : videz la corbeille, supprimez ce qui ne sert plus, ou "
-        "demandez de la place au Département."
+        "Il n’y a plus assez de place. Rien n’a changé : supprimez ce qui ne sert plus, videz la corbeille, ou "
+        "demandez de la place à la personne référente."
     ),
     "drive.too_many_entries": gettext_lazy(
         "La collectivité a autant de fichiers, de dossiers et de versions qu’elle peut en avoir. Rien n’a changé : "
