@@ -63,7 +63,7 @@ def test_an_entry_is_added_changed_and_deleted(desk: Callable[[Membership], Any]
     assert page.input_value("#id_begin") == "18:30"
     inspect(page, "a-modifier")
     fill(page, begin="19:00", end="21:00")
-    page.wait_for_selector("li:has-text('19:00 – 21:00')")
+    page.wait_for_selector("li:has-text('19\u00a0h\u00a000 – 21\u00a0h\u00a000')")
     with page.expect_navigation():
         page.click("li:has-text('Conseil municipal') a:has-text('Supprimer')")
     inspect(page, "a-supprimer")

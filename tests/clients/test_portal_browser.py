@@ -320,7 +320,7 @@ def inspect(page: Any, name: str, *, status: int = 200) -> None:
 
 def press(page: Any, wanted: str) -> None:
     """Go to the link or button of these words with the keyboard, and press it."""
-    for _ in range(60):
+    for _ in range(80):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent.trim()") == wanted:
             break

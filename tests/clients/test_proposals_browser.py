@@ -79,9 +79,9 @@ def test_a_guest_s_other_moment_is_taken_or_not(desk: Desk) -> None:
     told = arrives(desk, counter("20300515T120000Z"), his)
     for words in (
         "Un autre moment est proposé",
-        "Mercredi 15 mai 2030, de 14:00 à 16:00",
+        "Mercredi 15 mai 2030, de 14\u00a0h\u00a000 à 16\u00a0h\u00a000",
         "Au lieu de",
-        "11:00 à 12:00",
+        "11\u00a0h\u00a000 à 12\u00a0h\u00a000",
     ):
         assert words in told, told
     inspect(page, "p-proposition")
@@ -109,7 +109,7 @@ def test_a_guest_s_other_moment_is_taken_or_not(desk: Desk) -> None:
     }
     assert answers == {his: "ACCEPTED", third: "NEEDS-ACTION"}
     page.goto(f"{desk.portal}/agenda/?mois=2030-05")
-    assert "09:00" in page.inner_text("main")
+    assert "9\u00a0h\u00a000" in page.inner_text("main")
 
 
 def test_a_guest_who_lost_the_invitation_is_sent_it_and_nobody_else_is(desk: Desk) -> None:

@@ -19,6 +19,7 @@ from beffroi.core.audit import signing
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import create_administrator
+from beffroi.core.identity.models import Membership
 from beffroi.drive import erasures, projections, removal
 from beffroi.drive.backup import places
 from beffroi.drive.backup.work import Backups
@@ -32,6 +33,7 @@ from beffroi.drive.web.bodies import SealedStore
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.portal import words
 from beffroi.portal.console import drive as console_drive
 from beffroi_protocol.signing import b64
 
@@ -295,6 +297,37 @@ def test_for_a_day_any_administrator_calls_it_back(
     with clock.shifted(TERM_S):
         agreed(beaune.collectivite, administrator, other)
         assert erasures.finish() == 0
+
+
+def test_the_referent_alone_reads_at_home_and_in_the_coffre_that_all_will_be_erased(
+    place: Place, beaune: Commune, nuits: Commune, administrator: Actor, other: Actor
+) -> None:
+    place.put("a", b"a")
+
+    def pages(membership: Membership) -> str:
+        client = portal_client(membership)
+        return "".join(client.get(url).content.decode() for url in ("/", "/coffre/commune/"))
+
+    asked, granted = "L’effacement de tout le Coffre est demandé", "Tout le Coffre sera effacé le"
+    approval = erasures.request(actor=administrator, collectivite=beaune.collectivite, reason="x")
+    assert (pages(beaune.referent_membership).count(asked), granted in pages(beaune.referent_membership)) == (
+        2,
+        False,
+    )
+    erasures.grant(actor=other, approval=approval)
+    said = pages(beaune.referent_membership)
+    due = words.since(erasures.due_at(approval))
+    assert (said.count(f"Tout le Coffre sera effacé {due}"), said.count("il peut encore y renoncer")) == (
+        2,
+        2,
+    )
+    assert asked not in said
+    for others in (beaune.agent_membership, nuits.referent_membership):
+        assert granted not in pages(others)
+    found = erasures.granted(beaune.id)
+    assert found is not None
+    erasures.call_back(actor=administrator, approval=found)
+    assert granted not in pages(beaune.referent_membership)
 
 
 def test_a_clock_that_jumps_begins_no_erasure(

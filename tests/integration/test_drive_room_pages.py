@@ -40,8 +40,8 @@ def test_the_referent_sees_who_takes_how_much(drive: Drive, referent: Client, be
     drive.database.write(lambda w: tree.delete(w, drive.act, gone.id))
     page = referent.get(PAGE).content.decode()
     assert beaune.agent_membership.person.name in page
-    assert "4,0\u00a0Go utilisés sur 20,0\u00a0Go (20" in page
-    assert "Fichiers 1,0\u00a0Go · versions 3,0\u00a0Go" in page
+    assert "4\u00a0Go utilisés sur 20\u00a0Go (20" in page
+    assert "Fichiers 1\u00a0Go · versions 3\u00a0Go" in page
     assert "3 sur 2\u202f000\u202f000" in page or "3 sur 2\u00a0000\u00a0000" in page, (
         "file, version and what was thrown away, of two million"
     )

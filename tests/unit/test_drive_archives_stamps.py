@@ -124,7 +124,11 @@ def test_a_report_says_what_proves_the_time() -> None:
     assert said(sealed)[:2] == (True, "none")
     assert "l’entrée 4211 du journal d’audit" in said(sealed)[2]
     assert said(stamped)[:2] == (True, "unchecked")
-    valid = (True, "valid", "Date prouvée par l’horodatage de Horodatage\u00a0: le 27/11/2026 à 05:00 (UTC).")
+    valid = (
+        True,
+        "valid",
+        "Date prouvée par l’horodatage de Horodatage\u00a0: le 27 novembre 2026, 6\u00a0h\u00a000 (heure de Paris).",
+    )
     assert said(stamped, OURS.root) == valid
     assert said(replace(sealed, stamp=GOOD), OURS.root)[:2] == (False, "invalid")
     assert said(stamped, OTHER.root)[:2] == (False, "invalid")

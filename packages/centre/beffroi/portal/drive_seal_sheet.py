@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.template.loader import render_to_string
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
@@ -21,7 +20,7 @@ from django.utils.translation import gettext as _
 from beffroi.drive.archives import manifest, names
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
-from beffroi.portal import drive_words
+from beffroi.portal import drive_words, words
 from beffroi.portal.drive_seal_words import moment
 from beffroi.previews import wire
 from beffroi.previews.server import socket_path
@@ -71,7 +70,7 @@ def elimination(context: dict[str, Any], listed: Sequence[manifest.Line]) -> She
     ]
     note = _(
         "Les sauvegardes du centre gardent encore des copies chiffrées jusqu’à leur propre terme. Une copie faite "
-        "ailleurs dans le coffre avant l’élimination n’est pas touchée."
+        "ailleurs dans le Coffre avant l’élimination n’est pas touchée."
     )
     title = ngettext("%(n)d fichier éliminé", "%(n)d fichiers éliminés", len(listed)) % {"n": len(listed)}
     lines = [
@@ -146,4 +145,4 @@ def _day(at: Any) -> str:
 
 
 def _time(at: Any) -> str:
-    return date_format(timezone.localtime(at), "j F Y, H:i") if at else "–"
+    return words.exact(at) if at else "–"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -18,7 +19,7 @@ from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place
 from beffroi.lib.errors import BeffroiError
-from beffroi.portal import drive_words
+from beffroi.portal import drive_words, words
 
 REFUSALS = {
     "drive.sealed": gettext_lazy("C’est scellé : on peut le lire, le copier et l’exporter, rien n’y change."),
@@ -176,11 +177,14 @@ def sentences(report: Report) -> list[str]:
     if subject.until_s is None:
         said.append(_("Le sceau n’a pas de fin."))
     else:
-        said.append(_("Le sceau va jusqu’au %(day)s.") % {"day": _day(subject.until_s)})
+        said.append(
+            _("Le sceau va jusqu’au %(day)s.")
+            % {"day": date_format(datetime.fromtimestamp(subject.until_s, UTC), "j F Y")}
+        )
     said.append(
         _("Le contenu de chaque fichier a été relu.")
         if report.read
-        else _("Les empreintes connues du coffre ont été comparées, sans relire les contenus.")
+        else _("Les empreintes connues du Coffre ont été comparées, sans relire les contenus.")
     )
     said += [
         _("Fichiers intacts : %(count)d.") % {"count": report.present},
@@ -218,4 +222,4 @@ def differences(report: Report) -> list[tuple[str, str]]:
 
 
 def _day(epoch_s: int) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).strftime(_("%d/%m/%Y à %H:%M (UTC)"))
+    return f"{words.exact(datetime.fromtimestamp(epoch_s, UTC))} {_('(heure de Paris)')}"

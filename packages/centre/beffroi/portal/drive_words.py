@@ -41,8 +41,8 @@ REFUSALS = {
         "Quelqu’un l’a ouvert pour le modifier. Rien n’a changé : réessayez quand il l’aura fermé."
     ),
     "drive.quota_full": gettext_lazy(
-        "Il n’y a plus assez de place. Rien n’a changé : videz la corbeille, supprimez ce qui ne sert plus, ou "
-        "demandez de la place au Département."
+        "Il n’y a plus assez de place. Rien n’a changé : supprimez ce qui ne sert plus, videz la corbeille, ou "
+        "demandez de la place à la personne référente."
     ),
     "drive.too_many_entries": gettext_lazy(
         "La collectivité a autant de fichiers, de dossiers et de versions qu’elle peut en avoir. Rien n’a changé : "
@@ -193,7 +193,7 @@ def amount(size_bytes: int) -> str:
         if value < 1000:
             break
         value, sign = value / 1000, bigger
-    digits = 0 if sign in ("", "k") or value >= 100 else 1
+    digits = 0 if sign in ("", "k") or value >= 100 or round(value, 1).is_integer() else 1
     return f"{formats.number_format(value, digits)}\u00a0{sign}{unit}"
 
 
@@ -218,7 +218,7 @@ def room(used_bytes: int, limit_bytes: int) -> RoomLine:
     percent = 100 if not limit_bytes else used_bytes * 100 // limit_bytes
     words = {"used": amount(used_bytes), "limit": amount(limit_bytes), "percent": percent}
     tone = "bad" if percent >= 100 else "warn" if percent >= 90 else ""
-    return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
+    return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
 
 
 LIMIT_REFUSED = gettext_lazy("Donnez un nombre entier de Go, d’au moins 1, ou rien pour la place habituelle.")

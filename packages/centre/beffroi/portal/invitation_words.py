@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.drive.calendars.wire import Guest
+from beffroi.portal.words import hour
 
 ANSWERS = {
     "ACCEPTED": gettext_lazy("vient"),
@@ -109,7 +110,7 @@ def when(starts: datetime, ends: datetime, *, all_day: bool) -> str:
         if first == last:
             return _("%(day)s, toute la journée") % {"day": day}
         return _("du %(day)s au %(until)s") % {"day": day, "until": until}
-    begin, end = (date_format(timezone.localtime(one), "H:i") for one in (starts, ends))
+    begin, end = (hour(one) for one in (starts, ends))
     names = {"day": day, "begin": begin, "end": end, "until": until}
     if first != last:
         return _("du %(day)s à %(begin)s au %(until)s à %(end)s") % names

@@ -69,6 +69,6 @@ def collectivite(room: Room) -> RoomLine:
 
 def _line(room: Room, advice: str) -> RoomLine:
     words = {"used": amount(room.used_bytes), "limit": amount(room.limit_bytes), "percent": room.percent}
-    sentence = _("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words
+    sentence = _("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words
     tone = {SOON: "warn", NEARLY: "warn", FULL: "bad"}.get(room.level, "")
     return RoomLine(sentence, min(room.percent, 100), tone, advice)

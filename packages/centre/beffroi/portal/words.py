@@ -181,6 +181,19 @@ def when(moment: datetime | None) -> str:
     return f"{_day(moment)}, {hour(moment)}"
 
 
+def exact(moment: datetime, *, to_the_second: bool = False) -> str:
+    """Day, year and hour, as on a sheet that is kept: ``27 novembre 2026, 17 h 09``."""
+    local = timezone.localtime(moment)
+    seconds = ""
+    if to_the_second:
+        seconds = (
+            f"{NBSP}min{NBSP}{local.second:02d}{NBSP}s"
+            if (get_language() or "fr").startswith("fr")
+            else f":{local.second:02d}"
+        )
+    return f"{formats.date_format(local, 'j F Y')}, {hour(moment)}{seconds}"
+
+
 def since(moment: datetime | None) -> str:
     """Day and hour, to stand behind "depuis": an hour alone would read like a length of time."""
     if moment is None:

@@ -57,6 +57,16 @@ def moment(value: datetime | None) -> str:
 
 
 @register.filter
+def exact(value: datetime) -> str:
+    return words.exact(value)
+
+
+@register.filter
+def exact_s(value: datetime) -> str:
+    return words.exact(value, to_the_second=True)
+
+
+@register.filter
 def since(value: datetime | None) -> str:
     return words.since(value)
 

@@ -25,7 +25,7 @@ from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 from beffroi.mail import access, sendings
 from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.mail.models import Sending
-from beffroi.portal import invitation_words
+from beffroi.portal import invitation_words, words
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import compose, invitations
 
@@ -211,19 +211,20 @@ def _line(entry: wire.Entry, since: date) -> Line:
         if last != _day(entry):
             when = _("jusqu’au %(day)s") % {"day": until}
     else:
-        when = _clock(entry.starts)
+        when = words.hour(entry.starts)
         if last != _day(entry):
             when = _("%(begin)s, jusqu’au %(day)s à %(end)s") % {
                 "begin": when,
                 "day": until,
-                "end": _clock(entry.ends),
+                "end": words.hour(entry.ends),
             }
         elif entry.ends > entry.starts:
-            when += " – " + _clock(entry.ends)
+            when += " – " + words.hour(entry.ends)
     return Line(entry, max(_day(entry), since), when, _WORDS[entry.calendar])
 
 
 def _clock(moment: datetime) -> str:
+    """For a field of type time."""
     return date_format(timezone.localtime(moment), "H:i")
 
 

@@ -32,7 +32,7 @@ from beffroi.lib import clock
 from beffroi.portal import drive_seal_words, drive_share_words, drive_tag_words, drive_words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page
-from beffroi.portal.web import drive_act, drive_alarm
+from beffroi.portal.web import drive_act, drive_alarm, drive_erasure
 
 PAGE_ROWS = 200
 _FETCHED = re.compile(OUT_PATH + r"(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
@@ -94,6 +94,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "is_mount": place.rights.is_mount,
             "reach": reach(reading, place),
             "total": part.total,
+            "total_said": drive_words.count(part.total),
             "first": first,
             "newest_first": newest_first,
             "room": drive_words.room(*room.room(reading, root_id)),
@@ -108,6 +109,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
         context["is_alarmed"] = any(
             one.state in ("open", "restoring") for one in drive_alarm.shown(reading, actor)
         )
+    context["erasure"] = drive_erasure.told(actor)
     context["office_editor"] = bool(settings.BEFFROI.office_editor)
     context |= drive_act.waiting(request, actor, place.node.id)
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}

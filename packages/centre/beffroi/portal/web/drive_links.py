@@ -102,7 +102,8 @@ def end(request: HttpRequest, actor: Actor, share_id: str) -> HttpResponse:
     with view.database.reading() as reading:
         found = links.access(view, reading, share_id)
         (row,) = rows(reading, view, actor, [found], open_only=False)
-    back = reverse("drive_links", args=[found.node]) if row["may_write"] else reverse("drive_own_links")
+    of_node = "drive_drops" if row["is_drop"] else "drive_links"
+    back = reverse(of_node, args=[found.node]) if row["may_write"] else reverse("drive_own_links")
     if request.method == "POST":
         links.end(actor=actor, view=view, act=act_of(view), share_id=share_id)
         messages.success(request, _("Le lien est arrêté : plus personne ne peut l’ouvrir."))

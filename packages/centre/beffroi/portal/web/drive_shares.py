@@ -54,7 +54,12 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             except Invalid:
                 errors["with"] = _("Choisissez une personne, un groupe ou une commune de la liste.")
             else:
-                messages.success(request, _("C’est partagé."))
+                messages.success(
+                    request,
+                    _("C’est proposé : sa personne référente doit accepter.")
+                    if wish.kind == "collectivite"
+                    else _("C’est partagé."),
+                )
                 return HttpResponseRedirect(reverse("drive_share", args=[node_id]))
     with view.database.reading() as reading:
         reached = sharing.reached(reading, place)

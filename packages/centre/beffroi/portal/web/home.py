@@ -29,7 +29,7 @@ from beffroi.mail import reader
 from beffroi.portal import chart, explaining, incident_view, weather_words, words
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
-from beffroi.portal.web import delegations, drive_seals, drive_shares, held, persons, weather
+from beffroi.portal.web import delegations, drive_erasure, drive_seals, drive_shares, held, persons, weather
 from beffroi.portal.web.banners import banners, told
 
 RECENT = 6
@@ -49,7 +49,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
-    opened, todo = open_incidents(actor), todo_of(request, actor)
+    erasure, opened, todo = drive_erasure.told(actor), open_incidents(actor), todo_of(request, actor)
     return page(
         request,
         "portal/home.html",
@@ -57,10 +57,11 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             **context,
             "first_name": _first_name(request),
             "today": date_format(timezone.localtime(clock.now()), "l j F"),
+            "erasure": erasure,
             "incidents": opened,
             "todo": todo,
             "now": _weather(actor, todo),
-            "lead": lead([*opened, *todo]),
+            "lead": lead([*erasure, *opened, *todo]),
             "letters": latest_letters(actor),
             "banners": banners(mail.own_mailboxes(actor)),
             "devices": identity.new_app_passwords(actor),
@@ -89,7 +90,7 @@ def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
 def _weather(actor: Actor, todo: Sequence[object]) -> dict[str, Any]:
     """The weather; where something waits beside it, it does not say that there is nothing to do."""
     now = weather.now(actor)
-    if todo and not now["weather"].reasons:
+    if (todo or drive_erasure.told(actor)) and not now["weather"].reasons:
         now["sentence"] = _("Aucune alerte en cours.")
     return now
 

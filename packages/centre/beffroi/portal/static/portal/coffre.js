@@ -40,7 +40,7 @@
 
   const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
     style: "unit", unit: value < 1e6 ? "kilobyte" : value < 1e9 ? "megabyte" : "gigabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
-  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value < 1e9 ? value / 1e6 : value / 1e9);
+  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value < 1e9 ? value / 1e6 : value / 1e9).replace(/\u202f/g, "\u00a0");
   const wait = (ms) => new Promise((done) => { const timer = setTimeout(done, ms); window.addEventListener("online", () => { clearTimeout(timer); done(); }, { once: true }); });
   // State changes are rare enough to be read out; the running bytes are not said.
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
@@ -119,7 +119,7 @@
     await ask("POST", upload + "/fin", undefined, about);
   };
 
-  const mark = (one, text, tone) => { one.state.textContent = text; one.state.className = "tag " + tone; };
+  const mark = (one, text, tone) => { one.state.textContent = text; one.state.className = "tag " + tone; one.bar.hidden = text !== words.sending; };
 
   const run = async () => {
     if (running) return;
@@ -153,7 +153,7 @@
     if (stopped) queue = [];
     running = false;
     pause.hidden = stop.hidden = true; total.hidden = true;
-    say((done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
+    say((done === 0 ? words.doneNone : done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
     if (done && !failed && !stopped) location.assign(words.page);
     else desk.querySelector("[data-reload]").hidden = !done;
   };

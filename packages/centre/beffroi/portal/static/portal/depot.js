@@ -13,20 +13,21 @@
 
   const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
     style: "unit", unit: value < 1e6 ? "kilobyte" : "megabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
-  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value / 1e6);
+  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value / 1e6).replace(/\u202f/g, "\u00a0");
 
   // A line for each file: its name and length, how far it is, how it ended.
   const line = (file) => {
-    const row = document.createElement("li"), text = document.createElement("p"), said = document.createElement("p");
+    const row = document.createElement("li"), text = document.createElement("p"), said = document.createElement("p"), tag = document.createElement("span");
     const bar = document.createElement("progress");
-    row.className = "stack"; said.className = "note";
+    row.className = "stack"; said.className = "note"; tag.className = "tag quiet";
     text.textContent = `${file.name} · ${size(file.size)}`;
-    said.textContent = words.waiting;
+    tag.textContent = words.waiting;
     bar.max = Math.max(file.size, 1); bar.value = 0;
     bar.setAttribute("aria-label", file.name);
+    text.append(" ", tag);
     row.append(text, bar, said);
     list.append(row);
-    return { bar, said };
+    return { bar, said, tag };
   };
 
   const send = (file, shown) => new Promise((done) => {
@@ -56,12 +57,13 @@
     const shown = files.map(line);
     let came = 0, reference = "";
     for (const [at, file] of files.entries()) {
-      const { bar, said } = shown[at];
-      said.textContent = words.sending;
+      const { bar, said, tag } = shown[at];
+      const mark = (words, tone) => { tag.textContent = words; tag.className = "tag " + tone; };
+      mark(words.sending, "quiet");
       const answer = file.size > Number(words.most) ? { code: "drive.drop_too_long" } : await send(file, shown[at]);
       bar.hidden = true;
-      if (answer.reference) { came += 1; reference = answer.reference; said.textContent = words.done; }
-      else said.textContent = refusals[answer.code] || refusals["drive.drop_refused"];
+      if (answer.reference) { came += 1; reference = answer.reference; mark(words.done, "good"); }
+      else { mark(words.failed, "bad"); said.textContent = refusals[answer.code] || refusals["drive.drop_refused"]; }
     }
     state.textContent = came === files.length ? words.over : came ? words.partly : words.none;
     receipt.hidden = false;
@@ -70,7 +72,7 @@
     receipt.querySelector("[data-print]").hidden = !came;
     receipt.querySelector(".note").hidden = !came;
     receipt.querySelector("[data-reference]").textContent = reference;
-    receipt.querySelector("[data-when]").textContent = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" }).format(new Date());
+    receipt.querySelector("[data-when]").textContent = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" }).format(new Date()).replace(/(\d+):(\d+)$/, document.documentElement.lang === "fr" ? "$1\u00a0h\u00a0$2" : "$&");
     state.tabIndex = -1; state.focus();
   });
   receipt.querySelector("[data-print]").addEventListener("click", () => window.print());
