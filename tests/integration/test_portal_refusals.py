@@ -302,6 +302,7 @@ PORTAL = {
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
     "drive_stars": Rule("own", data={"ajouter": "1"}),  # tests/integration/test_drive_stars.py
     "drive_compare": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
+    "drive_version": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
     "drive_edit": Rule("thing", lambda world: {"node_id": world.node_id}),
@@ -329,6 +330,7 @@ PORTAL = {
         "ours", lambda world: {"share_id": world.visit_id, "node_id": world.visit_node_id}
     ),
     "drive_visit_compare": Rule("ours", lambda world: {"share_id": world.visit_id} | _visited_version(world)),
+    "drive_visit_version": Rule("ours", lambda world: {"share_id": world.visit_id} | _visited_version(world)),
     "drive_link_refused": Rule("open"),
     "drive_link": Rule("linked"),  # tests/integration/test_drive_links.py
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
