@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -188,8 +189,8 @@ def test_what_a_departure_took_is_kept_as_long_as_it_may_be_undone_and_no_longer
     leave(hall)
     now_s, day_s = clock.epoch_s(), 86400
     for days, left in ((leaving.UNDO_DAYS, 3), (upkeep.DEPARTED_DAYS + 1, 0)):
-        before_s = now_s + days * day_s - upkeep.DEPARTED_DAYS * day_s
-        theirs.database.write(lambda writing, at=before_s: departed.forget(writing, before_s=at))
+        before_s = now_s + (days - upkeep.DEPARTED_DAYS) * day_s
+        theirs.database.write(partial(departed.forget, before_s=before_s))
         with theirs.database.reading() as reading:
             assert len(reading.all("SELECT thing FROM departed")) == left
 

@@ -64,7 +64,9 @@ STATES = {
     ("COUNTER", "same"): gettext_lazy("Vous avez répondu à cette proposition."),
     ("COUNTER", "stranger"): gettext_lazy("Cette personne n’est pas invitée : sa proposition ne compte pas."),
     ("COUNTER", "series"): gettext_lazy(
-        "La proposition vise toute la série : elle se change dans le logiciel qui l’a créée."
+        "La proposition vise toute la série, et ne se reprend pas d’un clic : la série a des dates à part, ou elle "
+        "ne se répéterait plus de la même façon. Gardez le rendez-vous comme il est, ou changez la série dans le "
+        "logiciel qui l’a créée."
     ),
     ("DECLINECOUNTER", "update"): gettext_lazy("Le rendez-vous reste comme il est dans votre agenda."),
     ("REFRESH", "absent"): _NOT_THERE,
@@ -74,12 +76,12 @@ FULL = (QuotaFull, StoreFull)
 """Why an entry was not written for want of room."""
 _FULL = {
     QuotaFull.code: gettext_lazy(
-        "Il n’y a plus de place pour ce rendez-vous : l’agenda et les fichiers du Coffre se partagent la même. Rien "
+        "Il n’y a plus de place pour ce rendez-vous : l’agenda et les fichiers du Coffre se partagent la même. Rien "
         "n’a changé, et rien n’est parti. Supprimez des fichiers qui ne servent plus et videz la corbeille du "
-        "Coffre, ou demandez de la place à la personne référente ; puis recommencez."
+        "Coffre, ou demandez de la place à la personne référente ; puis recommencez."
     ),
     StoreFull.code: gettext_lazy(
-        "Le disque du Département est plein. Rien n’a changé, et rien n’est parti : prévenez le Département, puis "
+        "Le disque du Département est plein. Rien n’a changé, et rien n’est parti : prévenez le Département, puis "
         "recommencez."
     ),
 }
