@@ -1,5 +1,5 @@
-"""Earlier versions in a real Chromium: an image, a PDF drawn in the page, a document's first pages, from file to version
-and back, by keyboard too.
+"""Earlier versions in a real Chromium: an image, a PDF drawn in the page, a document's first pages; from file to
+version and back, by keyboard too.
 
 BEFFROI_SHOTS=DIRECTORY keeps pictures.
 """
