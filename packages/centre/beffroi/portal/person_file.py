@@ -2,9 +2,10 @@
 
 Process: a person's command line on the centre.
 Privacy: of others it holds identifiers only, but what was written in incidents that concern the person is whole:
-         read it before it is handed over. Not in it: the mail itself (the commune's archive, in the mailbox), calendars
-         and contacts (a program of theirs copies them over CalDAV), hashes of passwords, secrets of second factors, and
-         reports of others about the same mails.
+         read it before it is handed over. Not in it: the mail itself (the commune's archive, in the mailbox), their
+         files (they download them; what is shared of them is named), calendars and contacts (a program of theirs
+         copies them over CalDAV), hashes of passwords, secrets of second factors, and reports of others about the same
+         mails.
 """
 
 from __future__ import annotations
