@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from beffroi.drive.calendars import itip, wire
+from beffroi.drive.calendars import homes, itip, wire
 from beffroi.drive.calendars.asking import Asking
 from beffroi.mail import reader
 
@@ -167,3 +167,33 @@ def test_a_date_is_added_to_a_series_that_is_there_or_asked_for(desk: Desk) -> N
     page.goto(f"{desk.portal}/agenda/?mois=2030-05")
     assert page.inner_text("main").count("Point") == 3
     desk.leave()
+
+
+def test_another_hour_for_a_whole_series_is_shown_as_such_and_taken(desk: Desk) -> None:
+    page, his = desk.claire, desk.his.address
+    uid = invited(desk, his)
+    place = homes.folder(desk.post.config, desk.beaune.id) / homes.ROOT / desk.beaune.agent.id / homes.AGENDA
+    (entry,) = place.glob("*.ics")
+    weekly = "RRULE:FREQ=WEEKLY;COUNT=4\nEXDATE:20300521T090000Z\nSUMMARY:"
+    entry.write_text(entry.read_text("utf-8").replace("SUMMARY:", weekly, 1), "utf-8")
+
+    def counter(starts: str, stamp: str) -> str:
+        lines = (f"ATTENDEE:mailto:{his}", f"DTSTART:{starts}", "DURATION:PT1H", "SUMMARY:Budget")
+        text = foreign("COUNTER", *lines, organizer=desk.hers.address, uid=uid)
+        return text.replace("20300101T080000Z", stamp)
+
+    told = arrives(desk, counter("20300516T090000Z", "20300101T080000Z"), his)
+    assert "ne se reprend pas d’un clic" in told and "Retenir" not in told
+    inspect(page, "p-serie-non")
+    told = arrives(desk, counter("20300514T120000Z", "20300102T080000Z"), his)
+    for words in ("Pour toute la série", "chaque semaine, 4 fois", "Au lieu de"):
+        assert words in told, told
+    inspect(page, "p-serie")
+    press(page, "Retenir ce moment")
+    page.wait_for_selector("text=part dans quelques secondes")
+    desk.leave()
+    desk.post.wait_count(desk.his, 1)
+    _, calendar = newest(desk, desk.his)
+    main = desk.stored(desk.beaune, desk.beaune.agent.id)[0].main
+    assert calendar.method == "REQUEST" and calendar.main.starts == main.starts == AT.replace(hour=12)
+    assert main.rule == "FREQ=WEEKLY;COUNT=4" and main.left_out == (AT.replace(day=21, hour=12),)

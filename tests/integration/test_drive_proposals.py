@@ -155,8 +155,8 @@ def test_one_date_of_a_series_moves_and_the_others_stay(agenda: Agenda) -> None:
     )
 
 
-def test_a_proposal_for_a_whole_series_is_declined_or_left(agenda: Agenda) -> None:
-    agenda.put(*WEEKLY, *attendees(GUEST))
+def test_a_proposal_for_a_whole_series_that_cannot_move_is_declined_or_left(agenda: Agenda) -> None:
+    agenda.put(*WEEKLY, "EXDATE;TZID=Europe/Paris:20300521T100000", *attendees(GUEST))
     assert agenda.look(counter(sequence=1)).state == "series"
     with pytest.raises(Conflict):
         agenda.settle(counter(sequence=1), "accept")

@@ -11,14 +11,19 @@ import pytest
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.calendars import asking, homes, wire
+from beffroi.drive.store import room, tree
+from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
+from beffroi.mail.models import Sending
+from beffroi.portal import drive_access
+from beffroi.portal.web import invitations
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_calendars import calendars_alone, event
-from tests.fixtures_portal import no_door, on_listener, portal_client
+from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -260,6 +265,54 @@ def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config
         assert answer.status == 403, text
         assert b"live.grant_refused" in answer.read()
         connection.close()
+
+
+def invitation(guest: str) -> str:
+    """To one meeting, by somebody of elsewhere."""
+    return "\r\n".join(
+        (
+            *("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:x", "METHOD:REQUEST", "BEGIN:VEVENT", "UID:u@1"),
+            *("DTSTAMP:20300101T080000Z", "DTSTART:20300514T080000Z", "DTEND:20300514T090000Z"),
+            *("SUMMARY:Budget partagé", "ORGANIZER:mailto:maire@nuits.test", f"ATTENDEE:mailto:{guest}"),
+            *("END:VEVENT", "END:VCALENDAR", ""),
+        )
+    )
+
+
+@pytest.fixture
+def full(beaune: Commune) -> Iterator[None]:
+    """The collectivité has less room than an entry takes."""
+    database = drive_access._communes().metadata(beaune.id)
+    database.write(lambda writing: tree.set_limit(writing, room.WHOLE, 1))
+    yield
+    database.write(lambda writing: tree.set_limit(writing, room.WHOLE, NO_LIMIT))
+
+
+@pytest.mark.usefixtures("full")
+def test_an_entry_that_finds_no_room_keeps_what_was_typed_and_says_what_to_do(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    answer = agent.post("/agenda/ajouter/", CONSEIL)
+    page = answer.content.decode()
+    assert answer.status_code == 409 and "Il n’y a plus de place" in page and "videz la corbeille" in page
+    assert 'value="Conseil municipal"' in page
+    assert "Conseil municipal" not in shown(agent)
+
+
+@pytest.mark.usefixtures("full")
+def test_an_answer_that_finds_no_room_changes_nothing_sends_nothing_and_says_what_to_do(
+    beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox = own_mailbox(beaune)
+    text = invitation(mailbox.address)
+    monkeypatch.setattr(invitations, "_text", lambda box, uid, folder: (text, "maire@nuits.test"))
+    agent = portal_client(beaune.agent_membership)
+    answer = agent.post(f"/courrier/{mailbox.id}/1/invitation/", {"what": "oui"})
+    assert answer.status_code == 302 and answer["Location"].endswith("#h-invitation")
+    assert "envoi=" not in answer["Location"] and not Sending.objects.exists()
+    page = shown(agent)
+    for words in ("Il n’y a plus de place", "rien n’est parti", "videz la corbeille", "par quelques mots"):
+        assert words in page
+    assert "Budget partagé" not in page
 
 
 def test_when_calendars_is_away_the_page_says_so(beaune: Commune, config: Config) -> None:

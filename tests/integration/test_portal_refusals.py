@@ -304,6 +304,7 @@ PORTAL = {
     "drive_tags": Rule("own", data={"what": "put", "n": "1", "name": "x"}),  # test_drive_tag_pages.py
     "drive_tag": Rule("ours", lambda world: {"tag_id": _tag(world)}, {"what": "delete"}),
     "drive_compare": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
+    "drive_version": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
     "drive_edit": Rule("thing", lambda world: {"node_id": world.node_id}),
@@ -331,6 +332,7 @@ PORTAL = {
         "ours", lambda world: {"share_id": world.visit_id, "node_id": world.visit_node_id}
     ),
     "drive_visit_compare": Rule("ours", lambda world: {"share_id": world.visit_id} | _visited_version(world)),
+    "drive_visit_version": Rule("ours", lambda world: {"share_id": world.visit_id} | _visited_version(world)),
     "drive_link_refused": Rule("open"),
     "drive_link": Rule("linked"),  # tests/integration/test_drive_links.py
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),

@@ -177,6 +177,6 @@ def export(email: str, out: int, path: Path, *, account: str) -> int:
         except OSError as error:
             os.ftruncate(handle.fileno(), 0)
             raise FileUnusable(path, error.strerror) from None
-    print(f"All that is held about this person is in {path}, except the mail itself: it is in the mailbox.")
+    print(f"All that is held about this person is in {path}, except mail and files: they are where they lie.")
     print("It names a person: give it to them only, then delete it.")
     return 0

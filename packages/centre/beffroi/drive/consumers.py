@@ -13,16 +13,18 @@ from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import erasures, projections, recorded, sightings
+from beffroi.drive import departures, erasures, projections, recorded, sightings
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.departures import end_own_shares, leave_groups
 from beffroi.drive.groups import GroupLine
 from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
-from beffroi.drive.sharing import Line
+from beffroi.drive.sharing import Line, receiver_of
 from beffroi.drive.store.keys import is_erased
+from beffroi.drive.store.model import Act
 from beffroi.drive.views import LARGEST_ID
+from beffroi.lib import clock
 
 PROTOCOL = "dav"
 SYSTEM = Actor.system("drive.members")
@@ -78,12 +80,12 @@ def end_shares(event: Event) -> None:
     membership = Membership.objects.filter(pk=event.payload["membership_id"]).first()
     if membership is None or identity.belongs(membership.person_id, membership.collectivite_id):
         return
+    person_id, owner = membership.person_id, membership.collectivite_id
     ended = end_own_shares(
-        settings.BEFFROI, collectivite_id=membership.collectivite_id, person_id=membership.person_id
+        settings.BEFFROI, collectivite_id=owner, person_id=person_id, left_s=_left_s(person_id, owner)
     )
     for share in ended:
-        receiver = share.target if share.kind == "collectivite" else ""
-        line = Line("ended", share.id, membership.person_id, membership.collectivite_id, receiver)
+        line = Line("ended", share.id, person_id, owner, receiver_of(share))
         recorded.record(line, actor=Actor.system("drive.departures"))
 
 
@@ -94,15 +96,46 @@ def end_group_membership(event: Event) -> None:
     if membership is None:
         return
     person_id, owner = membership.person_id, membership.collectivite_id
+    if event.kind == "identity:access_ended" and identity.belongs(person_id, owner):
+        return  # in another role: they never left
+    _end_groups_of_before(person_id, owner)
+
+
+@consumer(name="drive.returns", kinds=("identity:access_restored",), atomic=False)
+def give_back(event: Event) -> None:
+    """A departure was undone: what it took is the person's again. They leave their groups of before in any case, so
+    that the order in which the worker comes to what happened changes nothing."""
+    told, owner = event.payload, str(event.collectivite_id)
+    person_id, actor = told["person_id"], Actor.system("drive.departures")
+    if not identity.belongs(person_id, owner):
+        return  # they left again
+    _end_groups_of_before(person_id, owner)
+    departures.give_back(
+        settings.BEFFROI,
+        Act(told["by"], "", clock.epoch_s()),
+        collectivite_id=owner,
+        person_id=person_id,
+        left_s=told["left_s"],
+        record_group=lambda line: recorded.group(line, actor=actor),
+        record_share=lambda line: recorded.record(line, actor=actor),
+    )
+
+
+def _end_groups_of_before(person_id: str, owner: str) -> None:
+    """Those that they came to before they are there now."""
     there = [one for one in current_memberships(person_id) if one.collectivite_id == owner]
     before_s = min((int(one.since.timestamp()) for one in there), default=LARGEST_ID)
-    if event.kind == "identity:access_ended" and there:
-        return  # in another role: they never left
-    actor = Actor.system("drive.groups")
+    actor, left_s = Actor.system("drive.groups"), _left_s(person_id, owner)
     for group_id in leave_groups(
-        settings.BEFFROI, collectivite_id=owner, person_id=person_id, before_s=before_s
+        settings.BEFFROI, collectivite_id=owner, person_id=person_id, before_s=before_s, left_s=left_s
     ):
         recorded.group(GroupLine("removed", group_id, owner, details={"person_id": person_id}), actor=actor)
+
+
+def _left_s(person_id: str, owner: str) -> int:
+    """When their last role there ended; 0 where none did."""
+    left_at = identity.left_at(person_id, owner, by=clock.now())
+    return int(left_at.timestamp()) if left_at is not None else 0
 
 
 @consumer(name="drive.person_erased", kinds=("identity:person_erased",), atomic=False)

@@ -1,52 +1,144 @@
 """Who left a collectivité shares their own files with nobody any more: no one would be left who could end it. They are
-in none of its groups either, also when they come back.
+in none of its groups either, also when they come back; a departure that is undone gives both back.
 
 Process: worker. What they shared of the collectivité's folder stays: colleagues see and end it.
+Rule:    what is given back is on record before; what cannot be given back any more is left out.
+Source:  docs/decisions/0094-undone-departures-give-groups-and-shares-back.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
-from beffroi.drive.store import groups, look, schema, shares
+from beffroi.drive.groups import GroupLine, RecordGroup
+from beffroi.drive.sharing import Line, Record, receiver_of
+from beffroi.drive.store import departed, groups, look, schema, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.departed import Kind
 from beffroi.drive.store.keys import is_erased
+from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 
-def end_own_shares(config: Config, *, collectivite_id: str, person_id: str) -> list[Share]:
-    """Return those with people, roles and collectivités that ended now. Errors: StoreFull, Unavailable."""
+def end_own_shares(config: Config, *, collectivite_id: str, person_id: str, left_s: int) -> list[Share]:
+    """Return those with people, groups, roles and collectivités that ended now. ``left_s``: when they left.
+
+    Errors: StoreFull, Unavailable.
+    """
     now_s = clock.epoch_s()
-    with _metadata(config, collectivite_id) as database:
+    with metadata(config, collectivite_id) as database:
         if database is None:
             return []
         with database.reading() as reading:
-            found = _of_own_files(reading, person_id, now_s=now_s)
+            found = [
+                one
+                for one in shares.all_open(reading, now_s=now_s)
+                if one.kind != "link" and _is_own(reading, one, person_id)
+            ]
 
         def end(writing: Writing) -> None:
-            for one in found:
-                shares.end(writing, one.id, now_s=now_s)
+            ended = [one.id for one in found if shares.end(writing, one.id, now_s=now_s)]
+            departed.take(writing, person_id, "share", ended, left_s=left_s)
 
         database.write(end)
     return found
 
 
-def leave_groups(config: Config, *, collectivite_id: str, person_id: str, before_s: int) -> list[str]:
-    """Take them out of each group that they came to before a moment; return which. Errors: StoreFull, Unavailable."""
-    with _metadata(config, collectivite_id) as database:
+def leave_groups(
+    config: Config, *, collectivite_id: str, person_id: str, before_s: int, left_s: int
+) -> list[str]:
+    """Take them out of each group that they came to before a moment; return which. ``left_s``: when they left.
+
+    Errors: StoreFull, Unavailable.
+    """
+    with metadata(config, collectivite_id) as database:
         if database is None:
             return []
-        return database.write(lambda writing: groups.leave(writing, person_id, before_s=before_s))
+
+        def leave(writing: Writing) -> list[str]:
+            left = groups.leave(writing, person_id, before_s=before_s)
+            departed.take(writing, person_id, "group", left, left_s=left_s)
+            return left
+
+        return database.write(leave)
+
+
+def give_back(
+    config: Config,
+    act: Act,
+    *,
+    collectivite_id: str,
+    person_id: str,
+    left_s: int,
+    record_group: RecordGroup,
+    record_share: Record,
+) -> None:
+    """What the departure at ``left_s`` took and is still to be had. ``act``: of who undoes it.
+
+    Errors: StoreFull, Unavailable.
+    """
+    with metadata(config, collectivite_id) as database:
+        if database is None:
+            return
+        with database.reading() as reading:
+            group_ids, ended = _returning(reading, person_id, left_s, now_s=act.now_s)
+        for one in group_ids:
+            record_group(GroupLine("added", one, collectivite_id, details={"person_id": person_id}))
+        for share in ended:
+            details = {"node_id": share.node}
+            receiver = receiver_of(share)
+            record_share(Line("reopened", share.id, act.person_id, collectivite_id, receiver, details))
+
+        def change(writing: Writing) -> None:
+            group_ids, ended = _returning(writing, person_id, left_s, now_s=act.now_s)
+            for one in group_ids:
+                groups.add(writing, act, one, person_id)
+            for share in ended:
+                shares.reopen(writing, share.id)
+            departed.give_back(writing, person_id, left_s=left_s)
+
+        database.write(change)
+
+
+def _returning(reading: Reading, person_id: str, left_s: int, *, now_s: int) -> tuple[list[str], list[Share]]:
+    """Groups that are there and have room; shares of files that are still the person's own and that nobody shared in
+    the same way since."""
+    taken: dict[Kind, list[str]] = {"group": [], "share": []}
+    for one in departed.of(reading, person_id, left_s=left_s):
+        taken[one.kind].append(one.thing)
+    there = groups.of_person(reading, person_id)
+    group_ids = [
+        one
+        for one in taken["group"]
+        if one not in there
+        and groups.is_there(reading, one)
+        and len(groups.members(reading, one)) < groups.MOST_MEMBERS
+    ]
+    found = []
+    for share_id in taken["share"]:
+        with suppress(AbsentNode):  # forgotten: it ended too long ago
+            found.append(shares.find(reading, share_id))
+    return group_ids, [one for one in found if _may_reopen(reading, one, person_id, now_s=now_s)]
+
+
+def _may_reopen(reading: Reading, share: Share, person_id: str, *, now_s: int) -> bool:
+    if not shares.stands(reading, share._replace(ended_s=shares.NEVER), now_s=now_s):
+        return False
+    if share.kind == "group" and not groups.is_there(reading, share.target):
+        return False
+    beside = shares.of_node(reading, share.node, now_s=now_s)
+    is_shared_again = any((one.kind, one.target) == (share.kind, share.target) for one in beside)
+    return _is_own(reading, share, person_id) and not is_shared_again
 
 
 @contextmanager
-def _metadata(config: Config, collectivite_id: str) -> Iterator[Database | None]:
+def metadata(config: Config, collectivite_id: str) -> Iterator[Database | None]:
     """None for a collectivité that never had a file, or whose files are erased."""
     directory = config.state / "drive" / collectivite_id
     if not directory.exists() or is_erased(directory):
@@ -59,10 +151,6 @@ def _metadata(config: Config, collectivite_id: str) -> Iterator[Database | None]
         yield communes.metadata(collectivite_id)
 
 
-def _of_own_files(reading: Reading, person_id: str, *, now_s: int) -> list[Share]:
-    out = []
-    for one in shares.all_open(reading, now_s=now_s):
-        way = look.above(reading, one.node)
-        if one.kind != "link" and way and way[-1].name == schema.HOME + person_id:
-            out.append(one)
-    return out
+def _is_own(reading: Reading, share: Share, person_id: str) -> bool:
+    way = look.above(reading, share.node)
+    return bool(way) and way[-1].name == schema.HOME + person_id

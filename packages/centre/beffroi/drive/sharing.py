@@ -24,7 +24,7 @@ from beffroi.drive.views import Place, View
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
 from beffroi.lib.ids import new_id
 
-What = Literal["made", "failed", "changed", "ended", "accepted", "refused", "left", "returned"]
+What = Literal["made", "failed", "changed", "ended", "reopened", "accepted", "refused", "left", "returned"]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Sharing:
             self._tell("failed", share_id, "", {"code": error.code})
             raise
         for one in ended:
-            self._tell("ended", one.id, _receiver(one), {"node_id": one.node})
+            self._tell("ended", one.id, receiver_of(one), {"node_id": one.node})
         if made.kind == "collectivite":
             self.view.abroad(made.target).write(
                 lambda writing: shares.offer(
@@ -139,7 +139,7 @@ class Sharing:
             if not found.is_open(self.act.now_s):
                 raise AbsentNode("share")
             shares.check(reading, found.node, wish, now_s=self.act.now_s)
-        self._tell("changed", share_id, _receiver(found), {"rights": rights, "expires_s": expires_s})
+        self._tell("changed", share_id, receiver_of(found), {"rights": rights, "expires_s": expires_s})
 
         def change(writing: Writing) -> Share:
             shareable(self.view, writing, self.access(writing, share_id).node)
@@ -159,7 +159,7 @@ class Sharing:
         found, was_open = self.view.database.write(change)
         if was_open:
             heard(self.view.database)
-            self._tell("ended", share_id, _receiver(found), {"node_id": found.node})
+            self._tell("ended", share_id, receiver_of(found), {"node_id": found.node})
         return found
 
     # -- the receiver's --------------------------------------------------------------------------------------
@@ -220,5 +220,6 @@ def heard(database: Database) -> None:
     database.on_change(set())
 
 
-def _receiver(share: Share) -> str:
+def receiver_of(share: Share) -> str:
+    """The other collectivité that a share is for, "" for none."""
     return share.target if share.kind == "collectivite" else ""

@@ -22,7 +22,18 @@ from beffroi.drive import alarms
 from beffroi.drive.backup.copies import Copies
 from beffroi.drive.backup.turns import collecting
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import collect, keys, locks, room, shares, trash, uploads, versions, weights
+from beffroi.drive.store import (
+    collect,
+    departed,
+    keys,
+    locks,
+    room,
+    shares,
+    trash,
+    uploads,
+    versions,
+    weights,
+)
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act
@@ -40,6 +51,8 @@ ROUND_S = 3600.0
 DAY_S, WEEK_S = 86400, 7 * 86400
 DRAFTS_KEPT_S = 86400.0
 ENDED_SHARES_DAYS = 30
+DEPARTED_DAYS = 31
+"""A day more than a departure may be undone."""
 """A link that ended shows nothing more; who did what stands in the audit log."""
 PAUSE_S = 0.05
 """Between two steps of a walk: others have the disk."""
@@ -153,6 +166,7 @@ class Upkeep(Worker):
         act = Act(_PERSON, "", now_s)
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
         _all(database, lambda w: shares.forget(w, before_s=now_s - ENDED_SHARES_DAYS * DAY_S))
+        database.write(lambda w: departed.forget(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
         with database.reading() as reading:
             is_needed = alarms.waits_for_somebody(reading)
         if not is_needed:

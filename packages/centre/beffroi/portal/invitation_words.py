@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.drive.calendars.wire import Guest
+from beffroi.drive.store.model import QuotaFull, StoreFull
+from beffroi.lib.errors import BeffroiError
 from beffroi.portal.words import hour
 
 ANSWERS = {
@@ -63,13 +65,35 @@ STATES = {
     ("COUNTER", "same"): gettext_lazy("Vous avez répondu à cette proposition."),
     ("COUNTER", "stranger"): gettext_lazy("Cette personne n’est pas invitée : sa proposition ne compte pas."),
     ("COUNTER", "series"): gettext_lazy(
-        "La proposition vise toute la série : elle se change dans le logiciel qui l’a créée."
+        "La proposition vise toute la série, et ne se reprend pas d’un clic : la série a des dates à part, ou elle "
+        "ne se répéterait plus de la même façon. Gardez le rendez-vous comme il est, ou changez la série dans le "
+        "logiciel qui l’a créée."
     ),
     ("DECLINECOUNTER", "update"): gettext_lazy("Le rendez-vous reste comme il est dans votre agenda."),
     ("REFRESH", "absent"): _NOT_THERE,
     ("REFRESH", "stranger"): gettext_lazy("Cette personne n’est pas invitée : rien ne lui est envoyé."),
 }
+FULL = (QuotaFull, StoreFull)
+"""Why an entry was not written for want of room."""
+_FULL = {
+    QuotaFull.code: gettext_lazy(
+        "Il n’y a plus de place pour ce rendez-vous : l’agenda et les fichiers du Coffre se partagent la même. Rien "
+        "n’a changé, et rien n’est parti. Supprimez des fichiers qui ne servent plus et videz la corbeille du "
+        "Coffre, ou demandez de la place à la personne référente ; puis recommencez."
+    ),
+    StoreFull.code: gettext_lazy(
+        "Le disque du Département est plein. Rien n’a changé, et rien n’est parti : prévenez le Département, puis "
+        "recommencez."
+    ),
+}
+_BY_MAIL = gettext_lazy("Si c’est pressé, répondez à ce courriel par quelques mots.")
 _OTHERWISE = gettext_lazy("Cette invitation ne se lit pas.")
+
+
+def full(error: BeffroiError, *, to_answer: bool = False) -> str:
+    """What to do where there was no room (``FULL``). ``to_answer``: an invitation, whose sender waits."""
+    words = str(_FULL[error.code])
+    return f"{words} {_BY_MAIL}" if to_answer else words
 
 
 def title(method: str, state: str) -> str:

@@ -2,9 +2,10 @@
 
 Process: a person's command line on the centre.
 Privacy: of others it holds identifiers only, but what was written in incidents that concern the person is whole:
-         read it before it is handed over. Not in it: the mail itself (the commune's archive, in the mailbox), calendars
-         and contacts (a program of theirs copies them over CalDAV), hashes of passwords, secrets of second factors, and
-         reports of others about the same mails.
+         read it before it is handed over. Not in it: the mail itself (the commune's archive, in the mailbox), their
+         files (they download them; what is shared of them is named), calendars and contacts (a program of theirs
+         copies them over CalDAV), hashes of passwords, secrets of second factors, and reports of others about the same
+         mails.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Model, Q
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions.models import Appeal, LocalException
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import (
     ActivationCode,
@@ -32,6 +35,7 @@ from beffroi.core.identity.models import (
     RescueCode,
     SignIn,
 )
+from beffroi.drive import own_rows
 from beffroi.incidents.models import Incident, IncidentEntry
 from beffroi.lib import clock
 from beffroi.mail.aliases import queries as aliases
@@ -173,6 +177,7 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "lessons": _rows(
             Lesson.objects.filter(person_id=own), "mailbox_id", "message_id", "wanted", "state", "queued_at"
         ),
+        **_drive(own),
         "mail_traces": _traces(list(mailboxes.values_list("pk", flat=True))),
         "journal": [
             {
@@ -195,6 +200,38 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
             personal={"account": account},
         )
     return content
+
+
+def _drive(person_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Shares, links and groups of each collectivité where the person is or was, and what the journal says of groups.
+
+    Errors: Unavailable: a file without them would not be whole.
+    """
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in own_rows.PARTS}
+    memberships = Membership.objects.filter(person_id=person_id)
+    now = {(one.collectivite_id, one.role) for one in identity.current_memberships(person_id)}
+    for collectivite_id in sorted(set(memberships.values_list("collectivite_id", flat=True))):
+        rows = own_rows.of_person(
+            settings.BEFFROI,
+            collectivite_id=collectivite_id,
+            person_id=person_id,
+            roles=[role for owner, role in now if owner == collectivite_id],
+        )
+        for name, several in rows.items():
+            found[name] += several
+    lines = AuditEntry.objects.filter(
+        verb__in=("drive:group:added", "drive:group:removed"), details__contains=person_id
+    )
+    found["drive_group_history"] = [
+        {
+            "at": _plain(one.at),
+            "collectivite_id": one.collectivite_id,
+            "group_id": one.object_id,
+            "what": one.verb.removeprefix("drive:group:"),
+        }
+        for one in lines.order_by("id")
+    ]
+    return found
 
 
 def _traces(mailboxes: list[str]) -> list[dict[str, Any]]:

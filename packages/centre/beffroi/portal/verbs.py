@@ -54,6 +54,7 @@ VERBS = {
     "drive:share:failed": gettext_lazy("Partage non créé"),
     "drive:share:changed": gettext_lazy("Partage modifié"),
     "drive:share:ended": gettext_lazy("Partage arrêté"),
+    "drive:share:reopened": gettext_lazy("Partage rouvert : le départ a été annulé"),
     "drive:share:accepted": gettext_lazy("Partage d’une autre collectivité accepté"),
     "drive:share:refused": gettext_lazy("Partage d’une autre collectivité refusé"),
     "drive:share:left": gettext_lazy("Partage quitté par une personne"),

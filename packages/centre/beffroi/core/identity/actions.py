@@ -25,7 +25,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes import row_security
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import outbox
-from beffroi.core.identity import totp
+from beffroi.core.identity import queries, totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership, Person
 from beffroi.lib import clock
@@ -157,22 +157,31 @@ def end_access(*, actor: Actor, membership: Membership) -> bool:
 
 @transaction.atomic
 def restore_access(
-    *, actor: Actor, person: Person, collectivite: Collectivite, roles: Collection[str]
+    *, actor: Actor, person: Person, collectivite: Collectivite, roles: Collection[str], ended_at: datetime
 ) -> list[Membership]:
     """Undo ``end_access``: the roles again, and the account open. App passwords and sessions stay ended.
 
+    ``ended_at``: when all of them had ended.
     Errors: NotFound, NotAllowed; Conflict where the account was erased or has such a role by now.
     """
     _may_manage(actor, collectivite.id)
     if Person.objects.filter(pk=person.pk).exclude(erased_at=None).exists():
         raise Conflict("this account was erased")
     Person.objects.filter(pk=person.pk).update(is_active=True, sessions_from=clock.now())
-    return [
+    left_at = queries.left_at(person.id, collectivite.id, by=ended_at)
+    made = [
         _add_membership(
             actor, person, collectivite, role
         )  # what was there: also a role that one could not give
         for role in roles
     ]
+    if left_at is not None:
+        outbox.publish(
+            "identity:access_restored",
+            {"person_id": person.id, "by": actor.id, "left_s": int(left_at.timestamp())},
+            collectivite_id=collectivite.id,
+        )
+    return made
 
 
 @transaction.atomic

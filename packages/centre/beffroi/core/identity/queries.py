@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
 
@@ -30,6 +30,14 @@ def current_memberships(person_id: str) -> list[Membership]:
 def belongs(person_id: str, collectivite_id: str) -> bool:
     """Whether a person is there now, in any role."""
     return any(one.collectivite_id == collectivite_id for one in current_memberships(person_id))
+
+
+def left_at(person_id: str, collectivite_id: str, *, by: datetime) -> datetime | None:
+    """When a person's last role there ended, at that moment or before; None where none did."""
+    ended = Membership.objects.filter(
+        person_id=person_id, collectivite_id=collectivite_id, until__lte=by
+    ).order_by("-until")
+    return ended.values_list("until", flat=True).first()
 
 
 def collectivites_of(email: str) -> list[str]:

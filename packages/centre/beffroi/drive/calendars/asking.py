@@ -15,6 +15,7 @@ import msgspec
 
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.calendars import wire, wire_invitations
+from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, TooLarge, Unavailable
 
@@ -27,6 +28,8 @@ _ERRORS: dict[int, tuple[type[BeffroiError], str]] = {
     400: (Invalid, "entry"),
     413: (TooLarge, "entry"),
 }
+_FULL: dict[str, type[BeffroiError]] = {one.code: one for one in (QuotaFull, StoreFull)}
+"""What an entry needs room for, by code: both have one status."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -64,7 +67,7 @@ class Asking:
         return self._ask("get", asked, wire.Entry)
 
     def save(self, draft: wire.Draft) -> wire.Done:
-        """Errors: NotFound, NotAllowed, Conflict, Invalid, Unavailable."""
+        """Errors: NotFound, NotAllowed, Conflict, Invalid, QuotaFull, StoreFull, Unavailable."""
         return self._ask("save", draft, wire.Done)
 
     def delete(self, asked: wire.Named) -> wire.Done:
@@ -76,7 +79,7 @@ class Asking:
         return self._ask("look", received, wire_invitations.Invitation)
 
     def answer(self, answered: wire_invitations.Answered) -> wire.Outgoing:
-        """Errors: NotFound, Conflict, Invalid, TooLarge, Unavailable."""
+        """Errors: NotFound, Conflict, Invalid, TooLarge, QuotaFull, StoreFull, Unavailable."""
         return self._ask("answer", answered, wire.Outgoing)
 
     def settle(self, settled: wire_invitations.Settled) -> wire.Outgoing:
@@ -108,6 +111,8 @@ class Asking:
         if answer.status in _ERRORS:
             error, subject = _ERRORS[answer.status]
             raise error(subject)
+        if answer.status == QuotaFull.http_status:
+            raise _FULL[msgspec.json.decode(body, type=dict[str, str])["code"]]
         if answer.status != 200:
             raise Unavailable("calendars")
         return msgspec.json.decode(body, type=form)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import entries, inviting, itip_text, kept, wire
+from beffroi.drive.calendars import entries, inviting, itip_text, kept, series, wire
 from beffroi.drive.calendars import wire_invitations as told
 from beffroi.drive.calendars.itip import MAX_DATES, MAX_EVENTS, Attendee, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.kept import Found
@@ -81,7 +81,9 @@ def _state_of_counter(main: Event, found: Found, before: Event) -> told.State:
         return "same"
     if main.sequence < before.sequence or _mark(main) < guest.replied:
         return "older"
-    return "series" if main.occurrence is None and found.repeats else "update"
+    if main.occurrence is None and found.repeats and series.moved(found.message, main) is None:
+        return "series"
+    return "update"
 
 
 def shown(
@@ -95,6 +97,8 @@ def shown(
         main = replace(main, title=main.title or before.title, place=main.place or before.place)
         if is_timeless:
             main = replace(main, starts=before.starts, ends=before.ends, rule=before.rule)
+        elif message.method == "COUNTER" and main.occurrence is None:
+            main = replace(main, rule=main.rule or before.rule)
     starts, ends = inviting.span(main)
     is_told = not is_timeless or (before is not None and now != "foreign")
     invitation = told.Invitation(
@@ -123,6 +127,7 @@ def shown(
         kept_ends=last,
         kept_all_day=before.all_day,
         kept_place=before.place,
+        kept_rule=before.rule if main.occurrence is None else "",
     )
 
 
@@ -160,39 +165,37 @@ def added(
     it differs from it. Errors: Conflict, TooLarge, Unreadable."""
     if found is None or state(message, found, mine) != "update":
         raise Conflict("this invitation was overtaken")
-    main, series = message.main, found.message.main
-    if series.occurrence is not None:
+    main, known = message.main, found.message.main
+    if known.occurrence is not None:
         raise Conflict("only dates of this series are known")
-    if series.all_day != main.all_day:
+    if known.all_day != main.all_day:
         raise Unreadable("time")
     dates = _new_dates(found, main)
-    if (
-        len(dates) > MAX_EVENTS or len(series.dates) + len(dates) > MAX_DATES
-    ):  # the answer has an event a date
+    if len(dates) > MAX_EVENTS or len(known.dates) + len(dates) > MAX_DATES:  # the answer has an event a date
         raise TooLarge(MAX_EVENTS)
     length = _length(main)
     whole = replace(
         main,
-        title=main.title or series.title,
-        place=main.place or series.place,
-        words=main.words or series.words,
-        attendees=main.attendees or series.attendees,
+        title=main.title or known.title,
+        place=main.place or known.place,
+        words=main.words or known.words,
+        attendees=main.attendees or known.attendees,
         dates=(),
         left_out=(),
     )
     answered = itip_text.answered(
         [replace(whole, starts=one, ends=one + length, occurrence=one) for one in dates], me
     )
-    before = next((one.answer for one in series.attendees if one.address == me.address), "")
+    before = next((one.answer for one in known.attendees if one.address == me.address), "")
     same = (whole.title, whole.place, whole.words, length, me.answer) == (
-        *(series.title, series.place, series.words),
-        _length(series),
+        *(known.title, known.place, known.words),
+        _length(known),
         before,
     )
     grown = replace(
-        series,
-        dates=(*series.dates, *dates),
-        left_out=tuple(one for one in series.left_out if one not in dates),
+        known,
+        dates=(*known.dates, *dates),
+        left_out=tuple(one for one in known.left_out if one not in dates),
         sequence=main.sequence,
         stamp=main.stamp,
     )
@@ -229,14 +232,22 @@ def _dated(before: Event, main: Event) -> Event:
 
 def _accepted(collection: BaseCollection, found: Found, main: Event) -> wire.Outgoing:
     """The entry at the proposed time and place; everybody is asked anew, but for who proposed it."""
-    before, (who,) = found.at(main.occurrence), main.attendees
-    people = tuple(
-        replace(one, answer="ACCEPTED", replied=_mark(main))
-        if one.address == who.address
-        else replace(one, answer="NEEDS-ACTION", replied="")
-        for one in before.attendees
-    )
-    now = replace(
+    (who,) = main.attendees
+    moved = series.moved(found.message, main) if main.occurrence is None and found.repeats else None
+    events = moved or (_at_proposed(found, main),)
+    sequence = max(one.sequence for one in (*events, found.message.main)) + 1
+    asked = [replace(_asked_anew(one, who, main), sequence=sequence, stamp=_now()) for one in events]
+    others = [] if moved else [one for one in found.message.events if one.occurrence != main.occurrence]
+    kept.store(collection, found, [*others, *asked])
+    text = itip_text.calendar("REQUEST", asked)
+    people = sorted(one.address for one in asked[0].attendees)
+    return inviting.outgoing("REQUEST", text, people, asked[0])
+
+
+def _at_proposed(found: Found, main: Event) -> Event:
+    """A single entry, or one date of a series, which stands for itself from now on."""
+    before = found.at(main.occurrence)
+    return replace(
         before,
         occurrence=main.occurrence,
         rule="",
@@ -246,14 +257,17 @@ def _accepted(collection: BaseCollection, found: Found, main: Event) -> wire.Out
         ends=main.ends,
         place=main.place or before.place,
         zone_known=main.zone_known,
-        sequence=max(before.sequence, found.message.main.sequence) + 1,
-        stamp=_now(),
-        attendees=people,
     )
-    others = [one for one in found.message.events if one.occurrence != main.occurrence]
-    kept.store(collection, found, [*others, now])
-    text = itip_text.calendar("REQUEST", [now])
-    return inviting.outgoing("REQUEST", text, sorted(one.address for one in people), now)
+
+
+def _asked_anew(one: Event, who: Attendee, main: Event) -> Event:
+    people = (
+        replace(guest, answer="ACCEPTED", replied=_mark(main))
+        if guest.address == who.address
+        else replace(guest, answer="NEEDS-ACTION", replied="")
+        for guest in one.attendees
+    )
+    return replace(one, attendees=tuple(people))
 
 
 def _declined(collection: BaseCollection, found: Found, main: Event) -> wire.Outgoing:

@@ -18,7 +18,7 @@ Answer = Literal["ACCEPTED", "TENTATIVE", "DECLINED"]
 State = Literal["new", "update", "same", "older", "foreign", "own", "absent", "stranger", "series"]
 """Of a mail against one's own calendar: not there yet; newer; known; overtaken; there by another organizer, or without
 one; one's own invitation come back; for what is not there; a word of who was not invited; another time for a whole
-series, which is changed in the program that made it."""
+series that cannot move as it is (``series.moved``)."""
 What = Literal["accept", "decline", "resend", "ask"]
 
 
@@ -87,3 +87,4 @@ class Invitation(msgspec.Struct, frozen=True):
     kept_ends: datetime | None = None
     kept_all_day: bool = False
     kept_place: str = ""
+    kept_rule: str = ""

@@ -159,6 +159,9 @@ TABLES: tuple[LiteralString, ...] = (
         settled_by TEXT NOT NULL, settled_why TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS favourite_abroad (
         person_id TEXT NOT NULL, owner TEXT NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (person_id, owner, node))""",
+    """CREATE TABLE IF NOT EXISTS departed (
+        person_id TEXT NOT NULL, kind TEXT NOT NULL, thing TEXT NOT NULL, left_s BIGINT NOT NULL,
+        PRIMARY KEY (person_id, kind, thing))""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -180,6 +183,7 @@ the list of what is shared with them.
 ``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``.
 ``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``).
 ``part_name``: parts of uploads that clients call by no number of a part (``part_names``).
-``tag``, ``tagged``: ``tags``. ``favourite_abroad``: stars on what other collectivités share (``favourites``)."""
+``tag``, ``tagged``: ``tags``. ``favourite_abroad``: stars on what other collectivités share (``favourites``).
+``departed``: what a departure took from a person (``departed``)."""
 MARK = hashlib.blake2b("\n".join(TABLES).encode(), digest_size=16).hexdigest()
 """In ``meta`` *tables* of metadata that have them all: they are opened without asking for each."""

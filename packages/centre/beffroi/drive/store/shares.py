@@ -135,6 +135,11 @@ def of_node(database: Reading, node_id: int, *, now_s: int) -> list[Share]:
     return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
 
 
+def every(database: Reading) -> list[Share]:
+    """Open or not, the oldest first."""
+    return [Share(*row) for row in database.all(_SHARES + " ORDER BY created_s, id")]
+
+
 def all_open(database: Reading, *, now_s: int) -> list[Share]:
     rows = database.all(_SHARES + " WHERE ended_s = 0")
     return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
@@ -293,6 +298,11 @@ def change(writing: Writing, share_id: str, *, rights: Rights, expires_s: int) -
 def end(writing: Writing, share_id: str, *, now_s: int) -> bool:
     """False when it had ended, or never was."""
     return bool(writing.run("UPDATE share SET ended_s = ? WHERE id = ? AND ended_s = 0", (now_s, share_id)))
+
+
+def reopen(writing: Writing, share_id: str) -> None:
+    """One that had ended, as it was."""
+    writing.run("UPDATE share SET ended_s = 0 WHERE id = ?", (share_id,))
 
 
 def forget(writing: Writing, *, before_s: int) -> bool:

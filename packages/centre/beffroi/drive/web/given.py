@@ -1,4 +1,4 @@
-"""What the portal's pages fetch: a file, an earlier content of it, a preview, or several as one ZIP.
+"""What the portal's pages fetch: a file or an earlier content of it, a preview of either, or several as one ZIP.
 
 Process: drive, under the portal's grant (``granted``).
 Hostile: numbers and forms; the names of files, which travel in one header, encoded; their contents, which a browser is
@@ -73,6 +73,13 @@ class Body(NamedTuple):
     manifest: bytes
     sha256: str
 
+    @classmethod
+    def of(cls, node: Node) -> Body:
+        """Errors: AbsentNode (a folder)."""
+        if node.is_folder:
+            raise AbsentNode("file")
+        return cls(node.name, node.size_bytes, node.manifest, node.sha256)
+
 
 @dataclass(frozen=True)
 class Given:
@@ -101,11 +108,13 @@ class Given:
             raise AbsentNode("file")
         match steps:
             case [node]:
-                return download(request, bodies, _body(view, number(node)))
+                return download(request, bodies, body_of(view, number(node)))
             case [node, "apercu"] if request.method == "GET":
-                return await _preview(bodies, _body(view, number(node)))
+                return await _preview(bodies, body_of(view, number(node)))
             case [node, etag]:
-                return download(request, bodies, _body(view, number(node), number(etag)))
+                return download(request, bodies, body_of(view, number(node), number(etag)))
+            case [node, etag, "apercu"] if request.method == "GET":
+                return await _preview(bodies, body_of(view, number(node), number(etag)))
         raise AbsentNode("file")
 
 
@@ -185,16 +194,14 @@ async def _preview(bodies: Bodies, body: Body) -> Answer:
     return Answer(200, [*_INLINE, (b"content-type", b"text/plain; charset=utf-8")], text.encode())
 
 
-def _body(view: View, node_id: int, etag: int | None = None) -> Body:
-    """Errors: AbsentNode (also for a folder)."""
+def body_of(view: View, node_id: int, etag: int | None = None) -> Body:
+    """``etag``: of an earlier content, None for the present one. Errors: AbsentNode (also for a folder)."""
     with view.database.reading() as reading:
-        node = view.at(reading, node_id).node
-        if node.is_folder:
-            raise AbsentNode("file")
+        present = Body.of(view.at(reading, node_id).node)
         if etag is None:
-            return Body(node.name, node.size_bytes, node.manifest, node.sha256)
+            return present
         version = versions.find(reading, node_id, etag)
-        return Body(node.name, version.size_bytes, version.manifest, version.sha256)
+        return Body(present.name, version.size_bytes, version.manifest, version.sha256)
 
 
 # -- several as one --------------------------------------------------------------------------------------------

@@ -134,11 +134,9 @@ class Linked:
         is_free, suffix = share.downloads_left == NO_LIMIT, node.name.rpartition(".")[2].lower()
         match steps[1:]:
             case ["apercu"] if is_free and suffix == "pdf":
-                answer = as_pdf(
-                    download(request, bodies, Body(node.name, node.size_bytes, node.manifest, node.sha256))
-                )
+                answer = as_pdf(download(request, bodies, Body.of(node)))
             case ["apercu"] if is_free and suffix in IMAGE_SUFFIXES:
-                answer = await image(bodies, Body(node.name, node.size_bytes, node.manifest, node.sha256))
+                answer = await image(bodies, Body.of(node))
             case ["bureau"] | ["bureau", "page", "1"]:
                 return await self._first_page(request, visit, bodies, node, is_picture=len(steps) > 2)
             case _:
@@ -152,7 +150,7 @@ class Linked:
         self, request: Request, visit: Visit, bodies: Bodies, node: Node, *, is_picture: bool
     ) -> Answer:
         try:
-            made = await self.maker.preview(visit.collectivite_id, bodies, node, is_guest=True)
+            made = await self.maker.preview(visit.collectivite_id, bodies, Body.of(node), is_guest=True)
             if not made.pictures:
                 raise NotShown("unreadable")
             if not is_picture:
@@ -184,8 +182,7 @@ class Linked:
             size_bytes = sum(one.size_bytes for _, one in entries if not one.is_folder)
             return share, node, archive(bodies, entries, node.name), size_bytes
         bodies.require(node.sha256)
-        body = Body(node.name, node.size_bytes, node.manifest, node.sha256)
-        answer = download(_as_get(request), bodies, body)
+        answer = download(_as_get(request), bodies, Body.of(node))
         length = dict(answer.headers).get(b"content-length", b"0")
         return share, node, answer, int(length)
 

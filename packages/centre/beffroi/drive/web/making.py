@@ -15,8 +15,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.bodies import Bodies
+from beffroi.drive.web.given import Body
 from beffroi.lib.errors import BeffroiError, TooLarge
 from beffroi.previews import wire
 from beffroi.previews.wire import Ended, NotShown, Preview
@@ -59,22 +60,22 @@ class Maker:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def preview(
-        self, collectivite_id: str, bodies: Bodies, node: Node, *, is_guest: bool = False
+        self, collectivite_id: str, bodies: Bodies, body: Body, *, is_guest: bool = False
     ) -> Preview:
         """``is_guest``: who holds a link asks.
 
         Errors: AbsentNode (of this file there is none), Frozen, TooLarge, NotShown, Ended, TooManyWait, those of the
         bodies.
         """
-        suffix = suffix_of(node.name)
-        if node.is_folder or not suffix or self.socket is None:
+        suffix = suffix_of(body.name)
+        if not suffix or self.socket is None:
             raise AbsentNode("file")
-        bodies.require(node.sha256)
-        if not node.size_bytes:
+        bodies.require(body.sha256)
+        if not body.size_bytes:
             raise NotShown("unreadable")
-        if node.size_bytes > wire.MAX_DOCUMENT_BYTES:
+        if body.size_bytes > wire.MAX_DOCUMENT_BYTES:
             raise TooLarge(wire.MAX_DOCUMENT_BYTES)
-        key = collectivite_id, node.sha256, suffix
+        key = collectivite_id, body.sha256, suffix
         found = self._kept.get(key)
         if found is None:
             if key not in self._made:
@@ -82,7 +83,7 @@ class Maker:
                     raise TooManyWait
                 if is_guest:
                     self._guests.add(key)
-                self._made[key] = asyncio.create_task(self._make(key, self.socket, bodies, node))
+                self._made[key] = asyncio.create_task(self._make(key, self.socket, bodies, body))
             try:
                 # Whoever goes away leaves the others, and the next visit, what was begun for them.
                 async with asyncio.timeout(PATIENCE_S):
@@ -94,10 +95,10 @@ class Maker:
             raise NotShown(found.why)
         return found
 
-    async def _make(self, key: _Key, socket: Path, bodies: Bodies, node: Node) -> Preview:
+    async def _make(self, key: _Key, socket: Path, bodies: Bodies, body: Body) -> Preview:
         try:
             async with self._turn:
-                data = b"".join([piece async for piece in bodies.read(node, 0, node.size_bytes)])
+                data = b"".join([piece async for piece in bodies.read(body, 0, body.size_bytes)])
                 made = await asyncio.to_thread(_ask, socket, key[2], data)
             self._keep(key, made)
             return made

@@ -7,6 +7,7 @@ Rule:    addresses below /coffre/octets/bureau/:
            GET NODE/apercu.pdf   the first pages as a PDF; of a PDF, itself
            GET NODE/page/NUMBER  a picture (PNG) of one of the first pages, from 1
 
+         NODE/ETAG in place of NODE: of an earlier content, as the page of that version asks.
          chez/SHARE/NODE for what another collectivité shares: one preview is one access to the file.
 Hostile: the documents, and what was made of them: given out as ``given`` does, never as a page of ours.
 Fails:   closed: no preview. A content that a decision holds has none, also where it was made before.
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web import granted
-from beffroi.drive.web.given import HARMLESS, Body, download, number
+from beffroi.drive.web.given import HARMLESS, body_of, download, number
 from beffroi.drive.web.making import Maker, suffix_of
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes
 from beffroi.drive.web.visiting import Visits
@@ -58,12 +59,11 @@ class Previews:
         view, bodies, (node_id, *rest), _ = await asyncio.to_thread(
             self.visits.enter, who, address, "read", goes_on=is_part
         )
-        with view.database.reading() as reading:
-            node = view.at(reading, number(node_id)).node
-        if rest == ["apercu.pdf"] and suffix_of(node.name) == "pdf" and not node.is_folder:
-            body = Body(node.name, node.size_bytes, node.manifest, node.sha256)
+        etag = number(rest.pop(0)) if rest and rest[0].isdigit() else None
+        body = body_of(view, number(node_id), etag)
+        if rest == ["apercu.pdf"] and suffix_of(body.name) == "pdf":
             return as_pdf(download(request, bodies, body))
-        made = await self.maker.preview(view.collectivite_id, bodies, node)
+        made = await self.maker.preview(view.collectivite_id, bodies, body)
         match rest:
             case []:
                 return said(200, {"pages": len(made.pictures), "pdf": True})

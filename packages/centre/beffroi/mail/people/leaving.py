@@ -132,7 +132,8 @@ def undo_until(departure: Departure) -> Any:
 
 @transaction.atomic
 def undo(*, actor: Actor, departure: Departure) -> None:
-    """Open again what was closed. App passwords stay revoked; whoever took a functional mailbox over keeps it.
+    """Open again what was closed; the drive gives groups and shares back. App passwords stay revoked; whoever took a
+    functional mailbox over keeps it.
 
     Errors: NotFound; Conflict (too late, undone before, or the account was erased).
     """
@@ -141,7 +142,13 @@ def undo(*, actor: Actor, departure: Departure) -> None:
         raise Conflict("the time to undo this is over")
     person, what = Person.objects.get(pk=locked.person_id), ended(locked)
     collectivite = Collectivite.objects.get(pk=locked.collectivite_id)
-    identity.restore_access(actor=actor, person=person, collectivite=collectivite, roles=what["roles"])
+    identity.restore_access(
+        actor=actor,
+        person=person,
+        collectivite=collectivite,
+        roles=what["roles"],
+        ended_at=locked.created_at,
+    )
     for mailbox in Mailbox.objects.filter(pk__in=what["closed"]):
         mail.reopen_mailbox(actor=actor, mailbox=mailbox)
     for mailbox in Mailbox.objects.filter(pk__in=[one for one, _ in what["left"]], closed_at=None):

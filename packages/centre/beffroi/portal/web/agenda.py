@@ -344,6 +344,9 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
             "Quelqu’un vient de changer ce rendez-vous. Revenez à l’agenda pour voir ce qu’il est devenu."
         )
         return _form_page(request, actor, form, name=name, writes=writes)
+    except invitation_words.FULL as error:
+        form.errors["form"] = invitation_words.full(error)
+        return _form_page(request, actor, form, name=name, writes=writes)
     messages.success(request, _("Le rendez-vous est enregistré."))
     sent = invitations.tell(request, actor, done.outgoing, boxes)
     return HttpResponseRedirect(_with_sending(f"{reverse('agenda')}?mois={form.day[:7]}", sent))

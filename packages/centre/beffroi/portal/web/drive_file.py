@@ -13,12 +13,12 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import listing, versions
+from beffroi.drive.store import listing
 from beffroi.drive.store.listing import Entry
 from beffroi.portal import drive_seal_words, drive_tag_words, drive_words, scan_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive, drive_office
+from beffroi.portal.web import drive, drive_office, drive_version
 
 
 @require_GET
@@ -42,15 +42,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "size": drive_words.amount(place.node.size_bytes),
             "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
             "created": datetime.fromtimestamp(place.node.created_s, UTC),
-            "versions": [
-                {
-                    "etag": one.etag,
-                    "size": drive_words.amount(one.size_bytes),
-                    "changed": datetime.fromtimestamp(one.mtime_s, UTC),
-                    "replaced": datetime.fromtimestamp(one.replaced_s, UTC),
-                }
-                for one in versions.of(reading, node_id)
-            ],
+            "versions": drive_version.listed(reading, place.node),
             "compares": drive_words.compares(place.node.name),
             "scan": scan,
             "preview": "" if scan.is_held else drive_words.preview(place.node.name, place.node.size_bytes),

@@ -171,6 +171,7 @@ def _answer(request: HttpRequest, actor: Actor) -> None:
                 if what == "accept"
                 else _("C’est refusé : personne ici ne le voit.")
             )
+            said += " " + _("Vous pouvez changer d’avis plus bas, tant que l’autre commune partage.")
         case "leave":
             sharing.leave(share_id)
             said = _("Vous ne le voyez plus. Rien n’est supprimé : « Le reprendre » le rend.")

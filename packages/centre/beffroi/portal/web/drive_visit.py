@@ -26,7 +26,7 @@ from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_sharing, drive_visits, drive_words, scan_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive, drive_act, drive_office
+from beffroi.portal.web import drive, drive_act, drive_office, drive_version
 
 
 @require_http_methods(["GET", "POST"])
@@ -71,15 +71,7 @@ def _file(reading: Reading, actor: Actor, place: Place) -> dict[str, Any]:
     node, scan = place.node, scan_words.line(reading, actor, place)
     return {
         "scan": scan,
-        "versions": [
-            {
-                "etag": one.etag,
-                "size": drive_words.amount(one.size_bytes),
-                "changed": datetime.fromtimestamp(one.mtime_s, UTC),
-                "replaced": datetime.fromtimestamp(one.replaced_s, UTC),
-            }
-            for one in versions.of(reading, node.id)
-        ],
+        "versions": drive_version.listed(reading, node),
         "compares": drive_words.compares(node.name),
         "preview": "" if scan.is_held else drive_words.preview(node.name, node.size_bytes),
         **({} if scan.is_held else drive_office.offered(place)),

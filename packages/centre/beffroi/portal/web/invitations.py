@@ -123,6 +123,8 @@ def card(
         "when": _when(one.starts, one.ends, all_day=one.all_day),
         "kept_when": _when(one.kept_starts, one.kept_ends, all_day=one.kept_all_day),
         "repeats": words.repeats(one.rule),
+        "kept_repeats": words.repeats(one.kept_rule) if one.kept_rule != one.rule else "",
+        "is_whole_series": one.method == "COUNTER" and bool(one.rule) and one.occurrence is None,
         "organizer": words.person(one.organizer),
         "guests": [words.person(guest) for guest in one.guests],
         "from_other": _other_sender(view, one),
@@ -212,6 +214,9 @@ def answer(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Htt
         messages.error(
             request, _("Cette invitation n’est plus la dernière : rien n’a changé dans votre agenda.")
         )
+        return HttpResponseRedirect(f"{back}#h-invitation")
+    except words.FULL as error:
+        messages.error(request, words.full(error, to_answer=what in _ANSWERS))
         return HttpResponseRedirect(f"{back}#h-invitation")
     boxes = [box.mailbox, *own_boxes(actor)] if what in _SETTLED else [box.mailbox]
     sent = tell(request, actor, [outgoing], boxes, _ANSWERS.get(what, ""))

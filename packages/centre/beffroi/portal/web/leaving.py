@@ -128,8 +128,8 @@ def departure(request: HttpRequest, actor: Actor, departure_id: str) -> HttpResp
         messages.success(
             request,
             _(
-                "Le départ est annulé : la personne a de nouveau ses accès et ses boîtes. Elle refait ses mots de"
-                " passe d’application."
+                "Le départ est annulé : la personne a de nouveau ses accès et ses boîtes ; ses groupes et"
+                " ses partages du Coffre reviennent dans la minute. Elle refait ses mots de passe d’application."
             ),
         )
         return HttpResponseRedirect(reverse("departure", args=[found.id]))

@@ -1,0 +1,95 @@
+"""Coffre: an earlier content of a file, shown as the present one is; and the list of them on the file's page.
+
+Input:  hostile: identifiers of the address; contents, which the drive gives out harmless (``drive.web.given``).
+Access: ``View``: who sees the file sees its earlier contents. What a decision or a finding holds is not shown, though
+        the present content may be free.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.store import versions
+from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.versions import Version
+from beffroi.drive.store.writing import Reading
+from beffroi.portal import drive_seal_words, drive_visits, drive_words, scan_words
+from beffroi.portal.pages import for_agents
+from beffroi.portal.web import drive, drive_office
+
+
+@require_GET
+@for_agents
+def version(request: HttpRequest, actor: Actor, node_id: int, etag: int, share_id: str = "") -> HttpResponse:
+    """``share_id``: of what another collectivité shares. Errors: AbsentNode, Unavailable."""
+    view = drive_visits.view_towards(request, actor, share_id, node_id)
+    with view.database.reading() as reading:
+        place = view.at(reading, node_id)
+        if place.node.is_folder:
+            raise AbsentNode("file")
+        old = versions.find(reading, node_id, etag)
+        node = _as_it_was(place.node, old)
+        scan = scan_words.line(reading, actor, place._replace(node=node))
+        context: dict[str, Any] = {
+            "node": node,
+            "version": _row(node, old),
+            "others": _beside(reading, old),
+            "trail": drive.trail(reading, view, place)[:-1],
+            "at": drive.at_of(place),
+            "at_rest": f"/{etag}",
+            "may_write": place.rights.may_write,
+            "compares": drive_words.compares(node.name),
+            "scan": scan,
+            "preview": "" if scan.is_held or not node.size_bytes else shown(node),
+            "office_words": {code: str(text) for code, text in drive_words.PREVIEWS.items()},
+        }
+        context |= drive_seal_words.of_place(reading, actor, place) | drive_visits.addresses(view)
+    return drive.drive_page(request, view, "portal/drive_version.html", context)
+
+
+def listed(reading: Reading, node: Node) -> list[dict[str, Any]]:
+    """For the page of a file, newest first."""
+    return [_row(_as_it_was(node, one), one) for one in versions.of(reading, node.id)]
+
+
+def shown(node: Node) -> str:
+    """How a content is shown: image, text, pdf, office (pictures of its first pages), or "" (not at all)."""
+    found = drive_words.preview(node.name, node.size_bytes)
+    is_document = settings.BEFFROI.previews and drive_office.suffix_of(node.name)
+    return found or ("office" if is_document else "")
+
+
+def _row(node: Node, old: Version) -> dict[str, Any]:
+    return {
+        "etag": old.etag,
+        "size": drive_words.amount(old.size_bytes),
+        "changed": datetime.fromtimestamp(old.mtime_s, UTC),
+        "replaced": datetime.fromtimestamp(old.replaced_s, UTC),
+        "is_shown": bool(shown(node)),
+    }
+
+
+def _as_it_was(node: Node, old: Version) -> Node:
+    return node._replace(
+        etag=old.etag,
+        size_bytes=old.size_bytes,
+        mtime_s=old.mtime_s,
+        sha1=old.sha1,
+        sha256=old.sha256,
+        manifest=old.manifest,
+    )
+
+
+def _beside(reading: Reading, old: Version) -> dict[str, int]:
+    """The etags of the versions just before and after, 0 for none."""
+    etags = [one.etag for one in versions.of(reading, old.node)]
+    return {
+        "older": max((one for one in etags if one < old.etag), default=0),
+        "newer": min((one for one in etags if one > old.etag), default=0),
+    }

@@ -1,0 +1,170 @@
+"""What a person's export holds of the Coffre: what they shared and by which links, what is shared with them, groups."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from beffroi.core.identity import actions
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.own_rows import PARTS
+from beffroi.drive.store import shares
+from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
+from beffroi.portal import person_file
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_drop import FORM
+from tests.integration.test_drive_groups import Hall, add, council, every, hall, remove
+from tests.integration.test_drive_pages import Drive, client, drive
+from tests.integration.test_drive_returns import leave
+from tests.integration.test_drive_share_pages import make, only_share, there
+
+__all__ = ["client", "council", "drive", "hall", "no_door", "there"]
+pytestmark = pytest.mark.django_db
+PASSWORD = "cerise-noire-42"
+
+
+def file_of(commune: Commune, who: str = "agent") -> dict[str, Any]:
+    membership = getattr(commune, f"{who}_membership")
+    content = person_file.compose(membership.person.email, account="test")
+    assert content is not None
+    json.dumps(content)  # it is written as JSON
+    return content
+
+
+def test_it_holds_what_the_person_shared_and_with_whom(
+    drive: Drive, beaune: Commune, nuits: Commune, client: Client
+) -> None:
+    node, gone = drive.folder("Délibérations"), drive.folder("Vieux")
+    make(client, node.id, f"person:{beaune.colleague.id}", "write", days="7")
+    make(client, node.id, f"collectivite:{nuits.id}")
+    make(client, gone.id, "role:elu")
+    with drive.database.reading() as reading:
+        (ended,) = shares.of_node(reading, gone.id, now_s=clock.epoch_s())
+    client.post(f"/coffre/partages/{ended.id}/arreter/")
+    rows = file_of(beaune)["drive_shares_made"]
+    found = {(one["with"], one["target"], one["rights"], one["name"]) for one in rows}
+    assert found == {
+        ("person", beaune.colleague.id, "write", "Délibérations"),
+        ("collectivite", nuits.id, "read", "Délibérations"),
+        ("role", "elu", "read", "Vieux"),
+    }
+    assert {one["collectivite_id"] for one in rows} == {beaune.id}
+    assert [bool(one["expires_at"]) for one in rows if one["with"] == "person"] == [True]
+    assert [bool(one["ended_at"]) for one in rows if one["with"] == "role"] == [True]
+
+
+def test_it_holds_links_without_what_opens_them(drive: Drive, beaune: Commune, client: Client) -> None:
+    node, box = drive.file("Plan.pdf"), drive.folder("Réponses")
+    client.post(f"/coffre/{node.id}/liens/", {"days": "7", "password": PASSWORD, "label": "Pour le notaire"})
+    client.post(f"/coffre/{box.id}/depots/", FORM)
+    content = file_of(beaune)
+    rows = {one["rights"]: one for one in content["drive_links_made"]}
+    assert rows.keys() == {"read", "drop"} and content["drive_shares_made"] == []
+    assert (rows["read"]["name"], rows["read"]["has_password"]) == ("Plan.pdf", True)
+    assert rows["drop"]["name"] == "Réponses" and rows["drop"]["expires_at"]
+    with drive.database.reading() as reading:
+        kept = shares.made_by(reading, drive.act.person_id, now_s=clock.epoch_s())
+    whole = json.dumps(content)
+    for one in kept:
+        assert one.token_hash not in whole and (not one.password_hash or one.password_hash not in whole)
+
+
+def test_it_holds_what_is_shared_with_the_person_by_each_way_and_names_no_file_of_others(
+    drive: Drive, hall: Hall, council: Any, client: Client
+) -> None:
+    beaune = hall.commune
+    first, second, third = (drive.folder(name) for name in ("Secret un", "Secret deux", "Secret trois"))
+    make(client, first.id, f"person:{beaune.colleague.id}")
+    make(client, second.id, f"group:{council.id}")
+    make(client, third.id, "role:agent")
+    make(client, drive.folder("Ailleurs").id, "role:elu")
+    before = file_of(beaune, "colleague")
+    assert {one["with"] for one in before["drive_shares_received"]} == {"person", "role"}
+    add(hall.referent, council, beaune.colleague)
+    share_id = next(one["id"] for one in before["drive_shares_received"] if one["with"] == "person")
+    hall.colleague.post("/coffre/partages-avec-moi/", {"partage": share_id, "what": "leave"})
+    content = file_of(beaune, "colleague")
+    rows = {one["with"]: one for one in content["drive_shares_received"]}
+    assert {kind: one["node_id"] for kind, one in rows.items()} == {
+        "person": first.id,
+        "group": second.id,
+        "role": third.id,
+    }
+    assert rows["person"]["left_at"] and rows["role"]["left_at"] is None
+    assert {one["by"] for one in rows.values()} == {beaune.agent.id}
+    assert "Secret" not in json.dumps(content, ensure_ascii=False) and content["drive_shares_made"] == []
+
+
+def test_it_holds_groups_of_now_and_those_that_are_on_record(drive: Drive, hall: Hall, council: Any) -> None:
+    beaune = hall.commune
+    hall.referent.post("/coffre/groupes/", {"name": "Fêtes"})
+    party = next(one for one in every(drive) if one.name == "Fêtes")
+    add(hall.referent, council, beaune.colleague, beaune.agent)
+    add(hall.referent, party, beaune.colleague)
+    remove(hall.referent, party, beaune.colleague)
+    content = file_of(beaune, "colleague")
+    assert [(one["name"], one["group_id"]) for one in content["drive_groups"]] == [
+        ("Conseil municipal", council.id)
+    ]
+    assert [(one["what"], one["group_id"]) for one in content["drive_group_history"]] == [
+        ("added", council.id),
+        ("added", party.id),
+        ("removed", party.id),
+    ]
+    assert beaune.agent.id not in json.dumps([content["drive_groups"], content["drive_group_history"]])
+
+
+def test_it_holds_what_a_departure_took_and_who_left_still_has_their_file(hall: Hall, council: Any) -> None:
+    beaune = hall.commune
+    theirs = Drive(beaune.colleague_membership)
+    make(hall.colleague, theirs.folder("Plans").id, f"person:{beaune.agent.id}")
+    add(hall.referent, council, beaune.colleague)
+    leave(hall)
+    content = file_of(beaune, "colleague")
+    assert {one["kind"] for one in content["drive_departures"]} == {"group", "share"}
+    assert content["drive_groups"] == [] and content["drive_shares_made"][0]["ended_at"]
+
+
+def test_it_holds_answers_to_other_communes_and_reaches_each_collectivite_of_the_person(
+    drive: Drive, beaune: Commune, nuits: Commune, client: Client, there: Client, *, system: Actor
+) -> None:
+    make(client, drive.folder("Piste cyclable").id, f"collectivite:{nuits.id}")
+    share = only_share(drive)
+    there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "refuse"})
+    rows = file_of(nuits, "referent")["drive_shares_answered"]
+    assert [(one["share_id"], one["owner"], one["state"]) for one in rows] == [
+        (share.id, beaune.id, "refused")
+    ]
+    both = actions.add_membership(
+        actor=system, person=beaune.agent_membership.person, collectivite=nuits.collectivite, role="agent"
+    )
+    second = Drive(both)
+    make(portal_client(both), second.folder("À Nuits").id, f"person:{nuits.referent.id}")
+    rows = file_of(beaune)["drive_shares_made"]
+    assert {one["collectivite_id"] for one in rows} == {beaune.id, nuits.id}
+
+
+def test_a_neighbours_rows_are_in_no_other_file(
+    drive: Drive, beaune: Commune, nuits: Commune, client: Client
+) -> None:
+    make(client, drive.folder("À nous").id, "role:elu")
+    content = file_of(nuits)
+    assert all(content[name] == [] for name in PARTS) and beaune.id not in json.dumps(content)
+
+
+def test_where_the_metadata_do_not_answer_there_is_no_file(
+    drive: Drive, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = drive.database.__class__
+
+    def away(*_: object) -> None:
+        raise Unavailable("The drive's database")
+
+    monkeypatch.setattr(database, "reading", away)
+    with pytest.raises(Unavailable):
+        person_file.compose(beaune.agent_membership.person.email, account="test")
