@@ -115,6 +115,21 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(STATE, ignore_errors=True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _state_as_before() -> Iterator[None]:
+    """What a file of tests leaves in the state directory no other file finds: pages say what they read there. Set up
+    before all else of the file, it comes last, when the file's processes are gone."""
+    before = set(STATE.rglob("*"))
+    yield
+    for path in sorted(set(STATE.rglob("*")) - before, reverse=True):  # what is in a directory before itself
+        if path.parent == STATE / "db":
+            continue  # the database's own, which stays open
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def state() -> Path:
     """The state directory of this run of the tests."""
