@@ -80,6 +80,8 @@ if connection.vendor == "sqlite":  # a file, not memory: the planes open it by t
 
 
 pytest_plugins = ["tests.plugin_requirements"]
+# A plugin of some files and a module of others: whichever is first, its asserts are explained.
+pytest.register_assert_rewrite("tests.fixtures_drive_store")
 # Row level security is PostgreSQL's; there is nothing of it to test on SQLite.
 collect_ignore = ["integration/test_core_row_security.py"] if connection.vendor == "sqlite" else []
 

@@ -211,7 +211,8 @@ def test_a_long_listing_comes_whole(drive: Served, folder: str) -> None:
 
 
 def test_methods_that_mean_nothing_are_refused(drive: Served, folder: str) -> None:
-    assert drive.ask("PATCH", folder)[0] == 501
+    status, _, said = drive.ask("PATCH", folder)
+    assert status == 501 and "Ce que demande ce logiciel n’existe pas" in said.decode()
     assert drive.ask("PUT", folder, b"x")[0] == 405
     assert drive.ask("MKCOL", folder)[0] == 405
     assert drive.ask("MKCOL", f"{folder}/no/x")[0] == 409

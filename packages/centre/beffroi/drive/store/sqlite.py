@@ -33,12 +33,16 @@ class Connection:
             path, isolation_level=None, check_same_thread=False, timeout=BUSY_S, cached_statements=256
         )
         self._is_patient = True
-        self.raw.execute("PRAGMA journal_mode = WAL")
-        self.raw.execute("PRAGMA synchronous = FULL")
-        self.raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        self.raw.execute(f"PRAGMA soft_heap_limit = {HEAP_MIB << 20}")
-        if reads_only:
-            self.raw.execute("PRAGMA query_only = 1")
+        try:
+            self.raw.execute("PRAGMA journal_mode = WAL")
+            self.raw.execute("PRAGMA synchronous = FULL")
+            self.raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            self.raw.execute(f"PRAGMA soft_heap_limit = {HEAP_MIB << 20}")
+            if reads_only:
+                self.raw.execute("PRAGMA query_only = 1")
+        except sqlite3.Error:
+            self.raw.close()
+            raise
 
     def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
         found: Row | None = self.raw.execute(sql, parameters).fetchone()
@@ -160,6 +164,9 @@ class SqliteDatabase(Database):
     def _said(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
             return error
-        if getattr(error, "sqlite_errorname", "") in _FULL:
-            return StoreFull()
-        return Unavailable("The drive's database")
+        return StoreFull() if is_full(error) else Unavailable("The drive's database")
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk is."""
+    return getattr(error, "sqlite_errorname", "") in _FULL
