@@ -30,6 +30,7 @@ from beffroi.drive.store.stock import stocks
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
+from cryptography import x509
 
 from tests.fixtures_drive import noise
 from tests.integration.test_drive_archives_stamps import an_authority, openssl
@@ -419,7 +420,7 @@ def test_an_authority_stamps_the_statement_when_it_answers(place: Place, tmp_pat
             assert (seal.stamp, manifest.STAMP in texts) == (
                 ("had", True) if later_s == 2000 else ("wanted", False)
             )
-    roots = stamps.x509.load_pem_x509_certificates((folder / "ca.pem").read_bytes())
+    roots = x509.load_pem_x509_certificates((folder / "ca.pem").read_bytes())
     stamp = stamps.verify(texts[manifest.STAMP], texts[manifest.STATEMENT], roots)
     assert stamp.authority == "Horodatage"
     found = checked(place, seal_id)

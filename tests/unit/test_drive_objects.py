@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store import objects as module
+from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.objects import (
     LocalObjects,
     ObjectMissing,
     Settling,
-    StoreFull,
     StoreUnavailable,
     object_name,
     open_objects,
