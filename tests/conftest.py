@@ -83,6 +83,8 @@ if connection.vendor == "sqlite":  # a file, not memory: the planes open it by t
 
 
 pytest_plugins = ["tests.plugin_requirements"]
+# A plugin of some files and a module of others: whichever is first, its asserts are explained.
+pytest.register_assert_rewrite("tests.fixtures_drive_store")
 # Row level security is PostgreSQL's; there is nothing of it to test on SQLite.
 collect_ignore = ["integration/test_core_row_security.py"] if connection.vendor == "sqlite" else []
 
@@ -116,6 +118,21 @@ def _asks_the_database(item: pytest.Item) -> bool:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(STATE, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _state_as_before() -> Iterator[None]:
+    """What a file of tests leaves in the state directory no other file finds: pages say what they read there. Set up
+    before all else of the file, it comes last, when the file's processes are gone."""
+    before = set(STATE.rglob("*"))
+    yield
+    for path in sorted(set(STATE.rglob("*")) - before, reverse=True):  # what is in a directory before itself
+        if path.parent == STATE / "db":
+            continue  # the database's own, which stays open
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -289,7 +289,13 @@ class Served:
         self.process.wait(10)
 
     def ask(
-        self, method: str, path: str, body: bytes = b"", login: str = "alice", **headers: str
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterator[bytes] = b"",
+        /,
+        login: str = "alice",
+        **headers: str,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """(status, headers by lower-case names, body). ``headers``: with underscores for dashes."""
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)

@@ -209,7 +209,8 @@ class Site:
 def site() -> Iterator[Site]:
     directory = Path(tempfile.mkdtemp(prefix="bxm-"))
     directory.chmod(0o755)
-    one = Site(directory, *(Place(space, directory / space[-3:].strip("-")) for space in (OP, BOX, PC)))
+    op, box, pc = (Place(space, directory / space[-3:].strip("-")) for space in (OP, BOX, PC))
+    one = Site(directory, op, box, pc)
     try:
         one.state.mkdir()
         (one.state / "box.toml").write_text(f'ports = ["p0", "p1"]\nlan_probe = "{FAR}:{FAR_PORT}"\n')

@@ -104,7 +104,7 @@ class Authority:
         return dns.update.UpdateMessage(
             zone,
             keyring=dns.tsigkeyring.from_text({KEY_NAME: SECRET}),
-            keyname=KEY_NAME,
+            keyname=dns.name.from_text(KEY_NAME),
             keyalgorithm="hmac-sha256",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from beffroi.core.decisions import lists
 from beffroi.core.decisions.models import IndicatorList
@@ -13,10 +14,10 @@ from beffroi.lib.config import Config
 SYSTEM = Actor.system("tests")
 
 
-def publish(name: str, *values: str, kind: str = "ip", **options: object) -> IndicatorList:
+def publish(name: str, *values: str, kind: str = "ip", **options: Any) -> IndicatorList:
     return lists.publish_list(
         actor=SYSTEM, name=name, kind=kind, values=values, source="test", licence="CC0", **options
-    ).row  # type: ignore[arg-type]
+    ).row
 
 
 def stored(config: Config, row: IndicatorList) -> Path:

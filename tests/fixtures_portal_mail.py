@@ -6,7 +6,7 @@ used by the tests of mail and of the webmail.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -95,7 +95,7 @@ class ShownMailbox:
             raise NotFound("message")
         return self._held[uid]
 
-    def summaries(self, uids: list[int]) -> list[MessageSummary]:
+    def summaries(self, uids: Sequence[int]) -> Sequence[MessageSummary]:
         return [self._held[uid].summary for uid in uids]
 
     def mark_seen(self, uid: int, folder: str = "INBOX") -> None:

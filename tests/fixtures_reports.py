@@ -42,13 +42,13 @@ def seed(domain_id: str) -> None:
         probe.keep([Result("incoming", "", 840), Result("submission", code, 45_000 if code else 910)])
     from beffroi.mail.sending import actions as sending
 
-    rows = [
+    left = [
         ("a.example", "proved", 340),
         ("b.example", "encrypted", 1210),
         ("notaire-clair.example", "clear", 3),
     ]
     sending.note_listing(address="192.0.2.25", zone="zen.example.org", state="listed")
     sending.note_listing(address="192.0.2.25", zone="bl.example.net", state="refused")
-    sending.count_left(before=0, after=1, rows=rows)
+    sending.count_left(before=0, after=1, rows=left)
     bare = samples.mail(b"\x89PNG", "image/png", alone=False)
     consumers.take(intake.read(bare, now_s=clock.epoch()), asker=Asker("127.0.0.1", 9, 0.0))

@@ -73,10 +73,9 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def seal_of(drive: Drive, folder: Node) -> Seal:
+    """The newest."""
     with drive.database.reading() as reading:
-        found = seals.last_of(reading, folder.id)
-    assert found is not None
-    return found
+        return next(one for one in seals.every(reading) if one.node == folder.id)
 
 
 def sealed(drive: Drive, folder: Node, referent: Client, **form: str) -> Seal:

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from dns.dnssectypes import Algorithm
 
 from tests.mail_post import Post, until
 
@@ -212,7 +213,7 @@ def write_zones(home: Path, certificate: x509.Certificate) -> Path:
     )
     zone = dns.zone.from_text(text, origin="example.org.", relativize=False)
     private = ec.generate_private_key(ec.SECP256R1())
-    key = dns.dnssec.make_dnskey(private.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, flags=257)
+    key = dns.dnssec.make_dnskey(private.public_key(), Algorithm.ECDSAP256SHA256, flags=257)
     dns.dnssec.sign_zone(zone, keys=[(private, key)], lifetime=30 * 86400, add_dnskey=True, dnskey_ttl=60)
     zone.to_file(str(home / "signed.zone"), relativize=False)
     anchors = home / "anchors"

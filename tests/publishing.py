@@ -70,7 +70,7 @@ class Publisher:
     def base(self) -> str:
         return f"https://localhost:{self.port}"
 
-    def serve(self, path: str, body: bytes | str, **headers: str) -> str:
+    def serve(self, path: str, body: bytes | str, **headers: Any) -> str:
         """Answer this body; return its address. An ETag is honoured."""
         data = body.encode() if isinstance(body, str) else body
 

@@ -137,7 +137,7 @@ def msi() -> bytes:
 _TYPES = b"<Types xmlns='http://schemas.openxmlformats.org/package/2006/content-types'/>"
 
 
-def docx(text: str = "Bonjour", **more: bytes) -> bytes:
+def docx(text: str = "Bonjour", /, **more: bytes) -> bytes:
     """``more``: parts, with "__" for a dot."""
     runs = "".join(f"<w:r><w:t>{piece}</w:t></w:r>" for piece in (text[:5], text[5:]))
     body = f"<w:document><w:body><w:p>{runs}</w:p></w:body></w:document>".encode()

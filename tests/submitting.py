@@ -43,3 +43,8 @@ def submitting(post: Post, address: str, secret: str) -> Iterator[smtplib.SMTP]:
 
 def letter(sender: str, to: str, subject: str) -> str:
     return f"From: {sender}\r\nTo: {to}\r\nSubject: {subject}\r\n\r\nBonjour\r\n"
+
+
+def refusal(error: smtplib.SMTPResponseException) -> str:
+    """What the server said."""
+    return error.smtp_error if isinstance(error.smtp_error, str) else error.smtp_error.decode()

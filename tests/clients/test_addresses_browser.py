@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from beffroi.core.identity import totp
 
-from tests.clients.test_portal_browser import Centre, administrator, browser, centre, inspect, press
+from tests.fixtures_browser import Centre, administrator, browser, centre, inspect, press
 
 __all__ = ["administrator", "browser", "centre"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -14,8 +14,8 @@ from beffroi.lib.config import Config
 from django.conf import settings
 
 from tests.browsing import desks
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_calendars import calendars_alone
 from tests.fixtures_portal import no_door, portal_client
 

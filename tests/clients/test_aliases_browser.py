@@ -16,8 +16,8 @@ from beffroi.mail.aliases.models import Alias
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, MailRecipient
 
 from tests.clients.test_people_browser import desk
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door, own_mailbox, shared_box
 from tests.fixtures_portal_mail import shown_mail
 from tests.integration.test_mail_aliases import SYSTEM, made

@@ -77,7 +77,7 @@ def shown(box: Box) -> Iterator[Any]:
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 360, "height": 700})
+        page: Any = browser.new_page(viewport={"width": 360, "height": 700})
         page.elsewhere = []
         page.on("request", lambda r: r.url.startswith((ADDRESS, "data:")) or page.elsewhere.append(r.url))
         page.faults = []

@@ -14,6 +14,7 @@ from beffroi.drive import projections, removal
 from beffroi.drive.calendars import app, homes, store
 from beffroi.drive.store import room, schema, tree
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.model import NO_LIMIT
 from beffroi.supervise import front
 
 from tests.fixtures_calendars import Account, Wall, card, event, needs_front, wall
@@ -270,8 +271,8 @@ def test_bad_and_hostile_requests_have_their_answers(centre: Wall, agent: Accoun
     coded = event("x", "X", more="RRULE:FREQ=SECONDLY").encode("utf-16")
     assert centre.ask("PUT", here, coded, account=agent, headers=utf16).status == 400
     for text in (bomb, outside):  # what is not recognised meets the parser, which takes no declaration at all
-        coded = centre.ask("PROPFIND", home, text.encode("utf-16"), account=agent, headers={"Depth": "0"})
-        assert coded.status in (400, 500) and b"aaaa" not in coded.body
+        answer = centre.ask("PROPFIND", home, text.encode("utf-16"), account=agent, headers={"Depth": "0"})
+        assert answer.status in (400, 500) and b"aaaa" not in answer.body
     assert front.MAX_CALDAV_BODY_BYTES == app.MAX_BODY_BYTES
     for headers, status in (
         ({"Content-Length": str(app.MAX_BODY_BYTES + 1)}, 413),
@@ -356,7 +357,7 @@ def test_each_change_of_an_entry_is_counted_with_it(centre: Wall) -> None:
         assert ask("MOVE", "mairie-agenda/deux.ics", to="agenda/deux.ics") == 201, "nothing grows as a whole"
         assert set(counted()) == {person.person_id}
         assert ask("PUT", "agenda/trois.ics", event("trois", "Trois")) == 507
-        metadata.write(lambda w: tree.set_limit(w, room.WHOLE, room.NO_LIMIT))
+        metadata.write(lambda w: tree.set_limit(w, room.WHOLE, NO_LIMIT))
         assert ask("MKCALENDAR", "voyages/") == 201
         assert ask("PUT", "voyages/a.ics", event("a", "A")) == 201
         assert ask("MOVE", "agenda/deux.ics", to="voyages/deux.ics") == 201

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from beffroi.core.identity import totp
 
-from tests.clients.test_portal_browser import Centre, administrator, browser, centre, inspect
+from tests.fixtures_browser import Centre, administrator, browser, centre, inspect
 from tests.portal_server import PASSWORD
 
 __all__ = ["administrator", "browser", "centre"]

@@ -12,7 +12,7 @@ import pytest
 from beffroi.drive.seals.overview import Sums
 from beffroi.lib import clock
 
-from tests.clients.test_portal_browser import Centre, administrator, browser, centre, inspect
+from tests.fixtures_browser import Centre, administrator, browser, centre, inspect
 
 __all__ = ["administrator", "browser", "centre"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

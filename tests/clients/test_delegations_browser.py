@@ -19,8 +19,8 @@ from beffroi.mail.people import delegations
 from beffroi.mail.people.models import Delegation
 
 from tests.browsing import desks
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door, own_mailbox
 from tests.fixtures_portal_mail import ShownMailbox, shown_mail
 

@@ -13,8 +13,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.mail.quota import actions as quota
 from imapclient.exceptions import IMAPClientError
 
-from tests.clients.test_portal_browser import browser, inspect
 from tests.clients.test_webmail_browser import desk
+from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door
 from tests.mail_post import Post, needs_engines
 

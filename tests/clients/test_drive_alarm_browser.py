@@ -13,8 +13,8 @@ from beffroi.core.identity.models import Membership
 from beffroi.drive.store.model import Node
 
 from tests.browsing import desks
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_alarm_pages import PAGE, device, sizes, spoiled
 from tests.integration.test_drive_pages import Drive, drive

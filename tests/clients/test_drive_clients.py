@@ -54,7 +54,16 @@ def rclone(drive: Served, *arguments: str) -> str:
             (RCLONE, "obscure", PASSWORD), capture_output=True, text=True, check=True
         ).stdout.strip(),
     }
-    command = (RCLONE, "--config", "", "--webdav-pacer-min-sleep", "0", "--transfers", "4", *arguments)
+    command = (
+        str(RCLONE),
+        "--config",
+        "",
+        "--webdav-pacer-min-sleep",
+        "0",
+        "--transfers",
+        "4",
+        *arguments,
+    )
     found = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
     return found.stderr

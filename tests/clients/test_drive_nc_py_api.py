@@ -10,11 +10,12 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import nc_py_api
 import pytest
+from nc_py_api.files.files import FilesAPI
 
 from tests.drive_server import PASSWORD, Served, served
 
-nc_py_api = pytest.importorskip("nc_py_api")
 MIB = 1 << 20
 
 
@@ -29,7 +30,7 @@ def client(drive: Served, login: str = "alice") -> nc_py_api.Nextcloud:
 
 
 @pytest.fixture
-def files(drive: Served) -> nc_py_api.files.FilesAPI:
+def files(drive: Served) -> FilesAPI:
     return client(drive).files
 
 
@@ -44,7 +45,7 @@ def test_it_knows_who_it_is_and_what_there_is(drive: Served) -> None:
     assert cloud.capabilities["theming"]["name"] == "Beffroi"
 
 
-def test_files_come_and_go(files: nc_py_api.files.FilesAPI) -> None:
+def test_files_come_and_go(files: FilesAPI) -> None:
     made = files.upload("é à.txt", "bonjour")
     assert made.file_id and made.etag
     assert files.download("é à.txt") == b"bonjour"
@@ -67,7 +68,7 @@ def test_files_come_and_go(files: nc_py_api.files.FilesAPI) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 6 * MIB, 11 * MIB + 7])
-def test_a_stream_is_sent_in_parts(files: nc_py_api.files.FilesAPI, size: int) -> None:
+def test_a_stream_is_sent_in_parts(files: FilesAPI, size: int) -> None:
     data = os.urandom(size)
     files.upload_stream("grand.bin", io.BytesIO(data), chunk_size=5 * MIB)
     out = io.BytesIO()
@@ -75,13 +76,13 @@ def test_a_stream_is_sent_in_parts(files: nc_py_api.files.FilesAPI, size: int) -
     assert hashlib.sha256(out.getvalue()).digest() == hashlib.sha256(data).digest()
 
 
-def test_small_parts_are_called_by_where_they_begin(files: nc_py_api.files.FilesAPI) -> None:
+def test_small_parts_are_called_by_where_they_begin(files: FilesAPI) -> None:
     data = os.urandom(1000)
     files.upload_stream("petit.bin", io.BytesIO(data), chunk_size=99)
     assert files.download("petit.bin") == data
 
 
-def test_a_tree_is_listed_and_fetched_as_a_whole(files: nc_py_api.files.FilesAPI, tmp_path: Path) -> None:
+def test_a_tree_is_listed_and_fetched_as_a_whole(files: FilesAPI, tmp_path: Path) -> None:
     files.makedirs("plans/2026/été")
     files.upload("plans/2026/été/a.txt", "a")
     assert paths(files.listdir("plans", depth=2)) == {"plans/2026/", "plans/2026/été/"}
@@ -92,7 +93,7 @@ def test_a_tree_is_listed_and_fetched_as_a_whole(files: nc_py_api.files.FilesAPI
         assert whole.read("plans/2026/été/a.txt") == b"a"
 
 
-def test_tags_are_made_put_on_files_and_taken_away(files: nc_py_api.files.FilesAPI) -> None:
+def test_tags_are_made_put_on_files_and_taken_away(files: FilesAPI) -> None:
     for name in ("à signer", "urgent"):
         files.create_tag(name)
     files.update_tag(files.tag_by_name("urgent"), "très urgent", user_assignable=False)
@@ -125,7 +126,7 @@ def test_its_other_half_counts_parts_from_nought(drive: Served) -> None:
 
 
 def test_what_was_deleted_comes_back_and_stays_till_the_portal_empties_it(
-    files: nc_py_api.files.FilesAPI,
+    files: FilesAPI,
 ) -> None:
     files.makedirs("dossier")
     for name in ("un.txt", "deux d'été.txt", "trois.txt"):
@@ -145,7 +146,7 @@ def test_what_was_deleted_comes_back_and_stays_till_the_portal_empties_it(
     assert {one.info.trashbin_filename for one in files.trashbin_list()} == {"deux d'été.txt", "trois.txt"}
 
 
-def test_an_earlier_version_comes_back(files: nc_py_api.files.FilesAPI) -> None:
+def test_an_earlier_version_comes_back(files: FilesAPI) -> None:
     for text in ("un", "deux", "trois"):
         files.upload("lettre.txt", text)
     found = files.by_path("lettre.txt")
@@ -157,7 +158,7 @@ def test_an_earlier_version_comes_back(files: nc_py_api.files.FilesAPI) -> None:
     assert len(files.get_versions(found)) == 3, "the one before it is kept"
 
 
-def test_files_are_found(files: nc_py_api.files.FilesAPI) -> None:
+def test_files_are_found(files: FilesAPI) -> None:
     files.makedirs("plans/École")
     files.upload("plans/École/Cadastre.PDF", "x" * 2000)
     files.upload("plans/photo.jpg", "y" * 10)
@@ -198,7 +199,7 @@ def test_stars_are_each_persons_own(drive: Served) -> None:
     assert paths(alice.list_by_criteria(["favorite"])) == {"à moi.txt"}
 
 
-def test_a_share_is_made_seen_and_ended(drive: Served, files: nc_py_api.files.FilesAPI) -> None:
+def test_a_share_is_made_seen_and_ended(drive: Served, files: FilesAPI) -> None:
     files.mkdir("Marchés")
     files.upload("Marchés/plan.txt", "un plan")
     assert client(drive, "amir").files.listdir() != []  # his roots are made

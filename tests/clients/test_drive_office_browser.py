@@ -17,10 +17,10 @@ from django.conf import settings as django_settings
 
 from tests import office_editor
 from tests import office_samples as samples
-from tests.clients.test_portal_browser import browser, inspect
 from tests.conftest import STATE, Commune
 from tests.drive_desk import joined
 from tests.drive_server import served
+from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive
 from tests.integration.test_previews_process import Previews

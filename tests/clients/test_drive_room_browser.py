@@ -18,8 +18,8 @@ from beffroi.drive.store.model import EMPTY
 from beffroi.lib import ids
 
 from tests.browsing import desks
-from tests.clients.test_portal_browser import Centre, administrator, agent, browser, centre, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import Centre, administrator, agent, browser, centre, inspect, press
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_pages import Drive, drive
 

@@ -20,8 +20,8 @@ from beffroi.lib import clock
 from django.test import Client
 
 from tests.browsing import desks
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 from tests.fixtures_seals import (
     DAY_S,

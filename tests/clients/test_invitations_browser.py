@@ -20,8 +20,8 @@ from beffroi.mail import outgoing, reader
 from beffroi.mail.models import Mailbox, Sending
 from django.conf import settings as django_settings
 
-from tests.clients.test_portal_browser import browser, inspect
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect
 from tests.fixtures_calendars import calendars_alone
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, needs_engines
@@ -80,7 +80,7 @@ def desk(post: Post, beaune: Commune, nuits: Commune, browser: Any, live_server:
         pages.append(page)
         contexts.append(context)
     with calendars_alone(post.config):
-        yield Desk(post, live_server.url, *pages, beaune, nuits, *boxes)
+        yield Desk(post, live_server.url, pages[0], pages[1], beaune, nuits, boxes[0], boxes[1])
     assert [one for one in faults if not any(word in one for word in ("404", "400", "MIME"))] == []
     for context in contexts:
         context.close()

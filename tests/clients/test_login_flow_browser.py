@@ -13,8 +13,8 @@ from beffroi.core.identity import login_flows
 from beffroi.core.identity.models import AppPassword, LoginFlow, Membership
 
 from tests.clients.test_people_browser import desk
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import PASSWORD, Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "desk", "no_door"]

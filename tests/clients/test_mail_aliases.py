@@ -12,6 +12,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import actions as mail
 from beffroi.mail import outgoing, projections, reader
+from beffroi.mail.alias_routes import MailRoutes
 from beffroi.mail.aliases import actions, consumers, queries
 from beffroi.mail.aliases.models import Alias
 from beffroi.mail.held.models import HeldMail
@@ -224,7 +225,7 @@ def test_a_catch_all_takes_unknown_addresses_for_a_time_but_never_those_that_are
     # Postfix ends it by itself, without any Python.
     projections.put_aliases(
         post.config,
-        projections.MailRoutes(catch_alls=[(beaune.domain, box.address, 1)], reserved=[gone.address]),
+        MailRoutes(catch_alls=[(beaune.domain, box.address, 1)], reserved=[gone.address]),
     )
     assert swaks(post, typo, subject="u7")[0] == 24
     consumers.put()

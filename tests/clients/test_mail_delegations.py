@@ -148,7 +148,7 @@ def test_what_is_personal_does_not_exist_for_a_delegate(post: Post, beaune: Comm
                 path,
             )
         for word in ("repondre", "tous", "transferer"):
-            asked = {"dossier": place, word: uid}
+            asked: dict[str, str | int] = {"dossier": place, word: uid}
             assert client.get(f"{base}/ecrire/", asked).status_code == 404, (place, uid, word)
     assert client.get(f"{base}/brouillon/{next(iter(uids['Drafts'].values()))}/").status_code == 404
     forward = {"forward": ["2"], "forwarded_uid": str(hidden[0][1]), "forwarded_folder": "INBOX"}

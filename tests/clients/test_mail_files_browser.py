@@ -20,10 +20,10 @@ from beffroi.mail import outgoing, reader
 from beffroi.mail.models import Mailbox, Sending
 from django.conf import settings as django_settings
 
-from tests.clients.test_portal_browser import browser, inspect
 from tests.conftest import Commune
 from tests.drive_desk import joined
 from tests.drive_server import served
+from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive
 from tests.mail_post import Post, needs_engines

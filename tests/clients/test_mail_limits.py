@@ -16,7 +16,7 @@ from beffroi.mail.sending.models import SendingAlarm
 from tests.conftest import Commune
 from tests.foreign_mail import CONTAIN, HOUR_MESSAGES, SILENT, Sending
 from tests.mail_post import needs_engines, until
-from tests.submitting import letter, secret_of, submitting
+from tests.submitting import letter, refusal, secret_of, submitting
 
 pytest_plugins = ["tests.fixtures_sending"]
 pytestmark = needs_engines
@@ -30,7 +30,7 @@ def _flood(sending: Sending, address: str, secret: str, to: str, count: int) -> 
             try:
                 smtp.sendmail(address, [to], letter(address, to, f"flot {n}"))
             except smtplib.SMTPDataError as error:
-                refused.append((error.smtp_code, bytes(error.smtp_error).decode()))
+                refused.append((error.smtp_code, refusal(error)))
     return refused
 
 

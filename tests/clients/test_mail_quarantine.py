@@ -12,7 +12,7 @@ from beffroi.core.decisions import exceptions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
-from beffroi.mail import consumers, journal, queries
+from beffroi.mail import consumers, holding, journal, queries
 from beffroi.mail.engines import layout
 from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
 from beffroi_protocol.indicators import normalise
@@ -224,7 +224,7 @@ def test_interrupted_withdrawal_is_finished_and_forgets_no_folder(post: Post, be
     before = _file_and_flag(post, box)
     decision = post.block("domain", "evil.example.com")
     # As a kill between the move and its confirmation leaves it.
-    job = remediation._open(decision, remediation.holding.copies_under(decision))
+    job = remediation._open(decision, holding.copies_under(decision))
     RemediationItem.objects.filter(job=job).update(state="found", folder="Dossier")
     item = RemediationItem.objects.get(job=job)
     engine = doveadm.Doveadm(post.config)

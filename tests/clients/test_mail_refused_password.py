@@ -15,6 +15,7 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import AppPassword
 from beffroi.mail import actions, projections
 from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
@@ -117,10 +118,10 @@ def test_every_refused_password_gets_the_same_words_and_the_way_out(
         assert len(answers) == 1 and f"535 5.7.8 Error: authentication failed: {said}" in answers.pop()
 
 
-def identity_row(secret: str) -> identity.AppPassword:
+def identity_row(secret: str) -> AppPassword:
     import hashlib
 
-    return identity.AppPassword.objects.get(sha256=hashlib.sha256(secret.encode()).hexdigest())
+    return AppPassword.objects.get(sha256=hashlib.sha256(secret.encode()).hexdigest())
 
 
 def test_swaks_shows_the_words(post: Post, box: Mailbox) -> None:

@@ -24,7 +24,7 @@ from beffroi_protocol.relaying import Device, Relay
 
 from tests.conftest import Commune
 from tests.mail_post import Post, needs_engines, until
-from tests.submitting import letter, starting
+from tests.submitting import letter, refusal, starting
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -72,7 +72,7 @@ def hands_over(post: Post, copier: Mailbox, *to: str) -> tuple[int, str]:
         try:
             smtp.sendmail(copier.address, list(to), letter(copier.address, to[0], "Scan"))
         except smtplib.SMTPDataError as error:
-            return error.smtp_code, bytes(error.smtp_error).decode()
+            return error.smtp_code, refusal(error)
     return 250, ""
 
 

@@ -12,7 +12,7 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
-from beffroi.mail.backup import actions, queries
+from beffroi.mail.backup import actions, asking, queries
 from beffroi.mail.backup.models import Restore
 from beffroi.mail.backup.work import Work
 
@@ -76,7 +76,7 @@ def answering(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
         del tell
         return work.undo(values) if verb == "undo" else work.restore(values, lambda _line: None)
 
-    monkeypatch.setattr(actions.asking, "ask", ask)
+    monkeypatch.setattr(asking, "ask", ask)
 
 
 def test_a_lure_does_not_come_back_by_a_restore(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_held import hold
 from tests.fixtures_portal import deliver, no_door, own_mailbox, portal_client
 from tests.fixtures_portal_mail import shown_mail

@@ -20,6 +20,7 @@ from beffroi.scan.wire import socket_path
 from tests import mail_files
 from tests import scan_samples as samples
 from tests.conftest import Commune
+from tests.mail_files import EXE, packed
 from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]
@@ -27,15 +28,15 @@ pytestmark = needs_engines
 HELD = {
     "essai.txt": (samples.EICAR, "malware", True),
     "facture.xls": (samples.workbook(0, 1), "macro", False),
-    "facture.zip": (samples.packed(facture__xls=samples.workbook(1)), "macro", False),
+    "facture.zip": (packed(facture__xls=samples.workbook(1)), "macro", False),
     "courrier.docx": (
-        samples.docx(**{"word/embeddings/oleObject1__bin": samples.package("run.exe", samples.EXE)}),
+        samples.docx(**{"word/embeddings/oleObject1__bin": samples.package("run.exe", EXE)}),
         "program",
         True,
     ),
-    "dossier.zip": (samples.packed(a__zip=samples.packed(b__exe=samples.EXE)), "program nested", True),
-    "dossier.7z": (samples.made("7zip", "none", {"lisez": samples.EXE}), "program", True),
-    "plan.zip": (samples.packed(facture__html=mail_files.SCRIPT), "active_page", False),
+    "dossier.zip": (packed(a__zip=packed(b__exe=EXE)), "program nested", True),
+    "dossier.7z": (samples.made("7zip", "none", {"lisez": EXE}), "program", True),
+    "plan.zip": (packed(facture__html=mail_files.SCRIPT), "active_page", False),
     "formulaire.pdf": (samples.LAUNCHES, "active_pdf", False),
     "grand.zip": (samples.bomb(), "nested", False),
     "casse.rar": (samples.rar("a.pdf", samples.pdf())[:60], "unreadable", False),
@@ -183,7 +184,7 @@ def test_a_mail_with_many_files_and_one_of_5_megabytes_get_their_verdict(post: P
     message["Message-ID"] = "<plans@sender.example.net>"
     message.set_content("Voici les plans.")
     for n in range(40):
-        content = samples.EXE if n == 39 else samples.pdf(f"Plan {n}")
+        content = EXE if n == 39 else samples.pdf(f"Plan {n}")
         message.add_attachment(content, maintype="application", subtype="pdf", filename=f"plan {n}.bin")
     message.add_attachment(bytes(5 * 2**20), maintype="image", subtype="jpeg", filename="vue.jpg")
     assert post.send(message.as_bytes(), box.address)[0] == 250
@@ -197,7 +198,7 @@ def test_more_files_than_are_looked_at_hold_the_mail(post: Post, box: Mailbox) -
     message["Message-ID"] = "<lot@sender.example.net>"
     message.set_content("Voici le lot.")
     for n in range(120):
-        content = samples.EXE if n == 119 else b"x"
+        content = EXE if n == 119 else b"x"
         message.add_attachment(content, maintype="application", subtype="octet-stream", filename=f"{n}.bin")
     assert post.send(message.as_bytes(), box.address)[0] == 250
     post.settle(1)

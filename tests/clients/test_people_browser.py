@@ -15,8 +15,8 @@ from beffroi.mail.people import handling
 from beffroi.mail.people.models import Departure
 
 from tests.browsing import desks
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door, own_mailbox, shared_box
 from tests.fixtures_portal_mail import shown_mail
 

@@ -18,8 +18,8 @@ from django.conf import settings
 from pytest_django.live_server_helper import LiveServer
 
 from tests.browsing import desks
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import console_client, no_door, on_listener
 
 __all__ = ["browser", "no_door"]

@@ -20,8 +20,8 @@ from beffroi.mail.sending.models import Warming
 from django.conf import settings as django_settings
 from pytest_django.live_server_helper import LiveServer
 
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import console_client, no_door, on_listener
 from tests.integration.test_mail_pools import POOLS
 

@@ -5,173 +5,16 @@ BEFFROI_SHOTS=DIRECTORY keeps a picture of every page.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.core.identity import totp
 
+from tests.fixtures_browser import Centre, administrator, agent, browser, centre, inspect, press
 from tests.fixtures_portal import LURE_ID
-from tests.portal_server import PASSWORD, prepare
+from tests.portal_server import PASSWORD
 
+__all__ = ["administrator", "agent", "browser", "centre"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-CHROMIUM = "/usr/bin/chromium"
-ROOT = Path(__file__).parents[2]
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WIDTHS = (1280, 360, 320)
-
-
-@dataclass(frozen=True)
-class Centre:
-    """Addresses of both listeners, what was seeded, and where."""
-
-    portal: str
-    console: str
-    seeded: dict[str, str]
-    state: Path
-
-
-def _port() -> int:
-    for port in range(22800, 22900):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    raise AssertionError("no free port between 22800 and 22899")
-
-
-def _serve(state: Path, listener: str) -> tuple[subprocess.Popen[bytes], str]:
-    port = _port()
-    environment = {
-        **os.environ,
-        "BEFFROI_STATE": str(state),
-        "DJANGO_SETTINGS_MODULE": f"beffroi.settings.{listener}",
-        "PYTHONPATH": str(ROOT),
-    }
-    argv = [
-        sys.executable,
-        "-m",
-        "granian",
-        "--interface",
-        "wsgi",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    process = subprocess.Popen(
-        [*argv, "--workers", "1", "--factory", "tests.portal_server:application"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=(state / f"{listener}.log").open("wb"),
-    )
-    address = f"http://localhost:{port}"
-    for _ in range(150):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2):
-                return process, address
-        except OSError:
-            time.sleep(0.2)
-    process.terminate()
-    raise AssertionError((state / f"{listener}.log").read_text())
-
-
-@pytest.fixture(scope="module")
-def centre() -> Iterator[Centre]:
-    state = Path(tempfile.mkdtemp(prefix="bfp-"))
-    prepare(state)
-    with (state / "beffroi.toml").open("a", encoding="utf-8") as settings:
-        settings.write('dns_name_servers = "ns1.dept.example ns2.dept.example"\n')
-    environment = {
-        **os.environ,
-        "BEFFROI_STATE": str(state),
-        "DJANGO_SETTINGS_MODULE": "beffroi.settings.web",
-        "PYTHONPATH": str(ROOT),
-    }
-    made = subprocess.run(
-        [sys.executable, "-m", "tests.portal_server"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        check=True,
-    )
-    started = []
-    try:
-        for listener in ("web", "console"):
-            started.append(_serve(state, listener))
-        yield Centre(started[0][1], started[1][1], json.loads(made.stdout), state)
-    finally:
-        for process, _ in started:
-            process.terminate()
-            process.wait(10)
-        shutil.rmtree(state, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def agent(centre: Centre, browser: Any) -> Iterator[Any]:
-    """A page of the signed-in secretary; signing in by the keyboard alone."""
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(centre.portal + "/")
-    page.focus("#id_login")
-    page.keyboard.type(centre.seeded["agent_email"])
-    page.keyboard.press("Tab")
-    page.keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("h1:has-text('Bonjour Claire')")
-    # The step-up, once: the pages behind it are looked at below.
-    page.goto(centre.portal + "/acces/double-verification/")
-    inspect(page, "confirmer-identite")
-    page.fill("#id_password", PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("h1:has-text('Activer la double')")
-    yield page
-    context.close()
-
-
-@pytest.fixture(scope="module")
-def administrator(centre: Centre, browser: Any) -> Iterator[Any]:
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(centre.console + "/")
-    page.fill("#id_email", centre.seeded["administrator_email"])
-    page.fill("#id_password", PASSWORD)
-    page.fill("#id_code", totp.code_at(centre.seeded["totp_secret"], time.time()))
-    page.keyboard.press("Enter")
-    page.wait_for_selector("h1:has-text('Vue d’ensemble')")
-    yield page
-    context.close()
-
 
 AGENT_PAGES = {
     "accueil": "/",
@@ -290,44 +133,6 @@ CONSOLE_PAGES = {
     "bilan": "/meteo/mois/",
     "comptage": "/comptage/",
 }
-
-
-def inspect(page: Any, name: str, *, status: int = 200) -> None:
-    """It answered ``status``; no serious fault for axe, one h1, nothing wider than the window, at every width."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    answered = page.evaluate("performance.getEntriesByType('navigation')[0].responseStatus")
-    assert answered == status, f"{name}: {page.url} answered {answered}"
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, f"{name}: {wide} px too wide at {width} px"
-        shots = os.environ.get("BEFFROI_SHOTS")
-        if shots and width != 320:
-            page.wait_for_timeout(300)  # a frame is drawn after its page
-            page.screenshot(path=f"{shots}/{name}-{width}.png", full_page=True)
-    assert page.locator("h1").count() == 1
-    # axe is put in by the driver, past the page's own policy; it does not look into the sandboxed mail.
-    found = Axe().run(page, options={"iframes": False}).response["violations"]
-    bad = [
-        (v["id"], [n["html"] for n in v["nodes"]][:3])
-        for v in found
-        if v["impact"] in ("serious", "critical")
-    ]
-    assert not bad, f"{name}: {bad}"
-    page.set_viewport_size({"width": 1280, "height": 900})
-
-
-def press(page: Any, wanted: str) -> None:
-    """Go to the link or button of these words with the keyboard, and press it."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.textContent.trim()") == wanted:
-            break
-    else:
-        raise AssertionError(f"{wanted} is not reached by the keyboard")
-    with page.expect_navigation():
-        page.keyboard.press("Enter")
 
 
 @pytest.mark.parametrize("name", AGENT_PAGES)

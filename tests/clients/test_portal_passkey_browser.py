@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.test_portal_browser import Centre, browser, centre, inspect, press
+from tests.fixtures_browser import Centre, browser, centre, inspect, press
 from tests.portal_server import PASSWORD
 
 __all__ = ["browser", "centre"]

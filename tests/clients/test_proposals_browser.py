@@ -13,7 +13,7 @@ from beffroi.drive.calendars.asking import Asking
 from beffroi.mail import reader
 
 from tests.clients.test_invitations_browser import AT, HOUR, Desk, desk, foreign, letter, press
-from tests.clients.test_portal_browser import browser, inspect
+from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door
 from tests.mail_post import needs_engines
 

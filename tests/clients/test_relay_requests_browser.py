@@ -12,7 +12,7 @@ import pytest
 from beffroi.core.identity import totp
 
 from tests.clients.test_closed_browser import referent
-from tests.clients.test_portal_browser import Centre, administrator, browser, centre, inspect, press
+from tests.fixtures_browser import Centre, administrator, browser, centre, inspect, press
 
 __all__ = ["administrator", "browser", "centre", "referent"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

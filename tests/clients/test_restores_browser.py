@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.test_portal_browser import Centre, administrator, agent, browser, centre, inspect
+from tests.fixtures_browser import Centre, administrator, agent, browser, centre, inspect
 
 __all__ = ["administrator", "agent", "browser", "centre"]
 pytestmark = pytest.mark.browser

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.test_portal_browser import PASSWORD, Centre, administrator, agent, browser, centre, inspect
+from tests.fixtures_browser import Centre, administrator, agent, browser, centre, inspect
+from tests.portal_server import PASSWORD
 
 __all__ = ["administrator", "agent", "browser", "centre"]
 pytestmark = pytest.mark.browser

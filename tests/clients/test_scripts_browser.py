@@ -13,8 +13,8 @@ from beffroi.mail.scripts.models import PersonalScript
 from beffroi.mail.sending.models import SendingAlarm
 
 from tests.clients.test_mail_safety_browser import desk
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import PASSWORD, Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door, own_mailbox
 from tests.fixtures_portal_mail import shown_mail
 

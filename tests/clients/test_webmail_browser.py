@@ -14,8 +14,8 @@ from beffroi.mail import reader
 from beffroi.mail.models import Sending
 from django.conf import settings as django_settings
 
-from tests.clients.test_portal_browser import browser, inspect
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, needs_engines, until
 

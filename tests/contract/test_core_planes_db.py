@@ -41,8 +41,8 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
         with psycopg.connect(SERVER, autocommit=True) as server:
             server.execute("DROP DATABASE IF EXISTS beffroi_plane")
             server.execute("CREATE DATABASE beffroi_plane")
-        server = urlsplit(SERVER)  # urlunsplit would drop the // of an address without a host
-        backend = Backend(f"postgresql://{server.netloc}/beffroi_plane?{server.query}")
+        place = urlsplit(SERVER)  # urlunsplit would drop the // of an address without a host
+        backend = Backend(f"postgresql://{place.netloc}/beffroi_plane?{place.query}")
     backend().execute("CREATE TABLE thing (id INTEGER PRIMARY KEY, name TEXT)")
     yield backend
     for one in backend.opened:

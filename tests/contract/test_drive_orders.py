@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from beffroi.drive.store import listing, look, orders, tree
+from beffroi.drive.store import listing, look, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import EMPTY, Node
 from beffroi.drive.store.orders import Orders, Part
@@ -55,7 +55,7 @@ def test_an_order_is_made_once_for_a_state_of_the_folder(
 ) -> None:
     made, truly = list[int](), listing.folder
     monkeypatch.setattr(
-        orders.listing, "folder", lambda *given, **how: made.append(given[1]) or truly(*given, **how)
+        listing, "folder", lambda *given, **how: made.append(given[1]) or truly(*given, **how)
     )
     kept = Orders()
     for first in (0, 5, 10, 0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +24,7 @@ from beffroi.lib.ids import new_id
 from tests.drive_server import who
 from tests.drive_trees import ME, Open, content, folder, listing, loose, put, require_whole
 from tests.fixtures_drive import new_config
+from tests.fixtures_drive_store import in_one_file
 
 WHO = who("me", "col_me")
 pytest_plugins = ["tests.fixtures_drive_store"]
@@ -94,6 +96,24 @@ def test_a_picture_opens_in_the_other_database_too(opens: Open, tmp_path: Path) 
     assert loose(metadata) == 0
     with metadata.reading() as reading:
         assert look.root(reading, schema.HOME + ME.person_id) is not None
+
+
+def test_a_damaged_picture_is_told_apart_from_a_full_disk(tmp_path: Path) -> None:
+    path = tmp_path / "picture"
+    with in_one_file(tmp_path / "metadata.db") as metadata:
+        filled(metadata)
+        pictures.take(metadata, path)
+    whole = path.read_bytes()
+    for damaged in (
+        whole[:100] + b"\xff" * 4000 + whole[4100:],
+        whole[: len(whole) // 2],
+        b"no database" * 999,
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(sqlite3.DatabaseError):
+            pictures.bring_forward(path)
+    path.write_bytes(whole)
+    pictures.bring_forward(path)
 
 
 def test_what_was_written_in_the_moment_of_a_restore_is_gone_or_there_whole(

@@ -182,7 +182,7 @@ def test_a_quick_change_is_made_in_the_loop_and_committed_in_a_thread(
 def test_while_another_process_writes_the_loop_goes_on(
     in_a_file: SqliteDatabase, top: Node, tmp_path: Path
 ) -> None:
-    path = in_a_file._path
+    path = in_a_file.path
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 

@@ -24,11 +24,11 @@ import pytest
 from beffroi.drive.store.content import Content, Workers
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.manifest import Chunk, Manifest
+from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.objects import (
     LocalObjects,
     Objects,
     S3Objects,
-    StoreFull,
     StoreUnavailable,
     chunk_of,
 )

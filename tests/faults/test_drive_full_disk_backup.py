@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from beffroi.drive import removal
+from beffroi.drive.backup import pictures
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import keys as keys_
@@ -106,6 +108,25 @@ def test_a_backup_on_a_full_disk_keeps_those_of_before(
     require_sound(place, files)
     assert backups.round().failed == ()
     assert late.size_bytes == 3 * MIB
+
+
+def test_an_older_picture_on_a_full_disk_is_brought_forward_when_there_is_room(
+    place: Place, own: Path
+) -> None:
+    filled(place)
+    picture = own / "picture"
+    pictures.take(place.database, picture)
+    with closing(sqlite3.connect(picture)) as raw:
+        raw.execute("DROP TABLE seal_check")
+        raw.execute("DELETE FROM meta WHERE name = 'tables'")
+        raw.commit()
+    with full(own), pytest.raises(StoreFull):
+        pictures.bring_forward(picture)
+    with closing(sqlite3.connect(picture)) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    pictures.bring_forward(picture)
+    with closing(sqlite3.connect(picture)) as raw:
+        assert raw.execute("SELECT COUNT(*) FROM seal_check").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("room_bytes", [0, 100_000, 1_500_000, 6 * MIB])

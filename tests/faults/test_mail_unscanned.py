@@ -37,7 +37,7 @@ def harmless(address: str, n: str) -> str:
     return lure(address, n).replace("evil", "kind").replace("SGVsbG8gUERG", "QXV0cmU=")
 
 
-def listed(post: Post, box: Mailbox) -> list[reader.Summary]:
+def listed(post: Post, box: Mailbox) -> list[reader.MessageSummary]:
     with reader.open_mailbox(post.config, box.address) as opened:
         return opened.list()
 

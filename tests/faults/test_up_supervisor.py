@@ -125,7 +125,7 @@ def test_a_program_that_is_not_installed_is_named(place: Config, run: Callable[.
 def test_a_health_question_that_raises_does_not_end_the_watch(
     place: Config, run: Callable[..., Supervisor]
 ) -> None:
-    answers = iter([ValueError("bad answer"), ""])
+    answers: Iterator[ValueError | str] = iter([ValueError("bad answer"), ""])
 
     def ask() -> str:
         answer = next(answers, "")

@@ -123,6 +123,10 @@ def test_a_machine_of_the_lan_that_touches_a_honeyport_is_told_under_a_label(hal
     assert seen.evidence["machine"] in labels and hall.pc[0] in labels, "the local page can tell which one"
 
 
+def refused(hall: TownHall) -> list[FlowsBlocked | NamesRefused]:
+    return [*facts(hall, FlowsBlocked), *facts(hall, NamesRefused)]
+
+
 def test_whoever_calls_a_command_server_is_found_on_the_spot_and_named_to_nobody_else(hall: TownHall) -> None:
     entries = [
         msgspec.structs.replace(entry(value, hall.centre.now() + 3600), reason="command_server")
@@ -134,14 +138,10 @@ def test_whoever_calls_a_command_server_is_found_on_the_spot_and_named_to_nobody
     look_up(LAN, LISTED, LAN_BOX)
 
     def named() -> set[str]:
-        told = [*facts(hall, FlowsBlocked), *facts(hall, NamesRefused)]
-        return {label for fact in told for label in fact.machines}
+        return {label for fact in refused(hall) for label in fact.machines}
 
     until(
-        lambda: (
-            {e.id for e in entries}
-            <= {f.entry_id for f in (*facts(hall, FlowsBlocked), *facts(hall, NamesRefused)) if f.machines}
-        ),
+        lambda: {e.id for e in entries} <= {fact.entry_id for fact in refused(hall) if fact.machines},
         f"not told: {hall.log()}",
     )
     assert len(named()) == 2, "one label for each address of the machine"
@@ -193,7 +193,7 @@ def test_who_called_another_refused_address_is_kept_nowhere(hall: TownHall) -> N
     assert not connects(LAN, EVIL)
     look_up(LAN, "liste-autre.com", LAN_BOX)
     until(lambda: facts(hall, FlowsBlocked) and facts(hall, NamesRefused), "not told")
-    assert not any(f.machines for f in (*facts(hall, FlowsBlocked), *facts(hall, NamesRefused)))
+    assert not any(fact.machines for fact in refused(hall))
     after = (hall.state / "labels.json").read_bytes() if (hall.state / "labels.json").exists() else b""
     assert before == after
 

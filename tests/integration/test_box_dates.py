@@ -28,6 +28,7 @@ from beffroi_box.config import BoxConfig
 from beffroi_box.resolver import UNDATED, unbound_configuration, unbound_file
 from beffroi_box.store import Store, write_atomic
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from dns.dnssectypes import Algorithm
 
 from tests.waiting import until
 
@@ -40,7 +41,7 @@ def signed(name: str, path: Path, *, at: datetime) -> str:
     text = f"$ORIGIN {name}.\n$TTL 60\n@ SOA ns root 1 60 60 60 60\n@ NS ns\nns A 185.10.20.1\nwww A 45.83.64.9\n"
     zone = dns.zone.from_text(text, relativize=False)
     key = Ed25519PrivateKey.generate()
-    public = dns.dnssec.make_dnskey(key.public_key(), dns.dnssec.Algorithm.ED25519, flags=257)
+    public = dns.dnssec.make_dnskey(key.public_key(), Algorithm.ED25519, flags=257)
     week = timedelta(days=7)
     dns.dnssec.sign_zone(
         zone, keys=[(key, public)], inception=at - week, expiration=at + week, add_dnskey=True

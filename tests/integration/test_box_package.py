@@ -39,7 +39,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def field(package: Path, name: str) -> str:
-    argv = ["dpkg-deb", "--field", package, name]
+    argv = ["dpkg-deb", "--field", str(package), name]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 

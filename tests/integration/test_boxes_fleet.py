@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from beffroi.boxes import actions, fleet, queries
@@ -250,7 +251,7 @@ def test_a_commune_changes_nothing_of_its_boxes(administrator: Actor, beaune: Co
     box = enrolled(administrator, beaune)
     learned(box, ("in", "tcp", 443, "82.64.10.0/24"))
     flow = LearnedFlow.objects.get()
-    here = {"actor": beaune.referent, "collectivite": beaune.collectivite}
+    here: dict[str, Any] = {"actor": beaune.referent, "collectivite": beaune.collectivite}
     before = BoxPolicy.objects.count()
     for act in (
         lambda: fleet.observe(**here, days=7, reason=""),

@@ -14,7 +14,7 @@ from beffroi.core.audit import actions, chain, consumers, export, exported, prun
 from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
 from beffroi.core.events import registry
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi_protocol.signing import b64, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -376,7 +376,7 @@ def test_by_term_nothing_goes_that_does_not_hold_or_is_not_written(
     year = replace(config, audit_keep_days=365)
     what = pruning.due(year)
     assert what is not None
-    monkeypatch.setattr(pruning.durable, "write", lambda path, *_, **__: Path(path).write_bytes(b"cut"))
+    monkeypatch.setattr(durable, "write", lambda path, *_, **__: Path(path).write_bytes(b"cut"))
     with pytest.raises(pruning.ArchiveFalse):
         pruning.carry_out(year, what, account="worker")
     AuditEntry.objects.filter(seal__position=2).update(verb="tests:hidden")

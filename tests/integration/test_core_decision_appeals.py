@@ -96,8 +96,8 @@ def test_a_refused_appeal_objects_no_more(
     decision = decide(system)
     communes = [make_commune(f"Commune {n}", f"commune-{n}.test") for n in range(5)]
     made = [appeals.appeal(actor=c.agent, decision_id=decision.id, text="Non.") for c in communes]
-    for one in made:
-        appeals.answer(actor=administrator, appeal_id=one.id, accept=False, text="C’est un hameçonnage.")
+    for appeal in made:
+        appeals.answer(actor=administrator, appeal_id=appeal.id, accept=False, text="C’est un hameçonnage.")
     assert staging.tick() == 0 and at_doors(plane) == "block"
     for one in communes:
         appeals.appeal(actor=one.agent, decision_id=decision.id, text="Si.")

@@ -18,6 +18,7 @@ from beffroi.core.retention import actions, consumers, queries, registry, rules,
 from beffroi.core.retention.models import RetentionCount, RetentionRun
 from beffroi.incidents import actions as incidents
 from beffroi.incidents.models import Encounter, Incident, IncidentEntry, IncidentEvidence, IncidentTask
+from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import Kind
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -135,7 +136,7 @@ def test_a_past_decision_goes_with_its_counts_and_a_contested_one_waits_for_the_
 
 
 def incident(commune: Commune, decision_id: str = "") -> Incident:
-    captured = incidents.Captured("box", clock.now(), {"count": 3})
+    captured = Captured("box", clock.now(), {"count": 3})
     made = incidents.open_incident(
         actor=incidents.SYSTEM, kind=Kind.PASSWORD_TYPED, collectivite_id=commune.id, subject=new_id("inc"),
         occurred_at=clock.now(), evidence=(captured,), decision_id=decision_id, person_id=commune.agent.id,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi.core.planes import write_lock
@@ -48,7 +50,10 @@ def test_a_transaction_of_django_holds_the_write_lock_from_its_start(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path}/beffroi.sqlite"
-    first, second = (ConnectionHandler({"default": database_settings(url)})["default"] for _ in range(2))
+    handlers: Iterator[Any] = (
+        ConnectionHandler({"default": database_settings(url)})["default"] for _ in range(2)
+    )
+    first, second = handlers
     monkeypatch.setattr(write_lock, "WAIT_S", 0.05)
     with closing(first), closing(second):
         first._start_transaction_under_autocommit()

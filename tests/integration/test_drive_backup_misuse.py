@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi.drive import removal
@@ -37,11 +38,14 @@ def test_restores_backups_and_walks_at_once_wait_for_each_other(place: Place, ba
         one.unlink()
     with ThreadPoolExecutor(6) as threads:
         restores = [threads.submit(backups.restore, place.owner) for _ in range(3)]
-        others = [threads.submit(backups.back_up, place.owner), threads.submit(place.work.round)]
+        others: list[Future[Any]] = [
+            threads.submit(backups.back_up, place.owner),
+            threads.submit(place.work.round),
+        ]
         assert [one.result().lost for one in restores] == [0, 0, 0]
         assert len({one.result().fingerprint for one in restores}) == 3
-        for one in others:
-            one.result()
+        for other in others:
+            other.result()
     require_sound(place, files)
     assert list((place.config.state / "drive" / place.owner).glob(".picture-*")) == []
 

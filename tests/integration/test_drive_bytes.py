@@ -319,9 +319,9 @@ def test_a_form_without_a_script_brings_one_file(drive: Drive, at: Browser) -> N
 
 def test_another_site_cannot_send_in_our_name(drive: Drive, at: Browser) -> None:
     sent = {"folder": drive.own.id, "name": "x", "size_bytes": 1}
-    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}):
-        assert at.ask("POST", "/coffre/envoi/fichier", b"x", sent, **headers)[0] == 403
-        assert at.ask("PUT", f"/coffre/envoi/{UPLOAD}/1", b"x", **headers)[0] == 403
+    for origin in ("https://evil.example", "null"):
+        assert at.ask("POST", "/coffre/envoi/fichier", b"x", sent, Origin=origin)[0] == 403
+        assert at.ask("PUT", f"/coffre/envoi/{UPLOAD}/1", b"x", Origin=origin)[0] == 403
     assert at.ask("POST", "/coffre/envoi/fichier", b"x")[0] == 403
     assert drive.names() == []
 

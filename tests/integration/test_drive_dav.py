@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from beffroi.drive.store import look, schema, tree
+from beffroi.drive.store.model import EMPTY, Act
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.drive.store.writing import Writing
 
 from tests.drive_asking import BODIES, HOME, NS, etag, listing, value
 from tests.drive_server import A, Served
@@ -171,9 +173,9 @@ def test_a_lock_keeps_others_out_and_whoever_shows_it_in(drive: Served, folder: 
     assert drive.ask("LOCK", f"{folder}/x", BODIES["LOCK"])[0] == 423
     assert drive.ask("LOCK", f"{folder}/x", If=f"({token})", Timeout="Second-5")[0] == 200
     wish = b'<propfind xmlns="DAV:"><prop><lockdiscovery/></prop></propfind>'
-    found = listing(drive, folder, "1", wish)
+    listed = listing(drive, folder, "1", wish)
     assert all(
-        one.findtext(".//d:locktoken/d:href", namespaces=NS) == token.strip("<>") for one in found.values()
+        one.findtext(".//d:locktoken/d:href", namespaces=NS) == token.strip("<>") for one in listed.values()
     )
     assert drive.ask("UNLOCK", f"{folder}/x", Lock_Token="<urn:uuid:other>")[0] == 409
     assert drive.ask("UNLOCK", f"{folder}/x")[0] == 400
@@ -193,14 +195,14 @@ def test_a_long_listing_comes_whole(drive: Served, folder: str) -> None:
     database = SqliteDatabase(drive.directory / "drive" / A / "metadata.db", pool := ThreadPoolExecutor(1))
     name = folder.rpartition("/")[2]
 
-    def fill(writing: tree.Writing) -> None:
+    def fill(writing: Writing) -> None:
         home = look.root(writing, schema.HOME + "per_alice")
         assert home is not None
         inside = look.child(writing, home.id, name)
         assert inside is not None
-        act = tree.Act("per_alice", "app_alice", 1_800_000_000)
+        act = Act("per_alice", "app_alice", 1_800_000_000)
         for number in range(3000):
-            tree.put(writing, act, inside.id, f"{number:05}.txt", tree.EMPTY)
+            tree.put(writing, act, inside.id, f"{number:05}.txt", EMPTY)
 
     database.write(fill)
     database.close()
@@ -211,7 +213,8 @@ def test_a_long_listing_comes_whole(drive: Served, folder: str) -> None:
 
 
 def test_methods_that_mean_nothing_are_refused(drive: Served, folder: str) -> None:
-    assert drive.ask("PATCH", folder)[0] == 501
+    status, _, said = drive.ask("PATCH", folder)
+    assert status == 501 and "Ce que demande ce logiciel n’existe pas" in said.decode()
     assert drive.ask("PUT", folder, b"x")[0] == 405
     assert drive.ask("MKCOL", folder)[0] == 405
     assert drive.ask("MKCOL", f"{folder}/no/x")[0] == 409
@@ -273,7 +276,7 @@ def test_what_the_finder_of_macos_does_when_a_file_is_dropped(drive: Served, fol
         expected = str(len(body))
         status = drive.ask(
             "PUT", f"{path}/{name}", pieces, If=f"({token})", X_Expected_Entity_Length=expected, **MAC
-        )  # type: ignore[arg-type]
+        )
         assert status[0] == 204
         assert drive.ask("LOCK", f"{path}/{name}", If=f"({token})", Timeout="Second-600", **MAC)[0] == 200
         assert drive.ask("UNLOCK", f"{path}/{name}", Lock_Token=token, **MAC)[0] == 204

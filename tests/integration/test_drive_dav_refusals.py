@@ -74,6 +74,7 @@ def test_nothing_leaves_for_another_tree_or_another_server(drive: Served, method
     ):  # fmt: skip
         found = drive.ask(method, f"{folder}/x", Destination=destination, Overwrite="F")
         assert found[0] == status, (destination, found)
+        assert ("sur un autre serveur" in found[2].decode()) is (status == 502)
     for login in ("amir", "bruno"):
         assert not [
             href

@@ -122,11 +122,17 @@ def seal_checks_done(drive: Drive) -> int:
     return int(row[0])
 
 
+@pytest.fixture
+def numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the console reads, apart from what the process writes of other tests' seals."""
+    path = tmp_path / "seals.json"
+    monkeypatch.setattr(overview, "path", lambda config: path)
+    return path
+
+
 def test_the_console_has_numbers_of_each_commune_and_no_name(
-    beaune: Commune, nuits: Commune, administrator: Actor
+    numbers: Path, beaune: Commune, nuits: Commune, administrator: Actor
 ) -> None:
-    path = overview.path(settings.BEFFROI)
-    path.parent.mkdir(parents=True, exist_ok=True)
     day_s = 86400
     now_s = clock.epoch_s()
     known = {
@@ -136,15 +142,12 @@ def test_the_console_has_numbers_of_each_commune_and_no_name(
         nuits.id: Sums(folders=1, files=7, size_bytes=10, over=1, damaged=1, since_s=now_s - 2 * day_s),
         new_id("col"): Sums(folders=99),
     }
-    path.write_bytes(msgspec.json.encode(known))
-    try:
-        with on_listener("console"):
-            client = console_client(administrator.id)
-            shown = text(client.get("/coffre/scellements/"))
-            first = text(client.get("/"))
-            assert "Scellements" in text(client.get("/coffre/"))
-    finally:
-        path.unlink()
+    numbers.write_bytes(msgspec.json.encode(known))
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        shown = text(client.get("/coffre/scellements/"))
+        first = text(client.get("/"))
+        assert "Scellements" in text(client.get("/coffre/"))
     assert "1 dossier scellé est abîmé" in first
     assert "1 dossier scellé n’est plus ce qui a été scellé" in shown
     assert "4,1 Mo" in shown and "1 dans les 90 jours" in shown and "1 passé" in shown
@@ -154,8 +157,8 @@ def test_the_console_has_numbers_of_each_commune_and_no_name(
     assert ">38<" in shown and ">137<" not in shown and ">99<" not in shown, "of collectivités that are here"
 
 
-def test_the_console_without_a_seal_says_so(administrator: Actor) -> None:
-    overview.path(settings.BEFFROI).unlink(missing_ok=True)
+def test_the_console_without_a_seal_says_so(numbers: Path, administrator: Actor) -> None:
+    assert not numbers.exists()
     with on_listener("console"):
         client = console_client(administrator.id)
         assert "Aucun dossier n’est scellé" in text(client.get("/coffre/scellements/"))

@@ -30,6 +30,7 @@ from beffroi.drive.store.stock import stocks
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
+from cryptography import x509
 
 from tests.fixtures_drive import noise
 from tests.integration.test_drive_archives_stamps import an_authority, openssl
@@ -161,7 +162,17 @@ def test_two_collectivites_sign_with_different_keys(place: Place) -> None:
     assert key.public_bytes(own) == key.public_bytes(key.signing_key(keys.make(place.config, place.owner)))
 
 
-@pytest.mark.parametrize("what", ["bit", "gone"])
+DAMAGES = {
+    "bit": "",
+    "gone": "",
+    "text for bytes": "UPDATE chunk SET sealed = 'x' WHERE id = ?",
+    "number for bytes": "UPDATE chunk SET sealed = 1099511627776 WHERE id = ?",
+    "text for a list": "UPDATE node SET manifest = 'x' WHERE substr(manifest, 2, 32) = ?",
+    "number for a list": "UPDATE node SET manifest = 7 WHERE substr(manifest, 2, 32) = ?",
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
 def test_damage_ends_a_sealing_names_the_file_and_frees_the_folder(place: Place, what: str) -> None:
     folder = filled(place, FILES)
     damaged = _damage(place, what)
@@ -174,7 +185,7 @@ def test_damage_ends_a_sealing_names_the_file_and_frees_the_folder(place: Place,
     place.database.write(lambda w: tree.make_folder(w, place.act(), folder.id, "encore libre"))
 
 
-@pytest.mark.parametrize("what", ["bit", "gone"])
+@pytest.mark.parametrize("what", DAMAGES)
 def test_damage_after_the_sealing_is_found_by_the_report_and_named(place: Place, what: str) -> None:
     seal_id = begun(place, filled(place, FILES))
     desk_of(place).work(place.owner)
@@ -185,7 +196,8 @@ def test_damage_after_the_sealing_is_found_by_the_report_and_named(place: Place,
 
 
 def _damage(place: Place, what: str) -> str:
-    """One bit in the middle of a file's first object, or all of it; return whose it is."""
+    """One bit in the middle of a file's first object, or all of it, or what SQLite keeps in another type; return whose
+    it is."""
     with place.database.reading() as reading:
         row = reading.one("SELECT manifest FROM node WHERE name = 'b.bin'")
     assert row is not None
@@ -193,6 +205,8 @@ def _damage(place: Place, what: str) -> str:
     victim = place.config.state / "drive" / "objects" / object_name(place.owner, chunk.id)
     if what == "gone":
         victim.unlink()
+    elif DAMAGES[what]:
+        place.database.write(lambda w: w.run(DAMAGES[what], (chunk.id,)))  # type: ignore[arg-type]
     else:
         raw = bytearray(victim.read_bytes())
         raw[len(raw) // 2] ^= 1
@@ -406,7 +420,7 @@ def test_an_authority_stamps_the_statement_when_it_answers(place: Place, tmp_pat
             assert (seal.stamp, manifest.STAMP in texts) == (
                 ("had", True) if later_s == 2000 else ("wanted", False)
             )
-    roots = stamps.x509.load_pem_x509_certificates((folder / "ca.pem").read_bytes())
+    roots = x509.load_pem_x509_certificates((folder / "ca.pem").read_bytes())
     stamp = stamps.verify(texts[manifest.STAMP], texts[manifest.STATEMENT], roots)
     assert stamp.authority == "Horodatage"
     found = checked(place, seal_id)

@@ -141,7 +141,7 @@ def test_an_upload_has_one_beginning_and_a_destination(drive: Served, name: str)
         (f"{FILES}/Commune", 405),
         (FILES, 405),
     ):
-        headers = {"Destination": destination} if destination else {}
+        headers: dict[str, str] = {"Destination": destination} if destination else {}
         assert drive.ask("MOVE", f"{UPLOADS}/{name}/.file", **headers)[0] == status, destination
 
 

@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.planes.tokens import GrantRefused
+from beffroi.drive import reach
 from beffroi.drive.office import tokens
 from beffroi.drive.store import versions
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
 from beffroi.lib.errors import Unavailable
-from beffroi.portal.web import drive_found
 from django.conf import settings
 from django.test import Client
 
@@ -125,7 +125,7 @@ def test_an_owner_who_does_not_answer_is_named_missing_and_the_rest_is_shown(
     def away(*_: Any) -> None:
         raise Unavailable("The drive's database")
 
-    monkeypatch.setattr(drive_found.reach, "there", away)
+    monkeypatch.setattr(reach, "there", away)
     shown = text(there, "/coffre/recherche/?q=plan")
     assert "Plan à nous.odt" in shown and "Plan de la piste" not in shown and "ne répond pas" in shown
 

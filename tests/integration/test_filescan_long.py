@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.scanning import scanner as scanner_module
-from beffroi.drive.scanning.engines import EngineAway, Engines, Said
+from beffroi.drive.scanning.engines import MOST_BYTES, EngineAway, Engines, Said
 from beffroi.drive.store import findings, scan_due
 from beffroi.lib.config import Config
 from beffroi.scan import bodies, kinds, values
@@ -84,12 +84,12 @@ def scan(drive: Served, engines: Engines) -> Iterator[Scan]:
 
 def test_a_file_that_is_longer_than_what_is_held_is_looked_at_to_its_end(drive: Served, scan: Scan) -> None:
     """Through the real door and the real store: the bad part is the end of the file, and of the archive."""
-    body = noise(scanner_module.MOST_BYTES + 3 * MIB) + SIGN
+    body = noise(MOST_BYTES + 3 * MIB) + SIGN
     inside = io.BytesIO()
     with zipfile.ZipFile(inside, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("film.bin", noise(scanner_module.MOST_BYTES + MIB, 1))
+        archive.writestr("film.bin", noise(MOST_BYTES + MIB, 1))
         archive.writestr("eicar.com", samples.EICAR)
-    harmless = noise(scanner_module.MOST_BYTES + MIB, 2)
+    harmless = noise(MOST_BYTES + MIB, 2)
     for name, data in (("film.bin", body), ("colis.zip", inside.getvalue()), ("bon.bin", harmless)):
         assert drive.ask("PUT", f"{HOME}/{name}", data)[0] == 201
     assert drive.ask("PUT", f"{HOME}/a.txt", b"court")[0] == 201
@@ -134,7 +134,7 @@ def test_what_waits_outlives_the_process_that_began_it(drive: Served, process: S
     """Killed in the middle of a long content: the next process finds it waiting, and looks at it from its beginning."""
     (drive.directory / "scan-files").symlink_to(process.state / "scan-files")
     (drive.directory / "beffroi.toml").touch()
-    body = noise(scanner_module.MOST_BYTES + MIB, 5) + SIGN
+    body = noise(MOST_BYTES + MIB, 5) + SIGN
     assert drive.ask("PUT", f"{HOME}/film.bin", body)[0] == 201
     with scanning(Config(state=drive.directory), Engines(Config(state=process.state))) as scan:
         while scan.scanner.follow(A):
@@ -205,7 +205,7 @@ def test_the_rest_of_a_long_file_in_an_archive_is_looked_at(engines: Engines, ki
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", kind) as archive:
         archive.writestr("base.csv", noise(35 * MIB, 6) + SIGN + noise(MIB, 7))
-    said = engines.look(made.getvalue()[: scanner_module.MOST_BYTES])
+    said = engines.look(made.getvalue()[:MOST_BYTES])
     assert said == Said({kinds.MALWARE: ["Tests"]}, is_whole=True)
 
 

@@ -91,9 +91,7 @@ def test_a_lan_that_met_values_of_a_list_gets_one_incident(threat: str, kind: Ki
     ],
     ids=str,
 )
-def test_a_box_that_answers_another_question_opens_nothing(
-    beaune: Commune, changes: dict[str, object]
-) -> None:
+def test_a_box_that_answers_another_question_opens_nothing(beaune: Commune, changes: dict[str, Any]) -> None:
     publish("feodo", SERVER, threat="command_server")
     told(beaune, "feodo", **changes)
     assert not Incident.objects.exists()

@@ -74,14 +74,14 @@ def test_an_alias_is_the_referents_and_its_readers_see_it(beaune: Commune, nuits
             actions.restore(actor=actor, alias=alias)
     assert queries.senders(box) == [alias.address]
     assert queries.may_write_as(box, "elus+ecole@beaune.test")
-    for other in (
+    for address in (
         "mairie@beaune.test",
         "elus+a b@beaune.test",
         "elus+..@beaune.test",
         "",
         "a, elus@beaune.test",
     ):
-        assert not queries.may_write_as(box, other)
+        assert not queries.may_write_as(box, address)
     entry = AuditEntry.objects.filter(verb="mail:alias:created").get()
     assert (entry.object_id, entry.collectivite_id) == (alias.id, beaune.id)
 

@@ -17,6 +17,7 @@ from beffroi.mail.domains import actions, check, consumers, delegation, queries,
 from beffroi.mail.domains.asking import Asker
 from beffroi.mail.domains.models import DomainCheck
 from beffroi.mail.domains.records import Choices, PublicKey, Servers
+from beffroi.mail.domains.results import Result
 from django.test import override_settings
 
 from tests import fixtures_dns
@@ -78,7 +79,7 @@ def world(above: str, provider: str | None, ours: tuple[str, ...]) -> Iterator[A
         yield knot
 
 
-def found() -> dict[str, check.Result]:
+def found() -> dict[str, Result]:
     asker = Asker(fixtures_dns.ADDRESS, fixtures_dns.UNBOUND_PORT)
     return {one.item: one for one in check.check(SUBJECT, asker)}
 

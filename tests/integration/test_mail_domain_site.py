@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from beffroi.mail.domains import site
@@ -58,8 +58,9 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def served(pem: Path) -> Iterator[tuple[type[Site], site.Way]]:
-    plain = type("Plain", (Site,), {"answers": {}, "scheme": "http"})
-    secure = type("Secure", (Site,), {"answers": plain.answers, "scheme": "https"})
+    answers: dict[str, Any] = {}
+    plain = type("Plain", (Site,), {"answers": answers, "scheme": "http"})
+    secure = type("Secure", (Site,), {"answers": answers, "scheme": "https"})
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), one) for one in (plain, secure)]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem, pem.parent / "key.pem")

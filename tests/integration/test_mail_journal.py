@@ -192,7 +192,7 @@ def test_what_is_written_while_the_end_is_looked_for_is_not_behind_us(
                 writer.write(line(1))
 
     with path.open("rb") as handle:
-        monkeypatch.setattr(holes.os, "lseek", slow)
+        monkeypatch.setattr(os, "lseek", slow)
         assert holes.data_from(handle, len(line(0))) == len(line(0))
 
 

@@ -11,10 +11,12 @@ from beffroi.cli import mail_quota
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.core.retention import actions as retention
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 from beffroi.mail import deleted, folders
+from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions, counting, queries
 from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
@@ -227,11 +229,11 @@ def test_nothing_deleted_goes_for_good_while_the_clock_is_in_doubt(
     box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(deleted.Doveadm, "run_groups", lambda self, groups: asked.append(groups) or [])
+    monkeypatch.setattr(Doveadm, "run_groups", lambda self, groups: asked.append(groups) or [])
     takes(box, 0)
-    monkeypatch.setattr(deleted.retention, "trusted_now", lambda now: now - timedelta(days=400))
+    monkeypatch.setattr(retention, "trusted_now", lambda now: now - timedelta(days=400))
     assert (deleted.purge(), asked) == (0, [])
-    monkeypatch.setattr(deleted.retention, "trusted_now", lambda now: now)
+    monkeypatch.setattr(retention, "trusted_now", lambda now: now)
     assert deleted.purge() == 1 and len(asked) == 1
     assert deleted.purge() == 0  # once a day
 

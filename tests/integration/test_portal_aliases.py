@@ -199,10 +199,9 @@ def test_a_filter_makes_the_folder_that_it_puts_mail_into(
     beaune: Commune, shown_mail: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from beffroi.mail import folders
-    from beffroi.portal.web import mail_settings
 
     box, created = own_mailbox(beaune), []
-    monkeypatch.setattr(mail_settings.folders, "listing", lambda _: [])
+    monkeypatch.setattr(folders, "listing", lambda _: [])
     monkeypatch.setattr(folders, "create", lambda _, name: created.append(folders.checked_name(name)))
     client = portal_client(beaune.agent_membership)
     form = {"field": "from", "words": "sgc", "act": "move", "folder": "*", "word": "add"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from beffroi.boxes.models import BoxPolicy
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.decisions import actions, appeals, exceptions, never_again, shared, sparing, staging
+from beffroi.core.decisions import actions, appeals, door, exceptions, never_again, shared, sparing, staging
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -212,9 +212,9 @@ def test_the_sign_in_door_opens_for_people_of_the_commune_that_let_an_address_th
     """The door itself is tested with a real feed in test_stream_doors; here, what the page asks it."""
     method, email = asked
     entry = Entry("dec_1", normalise("ip", "185.203.116.9"), Action.BLOCK, 2**31)
-    monkeypatch.setattr(signin.door, "some_allow", lambda _: True)
+    monkeypatch.setattr(door, "some_allow", lambda _: True)
     monkeypatch.setattr(
-        signin.door, "blocked_address", lambda _, whose=(): None if set(whose) == {beaune.id} else entry
+        door, "blocked_address", lambda _, whose=(): None if set(whose) == {beaune.id} else entry
     )
     request = getattr(RequestFactory(), method)("/connexion/", {"login": email}, REMOTE_ADDR="185.203.116.9")
     answer = signin.refuse_blocked(request, email=email, person_unknown=method == "get")

@@ -25,7 +25,7 @@ from beffroi.scan.rules import directory
 
 from tests import scan_samples as samples
 from tests import waiting
-from tests.mail_files import EXE
+from tests.mail_files import EXE, packed
 
 pytestmark = pytest.mark.slow
 until = partial(waiting.until, limit_s=60.0)
@@ -290,7 +290,7 @@ def test_the_operator_s_rules_are_tried_before_they_count_and_the_former_stay(sc
 
 def test_no_text_and_no_name_of_a_file_reaches_the_log(scanner: Scanner) -> None:
     line = f"Notre RIB : {samples.IBAN}"
-    report = scanner.report(samples.packed(secretname__exe=EXE, a__pdf=samples.pdf(line)))
+    report = scanner.report(packed(secretname__exe=EXE, a__pdf=samples.pdf(line)))
     assert line in report.text and "program" in report.found
     log = scanner.log.read_text()
     assert "Beffroi.Program" in log and report.sha256 in log

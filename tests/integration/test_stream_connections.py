@@ -7,6 +7,7 @@ import contextlib
 import select
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from beffroi.lib.errors import NotFound
@@ -22,7 +23,13 @@ PATIENCE_S = 20.0
 ROW = BoxRow("box_1", "col_a", "", "active")
 ASK = b"POST /v1/feed?since=box:0:0: HTTP/1.1\r\nHost: centre\r\nTransfer-Encoding: chunked\r\n\r\n"
 
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+type Reader = asyncio.StreamReader
+type Writer = asyncio.StreamWriter
+
+
+def transport(writer: Writer) -> asyncio.Transport:
+    """Both ways of a connection."""
+    return cast(asyncio.Transport, writer.transport)
 
 
 class Heard(Uplines):
@@ -309,7 +316,7 @@ def test_an_ended_connection_does_not_wait_for_a_reader_who_leaves_no_room_for_t
 
     async def counts(place: Place) -> None:
         _, writer = await place.open(ASK)
-        writer.transport.pause_reading()
+        transport(writer).pause_reading()
         await until(lambda: len(place.hub))
         while not place.subscriber.writing_since_s:
             place.hub.send("box", line)
@@ -317,7 +324,7 @@ def test_an_ended_connection_does_not_wait_for_a_reader_who_leaves_no_room_for_t
 
     async def script(place: Place) -> None:
         _, writer = await place.open(ASK)
-        writer.transport.pause_reading()
+        transport(writer).pause_reading()
         await until(lambda: len(place.hub))
         for one in sent[1:]:
             place.hub.send("box", one)
@@ -353,13 +360,13 @@ def test_who_does_not_read_is_found_and_who_reads_late_gets_everything_in_order(
 def test_who_never_reads_is_cut(tmp_path: Path) -> None:
     async def script(place: Place) -> None:
         reader, writer = await place.open(ASK)
-        writer.transport.pause_reading()
+        transport(writer).pause_reading()
         while not place.subscriber.writing_since_s:
             place.hub.send("box", b"x" * 100_000 + b"\n")
             await asyncio.sleep(0)
         now_s = asyncio.get_running_loop().time()
         assert place.hub.cut_stalled(now_s=now_s + STALL_S + 1) == 1
-        writer.transport.resume_reading()
+        transport(writer).resume_reading()
         await reader.read()
         assert len(place.hub) == 0
 

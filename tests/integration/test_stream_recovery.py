@@ -25,12 +25,12 @@ def test_database_restored_from_a_backup_begins_a_new_epoch(bench: Bench) -> Non
         await steps(publisher)
         await door.read()
         assert {e.id for e in door.session.tables["box"]} == {"dec_ipall1", "dec_ipall2"}
-        for table, rows in saved.items():
-            bench.database.execute(f"DELETE FROM {table}")  # type: ignore[arg-type]
+        for name, rows in saved.items():
+            bench.database.execute(f"DELETE FROM {name}")  # type: ignore[arg-type]
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
                 values = [[json.dumps(v) if isinstance(v, dict) else v for v in row] for row in rows]
-                bench.database.executemany(f"INSERT INTO {table} VALUES ({marks})", values)  # type: ignore[arg-type]
+                bench.database.executemany(f"INSERT INTO {name} VALUES ({marks})", values)  # type: ignore[arg-type]
         publisher = await bench.restart()
         assert publisher.feed.epoch == 2
         door.connect(publisher, bench.hub)

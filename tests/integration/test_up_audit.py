@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from beffroi.cli import audit as command
+from beffroi.cli.person import FileUnusable, new_file
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit import consumers, queries, signing
 from beffroi.core.audit.models import AuditEntry
@@ -71,7 +72,7 @@ def audit_key(config: Config) -> Iterator[Ed25519PrivateKey]:
 
 
 def export(config: Config, path: Path) -> int:
-    return command.export(config, command.new_file(path), path)
+    return command.export(config, new_file(path), path)
 
 
 def in_a_directory_without_a_centre(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -111,7 +112,7 @@ def test_an_export_is_checked_elsewhere_without_database_or_settings(
 def test_an_export_replaces_no_file_and_a_failed_one_is_empty(config: Config, tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text("mine")
-    with pytest.raises(command.FileUnusable):
+    with pytest.raises(FileUnusable):
         export(config, path)
     assert path.read_text() == "mine"
     AuditEntry.objects.filter(seal__position=2).update(verb="tests:hidden")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.cli import lists as command
+from beffroi.cli.person import FileUnusable
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import lists
 from beffroi.core.decisions.models import IndicatorList
@@ -86,7 +87,7 @@ def test_hostile_files_change_nothing(tmp_path: Path) -> None:
     path = tmp_path / "values.csv"
     for data in (b"", b"\x00\xff\xfe" * 1000, b"# only comments\n", b"x" * 300_000, b'"' * 200_001):
         path.write_bytes(data)
-        with pytest.raises((lists.ListEmpty, command.FileUnusable)):
+        with pytest.raises((lists.ListEmpty, FileUnusable)):
             import_(path)
     path.write_text("a.lure.fr\n")
     with pytest.raises(Invalid):

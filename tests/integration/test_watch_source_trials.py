@@ -25,6 +25,7 @@ from beffroi.stream.store import Event, channel_events
 from beffroi.watch.sources import actions, queries, store, updates
 from beffroi.watch.sources.models import FeedSource, SourceTrial
 from beffroi.watch.sources.rules import UNHEARD_S
+from django.conf import settings
 from django.db import transaction
 
 from tests.conftest import Commune
@@ -66,7 +67,7 @@ def bring(source: FeedSource, *found: str) -> None:
     source.refresh_from_db()
     now_s = clock.epoch_s()
     store.write(
-        store.entries_file(updates.settings.BEFFROI.state, source.id),
+        store.entries_file(settings.BEFFROI.state, source.id),
         {f"domain\t{name}": (now_s, 0) for name in found},
     )
     updates.refresh(source)
@@ -220,7 +221,7 @@ def test_ranges_are_tried_too_and_one_that_communes_live_on_passes(
     source: FeedSource, town_halls: list[str]
 ) -> None:
     store.write(
-        store.entries_file(updates.settings.BEFFROI.state, source.id),
+        store.entries_file(settings.BEFFROI.state, source.id),
         {f"cidr\t{one}": (clock.epoch_s(), 0) for one in ("45.83.1.0/24", "45.84.1.0/24")},
     )
     updates.refresh(source)

@@ -14,6 +14,7 @@ from beffroi.core.events.models import InboxFact
 from beffroi.core.events.registry import Event
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.mail import queries as mail
 from beffroi.mail.models import Mailbox, MailMessage, MailRecipient, RemediationItem
 from beffroi.portal import weather
 from beffroi.watch.models import Campaign
@@ -114,11 +115,11 @@ def test_one_mail_to_two_people_of_a_commune_is_one_and_a_withdrawn_copy_is_one_
         for address in ("agent@beaune.test", "mairie@beaune.test", "stranger@elsewhere.test"):
             MailRecipient.objects.create(message_id=message, address=address)
     today = clock.now().date()
-    stopped = weather.mail.stopped_by_day(system, since=today)
+    stopped = mail.stopped_by_day(system, since=today)
     assert list(stopped) == [(beaune.id, today)]
     found = stopped[beaune.id, today]
     assert (found.refused, found.set_aside, found.withdrawn) == (2, 1, 0)
-    assert weather.mail.stopped_by_day(nuits.agent, since=today) == {}
+    assert mail.stopped_by_day(nuits.agent, since=today) == {}
 
 
 def test_a_silent_box_and_a_campaign_that_nobody_reported_are_to_be_watched(

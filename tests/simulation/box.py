@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from beffroi.core.planes.files import decompressed
 from beffroi.lib.errors import BeffroiError
@@ -177,7 +177,9 @@ class Box:
         assert agent is not None
         connection = self.connection
         try:  # the first lines; then more of the same response
-            self.run(agent._follow_once if connection is None else lambda: agent._read(connection))
+            self.run(
+                agent._follow_once if connection is None else lambda: agent._read(cast("Any", connection))
+            )
         except Pause:
             return True
         except (BoxError, ProtocolError, OSError, ValueError):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from beffroi.core.planes.db import SqliteDatabase
@@ -94,7 +94,7 @@ class Centre:
     ) -> None:
         self.disk = Disk()
         self.place: Any = DiskPath(self.disk)
-        self.config = Config(state=self.place, feed_valid_s=86400)
+        self.config = Config(state=cast("Any", self.place), feed_valid_s=86400)
         self._make_key = make_key
         self._new_id = new_id
         self.list_versions: dict[str, list[Version]] = {}

@@ -145,7 +145,8 @@ def restore(world: World) -> None:
     world.asked = {(d.indicator, d.scope) for d in centre.decisions.waiting()} | centre.decisions.lapsed()
     world.exceptions.update({o.id: o.commune for o in centre.exceptions.active()})
     world.exceptions.update({one.id: "all" for one in centre.never.rows})
-    ends = [one.expires_at for one in (*centre.decisions.active(), *centre.exceptions.active())]
+    ends = [one.expires_at for one in centre.decisions.active()]
+    ends += [one.expires_at for one in centre.exceptions.active()]
     ends += [one.until for one in centre.never.rows if one.until]
     for end in (*ends, *(one.expires_at for _, one in centre.lists.in_force() if one.expires_at)):
         world.due(max(1.0, end - world.time.true))

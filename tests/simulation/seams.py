@@ -16,6 +16,7 @@ import beffroi_box.lists
 import beffroi_box.resolver
 from beffroi_box import load
 from beffroi_box.errors import CentreUnreachable
+from beffroi_protocol.protected import Floor
 
 from tests.simulation import bulk, bulksets
 from tests.simulation.box import CENTRE_ADDRESS, Box, Connection
@@ -67,7 +68,7 @@ class _Link:
         return box.link and box.centre.up and "203.0.113.66" not in box.engines.rules
 
 
-_FLOORS = lru_cache(maxsize=256)(beffroi_box.enforce.Floor)
+_FLOORS = lru_cache(maxsize=256)(Floor)
 
 
 def _write_names(path: Path, names: Iterable[bytes]) -> int:

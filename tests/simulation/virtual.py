@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -27,8 +27,10 @@ import beffroi_box.store
 from beffroi.core.planes import door_lists, door_state, follower
 from beffroi.lib import clock, durable
 from beffroi.stream import batches, publisher
+from beffroi_box.ruleset import ruleset
 from beffroi_protocol import session, signing, table
 from beffroi_protocol.errors import SignatureInvalid
+from beffroi_protocol.messages import decode_feed
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.simulation import cheap
@@ -127,7 +129,7 @@ class _Done[R]:
     def __init__(self, result: R) -> None:
         self._result = result
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[Any, Any, R]:
         return self._result
         yield
 
@@ -150,9 +152,9 @@ def drive[R](coroutine: Coroutine[Any, Any, R]) -> R:
 
 def _remembered() -> list[tuple[Any, str, object]]:
     """Pure functions of bytes whose answer does not change: each line is read by every box of its channel."""
-    split, decode = lru_cache(512)(signing.split_line), lru_cache(512)(signing.decode_feed)
+    split, decode = lru_cache(512)(signing.split_line), lru_cache(512)(decode_feed)
     digest = lru_cache(512)(signing.payload_hash)
-    rules = lru_cache(64)(beffroi_box.enforce.ruleset)
+    rules = lru_cache(64)(ruleset)
     return [
         (signing, "split_line", split),
         (session, "split_line", split),

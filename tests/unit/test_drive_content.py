@@ -15,11 +15,11 @@ from beffroi.drive.store.chunking import CHUNK_BYTES, INLINE_BYTES, WHOLE_BYTES
 from beffroi.drive.store.content import Content, Workers
 from beffroi.drive.store.keys import Keys, KeysErased
 from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
+from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.objects import (
     LocalObjects,
     ObjectMissing,
     Objects,
-    StoreFull,
     StoreUnavailable,
     object_name,
 )

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import olefile
 import pypdf
@@ -64,7 +65,8 @@ def test_the_files_of_these_tests_are_read_by_the_libraries_of_their_formats() -
             with olefile.OleFileIO(maker(random.Random(seed))) as document:
                 assert all(document.openstream(name).read() for name in document.listdir())
                 assert document.listdir() and not document.parsing_issues
-        assert b"Tj" in pypdf.PdfReader(io.BytesIO(made("pdf", seed))).pages[0]["/Contents"].get_data()
+        page: Any = pypdf.PdfReader(io.BytesIO(made("pdf", seed))).pages[0]
+        assert b"Tj" in page["/Contents"].get_data()
         assert (
             pypdf.PdfReader(io.BytesIO(made("1.5.pdf", seed)), strict=True).trailer["/Root"]["/Type"]
             == "/Catalog"

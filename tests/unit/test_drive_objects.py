@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store import objects as module
+from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.objects import (
     BLOCK_BYTES,
     DIRECT_BYTES,
     LocalObjects,
     ObjectMissing,
     Settling,
-    StoreFull,
     StoreUnavailable,
     object_name,
     open_objects,

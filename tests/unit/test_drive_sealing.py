@@ -46,7 +46,7 @@ BODIES = {
 }
 
 
-def header(sealed: bytes | bytearray) -> Header:
+def header(sealed: bytes | bytearray | memoryview) -> Header:
     return Header.read(NAME, bytes(sealed[:HEADER_BYTES]))
 
 

@@ -12,7 +12,7 @@ from beffroi.lib import config as config_module
 from beffroi.lib import public
 from beffroi.lib.config import Config
 from beffroi.mail.importing import source
-from beffroi.mail.importing.errors import AddressInside
+from beffroi.mail.importing.errors import AddressInside, Unreachable
 from beffroi.mail.importing.source import Where
 
 INSIDE = {
@@ -109,6 +109,6 @@ def test_a_name_that_answers_otherwise_the_second_time_is_not_asked_twice(
 
     _leading_to(monkeypatch, ["80.12.24.1"], ["127.0.0.1"])
     monkeypatch.setattr(socket, "create_connection", connected)
-    with pytest.raises(source.Unreachable), source.open_source(bare, OLD):
+    with pytest.raises(Unreachable), source.open_source(bare, OLD):
         pass
     assert met == [("80.12.24.1", 993)]

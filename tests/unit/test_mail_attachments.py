@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi.mail.gate import attachments, bank
@@ -78,7 +79,7 @@ def test_each_kind_of_file(one: Attached, codes: str) -> None:
 
 def test_a_collectivite_loosens_some_kinds_and_never_programs() -> None:
     files = [file("exe"), file("docm", flags="macro"), file("zip", flags="encrypted")]
-    told = {"virus": False, "unparseable": False, "forged_bank": False, "signed_in": False}
+    told: dict[str, Any] = {"virus": False, "unparseable": False, "forged_bank": False, "signed_in": False}
     assert held(files, allowed=(), **told) == ("program", "macro", "encrypted")
     assert held(files, allowed=("macro", "program", "disguised"), **told) == ("program", "encrypted")
     assert held(files[1:], allowed=LOOSENED, **told) == ()
@@ -86,7 +87,13 @@ def test_a_collectivite_loosens_some_kinds_and_never_programs() -> None:
 
 
 def test_a_colleague_s_mail_is_held_for_programs_alone() -> None:
-    told = {"allowed": (), "virus": False, "unparseable": False, "forged_bank": True, "signed_in": True}
+    told: dict[str, Any] = {
+        "allowed": (),
+        "virus": False,
+        "unparseable": False,
+        "forged_bank": True,
+        "signed_in": True,
+    }
     assert held([file("docm", flags="macro")], **told) == ()
     # Nobody's mail program writes a shape that hides a program from the filter.
     assert held([file("docm", flags="macro")], **{**told, "unparseable": True}) == ("unparseable",)
@@ -94,7 +101,7 @@ def test_a_colleague_s_mail_is_held_for_programs_alone() -> None:
 
 
 def test_shape_and_bank_details_are_findings() -> None:
-    told = {"allowed": LOOSENED, "forged_bank": True, "signed_in": False}
+    told: dict[str, Any] = {"allowed": LOOSENED, "forged_bank": True, "signed_in": False}
     assert held([], virus=False, unparseable=True, **told) == (
         "unparseable",
         "forged_bank",
@@ -102,7 +109,7 @@ def test_shape_and_bank_details_are_findings() -> None:
 
 
 def test_a_virus_comes_first_whoever_sent_it() -> None:
-    told = {"allowed": LOOSENED, "virus": True, "unparseable": False, "forged_bank": False}
+    told: dict[str, Any] = {"allowed": LOOSENED, "virus": True, "unparseable": False, "forged_bank": False}
     assert held([file("exe")], signed_in=False, **told) == ("virus", "program")
     assert held([], signed_in=True, **told) == ("virus",)
 

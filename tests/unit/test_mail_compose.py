@@ -6,6 +6,7 @@ import email
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.policy import default
+from typing import Any
 
 import pytest
 from beffroi.mail import compose, submission
@@ -42,14 +43,14 @@ def test_a_line_end_in_a_header_is_refused_or_divides_addresses(field: str, sign
         else (f'"x{sign}Bcc: y" <a@example.org>{sign}stranger@evil.example')
     )
     with pytest.raises(DraftInvalid):
-        compose.build(replace(DRAFT, **{field: value}), NOW)
+        compose.build(replace(DRAFT, **dict[str, Any]({field: value})), NOW)
 
 
 @pytest.mark.parametrize("field", ["message_id", "in_reply_to", "references"])
 def test_an_identifier_with_a_line_end_is_left_out(field: str) -> None:
     hostile = "<a@b>\r\nBcc: stranger@evil.example"
     made = parsed(replace(DRAFT, in_reply_to="<p@example.org>") if field == "references" else DRAFT)
-    made = parsed(replace(DRAFT, **{"in_reply_to": "<p@example.org>", field: hostile}))
+    made = parsed(replace(DRAFT, **dict[str, Any]({"in_reply_to": "<p@example.org>", field: hostile})))
     assert made["Bcc"] is None
     assert "stranger" not in made.as_string()
 

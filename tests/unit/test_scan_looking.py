@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from beffroi.scan import kinds, looking, rules, values
 from beffroi.scan.archives import Budget
@@ -13,7 +15,7 @@ from tests.mail_files import EXE, packed
 RULES = rules.Rules({rules.OWN: rules.own()})
 
 
-def look(data: bytes, **budget: int) -> Report:
+def look(data: bytes, **budget: Any) -> Report:
     return looking.examine(data, RULES.matches, Budget(**budget))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_on_a_full_disk_the_log_stays_whole(log: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     week(log, "one\n")
-    monkeypatch.setattr(logs.shutil, "copyfileobj", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     with clock.shifted(8 * DAY_S):
         week(log, "one\ntwo\n")
     assert (log.read_text(), kept(log)) == ("one\ntwo\n", [])

@@ -5,7 +5,7 @@ Process: web. No page of its own; ``web.drive_shares`` and the home page show it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -96,26 +96,33 @@ def rows(view: View, reading: Reading, actor: Actor, found: Iterable[Share]) -> 
     names = {"person": persons, "collectivite": places, "group": groups.names(reading)}
     out = []
     for one in found:
-        node = look.node(reading, one.node)
         out.append(
             {
-                "id": one.id,
-                "node": node,
-                "name": node.name if node is not None else one.label,
-                "is_folder": bool(node is not None and node.is_folder),
+                **row_of(reading, one, persons),
                 "target": drive_share_words.target(one.kind, one.target, names),
                 "target_id": one.target,
                 "kind": one.kind,
                 "rights": drive_share_words.RIGHTS[one.rights],
                 "ends": None if one.expires_s == NEVER else datetime.fromtimestamp(one.expires_s, UTC),
-                "who": persons.get(one.created_by, ""),
                 "is_mine": one.created_by == actor.id,
-                "made": datetime.fromtimestamp(one.created_s, UTC),
                 "answer": _answer(one),
-                "stands": shares.stands(reading, one, now_s=clock.epoch_s()),
             }
         )
     return out
+
+
+def row_of(reading: Reading, share: Share, persons: Mapping[str, str]) -> dict[str, Any]:
+    """What a list shows of a share of any kind. ``persons``: names of who made it."""
+    node = look.node(reading, share.node)
+    return {
+        "id": share.id,
+        "node": node,
+        "name": node.name if node is not None else share.label,
+        "is_folder": node is not None and node.is_folder,
+        "who": persons.get(share.created_by, ""),
+        "made": datetime.fromtimestamp(share.created_s, UTC),
+        "stands": shares.stands(reading, share, now_s=clock.epoch_s()),
+    }
 
 
 def _answer(share: Share) -> str:

@@ -19,7 +19,7 @@ from typing import Any, LiteralString
 from beffroi.drive.store import resealing, schema, weights
 from beffroi.drive.store.database import Database, prepare
 from beffroi.drive.store.model import StoreFull
-from beffroi.drive.store.sqlite import Connection, SqliteDatabase
+from beffroi.drive.store.sqlite import Connection, SqliteDatabase, is_full
 from beffroi.drive.store.writing import Reading, Writing
 
 PAGE = 1000
@@ -57,7 +57,8 @@ def proved_key(path: Path) -> int | None:
 
 
 def bring_forward(path: Path) -> None:
-    """A picture of an older program has the tables of today from here on. Errors: FormatUnknown, StoreFull."""
+    """A picture of an older program has the tables of today from here on. Errors: FormatUnknown, StoreFull; of a
+    damaged file sqlite3.Error."""
     try:
         with closing(Connection(path, reads_only=False)) as made:
             made.begin()
@@ -65,8 +66,10 @@ def bring_forward(path: Path) -> None:
             made.commit()
             made.flush()
             made.raw.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.OperationalError:
-        raise StoreFull from None  # all of it was proved: nothing else is in the way
+    except sqlite3.Error as error:
+        if is_full(error):
+            raise StoreFull from None
+        raise
 
 
 def chunks_in_objects(path: Path) -> Iterator[tuple[bytes, int]]:

@@ -207,21 +207,23 @@ class S3Backups:
         return sorted(name for one in found if is_id(name := one.rstrip("/").rpartition("/")[2], "col"))
 
     def erase(self, collectivite_id: str) -> None:
-        assert is_id(collectivite_id, "col")
-        for folder in (collectivite_id, f"{_OBJECTS}/{collectivite_id}"):
+        for folder in self._folders(collectivite_id):
             for path in list(self._paths(folder)):
                 with suppress(ObjectMissing), failures(path):
                     obstore.delete(self._store, path)
 
     def has(self, collectivite_id: str) -> bool:
-        folders = (collectivite_id, f"{_OBJECTS}/{collectivite_id}")
-        return any(next(self._paths(folder), None) is not None for folder in folders)
+        return any(next(self._paths(folder), None) is not None for folder in self._folders(collectivite_id))
 
     def shares_disk(self, config: Config) -> bool:
         if not config.drive_objects:
             return False
         own = s3_place(config)
         return (own.endpoint, own.bucket) == (self._place.endpoint, self._place.bucket)
+
+    def _folders(self, collectivite_id: str) -> tuple[str, str]:
+        assert is_id(collectivite_id, "col")
+        return collectivite_id, f"{_OBJECTS}/{collectivite_id}"
 
     def _paths(self, folder: str) -> Iterator[str]:
         with failures():

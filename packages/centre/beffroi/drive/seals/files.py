@@ -1,8 +1,8 @@
 """The files of a sealed folder as the archives read them: by the store's own names, hashes and chunks.
 
 Process: drive. Each read blocks.
-Hostile: what is stored (``store.sealing``): a chunk that does not open ends its file early, and ``archives.entries``
-         says that the file is not what it was.
+Hostile: what is stored (``store.sealing``): a chunk that does not open, or a list of chunks that is none, ends its
+         file early, and ``archives.entries`` says that the file is not what it was.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple, cast
 from beffroi.drive.archives.entries import Entry
 from beffroi.drive.store import look, refs
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.manifest import Manifest
+from beffroi.drive.store.manifest import Manifest, ManifestBroken
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import ObjectDamaged
@@ -48,7 +48,11 @@ def entry(file: File, database: Database, stock: Stock) -> Entry:
 
 
 def _opened(one: Node, database: Database, stock: Stock) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(_Chunks(Manifest.unpack(one.manifest), database, stock)))
+    try:
+        found = Manifest.unpack(one.manifest)
+    except (ManifestBroken, TypeError):  # SQLite keeps any type in any column
+        found = Manifest()
+    return cast(BinaryIO, io.BufferedReader(_Chunks(found, database, stock)))
 
 
 class _Chunks(io.RawIOBase):

@@ -125,12 +125,6 @@ def finding(database: Reading, sha256: str) -> Finding | None:
     return Finding(*row) if row else None
 
 
-def open_findings(database: Reading) -> list[Finding]:
-    """Newest first."""
-    rows = database.all(_FINDINGS + " WHERE released_s = 0 ORDER BY at_s DESC, sha256")
-    return [Finding(*row) for row in rows]
-
-
 def untold(database: Reading) -> list[Finding]:
     """What the outbox does not have yet: malice alone is told."""
     rows = database.all(_FINDINGS + " WHERE told_s = 0 AND released_s = 0")

@@ -102,6 +102,9 @@ def known(database: Reading, chunk_ids: Sequence[bytes]) -> set[bytes]:
 
 
 def sealed(database: Reading, chunk_id: bytes) -> bytes | None:
-    """An inline chunk as it is kept; None for one that lies in the objects."""
+    """An inline chunk as it is kept; None for one that lies in the objects. What is there and is no bytes, as SQLite
+    allows, is an empty one: nothing opens it."""
     row = database.one("SELECT sealed FROM chunk WHERE id = ?", (chunk_id,))
-    return bytes(row[0]) if row and row[0] is not None else None
+    if row is None or row[0] is None:
+        return None
+    return bytes(row[0]) if isinstance(row[0], bytes | bytearray | memoryview) else b""

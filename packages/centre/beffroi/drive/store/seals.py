@@ -177,12 +177,6 @@ def covering(database: Reading, node_id: int) -> Seal | None:
     return Seal(*row) if row else None
 
 
-def last_of(database: Reading, node_id: int) -> Seal | None:
-    """The newest seal of a folder, whatever became of it."""
-    row = database.one(_ROWS + " WHERE node = ? ORDER BY begun_s DESC, id DESC LIMIT 1", (node_id,))
-    return Seal(*row) if row else None
-
-
 def unfinished(database: Reading, *, retry_before_s: int) -> list[Seal]:
     """What there is to do: to read, to have stamped (not asked since ``retry_before_s``), to tell the outbox."""
     rows = database.all(

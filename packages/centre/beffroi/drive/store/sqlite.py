@@ -42,12 +42,16 @@ class Connection:
         )
         self._is_patient = True
         self._log = _Log(path)
-        self.raw.execute("PRAGMA journal_mode = WAL")
-        self.raw.execute("PRAGMA synchronous = NORMAL")
-        self.raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        self.raw.execute(f"PRAGMA soft_heap_limit = {HEAP_MIB << 20}")
-        if reads_only:
-            self.raw.execute("PRAGMA query_only = 1")
+        try:
+            self.raw.execute("PRAGMA journal_mode = WAL")
+            self.raw.execute("PRAGMA synchronous = NORMAL")
+            self.raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            self.raw.execute(f"PRAGMA soft_heap_limit = {HEAP_MIB << 20}")
+            if reads_only:
+                self.raw.execute("PRAGMA query_only = 1")
+        except sqlite3.Error:
+            self.raw.close()
+            raise
 
     def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
         found: Row | None = self.raw.execute(sql, parameters).fetchone()
@@ -93,8 +97,8 @@ class Connection:
         try:
             self._log.flush()
         except OSError as error:
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise (StoreFull() if is_full else Unavailable("The drive's disk")) from error
+            has_room = error.errno not in (errno.ENOSPC, errno.EDQUOT)
+            raise (Unavailable("The drive's disk") if has_room else StoreFull()) from error
 
     def rollback(self) -> None:
         if self.raw.in_transaction:
@@ -244,14 +248,11 @@ class SqliteDatabase(Database):
         return closing
 
     def _said(self, error: Exception) -> Exception:
-        if isinstance(error, OSError):
-            return (
-                StoreFull()
-                if error.errno in (errno.ENOSPC, errno.EDQUOT)
-                else Unavailable("The drive's disk")
-            )
         if not isinstance(error, sqlite3.Error):
             return error
-        if getattr(error, "sqlite_errorname", "") in _FULL:
-            return StoreFull()
-        return Unavailable("The drive's database")
+        return StoreFull() if is_full(error) else Unavailable("The drive's database")
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk is."""
+    return getattr(error, "sqlite_errorname", "") in _FULL

@@ -80,6 +80,9 @@ _WORDS: Mapping[str, str] = {
     "drive.too_many_at_once": "Trop de demandes à la fois\u00a0; réessayez dans quelques secondes.",
     "drive.device_stopped": "Cet appareil est arrêté\u00a0: il modifiait des fichiers comme le fait un rançongiciel."
     " Prévenez le référent de votre commune.",
+    "drive.foreign_destination": "Ce que vous déplacez ou copiez reste dans ce Coffre\u00a0: la destination se trouve"
+    " sur un autre serveur.",
+    "drive.method_unknown": "Ce que demande ce logiciel n’existe pas dans le Coffre\u00a0; rien n’a été modifié.",
     "drive.sign_in": "Connectez-vous avec un mot de passe d’application pour les fichiers.",
     "drive.link_closed": "Ce lien n’existe pas ou n’est plus ouvert.",
     "drive.frozen": "Ce fichier a été reconnu comme dangereux\u00a0: le Département le retient.",

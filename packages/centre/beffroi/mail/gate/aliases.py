@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from beffroi.mail.gate.projected import Projected, opened
+
 log = logging.getLogger("beffroi.mailgate")
 
 
@@ -21,36 +23,21 @@ class Aliases:
     """Some thousand rows, read again when the file has changed."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read_at = (-1, -1)
-        self._targets: Mapping[str, list[str]] = {}
-        self._catching: frozenset[str] = frozenset()
+        self._path, self._projected = path, Projected(path, _live)
 
     def expanded(self, addresses: Iterable[str]) -> list[str]:
         """These addresses (lower case, without "+detail") and those that they lead to, each once."""
         written = list(addresses)
         found = dict.fromkeys(written)
         try:
-            self._refresh()
+            targets, catching = self._projected.current()
             for one in written:
-                found.update(dict.fromkeys(self._targets.get(one, ())))
-            unknown = [one for one in written if one.rpartition("@")[2] in self._catching]
+                found.update(dict.fromkeys(targets.get(one, ())))
+            unknown = [one for one in written if one.rpartition("@")[2] in catching]
             found.update(dict.fromkeys(self._caught(unknown) if unknown else ()))
         except (OSError, sqlite3.Error) as error:
             log.warning("aliases are not read: %s", type(error).__name__)
         return list(found)
-
-    def _refresh(self) -> None:
-        status = self._path.stat()
-        mark = (status.st_mtime_ns, status.st_ino)
-        if mark == self._read_at:
-            return
-        with closing(self._open()) as routes:
-            targets: dict[str, list[str]] = {}
-            for address, target in routes.execute("SELECT address, target FROM alias_live"):
-                targets.setdefault(address, []).append(target)
-            self._catching = frozenset(one for (one,) in routes.execute("SELECT domain FROM catch_all"))
-        self._targets, self._read_at = targets, mark
 
     def _caught(self, addresses: Iterable[str]) -> list[str]:
         """Where those among them go that nobody has."""
@@ -60,7 +47,7 @@ class Aliases:
             " AND NOT EXISTS (SELECT 1 FROM alias WHERE address = ?)"
             " AND NOT EXISTS (SELECT 1 FROM reserved WHERE address = ?)"
         )
-        with closing(self._open()) as routes:
+        with closing(opened(self._path)) as routes:
             rows = [
                 row
                 for one in addresses
@@ -68,5 +55,11 @@ class Aliases:
             ]
         return [target for (target,) in rows]
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+
+def _live(path: Path) -> tuple[Mapping[str, list[str]], frozenset[str]]:
+    """(targets of each alias, domains with a catch-all)."""
+    targets: dict[str, list[str]] = {}
+    with closing(opened(path)) as routes:
+        for address, target in routes.execute("SELECT address, target FROM alias_live"):
+            targets.setdefault(address, []).append(target)
+        return targets, frozenset(one for (one,) in routes.execute("SELECT domain FROM catch_all"))

@@ -24,6 +24,7 @@ from beffroi.lib.config import Config
 from beffroi.mail.engines import pools
 from beffroi.mail.engines.destinations import slow
 from beffroi.mail.engines.pools import Exit, Pool
+from beffroi.mail.gate.projected import Projected
 
 log = logging.getLogger("beffroi.mailgate")
 DAY_S = 86400
@@ -62,9 +63,7 @@ class Exits:
         self.several = len(self._exits) > 1
         self._providers = pools.providers(slow(config)) if self.several else {}
         self._ours = config.mail_name
-        self._path = state_path(config)
-        self._read_at = (-1, -1)
-        self._state = State()
+        self._projected = Projected(state_path(config), _state)
         self._warmed = Warmed(config.state / "mailgate" / "warming.sqlite") if self.several else None
 
     def lane(self, account: str, recipients: Sequence[str], ours: Collection[str], *, now_s: float) -> str:
@@ -103,20 +102,19 @@ class Exits:
     def _current(self) -> State:
         """Read again when the file has changed."""
         try:
-            status = self._path.stat()
-            mark = (status.st_mtime_ns, status.st_ino)
-            if mark != self._read_at:
-                self._state = msgspec.json.decode(self._path.read_bytes(), type=State)
-                self._read_at = mark
+            return self._projected.current()
         except (OSError, msgspec.MsgspecError) as error:
             if not isinstance(error, FileNotFoundError):
                 log.warning("doubtful senders are not read: %s", type(error).__name__)
-            self._state, self._read_at = State(), (-1, -1)
-        return self._state
+            return State()
 
     def close(self) -> None:
         if self._warmed is not None:
             self._warmed.close()
+
+
+def _state(path: Path) -> State:
+    return msgspec.json.decode(path.read_bytes(), type=State)
 
 
 class Warmed:

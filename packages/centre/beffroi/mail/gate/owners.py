@@ -10,7 +10,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
+
+from beffroi.mail.gate.projected import Projected, opened
 
 log = logging.getLogger("beffroi.mailgate")
 
@@ -19,8 +22,7 @@ class Owners:
     """Some hundred rows, read again when the file has changed."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read_at = (-1, -1)
+        self._projected = Projected(path, _owners)
         self._owners: dict[str, str] = {}
 
     def of(self, addresses: Iterable[str]) -> frozenset[str]:
@@ -38,16 +40,12 @@ class Owners:
     def current(self) -> dict[str, str]:
         """Domain -> collectivité; empty while it cannot be read. Not to be changed."""
         try:
-            status = self._path.stat()
-            mark = (status.st_mtime_ns, status.st_ino)
-            if mark != self._read_at:
-                uri = f"{self._path.absolute().as_uri()}?mode=ro"
-                connection = sqlite3.connect(uri, uri=True, timeout=1)
-                try:
-                    self._owners = dict(connection.execute("SELECT domain, collectivite_id FROM owner"))
-                finally:
-                    connection.close()
-                self._read_at = mark
+            self._owners = self._projected.current()
         except (OSError, sqlite3.Error) as error:
             log.warning("owners of domains are not read: %s", type(error).__name__)
         return self._owners
+
+
+def _owners(path: Path) -> dict[str, str]:
+    with closing(opened(path)) as routes:
+        return dict(routes.execute("SELECT domain, collectivite_id FROM owner"))

@@ -10,7 +10,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
+
+from beffroi.mail.gate.projected import Projected, opened
 
 log = logging.getLogger("beffroi.mailgate")
 
@@ -19,9 +22,7 @@ class Policies:
     """Some rows, read again when the file has changed."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read_at = (-1, -1)
-        self._allowed: dict[str, frozenset[str]] = {}
+        self._projected = Projected(path, _allowed)
 
     def allowed(self, communes: Iterable[str]) -> frozenset[str]:
         """What all of them let pass: one mail is one verdict, and the strictest of them holds it."""
@@ -31,20 +32,13 @@ class Policies:
 
     def _current(self) -> dict[str, frozenset[str]]:
         try:
-            status = self._path.stat()
-            mark = (status.st_mtime_ns, status.st_ino)
-            if mark != self._read_at:
-                uri = f"{self._path.absolute().as_uri()}?mode=ro"
-                connection = sqlite3.connect(uri, uri=True, timeout=1)
-                try:
-                    rows = connection.execute(
-                        "SELECT collectivite_id, allowed FROM attachment_policy"
-                    ).fetchall()
-                finally:
-                    connection.close()
-                self._allowed = {commune: frozenset(text.split()) for commune, text in rows}
-                self._read_at = mark
+            return self._projected.current()
         except (OSError, sqlite3.Error) as error:
             log.warning("policies of attachments are not read: %s", type(error).__name__)
-            self._allowed = {}
-        return self._allowed
+            return {}
+
+
+def _allowed(path: Path) -> dict[str, frozenset[str]]:
+    with closing(opened(path)) as routes:
+        rows = routes.execute("SELECT collectivite_id, allowed FROM attachment_policy")
+        return {commune: frozenset(text.split()) for commune, text in rows}

@@ -15,6 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from beffroi.mail.gate.projected import Projected, opened
+
 log = logging.getLogger("beffroi.mailgate")
 RECIPIENTS, RATE = "relay_recipients", "relay_rate"
 """In the place of a field of ``sending.Limits``."""
@@ -54,28 +56,23 @@ class Relays:
     """Some hundred rows, read again when the file has changed."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read_at = (-1, -1)
-        self._allowed: dict[str, Allowed] = {}
+        self._projected = Projected(path, _allowed)
 
     def of(self, login: str) -> Allowed | None:
         """None where nothing is known of it."""
         try:
-            status = self._path.stat()
-            mark = (status.st_mtime_ns, status.st_ino)
-            if mark != self._read_at:
-                uri = f"{self._path.absolute().as_uri()}?mode=ro"
-                with closing(sqlite3.connect(uri, uri=True, timeout=1)) as routes:
-                    rows = routes.execute("SELECT login, hour, recipients FROM relay").fetchall()
-                self._allowed = {
-                    known: Allowed(hour, frozenset(_bare(one) for one in text.split()))
-                    for known, hour, text in rows
-                }
-                self._read_at = mark
+            return self._projected.current().get(login)
         except (OSError, sqlite3.Error) as error:
             log.warning("what relays may send is not read: %s", type(error).__name__)
             return None
-        return self._allowed.get(login)
+
+
+def _allowed(path: Path) -> dict[str, Allowed]:
+    with closing(opened(path)) as routes:
+        rows = routes.execute("SELECT login, hour, recipients FROM relay")
+        return {
+            login: Allowed(hour, frozenset(_bare(one) for one in text.split())) for login, hour, text in rows
+        }
 
 
 def _bare(entry: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +20,6 @@ from beffroi.drive import links, sharing
 from beffroi.drive.store import drops, shares
 from beffroi.drive.store.model import KindDiffers
 from beffroi.drive.store.shares import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, Wish
-from beffroi.drive.views import COMMON_NAME
 from beffroi.lib import clock
 from beffroi.portal import drive_words, drop_words
 from beffroi.portal.drive_access import act_of, view_of
@@ -40,18 +38,13 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         place = sharing.shareable(view, reading, node_id)
         if not place.node.is_folder:
             raise KindDiffers("files are handed in to a folder")
-        steps = drive.trail(reading, view, place)
-    context: dict[str, Any] = {
-        "node": place.node,
-        "trail": steps[:-1],
-        "at": "common" if place.path[0] == COMMON_NAME else "own",
-        "ends": drive_words.link_ends(),
+        context = drive_links.facts(reading, view, place)
+    context |= {
         "types": [(key, words) for key, (_endings, words) in drop_words.TYPES.items()],
         "sizes": [(str(one), drop_words.size(one)) for one in drop_words.SIZES_MB],
         "totals": [(str(one), drop_words.size(one)) for one in drop_words.TOTALS_MB],
         "counts": [str(one) for one in drop_words.COUNTS],
         "form": FIRST,
-        "min_password": MIN_PASSWORD_CHARS,
         "is_scanned": settings.BEFFROI.scan or bool(settings.BEFFROI.clamd),
     }
     status = HTTPStatus.OK

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
-from beffroi.drive.store import look, shares
+from beffroi.drive.store import shares
 from beffroi.drive.store.model import AbsentNode, ReadOnly
 from beffroi.drive.store.shares import (
     LONGEST_LINK_S,
@@ -33,9 +33,9 @@ from beffroi.drive.store.shares import (
     Wish,
 )
 from beffroi.drive.store.writing import Reading
-from beffroi.drive.views import View
+from beffroi.drive.views import Place, View
 from beffroi.lib import clock
-from beffroi.portal import drive_words
+from beffroi.portal import drive_sharing, drive_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive
@@ -52,17 +52,8 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
     """The open links of a file or folder, and the form of another. Errors: AbsentNode, ReadOnly."""
     view = view_of(request, actor)
     with view.database.reading() as reading:
-        place = sharing.shareable(view, reading, node_id)
-        steps = drive.trail(reading, view, place)
-    context: dict[str, Any] = {
-        "node": place.node,
-        "trail": steps[:-1],
-        "at": drive.at_of(place),
-        "ends": drive_words.link_ends(),
-        "form": {"days": "30"},
-        "min_password": MIN_PASSWORD_CHARS,
-        "most_downloads": MOST_DOWNLOADS,
-    }
+        context = facts(reading, view, sharing.shareable(view, reading, node_id))
+    context |= {"form": {"days": "30"}, "most_downloads": MOST_DOWNLOADS}
     status = HTTPStatus.OK
     if request.method == "POST":
         wish, errors = asked_wish(request)
@@ -81,6 +72,17 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
     response = drive.drive_page(request, view, "portal/drive_links.html", context)
     response.status_code = status
     return response
+
+
+def facts(reading: Reading, view: View, place: Place) -> dict[str, Any]:
+    """What a page about the links of a place says of it and of any link."""
+    return {
+        "node": place.node,
+        "trail": drive.trail(reading, view, place)[:-1],
+        "at": drive.at_of(place),
+        "ends": drive_words.link_ends(),
+        "min_password": MIN_PASSWORD_CHARS,
+    }
 
 
 @require_GET
@@ -121,20 +123,13 @@ def rows(
     for one in found:
         if one.kind != "link" or (open_only and one.downloads_left == 0):
             continue
-        node = look.node(reading, one.node)
         out.append(
             {
-                "id": one.id,
-                "node": node,
-                "name": node.name if node is not None else one.label,
-                "is_folder": bool(node is not None and node.is_folder),
+                **drive_sharing.row_of(reading, one, named),
                 "ends": datetime.fromtimestamp(one.expires_s, UTC),
                 "is_drop": one.rights == "drop",
                 "has_password": one.has_password,
                 "left": None if one.downloads_left == NO_LIMIT else one.downloads_left,
-                "who": named.get(one.created_by, ""),
-                "made": datetime.fromtimestamp(one.created_s, UTC),
-                "stands": shares.stands(reading, one, now_s=clock.epoch_s()),
                 "may_write": _may_write(view, reading, one),
             }
         )

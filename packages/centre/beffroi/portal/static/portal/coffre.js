@@ -1,4 +1,4 @@
-/* Coffre: ticking many files; sending files and folders in parts that outlive a cut.
+/* Coffre: ticking many files; sending files and folders (coffre-send.js).
    Without this file each file is ticked alone, and a plain form sends one. */
 (() => {
   "use strict";
@@ -30,18 +30,14 @@
   const plain = document.getElementById("send");
   const desk = document.getElementById("desk");
   if (!plain || !desk || !window.fetch || !window.crypto || !crypto.subtle) return;
+  const { Refused, hex, send, size } = window.coffre;
   const words = desk.dataset;
   const refusals = JSON.parse(document.getElementById("refusals").textContent);
   const folder = Number(words.folder);
-  const BASE = "/coffre/envoi/", PART = 5 * 1024 * 1024, TRIES_MS = [1000, 2000, 4000, 8000, 15000];
   const list = desk.querySelector("[data-list]"), total = desk.querySelector("progress"), state = desk.querySelector("[data-state]");
   const pause = desk.querySelector("[data-pause]"), stop = desk.querySelector("[data-stop]"), asked = desk.querySelector("[data-asked]");
   plain.hidden = true; desk.hidden = false;
 
-  const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
-    style: "unit", unit: value < 1e6 ? "kilobyte" : value < 1e9 ? "megabyte" : "gigabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
-  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value < 1e9 ? value / 1e6 : value / 1e9).replace(/\u202f/g, "\u00a0");
-  const wait = (ms) => new Promise((done) => { const timer = setTimeout(done, ms); window.addEventListener("online", () => { clearTimeout(timer); done(); }, { once: true }); });
   // State changes are rare enough to be read out; the running bytes are not said.
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
@@ -50,32 +46,12 @@
   const show = () => { total.max = Math.max(whole, 1); total.value = sent; total.textContent = Math.floor(100 * sent / Math.max(whole, 1)) + " %"; };
   const moment = async () => { while (paused && !stopped) await new Promise((on) => { wake = on; }); if (stopped) throw new Error("stopped"); };
 
-  class Refused extends Error { constructor(code) { super(code); this.code = code; } }
-
-  // One request until it is answered: a cut is waited out, an old grant is made new, what is refused is refused.
-  const ask = async (method, path, body, file) => {
-    for (let tries = 0; ; tries += 1) {
-      await moment();
-      let answer = null;
-      try {
-        const headers = file ? { "X-Beffroi-File": encodeURIComponent(JSON.stringify(file)) } : {};
-        answer = await fetch(BASE + path, { method, body, headers, credentials: "same-origin", signal: abort.signal });
-      } catch {
-        if (stopped) throw new Error("stopped");
-        if (!paused) say(words.cut);
-      }
-      if (answer && answer.ok) { if (state.textContent === words.cut) say(words.running); return answer.status === 204 ? null : answer.json(); }
-      if (answer) {
-        const found = await answer.json().catch(() => ({ code: "service.unavailable" }));
-        if (found.code === "live.grant_refused" && tries < 3) {
-          const fresh = await fetch("/coffre/droit/", { credentials: "same-origin" }).catch(() => null);
-          if (fresh && fresh.status === 204) continue;
-        }
-        if (answer.status < 500 || answer.status === 507) throw new Refused(found.code);
-        if (tries >= 8) throw new Refused("service.unavailable");
-      }
-      if (!paused) await wait(TRIES_MS[Math.min(tries, TRIES_MS.length - 1)]);
-    }
+  const by = {
+    signal: () => abort.signal,
+    moment,
+    isPaused: () => paused,
+    cut: () => { if (stopped) throw new Error("stopped"); if (!paused) say(words.cut); },
+    whole: () => { if (state.textContent === words.cut) say(words.running); },
   };
 
   const choose = (name) => forAll ? Promise.resolve(forAll) : new Promise((answered) => {
@@ -95,28 +71,12 @@
 
   const name = async (one) => {
     const text = JSON.stringify([folder, one.path, one.file.name, one.file.size, one.file.lastModified]);
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-    return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return hex(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
   };
 
-  const send = async (one) => {
+  const sendOne = (one) => {
     const about = { folder, path: one.path, name: one.file.name, size_bytes: one.file.size, mtime_s: Math.floor(one.file.lastModified / 1000), taken: one.taken };
-    const count = (bytes) => { sent += bytes - one.sent; one.sent = bytes; one.bar.value = bytes; show(); };
-    if (one.file.size <= PART) {
-      await ask("POST", "fichier", one.file, about);
-      count(one.file.size);
-      return;
-    }
-    const upload = await name(one);
-    const begun = await ask("POST", upload, undefined, about);
-    const there = new Map(begun.parts);
-    const parts = Math.ceil(one.file.size / PART);
-    for (let number = 1; number <= parts; number += 1) {
-      const piece = one.file.slice((number - 1) * PART, number * PART);
-      if (there.get(number) !== piece.size) await ask("PUT", upload + "/" + number, piece);
-      count(Math.min(number * PART, one.file.size));
-    }
-    await ask("POST", upload + "/fin", undefined, about);
+    return send(by, one.file, about, () => name(one), (bytes) => { sent += bytes - one.sent; one.sent = bytes; one.bar.value = bytes; show(); });
   };
 
   const mark = (one, text, tone) => { one.state.textContent = text; one.state.className = "tag " + tone; one.bar.hidden = text !== words.sending; };
@@ -131,7 +91,7 @@
       mark(one, words.sending, "quiet");
       try {
         for (;;) {
-          try { await send(one); break; } catch (error) {
+          try { await sendOne(one); break; } catch (error) {
             if (!(error instanceof Refused) || error.code !== "drive.name_taken" || one.taken !== "ask") throw error;
             const answer = await choose(one.file.name);
             if (answer === "skip") throw new Refused("skip");

@@ -6,9 +6,7 @@
   if (!desk || !window.fetch || !window.crypto || !crypto.subtle) return;
   const words = desk.dataset;
   const refusals = JSON.parse(document.getElementById("coffre-refusals").textContent);
-  const IN = "/coffre/envoi/", OUT = "/coffre/octets/", PART = 5 * 1024 * 1024, TRIES = 6;
-  const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-  class Refused extends Error { constructor(code) { super(code); this.code = code; } }
+  const { Refused, hex, size, way } = window.coffre, OUT = "/coffre/octets/";
   const why = (error) => (error instanceof Refused && refusals[error.code]) || words.broken;
 
   // Where files go; its answer also gives this browser the right to send and to fetch for some minutes.
@@ -26,39 +24,14 @@
     if (answer.ok) return found;
     throw Object.assign(new Refused(found.code || "service.unavailable"), { errors: found.errors });
   };
-  const ask = async (method, path, body, about, signal) => {
-    for (let tries = 0; ; tries += 1) {
-      let answer = null;
-      try {
-        answer = await fetch(IN + path, { method, body, headers: { "X-Beffroi-File": encodeURIComponent(JSON.stringify(about)) }, credentials: "same-origin", signal });
-      } catch (error) { if (signal.aborted) throw error; }
-      if (answer && answer.ok) return answer.status === 204 ? null : answer.json();
-      if (answer) {
-        const found = await answer.json().catch(() => ({ code: "service.unavailable" }));
-        if (found.code === "live.grant_refused" && tries < TRIES) { await place(); continue; }
-        if (answer.status < 500 || answer.status === 507) throw new Refused(found.code);
-      }
-      if (tries >= TRIES) throw new Refused("service.unavailable");
-      await wait(1000 * 2 ** tries);
-    }
-  };
   const send = async (file, path, bar, signal) => {
     const at = await place();
     const about = { folder: at.folder, path: [at[path]], name: file.name, size_bytes: file.size, taken: "both" };
-    bar.max = Math.max(file.size, 1);
-    if (file.size <= PART) return ask("POST", "fichier", file, about, signal);
     // A name of its own: what is sent twice lies there twice, for each link has its own file.
-    const upload = [...crypto.getRandomValues(new Uint8Array(32))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    await ask("POST", upload, undefined, about, signal);
-    for (let number = 1; number <= Math.ceil(file.size / PART); number += 1) {
-      await ask("PUT", upload + "/" + number, file.slice((number - 1) * PART, number * PART), about, signal);
-      bar.value = Math.min(number * PART, file.size);
-    }
-    return ask("POST", upload + "/fin", undefined, about, signal);
+    const upload = () => hex(crypto.getRandomValues(new Uint8Array(32)));
+    bar.max = Math.max(file.size, 1);
+    return window.coffre.send(way(signal), file, about, upload, (bytes) => { bar.value = bytes; });
   };
-  const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
-    style: "unit", unit: value < 1e6 ? "kilobyte" : value < 1e9 ? "megabyte" : "gigabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
-  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value < 1e9 ? value / 1e6 : value / 1e9);
   const make = (name, text, kind) => { const one = document.createElement(name); if (text) one.textContent = text; if (kind) one.className = kind; return one; };
 
   // -- the reading page: each attachment may be kept in the Coffre
