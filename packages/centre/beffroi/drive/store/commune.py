@@ -33,9 +33,9 @@ MOST_OPEN = 1000
 """In the process drive, which answers for all of them at any time."""
 FEW_OPEN = 200
 IDLE_S = 900.0
-FILES = 7
-"""The file and its log for a writer and two readers, and the index of the log. SQLite keeps a file of each more that
-read at one time."""
+FILES = 8
+"""The file and its log for a writer and two readers, the index of the log, and the log once more, to flush it. SQLite
+keeps a file of each more that read at one time."""
 GB = 10**9
 """As explorers, browsers and the pages count."""
 
