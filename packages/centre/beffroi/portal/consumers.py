@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
-from beffroi.portal import delegation_told, drop_told, held_digest, relay_enforced, weather
+from beffroi.portal import delegation_told, drop_told, erasure_told, held_digest, relay_enforced, weather
 
 RECENT_DAYS, LATE_DAYS = 2, 40
 """A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
@@ -53,3 +53,9 @@ def tell_maker(event: Event) -> None:
             share_id=str(told.get("share_id", "")),
             person_id=str(told.get("person_id", "")),
         )
+
+
+@consumer(name="erasure.told", kinds=("approval:granted", "approval:withdrawn"), atomic=False)
+def tell_commune(event: Event) -> None:
+    is_granted = event.kind == "approval:granted"
+    erasure_told.tell(approval_id=event.payload["approval_id"], is_granted=is_granted)

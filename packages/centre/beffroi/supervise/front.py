@@ -71,8 +71,8 @@ DRIVE_PATHS = (
 """What clients of files ask for under the portal's name; the process drive answers. How a program gets its app password
 (/index.php/login/v2) is the portal's: a person answers there."""
 PUSH_BYTES_S = 1024
-"""What a sync client that listens may say in a second: two lines once, then nothing. The server takes in up to 64 MiB
-as one message, before anybody signed in."""
+"""What a sync client that listens may say in a second: two lines once, then nothing. The server takes messages of
+4 KiB, but as many as come, before anybody signed in."""
 MAX_DRIVE_URL_BYTES = 8192
 """A letter of French in a path takes up to six bytes."""
 # Only the front may set these: planes take them for true.

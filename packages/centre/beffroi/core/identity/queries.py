@@ -54,6 +54,12 @@ def without_referent() -> set[str]:
     return set(rows.exclude(pk__in=led.values("collectivite_id")).values_list("id", flat=True))
 
 
+def persons_in_role(collectivite_id: str, roles: Collection[str]) -> set[str]:
+    """Identifiers of those who are there now in one of these roles, for who tells them something."""
+    rows = _current().filter(collectivite_id=collectivite_id, role__in=roles, person__is_active=True)
+    return set(rows.values_list("person_id", flat=True))
+
+
 def visible_persons(actor: Actor) -> QuerySet[Person]:
     """All for the Département; for a person, those with a current membership in the same collectivité."""
     rows = Person.objects.order_by("name", "id")
