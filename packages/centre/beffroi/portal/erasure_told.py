@@ -1,5 +1,5 @@
-"""Référents and élus of a collectivité hear by mail that all of its Coffre is to be erased, and that it is not any more:
-the day in which it can be called back may be a Sunday.
+"""Référents and élus of a collectivité hear by mail that all of its Coffre is to be erased, and that it is not any
+more: the day in which it can be called back may be a Sunday.
 
 Process: worker. Composes a mail with the portal's words and addresses.
 Fails:   Postfix away: the event is tried again; who was told is not told twice. A kill between Postfix's word and the
