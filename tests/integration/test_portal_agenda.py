@@ -120,7 +120,7 @@ def test_days_hours_and_their_ends_are_told(beaune: Commune) -> None:
     told = shown(agent).replace("\xa0", " ")
     assert "jusqu’au 16 mai" in told and "8 h 00 – 9 h 00" in told
     # It began in April, and stands on the first day of May too.
-    assert "Mercredi 1 mai" in told and "jusqu’au 2 mai" in told
+    assert "Mercredi 1er mai" in told and "jusqu’au 2 mai" in told
 
 
 def test_what_was_typed_wrong_is_said_beside_its_field(beaune: Commune) -> None:

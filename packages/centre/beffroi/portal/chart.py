@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from django.utils import timezone
-from django.utils.formats import date_format
 
 from beffroi.lib import clock
+from beffroi.portal.dates import date_format
 
 WIDTH, HEIGHT, TOP = 560, 96, 4
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -12,6 +11,7 @@ from beffroi.mail.filters.errors import SettingRefused
 from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.people.delegations import Day
 from beffroi.mail.people.models import Delegation
+from beffroi.portal.dates import date_format
 
 RIGHTS = {
     Delegation.Right.READ: gettext_lazy("lire"),

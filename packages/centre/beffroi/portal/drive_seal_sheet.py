@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.template.loader import render_to_string
-from django.utils.formats import date_format
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
@@ -21,6 +20,7 @@ from beffroi.drive.archives import manifest, names
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import drive_words, words
+from beffroi.portal.dates import date_format
 from beffroi.portal.drive_seal_words import moment
 from beffroi.previews import wire
 from beffroi.previews.server import socket_path

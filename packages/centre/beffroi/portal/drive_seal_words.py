@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -20,6 +19,7 @@ from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import drive_words, words
+from beffroi.portal.dates import date_format
 
 REFUSALS = {
     "drive.sealed": gettext_lazy("C’est scellé : on peut le lire, le copier et l’exporter, rien n’y change."),

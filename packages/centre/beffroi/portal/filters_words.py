@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from beffroi.mail.filters.errors import SettingRefused
 from beffroi.mail.filters.models import Absence, FilterRule
 from beffroi.mail.held.workdays import PLACE
+from beffroi.portal.dates import date_format
 from beffroi.portal.web import folders
 
 FIELDS = {

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.drive.calendars.wire import Guest
 from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib.errors import BeffroiError
+from beffroi.portal.dates import date_format
 from beffroi.portal.words import hour
 
 ANSWERS = {

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.utils.formats import date_format
-
 from beffroi.core.audit import queries as audit
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.portal import chart, weather_words
+from beffroi.portal.dates import date_format
 from beffroi.portal.weather import attempts
 from beffroi.watch.weather import queries
 from beffroi.watch.weather.models import WeatherDay

@@ -23,6 +23,8 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.portal.dates import date_format
+
 LABELS = {
     "enforce": gettext_lazy("Bloquer ce qui est sur les listes"),
     "mode": gettext_lazy("Place dans le réseau"),
@@ -95,7 +97,7 @@ def _said(name: str, value: Any) -> str:
     if name == "observe_until":
         if not value:
             return _("aucune observation")
-        return formats.date_format(timezone.localtime(datetime.fromtimestamp(value, UTC)), "j F Y, H:i")
+        return date_format(timezone.localtime(datetime.fromtimestamp(value, UTC)), "j F Y, H:i")
     return formats.number_format(value) if isinstance(value, int) else str(value)
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from beffroi.lib import clock
+from beffroi.portal.dates import date_format
 
 if TYPE_CHECKING:
     from beffroi.boxes.models import BoxNotice
@@ -191,7 +192,7 @@ def exact(moment: datetime, *, to_the_second: bool = False) -> str:
             if (get_language() or "fr").startswith("fr")
             else f":{local.second:02d}"
         )
-    return f"{formats.date_format(local, 'j F Y')}, {hour(moment)}{seconds}"
+    return f"{date_format(local, 'j F Y')}, {hour(moment)}{seconds}"
 
 
 def since(moment: datetime | None) -> str:
@@ -204,7 +205,7 @@ def since(moment: datetime | None) -> str:
 def _day(moment: datetime) -> str:
     local = timezone.localtime(moment)
     this_year = local.year == timezone.localtime(clock.now()).year
-    return formats.date_format(local, "j F" if this_year else "j F Y")
+    return date_format(local, "j F" if this_year else "j F Y")
 
 
 def decision_title(kind: str, value: str, action: str) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from django import template
 from django.forms import BoundField
+from django.template import defaultfilters
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from beffroi.portal import words
+from beffroi.portal import dates, words
 
 register = template.Library()
 _ICONS = Path(__file__).parent.parent / "icons"
@@ -24,6 +25,12 @@ def _drawing(name: str) -> str:
     """What stands inside the svg element of a lucide icon (ISC, icons/LICENSE)."""
     text = (_ICONS / f"{name}.svg").read_text("utf-8")
     return " ".join(text[text.index("stroke-linejoin") :].partition(">")[2].rpartition("</svg>")[0].split())
+
+
+@register.filter(name="date", expects_localtime=True)
+def date(value: datetime | str | None, form: str | None = None) -> str:
+    """In the place of Django's."""
+    return dates.written(str(defaultfilters.date(value, form)))
 
 
 @register.simple_tag

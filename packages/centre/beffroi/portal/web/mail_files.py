@@ -19,7 +19,6 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -36,6 +35,7 @@ from beffroi.mail.access import Right
 from beffroi.mail.drafts import DRAFTS
 from beffroi.mail.reader import MailboxReader, MessageView
 from beffroi.portal import drive_words
+from beffroi.portal.dates import date_format
 from beffroi.portal.drive_access import act_of, give_grants, view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_links

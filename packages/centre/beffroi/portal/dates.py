@@ -1,0 +1,21 @@
+"""Dates as the language writes them: in French the first of a month is "1er mai", which no format of Django says."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+
+from django.utils import formats
+from django.utils.translation import get_language
+
+_FIRST = re.compile(r"(?<!\d)1(?= [^\W\d])")
+
+
+def date_format(value: date | datetime, form: str) -> str:
+    """As Django's."""
+    return written(formats.date_format(value, form))
+
+
+def written(text: str) -> str:
+    """A date that Django wrote, in the language of now. A 1 before a word is the day: hours stand before a colon."""
+    return _FIRST.sub("1er", text) if (get_language() or "fr").startswith("fr") else text
