@@ -42,7 +42,7 @@ class WebSocket:
         self._frame(_TEXT, text.encode())
 
     def begin(self, data: bytes, timeout_s: float) -> None:
-        """The first fragment of a text whose end never comes. Errors: TimeoutError (nobody takes it in)."""
+        """The first fragment of a text whose end never comes. Errors: OSError (nobody takes it in)."""
         self._line.settimeout(timeout_s)
         self._line.sendall(bytes([_TEXT, 127 | 128]) + struct.pack("!Q", len(data)) + bytes(4) + data)
 

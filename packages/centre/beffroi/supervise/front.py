@@ -70,9 +70,6 @@ DRIVE_PATHS = (
 )
 """What clients of files ask for under the portal's name; the process drive answers. How a program gets its app password
 (/index.php/login/v2) is the portal's: a person answers there."""
-PUSH_BYTES_S = 1024
-"""What a sync client that listens may say in a second: two lines once, then nothing. The server takes messages of
-4 KiB, but as many as come, before anybody signed in."""
 MAX_DRIVE_URL_BYTES = 8192
 """A letter of French in a path takes up to six bytes."""
 # Only the front may set these: planes take them for true.
@@ -121,7 +118,6 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
                 *_grants(),
                 *browser,
                 "use_backend calendars if caldav",
-                "use_backend push if { path_beg /push/ }",
                 "use_backend drive if drive",
                 "default_backend web",
             ),
@@ -251,14 +247,9 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
         lines.append(f"backend {name}")
         if name.startswith("stream"):
             lines.append(f"    timeout server {HELD_TIMEOUT}")
+        if name == "drive":
+            lines.append("    timeout tunnel 1h")  # a sync client that waits to hear of changes
         lines.append(f"    server {name} unix@{sockets}/{name}.sock")
-    lines += [
-        "backend push",
-        "    timeout tunnel 1h",  # a sync client that waits to hear of changes
-        f"    filter bwlim-in said default-limit {PUSH_BYTES_S} default-period 1s",
-        "    http-request set-bandwidth-limit said",
-        f"    server drive unix@{sockets}/drive.sock",
-    ]
     for end in ("", "-held") if config.relay_names else ():
         # By its address: a box finds the nonce that it was given, and one relay sees whether it is used twice. One
         # that is away is back in a second; nobody goes to another meanwhile.
