@@ -75,11 +75,11 @@ def at(server: Served, client: Client) -> Browser:
 def test_without_an_editor_the_page_says_how_one_is_set_and_opens_none(drive: Drive, client: Client) -> None:
     node = drive.file("Bail.docx")
     page = client.get(f"/coffre/{node.id}/").content.decode()
-    assert "modifier-en-ligne.md" in page and f"/coffre/{node.id}/editer/" not in page
+    assert "brancher un éditeur" in page and f"/coffre/{node.id}/editer/" not in page
     page = client.get(f"/coffre/{node.id}/editer/").content.decode()
     assert "pas branché d’éditeur" in page and "access_token" not in page
     assert "Nouveau document" not in client.get("/coffre/").content.decode()
-    assert "modifier-en-ligne" not in client.get(f"/coffre/{drive.file('a.zip').id}/").content.decode()
+    assert "brancher un éditeur" not in client.get(f"/coffre/{drive.file('a.zip').id}/").content.decode()
 
 
 def test_the_editor_opens_in_a_frame_of_its_origin_alone(
