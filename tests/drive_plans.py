@@ -26,6 +26,7 @@ SWEEPS = {
     "drops.py:forget": "each day, what came by links",
     "findings.py:all_by": "once at the end of a walk through all contents",
     "index.py:seal_anew": "once a key",
+    "pictures.py:load": "a restore: all is replaced",
     "scrub.py:_count": "once a light walk",
     "weights.py:_parts_there": "each day: parts of uploads under way, and when a database is made",
     "weights.py:count": "each day, and when a database is made",
