@@ -16,7 +16,7 @@ from beffroi.lib.serving import leave
 
 
 def _on_loopback(path: Path, mode: int) -> socket.socket:
-    return socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=asgi.BACKLOG)
+    return asgi.listen_on(int(sys.argv[1]))
 
 
 if __name__ == "__main__":

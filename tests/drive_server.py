@@ -248,7 +248,7 @@ async def _serve(directory: Path, port: int) -> None:
     gc.set_threshold(YOUNG, 20, 20)
     with application(directory, Listed()) as drive:
         drive.sync.start(directory / "run")
-        with socket.create_server(("127.0.0.1", port), backlog=asgi.BACKLOG) as listening:
+        with asgi.listen_on(port) as listening:
             await asgi.server(drive).serve(sockets=[listening])
 
 
