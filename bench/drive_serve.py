@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import socket
 import sys
-from pathlib import Path
 
 from beffroi.drive import __main__ as process
 from beffroi.lib import asgi
 from beffroi.lib.serving import leave
 
 
-def _on_loopback(path: Path, mode: int) -> socket.socket:
-    return asgi.listen_on(int(sys.argv[1]))
+def on_loopback(port: int) -> socket.socket:
+    listening = socket.create_server(("127.0.0.1", port), backlog=asgi.BACKLOG)
+    # An answer is two writes; without it the second waits for the client's word. Connections take it over.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 if __name__ == "__main__":
-    asgi.listen = _on_loopback
+    asgi.listen = lambda path, mode: on_loopback(int(sys.argv[1]))
     leave(process.main())

@@ -53,6 +53,7 @@ from beffroi.lib import asgi
 from beffroi.lib.config import Config, load
 from beffroi.scan import wire
 
+from bench.drive_serve import on_loopback
 from tests.fixtures_drive import new_config
 
 PASSWORD = "un mot de passe d’application"
@@ -248,7 +249,7 @@ async def _serve(directory: Path, port: int) -> None:
     gc.set_threshold(YOUNG, 20, 20)
     with application(directory, Listed()) as drive:
         drive.sync.start(directory / "run")
-        with asgi.listen_on(port) as listening:
+        with on_loopback(port) as listening:
             await asgi.server(drive).serve(sockets=[listening])
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import email
 import os
 import signal
 import smtplib
 import subprocess
 import time
 from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import default
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -192,6 +195,16 @@ class Post:
         client = imapclient.IMAPClient("127.0.0.1", self.config.imap_local_port, ssl=False, timeout=20)
         client.oauthbearer_login(mailbox.address, tokens.mailbox_token(self.config, mailbox.address))
         return client
+
+    def mails(self, mailbox: Mailbox) -> list[EmailMessage]:
+        """What lies in the inbox, in its order."""
+        client = self.imap(mailbox)
+        try:
+            client.select_folder("INBOX", readonly=True)
+            found = client.fetch(client.search("ALL"), ["RFC822"])
+            return [email.message_from_bytes(found[one][b"RFC822"], policy=default) for one in sorted(found)]
+        finally:
+            client.logout()
 
     def count(self, mailbox: Mailbox, folder: str = "INBOX") -> int:
         """0 for a folder that delivery has not made yet."""

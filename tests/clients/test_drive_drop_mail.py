@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import email
 from dataclasses import replace
-from email.message import EmailMessage
-from email.policy import default
 
 import pytest
 from beffroi.core.events.running import run_pending
@@ -49,16 +46,6 @@ def come(committed: str, commune: Commune, share: shares.Share) -> None:
         pass
 
 
-def mails(post: Post, box: Mailbox) -> list[EmailMessage]:
-    client = post.imap(box)
-    try:
-        client.select_folder("INBOX", readonly=True)
-        found = client.fetch(client.search("ALL"), ["RFC822"])
-        return [email.message_from_bytes(one[b"RFC822"], policy=default) for one in found.values()]
-    finally:
-        client.logout()
-
-
 def test_who_made_the_link_reads_of_it_once_an_hour(
     committed: str, post: Post, drive: Drive, beaune: Commune, box: Mailbox
 ) -> None:
@@ -68,7 +55,7 @@ def test_who_made_the_link_reads_of_it_once_an_hour(
     post.wait_count(box, 1)
     come(committed, beaune, second)
     post.wait_count(box, 2)  # of another link; whatever of the first one was there before
-    one, other = sorted(mails(post, box), key=lambda mail: "Urbanisme" in mail.as_string())
+    one, other = sorted(post.mails(box), key=lambda mail: "Urbanisme" in mail.as_string())
     for mail, share in ((one, first), (other, second)):
         assert mail["Subject"] == "Des fichiers arrivent dans votre Coffre" and mail["To"] == box.address
         assert mail["Auto-Submitted"] == "auto-generated"

@@ -3,10 +3,8 @@ and Dovecot."""
 
 from __future__ import annotations
 
-import email
 from collections.abc import Callable
 from email.message import EmailMessage
-from email.policy import default
 
 import pytest
 from beffroi.core.approvals.models import Approval
@@ -54,16 +52,6 @@ def work() -> None:
         pass
 
 
-def mails(post: Post, box: Mailbox) -> list[EmailMessage]:
-    client = post.imap(box)
-    try:
-        client.select_folder("INBOX", readonly=True)
-        found = client.fetch(client.search("ALL"), ["RFC822"])
-        return [email.message_from_bytes(found[one][b"RFC822"], policy=default) for one in sorted(found)]
-    finally:
-        client.logout()
-
-
 def text_of(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
     assert body is not None
@@ -82,7 +70,7 @@ def test_who_answers_for_the_commune_reads_of_it_and_of_its_end(
     work()
     for who in ("referent", "elu"):
         post.wait_count(boxes[who], 2)
-        first, second = sorted(mails(post, boxes[who]), key=lambda one: "annulé" in text_of(one))
+        first, second = sorted(post.mails(boxes[who]), key=lambda one: "annulé" in text_of(one))
         assert first["Subject"] == "Tout le Coffre sera effacé" and first["To"] == boxes[who].address
         assert first["Auto-Submitted"] == "auto-generated"
         assert "Beaune sera effacé le " in text_of(first) and "/coffre/" in text_of(first)
@@ -99,7 +87,7 @@ def test_what_is_called_back_before_the_worker_came_is_not_told_as_if_it_stood(
     erasures.call_back(actor=administrator, approval=granted())
     work()
     post.wait_count(boxes["referent"], 1)
-    (only,) = mails(post, boxes["referent"])
+    (only,) = post.mails(boxes["referent"])
     assert only["Subject"] == "Le Coffre ne sera pas effacé"
 
 

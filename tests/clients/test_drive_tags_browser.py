@@ -13,8 +13,8 @@ import pytest
 from tests.clients.test_drive_link_browser import folder
 from tests.clients.test_drive_page_browser import drive, page
 from tests.clients.test_drive_share_browser import somebody
-from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive
 from tests.integration.test_drive_share_pages import make, only_share

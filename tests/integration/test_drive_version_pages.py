@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from beffroi.drive.store import findings, versions
@@ -11,22 +11,21 @@ from beffroi.drive.store.findings import Result
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.versions import Version
-from beffroi.previews import server as previews_server
 from django.test import Client
 
 from tests import office_samples as samples
-from tests.conftest import STATE, Commune
+from tests.conftest import Commune
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_bytes import Browser, server
-from tests.integration.test_drive_link_previews import PDF, PNG
+from tests.integration.test_drive_link_previews import PDF, PNG, previews
 from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_drive_share_pages import colleague, make, only_share, text, there
 from tests.integration.test_drive_visit_pages import folder, share
 from tests.integration.test_previews_process import Previews
 from tests.pdf_samples import document
 
-__all__ = ["client", "colleague", "drive", "folder", "no_door", "server", "share", "there"]
+__all__ = ["client", "colleague", "drive", "folder", "no_door", "previews", "server", "share", "there"]
 pytestmark = pytest.mark.django_db
 OTHER_PDF = document(["Plan de la mairie, refait"])
 
@@ -34,14 +33,6 @@ OTHER_PDF = document(["Plan de la mairie, refait"])
 @pytest.fixture
 def at(server: Served, client: Client) -> Browser:
     return Browser(server, client)
-
-
-@pytest.fixture(scope="module")
-def previews() -> Iterator[Previews]:
-    one = Previews(STATE)
-    yield one
-    one.end()
-    previews_server.socket_path(STATE).unlink()
 
 
 @pytest.fixture

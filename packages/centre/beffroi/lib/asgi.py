@@ -63,11 +63,3 @@ def listen(path: Path, mode: int) -> socket.socket:
     listening.listen(BACKLOG)
     listening.setblocking(False)
     return listening
-
-
-def listen_on(port: int) -> socket.socket:
-    """On loopback, for tests and benchmarks."""
-    listening = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
-    # An answer is two writes; without it the second waits for the client's word. Connections take it over.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening

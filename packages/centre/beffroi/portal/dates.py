@@ -18,4 +18,9 @@ def date_format(value: date | datetime, form: str) -> str:
 
 def written(text: str) -> str:
     """A date that Django wrote, in the language of now. A 1 before a word is the day: hours stand before a colon."""
-    return _FIRST.sub("1er", text) if (get_language() or "fr").startswith("fr") else text
+    return _FIRST.sub("1er", text) if is_french() else text
+
+
+def is_french() -> bool:
+    """The language of now, or of who has none."""
+    return (get_language() or "fr").startswith("fr")

@@ -42,9 +42,6 @@ def tell_owner(delegation_id: str) -> bool:
         subject = f"Votre boîte est confiée à {context['name']}"
         text = render_to_string("file/delegation.txt", context)
         html = render_to_string("file/delegation.html", context)
-    to = mailbox.address
-    posting.post(
-        settings.BEFFROI, posting.compose(settings.BEFFROI, to=to, subject=subject, text=text, html=html), to
-    )
+    posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
     Delegation.objects.filter(pk=row.pk).update(told_at=clock.now())
     return True

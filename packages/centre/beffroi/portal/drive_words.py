@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 from django.utils import formats
-from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.portal.dates import is_french
 
 MAX_IMAGE_BYTES = 30_000_000
 REFUSALS = {
@@ -187,7 +188,7 @@ def held() -> str:
 
 def amount(size_bytes: int) -> str:
     """``12 ko``, ``1,4 Mo``, ``20 Go``: by powers of 1,000, as browsers and file explorers of phones count."""
-    unit = "o" if (get_language() or "fr").startswith("fr") else "B"
+    unit = "o" if is_french() else "B"
     value, sign = float(size_bytes), ""
     for bigger in ("k", "M", "G", "T"):
         if value < 1000:

@@ -44,7 +44,6 @@ def tell(*, collectivite_id: str, share_id: str, person_id: str) -> bool:
         subject = "Des fichiers arrivent dans votre Coffre"
         text = render_to_string("file/drop.txt", context)
         html = render_to_string("file/drop.html", context)
-    composed = posting.compose(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
-    posting.post(settings.BEFFROI, composed, mailbox.address)
+    posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
     limits.count("drop_told", share_id, window_s=APART_S)
     return True

@@ -53,9 +53,7 @@ def tell(*, approval_id: str, is_granted: bool) -> int:
         parts = (approval.id, subject, mailbox.id)
         if limits.used_up("erasure_told", *parts, limit=1, window_s=APART_S):
             continue
-        to = mailbox.address
-        mail = posting.compose(settings.BEFFROI, to=to, subject=subject, text=text, html=html)
-        posting.post(settings.BEFFROI, mail, to)
+        posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
         limits.count("erasure_told", *parts, window_s=APART_S)
         sent += 1
     return sent

@@ -47,10 +47,9 @@ def send_due(now: datetime | None = None) -> int:
 
 def send(one: Due, local: datetime) -> None:
     """Errors: MailNotTaken."""
-    config, to = settings.BEFFROI, one.mailbox.address
     with translation.override(LANGUAGE):
         subject, text, html = words_of(one)
-    posting.post(config, posting.compose(config, to=to, subject=subject, text=text, html=html), to)
+    posting.send(settings.BEFFROI, to=one.mailbox.address, subject=subject, text=text, html=html)
     actions.note_told(mailbox=one.mailbox, held_ids=[row.id for row in one.rows], on=local.date())
     log.info("digest of %s: %d new, %d again", one.mailbox.id, len(one.fresh), len(one.again))
 

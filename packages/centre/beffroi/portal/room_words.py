@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.utils import formats
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from beffroi.mail.quota.rules import FULL, MIB, NEARLY, SOON, Room
+from beffroi.portal.dates import is_french
 
 GIB = 1024 * MIB
 
@@ -25,7 +25,7 @@ class RoomLine:
 
 def amount(size_bytes: int) -> str:
     """``120 Mo``, ``5 Go``: in the units of the setting, 1,024 each, as people's computers count."""
-    unit = "o" if (get_language() or "fr").startswith("fr") else "B"
+    unit = "o" if is_french() else "B"
     if size_bytes < GIB:
         return f"{round(size_bytes / MIB)}\u00a0M{unit}"
     value = round(size_bytes / GIB, 1)

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import formats, timezone
-from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.lib import clock
-from beffroi.portal.dates import date_format
+from beffroi.portal.dates import date_format, is_french
 
 if TYPE_CHECKING:
     from beffroi.boxes.models import BoxNotice
@@ -165,7 +165,7 @@ class Phrase:
 def hour(moment: datetime) -> str:
     """``10 h 42`` in French, ``10:42`` elsewhere."""
     local = timezone.localtime(moment)
-    if (get_language() or "fr").startswith("fr"):
+    if is_french():
         return f"{local.hour}{NBSP}h{NBSP}{local.minute:02d}"
     return f"{local.hour:02d}:{local.minute:02d}"
 
@@ -187,11 +187,7 @@ def exact(moment: datetime, *, to_the_second: bool = False) -> str:
     local = timezone.localtime(moment)
     seconds = ""
     if to_the_second:
-        seconds = (
-            f"{NBSP}min{NBSP}{local.second:02d}{NBSP}s"
-            if (get_language() or "fr").startswith("fr")
-            else f":{local.second:02d}"
-        )
+        seconds = f"{NBSP}min{NBSP}{local.second:02d}{NBSP}s" if is_french() else f":{local.second:02d}"
     return f"{date_format(local, 'j F Y')}, {hour(moment)}{seconds}"
 
 
@@ -273,7 +269,7 @@ def milliseconds(value_ms: float | None) -> str:
 
 def size(size_bytes: int) -> str:
     """``12 ko``, ``1,4 Mo``."""
-    french = (get_language() or "fr").startswith("fr")
+    french = is_french()
     unit = "o" if french else "B"
     if size_bytes < 1000:
         return f"{size_bytes}{NBSP}{unit}"

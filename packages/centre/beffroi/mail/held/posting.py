@@ -30,6 +30,11 @@ class MailNotTaken(Unavailable):
     code = "mail.not_taken"
 
 
+def send(config: Config, *, to: str, subject: str, text: str, html: str) -> None:
+    """Errors: MailNotTaken."""
+    post(config, compose(config, to=to, subject=subject, text=text, html=html), to)
+
+
 def compose(
     config: Config, *, to: str, subject: str, text: str, html: str, personal: bool = True
 ) -> EmailMessage:
