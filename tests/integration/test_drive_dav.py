@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
@@ -13,7 +15,8 @@ from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.store.writing import Writing
 
 from tests.drive_asking import BODIES, HOME, NS, etag, listing, value
-from tests.drive_server import A, Served
+from tests.drive_server import A, Served, basic
+from tests.fixtures_drive import noise
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 
@@ -102,6 +105,22 @@ def test_ranges_and_conditions_of_a_download(drive: Served, folder: str) -> None
         if status == 206:
             assert re.fullmatch(r"bytes \d+-\d+/512000", found[1]["content-range"])
     assert drive.ask("GET", path, Range="bytes=512000-")[1]["content-range"] == "bytes */512000"
+
+
+def test_who_reads_a_large_file_slowly_gets_its_bytes_and_no_later_ones(drive: Served, folder: str) -> None:
+    body = noise(90 << 20)
+    assert drive.ask("PUT", f"{folder}/film.mp4", body)[0] == 201
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        line.connect(("127.0.0.1", drive.port))
+        login = "".join(f"{name}: {value}\r\n" for name, value in basic("alice").items())
+        line.sendall(f"GET {folder}/film.mp4 HTTP/1.1\r\nHost: localhost\r\n{login}\r\n".encode())
+        with line.makefile("rb") as answer:
+            while answer.readline() != b"\r\n":
+                pass
+            for first in range(0, len(body), 9 << 20):
+                time.sleep(0.05)  # meanwhile all is opened ahead that there is memory for
+                assert answer.read(min(9 << 20, len(body) - first)) == body[first : first + (9 << 20)]
 
 
 def test_a_condition_that_does_not_hold_changes_nothing(drive: Served, folder: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store.chunking import CHUNK_BYTES, INLINE_BYTES, WHOLE_BYTES
-from beffroi.drive.store.content import Content, Workers
+from beffroi.drive.store.content import LENT, READ_AHEAD, Content, Workers
 from beffroi.drive.store.keys import Keys, KeysErased
 from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
 from beffroi.drive.store.model import StoreFull
@@ -23,7 +24,7 @@ from beffroi.drive.store.objects import (
     StoreUnavailable,
     object_name,
 )
-from beffroi.drive.store.sealing import ObjectDamaged
+from beffroi.drive.store.sealing import Bytes, ObjectDamaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -269,6 +270,29 @@ def test_the_reader_is_ahead_by_three_chunks_and_no_more(place: Place) -> None:
 
     place.objects = Faulty(place.disk, lambda verb, name: None)
     place.run(use)
+
+
+@pytest.mark.parametrize("body", [noise(70 * MIB + 3), TEXT * 20], ids=["noise", "text"])
+def test_lent_memory_holds_until_two_more_chunks_were_given_out(place: Place, body: bytes) -> None:
+    async def use(content: Content) -> set[int]:
+        manifest = (await write(content, place.books, body)).manifest
+        kept: deque[tuple[Bytes, bytes]] = deque()
+        at, addresses = 0, set()
+        reading = content.read(manifest, place.books.ask_inline, 1000, len(body) - 1000, lends=True)
+        async with aclosing(reading) as pieces:
+            async for piece in pieces:
+                kept.append((piece, body[1000 + at : 1000 + at + len(piece)]))
+                assert all(lent == wanted for lent, wanted in kept)
+                if isinstance(piece, memoryview):
+                    addresses.add(id(piece.obj))
+                at += len(piece)
+                if len(kept) > LENT:
+                    kept.popleft()
+        assert at == len(body) - 2000
+        return addresses
+
+    rooms = len(place.run(use))
+    assert rooms <= READ_AHEAD + LENT + 1, "memory is used again"
 
 
 def test_many_slow_readers_share_what_is_read_ahead(place: Place) -> None:

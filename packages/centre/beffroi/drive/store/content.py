@@ -12,14 +12,14 @@ import asyncio
 import mmap
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from beffroi.drive.store import sealing
-from beffroi.drive.store.chunking import INLINE_BYTES, Chunker, Digests, chunk_id
+from beffroi.drive.store.chunking import CHUNK_BYTES, INLINE_BYTES, Chunker, Digests, chunk_id
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.objects import BLOCK_BYTES, Objects, object_name
@@ -31,6 +31,7 @@ type Inline = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, Bytes]]]
 """The sealed chunks that lie with the metadata, of these; the others lie among the objects."""
 
 READ_AHEAD = 3
+LENT = 2
 _rooms = threading.local()
 
 
@@ -81,12 +82,19 @@ class Content:
         return Writer(self, known, expected_bytes)
 
     async def read(
-        self, manifest: Manifest, inline: Inline, start: int = 0, end: int | None = None
+        self,
+        manifest: Manifest,
+        inline: Inline,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        lends: bool = False,
     ) -> AsyncGenerator[Bytes]:
         """Bytes ``start`` to ``end`` (exclusive; None: the body's end), a frame of the store at a time or a chunk.
 
         Up to READ_AHEAD chunks are fetched and opened while the caller sends one. Nothing is given out before it is
-        proved. Close it (``aclosing``) where it may be left early.
+        proved. Close it (``aclosing``) where it may be left early. ``lends``: the memory of a chunk is used again as
+        soon as all of LENT more were given out, and the next is asked for.
         Errors: ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
         """
         pieces = iter(_pieces(manifest, start, manifest.size_bytes if end is None else end))
@@ -95,29 +103,15 @@ class Content:
                 for opened in await self._piece(only, inline):
                     yield opened
             return
-        ahead: deque[asyncio.Task[list[Bytes]]] = deque()
-        budget = self.workers.ahead
+        begun = _Begun(lambda piece, room: self._piece(piece, inline, room), self.workers.ahead, lends=lends)
         try:
-            while True:
-                if ahead:
-                    needed = ahead.popleft()
-                    budget.release()
-                elif (piece := next(pieces, None)) is not None:
-                    needed = asyncio.create_task(self._piece(piece, inline))
-                else:
-                    return
-                while len(ahead) < READ_AHEAD and not budget.locked():
-                    if (piece := next(pieces, None)) is None:
-                        break
-                    await budget.acquire()
-                    ahead.append(asyncio.create_task(self._piece(piece, inline)))
-                for opened in await needed:
+            while (needed := begun.next(pieces)) is not None:
+                await begun.more(pieces)
+                for opened in await needed.task:
                     yield opened
+                begun.give_back(needed)
         finally:
-            for task in ahead:
-                task.cancel()
-                budget.release()
-            await asyncio.gather(*ahead, return_exceptions=True)
+            await begun.give_up()
 
     async def check(self, chunk: Chunk, inline: Inline) -> None:
         """Read a chunk whole and compare its content with its name. Errors: as ``read``."""
@@ -144,16 +138,16 @@ class Content:
     def _object(self, name: bytes) -> str:
         return object_name(self._keys.collectivite_id, name)
 
-    async def _piece(self, piece: _Piece, inline: Inline) -> list[Bytes]:
+    async def _piece(self, piece: _Piece, inline: Inline, room: memoryview | None = None) -> list[Bytes]:
         chunk = piece.chunk
         if chunk.length <= INLINE_BYTES:
             sealed = (await inline((chunk.id,))).get(chunk.id)
             if sealed is not None:  # so small that a thread would cost more
                 return _cut(self._sealer.opened(chunk.id, sealed), piece)
         async with self.workers.chunks:
-            return await self.workers.run(self._fetched, piece)
+            return await self.workers.run(self._fetched, piece, room)
 
-    def _fetched(self, piece: _Piece) -> list[Bytes]:
+    def _fetched(self, piece: _Piece, room: memoryview | None) -> list[Bytes]:
         chunk, name = piece.chunk, self._object(piece.chunk.id)
         few = (piece.end - piece.start) * 2 <= chunk.length and chunk.length > 2 * sealing.FRAME_BYTES
         if few:
@@ -161,7 +155,7 @@ class Content:
                 chunk.id, lambda start, end: self._objects.get_range(name, start, end), piece.start, piece.end
             )
             return [opened]
-        return _cut(self._sealer.opened(chunk.id, self._objects.get(name, _room())), piece)
+        return _cut(self._sealer.opened(chunk.id, self._objects.get(name, _room()), room), piece)
 
 
 class Writer:
@@ -273,6 +267,63 @@ class _Piece(NamedTuple):
     end: int
 
 
+class _Opening(NamedTuple):
+    """``room``: where the chunk may be opened; None for new memory."""
+
+    task: asyncio.Task[list[Bytes]]
+    room: memoryview | None
+
+
+class _Begun:
+    """The chunks of one body on its way out: those that are opened ahead, and the memory that was given out. A chunk
+    in new memory costs half as much as opening it."""
+
+    def __init__(
+        self,
+        open_: Callable[[_Piece, memoryview | None], Coroutine[None, None, list[Bytes]]],
+        budget: asyncio.Semaphore,
+        *,
+        lends: bool,
+    ) -> None:
+        self._open, self._budget, self._lends = open_, budget, lends
+        self._ahead: deque[_Opening] = deque()
+        self._lent: deque[memoryview] = deque()
+        self._free: list[memoryview] = []
+
+    def next(self, pieces: Iterator[_Piece]) -> _Opening | None:
+        if self._ahead:
+            self._budget.release()
+            return self._ahead.popleft()
+        piece = next(pieces, None)
+        return None if piece is None else self._begin(piece)
+
+    async def more(self, pieces: Iterator[_Piece]) -> None:
+        while len(self._ahead) < READ_AHEAD and not self._budget.locked():
+            if (piece := next(pieces, None)) is None:
+                return
+            await self._budget.acquire()
+            self._ahead.append(self._begin(piece))
+
+    def give_back(self, given: _Opening) -> None:
+        """All of it was given out. How far its reader is, only what they asked for since tells."""
+        if given.room is not None:
+            self._lent.append(given.room)
+            if len(self._lent) > LENT:
+                self._free.append(self._lent.popleft())
+
+    async def give_up(self) -> None:
+        for one in self._ahead:
+            one.task.cancel()
+            self._budget.release()
+        await asyncio.gather(*(one.task for one in self._ahead), return_exceptions=True)
+
+    def _begin(self, piece: _Piece) -> _Opening:
+        room = None
+        if self._lends:
+            room = self._free.pop() if self._free else memoryview(mmap.mmap(-1, CHUNK_BYTES))
+        return _Opening(asyncio.create_task(self._open(piece, room)), room)
+
+
 def _pieces(manifest: Manifest, start: int, end: int) -> Iterator[_Piece]:
     at = 0
     for chunk in manifest.chunks:
@@ -284,7 +335,7 @@ def _pieces(manifest: Manifest, start: int, end: int) -> Iterator[_Piece]:
             return
 
 
-def _cut(opened: Sequence[bytes], piece: _Piece) -> list[Bytes]:
+def _cut(opened: Sequence[Bytes], piece: _Piece) -> list[Bytes]:
     """Of a chunk that is open, the bytes that are wanted."""
     if sum(map(len, opened)) != piece.chunk.length:
         # A manifest that says another length than its chunk has is as wrong as a chunk of other bytes.

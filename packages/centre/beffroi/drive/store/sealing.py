@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -123,16 +123,18 @@ class Sealer:
         """The chunk, whole. Errors: ObjectDamaged, those of the keys."""
         return memoryview(_joined(self.opened(chunk_id, sealed)))
 
-    def opened(self, chunk_id: bytes, sealed: Bytes) -> list[bytes]:
-        """The chunk in pieces: as its frames hold it, or whole where it is compressed. Errors: as ``open``."""
+    def opened(self, chunk_id: bytes, sealed: Bytes, room: memoryview | None = None) -> list[Bytes]:
+        """The chunk in pieces: as its frames hold it, or whole where it is compressed.
+
+        ``room``: CHUNK_BYTES, where it may lie whole instead of in new memory. Errors: as ``open``."""
         with memoryview(sealed) as seen:
             header = Header.read(chunk_id, bytes(seen[:HEADER_BYTES]))
             if len(seen) != header.sealed_bytes:
                 raise ObjectDamaged(chunk_id)
-            payload = self._frames(chunk_id, header, 0, header.frames, seen[HEADER_BYTES:])
-        return (
-            [_decompressed(chunk_id, _joined(payload), header.plain_bytes)] if header.compressed else payload
-        )
+            payload = self._frames(chunk_id, header, range(header.frames), seen[HEADER_BYTES:], room)
+        if header.compressed:
+            return [_decompressed(chunk_id, _joined(payload), header.plain_bytes)]
+        return payload
 
     def open_range(
         self, chunk_id: bytes, fetch: Callable[[int, int], Bytes], start: int, end: int
@@ -155,7 +157,7 @@ class Sealer:
         sealed = fetch(*span)
         if len(sealed) != span[1] - span[0]:
             raise ObjectDamaged(chunk_id)
-        plain = memoryview(_joined(self._frames(chunk_id, header, first, after, sealed)))
+        plain = memoryview(_joined(self._frames(chunk_id, header, range(first, after), sealed)))
         return plain[start - first * FRAME_BYTES : end - first * FRAME_BYTES]
 
     def reseal(self, chunk_id: bytes, sealed: Bytes) -> memoryview | None:
@@ -165,25 +167,29 @@ class Sealer:
             return None
         return self.seal(chunk_id, self.open(chunk_id, sealed))
 
-    def _frames(self, chunk_id: bytes, header: Header, first: int, after: int, sealed: Bytes) -> list[bytes]:
-        """Plain bytes of frames ``first`` to ``after`` (exclusive), which ``sealed`` holds and nothing else."""
+    def _frames(
+        self, chunk_id: bytes, header: Header, frames: range, sealed: Bytes, room: memoryview | None = None
+    ) -> list[Bytes]:
+        """Plain bytes of the frames that ``sealed`` holds, and nothing else: each in memory of its own, or one after
+        the other in ``room``."""
         key = self._keys.generation(header.generation)
         if key is None:
             raise ObjectDamaged(chunk_id)
         cipher = self._cipher(chunk_id, header, key)
-        step = FRAME_BYTES + _TAG_BYTES
+        step, opened, filled = FRAME_BYTES + _TAG_BYTES, list[Bytes](), 0
         try:
             with memoryview(sealed) as seen:
-                return [
-                    cipher.decrypt(
-                        _nonce(frame),
-                        seen[(frame - first) * step :][:step],
-                        self._bound_to(chunk_id, header, frame),
-                    )
-                    for frame in range(first, after)
-                ]
+                for at, frame in enumerate(frames):
+                    nonce, bound = _nonce(frame), self._bound_to(chunk_id, header, frame)
+                    piece = seen[at * step :][:step]
+                    if room is None:
+                        opened.append(cipher.decrypt(nonce, piece, bound))
+                    else:
+                        into = room[filled : filled + len(piece) - _TAG_BYTES]
+                        filled += cipher.decrypt_into(nonce, piece, bound, into)
         except InvalidTag:
             raise ObjectDamaged(chunk_id) from None
+        return opened if room is None else [room[:filled]]
 
     def _cipher(self, chunk_id: bytes, header: Header, data_key: bytes) -> AESGCM:
         # A key for this object alone: its salt is drawn at each sealing, so that nonces may count from 0.
@@ -195,7 +201,7 @@ class Sealer:
         return chunk_id + frame.to_bytes(4) + bytes((last,)) + self._owner
 
 
-def _joined(pieces: list[bytes]) -> bytes:
+def _joined(pieces: Sequence[Bytes]) -> Bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

@@ -56,9 +56,12 @@ class Bodies(Protocol):
         StoreUnavailable, those of the keys.
         """
 
+    def lend(self, kept: Kept, start: int, end: int) -> AsyncGenerator[Bytes]:
+        """As ``read``, for who sends the pieces and keeps none (``store.content.Content.read``)."""
 
-SENT_BYTES = 256 * 1024
-"""The server holds some pieces for a client that reads slowly; whole chunks would be ten times as much."""
+
+SENT_BYTES = 1 << 20
+"""Of a piece at most: each costs a turn of the loop, and a client has ``messages.SEND_S`` to take it."""
 
 type BodiesOf = Callable[[str], Bodies]
 """By the collectivité's identifier. Errors: NotFound, those of the keys."""
@@ -104,6 +107,12 @@ class SealedBodies:
         )
 
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
+        return _kept(self._pieces(kept, start, end))
+
+    def lend(self, kept: Kept, start: int, end: int) -> AsyncGenerator[Bytes]:
+        return self._pieces(kept, start, end, lends=True)
+
+    def _pieces(self, kept: Kept, start: int, end: int, *, lends: bool = False) -> AsyncGenerator[Bytes]:
         self._refuse(kept.sha256)
         manifest = Manifest.unpack(kept.manifest)
         with self._database().reading() as reading:
@@ -111,24 +120,31 @@ class SealedBodies:
             # Of a small file all is told at once.
             names = [one.id for one in manifest.chunks] if len(manifest.chunks) == 1 else []
             inline = _sealed(reading, names)
-        return self._read(manifest, inline, start, end)
+        return self._read(manifest, inline, start, end, lends=lends)
 
     async def _read(
-        self, manifest: Manifest, inline: Mapping[bytes, Bytes], start: int, end: int
-    ) -> AsyncGenerator[bytes]:
+        self, manifest: Manifest, inline: Mapping[bytes, Bytes], start: int, end: int, *, lends: bool
+    ) -> AsyncGenerator[Bytes]:
         async def found(names: Sequence[bytes]) -> Mapping[bytes, Bytes]:
             if inline.keys() >= set(names):
                 return inline
             with self._database().reading() as reading:
                 return _sealed(reading, names)
 
-        async with aclosing(self._sealed.read(manifest, found, start, end)) as pieces:
+        async with aclosing(self._sealed.read(manifest, found, start, end, lends=lends)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, bytes) and len(piece) <= SENT_BYTES:
+                if len(piece) <= SENT_BYTES:
                     yield piece
                     continue
-                for at in range(0, len(piece), SENT_BYTES):
-                    yield bytes(piece[at : at + SENT_BYTES])
+                whole = memoryview(piece)
+                for at in range(0, len(whole), SENT_BYTES):
+                    yield whole[at : at + SENT_BYTES]
+
+
+async def _kept(pieces: AsyncGenerator[Bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield bytes(piece)
 
 
 def _require(reading: Reading, sha256: str) -> None:

@@ -144,7 +144,7 @@ def download(request: Request, bodies: Bodies, body: Body) -> Answer:
         status, start, end = 206, wanted.start, wanted.end
         headers.append((b"content-range", f"bytes {start}-{end - 1}/{body.size_bytes}".encode()))
     headers.append((b"content-length", str(end - start).encode()))
-    return Answer(status, headers, b"" if request.method == "HEAD" else bodies.read(body, start, end))
+    return Answer(status, headers, b"" if request.method == "HEAD" else bodies.lend(body, start, end))
 
 
 def attachment(name: str) -> bytes:

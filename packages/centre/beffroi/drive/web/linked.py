@@ -26,6 +26,7 @@ from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
@@ -190,7 +191,7 @@ class Linked:
         if share.downloads_left != NO_LIMIT:
             await database.write_async(lambda writing: shares.count_download(writing, share.id))
 
-    async def _given(self, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async def _given(self, pieces: AsyncGenerator[Bytes]) -> AsyncGenerator[Bytes]:
         self._under_way += 1
         try:
             async with aclosing(pieces):

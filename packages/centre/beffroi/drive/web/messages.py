@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
+from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
@@ -24,7 +25,7 @@ Header = tuple[bytes, bytes]
 PACE_BYTES, PACE_S = 16 * 1024, 60.0
 """A body that brings less is no slow line but somebody who holds connections."""
 SEND_S = 300.0
-"""In which a client takes one piece of a body, at most 256 KiB: what it does not take stays in our memory."""
+"""In which a client takes one piece of a body, at most 1 MiB: what it does not take stays in our memory."""
 MAX_COUNT_DIGITS = 18
 MAX_DRAINED_BYTES, MAX_DRAINED_S = 16 * 1024 * 1024, 10.0
 
@@ -137,7 +138,7 @@ class Answer:
 
     status: int
     headers: Sequence[Header] = ()
-    body: bytes | AsyncGenerator[bytes] = b""
+    body: bytes | AsyncGenerator[bytes] | AsyncGenerator[Bytes] = b""
 
     async def send(self, send: Send, receive: Receive) -> None:
         """Errors: TimeoutError (the client takes a piece too slowly); the connection ends then.

@@ -7,7 +7,7 @@ import asyncio
 from beffroi.drive import carrying
 from beffroi.drive.store import tree
 from beffroi.drive.store.model import Node
-from beffroi.drive.store.writing import Writing
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.web.dav import across, mounted
 from beffroi.drive.web.dav.call import Call, Exists, MethodRefused, SamePlace, existing
 from beffroi.drive.web.dav.content import announced_mtime_s
@@ -27,10 +27,15 @@ async def mkcol(call: Call) -> Answer:
         raise BodyUnknown
     mtime_s, path = announced_mtime_s(call.request), call.target.path
 
-    def change(writing: Writing) -> Node:
-        found = call.view.find(writing, path)
-        if found is not None:
+    def refuse_taken(reading: Reading) -> None:
+        if call.view.find(reading, path) is not None:
             raise MethodRefused
+
+    with call.view.database.reading() as reading:
+        refuse_taken(reading)  # some clients make the folder of each file they send: that waits for no disk
+
+    def change(writing: Writing) -> Node:
+        refuse_taken(writing)
         parent = call.parent(writing, path)
         call.free(path)
         call.check(writing, None)

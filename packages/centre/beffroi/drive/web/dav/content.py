@@ -12,6 +12,7 @@ from dataclasses import replace
 from beffroi.drive.store import look, room, tree
 from beffroi.drive.store.chunking import INLINE_BYTES
 from beffroi.drive.store.model import Content, Node
+from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import conditions, walk
@@ -99,9 +100,9 @@ def file(call: Call, place: Place) -> Answer:
     except conditions.RangeOutside:
         return Answer(416, [*headers, (b"content-range", f"bytes */{node.size_bytes}".encode())])
     if wanted is None:
-        return _answer(request, 200, headers, node.size_bytes, call.bodies.read(node, 0, node.size_bytes))
+        return _answer(request, 200, headers, node.size_bytes, call.bodies.lend(node, 0, node.size_bytes))
     headers.append((b"content-range", f"bytes {wanted.start}-{wanted.end - 1}/{node.size_bytes}".encode()))
-    pieces = call.bodies.read(node, wanted.start, wanted.end)
+    pieces = call.bodies.lend(node, wanted.start, wanted.end)
     return _answer(request, 206, headers, wanted.end - wanted.start, pieces)
 
 
@@ -124,13 +125,13 @@ def _zip(call: Call, top: Place) -> Answer:
 
 
 def _answer(
-    request: Request, status: int, headers: list[Header], length: int, pieces: AsyncGenerator[bytes]
+    request: Request, status: int, headers: list[Header], length: int, pieces: AsyncGenerator[Bytes]
 ) -> Answer:
     headers.append((b"content-length", str(length).encode()))
     return Answer(status, headers, b"" if request.method == "HEAD" else pieces)
 
 
-async def _whole(data: bytes) -> AsyncGenerator[bytes]:
+async def _whole(data: bytes) -> AsyncGenerator[Bytes]:
     yield data
 
 
