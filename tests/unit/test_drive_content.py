@@ -295,6 +295,19 @@ def test_lent_memory_holds_until_two_more_chunks_were_given_out(place: Place, bo
     assert rooms <= READ_AHEAD + LENT + 1, "memory is used again"
 
 
+def test_few_bodies_keep_memory_that_is_used_again(place: Place) -> None:
+    async def use(content: Content) -> None:
+        manifest = (await write(content, place.books, noise(70 * MIB))).manifest
+        readers = [content.read(manifest, place.books.ask_inline, lends=True) for _ in range(10)]
+        firsts = [await anext(one) for one in readers]
+        assert [isinstance(one, memoryview) for one in firsts] == 8 * [True] + 2 * [False]
+        for one in readers:
+            await one.aclose()
+        assert content.workers.lent._value == 8
+
+    place.run(use)
+
+
 def test_many_slow_readers_share_what_is_read_ahead(place: Place) -> None:
     got: list[str] = []
 
