@@ -61,7 +61,7 @@ def test_a_seed_that_once_failed_holds(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(4800)  # beside the whole round, from what time that leaves
+@pytest.mark.timeout(2700)
 def test_fixed_seeds_hold() -> None:
     """All of them, or as many as the round that decides has time for: BEFFROI_SEEDS_UNTIL is its epoch second."""
     until = os.environ.get("BEFFROI_SEEDS_UNTIL")
