@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -46,29 +46,6 @@ def pytest(*arguments: str, database: str = "") -> int:
         environment["BEFFROI_TEST_DATABASE"] = database
     command = (sys.executable, "-m", "pytest", *arguments)
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-
-
-@contextlib.contextmanager
-def seeds() -> Iterator[Callable[[], int]]:
-    """The seeds of the simulation, beside the others, from what processor time these leave; yields what waits for
-    them, prints what they said, and returns their exit code."""
-    options = ("-q", "-o", "log_cli=true", "--log-cli-level=WARNING")
-    command = ("nice", "-n", "19", sys.executable, "-m", "pytest", *options, SEEDS)
-    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
-    with tempfile.TemporaryFile() as said:
-        running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=said, stderr=subprocess.STDOUT)
-
-        def ended() -> int:
-            code = running.wait()
-            said.seek(0)
-            print(said.read().decode(errors="replace"), flush=True)
-            return code
-
-        try:
-            yield ended
-        finally:
-            running.kill()
-            running.wait()
 
 
 @contextlib.contextmanager
@@ -114,18 +91,16 @@ def main(arguments: Sequence[str], *, workers: Sequence[str] = SIDE_BY_SIDE) -> 
         return pytest("-q", "-m", QUICK, *given)
     if given:
         return pytest(*given)
-    with seeds() as ended:
-        print("== tests on SQLite", flush=True)
-        failed = pytest("-q", *workers, "--deselect", SEEDS)
-        if not (POSTGRESQL / "initdb").exists():
-            print("not run on this machine: tests on PostgreSQL (postgresql-17 is not installed)")
-            failed = 1 if os.environ.get("BEFFROI_REQUIRE_ALL") == "1" else failed
-        else:
-            print("== tests on PostgreSQL", flush=True)
-            with postgresql() as url:
-                failed = pytest("-q", *workers, *ON_POSTGRESQL, database=url) or failed
-        print("== seeds of the simulation", flush=True)
-        return ended() or failed
+    print("== tests on SQLite", flush=True)
+    failed = pytest("-q", *workers, "--deselect", SEEDS)
+    if not (POSTGRESQL / "initdb").exists():
+        print("not run on this machine: tests on PostgreSQL (postgresql-17 is not installed)")
+        return 1 if os.environ.get("BEFFROI_REQUIRE_ALL") == "1" else failed
+    print("== tests on PostgreSQL", flush=True)
+    with postgresql() as url:
+        failed = pytest("-q", *workers, *ON_POSTGRESQL, database=url) or failed
+    print("== seeds of the simulation", flush=True)  # last: they take what time is left, and all processors
+    return pytest("-q", "-o", "log_cli=true", "--log-cli-level=WARNING", SEEDS) or failed
 
 
 def start(arguments: Sequence[str]) -> int:
