@@ -9,8 +9,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from beffroi.drive.archives import bagcheck, manifest
-from beffroi.drive.store import look
+from beffroi.cli.check_seal import main as check_seal
+from beffroi.drive.archives import bagcheck, far, manifest
+from beffroi.drive.store import look, seals
 from beffroi.drive.store.model import Node
 from django.test import Client
 from lxml import etree
@@ -58,6 +59,29 @@ def test_a_proof_of_one_file_shows_nothing_of_the_others(
     assert verbs() == ["drive:seal:asked", "drive:seal:proved"]
 
 
+def checked(package: Path, *, document: Path | None = None, key: str = "") -> int:
+    return check_seal(package, document=document, key=key)
+
+
+def test_a_proof_is_checked_far_from_the_centre(
+    drive: Drive, folder: Node, referent: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seal = sealed(drive, folder, referent)
+    file = node_of(drive, folder, "Facture 2.pdf")
+    answer = referent.post(f"/coffre/sceaux/{seal.id}/preuve/{file}/")
+    package, document = tmp_path / "preuve.zip", tmp_path / "reçue.pdf"
+    package.write_bytes(answer.content)
+    document.write_bytes(BODIES["Facture 2.pdf"])
+    with drive.database.reading() as reading:
+        key = far.public_key(seals.texts(reading, seal.id)["cle.pem"]).hex()
+    assert checked(package, document=document, key=key) == 0
+    assert "Facture 2.pdf" in capsys.readouterr().out
+    document.write_bytes(BODIES["Facture 2.pdf"] + b" ")
+    assert checked(package, document=document, key=key) == 1
+    assert "ce n’est pas ce fichier" in capsys.readouterr().out
+    assert checked(package, document=None, key="00" * 32) == 1
+
+
 @OLD_CALLS
 def test_packages_stream_to_the_referent_and_are_told_before(
     drive: Drive, folder: Node, referent: Client, server: Served, tmp_path: Path
@@ -74,9 +98,14 @@ def test_packages_stream_to_the_referent_and_are_told_before(
     assert status == 200 and "BagIt" in headers["content-disposition"]
     assert bagcheck.archive(io.BytesIO(body)) == []
     with zipfile.ZipFile(io.BytesIO(body)) as bag:
-        bag.extractall(tmp_path)
+        bag.extractall(tmp_path / "bag")
     other = pytest.importorskip("bagit", reason="PyPI's bagit is not installed")
-    other.Bag(str(next(tmp_path.iterdir()))).validate()
+    unpacked = next((tmp_path / "bag").iterdir())
+    other.Bag(str(unpacked)).validate()
+    (tmp_path / "bag.zip").write_bytes(body)
+    assert checked(tmp_path / "bag.zip") == checked(unpacked) == 0
+    (unpacked / "data" / "Facture 1.pdf").write_bytes(b"autre")
+    assert checked(unpacked) == 1
     with zipfile.ZipFile(io.BytesIO(body)) as bag:
         inside = {name.partition("/")[2]: name for name in bag.namelist()}
         assert bag.read(inside["data/Facture 1.pdf"]) == BODIES["Facture 1.pdf"]

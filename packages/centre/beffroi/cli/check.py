@@ -1,4 +1,4 @@
-"""`check domain NAME`: what DNS answers about a mail domain now, what is wrong and what to do. `check backup`.
+"""`check domain NAME`: what DNS answers about a mail domain now, what is wrong and what to do. `check backup`, `seal`.
 
 Process: the person's own; root becomes the Python user first. Asks DNS, and our own mail server and front door.
 Output:  French, one result a line: this is what goes to a commune or its provider. ``--json`` for machines.
@@ -40,9 +40,13 @@ class ResolverUnclear(BeffroiError):
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    if options.verb == "seal":
+        from beffroi.cli import check_seal  # noqa: PLC0415 - each command imports what it needs
+
+        return check_seal.main(options.package, document=options.document, key=options.key)
     config = load(options.state.resolve())
     if options.verb == "backup":
-        from beffroi.cli import check_backup  # noqa: PLC0415 - each command imports what it needs
+        from beffroi.cli import check_backup  # noqa: PLC0415
 
         return check_backup.main(config)
     try:
@@ -63,6 +67,18 @@ def _parser() -> argparse.ArgumentParser:
     domain_.add_argument("--resolver", metavar="IP[@PORT]", default="", help="without: the centre's own")
     domain_.add_argument("--json", action="store_true")
     backup = verbs.add_parser("backup", help="whether the Coffre would come back from its backups")
+    seal = verbs.add_parser(
+        "seal", help="a proof of one file, or a BagIt export of a sealed folder; needs no centre"
+    )
+    seal.add_argument(
+        "package", metavar="PACKAGE", type=Path, help="preuve-….zip; an export as ZIP, tar or folder"
+    )
+    seal.add_argument(
+        "--document", type=Path, metavar="FILE", help="whether it is the one that a proof is about"
+    )
+    seal.add_argument(
+        "--key", metavar="HEX", default="", help="the collectivité's, from its audit log; else the package's"
+    )
     for one in (domain_, backup):
         one.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser

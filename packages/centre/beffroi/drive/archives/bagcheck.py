@@ -88,11 +88,11 @@ class Damage:
     path: str = ""
 
 
-type _Opener = Callable[[], BinaryIO | IO[bytes]]
-type _Member = tuple[str, _Opener]
-type Tree = Mapping[str, _Opener]
+type Opener = Callable[[], BinaryIO | IO[bytes]]
+type _Member = tuple[str, Opener]
+type Tree = Mapping[str, Opener]
 # What zipfile and tarfile raise over broken bytes is more than their own errors.
-_BROKEN = (
+BROKEN = (
     OSError,
     ValueError,
     LookupError,
@@ -108,7 +108,7 @@ _BROKEN = (
 
 def directory(path: Path) -> list[Damage]:
     """Look through an unpacked bag: the folder that has ``bagit.txt``. Links are followed nowhere."""
-    tree: dict[str, _Opener] = {}
+    tree: dict[str, Opener] = {}
     found: list[Damage] = []
     for folder, folders, files in os.walk(path):
         for name in (*files, *(name for name in folders if Path(folder, name).is_symlink())):
@@ -125,8 +125,8 @@ def archive(file: IO[bytes]) -> list[Damage]:
     """Look through a bag in a ZIP or a tar; ``file`` can seek."""
     found: list[Damage] = []
     try:
-        with _opened(file) as listed:
-            tree: dict[str, _Opener] = {}
+        with opened(file) as listed:
+            tree: dict[str, Opener] = {}
             members = [(name.removeprefix("./"), opener) for name, opener in listed]
             bases = {name.split("/", 1)[0] for name, _ in members}
             if len(bases) != 1:
@@ -137,12 +137,12 @@ def archive(file: IO[bytes]) -> list[Damage]:
                     found.append(Damage(Kind.TWICE, _plain(key)))
                 tree[key] = opener
             return sorted({*found, *examine(tree)})
-    except _BROKEN:
+    except BROKEN:
         return [Damage(Kind.UNREADABLE)]
 
 
 @contextmanager
-def _opened(file: IO[bytes]) -> Iterator[list[_Member]]:
+def opened(file: IO[bytes]) -> Iterator[list[_Member]]:
     file.seek(0)
     # By its beginning: a ZIP in a tar, near the end, would make the tar a ZIP for ``is_zipfile``.
     if file.read(4) == _ZIP_BEGINS:
@@ -226,7 +226,7 @@ class _Examination:
         try:
             with self._tree[name]() as file:
                 data = file.read(LIST_BYTES + 1)
-        except _BROKEN:
+        except BROKEN:
             self._add(Kind.UNREADABLE, name)
             return None
         if len(data) > LIST_BYTES:
@@ -279,7 +279,7 @@ class _Examination:
                         size += len(piece)
                         for one in hashes.values():
                             one.update(piece)
-            except _BROKEN:
+            except BROKEN:
                 self._add(Kind.UNREADABLE, path)
                 continue
             self._sizes[path] = size
