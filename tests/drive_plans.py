@@ -19,7 +19,7 @@ from beffroi.drive.store.sqlite import Connection
 
 LARGE = {
     *("node", "chunk", "version", "change", "trash", "weight", "scanned", "favourite", "tagged", "handed"),
-    *("part", "part_name", "word", "word_name", "word_file"),
+    *("part", "part_name", "word", "word_name", "word_file", "node_kind"),
 }
 """Tables that grow with files."""
 SWEEPS = {
