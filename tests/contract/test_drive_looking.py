@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from beffroi.drive.words import index, indexer, kinds
 from beffroi.lib.errors import BeffroiError
 from lxml import etree
 
-from tests.drive_trees import ME, NOW_S, OTHER, at, content, folder, put
+from tests.drive_trees import ME, NOW_S, OTHER, Counted, at, content, folder, put
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 WHO = Who("per_me", "mem_1", "col_test", "agent", "moi", "Moi", "app_1")
@@ -229,22 +228,6 @@ def test_the_index_finds_what_a_walk_finds_however_late_it_is(
                 got = sorted((one.node.mtime_s for one in few), reverse=order == "descending")
                 assert {plain(one) for one in few} <= walked and got[:3] == times[:3], where
     assert by_index > (60 if seed else 30), "or the walk was compared with itself"
-
-
-class Counted:
-    """A reading that counts rows."""
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading, self.rows = reading, 0
-
-    def one(self, sql: Any, parameters: Sequence[object] = ()) -> Any:
-        self.rows += 1
-        return self._reading.one(sql, parameters)
-
-    def all(self, sql: Any, parameters: Sequence[object] = ()) -> Any:
-        found = self._reading.all(sql, parameters)
-        self.rows += len(found)
-        return found
 
 
 def test_a_search_reads_about_as_many_rows_as_it_tells(metadata: Database, home: Node) -> None:
