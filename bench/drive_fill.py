@@ -21,7 +21,7 @@ from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk, Weight
 from beffroi.drive.store.sqlite import CACHE_KIB, SqliteDatabase
 from beffroi.drive.store.writing import Writing
-from beffroi.drive.words import index, terms
+from beffroi.drive.words import index, kinds, terms
 from blake3 import blake3
 
 NOW_S = 1_800_000_000
@@ -177,10 +177,13 @@ def _files(writing: Writing, folders: tuple[int, ...]) -> list[int]:
 
 
 def _words(database: Database, root: int) -> None:
-    """Index every file below the root as the follower does it, by rows in the order of the index."""
+    """Index all below the root as the follower does it, by rows in the order of the index."""
     with database.reading() as reading:
         rows = reading.all(
             "SELECT id, name, etag FROM node WHERE is_folder = 0 AND id NOT IN (SELECT node FROM trash) ORDER BY id"
+        )
+        typed = reading.all(
+            "SELECT id, name, is_folder, mtime_s FROM node WHERE parent <> 0 AND id NOT IN (SELECT node FROM trash)"
         )
         last = reading.one("SELECT MAX(number) FROM change")
     common = [terms.term(f"w{number}", KEY) for number in range(COMMON_WORDS)]
@@ -198,12 +201,20 @@ def _words(database: Database, root: int) -> None:
         for term in sorted(by_term):
             yield from ((root, term, node) for node in by_term[term])
 
-    names = sorted((part.encode(), node) for node, name, _ in rows for part in terms.name_parts(name))
+    names = sorted((part.encode(), node) for node, name, _ in rows for part in terms.indexed(name))
     for sql, found in (
         (_WORD_FILE, files()),
         ("INSERT INTO word (root, term, node) VALUES (?, ?, ?)", words()),
         ("INSERT INTO word_name (root, word, node) VALUES (?, ?, ?)", ((root, *one) for one in names)),
+        (
+            "INSERT INTO node_kind (node, root, kind, mtime_s) VALUES (?, ?, ?, ?)",
+            (
+                (node, root, kinds.of(name, is_folder=bool(is_folder)), at_s)
+                for node, name, is_folder, at_s in typed
+            ),
+        ),
     ):
         for some in batched(found, 10 * FILES_A_CHANGE, strict=False):
             database.write(lambda w, sql=sql, some=some: w.many(sql, some))  # type: ignore[misc]
+    database.write(kinds.begin)
     database.write(lambda writing: index.take(writing, (), (last and last[0]) or 0))

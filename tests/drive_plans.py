@@ -2,7 +2,8 @@
 
 Rule:    of all tests, whatever they look at: a statement of the drive's whose plan scans one of LARGE fails the test
          that said it, unless it is one of SWEEPS. SQLite's plans do not depend on what lies there, for nothing is
-         analysed; PostgreSQL's do, but it reads a table only where no index helps (``postgres``).
+         analysed; PostgreSQL's do, but it reads a table only where no index helps (``postgres``); an index from one
+         end to the other is the table, too, unless a limit ends it.
          Statements of tests and benchmarks are their own.
 """
 
@@ -10,16 +11,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from beffroi.drive.store import postgres, sqlite
+from beffroi.drive.store import postgres, schema, sqlite
 from beffroi.drive.store.sqlite import Connection
 
 LARGE = {
     *("node", "chunk", "version", "change", "trash", "weight", "scanned", "favourite", "tagged", "handed"),
-    *("part", "part_name", "word", "word_name", "word_file"),
+    *("part", "part_name", "word", "word_name", "word_file", "node_kind"),
 }
 """Tables that grow with files."""
 SWEEPS = {
@@ -33,10 +34,15 @@ SWEEPS = {
     "weights.py:drift": "each day",
 }
 """Who may read all of a table: file and function, and when it does."""
-_READ = re.compile(r"Seq Scan on (\w+)")
 _SCAN = re.compile(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?")
 _FEW = {"chunk_loose", "word_file_unread"}
 """Indexes of a few rows."""
+_PART = {
+    found[1]
+    for one in schema.TABLES
+    if (found := re.match(r"CREATE (?:UNIQUE )?INDEX IF NOT EXISTS (\w+) ON \w+ \([^)]*\)\s+WHERE", one))
+}
+"""Indexes of some rows: with few rows PostgreSQL takes one whole as soon as by its condition. SQLite's plans tell."""
 _SAID = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 _BENEATH = {
     __file__,
@@ -70,9 +76,25 @@ def reads(on: Any, sql: str, parameters: Sequence[Any] = ()) -> list[str]:
     """As ``scans``, in PostgreSQL; ``parameters``: of the statement, or rows of them."""
     if parameters and isinstance(parameters[0], (tuple, list)):
         parameters = parameters[0]
-    rows = on.raw.execute(f"EXPLAIN {postgres._translated(sql)}", parameters).fetchall()
-    found = (_READ.search(row[0]) for row in rows)
-    return [one[1] for one in found if one is not None and one[1] in LARGE]
+    ((found,),) = on.raw.execute(f"EXPLAIN (FORMAT JSON) {postgres._translated(sql)}", parameters).fetchall()
+    return list(_whole(found[0]["Plan"], ends=False))
+
+
+def _whole(plan: dict[str, Any], *, ends: bool) -> Iterator[str]:
+    """``ends``: whoever takes the rows of this step wants only some of them."""
+    kind, inside, table = plan["Node Type"], plan.get("Plans", ()), plan.get("Relation Name")
+    by_index = kind in ("Index Scan", "Index Only Scan") and not ends and _is_unbounded(plan)
+    by_bits = kind == "Bitmap Heap Scan" and any(map(_is_unbounded, inside))
+    if table in LARGE and (kind == "Seq Scan" or by_index or by_bits):
+        yield table
+    ends = kind == "Limit" or (ends and kind not in ("Aggregate", "Sort", "Unique"))
+    for inner in inside:
+        yield from _whole(inner, ends=ends)
+
+
+def _is_unbounded(plan: dict[str, Any]) -> bool:
+    """Whether a whole index of a whole table is read."""
+    return "Index Name" in plan and "Index Cond" not in plan and plan["Index Name"] not in _PART
 
 
 def scans(connection: Connection, sql: str, _: Sequence[Any] = ()) -> list[str]:

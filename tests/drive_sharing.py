@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from beffroi.drive.store import groups, shares
+from beffroi.drive.store import groups, received, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.groups import Group
 from beffroi.drive.store.model import Act
@@ -41,7 +41,7 @@ def share(drive: Served, path: str, wish: Wish, login: str = "alice") -> Share:
         made = database.write(lambda writing: shares.make(writing, act, node.id, wish))[0]
         if wish.kind == "collectivite":
             communes.metadata(wish.target).write(
-                lambda writing: shares.offer(writing, made, owner=who.collectivite_id, now_s=act.now_s)
+                lambda writing: received.offer(writing, made, owner=who.collectivite_id, now_s=act.now_s)
             )
     return made
 
@@ -76,7 +76,7 @@ def answer(drive: Served, made: Share, *, accepted: bool = True) -> None:
     with metadata(drive) as communes:
         act = Act("per_referent", "", clock.epoch_s())
         communes.metadata(made.target).write(
-            lambda writing: shares.answer(writing, act, made.id, accepted=accepted)
+            lambda writing: received.answer(writing, act, made.id, accepted=accepted)
         )
 
 

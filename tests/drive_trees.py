@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from beffroi.drive.store import look, tree, weights
 from beffroi.drive.store.database import Database
@@ -98,3 +99,19 @@ def require_whole(reading: Reading) -> None:
     assert weights.drift(reading) == []
     etags = [row[4] for row in nodes.values()]
     assert len(etags) == len(set(etags))
+
+
+class Counted:
+    """A reading that counts rows."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading, self.rows = reading, 0
+
+    def one(self, sql: Any, parameters: Sequence[object] = ()) -> Any:
+        self.rows += 1
+        return self._reading.one(sql, parameters)
+
+    def all(self, sql: Any, parameters: Sequence[object] = ()) -> Any:
+        found = self._reading.all(sql, parameters)
+        self.rows += len(found)
+        return found

@@ -14,7 +14,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import seals, shares
+from beffroi.drive.store import received, seals, shares
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.store.writing import Writing
@@ -266,8 +266,8 @@ def _visit(owner: Commune, receiver: Commune) -> tuple[str, int]:
     made = drive.database.write(lambda writing: shares.make(writing, drive.act, node.id, wish))[0]
 
     def accept(writing: Writing) -> None:
-        shares.offer(writing, made, owner=owner.id, now_s=clock.epoch_s())
-        shares.answer(writing, there.act, made.id, accepted=True)
+        received.offer(writing, made, owner=owner.id, now_s=clock.epoch_s())
+        received.answer(writing, there.act, made.id, accepted=True)
 
     there.database.write(accept)
     return made.id, node.id

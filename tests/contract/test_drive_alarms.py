@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import batched
 
 import pytest
 from beffroi.drive import alarms, journal, recovery
+from beffroi.drive.beside import Beside
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.journal import Done
-from beffroi.drive.store import schema, trash, tree
+from beffroi.drive.store import look, schema, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act, Node, StoreFull
 from beffroi.drive.store.writing import Writing
 
-from tests.drive_trees import ME, NOW_S, OTHER, Open, at, content, folder, listing, put, require_whole
+from tests.drive_trees import (
+    ME,
+    NOW_S,
+    OTHER,
+    Counted,
+    Open,
+    at,
+    content,
+    folder,
+    listing,
+    put,
+    require_whole,
+)
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 REFERENT = Act("per_referent", "", NOW_S + 100)
@@ -162,8 +177,68 @@ def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_
     drive.write(lambda w: tree.delete(w, ME, lost.id))
     with drive.reading() as reading:
         row = journal.after(reading, 0, 1000)[-1]
-        found = journal.created_beside(
-            reading, row, stem="pièce_1", most_longer_bytes=4096, since_s=NOW_S - 10
-        )
+        found = Beside().created(reading, row, since_s=NOW_S - 10)
     assert [one.name for one in found] == ["PIÈCE_1.docx.k9x2", "longer"]
     assert [one.after.size_bytes for one in found if one.after] == [9000, 150]
+
+
+def test_what_is_held_of_a_folder_is_what_lies_there(drive: Database, home: Node) -> None:
+    """Whatever the device and others do there meanwhile."""
+    dice, held, judged = random.Random(7), Beside(), 0
+    folders = [home, *(drive.write(lambda w, n=n: tree.make_folder(w, ME, home.id, n)) for n in ("a", "b"))]  # type: ignore[misc]
+    for _ in range(60):
+        for _ in range(6):
+            with drive.reading() as reading:
+                rows = reading.all(
+                    "SELECT id FROM node WHERE is_folder = 0 AND parent IN (?, ?, ?)",
+                    [one.id for one in folders],
+                )
+            into, who, roll = dice.choice(folders), dice.choice((ME, OTHER)), dice.randrange(6)
+            name, data = f"f{dice.randrange(20)}.{dice.choice('xy')}", b"x" * dice.randrange(60)
+            if roll < 3 or not rows:
+                put(drive, into.id, name, data, who)
+                continue
+            node = dice.choice(rows)[0]
+            if roll == 3:
+                drive.write(lambda w, it=(who, node, into.id, name): tree.move(w, *it, overwrite=True))  # type: ignore[misc]
+            else:
+                drive.write(lambda w, it=(who, node): tree.delete(w, *it))  # type: ignore[misc]
+        with drive.reading() as reading:
+            changes = journal.after(reading, judged, 1000)
+            judged = changes[-1].number
+            held.take(reading, changes)
+            for row in changes:
+                if row.kind == "deleted" and not row.is_folder:
+                    assert held.created(reading, row, since_s=NOW_S) == Beside().created(
+                        reading, row, since_s=NOW_S
+                    )
+
+
+def test_a_folder_that_is_emptied_is_read_once(drive: Database, home: Node) -> None:
+    costs = []
+    for count in (100, 400):
+        inside = drive.write(lambda w, count=count: tree.make_folder(w, ME, home.id, str(count)))  # type: ignore[misc]
+
+        def fill(writing: Writing, inside: Node = inside, count: int = count) -> None:
+            for number in range(count):
+                tree.put(writing, OTHER, inside.id, f"{number}.odt", content(b"1"))
+                tree.put(writing, ME, inside.id, f"{number}.odt.k", content(b"12"))
+            for one in look.children(writing, inside.id):
+                if one.name.endswith(".odt"):
+                    tree.delete(writing, ME, one.id)
+
+        with drive.reading() as reading:
+            last = reading.one("SELECT MAX(number) FROM change") or (0,)
+        drive.write(fill)
+        beside, found = Beside(), 0
+        with drive.reading() as reading:
+            counted = Counted(reading)
+            for some in batched(journal.after(reading, last[0], 10_000), 64, strict=False):
+                beside.take(counted, some)
+                for row in some:
+                    if row.kind == "deleted":
+                        beside_it = beside.created(counted, row, since_s=0)
+                        found += beside_it[0].name == f"{row.name}.k"
+        assert found == count, "each beside its own"
+        costs.append(counted.rows)
+    assert costs[1] < 4.4 * costs[0], costs

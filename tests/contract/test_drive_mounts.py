@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beffroi.drive.store import look, mounts, schema, seen, shares, tree
+from beffroi.drive.store import look, mounts, received, schema, seen, shares, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.mounts import Kept
@@ -100,8 +100,8 @@ def test_what_is_shared_twice_is_one_mount_with_the_wider_right_and_goes_with_th
 def test_a_view_that_reaches_its_own_collectivite_alone_shows_no_other_s(metadata: Database) -> None:
     mine = view(metadata)
     offered = Share("shr_x", 1, "collectivite", A, "read", "", "", 0, -1, -1, "", "Plans", 1, "per_z", 0)
-    metadata.write(lambda w: shares.offer(w, offered, owner=B, now_s=1))
-    metadata.write(lambda w: shares.answer(w, ME, "shr_x", accepted=True))
+    metadata.write(lambda w: received.offer(w, offered, owner=B, now_s=1))
+    metadata.write(lambda w: received.answer(w, ME, "shr_x", accepted=True))
     with metadata.reading() as reading:
         assert mine.mounts(reading) == [] and mine.owners(reading) == set()
         assert mine.place(reading, ()).node.parent == 0

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from beffroi.drive import recovery
 from beffroi.drive.archives.rules import Sealed
-from beffroi.drive.guard.plan import Copy, Move, Remove, Revert, Revive, Step
+from beffroi.drive.guard.steps import Copy, Move, Remove, Revert, Revive, Step
 from beffroi.drive.store import (
     collect,
     look,

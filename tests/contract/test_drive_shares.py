@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from beffroi.drive.store import look, shares, tree
+from beffroi.drive.store import look, received, shares, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.shares import DropRefused, LinkClosed, LinkLocked, Share, Wish
@@ -116,19 +116,17 @@ def test_another_collectivite_sees_nothing_before_it_said_yes_nor_after_the_end(
 ) -> None:
     x = put(metadata, home.id, "x", b"1")
     made, _ = make(metadata, x.id, Wish("collectivite", "col_b", label="Plan de la zone"))
-    assert metadata.write(lambda w: shares.offer(w, made, owner="col_a", now_s=NOW))
-    assert not metadata.write(lambda w: shares.offer(w, made, owner="col_a", now_s=NOW)), "once"
+    assert metadata.write(lambda w: received.offer(w, made, owner="col_a", now_s=NOW))
+    assert not metadata.write(lambda w: received.offer(w, made, owner="col_a", now_s=NOW)), "once"
     with metadata.reading() as reading:
-        assert [(one.state, one.label) for one in shares.received(reading)] == [
-            ("offered", "Plan de la zone")
-        ]
+        assert [(one.state, one.label) for one in received.every(reading)] == [("offered", "Plan de la zone")]
         assert shares.to_collectivite(reading, made.id, "col_c", now_s=NOW) is None
         assert shares.to_collectivite(reading, made.id, "col_b", now_s=NOW) == made
-    said = metadata.write(lambda w: shares.answer(w, OTHER, made.id, accepted=True))
+    said = metadata.write(lambda w: received.answer(w, OTHER, made.id, accepted=True))
     assert (said.state, said.answered_by) == ("accepted", OTHER.person_id)
-    assert metadata.write(lambda w: shares.answer(w, OTHER, made.id, accepted=False)).state == "refused"
+    assert metadata.write(lambda w: received.answer(w, OTHER, made.id, accepted=False)).state == "refused"
     with pytest.raises(AbsentNode):
-        metadata.write(lambda w: shares.answer(w, OTHER, "shr_none", accepted=True))
+        metadata.write(lambda w: received.answer(w, OTHER, "shr_none", accepted=True))
     metadata.write(lambda w: shares.end(w, made.id, now_s=NOW))
     with metadata.reading() as reading:
         assert shares.to_collectivite(reading, made.id, "col_b", now_s=NOW) is None

@@ -28,7 +28,7 @@ from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.found import MOST_READ_BYTES, Found
 from beffroi.drive.web.sync import push
 from beffroi.drive.who import Who
-from beffroi.drive.words import index, wire
+from beffroi.drive.words import index, kinds, wire
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
 from beffroi.lib.errors import TooLarge, Unavailable
@@ -209,6 +209,27 @@ def test_what_is_replaced_deleted_moved_or_held_leaves_and_what_returns_comes_ba
     world.settle()
     with database.reading() as reading:
         assert reading.all("SELECT 1 FROM word") == [] and index.kept(reading, one.id) is None
+
+
+def test_an_index_from_before_kinds_is_filled_up_without_reading_contents_again(world: World) -> None:
+    for number in range(3):
+        world.put(ALICE, f"photo{number}.jpg", b"1")
+    world.put(ALICE, "pv.pdf", document(["Tarifs de la cantine"]))
+    world.settle()
+    database = world.communes.metadata(ALICE.collectivite_id)
+    database.write(lambda w: [w.run("DELETE FROM node_kind"), w.run("DELETE FROM meta WHERE name = 'kinds'")])
+
+    def reads(_: bytes) -> str:
+        raise AssertionError("it was read before")
+
+    world.reads = reads
+    world.restart()
+    world.settle()
+    with database.reading() as reading:
+        root = View(database, ALICE).roots(reading)[0]
+        assert kinds.is_whole(reading) and kinds.behind(reading, 0) == []
+        assert kinds.all_of(reading, root.id) == ["application", "image"]
+    assert world.names(ALICE, "cantine") == ["pv.pdf"]
 
 
 def test_a_restart_goes_on_and_what_was_there_before_is_indexed(world: World) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from beffroi.drive.store import keys, shares, tree
+from beffroi.drive.store import keys, received, shares, tree
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.views import View
@@ -41,13 +41,13 @@ def share(world: World, node: Node, wish: Wish) -> Share:
     made = world.communes.metadata(A).write(lambda w: shares.make(w, ACT, node.id, wish))[0]
     if wish.kind == "collectivite":
         theirs = world.communes.metadata(wish.target)
-        theirs.write(lambda w: shares.offer(w, made, owner=A, now_s=NOW_S))
+        theirs.write(lambda w: received.offer(w, made, owner=A, now_s=NOW_S))
     return made
 
 
 def answer(world: World, made: Share, *, accepted: bool = True) -> None:
     act = Act(BRUNO.person_id, "", NOW_S)
-    world.communes.metadata(B).write(lambda w: shares.answer(w, act, made.id, accepted=accepted))
+    world.communes.metadata(B).write(lambda w: received.answer(w, act, made.id, accepted=accepted))
 
 
 def end(world: World, made: Share) -> None:

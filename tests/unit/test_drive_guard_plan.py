@@ -6,7 +6,8 @@ import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from beffroi.drive.guard.plan import (
+from beffroi.drive.guard.plan import restore
+from beffroi.drive.guard.steps import (
     ROOT,
     Copy,
     Counts,
@@ -18,7 +19,6 @@ from beffroi.drive.guard.plan import (
     Revert,
     Revive,
     Step,
-    restore,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

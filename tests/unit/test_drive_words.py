@@ -84,3 +84,15 @@ def test_a_passage_of_a_long_text_is_short() -> None:
     found = terms.passage(text, frozenset({"budget"}))
     assert found is not None and found.before.startswith("… ") and found.after.endswith(" …")
     assert len("".join(found)) < 220
+
+
+@pytest.mark.parametrize(
+    "name", ["pvConseil3.odt", "IMG_20240612_101112.JPG", "Œuvre d’été", "B" * 60, "a", "日本語の資料.pdf"]
+)
+def test_whatever_piece_of_a_name_is_looked_for_is_the_beginning_of_an_end(name: str) -> None:
+    bare, ends = terms.bare(name), terms.ends(name)
+    for start in range(len(bare)):
+        for stop in range(start + 1, len(bare) + 1):
+            piece = terms.piece([bare[start:stop]])
+            assert not piece or any(end.startswith(piece) for end in ends)
+    assert terms.piece(["%", "x-", "conseil_3"]) == "conseil" and terms.piece(["pv"]) == ""

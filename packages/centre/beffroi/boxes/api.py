@@ -54,13 +54,16 @@ def body_of_box(request: HttpRequest) -> bytes:
 def _enrol(request: HttpRequest) -> EnrolAnswer:
     body = body_of_box(request)
     network = limits.network_of(client_address(request))
-    if limits.used_up("box-enrol", network, limit=_WRONG_CODES, window_s=_WINDOW_S):
+    tried = limits.take("box-enrol", network, limit=_WRONG_CODES, window_s=_WINDOW_S)
+    if not tried:
         raise TooMany
     try:
         return actions.enrol(decode(body, EnrolRequest))
     except (actions.EnrolRefused, ProtocolError):
-        limits.count("box-enrol", network, window_s=_WINDOW_S)
+        tried = ""
         raise
+    finally:
+        limits.give_back(tried)
 
 
 def refusal(error: BeffroiError | ProtocolError) -> HttpResponse:

@@ -7,13 +7,11 @@ Fails:   what was destroyed since has no content: it is judged by its name alone
 
 from __future__ import annotations
 
-import re
-from typing import LiteralString, NamedTuple
+from collections.abc import Sequence
+from typing import Any, LiteralString, NamedTuple
 
-from beffroi.drive.store.names import folded
 from beffroi.drive.store.writing import Reading
 
-BESIDE = 16
 ROWS: LiteralString = (
     "SELECT number, at_s, kind, node, parent, name, is_folder, size_bytes, etag_before, person_id,"
     " device_id FROM change"
@@ -55,6 +53,19 @@ class Done(NamedTuple):
     before: Body | None
     after: Body | None
     over: Body | None = None
+
+
+class Made(NamedTuple):
+    """A file as it lies there. ``row``: of its creation, with folder and name of today. ``size_bytes``: today."""
+
+    row: Row
+    size_bytes: int
+
+
+_MADE: LiteralString = (
+    "SELECT n.size_bytes, c.number, c.at_s, c.kind, c.node, n.parent, n.name, c.is_folder, c.size_bytes, c.etag_before,"
+    " c.person_id, c.device_id FROM node n JOIN change c ON c.node = n.id"
+)
 
 
 def after(reading: Reading, number: int, most: int) -> list[Row]:
@@ -114,23 +125,25 @@ def done(reading: Reading, row: Row) -> Done | None:
     return Done(row, parent, name, None if row.kind == "created" else body, body, over)
 
 
-def created_beside(
-    reading: Reading, row: Row, *, stem: str, most_longer_bytes: int, since_s: int
-) -> list[Done]:
-    """Files that the device of a deletion created since then, and that lie in the folder of the deleted one: of the
-    same stem, or by so much longer at most. BESIDE at most, those of its stem first, then the newest."""
-    like = re.sub("([!%_])", r"!\1", folded(stem)) + "%"
-    sizes = (row.size_bytes, row.size_bytes + most_longer_bytes)
-    found = reading.all(
-        "SELECT c.number, c.at_s, c.kind, c.node, n.parent, n.name, c.is_folder, c.size_bytes, c.etag_before,"
-        " c.person_id, c.device_id FROM node n JOIN change c ON c.node = n.id WHERE n.parent = ? AND n.is_folder = 0"
-        " AND (n.size_bytes BETWEEN ? AND ? OR n.folded LIKE ? ESCAPE '!') AND c.kind = 'created'"
-        " AND c.device_id = ? AND c.at_s >= ?"
-        " ORDER BY CASE WHEN n.folded LIKE ? ESCAPE '!' THEN 0 ELSE 1 END, c.number DESC LIMIT ?",
-        (row.parent, *sizes, like, row.device_id, since_s, like, BESIDE),
+def made_in(reading: Reading, folder: int, device_id: str, *, since_s: int, most: int) -> list[Made]:
+    """Files in a folder that a device created since then, in no order; it costs what lies there."""
+    rows = reading.all(
+        _MADE
+        + " WHERE n.parent = ? AND n.is_folder = 0 AND c.kind = 'created' AND c.device_id = ? AND c.at_s >= ?"
+        " LIMIT ?",
+        (folder, device_id, since_s, most),
     )
-    rows = [Row(*one) for one in found]
-    return [Done(one, one.parent, one.name, None, body_at(reading, one.node, one.number)) for one in rows]
+    return [_made(row) for row in rows]
+
+
+def made(reading: Reading, node: int) -> Made | None:
+    """A file with its creation, None where it is gone or that is not known any more."""
+    row = reading.one(_MADE + " WHERE c.node = ? AND c.kind = 'created'", (node,))
+    return _made(row) if row else None
+
+
+def _made(row: Sequence[Any]) -> Made:
+    return Made(Row(*row[1:]), row[0])
 
 
 # ``tree``: what stands in the way of a move is discarded one number before it, of a copy two numbers before.

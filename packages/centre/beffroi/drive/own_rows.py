@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from beffroi.drive.departures import metadata
-from beffroi.drive.store import departed, groups, look, mounts, shares
+from beffroi.drive.store import departed, groups, look, mounts, received, shares
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading
 from beffroi.lib.config import Config
@@ -47,7 +47,7 @@ def _of_person(reading: Reading, person_id: str, roles: Collection[str]) -> Rows
     inside, kept = groups.of_person(reading, person_id), mounts.of(reading, person_id)
     targets = {("person", person_id), *(("role", one) for one in roles), *(("group", one) for one in inside)}
     made = [one for one in every if one.created_by == person_id]
-    received = [one for one in every if (one.kind, one.target) in targets and one not in made]
+    given = [one for one in every if (one.kind, one.target) in targets and one not in made]
     return {
         "drive_groups": [
             {"group_id": one, "name": named.get(one, ""), "since": _at(since_s)}
@@ -73,7 +73,7 @@ def _of_person(reading: Reading, person_id: str, roles: Collection[str]) -> Rows
                 "own_name": kept[one.id].name if one.id in kept else "",
                 "left_at": _at(kept[one.id].left_s) if one.id in kept else None,
             }
-            for one in received
+            for one in given
         ],
         "drive_shares_answered": [
             {
@@ -82,7 +82,7 @@ def _of_person(reading: Reading, person_id: str, roles: Collection[str]) -> Rows
                 "state": one.state,
                 "answered_at": _at(one.answered_s),
             }
-            for one in shares.received(reading)
+            for one in received.every(reading)
             if one.answered_by == person_id
         ],
         "drive_departures": [

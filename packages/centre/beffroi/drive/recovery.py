@@ -22,7 +22,19 @@ import msgspec
 from beffroi.drive import alarms
 from beffroi.drive.alarms import Raised
 from beffroi.drive.guard import plan
-from beffroi.drive.guard.plan import Copy, Counts, Entry, Move, Place, Plan, Remove, Revert, Revive, Step
+from beffroi.drive.guard.steps import (
+    ROOT,
+    Copy,
+    Counts,
+    Entry,
+    Move,
+    Place,
+    Plan,
+    Remove,
+    Revert,
+    Revive,
+    Step,
+)
 from beffroi.drive.journal import ROWS, Row
 from beffroi.drive.store import look, names, schema, trash, tree, versions
 from beffroi.drive.store.database import Database
@@ -213,7 +225,7 @@ class _Tree:
         )  # else a copy that is planned
         if found is None or _is_in_trash(self._reading, found.id):
             return None
-        return Place(str(found.parent) if found.parent else plan.ROOT, found.name)
+        return Place(str(found.parent) if found.parent else ROOT, found.name)
 
     def child(self, parent: str, name: str, /) -> str | None:
         row = self._reading.one(

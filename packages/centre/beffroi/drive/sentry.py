@@ -29,6 +29,7 @@ import msgspec
 
 from beffroi.drive import alarms, journal
 from beffroi.drive.alarms import Raised
+from beffroi.drive.beside import Beside
 from beffroi.drive.following import Follower
 from beffroi.drive.guard import scoring
 from beffroi.drive.guard.scoring import Alarm
@@ -76,6 +77,7 @@ class _State:
     windows: scoring.Commune
     has_alarms: bool = False
     structures: _Structures = field(default_factory=OrderedDict)
+    beside: Beside = field(default_factory=Beside)
     kept: float = 0.0
     is_unkept: bool = False
 
@@ -115,6 +117,7 @@ class Sentry:
         """Whether there are more."""
         with database.reading() as reading:
             rows = journal.after(reading, state.number, MOST_AT_ONCE)
+            state.beside.take(reading, rows)
             changes = [found for row in rows if (found := journal.done(reading, row)) is not None]
             if changes and state.has_alarms:
                 _settle(state.windows, alarms.every(reading))
@@ -123,7 +126,7 @@ class Sentry:
             state.number = rows[-1].number
         if changes:
             state.is_unkept = True
-            looking = _Looking(database, self._stock_of(collectivite_id), state.structures)
+            looking = _Looking(database, self._stock_of(collectivite_id), state)
             for one in changes:
                 for change in looking.changes(one, state.windows):
                     raised += state.windows.add(one.row.device_id, change, clock.epoch())
@@ -154,8 +157,9 @@ class Sentry:
 class _Looking:
     """The structures of some changes."""
 
-    def __init__(self, database: Database, stock: Stock, structures: _Structures) -> None:
-        self._database, self._stock, self._structures = database, stock, structures
+    def __init__(self, database: Database, stock: Stock, state: _State) -> None:
+        self._database, self._stock = database, stock
+        self._structures, self._beside = state.structures, state.beside
 
     def changes(self, one: Done, windows: scoring.Commune) -> list[Change]:
         """A change; before a deletion those of new files beside it, of which one may be what was made of it."""
@@ -167,13 +171,7 @@ class _Looking:
         if change.what != "deleted" or change.before is None or change.before.state != "sound":
             return [change]
         with self._database.reading() as reading:
-            beside = journal.created_beside(
-                reading,
-                one.row,
-                stem=scoring.stem(one.name),
-                most_longer_bytes=scoring.LONGER_BYTES,
-                since_s=one.row.at_s - DAY_S,
-            )
+            beside = self._beside.created(reading, one.row, since_s=one.row.at_s - DAY_S)
         return [*(self._change(other) for other in beside), change]
 
     def _change(self, one: Done) -> Change:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from beffroi.drive.store import look, mounts, shares
+from beffroi.drive.store import look, mounts, received, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Node, ReadOnly
-from beffroi.drive.store.shares import Received, Share, Wish
+from beffroi.drive.store.received import Received
+from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
@@ -113,7 +114,7 @@ class Sharing:
             self._tell("ended", one.id, receiver_of(one), {"node_id": one.node})
         if made.kind == "collectivite":
             self.view.abroad(made.target).write(
-                lambda writing: shares.offer(
+                lambda writing: received.offer(
                     writing, made, owner=self.view.who.collectivite_id, now_s=self.act.now_s
                 )
             )
@@ -169,12 +170,12 @@ class Sharing:
         if self.view.who.role != "referent":
             raise NotAllowed("answer for the collectivité")
         with self.view.database.reading() as reading:
-            offered = shares.find_received(reading, share_id)
+            offered = received.find(reading, share_id)
         own = self.view.who.collectivite_id
         what: What = "accepted" if accepted else "refused"
         self.record(Line(what, share_id, self.act.person_id, offered.owner, own))
         return self.view.database.write(
-            lambda writing: shares.answer(writing, self.act, share_id, accepted=accepted)
+            lambda writing: received.answer(writing, self.act, share_id, accepted=accepted)
         )
 
     def leave(self, share_id: str, *, left: bool = True) -> None:
@@ -195,7 +196,7 @@ class Sharing:
         who = self.view.who
         if any(one.id == share_id for one in self.view.shared_here(reading)):
             return who.collectivite_id
-        found = shares.find_received(reading, share_id)
+        found = received.find(reading, share_id)
         if found.state != "accepted":
             raise AbsentNode("share")
         return found.owner

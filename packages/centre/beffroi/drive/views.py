@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from beffroi.drive.store import look, mounts, schema, shares, tree
+from beffroi.drive.store import look, mounts, received, schema, shares, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode, Node
-from beffroi.drive.store.shares import Received, Share
+from beffroi.drive.store.received import Received
+from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.who import Who
 from beffroi.lib import clock
@@ -283,7 +284,7 @@ class View:
         kept = mounts.of(reading, self.who.person_id)
         found = [
             one
-            for one in shares.received(reading)
+            for one in received.every(reading)
             if one.state == "accepted" and not (one.share_id in kept and kept[one.share_id].left_s)
         ]
         if not found:
@@ -293,7 +294,7 @@ class View:
         return [(named[one.share_id], one) for one in found]
 
     def _named(self, reading: Reading, here: Sequence[tuple[str, str]]) -> dict[str, str]:
-        offered = [(one.share_id, one.label) for one in shares.received(reading) if one.state == "accepted"]
+        offered = [(one.share_id, one.label) for one in received.every(reading) if one.state == "accepted"]
         return mounts.named([*here, *offered], mounts.of(reading, self.who.person_id))
 
     def _shared(self, reading: Reading) -> Place | None:
@@ -325,9 +326,9 @@ class View:
 class Visit(View):
     """What another collectivité shares with this person's: one share, in the owner's metadata, by the owner's word."""
 
-    def __init__(self, home: View, received: Received, name: str) -> None:
-        super().__init__(home.abroad(received.owner), home.who, home.abroad)
-        self.collectivite_id, self.share_id, self._name = received.owner, received.share_id, name
+    def __init__(self, home: View, accepted: Received, name: str) -> None:
+        super().__init__(home.abroad(accepted.owner), home.who, home.abroad)
+        self.collectivite_id, self.share_id, self._name = accepted.owner, accepted.share_id, name
 
     @property
     def path(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import recorded
 from beffroi.drive.sharing import Sharing
-from beffroi.drive.store import groups, look, mounts, seen, shares
+from beffroi.drive.store import groups, look, mounts, received, seen, shares
 from beffroi.drive.store.shares import NEVER, Share, Wish
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
@@ -130,7 +130,7 @@ def _answer(share: Share) -> str:
     if share.kind != "collectivite":
         return ""
     with metadata_of(share.target).reading() as there:
-        state = next((one.state for one in shares.received(there) if one.share_id == share.id), "offered")
+        state = next((one.state for one in received.every(there) if one.share_id == share.id), "offered")
     return str(drive_share_words.STATES[state])
 
 
@@ -185,7 +185,7 @@ def came(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
 
 def _left_abroad(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
     left = {one for one, kept in mounts.of(reading, view.who.person_id).items() if kept.left_s}
-    found = [one for one in shares.received(reading) if one.state == "accepted" and one.share_id in left]
+    found = [one for one in received.every(reading) if one.state == "accepted" and one.share_id in left]
     owners = _names_of_communes(actor, {one.owner for one in found})
     return [
         {"id": one.share_id, "name": one.label, "from": owners.get(one.owner, ""), "is_left": True}
@@ -197,7 +197,7 @@ def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
     """What other collectivités offered and still stand by, for the référent; the newest first."""
     if view.who.role != "referent":
         return []
-    found = shares.received(reading)
+    found = received.every(reading)
     owners = _names_of_communes(actor, {one.owner for one in found})
     out = []
     for one in reversed(found):

@@ -99,14 +99,16 @@ class LoginForm(_Assertion, webauthn.LoginWebAuthnForm):  # type: ignore[misc] #
             return super().full_clean()
         address = client_address(context.request)
         network = limits.network_of(address)
-        if limits.used_up("passkey", network, limit=_FAILURES, window_s=_WINDOW_S):
+        tried = limits.take("passkey", network, limit=_FAILURES, window_s=_WINDOW_S)
+        if not tried:
             self._errors = forms.utils.ErrorDict()
             self.cleaned_data: dict[str, Any] = {}
             self.add_error(None, _("Trop d’essais à la suite. Attendez une minute, puis recommencez."))
             return None
         super().full_clean()
-        if self._errors:
-            limits.count("passkey", network, window_s=_WINDOW_S)
+        if not self._errors:
+            limits.give_back(tried)
+        else:
             account = claimed_email(context.request.POST.get("credential", ""))
             failure = failures.payload(address=address, account=account, door="portal")
             if failure is not None:

@@ -157,22 +157,23 @@ def check(*, email: str, code: str, address: str) -> ActivationCode:
     Errors: ActivationRefused, ActivationOver.
     """
     account, network = email.strip().lower()[:254], limits.network_of(address)
-    blocked = limits.used_up(
-        "activation", account, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S
-    ) or limits.used_up("activation-network", network, limit=_PER_NETWORK, window_s=_WINDOW_S)
+    tries = (
+        limits.take("activation", account, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S),
+        limits.take("activation-network", network, limit=_PER_NETWORK, window_s=_WINDOW_S),
+    )
+    blocked = not all(tries)
     found = (
         ActivationCode.objects.select_related("person")
         .filter(sha256=_digest(account, paper_codes.plain(code)))
         .first()
     )
     if blocked or found is None:
-        limits.count("activation", account, network, window_s=_WINDOW_S)
-        limits.count("activation-network", network, window_s=_WINDOW_S)
         failure = failures.payload(address=address, account=account, door=DOOR)
         if failure is not None and not blocked:  # the limits bound how much is written
             with transaction.atomic():
                 outbox.publish(failures.KIND, failure)
         raise ActivationRefused
+    limits.give_back(*tries)
     if why := _over(found):
         raise ActivationOver(why)
     return found

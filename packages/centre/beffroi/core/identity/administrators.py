@@ -80,17 +80,18 @@ def authenticate_administrator(*, email: str, password: str, code: str, address:
     ``address``: of the client, as the front saw it. Follow with ``sessions.start_administrator_session``.
     """
     account, network = email.strip().lower()[:254], limits.network_of(address)
-    blocked = limits.used_up(
-        "console", account, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S
-    ) or limits.used_up("console-network", network, limit=_PER_NETWORK, window_s=_WINDOW_S)
+    tries = (
+        limits.take("console", account, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S),
+        limits.take("console-network", network, limit=_PER_NETWORK, window_s=_WINDOW_S),
+    )
+    blocked = not all(tries)
     found = Administrator.objects.filter(email=account, is_active=True).first()
     # An unknown address costs the same hash as a known one.
     password_fits = check_password(password, found.password if found else _decoy())
     if not blocked and found is not None and password_fits and _use_code(found, code):
+        limits.give_back(*tries)
         _record(found, "identity:administrator:signed_in")
         return found
-    limits.count("console", account, network, window_s=_WINDOW_S)
-    limits.count("console-network", network, window_s=_WINDOW_S)
     if found is not None:
         _record(found, "identity:administrator:sign_in_refused")
     # Guessing is seen across doors; the limits bound how much is written.
@@ -112,14 +113,13 @@ def accounts_of_domain(domain: str) -> set[str]:
 def confirm_by_code(*, administrator_id: str, code: str, address: str) -> None:
     """The step-up of the console: a present code of who is signed in. Errors: SignInRefused."""
     network = limits.network_of(address)
-    blocked = limits.used_up(
+    tried = limits.take(
         "console-code", administrator_id, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S
     )
     found = Administrator.objects.filter(pk=administrator_id, is_active=True).first()
-    if not blocked and found is not None and _use_code(found, code):
-        return
-    limits.count("console-code", administrator_id, network, window_s=_WINDOW_S)
-    raise SignInRefused
+    if not tried or found is None or not _use_code(found, code):
+        raise SignInRefused
+    limits.give_back(tried)
 
 
 @transaction.atomic

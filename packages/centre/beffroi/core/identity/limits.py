@@ -23,7 +23,8 @@ def network_of(address: str) -> str:
 
 
 def used_up(subject: str, *parts: str, limit: int, window_s: int) -> bool:
-    """Whether ``limit`` was reached in the present window."""
+    """Whether ``limit`` was reached in the present window. Who asks at the same time as others, and counts later, is
+    not held by it: ``take`` is for what somebody could try side by side."""
     return int(cache.get(_key(subject, parts, window_s), 0)) >= limit
 
 
@@ -43,13 +44,14 @@ def take(subject: str, *parts: str, limit: int, window_s: int) -> str:
     However many come at once, no more than ``limit`` are taken: each is a key that is added once.
     """
     key = _key(subject, parts, window_s)
-    slots = (f"{key}:{number}" for number in range(limit))
-    return next((one for one in slots if cache.add(one, 1, timeout=window_s)), "")
+    slots = [f"{key}:{number}" for number in range(limit)]
+    taken = cache.get_many(slots)
+    return next((one for one in slots if one not in taken and cache.add(one, 1, timeout=window_s)), "")
 
 
-def give_back(slot: str) -> None:
+def give_back(*slots: str) -> None:
     """A try that was no failure."""
-    cache.delete(slot)
+    cache.delete_many([one for one in slots if one])
 
 
 def _key(subject: str, parts: tuple[str, ...], window_s: int) -> str:

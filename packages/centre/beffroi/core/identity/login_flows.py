@@ -61,9 +61,8 @@ class Granted:
 def begin(*, program: str, address: str) -> Begun:
     """``program``: as it calls itself. ``address``: where it asks from. Errors: TooManyBegun."""
     network = limits.network_of(address)
-    if limits.used_up("login_flow", network, limit=MOST_BEGUN, window_s=_HOUR_S):
+    if not limits.take("login_flow", network, limit=MOST_BEGUN, window_s=_HOUR_S):
         raise TooManyBegun
-    limits.count("login_flow", network, window_s=_HOUR_S)
     poll_secret, page_secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     record = LoginFlow.objects.create(
         poll_sha256=_digest(poll_secret),

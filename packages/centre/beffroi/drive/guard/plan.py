@@ -23,116 +23,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal, Protocol
 
 import msgspec
 
-ROOT = ""
+from beffroi.drive.guard.steps import (
+    ROOT,
+    Conflict,
+    Copy,
+    Counts,
+    Entry,
+    Move,
+    Place,
+    Plan,
+    Remove,
+    Revert,
+    Revive,
+    Step,
+    Tree,
+)
+
 NAME_BYTES = 255
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One change of one node, as the journal has it; a folder that is deleted has an entry for each node in it.
-
-    ``created``: new, or taken back from the trash; ``parent``, ``name``, ``version``. ``changed``: ``version_before``,
-    ``version``. ``renamed`` (or moved): both places. ``deleted``: the place and the version that it had, as
-    ``*_before``. Versions are "" for folders.
-    """
-
-    device: str
-    node: str
-    what: Literal["created", "changed", "renamed", "deleted"]
-    is_folder: bool = False
-    parent_before: str = ""
-    name_before: str = ""
-    version_before: str = ""
-    parent: str = ""
-    name: str = ""
-    version: str = ""
-
-
-class Place(msgspec.Struct, frozen=True):
-    parent: str
-    name: str
-
-
-class Tree(Protocol):
-    """The tree as it is now; the root is ROOT, and always there. ``child`` compares names as the store does."""
-
-    def place(self, node: str, /) -> Place | None: ...
-    def child(self, parent: str, name: str, /) -> str | None: ...
-    def children(self, parent: str, /) -> Iterable[str]: ...
-
-
-class Revert(msgspec.Struct, frozen=True, tag=True):
-    """The node gets the content of ``version`` again, as a new version."""
-
-    node: str
-    version: str
-
-
-class Move(msgspec.Struct, frozen=True, tag=True):
-    node: str
-    parent: str
-    name: str
-
-
-class Revive(msgspec.Struct, frozen=True, tag=True):
-    """Out of the trash, at this place, with the content of ``version`` ("" for a folder)."""
-
-    node: str
-    parent: str
-    name: str
-    version: str
-
-
-class Copy(msgspec.Struct, frozen=True, tag=True):
-    """A new file with the content of ``version``, beside ``node`` whose own content somebody else wrote since."""
-
-    node: str
-    version: str
-    parent: str
-    name: str
-
-
-class Remove(msgspec.Struct, frozen=True, tag=True):
-    """Into the trash; a folder is empty by then."""
-
-    node: str
-
-
-Step = Revert | Move | Revive | Copy | Remove
-
-
-class Conflict(msgspec.Struct, frozen=True):
-    """``changed since``: both contents are kept. ``deleted since``: it lies in the trash, with the version from
-    before; a person decides, since whoever deleted it may have seen what was no use any more. ``used since``: what a
-    device created stays, somebody else worked on it or in it. ``name taken``: it has another name now. ``folder
-    gone``: somebody else deleted the folder; it lies in the nearest one above. ``moved into itself``: it stays where
-    it is."""
-
-    node: str
-    kind: Literal[
-        "changed since", "deleted since", "used since", "name taken", "folder gone", "moved into itself"
-    ]
-
-
-class Counts(msgspec.Struct):
-    """Nodes of one folder."""
-
-    reverted: int = 0
-    revived: int = 0
-    moved: int = 0
-    copied: int = 0
-    removed: int = 0
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """``preview``: by folder in which the nodes lie in the end, or lay when they were removed."""
-
-    steps: tuple[Step, ...]
-    conflicts: tuple[Conflict, ...]
-    preview: dict[str, Counts]
 
 
 class _Wish(msgspec.Struct):

@@ -295,7 +295,7 @@ class Commune(msgspec.Struct):
 
     def wants_look(self, device: str, change: Change) -> bool:
         """Whether the content of a new file may say something now; else it may when something beside it is deleted
-        (``created_beside`` of the journal), and a thousand uploads cost no thousand looks."""
+        (``beside``), and a thousand uploads cost no thousand looks."""
         if signs.is_known_extension(change.name):
             return True
         window = self.windows.get(device)

@@ -6,6 +6,7 @@ Source:  docs/internals/drive.md, "Names".
 
 from __future__ import annotations
 
+import mimetypes
 import unicodedata
 from functools import lru_cache
 
@@ -49,6 +50,11 @@ def normal(name: str) -> str:
 def folded(name: str) -> str:
     """What two names share that Windows and macOS take for one. ``name``: as ``normal`` gives it."""
     return unicodedata.normalize("NFC", name.casefold())
+
+
+def content_type(name: str) -> str:
+    """MIME type of a file, by the ending of its name."""
+    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
 
 
 def numbered(name: str, number: int) -> str:

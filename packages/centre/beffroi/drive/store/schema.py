@@ -162,6 +162,9 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS departed (
         person_id TEXT NOT NULL, kind TEXT NOT NULL, thing TEXT NOT NULL, left_s BIGINT NOT NULL,
         PRIMARY KEY (person_id, kind, thing))""",
+    """CREATE TABLE IF NOT EXISTS node_kind (
+        node {key} PRIMARY KEY, root BIGINT NOT NULL, kind TEXT NOT NULL, mtime_s BIGINT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS node_kind_order ON node_kind (root, kind, mtime_s, node)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -184,6 +187,6 @@ the list of what is shared with them.
 ``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``).
 ``part_name``: parts of uploads that clients call by no number of a part (``part_names``).
 ``tag``, ``tagged``: ``tags``. ``favourite_abroad``: stars on what other collectivités share (``favourites``).
-``departed``: what a departure took from a person (``departed``)."""
+``departed``: what a departure took from a person (``departed``). ``node_kind``: part of the index (``words.kinds``)."""
 MARK = hashlib.blake2b("\n".join(TABLES).encode(), digest_size=16).hexdigest()
 """In ``meta`` *tables* of metadata that have them all: they are opened without asking for each."""

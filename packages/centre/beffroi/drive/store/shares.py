@@ -1,7 +1,7 @@
 """What is shared with whom: people, groups, roles, other collectivités, and links for all without account.
 
-Rule:    a share is a row of the collectivité that owns the file; ending it is enough, everywhere. Another collectivité
-         keeps only that it was offered one, and what it answered; nobody there sees it before somebody said yes.
+Rule:    a share is a row of the collectivité that owns the file; ending it is enough, everywhere. What another
+         collectivité keeps of it is in ``received``.
 Hostile: tokens and passwords of links. A wrong token, an ended, expired or used-up link are one answer.
 Secrets: of a token its SHA-256 is kept, of a password its scrypt; neither can be read back.
 Source:  docs/internals/drive.md, "Shares".
@@ -336,54 +336,6 @@ def may_drop(share: Share, name: str, size_bytes: int) -> None:
         raise DropTooLong(share.most_bytes)
     if share.types and name.casefold().rpartition(".")[2] not in share.types.split():
         raise DropType
-
-
-# -- from other collectivités --------------------------------------------------------------------------------
-
-
-class Received(NamedTuple):
-    """A row of ``received``: what another collectivité offered. ``state``: offered, accepted, refused."""
-
-    share_id: str
-    owner: str
-    label: str
-    state: str
-    offered_s: int
-    answered_s: int
-    answered_by: str
-
-
-def offer(writing: Writing, share: Share, *, owner: str, now_s: int) -> bool:
-    """In the receiver's metadata; False when it was offered before, whatever was answered."""
-    if writing.one("SELECT 1 FROM received WHERE share_id = ?", (share.id,)):
-        return False
-    row = Received(share.id, owner, share.label, "offered", now_s, NEVER, "")
-    writing.run("INSERT INTO received VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-    return True
-
-
-def answer(writing: Writing, act: Act, share_id: str, *, accepted: bool) -> Received:
-    """The receiver's word; it can be changed. Errors: AbsentNode."""
-    said = find_received(writing, share_id)._replace(
-        state="accepted" if accepted else "refused", answered_s=act.now_s, answered_by=act.person_id
-    )
-    writing.run(
-        "UPDATE received SET state = ?, answered_s = ?, answered_by = ? WHERE share_id = ?",
-        (said.state, said.answered_s, said.answered_by, share_id),
-    )
-    return said
-
-
-def find_received(database: Reading, share_id: str) -> Received:
-    """Errors: AbsentNode."""
-    row = database.one("SELECT * FROM received WHERE share_id = ?", (share_id,))
-    if row is None:
-        raise AbsentNode("share")
-    return Received(*row)
-
-
-def received(database: Reading) -> list[Received]:
-    return [Received(*row) for row in database.all("SELECT * FROM received ORDER BY offered_s, share_id")]
 
 
 # -- inside --------------------------------------------------------------------------------------------------

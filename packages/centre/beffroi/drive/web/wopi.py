@@ -28,7 +28,8 @@ from beffroi.drive.store.model import AbsentNode, Locked, QuotaFull, ReadOnly
 from beffroi.drive.views import View, Visit
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes, fields
 from beffroi.drive.web.visiting import enter
-from beffroi.drive.web.wopi_calls import OPERATIONS, Call, EditorConflict, Host, NotSupported, answered
+from beffroi.drive.web.wopi_calls import OPERATIONS, Call, Host
+from beffroi.drive.web.wopi_wire import EditorConflict, NotSupported, answered
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge

@@ -9,11 +9,8 @@ Source:  WOPI (learn.microsoft.com, "WOPI REST API reference"); Collabora's addi
 from __future__ import annotations
 
 import base64
-import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from beffroi.core.planes.tokens import Grant
 from beffroi.drive.office import tokens
@@ -25,36 +22,13 @@ from beffroi.drive.store.look import child, free_name
 from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, ReadOnly
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
+from beffroi.drive.web import wopi_wire as wire
 from beffroi.drive.web.bodies import Bodies, BodiesOf
-from beffroi.drive.web.messages import Answer, Header, Request
+from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.visiting import pages
 from beffroi.drive.who import Who
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
-
-_NO_STORE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-_LATIN = re.compile(r"[\x20-\x7e]*", re.ASCII)
-
-
-class EditorConflict(BeffroiError):
-    """This file was changed elsewhere since the editor opened it."""
-
-    code = "drive.editor_conflict"
-    http_status = 409
-
-
-class NotSupported(BeffroiError):
-    """This operation of WOPI is not offered here."""
-
-    code = "drive.editor_not_supported"
-    http_status = 501
-
-
-class TooLargeForEditor(BeffroiError):
-    """The file is larger than the editor can take."""
-
-    code = "drive.too_large_for_editor"
-    http_status = 412
+from beffroi.lib.errors import Invalid, TooLarge
 
 
 @dataclass(frozen=True)
@@ -92,7 +66,7 @@ class Call:
             may_add = self._may_write(place) and self._may_add(reading, place)
         node, may_write = place.node, self._may_write(place)
         page = self._page(node)
-        return answered(
+        return wire.answered(
             200,
             value={
                 "BaseFileName": node.name,
@@ -101,7 +75,7 @@ class Call:
                 "UserId": self.who.person_id,
                 "UserFriendlyName": self.who.display_name,
                 "Version": str(node.etag),
-                "LastModifiedTime": moment(node),
+                "LastModifiedTime": wire.moment(node),
                 "SHA256": base64.b64encode(bytes.fromhex(node.sha256)).decode(),
                 "UserCanWrite": may_write,
                 "ReadOnly": not may_write,
@@ -128,11 +102,11 @@ class Call:
             node = self._place(reading).node
         most = self.request.header(b"x-wopi-maxexpectedsize")
         if most.isascii() and most.isdigit() and node.size_bytes > int(most):
-            raise TooLargeForEditor
+            raise wire.TooLargeForEditor
         length = (b"content-length", str(node.size_bytes).encode())
         kind = (b"content-type", b"application/octet-stream")
         pieces = self.bodies.read(node, 0, node.size_bytes)
-        return Answer(200, (*_NO_STORE, _version(node), kind, length), pieces)
+        return Answer(200, (*wire.NO_STORE, wire.version(node), kind, length), pieces)
 
     # -- locks ---------------------------------------------------------------------------------------------------
 
@@ -142,7 +116,7 @@ class Call:
             found = editor_locks.of(reading, node.id, now_s=clock.epoch_s())
         if found.is_foreign:
             raise LockDiffers("")
-        return answered(200, (b"x-wopi-lock", found.lock_id.encode()))
+        return wire.answered(200, (b"x-wopi-lock", found.lock_id.encode()))
 
     async def lock(self) -> Answer:
         """Lock; with X-WOPI-OldLock: UnlockAndRelock."""
@@ -151,7 +125,7 @@ class Call:
             return await self._locking(
                 lambda writing, node, now_s: editor_locks.take(writing, node, lock_id, now_s=now_s)
             )
-        before = _lock_id(former)
+        before = wire.lock_id(former)
         return await self._locking(
             lambda writing, node, now_s: editor_locks.exchange(writing, node, lock_id, before, now_s=now_s)
         )
@@ -174,13 +148,13 @@ class Call:
             step(writing, place.node.id, clock.epoch_s())
             return place.node
 
-        return answered(200, _version(await self.view.database.write_async(change)))
+        return wire.answered(200, wire.version(await self.view.database.write_async(change)))
 
     # -- changes -------------------------------------------------------------------------------------------------
 
     async def put(self) -> Answer:
         """PutFile. An empty file that nobody locked may be written: an editor fills a new one before it locks."""
-        lock_id = _lock_id(self.request.headers.get(b"x-wopi-lock", b""))
+        lock_id = wire.lock_id(self.request.headers.get(b"x-wopi-lock", b""))
 
         def look(reading: Reading) -> Node:
             node, now_s = self._writable(reading).node, clock.epoch_s()
@@ -189,8 +163,8 @@ class Call:
             seen = self.request.header(b"x-cool-wopi-timestamp") or self.request.header(
                 b"x-lool-wopi-timestamp"
             )
-            if seen and seen != moment(node):
-                raise EditorConflict
+            if seen and seen != wire.moment(node):
+                raise wire.EditorConflict
             return node
 
         with self.view.database.reading() as reading:
@@ -205,21 +179,21 @@ class Call:
             return tree.put(writing, act, node.parent, node.name, content)[0]
 
         node = await self.view.database.write_async(change)
-        return answered(200, _version(node), value={"LastModifiedTime": moment(node)})
+        return wire.answered(200, wire.version(node), value={"LastModifiedTime": wire.moment(node)})
 
     async def put_relative(self) -> Answer:
         """PutRelativeFile: another file beside it, of a name that is given, or suggested."""
         suggested = self.request.headers.get(b"x-wopi-suggestedtarget")
         exact = self.request.headers.get(b"x-wopi-relativetarget")
         if (suggested is None) == (exact is None):
-            raise NotSupported if exact is not None else Invalid("name")
+            raise wire.NotSupported if exact is not None else Invalid("name")
         overwrite = self.request.header(b"x-wopi-overwriterelativetarget").lower() == "true"
         with self.view.database.reading() as reading:
             node = self._writable_folder(reading)[1]
-        name = _name(suggested if exact is None else exact)
+        name = wire.name(suggested if exact is None else exact)
         if exact is None:
             name = f"{node.name.rpartition('.')[0] or node.name}{name}" if name.startswith(".") else name
-            name = _mended(name)
+            name = wire.mended(name)
         name = names.normal(name)
         content = await self._received()
 
@@ -241,7 +215,9 @@ class Call:
 
         made = await self.view.database.write_async(change)
         if isinstance(made, str):
-            return answered(409, (b"x-wopi-validrelativetarget", made.encode("utf-7")), (b"x-wopi-lock", b""))
+            return wire.answered(
+                409, (b"x-wopi-validrelativetarget", made.encode("utf-7")), (b"x-wopi-lock", b"")
+            )
         file = File(self.file.collectivite_id, made.id)
         token = tokens.make(
             self.host.key,
@@ -254,7 +230,7 @@ class Call:
             made_at=self.grant.made_at,
         )
         page = self._page(made)
-        return answered(
+        return wire.answered(
             200,
             value={
                 "Name": made.name,
@@ -266,8 +242,8 @@ class Call:
 
     async def rename(self) -> Answer:
         """RenameFile. Its lock stays: whoever renames goes on writing."""
-        lock_id = _lock_id(self.request.headers.get(b"x-wopi-lock", b""))
-        wanted = _name(self.request.headers.get(b"x-wopi-requestedname", b""))
+        lock_id = wire.lock_id(self.request.headers.get(b"x-wopi-lock", b""))
+        wanted = wire.name(self.request.headers.get(b"x-wopi-requestedname", b""))
 
         def change(writing: Writing) -> str:
             node, now_s = self._writable(writing).node, clock.epoch_s()
@@ -286,9 +262,9 @@ class Call:
             return name.rpartition(".")[0] or name
 
         try:
-            return answered(200, value={"Name": await self.view.database.write_async(change)})
+            return wire.answered(200, value={"Name": await self.view.database.write_async(change)})
         except (names.NameRefused, NameTaken):
-            return answered(400, (b"x-wopi-invalidfilenameerror", b"Ce nom ne convient pas."))
+            return wire.answered(400, (b"x-wopi-invalidfilenameerror", b"Ce nom ne convient pas."))
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -329,7 +305,7 @@ class Call:
 
     def _lock_id(self) -> str:
         """Errors: Invalid."""
-        found = _lock_id(self.request.headers.get(b"x-wopi-lock", b""))
+        found = wire.lock_id(self.request.headers.get(b"x-wopi-lock", b""))
         if not found:
             raise Invalid("X-WOPI-Lock")
         return found
@@ -366,42 +342,3 @@ OPERATIONS: Mapping[str, Callable[[Call], Awaitable[Answer]]] = {
     "PUT_RELATIVE": Call.put_relative,
     "RENAME_FILE": Call.rename,
 }
-
-
-def moment(node: Node) -> str:
-    """LastModifiedTime, which Collabora shows again with each save. The fraction is no time but of the etag: two
-    contents of one second, or one whose time a client set back, are told apart."""
-    at = datetime.fromtimestamp(node.mtime_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{at}.{node.etag % 1_000_000:06d}Z"
-
-
-def _lock_id(header: bytes) -> str:
-    """Errors: Invalid."""
-    text = header.decode("latin-1")
-    if len(text) > editor_locks.MAX_ID_CHARS or not _LATIN.fullmatch(text):
-        raise Invalid("X-WOPI-Lock")
-    return text
-
-
-def _name(header: bytes | None) -> str:
-    """A name in UTF-7, as WOPI sends names; one that is none in it is taken as UTF-8. Errors: NameRefused."""
-    data = header or b""
-    try:
-        return data.decode("utf-7") if data.isascii() else data.decode()
-    except UnicodeDecodeError:
-        raise names.NameRefused from None
-
-
-def _mended(name: str) -> str:
-    """A suggested name is made to fit."""
-    return "".join("_" if one in "/\\" or ord(one) < 32 or ord(one) == 127 else one for one in name)[:200]
-
-
-def _version(node: Node) -> Header:
-    return (b"x-wopi-itemversion", str(node.etag).encode())
-
-
-def answered(status: int, *headers: Header, value: object = None) -> Answer:
-    kind: tuple[Header, ...] = ((b"content-type", b"application/json"),) if value is not None else ()
-    body = b"" if value is None else json.dumps(value).encode()
-    return Answer(status, (*_NO_STORE, *kind, *headers), body)

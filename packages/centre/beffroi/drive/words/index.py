@@ -129,11 +129,13 @@ def replace(writing: Writing, node: int, fresh: Indexed | None) -> None:
     before = kept(writing, node)
     old_parts, old_terms = _rows(before)
     new_parts, new_terms = _rows(fresh)
-    writing.many(
-        "DELETE FROM word_name WHERE root = ? AND word = ? AND node = ?", list(old_parts - new_parts)
-    )
+    gone_parts, more_parts = old_parts - new_parts, new_parts - old_parts
+    if before is not None and writing.one("SELECT 1 FROM node_kind WHERE node = ?", (node,)) is None:
+        # It was indexed when fewer parts of names were: nobody knows which ones lie there.
+        gone_parts, more_parts = old_parts | new_parts, new_parts
+    writing.many("DELETE FROM word_name WHERE root = ? AND word = ? AND node = ?", list(gone_parts))
     writing.many("DELETE FROM word WHERE root = ? AND term = ? AND node = ?", list(old_terms - new_terms))
-    writing.many("INSERT INTO word_name (root, word, node) VALUES (?, ?, ?)", list(new_parts - old_parts))
+    writing.many("INSERT INTO word_name (root, word, node) VALUES (?, ?, ?)", list(more_parts))
     writing.many("INSERT INTO word (root, term, node) VALUES (?, ?, ?)", sorted(new_terms - old_terms))
     if fresh != before:
         writing.run("DELETE FROM word_file WHERE node = ?", (node,))
@@ -181,7 +183,7 @@ def seal_anew(writing: Writing, generation: int) -> None:
 def _rows(one: Indexed | None) -> tuple[set[tuple[int, bytes, int]], set[tuple[int, int, int]]]:
     if one is None:
         return set(), set()
-    names = {(one.root, part.encode(), one.node) for part in terms.name_parts(one.name)}
+    names = {(one.root, part.encode(), one.node) for part in terms.indexed(one.name)}
     return names, {(one.root, term, one.node) for term in one.terms}
 
 

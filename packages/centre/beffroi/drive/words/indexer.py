@@ -33,7 +33,7 @@ from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.words import index, terms, texts
+from beffroi.drive.words import index, kinds, terms, texts
 from beffroi.drive.words.index import Indexed
 from beffroi.drive.words.texts import Reads
 from beffroi.lib import clock
@@ -145,9 +145,12 @@ class Indexer:
         keys."""
         generation, _ = keys.current()
         with database.reading() as reading:
-            before = index.sealed_by(reading)
+            before, is_whole = index.sealed_by(reading), kinds.is_whole(reading)
         if before != generation:
             database.write(lambda writing: index.seal_anew(writing, generation))
+            return True
+        if not is_whole:
+            database.write(lambda writing: kinds.fill_up(writing, MOST_TAKEN))
             return True
         return not is_away and database.write(lambda writing: index.wait_unread(writing, MOST_AT_ONCE)) > 0
 
@@ -164,7 +167,7 @@ class Indexer:
             number = index.reached(reading)
             rows = journal.after(reading, number, MOST_TAKEN) if number is not None else []
         if number is None:
-            database.write(index.begin)
+            database.write(_begin)
             return True
         if rows:
             nodes = sorted({row.node for row in rows})
@@ -210,9 +213,15 @@ def _look(reading: Reading, node_id: int) -> _Looked:
     return _Looked(node_id, node, top.id if seen else 0, number, held, before)
 
 
+def _begin(writing: Writing) -> None:
+    index.begin(writing)
+    kinds.begin(writing)
+
+
 def _keep(writing: Writing, looked: list[_Looked], fresh: list[Indexed | None]) -> None:
     for one, indexed in zip(looked, fresh, strict=True):
         index.replace(writing, one.id, indexed)
+        kinds.replace(writing, one.id, one.root, one.node if one.root else None)
         if one.opens_folder:
             index.wait_inside(writing, one.id)
 

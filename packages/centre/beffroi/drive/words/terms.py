@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -48,6 +48,12 @@ class Passage(NamedTuple):
 def plain(text: str) -> str:
     """Without accents and capitals; as long as the text where it has no ligatures, else longer."""
     split = unicodedata.normalize("NFD", text.casefold().translate(_LIGATURES))
+    return "".join(one for one in split if not unicodedata.combining(one))
+
+
+def bare(text: str) -> str:
+    """Without accents and capitals, and nothing else."""
+    split = unicodedata.normalize("NFD", text.casefold())
     return "".join(one for one in split if not unicodedata.combining(one))
 
 
@@ -129,6 +135,26 @@ def name_parts(name: str) -> list[str]:
         for at in range(1, len(word) - SHORTEST_INSIDE + 1 if word.isalpha() else 0):
             found.setdefault(word[at:])
     return list(found)[:MOST_PARTS]
+
+
+def ends(name: str) -> list[str]:
+    """Of each run of letters and digits in a bare name what begins at each of its signs: whatever piece of one
+    somebody looks for, one of these begins with it. Pieces shorter than SHORTEST_INSIDE are not looked for."""
+    runs = _WORDS.findall(bare(name))
+    return [run[at:][:LONGEST] for run in runs for at in range(len(run) - SHORTEST_INSIDE + 1)]
+
+
+def indexed(name: str) -> set[str]:
+    """Parts of a name as the index has them: for who types words, and for who looks for any piece."""
+    return {*name_parts(name), *ends(name)}
+
+
+def piece(patterns: Iterable[str]) -> str:
+    """The longest run of letters and digits of some bare texts that a bare name holds, as ``ends`` has it; "" where
+    none is long enough."""
+    runs = (run[:LONGEST] for text in patterns for run in _WORDS.findall(text))
+    found = max(runs, key=len, default="")
+    return found if len(found) >= SHORTEST_INSIDE else ""
 
 
 def wanted_in_names(asked: str) -> list[str]:

@@ -82,10 +82,7 @@ class Remove(_Change, views.RemoveWebAuthnView):  # type: ignore[misc] # the sam
 def _too_many_challenges(request: HttpRequest) -> bool:
     """Each makes a session: whoever only asks would fill the table."""
     network = limits.network_of(client_address(request))
-    if limits.used_up("passkey-challenge", network, limit=CHALLENGES_A_MINUTE, window_s=60):
-        return True
-    limits.count("passkey-challenge", network, window_s=60)
-    return False
+    return not limits.take("passkey-challenge", network, limit=CHALLENGES_A_MINUTE, window_s=60)
 
 
 login = Login.as_view()

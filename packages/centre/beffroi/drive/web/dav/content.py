@@ -12,12 +12,13 @@ from dataclasses import replace
 from beffroi.drive.store import look, room, tree
 from beffroi.drive.store.chunking import INLINE_BYTES
 from beffroi.drive.store.model import Content, Node
+from beffroi.drive.store.names import content_type
 from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import conditions, walk
 from beffroi.drive.web.dav.call import Call, MethodRefused
-from beffroi.drive.web.dav.properties import content_type, etag, file_id, http_date
+from beffroi.drive.web.dav.properties import etag, file_id, http_date
 from beffroi.drive.web.given import MOST_ZIPPED, archive
 from beffroi.drive.web.messages import Answer, Header, Request
 from beffroi.lib.errors import BeffroiError, Invalid

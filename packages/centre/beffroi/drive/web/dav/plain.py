@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple
 from xml.sax.saxutils import escape
 
+from beffroi.drive.store.names import content_type
 from beffroi.drive.store.writing import Reading, Row
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.dav import paths, xml
-from beffroi.drive.web.dav.properties import content_type, http_date, iso_date
+from beffroi.drive.web.dav.properties import http_date, iso_date
 from beffroi.drive.web.dav.xml import DAV, Name
 
 

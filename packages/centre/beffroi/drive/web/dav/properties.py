@@ -8,7 +8,6 @@ Source:  RFC 4918, section 15; RFC 4331 (quota); docs/internals/drive-http.md, "
 from __future__ import annotations
 
 import json
-import mimetypes
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from beffroi.drive.store import tags
 from beffroi.drive.store.favourites import Star
 from beffroi.drive.store.locks import Lock
 from beffroi.drive.store.model import NO_LIMIT
+from beffroi.drive.store.names import content_type
 from beffroi.drive.store.seals import Reach
 from beffroi.drive.store.tags import Tag
 from beffroi.drive.views import Place
@@ -108,10 +108,6 @@ def number(place: Place, home: str) -> int:
 def shift(owner: str, home: str) -> int:
     """What is added to the numbers of another collectivité's nodes."""
     return 0 if owner == home else int(instance(owner)[2:7], 16) + 1 << 40
-
-
-def content_type(name: str) -> str:
-    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
 
 
 def permissions(place: Place, seal: Reach = "") -> str:

@@ -16,7 +16,7 @@ from beffroi.drive.web.dav.paths import FILES
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.messages import Answer, Receive, Request, Routes
 from beffroi.drive.web.signin import Doorman
-from beffroi.drive.web.sync import push, search, tags, trash, uploads, versions
+from beffroi.drive.web.sync import basicsearch, push, search, tags, trash, uploads, versions
 from beffroi.drive.web.sync.call import NOWHERE
 from beffroi.drive.web.sync.ocs import Ocs
 from beffroi.drive.web.sync.sharing import Shares
@@ -36,7 +36,7 @@ class Sync:
     def add_to(self, routes: Routes) -> None:
         """After those for files, some of whose methods are answered here."""
         self._ocs.add_to(routes)
-        routes.add(search.PREFIX, self._root)
+        routes.add(basicsearch.PREFIX, self._root)
         routes.add(FILES, self._files)
         routes.add(uploads.PREFIX, uploads.Uploads(self._dav.call_at).handle)
         routes.add(trash.PREFIX, trash.Trash(self._dav.call_at).handle)
@@ -61,7 +61,7 @@ class Sync:
         return who
 
     async def _root(self, request: Request) -> Answer:
-        if request.path.rstrip("/") != search.PREFIX:
+        if request.path.rstrip("/") != basicsearch.PREFIX:
             raise AbsentNode("file")  # photos, comments, and what else is not here
         if request.method == "SEARCH":
             return await self._finder.search(request)

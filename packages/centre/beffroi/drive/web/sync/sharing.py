@@ -21,11 +21,11 @@ from beffroi.drive.projections import Member
 from beffroi.drive.sharing import Record, Sharing
 from beffroi.drive.store import groups, names, shares
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.names import content_type
 from beffroi.drive.store.shares import NEVER, Share, Wish
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Mount, Place
 from beffroi.drive.web.dav.call import Call
-from beffroi.drive.web.dav.properties import content_type
 from beffroi.drive.web.messages import Request, fields
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid

@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 
 from beffroi.drive.store import trash
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.names import content_type
 from beffroi.drive.store.trash import Trashed
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import COMMON_NAME
@@ -149,5 +150,5 @@ def _values(call: Call, one: Trashed, is_common: bool) -> dict[Name, str]:
     }
     if not one.is_folder:
         values[(DAV, "getcontentlength")] = str(one.size_bytes)
-        values[(DAV, "getcontenttype")] = escape(properties.content_type(one.name))
+        values[(DAV, "getcontenttype")] = escape(content_type(one.name))
     return values

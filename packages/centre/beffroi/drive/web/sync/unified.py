@@ -1,6 +1,6 @@
 """The search field of phones and of the desktop program (Nextcloud's unified search): one place to look in, the files.
 
-Rule:    every word of the term stands in the name; as SEARCH, it walks what the person sees, in one of few turns.
+Rule:    every word of the term stands in the name; looked for as SEARCH does, in one of few turns; the newest first.
 Hostile: terms and numbers; a term is compared, never read as a pattern.
 Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Unified search".
 """
@@ -8,14 +8,15 @@ Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Unified se
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import Any
 
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import properties
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.messages import fields
-from beffroi.drive.web.sync import search
+from beffroi.drive.web.sync import looking, search
+from beffroi.drive.web.sync.basicsearch import MODIFIED, Needs, Search
+from beffroi.drive.words import terms
 from beffroi.lib.errors import Invalid, NotFound
 
 API = "/search/providers"
@@ -35,16 +36,23 @@ async def answer(finder: search.Finder, call: Call, path: str, base_url: str) ->
     if path != f"{API}/{FILES}/search":
         raise NotFound("provider")
     said = fields(call.request.query, 64)
-    words = search.folded(said.get("term", [""])[-1][:MAX_TERM_CHARS]).split()
+    words = terms.bare(said.get("term", [""])[-1][:MAX_TERM_CHARS]).split()
     if not words:
         raise Invalid("term")
     start, most = _number(said, "cursor", 0), min(_number(said, "limit", USUAL), MOST)
 
+    wanted = Search(
+        test=lambda place: all(word in terms.bare(place.path[-1]) for word in words),
+        needs=Needs(piece=terms.piece(words)),
+        order=(MODIFIED, True),
+        most=start + most,
+    )
+
     def look_up() -> list[Place]:
         with call.view.database.reading() as reading:
-            everything = search.below(call, reading, [call.view.place(reading, ())])
-            named = (one for one in everything if all(word in search.folded(one.path[-1]) for word in words))
-            return list(itertools.islice(named, start, start + most))
+            named = looking.found(call.view, reading, [call.view.place(reading, ())], wanted)
+            named.sort(key=lambda one: (-one.node.mtime_s, one.path))
+            return named[start : start + most]
 
     async with finder.turns:
         found = await asyncio.to_thread(look_up)

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 
 from beffroi.drive.store import versions
 from beffroi.drive.store.model import AbsentNode, Node, ReadOnly
+from beffroi.drive.store.names import content_type
 from beffroi.drive.store.versions import Version
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place
@@ -111,7 +112,7 @@ def _values(place: Place, one: Version) -> dict[Name, str]:
         (DAV, "displayname"): escape(place.node.name),
         (DAV, "getlastmodified"): properties.http_date(one.mtime_s),
         (DAV, "getcontentlength"): str(one.size_bytes),
-        (DAV, "getcontenttype"): escape(properties.content_type(place.node.name)),
+        (DAV, "getcontenttype"): escape(content_type(place.node.name)),
         (DAV, "getetag"): f"&quot;{one.etag:x}&quot;",
         (OC, "size"): str(one.size_bytes),
     }
