@@ -41,6 +41,7 @@ class Agenda:
 
     storage: Any
     paths: list[str]
+    growth_bytes: int = 0
 
     def put(self, *lines: str, at: int = 0, organizer: str = ME) -> None:
         message = itip.parse(text("REQUEST", *lines, organizer=organizer))
@@ -51,8 +52,19 @@ class Agenda:
         return invitations.look(self.storage, self.paths, told.Received(calendar, [mine], sender))
 
     def settle(self, calendar: str, what: told.What, sender: str = GUEST, mine: str = ME) -> wire.Outgoing:
+        (sent,) = self.settle_all(calendar, what, sender, mine)
+        return sent
+
+    def settle_all(
+        self, calendar: str, what: told.What, sender: str = GUEST, mine: str = ME
+    ) -> list[wire.Outgoing]:
+        def require(path: str, growth_bytes: int) -> None:
+            assert path in [one.strip("/") for one in self.paths]
+            self.growth_bytes += growth_bytes
+
         asked = told.Settled(calendar, [mine], sender, what)
-        return proposals.settle(self.storage, self.paths, invitations.read(calendar, sender), asked)
+        message = invitations.read(calendar, sender)
+        return proposals.settle(self.storage, self.paths, message, asked, require)
 
     def answer(self, calendar: str, answer: told.Answer = "ACCEPTED", mine: str = GUEST) -> wire.Outgoing:
         return invitations.answer(
