@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
-from beffroi.portal.dates import is_french
+from beffroi.portal.words import size
 
 MAX_IMAGE_BYTES = 30_000_000
 REFUSALS = {
@@ -186,16 +186,8 @@ def held() -> str:
     return _("Ce fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger.")
 
 
-def amount(size_bytes: int) -> str:
-    """``12 ko``, ``1,4 Mo``, ``20 Go``: by powers of 1,000, as browsers and file explorers of phones count."""
-    unit = "o" if is_french() else "B"
-    value, sign = float(size_bytes), ""
-    for bigger in ("k", "M", "G", "T"):
-        if value < 1000:
-            break
-        value, sign = value / 1000, bigger
-    digits = 0 if sign in ("", "k") or value >= 100 or round(value, 1).is_integer() else 1
-    return f"{formats.number_format(value, digits)}\u00a0{sign}{unit}"
+amount = size
+"""How long files are, as all pages say it."""
 
 
 def count(number: int) -> str:
