@@ -14,8 +14,10 @@ from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal.words import size
+from beffroi.previews import wire
 
 MAX_IMAGE_BYTES = 30_000_000
+IMAGES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
 REFUSALS = {
     "drive.name_taken": gettext_lazy(
         "Ce nom est déjà pris dans ce dossier, peut-être avec d’autres majuscules : choisissez-en un autre."
@@ -285,6 +287,24 @@ def preview(name: str, size_bytes: int) -> str:
     ending = name.rpartition(".")[2].lower()
     if ending == "pdf":
         return "pdf"
-    if ending in ("png", "jpg", "jpeg", "gif", "webp") and size_bytes <= MAX_IMAGE_BYTES:
+    if ending in IMAGES and size_bytes <= MAX_IMAGE_BYTES:
         return "image"
     return "text" if ending in ("txt", "md", "csv", "log", "json", "xml", "ini", "yaml", "yml") else ""
+
+
+def too_large(name: str, size_bytes: int, *, documents: bool) -> str:
+    """Why a file of a kind that is shown is not, for its length, and what to do; "" for all others. ``documents``:
+    whether those of an office are shown."""
+    ending = name.rpartition(".")[2].lower()
+    if ending in IMAGES:
+        most_bytes = MAX_IMAGE_BYTES
+    elif documents and ending in wire.SUFFIXES - {"pdf"}:
+        most_bytes = wire.MAX_DOCUMENT_BYTES
+    else:
+        return ""
+    if size_bytes <= most_bytes:
+        return ""
+    return _(
+        "Ce fichier fait %(size)s : au-delà de %(most)s, il n’est pas montré ici. Téléchargez-le pour l’ouvrir sur "
+        "votre ordinateur."
+    ) % {"size": size(size_bytes), "most": size(most_bytes)}
