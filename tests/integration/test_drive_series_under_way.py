@@ -209,3 +209,12 @@ def test_one_date_of_a_series_that_has_begun_moves_alone(agenda: Agenda) -> None
         (sent,) = agenda.settle_all(one, "accept")
     assert starts_of(agenda) == ["0514T0800", "0521T0800", "0529T0700", "0604T0800", "0611T0800"]
     assert itip.parse(sent.text).main.occurrence is not None
+
+
+def test_room_is_asked_for_where_the_series_lies(agenda: Agenda) -> None:
+    agenda.put(*WEEKLY, *attendees(GUEST), at=1)
+    with on("0522T1200"):
+        agenda.settle_all(later(), "accept")
+    with agenda.storage.acquire_lock("r"):
+        own, shared = (len(list(collection_at(agenda.storage, one).get_all())) for one in agenda.paths)
+    assert (own, shared) == (0, 2) and agenda.growth_paths == [agenda.paths[1].strip("/")]
