@@ -32,15 +32,20 @@ def test_a_label_is_put_by_the_keyboard_listed_taken_away_and_renamed(
     folder: int, page: Any, browser: Any, beaune: Commune
 ) -> None:
     inspect(page, "e-dossier-sans")
-    for name in ("À signer", LONG):
+    for name in ("À signer", LONG, "Urbanisme", "Voirie", "Budget"):
         page.focus("#id_tag")
         page.keyboard.type(name)
         press(page, "Poser")
         page.wait_for_selector("text=Étiquette posée.")
     inspect(page, "e-dossier")
+    page.goto("/coffre/")
+    chips = page.locator(".files .chip").all_inner_texts()
+    assert chips == ["À signer", "Budget", LONG, "+2"]
+    inspect(page, "e-lignes")
+    page.click(".files >> text=Marché 2026")
     page.click(".files >> text=règlement.txt")
     page.wait_for_selector("h1:has-text('règlement.txt')")
-    assert page.locator("#offered-tags option").count() == 2
+    assert page.locator("#offered-tags option").count() == 5
     page.fill("#id_tag", "à SIGNER")
     press(page, "Poser")
     inspect(page, "e-fichier")

@@ -5,11 +5,13 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from beffroi.drive.calendars import homes, itip, wire
 from beffroi.drive.calendars.asking import Asking
+from beffroi.lib import clock
 from beffroi.mail import reader
 
 from tests.clients.test_invitations_browser import AT, HOUR, Desk, desk, foreign, letter, press
@@ -197,3 +199,42 @@ def test_another_hour_for_a_whole_series_is_shown_as_such_and_taken(desk: Desk) 
     main = desk.stored(desk.beaune, desk.beaune.agent.id)[0].main
     assert calendar.method == "REQUEST" and calendar.main.starts == main.starts == AT.replace(hour=12)
     assert main.rule == "FREQ=WEEKLY;COUNT=4" and main.left_out == (AT.replace(day=21, hour=12),)
+
+
+def test_of_a_series_that_has_begun_only_what_comes_moves(desk: Desk) -> None:
+    page, his = desk.claire, desk.his.address
+    uid = invited(desk, his)
+    place = homes.folder(desk.post.config, desk.beaune.id) / homes.ROOT / desk.beaune.agent.id / homes.AGENDA
+    (entry,) = place.glob("*.ics")
+    first = (clock.now() - timedelta(days=10)).replace(hour=9, minute=0, second=0, microsecond=0)
+    text = entry.read_text("utf-8").replace(f"{AT:%Y%m%d}", f"{first:%Y%m%d}")
+    entry.write_text(text.replace("SUMMARY:", "RRULE:FREQ=WEEKLY;COUNT=4\nSUMMARY:", 1), "utf-8")
+    lines = (
+        f"ATTENDEE:mailto:{his}",
+        f"DTSTART:{first:%Y%m%d}T120000Z",
+        "DURATION:PT1H",
+        "SUMMARY:Budget",
+    )
+    told = arrives(desk, foreign("COUNTER", *lines, organizer=desk.hers.address, uid=uid), his)
+    for words in (
+        "Pour toute la série, à partir de sa prochaine date",
+        "2 fois",
+        "Les dates passées restent",
+    ):
+        assert words in told.replace("\u00a0", " "), told
+    inspect(page, "p-serie-commencee")
+    press(page, "Retenir ce moment")
+    page.wait_for_selector("text=part dans quelques secondes")
+    inspect(page, "p-serie-partagee")
+    desk.leave()
+    desk.post.wait_count(desk.his, 2)
+    with reader.open_mailbox(desk.post.config, his) as opened:
+        views = [opened.read(one.uid) for one in opened.list()]
+        parts = [opened.attachment(one.summary.uid, one.attachments[0].part)[1] for one in views]
+    sent = sorted((itip.parse(one.decode()) for one in parts), key=lambda one: one.main.starts)
+    assert [(one.method, one.main.starts, one.main.rule) for one in sent] == [
+        ("REQUEST", first, "FREQ=WEEKLY;COUNT=2"),
+        ("REQUEST", first + timedelta(days=14, hours=3), "FREQ=WEEKLY;COUNT=2"),
+    ]
+    stored = desk.stored(desk.beaune, desk.beaune.agent.id)
+    assert {one.main.uid for one in stored} == {one.main.uid for one in sent} and len(stored) == 2

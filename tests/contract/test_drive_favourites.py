@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from beffroi.drive.store import favourites
+from beffroi.drive.store import favourites, schema, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.favourites import Star
 from beffroi.drive.who import Who
 
 from tests.drive_server import A, B, who
+from tests.drive_trees import put as make
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 ME, COLLEAGUE = who("me", A), who("colleague", A)
@@ -29,3 +30,36 @@ def test_a_number_of_two_communes_is_two_stars(metadata: Database) -> None:
     put(metadata, ME, (A, 7), starred=False)
     with metadata.reading() as reading:
         assert favourites.everywhere(reading, ME) == {(B, 7)}
+
+
+def stars(metadata: Database, person: Who) -> frozenset[Star]:
+    with metadata.reading() as reading:
+        return favourites.everywhere(reading, person)
+
+
+def test_stars_of_visitors_and_on_what_is_gone_are_tidied_away_and_no_others(metadata: Database) -> None:
+    gone, newcomer, visitor = (who(name, A) for name in ("gone", "newcomer", "visitor"))
+    for person in (ME, gone):
+        name = schema.HOME + person.person_id
+        metadata.write(lambda w, n=name: tree.make_root(w, n, now_s=1))  # type: ignore[misc]
+    common = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=1))
+    node, lost = make(metadata, common.id, "a", b"a").id, common.id + 1_000
+    for person in (ME, gone, newcomer, visitor):
+        put(metadata, person, (A, node))
+        put(metadata, person, (B, lost))
+    put(metadata, ME, (A, lost))
+    metadata.write(lambda w: favourites.tidy(w, {ME.person_id, newcomer.person_id}))
+    assert [stars(metadata, one) for one in (ME, gone, newcomer)] == [{(A, node), (B, lost)}] * 3
+    assert stars(metadata, visitor) == {(B, lost)}, "on other collectivités' files they are the person's own"
+
+
+def test_who_is_erased_leaves_no_star(metadata: Database) -> None:
+    for person in (ME, COLLEAGUE):
+        put(metadata, person, (A, 7))
+        put(metadata, person, (B, 7))
+    with metadata.reading() as reading:
+        assert favourites.has_some(reading, ME.person_id)
+    metadata.write(lambda w: favourites.forget(w, ME.person_id))
+    with metadata.reading() as reading:
+        assert not favourites.has_some(reading, ME.person_id)
+    assert stars(metadata, ME) == frozenset() and stars(metadata, COLLEAGUE) == {(A, 7), (B, 7)}

@@ -151,3 +151,17 @@ def test_nothing_is_looked_up_for_listings_that_ask_for_no_tags(metadata: Databa
         assert asked == []
         assert tags.by_node(watched, AGENT, [home.id]) == {home.id: [urbanisme]}
         assert len(asked) == 2
+
+
+def test_what_has_a_tag_comes_in_parts_the_newest_first(metadata: Database, home: Node) -> None:
+    urgent, other = made(metadata, "Urgent"), made(metadata, "autre")
+    ids = [put(metadata, home.id, name, b"a").id for name in "abcd"]
+    for node_id in (ids[2], ids[0], ids[3]):
+        metadata.write(lambda w, n=node_id: tags.assign(w, AGENT, n, urgent.id))  # type: ignore[misc]
+    metadata.write(lambda w: tags.assign(w, AGENT, ids[1], other.id))
+    with metadata.reading() as reading:
+        assert tags.newest(reading, ELU, urgent.id, before=1 << 62, most=2) == [ids[3], ids[2]]
+        assert tags.newest(reading, ELU, urgent.id, before=ids[2], most=2) == [ids[0]]
+        assert tags.newest(reading, ELU, urgent.id, before=ids[0], most=2) == []
+        with pytest.raises(tags.AbsentTag):
+            tags.newest(reading, ELU, 999_999, before=1 << 62, most=2)

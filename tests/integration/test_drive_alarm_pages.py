@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -14,7 +15,8 @@ from beffroi.drive.guard.signs import Sign
 from beffroi.drive.store import tree
 from beffroi.drive.store.model import EMPTY, Act, Node
 from beffroi.lib import clock
-from beffroi.lib.errors import NotAllowed, NotFound
+from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
+from beffroi.portal import drive_access, stopped_devices
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
@@ -107,6 +109,47 @@ def test_the_person_of_the_device_sees_it_and_decides_nothing(
     for what in ("preview", "restore", "settle"):
         assert agent.post(PAGE, {"what": what, "device": device}).status_code == 403
     assert sizes(drive, spoiled) == [666] * 4 and verbs() == []
+
+
+def test_the_person_reads_where_their_passwords_are_which_device_was_stopped_and_what_to_do(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune, nuits: Commune
+) -> None:
+    agent, referent = (portal_client(one) for one in (beaune.agent_membership, beaune.referent_membership))
+
+    def said() -> str:
+        return agent.get("/acces/").content.decode().replace("\u00a0", " ")
+
+    page = said()
+    assert "L’appareil « Portable de l’accueil » a été arrêté." in page and "Heure de l’arrêt :" in page
+    assert "fichiers devenus illisibles (3)" in page and "Débranchez cet appareil" in page
+    assert "Prévenez la personne référente" in page and 'href="/coffre/alertes/"' in page
+    for other in (beaune.colleague_membership, beaune.referent_membership, nuits.agent_membership):
+        assert "a été arrêté" not in portal_client(other).get("/acces/").content.decode()
+    referent.post(PAGE, {"what": "restore", "device": device})
+    page = said()
+    assert "Les fichiers sont remis comme avant." in page and "nouveau mot de passe d’application" in page
+    assert "Débranchez" not in page
+    with clock.shifted(stopped_devices.TOLD_S + 60):
+        assert stopped_devices.told(beaune.agent) == []
+
+
+def test_what_was_meant_is_said_where_the_passwords_are(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune
+) -> None:
+    drive.database.write(lambda w: alarms.settle(w, device, person_id="per_x", now_s=clock.epoch_s()))
+    page = portal_client(beaune.agent_membership).get("/acces/").content.decode()
+    assert "a répondu que c’était voulu" in page and "Débranchez" not in page
+
+
+def test_the_passwords_are_shown_while_the_coffre_does_not_answer(
+    drive: Drive, spoiled: list[Node], beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(collectivite_id: str) -> NoReturn:
+        raise Unavailable("metadata")
+
+    monkeypatch.setattr(drive_access, "metadata_of", unavailable)
+    page = portal_client(beaune.agent_membership).get("/acces/").content.decode()
+    assert "Portable de l’accueil" in page and "a été arrêté" not in page
 
 
 def test_colleagues_and_other_communes_see_and_change_nothing(

@@ -21,12 +21,14 @@ from beffroi.drive.calendars import homes
 from beffroi.drive.calendars.store import Stores
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import MAX_FAILURES, SignIns, source
+from beffroi.drive.store import favourites
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail.gate import sign_ins as gate
 
 from tests.conftest import Commune
 from tests.drive_server import A
+from tests.integration.test_drive_pages import Drive
 
 pytestmark = pytest.mark.django_db
 
@@ -184,6 +186,11 @@ def test_an_erased_person_takes_what_was_theirs_alone_along(
         stores.home(collectivite_id, person_id)
     shared = homes.folder(config, beaune.id) / homes.ROOT / homes.SHARED_HOME / homes.AGENDA
     (shared / "conseil.ics").write_text("shared")
+    starred = [Drive(one) for one in (beaune.agent_membership, also, beaune.colleague_membership)]
+    for one in starred:
+        for owner in (one.collectivite_id, "col_other"):
+            star = owner, one.common.id
+            one.database.write(lambda w, d=one, s=star: favourites.set_star(w, d.who, s, starred=True))
     for membership in (beaune.agent_membership, also):
         actions.end_access(actor=system, membership=membership)
     erasure.erase(Person.objects.get(pk=beaune.agent.id))
@@ -192,6 +199,11 @@ def test_an_erased_person_takes_what_was_theirs_alone_along(
     assert Credentials(config).check("collegue@beaune.test", stays.secret) is not None
     assert list(homes.homes(config)) == [(beaune.id, beaune.colleague.id)]
     assert (shared / "conseil.ics").read_text() == "shared"
+    left = []
+    for one in starred:
+        with one.database.reading() as reading:
+            left.append(len(favourites.everywhere(reading, one.who)))
+    assert left == [0, 0, 2]
     homes.remove_everywhere(config, beaune.colleague.id)
 
 

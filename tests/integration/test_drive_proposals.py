@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class Agenda:
 
     storage: Any
     paths: list[str]
+    growth_bytes: int = 0
+    growth_paths: list[str] = field(default_factory=list)
 
     def put(self, *lines: str, at: int = 0, organizer: str = ME) -> None:
         message = itip.parse(text("REQUEST", *lines, organizer=organizer))
@@ -51,8 +53,19 @@ class Agenda:
         return invitations.look(self.storage, self.paths, told.Received(calendar, [mine], sender))
 
     def settle(self, calendar: str, what: told.What, sender: str = GUEST, mine: str = ME) -> wire.Outgoing:
+        (sent,) = self.settle_all(calendar, what, sender, mine)
+        return sent
+
+    def settle_all(
+        self, calendar: str, what: told.What, sender: str = GUEST, mine: str = ME
+    ) -> list[wire.Outgoing]:
+        def require(path: str, growth_bytes: int) -> None:
+            self.growth_paths.append(path)
+            self.growth_bytes += growth_bytes
+
         asked = told.Settled(calendar, [mine], sender, what)
-        return proposals.settle(self.storage, self.paths, invitations.read(calendar, sender), asked)
+        message = invitations.read(calendar, sender)
+        return proposals.settle(self.storage, self.paths, message, asked, require)
 
     def answer(self, calendar: str, answer: told.Answer = "ACCEPTED", mine: str = GUEST) -> wire.Outgoing:
         return invitations.answer(

@@ -125,6 +125,16 @@ def test_a_link_that_ended_is_forgotten_a_month_later(place: Place) -> None:
         assert shares.find_link(reading, open_).id != ended
 
 
+def test_a_star_that_a_visitor_left_here_goes_and_a_members_stays(place: Place) -> None:
+    file, home = place.put("plan.bin", b"plan"), schema.HOME + "per_here"
+    place.database.write(lambda w: tree.make_root(w, home, now_s=clock.epoch_s()))
+    rows = [(person_id, file.id) for person_id in ("per_here", "per_visitor")]
+    place.database.write(lambda w: w.many("INSERT INTO favourite (person_id, node) VALUES (?, ?)", rows))
+    place.work.round()
+    with place.database.reading() as reading:
+        assert reading.all("SELECT person_id, node FROM favourite") == rows[:1]
+
+
 def test_nothing_that_a_way_back_may_need_goes_while_an_alarm_waits(place: Place) -> None:
     gone = place.put("jeté.bin", noise(LARGE, b"gone"))
     place.put("réécrit.bin", noise(LARGE, b"before"))

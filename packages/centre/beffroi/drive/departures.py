@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 
 from beffroi.drive.groups import GroupLine, RecordGroup
 from beffroi.drive.sharing import Line, Record, receiver_of
-from beffroi.drive.store import departed, groups, look, schema, shares
+from beffroi.drive.store import departed, favourites, groups, look, schema, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.departed import Kind
@@ -137,6 +137,17 @@ def _may_reopen(reading: Reading, share: Share, person_id: str, *, now_s: int) -
     return _is_own(reading, share, person_id) and not is_shared_again
 
 
+def forget_stars(config: Config, person_id: str) -> None:
+    """Those of somebody who is erased, wherever they put them. Errors: StoreFull, Unavailable."""
+    with _opened(config) as communes:
+        for collectivite_id in communes.ids():
+            database = communes.metadata(collectivite_id)
+            with database.reading() as reading:
+                is_there = favourites.has_some(reading, person_id)
+            if is_there:
+                database.write(lambda writing: favourites.forget(writing, person_id))
+
+
 @contextmanager
 def metadata(config: Config, collectivite_id: str) -> Iterator[Database | None]:
     """None for a collectivité that never had a file, or whose files are erased."""
@@ -144,11 +155,17 @@ def metadata(config: Config, collectivite_id: str) -> Iterator[Database | None]:
     if not directory.exists() or is_erased(directory):
         yield None
         return
+    with _opened(config) as communes:
+        yield communes.metadata(collectivite_id)
+
+
+@contextmanager
+def _opened(config: Config) -> Iterator[Communes]:
     with (
         ThreadPoolExecutor(1) as threads,
         closing(Communes(config.state / "drive", threads, config.drive_database)) as communes,
     ):
-        yield communes.metadata(collectivite_id)
+        yield communes
 
 
 def _is_own(reading: Reading, share: Share, person_id: str) -> bool:

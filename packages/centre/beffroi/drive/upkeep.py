@@ -18,13 +18,14 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.drive import alarms
+from beffroi.drive import alarms, people
 from beffroi.drive.backup.copies import Copies
 from beffroi.drive.backup.turns import collecting
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import (
     collect,
     departed,
+    favourites,
     keys,
     locks,
     room,
@@ -167,6 +168,8 @@ class Upkeep(Worker):
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
         _all(database, lambda w: shares.forget(w, before_s=now_s - ENDED_SHARES_DAYS * DAY_S))
         database.write(lambda w: departed.forget(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
+        members = {one.person_id for one in people.of(self._config, collectivite_id)}
+        database.write(lambda w: favourites.tidy(w, members))
         with database.reading() as reading:
             is_needed = alarms.waits_for_somebody(reading)
         if not is_needed:

@@ -26,7 +26,8 @@ def kind_of(share: Share, name: str, size_bytes: int) -> str:
     if kind in ("image", "pdf") and not is_counted:
         return kind
     is_document = name.rpartition(".")[2].lower() in wire.SUFFIXES
-    return "page" if is_document and settings.BEFFROI.previews and size_bytes else ""
+    is_made = is_document and settings.BEFFROI.previews and 0 < size_bytes <= wire.MAX_DOCUMENT_BYTES
+    return "page" if is_made else ""
 
 
 def shown(reading: Reading, share: Share, node: Node) -> dict[str, Any]:
@@ -41,6 +42,9 @@ def shown(reading: Reading, share: Share, node: Node) -> dict[str, Any]:
         context["preview_note"] = _(
             "Ce lien compte ses téléchargements : ce fichier se voit une fois téléchargé."
         )
+    elif not kind:
+        documents = settings.BEFFROI.previews
+        context["preview_note"] = drive_words.too_large(node.name, node.size_bytes, documents=documents)
     if kind == "page":
         context["office_words"] = {code: str(text) for code, text in drive_words.PREVIEWS.items()}
     return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext_lazy
@@ -15,6 +16,8 @@ from beffroi.portal import drive_words
 
 MOST_OFFERED = 200
 """Names that the field offers while one types."""
+MOST_IN_ROW = 3
+"""Labels that the row of a list names; of others it says how many."""
 REFUSALS = {
     "drive.tag_absent": gettext_lazy("Cette étiquette n’est plus là : quelqu’un l’a retirée ou supprimée."),
     "drive.tag_taken": gettext_lazy(
@@ -40,6 +43,15 @@ REFUSALS = {
 def refusal(error: BeffroiError) -> str:
     """Errors: ``error`` itself, where it is none of these."""
     return str(REFUSALS[error.code]) if error.code in REFUSALS else drive_words.refusal(error)
+
+
+def add_to(lines: Iterable[dict[str, Any]], reading: Reading, view: View) -> None:
+    """``labels`` and ``more_labels`` of each row that has some. Another collectivité's labels are its own."""
+    if view.share_id:
+        return
+    rows = {line["entry"].id: line for line in lines}
+    for node_id, found in tags.by_node(reading, view.who, list(rows)).items():
+        rows[node_id] |= {"labels": found[:MOST_IN_ROW], "more_labels": len(found[MOST_IN_ROW:])}
 
 
 def of_place(reading: Reading, view: View, place: Place) -> dict[str, Any]:

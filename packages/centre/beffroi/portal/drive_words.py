@@ -13,9 +13,11 @@ from django.utils.translation import gettext_lazy, ngettext
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
-from beffroi.portal.dates import is_french
+from beffroi.portal.words import size
+from beffroi.previews import wire
 
 MAX_IMAGE_BYTES = 30_000_000
+IMAGES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
 REFUSALS = {
     "drive.name_taken": gettext_lazy(
         "Ce nom est déjà pris dans ce dossier, peut-être avec d’autres majuscules : choisissez-en un autre."
@@ -186,16 +188,8 @@ def held() -> str:
     return _("Ce fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger.")
 
 
-def amount(size_bytes: int) -> str:
-    """``12 ko``, ``1,4 Mo``, ``20 Go``: by powers of 1,000, as browsers and file explorers of phones count."""
-    unit = "o" if is_french() else "B"
-    value, sign = float(size_bytes), ""
-    for bigger in ("k", "M", "G", "T"):
-        if value < 1000:
-            break
-        value, sign = value / 1000, bigger
-    digits = 0 if sign in ("", "k") or value >= 100 or round(value, 1).is_integer() else 1
-    return f"{formats.number_format(value, digits)}\u00a0{sign}{unit}"
+amount = size
+"""How long files are, as all pages say it."""
 
 
 def count(number: int) -> str:
@@ -293,6 +287,24 @@ def preview(name: str, size_bytes: int) -> str:
     ending = name.rpartition(".")[2].lower()
     if ending == "pdf":
         return "pdf"
-    if ending in ("png", "jpg", "jpeg", "gif", "webp") and size_bytes <= MAX_IMAGE_BYTES:
+    if ending in IMAGES and size_bytes <= MAX_IMAGE_BYTES:
         return "image"
     return "text" if ending in ("txt", "md", "csv", "log", "json", "xml", "ini", "yaml", "yml") else ""
+
+
+def too_large(name: str, size_bytes: int, *, documents: bool) -> str:
+    """Why a file of a kind that is shown is not, for its length, and what to do; "" for all others. ``documents``:
+    whether those of an office are shown."""
+    ending = name.rpartition(".")[2].lower()
+    if ending in IMAGES:
+        most_bytes = MAX_IMAGE_BYTES
+    elif documents and ending in wire.SUFFIXES - {"pdf"}:
+        most_bytes = wire.MAX_DOCUMENT_BYTES
+    else:
+        return ""
+    if size_bytes <= most_bytes:
+        return ""
+    return _(
+        "Ce fichier fait %(size)s : au-delà de %(most)s, il n’est pas montré ici. Téléchargez-le pour l’ouvrir sur "
+        "votre ordinateur."
+    ) % {"size": size(size_bytes), "most": size(most_bytes)}

@@ -65,9 +65,9 @@ STATES = {
     ("COUNTER", "same"): gettext_lazy("Vous avez répondu à cette proposition."),
     ("COUNTER", "stranger"): gettext_lazy("Cette personne n’est pas invitée : sa proposition ne compte pas."),
     ("COUNTER", "series"): gettext_lazy(
-        "La proposition vise toute la série, et ne se reprend pas d’un clic : la série a des dates à part, ou elle "
-        "ne se répéterait plus de la même façon. Gardez le rendez-vous comme il est, ou changez la série dans le "
-        "logiciel qui l’a créée."
+        "La proposition vise toute la série, et ne se reprend pas d’un clic : la série est finie, elle a des dates à "
+        "part, ou elle ne se répéterait plus de la même façon. Gardez le rendez-vous comme il est, ou changez la "
+        "série dans le logiciel qui l’a créée."
     ),
     ("DECLINECOUNTER", "update"): gettext_lazy("Le rendez-vous reste comme il est dans votre agenda."),
     ("REFRESH", "absent"): _NOT_THERE,

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 from django.utils import formats, timezone
@@ -268,14 +269,17 @@ def milliseconds(value_ms: float | None) -> str:
 
 
 def size(size_bytes: int) -> str:
-    """``12 ko``, ``1,4 Mo``."""
-    french = is_french()
-    unit = "o" if french else "B"
-    if size_bytes < 1000:
-        return f"{size_bytes}{NBSP}{unit}"
-    if size_bytes < 1_000_000:
-        return f"{round(size_bytes / 1000)}{NBSP}k{unit}"
-    return f"{formats.number_format(size_bytes / 1_000_000, 1)}{NBSP}M{unit}"
+    """``12 ko``, ``1,4 Mo``, ``20 Go``: by powers of 1,000, as browsers and file explorers of phones count; the same in
+    scripts (``sizes.js``)."""
+    value, sign = Decimal(size_bytes), ""
+    for bigger in ("k", "M", "G", "T"):
+        if value < (Decimal("999.5") if sign else 1000):
+            break
+        value, sign = value / 1000, bigger
+    is_coarse = sign in ("", "k") or value >= Decimal("99.95")
+    value = value.quantize(Decimal(1) if is_coarse else Decimal("0.1"), ROUND_HALF_UP)
+    digits = 0 if value == value.to_integral_value() else 1
+    return f"{formats.number_format(value, digits)}{NBSP}{sign}{'o' if is_french() else 'B'}"
 
 
 def authentication(domain: str, *, spf: str, dkim: str, dmarc: str) -> Phrase:

@@ -82,9 +82,9 @@ class Asking:
         """Errors: NotFound, Conflict, Invalid, TooLarge, QuotaFull, StoreFull, Unavailable."""
         return self._ask("answer", answered, wire.Outgoing)
 
-    def settle(self, settled: wire_invitations.Settled) -> wire.Outgoing:
-        """Errors: NotFound, Conflict, Invalid, TooLarge, Unavailable."""
-        return self._ask("settle", settled, wire.Outgoing)
+    def settle(self, settled: wire_invitations.Settled) -> tuple[wire.Outgoing, ...]:
+        """What is to be sent. Errors: those of room, NotFound, Conflict, Invalid, TooLarge, Unavailable."""
+        return self._ask("settle", settled, tuple[wire.Outgoing, ...])
 
     def note(self, noted: wire_invitations.Noted) -> wire_invitations.Invitation:
         """Errors: NotFound, Conflict, Invalid, Unavailable."""

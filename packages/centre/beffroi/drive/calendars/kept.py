@@ -67,17 +67,21 @@ def find(collection: BaseCollection, uid: str) -> Found | None:
 
 def store(collection: BaseCollection, found: Found | None, events: Sequence[Event]) -> None:
     """Errors: Unreadable, TooLarge."""
-    if len(events) > MAX_EVENTS:
-        raise TooLarge(MAX_EVENTS)
-    item = _item(collection, events)
-    if found is None and sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
-        raise TooLarge(MAX_ITEMS)
-    name = (
-        found.item.href
-        if found is not None
-        else hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
-    )
-    collection.upload(name, item)
+    store_all(collection, (found, events))
+
+
+def store_all(collection: BaseCollection, *wanted: tuple[Found | None, Sequence[Event]]) -> None:
+    """Each in the place of what is there, None for a new one: all of them, or none. Errors: Unreadable, TooLarge."""
+    items = []
+    for found, events in wanted:
+        if len(events) > MAX_EVENTS:
+            raise TooLarge(MAX_EVENTS)
+        if found is None and sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
+            raise TooLarge(MAX_ITEMS)
+        new = hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
+        items.append((found.item.href if found is not None else new, _item(collection, events)))
+    for name, item in items:
+        collection.upload(name, item)
 
 
 def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:

@@ -92,10 +92,14 @@ class PortalDoor:
     def note(self, grant: Grant, asked: wire_invitations.Noted) -> wire_invitations.Invitation:
         return invitations.note(self._storage(grant), _written(grant), asked)
 
-    def settle(self, grant: Grant, asked: wire_invitations.Settled) -> wire.Outgoing:
-        return proposals.settle(
-            self._storage(grant), _written(grant), invitations.read(asked.text, asked.sender), asked
-        )
+    def settle(self, grant: Grant, asked: wire_invitations.Settled) -> tuple[wire.Outgoing, ...]:
+        def require(path: str, growth_bytes: int) -> None:
+            assert grant.collectivite_id is not None
+            name = path.partition("/")[2]
+            self._fullness.require(grant.collectivite_id, grant.subject_id, name, growth_bytes)
+
+        message = invitations.read(asked.text, asked.sender)
+        return tuple(proposals.settle(self._storage(grant), _written(grant), message, asked, require))
 
     def _storage(self, grant: Grant) -> Any:
         assert grant.collectivite_id is not None

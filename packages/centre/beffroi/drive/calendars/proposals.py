@@ -10,7 +10,7 @@ Source:  RFC 5546, 3.2.4, 3.2.6 to 3.2.8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -21,11 +21,13 @@ from beffroi.drive.calendars import entries, inviting, itip_text, kept, series, 
 from beffroi.drive.calendars import wire_invitations as told
 from beffroi.drive.calendars.itip import MAX_DATES, MAX_EVENTS, Attendee, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.kept import Found
-from beffroi.lib import clock
+from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, TooLarge
 
 METHODS = ("ADD", "COUNTER", "DECLINECOUNTER", "REFRESH")
 FROM_GUESTS = ("REPLY", "COUNTER", "REFRESH")
+type RequireRoom = Callable[[str, int], None]
+"""For so many bytes more at this path, without slashes at its ends."""
 
 
 def checked(message: Message, sender: str) -> Message:
@@ -81,7 +83,7 @@ def _state_of_counter(main: Event, found: Found, before: Event) -> told.State:
         return "same"
     if main.sequence < before.sequence or _mark(main) < guest.replied:
         return "older"
-    if main.occurrence is None and found.repeats and series.moved(found.message, main) is None:
+    if main.occurrence is None and found.repeats and series.moved(found.message, main, _now()) is None:
         return "series"
     return "update"
 
@@ -121,6 +123,16 @@ def shown(
     if message.method != "COUNTER" or before is None or now not in ("update", "series", "same"):
         return invitation
     first, last = inviting.span(_dated(before, main))
+    moved = (
+        series.moved(found.message, main, _now()) if found is not None and main.occurrence is None else None
+    )
+    if now == "update" and moved is not None and moved.past:
+        starts, ends = inviting.span(moved.events[0])
+        first, last = inviting.span(moved.before)
+        invitation = msgspec.structs.replace(
+            invitation, starts=starts, ends=ends, rule=moved.events[0].rule, keeps_past=True
+        )
+        before = moved.before
     return msgspec.structs.replace(
         invitation,
         kept_starts=first,
@@ -132,9 +144,12 @@ def shown(
 
 
 def settle(
-    storage: BaseStorage, paths: Sequence[str], message: Message, asked: told.Settled
-) -> wire.Outgoing:
-    """Errors: Conflict (overtaken, another's, answered), Invalid, TooLarge, Unreadable."""
+    storage: BaseStorage, paths: Sequence[str], message: Message, asked: told.Settled, require: RequireRoom
+) -> list[wire.Outgoing]:
+    """What is to be sent.
+
+    Errors: those of ``require``, Conflict (overtaken, another's, answered), Invalid, TooLarge, Unreadable.
+    """
     allowed = {"COUNTER": ("accept", "decline"), "REFRESH": ("resend",), "ADD": ("ask",)}
     if asked.what not in allowed.get(message.method, ()) or not asked.mine:
         raise Invalid("method")
@@ -150,12 +165,14 @@ def settle(
         if message.method == "ADD":
             if now != "absent":
                 raise Conflict("this series is there")
-            return _asked(message.main, asked.mine)
+            return [_asked(message.main, asked.mine)]
         if found is None or now not in ("update", *(("series",) if asked.what == "decline" else ())):
             raise Conflict("this proposal was overtaken")
         if message.method == "REFRESH":
-            return _resent(found, message.main.attendees[0].address)
-        return (_accepted if asked.what == "accept" else _declined)(collection, found, message.main)
+            return [_resent(found, message.main.attendees[0].address)]
+        if asked.what == "decline":
+            return _declined(collection, found, message.main)
+        return _accepted(collection, found, message.main, require)
 
 
 def added(
@@ -230,18 +247,31 @@ def _dated(before: Event, main: Event) -> Event:
     return replace(before, starts=main.occurrence, ends=main.occurrence + _length(before))
 
 
-def _accepted(collection: BaseCollection, found: Found, main: Event) -> wire.Outgoing:
-    """The entry at the proposed time and place; everybody is asked anew, but for who proposed it."""
+def _accepted(
+    collection: BaseCollection, found: Found, main: Event, require: RequireRoom
+) -> list[wire.Outgoing]:
+    """The entry at the proposed time and place; everybody is asked anew, but for who proposed it. Of a series that has
+    begun, what was ends with its last date and keeps its answers; what comes is a series of its own."""
     (who,) = main.attendees
-    moved = series.moved(found.message, main) if main.occurrence is None and found.repeats else None
-    events = moved or (_at_proposed(found, main),)
+    moved = series.moved(found.message, main, _now()) if main.occurrence is None and found.repeats else None
+    events = moved.events if moved else (_at_proposed(found, main),)
     sequence = max(one.sequence for one in (*events, found.message.main)) + 1
     asked = [replace(_asked_anew(one, who, main), sequence=sequence, stamp=_now()) for one in events]
+    if moved and moved.past:
+        uid = ids.new_id("evt")
+        rest = [replace(one, uid=uid, sequence=0) for one in asked]
+        was = [replace(_marked(one, who, main), sequence=sequence, stamp=_now()) for one in moved.past]
+        require(collection.path, len(itip_text.calendar("", rest).encode()))
+        kept.store_all(collection, (found, was), (None, rest))
+        return [_request(was), _request(rest)]
     others = [] if moved else [one for one in found.message.events if one.occurrence != main.occurrence]
     kept.store(collection, found, [*others, *asked])
-    text = itip_text.calendar("REQUEST", asked)
-    people = sorted(one.address for one in asked[0].attendees)
-    return inviting.outgoing("REQUEST", text, people, asked[0])
+    return [_request(asked)]
+
+
+def _request(events: Sequence[Event]) -> wire.Outgoing:
+    people = sorted(one.address for one in events[0].attendees)
+    return inviting.outgoing("REQUEST", itip_text.calendar("REQUEST", events), people, events[0])
 
 
 def _at_proposed(found: Found, main: Event) -> Event:
@@ -270,24 +300,23 @@ def _asked_anew(one: Event, who: Attendee, main: Event) -> Event:
     return replace(one, attendees=tuple(people))
 
 
-def _declined(collection: BaseCollection, found: Found, main: Event) -> wire.Outgoing:
+def _marked(one: Event, who: Attendee, main: Event) -> Event:
+    """With the mark that this proposal was answered."""
+    people = (
+        replace(guest, replied=_mark(main)) if guest.address == who.address else guest
+        for guest in one.attendees
+    )
+    return replace(one, attendees=tuple(people))
+
+
+def _declined(collection: BaseCollection, found: Found, main: Event) -> list[wire.Outgoing]:
     """Nothing changes but that this proposal was answered."""
     (who,) = main.attendees
-    events = [
-        replace(
-            one,
-            attendees=tuple(
-                replace(guest, replied=_mark(main)) if guest.address == who.address else guest
-                for guest in one.attendees
-            ),
-        )
-        if one is found.at(main.occurrence)
-        else one
-        for one in found.message.events
-    ]
+    answered = found.at(main.occurrence)
+    events = [_marked(one, who, main) if one is answered else one for one in found.message.events]
     kept.store(collection, found, events)
     text = itip_text.calendar("DECLINECOUNTER", [replace(main, stamp=_now(), words="")])
-    return inviting.outgoing("DECLINECOUNTER", text, [who.address], main)
+    return [inviting.outgoing("DECLINECOUNTER", text, [who.address], main)]
 
 
 def _resent(found: Found, address: str) -> wire.Outgoing:

@@ -49,7 +49,7 @@ class Noted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Settled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What becomes of a proposal (COUNTER: accept, decline), of a question (REFRESH: resend), or of an added date whose
-    series is not there (ADD: ask for it). Answered by ``wire.Outgoing``."""
+    series is not there (ADD: ask for it). Answered by a list of ``wire.Outgoing``."""
 
     text: str
     mine: list[str]
@@ -62,7 +62,8 @@ class Invitation(msgspec.Struct, frozen=True):
 
     ``mine``: one's own answer so far, "" where one is not among the invited. ``rule``: RRULE, "" for a single one.
     ``conflicts``: of one's own calendar, with the first occurrences. Of a COUNTER and a REFRESH ``guests`` is who sent
-    it; ``kept_*``: of a COUNTER, as the entry is now. A REFRESH for what is not there tells no time. ``readable`` "" or
+    it; ``kept_*``: of a COUNTER, as the entry is now. ``keeps_past``: the series has begun, and goes on at the new time
+    from its next date, which is the one told. A REFRESH for what is not there tells no time. ``readable`` "" or
     why not (``itip.Unreadable``), with nothing else told then.
     """
 
@@ -88,3 +89,4 @@ class Invitation(msgspec.Struct, frozen=True):
     kept_all_day: bool = False
     kept_place: str = ""
     kept_rule: str = ""
+    keeps_past: bool = False

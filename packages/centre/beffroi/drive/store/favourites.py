@@ -7,6 +7,9 @@ Source: docs/internals/drive-sync.md, "Favourites".
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+
+from beffroi.drive.store import look, schema
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.who import Who
 
@@ -42,3 +45,36 @@ def set_star(home: Writing, who: Who, star: Star, *, starred: bool) -> None:
     home.run("DELETE FROM favourite_abroad WHERE person_id = ? AND owner = ? AND node = ?", row)
     if starred:
         home.run("INSERT INTO favourite_abroad (person_id, owner, node) VALUES (?, ?, ?)", row)
+
+
+def forget(home: Writing, person_id: str) -> None:
+    """All stars of somebody who is erased, in one collectivité's metadata."""
+    home.run("DELETE FROM favourite WHERE person_id = ?", (person_id,))
+    home.run("DELETE FROM favourite_abroad WHERE person_id = ?", (person_id,))
+
+
+def has_some(home: Reading, person_id: str) -> bool:
+    own = home.one("SELECT 1 FROM favourite WHERE person_id = ? LIMIT 1", (person_id,))
+    return bool(own or home.one("SELECT 1 FROM favourite_abroad WHERE person_id = ? LIMIT 1", (person_id,)))
+
+
+def tidy(home: Writing, members: Collection[str]) -> None:
+    """Take away stars that nobody can find: on what is gone for good, and those of visitors, which are looked for with
+    them. ``members``: of the collectivité; who left it, and may come back, has a folder here and is no visitor."""
+    for person_id in _persons(home):
+        if person_id not in members and look.root(home, schema.HOME + person_id) is None:
+            home.run("DELETE FROM favourite WHERE person_id = ?", (person_id,))
+        else:
+            home.run(
+                "DELETE FROM favourite WHERE person_id = ?"
+                " AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = favourite.node)",
+                (person_id,),
+            )
+
+
+def _persons(home: Reading) -> Iterator[str]:
+    """One after the other by the index: there are few of them, and many stars."""
+    found = ""
+    while (row := home.one("SELECT MIN(person_id) FROM favourite WHERE person_id > ?", (found,))) and row[0]:
+        found = row[0]
+        yield found

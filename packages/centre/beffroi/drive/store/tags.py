@@ -160,6 +160,19 @@ def by_node(database: Reading, who: Who, node_ids: Collection[int]) -> dict[int,
     return {node_id: sorted(some, key=lambda one: by_name(one.name)) for node_id, some in found.items()}
 
 
+def newest(database: Reading, who: Who, tag_id: int, *, before: int, most: int) -> list[int]:
+    """Identifiers of nodes that have it, those made last first; some may have been deleted since.
+
+    ``before``: all that are returned are smaller. Errors: AbsentTag.
+    """
+    find(database, who, tag_id)
+    rows = database.all(
+        "SELECT node FROM tagged WHERE tag = ? AND node < ? ORDER BY node DESC LIMIT ?",
+        (tag_id, before, most),
+    )
+    return [row[0] for row in rows]
+
+
 def with_all(database: Reading, who: Who, tag_ids: Sequence[int]) -> frozenset[int]:
     """Identifiers of nodes that have every one of these; some may have been deleted since. Errors: AbsentTag."""
     sets = []

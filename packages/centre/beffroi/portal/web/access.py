@@ -24,6 +24,7 @@ from beffroi.lib.errors import Invalid
 from beffroi.mail import queries as mail
 from beffroi.mail.engines.layout import portal_url
 from beffroi.mail.sending.queries import held_mailboxes
+from beffroi.portal import stopped_devices
 from beffroi.portal.pages import for_agents, page
 
 MAX_LABEL_CHARS = 100
@@ -42,6 +43,7 @@ def access(request: HttpRequest, actor: Actor) -> HttpResponse:
             "app_passwords": list(queries.app_passwords(actor)),
             "held": [one.address for one in mail.personal_mailboxes(actor) if one.id in held_mailboxes()],
             "links": list(device_links.waiting(actor)),
+            "stopped": stopped_devices.told(actor),
             "rescues": rescue.told(actor),
             "may_rescue": actor.role == Membership.Role.REFERENT,
         },

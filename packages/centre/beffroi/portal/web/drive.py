@@ -82,6 +82,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "state": part.etag,
             "order": "tri=date&" if newest_first else "",
         }
+        drive_tag_words.add_to(context["rows"], reading, view)
         if asks_part(request, "rows"):
             return drive_page(request, view, "portal/parts/drive_rows.html", context)
         # Of what is shared, how full its owner's own folder is is nobody else's.

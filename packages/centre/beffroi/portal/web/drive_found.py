@@ -28,7 +28,7 @@ from beffroi.drive.views import View, Visit
 from beffroi.drive.words import index, terms, wire
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import BeffroiError, Unavailable
-from beffroi.portal import drive_sharing, drive_visits
+from beffroi.portal import drive_sharing, drive_tag_words, drive_visits
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, sought
 from beffroi.portal.web import drive
@@ -111,6 +111,7 @@ def found_rows(reading: Reading, view: View, actor: Actor, found: Sequence[Entry
     lines = drive.rows(actor, shown, listing.changed_by(reading, shown))
     for one, line in zip(shown, lines, strict=True):
         line["where"] = where[one.id]
+    drive_tag_words.add_to(lines, reading, view)
     return lines
 
 

@@ -48,11 +48,16 @@ def suffix_of(name: str) -> str:
 def offered(place: Place) -> dict[str, Any]:
     """For the page of a file or a folder."""
     config: Config = settings.BEFFROI
-    is_document = not place.node.is_folder and bool(suffix_of(place.node.name))
+    node = place.node
+    is_document = not node.is_folder and bool(suffix_of(node.name))
+    large = (
+        "" if node.is_folder else drive_words.too_large(node.name, node.size_bytes, documents=config.previews)
+    )
     return {
         "office": is_document,
         "office_editor": bool(config.office_editor),
-        "office_preview": is_document and config.previews,
+        "office_preview": is_document and config.previews and not large,
+        "preview_note": large,
         "office_words": {code: str(text) for code, text in drive_words.PREVIEWS.items()},
     }
 

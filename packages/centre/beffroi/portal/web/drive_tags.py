@@ -6,7 +6,7 @@ Access: ``View`` and ``drive.tagging``: who may write something labels it; one s
 
 from __future__ import annotations
 
-from itertools import islice
+from contextlib import suppress
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,17 +17,19 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import tagging
 from beffroi.drive.store import tags
+from beffroi.drive.store.listing import Entry
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.names import normal
-from beffroi.drive.views import View
+from beffroi.drive.store.writing import Reading
+from beffroi.drive.views import LARGEST_ID, View
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_tag_words
 from beffroi.portal.drive_access import act_of, view_of
-from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive, drive_found, drive_stars
+from beffroi.portal.pages import asks_part, for_agents
+from beffroi.portal.web import drive, drive_found
 
-MOST_SHOWN = 500
-MOST_LOOKED_AT = 5_000
-"""Of the nodes that have a label, the newest: others may be ones that this person does not see."""
+MOST_LOOKED_AT = 1_000
+"""Nodes for one part of a label's list: many may be ones that this person does not see."""
 
 
 @require_http_methods(["GET", "POST"])
@@ -51,18 +53,34 @@ def one(request: HttpRequest, actor: Actor, tag_id: int) -> HttpResponse:
         tag = tags.find(reading, view.who, tag_id)
     if request.method == "POST":
         return HttpResponseRedirect(_managed(request, view, tag))
+    first = drive.number(request.GET.get("rang", ""))
     with view.database.reading() as reading:
-        node_ids = sorted(tags.with_all(reading, view.who, [tag_id]), reverse=True)
-        found = drive_stars.seen(reading, view, islice(node_ids, MOST_LOOKED_AT))
-        rows = drive_found.found_rows(reading, view, actor, found[:MOST_SHOWN])
-    context = {
-        "at": "tags",
-        "tag": tag,
-        "rows": rows,
-        "too_many": len(found) > MOST_SHOWN or len(node_ids) > MOST_LOOKED_AT,
-        "manages": tags.manages(view.who, tag),
-    }
+        found, after = _part(reading, view, tag_id, before=first or LARGEST_ID)
+        context = {
+            "at": "tags",
+            "tag": tag,
+            "rows": drive_found.found_rows(reading, view, actor, found),
+            "first": first,
+            "after": after,
+            "state": 0,
+            "manages": tags.manages(view.who, tag),
+        }
+    if asks_part(request, "rows"):
+        return drive.drive_page(request, view, "portal/parts/drive_rows.html", context)
     return drive.drive_page(request, view, "portal/drive_tag.html", context)
+
+
+def _part(reading: Reading, view: View, tag_id: int, *, before: int) -> tuple[list[Entry], int]:
+    """Of the nodes that have a label, those made last first: what this person sees, and the number from which the next
+    part goes on, 0 where there is none. Numbers never change: nothing is shown twice or left out meanwhile."""
+    node_ids = tags.newest(reading, view.who, tag_id, before=before, most=MOST_LOOKED_AT + 1)
+    found: list[Entry] = []
+    for at, node_id in enumerate(node_ids):
+        if at == MOST_LOOKED_AT or len(found) == drive.PAGE_ROWS:
+            return found, node_ids[at - 1]
+        with suppress(AbsentNode):
+            found.append(Entry(*view.at(reading, node_id).node[:7]))
+    return found, 0
 
 
 def _changed(request: HttpRequest, view: View) -> str:

@@ -47,6 +47,7 @@ def version(request: HttpRequest, actor: Actor, node_id: int, etag: int, share_i
             "compares": drive_words.compares(node.name),
             "scan": scan,
             "preview": "" if scan.is_held or not node.size_bytes else shown(node),
+            "preview_note": "" if scan.is_held else _too_large(node),
             "office_words": {code: str(text) for code, text in drive_words.PREVIEWS.items()},
         }
         context |= drive_seal_words.of_place(reading, actor, place) | drive_visits.addresses(view)
@@ -62,7 +63,11 @@ def shown(node: Node) -> str:
     """How a content is shown: image, text, pdf, office (pictures of its first pages), or "" (not at all)."""
     found = drive_words.preview(node.name, node.size_bytes)
     is_document = settings.BEFFROI.previews and drive_office.suffix_of(node.name)
-    return found or ("office" if is_document else "")
+    return found or ("office" if is_document and not _too_large(node) else "")
+
+
+def _too_large(node: Node) -> str:
+    return drive_words.too_large(node.name, node.size_bytes, documents=settings.BEFFROI.previews)
 
 
 def _row(node: Node, old: Version) -> dict[str, Any]:

@@ -206,10 +206,12 @@ def answer(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Htt
             messages.success(request, said)
             return HttpResponseRedirect(f"{back}#h-invitation")
         if what in _SETTLED:
-            outgoing = asking(actor).settle(told.Settled(text, whose, sender, _SETTLED[what]))
+            outgoing: Sequence[wire.Outgoing] = asking(actor).settle(
+                told.Settled(text, whose, sender, _SETTLED[what])
+            )
         else:
             name = identity.person_name(actor.id)
-            outgoing = asking(actor).answer(told.Answered(text, whose, name, _ANSWERS[what]))
+            outgoing = [asking(actor).answer(told.Answered(text, whose, name, _ANSWERS[what]))]
     except Conflict:
         messages.error(
             request, _("Cette invitation n’est plus la dernière : rien n’a changé dans votre agenda.")
@@ -219,7 +221,7 @@ def answer(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Htt
         messages.error(request, words.full(error, to_answer=what in _ANSWERS))
         return HttpResponseRedirect(f"{back}#h-invitation")
     boxes = [box.mailbox, *own_boxes(actor)] if what in _SETTLED else [box.mailbox]
-    sent = tell(request, actor, [outgoing], boxes, _ANSWERS.get(what, ""))
+    sent = tell(request, actor, outgoing, boxes, _ANSWERS.get(what, ""))
     mark = "&" if "?" in back else "?"
     return HttpResponseRedirect(
         f"{back}{mark}envoi={sent[0].id}#h-invitation" if sent else f"{back}#h-invitation"

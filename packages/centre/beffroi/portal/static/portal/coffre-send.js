@@ -5,9 +5,6 @@ window.coffre = (() => {
   const UNAVAILABLE = "service.unavailable";
   class Refused extends Error { constructor(code) { super(code); this.code = code; } }
   const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
-    style: "unit", unit: value < 1e6 ? "kilobyte" : value < 1e9 ? "megabyte" : "gigabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
-  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value < 1e9 ? value / 1e6 : value / 1e9).replace(/\u202f/g, "\u00a0");
   const wait = (ms) => new Promise((done) => { const timer = setTimeout(done, ms); window.addEventListener("online", () => { clearTimeout(timer); done(); }, { once: true }); });
 
   // How a page sends. signal(): what ends the request under way; moment(): until it may go on; isPaused(); cut(): after
@@ -59,5 +56,5 @@ window.coffre = (() => {
     }
     return ask(by, "POST", name + "/fin", undefined, about);
   };
-  return { Refused, hex, send, size, way };
+  return { Refused, hex, send, way };
 })();

@@ -30,7 +30,7 @@
   const plain = document.getElementById("send");
   const desk = document.getElementById("desk");
   if (!plain || !desk || !window.fetch || !window.crypto || !crypto.subtle) return;
-  const { Refused, hex, send, size } = window.coffre;
+  const { Refused, hex, send } = window.coffre, size = window.sizes;
   const words = desk.dataset;
   const refusals = JSON.parse(document.getElementById("refusals").textContent);
   const folder = Number(words.folder);

@@ -11,16 +11,13 @@
   form.querySelector("[data-one]").remove();
   field.removeAttribute("aria-describedby");
 
-  const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
-    style: "unit", unit: value < 1e6 ? "kilobyte" : "megabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
-  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value / 1e6).replace(/\u202f/g, "\u00a0");
 
   // A line for each file: its name and length, how far it is, how it ended.
   const line = (file) => {
     const row = document.createElement("li"), text = document.createElement("p"), said = document.createElement("p"), tag = document.createElement("span");
     const bar = document.createElement("progress");
     row.className = "stack"; said.className = "note"; tag.className = "tag quiet";
-    text.textContent = `${file.name} · ${size(file.size)}`;
+    text.textContent = `${file.name} · ${window.sizes(file.size)}`;
     tag.textContent = words.waiting;
     bar.max = Math.max(file.size, 1); bar.value = 0;
     bar.setAttribute("aria-label", file.name);

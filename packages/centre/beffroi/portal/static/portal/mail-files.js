@@ -6,7 +6,7 @@
   if (!desk || !window.fetch || !window.crypto || !crypto.subtle) return;
   const words = desk.dataset;
   const refusals = JSON.parse(document.getElementById("coffre-refusals").textContent);
-  const { Refused, hex, size, way } = window.coffre, OUT = "/coffre/octets/";
+  const { Refused, hex, way } = window.coffre, size = window.sizes, OUT = "/coffre/octets/";
   const why = (error) => (error instanceof Refused && refusals[error.code]) || words.broken;
 
   // Where files go; its answer also gives this browser the right to send and to fetch for some minutes.

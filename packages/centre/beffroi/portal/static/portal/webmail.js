@@ -21,9 +21,6 @@
     const box = row.querySelector("input");
     return sum + (box && !box.checked ? 0 : Number(row.querySelector("[data-bytes]").dataset.bytes));
   }, 0);
-  const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
-    style: "unit", unit: value < 1e6 ? "kilobyte" : "megabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
-  }).format(value < 1e6 ? Math.max(1, value / 1000) : value / 1e6);
 
   const show = (files) => {
     list.replaceChildren(...files.map((file) => {
@@ -31,7 +28,7 @@
       row.className = "row"; label.className = "grow target"; note.className = "note num";
       box.type = "checkbox"; box.name = "keep"; box.value = file.part; box.checked = true;
       label.append(box, " " + file.name);
-      note.dataset.bytes = file.size_bytes; note.textContent = size(file.size_bytes);
+      note.dataset.bytes = file.size_bytes; note.textContent = window.sizes(file.size_bytes);
       row.append(label, note);
       return row;
     }));
