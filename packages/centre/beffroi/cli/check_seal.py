@@ -31,7 +31,7 @@ class NotReadable(BeffroiError):
 
 
 class NoProof(BeffroiError):
-    """--document goes with the proof of one file; this is an export of a whole folder."""
+    """This is an export of a whole folder; --document goes with the proof of one file."""
 
     code = "cli.no_proof"
 
