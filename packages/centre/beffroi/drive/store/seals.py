@@ -165,6 +165,15 @@ def every(database: Reading, *, most: int = 1000) -> list[Seal]:
     return [Seal(*row) for row in database.all(_ROWS + " ORDER BY begun_s DESC, id DESC LIMIT ?", (most,))]
 
 
+def running(database: Reading, *, now_s: float) -> int:
+    """How many stand whose term is not over."""
+    row = database.one(
+        "SELECT COUNT(*) FROM seal WHERE state IN ('sealing', 'sealed') AND (until_s = ? OR until_s > ?)",
+        (NO_END, int(now_s)),
+    )
+    return int(row[0]) if row else 0
+
+
 def covering(database: Reading, node_id: int) -> Seal | None:
     """The seal that a node lies under, or is sealed by."""
     sealed = marks(database).sealed
