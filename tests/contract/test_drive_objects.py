@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import obstore
 import pytest
 from beffroi.drive.store.objects import (
     LocalObjects,
@@ -19,6 +21,7 @@ from beffroi.drive.store.objects import (
     object_name,
     open_objects,
 )
+from beffroi.drive.store.sealing import MOST_SEALED_BYTES, ObjectDamaged
 from beffroi.lib import ids
 from beffroi.lib.config import Config
 
@@ -51,7 +54,7 @@ def name(word: str, collectivite_id: str = COL) -> str:
     return object_name(collectivite_id, noise(32, word.encode()))
 
 
-@pytest.mark.parametrize("size", [1, 100_000, (4 << 20) + 300])
+@pytest.mark.parametrize("size", [1, 100_000, MOST_SEALED_BYTES])
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_what_is_put_is_got(objects: Objects, size: int, kind: type[bytes]) -> None:
     objects.put(name("a"), kind(noise(size)))
@@ -135,6 +138,49 @@ def test_names_that_are_not_ours_reach_nothing(objects: Objects, bad: str) -> No
     for act in (objects.get, objects.exists, objects.delete, lambda one: objects.put(one, b"x")):
         with pytest.raises(ObjectMissing):
             act(bad)
+
+
+def planted(objects: Objects, there: str, data: bytes = b"x") -> None:
+    """As somebody puts it there who may write in the store."""
+    if isinstance(objects, S3Objects):
+        obstore.put(objects.store, objects._folder + there, data)
+    else:
+        assert isinstance(objects, LocalObjects)
+        (objects._root / there).parent.mkdir(parents=True, exist_ok=True)
+        (objects._root / there).write_bytes(data)
+
+
+def test_what_has_no_name_of_ours_is_not_listed(objects: Objects) -> None:
+    objects.put(name("a"), b"body")
+    for there in ("LISEZMOI.txt", "aa/short", f"aa/{'B' * 62}", f"ab/{'c' * 63}", f"ab/c/{'d' * 61}", ".x/y"):
+        planted(objects, f"{COL}/{there}")
+    assert [one.name for one in objects.list(COL)] == [name("a")]
+
+
+def test_what_is_no_file_is_neither_listed_nor_waited_for(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "objects")
+    for word in ("a", "folder", "link", "pipe"):
+        objects.put(name(word), b"body")
+    folder, link, pipe = (tmp_path / "objects" / name(word) for word in ("folder", "link", "pipe"))
+    for one in (folder, link, pipe):
+        one.unlink()
+    folder.mkdir()
+    link.symlink_to("/dev/zero")
+    os.mkfifo(pipe)
+    assert [one.name for one in objects.list(COL)] == [name("a")]
+    for word in ("folder", "link", "pipe"):
+        with pytest.raises(ObjectMissing):
+            objects.get(name(word))
+        with pytest.raises(ObjectMissing):
+            objects.get_range(name(word), 0, 9)
+
+
+def test_what_is_longer_than_a_chunk_is_not_read(objects: Objects) -> None:
+    planted(objects, name("long"), bytes(MOST_SEALED_BYTES + 1))
+    with pytest.raises(ObjectDamaged):
+        objects.get(name("long"))
+    planted(objects, name("long"), bytes(MOST_SEALED_BYTES))
+    assert len(objects.get(name("long"))) == MOST_SEALED_BYTES
 
 
 def test_a_sweep_takes_nothing_that_is_whole(objects: Objects) -> None:

@@ -20,6 +20,7 @@ from beffroi.drive.store import (
     seal_checks,
     seal_ends,
     seals,
+    tags,
     trash,
     tree,
     uploads,
@@ -30,6 +31,7 @@ from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.seal_ends import Elimination
 from beffroi.drive.store.seals import NO_END, Seal, SealRefused
 from beffroi.drive.store.writing import Writing
+from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
@@ -117,6 +119,15 @@ def _moved_in(w: Writing, x: World) -> None:
     tree.move(w, ME, x.c.id, x.sub.id, "c.pdf")
 
 
+def _untagged(w: Writing, x: World) -> None:
+    """Of all files, by who made it: of what is sealed, too."""
+    made = tags.make(w, ME, "signé", visible=True, assignable=True)
+    who = Who(ME.person_id, "mem_me", "col_" + "1" * 26, "agent", "me", "Me", "")
+    for node in (x.c, x.a):
+        tags.assign(w, who, node.id, made.id)
+    tags.remove(w, who, made.id)
+
+
 type Change = Callable[[Writing, World], object]
 REFUSED: dict[str, Change] = {
     "make_folder": lambda w, x: tree.make_folder(w, ME, x.sub.id, "n"),
@@ -163,6 +174,7 @@ REFUSED: dict[str, Change] = {
     "recovery, revive": lambda w, x: _recover(w, Revive(str(x.old.id), str(x.sub.id), "n", "present")),
     "recovery, copy": lambda w, x: _recover(w, Copy(str(x.c.id), "present", str(x.sub.id), "n")),
     "recovery, remove": lambda w, x: _recover(w, Remove(str(x.b.id))),
+    "tags.remove": _untagged,
     "seals.begin, within": lambda w, x: seals.begin(w, a_seal(x.sub)),
 }  # fmt: skip
 CHANGERS = {

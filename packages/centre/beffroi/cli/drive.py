@@ -203,6 +203,11 @@ def _restore(config: Config, communes: Communes, actor: Actor, options: argparse
     done = backups.restore(owner, at_s=at_s, with_calendars=options.calendars)
     print(f"{name} is as of {local(done.picture.at_s)}; {done.objects} objects came back.")
     print("Devices send again what is newer with them.")
+    if done.unsealed:
+        print(
+            f"{done.unsealed} folders were sealed after that: they are not any more. Their référent looks at them, and "
+            "seals them again."
+        )
     if name == owner:
         print(
             "This centre's database does not know it: nobody can sign in to it before that is restored, too."

@@ -2,7 +2,7 @@
 
 Rule:    what is destroyed is the keys (``removal``). For CALL_BACK_H after the second word any administrator calls it
          back; then it begins, and nobody can. A clock that jumps forward begins nothing for an hour. The certificate
-         stays.
+         stays. Where seals stand whose term is not over, each of the two says that they know.
 Process: console asks, grants, calls back; worker carries out, and finishes what was cut.
 """
 
@@ -23,7 +23,8 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import removal
-from beffroi.drive.store import keys
+from beffroi.drive.departures import metadata
+from beffroi.drive.store import keys, seals
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 
@@ -34,9 +35,26 @@ CALL_BACK_H = 24
 SYSTEM = Actor.system("drive.erasure")
 
 
+class SealsRunning(Conflict):
+    """{} sealed folders have a term that is not over; say that the archives agreed, or have them."""
+
+    code = "drive.seals_running"
+
+
+def running_seals(collectivite_id: str) -> int:
+    """Of sealed folders whose term is not over."""
+    with metadata(settings.BEFFROI, collectivite_id) as database:
+        if database is None:
+            return 0
+        with database.reading() as reading:
+            return seals.running(reading, now_s=clock.paced())
+
+
 @transaction.atomic
-def request(*, actor: Actor, collectivite: Collectivite, reason: str) -> Approval:
-    """Ask another administrator to agree. Errors: NotAllowed, Invalid, Conflict (asked for before, or done)."""
+def request(*, actor: Actor, collectivite: Collectivite, reason: str, ends_seals: bool = False) -> Approval:
+    """Ask another administrator to agree. ``ends_seals``: also where seals stand whose term is not over.
+
+    Errors: NotAllowed, Invalid, Conflict (asked for before, or done), SealsRunning."""
     if actor.kind != "administrator":
         raise NotAllowed("ask for an erasure")
     said = " ".join(reason.split())
@@ -45,22 +63,26 @@ def request(*, actor: Actor, collectivite: Collectivite, reason: str) -> Approva
     outbox.serialise()
     if keys.certificate(settings.BEFFROI, collectivite.id) or _stands(collectivite.id):
         raise Conflict("the erasure of these files is asked for, or done")
+    known = _require_known(collectivite.id, ends_seals)
     approval = approvals.request(
         actor=actor,
         verb=VERB,
         subject_id=collectivite.id,
         payload={"collectivite_id": collectivite.id, "reason": said},
     )
-    _record(actor, "drive:erasure:asked", collectivite.id, approval_id=approval.id)
+    _record(actor, "drive:erasure:asked", collectivite.id, approval_id=approval.id, **known)
     return approval
 
 
 @transaction.atomic
-def grant(*, actor: Actor, approval: Approval) -> None:
-    """It begins CALL_BACK_H later. Errors: NotAllowed, SamePerson, Conflict (decided or too old)."""
+def grant(*, actor: Actor, approval: Approval, ends_seals: bool = False) -> None:
+    """It begins CALL_BACK_H later. ``ends_seals``: as ``request``.
+
+    Errors: NotAllowed, SamePerson, Conflict (decided or too old), SealsRunning."""
     _decides(actor, approval)
+    known = _require_known(approval.subject_id, ends_seals)
     approvals.approve(actor=actor, approval=approval)
-    _record(actor, "drive:erasure:granted", approval.subject_id, approval_id=approval.id)
+    _record(actor, "drive:erasure:granted", approval.subject_id, approval_id=approval.id, **known)
 
 
 @transaction.atomic
@@ -144,6 +166,14 @@ def finish() -> int:
     if failed is not None:
         raise failed
     return done
+
+
+def _require_known(collectivite_id: str, ends_seals: bool) -> dict[str, str]:
+    """What is on record of seals whose term is not over. Errors: SealsRunning."""
+    found = running_seals(collectivite_id)
+    if found and not ends_seals:
+        raise SealsRunning(found)
+    return {"seals": str(found)} if found else {}
 
 
 def _stands(collectivite_id: str) -> bool:

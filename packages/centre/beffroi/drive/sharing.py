@@ -139,6 +139,9 @@ class Sharing:
             wish = Wish("person", target=found.target, rights=rights, expires_s=expires_s)
             if not found.is_open(self.act.now_s):
                 raise AbsentNode("share")
+            shareable(
+                self.view, reading, found.node
+            )  # its maker may see it no more: nothing is on record then
             shares.check(reading, found.node, wish, now_s=self.act.now_s)
         self._tell("changed", share_id, receiver_of(found), {"rights": rights, "expires_s": expires_s})
 

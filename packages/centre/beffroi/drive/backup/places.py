@@ -34,6 +34,8 @@ S3_SECRET = "drive-backup.key"  # noqa: S105 - the name of the file
 SETTING = "drive_backup_path"
 _OBJECTS = "objects"
 _CLOCK = "clock"
+MOST_READ_BYTES = 64 << 20
+"""Of a picture's list: that of metadata of terabytes is shorter."""
 
 
 class Place(Protocol):
@@ -45,7 +47,8 @@ class Place(Protocol):
     def write(self, path: str, data: bytes) -> None:
         """Whole or not at all. ``path``: of ours, relative."""
 
-    def read(self, path: str) -> bytes | None: ...
+    def read(self, path: str) -> bytes | None:
+        """None where nothing is; empty for what is longer than anything that we write."""
 
     def names(self, folder: str) -> list[str]:
         """Of what lies in a folder, sorted; none where there is no such folder."""
@@ -106,9 +109,11 @@ class LocalBackups:
     def read(self, path: str) -> bytes | None:
         with failures():
             try:
-                return (self._root / path).read_bytes()
+                with (self._root / path).open("rb") as file:
+                    data = file.read(MOST_READ_BYTES + 1)
             except FileNotFoundError:
                 return None
+        return data if len(data) <= MOST_READ_BYTES else b""
 
     def names(self, folder: str) -> list[str]:
         with failures():
@@ -180,7 +185,8 @@ class S3Backups:
     def read(self, path: str) -> bytes | None:
         try:
             with failures(path):
-                return bytes(obstore.get(self._store, self._folder + path).bytes())
+                found = obstore.get(self._store, self._folder + path)
+                return bytes(found.bytes()) if found.meta["size"] <= MOST_READ_BYTES else b""
         except ObjectMissing:
             return None
 

@@ -212,7 +212,7 @@ class Vault:
         """A copy of an object under the key of today, unproved but for its seal."""
         try:
             return self.of_today(chunk, bytes(self._objects.get(object_name(self.owner, chunk))))
-        except ObjectMissing:
+        except (ObjectMissing, ObjectDamaged):
             return None
 
     def of_today(self, chunk: bytes, sealed: bytes) -> bytes | None:

@@ -11,6 +11,7 @@ Source:  docs/internals/drive.md, "Backup"; docs/decisions/0082-room-keys-and-ba
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +21,12 @@ from beffroi.drive.backup import calendars, pictures, turns, vault
 from beffroi.drive.backup.places import SETTING, open_place
 from beffroi.drive.backup.vault import Copied, Picture, Vault
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import keys
+from beffroi.drive.store import keys, seals
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.objects import failures, object_name, open_objects
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.store.writing import Writing
 from beffroi.drive.web.sync import push
 from beffroi.drive.working import Worker
 from beffroi.lib import clock, durable
@@ -66,12 +68,14 @@ class Made(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """``objects``: that came back; ``lost``: that neither the store nor the backup has whole."""
+    """``objects``: that came back; ``lost``: that neither the store nor the backup has whole; ``unsealed``: folders
+    whose seals stood, and are younger than the picture."""
 
     picture: Picture
     fingerprint: str
     objects: int
     lost: int
+    unsealed: int = 0
 
 
 def state_path(config: Config) -> Path:
@@ -260,12 +264,12 @@ class Backups(Worker):
             with turns.collecting(self._config, collectivite_id):
                 objects, lost = self._bring(collectivite_id, made, metadata)
                 database = self._communes.metadata(collectivite_id)
-                fingerprint = database.write(lambda writing: pictures.load(writing, metadata))
+                fingerprint, unsealed = database.write(partial(_load, path=metadata))
             if brings:
                 with failures():
                     calendars.load(self._config, collectivite_id, archive)
         push.tell(self._config.run, collectivite_id)
-        return Restored(picture, fingerprint, objects, lost)
+        return Restored(picture, fingerprint, objects, lost, unsealed)
 
     def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, int]:
         stock = Stock(collectivite_id, Keys(self._config, collectivite_id), self._objects)
@@ -286,6 +290,13 @@ class Backups(Worker):
             durable.write(state_path(self._config), (msgspec.json.encode(state),), mode=0o600)
         except OSError as error:  # a full disk: what was backed up is, and the next round says so
             log.error("the state of the backups is not written down: %s", error.strerror)
+
+
+def _load(writing: Writing, path: Path) -> tuple[str, int]:
+    """(fingerprint, seals that stand no more): a way back shortens no term."""
+    before = seals.terms(writing)
+    fingerprint = pictures.load(writing, path)
+    return fingerprint, seals.keep_terms(writing, before)
 
 
 def _chosen(made: list[Picture], at_s: int | None) -> Picture:

@@ -24,13 +24,13 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from radicale.pathutils import is_safe_filesystem_path_component
 
-from beffroi.drive.calendars import homes, lines, portal_door, questions, rules
+from beffroi.drive.calendars import effort, homes, lines, portal_door, questions, rules
 from beffroi.drive.calendars.fullness import Fullness
-from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Stores
+from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Store, Stores
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.drive.web.errors import words
@@ -50,6 +50,9 @@ _PASSED_ON = ("HTTP_ACCEPT", "HTTP_DEPTH", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"
               "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.version", "wsgi.url_scheme", "wsgi.errors",
               "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once")  # fmt: skip
 _WITH_BODY = frozenset({"PUT", "PROPFIND", "PROPPATCH", "REPORT", "MKCOL", "MKCALENDAR"})
+_CUT = re.compile(r"[?#;]")
+"""Where a path ends in an address that is not quoted."""
+TOO_BUSY = "Too many repeating entries to look through; take some out, or ask for less.\n"
 _DECLARED = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 _FINITE = (
@@ -131,18 +134,8 @@ class Calendars:
                 self._fullness.require(who.collectivite_id, who.person_id, (*parts, "")[1], max(1, len(body)))
             if method == "PUT":
                 _require_quick(body.decode("utf-8", "replace"))
-            inner = {key: environ[key] for key in _PASSED_ON if key in environ}
-            inner |= {
-                WHO_KEY: (who.person_id, who.role),
-                # Without a charset: what we looked at and what Radicale reads is the same text.
-                "CONTENT_TYPE": environ.get("CONTENT_TYPE", "").partition(";")[0].strip(),
-                "SCRIPT_NAME": PREFIX,
-                "PATH_INFO": "/" + "/".join(parts).encode().decode("latin-1") + _slash(environ, parts),
-                "QUERY_STRING": "",
-                "CONTENT_LENGTH": str(len(body)),
-                "wsgi.input": io.BytesIO(body),
-            }
-            return store.application(inner, start_response)
+            inner = _passed_on(environ, who, parts, target, body)
+            return _bounded(store, inner, start_response)
         except BeffroiError as error:
             raise Refused(HTTPStatus(error.http_status), f"{words(error)}\n") from None
         except OSError as error:
@@ -177,8 +170,11 @@ class Calendars:
         """Return where an entry goes to. Errors: Refused."""
         target = parts
         if method == "MOVE":
-            target = _parts(unquote(urlsplit(environ.get("HTTP_DESTINATION", "")).path))
-            if target[:1] != [who.person_id] or len(target) != 3:
+            said = urlsplit(environ.get("HTTP_DESTINATION", ""))
+            target = _parts(unquote(said.path))
+            # Radicale unquotes an address before it takes it apart.
+            is_one = "%" not in said.netloc and not _CUT.search("".join(target))
+            if target[:1] != [who.person_id] or len(target) != 3 or not is_one:
                 raise Refused(HTTPStatus.NOT_FOUND)
         home = homes.folder(self._config, who.collectivite_id) / homes.ROOT / who.person_id
         if method in ("PUT", "MOVE") and len(target) == 3:
@@ -188,6 +184,36 @@ class Calendars:
         if method in ("MKCOL", "MKCALENDAR") and _count(home) >= MAX_COLLECTIONS:
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A home holds {MAX_COLLECTIONS} collections.\n")
         return target
+
+
+def _passed_on(environ: Environ, who: Who, parts: list[str], target: list[str], body: bytes) -> Environ:
+    """What Radicale sees of a request: nothing that it could read otherwise than we did."""
+    inner = {key: environ[key] for key in _PASSED_ON if key in environ}
+    if "HTTP_DESTINATION" in inner:
+        said = urlsplit(inner["HTTP_DESTINATION"])
+        inner["HTTP_DESTINATION"] = urlunsplit(
+            (said.scheme, said.netloc, quote("/".join((PREFIX, *target))), "", "")
+        )
+    return inner | {
+        WHO_KEY: (who.person_id, who.role),
+        # Without a charset: what we looked at and what Radicale reads is the same text.
+        "CONTENT_TYPE": environ.get("CONTENT_TYPE", "").partition(";")[0].strip(),
+        "SCRIPT_NAME": PREFIX,
+        "PATH_INFO": "/" + "/".join(parts).encode().decode("latin-1") + _slash(environ, parts),
+        "QUERY_STRING": "",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+
+
+def _bounded(store: Store, inner: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Radicale's answer. Errors: Refused."""
+    try:
+        with effort.bounded():
+            answer: Iterable[bytes] = store.application(inner, start_response)
+            return answer
+    except effort.Spent:
+        raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, TOO_BUSY) from None
 
 
 def _require_quick(text: str) -> None:

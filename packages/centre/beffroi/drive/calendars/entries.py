@@ -8,7 +8,8 @@ Source:  RFC 5545; radicale.item, radicale.storage (their docstrings).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from radicale.item.filter import visit_time_ranges
 from radicale.pathutils import is_safe_filesystem_path_component
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import homes, inviting, itip, wire
+from beffroi.drive.calendars import effort, homes, inviting, itip, wire
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
@@ -49,20 +50,41 @@ def between(
     mine: Collection[str] = (),
 ) -> wire.Entries:
     """Occurrences that touch [since, until) in these collections (calendar, path). ``mine``: addresses of the person,
-    who does not see what they declined. Errors: Invalid."""
+    who does not see what they declined. Where they cannot all be looked through (``effort``), what began long ago is
+    left out first, and there are more. Errors: Invalid."""
     if since.tzinfo is None or until.tzinfo is None or not since < until <= since + MAX_RANGE:
         raise Invalid("range")
     found: list[wire.Entry] = []
-    with storage.acquire_lock("r"):
+    is_whole = False
+    with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
         for calendar, path in collections:
-            for item in collection_at(storage, path).get_all():
-                try:
-                    if touches(item, since, until):
-                        found += occurrences(calendar, item, since, until, mine)
-                except UNREADABLE:
-                    continue
+            collection = collection_at(storage, path)
+            for item in _by_effort(collection, since, until):
+                effort.require()
+                with suppress(*UNREADABLE):
+                    found += occurrences(calendar, item, since, until, mine)
+        is_whole = True
     found.sort(key=lambda one: (one.starts, one.title, one.name))
-    return wire.Entries(found[:MAX_TOLD], more=len(found) > MAX_TOLD)
+    return wire.Entries(found[:MAX_TOLD], more=len(found) > MAX_TOLD or not is_whole)
+
+
+def _by_effort(collection: BaseCollection, since: datetime, until: datetime) -> Iterator[Any]:
+    """What touches a time: first what lies near it, then what began the shorter ago the sooner."""
+    long: list[tuple[int, str]] = []
+    for item in collection.get_all():
+        try:
+            if not touches(item, since, until):
+                continue
+            first, last = item.time_range
+        except UNREADABLE:
+            continue
+        if last - first <= MAX_RANGE.total_seconds():
+            yield item
+        else:
+            long.append((first, str(item.href)))
+    for _, found in collection.get_multi([name for _, name in sorted(long, reverse=True)]):
+        if found is not None:
+            yield found
 
 
 def touches(item: Any, since: datetime, until: datetime) -> bool:

@@ -107,7 +107,12 @@ def extend(*, actor: Actor, database: Database, seal_id: str, until_s: int) -> N
     if approval is not None and waits(approval):
         approvals.refuse(actor=actor, approval=approval)
     _record(actor, "extended", found, {"until_s": until_s})
-    database.write(lambda writing: seals.extend(writing, seal_id, until_s=until_s))
+
+    def change(writing: Writing) -> None:
+        rules.extended(as_rule(_still_standing(writing, seal_id)), until_s=until_s, by=actor.id)
+        seals.extend(writing, seal_id, until_s=until_s)
+
+    database.write(change)
 
 
 def lift(*, actor: Actor, database: Database, seal_id: str) -> None:
@@ -115,7 +120,12 @@ def lift(*, actor: Actor, database: Database, seal_id: str) -> None:
     found = _standing(actor, database, seal_id)
     rules.may_lift(as_rule(found), now_s=clock.paced())
     _record(actor, "lifted", found, {})
-    database.write(lambda writing: seals.end(writing, seal_id, "lifted", now_s=clock.epoch_s(), by=actor.id))
+
+    def change(writing: Writing) -> None:
+        rules.may_lift(as_rule(_still_standing(writing, seal_id)), now_s=clock.paced())
+        seals.end(writing, seal_id, "lifted", now_s=clock.epoch_s(), by=actor.id)
+
+    database.write(change)
 
 
 def verify(*, actor: Actor, database: Database, seal_id: str) -> None:
@@ -273,12 +283,16 @@ def carry_out(
 
 
 def _eliminate(database: Database, collectivite_id: str, record: Elimination) -> None:
-    with database.reading() as reading:
-        found = seals.find(reading, record.seal)
-    if found.state == "sealed":
-        _may_destroy(found, Visa(record.visa, date.fromisoformat(record.visa_on), record.visa_by))
     act = Act(record.granted_by, "", record.at_s)
-    database.write(lambda writing: seal_ends.eliminate(writing, act, record))
+
+    def change(writing: Writing) -> Seal:
+        found = seals.find(writing, record.seal)
+        if found.state == "sealed":
+            _may_destroy(found, Visa(record.visa, date.fromisoformat(record.visa_on), record.visa_by))
+        seal_ends.eliminate(writing, act, record)
+        return found
+
+    found = database.write(change)
     trash.destroy_all(database, act)
     verb = "drive:seal:destroyed"
     with database.reading() as reading:
@@ -318,8 +332,16 @@ def _may_destroy(found: Seal, visa: Visa | None) -> None:
 def _standing(actor: Actor, database: Database, seal_id: str) -> Seal:
     """Errors: AbsentNode, NotAllowed, Conflict."""
     with database.reading() as reading:
-        found = seals.find(reading, seal_id)
-    _require(actor)
+        seals.find(reading, seal_id)
+        _require(actor)
+        return _still_standing(reading, seal_id)
+
+
+def _still_standing(reading: Reading, seal_id: str) -> Seal:
+    """Asked once more in each change: the term that was looked at may be a later one by then.
+
+    Errors: AbsentNode, Conflict."""
+    found = seals.find(reading, seal_id)
     if found.state != "sealed":
         raise Conflict("the seal is not made yet, or has ended")
     return found

@@ -12,8 +12,7 @@ from __future__ import annotations
 import unicodedata
 from typing import NamedTuple
 
-from beffroi.drive.store import findings, names, shares, tree
-from beffroi.drive.store.look import free_name
+from beffroi.drive.store import findings, look, names, seals, shares, tree
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node
 from beffroi.drive.store.shares import DropRefused, LinkClosed, Share
 from beffroi.drive.store.writing import Reading, Writing
@@ -98,12 +97,17 @@ def handings(database: Reading, node_id: int, *, most: int = 100) -> list[Handin
 
 
 def check(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s: int) -> Share:
-    """The link, if it takes a file of this name and length. Errors: LinkClosed, DropRefused, DropFull, NameRefused."""
+    """The link, if it takes a file of this name and length; into a sealed folder none does.
+
+    Errors: LinkClosed, DropRefused, DropFull, NameRefused."""
     try:
         share = shares.find_link(database, share_id)
     except AbsentNode:
         raise LinkClosed from None
     if share.rights != "drop" or not shares.stands(database, share, now_s=now_s):
+        raise LinkClosed
+    folder = look.node(database, share.node)
+    if folder is None or seals.Looking(database).reach(folder) == "inside":
         raise LinkClosed
     names.normal(name)
     shares.may_drop(share, name, size_bytes)
@@ -140,7 +144,7 @@ def hand_in(
     nobody waits for it. Errors: as ``check``, QuotaFull, NameTaken."""
     share = check(writing, share_id, name, content.size_bytes, now_s=now_s)
     act = Act(share.id, "", now_s)
-    free = free_name(writing, share.node, names.normal(name))
+    free = look.free_name(writing, share.node, names.normal(name))
     node = tree.put(writing, act, share.node, free, content, if_absent=True)[0]
     writing.run(
         "INSERT INTO handed (node, handing, sha256) VALUES (?, ?, ?)",

@@ -1,7 +1,8 @@
 """Where sealed chunks lie: a local directory or an S3 service, behind one Protocol.
 
 Process: every one that opens files.
-Hostile: nothing that is read is believed here: ``sealing`` proves it. Names are ours and checked all the same.
+Hostile: nothing that is read is believed here: ``sealing`` proves it. Names are ours and checked all the same. Who may
+         write in the store may put anything there: no more than a chunk is read, and only our names are listed.
 Fails:   closed (ObjectMissing, StoreFull, StoreUnavailable). What was acknowledged is on the disk; what was not is
          whole or not to be seen.
 Source:  docs/internals/drive-format.md; docs/decisions/0067-what-the-drive-s-content-rests-on.md
@@ -14,6 +15,7 @@ import fcntl
 import os
 import re
 import secrets
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +30,7 @@ from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
 from beffroi.drive.store.model import StoreFull
-from beffroi.drive.store.sealing import Bytes
+from beffroi.drive.store.sealing import MOST_SEALED_BYTES, Bytes, ObjectDamaged
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError
@@ -81,7 +83,9 @@ class Objects(Protocol):
         """Store an object, or replace it in one step; it is on the disk when this returns. Errors: StoreFull."""
 
     def get(self, name: str, room: memoryview | None = None) -> Bytes:
-        """``room``: memory where it may lie instead of new one, whole blocks. Errors: ObjectMissing."""
+        """``room``: memory where it may lie instead of new one, whole blocks.
+
+        Errors: ObjectMissing; ObjectDamaged, for what is longer than any of ours."""
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
         """Bytes ``start`` to ``end`` (exclusive), fewer where it ends before. Errors: ObjectMissing."""
@@ -92,7 +96,8 @@ class Objects(Protocol):
         """Nothing happens where there is none. After a power cut it may be there again."""
 
     def list(self, collectivite_id: str) -> Iterator[Stored]:
-        """The objects of a collectivité, in any order; what comes or goes meanwhile may be missing or there."""
+        """The objects of a collectivité, in any order; what comes or goes meanwhile may be missing or there. What has
+        no name of ours, or is no file, is not among them: nobody reads or deletes it."""
 
     def sweep(self, older_than_s: float) -> int:
         """Remove what writers that were killed left behind; return how much. A living one's is younger than that."""
@@ -146,8 +151,8 @@ class LocalObjects:
             self._lasting.add(path.parent)
 
     def get(self, name: str, room: memoryview | None = None) -> Bytes:
-        with failures(name), self._path(name).open("rb", buffering=0) as file:
-            size_bytes = os.fstat(file.fileno()).st_size
+        with failures(name), open(self._path(name), "rb", buffering=0, opener=_plain) as file:
+            size_bytes = _bounded(name, os.fstat(file.fileno()).st_size)
             if room is not None and DIRECT_BYTES <= size_bytes <= len(room):
                 done = _read_directly(file.fileno(), room)
                 if done == size_bytes:
@@ -156,7 +161,7 @@ class LocalObjects:
             return file.read()
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
-        with failures(name), self._path(name).open("rb", buffering=0) as file:
+        with failures(name), open(self._path(name), "rb", buffering=0, opener=_plain) as file:
             return os.pread(file.fileno(), end - start, start)
 
     def exists(self, name: str) -> bool:
@@ -171,12 +176,16 @@ class LocalObjects:
         now = clock.epoch()
         with failures():
             for folder in _entries(self._root / collectivite_id):
+                if not folder.is_dir(follow_symlinks=False):
+                    continue
                 for entry in _entries(Path(folder.path)):
+                    name = f"{collectivite_id}/{folder.name}/{entry.name}"
                     try:
                         known = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:  # deleted since the folder was read
                         continue
-                    name = f"{collectivite_id}/{folder.name}/{entry.name}"
+                    if not _is_ours(name) or not stat.S_ISREG(known.st_mode):
+                        continue
                     yield Stored(name, known.st_size, max(0.0, now - known.st_mtime))
 
     def sweep(self, older_than_s: float) -> int:
@@ -274,7 +283,9 @@ class S3Objects:
 
     def get(self, name: str, room: memoryview | None = None) -> Bytes:
         with failures(name):
-            return memoryview(obstore.get(self.store, self._key(name)).bytes())
+            found = obstore.get(self.store, self._key(name))
+            _bounded(name, found.meta["size"])
+            return memoryview(found.bytes())
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
         if self._ranges:
@@ -310,7 +321,8 @@ class S3Objects:
             for batch in obstore.list(self.store, f"{self._folder}{collectivite_id}"):
                 for one in batch:
                     age_s = max(0.0, now - one["last_modified"].timestamp())
-                    yield Stored(one["path"].removeprefix(self._folder), one["size"], age_s)
+                    if _is_ours(name := one["path"].removeprefix(self._folder)):
+                        yield Stored(name, one["size"], age_s)
 
     def sweep(self, older_than_s: float) -> int:
         return 0
@@ -342,14 +354,31 @@ def s3_place(config: Config, setting: str = "drive_objects", secret: str = S3_SE
     return S3Place(parts.netloc, parts.path.strip("/"), endpoint, region, *said)
 
 
+def _is_ours(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def _checked(name: str) -> str:
-    if _NAME.fullmatch(name) is None:
+    if not _is_ours(name):
         raise ObjectMissing(name)
     return name
 
 
+def _bounded(name: str, size_bytes: int) -> int:
+    if size_bytes > MOST_SEALED_BYTES:
+        raise ObjectDamaged(chunk_of(name))
+    return size_bytes
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _plain(path: str, flags: int) -> int:
+    """A file: no link is followed, and nothing is waited for. What is something else is not there."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise FileNotFoundError(errno.ENOENT, "no file")
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _write_directly(descriptor: int, data: Bytes) -> int:

@@ -143,11 +143,7 @@ class Scrub:
             if at.slice in at.doubtful:
                 expected, unlisted = _counted(reading, rows, at)
                 broken |= unlisted
-        there = {
-            one.chunk_id: one.size_bytes
-            for one in self._objects.list()
-            if _slice(one.chunk_id, at.slices) == at.slice
-        }
+        there = {one.chunk_id: one.size_bytes for one in self._objects.list() if one.chunk_id in rows}
         wrong = {
             chunk_id: (row.refs, expected[chunk_id])
             for chunk_id, row in rows.items()

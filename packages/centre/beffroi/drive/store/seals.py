@@ -165,6 +165,21 @@ def every(database: Reading, *, most: int = 1000) -> list[Seal]:
     return [Seal(*row) for row in database.all(_ROWS + " ORDER BY begun_s DESC, id DESC LIMIT ?", (most,))]
 
 
+def running(database: Reading, *, now_s: float) -> int:
+    """How many stand whose term is not over."""
+    row = database.one(
+        "SELECT COUNT(*) FROM seal WHERE state IN ('sealing', 'sealed') AND (until_s = ? OR until_s > ?)",
+        (NO_END, int(now_s)),
+    )
+    return int(row[0]) if row else 0
+
+
+def terms(database: Reading) -> dict[str, int]:
+    """``until_s`` of those that stand, by identifier."""
+    rows = database.all("SELECT id, until_s FROM seal WHERE state IN ('sealing', 'sealed')")
+    return {row[0]: row[1] for row in rows}
+
+
 def covering(database: Reading, node_id: int) -> Seal | None:
     """The seal that a node lies under, or is sealed by."""
     sealed = marks(database).sealed
@@ -279,6 +294,16 @@ def told(writing: Writing, seal_id: str, *, now_s: int) -> None:
 def extend(writing: Writing, seal_id: str, *, until_s: int) -> None:
     """The statement stays as it was signed; the row has the later end."""
     writing.run("UPDATE seal SET until_s = ? WHERE id = ? AND state = 'sealed'", (until_s, seal_id))
+
+
+def keep_terms(writing: Writing, before: Mapping[str, int]) -> int:
+    """After everything became as it was at an earlier moment: a term that was extended since stays. ``before``: the
+    ``terms`` of what stood; return how many of those stand no more."""
+    now = terms(writing)
+    for seal_id, until_s in before.items():
+        if now.get(seal_id, NO_END) != NO_END and until_s > now[seal_id]:
+            writing.run("UPDATE seal SET until_s = ? WHERE id = ?", (until_s, seal_id))
+    return len(before.keys() - now.keys())
 
 
 def end(

@@ -3,7 +3,7 @@
 Rule:    a tag changes nothing of a file: no etag, no device has anything to fetch. What is hidden or kept from others'
          use is seen and used by who made it and by référents (``manages``), who alone rename and delete it.
 Hostile: names.
-Errors:  AbsentTag, TagTaken, TagRefused, TagNameRefused, TooManyTags.
+Errors:  AbsentTag, TagTaken, TagRefused, TagNameRefused, TooManyTags, Sealed.
 Source:  docs/internals/drive-sync.md, "Tags"; docs/decisions/0090-tags-deep-listings-zip.md.
 """
 
@@ -13,7 +13,8 @@ from collections.abc import Collection, Sequence
 from itertools import batched
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import names
+from beffroi.drive.archives.rules import Sealed
+from beffroi.drive.store import look, names, seals
 from beffroi.drive.store.listing import by_name
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.writing import Reading, Writing
@@ -122,9 +123,14 @@ def change(writing: Writing, who: Who, changed: Tag) -> None:
 
 
 def remove(writing: Writing, who: Who, tag_id: int) -> None:
-    """From all files, too. Errors also: TagRefused (somebody else's)."""
+    """From all files, too. Errors also: TagRefused (somebody else's), Sealed (it is on what is sealed)."""
     if not manages(who, find(writing, who, tag_id)):
         raise TagRefused
+    looking = seals.Looking(writing)
+    for (node_id,) in writing.all("SELECT node FROM tagged WHERE tag = ?", (tag_id,)):
+        one = look.node(writing, node_id)
+        if one is not None and looking.reach(one) == "inside":
+            raise Sealed
     writing.run("DELETE FROM tagged WHERE tag = ?", (tag_id,))
     writing.run("DELETE FROM tag WHERE id = ?", (tag_id,))
 

@@ -144,6 +144,7 @@ class Writing(Picture):
         self._roots.clear()
         self._rooms.clear()
         self.has_limits = self.has_locks = True
+        self.seals = None
 
     def root_of(self, folder: int) -> int:
         """The root above a folder; 0 for one that is not there."""

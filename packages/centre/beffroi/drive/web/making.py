@@ -2,7 +2,8 @@
 
 Process: drive. Kept by the digest of the content, until MOST_KEPT_BYTES of others came.
 Rule:    one at a time, for colleagues and for who holds a link. Of those that links asked for MOST_GUESTS wait at most,
-         so that no stranger keeps a town hall from its own.
+         so that no stranger keeps a town hall from its own; of one collectivité MOST_OF_ONE, and their turns come after
+         one of each other that waits: documents that take long keep no other town hall waiting for more than one.
 Hostile: the documents, and what was made of them.
 Fails:   closed: no preview.
 """
@@ -14,6 +15,7 @@ import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.bodies import Bodies
@@ -24,7 +26,7 @@ from beffroi.previews.wire import Ended, NotShown, Preview
 
 MOST_KEPT_BYTES = 64 * 1024 * 1024
 MOST_REFUSED = 1000
-MOST_WAITING, MOST_GUESTS = 12, 2
+MOST_WAITING, MOST_OF_ONE, MOST_GUESTS = 12, 4, 2
 PATIENCE_S = 50.0
 """Less than the front door waits for an answer."""
 log = logging.getLogger("beffroi.drive.previews")
@@ -58,6 +60,9 @@ class Maker:
     _made: dict[_Key, asyncio.Task[Preview]] = field(default_factory=dict, init=False)
     _guests: set[_Key] = field(default_factory=set, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _own_turns: WeakValueDictionary[str, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary, init=False
+    )
 
     async def preview(
         self, collectivite_id: str, bodies: Bodies, body: Body, *, is_guest: bool = False
@@ -79,7 +84,12 @@ class Maker:
         found = self._kept.get(key)
         if found is None:
             if key not in self._made:
-                if len(self._made) >= MOST_WAITING or (is_guest and len(self._guests) >= MOST_GUESTS):
+                of_one = sum(one[0] == collectivite_id for one in self._made)
+                if (
+                    len(self._made) >= MOST_WAITING
+                    or of_one >= MOST_OF_ONE
+                    or (is_guest and len(self._guests) >= MOST_GUESTS)
+                ):
                     raise TooManyWait
                 if is_guest:
                     self._guests.add(key)
@@ -96,8 +106,9 @@ class Maker:
         return found
 
     async def _make(self, key: _Key, socket: Path, bodies: Bodies, body: Body) -> Preview:
+        own_turn = self._own_turns.setdefault(key[0], asyncio.Lock())
         try:
-            async with self._turn:
+            async with own_turn, self._turn:
                 data = b"".join([piece async for piece in bodies.read(body, 0, body.size_bytes)])
                 made = await asyncio.to_thread(_ask, socket, key[2], data)
             self._keep(key, made)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from beffroi.core.planes.tokens import Grant
 from beffroi.drive.office import tokens
 from beffroi.drive.office.tokens import File
-from beffroi.drive.store import editor_locks, names, tree
+from beffroi.drive.store import editor_locks, names, seals, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.editor_locks import LockDiffers
 from beffroi.drive.store.look import child, free_name
@@ -63,8 +63,9 @@ class Call:
         """CheckFileInfo."""
         with self.view.database.reading() as reading:
             place = self._place(reading)
-            may_add = self._may_write(place) and self._may_add(reading, place)
-        node, may_write = place.node, self._may_write(place)
+            may_write = self._may_write(reading, place)
+            may_add = may_write and self._may_add(reading, place)
+        node = place.node
         page = self._page(node)
         return wire.answered(
             200,
@@ -285,13 +286,14 @@ class Call:
         except AbsentNode:
             return False
 
-    def _may_write(self, place: Place) -> bool:
-        return place.rights.may_write and tokens.may_write(self.grant, self.file)
+    def _may_write(self, reading: Reading, place: Place) -> bool:
+        is_sealed = seals.Looking(reading).reach(place.node) == "inside"
+        return place.rights.may_write and tokens.may_write(self.grant, self.file) and not is_sealed
 
     def _writable(self, reading: Reading) -> Place:
         """Errors: AbsentNode, ReadOnly."""
         place = self._place(reading)
-        if not self._may_write(place):
+        if not self._may_write(reading, place):
             raise ReadOnly
         return place
 

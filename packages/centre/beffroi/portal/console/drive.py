@@ -21,7 +21,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import erasures, quotas, removal
-from beffroi.drive.store import keys, resealing, room
+from beffroi.drive.store import keys, resealing, room, seals
 from beffroi.drive.store.keys import Certificate, Keys, KeysMissing
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
@@ -71,22 +71,22 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
             limit_gb=limit_gb,
         )
         return {}
-    if word == "ask" and request.POST.get("name", "").strip() != collectivite.name:
-        return {"name": _("Écrivez le nom de la collectivité tel qu’il est affiché.")}
-    if word in ("rotate", "ask", "grant") and (error := step_up(request, actor)):
-        return {"code": error, "word": word}
+    if refused := _unsure(request, actor, collectivite, word):
+        return refused
     if word == "rotate":
         quotas.replace_key(actor=actor, keys=Keys(settings.BEFFROI, collectivite.id))
     elif word == "ask":
         try:
-            erasures.request(actor=actor, collectivite=collectivite, reason=request.POST.get("reason", ""))
+            erasures.request(
+                actor=actor,
+                collectivite=collectivite,
+                reason=request.POST.get("reason", ""),
+                ends_seals=_ends_seals(request),
+            )
         except Invalid:
             return {"reason": _("Dites en une phrase pourquoi.")}
     elif word in ("grant", "refuse"):
-        approval = erasures.waiting(collectivite.id).first()
-        if approval is None:
-            raise Conflict("no erasure waits")
-        (erasures.grant if word == "grant" else erasures.refuse)(actor=actor, approval=approval)
+        _answer(request, actor, collectivite, word)
     elif word == "call_back":
         if (granted := erasures.granted(collectivite.id)) is None:
             raise Conflict("no erasure is granted")
@@ -96,11 +96,41 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
     return {}
 
 
+def _unsure(request: HttpRequest, actor: Actor, collectivite: Collectivite, word: str) -> dict[str, str]:
+    """What must be said before it is done, by field: a name, the seals that end, a present code."""
+    if word == "ask" and request.POST.get("name", "").strip() != collectivite.name:
+        return {"name": _("Écrivez le nom de la collectivité tel qu’il est affiché.")}
+    if word in ("ask", "grant") and not _ends_seals(request) and erasures.running_seals(collectivite.id):
+        return {
+            "seals": _("Des dossiers seraient détruits avant leur terme : cochez la case, ou attendez."),
+            "word": word,
+        }
+    if word in ("rotate", "ask", "grant") and (error := step_up(request, actor)):
+        return {"code": error, "word": word}
+    return {}
+
+
+def _answer(request: HttpRequest, actor: Actor, collectivite: Collectivite, word: str) -> None:
+    """Errors: Conflict, those of ``erasures``."""
+    approval = erasures.waiting(collectivite.id).first()
+    if approval is None:
+        raise Conflict("no erasure waits")
+    if word == "grant":
+        erasures.grant(actor=actor, approval=approval, ends_seals=_ends_seals(request))
+    else:
+        erasures.refuse(actor=actor, approval=approval)
+
+
+def _ends_seals(request: HttpRequest) -> bool:
+    return bool(request.POST.get("seals"))
+
+
 def _standing(actor: Actor, collectivite: Collectivite) -> dict[str, Any]:
     named = {one.person_id: one.person.name for one in identity.memberships_in(actor, collectivite.id)}
     with metadata_of(collectivite.id).reading() as reading:
         context = shown(reading, named)
         progress = resealing.read(reading)
+        context["running_seals"] = seals.running(reading, now_s=clock.paced())
         own = room.has_own_limit(reading, room.WHOLE)
         context["own_gb"] = room.limit(reading, room.WHOLE) // quotas.GB if own else ""
     asked = erasures.waiting(collectivite.id).first()

@@ -35,6 +35,7 @@ API = "/apps/files_sharing/api/v1/"
 USER, GROUP = 0, 1
 READ, UPDATE, CREATE, DELETE = 1, 2, 4, 8
 WRITES = UPDATE | CREATE | DELETE
+ALL = 31
 MOST_SHAREES = 50
 FORM_BYTES = 16 * 1024
 ROLES: Mapping[str, str] = {
@@ -165,9 +166,7 @@ class _Desk:
         with self.call.home.database.reading() as reading:
             place = self.call.home.place(reading, names.path(fields.get("path", "")))
         kind, target = self._target(fields)
-        wish = Wish(
-            kind, target, "write" if _writes(fields, READ) else "read", expires_s=_expires_s(fields, NEVER)
-        )
+        wish = Wish(kind, target, _rights(fields, READ, place.node), expires_s=_expires_s(fields, NEVER))
         share = self.sharing.make(place.node.id, wish, lambda wished: True)
         with self.call.home.database.reading() as reading:
             return self._item(reading, share)
@@ -175,12 +174,13 @@ class _Desk:
     def changed(self, share: str, fields: Mapping[str, str]) -> dict[str, Any]:
         with self.call.home.database.reading() as reading:
             found = self._find(reading, share)
-        if isinstance(found, dict):
-            raise AbsentNode("share")  # a receiver changes nothing of it
-        before = WRITES if found.rights == "write" else READ
+            if isinstance(found, dict):
+                raise AbsentNode("share")  # a receiver changes nothing of it
+            node = self.call.home.at(reading, found.node).node
+        before = READ | WRITES if found.rights == "write" else READ
         changed = self.sharing.change(
             found.id,
-            rights="write" if _writes(fields, before) else "read",
+            rights=_rights(fields, before, node),
             expires_s=_expires_s(fields, found.expires_s),
         )
         with self.call.home.database.reading() as reading:
@@ -306,12 +306,15 @@ class _Desk:
         raise Invalid("with whom")
 
 
-def _writes(fields: Mapping[str, str], usual: int) -> bool:
-    """Errors: Invalid."""
+def _rights(fields: Mapping[str, str], usual: int, node: Node) -> shares.Rights:
+    """Of what clients can ask for only all or nothing is had here: what is not all of it gives no more than it says.
+
+    Errors: Invalid."""
     text = fields.get("permissions", str(usual))
-    if not (text.isascii() and text.isdigit() and len(text) < 4):
+    if not (text.isascii() and text.isdigit() and len(text) < 3 and 0 < int(text) <= ALL):
         raise Invalid("permissions")
-    return bool(int(text) & WRITES)
+    wanted = WRITES if node.is_folder else UPDATE
+    return "write" if int(text) & wanted == wanted else "read"
 
 
 def _expires_s(fields: Mapping[str, str], usual_s: int) -> int:

@@ -1,0 +1,190 @@
+"""What somebody who may write in a shared calendar can do to others: to their entries nothing, to their time little."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import secrets
+import wsgiref.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beffroi.drive import projections
+from beffroi.drive.calendars import app, effort, entries, homes
+from beffroi.drive.calendars.app import Calendars
+from beffroi.lib import ids
+from beffroi.lib.config import Config
+
+from tests.fixtures_calendars import event
+from tests.fixtures_drive import new_config
+
+BEAUNE, NUITS = "col_" + "1" * 26, "col_" + "2" * 26
+QUERY = (
+    '<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/></D:prop><C:filter>'
+    '<C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT">'
+    '<C:time-range start="20301201T000000Z" end="20301202T000000Z"/></C:comp-filter></C:comp-filter></C:filter>'
+    "</C:calendar-query>"
+)
+
+
+@dataclass
+class Person:
+    calendars: Calendars
+    config: Config
+    collectivite_id: str
+    role: str
+
+    def __post_init__(self) -> None:
+        self.id, self.login, self.password = ids.new_id("per"), secrets.token_hex(4), secrets.token_hex(16)
+        projections.put(
+            self.config,
+            projections.Row(
+                sha256=hashlib.sha256(self.password.encode()).hexdigest(),
+                app_password_id=ids.new_id("apw"),
+                person_id=self.id,
+                membership_id=ids.new_id("mem"),
+                collectivite_id=self.collectivite_id,
+                role=self.role,
+                login=self.login,
+                display_name=self.login,
+            ),
+        )
+        assert self.ask("PROPFIND", self.at(""), HTTP_DEPTH="0")[0] == 207  # the home is made
+
+    def at(self, place: str) -> str:
+        return f"/caldav/{self.id}/{place}"
+
+    def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, bytes]:
+        token = base64.b64encode(f"{self.login}:{self.password}".encode()).decode()
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "HTTP_AUTHORIZATION": f"Basic {token}",
+            "HTTP_HOST": "h",
+            "CONTENT_LENGTH": str(len(body.encode())),
+            "wsgi.input": io.BytesIO(body.encode()),
+            **headers,
+        }
+        wsgiref.util.setup_testing_defaults(environ)
+        told: list[str] = []
+        answer = b"".join(self.calendars(environ, lambda status, headers: told.append(status)))
+        return int(told[0][:3]), answer
+
+    def put(self, place: str, text: str) -> None:
+        assert self.ask("PUT", self.at(place), text)[0] in (201, 204)
+
+    def names(self, collection: str) -> set[str]:
+        home = homes.folder(self.config, self.collectivite_id) / homes.ROOT / self.id
+        return {one.name for one in (home / collection).iterdir() if not one.name.startswith(".")}
+
+
+@pytest.fixture
+def calendars(tmp_path: Path) -> Iterator[tuple[Calendars, Config]]:
+    config = new_config(tmp_path)
+    yield Calendars(config), config
+
+
+@pytest.fixture
+def agent(calendars: tuple[Calendars, Config]) -> Person:
+    return Person(*calendars, BEAUNE, "agent")
+
+
+@pytest.fixture
+def elu(calendars: tuple[Calendars, Config]) -> Person:
+    return Person(*calendars, BEAUNE, "elu")
+
+
+def test_no_entry_is_moved_out_of_what_one_may_only_read_nor_into_another_s(
+    calendars: tuple[Calendars, Config], agent: Person, elu: Person
+) -> None:
+    stranger = Person(*calendars, NUITS, "referent")
+    agent.put("mairie-agenda/conseil.ics", event("conseil", "Conseil"))
+    agent.put("agenda/mien.ics", event("mien", "Le mien"))
+    elu.put("agenda/sien.ics", event("sien", "Le sien"))
+    stranger.put("agenda/leur.ics", event("leur", "Le leur"))
+    moves = [
+        (elu, "mairie-agenda/conseil.ics", elu.at("agenda/pris.ics"), 403),
+        (elu, "agenda/sien.ics", elu.at("mairie-agenda/conseil.ics"), 403),
+        (elu, "agenda/sien.ics", agent.at("agenda/mien.ics"), 404),
+        (elu, "agenda/sien.ics", stranger.at("agenda/leur.ics"), 404),
+        (elu, "agenda/sien.ics", "/caldav/mairie/agenda/conseil.ics", 404),
+        (elu, "agenda/sien.ics", elu.at("agenda/../../mairie/agenda/conseil.ics"), 404),
+        (elu, "agenda/sien.ics", elu.at("mairie-agenda%2f..%2fagenda%2fconseil.ics"), 404),
+    ]
+    for who, source, target, status in moves:
+        assert who.ask("MOVE", who.at(source), HTTP_DESTINATION=target, HTTP_OVERWRITE="T")[0] == status, (
+            target
+        )
+        assert who.ask("COPY", who.at(source), HTTP_DESTINATION=target, HTTP_OVERWRITE="T")[0] == 405
+    for path in (
+        agent.at("agenda/mien.ics"),
+        stranger.at("agenda/leur.ics"),
+        "/caldav/mairie/agenda/conseil.ics",
+    ):
+        for method in ("PUT", "GET", "DELETE", "MOVE"):
+            body = event("x", "x") if method == "PUT" else ""
+            assert elu.ask(method, path, body, HTTP_DESTINATION=elu.at("agenda/x.ics"))[0] == 404, (
+                method,
+                path,
+            )
+    assert elu.ask("PUT", elu.at("mairie-agenda/conseil.ics"), event("conseil", "Pris"))[0] == 403
+    assert elu.names("mairie-agenda") == agent.names("mairie-agenda") == {"conseil.ics"}
+    assert (elu.names("agenda"), agent.names("agenda")) == ({"sien.ics"}, {"mien.ics"})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "//h%2Fcaldav%2F{me}%2Ffull%2Fy.ics%3F/caldav/{me}/agenda/x.ics",
+        "http://h%2Fcaldav%2F{me}%2Ffull%2Fy.ics%3F/caldav/{me}/agenda/x.ics",
+        "/caldav/{me}/agenda/x%3Fy.ics",
+        "/caldav/{me}/agenda/x%23y.ics",
+        "/caldav/{me}/agenda/x%3By.ics",
+    ],
+)
+def test_where_an_entry_moves_to_is_read_once(
+    agent: Person, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """A collection that is full stays so, whatever way its address is written."""
+    assert agent.ask("MKCALENDAR", agent.at("full"))[0] == 201
+    agent.put("full/one.ics", event("one", "Un"))
+    agent.put("agenda/two.ics", event("two", "Deux"))
+    monkeypatch.setattr(app, "MAX_ITEMS", 1)
+    agent.ask("DELETE", agent.at("agenda/x.ics"))
+    assert agent.ask("MOVE", agent.at("agenda/two.ics"), HTTP_DESTINATION=said.format(me=agent.id))[0] == 404
+    assert (agent.names("agenda"), agent.names("full")) == ({"two.ics"}, {"one.ics"})
+
+
+def test_daily_entries_of_centuries_end_a_question_and_what_lies_near_is_shown(
+    agent: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        daily = event(f"d{number}", "Chaque jour", starts="19000101T090000Z", more="RRULE:FREQ=DAILY")
+        agent.put(f"mairie-agenda/d{number}.ics", daily)
+    near = event("hebdo", "Permanence", starts="20301101T090000Z", more="RRULE:FREQ=WEEKLY")
+    agent.put("mairie-agenda/hebdo.ics", near)
+    agent.put("mairie-agenda/conseil.ics", event("conseil", "Conseil", starts="20301203T090000Z"))
+    store = agent.calendars._stores.home(BEAUNE, agent.id)
+    path = f"/{agent.id}/{homes.SHARED_AGENDA}/"
+
+    def titles() -> tuple[set[str], bool]:
+        since, until = datetime(2030, 12, 1, tzinfo=UTC), datetime(2030, 12, 9, tzinfo=UTC)
+        found = entries.between(store.storage, [("shared", path)], since, until)
+        return {one.title for one in found.entries}, found.more
+
+    monkeypatch.setattr(effort, "MOST_CPU_S", 0.5)
+    shown, is_more = titles()
+    assert is_more and {"Conseil", "Permanence"} <= shown
+    status, told = agent.ask("REPORT", agent.at("mairie-agenda/"), QUERY)
+    assert (status, told.decode()) == (507, app.TOO_BUSY)
+    agent.put("mairie-agenda/encore.ics", event("encore", "Encore"))  # nothing is held
+    for number in range(60):
+        assert agent.ask("DELETE", agent.at(f"mairie-agenda/d{number}.ics"))[0] == 200
+    monkeypatch.setattr(effort, "MOST_CPU_S", 60.0)
+    assert titles() == ({"Conseil", "Permanence"}, False)
+    assert agent.ask("REPORT", agent.at("mairie-agenda/"), QUERY)[0] == 207

@@ -1,0 +1,88 @@
+"""Coffre, seals: two people decide about one seal at once. Its term never grows shorter, nor is it lifted within it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.archives import rules
+from beffroi.drive.seals import actions
+from beffroi.drive.store import seals
+from beffroi.drive.store.model import Node
+from beffroi.drive.store.seals import Seal
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict
+from django.test import Client
+
+from tests.fixtures_portal import no_door
+from tests.fixtures_seals import DAY_S, drive, folder, referent, seal_of, sealed, server
+from tests.integration.test_drive_pages import Drive
+
+__all__ = ["drive", "folder", "no_door", "referent", "server"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def seal(drive: Drive, folder: Node, referent: Client) -> Seal:
+    day = f"{rules.date_of(clock.epoch_s() + 20 * DAY_S)}"
+    return sealed(drive, folder, referent, until=day)
+
+
+@pytest.fixture
+def person(drive: Drive) -> Actor:
+    return Actor("person", drive.act.person_id, drive.collectivite_id, "referent")
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
+    """The other one is done after a decision was judged and put on record, before it is carried out."""
+    record = actions._record
+
+    def recorded(*given: Any) -> None:
+        monkeypatch.setattr(actions, "_record", record)
+        record(*given)
+        other()
+
+    monkeypatch.setattr(actions, "_record", recorded)
+
+
+def test_an_extension_that_was_overtaken_by_a_longer_one_shortens_nothing(
+    drive: Drive, folder: Node, seal: Seal, person: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def extended(until_s: int) -> None:
+        actions.extend(actor=person, database=drive.database, seal_id=seal.id, until_s=until_s)
+
+    longer_s = seal.until_s + 900 * DAY_S
+    meanwhile(monkeypatch, lambda: extended(longer_s))
+    with pytest.raises(rules.TermNotForward):
+        extended(seal.until_s + DAY_S)
+    assert seal_of(drive, folder).until_s == longer_s
+
+
+def test_a_seal_that_is_extended_meanwhile_is_not_lifted(
+    drive: Drive, folder: Node, seal: Seal, person: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer_s = seal.until_s + 900 * DAY_S
+    with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
+        meanwhile(
+            monkeypatch,
+            lambda: actions.extend(actor=person, database=drive.database, seal_id=seal.id, until_s=longer_s),
+        )
+        with pytest.raises(rules.TermRunning):
+            actions.lift(actor=person, database=drive.database, seal_id=seal.id)
+    found = seal_of(drive, folder)
+    assert (found.state, found.until_s) == ("sealed", longer_s)
+
+
+def test_a_seal_that_is_lifted_meanwhile_is_not_extended(
+    drive: Drive, seal: Seal, person: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
+        meanwhile(monkeypatch, lambda: actions.lift(actor=person, database=drive.database, seal_id=seal.id))
+        with pytest.raises(Conflict):
+            actions.extend(
+                actor=person, database=drive.database, seal_id=seal.id, until_s=seal.until_s + 900 * DAY_S
+            )
+    with drive.database.reading() as reading:
+        assert seals.find(reading, seal.id).state == "lifted"
