@@ -376,9 +376,11 @@ def _private(path: str, flags: int) -> int:
 
 def _plain(path: str, flags: int) -> int:
     """A file: no link is followed, and nothing is waited for. What is something else is not there."""
-    if not stat.S_ISREG(os.lstat(path).st_mode):
+    found = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        os.close(found)
         raise FileNotFoundError(errno.ENOENT, "no file")
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return found
 
 
 def _write_directly(descriptor: int, data: Bytes) -> int:
