@@ -376,7 +376,12 @@ def _private(path: str, flags: int) -> int:
 
 def _plain(path: str, flags: int) -> int:
     """A file: no link is followed, and nothing is waited for. What is something else is not there."""
-    found = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        found = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
+            raise FileNotFoundError(errno.ENOENT, "no file") from None
+        raise
     if not stat.S_ISREG(os.fstat(found).st_mode):
         os.close(found)
         raise FileNotFoundError(errno.ENOENT, "no file")
