@@ -25,6 +25,7 @@ from beffroi.drive.calendars import homes
 from beffroi.drive.store import (
     collect,
     departed,
+    handovers,
     keys,
     locks,
     room,
@@ -167,6 +168,7 @@ class Upkeep(Worker):
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
         _all(database, lambda w: shares.forget(w, before_s=now_s - ENDED_SHARES_DAYS * DAY_S))
         database.write(lambda w: departed.forget(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
+        _all(database, lambda w: handovers.forget_ways(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
         with database.reading() as reading:
             is_needed = alarms.waits_for_somebody(reading)
         if not is_needed:
