@@ -86,6 +86,7 @@ def test_a_referent_hands_the_files_over_and_the_colleague_finds_them(
     run_pending("main")
     page = seen(referent, "departure", departure.id)
     assert "Remis à agent" in page and "1 fichier reste fermé" in page and "à remettre" not in page
+    assert "Remettre ces fichiers" not in page
     part = referent.get(
         reverse("departure", args=[departure.id]) + "?part=files", headers={"HX-Request": "true"}
     )

@@ -344,13 +344,13 @@ def _is_personal(one: Node, marked: Collection[int]) -> bool:
 
 
 def _is_handed(reading: Reading, folder: Node, marked: Collection[int]) -> bool:
-    """An empty folder is; one in which everything is personal is not."""
+    """An empty folder is; one in which everything is personal is not, nor one that was emptied so."""
     is_empty = True
     for one in _inside(reading, folder.id):
         is_empty = False
         if not _is_personal(one, marked) and (not one.is_folder or _is_handed(reading, one, marked)):
             return True
-    return is_empty
+    return is_empty and reading.one("SELECT 1 FROM handover_folder WHERE was = ?", (folder.id,)) is None
 
 
 def _files(reading: Reading, one: Node) -> int:

@@ -171,6 +171,7 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS handover_folder (
         handover TEXT NOT NULL, was BIGINT NOT NULL, made BIGINT NOT NULL, reached TEXT NOT NULL,
         is_done INTEGER NOT NULL, PRIMARY KEY (handover, was))""",
+    "CREATE INDEX IF NOT EXISTS handover_folder_was ON handover_folder (was)",
     "CREATE INDEX IF NOT EXISTS handover_folder_due ON handover_folder (handover, was) WHERE is_done = 0",
     """CREATE TABLE IF NOT EXISTS handover_file (
         handover TEXT NOT NULL, node BIGINT NOT NULL, was_in BIGINT NOT NULL, PRIMARY KEY (handover, node))""",

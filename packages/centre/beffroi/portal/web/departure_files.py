@@ -47,13 +47,14 @@ def section(actor: Actor, departure: Departure) -> dict[str, Any]:
         is_at_work = any(one.is_at_work for one in found)
         is_gone = not identity.belongs(departure.person_id, owner)
         there = handovers.left(reading, departure.person_id) if is_gone and not is_at_work else None
+    # Empty folders alone are handed over once: those that were emptied stay for the way back.
+    is_some = there is not None and bool(there.files or (there.folders and not found))
     return {
         "handovers": [_shown(one) for one in found],
         "at_work": is_at_work,
         "there": _words(there) if there is not None else None,
-        "hands_over": (
-            there is not None and bool(there.files or there.folders) and handover.may_hand_over(actor, owner)
-        ),
+        "some": is_some,
+        "hands_over": is_some and handover.may_hand_over(actor, owner),
     }
 
 
