@@ -122,6 +122,14 @@ def of_person(reading: Reading, person_id: str, *, since_s: int = 0) -> list[Han
     return [Handover(*row) for row in rows]
 
 
+def naming(reading: Reading, person_id: str) -> list[Handover]:
+    """That name somebody: whose files they were, who got them, who asked for it."""
+    rows = reading.all(
+        _ROWS + " WHERE person_id = ? OR heir = ? OR begun_by = ? ORDER BY begun_s, id", (person_id,) * 3
+    )
+    return [Handover(*row) for row in rows]
+
+
 # -- to the colleague ----------------------------------------------------------------------------------------
 
 
