@@ -6,8 +6,8 @@ import pytest
 from beffroi.core.events import publish
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
-from beffroi.drive import handover
 from beffroi.drive.handover import hand_over
+from beffroi.drive.store import handovers
 from beffroi.mail.held.posting import MailNotTaken
 from beffroi.mail.models import Mailbox
 from django.db import transaction
@@ -67,7 +67,7 @@ def test_the_heir_reads_where_the_files_are_and_no_name_of_one(
     assert "délibération" not in mail.as_string() and "Conseil" not in text
     with transaction.atomic():  # an event that comes twice tells nothing
         told = {"person_id": beaune.colleague.id, "by": beaune.referent.id}
-        publish(handover.DUE, told, collectivite_id=beaune.id)
+        publish(handovers.DUE, told, collectivite_id=beaune.id)
     hear()
     assert post.count(box) == 1
 

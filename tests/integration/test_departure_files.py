@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,15 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import publish, run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import handover
-from beffroi.drive.store import look, schema, shares, tree
+from beffroi.drive.store import handovers, look, schema, shares, tree
 from beffroi.drive.store.model import Node
+from beffroi.drive.upkeep import Upkeep
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail.people import leaving
 from beffroi.mail.people.models import Departure
+from beffroi.portal import drive_access
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
@@ -225,9 +229,26 @@ def test_an_event_that_comes_twice_or_too_late_changes_nothing(
     for _ in range(2):
         with transaction.atomic():
             told = {"person_id": beaune.colleague.id, "by": beaune.referent.id}
-            publish(handover.DUE, told, collectivite_id=beaune.id)
+            publish(handovers.DUE, told, collectivite_id=beaune.id)
     run_pending("main")
     assert [one for one, _ in verbs()] == ["begun", "done"]
+
+
+def test_a_lost_event_is_said_again_by_the_upkeep_of_the_hour(
+    committed: str, beaune: Commune, hall: Hall, theirs: Drive
+) -> None:
+    leave(hall)
+    with theirs.database.reading() as reading:
+        there = handovers.left(reading, beaune.colleague.id)
+    people = {"person_id": beaune.colleague.id, "heir": beaune.agent.id}
+    theirs.database.write(lambda w: handovers.begin(w, theirs.act, there, label="Fichiers", **people))
+    run_pending("main")
+    assert paths(theirs, home(theirs, beaune.agent.id)) == set()
+    config = replace(settings.BEFFROI, database_url=committed)
+    Upkeep(config, drive_access._communes()).look_after(beaune.id)
+    run_pending("main")
+    assert len(paths(theirs, home(theirs, beaune.agent.id))) == 2
+    assert [one for one, _ in verbs()] == ["done"]
 
 
 def test_a_departure_in_a_commune_without_any_file_has_nothing_to_hand_over(

@@ -22,6 +22,7 @@ from beffroi.drive.groups import GroupLine
 from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
 from beffroi.drive.sharing import Line, receiver_of
+from beffroi.drive.store import handovers
 from beffroi.drive.store.keys import is_erased
 from beffroi.drive.store.model import Act
 from beffroi.drive.views import LARGEST_ID
@@ -129,7 +130,7 @@ def _give_back(told: Mapping[str, Any], owner: str) -> None:
     )
 
 
-@consumer(name="drive.handovers", kinds=(handover.DUE,), atomic=False)
+@consumer(name="drive.handovers", kinds=(handovers.DUE,), atomic=False)
 def hand_over(event: Event) -> None:
     """A portion of the files of somebody who left; what else happened has its turn before the next one."""
     told, owner = event.payload, str(event.collectivite_id)

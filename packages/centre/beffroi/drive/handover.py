@@ -1,8 +1,8 @@
 """A référent hands the files of somebody who left to a colleague; the worker carries it out, and gives them back.
 
 Rule:    the audit has its entry with the change. Who left must be gone, and the colleague there: asked when it begins
-         and again before each portion. A portion is one event (``DUE``), which says the next one: what else happens
-         in the collectivité never waits for the end.
+         and again with each event (``handovers.DUE``): an event is some portions, and says the next one, so that what
+         else happens never waits for the end.
 Process: web (``hand_over``), worker.
 Privacy: counts alone in the audit log and in events; no name of a file.
 Source:  docs/decisions/0105-files-of-who-left-go-to-a-colleague.md; ``store.handovers``.
@@ -30,7 +30,7 @@ from beffroi.drive.store.model import Act, QuotaFull, TooManyEntries
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 
-DUE, ENDED = "drive:handover_due", "drive:handover_ended"
+ENDED = "drive:handover_ended"
 PORTIONS = 4
 """Of one event: its metadata are opened once."""
 SYSTEM = Actor.system("drive.handovers")
@@ -71,7 +71,7 @@ def hand_over(
             lambda w: handovers.begin(w, act, there, person_id=person_id, heir=heir, label=label)
         )
         _record(actor, "begun", made, collectivite_id, files=made.files, closed=made.closed)
-        publish(DUE, {"person_id": person_id, "by": actor.id}, collectivite_id=collectivite_id)
+        publish(handovers.DUE, {"person_id": person_id, "by": actor.id}, collectivite_id=collectivite_id)
     return made
 
 
@@ -86,12 +86,12 @@ def begin_return(restored: Mapping[str, Any], collectivite_id: str) -> bool:
             return False
     told = {"person_id": person_id, "by": restored["by"], "restored": dict(restored)}
     with transaction.atomic():
-        publish(DUE, told, collectivite_id=collectivite_id)
+        publish(handovers.DUE, told, collectivite_id=collectivite_id)
     return True
 
 
 def go_on(told: Mapping[str, Any], collectivite_id: str) -> bool:
-    """Some portions; True where the next ones are due. ``told``: the payload of ``DUE``.
+    """Some portions; True where the next ones are due. ``told``: the payload of ``handovers.DUE``.
 
     Errors: StoreFull, Unavailable: the event is tried again."""
     person_id, act = told["person_id"], Act(told["by"], "", clock.epoch_s())
@@ -103,7 +103,7 @@ def go_on(told: Mapping[str, Any], collectivite_id: str) -> bool:
         is_more = any(_portions(database, act, one, collectivite_id) for one in found if one.is_at_work)
         if is_more:
             with transaction.atomic():
-                publish(DUE, told, collectivite_id=collectivite_id)
+                publish(handovers.DUE, told, collectivite_id=collectivite_id)
             return True
         _tell_ended(database, person_id, collectivite_id)
     return False

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.drive import alarms
+from beffroi.drive import alarms, telling
 from beffroi.drive.backup.copies import Copies
 from beffroi.drive.backup.turns import collecting
 from beffroi.drive.calendars import homes
@@ -150,6 +150,7 @@ class Upkeep(Worker):
         stock = Stock(collectivite_id, keys.make(self._config, collectivite_id), self._objects)
         progress, now_s = _progress(database), clock.paced_s()
         locks.expire(database, now_s=now_s)
+        self._say_handovers(database, collectivite_id)
         self._count_calendars(database, collectivite_id)
         if now_s - progress.tidied_s >= DAY_S:
             self._tidy(collectivite_id, database, stock, now_s)
@@ -162,6 +163,15 @@ class Upkeep(Worker):
             _keep(database, progress)
         if now_s - progress.deep_s >= WEEK_S:
             self._walk_deeply(scrub, collectivite_id, database, progress, now_s)
+
+    def _say_handovers(self, database: Database, collectivite_id: str) -> None:
+        """Once more, of each under way: a crash between the two databases may have lost the event that carries it on.
+        One event too many changes nothing."""
+        with database.reading() as reading:
+            found = handovers.at_work(reading)
+        for one in found:
+            told = {"person_id": one.person_id, "by": one.begun_by}
+            telling.tell(self._config, handovers.DUE, collectivite_id, told)
 
     def _tidy(self, collectivite_id: str, database: Database, stock: Stock, now_s: int) -> None:
         act = Act(_PERSON, "", now_s)

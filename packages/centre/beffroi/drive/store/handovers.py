@@ -24,6 +24,8 @@ from beffroi.lib.errors import Conflict
 from beffroi.lib.ids import new_id
 from beffroi.lib.personal import is_personal_name
 
+DUE = "drive:handover_due"
+"""The event by which the worker takes the next portions."""
 MOST = 200
 """Files and folders that one change looks at."""
 _PAGE = 100
@@ -119,6 +121,11 @@ def of_person(reading: Reading, person_id: str, *, since_s: int = 0) -> list[Han
     rows = reading.all(
         _ROWS + " WHERE person_id = ? AND begun_s >= ? ORDER BY begun_s, id", (person_id, since_s)
     )
+    return [Handover(*row) for row in rows]
+
+
+def at_work(reading: Reading) -> list[Handover]:
+    rows = reading.all(_ROWS + " WHERE state IN ('running', 'returning') ORDER BY begun_s, id")
     return [Handover(*row) for row in rows]
 
 
