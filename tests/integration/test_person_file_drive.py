@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import handover
 from beffroi.drive.own_rows import PARTS
 from beffroi.drive.store import shares
 from beffroi.lib import clock
@@ -128,6 +129,25 @@ def test_it_holds_what_a_departure_took_and_who_left_still_has_their_file(hall: 
     content = file_of(beaune, "colleague")
     assert {one["kind"] for one in content["drive_departures"]} == {"group", "share"}
     assert content["drive_groups"] == [] and content["drive_shares_made"][0]["ended_at"]
+
+
+def test_it_holds_files_that_were_handed_over_of_to_and_by_the_person(hall: Hall) -> None:
+    beaune = hall.commune
+    theirs = Drive(beaune.colleague_membership)
+    theirs.file("budget.ods")
+    leave(hall)
+    made = handover.hand_over(
+        actor=beaune.referent,
+        database=theirs.database,
+        collectivite_id=beaune.id,
+        person_id=beaune.colleague.id,
+        heir=beaune.agent.id,
+        label="x",
+    )
+    for whose in ("colleague", "agent", "referent"):
+        (row,) = file_of(beaune, whose)["drive_handovers"]
+        assert (row["id"], row["of"], row["to"]) == (made.id, beaune.colleague.id, beaune.agent.id)
+        assert row["by"] == beaune.referent.id
 
 
 def test_it_holds_answers_to_other_communes_and_reaches_each_collectivite_of_the_person(

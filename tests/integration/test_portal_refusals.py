@@ -157,6 +157,7 @@ PORTAL = {
     "departures": Rule("own"),
     "departure_prepare": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}),
     "departure": Rule("led", lambda world: {"departure_id": world.departure_id}),
+    "departure_files": Rule("led", lambda world: {"departure_id": world.departure_id}),
     "activate": Rule("open"),  # address and code: tests/integration/test_portal_persons.py
     "persons": Rule("own"),  # of a référent alone: the same
     "membership_offers": Rule("own", data={"word": "accept", "offer": "x"}),
@@ -424,7 +425,11 @@ POSTED = (
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]
-STEP_UP = ("departure_prepare", "person")  # a referent is asked for the password before it opens
+STEP_UP = (
+    "departure_prepare",
+    "departure_files",
+    "person",
+)  # a referent is asked for the password before it opens
 
 
 def _version(world: World) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django.conf import settings
 
@@ -13,7 +14,7 @@ from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import departures, erasures, projections, recorded, sightings
+from beffroi.drive import departures, erasures, handover, projections, recorded, sightings
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.departures import end_own_shares, leave_groups
@@ -21,6 +22,7 @@ from beffroi.drive.groups import GroupLine
 from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
 from beffroi.drive.sharing import Line, receiver_of
+from beffroi.drive.store import handovers
 from beffroi.drive.store.keys import is_erased
 from beffroi.drive.store.model import Act
 from beffroi.drive.views import LARGEST_ID
@@ -106,9 +108,16 @@ def give_back(event: Event) -> None:
     """A departure was undone: what it took is the person's again. They leave their groups of before in any case, so
     that the order in which the worker comes to what happened changes nothing."""
     told, owner = event.payload, str(event.collectivite_id)
-    person_id, actor = told["person_id"], Actor.system("drive.departures")
+    person_id = told["person_id"]
     if not identity.belongs(person_id, owner):
         return  # they left again
+    if handover.begin_return(told, owner):
+        return  # first the files, of which some were shared: ``hand_over`` gives the rest back after them
+    _give_back(told, owner)
+
+
+def _give_back(told: Mapping[str, Any], owner: str) -> None:
+    person_id, actor = told["person_id"], Actor.system("drive.departures")
     _end_groups_of_before(person_id, owner)
     departures.give_back(
         settings.BEFFROI,
@@ -119,6 +128,16 @@ def give_back(event: Event) -> None:
         record_group=lambda line: recorded.group(line, actor=actor),
         record_share=lambda line: recorded.record(line, actor=actor),
     )
+
+
+@consumer(name="drive.handovers", kinds=(handovers.DUE,), atomic=False)
+def hand_over(event: Event) -> None:
+    """A portion of the files of somebody who left; what else happened has its turn before the next one."""
+    told, owner = event.payload, str(event.collectivite_id)
+    if handover.go_on(told, owner):
+        return
+    if restored := told.get("restored"):
+        _give_back(restored, owner)
 
 
 def _end_groups_of_before(person_id: str, owner: str) -> None:

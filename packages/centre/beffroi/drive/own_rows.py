@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from beffroi.drive.departures import metadata
-from beffroi.drive.store import departed, groups, look, mounts, received, shares
+from beffroi.drive.store import departed, groups, handovers, look, mounts, received, shares
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading
 from beffroi.lib.config import Config
@@ -25,6 +25,7 @@ PARTS = (
     "drive_shares_received",
     "drive_shares_answered",
     "drive_departures",
+    "drive_handovers",
 )
 type Rows = dict[str, list[dict[str, Any]]]
 """By PARTS; times in UTC, ISO 8601, None for none."""
@@ -88,6 +89,19 @@ def _of_person(reading: Reading, person_id: str, roles: Collection[str]) -> Rows
         "drive_departures": [
             {"kind": one.kind, "id": one.thing, "left_at": _at(one.left_s)}
             for one in departed.every(reading, person_id)
+        ],
+        "drive_handovers": [
+            {
+                "id": one.id,
+                "of": one.person_id,
+                "to": one.heir,
+                "by": one.begun_by,
+                "state": one.state,
+                "files": one.done_files,
+                "begun_at": _at(one.begun_s),
+                "ended_at": _at(one.ended_s),
+            }
+            for one in handovers.naming(reading, person_id)
         ],
     }
 

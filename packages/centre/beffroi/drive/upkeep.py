@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.drive import alarms, people
+from beffroi.drive import alarms, people, telling
 from beffroi.drive.backup.copies import Copies
 from beffroi.drive.backup.turns import collecting
 from beffroi.drive.calendars import homes
@@ -26,6 +26,7 @@ from beffroi.drive.store import (
     collect,
     departed,
     favourites,
+    handovers,
     keys,
     locks,
     room,
@@ -150,6 +151,7 @@ class Upkeep(Worker):
         stock = Stock(collectivite_id, keys.make(self._config, collectivite_id), self._objects)
         progress, now_s = _progress(database), clock.paced_s()
         locks.expire(database, now_s=now_s)
+        self._say_handovers(database, collectivite_id)
         self._count_calendars(database, collectivite_id)
         if now_s - progress.tidied_s >= DAY_S:
             self._tidy(collectivite_id, database, stock, now_s)
@@ -163,6 +165,15 @@ class Upkeep(Worker):
         if now_s - progress.deep_s >= WEEK_S:
             self._walk_deeply(scrub, collectivite_id, database, progress, now_s)
 
+    def _say_handovers(self, database: Database, collectivite_id: str) -> None:
+        """Once more, of each under way: a crash between the two databases may have lost the event that carries it on.
+        One event too many changes nothing."""
+        with database.reading() as reading:
+            found = handovers.at_work(reading)
+        for one in found:
+            told = {"person_id": one.person_id, "by": one.begun_by}
+            telling.tell(self._config, handovers.DUE, collectivite_id, told)
+
     def _tidy(self, collectivite_id: str, database: Database, stock: Stock, now_s: int) -> None:
         act = Act(_PERSON, "", now_s)
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
@@ -170,6 +181,7 @@ class Upkeep(Worker):
         database.write(lambda w: departed.forget(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
         members = {one.person_id for one in people.of(self._config, collectivite_id)}
         database.write(lambda w: favourites.tidy(w, members))
+        _all(database, lambda w: handovers.forget_ways(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
         with database.reading() as reading:
             is_needed = alarms.waits_for_somebody(reading)
         if not is_needed:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
-from beffroi.portal import delegation_told, drop_told, erasure_told, held_digest, relay_enforced, weather
+from beffroi.portal import (
+    delegation_told,
+    drop_told,
+    erasure_told,
+    handover_told,
+    held_digest,
+    relay_enforced,
+    weather,
+)
 
 RECENT_DAYS, LATE_DAYS = 2, 40
 """A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
@@ -52,6 +60,14 @@ def tell_maker(event: Event) -> None:
             collectivite_id=event.collectivite_id,
             share_id=str(told.get("share_id", "")),
             person_id=str(told.get("person_id", "")),
+        )
+
+
+@consumer(name="handover.told", kinds=("drive:handover_ended",), atomic=False)
+def tell_heir(event: Event) -> None:
+    if event.collectivite_id:
+        handover_told.tell(
+            collectivite_id=event.collectivite_id, handover_id=str(event.payload.get("handover_id", ""))
         )
 
 

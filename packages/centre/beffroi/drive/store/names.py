@@ -14,7 +14,8 @@ from beffroi.lib.errors import BeffroiError
 
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 100
-_FORBIDDEN = frozenset("/\\") | {chr(code) for code in (*range(32), 127)}
+FORBIDDEN = frozenset("/\\") | {chr(code) for code in (*range(32), 127)}
+"""Signs that no name holds."""
 
 
 class NameRefused(BeffroiError):
@@ -41,7 +42,7 @@ def normal(name: str) -> str:
         size_bytes = len(kept.encode())
     except UnicodeEncodeError:
         raise NameRefused from None
-    if kept.strip() in ("", ".", "..") or size_bytes > MAX_NAME_BYTES or not _FORBIDDEN.isdisjoint(kept):
+    if kept.strip() in ("", ".", "..") or size_bytes > MAX_NAME_BYTES or not FORBIDDEN.isdisjoint(kept):
         raise NameRefused
     return kept
 

@@ -165,6 +165,19 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS node_kind (
         node {key} PRIMARY KEY, root BIGINT NOT NULL, kind TEXT NOT NULL, mtime_s BIGINT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS node_kind_order ON node_kind (root, kind, mtime_s, node)",
+    """CREATE TABLE IF NOT EXISTS handover (
+        id TEXT PRIMARY KEY, person_id TEXT NOT NULL, heir TEXT NOT NULL, folder BIGINT NOT NULL, state TEXT NOT NULL,
+        why TEXT NOT NULL, begun_s BIGINT NOT NULL, begun_by TEXT NOT NULL, ended_s BIGINT NOT NULL,
+        told_s BIGINT NOT NULL, files BIGINT NOT NULL, closed BIGINT NOT NULL, done_files BIGINT NOT NULL,
+        done_bytes BIGINT NOT NULL, back_files BIGINT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS handover_person ON handover (person_id, begun_s)",
+    """CREATE TABLE IF NOT EXISTS handover_folder (
+        handover TEXT NOT NULL, was BIGINT NOT NULL, made BIGINT NOT NULL, reached TEXT NOT NULL,
+        is_done INTEGER NOT NULL, PRIMARY KEY (handover, was))""",
+    "CREATE INDEX IF NOT EXISTS handover_folder_was ON handover_folder (was)",
+    "CREATE INDEX IF NOT EXISTS handover_folder_due ON handover_folder (handover, was) WHERE is_done = 0",
+    """CREATE TABLE IF NOT EXISTS handover_file (
+        handover TEXT NOT NULL, node BIGINT NOT NULL, was_in BIGINT NOT NULL, PRIMARY KEY (handover, node))""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -187,6 +200,7 @@ the list of what is shared with them.
 ``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``).
 ``part_name``: parts of uploads that clients call by no number of a part (``part_names``).
 ``tag``, ``tagged``: ``tags``. ``favourite_abroad``: stars on what other collectivités share (``favourites``).
-``departed``: what a departure took from a person (``departed``). ``node_kind``: part of the index (``words.kinds``)."""
+``departed``: what a departure took from a person (``departed``). ``node_kind``: part of the index (``words.kinds``).
+``handover``, ``handover_folder``, ``handover_file``: files of somebody who left, and where they went (``handovers``)."""
 MARK = hashlib.blake2b("\n".join(TABLES).encode(), digest_size=16).hexdigest()
 """In ``meta`` *tables* of metadata that have them all: they are opened without asking for each."""

@@ -20,12 +20,13 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import leaving, queries
 from beffroi.mail.people.models import Departure
 from beffroi.portal.pages import asks_part, for_agents, page
+from beffroi.portal.web import departure_files as files
 
 PLACE = {"place": "mail"}
 WAITS_FOR = {
@@ -83,7 +84,12 @@ def _prepare(request: HttpRequest, actor: Actor, person: Person) -> HttpResponse
             for name, value in request.POST.items()
             if name.startswith("heir-") and isinstance(value, str) and value
         }
+        heir = str(request.POST.get("files", ""))
+        if heir and heir not in {one.id for one in files.others(actor, person.id)}:
+            raise Invalid("successor")
         made = leaving.depart(actor=actor, collectivite=collectivite, person=person, successors=successors)
+        if heir:
+            files.hand_over(request, actor, made, heir=heir)
         return HttpResponseRedirect(reverse("departure", args=[made.id]))
     read = leaving.read_by(person.id, collectivite.id)
     named = queries.titles(read)
@@ -103,6 +109,7 @@ def _prepare(request: HttpRequest, actor: Actor, person: Person) -> HttpResponse
         "others": others,
         **_aliases_of(leaving.owned_by(person.id, collectivite.id)),
         "app_passwords": leaving.app_passwords_of(person.id, collectivite.id),
+        "files": files.of_person(collectivite.id, person.id),
         "undo_days": leaving.UNDO_DAYS,
     }
     return page(request, "portal/departure_prepare.html", context)
@@ -129,16 +136,16 @@ def departure(request: HttpRequest, actor: Actor, departure_id: str) -> HttpResp
             request,
             _(
                 "Le départ est annulé : la personne a de nouveau ses accès et ses boîtes ; ses groupes et"
-                " ses partages du Coffre reviennent dans la minute. Elle refait ses mots de passe d’application."
+                " ses partages du Coffre reviennent dans la minute, comme ses fichiers qui ont été remis."
+                " Elle refait ses mots de passe d’application."
             ),
         )
         return HttpResponseRedirect(reverse("departure", args=[found.id]))
-    part = asks_part(request, "state")
-    return page(
-        request,
-        "portal/parts/departure_state.html" if part else "portal/departure.html",
-        PLACE | _shown(found),
-    )
+    for part in ("state", "files"):
+        if asks_part(request, part):
+            shown = PLACE | _shown(found) | (files.section(actor, found) if part == "files" else {})
+            return page(request, f"portal/parts/departure_{part}.html", shown)
+    return page(request, "portal/departure.html", PLACE | _shown(found) | files.section(actor, found))
 
 
 def _shown(one: Departure) -> dict[str, Any]:

@@ -1,0 +1,388 @@
+"""The own files of somebody who left go to a colleague, and come back where the departure is undone.
+
+Purpose: ``begin`` makes a folder in the colleague's root; ``step`` moves a portion of files into it, until nothing is
+         left; ``return_step`` moves them back. A portion is one change: others write between two of them, and what a
+         crash cuts off goes on with the next call.
+Rule:    folders are made anew and never moved: a folder's past would show what once lay in it. Files keep their
+         identifiers, versions and shares. What is called personal or bears a label of such a name stays where it is,
+         and so does all below it, and a folder that holds nothing else.
+         The folders that files came from stay, empty, for the way back. Whoever asks was judged above (``handover``).
+Hostile: names of files, of people.
+Errors:  begin: AbsentNode, HandoverUnderWay, QuotaFull, TooManyEntries; step: QuotaFull, TooManyEntries.
+Source:  docs/decisions/0105-files-of-who-left-go-to-a-colleague.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Literal, LiteralString, NamedTuple
+
+from beffroi.drive.store import look, names, room, schema, tree, weights
+from beffroi.drive.store.model import NO_LIMIT, NOTHING, AbsentNode, Act, Node, QuotaFull, Weight
+from beffroi.drive.store.writing import Reading, Writing
+from beffroi.lib.errors import Conflict
+from beffroi.lib.ids import new_id
+from beffroi.lib.personal import is_personal_name
+
+DUE = "drive:handover_due"
+"""The event by which the worker takes the next portions."""
+MOST = 200
+"""Files and folders that one change looks at."""
+_PAGE = 100
+MAX_LABEL_CHARS = 80
+State = Literal["running", "done", "stopped", "returning", "returned"]
+Why = Literal["", "room", "people"]
+_ROWS: LiteralString = (
+    "SELECT id, person_id, heir, folder, state, why, begun_s, begun_by, ended_s, told_s, files, closed, done_files,"
+    " done_bytes, back_files FROM handover"
+)
+
+
+class HandoverUnderWay(Conflict):
+    """The files of this person are being moved already; wait for its end."""
+
+    code = "drive.handover_under_way"
+
+
+class Left(NamedTuple):
+    """What is in somebody's own root. ``files``, ``folders``, ``size_bytes``: that would be handed over; ``closed``:
+    files that stay, for they or a folder above them are called personal. ``weight``: what of it takes room."""
+
+    files: int
+    folders: int
+    size_bytes: int
+    closed: int
+    weight: Weight
+
+
+class Handover(NamedTuple):
+    """A row of ``handover``. ``folder``: in the root of the person ``heir``. ``files``, ``closed``: as ``Left`` at the
+    begin; ``done_files``, ``done_bytes``: that were moved; ``back_files``: that came back.
+
+    ``state`` "stopped": ``why`` "room" (there was none left), "people" (somebody left or came back); what was moved is
+    the heir's. "returned" with "room": the rest found none. ``told_s``: when the outbox heard of its end, 0 before.
+    """
+
+    id: str
+    person_id: str
+    heir: str
+    folder: int
+    state: State
+    why: Why
+    begun_s: int
+    begun_by: str
+    ended_s: int
+    told_s: int
+    files: int
+    closed: int
+    done_files: int
+    done_bytes: int
+    back_files: int
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.state in ("running", "returning")
+
+
+# -- look-ups ------------------------------------------------------------------------------------------------
+
+
+def left(reading: Reading, person_id: str) -> Left:
+    """All zero for who has no root."""
+    home = look.root(reading, schema.HOME + person_id)
+    if home is None:
+        return Left(0, 0, 0, 0, NOTHING)
+    marked, going = _marked(reading), weights.of(reading, home).minus(Weight(entries=1))
+    files = folders = size_bytes = closed = 0
+    waiting = [home.id]
+    while waiting:
+        for one in _inside(reading, waiting.pop()):
+            if _is_personal(one, marked):
+                going = going.minus(weights.of(reading, one))
+                closed += _files(reading, one)
+            elif not one.is_folder:
+                files, size_bytes = files + 1, size_bytes + one.size_bytes
+            else:
+                waiting.append(one.id)
+                folders += _is_handed(reading, one, marked)
+    return Left(files, folders, size_bytes, closed, going)
+
+
+def find(reading: Reading, handover_id: str) -> Handover:
+    """Errors: AbsentNode."""
+    row = reading.one(_ROWS + " WHERE id = ?", (handover_id,))
+    if row is None:
+        raise AbsentNode("handover")
+    return Handover(*row)
+
+
+def of_person(reading: Reading, person_id: str, *, since_s: int = 0) -> list[Handover]:
+    """Whose files they were, the oldest first. ``since_s``: begun then or later."""
+    rows = reading.all(
+        _ROWS + " WHERE person_id = ? AND begun_s >= ? ORDER BY begun_s, id", (person_id, since_s)
+    )
+    return [Handover(*row) for row in rows]
+
+
+def at_work(reading: Reading) -> list[Handover]:
+    rows = reading.all(_ROWS + " WHERE state IN ('running', 'returning') ORDER BY begun_s, id")
+    return [Handover(*row) for row in rows]
+
+
+def naming(reading: Reading, person_id: str) -> list[Handover]:
+    """That name somebody: whose files they were, who got them, who asked for it."""
+    rows = reading.all(
+        _ROWS + " WHERE person_id = ? OR heir = ? OR begun_by = ? ORDER BY begun_s, id", (person_id,) * 3
+    )
+    return [Handover(*row) for row in rows]
+
+
+# -- to the colleague ----------------------------------------------------------------------------------------
+
+
+def begin(writing: Writing, act: Act, there: Left, *, person_id: str, heir: str, label: str) -> Handover:
+    """``there``: as ``left`` told, outside of the change. ``label``: of the folder, made a name here."""
+    home = look.root(writing, schema.HOME + person_id)
+    if home is None or not (there.files or there.folders):
+        raise AbsentNode("file")
+    if any(one.is_at_work for one in of_person(writing, person_id)):
+        raise HandoverUnderWay
+    theirs = tree.make_root(writing, schema.HOME + heir, now_s=act.now_s)
+    used, most = room.room(writing, theirs.id)
+    if most != NO_LIMIT and used + there.weight.all_bytes > most:
+        raise QuotaFull
+    folder = tree.make_folder(writing, act, theirs.id, look.free_name(writing, theirs.id, named(label)))
+    made = Handover(
+        id=new_id("hov"),
+        person_id=person_id,
+        heir=heir,
+        folder=folder.id,
+        state="running",
+        why="",
+        begun_s=act.now_s,
+        begun_by=act.person_id,
+        ended_s=0,
+        told_s=0,
+        files=there.files,
+        closed=there.closed,
+        done_files=0,
+        done_bytes=0,
+        back_files=0,
+    )
+    writing.run("INSERT INTO handover VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
+    _pair(writing, made.id, home.id, folder.id)
+    return made
+
+
+def named(label: str) -> str:
+    """A name of a file that says the same."""
+    kept = "".join(sign for sign in label if sign not in names.FORBIDDEN)[:MAX_LABEL_CHARS].strip()
+    return names.normal(kept)
+
+
+def step(writing: Writing, act: Act, handover_id: str, *, most: int = MOST) -> bool:
+    """A portion; True while there is more. Nothing where it is not running any more."""
+    one = find(writing, handover_id)
+    if one.state != "running":
+        return False
+    marked, budget, files, size_bytes = _marked(writing), most, 0, 0
+    while budget > 0:
+        row = writing.one(
+            "SELECT was, made, reached FROM handover_folder WHERE handover = ? AND is_done = 0 ORDER BY was LIMIT 1",
+            (one.id,),
+        )
+        if row is None:
+            break
+        was, made, reached = row
+        found = _page(writing, was, reached, budget)
+        for each in found:
+            if _is_personal(each, marked):
+                continue
+            if each.is_folder:
+                if _is_handed(writing, each, marked):
+                    _make_anew(writing, act, one, each, made)
+            else:
+                _move(writing, act, each, made)
+                writing.run("INSERT INTO handover_file VALUES (?, ?, ?)", (one.id, each.id, was))
+                files, size_bytes = files + 1, size_bytes + each.size_bytes
+        is_done = len(found) < budget
+        reached = names.folded(found[-1].name) if found else reached
+        writing.run(
+            "UPDATE handover_folder SET reached = ?, is_done = ? WHERE handover = ? AND was = ?",
+            (reached, int(is_done), one.id, was),
+        )
+        budget -= len(found) + 1
+    is_over = budget > 0
+    writing.run(
+        "UPDATE handover SET done_files = done_files + ?, done_bytes = done_bytes + ? WHERE id = ?",
+        (files, size_bytes, one.id),
+    )
+    if is_over:
+        _end(writing, one.id, "done", "", act.now_s)
+    return not is_over
+
+
+def stop(writing: Writing, handover_id: str, why: Why, *, now_s: int) -> None:
+    """It does not go on; what was moved is the heir's, or the person's again."""
+    one = find(writing, handover_id)
+    if one.is_at_work:
+        _end(writing, one.id, "stopped" if one.state == "running" else "returned", why, now_s)
+
+
+def tell(writing: Writing, handover_id: str, *, now_s: int) -> None:
+    """The outbox heard of its end."""
+    writing.run("UPDATE handover SET told_s = ? WHERE id = ?", (now_s, handover_id))
+
+
+# -- and back ------------------------------------------------------------------------------------------------
+
+
+def begin_return(writing: Writing, person_id: str, *, since_s: int) -> bool:
+    """The departure is undone; whether there is something to give back. ``since_s``: when it was."""
+    for one in of_person(writing, person_id, since_s=since_s):
+        if one.state not in ("returning", "returned"):
+            writing.run(
+                "UPDATE handover SET state = 'returning', why = '', told_s = 0 WHERE id = ?", (one.id,)
+            )
+    return any(one.state == "returning" for one in of_person(writing, person_id, since_s=since_s))
+
+
+def return_step(writing: Writing, act: Act, handover_id: str, *, most: int = MOST) -> bool:
+    """As ``step``: what still lies in the folder goes back to where it came from; what the heir moved out, deleted or
+    added stays theirs. The folder, once no file is in it, goes to their trash."""
+    one = find(writing, handover_id)
+    if one.state != "returning":
+        return False
+    rows = writing.all(
+        "SELECT node, was_in FROM handover_file WHERE handover = ? ORDER BY node LIMIT ?", (one.id, most)
+    )
+    home = tree.make_root(writing, schema.HOME + one.person_id, now_s=act.now_s)
+    back = 0
+    for node_id, was_in in rows:
+        moved = look.node(writing, node_id)
+        if moved is not None and any(each.id == one.folder for each in look.above(writing, node_id)):
+            is_there = writing.root_of(was_in) == home.id
+            _move(writing, act, moved, was_in if is_there else home.id)
+            back += 1
+        writing.run("DELETE FROM handover_file WHERE handover = ? AND node = ?", (one.id, node_id))
+    writing.run("UPDATE handover SET back_files = back_files + ? WHERE id = ?", (back, one.id))
+    if len(rows) == most:
+        return True
+    pairs = writing.all(
+        "SELECT was, made FROM handover_folder WHERE handover = ? ORDER BY was LIMIT ?", (one.id, most)
+    )
+    for was, made in pairs:
+        _pass_links(writing, made, was, one.begun_s)
+        writing.run("DELETE FROM handover_folder WHERE handover = ? AND was = ?", (one.id, was))
+    if len(pairs) == most:
+        return True
+    folder = look.node(writing, one.folder)
+    if folder is not None and folder.parent == _root_id(writing, one.heir) and not _files(writing, folder):
+        tree.discard(writing, act, folder)
+    _end(writing, one.id, "returned", "", act.now_s)
+    return False
+
+
+def forget_ways(writing: Writing, *, before_s: int, most: int = MOST) -> bool:
+    """Where files came from, of handovers that nobody undoes any more; True while there may be more."""
+    rows = writing.all(
+        "SELECT id FROM handover WHERE begun_s < ? AND state IN ('done', 'stopped', 'returned')", (before_s,)
+    )
+    for (handover_id,) in rows:
+        for table in _FORGET:
+            if writing.run(table, (handover_id, handover_id, most)):
+                return True
+    return False
+
+
+_FORGET: tuple[LiteralString, ...] = (
+    "DELETE FROM handover_file WHERE handover = ? AND node IN"
+    " (SELECT node FROM handover_file WHERE handover = ? ORDER BY node LIMIT ?)",
+    "DELETE FROM handover_folder WHERE handover = ? AND was IN"
+    " (SELECT was FROM handover_folder WHERE handover = ? ORDER BY was LIMIT ?)",
+)
+
+
+# -- inside --------------------------------------------------------------------------------------------------
+
+
+def _end(writing: Writing, handover_id: str, state: State, why: Why, now_s: int) -> None:
+    writing.run(
+        "UPDATE handover SET state = ?, why = ?, ended_s = ? WHERE id = ?", (state, why, now_s, handover_id)
+    )
+
+
+def _pair(writing: Writing, handover_id: str, was: int, made: int) -> None:
+    writing.run("INSERT INTO handover_folder VALUES (?, ?, ?, '', 0)", (handover_id, was, made))
+
+
+def _make_anew(writing: Writing, act: Act, one: Handover, was: Node, parent: int) -> None:
+    """With its labels and its links."""
+    if len(look.above(writing, parent)) >= names.MAX_DEPTH:
+        parent = one.folder  # a level more than it had, and nobody would reach what lies in it
+    name = look.free_name(writing, parent, was.name)
+    made = tree.make_folder(writing, act, parent, name, mtime_s=was.mtime_s)
+    for (tag,) in writing.all("SELECT tag FROM tagged WHERE node = ?", (was.id,)):
+        writing.run("INSERT INTO tagged (node, tag) VALUES (?, ?)", (made.id, tag))
+    _pass_links(writing, was.id, made.id, one.begun_s)
+    _pair(writing, one.id, was.id, made.id)
+
+
+def _move(writing: Writing, act: Act, one: Node, parent: int) -> None:
+    folder = tree.folder_at(writing, parent)
+    tree.relocate(writing, act, one, folder, look.free_name(writing, parent, one.name), kind="moved")
+
+
+def _pass_links(writing: Writing, of: int, to: int, until_s: int) -> None:
+    """Who got a link keeps it, and who has the folder sees and ends it. ``until_s``: those made until then."""
+    writing.run(
+        "UPDATE share SET node = ? WHERE node = ? AND kind = 'link' AND created_s <= ?", (to, of, until_s)
+    )
+
+
+def _root_id(reading: Reading, person_id: str) -> int:
+    found = look.root(reading, schema.HOME + person_id)
+    return found.id if found is not None else 0
+
+
+def _marked(reading: Reading) -> frozenset[int]:
+    """Nodes with a label that says personal."""
+    tags = [row[0] for row in reading.all("SELECT id, name FROM tag") if is_personal_name(row[1])]
+    return frozenset(row[0] for tag in tags for row in reading.all(_TAGGED, (tag,)))
+
+
+_TAGGED: LiteralString = "SELECT node FROM tagged WHERE tag = ?"
+
+
+def _is_personal(one: Node, marked: Collection[int]) -> bool:
+    return one.id in marked or is_personal_name(one.name)
+
+
+def _is_handed(reading: Reading, folder: Node, marked: Collection[int]) -> bool:
+    """An empty folder is; one in which everything is personal is not, nor one that was emptied so."""
+    is_empty = True
+    for one in _inside(reading, folder.id):
+        is_empty = False
+        if not _is_personal(one, marked) and (not one.is_folder or _is_handed(reading, one, marked)):
+            return True
+    return is_empty and reading.one("SELECT 1 FROM handover_folder WHERE was = ?", (folder.id,)) is None
+
+
+def _files(reading: Reading, one: Node) -> int:
+    """The file itself, or those below a folder."""
+    return sum(not each.is_folder for each in look.below(reading, one.id)) if one.is_folder else 1
+
+
+def _inside(reading: Reading, folder: int) -> Iterator[Node]:
+    after = ""
+    while found := _page(reading, folder, after, _PAGE):
+        yield from found
+        after = names.folded(found[-1].name)
+
+
+def _page(reading: Reading, folder: int, after: str, most: int) -> list[Node]:
+    rows = reading.all(_NEXT, (folder, after, most))
+    return [Node(*row) for row in rows]
+
+
+_NEXT: LiteralString = look.NODES + " WHERE parent = ? AND folded > ? ORDER BY folded LIMIT ?"

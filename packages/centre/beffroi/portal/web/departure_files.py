@@ -1,0 +1,157 @@
+"""Files of the Coffre of somebody who left: what there is, who has it, and handing it to a colleague.
+
+Input:  hostile: every field. The change is a POST after a step-up.
+Access: the référent of the collectivité of the session, as ``leaving``; asked again by ``drive.handover``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from allauth.account.decorators import reauthentication_required
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods
+
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Person
+from beffroi.drive import handover
+from beffroi.drive.store import handovers
+from beffroi.drive.store.handovers import Handover, HandoverUnderWay
+from beffroi.drive.store.model import AbsentNode, QuotaFull, StoreFull, TooManyEntries
+from beffroi.lib.errors import BeffroiError, NotFound, Unavailable
+from beffroi.mail.people import leaving, queries
+from beffroi.mail.people.models import Departure
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import metadata_of
+from beffroi.portal.pages import for_agents, page
+
+PLACE = {"place": "mail"}
+REFUSED = (QuotaFull, TooManyEntries, AbsentNode, HandoverUnderWay, StoreFull, Unavailable)
+
+
+def section(actor: Actor, departure: Departure) -> dict[str, Any]:
+    """For the record of a departure: who has the files since when, what is left, whether it may be handed over."""
+    owner = departure.collectivite_id
+    if not handover.is_possible(owner):
+        return {"handovers": [], "there": None, "hands_over": False}
+    with metadata_of(owner).reading() as reading:
+        found = handovers.of_person(
+            reading, departure.person_id, since_s=int(departure.created_at.timestamp())
+        )
+        is_at_work = any(one.is_at_work for one in found)
+        is_gone = not identity.belongs(departure.person_id, owner)
+        there = handovers.left(reading, departure.person_id) if is_gone and not is_at_work else None
+    # Empty folders alone are handed over once: those that were emptied stay for the way back.
+    is_some = there is not None and bool(there.files or (there.folders and not found))
+    return {
+        "handovers": [_shown(one) for one in found],
+        "at_work": is_at_work,
+        "there": _words(there) if there is not None else None,
+        "some": is_some,
+        "hands_over": is_some and handover.may_hand_over(actor, owner),
+    }
+
+
+def of_person(collectivite_id: str, person_id: str) -> dict[str, Any] | None:
+    """What somebody who is still there has, in words; None where it is nothing that could be handed over."""
+    if not handover.is_possible(collectivite_id):
+        return None
+    with metadata_of(collectivite_id).reading() as reading:
+        there = handovers.left(reading, person_id)
+    return _words(there) if there.files or there.folders else None
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def departure_files(request: HttpRequest, actor: Actor, departure_id: str) -> HttpResponse:
+    """Choose who gets the files. Errors: NotFound; POST: those of ``handover.hand_over``."""
+    found = leaving.access_departure(actor, departure_id)
+    if not handover.may_hand_over(actor, found.collectivite_id):
+        raise NotFound("page")
+    answer: HttpResponse = _choose(request, actor, found)
+    return answer
+
+
+@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
+def _choose(request: HttpRequest, actor: Actor, departure: Departure) -> HttpResponse:
+    back = HttpResponseRedirect(reverse("departure", args=[departure.id]))
+    shown = section(actor, departure)
+    if request.method == "POST":
+        hand_over(request, actor, departure, heir=str(request.POST.get("heir", "")))
+        return back
+    if not shown["hands_over"]:
+        return back
+    name = identity.person_name(departure.person_id) or _("Une personne partie")
+    context = {"departure": departure, "name": name, "others": others(actor, departure.person_id)} | shown
+    return page(request, "portal/departure_files.html", PLACE | context)
+
+
+def others(actor: Actor, person_id: str) -> list[Person]:
+    """Whom the files may go to."""
+    inside = queries.people(actor, actor.collectivite_id or "")
+    return [one for one in inside if one.id != person_id]
+
+
+def hand_over(request: HttpRequest, actor: Actor, departure: Departure, *, heir: str) -> None:
+    """And say how it went. Errors: as ``handover.hand_over``, but for REFUSED."""
+    owner = departure.collectivite_id
+    if not handover.is_possible(owner):
+        raise NotFound("drive")
+    name = identity.person_name(departure.person_id) or _("Une personne partie")
+    try:
+        handover.hand_over(
+            actor=actor,
+            database=metadata_of(owner),
+            collectivite_id=owner,
+            person_id=departure.person_id,
+            heir=heir,
+            label=f"Fichiers de {name}",  # a name of a folder, not of the page: French for all
+        )
+    except REFUSED as refused:
+        messages.warning(request, _trouble(refused))
+    else:
+        messages.success(request, _("Les fichiers sont en train d’être remis."))
+
+
+def _trouble(refused: BeffroiError) -> str:
+    if isinstance(refused, QuotaFull):
+        return _(
+            "Cette personne n’a pas assez de place pour ces fichiers. Aucun n’a bougé : donnez-lui plus de place (page"
+            " « Espace » du Coffre), ou choisissez quelqu’un d’autre."
+        )
+    if isinstance(refused, HandoverUnderWay):
+        return _("Ces fichiers sont déjà en train d’être remis.")
+    if isinstance(refused, AbsentNode):
+        return _("Il n’y a plus aucun fichier à remettre.")
+    return drive_words.refusal(refused)
+
+
+def _words(there: handovers.Left) -> dict[str, Any]:
+    return {
+        "files": there.files,
+        "folders": there.folders,
+        "closed": there.closed,
+        "amount": drive_words.amount(there.size_bytes),
+    }
+
+
+def _shown(one: Handover) -> dict[str, Any]:
+    heir = identity.person_name(one.heir) or _("Une personne partie")
+    count = one.back_files if one.state in ("returning", "returned") else one.done_files
+    return {
+        "state": one.state,
+        "why": one.why,
+        "heir": heir,
+        "files": one.files,
+        "moved": ngettext("%(n)s fichier", "%(n)s fichiers", count) % {"n": drive_words.count(count)},
+        "done": count,
+        "amount": drive_words.amount(one.done_bytes),
+        "begun": datetime.fromtimestamp(one.begun_s, UTC),
+        "ended": datetime.fromtimestamp(one.ended_s, UTC) if one.ended_s else None,
+    }
