@@ -201,6 +201,6 @@ the list of what is shared with them.
 ``part_name``: parts of uploads that clients call by no number of a part (``part_names``).
 ``tag``, ``tagged``: ``tags``. ``favourite_abroad``: stars on what other collectivités share (``favourites``).
 ``departed``: what a departure took from a person (``departed``). ``node_kind``: part of the index (``words.kinds``).
-``handover``, ``handover_folder``, ``handover_file``: files of somebody who left, and where they went (``handovers``)."""
+``handover``, ``handover_folder``, ``handover_file``: files of somebody who left, where they went (``handovers``)."""
 MARK = hashlib.blake2b("\n".join(TABLES).encode(), digest_size=16).hexdigest()
 """In ``meta`` *tables* of metadata that have them all: they are opened without asking for each."""
