@@ -25,8 +25,10 @@ from beffroi.drive.calendars import homes
 from beffroi.drive.store import (
     collect,
     departed,
+    going_back,
     keys,
     locks,
+    moments,
     room,
     shares,
     trash,
@@ -54,6 +56,8 @@ ENDED_SHARES_DAYS = 30
 DEPARTED_DAYS = 31
 """A day more than a departure may be undone."""
 """A link that ended shows nothing more; who did what stands in the audit log."""
+WAYS_DAYS = 31
+"""How long a folder's page says that it was put back."""
 PAUSE_S = 0.05
 """Between two steps of a walk: others have the disk."""
 MOST_TOLD = 1000
@@ -167,6 +171,7 @@ class Upkeep(Worker):
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
         _all(database, lambda w: shares.forget(w, before_s=now_s - ENDED_SHARES_DAYS * DAY_S))
         database.write(lambda w: departed.forget(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
+        database.write(lambda w: going_back.forget(w, before_s=now_s - WAYS_DAYS * DAY_S))
         with database.reading() as reading:
             is_needed = alarms.waits_for_somebody(reading)
         if not is_needed:
@@ -174,6 +179,8 @@ class Upkeep(Worker):
             _all(database, lambda w: trash.expire(w, act, before_s=before_s))
             trash.destroy_all(database, act)
             versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
+            past_s = now_s - self._config.drive_version_days * DAY_S
+            _all(database, lambda w: moments.forget(w, before_s=past_s))
         with collecting(self._config, collectivite_id):
             collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):
