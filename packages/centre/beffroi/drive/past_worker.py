@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 
+from beffroi.drive.following import Rested
 from beffroi.drive.store import going_back
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.working import Worker
@@ -20,14 +21,15 @@ from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive.past")
-PAUSE_S, RETRY_S = 0.05, 60.0
-"""Between two portions: others write; after something failed."""
+PAUSE_S, RETRY_S, SWEEP_S = 0.05, 60.0, 600.0
+"""Between two portions: others write; after something failed; between two looks at all: words are lost."""
 
 
 class WaysBack(Worker):
     def __init__(self, communes: Communes) -> None:
         super().__init__("drive-ways-back")
         self._communes = communes
+        self._rested = Rested(communes)
         self._heard: SimpleQueue[str] = SimpleQueue()
 
     def told(self, collectivite_id: str) -> None:
@@ -52,8 +54,11 @@ class WaysBack(Worker):
                     return
                 late.discard(collectivite_id)
                 try:
+                    state = self._communes.state(collectivite_id)
                     if self.step(collectivite_id):
                         self.told(collectivite_id)
+                    else:
+                        self._rested.keep(collectivite_id, state)
                 except BeffroiError as error:
                     log.error("%s: a way back waits: %s", collectivite_id, error.code)
                     late.add(collectivite_id)
@@ -62,11 +67,11 @@ class WaysBack(Worker):
                     late.add(collectivite_id)
 
     def _due(self, late: Set[str]) -> Set[str]:
-        """Those that were heard of; ``late`` when nothing was for RETRY_S."""
+        """Those that were heard of; when nothing was for long, ``late`` and those that were written since."""
         try:
-            due = {self._heard.get(timeout=RETRY_S if late else None)}
+            due = {self._heard.get(timeout=RETRY_S if late else SWEEP_S)}
         except Empty:
-            return set(late)
+            return {*late, *self._rested.others()}
         with suppress(Empty):
             while True:
                 due.add(self._heard.get_nowait())
