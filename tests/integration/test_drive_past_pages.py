@@ -15,8 +15,9 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import past_actions
 from beffroi.drive.past_worker import WaysBack
-from beffroi.drive.store import going_back, seals, shares, tree, ways
+from beffroi.drive.store import findings, going_back, seals, shares, tree, ways
 from beffroi.drive.store.commune import open_communes
+from beffroi.drive.store.findings import Result
 from beffroi.drive.store.model import EMPTY, Act, Node
 from beffroi.drive.store.shares import Wish
 from beffroi.lib import clock
@@ -77,9 +78,9 @@ class Aged:
     def then(self) -> str:
         return f"{self.page}?a={self.now_s - AGO_S + 60}"
 
-    def back(self, client: Client, at_s: int | None = None, **more: Any) -> Any:
-        data = {"what": "restore", "a": str(at_s or self.now_s - AGO_S + 60), **more}
-        return client.post(self.page, data, follow=True)
+    def back(self, client: Client, at_s: int | None = None, page: str = "") -> Any:
+        data = {"what": "restore", "a": str(at_s or self.now_s - AGO_S + 60)}
+        return client.post(page or self.page, data, follow=True)
 
 
 @pytest.fixture
@@ -333,6 +334,56 @@ def test_files_are_fetched_as_they_were_where_they_are_kept(
         client.get("/coffre/droit/", {"vers": f"/coffre/octets/avant/{folder.id}/{then}/{moved}"}).status_code
         == 302
     )
+
+
+def test_what_is_held_is_listed_and_not_fetched_by_its_past(
+    drive: Drive, client: Client, server: Served
+) -> None:
+    at = Browser(server, client)
+    folder = drive.folder("Budget", drive.common)
+    node = at.send(b"malware", folder=folder.id, name="a.txt")[1]["node"]
+    drive.database.write(lambda w: w.run("UPDATE change SET at_s = at_s - 500"))
+    drive.database.write(lambda w: w.run("UPDATE node SET created_s = created_s - 500"))
+    with drive.database.reading() as reading:
+        (sha256,) = reading.one("SELECT sha256 FROM node WHERE id = ?", (node,)) or ("",)
+    at.send(b"harmless", folder=folder.id, name="a.txt", taken="replace")
+    result = Result(sha256, "mark", {findings.VIRUS: ["rule"]}, True)
+    drive.database.write(lambda w: findings.keep(w, [result], now_s=clock.epoch_s()))
+    then = clock.epoch_s() - 100
+    assert shown(text(client, f"/coffre/{folder.id}/avant/?a={then}")) == ["a.txt"]
+    assert at.ask("GET", f"/coffre/octets/avant/{folder.id}/{then}/{node}")[0] == 403
+    client.post(f"/coffre/{folder.id}/avant/", {"what": "restore", "a": str(then)})
+    assert at.ask("GET", f"/coffre/octets/{node}")[0] == 403, "it is there again, and opens for nobody"
+
+
+def test_both_roots_have_a_past(aged: Aged, client: Client) -> None:
+    for root, name in ((aged.drive.common, "Budget"), (aged.drive.own, "lettre.odt")):
+        if root == aged.drive.own:
+            aged.delete(aged.put(name, 1, into=root))
+        page = text(client, f"/coffre/{root.id}/avant/?a={aged.now_s - AGO_S + 60}")
+        assert shown(page) == [name]
+    aged.back(client, page=f"/coffre/{aged.drive.own.id}/avant/")
+    assert aged.drive.names() == ["lettre.odt"]
+
+
+def test_a_folder_of_too_many_files_is_looked_at_and_not_put_back_whole(
+    aged: Aged, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aged.spoil()
+    monkeypatch.setattr(ways, "MOST_PLANNED", 5)
+    page = text(client, aged.then)
+    assert "gone.ods" in page and "dossier par dossier" in page and 'name="what"' not in page
+    assert "dossier par dossier" in plain(aged.back(client).content.decode()) and lines() == []
+
+
+def test_a_long_folder_is_listed_by_parts(aged: Aged, client: Client) -> None:
+    for number in range(205):
+        aged.put(f"{number:03d}.ods", 1, into=aged.inner)
+    first = text(client, f"{aged.then}&dans={aged.inner.id}")
+    assert len(shown(first)) == 200 and "rang=200" in first
+    rest = text(client, f"{aged.then}&dans={aged.inner.id}&rang=200")
+    assert len(shown(rest)) == 6 and ">La suite<" not in rest and "Revenir au début" in rest
+    assert shown(text(client, f"{aged.then}&dans={aged.inner.id}&rang={10**17}")) == []
 
 
 def test_a_neighbour_fetches_nothing_of_then(drive: Drive, server: Served, nuits: Commune) -> None:
