@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from beffroi.drive.store import look, tree, weights
+from beffroi.drive.store import going_back, look, tree, ways, weights
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk, Node
@@ -62,6 +62,13 @@ def seen(database: Database, node_id: int) -> Node:
 def listing(database: Database, root: int) -> dict[str, int]:
     with database.reading() as reading:
         return {look.path_of(reading, one.id): one.size_bytes for one in look.below(reading, root)}
+
+
+def go_back(database: Database, plan: ways.Plan, now_s: int) -> None:
+    """All of a way back."""
+    going_back.begin(database, at(now_s), plan)
+    while database.write(lambda w: going_back.go_on(w, plan.folder, now_s=now_s)):
+        pass
 
 
 def loose(database: Database) -> int:

@@ -25,6 +25,7 @@ from beffroi.drive.store import (
     tree,
     uploads,
     versions,
+    ways,
 )
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Node
@@ -35,7 +36,19 @@ from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
-from tests.drive_trees import ME, NOW_S, at, content, folder, listing, loose, put, require_whole, seen
+from tests.drive_trees import (
+    ME,
+    NOW_S,
+    at,
+    content,
+    folder,
+    go_back,
+    listing,
+    loose,
+    put,
+    require_whole,
+    seen,
+)
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 DAY_S = 86400
@@ -96,8 +109,8 @@ def _upload(w: Writing, x: World) -> None:
     uploads.finish(w, ME, "up", joined, parent=x.sub.id, name="n", sha1="", sha256="", mtime_s=1)
 
 
-def _take(w: Writing, x: World, *steps: moments.Step) -> None:
-    moments.take(w, ME, x.sealed.id, steps, {})
+def _take(w: Writing, x: World, *steps: ways.Step) -> None:
+    ways.take(w, ME, x.sealed.id, steps, {})
 
 
 def _past(x: World, one: Node) -> moments.Past:
@@ -166,9 +179,9 @@ REFUSED: dict[str, Change] = {
     "versions.restore": lambda w, x: versions.restore(w, ME, x.a.id, x.etag),
     "versions.delete": lambda w, x: versions.delete(w, ME, x.a.id, x.etag),
     "uploads.finish": _upload,
-    "moments, remove": lambda w, x: _take(w, x, moments.Step("remove", x.b.id)),
-    "moments, place": lambda w, x: _take(w, x, moments.Step("place", x.b.id, _past(x, x.b))),
-    "moments, plan": lambda w, x: moments.plan(w, x.sub.id, NOW_S),
+    "ways, remove": lambda w, x: _take(w, x, ways.Step("remove", x.b.id)),
+    "ways, place": lambda w, x: _take(w, x, ways.Step("place", x.b.id, _past(x, x.b))),
+    "ways, plan": lambda w, x: ways.plan(w, x.sub.id, NOW_S),
     "recovery, revert": lambda w, x: _recover(w, Revert(str(x.a.id), str(x.etag))),
     "recovery, move": lambda w, x: _recover(w, Move(str(x.a.id), str(x.beside.id), "n")),
     "recovery, revive": lambda w, x: _recover(w, Revive(str(x.old.id), str(x.sub.id), "n", "present")),
@@ -284,12 +297,12 @@ def test_thinning_collection_and_terms_leave_what_is_sealed(world: World) -> Non
 def test_a_way_back_goes_round_what_is_sealed(world: World) -> None:
     put(world.database, world.beside.id, "d.pdf", b"later", at(NOW_S + 50))
     with world.database.reading() as reading:
-        way = moments.plan(reading, world.home.id, NOW_S)
-        first = moments.plan(reading, world.home.id, NOW_S - 1)
+        way = ways.plan(reading, world.home.id, NOW_S)
+        first = ways.plan(reading, world.home.id, NOW_S - 1)
     assert (way.removed, way.moved, way.rewritten) == (1, 0, 0)
-    moments.carry_out(world.database, at(NOW_S + 60), way)
+    go_back(world.database, way, NOW_S + 60)
     assert "2026/Courrier/d.pdf" not in listing(world.database, world.home.id)
-    moments.carry_out(world.database, at(NOW_S + 61), first)
+    go_back(world.database, first, NOW_S + 61)
     kept = {"2026": 7, "2026/Factures": 7, "2026/Factures/a.pdf": 6, "2026/Factures/Mars": 1}
     assert listing(world.database, world.home.id) == {**kept, "2026/Factures/Mars/b.pdf": 1}
 

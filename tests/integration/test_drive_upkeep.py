@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive import alarms, upkeep
 from beffroi.drive.guard.scoring import Alarm
-from beffroi.drive.store import look, schema, shares, trash, tree, uploads
+from beffroi.drive.store import look, moments, schema, shares, trash, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act, Content, Node
@@ -151,6 +151,26 @@ def test_nothing_that_a_way_back_may_need_goes_while_an_alarm_waits(place: Place
                 assert (look.node(reading, gone.id) is not None) is is_kept
                 assert bool(reading.all("SELECT 1 FROM version")) is is_kept
             place.database.write(lambda w: alarms.settle(w, "app_a", person_id="per_r", now_s=now_s))
+
+
+def test_a_folders_past_is_known_as_long_as_versions_are(place: Place) -> None:
+    file, root = place.put("plan.bin", b"before"), place.root()
+    place.put("plan.bin", b"after, and longer")
+    began_s, term_s = clock.epoch_s(), place.config.drive_version_days * DAY_S
+
+    def sizes(at_s: int) -> list[int]:
+        with place.database.reading() as reading:
+            return [one.size_bytes for one in moments.seen(reading, root.id, at_s).children(root.id)]
+
+    place.work.round()
+    assert sizes(began_s) == [17]
+    with clock.shifted(term_s + 2 * DAY_S):
+        place.work.round()
+        with pytest.raises(moments.MomentForgotten):
+            sizes(began_s)
+        with place.database.reading() as reading:
+            assert reading.all("SELECT number FROM change WHERE node = ?", (file.id,)) == []
+        assert sizes(clock.epoch_s() - DAY_S) == [17]
 
 
 def test_a_damaged_object_is_named_by_its_file_until_it_is_whole_again(place: Place) -> None:

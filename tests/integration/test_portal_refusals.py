@@ -234,6 +234,7 @@ PORTAL = {
     "drive_stars": Rule("own", data={"ajouter": "1"}),  # tests/integration/test_drive_stars.py
     "drive_tags": Rule("own", data={"what": "put", "n": "1", "name": "x"}),  # test_drive_tag_pages.py
     "drive_tag": Rule("ours", lambda world: {"tag_id": _tag(world)}, {"what": "delete"}),
+    "drive_past": Rule("ours", lambda world: {"node_id": world.folder_id}, {"what": "restore"}),
     "drive_compare": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_version": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),

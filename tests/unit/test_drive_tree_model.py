@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import hypothesis
 import pytest
-from beffroi.drive.store import look, moments, refs, room, schema, trash, tree, versions
+from beffroi.drive.store import look, moments, refs, room, schema, trash, tree, versions, ways
 from beffroi.drive.store.model import Act, NameTaken, Node, Weight
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.store.writing import Reading
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests import drive_trees
 from tests.drive_tree_model import Binned, Item, Refusal, Tree
 from tests.drive_trees import NOW_S, chunk_ids, content, require_whole
 
@@ -190,10 +191,10 @@ class TreeMachine(RuleBasedStateMachine):
             if self.model.root(key) == self.common
         }
         with self.drive.reading() as reading:
-            plan = moments.plan(reading, self.home, at_s)
+            plan = ways.plan(reading, self.home, at_s)
         assert plan.lost == len(lost)
         self.now_s += 1
-        moments.carry_out(self.drive, self._act(), plan)
+        drive_trees.go_back(self.drive, plan, self.now_s)
         self._look_again()
         expected = {path: one.data for path, one in was.items() if path not in lost}
         now = {self.model.path(one): self.model.items[one].data for one in self.model.below(self.home)}

@@ -1,7 +1,8 @@
 """``python -m beffroi.drive.keeper``: what the drive needs done while nobody waits for it, until SIGTERM.
 
-Purpose: upkeep, backups, new keys, seals, the index of words: much work in small steps. Each has a thread, its queue in
-         the metadata, and goes on where it was; beside the server, their time would be everybody's (decision 75).
+Purpose: upkeep, backups, new keys, seals, the index of words, long ways back: much work in small steps. Each has a
+         thread, its queue in the metadata, and goes on where it was; beside the server, their time would be everybody's
+         (decision 75).
 Process: drive-keeper, low priority. Changes are heard of from drive (``following``).
 """
 
@@ -17,6 +18,7 @@ from typing import Protocol
 
 from beffroi.drive.backup.work import Backups, needed
 from beffroi.drive.following import Follower
+from beffroi.drive.past_worker import WaysBack
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.seals.desk import Desk
 from beffroi.drive.store import keys
@@ -46,14 +48,21 @@ def run(config: Config) -> None:
         ends.callback(communes.close)
         reads = by_scan(wire.files_socket_path(config.state))
         indexer = Indexer(communes, stocks(config), partial(keys.make, config), reads)
+        ways_back = WaysBack(communes)
         works: tuple[Work, ...] = (
             Upkeep(config, communes),
             Backups(config, communes),
             Renewal(config, communes, partial(tell_key, config), partial(needed, config)),
             Desk(config, communes, stocks(config), partial(tell, config)),
             indexer,
+            ways_back,
         )
-        follower = Follower(config.run, NAME, indexer.told)
+
+        def told(collectivite_id: str) -> None:
+            indexer.told(collectivite_id)
+            ways_back.told(collectivite_id)
+
+        follower = Follower(config.run, NAME, told)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: follower.stop())
         for one in works:

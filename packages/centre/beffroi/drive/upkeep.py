@@ -26,9 +26,11 @@ from beffroi.drive.store import (
     collect,
     departed,
     favourites,
+    going_back,
     handovers,
     keys,
     locks,
+    moments,
     room,
     shares,
     trash,
@@ -56,6 +58,8 @@ ENDED_SHARES_DAYS = 30
 DEPARTED_DAYS = 31
 """A day more than a departure may be undone."""
 """A link that ended shows nothing more; who did what stands in the audit log."""
+WAYS_DAYS = 31
+"""How long a folder's page says that it was put back."""
 PAUSE_S = 0.05
 """Between two steps of a walk: others have the disk."""
 MOST_TOLD = 1000
@@ -182,6 +186,7 @@ class Upkeep(Worker):
         members = {one.person_id for one in people.of(self._config, collectivite_id)}
         database.write(lambda w: favourites.tidy(w, members))
         _all(database, lambda w: handovers.forget_ways(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
+        database.write(lambda w: going_back.forget(w, before_s=now_s - WAYS_DAYS * DAY_S))
         with database.reading() as reading:
             is_needed = alarms.waits_for_somebody(reading)
         if not is_needed:
@@ -189,6 +194,8 @@ class Upkeep(Worker):
             _all(database, lambda w: trash.expire(w, act, before_s=before_s))
             trash.destroy_all(database, act)
             versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
+            past_s = now_s - self._config.drive_version_days * DAY_S
+            _all(database, lambda w: moments.forget(w, before_s=past_s))
         with collecting(self._config, collectivite_id):
             collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):

@@ -1,44 +1,50 @@
-"""A folder as it was at a time, and the way back to it.
+"""A folder as it was at a time (the way back to it: ``ways``).
 
 Rule:    what a node was at T stands in its first row of ``change`` after T (``parent`` to ``mtime_s`` are as before);
          one without such a row is as it was. Its content then: the version that its first replacement after T made, or
          the present one. So a view of a folder costs what lies in it and what left it since, not what there is nor what
          changed elsewhere.
-         What was destroyed since is listed, and cannot be opened (``Past.is_kept``).
-         A way back takes nothing from anybody else: what came into the folder since goes to the trash; what lies in the
-         trash comes out of it; what was moved out of the folder stays where it is, and is copied. It is a list of
-         steps, each of which looks at how things are when it is taken: others may write between them.
-Errors:  AbsentNode (the folder was not there then), MomentForgotten; steps: those of ``tree``.
+         What was destroyed since, or deleted for good, is listed, and cannot be opened (``Past.is_kept``).
+         A folder is looked at as it was only where it lay under the root that it lies under now (``seen``): what
+         somebody took out of their own files before they moved a folder to their colleagues' stays theirs.
+Errors:  AbsentNode, MomentAbsent, MomentPrivate, MomentForgotten.
 Source:  docs/internals/drive.md.
 """
 
 from __future__ import annotations
 
-from collections import ChainMap, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
-from functools import partial
-from itertools import batched
-from typing import Literal, LiteralString, NamedTuple
+from collections.abc import Iterator
+from typing import LiteralString, NamedTuple
 
-from beffroi.drive.archives.rules import Sealed
-from beffroi.drive.store import names, schema, seals, tree, versions
-from beffroi.drive.store.database import Database
-from beffroi.drive.store.look import above, below, free_name, node, root
-from beffroi.drive.store.model import EMPTY, AbsentNode, Act, Content, Node
+from beffroi.drive.store import names, schema
+from beffroi.drive.store.look import above, root
+from beffroi.drive.store.model import AbsentNode, Content
 from beffroi.drive.store.writing import Reading, Row, Writing
 from beffroi.lib.errors import BeffroiError
 
-MOST_STEPS = 100
 MOST_FORGOTTEN = 5000
 APART_S = 86400
 _AS_IT_IS = 0
+_OUT_OF_SIGHT = (schema.TRASH, schema.GONE)
 
 
 class MomentForgotten(BeffroiError):
     """So far back, nothing is known any more; choose a later time."""
 
     code = "drive.moment_forgotten"
+    http_status = 410
+
+
+class MomentAbsent(AbsentNode):
+    """This folder was not there then; choose another time."""
+
+    code = "drive.moment_absent"
+
+
+class MomentPrivate(BeffroiError):
+    """This folder lay among other files then, whose past is not shown here; choose a later time."""
+
+    code = "drive.moment_private"
     http_status = 410
 
 
@@ -66,19 +72,33 @@ class Moment:
             raise MomentForgotten
         self._database = database
         self._since = _first_after(database, at_s)
+        gone = root(database, schema.GONE)
+        self._gone = {0: False} | ({gone.id: True} if gone else {})
+        """Whether what lies in a folder was deleted for good."""
 
     def node(self, node_id: int) -> Past | None:
         changed = self._changed(_ITSELF, (node_id,))
         if node_id in changed:
             return changed[node_id]
         found = self._database.one(_PLAIN + " WHERE id = ?", (node_id,))
-        return _present(found) if found else None
+        return self._present(found) if found else None
+
+    def above(self, node_id: int) -> list[Past]:
+        """The node and all folders above it, up to its root then; empty where it was not there."""
+        out: list[Past] = []
+        while node_id and len(out) < names.MAX_DEPTH + 2:
+            found = self.node(node_id)
+            if found is None:
+                return []
+            out.append(found)
+            node_id = found.parent
+        return out if not node_id else []
 
     def children(self, folder: int) -> list[Past]:
         """In no order."""
         changed = self._changed(_IN_FOLDER, (folder, folder, self._since))
         rows = self._database.all(_PLAIN + " WHERE parent = ?", (folder,))
-        out = [_present(row) for row in rows if row[0] not in changed]
+        out = [self._present(row) for row in rows if row[0] not in changed]
         return out + [one for one in changed.values() if one is not None and one.parent == folder]
 
     def below(self, folder: int) -> Iterator[Past]:
@@ -95,13 +115,35 @@ class Moment:
         rows = self._database.all(
             _BEFORE_HEAD + nodes + _BEFORE_TAIL, (self._since, self._since, *parameters)
         )
-        return {row[0]: _Before(*row).past() for row in rows}
+        return {row[0]: self._kept(_Before(*row[:-1]).past(), row[-1]) for row in rows}
+
+    def _present(self, row: Row) -> Past:
+        node_id, parent, name, is_folder, size_bytes, mtime_s, etag = row
+        size = 0 if is_folder else size_bytes
+        found = Past(node_id, parent, name, bool(is_folder), size, mtime_s, etag, True, True)
+        return found._replace(is_kept=is_folder or not self._is_gone(parent))
+
+    def _kept(self, past: Past | None, parent: int | None) -> Past | None:
+        """``parent``: where it lies now."""
+        if past is None or past.is_folder or parent is None or not self._is_gone(parent):
+            return past
+        return past._replace(is_kept=False)
+
+    def _is_gone(self, folder: int) -> bool:
+        way = []
+        while folder not in self._gone:
+            way.append(folder)
+            row = self._database.one("SELECT parent FROM node WHERE id = ?", (folder,))
+            folder = row[0] if row else 0
+        self._gone.update(dict.fromkeys(way, self._gone[folder]))
+        return self._gone[folder]
 
 
 # Of each node its first change since, and the first that replaced its content; by the index of a node's changes.
 # CROSS JOIN: from the nodes to the changes, whatever a planner thinks.
 _BEFORE_HEAD: LiteralString = (
-    "SELECT s.id, c.kind, c.parent, c.name, c.is_folder, c.size_bytes, c.mtime_s, r.etag_before, v.etag, n.etag"
+    "SELECT s.id, c.kind, c.parent, c.name, c.is_folder, c.size_bytes, c.mtime_s, r.etag_before, v.etag, n.etag,"
+    " n.parent"
     " FROM (SELECT id, (SELECT MIN(number) FROM change WHERE node = id AND number >= ?) AS first,"
     " (SELECT MIN(number) FROM change WHERE node = id AND number >= ? AND kind = 'changed') AS replaced FROM ("
 )
@@ -159,173 +201,36 @@ class _Before(NamedTuple):
         return Past(*place, self.size_bytes, self.mtime_s, self.replaced, False, self.version is not None)
 
 
-def _present(row: Row) -> Past:
-    node_id, parent, name, is_folder, size_bytes, mtime_s, etag = row
-    size = 0 if is_folder else size_bytes
-    return Past(node_id, parent, name, bool(is_folder), size, mtime_s, etag, True, True)
+def seen(database: Reading, folder: int, at_s: int) -> Moment:
+    """A time as whoever sees this folder now may look at it, from this folder downwards.
 
-
-class Step(NamedTuple):
-    """``remove``: the node leaves the folder for the trash. ``place``: what was ``past`` is there again, with its
-    content; its own folder was placed before it."""
-
-    kind: Literal["remove", "place"]
-    node: int
-    past: Past | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A way back. ``removed``, ``returned``, ``copied``, ``moved``, ``rewritten``: how many nodes; ``lost``: files that
-    were destroyed since, or whose version was."""
-
-    folder: int
-    at_s: int
-    steps: tuple[Step, ...]
-    removed: int
-    returned: int
-    copied: int
-    moved: int
-    rewritten: int
-    lost: int
-
-
-def plan(database: Reading, folder: int, at_s: int) -> Plan:
-    """What would have to happen for a folder to be as it was, but for what is sealed in it: that stays as it is.
-
-    Errors: AbsentNode, MomentForgotten, Sealed (all of it is)."""
-    moment = Moment(database, at_s)
-    start, was = node(database, folder), moment.node(folder)
-    if start is None or was is None or not start.is_folder:
+    Errors: AbsentNode, MomentAbsent, MomentPrivate, MomentForgotten."""
+    now = above(database, folder)
+    if not now or not now[0].is_folder or now[-1].name in _OUT_OF_SIGHT:
         raise AbsentNode("folder")
-    looking = seals.Looking(database)
-    if looking.reach(start) == "inside":
-        raise Sealed
-    bin_ = root(database, schema.TRASH)
-    then = list(moment.below(folder))
-    now = {one.id: one for one in below(database, folder)}
-    sealed = {one.id: reach for one in now.values() if (reach := looking.reach(one))}
-    wanted = {one.node for one in then if one.is_kept} | set(sealed)
-    steps = [Step("remove", one) for one in now if one not in wanted and _is_topmost(now, one, wanted)]
-    removals: list[Step] = []
-    counts: defaultdict[str, int] = defaultdict(int)
-    counts["removed"] = sum(one not in wanted for one in now)
-    for past in then:
-        if past.node in sealed or sealed.get(past.parent) == "inside":
-            continue
-        if not past.is_kept:
-            counts["lost"] += 1
-            continue
-        here = now.get(past.node)
-        if here is None:
-            in_trash = bin_ is not None and _is_inside(database, past.node, bin_.id)
-            counts["returned" if in_trash else "copied"] += 1
-            if in_trash and past.is_folder:  # what came into it later comes back with it, and goes again
-                late = (one.id for one in below(database, past.node) if one.id not in wanted)
-                removals += [Step("remove", one) for one in late]
-        elif (here.parent, here.name) != (past.parent, past.name):
-            counts["moved"] += 1
-        if not past.is_folder and not past.is_present:
-            counts["rewritten"] += here is not None
-        elif here is not None and (here.parent, here.name) == (past.parent, past.name):
-            continue
-        steps.append(Step("place", past.node, past))
-    return Plan(
-        folder,
-        at_s,
-        (*steps, *removals),
-        counts["removed"],
-        counts["returned"],
-        counts["copied"],
-        counts["moved"],
-        counts["rewritten"],
-        counts["lost"],
-    )
+    moment = Moment(database, at_s)
+    then = moment.above(folder)
+    if not then or then[-1].name in _OUT_OF_SIGHT:
+        raise MomentAbsent("folder")
+    if then[-1].node != now[-1].id:
+        raise MomentPrivate
+    return moment
 
 
-def carry_out(database: Database, act: Act, way: Plan) -> None:
-    """All steps, MOST_STEPS a change. Taken again after a crash with a new plan, it goes on from where things are."""
-    copies: dict[int, int] = {}
-    for some in batched(way.steps, MOST_STEPS, strict=False):
-        copies |= database.write(partial(take, act=act, folder=way.folder, steps=some, copies=copies))
-
-
-def take(
-    writing: Writing, act: Act, folder: int, steps: Sequence[Step], copies: dict[int, int]
-) -> dict[int, int]:
-    """``copies``: for nodes that were copied, which node is the copy; return those of these steps."""
-    places = ChainMap({}, copies)
-    for step in steps:
-        if step.past is not None:
-            _place(writing, act, folder, step.past, places)
-            continue
-        one = node(writing, step.node)
-        if one is not None and _is_inside(writing, one.id, folder):
-            tree.delete(writing, act, one.id)
-    return dict(places.maps[0])
-
-
-def _place(writing: Writing, act: Act, folder: int, past: Past, places: ChainMap[int, int]) -> None:
-    into = tree.folder_at(writing, places.get(past.parent, past.parent))
-    one, bin_ = node(writing, past.node), root(writing, schema.TRASH)
-    in_trash = one is not None and bin_ is not None and _is_inside(writing, one.id, bin_.id)
-    if one is None or not (in_trash or _is_inside(writing, one.id, folder)):
-        copied = _copied(writing, act, past, into)
-        if copied is not None:
-            places[past.node] = copied
-        return
-    if (one.parent, one.name) != (into.id, past.name):
-        _free(writing, act, into.id, past.name, besides=one.id)
-        if in_trash:
-            tree.relocate(writing, act, one, into, past.name, kind="returned")
-        else:
-            tree.move(writing, act, one.id, into.id, past.name)
-    if not past.is_folder and not past.is_present and _content(writing, past) is not None:
-        versions.restore(writing, act, past.node, past.etag)
-
-
-def _copied(writing: Writing, act: Act, past: Past, into: Node) -> int | None:
-    content = EMPTY if past.is_folder else _content(writing, past)
-    if content is None:
-        return None
-    _free(writing, act, into.id, past.name)
-    if past.is_folder:
-        return tree.make_folder(writing, act, into.id, past.name, mtime_s=past.mtime_s).id
-    return tree.put(writing, act, into.id, past.name, content, mtime_s=past.mtime_s)[0].id
-
-
-def _content(writing: Writing, past: Past) -> Content | None:
-    """What it held; None where that was destroyed since the plan was made."""
+def content(database: Reading, past: Past) -> Content | None:
+    """What it held; None where that was destroyed since it was looked at. What was present then may have been replaced
+    meanwhile, by somebody to whom it belongs now."""
     columns: LiteralString = "SELECT size_bytes, sha1, sha256, manifest FROM"
-    if past.is_present:
-        row = writing.one(columns + " node WHERE id = ?", (past.node,))
-    else:
-        row = writing.one(columns + " version WHERE node = ? AND etag = ?", (past.node, past.etag))
-    return Content(*row) if row else None
-
-
-def _free(writing: Writing, act: Act, folder: int, name: str, *, besides: int = 0) -> None:
-    """Whatever has this name steps aside: it is placed later, or came after the plan was made."""
-    row = writing.one(
-        "SELECT id FROM node WHERE parent = ? AND folded = ? AND id <> ?",
-        (folder, names.folded(name), besides),
+    replaced = database.one(
+        "SELECT etag_before FROM change WHERE node = ? AND number > ? AND kind = 'changed' ORDER BY number LIMIT 1",
+        (past.node, past.etag),
     )
-    if row is not None:
-        tree.move(writing, act, row[0], folder, free_name(writing, folder, name))
-
-
-def _is_inside(database: Reading, node_id: int, folder: int) -> bool:
-    return any(one.id == folder for one in above(database, node_id)[1:])
-
-
-def _is_topmost(now: Mapping[int, Node], node_id: int, wanted: Set[int]) -> bool:
-    """No folder above it is removed as well."""
-    at = now.get(now[node_id].parent)
-    while at is not None:
-        if at.id not in wanted:
-            return False
-        at = now.get(at.parent)
-    return True
+    if past.is_present and replaced is None:
+        row = database.one(columns + " node WHERE id = ?", (past.node,))
+    else:
+        etag = replaced[0] if past.is_present and replaced else past.etag
+        row = database.one(columns + " version WHERE node = ? AND etag = ?", (past.node, etag))
+    return Content(*row) if row else None
 
 
 def forget(writing: Writing, *, before_s: int, most: int = MOST_FORGOTTEN) -> bool:

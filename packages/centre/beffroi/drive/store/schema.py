@@ -178,6 +178,12 @@ TABLES: tuple[LiteralString, ...] = (
     "CREATE INDEX IF NOT EXISTS handover_folder_due ON handover_folder (handover, was) WHERE is_done = 0",
     """CREATE TABLE IF NOT EXISTS handover_file (
         handover TEXT NOT NULL, node BIGINT NOT NULL, was_in BIGINT NOT NULL, PRIMARY KEY (handover, node))""",
+    """CREATE TABLE IF NOT EXISTS way_back (
+        folder {key} PRIMARY KEY, at_s BIGINT NOT NULL, person_id TEXT NOT NULL, begun_s BIGINT NOT NULL,
+        state TEXT NOT NULL, total BIGINT NOT NULL, done BIGINT NOT NULL, missed BIGINT NOT NULL, why TEXT NOT NULL,
+        copies {bytes} NOT NULL, ended_s BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS way_portion (
+        folder BIGINT NOT NULL, number BIGINT NOT NULL, steps {bytes} NOT NULL, PRIMARY KEY (folder, number))""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -201,6 +207,8 @@ the list of what is shared with them.
 ``part_name``: parts of uploads that clients call by no number of a part (``part_names``).
 ``tag``, ``tagged``: ``tags``. ``favourite_abroad``: stars on what other collectivités share (``favourites``).
 ``departed``: what a departure took from a person (``departed``). ``node_kind``: part of the index (``words.kinds``).
-``handover``, ``handover_folder``, ``handover_file``: files of somebody who left, where they went (``handovers``)."""
+``handover``, ``handover_folder``, ``handover_file``: files of somebody who left, where they went (``handovers``).
+``way_back``, ``way_portion``: a folder that is put back as it was, and the steps that are left (``going_back``);
+``copies``: of folders that were copied on the way."""
 MARK = hashlib.blake2b("\n".join(TABLES).encode(), digest_size=16).hexdigest()
 """In ``meta`` *tables* of metadata that have them all: they are opened without asking for each."""

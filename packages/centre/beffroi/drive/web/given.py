@@ -1,4 +1,5 @@
-"""What the portal's pages fetch: a file or an earlier content of it, a preview of either, or several as one ZIP.
+"""What the portal's pages fetch: a file, an earlier content of it, what it was in a folder's past, a preview, or
+several as one ZIP.
 
 Process: drive, under the portal's grant (``granted``).
 Hostile: numbers and forms; the names of files, which travel in one header, encoded; their contents, which a browser is
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import quote
 
+from beffroi.drive import past
 from beffroi.drive.store import look, versions
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.writing import Reading
@@ -113,6 +115,8 @@ class Given:
                 return await _preview(bodies, body_of(view, number(node)))
             case [node, etag]:
                 return download(request, bodies, body_of(view, number(node), number(etag)))
+            case ["avant", folder, at_s, node]:
+                return download(request, bodies, _past(view, number(folder), number(at_s), number(node)))
             case [node, etag, "apercu"] if request.method == "GET":
                 return await _preview(bodies, body_of(view, number(node), number(etag)))
         raise AbsentNode("file")
@@ -202,6 +206,12 @@ def body_of(view: View, node_id: int, etag: int | None = None) -> Body:
             return present
         version = versions.find(reading, node_id, etag)
         return Body(present.name, version.size_bytes, version.manifest, version.sha256)
+
+
+def _past(view: View, folder_id: int, at_s: int, node_id: int) -> Body:
+    """Errors: those of ``past.file``."""
+    then, kept = past.file(view, folder_id, at_s, node_id)
+    return Body(then.name, kept.size_bytes, kept.manifest, kept.sha256)
 
 
 # -- several as one --------------------------------------------------------------------------------------------

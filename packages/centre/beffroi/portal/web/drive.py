@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import quotas
+from beffroi.drive import past, quotas
 from beffroi.drive.store import favourites, listing, look, room, shares
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.store.orders import orders
@@ -35,7 +35,10 @@ from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive_act, drive_alarm, drive_erasure
 
 PAGE_ROWS = 200
-_FETCHED = re.compile(OUT_PATH + r"(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
+_FETCHED = re.compile(
+    OUT_PATH + r"(?:(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?|/avant(?:/[0-9]{1,18}){3})",
+    re.ASCII,
+)
 PLACE = {"place": "drive"}
 
 
@@ -93,6 +96,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "at": at_of(place),
             "may_share": place.rights.may_share,
             "is_mount": place.rights.is_mount,
+            "has_past": past.has_past(view, place),
             "reach": reach(reading, place),
             "total": part.total,
             "total_said": drive_words.count(part.total),

@@ -1,0 +1,73 @@
+"""Putting a folder back as it was: what a person asks for on its page.
+
+Rule:    the audit has its entry before anything is done, with identifiers and counts, no name. What is not done within
+         PATIENCE_S is drive-keeper's (``past_worker``): a request waits for no long way.
+Process: web.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import past
+from beffroi.drive.store import going_back, ways
+from beffroi.drive.store.going_back import WayUnderWay
+from beffroi.drive.store.model import Act, ReadOnly
+from beffroi.drive.store.ways import Plan
+from beffroi.drive.store.writing import Reading
+from beffroi.drive.views import View
+from beffroi.lib import clock
+
+PATIENCE_S = 2.0
+
+
+def plan(view: View, reading: Reading, folder_id: int, at_s: int) -> Plan:
+    """What would happen. Errors: those of ``past.moment``, ReadOnly, Sealed, WayTooLong."""
+    past.moment(view, reading, folder_id, at_s)
+    if not view.at(reading, folder_id).rights.may_write:
+        raise ReadOnly
+    return ways.plan(reading, folder_id, at_s)
+
+
+def put_back(*, actor: Actor, view: View, folder_id: int, at_s: int) -> bool:
+    """Begin, and do what can be done at once; False where nothing is to be done. Errors: those of ``plan``,
+    WayUnderWay."""
+    with view.database.reading() as reading:
+        way = plan(view, reading, folder_id, at_s)
+        before = going_back.find(reading, folder_id)
+    if before is not None and before.state == "going":
+        raise WayUnderWay
+    if not way.steps:
+        return False
+    _record(actor, view.collectivite_id, way)
+    now_s, until = clock.epoch_s(), time.monotonic() + PATIENCE_S
+    going_back.begin(view.database, Act(actor.id, "", now_s), way)
+    step = partial(going_back.go_on, folder=folder_id, now_s=now_s)
+    while view.database.write(step) and time.monotonic() < until:
+        pass
+    return True
+
+
+def _record(actor: Actor, collectivite_id: str, way: Plan) -> None:
+    details = {
+        "at_s": way.at_s,
+        "removed": way.removed,
+        "returned": way.returned,
+        "copied": way.copied,
+        "moved": way.moved,
+        "rewritten": way.rewritten,
+        "lost": way.lost,
+    }
+    with transaction.atomic(durable=True):
+        audit.record(
+            actor=actor,
+            verb="drive:folder:put_back",
+            object_id=str(way.folder),
+            collectivite_id=collectivite_id,
+            details=details,
+        )

@@ -1,0 +1,189 @@
+"""The way back to a folder as it was: a plan with counts, and its steps.
+
+Rule:    it takes nothing from anybody else: what came into the folder since goes to the trash; what lies in the trash
+         of the same root comes out of it; what was moved elsewhere stays where it is, and is copied as it was. Each
+         step looks at how things are when it is taken: others may write between them.
+Errors:  those of ``moments.seen``, WayTooLong, Sealed; steps: those of ``tree``.
+Source:  docs/internals/drive.md, "Points in time".
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap, defaultdict
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, NamedTuple
+
+from beffroi.drive.archives.rules import Sealed
+from beffroi.drive.store import moments, names, schema, seals, tree, versions
+from beffroi.drive.store.look import above, below, free_name
+from beffroi.drive.store.model import EMPTY, Act, Node
+from beffroi.drive.store.moments import Past
+from beffroi.drive.store.writing import Reading, Writing
+from beffroi.lib.errors import BeffroiError
+
+MOST_PLANNED = 100_000
+"""Files and folders, those of then and those of now."""
+
+
+class WayTooLong(BeffroiError):
+    """More than {} files and folders are concerned; take one folder after the other."""
+
+    code = "drive.way_too_long"
+    http_status = 413
+
+
+class Step(NamedTuple):
+    """``remove``: the node leaves the folder for the trash. ``place``: what was ``past`` is there again, with its
+    content; its own folder was placed before it."""
+
+    kind: Literal["remove", "place"]
+    node: int
+    past: Past | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way back. ``removed``, ``returned``, ``copied``, ``moved``, ``rewritten``: how many nodes; ``lost``: files that
+    were destroyed since, or whose version was."""
+
+    folder: int
+    at_s: int
+    steps: tuple[Step, ...]
+    removed: int
+    returned: int
+    copied: int
+    moved: int
+    rewritten: int
+    lost: int
+
+
+def plan(database: Reading, folder: int, at_s: int) -> Plan:
+    """What would have to happen for a folder to be as it was, but for what is sealed in it: that stays as it is.
+
+    Errors: those of ``moments.seen``, WayTooLong, Sealed (all of it is)."""
+    moment = moments.seen(database, folder, at_s)
+    way = above(database, folder)
+    looking = seals.Looking(database)
+    if looking.reach(way[0]) == "inside":
+        raise Sealed
+    then = list(islice(moment.below(folder), MOST_PLANNED + 1))
+    now = {one.id: one for one in islice(below(database, folder), MOST_PLANNED + 1)}
+    if len(then) + len(now) > MOST_PLANNED:
+        raise WayTooLong(MOST_PLANNED)
+    sealed = {one.id: reach for one in now.values() if (reach := looking.reach(one))}
+    wanted = {one.node for one in then if one.is_kept} | set(sealed)
+    steps = [Step("remove", one) for one in now if one not in wanted and _is_topmost(now, one, wanted)]
+    removals: list[Step] = []
+    counts: defaultdict[str, int] = defaultdict(int)
+    counts["removed"] = sum(one not in wanted for one in now)
+    for past in then:
+        if past.node in sealed or sealed.get(past.parent) == "inside":
+            continue
+        if not past.is_kept:
+            counts["lost"] += 1
+            continue
+        here = now.get(past.node)
+        if here is None:
+            in_trash = _where(database, past.node, folder, way[-1].id) == "trash"
+            counts["returned" if in_trash else "copied"] += 1
+            if in_trash and past.is_folder:  # what came into it later comes back with it, and goes again
+                late = (one.id for one in below(database, past.node) if one.id not in wanted)
+                removals += [Step("remove", one) for one in late]
+        elif (here.parent, here.name) != (past.parent, past.name):
+            counts["moved"] += 1
+        if not past.is_folder and not past.is_present:
+            counts["rewritten"] += here is not None
+        elif here is not None and (here.parent, here.name) == (past.parent, past.name):
+            continue
+        steps.append(Step("place", past.node, past))
+    return Plan(
+        folder,
+        at_s,
+        (*steps, *removals),
+        counts["removed"],
+        counts["returned"],
+        counts["copied"],
+        counts["moved"],
+        counts["rewritten"],
+        counts["lost"],
+    )
+
+
+def take(
+    writing: Writing, act: Act, folder: int, steps: Sequence[Step], copies: dict[int, int]
+) -> dict[int, int]:
+    """``copies``: for nodes that were copied, which node is the copy; return those of these steps."""
+    places = ChainMap({}, copies)
+    for step in steps:
+        if step.past is not None:
+            _place(writing, act, folder, step.past, places)
+        elif _where(writing, step.node, folder, 0) == "here":
+            tree.delete(writing, act, step.node)
+    return dict(places.maps[0])
+
+
+def _place(writing: Writing, act: Act, folder: int, past: Past, places: ChainMap[int, int]) -> None:
+    into = tree.folder_at(writing, places.get(past.parent, past.parent))
+    where = _where(writing, past.node, folder, writing.root_of(folder))
+    if where not in ("here", "trash"):
+        copied = None if where == "gone" and not past.is_folder else _copied(writing, act, past, into)
+        if copied is not None and past.is_folder:
+            places[past.node] = copied
+        return
+    one = tree.node_at(writing, past.node)
+    if (one.parent, one.name) != (into.id, past.name):
+        _free(writing, act, into.id, past.name, besides=one.id)
+        if where == "trash":
+            tree.relocate(writing, act, one, into, past.name, kind="returned")
+        else:
+            tree.move(writing, act, one.id, into.id, past.name)
+    if not past.is_folder and not past.is_present and moments.content(writing, past) is not None:
+        versions.restore(writing, act, past.node, past.etag)
+
+
+def _copied(writing: Writing, act: Act, past: Past, into: Node) -> int | None:
+    content = EMPTY if past.is_folder else moments.content(writing, past)
+    if content is None:
+        return None
+    _free(writing, act, into.id, past.name)
+    if past.is_folder:
+        return tree.make_folder(writing, act, into.id, past.name, mtime_s=past.mtime_s).id
+    return tree.put(writing, act, into.id, past.name, content, mtime_s=past.mtime_s)[0].id
+
+
+def _free(writing: Writing, act: Act, folder: int, name: str, *, besides: int = 0) -> None:
+    """Whatever has this name steps aside: it is placed later, or came after the plan was made."""
+    row = writing.one(
+        "SELECT id FROM node WHERE parent = ? AND folded = ? AND id <> ?",
+        (folder, names.folded(name), besides),
+    )
+    if row is not None:
+        tree.move(writing, act, row[0], folder, free_name(writing, folder, name))
+
+
+def _where(
+    database: Reading, node_id: int, folder: int, root_id: int
+) -> Literal["here", "trash", "elsewhere", "gone"]:
+    """Whether a node lies below a folder, in the trash of a root, or is deleted for good; the trash of another root is
+    somebody else's."""
+    way = above(database, node_id)
+    if not way or way[-1].name == schema.GONE:
+        return "gone"
+    if any(one.id == folder for one in way[1:]):
+        return "here"
+    if way[-1].name != schema.TRASH or len(way) < 2:
+        return "elsewhere"
+    row = database.one("SELECT root FROM trash WHERE node = ?", (way[-2].id,))
+    return "trash" if row and row[0] == root_id else "elsewhere"
+
+
+def _is_topmost(now: Mapping[int, Node], node_id: int, wanted: Set[int]) -> bool:
+    """No folder above it is removed as well."""
+    at = now.get(now[node_id].parent)
+    while at is not None:
+        if at.id not in wanted:
+            return False
+        at = now.get(at.parent)
+    return True

@@ -1,0 +1,88 @@
+"""A long way back whose process is killed goes on where it was, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from beffroi.drive.store import going_back, schema, tree, ways
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.going_back import Going
+from beffroi.drive.store.writing import Writing
+from beffroi.lib import ids
+
+from tests import waiting
+from tests.drive_trees import ME, NOW_S, at, content, listing, require_whole
+from tests.fixtures_drive import new_config
+
+FILES = 3000
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def keeper(state: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The process drive-keeper; killed at the end."""
+    with (state / "keeper.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "beffroi.drive.keeper"],
+            env={
+                **os.environ,
+                "BEFFROI_STATE": str(state),
+                "DJANGO_SETTINGS_MODULE": "beffroi.settings.worker",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def row(database: Database, folder: int) -> Going:
+    with database.reading() as reading:
+        found = going_back.find(reading, folder)
+    assert found is not None
+    return found
+
+
+def filled(writing: Writing) -> int:
+    """A folder of which all files were deleted later."""
+    root = tree.make_root(writing, schema.COMMON, now_s=NOW_S)
+    folder = tree.make_folder(writing, ME, root.id, "budget")
+    made = [tree.put(writing, ME, folder.id, f"{n:04d}", content(b"x"))[0] for n in range(FILES)]
+    for one in made:
+        tree.delete(writing, at(NOW_S + 20), one.id)
+    return folder.id
+
+
+def test_a_killed_keeper_goes_on_where_it_was(tmp_path: Path) -> None:
+    config, owner = new_config(tmp_path / "state"), ids.new_id("col")
+    with ThreadPoolExecutor(2) as pool:
+        communes = Communes(config.state / "drive", pool)
+        database = communes.metadata(owner)
+        folder = database.write(filled)
+        with database.reading() as reading:
+            plan = ways.plan(reading, folder, NOW_S + 10)
+        going_back.begin(database, at(NOW_S + 30), plan)
+        with keeper(config.state):
+            waiting.until(lambda: row(database, folder).done > 0, "the first portion")
+        half = row(database, folder)
+        assert (half.state, half.total) == ("going", FILES) and 0 < half.done < FILES
+        with keeper(config.state):
+            waiting.until(lambda: row(database, folder).state == "done", "all of it")
+        over = row(database, folder)
+        assert (over.done, over.missed) == (FILES, 0)
+        assert len(listing(database, folder)) == FILES
+        with database.reading() as reading:
+            require_whole(reading)
+        communes.close()
