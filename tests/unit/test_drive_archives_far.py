@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -140,6 +142,19 @@ def test_an_export_is_the_same_as_zip_tar_and_folder_and_its_damages_are_named(t
     assert far.show(tar).is_whole and not far.show(tar).damages
     (unpacked / "data" / "pv.odt").write_bytes(b"change")
     assert [one.kind for one in far.show(unpacked).damages] == [bagcheck.Kind.ALTERED, bagcheck.Kind.OXUM]
+
+
+def test_sealed_files_that_are_called_as_parts_are_files(tmp_path: Path) -> None:
+    files = FILES | {"sceau.txt": b"cachet", "beffroi/cle.pem": b"une autre", "manifest-sha256.txt": b"liste"}
+    path = tmp_path / "paquet.tar"
+    parts = seal(files).parts() | {"cle.pem": public_pem(KEY)}
+    path.write_bytes(joined(bagit.bag(folder(files), ABOUT, container="tar", extra=parts)))
+    assert far.show(path).is_whole
+    with tarfile.open(path) as package:
+        package.extractall(tmp_path / "folder", filter="data")
+    assert far.show(next((tmp_path / "folder").iterdir())).is_whole
+    subprocess.run(("tar", "-C", tmp_path / "folder", "-cf", path, "."), check=True)
+    assert far.show(path).is_whole, "as tar(1) writes it"
 
 
 def test_a_part_that_is_there_twice_is_no_part(tmp_path: Path) -> None:

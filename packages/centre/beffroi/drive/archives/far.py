@@ -114,7 +114,7 @@ def _parts(members: Iterable[tuple[str, bagcheck.Opener]]) -> dict[str, bytes]:
     parts: dict[str, bytes] = {}
     for path, opener in members:
         name = path.rpartition("/")[2]
-        if name not in _WANTED or path.split("/")[1:2] == ["data"]:
+        if name not in _WANTED or path.removeprefix("./").split("/")[1:2] == ["data"]:
             continue
         most = _MOST_BYTES.get(name, _SMALL_BYTES)
         with opener() as part:
