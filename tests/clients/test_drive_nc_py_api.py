@@ -211,8 +211,10 @@ def test_a_share_is_made_seen_and_ended(drive: Served, files: FilesAPI) -> None:
     node = theirs.by_path(got.path)
     assert node.is_shared and not node.is_shareable and not node.is_creatable
     permissions = nc_py_api.files.FilePermissions
-    everything = permissions.PERMISSION_READ | permissions.PERMISSION_UPDATE | permissions.PERMISSION_CREATE
-    files.sharing.update(made, permissions=everything)
+    some = permissions.PERMISSION_READ | permissions.PERMISSION_UPDATE | permissions.PERMISSION_CREATE
+    files.sharing.update(made, permissions=some)
+    assert not theirs.by_path(got.path).is_creatable, "who writes here may also delete: nobody said that"
+    files.sharing.update(made, permissions=some | permissions.PERMISSION_DELETE)
     assert theirs.by_path(got.path).is_creatable
     theirs.upload(f"{got.path}/avis.txt", "oui")
     assert files.download("Marchés/avis.txt") == b"oui"

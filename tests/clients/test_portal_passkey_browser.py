@@ -175,7 +175,7 @@ def test_a_phone_takes_its_settings_and_the_computer_sees_it(centre: Centre, pag
             there.click(f"button:has-text('{press_there}')")
             there.wait_for_selector("#secret")
             inspect(there, "sur-le-telephone-reglages")
-        page.wait_for_selector("text=a pris ses réglages", timeout=30_000)
+        page.wait_for_selector("text=a pris ses réglages", timeout=90_000)
         inspect(page, f"telephone-pris-{kind}")
         there.goto(centre.portal + path)
         there.wait_for_selector("h1:has-text('Ce code ne sert plus')")
