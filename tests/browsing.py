@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from beffroi.core.identity.models import Membership
 from django.conf import settings
 from django.urls import reverse
 
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import portal_client
 
 
@@ -33,3 +34,12 @@ def desks(browser: Any, live_server: Any) -> Iterator[Callable[[Membership], Any
     yield sit
     for one in contexts:
         one.close()
+
+
+@pytest.fixture
+def desk(
+    committed: str, beaune: Commune, browser: Any, live_server: Any
+) -> Iterator[Callable[[Membership], Any]]:
+    """Over what the worker sees, too."""
+    with desks(browser, live_server) as sit:
+        yield sit

@@ -5,30 +5,22 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from beffroi.core.identity.models import Membership
 from beffroi.drive.store.model import Node
 
-from tests.browsing import desks
+from tests.browsing import desk
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_alarm_pages import PAGE, device, sizes, spoiled
 from tests.integration.test_drive_pages import Drive, drive
 
-__all__ = ["browser", "device", "drive", "no_door", "spoiled"]
+__all__ = ["browser", "desk", "device", "drive", "no_door", "spoiled"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture
-def desk(
-    committed: str, beaune: Commune, browser: Any, live_server: Any
-) -> Iterator[Callable[[Membership], Any]]:
-    with desks(browser, live_server) as sit:
-        yield sit
 
 
 def test_a_referent_has_everything_put_back(

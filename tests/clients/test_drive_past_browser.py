@@ -6,7 +6,7 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,23 +17,15 @@ from beffroi.drive.past_worker import WaysBack
 from beffroi.portal import drive_access
 from django.utils import timezone
 
-from tests.browsing import desks
+from tests.browsing import desk
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_pages import Drive, drive
 from tests.integration.test_drive_past_pages import AGO_S, Aged, aged
 
-__all__ = ["aged", "browser", "drive", "no_door"]
+__all__ = ["aged", "browser", "desk", "drive", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture
-def desk(
-    committed: str, beaune: Commune, browser: Any, live_server: Any
-) -> Iterator[Callable[[Membership], Any]]:
-    with desks(browser, live_server) as sit:
-        yield sit
 
 
 def test_a_folder_is_put_back_and_back_again(

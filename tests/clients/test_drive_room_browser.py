@@ -6,7 +6,7 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,23 +17,15 @@ from beffroi.drive.store import tree
 from beffroi.drive.store.model import EMPTY
 from beffroi.lib import ids
 
-from tests.browsing import desks
+from tests.browsing import desk
 from tests.conftest import Commune
 from tests.fixtures_browser import Centre, administrator, agent, browser, centre, inspect, press
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_pages import Drive, drive
 
-__all__ = ["administrator", "agent", "browser", "centre", "drive", "no_door"]
+__all__ = ["administrator", "agent", "browser", "centre", "desk", "drive", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 GB = 10**9
-
-
-@pytest.fixture
-def desk(
-    committed: str, beaune: Commune, browser: Any, live_server: Any
-) -> Iterator[Callable[[Membership], Any]]:
-    with desks(browser, live_server) as sit:
-        yield sit
 
 
 def fill(drive: Drive, size_bytes: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from beffroi.drive.store.model import Node
 from beffroi.lib import clock
 from django.test import Client
 
-from tests.browsing import desks
+from tests.browsing import desk
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
@@ -39,16 +39,8 @@ from tests.fixtures_seals import (
 )
 from tests.integration.test_drive_pages import Drive
 
-__all__ = ["browser", "drive", "elu", "folder", "no_door", "referent", "server"]
+__all__ = ["browser", "desk", "drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture
-def desk(
-    committed: str, beaune: Commune, browser: Any, live_server: Any
-) -> Iterator[Callable[[Membership], Any]]:
-    with desks(browser, live_server) as sit:
-        yield sit
 
 
 def test_a_folder_is_sealed_verified_and_eliminated(  # noqa: PLR0917 - fixtures

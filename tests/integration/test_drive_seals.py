@@ -237,7 +237,7 @@ def test_a_forged_statement_is_not_believed(place: Place) -> None:
     forged = {
         manifest.STATEMENT: text,
         manifest.SIGNATURE: other.sign(text),
-        key.PUBLIC: key.public_pem(other),
+        manifest.PUBLIC: key.public_pem(other),
     }
     for name, data in forged.items():
         place.database.write(

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from beffroi.drive.archives import manifest, names
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
-from beffroi.portal import drive_words, words
+from beffroi.portal import words
 from beffroi.portal.dates import date_format
 from beffroi.portal.drive_seal_words import moment
 from beffroi.previews import wire
@@ -66,16 +66,14 @@ def elimination(context: dict[str, Any], listed: Sequence[manifest.Line]) -> She
         (_("Accordée par"), [record["granted_by"] or "–"]),
         (_("Détruit"), [_time(record["at"])]),
         (_("Dates extrêmes"), [f"{_day(moment(days[0]))} – {_day(moment(days[-1]))}" if days else "–"]),
-        (_("Fichiers"), [f"{len(listed)} ({drive_words.amount(sum(one.size_bytes for one in listed))})"]),
+        (_("Fichiers"), [f"{len(listed)} ({words.size(sum(one.size_bytes for one in listed))})"]),
     ]
     note = _(
         "Les sauvegardes du centre gardent encore des copies chiffrées jusqu’à leur propre terme. Une copie faite "
         "ailleurs dans le Coffre avant l’élimination n’est pas touchée."
     )
     title = ngettext("%(n)d fichier éliminé", "%(n)d fichiers éliminés", len(listed)) % {"n": len(listed)}
-    lines = [
-        (one.path, f"{drive_words.amount(one.size_bytes)}, {_day(moment(one.mtime_s))}") for one in listed
-    ]
+    lines = [(one.path, f"{words.size(one.size_bytes)}, {_day(moment(one.mtime_s))}") for one in listed]
     return _sheet(
         _("Bordereau d’élimination"), context, [context["seal"]["name"], note], facts, (title, lines)
     )

@@ -18,7 +18,7 @@ from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place
 from beffroi.lib.errors import BeffroiError
-from beffroi.portal import drive_words, words
+from beffroi.portal import words
 from beffroi.portal.dates import date_format
 
 REFUSALS = {
@@ -137,7 +137,7 @@ def shown(one: Seal) -> dict[str, Any]:
         "ended": moment(one.ended_s),
         "rule": rule(one.rule),
         "files": one.files,
-        "size": drive_words.amount(one.size_bytes),
+        "size": words.size(one.size_bytes),
         "done": one.done_files,
         "percent": one.done_files * 100 // one.files if one.files else 0,
         "stamp": one.stamp,

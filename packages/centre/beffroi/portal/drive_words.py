@@ -188,10 +188,6 @@ def held() -> str:
     return _("Ce fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger.")
 
 
-amount = size
-"""How long files are, as all pages say it."""
-
-
 def count(number: int) -> str:
     """``2 000 000``, as the reader's language groups digits."""
     return str(formats.number_format(number, 0, force_grouping=True))
@@ -209,9 +205,9 @@ class RoomLine:
 def room(used_bytes: int, limit_bytes: int) -> RoomLine:
     """How full a root or the collectivité is. ``limit_bytes``: NO_LIMIT for none."""
     if limit_bytes == NO_LIMIT:
-        return RoomLine(_("%(used)s utilisés, sans limite fixée") % {"used": amount(used_bytes)}, 0, "")
+        return RoomLine(_("%(used)s utilisés, sans limite fixée") % {"used": size(used_bytes)}, 0, "")
     percent = 100 if not limit_bytes else used_bytes * 100 // limit_bytes
-    words = {"used": amount(used_bytes), "limit": amount(limit_bytes), "percent": percent}
+    words = {"used": size(used_bytes), "limit": size(limit_bytes), "percent": percent}
     tone = "bad" if percent >= 100 else "warn" if percent >= 90 else ""
     return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from beffroi.portal import drive_words
+from beffroi.portal import words
 
 TYPES = {
     "": ("", gettext_lazy("Tous les fichiers, sauf les programmes")),
@@ -69,7 +69,7 @@ def of_types(types: str) -> str:
 
 
 def size(megabytes: int) -> str:
-    return drive_words.amount(megabytes * _MB)
+    return words.size(megabytes * _MB)
 
 
 def bytes_of(megabytes: int) -> int:

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from beffroi.drive.archives import bagcheck, manifest, merkle
 from beffroi.drive.archives.bagcheck import LIST_BYTES, Damage
-from beffroi.drive.archives.manifest import Line, Malformed, Sealed, Statement
+from beffroi.drive.archives.manifest import PROOF, PUBLIC, Line, Malformed, Sealed, Statement
 
-PROOF, PUBLIC, HASHES = "preuve.json", "cle.pem", "manifest-sha256.txt"
+HASHES = "manifest-sha256.txt"
 _SMALL_BYTES = 1 << 20
 _MOST_BYTES = {manifest.FILES: LIST_BYTES, HASHES: LIST_BYTES}
 _WANTED = frozenset(

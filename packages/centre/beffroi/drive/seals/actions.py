@@ -28,7 +28,6 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import manifest, retention, rules
 from beffroi.drive.archives.rules import Visa
-from beffroi.drive.seals.key import PUBLIC
 from beffroi.drive.seals.verification import of_texts
 from beffroi.drive.store import look, schema, seal_alarms, seal_checks, seal_ends, seals, trash
 from beffroi.drive.store.commune import Communes
@@ -173,8 +172,8 @@ def prove(*, actor: Actor, view: View, seal_id: str, node_id: int) -> bytes:
     _record(actor, "proved", found, {"node_id": node_id})
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("preuve.json", json.dumps(proof.as_json(), ensure_ascii=False, indent=1))
-        for name in (manifest.STATEMENT, manifest.SIGNATURE, manifest.STAMP, PUBLIC):
+        file.writestr(manifest.PROOF, json.dumps(proof.as_json(), ensure_ascii=False, indent=1))
+        for name in (manifest.STATEMENT, manifest.SIGNATURE, manifest.STAMP, manifest.PUBLIC):
             if name in texts:
                 file.writestr(name, texts[name])
     return out.getvalue()

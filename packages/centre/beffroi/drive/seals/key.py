@@ -1,7 +1,7 @@
 """The key by which a collectivité signs its seals: made from its naming key, so it lies nowhere else and never changes.
 
 Rule:    whoever can open the collectivité's files can sign, and nobody else; it ends with the collectivité's keys. The
-         audit log names its public half with each seal, and packages carry it (``PUBLIC``).
+         audit log names its public half with each seal, and packages carry it (``manifest.PUBLIC``).
 Process: drive-keeper.
 Source:  docs/internals/drive-seals.md; docs/decisions/0081-seals-in-the-store.md.
 """
@@ -13,8 +13,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beffroi.drive.store.keys import Keys
-
-PUBLIC = "cle.pem"
 
 
 def signing_key(keys: Keys) -> Ed25519PrivateKey:

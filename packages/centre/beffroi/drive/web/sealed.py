@@ -21,7 +21,7 @@ from typing import Literal, cast
 
 from beffroi.drive.archives import bagit, manifest, retention, seda
 from beffroi.drive.archives.entries import Entries
-from beffroi.drive.seals import files, key
+from beffroi.drive.seals import files
 from beffroi.drive.seals.desk import Tell
 from beffroi.drive.store import seals
 from beffroi.drive.store.commune import Communes
@@ -42,7 +42,7 @@ from beffroi.lib.ids import is_id
 PATH, PAGE = f"{granted.OUT_PATH}/sceaux", "/coffre/sceaux/"
 MOST_AT_ONCE = 4
 PIECE_BYTES = 256 << 10
-PARTS = (manifest.STATEMENT, manifest.FILES, manifest.SIGNATURE, manifest.STAMP, key.PUBLIC)
+PARTS = (manifest.STATEMENT, manifest.FILES, manifest.SIGNATURE, manifest.STAMP, manifest.PUBLIC)
 """Of a seal, in a bag."""
 
 type StockOf = Callable[[str], Stock]

@@ -25,7 +25,7 @@ from beffroi.drive.store import keys, resealing, room, seals
 from beffroi.drive.store.keys import Certificate, Keys, KeysMissing
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.portal import drive_backup_words, drive_erasure_file, drive_words
+from beffroi.portal import drive_backup_words, drive_erasure_file, drive_words, words
 from beffroi.portal.console.incidents import step_up
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_administrators, page
@@ -134,7 +134,7 @@ def _standing(actor: Actor, collectivite: Collectivite) -> dict[str, Any]:
         own = room.has_own_limit(reading, room.WHOLE)
         context["own_gb"] = room.limit(reading, room.WHOLE) // quotas.GB if own else ""
     asked = erasures.waiting(collectivite.id).first()
-    context |= {"usual_whole": drive_words.amount(settings.BEFFROI.drive_collectivite_gb * quotas.GB)}
+    context |= {"usual_whole": words.size(settings.BEFFROI.drive_collectivite_gb * quotas.GB)}
     context |= {"progress": progress, "percent": 0, "key_made": None, "keys": 0}
     try:
         generations = Keys(settings.BEFFROI, collectivite.id).generations()

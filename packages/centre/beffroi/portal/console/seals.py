@@ -15,7 +15,7 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import overview
 from beffroi.drive.seals.overview import Sums
-from beffroi.portal import drive_words
+from beffroi.portal import words
 from beffroi.portal.drive_seal_words import moment
 from beffroi.portal.pages import for_administrators, page
 
@@ -33,7 +33,7 @@ def seals(request: HttpRequest, actor: Actor) -> HttpResponse:
         "rows": rows,
         "folders": sum(one.folders for one in shown),
         "files": sum(one.files for one in shown),
-        "size": drive_words.amount(sum(one.size_bytes for one in shown)),
+        "size": words.size(sum(one.size_bytes for one in shown)),
         "damaged": sum(one.damaged for one in shown),
     }
     return page(request, "console/seals.html", context)
@@ -44,7 +44,7 @@ def _row(collectivite_id: str, name: str, sums: Sums) -> dict[str, Any]:
         "id": collectivite_id,
         "commune": name,
         "sums": sums,
-        "size": drive_words.amount(sums.size_bytes),
+        "size": words.size(sums.size_bytes),
         "checked": moment(sums.checked_s),
         "since": moment(sums.since_s),
     }

@@ -27,7 +27,7 @@ from beffroi.drive.store.model import AbsentNode, QuotaFull, StoreFull, TooManyE
 from beffroi.lib.errors import BeffroiError, NotFound, Unavailable
 from beffroi.mail.people import leaving, queries
 from beffroi.mail.people.models import Departure
-from beffroi.portal import drive_words
+from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_agents, page
 
@@ -137,7 +137,7 @@ def _words(there: handovers.Left) -> dict[str, Any]:
         "files": there.files,
         "folders": there.folders,
         "closed": there.closed,
-        "amount": drive_words.amount(there.size_bytes),
+        "amount": words.size(there.size_bytes),
     }
 
 
@@ -151,7 +151,7 @@ def _shown(one: Handover) -> dict[str, Any]:
         "files": one.files,
         "moved": ngettext("%(n)s fichier", "%(n)s fichiers", count) % {"n": drive_words.count(count)},
         "done": count,
-        "amount": drive_words.amount(one.done_bytes),
+        "amount": words.size(one.done_bytes),
         "begun": datetime.fromtimestamp(one.begun_s, UTC),
         "ended": datetime.fromtimestamp(one.ended_s, UTC) if one.ended_s else None,
     }

@@ -29,7 +29,7 @@ from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
 from beffroi.drive.web.granted import OUT_PATH
 from beffroi.drive.web.portal import AGAIN
 from beffroi.lib import clock
-from beffroi.portal import drive_seal_words, drive_share_words, drive_tag_words, drive_words
+from beffroi.portal import drive_seal_words, drive_share_words, drive_tag_words, drive_words, words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive_act, drive_alarm, drive_erasure
@@ -154,7 +154,7 @@ def rows(actor: Actor, entries: Sequence[Entry], by: dict[int, str]) -> list[dic
     return [
         {
             "entry": one,
-            "size": drive_words.amount(one.size_bytes),
+            "size": words.size(one.size_bytes),
             "changed": datetime.fromtimestamp(one.mtime_s, UTC),
             "who": named.get(by.get(one.id, ""), ""),
             "icon": "folder" if one.is_folder else "file-text",

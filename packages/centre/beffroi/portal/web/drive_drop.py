@@ -21,7 +21,7 @@ from beffroi.drive.store import drops, shares
 from beffroi.drive.store.model import KindDiffers
 from beffroi.drive.store.shares import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, Wish
 from beffroi.lib import clock
-from beffroi.portal import drive_words, drop_words
+from beffroi.portal import drive_words, drop_words, words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_links
@@ -69,7 +69,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         context["came"] = [
             {
                 "one": one,
-                "size": drive_words.amount(one.total_bytes),
+                "size": words.size(one.total_bytes),
                 "at": datetime.fromtimestamp(one.last_s, UTC),
             }
             for one in drops.handings(reading, node_id)

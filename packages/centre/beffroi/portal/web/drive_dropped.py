@@ -15,7 +15,7 @@ from django.conf import settings
 from beffroi.drive.store.drops import MAX_MESSAGE_CHARS, MAX_SENDER_CHARS, MOST_FILE_BYTES
 from beffroi.drive.store.shares import NO_LIMIT, Share
 from beffroi.drive.web import granted
-from beffroi.portal import drive_words, drop_words
+from beffroi.portal import drop_words, words
 
 _REFERENCE = re.compile(r"[0-9A-F]{12}", re.ASCII)
 
@@ -27,7 +27,7 @@ def facts(share: Share) -> dict[str, Any]:
         "ends": datetime.fromtimestamp(share.expires_s, UTC),
         "types": drop_words.of_types(share.types),
         "accepted": ",".join(f".{one}" for one in share.types.split()),
-        "most": drive_words.amount(most),
+        "most": words.size(most),
         "most_bytes": most,
         "desk": f"{granted.DROP_PATH}/{share.id}/",
         "max_sender": MAX_SENDER_CHARS,

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import listing
 from beffroi.drive.store.listing import Entry
-from beffroi.portal import drive_seal_words, drive_tag_words, drive_words, scan_words
+from beffroi.portal import drive_seal_words, drive_tag_words, drive_words, scan_words, words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_office, drive_version
@@ -39,7 +39,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "is_mount": place.rights.is_mount,
             "reach": drive.reach(reading, place),
             "may_write": place.rights.may_write,
-            "size": drive_words.amount(place.node.size_bytes),
+            "size": words.size(place.node.size_bytes),
             "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
             "created": datetime.fromtimestamp(place.node.created_s, UTC),
             "versions": drive_version.listed(reading, place.node),

@@ -151,7 +151,7 @@ def _planned(view: View, reading: Reading, folder_id: int, at_s: int) -> dict[st
 def _row(one: Past, folder_id: int, at_s: int) -> dict[str, Any]:
     return {
         "entry": one,
-        "size": "" if one.is_folder else drive_words.amount(one.size_bytes),
+        "size": "" if one.is_folder else words.size(one.size_bytes),
         "changed": datetime.fromtimestamp(one.mtime_s, UTC),
         "icon": "folder" if one.is_folder else "file-text",
         "bytes": f"{OUT_PATH}/avant/{folder_id}/{at_s}/{one.node}",

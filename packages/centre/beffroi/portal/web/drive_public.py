@@ -41,7 +41,7 @@ from beffroi.drive.web import granted
 from beffroi.lib import clock
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import NotFound, Unavailable
-from beffroi.portal import drive_link_previews, drive_words
+from beffroi.portal import drive_link_previews, drive_words, words
 from beffroi.portal.drive_access import GRANT_KEY, metadata_of
 from beffroi.portal.pages import page
 from beffroi.portal.web import drive_dropped
@@ -156,14 +156,14 @@ def _shown(
         context |= {
             "share": share,
             "node": shared,
-            "size": drive_words.amount(shared.size_bytes),
+            "size": words.size(shared.size_bytes),
             "ends": datetime.fromtimestamp(share.expires_s, UTC),
             "left": None if share.downloads_left == shares.NO_LIMIT else share.downloads_left,
             "bytes": f"{granted.LINK_PATH}/{share.id}/",
         }
         if file is not None:
             above = 0 if file.parent == share.node else file.parent
-            context |= {"node": file, "size": drive_words.amount(file.size_bytes), "above": above}
+            context |= {"node": file, "size": words.size(file.size_bytes), "above": above}
             context |= drive_link_previews.shown(reading, share, file)
         elif not shared.is_folder:
             context |= drive_link_previews.shown(reading, share, shared)
@@ -217,7 +217,7 @@ def _list(reading: Reading, share: Share, folder: Node, part: Part, first: int) 
         "rows": [
             {
                 "entry": one,
-                "size": drive_words.amount(one.size_bytes),
+                "size": words.size(one.size_bytes),
                 "changed": datetime.fromtimestamp(one.mtime_s, UTC),
                 "icon": "folder" if one.is_folder else "file-text",
                 "preview": not one.is_folder

@@ -21,7 +21,7 @@ from beffroi.drive.store import room, schema
 from beffroi.drive.store.model import NO_LIMIT, NOTHING
 from beffroi.drive.store.writing import Reading
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
-from beffroi.portal import drive_words
+from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, page
 
@@ -74,7 +74,7 @@ def shown(reading: Reading, named: dict[str, str]) -> dict[str, Any]:
     whole = room.use(reading, room.WHOLE)
     common = lines.get(schema.COMMON, nothing)
     bins = [lines[name].use.used_bytes for name in (schema.TRASH, schema.GONE) if name in lines]
-    amount = drive_words.amount
+    amount = words.size
     return {
         "whole": drive_words.room(whole.used_bytes, room.limit(reading, room.WHOLE)),
         "advice": drive_words.room_advice(whole.used_bytes, room.limit(reading, room.WHOLE)),
@@ -109,8 +109,8 @@ def _person(person_id: str, name: str, line: room.Line) -> dict[str, Any]:
         "files": use.weight.size_bytes,
         "versions": use.weight.version_bytes,
         "calendars": use.beside_bytes,
-        "files_said": drive_words.amount(use.weight.size_bytes),
-        "versions_said": drive_words.amount(use.weight.version_bytes),
-        "calendars_said": drive_words.amount(use.beside_bytes),
+        "files_said": words.size(use.weight.size_bytes),
+        "versions_said": words.size(use.weight.version_bytes),
+        "calendars_said": words.size(use.beside_bytes),
         "own_gb": line.limit_bytes // quotas.GB if line.is_own else "",
     }

@@ -33,11 +33,12 @@ from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
-from beffroi.portal import drive_seal_sheet, drive_words
+from beffroi.portal import drive_seal_sheet
 from beffroi.portal import drive_seal_words as words
 from beffroi.portal.drive_access import act_of, has_drive, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
+from beffroi.portal.words import size
 
 LINES_SHOWN = 500
 SEALS_SHOWN = 200
@@ -64,7 +65,7 @@ def new(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         "node": place.node,
         "trail": steps[:-1],
         "files": files,
-        "size": drive_words.amount(size_bytes),
+        "size": size(size_bytes),
         "newest": newest,
         "rules": [words.rule(code) | {"end": _end_of(code, newest)} for code in retention.TABLE],
         "refused": refused,

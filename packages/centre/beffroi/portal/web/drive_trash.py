@@ -23,7 +23,7 @@ from beffroi.drive.store.model import Act, Node, ReadOnly
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib.errors import BeffroiError, Invalid
-from beffroi.portal import drive_words
+from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import drive_act
@@ -71,7 +71,7 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
                 "item": one,
                 "where": one.path.rpartition("/")[0],
                 "deleted": datetime.fromtimestamp(one.deleted_s, UTC),
-                "size": drive_words.amount(one.size_bytes),
+                "size": words.size(one.size_bytes),
                 "who": named.get(one.person_id, "") if is_common else "",
                 "icon": "folder" if one.is_folder else "file-text",
             }

@@ -19,7 +19,7 @@ from beffroi.drive.store import versions
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.versions import Version
 from beffroi.drive.store.writing import Reading
-from beffroi.portal import drive_seal_words, drive_visits, drive_words, scan_words
+from beffroi.portal import drive_seal_words, drive_visits, drive_words, scan_words, words
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_office
 
@@ -73,7 +73,7 @@ def _too_large(node: Node) -> str:
 def _row(node: Node, old: Version) -> dict[str, Any]:
     return {
         "etag": old.etag,
-        "size": drive_words.amount(old.size_bytes),
+        "size": words.size(old.size_bytes),
         "changed": datetime.fromtimestamp(old.mtime_s, UTC),
         "replaced": datetime.fromtimestamp(old.replaced_s, UTC),
         "is_shown": bool(shown(node)),

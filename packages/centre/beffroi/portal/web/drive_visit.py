@@ -27,6 +27,7 @@ from beffroi.portal import drive_sharing, drive_visits, drive_words, scan_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_act, drive_office, drive_version
+from beffroi.portal.words import size
 
 
 @require_http_methods(["GET", "POST"])
@@ -56,7 +57,7 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
         "owner": drive_sharing.name_of_commune(actor, there.collectivite_id),
         "may_write": place.rights.may_write,
         "is_mount": place.rights.is_mount,
-        "size": drive_words.amount(place.node.size_bytes),
+        "size": size(place.node.size_bytes),
         "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
         "rows": drive.rows(actor, entries, {}),
         "received": request.GET.get("recu") == "1",

@@ -34,7 +34,7 @@ from beffroi.mail import access
 from beffroi.mail.access import Right
 from beffroi.mail.drafts import DRAFTS
 from beffroi.mail.reader import MailboxReader, MessageView
-from beffroi.portal import drive_words
+from beffroi.portal import drive_words, words
 from beffroi.portal.dates import date_format
 from beffroi.portal.drive_access import act_of, give_grants, view_of
 from beffroi.portal.pages import for_agents
@@ -81,7 +81,7 @@ def place(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             found["trail"] = [{"id": one, "name": name} for name, one in drive.trail(reading, view, at)]
             found["rows"] = [
                 {"id": one.id, "name": one.name, "is_folder": one.is_folder, "size_bytes": one.size_bytes,
-                 "size": drive_words.amount(one.size_bytes)}
+                 "size": words.size(one.size_bytes)}
                 for one in part.entries
             ]  # fmt: skip
             if at.node.id == own.id:
@@ -118,7 +118,7 @@ def link(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         view.database.write(lambda writing: sent_files.note(writing, share.id, node_id, actor.id, message))
     names = {
         "name": node.name,
-        "size": drive_words.amount(node.size_bytes),
+        "size": words.size(node.size_bytes),
         "day": date_format(datetime.fromtimestamp(share.expires_s, UTC), "j F Y"),
     }
     line = _("%(name)s (%(size)s), à télécharger jusqu’au %(day)s :") % names
