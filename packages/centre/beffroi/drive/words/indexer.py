@@ -14,14 +14,12 @@ Source:  docs/decisions/0080-words-of-files.md; docs/internals/drive.md, "Search
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from typing import LiteralString
 
 from beffroi.drive import journal
-from beffroi.drive.following import Rested
+from beffroi.drive.rounds import Rounds
 from beffroi.drive.store import look, schema
 from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.commune import Communes
@@ -37,21 +35,21 @@ from beffroi.drive.words import index, kinds, terms, texts
 from beffroi.drive.words.index import Indexed
 from beffroi.drive.words.texts import Reads
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.lib.errors import Unavailable
 
 log = logging.getLogger("beffroi.drive.words")
 MOST_TAKEN = 500
 """Changes that are taken up in one commit."""
 MOST_AT_ONCE = 32
 """Nodes that are indexed in one commit."""
-CALM_S, PAUSE_S, RETRY_S, AWAY_S, SWEEP_S = 2.0, 0.02, 60.0, 50.0, 600.0
-"""After a change others come, mostly: one round serves them all. Between two rounds others have the disk."""
+CALM_S, PAUSE_S, AWAY_S = 2.0, 0.02, 50.0
+"""``rounds``; how long scan is not asked again, less than a late collectivité waits."""
 _LAST_WRITTEN: LiteralString = (
     "SELECT MAX(number) FROM change WHERE node = ? AND kind IN ('created', 'changed', 'returned')"
 )
 
 
-class Indexer:
+class Indexer(Rounds):
     """``stock_of``, ``keys_of``: of a collectivité. ``reads``: the text of a document."""
 
     def __init__(
@@ -61,65 +59,10 @@ class Indexer:
         keys_of: Callable[[str], Keys],
         reads: Reads,
     ) -> None:
-        self._communes, self._stock_of, self._keys_of, self._reads = communes, stock_of, keys_of, reads
-        self._heard: SimpleQueue[str] = SimpleQueue()
-        self._due: set[str] = set()
-        self._late: set[str] = set()
-        self._rested = Rested(communes)
+        super().__init__("drive-words", communes, log, calm_s=CALM_S, pause_s=PAUSE_S)
+        self._stock_of, self._keys_of, self._reads = stock_of, keys_of, reads
         self._away_until_s = 0.0
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="drive-words", daemon=True)
         communes.listeners.append(self.told)
-
-    def told(self, collectivite_id: str) -> None:
-        """Something changed there; from any thread."""
-        self._heard.put(collectivite_id)
-
-    def start(self) -> None:
-        for collectivite_id in self._communes.ids():
-            self.told(collectivite_id)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._heard.put("")
-        if self._thread.ident is not None:
-            self._thread.join(10)
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._take()
-            for collectivite_id in sorted(self._due):
-                if self._stopped.wait(PAUSE_S):
-                    return
-                self._due.discard(collectivite_id)
-                try:
-                    state = self._communes.state(collectivite_id)
-                    if self.step(collectivite_id):
-                        self._due.add(collectivite_id)
-                    else:
-                        self._rested.keep(collectivite_id, state)
-                except BeffroiError as error:
-                    log.warning("%s: its words wait: %s", collectivite_id, error.code)
-                    self._late.add(collectivite_id)
-                except Exception:  # the thread's outermost place: the others are indexed all the same
-                    log.exception("%s: its words wait", collectivite_id)
-                    self._late.add(collectivite_id)
-
-    def _take(self) -> None:
-        """What was heard of; waits where nothing is due."""
-        if not self._due:
-            try:
-                self._due.add(self._heard.get(timeout=RETRY_S if self._late else SWEEP_S))
-            except Empty:  # a word from another process may have been lost
-                self._due, self._late = self._late or set(self._rested.others()), set()
-                return
-            self._stopped.wait(CALM_S)
-        try:
-            while True:
-                self._due.add(self._heard.get_nowait())
-        except Empty:
-            self._due.discard("")
 
     def step(self, collectivite_id: str) -> bool:
         """The next changes and the next files of a collectivité; True while there are more. Errors: those of the
