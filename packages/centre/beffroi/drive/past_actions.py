@@ -18,6 +18,7 @@ from beffroi.drive import past
 from beffroi.drive.store import going_back, ways
 from beffroi.drive.store.going_back import WayUnderWay
 from beffroi.drive.store.model import Act, ReadOnly
+from beffroi.drive.store.moments import Moment
 from beffroi.drive.store.ways import Plan
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
@@ -26,19 +27,18 @@ from beffroi.lib import clock
 PATIENCE_S = 2.0
 
 
-def plan(view: View, reading: Reading, folder_id: int, at_s: int) -> Plan:
-    """What would happen. Errors: those of ``past.moment``, ReadOnly, Sealed, WayTooLong."""
-    past.moment(view, reading, folder_id, at_s)
+def plan(view: View, reading: Reading, folder_id: int, moment: Moment) -> Plan:
+    """What would happen. ``moment``: of ``past.moment``. Errors: ReadOnly, Sealed, WayTooLong."""
     if not view.at(reading, folder_id).rights.may_write:
         raise ReadOnly
-    return ways.plan(reading, folder_id, at_s)
+    return ways.plan_to(reading, folder_id, moment)
 
 
 def put_back(*, actor: Actor, view: View, folder_id: int, at_s: int) -> bool:
-    """Begin, and do what can be done at once; False where nothing is to be done. Errors: those of ``plan``,
-    WayUnderWay."""
+    """Begin, and do what can be done at once; False where nothing is to be done. Errors: those of
+    ``past.moment`` and ``plan``, WayUnderWay."""
     with view.database.reading() as reading:
-        way = plan(view, reading, folder_id, at_s)
+        way = plan(view, reading, folder_id, past.moment(view, reading, folder_id, at_s))
         before = going_back.find(reading, folder_id)
     if before is not None and before.state == "going":
         raise WayUnderWay

@@ -70,7 +70,7 @@ class Moment:
         forgotten = database.one("SELECT value FROM meta WHERE name = 'changes_from_s'")
         if forgotten is not None and at_s < int(forgotten[0]):
             raise MomentForgotten
-        self._database = database
+        self._database, self.at_s = database, at_s
         self._since = _first_after(database, at_s)
         gone = root(database, schema.GONE)
         self._gone = {0: False} | ({gone.id: True} if gone else {})

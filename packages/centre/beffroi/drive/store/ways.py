@@ -19,7 +19,7 @@ from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.store import moments, names, schema, seals, tree, versions
 from beffroi.drive.store.look import above, below, free_name
 from beffroi.drive.store.model import EMPTY, Act, Node
-from beffroi.drive.store.moments import Past
+from beffroi.drive.store.moments import Moment, Past
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
@@ -62,8 +62,12 @@ class Plan:
 def plan(database: Reading, folder: int, at_s: int) -> Plan:
     """What would have to happen for a folder to be as it was, but for what is sealed in it: that stays as it is.
 
-    Errors: those of ``moments.seen``, WayTooLong, Sealed (all of it is)."""
-    moment = moments.seen(database, folder, at_s)
+    Errors: those of ``moments.seen`` and ``plan_to``."""
+    return plan_to(database, folder, moments.seen(database, folder, at_s))
+
+
+def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
+    """As ``plan``, to a moment at which this folder may be seen. Errors: WayTooLong, Sealed (all of it is)."""
     way = above(database, folder)
     looking = seals.Looking(database)
     if looking.reach(way[0]) == "inside":
@@ -100,7 +104,7 @@ def plan(database: Reading, folder: int, at_s: int) -> Plan:
         steps.append(Step("place", past.node, past))
     return Plan(
         folder,
-        at_s,
+        moment.at_s,
         (*steps, *removals),
         counts["removed"],
         counts["returned"],

@@ -25,7 +25,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import past, past_actions
 from beffroi.drive.store import going_back
 from beffroi.drive.store.listing import by_name
-from beffroi.drive.store.moments import Past
+from beffroi.drive.store.moments import Moment, Past
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web.granted import OUT_PATH
@@ -136,13 +136,13 @@ def _shown(request: HttpRequest, view: View, folder_id: int, at_s: int) -> dict[
             "after": first + PAGE_ROWS if first + PAGE_ROWS < len(found) else 0,
         }
         if inside == folder_id and not first and view.at(reading, folder_id).rights.may_write:
-            context |= _planned(view, reading, folder_id, at_s)
+            context |= _planned(view, reading, folder_id, moment)
     return context
 
 
-def _planned(view: View, reading: Reading, folder_id: int, at_s: int) -> dict[str, Any]:
+def _planned(view: View, reading: Reading, folder_id: int, moment: Moment) -> dict[str, Any]:
     try:
-        plan = past_actions.plan(view, reading, folder_id, at_s)
+        plan = past_actions.plan(view, reading, folder_id, moment)
     except BeffroiError as error:
         return {"no_plan": drive_past_words.refusal(error)}
     return {"sentences": drive_past_words.sentences(plan), "has_steps": bool(plan.steps)}
