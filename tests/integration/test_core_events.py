@@ -23,22 +23,16 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Unavailable
 from django.db import connection, transaction
 
+from tests.fixtures_events import own_registry
+
+__all__ = ["own_registry"]
+pytestmark = pytest.mark.usefixtures("own_registry")
 GROUP = "tests"
 PATIENCE_S = 20.0
 
 
 class Crash(BaseException):
     """The process dies here: nothing catches it."""
-
-
-@pytest.fixture(autouse=True)
-def own_registry() -> Iterator[None]:
-    """Consumers of one test are not those of the next."""
-    consumers, timers = dict(registry.consumers), dict(registry.timers)
-    yield
-    for present, before in ((registry.consumers, consumers), (registry.timers, timers)):
-        present.clear()
-        present.update(before)  # type: ignore[arg-type]
 
 
 @pytest.fixture

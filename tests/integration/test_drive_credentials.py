@@ -28,17 +28,19 @@ from beffroi.mail.gate import sign_ins as gate
 
 from tests.conftest import Commune
 from tests.drive_server import A
+from tests.fixtures_events import own_registry
 from tests.integration.test_drive_pages import Drive
 
+__all__ = ["own_registry"]
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def alone(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def alone(config: Config, own_registry: None) -> Iterator[None]:
     """Only the drive's consumers run: no engine of mail is here."""
     for known in (registry.consumers, registry.timers):
         for name in [one for one in known if not one.startswith("drive.")]:
-            monkeypatch.delitem(known, name)  # type: ignore[arg-type]
+            del known[name]  # type: ignore[attr-defined]
     yield
     projections.path(config).unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import outbox
+from beffroi.core.events import outbox, registry
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
@@ -23,10 +23,11 @@ from django.db import transaction
 from django.test import Client
 
 from tests.conftest import Commune, make_member
+from tests.fixtures_events import own_registry
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 
-__all__ = ["client", "drive", "no_door"]
+__all__ = ["client", "drive", "no_door", "own_registry"]
 pytestmark = pytest.mark.django_db
 SHA = hashlib.sha256(b"bad").hexdigest()
 HELD = "Ce fichier est retenu"
@@ -142,9 +143,15 @@ def test_what_lies_with_a_colleague_or_elsewhere_is_no_such_file(
     assert verbs() == []
 
 
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize("backwards", [False, True], ids=["", "the last consumer first"])
 def test_the_departement_sees_hashes_and_numbers_and_no_name(
-    drive: Drive, client: Client, beaune: Commune, administrator: Actor
+    drive: Drive, client: Client, beaune: Commune, administrator: Actor, backwards: bool
 ) -> None:
+    if backwards:
+        for name, one in reversed(list(registry.consumers.items())):
+            del registry.consumers[name]
+            registry.consumers[name] = one
     node = put(drive, "secret-name.exe", drive.common)
     find(drive, "malware")
     with transaction.atomic():

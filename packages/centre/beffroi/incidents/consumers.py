@@ -70,12 +70,18 @@ def take_in_drive_alarm(event: Event) -> None:
         )
 
 
-@consumer(name="incidents.drive_found", kinds=("drive:found",))
+@consumer(name="incidents.drive_found", kinds=("drive:found", "drive:review_asked", "drive:released"))
 def take_in_found(event: Event) -> None:
-    if event.collectivite_id:
+    """One consumer for all, so that an answer never overtakes what it answers."""
+    if not event.collectivite_id:
+        return
+    if event.kind == "drive:found":
         look_back.take_in_found(
             collectivite_id=event.collectivite_id, at=event.created_at, payload=event.payload
         )
+    else:
+        code = "file_released" if event.kind == "drive:released" else "review_asked"
+        look_back.take_in_answer(collectivite_id=event.collectivite_id, payload=event.payload, code=code)
 
 
 @consumer(name="incidents.drive_frozen", kinds=("drive:frozen", "drive:thawed"))
@@ -88,10 +94,3 @@ def take_in_frozen(event: Event) -> None:
             payload=event.payload,
             held=event.kind == "drive:frozen",
         )
-
-
-@consumer(name="incidents.drive_answers", kinds=("drive:review_asked", "drive:released"))
-def take_in_answer(event: Event) -> None:
-    if event.collectivite_id:
-        code = "file_released" if event.kind == "drive:released" else "review_asked"
-        look_back.take_in_answer(collectivite_id=event.collectivite_id, payload=event.payload, code=code)
