@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 WIDTHS = (1280, 360, 320)
+PATIENCE_MS = 120_000
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,17 @@ def centre() -> Iterator[Centre]:
         shutil.rmtree(state, ignore_errors=True)
 
 
+def _patient(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Playwright gives a page 30 s, which a busy machine may need."""
+
+    def made(**options: Any) -> Any:
+        context = make(**options)
+        context.set_default_timeout(PATIENCE_MS)
+        return context
+
+    return made
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
@@ -128,6 +140,7 @@ def browser() -> Iterator[Any]:
     os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        opened.new_context = _patient(opened.new_context)  # type: ignore[method-assign]
         yield opened
         opened.close()
 

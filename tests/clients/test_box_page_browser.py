@@ -120,6 +120,6 @@ def test_a_code_is_typed_corrected_and_the_state_follows_by_itself(box: Box, sho
         shown.screenshot(path=f"{shots}/box-state-360.png", full_page=True)
     sound(shown)
     box.state.blocks[0].value = "45.83.64.99"
-    shown.wait_for_selector("text=45.83.64.99", timeout=12_000)
+    shown.wait_for_selector("text=45.83.64.99")
     shown.click("header a")
     assert "Last blocks" in shown.inner_text("main")

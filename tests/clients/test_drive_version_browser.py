@@ -81,7 +81,7 @@ def test_a_pdf_and_a_document_are_drawn_as_they_were(drive: Drive, page: Any) ->
     )
     page.goto(f"/coffre/{node}/")
     page.get_by_role("link", name="Voir").first.click()
-    page.wait_for_selector("img.view", timeout=60_000)
+    page.wait_for_selector("img.view")
     waiting.until(lambda: page.eval_on_selector("img.view", DRAWN), "the first page")
     inspect(page, "v-document")
 

@@ -76,7 +76,7 @@ def test_who_holds_a_link_sees_images_documents_and_pdfs_before_they_download(
     inspect(other, "l-pdf")
     other.go_back()
     other.click("a:has-text('Voir note.odt')")
-    other.wait_for_selector("img.view", timeout=60_000)
+    other.wait_for_selector("img.view")
     waiting.until(lambda: other.eval_on_selector("img.view", DRAWN), "the first page")
     inspect(other, "l-document")
     with other.expect_download() as came:
@@ -120,7 +120,7 @@ def test_another_commune_s_files_are_found_read_compared_and_brought_back(
         there.goto(f"/coffre/chez/{share.id}/")
         inspect(there, "v-dossier")
         there.click("a:has-text('note.odt')")
-        there.wait_for_selector("img.view", timeout=60_000)
+        there.wait_for_selector("img.view")
         inspect(there, "v-document")
         there.click("text=Modifier en ligne")
         there.wait_for_selector("iframe.office")

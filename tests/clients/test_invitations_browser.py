@@ -347,7 +347,7 @@ def test_an_answer_that_was_called_back_leaves_later_as_the_answer_it_is(desk: D
         page.click("#undo")
     assert "Invitation" in page.inner_text("[data-files]")
     page.fill("#id_text", "Bonjour,\n\nJe viendrai, avec un quart d’heure de retard.\n")
-    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=15000)
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
     page.click("button:has-text('Envoyer')")
     page.wait_for_selector("text=Votre message part dans quelques secondes")
     desk.leave()

@@ -117,7 +117,7 @@ def test_what_is_too_large_goes_by_a_link_that_the_sender_sees_first(desk: Desk,
     page.fill("#id_link_password", "un long secret")
     page.select_option("#id_link_days", "7")
     page.click("button:has-text('Mettre un lien')")
-    page.wait_for_selector("[data-linked] .tag:has-text('Lien jusqu’au')", timeout=60000)
+    page.wait_for_selector("[data-linked] .tag:has-text('Lien jusqu’au')")
     inspect(page, "f-lien")
     text = page.input_value("#id_text")
     found = re.search(
@@ -129,7 +129,7 @@ def test_what_is_too_large_goes_by_a_link_that_the_sender_sees_first(desk: Desk,
     assert share.has_password and desk.inside(SENT) == ["plan.bin"]
     assert AuditEntry.objects.filter(verb="drive:link:made", object_id=share.id).count() == 1
     assert "un long secret" not in text
-    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=15000)
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
     page.click("button:has-text('Envoyer')")
     page.wait_for_selector("text=Votre message part dans quelques secondes")
     Sending.objects.filter(state="waiting").update(due_at=clock.now())
@@ -150,15 +150,13 @@ def test_a_link_that_is_taken_back_and_a_draft_that_is_thrown_away_take_the_file
     for name in ("un.bin", "deux.bin"):
         choose(page, tmp_path, name, PLAN)
         page.click(f"[data-linked] li:has-text('{name}') button:has-text('Mettre un lien')")
-        page.wait_for_selector(
-            f"[data-linked] li:has-text('{name}') .tag:has-text('Lien jusqu’au')", timeout=60000
-        )
+        page.wait_for_selector(f"[data-linked] li:has-text('{name}') .tag:has-text('Lien jusqu’au')")
     assert desk.inside(SENT) == ["deux.bin", "un.bin"]
     page.click("[data-linked] li:has-text('un.bin') button:has-text('Retirer')")
     page.wait_for_selector("[data-linked] li:has-text('un.bin')", state="detached")
     assert "un.bin" not in page.input_value("#id_text") and "deux.bin" in page.input_value("#id_text")
     assert desk.inside(SENT) == ["deux.bin"] and len(desk.links()) == 1
-    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=15000)
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
     page.goto(f"/courrier/{desk.box.id}/?dossier=Drafts")
     page.click(".mails a")
     with page.expect_navigation():
@@ -186,7 +184,7 @@ def test_a_file_of_the_coffre_is_attached_or_linked_and_an_attachment_is_kept(
     page.click("dialog li:has-text('budget.txt') button:has-text('Par un lien')")
     page.wait_for_selector("[data-linked] .tag:has-text('Lien jusqu’au')")
     assert "budget.txt (9" in page.input_value("#id_text")
-    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=15000)
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
     page.click("button:has-text('Envoyer')")
     page.wait_for_selector("text=Votre message part dans quelques secondes")
     Sending.objects.filter(state="waiting").update(due_at=clock.now())

@@ -97,7 +97,7 @@ def test_a_departure_is_prepared_followed_and_undone(
     press(page, "Fermer tous ses accès")
     inspect(page, "p-depart-en-cours")
     Departure.objects.update(state="confirmed", confirmed_at=clock.now())
-    page.wait_for_selector("text=Tous les accès sont fermés", timeout=15000)
+    page.wait_for_selector("text=Tous les accès sont fermés")
     inspect(page, "p-depart-confirme")
     press(page, "Annuler ce départ")
     inspect(page, "p-depart-annule")

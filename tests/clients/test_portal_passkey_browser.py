@@ -135,7 +135,7 @@ def test_a_cancelled_key_says_what_to_do(centre: Centre, page: Any) -> None:
     page.goto(centre.portal + "/connexion/")
     key.verified(False)
     page.click("button:has-text('Utiliser une clé d’accès')")
-    page.wait_for_selector("[role=alert]:has-text('annulée')", timeout=90_000)
+    page.wait_for_selector("[role=alert]:has-text('annulée')")
 
 
 def test_a_phone_takes_its_settings_and_the_computer_sees_it(centre: Centre, page: Any, browser: Any) -> None:
@@ -175,7 +175,7 @@ def test_a_phone_takes_its_settings_and_the_computer_sees_it(centre: Centre, pag
             there.click(f"button:has-text('{press_there}')")
             there.wait_for_selector("#secret")
             inspect(there, "sur-le-telephone-reglages")
-        page.wait_for_selector("text=a pris ses réglages", timeout=90_000)
+        page.wait_for_selector("text=a pris ses réglages")
         inspect(page, f"telephone-pris-{kind}")
         there.goto(centre.portal + path)
         there.wait_for_selector("h1:has-text('Ce code ne sert plus')")

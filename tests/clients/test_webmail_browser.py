@@ -53,7 +53,7 @@ def test_a_person_writes_sends_calls_back_and_sends_again(post: Post, desk: Any)
     page.fill("#id_to", f"Jean <{other.address}>")
     page.fill("#id_subject", "Réunion de jeudi")
     page.fill("#id_text", "Bonjour,\n\nÀ jeudi.")
-    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=15000)
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
     assert post.count(box, "Drafts") == 1
     page.set_input_files(
         "#id_files", {"name": "ordre du jour.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-" * 900}
