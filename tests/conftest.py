@@ -82,7 +82,7 @@ if connection.vendor == "sqlite":  # a file, not memory: the planes open it by t
         """Its name is the one that commands look for: each worker has its own directory, not its own name."""
 
 
-pytest_plugins = ["tests.plugin_requirements"]
+pytest_plugins = ["tests.plugin_requirements", "tests.fixtures_events"]
 # A plugin of some files and a module of others: whichever is first, its asserts are explained.
 pytest.register_assert_rewrite("tests.fixtures_drive_store")
 # Row level security is PostgreSQL's; there is nothing of it to test on SQLite.

@@ -23,9 +23,6 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Unavailable
 from django.db import connection, transaction
 
-from tests.fixtures_events import own_registry
-
-__all__ = ["own_registry"]
 pytestmark = pytest.mark.usefixtures("own_registry")
 GROUP = "tests"
 PATIENCE_S = 20.0

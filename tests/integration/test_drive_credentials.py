@@ -28,10 +28,8 @@ from beffroi.mail.gate import sign_ins as gate
 
 from tests.conftest import Commune
 from tests.drive_server import A
-from tests.fixtures_events import own_registry
 from tests.integration.test_drive_pages import Drive
 
-__all__ = ["own_registry"]
 pytestmark = pytest.mark.django_db
 
 

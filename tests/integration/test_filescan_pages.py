@@ -23,11 +23,10 @@ from django.db import transaction
 from django.test import Client
 
 from tests.conftest import Commune, make_member
-from tests.fixtures_events import own_registry
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 
-__all__ = ["client", "drive", "no_door", "own_registry"]
+__all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
 SHA = hashlib.sha256(b"bad").hexdigest()
 HELD = "Ce fichier est retenu"
