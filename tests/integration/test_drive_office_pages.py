@@ -137,7 +137,7 @@ def test_a_new_document_is_made_and_opened(drive: Drive, at: Browser, with_edito
             "POST", "/coffre/envoi/nouveau", form, Origin=f"http://127.0.0.1:{at.server.port}"
         )
         assert status == 303
-        node = int(re.fullmatch(r"/coffre/(\d+)/editer/", headers["location"])[1])  # type: ignore[index]
+        node = int(re.fullmatch(r"/coffre/(\d+)/editer/", headers["location"])[1])
         assert at.ask("GET", f"/coffre/octets/{node}")[2] == blank.document(kind)
         assert f"Été 2026.{suffix}" in drive.names()
 

@@ -158,7 +158,7 @@ def test_days_and_hours_are_those_of_the_town_hall(aged: Aged, client: Client) -
     )
     for day, hour, offset in (("2026-07-01", "14:30", "+02:00"), ("2026-01-10", "08:05", "+01:00")):
         at_s = int(datetime.fromisoformat(f"{day}T{hour}{offset}").timestamp())
-        aged.drive.database.write(lambda w, it=at_s: w.run("UPDATE node SET created_s = ?", (it,)))  # type: ignore[misc]
+        aged.drive.database.write(lambda w, it=at_s: w.run("UPDATE node SET created_s = ?", (it,)))
         assert f"?a={at_s}&amp;dans=" in text(client, f"{aged.page}?jour={day}&heure={hour}")
     for choice in ("hier", "semaine"):
         assert client.get(f"{aged.page}?quand={choice}").status_code in (200, 404)
