@@ -57,7 +57,8 @@ def test_how_far_a_verification_came_is_kept_until_it_is_done_or_dropped(
         )
     with metadata.reading() as reading:
         assert seal_checks.reached(reading, made.id) == (3, ("a\u00e9.pdf", "b.pdf", "c.pdf"))
-        assert seal_checks.find(reading, made.id).done_bytes == 30
+        kept = seal_checks.waiting(reading, seal.id)
+        assert kept is not None and kept.done_bytes == 30
     taken = metadata.write(lambda w: seal_checks.ask(w, seal.id, person_id="per_me", now_s=6))
     assert (taken.id, taken.person_id) == (made.id, "per_me")
     assert (
