@@ -43,14 +43,15 @@ import django  # noqa: E402
 
 django.setup()
 
+from allauth.mfa.totp.internal.auth import TOTP  # noqa: E402
 from beffroi.core.communes import actions as communes  # noqa: E402
 from beffroi.core.communes.models import Collectivite  # noqa: E402
 from beffroi.core.identity import actions as identity  # noqa: E402
-from beffroi.core.identity import sessions  # noqa: E402
+from beffroi.core.identity import sessions, totp  # noqa: E402
 from beffroi.core.identity.actor import Actor  # noqa: E402
 from beffroi.core.identity.administrators import NewAdministrator, create_administrator  # noqa: E402
 from beffroi.core.identity.hashers import CappedArgon2PasswordHasher  # noqa: E402
-from beffroi.core.identity.models import Membership  # noqa: E402
+from beffroi.core.identity.models import Membership, Person  # noqa: E402
 from beffroi.core.planes import db as planes_db  # noqa: E402
 from beffroi.lib.config import Config  # noqa: E402
 from django.contrib.contenttypes.management import create_contenttypes  # noqa: E402
@@ -235,6 +236,13 @@ def make_commune(opened: str, system: Actor) -> Callable[..., Commune]:
         return Commune(collectivite, domain, *pairs)  # type: ignore[arg-type]
 
     return make
+
+
+def with_totp(person: Person) -> str:
+    """Codes are this person's second factor from now on: the secret."""
+    secret = totp.new_secret()
+    TOTP.activate(person, secret)
+    return secret
 
 
 def make_member(system: Actor, collectivite: Collectivite, email: str, role: str) -> Membership:

@@ -298,11 +298,17 @@ class Served:
         login: str = "alice",
         **headers: str,
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """(status, headers by lower-case names, body). ``headers``: with underscores for dashes."""
+        """As ``exchange``, signed in. ``headers``: with underscores for dashes."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.exchange(method, path, body, {**basic(login), **named})
+
+    def exchange(
+        self, method: str, path: str, body: bytes | Iterator[bytes] | None, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """(status, headers by lower-case names, body)."""
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            line.request(method, path, body, {**basic(login), **named})
+            line.request(method, path, body, headers)
             answer = line.getresponse()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -44,13 +43,8 @@ class Visitor:
         named["X-Forwarded-For"] = self.address
         if cookie:
             named["Cookie"] = f"{granted.LINK_COOKIE}={cookie.value}"
-        line = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
-        try:
-            line.request(method, (f"{granted.LINK_PATH}/{share_id}/" if share_id else at) + what, None, named)
-            answer = line.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-        finally:
-            line.close()
+        place = (f"{granted.LINK_PATH}/{share_id}/" if share_id else at) + what
+        return self.server.exchange(method, place, None, named)
 
 
 def make(client: Client, node_id: int, **form: str) -> str:

@@ -90,7 +90,7 @@ class Bench:
 
     def clear(self) -> None:
         for table in TABLES:
-            self.database.execute(f"DELETE FROM {table}")  # type: ignore[arg-type]
+            self.database.execute(f"DELETE FROM {table}")
         shutil.rmtree(self.config.state / "feed", ignore_errors=True)
 
     def publish(self, kind: str, number: int, *, scope: str = "all", indicator: str = "ip") -> None:

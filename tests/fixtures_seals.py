@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,20 +16,14 @@ from beffroi.drive.store.seals import Seal
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, STATE, Commune, make_member
-from tests.drive_server import Served, served
+from tests.conftest import PASSWORD, Commune, make_member
+from tests.drive_browser import Browser
+from tests.drive_server import Served
 from tests.fixtures_portal import portal_client
-from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_pages import Drive
 
 BODIES = {"Facture 1.pdf": b"%PDF-1.4 facture 1", "Facture 2.pdf": b"%PDF-1.4 facture 2"}
 DAY_S = 86400
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    with served(STATE) as one:
-        yield one
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ def feed() -> dict[tuple[str, str], str]:
     for row in OutboxEvent.objects.order_by("id"):
         event = Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload))
         for change in channel_events(event):
-            key = (change.scope, change.decision_id)  # type: ignore[union-attr]
+            key = (change.scope, change.decision_id)
             state.pop(key, None)
-            if (entry := change.entry) is not None:  # type: ignore[union-attr]
+            if (entry := change.entry) is not None:
                 state[key] = entry.action.value
     return state

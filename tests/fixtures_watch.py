@@ -49,7 +49,7 @@ class NameServer:
                 return
             query = dns.message.from_wire(data)
             question = query.question[0]
-            name, kind = str(question.name).rstrip("."), question.rdtype.name  # type: ignore[attr-defined]
+            name, kind = str(question.name).rstrip("."), question.rdtype.name
             self.asked.append(name)
             if self.silent:
                 continue

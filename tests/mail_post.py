@@ -65,7 +65,7 @@ needs_engines = [
 ]
 
 
-class Zone(BaseResolver):  # type: ignore[misc]
+class Zone(BaseResolver):
     """What the tests' internet answers; everything else does not exist."""
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class Engines:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(running.pid, signal.SIGKILL)
                 running.wait()
-                until(lambda group=running.pid: not _lives(group), f"{name} has ended")  # type: ignore[misc]
+                until(lambda group=running.pid: not _lives(group), f"{name} has ended")
 
     def stop(self) -> None:
         for name in reversed(tuple(self.running)):

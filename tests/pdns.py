@@ -72,7 +72,7 @@ class PowerDns:
     def put(self, zone: str, name: str, kind: str, *values: str) -> None:
         """These values and no others stand there."""
         row = {"name": f"{name}.", "type": kind, "ttl": 60, "changetype": "REPLACE"}
-        row["records"] = [{"content": one, "disabled": False} for one in values]  # type: ignore[assignment]
+        row["records"] = [{"content": one, "disabled": False} for one in values]
         self.call("PATCH", f"/zones/{zone}.", {"rrsets": [row]})
 
     def add_zone(self, zone: str) -> None:

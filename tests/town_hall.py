@@ -294,7 +294,7 @@ def town_hall(
                 for path in state.glob(name + "*"):
                     path.unlink()
         for evil in (EVIL, EVIL6):
-            until(lambda evil=evil: connects(LAN, evil), f"no way to {evil} before the box has rules")  # type: ignore[misc]
+            until(lambda evil=evil: connects(LAN, evil), f"no way to {evil} before the box has rules")
         run(
             *inside(BOX, "env", f"PYTHONPATH={_PATH['PYTHONPATH']}"),
             *_AGENT,

@@ -15,7 +15,7 @@ from beffroi.drive.calendars import app, homes, store
 from beffroi.drive.store import room, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import NO_LIMIT
-from beffroi.supervise import front
+from beffroi.supervise import front_listeners
 
 from tests.fixtures_calendars import Account, Wall, card, event, needs_front, wall
 
@@ -273,7 +273,7 @@ def test_bad_and_hostile_requests_have_their_answers(centre: Wall, agent: Accoun
     for text in (bomb, outside):  # what is not recognised meets the parser, which takes no declaration at all
         answer = centre.ask("PROPFIND", home, text.encode("utf-16"), account=agent, headers={"Depth": "0"})
         assert answer.status in (400, 500) and b"aaaa" not in answer.body
-    assert front.MAX_CALDAV_BODY_BYTES == app.MAX_BODY_BYTES
+    assert front_listeners.MAX_CALDAV_BODY_BYTES == app.MAX_BODY_BYTES
     for headers, status in (
         ({"Content-Length": str(app.MAX_BODY_BYTES + 1)}, 413),
         ({"Transfer-Encoding": "chunked"}, 411),

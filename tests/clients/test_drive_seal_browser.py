@@ -21,6 +21,7 @@ from django.test import Client
 
 from tests.browsing import desk
 from tests.conftest import Commune
+from tests.drive_browser import server
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 from tests.fixtures_seals import (
@@ -33,7 +34,6 @@ from tests.fixtures_seals import (
     referent,
     seal_of,
     sealed,
-    server,
     text,
     until,
 )

@@ -49,7 +49,7 @@ def test_a_mail_leaves_and_its_answer_is_found_by_the_next_run_and_counted_nowhe
     sent = echo.last(post.config)
     assert sent is not None
     answers(post, arrived(sending, sent.mark))
-    until(lambda: paths._returned(post.config).code == "", "its answer")  # type: ignore[union-attr]
+    until(lambda: paths._returned(post.config).code == "", "its answer")
     assert [(one.path, one.code) for one in echoed(post)] == [("echo", "")]
     post.settle(0)
     assert not MailMessage.objects.exists()

@@ -64,7 +64,7 @@ def by_imap(post: Post, address: str, password: str) -> str:
         try:
             client.login(address, password)
         except imaplib.IMAP4.error as error:
-            return error.args[0].decode("ascii")  # type: ignore[no-any-return]
+            return error.args[0].decode("ascii")
     return ""
 
 
@@ -74,7 +74,7 @@ def by_smtp(post: Post, address: str, password: str) -> str:
         try:
             smtp.login(address, password)
         except smtplib.SMTPAuthenticationError as error:
-            return f"{error.smtp_code} {error.smtp_error.decode('ascii')}"  # type: ignore[union-attr]
+            return f"{error.smtp_code} {error.smtp_error.decode('ascii')}"
     return ""
 
 

@@ -154,7 +154,7 @@ def test_real_lures_are_blamed_for_every_target_of_their_html(post: Post, beaune
         if code != 250:
             continue  # the engine's own opinion of a known lure
         sent += 1
-        until(lambda n=number: MailMessage.objects.filter(message_id__contains=n).exists(), number)  # type: ignore[misc]
+        until(lambda n=number: MailMessage.objects.filter(message_id__contains=n).exists(), number)
         message = MailMessage.objects.get(message_id__contains=number)
         blamed = hosts(message.id, "link")
         targets = {link.host for link in links if valid(link.host)}

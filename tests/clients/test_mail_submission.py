@@ -119,7 +119,7 @@ def test_with_tls_first_the_account_password_is_refused_in_words_and_nobody_rela
     box = post.mailbox(beaune, beaune.agent, "refus")
     with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
         tls_first.login(box.address, PASSWORD)
-    assert layout.sign_in_refused(post.config).encode() in refused.value.smtp_error  # type: ignore[operator]
+    assert layout.sign_in_refused(post.config).encode() in refused.value.smtp_error
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         tls_first.sendmail(box.address, [box.address], _mail(box.address, box))
     with pytest.raises((smtplib.SMTPServerDisconnected, TimeoutError)):  # no plain text here

@@ -101,7 +101,7 @@ def test_what_is_moved_or_copied_over_a_file_is_a_change_of_it(drive: Database, 
         put(drive, home.id, "a.txt", b"first", OTHER)
         other = put(drive, home.id, "tmp", b"scrambled", OTHER)
         since = last(drive)
-        drive.write(lambda w, to=way, it=other: to(w, ME, it.id, home.id, "a.txt", overwrite=True))  # type: ignore[misc]
+        drive.write(lambda w, to=way, it=other: to(w, ME, it.id, home.id, "a.txt", overwrite=True))
         (one,) = done(drive, since)
         assert one.over is not None and one.after is not None and one.name == "a.txt"
         assert (one.over.size_bytes, one.after.size_bytes) == (5, 9)
@@ -185,7 +185,7 @@ def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_
 def test_what_is_held_of_a_folder_is_what_lies_there(drive: Database, home: Node) -> None:
     """Whatever the device and others do there meanwhile."""
     dice, held, judged = random.Random(7), Beside(), 0
-    folders = [home, *(drive.write(lambda w, n=n: tree.make_folder(w, ME, home.id, n)) for n in ("a", "b"))]  # type: ignore[misc]
+    folders = [home, *(drive.write(lambda w, n=n: tree.make_folder(w, ME, home.id, n)) for n in ("a", "b"))]
     for _ in range(60):
         for _ in range(6):
             with drive.reading() as reading:
@@ -200,9 +200,9 @@ def test_what_is_held_of_a_folder_is_what_lies_there(drive: Database, home: Node
                 continue
             node = dice.choice(rows)[0]
             if roll == 3:
-                drive.write(lambda w, it=(who, node, into.id, name): tree.move(w, *it, overwrite=True))  # type: ignore[misc]
+                drive.write(lambda w, it=(who, node, into.id, name): tree.move(w, *it, overwrite=True))
             else:
-                drive.write(lambda w, it=(who, node): tree.delete(w, *it))  # type: ignore[misc]
+                drive.write(lambda w, it=(who, node): tree.delete(w, *it))
         with drive.reading() as reading:
             changes = journal.after(reading, judged, 1000)
             judged = changes[-1].number
@@ -217,7 +217,7 @@ def test_what_is_held_of_a_folder_is_what_lies_there(drive: Database, home: Node
 def test_a_folder_that_is_emptied_is_read_once(drive: Database, home: Node) -> None:
     costs = []
     for count in (100, 400):
-        inside = drive.write(lambda w, count=count: tree.make_folder(w, ME, home.id, str(count)))  # type: ignore[misc]
+        inside = drive.write(lambda w, count=count: tree.make_folder(w, ME, home.id, str(count)))
 
         def fill(writing: Writing, inside: Node = inside, count: int = count) -> None:
             for number in range(count):

@@ -195,7 +195,7 @@ def test_metadata_that_have_all_tables_are_opened_without_asking_for_each(opens:
         ):
             session.run("UPDATE meta SET value = ? WHERE name = 'tables'", (mark,))
             counted: Any = _Counted(session)
-            prepare(counted, bytes_type=types[0], key_type=types[1], usual=None, clustered="")  # type: ignore[arg-type]
+            prepare(counted, bytes_type=types[0], key_type=types[1], usual=None, clustered="")
             assert at_least <= len(counted.said) <= at_most
             assert session.one("SELECT value FROM meta WHERE name = 'tables'") == (schema.MARK,)
     finally:

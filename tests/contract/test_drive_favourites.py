@@ -41,7 +41,7 @@ def test_stars_of_visitors_and_on_what_is_gone_are_tidied_away_and_no_others(met
     gone, newcomer, visitor = (who(name, A) for name in ("gone", "newcomer", "visitor"))
     for person in (ME, gone):
         name = schema.HOME + person.person_id
-        metadata.write(lambda w, n=name: tree.make_root(w, n, now_s=1))  # type: ignore[misc]
+        metadata.write(lambda w, n=name: tree.make_root(w, n, now_s=1))
     common = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=1))
     node, lost = make(metadata, common.id, "a", b"a").id, common.id + 1_000
     for person in (ME, gone, newcomer, visitor):

@@ -111,7 +111,7 @@ def test_progress_is_one_row(metadata: Database, home: Node) -> None:
         assert findings.progress(reading, now_s=NOW + 10) == Progress(0, "", "", 0)
         assert findings.all_by(reading, "m")
     for walked in ("aa", "bb"):
-        metadata.write(lambda w, it=walked: findings.keep_progress(w, Progress(7, "m", it, NOW)))  # type: ignore[misc]
+        metadata.write(lambda w, it=walked: findings.keep_progress(w, Progress(7, "m", it, NOW)))
     said(metadata, b"x", mark="n")
     with metadata.reading() as reading:
         assert findings.progress(reading, now_s=NOW) == Progress(7, "m", "bb", NOW)

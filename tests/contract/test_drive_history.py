@@ -206,7 +206,7 @@ def test_a_version_that_is_brought_back_leaves_all_others_there(metadata: Databa
     ]
     assert listing(metadata, home.id) == {"x": 1}
     for one in kept:
-        metadata.write(lambda w, etag=one.etag: versions.delete(w, ME, back.id, etag))  # type: ignore[misc]
+        metadata.write(lambda w, etag=one.etag: versions.delete(w, ME, back.id, etag))
     assert loose(metadata) == 2, "the present content keeps its chunk"
     with pytest.raises(AbsentNode):
         metadata.write(lambda w: versions.restore(w, ME, back.id, written[1].etag))
@@ -230,7 +230,7 @@ def test_versions_are_thinned_file_by_file(metadata: Database, home: Node) -> No
     seen_nodes = []
     while after is not None:
         after = metadata.write(
-            lambda w, start=after: versions.thin(w, now_s=later, keep_s=10**9, after=start, most=1)  # type: ignore[misc]
+            lambda w, start=after: versions.thin(w, now_s=later, keep_s=10**9, after=start, most=1)
         )
         seen_nodes.append(after)
     assert seen_nodes == [*sorted(set(files[1:])), None]
@@ -247,7 +247,7 @@ def test_parts_become_one_file_in_their_order(metadata: Database, home: Node) ->
     with pytest.raises(uploads.UploadExists):
         metadata.write(lambda w: uploads.begin(w, ME, "u1"))
     for number, data in ((10, b"ten"), (2, b"old"), (1, b"one"), (2, b"two")):
-        metadata.write(lambda w, n=number, d=data: uploads.put_part(w, ME, "u1", n, content(d)))  # type: ignore[misc]
+        metadata.write(lambda w, n=number, d=data: uploads.put_part(w, ME, "u1", n, content(d)))
     assert loose(metadata) == 1, "the part that was sent anew let go of its first content"
     with metadata.reading() as reading:
         assert [(one.number, one.size_bytes) for one in uploads.parts(reading, "per_me", "u1")] == [
@@ -278,10 +278,10 @@ def test_parts_become_one_file_in_their_order(metadata: Database, home: Node) ->
 def test_parts_that_have_names_are_joined_in_the_order_of_these(metadata: Database) -> None:
     metadata.write(lambda w: uploads.begin(w, ME, "u1"))
     for name in ("9-18", "1", "b", "000000000000018-27", "é", "00001", "b"):
-        metadata.write(lambda w, n=name: uploads.put_named(w, ME, "u1", n, content(n.encode())))  # type: ignore[misc]
+        metadata.write(lambda w, n=name: uploads.put_named(w, ME, "u1", n, content(n.encode())))
     for name in ("", ".", "..", ".file", "a/b", "x" * 256, "a\x00"):
         with pytest.raises(part_names.PartRefused):
-            metadata.write(lambda w, n=name: uploads.put_named(w, ME, "u1", n, content(b"x")))  # type: ignore[misc]
+            metadata.write(lambda w, n=name: uploads.put_named(w, ME, "u1", n, content(b"x")))
     with metadata.reading() as reading:
         found = uploads.parts(reading, "per_me", "u1")
     assert [one.name or str(one.number) for one in found] == ["1", "9-18", "000000000000018-27", "b", "é"]
@@ -322,7 +322,7 @@ def test_an_upload_is_its_persons_own_and_ends_after_two_days(metadata: Database
             metadata.write(refused)
     for number in (-1, 10_001):
         with pytest.raises(part_names.PartRefused):
-            metadata.write(lambda w, n=number: uploads.put_part(w, ME, "u", n, content(b"x")))  # type: ignore[misc]
+            metadata.write(lambda w, n=number: uploads.put_part(w, ME, "u", n, content(b"x")))
     metadata.write(lambda w: uploads.begin(w, at(NOW_S + DAY_S, OTHER), "u"))
     assert not metadata.write(lambda w: uploads.expire(w, now_s=NOW_S + 2 * DAY_S + 1))
     assert loose(metadata) == 1

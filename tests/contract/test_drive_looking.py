@@ -105,7 +105,7 @@ def follow(metadata: Database, most: int | None = None) -> None:
         if not looked:
             return
         fresh = [one.without_content() for one in looked]
-        metadata.write(lambda w, looked=looked, fresh=fresh: indexer._keep(w, looked, fresh))  # type: ignore[misc]
+        metadata.write(lambda w, looked=looked, fresh=fresh: indexer._keep(w, looked, fresh))
         most = None if most is None else most - len(looked)
 
 

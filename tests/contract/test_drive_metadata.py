@@ -72,7 +72,7 @@ def test_a_condition_on_the_state_before_is_kept(metadata: Database, home: Node)
     put(metadata, home.id, "x", b"two")
     for conditions in ({"if_etag": first.etag}, {"if_absent": True}):
         with pytest.raises(Changed):
-            metadata.write(lambda w, c=conditions: tree.put(w, ME, home.id, "x", content(b"three"), **c))  # type: ignore[misc]
+            metadata.write(lambda w, c=conditions: tree.put(w, ME, home.id, "x", content(b"three"), **c))
     with pytest.raises(Changed):
         metadata.write(lambda w: tree.delete(w, ME, seen(metadata, first.id).id, if_etag=first.etag))
 
@@ -139,7 +139,7 @@ def test_a_limit_holds_also_among_changes_of_one_moment(metadata: Database, home
     hold = threading.Event()
     waiting = metadata.submit(lambda w: hold.wait(10))
     futures = [
-        metadata.submit(lambda w, n=n: tree.put(w, ME, home.id, f"f{n}", content(b"%010d" % n)))  # type: ignore[misc]
+        metadata.submit(lambda w, n=n: tree.put(w, ME, home.id, f"f{n}", content(b"%010d" % n)))
         for n in range(5)
     ]
     hold.set()
@@ -181,7 +181,7 @@ def test_who_locked_it_changes_it_and_nobody_else(metadata: Database, home: Node
         with pytest.raises(Locked):
             put(metadata, a.id, "x", b"2", act)
         with pytest.raises(Locked):
-            metadata.write(lambda w, act=act: tree.delete(w, act, a.id))  # type: ignore[misc]
+            metadata.write(lambda w, act=act: tree.delete(w, act, a.id))
     put(metadata, a.id, "x", b"3", shown)
     later = Act(OTHER.person_id, "", ME.now_s + 61)
     put(metadata, a.id, "x", b"4", later)
@@ -256,7 +256,7 @@ def test_locks_that_are_over_go(metadata: Database, home: Node) -> None:
     one = put(metadata, home.id, "x", b"1")
     for timeout_s in (10, 1000):
         lock = {"deep": False, "shared": True, "owner": "", "timeout_s": timeout_s}
-        metadata.write(lambda w, given=lock: locks.lock(w, ME, one.id, **given))  # type: ignore[misc]
+        metadata.write(lambda w, given=lock: locks.lock(w, ME, one.id, **given))
     locks.expire(metadata, now_s=ME.now_s + 11)
     with metadata.reading() as reading:
         assert [one.expires_s for one in locks.held(reading, one.id, now_s=0)] == [ME.now_s + 1000]
@@ -271,7 +271,7 @@ def test_the_limit_of_the_whole_holds_also_between_roots_in_one_moment(
     hold = threading.Event()
     waiting = metadata.submit(lambda w: hold.wait(10))
     outcomes = [
-        metadata.submit(lambda w, root=root: tree.put(w, ME, root, "x", content(b"0123456789")))  # type: ignore[misc]
+        metadata.submit(lambda w, root=root: tree.put(w, ME, root, "x", content(b"0123456789")))
         for root in (home.id, common.id)
     ]
     hold.set()

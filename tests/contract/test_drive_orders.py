@@ -21,9 +21,7 @@ OWNER = "col_a"
 def folder(metadata: Database, home: Node) -> Node:
     made = metadata.write(lambda w: tree.make_folder(w, ME, home.id, "long"))
     for number in range(FILES):
-        metadata.write(
-            lambda w, it=number: tree.put(w, ME, made.id, f"f{it * 7 % FILES}", EMPTY, mtime_s=it)  # type: ignore[misc]
-        )
+        metadata.write(lambda w, it=number: tree.put(w, ME, made.id, f"f{it * 7 % FILES}", EMPTY, mtime_s=it))
     return seen(metadata, made.id)
 
 

@@ -146,7 +146,7 @@ def test_what_was_deleted_for_good_is_lost_before_it_is_destroyed(metadata: Data
         delete(metadata, one, NOW_S + 20)
     before = plan_of(metadata, shared)
     for one in (inner, single):
-        metadata.write(lambda w, it=one: trash.forget(w, ME, common.id, it.id))  # type: ignore[misc]
+        metadata.write(lambda w, it=one: trash.forget(w, ME, common.id, it.id))
     assert not shown(metadata, shared)["single"].is_kept
     with metadata.reading() as reading:
         (deep,) = moments.seen(reading, shared.id, THEN_S).children(inner.id)

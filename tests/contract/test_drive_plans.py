@@ -40,7 +40,7 @@ def filled(request: pytest.FixtureRequest) -> Iterator[PostgresDatabase]:
             server.execute("SET search_path TO col_test")
             for one in _FILL.split(";\n"):
                 if one.strip():
-                    server.execute(one, (home.id,) if "%s" in one else ())  # type: ignore[arg-type]
+                    server.execute(one, (home.id,) if "%s" in one else ())
             if request.param == "statistics":
                 server.execute("ANALYZE")
         yield made

@@ -80,12 +80,12 @@ def test_a_folder_is_looked_up_once_for_all_files_of_a_group(drive: Database, ho
             asked.append(sql)
             return counted(sql, parameters)
 
-        session.one = count  # type: ignore[method-assign, assignment]
+        session.one = count
         try:
             for number in range(20):
                 tree.put(writing, ME, home.id, f"{number}.txt", content(b"%d" % number))
         finally:
-            session.one = counted  # type: ignore[method-assign]
+            session.one = counted
 
     drive.write(change)
     assert sum("WHERE id = ?" in sql for sql in asked) <= 3

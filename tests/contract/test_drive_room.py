@@ -125,7 +125,7 @@ def test_parts_count_for_the_collectivite_and_once_only_when_they_become_a_file(
     metadata.write(lambda w: tree.set_limit(w, WHOLE, 10))
     metadata.write(lambda w: uploads.begin(w, ME, "u"))
     for number, data in ((1, b"1234"), (2, b"56"), (2, b"567")):
-        metadata.write(lambda w, n=number, d=data: uploads.put_part(w, ME, "u", n, content(d)))  # type: ignore[misc]
+        metadata.write(lambda w, n=number, d=data: uploads.put_part(w, ME, "u", n, content(d)))
     assert (used(metadata, WHOLE), used(metadata, home.id)) == (7, 0)
     with pytest.raises(QuotaFull):
         put(metadata, home.id, "b", b"1234")

@@ -10,7 +10,7 @@ import pytest
 from beffroi.drive.store import look, received, shares, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Node
-from beffroi.drive.store.shares import DropRefused, LinkClosed, LinkLocked, Share, Wish
+from beffroi.drive.store.shares import DropRefused, LinkClosed, Share, Wish
 from beffroi.lib.errors import Invalid
 
 from tests.drive_trees import ME, OTHER, folder, put
@@ -24,9 +24,9 @@ def make(metadata: Database, node_id: int, wish: Wish, act: Act = ME) -> tuple[S
     return metadata.write(lambda w: shares.make(w, act, node_id, wish))
 
 
-def opened(metadata: Database, token: str, password: str | None = None, *, now_s: int = NOW) -> Share:
+def opened(metadata: Database, token: str, *, now_s: int = NOW) -> Share:
     with metadata.reading() as reading:
-        return shares.link(reading, token, password, now_s=now_s)
+        return shares.behind(reading, token, now_s=now_s)
 
 
 def test_a_link_opens_with_its_token_and_with_nothing_that_is_kept(metadata: Database, home: Node) -> None:
@@ -41,10 +41,11 @@ def test_a_link_opens_with_its_token_and_with_nothing_that_is_kept(metadata: Dat
 def test_a_password_is_asked_for_and_not_kept(metadata: Database, home: Node) -> None:
     made, token = make(metadata, put(metadata, home.id, "x", b"1").id, replace(LINK, password="mot de passe"))
     assert "mot de passe" not in str(made)
-    for wrong in (None, "", "mot de passe ", "x" * 10_000):
-        with pytest.raises(LinkLocked):
-            opened(metadata, token, wrong)
-    assert opened(metadata, token, "mot de passe").id == made.id
+    found = opened(metadata, token)
+    assert (found.id, found.has_password) == (made.id, True)
+    for wrong in ("", "mot de passe ", "x" * 10_000):
+        assert not shares.fits(found, wrong)
+    assert shares.fits(found, "mot de passe")
 
 
 def test_a_link_ends_by_time_by_hand_by_its_file_and_by_its_downloads(metadata: Database, home: Node) -> None:

@@ -51,9 +51,9 @@ def test_a_hidden_tag_is_its_makers_and_the_referents(metadata: Database, home: 
             with pytest.raises(tags.AbsentTag):
                 metadata.write(refused)
         with pytest.raises(tags.TagRefused):
-            metadata.write(lambda w, p=person: tags.remove(w, p, urgent.id))  # type: ignore[misc]
+            metadata.write(lambda w, p=person: tags.remove(w, p, urgent.id))
         with pytest.raises(tags.TagRefused):
-            metadata.write(lambda w, p=person: tags.change(w, p, urgent._replace(name="x")))  # type: ignore[misc]
+            metadata.write(lambda w, p=person: tags.change(w, p, urgent._replace(name="x")))
     metadata.write(lambda w: tags.change(w, REFERENT, hidden._replace(is_visible=1)))
     assert seen(metadata, OTHER) == ["à trier", "Urgent"]
     with pytest.raises(tags.TagRefused):
@@ -80,7 +80,7 @@ def test_files_have_tags_and_are_found_by_all_of_several(metadata: Database, hom
     a, b = put(metadata, home.id, "a", b"a"), put(metadata, home.id, "b", b"b")
     etag = a.etag
     for node, tag in ((a, one), (a, two), (b, one)):
-        metadata.write(lambda w, n=node, t=tag: tags.assign(w, OTHER, n.id, t.id))  # type: ignore[misc]
+        metadata.write(lambda w, n=node, t=tag: tags.assign(w, OTHER, n.id, t.id))
     with pytest.raises(tags.TagTaken):
         metadata.write(lambda w: tags.assign(w, AGENT, a.id, one.id))
     with metadata.reading() as reading:
@@ -157,7 +157,7 @@ def test_what_has_a_tag_comes_in_parts_the_newest_first(metadata: Database, home
     urgent, other = made(metadata, "Urgent"), made(metadata, "autre")
     ids = [put(metadata, home.id, name, b"a").id for name in "abcd"]
     for node_id in (ids[2], ids[0], ids[3]):
-        metadata.write(lambda w, n=node_id: tags.assign(w, AGENT, n, urgent.id))  # type: ignore[misc]
+        metadata.write(lambda w, n=node_id: tags.assign(w, AGENT, n, urgent.id))
     metadata.write(lambda w: tags.assign(w, AGENT, ids[1], other.id))
     with metadata.reading() as reading:
         assert tags.newest(reading, ELU, urgent.id, before=1 << 62, most=2) == [ids[3], ids[2]]

@@ -47,7 +47,7 @@ def test_nothing_is_moved_or_copied_deeper_than_a_path_can_be(database: Database
     high = folder(database, home.id, "high")
     for change in (tree.move, tree.copy):
         with pytest.raises(names.TooDeep):
-            database.write(lambda w, do=change: do(w, ME, top.id, high.id, "top"))  # type: ignore[misc]
+            database.write(lambda w, do=change: do(w, ME, top.id, high.id, "top"))
     assert database.write(lambda w: tree.move(w, ME, top.id, home.id, "renamed"))[0].name == "renamed"
 
 
@@ -57,7 +57,7 @@ def test_a_lock_stays_behind_when_its_file_moves_and_holds_its_folder(database: 
     tokens = locked(database, a).token, locked(database, x).token
     for shown in (frozenset[str](), frozenset(tokens[:1]), frozenset(tokens[1:])):
         with pytest.raises(Locked):
-            database.write(lambda w, t=shown: tree.move(w, replace(ME, lock_tokens=t), x.id, b.id, "x"))  # type: ignore[misc]
+            database.write(lambda w, t=shown: tree.move(w, replace(ME, lock_tokens=t), x.id, b.id, "x"))
     database.write(lambda w: tree.move(w, replace(ME, lock_tokens=frozenset(tokens)), x.id, b.id, "x"))
     assert database.write(lambda w: tree.put(w, ME, b.id, "x", EMPTY))[0].id == x.id
     with database.reading() as reading:
@@ -69,7 +69,7 @@ def test_a_copy_has_an_end(database: Database, home: Node, monkeypatch: pytest.M
     monkeypatch.setattr(tree, "MOST_COPIED", 3)
     top = folder(database, home.id, "top")
     for name in ("a", "b"):
-        database.write(lambda w, n=name: tree.put(w, ME, top.id, n, EMPTY))  # type: ignore[misc]
+        database.write(lambda w, n=name: tree.put(w, ME, top.id, n, EMPTY))
     assert database.write(lambda w: tree.copy(w, ME, top.id, home.id, "three"))[1]
     database.write(lambda w: tree.put(w, ME, top.id, "c", EMPTY))
     with pytest.raises(CopyTooLarge):
@@ -93,7 +93,7 @@ def test_a_person_has_so_many_locks(database: Database, home: Node, monkeypatch:
 def test_a_person_has_so_many_uploads_under_way(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "MOST_OF_A_PERSON", 2)
     for name in "ab":
-        database.write(lambda w, n=name: uploads.begin(w, ME, n))  # type: ignore[misc]
+        database.write(lambda w, n=name: uploads.begin(w, ME, n))
     with pytest.raises(uploads.TooManyUploads):
         database.write(lambda w: uploads.begin(w, ME, "c"))
     database.write(lambda w: uploads.begin(w, replace(ME, person_id="per_other"), "c"))

@@ -84,7 +84,7 @@ def test_names_are_found_by_the_index_alone_from_inside_and_newest_first(
 ) -> None:
     for number, name in enumerate(("Budget 2023.ods", "Vieux budget.ods", "Plan.pdf")):
         node = metadata.write(
-            lambda w, name=name, number=number: tree.put(  # type: ignore[misc]
+            lambda w, name=name, number=number: tree.put(
                 w, ME, home.id, name, content(b"%d" % number), mtime_s=1000 + number
             )
         )[0]

@@ -131,7 +131,7 @@ def test_the_weekly_check_compares_a_mailbox_with_what_lies_there(
     box = filled(post, beaune, "compare", 30)
     work.back_up()
     known = {box.id: box.address}
-    work._known = lambda: known  # type: ignore[method-assign]
+    work._known = lambda: known
     assert work.check(full=False)["compared"] == 30
 
 

@@ -67,14 +67,14 @@ def test_boxes_behind_relays_follow_what_is_for_all_and_for_them(fleet: Fleet) -
         own = f"box@{box.collectivite_id}"
         session = fleet.publisher.session("box", own)
         held = box.follow(session.since())
-        read_until(held, session, lambda table=session.tables["box"]: len(table) >= 1)  # type: ignore[misc]
+        read_until(held, session, lambda table=session.tables["box"]: len(table) >= 1)
         before = len(session.tables["box"])
         block(f"185.203.117.{before}")
         block(f"185.203.118.{before}", scope=box.collectivite_id)
         block(f"185.203.119.{before}", scope="col_other")
         tables = session.tables
-        read_until(held, session, lambda t=tables, n=before: len(t["box"]) == n + 1)  # type: ignore[misc]
-        read_until(held, session, lambda t=tables[own]: len(t) == 1)  # type: ignore[misc]
+        read_until(held, session, lambda t=tables, n=before: len(t["box"]) == n + 1)
+        read_until(held, session, lambda t=tables[own]: len(t) == 1)
         assert box.ask("box@col_other:0:0:").status == 404
         assert box.ask("mail:0:0:").status == 404
 

@@ -261,7 +261,7 @@ def test_ways_round_the_resolver_are_refused_and_counted_and_leaks_are_told(hall
             lambda kind=kind: any(f.kind == kind and f.count == 1 for f in facts(hall, Bypass)),
             f"{kind} not told",
             90,
-        )  # type: ignore[misc]
+        )
     until(
         lambda: sightings(hall, "leak_volume") + sightings(hall, "leak_night"), "the volume is not told", 90
     )

@@ -187,7 +187,7 @@ def test_forged_replayed_and_unknown_batches_change_nothing(hall: TownHall) -> N
     }
     for line, code in cases.items():
         centre.say(line)
-        until(lambda code=code: hall.status()["refused"] == code, f"{code}: {hall.status()}")  # type: ignore[misc]
+        until(lambda code=code: hall.status()["refused"] == code, f"{code}: {hall.status()}")
         assert hall.elements() == before
     assert connects(LAN, GOOD)
     hall.block(GOOD)

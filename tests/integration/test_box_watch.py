@@ -141,7 +141,7 @@ def test_an_observed_entry_is_counted_and_never_refused(hall: TownHall) -> None:
     for one in observed:
         until(
             lambda one=one: any(f.entry_id == one.id for f in facts(hall, LookBack)), f"{one} not counted", 80
-        )  # type: ignore[misc]
+        )
     assert not facts(hall, FlowsBlocked) and not facts(hall, NamesRefused)
 
 

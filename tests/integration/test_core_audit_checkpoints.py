@@ -185,10 +185,10 @@ def test_worker_signs_after_a_day_or_a_thousand_entries(key: Ed25519PrivateKey, 
     assert AuditCheckpoint.objects.count() == 1
     with clock.shifted(86401):
         timer()
-        assert queries.last_checkpoint().position == 3  # type: ignore[union-attr]
+        assert queries.last_checkpoint().position == 3
         fill(actions.CHECKPOINT_ENTRIES)
         timer()
-    assert queries.last_checkpoint().position == 3 + actions.CHECKPOINT_ENTRIES  # type: ignore[union-attr]
+    assert queries.last_checkpoint().position == 3 + actions.CHECKPOINT_ENTRIES
     assert queries.verify(full=True).ok
 
 

@@ -194,9 +194,6 @@ def test_people_of_another_commune_do_not_exist(beaune: Any, nuits: Any, adminis
     for wanted in (beaune.agent.id, "per_absent"):
         with pytest.raises(NotFound):
             queries.access_person(nuits.referent, wanted)
-    for wanted in (beaune.agent_membership.id, "mem_absent"):
-        with pytest.raises(NotFound):
-            queries.access_membership(nuits.referent, wanted)
     with pytest.raises(NotFound):
         queries.memberships_in(nuits.referent, beaune.id)
 

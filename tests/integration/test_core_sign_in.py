@@ -26,7 +26,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.urls import include, path
 
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, with_totp
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -75,10 +75,8 @@ def test_person_signs_in_with_password_and_session_carries_a_membership(client: 
     assert cookie["samesite"] == "Lax"
 
 
-def test_second_factor_is_asked_for_and_its_code_opens_once(
-    client: Client, beaune: Any, system: Actor
-) -> None:
-    secret = actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+def test_second_factor_is_asked_for_and_its_code_opens_once(client: Client, beaune: Any) -> None:
+    secret = with_totp(beaune.agent_membership.person)
     sign_in(client, "agent@beaune.test")
     assert client.get("/").content == b"nobody"
     code = totp.code_at(secret, time.time())
@@ -110,9 +108,8 @@ def test_a_wrong_password_is_told_with_its_address_and_without_the_account(beaun
     assert told.count() == before
 
 
-def test_code_stays_used_when_the_cache_has_forgotten_it(client: Client, beaune: Any, system: Actor) -> None:
-    person = beaune.agent_membership.person
-    secret = actions.enable_totp(actor=system, person=person)
+def test_code_stays_used_when_the_cache_has_forgotten_it(client: Client, beaune: Any) -> None:
+    secret = with_totp(beaune.agent_membership.person)
     code = totp.code_at(secret, time.time())
     assert enter_code(client, code)
     cache.clear()
@@ -121,13 +118,10 @@ def test_code_stays_used_when_the_cache_has_forgotten_it(client: Client, beaune:
     # A code of a time before the one that opened is as used as that one.
     cache.clear()
     assert not enter_code(other, totp.code_at(secret, time.time() - 30))
-    # A new secret starts anew, and a recovery code is not a matter of time.
-    secret = actions.enable_totp(actor=system, person=person)
-    assert enter_code(other, totp.code_at(secret, time.time()))
 
 
-def test_code_confirms_an_action_once(client: Client, beaune: Any, system: Actor) -> None:
-    secret = actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+def test_code_confirms_an_action_once(client: Client, beaune: Any) -> None:
+    secret = with_totp(beaune.agent_membership.person)
     assert enter_code(client, totp.code_at(secret, time.time()))
     cache.clear()
     confirm = "/connexion/2fa/reauthenticate/"
@@ -147,9 +141,9 @@ def test_code_that_switched_the_second_factor_on_opens_nothing_more(client: Clie
 
 
 def test_code_is_refused_twice_by_another_process_and_after_a_restart(
-    committed: str, beaune: Any, system: Actor, state: Path, tmp_path: Path
+    committed: str, beaune: Any, state: Path, tmp_path: Path
 ) -> None:
-    secret = actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+    secret = with_totp(beaune.agent_membership.person)
     (tmp_path / "secrets").symlink_to(state / "secrets")
     (tmp_path / "beffroi.toml").write_text(f'database_url = "{committed}"\n')
     code = totp.code_at(secret, time.time())
@@ -186,10 +180,10 @@ def _enter_in_a_process_of_its_own(state: Path, code: str) -> str:
     return done.stdout.strip()
 
 
-def test_secret_of_the_second_factor_is_encrypted_at_rest(beaune: Any, system: Actor) -> None:
+def test_secret_of_the_second_factor_is_encrypted_at_rest(beaune: Any) -> None:
     from allauth.mfa.models import Authenticator
 
-    secret = actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+    secret = with_totp(beaune.agent_membership.person)
     assert secret not in str(Authenticator.objects.get().data)
 
 

@@ -65,10 +65,10 @@ def passing() -> set[str]:
 
 def told_to_doors() -> list[str]:
     return [
-        str(change.entry.action)  # type: ignore[union-attr]
+        str(change.entry.action)
         for row in OutboxEvent.objects.filter(kind__startswith="never_again").order_by("id")
         for change in channel_events(Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload)))
-        if change.entry is not None  # type: ignore[union-attr]
+        if change.entry is not None
     ]
 
 

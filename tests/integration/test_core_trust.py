@@ -191,8 +191,8 @@ def test_bulk_lists_keep_what_is_never_blocked_again_and_the_feed_lets_it_pass(
     told = OutboxEvent.objects.get(kind="never_again:set")
     (change,) = channel_events(Event(told.id, told.kind, None, json.loads(told.payload)))
     assert (change.scope, change.kind) == ("all", "domain")
-    entry = change.entry  # type: ignore[union-attr]
-    assert (entry.id, entry.indicator, entry.action, entry.reason) == (row.id, SITE, "allow", "never_again")  # type: ignore[union-attr]
+    entry = change.entry
+    assert (entry.id, entry.indicator, entry.action, entry.reason) == (row.id, SITE, "allow", "never_again")
 
 
 # -- appeals -----------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def spoiled(drive: Drive, beaune: Commune, device: str) -> list[Node]:
     act = Act(beaune.agent.id, device, since_s)
     content = replace(EMPTY, size_bytes=666)
     for one in files:
-        drive.database.write(lambda w, it=one: tree.put(w, act, it.parent, it.name, content))  # type: ignore[misc]
+        drive.database.write(lambda w, it=one: tree.put(w, act, it.parent, it.name, content))
     alarm = Alarm(device, float(since_s), float(since_s), 33.0, 3, (), {Sign.LOST: 3, Sign.NO_OVERLAP: 3})
     drive.database.write(lambda w: alarms.raise_(w, alarm, now_s=since_s))
     return files

@@ -6,83 +6,30 @@ The real process on loopback over the metadata that the portal's pages open.
 from __future__ import annotations
 
 import http.client
-import io
 import json
-import stat
-import subprocess
 import unicodedata
-import zipfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import pytest
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store import look, tree
-from beffroi.drive.store.model import Node
-from beffroi.drive.store.writing import Reading
-from beffroi.drive.views import SHARED_NAME, View
-from beffroi.drive.web import given, granted
-from beffroi.drive.who import Who
+from beffroi.drive.views import SHARED_NAME
+from beffroi.drive.web import granted
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from django.test import Client
 
-from tests.conftest import STATE, Commune
-from tests.drive_server import Served, served
+from tests.conftest import Commune
+from tests.drive_browser import Browser, at, server
+from tests.drive_server import Served
 from tests.fixtures_drive import noise
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 
-__all__ = ["client", "drive", "no_door"]
+__all__ = ["at", "client", "drive", "no_door", "server"]
 pytestmark = pytest.mark.django_db
 UPLOAD = "ab" * 20
 PART = 5 * 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    with served(STATE) as one:
-        yield one
-
-
-class Browser:
-    """Cookies of the portal, taken to the drive as a browser takes them."""
-
-    def __init__(self, server: Served, client: Client) -> None:
-        self.server = server
-        client.get("/coffre/")
-        self.cookies = {path: client.cookies[name].value for path, name in granted.COOKIES.items()}
-        self.attributes = {path: client.cookies[name] for path, name in granted.COOKIES.items()}
-
-    def ask(
-        self, method: str, path: str, body: bytes = b"", sent: Mapping[str, Any] | None = None, **headers: str
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        cookies = [
-            f"{granted.COOKIES[of]}={value}" for of, value in self.cookies.items() if path.startswith(of)
-        ]
-        named = {"Cookie": "; ".join(cookies)} | {
-            name.replace("_", "-"): value for name, value in headers.items()
-        }
-        if sent is not None:
-            named["X-Beffroi-File"] = quote(json.dumps(sent))
-        line = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
-        try:
-            line.request(method, path, body, named)
-            answer = line.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-        finally:
-            line.close()
-
-    def send(self, body: bytes, **sent: Any) -> tuple[int, dict[str, Any]]:
-        status, _, answer = self.ask("POST", "/coffre/envoi/fichier", body, {"size_bytes": len(body), **sent})
-        return status, json.loads(answer)
-
-
-@pytest.fixture
-def at(server: Served, client: Client) -> Browser:
-    return Browser(server, client)
 
 
 def test_the_grant_is_for_scripts_of_nobody_and_for_its_paths_alone(at: Browser) -> None:
@@ -178,66 +125,6 @@ def test_an_upload_is_given_up_and_nobody_elses(
         assert other.ask("PUT", f"{address}/1", b"abc")[0] == 404
         assert other.ask("DELETE", address)[0] == 404
     assert at.ask("DELETE", address)[0] == 204 and at.ask("GET", address)[0] == 404
-
-
-def test_several_files_and_folders_come_as_one_zip(drive: Drive, at: Browser) -> None:
-    at.send(b"un", folder=drive.own.id, path=["Budget"], name="2026.txt")
-    at.send(b"", folder=drive.own.id, name="vide.txt")
-    chosen = ",".join(str(one.id) for one in _children(drive, drive.own.id))
-    origin = f"http://127.0.0.1:{at.server.port}"
-    status, headers, body = at.ask(
-        "POST", "/coffre/octets/zip", urlencode({"n": chosen}).encode(), Origin=origin
-    )
-    assert status == 200 and "Coffre.zip" in headers["content-disposition"]
-    with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        assert archive.testzip() is None
-        found = {one.filename: archive.read(one) for one in archive.infolist()}
-    assert found == {"Budget/": b"", "Budget/2026.txt": b"un", "vide.txt": b""}
-    assert at.ask("POST", "/coffre/octets/zip", urlencode({"n": chosen}).encode())[0] == 403
-    for form, where in (
-        ({"dossier": "7"}, "/coffre/7/?refus=drive.nothing_ticked"),
-        ({"n": "999999", "dossier": "//x"}, "/coffre/?refus=drive.absent"),
-        ([("n", "999999")] * 2000, "/coffre/?refus=drive.absent"),
-        ([("n", "7")] * (given.MOST_ZIPPED + 1), "/coffre/?refus=input.invalid"),
-    ):
-        status, headers, _ = at.ask("POST", "/coffre/octets/zip", urlencode(form).encode(), Origin=origin)
-        assert (status, headers["location"]) == (303, where)
-
-
-def test_an_archive_opens_on_any_computer(drive: Drive, at: Browser, tmp_path: Path) -> None:
-    """Folders can be entered, whoever unpacks them; a time that ZIP does not know harms nobody."""
-    at.send(b"un", folder=drive.own.id, path=["Budget", "2026"], name="un.txt", mtime_s=(1 << 36) - 1)
-    origin = f"http://127.0.0.1:{at.server.port}"
-    form = urlencode({"n": drive.own.id}).encode()
-    status, _, body = at.ask("POST", "/coffre/octets/zip", form, Origin=origin)
-    assert status == 200
-    (tmp_path / "a.zip").write_bytes(body)
-    subprocess.run(("unzip", "-q", "a.zip"), cwd=tmp_path, check=True)
-    assert (tmp_path / "Budget/2026/un.txt").read_bytes() == b"un"
-    modes = {stat.S_IMODE(one.stat().st_mode) for one in (tmp_path / "Budget", tmp_path / "Budget/2026")}
-    assert modes == {0o755}
-
-
-def test_an_archive_is_refused_before_all_is_read(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders in one another, all of them chosen, hold more than there is."""
-    monkeypatch.setattr(given, "MOST_ZIPPED", 10)
-    chain = [drive.folder("a")]
-    for _ in range(5):
-        chain.append(drive.folder("a", chain[-1]))
-    read: list[int] = []
-    below = look.below
-
-    def counted(reading: Reading, folder: int) -> Iterator[Node]:
-        for one in below(reading, folder):
-            read.append(one.id)
-            yield one
-
-    monkeypatch.setattr(look, "below", counted)
-    who = Who(drive.act.person_id, "", drive.collectivite_id, "agent", "", "", "")
-    bodies: Any = None  # none is asked for
-    with pytest.raises(given.TooManyFiles):
-        given._zip(View(drive.database, who), bodies, [one.id for one in chain])
-    assert len(read) <= 10
 
 
 @pytest.mark.parametrize("mtime_s", [0, -1, 10**11, 10**17, 10**30])

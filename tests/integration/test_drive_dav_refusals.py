@@ -273,7 +273,7 @@ def test_what_does_not_fit_is_refused_before_it_is_sent(drive: Served) -> None:
     assert value(found, "d:quota-used-bytes") == "900"
     assert value(found, "d:quota-available-bytes") == "100"
     chunked = iter([b"x" * 600, b"x" * 600])
-    status, _, _ = drive.ask("PUT", f"{home}/a/z", chunked, "bruno")  # type: ignore[arg-type]
+    status, _, _ = drive.ask("PUT", f"{home}/a/z", chunked, "bruno")
     assert status == 507
 
 

@@ -31,7 +31,7 @@ V2 = "/ocs/v2.php"
 def file(drive: Served, path: str, data: bytes = b"un film", login: str = "alice") -> str:
     """Its number."""
     headers = drive.ask("PUT", f"/remote.php/dav/files/{login}/{path}", data, login)[1]
-    return str(int(re.match(r"\d+", headers["oc-fileid"])[0]))  # type: ignore[index]
+    return str(int(re.match(r"\d+", headers["oc-fileid"])[0]))
 
 
 def asked(drive: Served, number: str, login: str = "alice", **more: str) -> tuple[int, str]:
@@ -137,7 +137,7 @@ def test_what_another_commune_shares_is_told_to_it_at_each_fetch_and_ends_with_t
         "bruno",
         Depth="0",
     )[2]
-    number = re.search(rb"<oc:fileid>(\d+)", said)[1].decode()  # type: ignore[index]
+    number = re.search(rb"<oc:fileid>(\d+)", said)[1].decode()
     status, path = asked(drive, number, "bruno")
     assert status == 200
     before = len(crossed(drive))

@@ -128,6 +128,6 @@ def test_what_cannot_be_told_ends_no_search(
         for name, sha256 in (("a.xlsm", BAD), ("b.xlsm", GOOD)):
             keep(communes, beaune.id, name, sha256)
             decision = block(sha256, "sha256")
-            eventually(lambda of=sha256, one=decision.id: held(communes, beaune.id, of) == one, "frozen")  # type: ignore[misc]
+            eventually(lambda of=sha256, one=decision.id: held(communes, beaune.id, of) == one, "frozen")
     finally:
         made.stop()

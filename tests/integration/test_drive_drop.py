@@ -7,12 +7,10 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 from beffroi.core.audit.actions import personal_of
@@ -30,86 +28,17 @@ from beffroi.lib.errors import Unavailable
 from django.conf import settings
 from django.test import Client
 
-from tests.conftest import STATE, Commune, make_member
-from tests.drive_server import Served, served
+from tests.conftest import Commune, make_member
+from tests.drive_browser import server
+from tests.drive_dropping import EXE, FORM, PDF, Sender, folder, make, sender
+from tests.drive_server import Served
 from tests.drive_trees import content
 from tests.drive_visitors import verbs
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 
-__all__ = ["client", "drive", "no_door"]
+__all__ = ["client", "drive", "folder", "no_door", "sender", "server"]
 pytestmark = pytest.mark.django_db
-PDF = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog>>\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
-FORM = {"days": "30", "types": "documents", "size": "5", "total": "100", "files": "10"}
-EXE = b"MZ" + bytes(300)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    with served(STATE) as one:
-        yield one
-
-
-@pytest.fixture
-def folder(drive: Drive) -> Node:
-    return drive.folder("Pièces du marché")
-
-
-class Sender:
-    """A browser of somebody without an account, on a drop link's page."""
-
-    def __init__(self, server: Served, path: str) -> None:
-        self.server, self.path, self.client = server, path, Client()
-
-    def page(self) -> str:
-        return self.client.get(self.path).content.decode().replace("\u00a0", " ").replace("\u202f", " ")
-
-    def hand(
-        self,
-        name: str,
-        body: bytes = PDF,
-        *,
-        sender: str = "Me Durand",
-        message: str = "",
-        size: int | None = None,
-        **headers: str,
-    ) -> tuple[int, dict[str, Any]]:
-        told = {"name": name, "size_bytes": len(body) if size is None else size, "sender": sender}
-        told |= {"message": message} if message else {}
-        named = {granted.FILE_HEADER.decode(): quote(json.dumps(told)), **headers}
-        status, _, answer = self.ask("PUT", "fichier", body, **named)
-        return status, json.loads(answer)
-
-    def ask(
-        self, method: str, what: str, body: bytes = b"", *, at: str = "", **headers: str
-    ) -> tuple[int, dict[str, str], bytes]:
-        cookie = self.client.cookies.get(granted.DROP_COOKIE)
-        place = at or (cookie["path"] if cookie else f"{granted.DROP_PATH}/shr_x/")
-        named = {"X-Forwarded-For": "192.0.2.7", **headers}
-        if cookie:
-            named["Cookie"] = f"{granted.DROP_COOKIE}={cookie.value}"
-        line = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
-        try:
-            line.request(method, place + what, body, named)
-            found = line.getresponse()
-            return found.status, {k.lower(): v for k, v in found.getheaders()}, found.read()
-        finally:
-            line.close()
-
-
-def make(client: Client, node: Node, **form: str) -> str:
-    answer = client.post(f"/coffre/{node.id}/depots/", FORM | form)
-    assert answer.status_code == 200, answer.status_code
-    found = re.search(r'id="address" readonly value="([^"]+)"', answer.content.decode())
-    assert found is not None
-    return urlsplit(found[1]).path
-
-
-@pytest.fixture
-def sender(server: Served, client: Client, folder: Node) -> Sender:
-    one = Sender(server, make(client, folder))
-    one.page()
-    return one
 
 
 def scanned(drive: Drive, node: Node, *codes: str) -> None:

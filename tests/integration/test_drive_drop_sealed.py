@@ -7,9 +7,11 @@ from beffroi.drive.store import look, seals
 from beffroi.drive.store.model import Node
 
 from tests.contract.test_drive_seals import a_seal
+from tests.drive_browser import server
+from tests.drive_dropping import Sender, folder, sender
 from tests.drive_server import Served
-from tests.integration.test_drive_drop import Sender, client, drive, folder, no_door, sender, server
-from tests.integration.test_drive_pages import Drive
+from tests.fixtures_portal import no_door
+from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "folder", "no_door", "sender", "server"]
 pytestmark = pytest.mark.django_db

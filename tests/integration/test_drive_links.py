@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -35,22 +35,16 @@ from django.db import transaction
 from django.test import Client
 
 from tests.conftest import STATE, Commune
-from tests.drive_server import Served, served
+from tests.drive_browser import Browser, server
+from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_pages import Drive, client, drive
 
-__all__ = ["client", "drive", "no_door"]
+__all__ = ["client", "drive", "no_door", "server"]
 pytestmark = pytest.mark.django_db
 CLOSED = "Ce lien n’existe pas ou n’est plus ouvert"
 PASSWORD = "un mot de passe"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    with served(STATE) as one:
-        yield one
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from django.test import Client
 from tests import office_editor
 from tests import office_samples as samples
 from tests.conftest import STATE, Commune
+from tests.drive_browser import Browser
 from tests.drive_server import Served, served
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_previews_process import Previews
 from tests.office_editor import Office
@@ -137,7 +137,7 @@ def test_a_new_document_is_made_and_opened(drive: Drive, at: Browser, with_edito
             "POST", "/coffre/envoi/nouveau", form, Origin=f"http://127.0.0.1:{at.server.port}"
         )
         assert status == 303
-        node = int(re.fullmatch(r"/coffre/(\d+)/editer/", headers["location"])[1])  # type: ignore[index]
+        node = int(re.fullmatch(r"/coffre/(\d+)/editer/", headers["location"])[1])
         assert at.ask("GET", f"/coffre/octets/{node}")[2] == blank.document(kind)
         assert f"Été 2026.{suffix}" in drive.names()
 

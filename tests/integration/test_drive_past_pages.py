@@ -27,10 +27,10 @@ from django.test import Client
 
 from tests.conftest import Commune, make_member
 from tests.contract.test_drive_seals import a_seal
+from tests.drive_browser import Browser, server
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door, portal_client
 from tests.fixtures_stream import eventually
-from tests.integration.test_drive_bytes import Browser, server
 from tests.integration.test_drive_pages import Drive, client, drive, shown
 
 __all__ = ["client", "drive", "no_door", "server"]
@@ -158,7 +158,7 @@ def test_days_and_hours_are_those_of_the_town_hall(aged: Aged, client: Client) -
     )
     for day, hour, offset in (("2026-07-01", "14:30", "+02:00"), ("2026-01-10", "08:05", "+01:00")):
         at_s = int(datetime.fromisoformat(f"{day}T{hour}{offset}").timestamp())
-        aged.drive.database.write(lambda w, it=at_s: w.run("UPDATE node SET created_s = ?", (it,)))  # type: ignore[misc]
+        aged.drive.database.write(lambda w, it=at_s: w.run("UPDATE node SET created_s = ?", (it,)))
         assert f"?a={at_s}&amp;dans=" in text(client, f"{aged.page}?jour={day}&heure={hour}")
     for choice in ("hier", "semaine"):
         assert client.get(f"{aged.page}?quand={choice}").status_code in (200, 404)

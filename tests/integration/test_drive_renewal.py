@@ -260,7 +260,7 @@ def test_kills_at_any_moment_lose_nothing_and_the_key_is_replaced_all_the_same(p
     for _ in range(6):
         before = progress(place)
         with subprocess.Popen(command, start_new_session=True) as child:
-            until(lambda b=before, c=child: progress(place) != b or c.poll() is not None, "a step")  # type: ignore[misc]
+            until(lambda b=before, c=child: progress(place) != b or c.poll() is not None, "a step")
             time.sleep(chance.uniform(0, 0.1))
             if child.poll() is None:
                 child.send_signal(signal.SIGKILL)

@@ -27,6 +27,7 @@ from django.conf import settings
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.drive_browser import server
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.fixtures_seals import (
     DAY_S,
@@ -38,7 +39,6 @@ from tests.fixtures_seals import (
     folder,
     referent,
     sealed,
-    server,
     text,
     until,
     verbs,

@@ -20,6 +20,7 @@ from beffroi.lib import clock
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.drive_browser import server
 from tests.fixtures_portal import no_door, portal_client
 from tests.fixtures_seals import (
     BODIES,
@@ -34,7 +35,6 @@ from tests.fixtures_seals import (
     referent,
     seal_of,
     sealed,
-    server,
     text,
     verbs,
 )

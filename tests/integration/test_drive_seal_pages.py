@@ -20,6 +20,7 @@ from beffroi.portal import drive_seal_words
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.drive_browser import Browser, server
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door, portal_client
 from tests.fixtures_seals import (
@@ -32,11 +33,9 @@ from tests.fixtures_seals import (
     referent,
     seal_of,
     sealed,
-    server,
     text,
     verbs,
 )
-from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_pages import Drive
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]

@@ -57,13 +57,13 @@ def filled(place: Place, files: Mapping[str, bytes]) -> Node:
         inner, _, name = path.rpartition("/")
         if inner not in made:
             made[inner] = place.database.write(
-                lambda w, it=inner: tree.make_folder(w, place.act(), folder.id, it)  # type: ignore[misc]
+                lambda w, it=inner: tree.make_folder(w, place.act(), folder.id, it)
             )
         content = place.taken(data)
         place.database.write(
             lambda w, it=made[inner], name=name, content=content: tree.put(
                 w, place.act(), it.id, name, content
-            )  # type: ignore[misc]
+            )
         )
     return folder
 
@@ -206,7 +206,7 @@ def _damage(place: Place, what: str) -> str:
     if what == "gone":
         victim.unlink()
     elif DAMAGES[what]:
-        place.database.write(lambda w: w.run(DAMAGES[what], (chunk.id,)))  # type: ignore[arg-type]
+        place.database.write(lambda w: w.run(DAMAGES[what], (chunk.id,)))
     else:
         raw = bytearray(victim.read_bytes())
         raw[len(raw) // 2] ^= 1
@@ -241,7 +241,7 @@ def test_a_forged_statement_is_not_believed(place: Place) -> None:
     }
     for name, data in forged.items():
         place.database.write(
-            lambda w, name=name, data=data: w.run(  # type: ignore[misc]
+            lambda w, name=name, data=data: w.run(
                 "UPDATE seal_text SET content = ? WHERE seal = ? AND name = ?", (data, seal_id, name)
             )
         )

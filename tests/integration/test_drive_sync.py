@@ -86,7 +86,7 @@ def test_nobody_reaches_anothers_uploads_trash_versions_and_search(
     """bruno is of another commune, amir of the same one."""
     for text in (b"un", b"deux"):
         headers = drive.ask("PUT", f"{FILES}/{name}", text)[1]
-    number = int(re.match(r"\d+", headers["oc-fileid"])[0])  # type: ignore[index]
+    number = int(re.match(r"\d+", headers["oc-fileid"])[0])
     drive.ask("MKCOL", f"{UPLOADS}/{name}")
     drive.ask("PUT", f"{FILES}/{name}-gone", b"x")
     drive.ask("DELETE", f"{FILES}/{name}-gone")

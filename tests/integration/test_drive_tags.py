@@ -24,13 +24,13 @@ def made(drive: Served, name: str, path: str = LIST, login: str = "alice", **mor
     """Its identifier."""
     status, headers, body = drive.ask("POST", path, json.dumps({"name": name, **more}).encode(), login)
     assert status == 201, body
-    return re.fullmatch(rf"{LIST}/(\d+)", headers["content-location"])[1]  # type: ignore[index]
+    return re.fullmatch(rf"{LIST}/(\d+)", headers["content-location"])[1]
 
 
 def file(drive: Served, name: str, login: str = "alice") -> str:
     """Its number."""
     headers = drive.ask("PUT", f"/remote.php/dav/files/{login}/{name}", b"x", login)[1]
-    return str(int(re.match(r"\d+", headers["oc-fileid"])[0]))  # type: ignore[index]
+    return str(int(re.match(r"\d+", headers["oc-fileid"])[0]))
 
 
 def on(drive: Served, number: str, login: str = "alice") -> list[str]:

@@ -56,7 +56,7 @@ def bring_clean_days() -> None:
 
 
 def text(answer: Any) -> str:
-    return answer.content.decode()  # type: ignore[no-any-return]
+    return answer.content.decode()
 
 
 def test_a_report_counts_once_and_groups_its_sources_by_who_they_are(domain: Domain) -> None:

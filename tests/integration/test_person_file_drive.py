@@ -17,8 +17,8 @@ from beffroi.portal import person_file
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.drive_dropping import FORM
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_drop import FORM
 from tests.integration.test_drive_groups import Hall, add, council, every, hall, remove
 from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_drive_returns import leave

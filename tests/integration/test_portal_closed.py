@@ -59,7 +59,7 @@ def key(config: Config) -> Iterator[Any]:
 
 
 def text(answer: Any) -> str:
-    return answer.content.decode().replace("\xa0", " ")  # type: ignore[no-any-return]
+    return answer.content.decode().replace("\xa0", " ")
 
 
 def closed(commune: Commune, days: int = 40, local: str = "parti") -> Mailbox:

@@ -356,7 +356,7 @@ def test_the_chain_of_the_log_is_verified_at_most_once_a_minute(
     for _ in range(3):
         assert "Le journal est intact" in console.get("/journal/").content.decode()
     assert len(asked) == 1
-    AuditEntry.objects.filter(pk=AuditEntry.objects.order_by("id").first().pk).update(verb="forged")  # type: ignore[union-attr]
+    AuditEntry.objects.filter(pk=AuditEntry.objects.order_by("id").first().pk).update(verb="forged")
     later = clock.now() + timedelta(seconds=61)
     monkeypatch.setattr(clock, "now", lambda: later)
     assert "Le journal a été altéré" in console.get("/journal/").content.decode()

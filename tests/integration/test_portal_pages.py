@@ -337,11 +337,11 @@ def test_an_attachment_that_a_decision_names_is_not_given(
     # What the entry hashed may differ in line ends from what IMAP gives: then the whole mail's files are held.
     digest = hashlib.sha256(FILE if as_recorded else FILE + b"\r\n").hexdigest()
     MailObservation.objects.create(message_id=LURE_ID, kind="sha256", value=digest, role="attachment")
-    shown_mail[0] = letter(  # type: ignore[index]
+    shown_mail[0] = letter(
         1,
         "Facture",
         "a@b.example",
-        attachments=shown_mail[0].attachments,  # type: ignore[index]
+        attachments=shown_mail[0].attachments,
     )
     client, link = portal_client(beaune.agent_membership), f"/courrier/{mailbox.id}/1/piece/2/"
     assert client.get(link).status_code == 200

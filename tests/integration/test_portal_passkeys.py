@@ -14,11 +14,10 @@ from allauth.mfa.models import Authenticator
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions, failures, totp
-from beffroi.core.identity.actor import Actor
 from django.core.cache import cache
 from django.test import Client
 
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, with_totp
 from tests.fixtures_portal import no_door, on_listener
 from tests.software_key import SoftwareKey
 
@@ -298,8 +297,8 @@ def test_ten_keys_are_enough(beaune: Any) -> None:
     assert "Dix clés" in add(client, SoftwareKey()).content.decode()
 
 
-def test_a_code_of_the_application_still_opens_beside_a_key(beaune: Any, system: Actor) -> None:
-    secret = actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+def test_a_code_of_the_application_still_opens_beside_a_key(beaune: Any) -> None:
+    secret = with_totp(beaune.agent_membership.person)
     Authenticator.objects.filter(type="recovery_codes").delete()
     client = browser()
     sign_in(client, "agent")

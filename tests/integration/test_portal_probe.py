@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def text(answer: Any) -> str:
-    return answer.content.decode()  # type: ignore[no-any-return]
+    return answer.content.decode()
 
 
 def test_the_page_says_which_path_fails_and_what_to_look_at(administrator: Actor) -> None:

@@ -11,15 +11,14 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.identity import actions, rescue
-from beffroi.core.identity.actor import Actor
+from beffroi.core.identity import rescue
 from beffroi.core.identity.models import RescueCode
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed, NotFound
 from django.core.cache import cache
 from django.test import Client
 
-from tests.conftest import PASSWORD, Commune
+from tests.conftest import PASSWORD, Commune, with_totp
 from tests.fixtures_portal import no_door, on_listener, portal_client
 
 __all__ = ["no_door"]
@@ -33,9 +32,9 @@ def portal() -> Iterator[None]:
 
 
 @pytest.fixture
-def locked(beaune: Commune, system: Actor) -> Commune:
+def locked(beaune: Commune) -> Commune:
     """The agent has a second factor."""
-    actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+    with_totp(beaune.agent_membership.person)
     return beaune
 
 

@@ -33,7 +33,7 @@ def state(config: Config) -> Iterator[Config]:
 
 
 def text(answer: Any) -> str:
-    return answer.content.decode().replace("\xa0", " ")  # type: ignore[no-any-return]
+    return answer.content.decode().replace("\xa0", " ")
 
 
 def yesterday() -> Any:

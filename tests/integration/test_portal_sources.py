@@ -113,7 +113,7 @@ def test_a_source_by_file_from_its_form_to_its_end(
     assert console.post(path, {"word": "fetch"}).status_code == 409
     assert console.post(path, {"word": "start"}).status_code == 302
     file = SimpleUploadedFile("l.csv", b"date;host\n1;45.1.1.1\n2;lure.example.net\n3;http://x.example/y\n")
-    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+    with django_capture_on_commit_callbacks(execute=True):
         assert console.post(path, {"word": "file", "file": file}).status_code == 302
     fetch_round(sources_state)
     page = shown(console, path)

@@ -208,7 +208,7 @@ def test_one_entry_passes_everywhere_and_back(ada: Client, administrator: Actor)
     assert row.revoke_reason == "racheté par un escroc"
     assert ada.post("/decisions/pourquoi/", back).status_code == 404
     told = [channel_events(Event(e.id, e.kind, None, json.loads(e.payload))) for e in _spares()]
-    assert [bool(change[0].entry) for change in told] == [True, False]  # type: ignore[union-attr]
+    assert [bool(change[0].entry) for change in told] == [True, False]
 
 
 def _spares() -> list[OutboxEvent]:

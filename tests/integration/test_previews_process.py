@@ -236,7 +236,7 @@ def test_a_request_that_is_none_is_refused_and_the_process_killed_leaves_nothing
     assert list(server.work_path(previews.state).iterdir()) == []
     previews.process.send_signal(signal.SIGKILL)
     previews.process.wait(10)
-    previews.__init__(previews.state)  # type: ignore[misc]
+    previews.__init__(previews.state)
     assert previews.of("odt", samples.text("x")).pictures
 
 

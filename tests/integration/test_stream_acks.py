@@ -60,7 +60,7 @@ def test_decisions_arrive_while_a_box_speaks(box: BoxClient, plane: Database) ->
             pass
         held.say(line(number))
         held.say(line(number, channel=f"box@{A}"))
-        eventually(lambda n=number: [row[2] for row in stored(plane, box)] == [n, n], "stored")  # type: ignore[misc]
+        eventually(lambda n=number: [row[2] for row in stored(plane, box)] == [n, n], "stored")
 
 
 def test_a_line_may_come_in_pieces_and_several_at_once(box: BoxClient, plane: Database) -> None:

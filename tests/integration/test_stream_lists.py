@@ -66,11 +66,11 @@ def test_a_new_epoch_begins_with_what_is_never_blocked_again(
         )
         for value, ttl_s in (("185.203.116.1", 0), ("185.203.116.2", 60))
     )
-    told = {e.entry.id: e.entry for e in Store(plane, config.run).in_force()[0]}  # type: ignore[union-attr]
+    told = {e.entry.id: e.entry for e in Store(plane, config.run).in_force()[0]}
     assert told[kept.id].expires_at == FOREVER and told[kept.id].action == "allow"
     assert gone.until is not None and told[gone.id].expires_at == int(gone.until.timestamp())
     never_again.take_back(actor=administrator, never_again_id=gone.id, reason="y")
-    assert {e.entry.id for e in Store(plane, config.run).in_force()[0]} == {kept.id}  # type: ignore[union-attr]
+    assert {e.entry.id for e in Store(plane, config.run).in_force()[0]} == {kept.id}
 
 
 def test_a_door_matches_replaces_and_forgets_a_list(centre: Centre, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_door_matches_replaces_and_forgets_a_list(centre: Centre, tmp_path: Pa
         assert door.match(Indicator(Kind.IP, "185.203.116.2")) is not None
         assert door.missing_lists() == []
         decision = block("185.203.116.1")  # a decision is told before a list
-        eventually(lambda: door.match_address("185.203.116.1").id == decision.id, "the decision")  # type: ignore[union-attr]
+        eventually(lambda: door.match_address("185.203.116.1").id == decision.id, "the decision")
         publish("scanners", "185.203.116.3")
         eventually(lambda: door.match_address("185.203.116.3"), "the new content")
         assert door.match_address("185.203.116.2") is None
@@ -114,9 +114,9 @@ def test_a_mail_door_matches_names_links_and_files(centre: Centre, tmp_path: Pat
         eventually(
             lambda: len(list((tmp_path / "lists").glob("*.*"))) == 3 and not door.missing_lists(), "all"
         )
-        assert door.match_name("www.lure.example.net").id == "list:names"  # type: ignore[union-attr]
-        assert door.match(Indicator(Kind.URL, "https://colis.example.org/suivi?id=1")).id == "list:links"  # type: ignore[union-attr]
-        assert door.match(Indicator(Kind.SHA256, digest)).id == "list:files"  # type: ignore[union-attr]
+        assert door.match_name("www.lure.example.net").id == "list:names"
+        assert door.match(Indicator(Kind.URL, "https://colis.example.org/suivi?id=1")).id == "list:links"
+        assert door.match(Indicator(Kind.SHA256, digest)).id == "list:files"
         assert door.match_name("example.net") is None
     finally:
         door.stop()
@@ -184,7 +184,7 @@ def test_a_list_that_cannot_be_fetched_is_shown_delays_nothing_and_comes_later(
             b"not zlib",
         ):
             path.write_bytes(wrong)
-            if centre.process.poll() is not None:  # type: ignore[union-attr]
+            if centre.process.poll() is not None:
                 centre.start()
             eventually(lambda: door.missing_lists() == ["scanners"], "shown")
             time.sleep(1.2)  # at least one more try
@@ -192,7 +192,7 @@ def test_a_list_that_cannot_be_fetched_is_shown_delays_nothing_and_comes_later(
         decision = block("185.203.116.4")
         eventually(lambda: door.match_address("185.203.116.4"), "urgent lines are not delayed")
         assert door.match_address(decision.value) is not None
-        assert door.match_address("185.203.116.1").id == "list:scanners"  # type: ignore[union-attr] # the former one stays
+        assert door.match_address("185.203.116.1").id == "list:scanners"  # the former one stays
         assert door.match_address("185.203.116.9") is None
         path.write_bytes(right)
         eventually(lambda: door.match_address("185.203.116.2"), "tried again")

@@ -102,7 +102,7 @@ def test_a_fleet_that_enforces_one_decision_is_told_in_counts(centre: Centre, pl
         for box in said:
             box.say(encode(AckBatch(VERSION, (Ack("box", 1, version, 1000),))))
         # One that follows within the window of a commit would count instead.
-        eventually(lambda v=version: _stored(plane) == [v] * 12, "stored")  # type: ignore[misc]
+        eventually(lambda v=version: _stored(plane) == [v] * 12, "stored")
     for held, expected in ((console, 12), (own, 6)):
         counted = {4: 0, 5: 0}
         while min(counted.values()) < expected:
@@ -142,7 +142,7 @@ def test_health_sums_up_the_overlays_and_lists_them_on_request(centre: Centre) -
     overlays = told["overlays"]
     assert isinstance(overlays, dict) and (overlays["count"], overlays["entries"]) == (12, 12)
     assert 0 < overlays["oldest_change_at"] <= overlays["newest_change_at"] <= clock.epoch_s()
-    assert centre.health("?full")["versions"]["box@col_1"] == 1  # type: ignore[index]
+    assert centre.health("?full")["versions"]["box@col_1"] == 1
 
 
 def test_person_holds_few_connections(centre: Centre) -> None:

@@ -18,7 +18,7 @@ def test_database_restored_from_a_backup_begins_a_new_epoch(bench: Bench) -> Non
         publisher = await bench.restart()
         bench.publish("decision:activated", 1)
         await steps(publisher)
-        saved = {t: bench.database.execute(f"SELECT * FROM {t}") for t in TABLES}  # type: ignore[arg-type]
+        saved = {t: bench.database.execute(f"SELECT * FROM {t}") for t in TABLES}
         door = Door("box")
         door.connect(publisher, bench.hub)
         bench.publish("decision:activated", 2)
@@ -26,11 +26,11 @@ def test_database_restored_from_a_backup_begins_a_new_epoch(bench: Bench) -> Non
         await door.read()
         assert {e.id for e in door.session.tables["box"]} == {"dec_ipall1", "dec_ipall2"}
         for name, rows in saved.items():
-            bench.database.execute(f"DELETE FROM {name}")  # type: ignore[arg-type]
+            bench.database.execute(f"DELETE FROM {name}")
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
                 values = [[json.dumps(v) if isinstance(v, dict) else v for v in row] for row in rows]
-                bench.database.executemany(f"INSERT INTO {name} VALUES ({marks})", values)  # type: ignore[arg-type]
+                bench.database.executemany(f"INSERT INTO {name} VALUES ({marks})", values)
         publisher = await bench.restart()
         assert publisher.feed.epoch == 2
         door.connect(publisher, bench.hub)

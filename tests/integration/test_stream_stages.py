@@ -90,10 +90,7 @@ def test_a_new_epoch_begins_with_stages_and_exceptions(
         reason="x",
     )
     events, _ = Store(plane, tmp_path).in_force()
-    told = {
-        (e.scope, e.decision_id, e.entry.action.value)  # type: ignore[union-attr]
-        for e in events
-    }
+    told = {(e.scope, e.decision_id, e.entry.action.value) for e in events}
     assert told == {
         ("all", decision.id, "warn"),
         (decision.canary_communes[0], decision.id, "block"),

@@ -15,7 +15,7 @@ import pytest
 from beffroi.lib.config import Config
 from beffroi.mail.certificates import places
 from beffroi.mail.domains import asking, records
-from beffroi.supervise import front
+from beffroi.supervise import front, front_listeners
 
 from tests import front_planes
 
@@ -64,7 +64,7 @@ def _certificate(config: Config) -> None:
     folder = places.installed(config.state)
     folder.mkdir()
     key, pem = folder / "key", folder / f"{DOMAIN}.pem"
-    names = ",".join(f"DNS:{label}{DOMAIN}" for label in front.DISCOVERY_HOSTS)
+    names = ",".join(f"DNS:{label}{DOMAIN}" for label in front_listeners.DISCOVERY_HOSTS)
     argv = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     more = ("-keyout", str(key), "-out", str(pem), "-subj", "/CN=x", "-addext", f"subjectAltName={names}")
     subprocess.run((*argv, *more), check=True, capture_output=True)
@@ -123,12 +123,12 @@ def test_thunderbird_and_outlook_find_their_settings(centre: Config) -> None:
     "path", ["/", "/connexion/", "/live", "/healthz", "/v1/feed", "/static/portal/beffroi.css"]
 )
 def test_under_a_communes_name_there_is_nothing_else(centre: Config, path: str) -> None:
-    for label in front.DISCOVERY_HOSTS:
+    for label in front_listeners.DISCOVERY_HOSTS:
         assert ask(centre, f"{label}{DOMAIN}", path).status == 404
 
 
 def test_a_large_body_and_other_listeners_are_refused(centre: Config) -> None:
-    body = b"x" * (front.MAX_DISCOVERY_BODY_BYTES + 1)
+    body = b"x" * (front_listeners.MAX_DISCOVERY_BODY_BYTES + 1)
     answer = ask(centre, f"autodiscover.{DOMAIN}", "/autodiscover/autodiscover.xml", method="POST", body=body)
     assert answer.status == 413
     for port in (centre.console_port, centre.box_port):

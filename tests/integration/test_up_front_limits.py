@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 from beffroi.lib.config import Config
-from beffroi.supervise import front
+from beffroi.supervise import front, front_limits
 
 from tests import front_planes
 from tests.mail_post import Engines
@@ -149,7 +149,7 @@ def test_requests_of_one_source_are_refused_until_it_is_quiet_again(door: Door) 
     assert answers[-10:] == [429] * 10
     assert door.ask(B, port, 10) == [200] * 10
     assert door.ask(A, door.config.console_port, 5) == [200] * 5
-    time.sleep(front.REQUESTS_WINDOW_S * 2 + 1)
+    time.sleep(front_limits.REQUESTS_WINDOW_S * 2 + 1)
     assert door.ask(A, port, 5) == [200] * 5
 
 
@@ -169,7 +169,7 @@ def test_connections_of_one_source_are_limited_and_those_of_others_are_taken(doo
             door.open(A, port).request("GET", "/healthz")
         assert door.ask(B, port, 1) == [200]
         assert door.ask(A, door.config.box_port, 1, "/v1/nonce") == [200]
-    time.sleep(front.REQUESTS_WINDOW_S * 2 + 1)
+    time.sleep(front_limits.REQUESTS_WINDOW_S * 2 + 1)
     assert door.ask(A, port, 1) == [200]
 
 

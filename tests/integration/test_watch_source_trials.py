@@ -114,7 +114,7 @@ def test_a_new_list_is_observed_and_then_in_force_everywhere(
     bring(source, *names(0, 5))
     assert lists() == {TRIAL: ("warn", 5)} and state(source) == "observing"
     told = [
-        (change.bulk.name, str(change.bulk.action))  # type: ignore[union-attr]
+        (change.bulk.name, str(change.bulk.action))
         for row in OutboxEvent.objects.filter(kind="list:published")
         for change in channel_events(Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload)))
     ]

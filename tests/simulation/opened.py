@@ -53,7 +53,7 @@ class Exceptions:
     def _select(self, where: str, *values: object) -> list[Opened]:
         rows = self._database.execute(
             "SELECT id, kind, value, collectivite_id, by_departement, expires_at FROM local_exception WHERE "
-            + where + " ORDER BY id", values  # type: ignore[arg-type]
+            + where + " ORDER BY id", values
         )  # fmt: skip
         return [
             Opened(r[0], Indicator(Kind(r[1]), r[2]), r[3], bool(r[4]), int(self._database.time(r[5]).timestamp()))

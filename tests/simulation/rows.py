@@ -14,12 +14,12 @@ _columns: dict[str, dict[str, object]] = {}
 
 def insert(database: Database, table: str, **known: object) -> None:
     row = {**_empty(database, table), **known}
-    database.execute(_statement(table, tuple(row)), tuple(row.values()))  # type: ignore[arg-type]
+    database.execute(_statement(table, tuple(row)), tuple(row.values()))
 
 
 def _empty(database: Database, table: str) -> dict[str, object]:
     if table not in _columns:
-        rows = database.execute(f"PRAGMA table_info({table})")  # type: ignore[arg-type]
+        rows = database.execute(f"PRAGMA table_info({table})")
         _columns[table] = {
             r[1]: "" if "char" in r[2] else "{}" if r[2] == "text" else 0 for r in rows if r[3]
         }

@@ -96,7 +96,7 @@ class Decisions:
     def _select(self, where: str, *values: object) -> list[Decision]:
         rows = self.database.execute(
             "SELECT id, kind, value, scope, state, campaign_id, rule, expires_at, reason, evidence"
-            " FROM decision WHERE " + where,  # type: ignore[arg-type]
+            " FROM decision WHERE " + where,
             values,
         )
         return [

@@ -116,7 +116,7 @@ def _watched(world: World, deed: object, *, by_person: str = "") -> None:
         name: (lists.named(name), lists.named(s.trial_name), s.trial) for name, s in sources.known.items()
     }
     used = {name: _used(world, tried) for name, (_, tried, _) in before.items()}
-    deed()  # type: ignore[operator]
+    deed()
     for name, source in sources.known.items():
         blocked, tried, trial = before.get(name, (frozenset(), frozenset(), None))
         new = lists.named(name) - blocked

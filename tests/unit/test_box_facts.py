@@ -178,7 +178,7 @@ def test_what_was_merged_never_comes_back_beside_its_sum(tmp_path: Path) -> None
             keeps.append((tmp_path / "open.json").read_bytes())
         return done
 
-    of._write = noted  # type: ignore[method-assign]
+    of._write = noted
     of.take()
     (tmp_path / "open.json").write_bytes(keeps[0])
     found = [fact for fact in drained(spool(tmp_path)) if isinstance(fact, FlowsBlocked)]

@@ -78,7 +78,7 @@ def judged(waiting: int, verdicts: list[int], labour: list[Labour], step_s: floa
     """What the watchdog says at each look, ``step_s`` apart."""
     dog = Watchdog()
     return [
-        dog.judge(Queue(1, waiting, number + waiting), lambda one=one: one, monotonic=look * step_s)  # type: ignore[misc]
+        dog.judge(Queue(1, waiting, number + waiting), lambda one=one: one, monotonic=look * step_s)
         for look, (number, one) in enumerate(zip(verdicts, labour, strict=True))
     ]
 

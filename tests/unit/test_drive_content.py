@@ -178,7 +178,7 @@ def test_parts_of_an_upload_are_joined_without_reading_a_byte(place: Place) -> N
 
     async def use(content: Content) -> None:
         manifests = [(await write(content, place.books, part)).manifest for part in parts]
-        place.objects.get = None  # type: ignore[method-assign, assignment]
+        place.objects.get = None
         joined = Manifest.join(manifests)
         del place.objects.get
         assert await read(content, place.books, joined) == b"".join(parts)
@@ -208,7 +208,7 @@ def test_a_store_that_fails_ends_the_upload_with_its_word(
             await write(content, place.books, noise(30 * MIB))
         assert place.books.known == set()
         assert len(place.stored()) == 3
-        place.objects.__init__(place.disk, lambda verb, name: None)  # type: ignore[misc]
+        place.objects.__init__(place.disk, lambda verb, name: None)
         written = await write(content, place.books, noise(30 * MIB))
         assert await read(content, place.books, written.manifest) == noise(30 * MIB)
 
@@ -262,7 +262,7 @@ def test_the_reader_is_ahead_by_three_chunks_and_no_more(place: Place) -> None:
 
     async def use(content: Content) -> None:
         manifest = (await write(content, place.books, noise(70 * MIB), step=MIB)).manifest
-        place.objects.__init__(place.disk, lambda verb, name: got.append(name) if verb == "get" else None)  # type: ignore[misc]
+        place.objects.__init__(place.disk, lambda verb, name: got.append(name) if verb == "get" else None)
         async with aclosing(content.read(manifest, place.books.ask_inline)) as pieces:
             await anext(pieces)
             await asyncio.sleep(0.3)
@@ -315,7 +315,7 @@ def test_many_slow_readers_share_what_is_read_ahead(place: Place) -> None:
         workers = content.workers
         body = noise(30 * MIB)
         manifest = (await write(content, place.books, body, step=MIB)).manifest
-        place.objects.__init__(place.disk, lambda verb, name: got.append(name) if verb == "get" else None)  # type: ignore[misc]
+        place.objects.__init__(place.disk, lambda verb, name: got.append(name) if verb == "get" else None)
         readers = [content.read(manifest, place.books.ask_inline) for _ in range(20)]
         firsts = [await anext(one) for one in readers]
         await asyncio.sleep(0.3)
@@ -373,7 +373,7 @@ def test_a_missing_a_short_and_an_exchanged_object_are_refused(place: Place) -> 
         longer = Manifest((Chunk(manifest.chunks[0].id, manifest.chunks[0].length - 1),))
         with pytest.raises(ObjectDamaged):
             await read(content, place.books, longer)
-        place.objects.__init__(place.disk, lambda verb, name: None, short=0.5)  # type: ignore[misc]
+        place.objects.__init__(place.disk, lambda verb, name: None, short=0.5)
         for span in ((), (MIB // 2, MIB // 2 + 10)):
             with pytest.raises(ObjectDamaged):
                 await read(content, place.books, manifest, *span)

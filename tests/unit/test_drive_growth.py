@@ -81,7 +81,7 @@ def test_a_folder_as_it_was_costs_nothing_of_what_changed_elsewhere(
     (reader,) = database._readers
     before = _instructions(reader, look_back)
     for number in range(8):
-        database.write(lambda w, it=number: _folder(w, then.id, f"d{it}", 200, act=NEXT_DAY))  # type: ignore[misc]
+        database.write(lambda w, it=number: _folder(w, then.id, f"d{it}", 200, act=NEXT_DAY))
     assert len(look_back()) == 20
     with database.reading() as reading:
         assert reading.one("SELECT COUNT(*) FROM change WHERE at_s > ?", (NOW_S,)) == (8 * 201 + 3,)
@@ -91,7 +91,7 @@ def test_a_folder_as_it_was_costs_nothing_of_what_changed_elsewhere(
 def test_a_folder_is_moved_and_renamed_without_a_look_at_its_files(
     database: SqliteDatabase, common: Node
 ) -> None:
-    here, there = (database.write(lambda w, it=one: tree.make_folder(w, ME, common.id, it)) for one in "ab")  # type: ignore[misc]
+    here, there = (database.write(lambda w, it=one: tree.make_folder(w, ME, common.id, it)) for one in "ab")
     writer = database._writer
     assert writer is not None
 
@@ -142,7 +142,7 @@ def _long(writing: Writing, parent: int, entries: int) -> int:
 def test_a_part_of_a_long_folder_costs_the_part(database: SqliteDatabase, common: Node) -> None:
     kept, costs = Orders(), []
     for entries in (10_000, 50_000):
-        folder = database.write(lambda w, it=entries: _long(w, common.id, it))  # type: ignore[misc]
+        folder = database.write(lambda w, it=entries: _long(w, common.id, it))
 
         def part(folder: int = folder, entries: int = entries) -> None:
             with database.reading() as reading:

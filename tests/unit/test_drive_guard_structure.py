@@ -72,7 +72,7 @@ def test_the_files_of_these_tests_are_read_by_the_libraries_of_their_formats() -
             == "/Catalog"
         )
         pages = pypdf.PdfReader(io.BytesIO(made("scan.pdf", seed)), strict=True)
-        assert pages.get_object(4).get_object()["/Filter"] == "/DCTDecode"  # type: ignore[index]
+        assert pages.get_object(4).get_object()["/Filter"] == "/DCTDecode"
         with tempfile.NamedTemporaryFile() as file:
             file.write(made("gpkg", seed))
             file.flush()

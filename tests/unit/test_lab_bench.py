@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.bare import without_hooks
-from bench.fanout import SPARE_FILES, rank, shape
+from bench.fanout import SPARE_FILES, shape
+from bench.fanout_rig import rank
 from bench.lists import loaded_by
 from bench.packets import _frame
 from bench.peers import Measured, crowdsec, fail2ban

@@ -33,5 +33,5 @@ def test_a_letter_of_the_past_is_an_ordinary_mail_whose_names_could_be_called_ne
         mail = history.letter(one, "secretariat@mairie-nolay.fr")
         read = message_from_bytes(mail.data)
         assert read["Message-ID"] == mail.message_id and read["From"] == one.address
-        assert one.link.encode() in read.get_payload(decode=True)  # type: ignore[operator]
+        assert one.link.encode() in read.get_payload(decode=True)
         assert not protected(one.domain) and not protected(one.link_host)

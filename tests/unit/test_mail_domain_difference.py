@@ -66,7 +66,7 @@ class Interface:
     """As lexicon's driver of Gandi: records of a name and type are replaced together; texts are told without quotes."""
 
     def __init__(self, *held: dict[str, str]) -> None:
-        self.held, self.asked = list(held), []  # type: ignore[var-annotated]
+        self.held, self.asked = list(held), []
         self.provider = SimpleNamespace(domain=ZONE)
 
     def list_records(self) -> list[dict[str, str]]:

@@ -117,6 +117,6 @@ def test_flags_are_kept_without_those_that_mean_something_to_us() -> None:
 
 def test_providers_have_keys_of_their_own_and_gmail_a_daily_limit() -> None:
     assert len({one.key for one in PROVIDERS}) == len(PROVIDERS)
-    assert provider("orange").host == "imap.orange.fr"  # type: ignore[union-attr]
+    assert provider("orange").host == "imap.orange.fr"
     assert provider("unknown") is None
     assert day_bytes("IMAP.gmail.com") and not day_bytes("imap.orange.fr")

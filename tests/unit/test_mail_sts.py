@@ -79,7 +79,6 @@ def test_postfix_sees_what_holds_and_nothing_that_is_over(tmp_path: Path) -> Non
     assert seen == [[("secure match=a",)], [("dane-only",)]], "what the partner says goes first"
     policies.put_chosen(config, {})
     assert policies.chosen(config) == {}
-    assert policies.demanded(config, now_s=now_s) == 1
     assert [one.domain for one in policies.due(config, asked_before_s=now_s + 1, limit=9)] == [
         "a.test",
         "over.test",

@@ -60,7 +60,7 @@ def test_a_reader_that_takes_nothing_is_cut_and_one_that_waits_for_news_is_not()
     quiet, quick, stalled = (Subscriber(f"box_{name}", ["box"]) for name in ("quiet", "quick", "stalled"))
     cut: list[str] = []
     for one in (quiet, quick, stalled):
-        one.on_close = lambda owner=one.owner: cut.append(owner)  # type: ignore[misc]
+        one.on_close = lambda owner=one.owner: cut.append(owner)
         hub.add(one, at_most=1)
     stalled.writing_since_s, quick.writing_since_s = 10.0, 60.0
     assert hub.cut_stalled(now_s=10.0 + STALL_S) == 0

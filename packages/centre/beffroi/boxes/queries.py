@@ -35,27 +35,21 @@ def access_box(actor: Actor, box_id: str) -> Box:
 
 @dataclass(frozen=True)
 class BoxState:
-    """A box with what it enforces: channel -> (epoch, version)."""
+    """``silent``: in service, and not heard of for ``SILENT_AFTER_S``."""
 
     box: Box
-    enforces: dict[str, tuple[int, int]]
     silent: bool
 
 
 def box_states(actor: Actor) -> list[BoxState]:
-    """Two queries for any number of boxes."""
-    boxes = list(visible_boxes(actor))
-    enforced: dict[str, dict[str, tuple[int, int]]] = {}
-    for ack in BoxAck.objects.filter(box_id__in=[box.id for box in boxes]):
-        enforced.setdefault(ack.box_id, {})[ack.channel] = (ack.epoch, ack.version)
+    """One query for any number of boxes."""
     limit = clock.now() - timedelta(seconds=SILENT_AFTER_S)
     return [
         BoxState(
             box,
-            enforced.get(box.id, {}),
             box.state == Box.State.ACTIVE and (box.last_seen_at is None or box.last_seen_at < limit),
         )
-        for box in boxes
+        for box in visible_boxes(actor)
     ]
 
 

@@ -18,7 +18,7 @@ from django.db.models.functions import TruncDate
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.decisions import rules
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound, existing
+from beffroi.lib.errors import existing
 from beffroi.mail.models import (
     Mailbox,
     MailDelivery,
@@ -141,23 +141,13 @@ def visible_jobs(actor: Actor) -> QuerySet[RemediationJob]:
     return rows.filter(pk__in=touched)
 
 
-def access_job(actor: Actor, job_id: str) -> JobReport:
-    """Counts of one job; a commune sees its own copies only. Errors: NotFound."""
-    job = visible_jobs(actor).filter(pk=job_id).first()
-    if job is None:
-        raise NotFound("job")
-    return report(job, None if actor.sees_all else actor.collectivite_id)
+def report(job: RemediationJob) -> JobReport:
+    return reports([job])[0]
 
 
-def report(job: RemediationJob, collectivite_id: str | None = None) -> JobReport:
-    return reports([job], collectivite_id)[0]
-
-
-def reports(jobs: Sequence[RemediationJob], collectivite_id: str | None = None) -> list[JobReport]:
+def reports(jobs: Sequence[RemediationJob]) -> list[JobReport]:
     """The reports of these jobs in their order, by one query however many they are."""
     items = RemediationItem.objects.filter(job__in=jobs)
-    if collectivite_id is not None:
-        items = items.filter(collectivite_id=collectivite_id)
     rows: dict[str, list[tuple[str, str, str]]] = {job.id: [] for job in jobs}
     for job_id, state, mailbox_id, owner in items.values_list(
         "job_id", "state", "mailbox_id", "collectivite_id"

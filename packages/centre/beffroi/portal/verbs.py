@@ -25,7 +25,6 @@ VERBS = {
     "identity:sessions:ended": gettext_lazy("Sessions fermées"),
     "identity:password:set": gettext_lazy("Mot de passe changé"),
     "identity:password:given": gettext_lazy("Mot de passe donné par le Département"),
-    "identity:second_factor:set": gettext_lazy("Double vérification activée"),
     "identity:second_factor:added": gettext_lazy("Moyen de connexion ajouté"),
     "identity:second_factor:removed": gettext_lazy("Moyen de connexion retiré"),
     "identity:recovery_codes:renewed": gettext_lazy("Codes de secours renouvelés"),

@@ -14,7 +14,6 @@ from django.db.models.functions import TruncDate
 from beffroi.core.audit import chain, signing
 from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import existing
 
 PRUNED = "audit:log:pruned"
 
@@ -183,11 +182,6 @@ def visible_entries(actor: Actor) -> QuerySet[AuditEntry]:
     if actor.kind == "person" and actor.role in ("referent", "dpo") and actor.collectivite_id:
         return rows.filter(collectivite_id=actor.collectivite_id)
     return rows.none()
-
-
-def access_entry(actor: Actor, entry_id: int) -> AuditEntry:
-    """Errors: NotFound, for absent and forbidden alike."""
-    return existing(visible_entries(actor).filter(pk=entry_id).first(), "audit entry")
 
 
 def counts_by_day(verb: str, *, since: date) -> dict[date, int]:

@@ -16,15 +16,6 @@ _FILE = Path(__file__).parent / "data" / "communes.tsv.xz"
 
 
 @dataclass(frozen=True, slots=True)
-class Epci:
-    """``kind``: CC, CA, CU, METRO, MET69."""
-
-    siren: str
-    kind: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Commune:
     """Unknown fields are empty, an unknown population is 0 (uninhabited territories overseas)."""
 
@@ -40,15 +31,6 @@ class Commune:
 def find(insee: str) -> Commune | None:
     """The commune with this INSEE code today."""
     return _load().communes.get(insee)
-
-
-def find_epci(siren: str) -> Epci | None:
-    return _load().epcis.get(siren)
-
-
-def all_communes(departement: str = "") -> list[Commune]:
-    """In order of code; of one département if given."""
-    return [one for one in _load().communes.values() if departement in ("", one.departement)]
 
 
 def search(text: str, *, departement: str = "", limit: int = 20) -> list[Commune]:
@@ -84,20 +66,19 @@ def _fits(words: list[str], folded: str) -> bool:
 @dataclass(frozen=True)
 class _Register:
     communes: dict[str, Commune]
-    epcis: dict[str, Epci]
     names: list[tuple[str, Commune]]
 
 
 @cache
 def _load() -> _Register:
     communes: dict[str, Commune] = {}
-    epcis: dict[str, Epci] = {}
+    epci_names: dict[str, str] = {}
     for line in lzma.decompress(_FILE.read_bytes()).decode().splitlines():
         kind, *fields = line.split("\t")
         if kind == "E":
-            epcis[fields[0]] = Epci(*fields)
+            siren, _, epci_names[siren] = fields
             continue
         insee, siren, departement, population, epci, name = fields
-        epci_name = epcis[epci].name if epci else ""
+        epci_name = epci_names[epci] if epci else ""
         communes[insee] = Commune(insee, siren, name, departement, int(population or 0), epci, epci_name)
-    return _Register(communes, epcis, [(fold(one.name), one) for one in communes.values()])
+    return _Register(communes, [(fold(one.name), one) for one in communes.values()])

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-STRONG, WEAK = "strong", "weak"
+STRONG = "strong"
 REGULAR_DAYS = 3
 """A commune that talked to something on so many of the last 30 days lives on it."""
 PERSON_ONLY = frozenset({"one_commune", "automatic_name"})

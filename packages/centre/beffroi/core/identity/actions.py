@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from allauth.account.models import EmailAddress
-from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -25,7 +23,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes import row_security
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import outbox
-from beffroi.core.identity import queries, totp
+from beffroi.core.identity import queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership, Person
 from beffroi.lib import clock
@@ -279,24 +277,6 @@ def end_sessions(*, actor: Actor, person: Person, collectivite_id: str | None = 
     audit.record(
         actor=actor, verb="identity:sessions:ended", object_id=person.id, collectivite_id=collectivite_id
     )
-
-
-@transaction.atomic
-def enable_totp(*, actor: Actor, person: Person) -> str:
-    """Give the person a new second factor and return its base32 secret, once. Errors: NotAllowed."""
-    if not actor.sees_all and actor.id != person.id:
-        raise NotAllowed("set this second factor")
-    secret = totp.new_secret()
-    Authenticator.objects.filter(user=person, type=Authenticator.Type.TOTP).delete()
-    TOTP.activate(person, secret)
-    Person.objects.filter(pk=person.pk).update(totp_last_step=0)  # of the former secret
-    audit.record(
-        actor=actor,
-        verb="identity:second_factor:set",
-        object_id=person.id,
-        collectivite_id=actor.collectivite_id,
-    )
-    return secret
 
 
 def _is_referent(actor: Actor) -> bool:

@@ -14,15 +14,8 @@ from django.http import HttpRequest, HttpResponseBase
 
 from beffroi.core.communes import row_security
 from beffroi.core.identity import sessions
-from beffroi.core.identity.actor import Actor
 
 Next = Callable[[HttpRequest], HttpResponseBase]
-
-
-class ActorRequest(HttpRequest):
-    """For the type checker: what a view receives."""
-
-    actor: Actor | None
 
 
 class MembershipMiddleware:

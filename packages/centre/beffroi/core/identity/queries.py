@@ -87,14 +87,6 @@ def all_memberships() -> list[Membership]:
     return list(_current().select_related("person"))
 
 
-def access_membership(actor: Actor, membership_id: str) -> Membership:
-    """Errors: NotFound, for absent and forbidden alike."""
-    rows = Membership.objects.select_related("person", "collectivite")
-    if not actor.sees_all:
-        rows = rows.filter(collectivite_id=actor.collectivite_id or "")
-    return existing(rows.filter(pk=membership_id).first(), "membership")
-
-
 def membership_of(actor: Actor) -> Membership:
     """The membership that a person's actor stands for. Errors: NotFound."""
     found = (

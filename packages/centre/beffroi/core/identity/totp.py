@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import secrets
-from urllib.parse import quote
 
 PERIOD_S = 30
 DIGITS = 6
@@ -34,11 +33,6 @@ def matching_step(secret: str, code: str, *, epoch_s: float, after_step: int) ->
         if hmac.compare_digest(_code(key, step), given) and step > after_step:
             found = step
     return found
-
-
-def provisioning_uri(secret: str, *, account: str, issuer: str = "Beffroi") -> str:
-    """The ``otpauth:`` address that a QR code carries."""
-    return f"otpauth://totp/{quote(issuer)}:{quote(account)}?secret={secret}&issuer={quote(issuer)}"
 
 
 def _code(key: bytes, step: int) -> str:

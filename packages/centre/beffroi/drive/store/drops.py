@@ -19,7 +19,7 @@ from beffroi.drive.store.writing import Reading, Writing
 
 MOST_FILE_BYTES = 2_000_000_000
 """Less than the scan looks at whole (``scan.values.MAX_LONG_BYTES``)."""
-MOST_TOTAL_BYTES, MOST_FILES = 2_000_000_000, 500
+MOST_TOTAL_BYTES = 2_000_000_000
 TOTAL_BYTES, FILES = 500_000_000, 100
 """Of a link whose maker set nothing."""
 MAX_SENDER_CHARS, MAX_MESSAGE_CHARS = 120, 2000

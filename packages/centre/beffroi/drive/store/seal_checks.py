@@ -1,7 +1,6 @@
 """Verifications of seals: asked for on a page or due by themselves, carried out by the process that opens contents, in
 steps, and kept with their report.
 
-Errors:  AbsentNode.
 Source:  docs/internals/drive-seals.md.
 """
 
@@ -10,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.lib.ids import is_id, new_id
+from beffroi.lib.ids import new_id
 
 MOST_KEPT = 20
 """Reports of one seal; older ones go. Who asked for each stands in the audit log."""
@@ -51,14 +49,6 @@ def _one(database: Reading, seal_id: str, which: LiteralString) -> Check | None:
         _ROWS + " WHERE seal = ?" + which + " ORDER BY asked_s DESC, id DESC LIMIT 1", (seal_id,)
     )
     return Check(*row) if row else None
-
-
-def find(database: Reading, check_id: str) -> Check:
-    """Errors: AbsentNode."""
-    row = database.one(_ROWS + " WHERE id = ?", (check_id,)) if is_id(check_id, "chk") else None
-    if row is None:
-        raise AbsentNode("check")
-    return Check(*row)
 
 
 def unfinished(database: Reading) -> list[Check]:

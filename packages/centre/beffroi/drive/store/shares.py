@@ -50,13 +50,6 @@ class LinkClosed(BeffroiError):
     http_status = 404
 
 
-class LinkLocked(BeffroiError):
-    """This link asks for a password, and this is not it."""
-
-    code = "drive.link_locked"
-    http_status = 403
-
-
 class DropRefused(BeffroiError):
     """This cannot be handed in here: {}."""
 
@@ -208,17 +201,6 @@ def behind(database: Reading, token: str, *, now_s: int) -> Share:
     found = Share(*row) if row else None
     if found is None or found.downloads_left == 0 or not stands(database, found, now_s=now_s):
         raise LinkClosed
-    return found
-
-
-def link(database: Reading, token: str, password: str | None, *, now_s: int) -> Share:
-    """The share behind a link. ``password``: None where none was typed yet.
-
-    Errors: LinkClosed, LinkLocked.
-    """
-    found = behind(database, token, now_s=now_s)
-    if found.has_password and (password is None or not fits(found, password)):
-        raise LinkLocked
     return found
 
 

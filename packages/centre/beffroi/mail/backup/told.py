@@ -15,7 +15,6 @@ import msgspec
 from beffroi.lib.config import Config
 
 LATE_AFTER_S = 26 * 3600
-CHECK_LATE_AFTER_S = 10 * 86400
 MAX_NAMED = 20
 _MAX_BYTES = 16 * 1024
 

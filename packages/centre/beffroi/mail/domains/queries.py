@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from django.conf import settings
 from django.db.models import Max, QuerySet
@@ -12,7 +11,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock, envelopes
+from beffroi.lib import envelopes
 from beffroi.lib.config import Config
 from beffroi.mail import keys
 from beffroi.mail.domains import declared as declarations
@@ -21,8 +20,6 @@ from beffroi.mail.domains.declared import Declared
 from beffroi.mail.domains.models import DkimKey, DomainCheck, MailDomain
 from beffroi.mail.engines import pools
 from beffroi.mail.signing import SigningKey
-
-HISTORY_DAYS = 30
 
 
 def servers(config: Config) -> records.Servers:
@@ -134,12 +131,6 @@ def is_delegated(domain_id: str) -> bool:
     """The last check saw the delegation to the Département's name servers in place."""
     last = last_check(domain_id)
     return last is not None and last.items.get("delegation", [""])[0] == "ok"
-
-
-def history(domain_id: str) -> list[DomainCheck]:
-    """The checks of the last days, the latest first."""
-    since = clock.now().date() - timedelta(days=HISTORY_DAYS)
-    return list(DomainCheck.objects.filter(domain_id=domain_id, day__gte=since).order_by("-day"))
 
 
 def visible_checks(actor: Actor) -> QuerySet[DomainCheck]:

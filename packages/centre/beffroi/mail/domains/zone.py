@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import dns.name
-import dns.rdataset
-import dns.zone
-
 from beffroi.mail.domains.records import Record
 
 
@@ -48,8 +44,3 @@ def zone_file(domain: str, records: Sequence[Record]) -> str:
     texts = [f"$ORIGIN {domain}."]
     texts += [f"{relative(one.name, domain)}\t{one.ttl_s}\tIN\t{one.type}\t{one.rdata}" for one in records]
     return "\n".join(texts) + "\n"
-
-
-def parse(domain: str, text: str) -> dns.zone.Zone:
-    """The zone that ``text`` describes. Errors: dns.exception.DNSException."""
-    return dns.zone.from_text(text, origin=f"{domain}.", relativize=False, check_origin=False)

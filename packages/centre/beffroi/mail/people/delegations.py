@@ -16,7 +16,7 @@ from datetime import date, datetime, time, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
@@ -34,7 +34,6 @@ from beffroi.mail.people.models import DelegatedAct, Delegation
 MAX_REASON_CHARS = 200
 AHEAD_DAYS = 180
 """How long before its first day one may be given."""
-SYSTEM = Actor.system("mail.people")
 
 
 @dataclass(frozen=True)
@@ -252,11 +251,6 @@ def days(rows: Iterable[Delegation]) -> dict[str, list[Day]]:
         ][::-1]
         for key, several in found.items()
     }
-
-
-def waiting_to_be_told() -> QuerySet[Delegation]:
-    """Given by somebody else than the owner, whose mail about it has not left."""
-    return Delegation.objects.filter(told_at=None).exclude(by=F("owner_id"))
 
 
 def _record(actor: Actor, verb: str, row: Delegation, **details: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 
 from django.conf import settings
 
@@ -32,7 +31,6 @@ _CODES = frozenset(
         "crashed",
     )
 )
-log = logging.getLogger("beffroi.mail.reports")
 
 
 @periodic("mail.reports", every_s=30.0, group="sources")

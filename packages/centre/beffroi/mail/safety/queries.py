@@ -17,11 +17,9 @@ _STRENGTH = list(Concern)
 
 @dataclass(frozen=True)
 class BankWarning:
-    """Of one mail. ``names_iban``: an IBAN could be read. ``confirmed_at``, ``confirmed_by``: the last call back, where
-    nothing is left to check."""
+    """Of one mail. ``confirmed_at``, ``confirmed_by``: the last call back, where nothing is left to check."""
 
     concern: Concern
-    names_iban: bool
     confirmed_at: datetime | None = None
     confirmed_by: str = ""
 
@@ -64,7 +62,7 @@ def bank_warnings(actor: Actor, message_ids: Collection[str]) -> dict[str, BankW
             seen_at=one.seen_at,
             others_before=others,
         )
-        mine = BankWarning(level, detail.kind == Kind.IBAN, detail.confirmed_at, detail.confirmed_by)
+        mine = BankWarning(level, detail.confirmed_at, detail.confirmed_by)
         if level or detail.confirmed_at is not None:
             out[one.message_id] = _stronger(out.get(one.message_id), mine)
     return out

@@ -102,14 +102,3 @@ def due(config: Config, *, asked_before_s: int, limit: int) -> list[Known]:
             (asked_before_s, limit),
         )
         return [Known(*row) for row in rows]
-
-
-def demanded(config: Config, *, now_s: int) -> int:
-    """How many partners demand it now."""
-    if not path(config).exists():
-        return 0
-    with _open(config) as connection:
-        row = connection.execute(
-            "SELECT COUNT(*) FROM policy WHERE row <> '' AND until_s > ?", (now_s,)
-        ).fetchone()
-    return int(row[0])

@@ -1,0 +1,91 @@
+"""What one source may do at the front door: a flood of it is refused before anything behind the door works.
+
+Purpose: HAProxy's rules and tables that count connections, requests and sign-ins of a source (an IPv4 address, a /64),
+         and the page that a person reads instead. Other sources do not notice.
+Source:  docs.haproxy.org/3.0/configuration.html (stick tables).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from beffroi.lib.config import Config
+from beffroi.supervise.front_listeners import DRIVE_PATHS, Listener
+
+REQUESTS_WINDOW_S, SIGN_INS_WINDOW_S = 10, 60
+# Sources that one listener remembers, about 200 bytes each; the one that was silent longest is forgotten first.
+_SOURCES = 50_000
+_SOURCE = "src,ipmask(32,64)"
+
+
+def rules(config: Config, listener: Listener) -> list[str]:
+    """The first rules of a listener: a flood costs as little as it can."""
+    refusal = "http-request deny deny_status 429"
+    if listener.sign_ins:
+        refusal = (
+            f"http-request return status 429 content-type text/html;charset=utf-8 file {page_path(config)}"
+            f" hdr Retry-After {SIGN_INS_WINDOW_S} hdr Cache-Control no-store hdr X-Content-Type-Options nosniff"
+            f' hdr Content-Security-Policy "{_page_policy()}"'
+        )
+    lines = [
+        f"tcp-request connection track-sc0 {_SOURCE} table {listener.name}_sources",
+        f"tcp-request connection reject if {{ sc_conn_cur(0) gt {listener.connections} }}",
+        f"tcp-request connection reject if {{ sc_conn_rate(0) gt {listener.connections} }}",
+    ]
+    if listener.drive_requests:
+        # A first synchronisation is thousands of small requests: nobody's pages may wait for it.
+        lines += [
+            f"acl drive path_beg {' '.join(DRIVE_PATHS)}",
+            "acl drive path /dav",
+            f"http-request track-sc2 {_SOURCE} table {listener.name}_pages if !drive",
+            f"http-request track-sc2 {_SOURCE} table {listener.name}_drive if drive",
+            f"{refusal} if !drive {{ sc_http_req_rate(2) gt {listener.requests} }}",
+            f"http-request return status 429 hdr Retry-After {REQUESTS_WINDOW_S} if drive"
+            f" {{ sc_http_req_rate(2) gt {listener.drive_requests} }}",
+        ]
+    else:
+        lines.append(f"{refusal} if {{ sc_http_req_rate(0) gt {listener.requests} }}")
+    if listener.sign_ins:
+        # The second form of step-up counts too: it takes a password or a code as well; so does a link.
+        lines += [
+            "acl sign_in path_beg /connexion/ /confirmer/ /premiere-connexion/ /partage/",
+            f"http-request track-sc1 {_SOURCE} table {listener.name}_sign_ins if METH_POST sign_in",
+            f"{refusal} if METH_POST sign_in {{ sc_http_req_rate(1) gt {listener.sign_ins} }}",
+        ]
+    return lines
+
+
+def tables(listener: Listener) -> list[str]:
+    """HAProxy's memory of sources, one table for each thing that is counted."""
+    windows_s = {"sources": REQUESTS_WINDOW_S}
+    if listener.drive_requests:
+        windows_s |= dict.fromkeys(("pages", "drive"), REQUESTS_WINDOW_S)
+    if listener.sign_ins:
+        windows_s["sign_ins"] = SIGN_INS_WINDOW_S
+    lines = []
+    for kind, window_s in windows_s.items():
+        connections = f"conn_cur,conn_rate({window_s}s)," if kind == "sources" else ""
+        lines += [
+            f"backend {listener.name}_{kind}",
+            f"    stick-table type ipv6 size {_SOURCES} expire {2 * window_s}s"
+            f" store {connections}http_req_rate({window_s}s)",
+        ]
+    return lines
+
+
+def page() -> bytes:
+    """What a person reads with an answer 429."""
+    return (Path(__file__).parent / "too_many.html").read_bytes()
+
+
+def _page_policy() -> str:
+    style = page().partition(b"<style>")[2].partition(b"</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def page_path(config: Config) -> Path:
+    """Where HAProxy reads that page: once, at its start."""
+    return config.state / "haproxy" / "429.html"
