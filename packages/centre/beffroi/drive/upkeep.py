@@ -196,6 +196,7 @@ class Upkeep(Worker):
             versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
             past_s = now_s - self._config.drive_version_days * DAY_S
             _all(database, lambda w: moments.forget(w, before_s=past_s))
+            database.write(lambda w: versions.forget_erased(w, before_s=past_s))
         with collecting(self._config, collectivite_id):
             collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):
