@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beffroi.drive.store import favourites, schema, tree
+from beffroi.drive.store import favourites, mounts, schema, seen, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.favourites import Star
 from beffroi.drive.who import Who
@@ -51,6 +51,18 @@ def test_stars_of_visitors_and_on_what_is_gone_are_tidied_away_and_no_others(met
     metadata.write(lambda w: favourites.tidy(w, {ME.person_id, newcomer.person_id}))
     assert [stars(metadata, one) for one in (ME, gone, newcomer)] == [{(A, node), (B, lost)}] * 3
     assert stars(metadata, visitor) == {(B, lost)}, "on other collectivités' files they are the person's own"
+
+
+def test_who_is_erased_leaves_no_name_of_a_share_and_no_time(metadata: Database) -> None:
+    for person in (ME, COLLEAGUE):
+        metadata.write(lambda w, p=person.person_id: mounts.rename(w, "shr_1", p, "Plans"))  # type: ignore[misc]
+        metadata.write(lambda w, p=person.person_id: seen.look(w, p, now_s=5))  # type: ignore[misc]
+    for forget in (mounts.forget, seen.forget):
+        metadata.write(lambda w, forget=forget: forget(w, ME.person_id))  # type: ignore[misc]
+    with metadata.reading() as reading:
+        assert mounts.of(reading, ME.person_id) == {} and seen.shares(reading, ME.person_id) == 0
+        assert list(mounts.of(reading, COLLEAGUE.person_id)) == ["shr_1"]
+        assert seen.shares(reading, COLLEAGUE.person_id) == 5
 
 
 def test_who_is_erased_leaves_no_star(metadata: Database) -> None:

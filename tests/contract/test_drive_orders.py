@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from typing import LiteralString
 
 import pytest
 from beffroi.drive.store import listing, look, tree
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.listing import Entry
 from beffroi.drive.store.model import EMPTY, Node
 from beffroi.drive.store.orders import Orders, Part
+from beffroi.drive.store.writing import Reading, Row
 
-from tests.drive_trees import ME, at, seen
+from tests.drive_trees import ME, OTHER, at, put, seen
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 FILES, MOST = 23, 5
@@ -100,3 +104,26 @@ def test_no_more_is_kept_than_is_meant_to_be(metadata: Database, home: Node, fol
     metadata.write(lambda w: tree.put(w, ME, short.id, "one", EMPTY))
     part(metadata, kept, seen(metadata, short.id), 0)
     assert len(kept._kept) == 1, "what comes in one part is put in order at once"
+
+
+def test_who_changed_the_files_of_a_page_is_one_question(metadata: Database, folder: Node) -> None:
+    inner = metadata.write(lambda w: tree.make_folder(w, OTHER, folder.id, "inner"))
+    mine, theirs = put(metadata, folder.id, "a", b"1"), put(metadata, folder.id, "b", b"1", OTHER)
+    entries = [Entry(*one[:7]) for one in (inner, mine, theirs)]
+
+    class Asked:
+        def __init__(self, reading: Reading) -> None:
+            self.reading, self.times = reading, 0
+
+        def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
+            raise AssertionError(sql)
+
+        def all(self, sql: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
+            self.times += 1
+            return self.reading.all(sql, parameters)
+
+    with metadata.reading() as reading:
+        asked = Asked(reading)
+        found = listing.changed_by(asked, entries)
+        assert listing.changed_by(asked, [entries[0]]) == {}
+    assert (found, asked.times) == ({mine.id: ME.person_id, theirs.id: OTHER.person_id}, 1)

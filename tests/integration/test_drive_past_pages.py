@@ -131,6 +131,7 @@ def test_a_folder_is_shown_as_it_was_put_back_and_put_back_again(aged: Aged, cli
             "copied": 0,
             "moved": 0,
             "rewritten": 1,
+            "stayed": 0,
             "lost": 0,
         }
     ]

@@ -91,6 +91,7 @@ def test_nobody_reaches_anothers_uploads_trash_versions_and_search(
     drive.ask("PUT", f"{FILES}/{name}-gone", b"x")
     drive.ask("DELETE", f"{FILES}/{name}-gone")
     trashed = hrefs(drive.ask("PROPFIND", f"{TRASH}/trash")[2])[1]
+    version = hrefs(drive.ask("PROPFIND", f"{VERSIONS}/versions/{number}")[2])[1]
     for method, path in (
         ("PROPFIND", f"{UPLOADS}/{name}"),
         ("PUT", f"{UPLOADS}/{name}/1"),
@@ -100,6 +101,7 @@ def test_nobody_reaches_anothers_uploads_trash_versions_and_search(
         ("DELETE", f"{TRASH}/trash"),
         ("PROPFIND", f"{VERSIONS}/versions/{number}"),
         ("GET", f"{VERSIONS}/versions/{number}/1"),
+        ("DELETE", version),
         ("REPORT", FILES),
         ("PATCH", f"{FILES}/{name}"),
     ):
@@ -110,6 +112,7 @@ def test_nobody_reaches_anothers_uploads_trash_versions_and_search(
     assert drive.ask("MOVE", f"{mine}/.file", login=login, Destination=f"{FILES}/{name}")[0] == 404
     own = f"/remote.php/dav/versions/{login}/versions/{number}"
     assert drive.ask("PROPFIND", own, login=login)[0] == 404
+    assert drive.ask("DELETE", f"{own}/{version.rpartition('/')[2]}", login=login)[0] == 404
     label = trashed.rpartition("/")[2]
     path = f"/remote.php/dav/trashbin/{login}"
     assert drive.ask("DELETE", f"{path}/trash/{label}", login=login)[0] == 404

@@ -69,7 +69,11 @@ def test_versions_are_read_and_what_is_wrong_has_an_answer(drive: Served, name: 
     assert drive.ask("GET", listed[1], Range="bytes=1-2")[2] == b"eu"
     for path, status in (("x", 404), ("999999", 404), ("1/2/3", 404), (f"{int(number[0])}/1", 404)):
         assert drive.ask("GET" if "/" in path else "PROPFIND", f"{VERSIONS}/versions/{path}")[0] == status
-    assert drive.ask("DELETE", listed[1])[0] == 405
+    status, _, answer = drive.ask("DELETE", listed[1])
+    assert status == 403 and "Une version se supprime sur le portail" in answer.decode()
+    assert drive.ask("DELETE", listed[1].rpartition("/")[0] + "/1")[0] == 404
+    assert drive.ask("DELETE", listed[0])[0] == 405
+    assert drive.ask("GET", listed[1])[2] == b"deux"
     assert drive.ask("MOVE", listed[1], Destination=f"{FILES}/{name}")[0] == 404
     folder = drive.ask("MKCOL", f"{FILES}/{name}-d")[1]["oc-fileid"]
     assert drive.ask("PROPFIND", f"{VERSIONS}/versions/{folder}")[0] == 404

@@ -126,7 +126,10 @@ def test_an_earlier_version_is_put_in_force_again(
         )
     page = client.post("/coffre/agir/", data, follow=True).content.decode()
     assert "Cette version est rétablie." in page and "4\u00a0ko" in page and page.count("Rétablir") == 3
-    assert "n’est plus là" in client.post("/coffre/agir/", data | {"etag": 1}, follow=True).content.decode()
+    assert (
+        "Cette version n’existe plus"
+        in client.post("/coffre/agir/", data | {"etag": 1}, follow=True).content.decode()
+    )
 
 
 @pytest.mark.parametrize("path", ["corbeille/?apres=" + "9" * 20 + "-1", "corbeille/?apres=1-" + "9" * 20])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive import alarms, upkeep
 from beffroi.drive.guard.scoring import Alarm
-from beffroi.drive.store import look, moments, schema, shares, trash, tree, uploads
+from beffroi.drive.store import look, moments, mounts, schema, seen, shares, tags, trash, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act, Content, Node
@@ -133,6 +133,22 @@ def test_a_star_that_a_visitor_left_here_goes_and_a_members_stays(place: Place) 
     place.work.round()
     with place.database.reading() as reading:
         assert reading.all("SELECT person_id, node FROM favourite") == rows[:1]
+
+
+def test_what_outlives_what_it_names_goes_and_labels_of_files_stay(place: Place) -> None:
+    file = place.put("plan.bin", b"plan")
+    tag = place.database.write(lambda w: tags.make(w, place.act(), "plu", visible=True, assignable=True))
+    rows = [(file.id, tag.id), (file.id + 900, tag.id)]
+    place.database.write(lambda w: w.many("INSERT INTO tagged (node, tag) VALUES (?, ?)", rows))
+    place.database.write(lambda w: mounts.rename(w, "shr_gone", "per_gone", "Plans"))
+    place.database.write(lambda w: seen.look(w, "per_gone", now_s=clock.epoch_s()))
+    erased = (file.id, file.etag, 1)
+    place.database.write(lambda w: w.run("INSERT INTO version_erased VALUES (?, ?, ?)", erased))
+    place.work.round()
+    with place.database.reading() as reading:
+        assert reading.all("SELECT node, tag FROM tagged") == rows[:1]
+        for table in ("mount", "looked", "version_erased"):
+            assert reading.all(f"SELECT 1 FROM {table}") == []  # type: ignore[arg-type]
 
 
 def test_nothing_that_a_way_back_may_need_goes_while_an_alarm_waits(place: Place) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import handover
+from beffroi.drive import departures, handover
 from beffroi.drive.own_rows import PARTS
-from beffroi.drive.store import shares
+from beffroi.drive.store import favourites, going_back, mounts, seen, shares
+from beffroi.drive.store.ways import Plan
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 from beffroi.portal import person_file
+from django.conf import settings
 from django.test import Client
 
 from tests.conftest import Commune
@@ -150,6 +152,19 @@ def test_it_holds_files_that_were_handed_over_of_to_and_by_the_person(hall: Hall
         assert row["by"] == beaune.referent.id
 
 
+def test_it_holds_the_ways_back_that_the_person_asked_for(drive: Drive, beaune: Commune) -> None:
+    folder, act = drive.folder("Budget", drive.common), drive.act
+    way = Plan(folder.id, act.now_s, (), 0, 0, 0, 0, 0, 0, 0)
+    going_back.begin(drive.database, act, way)
+    (row,) = file_of(beaune)["drive_ways_back"]
+    assert (row["folder_id"], row["state"], row["steps"]) == (folder.id, "going", 0)
+    assert row["begun_at"] and row["as_at"] and row["ended_at"] is None
+    drive.database.write(lambda w: going_back.go_on(w, folder.id, now_s=act.now_s))
+    (row,) = file_of(beaune)["drive_ways_back"]
+    assert row["state"] == "done" and row["ended_at"]
+    assert file_of(beaune, "colleague")["drive_ways_back"] == []
+
+
 def test_it_holds_answers_to_other_communes_and_reaches_each_collectivite_of_the_person(
     drive: Drive, beaune: Commune, nuits: Commune, client: Client, there: Client, *, system: Actor
 ) -> None:
@@ -188,3 +203,20 @@ def test_where_the_metadata_do_not_answer_there_is_no_file(
     monkeypatch.setattr(database, "reading", away)
     with pytest.raises(Unavailable):
         person_file.compose(beaune.agent_membership.person.email, account="test")
+
+
+def test_who_is_erased_leaves_no_mark_of_their_own_and_others_keep_theirs(beaune: Commune) -> None:
+    mine, theirs = Drive(beaune.agent_membership), Drive(beaune.colleague_membership)
+    for one in (mine, theirs):
+        person_id = one.act.person_id
+        one.database.write(lambda w, p=person_id: mounts.rename(w, "shr_1", p, "Plans"))  # type: ignore[misc]
+        one.database.write(lambda w, p=person_id: seen.look(w, p, now_s=5))  # type: ignore[misc]
+        star = (beaune.id, one.common.id)
+        one.database.write(
+            lambda w, who=one.who, star=star: favourites.set_star(w, who, star, starred=True)  # type: ignore[misc]
+        )
+    departures.forget_own_marks(settings.BEFFROI, beaune.agent.id)
+    with mine.database.reading() as reading:
+        for table in ("mount", "looked", "favourite"):
+            found = reading.all(f"SELECT person_id FROM {table}")  # type: ignore[arg-type]
+            assert found == [(beaune.colleague.id,)], table

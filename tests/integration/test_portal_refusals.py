@@ -220,6 +220,7 @@ PORTAL = {
     "drive_past": Rule("ours", lambda world: {"node_id": world.folder_id}, {"what": "restore"}),
     "drive_compare": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_version": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
+    "drive_version_delete": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
     "drive_edit": Rule("thing", lambda world: {"node_id": world.node_id}),

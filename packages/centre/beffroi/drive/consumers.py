@@ -163,7 +163,7 @@ def forget(event: Event) -> None:
     person_id = event.payload["person_id"]
     projections.remove_person(settings.BEFFROI, person_id=person_id)
     homes.remove_everywhere(settings.BEFFROI, person_id)
-    departures.forget_stars(settings.BEFFROI, person_id)
+    departures.forget_own_marks(settings.BEFFROI, person_id)
 
 
 @consumer(name="drive.links", kinds=("drive:link_used",))

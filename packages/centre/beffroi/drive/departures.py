@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 
 from beffroi.drive.groups import GroupLine, RecordGroup
 from beffroi.drive.sharing import Line, Record, receiver_of
-from beffroi.drive.store import departed, favourites, groups, look, schema, shares
+from beffroi.drive.store import departed, favourites, groups, look, mounts, schema, seen, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.departed import Kind
@@ -137,15 +137,26 @@ def _may_reopen(reading: Reading, share: Share, person_id: str, *, now_s: int) -
     return _is_own(reading, share, person_id) and not is_shared_again
 
 
-def forget_stars(config: Config, person_id: str) -> None:
-    """Those of somebody who is erased, wherever they put them. Errors: StoreFull, Unavailable."""
+def forget_own_marks(config: Config, person_id: str) -> None:
+    """Stars of somebody who is erased, names that they gave to what was shared with them, when they looked at it,
+    wherever. Errors: StoreFull, Unavailable."""
     with _opened(config) as communes:
         for collectivite_id in communes.ids():
             database = communes.metadata(collectivite_id)
             with database.reading() as reading:
-                is_there = favourites.has_some(reading, person_id)
+                is_there = (
+                    favourites.has_some(reading, person_id)
+                    or mounts.of(reading, person_id)
+                    or seen.shares(reading, person_id)
+                )
             if is_there:
-                database.write(lambda writing: favourites.forget(writing, person_id))
+                database.write(lambda writing: _forget_own_marks(writing, person_id))
+
+
+def _forget_own_marks(writing: Writing, person_id: str) -> None:
+    favourites.forget(writing, person_id)
+    mounts.forget(writing, person_id)
+    seen.forget(writing, person_id)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""What the metadata of one collectivité hold about one person's shares, links and groups, for themselves (GDPR article
-15).
+"""What the metadata of one collectivité hold about one person's shares, links, groups and ways back, for themselves
+(GDPR article 15).
 
 Process: a person's command line on the centre, as the Python user.
 Privacy: of others identifiers alone; names of files only where the person shared them. No token, no password, no hash.
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from beffroi.drive.departures import metadata
-from beffroi.drive.store import departed, groups, handovers, look, mounts, received, shares
+from beffroi.drive.store import departed, going_back, groups, handovers, look, mounts, received, shares
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading
 from beffroi.lib.config import Config
@@ -26,6 +26,7 @@ PARTS = (
     "drive_shares_answered",
     "drive_departures",
     "drive_handovers",
+    "drive_ways_back",
 )
 type Rows = dict[str, list[dict[str, Any]]]
 """By PARTS; times in UTC, ISO 8601, None for none."""
@@ -102,6 +103,19 @@ def _of_person(reading: Reading, person_id: str, roles: Collection[str]) -> Rows
                 "ended_at": _at(one.ended_s),
             }
             for one in handovers.naming(reading, person_id)
+        ],
+        "drive_ways_back": [
+            {
+                "folder_id": one.folder,
+                "as_at": _at(one.at_s),
+                "state": one.state,
+                "steps": one.total,
+                "done": one.done,
+                "missed": one.missed,
+                "begun_at": _at(one.begun_s),
+                "ended_at": _at(one.ended_s),
+            }
+            for one in going_back.asked_by(reading, person_id)
         ],
     }
 

@@ -61,6 +61,7 @@ def _record(actor: Actor, collectivite_id: str, way: Plan) -> None:
         "copied": way.copied,
         "moved": way.moved,
         "rewritten": way.rewritten,
+        "stayed": way.stayed,
         "lost": way.lost,
     }
     with transaction.atomic(durable=True):

@@ -50,7 +50,8 @@ PRESENT = "present"
 @dataclass(frozen=True)
 class Line:
     """What would happen in one folder. ``path``: of a folder of the collectivité; "" for all folders of one person
-    together, whose names are theirs. ``person_id``: "" for the collectivité's."""
+    together, whose names are theirs. ``person_id``: "" for the collectivité's. ``lost``: files whose content of before
+    is kept nowhere any more; they are none of the others."""
 
     person_id: str
     path: str
@@ -59,16 +60,18 @@ class Line:
     moved: int
     copied: int
     removed: int
+    lost: int
 
 
 def preview(reading: Reading, device_id: str) -> list[Line]:
     """What ``carry_out`` would do now, the collectivité's folders first. Errors: NotFound."""
     found = _plan(reading, alarms.find(reading, device_id))
-    sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 5)
+    _count_lost(reading, found)
+    sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 6)
     for folder, counts in found.preview.items():
         line = sums[_shown(reading, folder)]
         for at, count in enumerate(
-            (counts.reverted, counts.revived, counts.moved, counts.copied, counts.removed)
+            (counts.reverted, counts.revived, counts.moved, counts.copied, counts.removed, counts.lost)
         ):
             line[at] += count
     return [Line(*key, *counts) for key, counts in sorted(sums.items())]
@@ -146,6 +149,31 @@ def _with_removals(reading: Reading, found: Plan, others: set[str]) -> Plan:
         found.preview.setdefault(str(one.parent), Counts()).removed += 1
     steps = tuple(Remove(str(one.id)) for one in reversed(gone))
     return Plan((*found.steps, *steps), found.conflicts, found.preview)
+
+
+def _count_lost(reading: Reading, found: Plan) -> None:
+    """Steps whose version somebody deleted: ``_taken`` passes over them."""
+    moved = {one.node: one.parent for one in found.steps if isinstance(one, Move)}
+    for one in found.steps:
+        if isinstance(one, Move | Remove) or _is_kept(reading, one.node, one.version):
+            continue
+        folder = moved.get(one.node, str(_place_now(reading, int(one.node))[0]))
+        counts = found.preview[folder if isinstance(one, Revert) else one.parent]
+        counts.lost += 1
+        match one:
+            case Revert():
+                counts.reverted -= 1
+            case Revive():
+                counts.revived -= 1
+            case Copy():
+                counts.copied -= 1
+
+
+def _is_kept(reading: Reading, node: str, version: str) -> bool:
+    if version in ("", PRESENT):
+        return True
+    row = reading.one("SELECT 1 FROM version WHERE node = ? AND etag = ?", (int(node), int(version)))
+    return row is not None
 
 
 def _entries(reading: Reading, rows: list[Row]) -> list[Entry]:

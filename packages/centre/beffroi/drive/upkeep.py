@@ -29,6 +29,7 @@ from beffroi.drive.store import (
     going_back,
     handovers,
     keys,
+    leftovers,
     locks,
     moments,
     room,
@@ -185,6 +186,7 @@ class Upkeep(Worker):
         database.write(lambda w: departed.forget(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
         members = {one.person_id for one in people.of(self._config, collectivite_id)}
         database.write(lambda w: favourites.tidy(w, members))
+        leftovers.tidy(database, members)
         _all(database, lambda w: handovers.forget_ways(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
         database.write(lambda w: going_back.forget(w, before_s=now_s - WAYS_DAYS * DAY_S))
         with database.reading() as reading:
@@ -196,6 +198,7 @@ class Upkeep(Worker):
             versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
             past_s = now_s - self._config.drive_version_days * DAY_S
             _all(database, lambda w: moments.forget(w, before_s=past_s))
+            database.write(lambda w: versions.forget_erased(w, before_s=past_s))
         with collecting(self._config, collectivite_id):
             collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):

@@ -198,6 +198,12 @@ class View:
             out += [shared] if shared is not None else []
         return out
 
+    def may_destroy(self, place: Place) -> bool:
+        """For good, which no share gives; of the collectivité's a référent alone, for it may be archives."""
+        if place.owner != self.who.collectivite_id or place.rights.is_shared or not place.rights.may_write:
+            return False
+        return place.path[:1] != (COMMON_NAME,) or self.who.role == "referent"
+
     def is_reserved(self, path: Sequence[str]) -> bool:
         """Whether a name stands for something of ours, so that nothing else may be made or put there."""
         if len(path) > 1:

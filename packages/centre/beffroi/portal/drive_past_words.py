@@ -35,6 +35,7 @@ _REASONS = {
     "drive.found": gettext_lazy("un fichier est retenu, car dangereux"),
     "drive.sealed": gettext_lazy("une partie est scellée"),
     "drive.moment_private": gettext_lazy("le dossier a été déplacé entre-temps"),
+    "drive.version_absent": gettext_lazy("une version d’alors a été supprimée"),
     "drive.absent": gettext_lazy("quelqu’un a changé le dossier entre-temps"),
 }
 
@@ -92,6 +93,15 @@ def sentences(plan: Plan) -> list[str]:
                 "%(n)s élément arrivé depuis part dans la corbeille.",
                 "%(n)s éléments arrivés depuis partent dans la corbeille.",
                 plan.removed,
+            ),
+        ),
+        (
+            plan.stayed,
+            ngettext(
+                "%(n)s fichier garde son contenu présent : sa version d’alors a été supprimée, ou était trop ancienne.",
+                "%(n)s fichiers gardent leur contenu présent : leur version d’alors a été supprimée, ou était trop "
+                "ancienne.",
+                plan.stayed,
             ),
         ),
         (

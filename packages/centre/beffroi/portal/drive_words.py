@@ -39,6 +39,17 @@ REFUSALS = {
     "drive.absent": gettext_lazy(
         "Il n’est plus là : quelqu’un l’a déplacé ou supprimé. Regardez dans la corbeille."
     ),
+    "drive.version_absent": gettext_lazy(
+        "Cette version n’existe plus : quelqu’un l’a supprimée, ou elle était trop ancienne."
+    ),
+    "drive.not_yours_to_delete": gettext_lazy(
+        "Seul le propriétaire d’un fichier en supprime une version ; dans le dossier de la commune, c’est la personne "
+        "référente : demandez-le-lui."
+    ),
+    "drive.alarm_waits": gettext_lazy(
+        "Une alerte du Coffre attend une réponse : jusque-là, aucune version ne se supprime, car elle peut servir à "
+        "tout remettre comme avant. Répondez d’abord à l’alerte."
+    ),
     "drive.parent_absent": gettext_lazy("Le dossier d’arrivée n’existe plus : choisissez-en un autre."),
     "drive.locked": gettext_lazy(
         "Quelqu’un l’a ouvert pour le modifier. Rien n’a changé : réessayez quand il l’aura fermé."

@@ -56,7 +56,7 @@ def line(reading: Reading, actor: Actor, place: Place) -> ScanLine:
     if frozen.decision_of(reading, sha256):
         sentence = _(
             "Le Département retient ce fichier partout : il a été reconnu comme dangereux. Personne ne peut l’ouvrir ; "
-            "vous pouvez le supprimer. C’est une erreur ? Dites-le au Département."
+            "vous pouvez mettre le fichier à la corbeille. C’est une erreur ? Dites-le au Département."
         )
         return ScanLine(sentence, "bad", is_held=True)
     found = findings.finding(reading, sha256)

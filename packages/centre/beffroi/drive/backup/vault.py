@@ -41,6 +41,8 @@ DAY_S = 86400
 ALL_KEPT_S = 2 * DAY_S
 PROVED_S = 8 * DAY_S
 """How long a copy is believed without being read."""
+PIECES_DAYS = 2 + 2 * PROVED_S // DAY_S
+"""How long pieces lie there after the term of the last picture that names them."""
 PROOFS = 16
 """So many runs share the proofs that are due; none waits for longer than PROVED_S once more."""
 SLACK_S = 900
@@ -172,7 +174,7 @@ class Vault:
         for moment in spare([one.at_s for one in self.pictures()], now_s=now_s, keep_s=keep_days * DAY_S):
             self._place.remove(self._path(moment))
         for name, age_s in ages.items():
-            if age_s > (keep_days + 2) * DAY_S + 2 * PROVED_S:
+            if age_s > (keep_days + PIECES_DAYS) * DAY_S:
                 self._objects.delete(name)
 
     # -- from the backup ---------------------------------------------------------------------------------------

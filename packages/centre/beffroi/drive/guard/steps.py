@@ -100,13 +100,14 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct):
-    """Nodes of one folder."""
+    """Nodes of one folder. ``lost``: whose content of before is kept nowhere any more."""
 
     reverted: int = 0
     revived: int = 0
     moved: int = 0
     copied: int = 0
     removed: int = 0
+    lost: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True):

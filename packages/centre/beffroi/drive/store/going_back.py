@@ -79,6 +79,13 @@ def find(database: Reading, folder: int) -> Going | None:
     return Going(*row) if row else None
 
 
+def asked_by(database: Reading, person_id: str) -> list[Going]:
+    """The last way of each folder, where this person asked for it, in order."""
+    return [
+        Going(*row) for row in database.all(_ROWS + " WHERE person_id = ? ORDER BY begun_s", (person_id,))
+    ]
+
+
 def unfinished(database: Reading) -> list[int]:
     """Folders whose way goes on."""
     return [row[0] for row in database.all("SELECT folder FROM way_back WHERE state = 'going'")]

@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import batched
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store.writing import Reading
 
 _ENTRIES: LiteralString = "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag FROM node"
+_CHANGED_BY: LiteralString = "SELECT number, person_id FROM change WHERE number IN ("
+_AT_ONCE = 500
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -61,15 +64,12 @@ def some(database: Reading, folder_id: int, ids: Sequence[int]) -> list[Entry]:
 
 def changed_by(database: Reading, entries: Sequence[Entry]) -> dict[int, str]:
     """Node -> person of the last change of each file; folders, whose etag follows what they hold, are left out."""
-    found = {}
-    for one in entries:
-        row = (
-            None
-            if one.is_folder
-            else database.one("SELECT person_id FROM change WHERE number = ?", (one.etag,))
-        )
-        if row is not None:
-            found[one.id] = str(row[0])
+    files = {one.etag: one.id for one in entries if not one.is_folder}
+    found: dict[int, str] = {}
+    for numbers in batched(files, _AT_ONCE, strict=False):
+        marks: LiteralString = ", ".join("?" for _ in numbers)
+        rows = database.all(_CHANGED_BY + marks + ")", numbers)
+        found |= {files[number]: person_id for number, person_id in rows}
     return found
 
 

@@ -40,6 +40,11 @@ def come_back(writing: Writing, share_id: str, person_id: str) -> None:
     writing.run("DELETE FROM mount WHERE share_id = ? AND person_id = ?", (share_id, person_id))
 
 
+def forget(writing: Writing, person_id: str) -> None:
+    """All of somebody who is erased."""
+    writing.run("DELETE FROM mount WHERE person_id = ?", (person_id,))
+
+
 def named(wanted: Iterable[tuple[str, str]], kept: Mapping[str, Kept]) -> dict[str, str]:
     """The name of each share by its identifier: the receiver's own first, then the owner's, numbered where taken.
 

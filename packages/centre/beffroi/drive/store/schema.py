@@ -184,6 +184,8 @@ TABLES: tuple[LiteralString, ...] = (
         copies {bytes} NOT NULL, ended_s BIGINT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS way_portion (
         folder BIGINT NOT NULL, number BIGINT NOT NULL, steps {bytes} NOT NULL, PRIMARY KEY (folder, number))""",
+    """CREATE TABLE IF NOT EXISTS version_erased (
+        node BIGINT NOT NULL, etag BIGINT NOT NULL, at_s BIGINT NOT NULL, PRIMARY KEY (node, etag))""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -209,6 +211,7 @@ the list of what is shared with them.
 ``departed``: what a departure took from a person (``departed``). ``node_kind``: part of the index (``words.kinds``).
 ``handover``, ``handover_folder``, ``handover_file``: files of somebody who left, where they went (``handovers``).
 ``way_back``, ``way_portion``: a folder that is put back as it was, and the steps that are left (``going_back``);
-``copies``: of folders that were copied on the way."""
+``copies``: of folders that were copied on the way. ``version_erased``: rows of ``version`` that a person deleted, and
+when (``versions``)."""
 MARK = hashlib.blake2b("\n".join(TABLES).encode(), digest_size=16).hexdigest()
 """In ``meta`` *tables* of metadata that have them all: they are opened without asking for each."""

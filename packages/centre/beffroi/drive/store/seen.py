@@ -12,5 +12,9 @@ def shares(database: Reading, person_id: str) -> int:
 
 
 def look(writing: Writing, person_id: str, *, now_s: int) -> None:
-    writing.run("DELETE FROM looked WHERE person_id = ?", (person_id,))
+    forget(writing, person_id)
     writing.run("INSERT INTO looked VALUES (?, ?)", (person_id, now_s))
+
+
+def forget(writing: Writing, person_id: str) -> None:
+    writing.run("DELETE FROM looked WHERE person_id = ?", (person_id,))

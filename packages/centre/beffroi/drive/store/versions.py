@@ -1,17 +1,20 @@
-"""Earlier contents of a file: shown, brought back, thinned as they grow old.
+"""Earlier contents of a file: shown, brought back, deleted, thinned as they grow old.
 
 Rule:    a version that is brought back stays in the list, for it is what was there then; its chunks are shared.
-Errors:  AbsentNode; bringing back: those of ``tree.put``.
+         One that a person deletes is gone at once, for everybody; of its chunks those that nothing else refers to are
+         collected. That it was deleted is kept as long as changes are (``version_erased``): a folder's past says so.
+Errors:  VersionAbsent, AbsentNode; bringing back: those of ``tree.put``; deleting: Sealed, Locked, Frozen.
 Source:  docs/internals/drive.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import look, refs, seals, tree
+from beffroi.drive.store import frozen, look, refs, seals, tree
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.locks import require
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node, Weight
 from beffroi.drive.store.room import afford
@@ -23,6 +26,14 @@ MOST_THINNED = 200
 _ROWS: LiteralString = (
     "SELECT node, etag, size_bytes, mtime_s, sha1, sha256, manifest, replaced_s FROM version WHERE node = ?"
 )
+
+_ERASED: LiteralString = "SELECT node, etag FROM version_erased WHERE node IN ("
+
+
+class VersionAbsent(AbsentNode):
+    """This version is not there any more: it was deleted, or had grown too old."""
+
+    code = "drive.version_absent"
 
 
 class Version(NamedTuple):
@@ -45,10 +56,10 @@ def of(database: Reading, node_id: int) -> list[Version]:
 
 
 def find(database: Reading, node_id: int, etag: int) -> Version:
-    """Errors: AbsentNode."""
+    """Errors: VersionAbsent."""
     row = database.one(_ROWS + " AND etag = ?", (node_id, etag))
     if row is None:
-        raise AbsentNode("version")
+        raise VersionAbsent("version")
     return Version(*row)
 
 
@@ -62,10 +73,35 @@ def restore(writing: Writing, act: Act, node_id: int, etag: int) -> Node:
     return tree.replace(writing, act, present, content, mtime_s=version.mtime_s)
 
 
+def deletable(writing: Writing, act: Act, node_id: int, etag: int) -> Version:
+    """One that ``delete`` would take. Errors: its."""
+    version = find(writing, node_id, etag)
+    require(writing, act, tree.node_at(writing, node_id))
+    decision_id = frozen.decision_of(writing, version.sha256)
+    if decision_id:  # it may end, and what it held is not gone before somebody could look at it
+        raise Frozen(decision_id)
+    return version
+
+
 def delete(writing: Writing, act: Act, node_id: int, etag: int) -> None:
-    version, one = find(writing, node_id, etag), tree.node_at(writing, node_id)
-    seals.refuse(writing, one.id, one.parent)
-    _drop(writing, version, now_s=act.now_s)
+    """For good. Errors: VersionAbsent, Sealed, Locked, Frozen."""
+    _drop(writing, deletable(writing, act, node_id, etag), now_s=act.now_s)
+    writing.run("INSERT INTO version_erased (node, etag, at_s) VALUES (?, ?, ?)", (node_id, etag, act.now_s))
+
+
+def erased(database: Reading, wanted: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of these (node, etag) whose content somebody deleted."""
+    if not wanted:
+        return set()
+    nodes = [node_id for node_id, _ in wanted]
+    places = "?, " * (len(nodes) - 1) + "?"
+    rows = database.all(_ERASED + places + ")", nodes)
+    return {(row[0], row[1]) for row in rows}.intersection(wanted)
+
+
+def forget_erased(writing: Writing, *, before_s: int) -> None:
+    """That some were deleted before a time; nobody looks so far back any more."""
+    writing.run("DELETE FROM version_erased WHERE at_s < ?", (before_s,))
 
 
 def spare(versions: Iterable[tuple[int, int]], *, now_s: int, keep_s: int) -> set[int]:

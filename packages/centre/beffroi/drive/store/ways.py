@@ -2,7 +2,8 @@
 
 Rule:    it takes nothing from anybody else: what came into the folder since goes to the trash; what lies in the trash
          of the same root comes out of it; what was moved elsewhere stays where it is, and is copied as it was. Each
-         step looks at how things are when it is taken: others may write between them.
+         step looks at how things are when it is taken: others may write between them. A file whose content of then is
+         not kept any more has its place again, and the content that it has.
 Errors:  those of ``moments.seen``, WayTooLong, Sealed; steps: those of ``tree``.
 Source:  docs/internals/drive.md, "Points in time".
 """
@@ -20,6 +21,7 @@ from beffroi.drive.store import moments, names, schema, seals, tree, versions
 from beffroi.drive.store.look import above, below, free_name
 from beffroi.drive.store.model import EMPTY, Act, Node
 from beffroi.drive.store.moments import Moment, Past
+from beffroi.drive.store.versions import VersionAbsent
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
@@ -45,8 +47,9 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A way back. ``removed``, ``returned``, ``copied``, ``moved``, ``rewritten``: how many nodes; ``lost``: files that
-    were destroyed since, or whose version was."""
+    """A way back. ``removed``, ``returned``, ``copied``, ``moved``, ``rewritten``: how many nodes; ``stayed``: files
+    that are there and keep their present content, for that of then is gone; ``lost``: all others of whose content that
+    is so."""
 
     folder: int
     at_s: int
@@ -56,6 +59,7 @@ class Plan:
     copied: int
     moved: int
     rewritten: int
+    stayed: int
     lost: int
 
 
@@ -77,7 +81,7 @@ def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
     if len(then) + len(now) > MOST_PLANNED:
         raise WayTooLong(MOST_PLANNED)
     sealed = {one.id: reach for one in now.values() if (reach := looking.reach(one))}
-    wanted = {one.node for one in then if one.is_kept} | set(sealed)
+    wanted = {one.node for one in then if one.is_kept or one.node in now} | set(sealed)
     steps = [Step("remove", one) for one in now if one not in wanted and _is_topmost(now, one, wanted)]
     removals: list[Step] = []
     counts: defaultdict[str, int] = defaultdict(int)
@@ -85,10 +89,11 @@ def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
     for past in then:
         if past.node in sealed or sealed.get(past.parent) == "inside":
             continue
-        if not past.is_kept:
+        here = now.get(past.node)
+        if not past.is_kept and here is None:
             counts["lost"] += 1
             continue
-        here = now.get(past.node)
+        counts["stayed"] += not past.is_kept
         if here is None:
             in_trash = _where(database, past.node, folder, way[-1].id) == "trash"
             counts["returned" if in_trash else "copied"] += 1
@@ -97,11 +102,11 @@ def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
                 removals += [Step("remove", one) for one in late]
         elif (here.parent, here.name) != (past.parent, past.name):
             counts["moved"] += 1
-        if not past.is_folder and not past.is_present:
+        if not past.is_folder and not past.is_present and past.is_kept:
             counts["rewritten"] += here is not None
         elif here is not None and (here.parent, here.name) == (past.parent, past.name):
             continue
-        steps.append(Step("place", past.node, past))
+        steps.append(Step("place", past.node, past if past.is_kept else past._replace(is_present=True)))
     return Plan(
         folder,
         moment.at_s,
@@ -111,6 +116,7 @@ def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
         counts["copied"],
         counts["moved"],
         counts["rewritten"],
+        counts["stayed"],
         counts["lost"],
     )
 
@@ -132,8 +138,10 @@ def _place(writing: Writing, act: Act, folder: int, past: Past, places: ChainMap
     into = tree.folder_at(writing, places.get(past.parent, past.parent))
     where = _where(writing, past.node, folder, writing.root_of(folder))
     if where not in ("here", "trash"):
-        copied = None if where == "gone" and not past.is_folder else _copied(writing, act, past, into)
-        if copied is not None and past.is_folder:
+        if where == "gone" and not past.is_folder:
+            raise VersionAbsent("version")
+        copied = _copied(writing, act, past, into)
+        if past.is_folder:
             places[past.node] = copied
         return
     one = tree.node_at(writing, past.node)
@@ -143,14 +151,15 @@ def _place(writing: Writing, act: Act, folder: int, past: Past, places: ChainMap
             tree.relocate(writing, act, one, into, past.name, kind="returned")
         else:
             tree.move(writing, act, one.id, into.id, past.name)
-    if not past.is_folder and not past.is_present and moments.content(writing, past) is not None:
+    if not past.is_folder and not past.is_present:
         versions.restore(writing, act, past.node, past.etag)
 
 
-def _copied(writing: Writing, act: Act, past: Past, into: Node) -> int | None:
+def _copied(writing: Writing, act: Act, past: Past, into: Node) -> int:
+    """Errors: VersionAbsent."""
     content = EMPTY if past.is_folder else moments.content(writing, past)
     if content is None:
-        return None
+        raise VersionAbsent("version")
     _free(writing, act, into.id, past.name)
     if past.is_folder:
         return tree.make_folder(writing, act, into.id, past.name, mtime_s=past.mtime_s).id

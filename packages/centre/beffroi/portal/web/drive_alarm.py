@@ -115,8 +115,10 @@ def _answer(request: HttpRequest, actor: Actor, what: str, device_id: str) -> No
     )
     if over.missed:
         text = ngettext(
-            "%(n)d élément n’a pas pu l’être, car quelqu’un l’a changé : regardez dans la corbeille.",
-            "%(n)d éléments n’ont pas pu l’être, car quelqu’un les a changés : regardez dans la corbeille.",
+            "%(n)d élément n’a pas pu l’être : quelqu’un l’a changé, ou sa version d’avant a été supprimée. Regardez "
+            "dans la corbeille.",
+            "%(n)d éléments n’ont pas pu l’être : quelqu’un les a changés, ou leur version d’avant a été supprimée. "
+            "Regardez dans la corbeille.",
             over.missed,
         )
         messages.error(request, text % {"n": over.missed})
@@ -132,6 +134,7 @@ def _lines(previewed: list[Line] | None, named: dict[str, str]) -> list[dict[str
             "back": one.reverted + one.revived + one.moved,
             "copied": one.copied,
             "removed": one.removed,
+            "lost": one.lost,
         }
         for one in previewed[:LINES_SHOWN]
     ]

@@ -39,6 +39,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "is_mount": place.rights.is_mount,
             "reach": drive.reach(reading, place),
             "may_write": place.rights.may_write,
+            "may_delete": drive_version.may_delete(reading, view, place),
             "size": words.size(place.node.size_bytes),
             "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
             "created": datetime.fromtimestamp(place.node.created_s, UTC),

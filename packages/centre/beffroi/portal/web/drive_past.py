@@ -23,7 +23,7 @@ from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import past, past_actions
-from beffroi.drive.store import going_back
+from beffroi.drive.store import going_back, versions
 from beffroi.drive.store.listing import by_name
 from beffroi.drive.store.moments import Moment, Past
 from beffroi.drive.store.writing import Reading
@@ -129,7 +129,7 @@ def _shown(request: HttpRequest, view: View, folder_id: int, at_s: int) -> dict[
         context: dict[str, Any] = {
             "inside": inside,
             "steps": steps,
-            "rows": [_row(one, folder_id, at_s) for one in found[first : first + PAGE_ROWS]],
+            "rows": _rows(reading, found[first : first + PAGE_ROWS], folder_id, at_s),
             "total": len(found),
             "total_said": drive_words.count(len(found)),
             "first": first,
@@ -146,6 +146,11 @@ def _planned(view: View, reading: Reading, folder_id: int, moment: Moment) -> di
     except BeffroiError as error:
         return {"no_plan": drive_past_words.refusal(error)}
     return {"sentences": drive_past_words.sentences(plan), "has_steps": bool(plan.steps)}
+
+
+def _rows(reading: Reading, part: list[Past], folder_id: int, at_s: int) -> list[dict[str, Any]]:
+    erased = versions.erased(reading, [(one.node, one.etag) for one in part if not one.is_kept])
+    return [_row(one, folder_id, at_s) | {"is_erased": (one.node, one.etag) in erased} for one in part]
 
 
 def _row(one: Past, folder_id: int, at_s: int) -> dict[str, Any]:

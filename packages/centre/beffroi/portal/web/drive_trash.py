@@ -43,7 +43,7 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
         root = view.roots(reading)[1 if is_common else 0]
         place = view.at(reading, root.id)
         items = bin_.page(reading, root.id, after=_after(request.GET.get("apres", "")), most=PAGE_ROWS + 1)
-    may_empty = place.rights.may_write and (not is_common or actor.role == "referent")
+    may_empty = view.may_destroy(place)
     if request.method == "POST":
         try:
             if request.POST.get("what") == "restore":

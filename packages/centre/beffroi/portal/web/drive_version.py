@@ -15,10 +15,11 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import versions
+from beffroi.drive.store import seals, versions
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.versions import Version
 from beffroi.drive.store.writing import Reading
+from beffroi.drive.views import Place, View
 from beffroi.portal import drive_seal_words, drive_visits, drive_words, scan_words, words
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_office
@@ -38,12 +39,13 @@ def version(request: HttpRequest, actor: Actor, node_id: int, etag: int, share_i
         scan = scan_words.line(reading, actor, place._replace(node=node))
         context: dict[str, Any] = {
             "node": node,
-            "version": _row(node, old),
+            "version": row(node, old),
             "others": _beside(reading, old),
             "trail": drive.trail(reading, view, place)[:-1],
             "at": drive.at_of(place),
             "at_rest": f"/{etag}",
             "may_write": place.rights.may_write,
+            "may_delete": may_delete(reading, view, place),
             "compares": drive_words.compares(node.name),
             "scan": scan,
             "preview": "" if scan.is_held or not node.size_bytes else shown(node),
@@ -56,7 +58,12 @@ def version(request: HttpRequest, actor: Actor, node_id: int, etag: int, share_i
 
 def listed(reading: Reading, node: Node) -> list[dict[str, Any]]:
     """For the page of a file, newest first."""
-    return [_row(_as_it_was(node, one), one) for one in versions.of(reading, node.id)]
+    return [row(_as_it_was(node, one), one) for one in versions.of(reading, node.id)]
+
+
+def may_delete(reading: Reading, view: View, place: Place) -> bool:
+    """Whether the pages offer to delete a version for good."""
+    return view.may_destroy(place) and seals.covering(reading, place.node.id) is None
 
 
 def shown(node: Node) -> str:
@@ -70,7 +77,7 @@ def _too_large(node: Node) -> str:
     return drive_words.too_large(node.name, node.size_bytes, documents=settings.BEFFROI.previews)
 
 
-def _row(node: Node, old: Version) -> dict[str, Any]:
+def row(node: Node, old: Version) -> dict[str, Any]:
     return {
         "etag": old.etag,
         "size": words.size(old.size_bytes),

@@ -1,5 +1,7 @@
 """Earlier contents of a file, for sync clients: a list by the file's number, one of them to read, to bring back.
 
+Rule:    none goes for good by an app password, as nothing of the trash does: a device that rewrites all files and then
+         deletes their versions would leave nothing to bring back. A person does it in the portal.
 Source:  docs/internals/drive-sync.md; Nextcloud's "Versions" over WebDAV.
 """
 
@@ -22,8 +24,16 @@ from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, OC, Name
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
+from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav/versions"
+
+
+class VersionKept(BeffroiError):
+    """A version is deleted in the portal, not by a device."""
+
+    code = "drive.version_kept"
+    http_status = 403
 
 
 class Versions:
@@ -44,6 +54,9 @@ class Versions:
             return _content(call, node_id, _number(parts[1]))
         elif request.method in ("MOVE", "COPY"):
             return await _restore(call, node_id, _number(parts[1]))
+        elif request.method == "DELETE":
+            await asyncio.to_thread(_find, call, node_id, _number(parts[1]))
+            raise VersionKept
         raise MethodRefused
 
 
@@ -62,10 +75,14 @@ async def _list(call: Call, label: str, node_id: int) -> Answer:
     return await asyncio.to_thread(look_up)
 
 
-def _content(call: Call, node_id: int, etag: int) -> Answer:
+def _find(call: Call, node_id: int, etag: int) -> tuple[Place, Version]:
+    """Errors: AbsentNode."""
     with call.view.database.reading() as reading:
-        place = _place(call, reading, node_id)
-        one = versions.find(reading, node_id, etag)
+        return _place(call, reading, node_id), versions.find(reading, node_id, etag)
+
+
+def _content(call: Call, node_id: int, etag: int) -> Answer:
+    place, one = _find(call, node_id, etag)
     node = place.node._replace(
         size_bytes=one.size_bytes,
         mtime_s=one.mtime_s,

@@ -1,0 +1,68 @@
+"""An earlier content of a file is deleted for good: what a person asks for on its page.
+
+Rule:    who may empty the trash of its root may: of one's own files their owner, of the collectivité's its référent,
+         for they may be archives. Not while an alarm waits for an answer, for the way back may need it. No program may:
+         who steals a device would take away what brings files back.
+         The audit has its entry before anything is done, with numbers and no name; what is refused has none.
+Process: web.
+Source:  docs/decisions/0107-one-version-is-deleted.md.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import alarms
+from beffroi.drive.store import versions
+from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.drive.store.versions import Version
+from beffroi.drive.store.writing import Writing
+from beffroi.drive.views import View
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Conflict
+
+
+class NotYoursToDelete(BeffroiError):
+    """Whose file it is deletes a version of it; in the collectivité's folder, a référent."""
+
+    code = "drive.not_yours_to_delete"
+    http_status = 403
+
+
+class AlarmWaits(Conflict):
+    """An alarm waits for an answer; until then nothing goes that would bring files back."""
+
+    code = "drive.alarm_waits"
+
+
+def delete(*, actor: Actor, view: View, node_id: int, etag: int) -> None:
+    """Errors: AbsentNode, VersionAbsent, NotYoursToDelete, AlarmWaits, Sealed, Locked, Frozen."""
+    act = Act(actor.id, "", clock.epoch_s())
+    version = view.database.write(lambda writing: _deletable(writing, view, act, node_id, etag))
+    with transaction.atomic(durable=True):
+        audit.record(
+            actor=actor,
+            verb="drive:version:deleted",
+            object_id=str(node_id),
+            collectivite_id=view.collectivite_id,
+            details={"version": etag, "size_bytes": version.size_bytes, "replaced_s": version.replaced_s},
+        )
+
+    def change(writing: Writing) -> None:
+        _deletable(writing, view, act, node_id, etag)
+        versions.delete(writing, act, node_id, etag)
+
+    view.database.write(change)
+
+
+def _deletable(writing: Writing, view: View, act: Act, node_id: int, etag: int) -> Version:
+    place = view.at(writing, node_id)
+    if place.node.is_folder:
+        raise AbsentNode("file")
+    if not view.may_destroy(place):
+        raise NotYoursToDelete
+    if alarms.waits_for_somebody(writing):
+        raise AlarmWaits("alarm")
+    return versions.deletable(writing, act, node_id, etag)
