@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from beffroi.core.events import publish, run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import handover, handover_calendars
 from beffroi.drive.calendars import asking, homes, passing, wire
 from beffroi.drive.calendars.store import Stores
 from beffroi.drive.store import handovers, room, schema, tree
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.errors import NotAllowed
+from beffroi.lib.errors import NotAllowed, Unavailable
 from beffroi.mail.models import Sending
 from beffroi.mail.people.models import Departure
 from beffroi.portal import drive_access, person_file
@@ -269,3 +270,35 @@ def test_the_files_of_both_people_name_it_and_an_erasure_takes_the_rest(
         publish("identity:person_erased", {"person_id": beaune.colleague.id})
     run_pending("main")
     assert not theirs.place.exists() and mine.names() == {"a.ics", "s.ics", "c.vcf"}
+
+
+def test_what_a_crash_between_files_and_metadata_cut_goes_on_where_it_was(
+    beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client
+) -> None:
+    departure = leave(hall)
+    hand_over(referent, departure, beaune.agent.id)
+    told = {"person_id": beaune.colleague.id, "by": beaune.referent.id}
+
+    def dies(*_: object) -> None:
+        raise Unavailable("test")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(handover_calendars, "_settle", dies)
+        with pytest.raises(Unavailable):
+            handover.go_on(told, beaune.id)
+    assert theirs.names() == {"p.ics", "c.vcf"} and len(mine.handed()) == 1
+    run_pending("main")
+    assert theirs.names() == {"p.ics"} and mine.names() == {"a.ics", "s.ics", "c.vcf"}
+    assert verbs()[-1][1]["agenda"] == 2
+    with drive_access.metadata_of(beaune.id).reading() as reading:
+        kept = room.calendars(reading)
+    assert kept[beaune.agent.id] == sum(homes.entries(mine.place))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passing, "tidy", dies)
+        referent.post(reverse("departure", args=[departure.id]))
+        with pytest.raises(Unavailable):
+            run_pending("main")
+    with clock.shifted(3600):
+        run_pending("main")
+    assert theirs.names() == {"a.ics", "s.ics", "p.ics", "c.vcf"} and mine.names() == {"a.ics"}
+    assert not list(mine.place.glob("remis-*")) and verbs()[-1][0] == "returned"
