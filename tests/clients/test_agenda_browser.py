@@ -56,7 +56,7 @@ def test_an_entry_is_added_changed_and_deleted(desk: Callable[[Membership], Any]
     fill(page, title=LONG, day="2030-05-02", last="2030-05-04")
     page.goto("/agenda/?mois=2030-05")
     assert page.locator("li:has-text('Conseil municipal') .tag").inner_text() == "Mairie"
-    assert page.locator("li:has-text('urbanisme') .tag").inner_text() == "Privé"
+    assert page.locator("li:has-text('urbanisme') .tag").inner_text() == "Mon agenda"
     inspect(page, "a-mois")
     with page.expect_navigation():
         page.click("li:has-text('Conseil municipal') a:has-text('Modifier')")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,11 +58,18 @@ def stranger(centre: Wall) -> Account:
 class Device:
     """A vdirsyncer of one person, with files on this side."""
 
-    def __init__(self, place: Path, centre: Wall, account: Account) -> None:
+    def __init__(
+        self,
+        place: Path,
+        centre: Wall,
+        account: Account,
+        calendars: Sequence[str] = CALENDARS,
+        books: Sequence[str] = BOOKS,
+    ) -> None:
         self.place = place
         place.mkdir()
         sections = ["[general]", f'status_path = "{place}/status/"']
-        for kind, end, names in (("caldav", ".ics", CALENDARS), ("carddav", ".vcf", BOOKS)):
+        for kind, end, names in (("caldav", ".ics", calendars), ("carddav", ".vcf", books)):
             listed = ", ".join(f'"{name}"' for name in names)
             sections += [
                 f"[pair {kind}]", f'a = "{kind}_here"', f'b = "{kind}_there"', f"collections = [{listed}]",

@@ -58,7 +58,7 @@ def test_the_heir_reads_where_the_files_are_and_no_name_of_one(
     hear()
     post.wait_count(box, 1)
     (mail,) = post.mails(box)
-    assert mail["Subject"] == "Des fichiers du Coffre vous sont remis" and mail["To"] == box.address
+    assert mail["Subject"] == "Ce qu’un collègue a laissé vous est remis" and mail["To"] == box.address
     assert mail["Auto-Submitted"] == "auto-generated"
     body = mail.get_body(("plain",))
     assert body is not None

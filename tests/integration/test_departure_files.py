@@ -84,13 +84,13 @@ def test_a_referent_hands_the_files_over_and_the_colleague_finds_them(
     assert beaune.agent.id in choice and beaune.colleague.id not in choice
     assert "vacances" not in page + choice and "école" not in page + choice
     page = hand_over(referent, departure, beaune.agent.id)
-    assert "en train d’être remis" in page and "Remise à agent en cours" in page.replace("\u00a0", " ")
+    assert "La remise est en cours" in page and "Remise à agent en cours" in page.replace("\u00a0", " ")
     assert "hx-get" in seen(referent, "departure", departure.id)
     assert hand_over(referent, departure, beaune.agent.id) and len(verbs()) == 1, "pressed twice"
     run_pending("main")
     page = seen(referent, "departure", departure.id)
     assert "Remis à agent" in page and "1 fichier reste fermé" in page and "à remettre" not in page
-    assert "Remettre ces fichiers" not in page
+    assert "Remettre à un collègue" not in page
     part = referent.get(
         reverse("departure", args=[departure.id]) + "?part=files", headers={"HX-Request": "true"}
     )
@@ -194,7 +194,7 @@ def test_who_comes_back_or_leaves_meanwhile_ends_it(
         assert [one for one, _ in verbs()] == ["begun", "stopped"]
         assert len(paths(theirs, theirs.own)) == 3
         page = seen(stepped_up(beaune.referent_membership), "departure", departure.id)
-        assert "Arrêté" in page and "Remettre ces fichiers" not in page
+        assert "Arrêté" in page and "Remettre à un collègue" not in page
 
 
 def test_an_undone_departure_gives_files_and_then_their_shares_back(
@@ -209,7 +209,7 @@ def test_an_undone_departure_gives_files_and_then_their_shares_back(
     departure, before = leave(hall), paths(theirs, theirs.own)
     hand_over(referent, departure, beaune.agent.id)
     run_pending("main")
-    assert "Les fichiers remis lui reviennent" in seen(referent, "departure", departure.id)
+    assert "Ce qui a été remis lui revient" in seen(referent, "departure", departure.id)
     referent.post(reverse("departure", args=[departure.id]))
     run_pending("main")
     assert paths(theirs, theirs.own) == before and paths(theirs, home(theirs, beaune.agent.id)) == set()
@@ -217,7 +217,7 @@ def test_an_undone_departure_gives_files_and_then_their_shares_back(
         assert open_shares(theirs, node) == {("person", "write")}
     assert [one for one, _ in verbs()] == ["begun", "done", "returned"]
     page = seen(referent, "departure", departure.id)
-    assert "Revenus de chez agent" in page and "Remettre ces fichiers" not in page
+    assert "Revenus de chez agent" in page and "Remettre à un collègue" not in page
 
 
 def test_an_event_that_comes_twice_or_too_late_changes_nothing(
@@ -240,8 +240,10 @@ def test_a_lost_event_is_said_again_by_the_upkeep_of_the_hour(
     leave(hall)
     with theirs.database.reading() as reading:
         there = handovers.left(reading, beaune.colleague.id)
-    people = {"person_id": beaune.colleague.id, "heir": beaune.agent.id}
-    theirs.database.write(lambda w: handovers.begin(w, theirs.act, there, label="Fichiers", **people))
+    person_id, heir = beaune.colleague.id, beaune.agent.id
+    theirs.database.write(
+        lambda w: handovers.begin(w, theirs.act, there, person_id=person_id, heir=heir, label="Fichiers")
+    )
     run_pending("main")
     assert paths(theirs, home(theirs, beaune.agent.id)) == set()
     config = replace(settings.BEFFROI, database_url=committed)
@@ -261,7 +263,7 @@ def test_a_departure_in_a_commune_without_any_file_has_nothing_to_hand_over(
         successors={},
     )
     page = seen(referent, "departure", departure.id)
-    assert "Aucun fichier à remettre" in page and "Remettre ces fichiers" not in page
+    assert "Rien à remettre" in page and "Remettre à un collègue" not in page
     path = reverse("departure_files", args=[departure.id])
     assert referent.get(path).status_code == 302
     assert referent.post(path, {"heir": beaune.agent.id}).status_code == 404

@@ -1,4 +1,5 @@
-"""A référent hands the files of somebody who left to a colleague; the worker carries it out, and gives them back.
+"""A référent hands the files, calendars and contacts of somebody who left to a colleague; the worker carries it out,
+and gives them back.
 
 Rule:    the audit has its entry with the change. Who left must be gone, and the colleague there: asked when it begins
          and again with each event (``handovers.DUE``): an event is some portions, and says the next one, so that what
@@ -10,7 +11,7 @@ Source:  docs/decisions/0105-files-of-who-left-go-to-a-colleague.md; ``store.han
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,12 +22,14 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import handover_calendars
 from beffroi.drive.departures import metadata
-from beffroi.drive.store import handovers
+from beffroi.drive.store import handovers, passed
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.handovers import Handover
 from beffroi.drive.store.keys import is_erased
 from beffroi.drive.store.model import Act, QuotaFull, TooManyEntries
+from beffroi.drive.store.passed import Going
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 
@@ -47,9 +50,16 @@ def may_hand_over(actor: Actor, collectivite_id: str) -> bool:
 
 
 def hand_over(
-    *, actor: Actor, database: Database, collectivite_id: str, person_id: str, heir: str, label: str
+    *,
+    actor: Actor,
+    database: Database,
+    collectivite_id: str,
+    person_id: str,
+    heir: str,
+    label: str,
+    going: Sequence[Going] = (),
 ) -> Handover:
-    """Begin it. ``label``: of the folder in the heir's root.
+    """Begin it. ``label``: of the folder in the heir's root; ``going``: calendars and address books.
 
     Errors: NotFound, NotAllowed, Conflict (they did not leave), Invalid (the heir is not there), those of
     ``handovers.begin``.
@@ -68,9 +78,10 @@ def hand_over(
     with transaction.atomic():
         # The event is seen once this transaction ends, and the row lies there before.
         made = database.write(
-            lambda w: handovers.begin(w, act, there, person_id=person_id, heir=heir, label=label)
+            lambda w: handovers.begin(w, act, there, person_id=person_id, heir=heir, label=label, going=going)
         )
-        _record(actor, "begun", made, collectivite_id, files=made.files, closed=made.closed)
+        coming = {one.kind: sum(two.entries for two in going if two.kind == one.kind) for one in going}
+        _record(actor, "begun", made, collectivite_id, files=made.files, closed=made.closed, **coming)
         publish(handovers.DUE, {"person_id": person_id, "by": actor.id}, collectivite_id=collectivite_id)
     return made
 
@@ -117,6 +128,8 @@ def _portions(database: Database, act: Act, one: Handover, collectivite_id: str)
         database.write(lambda w: handovers.stop(w, one.id, "people", now_s=act.now_s))
         return False
     try:
+        if handover_calendars.step(settings.BEFFROI, database, one, collectivite_id):
+            return True
         return all(database.write(lambda w: step(w, act, one.id)) for _ in range(PORTIONS))
     except (QuotaFull, TooManyEntries):
         database.write(lambda w: handovers.stop(w, one.id, "room", now_s=act.now_s))
@@ -126,12 +139,12 @@ def _portions(database: Database, act: Act, one: Handover, collectivite_id: str)
 def _tell_ended(database: Database, person_id: str, collectivite_id: str) -> None:
     """Once each, but for a crash between the two databases."""
     with database.reading() as reading:
-        found = handovers.of_person(reading, person_id)
-    for one in found:
+        found = [(one, passed.counts(reading, one.id)) for one in handovers.of_person(reading, person_id)]
+    for one, beside in found:
         if one.is_at_work or one.told_s:
             continue
         with transaction.atomic():
-            counts = {"files": one.back_files if one.state == "returned" else one.done_files}
+            counts = {"files": one.back_files if one.state == "returned" else one.done_files, **beside}
             _record(SYSTEM, one.state, one, collectivite_id, why=one.why, **counts)
             publish(ENDED, {"handover_id": one.id}, collectivite_id=collectivite_id)
         database.write(partial(handovers.tell, handover_id=one.id, now_s=clock.epoch_s()))

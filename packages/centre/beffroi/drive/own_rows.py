@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from beffroi.drive.departures import metadata
-from beffroi.drive.store import departed, going_back, groups, handovers, look, mounts, received, shares
+from beffroi.drive.store import departed, going_back, groups, handovers, look, mounts, passed, received, shares
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading
 from beffroi.lib.config import Config
@@ -99,6 +99,7 @@ def _of_person(reading: Reading, person_id: str, roles: Collection[str]) -> Rows
                 "by": one.begun_by,
                 "state": one.state,
                 "files": one.done_files,
+                "entries": sum(passed.counts(reading, one.id).values()),
                 "begun_at": _at(one.begun_s),
                 "ended_at": _at(one.ended_s),
             }

@@ -1,4 +1,4 @@
-"""Who is handed the files of somebody who left hears of it by mail, once all of them are there.
+"""Who is handed the files and calendars of somebody who left hears of it by mail, once all of them are there.
 
 Process: worker. Composes a mail with the portal's words and addresses.
 Privacy: no name of a file; nothing of the mail goes to a log.
@@ -13,10 +13,11 @@ from django.urls import reverse
 from django.utils import translation
 
 from beffroi.core.identity import queries as identity
-from beffroi.drive.store import handovers
+from beffroi.drive.store import handovers, passed
 from beffroi.drive.store.model import AbsentNode
 from beffroi.mail.held import links, posting
 from beffroi.mail.models import Mailbox
+from beffroi.portal import departure_calendars as calendars
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.held_digest import LANGUAGE, PORTAL_URLS
 
@@ -27,6 +28,7 @@ def tell(*, collectivite_id: str, handover_id: str) -> bool:
     try:
         with metadata_of(collectivite_id).reading() as reading:
             found = handovers.find(reading, handover_id)
+            beside = calendars.counted(passed.counts(reading, handover_id))
     except AbsentNode:
         return False
     if found.state not in ("done", "stopped") or not identity.belongs(found.heir, collectivite_id):
@@ -37,12 +39,18 @@ def tell(*, collectivite_id: str, handover_id: str) -> bool:
     if mailbox is None:
         return False
     with translation.override(LANGUAGE):
-        page = links.address(
-            settings.BEFFROI, reverse("drive_node", args=[found.folder], urlconf=PORTAL_URLS)
-        )
-        context = {"name": identity.person_name(found.person_id) or "une personne partie", "page": page}
-        subject = "Des fichiers du Coffre vous sont remis"
+        context = {
+            "name": identity.person_name(found.person_id) or "une personne partie",
+            "page": _address("drive_node", found.folder) if found.folder else "",
+            "beside": beside,
+            "agenda": _address("agenda"),
+        }
+        subject = "Ce qu’un collègue a laissé vous est remis"
         text = render_to_string("file/handover.txt", context)
         html = render_to_string("file/handover.html", context)
     posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
     return True
+
+
+def _address(name: str, *arguments: int) -> str:
+    return links.address(settings.BEFFROI, reverse(name, args=arguments, urlconf=PORTAL_URLS))

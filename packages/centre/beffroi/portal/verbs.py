@@ -59,10 +59,12 @@ VERBS = {
     "drive:share:left": gettext_lazy("Partage quitté par une personne"),
     "drive:share:returned": gettext_lazy("Partage repris par une personne"),
     "drive:share:crossed": gettext_lazy("Accès d’une autre collectivité à un partage"),
-    "drive:handover:begun": gettext_lazy("Fichiers d’une personne partie : remise à un collègue demandée"),
-    "drive:handover:done": gettext_lazy("Fichiers d’une personne partie : remis"),
-    "drive:handover:stopped": gettext_lazy("Fichiers d’une personne partie : remise arrêtée"),
-    "drive:handover:returned": gettext_lazy("Fichiers remis rendus : le départ a été annulé"),
+    "drive:handover:begun": gettext_lazy(
+        "Fichiers et agendas d’une personne partie : remise à un collègue demandée"
+    ),
+    "drive:handover:done": gettext_lazy("Fichiers et agendas d’une personne partie : remis"),
+    "drive:handover:stopped": gettext_lazy("Fichiers et agendas d’une personne partie : remise arrêtée"),
+    "drive:handover:returned": gettext_lazy("Fichiers et agendas remis rendus : le départ a été annulé"),
     "drive:group:made": gettext_lazy("Groupe de personnes créé"),
     "drive:group:failed": gettext_lazy("Groupe de personnes non changé"),
     "drive:group:renamed": gettext_lazy("Groupe de personnes renommé"),

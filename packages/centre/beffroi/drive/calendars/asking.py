@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive.calendars import wire, wire_invitations
+from beffroi.drive.calendars import homes, wire, wire_invitations
 from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, TooLarge, Unavailable
@@ -91,28 +91,43 @@ class Asking:
         return self._ask("note", noted, wire_invitations.Invitation)
 
     def _ask[T](self, question: str, asked: Any, form: type[T]) -> T:
-        grant = make_grant(
-            self._config.secret("live.key"),
-            subject_id=self._person_id,
-            collectivite_id=self._collectivite_id,
-            paths=self._paths,
-            ttl_s=GRANT_TTL_S,
-        )
-        connection = _Connection(self._config.run / "calendars.sock")
-        try:
-            headers = {"Authorization": f"Bearer {grant}", "Content-Type": "application/json"}
-            connection.request("POST", f"/portal/{question}", msgspec.json.encode(asked), headers)
-            answer = connection.getresponse()
-            body = answer.read()
-        except (OSError, http.client.HTTPException):
-            raise Unavailable("calendars") from None
-        finally:
-            connection.close()
-        if answer.status in _ERRORS:
-            error, subject = _ERRORS[answer.status]
-            raise error(subject)
-        if answer.status == QuotaFull.http_status:
-            raise _FULL[msgspec.json.decode(body, type=dict[str, str])["code"]]
-        if answer.status != 200:
-            raise Unavailable("calendars")
-        return msgspec.json.decode(body, type=form)
+        whom = (self._person_id, self._collectivite_id)
+        return _answer(self._config, whom, self._paths, question, asked, form)
+
+
+def left(config: Config, *, person_id: str, collectivite_id: str) -> wire.Left:
+    """What somebody who leaves or left has in calendars and address books. Errors: Unavailable."""
+    if not (homes.folder(config, collectivite_id) / homes.ROOT / person_id).is_dir():
+        return wire.Left([], 0)
+    return _answer(config, (person_id, collectivite_id), (wire.LEFT,), "left", wire.Counting(), wire.Left)
+
+
+def _answer[T](  # noqa: PLR0917
+    config: Config, whom: tuple[str, str], paths: tuple[str, ...], question: str, asked: Any, form: type[T]
+) -> T:
+    """``whom``: the person and their collectivité."""
+    grant = make_grant(
+        config.secret("live.key"),
+        subject_id=whom[0],
+        collectivite_id=whom[1],
+        paths=paths,
+        ttl_s=GRANT_TTL_S,
+    )
+    connection = _Connection(config.run / "calendars.sock")
+    try:
+        headers = {"Authorization": f"Bearer {grant}", "Content-Type": "application/json"}
+        connection.request("POST", f"/portal/{question}", msgspec.json.encode(asked), headers)
+        answer = connection.getresponse()
+        body = answer.read()
+    except (OSError, http.client.HTTPException):
+        raise Unavailable("calendars") from None
+    finally:
+        connection.close()
+    if answer.status in _ERRORS:
+        error, subject = _ERRORS[answer.status]
+        raise error(subject)
+    if answer.status == QuotaFull.http_status:
+        raise _FULL[msgspec.json.decode(body, type=dict[str, str])["code"]]
+    if answer.status != 200:
+        raise Unavailable("calendars")
+    return msgspec.json.decode(body, type=form)

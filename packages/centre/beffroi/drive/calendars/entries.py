@@ -59,10 +59,11 @@ def between(
     with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
         for calendar, path in collections:
             collection = collection_at(storage, path)
+            title = _title(collection) if calendar == "handed" else ""
             for item in _by_effort(collection, since, until):
                 effort.require()
                 with suppress(*UNREADABLE):
-                    found += occurrences(calendar, item, since, until, mine)
+                    found += occurrences(calendar, item, since, until, mine, of=title)
         is_whole = True
     found.sort(key=lambda one: (one.starts, one.title, one.name))
     return wire.Entries(found[:MAX_TOLD], more=len(found) > MAX_TOLD or not is_whole)
@@ -206,7 +207,13 @@ def _by_the_clock(moment: datetime) -> datetime:
 
 
 def occurrences(
-    calendar: wire.Calendar, item: Any, since: datetime, until: datetime, mine: Collection[str] = ()
+    calendar: wire.Calendar,
+    item: Any,
+    since: datetime,
+    until: datetime,
+    mine: Collection[str] = (),
+    *,
+    of: str = "",
 ) -> list[wire.Entry]:
     """In the order of time; none of what the person declined. Errors: those of ``UNREADABLE``."""
     whole = item.vobject_item
@@ -218,7 +225,7 @@ def occurrences(
     begin = event.dtstart.value
     all_day = not isinstance(begin, datetime)
     floating = isinstance(begin, datetime) and begin.tzinfo is None
-    simple = _is_simple(whole, mine)
+    simple = calendar != "handed" and _is_simple(whole, mine)
     repeats = any(name in one.contents for one in whole.vevent_list for name in ("rrule", "rdate"))
     told: list[wire.Entry] = []
     seen = 0
@@ -247,12 +254,17 @@ def occurrences(
                     organizer=organizer,
                     guests=guests,
                     answer=own,
+                    of=of,
                 )
             )
         return len(told) > MAX_TOLD
 
     visit_time_ranges(whole, "VEVENT", visit, lambda _start: False)
     return told
+
+
+def _title(collection: BaseCollection) -> str:
+    return _line(collection.get_meta("D:displayname"), wire.MAX_TITLE_CHARS)
 
 
 def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
-from beffroi.drive.calendars import entries, homes, invitations, proposals, wire, wire_invitations
+from beffroi.drive.calendars import entries, homes, invitations, passing, proposals, wire, wire_invitations
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import Stores
 from beffroi.lib.config import Config
@@ -38,7 +39,7 @@ class PortalDoor:
             if environ.get("REQUEST_METHOD") != "POST" or path not in _QUESTIONS:
                 raise NotFound("question")
             form, act = _QUESTIONS[path]
-            grant = self._grant(environ)
+            grant = self._grant(environ, wire.LEFT if path == PREFIX + "left" else wire.OWN)
             try:
                 asked = msgspec.json.decode(
                     _body(environ, _LARGE.get(path, wire.MAX_QUESTION_BYTES)), type=form
@@ -49,17 +50,33 @@ class PortalDoor:
         except BeffroiError as error:
             return HTTPStatus(error.http_status), msgspec.json.encode({"code": error.code})
 
-    def _grant(self, environ: dict[str, Any]) -> Grant:
+    def _grant(self, environ: dict[str, Any], opens: str) -> Grant:
         """Errors: GrantRefused."""
         scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        grant = read_grant(self._config.secret("live.key"), text, path=wire.OWN)
+        grant = read_grant(self._config.secret("live.key"), text, path=opens)
         if scheme != "Bearer" or grant.collectivite_id is None:
             raise GrantRefused
         return grant
 
     def list(self, grant: Grant, asked: wire.Range) -> wire.Entries:
         collections = [(one, _collection(grant, one)) for one in ("own", "shared") if _opens(grant, one)]
-        return entries.between(self._storage(grant), collections, asked.since, asked.until, asked.mine)
+        storage = self._storage(grant)
+        collections += [
+            ("handed", f"/{grant.subject_id}/{one}/") for one in passing.handed(self._home(grant))
+        ]
+        return entries.between(storage, collections, asked.since, asked.until, asked.mine)
+
+    def left(self, grant: Grant, asked: wire.Counting) -> wire.Left:
+        """Nobody's home is made for it."""
+        found, closed = passing.left(self._home(grant))
+        return wire.Left(
+            [wire.Collection(one.was, one.kind, one.title, one.entries, one.size_bytes) for one in found],
+            closed,
+        )
+
+    def _home(self, grant: Grant) -> Path:
+        assert grant.collectivite_id is not None
+        return homes.folder(self._config, grant.collectivite_id) / homes.ROOT / grant.subject_id
 
     def get(self, grant: Grant, asked: wire.Named) -> wire.Entry:
         _check(grant, asked.calendar)
@@ -118,11 +135,13 @@ def _written(grant: Grant) -> list[str]:
 def _opens(grant: Grant, calendar: str, *, write: bool = False) -> bool:
     if calendar == "own":
         return wire.OWN in grant.paths
+    if calendar == "handed":
+        return False  # one by one
     return (wire.WRITE_SHARED if write else wire.READ_SHARED) in grant.paths
 
 
 def _check(grant: Grant, calendar: str, *, write: bool = False) -> None:
-    """Errors: NotFound for what is not shown, NotAllowed for what is only shown."""
+    """Errors: NotFound for what is not shown or not changed here, NotAllowed for what is only shown."""
     if not _opens(grant, calendar):
         raise NotFound("entry")
     if write and not _opens(grant, calendar, write=True):
@@ -142,6 +161,7 @@ def _body(environ: dict[str, Any], most_bytes: int) -> bytes:
 
 _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]] = {
     PREFIX + "list": (wire.Range, PortalDoor.list),
+    PREFIX + "left": (wire.Counting, PortalDoor.left),
     PREFIX + "get": (wire.Named, PortalDoor.get),
     PREFIX + "save": (wire.Draft, PortalDoor.save),
     PREFIX + "delete": (wire.Named, PortalDoor.delete),

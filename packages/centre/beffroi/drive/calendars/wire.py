@@ -12,10 +12,13 @@ from typing import Literal
 import msgspec
 
 OWN, READ_SHARED, WRITE_SHARED = "calendars:own", "calendars:shared:read", "calendars:shared:write"
+LEFT = "calendars:left"
+"""What somebody left is counted, by who hands it over; it opens nothing else."""
 MAX_TITLE_CHARS = MAX_PLACE_CHARS = 200
 MAX_QUESTION_BYTES = 64 * 1024
 MAX_GUESTS = 100
-Calendar = Literal["own", "shared"]
+Calendar = Literal["own", "shared", "handed"]
+"""``handed``: came from somebody who left; shown, and changed by programs alone."""
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,7 +82,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Entry(msgspec.Struct, frozen=True):
     """One occurrence, times in UTC; of an ``all_day`` one the dates count, the last one included. ``simple``: the
     portal may change and delete it: it does not repeat, and nobody else invites to it. ``answer``: one's own
-    (PARTSTAT), "" where one is not among the guests, or invites."""
+    (PARTSTAT), "" where one is not among the guests, or invites. ``of``: the name of a handed calendar."""
 
     calendar: Calendar
     name: str
@@ -94,6 +97,7 @@ class Entry(msgspec.Struct, frozen=True):
     organizer: str = ""
     guests: list[Guest] = []
     answer: str = ""
+    of: str = ""
 
 
 class Entries(msgspec.Struct, frozen=True):
@@ -101,6 +105,28 @@ class Entries(msgspec.Struct, frozen=True):
 
     entries: list[Entry]
     more: bool
+
+
+class Counting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody has that would be handed over. Answered by ``Left``."""
+
+
+class Collection(msgspec.Struct, frozen=True):
+    """A calendar or address book. ``name``: of its folder; ``title``: as its owner called it, "" for no word;
+    ``size_bytes``: of ``entries``, those that are not closed."""
+
+    name: str
+    kind: Literal["agenda", "contacts"]
+    title: str
+    entries: int
+    size_bytes: int
+
+
+class Left(msgspec.Struct, frozen=True):
+    """``closed``: entries of all collections that are personal or private."""
+
+    collections: list[Collection]
+    closed: int
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -14,11 +14,11 @@ Source:  docs/decisions/0105-files-of-who-left-go-to-a-colleague.md.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, LiteralString, NamedTuple
 
-from beffroi.drive.store import look, names, room, schema, tree, weights
-from beffroi.drive.store.model import NO_LIMIT, NOTHING, AbsentNode, Act, Node, QuotaFull, Weight
+from beffroi.drive.store import look, names, passed, schema, tree, weights
+from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node, Weight
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import Conflict
 from beffroi.lib.ids import new_id
@@ -56,8 +56,8 @@ class Left(NamedTuple):
 
 
 class Handover(NamedTuple):
-    """A row of ``handover``. ``folder``: in the root of the person ``heir``. ``files``, ``closed``: as ``Left`` at the
-    begin; ``done_files``, ``done_bytes``: that were moved; ``back_files``: that came back.
+    """A row of ``handover``. ``folder``: in the root of the person ``heir``, 0 without files. ``files``, ``closed``: as
+    ``Left`` at the begin; ``done_files``, ``done_bytes``: that were moved; ``back_files``: that came back.
 
     ``state`` "stopped": ``why`` "room" (there was none left), "people" (somebody left or came back); what was moved is
     the heir's. "returned" with "room": the rest found none. ``told_s``: when the outbox heard of its end, 0 before.
@@ -140,23 +140,35 @@ def naming(reading: Reading, person_id: str) -> list[Handover]:
 # -- to the colleague ----------------------------------------------------------------------------------------
 
 
-def begin(writing: Writing, act: Act, there: Left, *, person_id: str, heir: str, label: str) -> Handover:
-    """``there``: as ``left`` told, outside of the change. ``label``: of the folder, made a name here."""
+def begin(
+    writing: Writing,
+    act: Act,
+    there: Left,
+    *,
+    person_id: str,
+    heir: str,
+    label: str,
+    going: Sequence[passed.Going] = (),
+) -> Handover:
+    """``there``: as ``left`` told, outside of the change. ``label``: of the folder, made a name here, where there are
+    files. ``going``: calendars and address books that go along."""
     home = look.root(writing, schema.HOME + person_id)
-    if home is None or not (there.files or there.folders):
+    is_some = home is not None and bool(there.files or there.folders)
+    if not (is_some or going):
         raise AbsentNode("file")
     if any(one.is_at_work for one in of_person(writing, person_id)):
         raise HandoverUnderWay
     theirs = tree.make_root(writing, schema.HOME + heir, now_s=act.now_s)
-    used, most = room.room(writing, theirs.id)
-    if most != NO_LIMIT and used + there.weight.all_bytes > most:
-        raise QuotaFull
-    folder = tree.make_folder(writing, act, theirs.id, look.free_name(writing, theirs.id, named(label)))
+    passed.require_room(writing, heir, there.weight.all_bytes + sum(one.size_bytes for one in going))
+    folder_id = 0
+    if is_some:
+        name = look.free_name(writing, theirs.id, named(label))
+        folder_id = tree.make_folder(writing, act, theirs.id, name).id
     made = Handover(
         id=new_id("hov"),
         person_id=person_id,
         heir=heir,
-        folder=folder.id,
+        folder=folder_id,
         state="running",
         why="",
         begun_s=act.now_s,
@@ -170,7 +182,9 @@ def begin(writing: Writing, act: Act, there: Left, *, person_id: str, heir: str,
         back_files=0,
     )
     writing.run("INSERT INTO handover VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
-    _pair(writing, made.id, home.id, folder.id)
+    if home is not None and is_some:
+        _pair(writing, made.id, home.id, folder_id)
+    passed.plan(writing, made.id, going)
     return made
 
 

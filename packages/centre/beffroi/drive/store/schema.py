@@ -186,6 +186,10 @@ TABLES: tuple[LiteralString, ...] = (
         folder BIGINT NOT NULL, number BIGINT NOT NULL, steps {bytes} NOT NULL, PRIMARY KEY (folder, number))""",
     """CREATE TABLE IF NOT EXISTS version_erased (
         node BIGINT NOT NULL, etag BIGINT NOT NULL, at_s BIGINT NOT NULL, PRIMARY KEY (node, etag))""",
+    """CREATE TABLE IF NOT EXISTS handover_collection (
+        handover TEXT NOT NULL, was TEXT NOT NULL, made TEXT NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL,
+        entries BIGINT NOT NULL, size_bytes BIGINT NOT NULL, back BIGINT NOT NULL, state TEXT NOT NULL,
+        PRIMARY KEY (handover, was))""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -209,7 +213,8 @@ the list of what is shared with them.
 ``part_name``: parts of uploads that clients call by no number of a part (``part_names``).
 ``tag``, ``tagged``: ``tags``. ``favourite_abroad``: stars on what other collectivités share (``favourites``).
 ``departed``: what a departure took from a person (``departed``). ``node_kind``: part of the index (``words.kinds``).
-``handover``, ``handover_folder``, ``handover_file``: files of somebody who left, where they went (``handovers``).
+``handover``, ``handover_folder``, ``handover_file``: files of somebody who left, where they went (``handovers``);
+``handover_collection``: their calendars and address books (``passed``).
 ``way_back``, ``way_portion``: a folder that is put back as it was, and the steps that are left (``going_back``);
 ``copies``: of folders that were copied on the way. ``version_erased``: rows of ``version`` that a person deleted, and
 when (``versions``)."""

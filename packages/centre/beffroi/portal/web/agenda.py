@@ -30,7 +30,9 @@ from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import compose, invitations
 
 CALENDARS: dict[str, wire.Calendar] = {"prive": "own", "commun": "shared"}
-_WORDS = {calendar: word for word, calendar in CALENDARS.items()}
+_WORDS: dict[wire.Calendar, str] = {calendar: word for word, calendar in CALENDARS.items()} | {
+    "handed": "remis"
+}
 _YEARS_BACK, _YEARS_AHEAD = 5, 10
 _HOUR = timedelta(hours=1)
 

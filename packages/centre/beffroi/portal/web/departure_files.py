@@ -1,4 +1,4 @@
-"""Files of the Coffre of somebody who left: what there is, who has it, and handing it to a colleague.
+"""Files, calendars and contacts of somebody who left: what there is, who has it, and handing it to a colleague.
 
 Input:  hostile: every field. The change is a POST after a step-up.
 Access: the référent of the collectivité of the session, as ``leaving``; asked again by ``drive.handover``.
@@ -6,6 +6,7 @@ Access: the référent of the collectivité of the session, as ``leaving``; aske
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,12 +22,13 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.drive import handover
-from beffroi.drive.store import handovers
+from beffroi.drive.store import handovers, passed
 from beffroi.drive.store.handovers import Handover, HandoverUnderWay
 from beffroi.drive.store.model import AbsentNode, QuotaFull, StoreFull, TooManyEntries
 from beffroi.lib.errors import BeffroiError, NotFound, Unavailable
 from beffroi.mail.people import leaving, queries
 from beffroi.mail.people.models import Departure
+from beffroi.portal import departure_calendars as calendars
 from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_agents, page
@@ -39,7 +41,7 @@ def section(actor: Actor, departure: Departure) -> dict[str, Any]:
     """For the record of a departure: who has the files since when, what is left, whether it may be handed over."""
     owner = departure.collectivite_id
     if not handover.is_possible(owner):
-        return {"handovers": [], "there": None, "hands_over": False}
+        return {"handovers": [], "there": None, "hands_over": False, "beside": None}
     with metadata_of(owner).reading() as reading:
         found = handovers.of_person(
             reading, departure.person_id, since_s=int(departure.created_at.timestamp())
@@ -47,12 +49,16 @@ def section(actor: Actor, departure: Departure) -> dict[str, Any]:
         is_at_work = any(one.is_at_work for one in found)
         is_gone = not identity.belongs(departure.person_id, owner)
         there = handovers.left(reading, departure.person_id) if is_gone and not is_at_work else None
+        shown = [_shown(one, passed.counts(reading, one.id)) for one in found]
+    beside = calendars.of_person(owner, departure.person_id) if there is not None else None
     # Empty folders alone are handed over once: those that were emptied stay for the way back.
     is_some = there is not None and bool(there.files or (there.folders and not found))
+    is_some = is_some or (beside is not None and bool(beside.told))
     return {
-        "handovers": [_shown(one) for one in found],
+        "handovers": shown,
         "at_work": is_at_work,
         "there": _words(there) if there is not None else None,
+        "beside": beside,
         "some": is_some,
         "hands_over": is_some and handover.may_hand_over(actor, owner),
     }
@@ -64,7 +70,10 @@ def of_person(collectivite_id: str, person_id: str) -> dict[str, Any] | None:
         return None
     with metadata_of(collectivite_id).reading() as reading:
         there = handovers.left(reading, person_id)
-    return _words(there) if there.files or there.folders else None
+    beside = calendars.of_person(collectivite_id, person_id)
+    if not (there.files or there.folders or beside.told):
+        return None
+    return _words(there) | {"beside": beside}
 
 
 @require_http_methods(["GET", "POST"])
@@ -105,6 +114,7 @@ def hand_over(request: HttpRequest, actor: Actor, departure: Departure, *, heir:
         raise NotFound("drive")
     name = identity.person_name(departure.person_id) or _("Une personne partie")
     try:
+        going = calendars.going(owner, departure.person_id, name)
         handover.hand_over(
             actor=actor,
             database=metadata_of(owner),
@@ -112,23 +122,26 @@ def hand_over(request: HttpRequest, actor: Actor, departure: Departure, *, heir:
             person_id=departure.person_id,
             heir=heir,
             label=f"Fichiers de {name}",  # a name of a folder, not of the page: French for all
+            going=going,
         )
     except REFUSED as refused:
         messages.warning(request, _trouble(refused))
     else:
-        messages.success(request, _("Les fichiers sont en train d’être remis."))
+        messages.success(request, _("La remise est en cours."))
 
 
 def _trouble(refused: BeffroiError) -> str:
     if isinstance(refused, QuotaFull):
         return _(
-            "Cette personne n’a pas assez de place pour ces fichiers. Aucun n’a bougé : donnez-lui plus de place (page"
-            " « Espace » du Coffre), ou choisissez quelqu’un d’autre."
+            "Cette personne n’a pas assez de place. Rien n’a bougé : donnez-lui plus de place (page « Espace » du"
+            " Coffre), ou choisissez quelqu’un d’autre."
         )
     if isinstance(refused, HandoverUnderWay):
-        return _("Ces fichiers sont déjà en train d’être remis.")
+        return _("La remise est déjà en cours.")
     if isinstance(refused, AbsentNode):
-        return _("Il n’y a plus aucun fichier à remettre.")
+        return _("Il n’y a plus rien à remettre.")
+    if isinstance(refused, Unavailable):
+        return _("Les agendas ne répondent pas. Rien n’a bougé : réessayez dans un instant.")
     return drive_words.refusal(refused)
 
 
@@ -141,15 +154,19 @@ def _words(there: handovers.Left) -> dict[str, Any]:
     }
 
 
-def _shown(one: Handover) -> dict[str, Any]:
+def _shown(one: Handover, entries: Mapping[str, int]) -> dict[str, Any]:
+    """``entries``: of calendars and address books, by kind."""
     heir = identity.person_name(one.heir) or _("Une personne partie")
     count = one.back_files if one.state in ("returning", "returned") else one.done_files
+    moved = ngettext("%(n)s fichier", "%(n)s fichiers", count) % {"n": drive_words.count(count)}
+    beside = calendars.counted(entries)
     return {
         "state": one.state,
         "why": one.why,
         "heir": heir,
         "files": one.files,
-        "moved": ngettext("%(n)s fichier", "%(n)s fichiers", count) % {"n": drive_words.count(count)},
+        "moved": f"{moved}, {beside}" if beside and one.files else beside or moved,
+        "beside": beside,
         "done": count,
         "amount": words.size(one.done_bytes),
         "begun": datetime.fromtimestamp(one.begun_s, UTC),

@@ -136,7 +136,8 @@ def departure(request: HttpRequest, actor: Actor, departure_id: str) -> HttpResp
             request,
             _(
                 "Le départ est annulé : la personne a de nouveau ses accès et ses boîtes ; ses groupes et"
-                " ses partages du Coffre reviennent dans la minute, comme ses fichiers qui ont été remis."
+                " ses partages du Coffre reviennent dans la minute, comme ses fichiers, agendas et contacts qui ont"
+                " été remis."
                 " Elle refait ses mots de passe d’application."
             ),
         )

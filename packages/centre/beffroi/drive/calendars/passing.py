@@ -1,0 +1,246 @@
+"""Calendars and address books of somebody who left: what of them a colleague gets, moved to their home, and back.
+
+Rule:    an entry is one file, and moves as it is: same UID, same dates, nobody is told anew. Each collection becomes a
+         collection of the colleague's own, beside theirs. Closed are collections and categories with a personal name,
+         titles that begin with such a word, and every class but PUBLIC: RFC 5545, 3.8.1.3, has an unknown one meant as
+         PRIVATE.
+         Which entries came is written into the new collection (``_HANDED``) before the first one moves, so that a crash
+         loses none and doubles none: called again, the same call goes on.
+Process: worker, which holds the lock (``homes.locked``); calendars, which counts. Without Radicale.
+Hostile: entries and names. An entry is read as lines, never parsed; what cannot be read is closed.
+Errors:  OSError, Invalid.
+Source:  docs/decisions/0109-calendars-of-who-left.md.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from beffroi.drive.calendars import homes
+from beffroi.lib import durable
+from beffroi.lib.errors import Invalid
+from beffroi.lib.personal import is_personal_name, says, words_of
+
+Kind = Literal["agenda", "contacts"]
+_KINDS: dict[str, Kind] = {"VCALENDAR": "agenda", "VADDRESSBOOK": "contacts"}
+_PROPS, _HANDED = ".Radicale.props", ".Beffroi.handed"
+_TITLE = "D:displayname"
+_FOLDED = re.compile(r"\r?\n[ \t]")
+_PROPERTY = re.compile(r"(?:[A-Z0-9-]+\.)?(CLASS|CATEGORIES|SUMMARY)(?=[;:])", re.ASCII | re.IGNORECASE)
+_COMMA = re.compile(r"(?<!\\),")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+class Left(NamedTuple):
+    """A collection with something to hand over. ``was``: its name in the home; ``size_bytes``: of ``entries``."""
+
+    was: str
+    kind: Kind
+    title: str
+    entries: int
+    size_bytes: int
+
+
+class _Found(NamedTuple):
+    """``open``: names of files with their sizes in bytes; ``closed``: how many others."""
+
+    open: dict[str, int]
+    closed: int
+
+
+# -- look-ups ------------------------------------------------------------------------------------------------
+
+
+def left(home: Path) -> tuple[list[Left], int]:
+    """What would be handed over, by name; and how many entries are closed. Nothing where there is no home."""
+    found, closed = [], 0
+    for place in _collections(home):
+        props = _props(place)
+        kind = _KINDS.get(str(props.get("tag", "")))
+        if kind is None:
+            continue
+        inside = _look(place)
+        closed += inside.closed
+        if inside.open:
+            title = str(props.get(_TITLE, "") or "")
+            found.append(Left(place.name, kind, title, len(inside.open), sum(inside.open.values())))
+    return found, closed
+
+
+def waiting_bytes(home: Path, was: str) -> int:
+    """Of what is still to be moved out of a collection."""
+    return sum(_look(_inside(home, was)).open.values())
+
+
+def handed(home: Path) -> list[str]:
+    """Calendars of a home that came from people who left, by name."""
+    return [
+        one.name for one in _collections(home) if _is_handed(one) and _props(one).get("tag") == "VCALENDAR"
+    ]
+
+
+# -- there and back ------------------------------------------------------------------------------------------
+
+
+def hand_over(home: Path, was: str, heirs: Path, made: str, title: str) -> int:
+    """Move what is not closed of ``home/was`` to ``heirs/made``, and return how many entries came there in all."""
+    source, target = _inside(home, was), _inside(heirs, made)
+    moving = _look(source).open
+    names = _handed(target) | moving.keys()
+    if not names:
+        return 0
+    heirs.mkdir(mode=0o700, exist_ok=True)
+    target.mkdir(mode=0o700, exist_ok=True)
+    durable.sync_directory(heirs)
+    durable.write(target / _HANDED, (msgspec.json.encode(sorted(names)),), mode=0o600)
+    if not (target / _PROPS).exists():
+        durable.write(target / _PROPS, (msgspec.json.encode(_props(source) | {_TITLE: title}),), mode=0o600)
+    _move(source, target, moving)
+    return len(names)
+
+
+def give_back(home: Path, was: str, heirs: Path, made: str) -> int:
+    """Move what came and is still there to where it was, as it is now; return how many entries. ``tidy`` follows."""
+    source, target = _inside(heirs, made), _inside(home, was)
+    names = _handed(source)
+    if not names:
+        return 0
+    if not target.is_dir():  # deleted by who is back
+        target.mkdir(mode=0o700)
+        durable.write(target / _PROPS, (msgspec.json.encode(_props(source)),), mode=0o600)
+        durable.sync_directory(home)
+    _move(source, target, names)
+    return sum((target / one).is_file() for one in names)
+
+
+def tidy(heirs: Path, made: str) -> None:
+    """A collection that was given back goes, unless the colleague put something of their own into it: then it is
+    theirs alone."""
+    place = _inside(heirs, made)
+    if not _is_handed(place):
+        return
+    if any(_names(place)):
+        (place / _HANDED).unlink()
+        durable.sync_directory(place)
+        return
+    gone = heirs / f".gone-{made}"
+    shutil.rmtree(gone, ignore_errors=True)
+    place.rename(gone)
+    durable.sync_directory(heirs)
+    shutil.rmtree(gone)
+
+
+# -- inside --------------------------------------------------------------------------------------------------
+
+
+def _is_handed(place: Path) -> bool:
+    return (place / _HANDED).is_file()
+
+
+def _move(source: Path, target: Path, names: Collection[str]) -> None:
+    """What has its name there already stays, so that nothing is written over. Radicale's copies of what moved go."""
+    for name in sorted(names):
+        if (source / name).is_file() and not (target / name).exists():
+            (source / name).rename(target / name)
+            (source / ".Radicale.cache" / "item" / name).unlink(missing_ok=True)
+    durable.sync_directory(target)
+    durable.sync_directory(source)
+
+
+def _collections(home: Path) -> Iterator[Path]:
+    """Of somebody's own; links lead to what is shared."""
+    for place in sorted(home.iterdir()) if home.is_dir() else ():
+        if not place.name.startswith(".") and place.is_dir() and not place.is_symlink():
+            yield place
+
+
+def _inside(home: Path, name: str) -> Path:
+    """Errors: Invalid for what is no collection of one's own."""
+    if name in homes.LINKS or name.startswith(".") or Path(name).name != name:
+        raise Invalid("collection")
+    return home / name
+
+
+def _look(place: Path) -> _Found:
+    is_closed = any(is_personal_name(one) for one in (place.name, str(_props(place).get(_TITLE, ""))))
+    found: dict[str, int] = {}
+    closed = 0
+    for name in _names(place):
+        try:
+            text = (place / name).read_bytes()
+        except FileNotFoundError:  # deleted just now
+            continue
+        if is_closed or _is_closed(text):
+            closed += 1
+        else:
+            found[name] = len(text)
+    return _Found(found, closed)
+
+
+def _names(place: Path) -> Iterator[str]:
+    if place.is_dir():
+        yield from (one.name for one in place.iterdir() if not one.name.startswith(".") and one.is_file())
+
+
+def _is_closed(text: bytes) -> bool:
+    """Whether a line of an entry or a card, or of any of its parts, says so."""
+    try:
+        lines = _FOLDED.sub("", text.decode()).splitlines()
+    except UnicodeDecodeError:
+        return True
+    return any(_says(line) for line in lines)
+
+
+def _says(line: str) -> bool:
+    begun = _PROPERTY.match(line)
+    if begun is None:
+        return False
+    name = begun[1].upper()
+    parameters, value = _split(line[begun.end() :])
+    if "ENCODING=" in parameters.upper():
+        return True
+    if name == "CLASS":
+        return value.strip().upper() != "PUBLIC"
+    if name == "CATEGORIES":
+        return any(is_personal_name(_plain(one)) for one in _COMMA.split(value))
+    return says(words_of(_plain(value)))
+
+
+def _split(line: str) -> tuple[str, str]:
+    """At the first colon outside of quotes."""
+    is_quoted = False
+    for at, sign in enumerate(line):
+        is_quoted ^= sign == '"'
+        if sign == ":" and not is_quoted:
+            return line[:at], line[at + 1 :]
+    return line, ""
+
+
+def _plain(value: str) -> str:
+    return _ESCAPED.sub(lambda found: " " if found[1] in "nN" else found[1], value)
+
+
+def _props(place: Path) -> dict[str, Any]:
+    """Empty for what is no collection. Errors: OSError for one whose properties cannot be read."""
+    try:
+        return msgspec.json.decode((place / _PROPS).read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return {}
+    except msgspec.MsgspecError as error:
+        raise OSError("properties of a collection") from error
+
+
+def _handed(place: Path) -> set[str]:
+    """Names of the entries that came."""
+    try:
+        return msgspec.json.decode((place / _HANDED).read_bytes(), type=set[str])
+    except FileNotFoundError:
+        return set()
+    except msgspec.MsgspecError as error:
+        raise OSError("list of what was handed over") from error

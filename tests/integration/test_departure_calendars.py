@@ -1,0 +1,304 @@
+"""Calendars and contacts of somebody who left, on the record of the departure, over the real process ``calendars``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from beffroi.core.events import publish, run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import handover, handover_calendars
+from beffroi.drive.calendars import asking, homes, passing, wire
+from beffroi.drive.calendars.store import Stores
+from beffroi.drive.store import handovers, room, schema, tree
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import NotAllowed, Unavailable
+from beffroi.mail.models import Sending
+from beffroi.mail.people.models import Departure
+from beffroi.portal import drive_access, person_file
+from beffroi.portal.departure_calendars import of_person
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from tests.conftest import Commune
+from tests.fixtures_calendars import calendars_alone, card, event
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_departure_files import hand_over, verbs
+from tests.integration.test_drive_groups import Hall, hall
+from tests.integration.test_drive_pages import Drive
+from tests.integration.test_drive_returns import leave
+from tests.integration.test_portal_people import seen, stepped_up
+
+__all__ = ["hall", "no_door"]
+pytestmark = pytest.mark.django_db
+MONTH = "2026-12"
+INVITING = "ORGANIZER:mailto:jeanne@beaune.test\r\nATTENDEE:mailto:maire@beaune.test"
+SERIES = "RRULE:FREQ=WEEKLY;COUNT=3"
+
+
+@pytest.fixture(autouse=True)
+def process(config: Config) -> Iterator[None]:
+    with calendars_alone(config):
+        yield
+
+
+class Own:
+    """One's own calendars and contacts, as files."""
+
+    def __init__(self, config: Config, collectivite_id: str, person_id: str) -> None:
+        Stores(config, lambda *_: None).home(collectivite_id, person_id)
+        self.place = homes.folder(config, collectivite_id) / homes.ROOT / person_id
+
+    def put(self, collection: str, name: str, text: str) -> Path:
+        path = self.place / collection / name
+        path.write_text(text, newline="")
+        return path
+
+    def names(self) -> set[str]:
+        found = self.place.rglob("*.*")
+        return {
+            one.name for one in found if one.suffix in (".ics", ".vcf") and ".Radicale.cache" not in one.parts
+        }
+
+    def handed(self) -> list[str]:
+        return passing.handed(self.place)
+
+
+@pytest.fixture
+def theirs(config: Config, beaune: Commune) -> Own:
+    made = Own(config, beaune.id, beaune.colleague.id)
+    made.put("agenda", "a.ics", event("a", "Rendez-vous Petit", more=INVITING))
+    made.put("agenda", "s.ics", event("s", "Permanence", more=SERIES))
+    made.put("agenda", "p.ics", event("p", "Cardiologue", more="CLASS:PRIVATE"))
+    made.put("contacts", "c.vcf", card("c", "Imprimeur"))
+    return made
+
+
+@pytest.fixture
+def mine(config: Config, beaune: Commune) -> Own:
+    """Of the colleague who gets it."""
+    made = Own(config, beaune.id, beaune.agent.id)
+    made.put("agenda", "a.ics", event("a", "Rendez-vous Petit de mon côté"))
+    return made
+
+
+@pytest.fixture
+def referent(beaune: Commune) -> Client:
+    return stepped_up(beaune.referent_membership)
+
+
+def agenda(commune: Commune, month: str = MONTH) -> str:
+    return portal_client(commune.agent_membership).get(f"/agenda/?mois={month}").content.decode()
+
+
+def undo(client: Client, departure: Departure) -> None:
+    client.post(reverse("departure", args=[departure.id]))
+    run_pending("main")
+
+
+def test_a_referent_hands_calendars_and_contacts_over_with_one_button(
+    beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client
+) -> None:
+    departure = leave(hall)
+    page = seen(referent, "departure", departure.id)
+    assert "2 rendez-vous et 1 contact" in page and "1 rendez-vous ou contact reste fermé" in page
+    choice = seen(referent, "departure_files", departure.id)
+    assert "2 rendez-vous et 1 contact" in choice and "fichier de son Coffre" not in choice
+    assert not any(word in page + choice for word in ("Petit", "Cardiologue", "Imprimeur"))
+    hand_over(referent, departure, beaune.agent.id)
+    run_pending("main")
+    page = seen(referent, "departure", departure.id)
+    assert "Remis à agent" in page and "2 rendez-vous et 1 contact" in page and "0 fichier" not in page
+    assert "1 rendez-vous ou contact reste fermé" in page and "Remettre à un collègue" not in page
+    name = beaune.colleague_membership.person.name
+    own = {json.loads(one.read_text())["D:displayname"] for one in mine.place.glob("remis-*/.Radicale.props")}
+    assert own == {f"Agenda de {name}", f"Contacts de {name}"}
+    assert theirs.names() == {"p.ics"} and mine.names() == {"a.ics", "s.ics", "c.vcf"}
+    assert "de mon côté" in (mine.place / "agenda" / "a.ics").read_text(), "nothing is merged"
+    people = {"person_id": beaune.colleague.id, "heir": beaune.agent.id}
+    assert verbs() == [
+        ("begun", {**people, "files": 0, "closed": 0, "agenda": 2, "contacts": 1}),
+        ("done", {**people, "files": 0, "agenda": 2, "contacts": 1, "why": ""}),
+    ]
+    assert not Sending.objects.exists(), "nobody is invited anew"
+    with drive_access.metadata_of(beaune.id).reading() as reading:
+        kept = room.calendars(reading)
+    assert kept[beaune.agent.id] == sum(homes.entries(mine.place))
+    assert kept[beaune.colleague.id] == sum(homes.entries(theirs.place))
+
+
+def test_the_colleague_reads_them_on_the_page_agenda_and_changes_them_elsewhere(
+    beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client
+) -> None:
+    assert "Permanence" not in agenda(beaune)
+    hand_over(referent, leave(hall), beaune.agent.id)
+    run_pending("main")
+    page = agenda(beaune)
+    assert page.count(f"Agenda de {beaune.colleague_membership.person.name}") == 4
+    assert page.count("Permanence") == 3, "the series is whole"
+    assert "Rendez-vous Petit de mon côté" in page and "Cardiologue" not in page
+    assert page.count('/agenda/prive/a.ics/"') == 1, "only one's own is changed here"
+    assert "/agenda/remis/" not in page
+    client = portal_client(beaune.agent_membership)
+    assert client.get("/agenda/remis/s.ics/").status_code == 404
+    other = portal_client(beaune.referent_membership).get(f"/agenda/?mois={MONTH}").content.decode()
+    assert "Permanence" not in other
+
+
+def test_an_undone_departure_gives_them_back_as_they_are_now(
+    beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client
+) -> None:
+    departure = leave(hall)
+    hand_over(referent, departure, beaune.agent.id)
+    run_pending("main")
+    (made,) = mine.handed()
+    mine.put(made, "s.ics", event("s", "Permanence, le soir", more=SERIES))
+    mine.put(made, "new.ics", event("new", "Ma note"))
+    undo(referent, departure)
+    assert theirs.names() == {"a.ics", "s.ics", "p.ics", "c.vcf"}
+    assert "le soir" in (theirs.place / "agenda" / "s.ics").read_text()
+    assert mine.names() == {"a.ics", "new.ics"} and mine.handed() == []
+    assert [one for one, _ in verbs()] == ["begun", "done", "returned"]
+    assert verbs()[-1][1]["agenda"] == 2 and verbs()[-1][1]["contacts"] == 1
+    page = seen(referent, "departure", departure.id)
+    assert "Revenus de chez agent" in page and "2 rendez-vous et 1 contact" in page
+
+
+def test_a_heir_without_room_gets_nothing_neither_files_nor_dates(
+    beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client
+) -> None:
+    Drive(beaune.colleague_membership).file("budget.ods")
+    departure, before = leave(hall), theirs.names()
+    database = drive_access.metadata_of(beaune.id)
+    root = database.write(lambda w: tree.make_root(w, schema.HOME + beaune.agent.id, now_s=clock.epoch_s()))
+    database.write(lambda w: tree.set_limit(w, root.id, 50))
+    assert "pas assez de place" in hand_over(referent, departure, beaune.agent.id)
+    assert verbs() == [] and theirs.names() == before and mine.names() == {"a.ics"}
+    database.write(lambda w: tree.set_limit(w, root.id, 5000))
+    hand_over(referent, departure, beaune.agent.id)
+    database.write(lambda w: tree.set_limit(w, root.id, 50))  # filled meanwhile
+    run_pending("main")
+    assert [(one, told.get("why")) for one, told in verbs()] == [("begun", None), ("stopped", "room")]
+    assert theirs.names() == before and mine.names() == {"a.ics"}
+    assert "Arrêté faute de place" in seen(referent, "departure", departure.id)
+
+
+def test_an_event_that_comes_twice_moves_nothing_twice(
+    beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client
+) -> None:
+    hand_over(referent, leave(hall), beaune.agent.id)
+    for _ in range(2):
+        with transaction.atomic():
+            told = {"person_id": beaune.colleague.id, "by": beaune.referent.id}
+            publish(handovers.DUE, told, collectivite_id=beaune.id)
+    run_pending("main")
+    assert [one for one, _ in verbs()] == ["begun", "done"]
+    assert mine.names() == {"a.ics", "s.ics", "c.vcf"} and len(list(mine.place.glob("remis-*"))) == 2
+
+
+def test_they_go_with_the_departure_and_files_along(
+    beaune: Commune, theirs: Own, mine: Own, referent: Client
+) -> None:
+    Drive(beaune.colleague_membership).file("budget.ods")
+    page = seen(referent, "departure_prepare", beaune.colleague.id)
+    assert "1 fichier à remettre" in page and "2 rendez-vous et 1 contact" in page
+    path = reverse("departure_prepare", args=[beaune.colleague.id])
+    referent.post(path, {"files": beaune.agent.id})
+    run_pending("main")
+    page = seen(referent, "departure", Departure.objects.get().id)
+    assert "1 fichier, 2 rendez-vous et 1 contact" in page
+    assert mine.names() == {"a.ics", "s.ics", "c.vcf"}
+
+
+def test_what_all_share_goes_on_for_everybody(
+    beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client
+) -> None:
+    shared = theirs.put(homes.SHARED_AGENDA, "conseil.ics", event("conseil", "Conseil municipal"))
+    hand_over(referent, leave(hall), beaune.agent.id)
+    run_pending("main")
+    assert shared.resolve().is_file() and "Conseil municipal" in agenda(beaune)
+    assert (mine.place / homes.SHARED_AGENDA).is_symlink()
+
+
+def test_calendars_that_do_not_answer_keep_all_where_it_is(
+    config: Config, beaune: Commune, hall: Hall, theirs: Own, referent: Client
+) -> None:
+    Drive(beaune.colleague_membership).file("budget.ods")
+    departure, before = leave(hall), theirs.names()
+    door = config.run / "calendars.sock"
+    away = door.rename(door.with_suffix(".away"))
+    assert "le service ne répond pas" in seen(referent, "departure", departure.id)
+    assert "Les agendas ne répondent pas" in hand_over(referent, departure, beaune.agent.id)
+    assert verbs() == [] and theirs.names() == before
+    away.rename(door)
+    assert of_person(beaune.id, beaune.colleague.id).is_known
+
+
+def test_a_grant_that_counts_reads_nothing_and_one_that_reads_counts_nothing(
+    config: Config, beaune: Commune, nuits: Commune, theirs: Own
+) -> None:
+    def ask(question: str, asked: object, opens: str, collectivite_id: str) -> object:
+        whom = (beaune.colleague.id, collectivite_id)
+        return asking._answer(config, whom, (opens,), question, asked, dict[str, object])
+
+    span = wire.Range(clock.now(), clock.now().replace(year=clock.now().year + 1))
+    with pytest.raises(NotAllowed):
+        ask("list", span, wire.LEFT, beaune.id)
+    with pytest.raises(NotAllowed):
+        ask("left", wire.Counting(), wire.OWN, beaune.id)
+    assert ask("left", wire.Counting(), wire.LEFT, beaune.id)["closed"] == 1  # type: ignore[index]
+    assert ask("left", wire.Counting(), wire.LEFT, nuits.id) == {"collections": [], "closed": 0}
+    assert not (homes.folder(config, nuits.id) / homes.ROOT / beaune.colleague.id).exists()
+
+
+def test_the_files_of_both_people_name_it_and_an_erasure_takes_the_rest(
+    beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client, *, system: Actor
+) -> None:
+    hand_over(referent, leave(hall), beaune.agent.id)
+    run_pending("main")
+    for membership in (beaune.agent_membership, beaune.colleague_membership):
+        content = person_file.compose(membership.person.email, account="test")
+        assert content is not None
+        (row,) = content["drive_handovers"]
+        assert (row["of"], row["to"]) == (beaune.colleague.id, beaune.agent.id)
+        assert (row["files"], row["entries"]) == (0, 3)
+    with transaction.atomic():
+        publish("identity:person_erased", {"person_id": beaune.colleague.id})
+    run_pending("main")
+    assert not theirs.place.exists() and mine.names() == {"a.ics", "s.ics", "c.vcf"}
+
+
+def test_what_a_crash_between_files_and_metadata_cut_goes_on_where_it_was(
+    beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client
+) -> None:
+    departure = leave(hall)
+    hand_over(referent, departure, beaune.agent.id)
+    told = {"person_id": beaune.colleague.id, "by": beaune.referent.id}
+
+    def dies(*_: object) -> None:
+        raise Unavailable("test")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(handover_calendars, "_settle", dies)
+        with pytest.raises(Unavailable):
+            handover.go_on(told, beaune.id)
+    assert theirs.names() == {"p.ics", "c.vcf"} and len(mine.handed()) == 1
+    run_pending("main")
+    assert theirs.names() == {"p.ics"} and mine.names() == {"a.ics", "s.ics", "c.vcf"}
+    assert verbs()[-1][1]["agenda"] == 2
+    with drive_access.metadata_of(beaune.id).reading() as reading:
+        kept = room.calendars(reading)
+    assert kept[beaune.agent.id] == sum(homes.entries(mine.place))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passing, "tidy", dies)
+        referent.post(reverse("departure", args=[departure.id]))
+        with pytest.raises(Unavailable):
+            run_pending("main")
+    with clock.shifted(3600):
+        run_pending("main")
+    assert theirs.names() == {"a.ics", "s.ics", "p.ics", "c.vcf"} and mine.names() == {"a.ics"}
+    assert not list(mine.place.glob("remis-*")) and verbs()[-1][0] == "returned"
