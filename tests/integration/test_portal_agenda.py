@@ -19,6 +19,7 @@ from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
 from beffroi.mail.models import Sending
 from beffroi.portal import drive_access
 from beffroi.portal.web import invitations
+from django.template.loader import render_to_string
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
@@ -167,6 +168,21 @@ def test_what_repeats_or_invites_is_shown_and_not_changed_here(beaune: Commune, 
         assert agent.get(f"/agenda/prive/{name}.ics/").status_code == 409
         assert agent.post(f"/agenda/prive/{name}.ics/supprimer/", {"etag": "x"}).status_code == 409
         assert (place / f"{name}.ics").exists()
+
+
+def test_where_entries_are_missing_the_page_says_so_and_never_that_there_are_none(
+    beaune: Commune, config: Config
+) -> None:
+    agent = portal_client(beaune.agent_membership)
+    assert "Rien de prévu ce mois-là" in shown(agent)
+    place = homes.folder(config, beaune.id) / homes.ROOT / beaune.agent.id / homes.AGENDA
+    for number in range(17):  # 527 in a month of 31 days
+        daily = event(f"d{number}", "Ronde", starts="20300501T080000", more="RRULE:FREQ=DAILY")
+        (place / f"d{number}.ics").write_text(daily)
+    told = shown(agent)
+    assert "il en manque ici" in told and told.count("<strong>Ronde</strong>") == 500
+    bare = render_to_string("portal/agenda.html", {"days": [], "more": True, "present": True})
+    assert "il en manque ici" in bare and "Rien de prévu" not in bare
 
 
 def member(beaune: Commune, role: str) -> Membership:

@@ -119,7 +119,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
     context |= drive_act.waiting(request, actor, place.node.id)
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context |= {
-        "received": request.GET.get("recu") == "1",
+        "received": number(request.GET.get("recu", "")),
         "refused": words.get(request.GET.get("refus", ""), ""),
         "words": words,
     }
