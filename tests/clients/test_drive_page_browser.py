@@ -231,7 +231,9 @@ def test_ten_thousand_entries_come_as_they_are_scrolled_to(drive: Drive, page: A
     assert page.locator(".files .name").nth(799).inner_text() == "Pièce 799.pdf"
     inspect(page, "d-beaucoup")
     page.get_by_role("link", name="Actions sur ce dossier").press("Enter")
-    playwright.expect(page.get_by_role("button", name="Télécharger tout ce dossier (ZIP)")).to_be_in_viewport()
+    playwright.expect(
+        page.get_by_role("button", name="Télécharger tout ce dossier (ZIP)")
+    ).to_be_in_viewport()
 
 
 def test_without_a_script_a_form_sends_and_a_link_goes_on(
