@@ -45,11 +45,13 @@ def test_a_new_folder_stands_before_a_list_of_any_length_and_the_rest_is_one_pre
     fill(1)
     short = text(client, f"/coffre/{folder.id}/")
     assert short.index("Nouveau dossier") < short.index("0000.txt") < short.index("Partager ce dossier")
-    assert 'href="#dossier"' not in short
+    assert "#dossier" not in short
     fill(201)
     long = text(client, f"/coffre/{folder.id}/")
-    assert long.index('href="#dossier"') < long.index("0000.txt") < long.index('id="dossier"')
-    assert long.index('id="dossier"') < long.index("Recevoir des fichiers par un lien")
+    assert long.index('href="?rang=200#dossier"') < long.index("0000.txt")
+    end = text(client, f"/coffre/{folder.id}/?rang=200")  # where nothing follows that would push it away
+    assert end.index("0200.txt") < end.index('id="dossier"') < end.index("Recevoir des fichiers par un lien")
+    assert "La suite</a>" not in end and "Revenir au début du dossier" in end
 
 
 def test_the_bin_says_when_it_empties_itself(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

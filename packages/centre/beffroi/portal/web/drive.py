@@ -82,6 +82,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "rows": rows(actor, part.entries, listing.changed_by(reading, part.entries)),
             "may_write": place.rights.may_write,
             "after": after if after < part.total else 0,
+            "last": max(part.total - 1, 0) // PAGE_ROWS * PAGE_ROWS,
             "state": part.etag,
             "order": "tri=date&" if newest_first else "",
         }
