@@ -83,6 +83,7 @@ def test_a_folder_is_sent_previewed_renamed_and_downloaded(drive: Drive, page: A
     inspect(page, "d-coffre-vide")
     with page.expect_navigation():
         page.set_input_files("#desk input[webkitdirectory]", str(photos))
+    page.wait_for_selector(".say:has-text('2 fichiers sont arrivés.')")
     page.wait_for_selector(".files >> text=Photos du marché")
     inspect(page, "d-coffre")
     page.click(".files >> text=Photos du marché")
@@ -215,6 +216,8 @@ def test_many_are_moved_undone_deleted_and_given_back(drive: Drive, page: Any) -
 
 
 def test_ten_thousand_entries_come_as_they_are_scrolled_to(drive: Drive, page: Any) -> None:
+    from playwright import sync_api as playwright
+
     put(drive, 10_000)
     page.goto("/coffre/")
     page.click(".files >> text=Beaucoup")
@@ -227,6 +230,11 @@ def test_ten_thousand_entries_come_as_they_are_scrolled_to(drive: Drive, page: A
         page.locator(".files .name").nth(wanted - 1).wait_for()
     assert page.locator(".files .name").nth(799).inner_text() == "Pièce 799.pdf"
     inspect(page, "d-beaucoup")
+    page.get_by_role("link", name="Actions sur ce dossier").press("Enter")
+    page.wait_for_selector("h2:has-text('La suite du dossier')")
+    whole = page.get_by_role("button", name="Télécharger tout ce dossier (ZIP)")
+    playwright.expect(whole).to_be_in_viewport()
+    assert page.locator(".files .name").last.inner_text() == "Pièce 9999.pdf"
 
 
 def test_without_a_script_a_form_sends_and_a_link_goes_on(
@@ -244,7 +252,7 @@ def test_without_a_script_a_form_sends_and_a_link_goes_on(
     bare.goto("/coffre/")
     bare.set_input_files("#id_fichier", str(one))
     bare.click("#send button")
-    assert "C’est arrivé" in bare.inner_text("main") and drive.names() == ["Beaucoup", "arrêté.txt"]
+    assert "1 fichier est arrivé." in bare.inner_text("main") and drive.names() == ["Beaucoup", "arrêté.txt"]
     bare.click(".files >> text=Beaucoup")
     bare.click("text=La suite")
     assert bare.locator(".files .name").all_inner_texts() == ["Pièce 200.pdf"]

@@ -19,7 +19,9 @@ from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
 from beffroi.mail.models import Sending
 from beffroi.portal import drive_access
 from beffroi.portal.web import invitations
+from django.template.loader import render_to_string
 from django.test import Client
+from django.utils import timezone
 
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_calendars import calendars_alone, event
@@ -167,6 +169,39 @@ def test_what_repeats_or_invites_is_shown_and_not_changed_here(beaune: Commune, 
         assert agent.get(f"/agenda/prive/{name}.ics/").status_code == 409
         assert agent.post(f"/agenda/prive/{name}.ics/supprimer/", {"etag": "x"}).status_code == 409
         assert (place / f"{name}.ics").exists()
+
+
+def test_what_is_over_this_month_is_one_press_away(beaune: Commune) -> None:
+    agent, now = portal_client(beaune.agent_membership), timezone.localtime(clock.now())
+    middle = (now.replace(day=1, hour=12) + timedelta(days=46)).replace(day=15)
+    with clock.shifted((middle - now).total_seconds()):
+        agent = portal_client(beaune.agent_membership)
+        for title, day in (("Passé", 14), ("Ce matin", 15), ("À venir", 16)):
+            add(agent, title=title, day=middle.strftime(f"%Y-%m-{day}"), begin="08:00", end="")
+        comes = agent.get("/agenda/").content.decode()
+        assert "Passé" not in comes and "Ce matin" in comes and "À venir" in comes
+        address = re.search(r'href="([?]mois=[^"]+)">Voir aussi ce qui est passé', comes)
+        assert address is not None
+        whole = agent.get(f"/agenda/{address[1]}").content.decode()
+        assert "Passé" in whole and "Ce matin" in whole and "Aujourd’hui" in whole
+        # Whoever notes what was yesterday sees it at once.
+        answer = agent.post("/agenda/ajouter/", CONSEIL | {"day": middle.strftime("%Y-%m-13")}, follow=True)
+        assert "Conseil municipal" in answer.content.decode()
+
+
+def test_where_entries_are_missing_the_page_says_so_and_never_that_there_are_none(
+    beaune: Commune, config: Config
+) -> None:
+    agent = portal_client(beaune.agent_membership)
+    assert "Rien de prévu ce mois-là" in shown(agent)
+    place = homes.folder(config, beaune.id) / homes.ROOT / beaune.agent.id / homes.AGENDA
+    for number in range(17):  # 527 in a month of 31 days
+        daily = event(f"d{number}", "Ronde", starts="20300501T080000", more="RRULE:FREQ=DAILY")
+        (place / f"d{number}.ics").write_text(daily)
+    told = shown(agent)
+    assert "il en manque ici" in told and told.count("<strong>Ronde</strong>") == 500
+    bare = render_to_string("portal/agenda.html", {"days": [], "more": True, "present": True})
+    assert "il en manque ici" in bare and "Rien de prévu" not in bare
 
 
 def member(beaune: Commune, role: str) -> Membership:

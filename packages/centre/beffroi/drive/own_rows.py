@@ -13,7 +13,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from beffroi.drive.departures import metadata
-from beffroi.drive.store import departed, going_back, groups, handovers, look, mounts, passed, received, shares
+from beffroi.drive.store import (
+    departed,
+    going_back,
+    groups,
+    handovers,
+    look,
+    mounts,
+    passed,
+    received,
+    shares,
+)
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading
 from beffroi.lib.config import Config

@@ -143,6 +143,13 @@ def when(starts: datetime, ends: datetime, *, all_day: bool) -> str:
     return _("%(day)s, de %(begin)s à %(end)s") % names
 
 
+def is_over(ends: datetime | None, *, all_day: bool, rule: str, now: datetime) -> bool:
+    """Whether a single one lies behind; of an ``all_day`` one, its last day."""
+    if ends is None or rule:
+        return False
+    return ends.date() < timezone.localdate(now) if all_day else ends < now
+
+
 def repeats(rule: str) -> str:
     """What an RRULE says, as far as words go; "" without one."""
     told = dict(piece.split("=", 1) for piece in rule.split(";") if "=" in piece)

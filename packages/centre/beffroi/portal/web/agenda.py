@@ -71,10 +71,11 @@ class Form:
 @require_GET
 @for_agents
 def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
-    first = _month(request.GET.get("mois", ""))
-    today = timezone.localdate(clock.now())
+    """What comes until the end of the month; the whole of a month that the address names. Errors: NotFound."""
+    asked = request.GET.get("mois", "")
+    first = _month(asked)
     following = _following(first)
-    since = max(first, today) if first <= today < following else first
+    since = first if asked else timezone.localdate(clock.now())
     whose = invitations.mine(invitations.own_boxes(actor))
     found = invitations.asking(actor).list(wire.Range(_at(since, time()), _at(following, time()), whose))
     days: dict[date, list[Line]] = {}
@@ -87,7 +88,8 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
         {
             "place": "agenda",
             "month": date_format(first, "F Y"),
-            "present": first <= today < following,
+            "present": not asked,
+            "whole": first.strftime("%Y-%m") if since > first else "",
             "before": (first - timedelta(days=1)).strftime("%Y-%m"),
             "after": following.strftime("%Y-%m"),
             "days": sorted(days.items()),

@@ -82,6 +82,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "rows": rows(actor, part.entries, listing.changed_by(reading, part.entries)),
             "may_write": place.rights.may_write,
             "after": after if after < part.total else 0,
+            "last": max(part.total - 1, 0) // PAGE_ROWS * PAGE_ROWS,
             "state": part.etag,
             "order": "tri=date&" if newest_first else "",
         }
@@ -119,7 +120,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
     context |= drive_act.waiting(request, actor, place.node.id)
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context |= {
-        "received": request.GET.get("recu") == "1",
+        "received": number(request.GET.get("recu", "")),
         "refused": words.get(request.GET.get("refus", ""), ""),
         "words": words,
     }

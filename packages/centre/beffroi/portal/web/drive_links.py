@@ -157,7 +157,9 @@ def asked_wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
         ) % {"least": MIN_PASSWORD_CHARS, "most": MAX_PASSWORD_CHARS}
     is_number = count.isascii() and count.isdigit() and len(count) < 6
     if count and not (is_number and 1 <= int(count) <= MOST_DOWNLOADS):
-        errors["downloads"] = _("Un nombre de 1 à %(most)d, ou rien du tout.") % {"most": MOST_DOWNLOADS}
+        errors["downloads"] = _("Un nombre de 1 à %(most)s, ou rien du tout.") % {
+            "most": drive_words.count(MOST_DOWNLOADS)
+        }
     wish = Wish(
         "link",
         password="" if "password" in errors else password,

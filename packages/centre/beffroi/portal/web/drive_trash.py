@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -66,6 +67,7 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
         "root": root,
         "may_write": place.rights.may_write,
         "may_empty": may_empty,
+        "days": settings.BEFFROI.drive_trash_days,
         "rows": [
             {
                 "item": one,

@@ -25,6 +25,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.calendars import homes, wire
 from beffroi.drive.calendars import wire_invitations as told
 from beffroi.drive.calendars.asking import Asking
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from beffroi.mail import access, invitations, queries, sendings
 from beffroi.mail.access import Access
@@ -122,6 +123,7 @@ def card(
         "said": words.state(one.method, one.state),
         "when": _when(one.starts, one.ends, all_day=one.all_day),
         "kept_when": _when(one.kept_starts, one.kept_ends, all_day=one.kept_all_day),
+        "is_over": words.is_over(one.ends, all_day=one.all_day, rule=one.rule, now=clock.now()),
         "repeats": words.repeats(one.rule),
         "kept_repeats": words.repeats(one.kept_rule) if one.kept_rule != one.rule else "",
         "is_whole_series": one.method == "COUNTER" and bool(one.rule) and one.occurrence is None,

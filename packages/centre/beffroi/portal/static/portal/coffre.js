@@ -35,15 +35,16 @@
   const refusals = JSON.parse(document.getElementById("refusals").textContent);
   const folder = Number(words.folder);
   const list = desk.querySelector("[data-list]"), total = desk.querySelector("progress"), state = desk.querySelector("[data-state]");
+  const count = desk.querySelector("[data-count]");
   const pause = desk.querySelector("[data-pause]"), stop = desk.querySelector("[data-stop]"), asked = desk.querySelector("[data-asked]");
   plain.hidden = true; desk.hidden = false;
 
   // State changes are rare enough to be read out; the running bytes are not said.
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
-  let queue = [], sent = 0, whole = 0, done = 0, failed = 0, running = false, paused = false, stopped = false, forAll = "", wake = null;
+  let queue = [], sent = 0, whole = 0, files = 0, done = 0, failed = 0, running = false, paused = false, stopped = false, forAll = "", wake = null;
   let abort = new AbortController();
-  const show = () => { total.max = Math.max(whole, 1); total.value = sent; total.textContent = Math.floor(100 * sent / Math.max(whole, 1)) + " %"; };
+  const show = () => { total.max = Math.max(whole, 1); total.value = sent; total.textContent = Math.floor(100 * sent / Math.max(whole, 1)) + " %"; count.textContent = words.soFar.replace("#", done).replace("#", files); };
   const moment = async () => { while (paused && !stopped) await new Promise((on) => { wake = on; }); if (stopped) throw new Error("stopped"); };
 
   const by = {
@@ -84,7 +85,7 @@
   const run = async () => {
     if (running) return;
     running = true; stopped = false; abort = new AbortController();
-    pause.hidden = stop.hidden = false; total.hidden = false;
+    pause.hidden = stop.hidden = false; total.hidden = false; count.hidden = files < 2;
     say(words.running);
     for (let one = queue.shift(); one; one = queue.shift()) {
       one.row.hidden = false;
@@ -98,7 +99,7 @@
             one.taken = answer;
           }
         }
-        done += 1;
+        done += 1; show();
         mark(one, words.done, "good");
         if (list.children.length > 50) one.row.remove();  // thousands of lines would slow the page
       } catch (error) {
@@ -112,9 +113,9 @@
     }
     if (stopped) queue = [];
     running = false;
-    pause.hidden = stop.hidden = true; total.hidden = true;
+    pause.hidden = stop.hidden = true; total.hidden = count.hidden = true;
     say((done === 0 ? words.doneNone : done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
-    if (done && !failed && !stopped) location.assign(words.page);
+    if (done && !failed && !stopped) location.assign(words.page + "?recu=" + done);
     else desk.querySelector("[data-reload]").hidden = !done;
   };
 
@@ -128,7 +129,7 @@
       text.append(title, bar, why); row.append(text, tag); list.append(row);
       row.hidden = list.children.length > 50;
       queue.push({ file, path, row, bar, why, state: tag, sent: 0, taken: "ask" });
-      whole += file.size;
+      whole += file.size; files += 1;
     }
     show();
     if (queue.length) run();
