@@ -28,29 +28,29 @@ def pdf(objects: Sequence[bytes]) -> bytes:
     )
 
 
-def _stream(head: bytes, data: bytes) -> bytes:
+def stream(head: bytes, data: bytes) -> bytes:
     return b"<<%b/Length %d>>stream\n%b\nendstream" % (head, len(data), data)
 
 
-def _page(box: bytes, resources: bytes = b"", contents: bytes = b"0 0 10 10 re f", *more: bytes) -> bytes:
+def page_of(box: bytes, resources: bytes = b"", contents: bytes = b"0 0 10 10 re f", *more: bytes) -> bytes:
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 %b]/Resources<<%b>>/Contents 4 0 R>>" % (box, resources)
     tree = b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
-    return pdf([b"<</Type/Catalog/Pages 2 0 R>>", tree, page, _stream(b"", contents), *more])
+    return pdf([b"<</Type/Catalog/Pages 2 0 R>>", tree, page, stream(b"", contents), *more])
 
 
 def high_page() -> bytes:
     """900 pixels wide, it would be thirteen million high."""
-    return _page(b"1 14400")
+    return page_of(b"1 14400")
 
 
 def wide_pdf_image(width: int = 60_000) -> bytes:
     """Nothing but zeros, some megabytes when packed; gigabytes when not."""
-    data = _zeros(3 * width * width)
+    data = zeros(3 * width * width)
     head = (
         b"/Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceRGB/BitsPerComponent 8"
         b"/Interpolate true/Filter/FlateDecode" % (width, width)
     )
-    return _page(b"600 600", b"/XObject<</I 5 0 R>>", b"q 600 0 0 600 0 0 cm /I Do Q", _stream(head, data))
+    return page_of(b"600 600", b"/XObject<</I 5 0 R>>", b"q 600 0 0 600 0 0 cm /I Do Q", stream(head, data))
 
 
 def forms_of_forms(depth: int = 12) -> bytes:
@@ -59,8 +59,8 @@ def forms_of_forms(depth: int = 12) -> bytes:
     for number in range(5, 5 + depth):
         inside = b"/F Do " * 10 if number < 4 + depth else b"0 0 600 600 re f "
         below = b"/Resources<</XObject<</F %d 0 R>>>>" % (number + 1) if number < 4 + depth else b""
-        forms.append(_stream(b"/Type/XObject/Subtype/Form/BBox[0 0 600 600]" + below, inside))
-    return _page(b"600 600", b"/XObject<</F 5 0 R>>", b"/F Do", *forms)
+        forms.append(stream(b"/Type/XObject/Subtype/Form/BBox[0 0 600 600]" + below, inside))
+    return page_of(b"600 600", b"/XObject<</F 5 0 R>>", b"/F Do", *forms)
 
 
 def deep_tree(depth: int = 100_000) -> bytes:
@@ -79,14 +79,14 @@ def _nested() -> bytes:
 
 def deep_object_stream() -> bytes:
     """The catalog lies in a stream of objects, in five million arrays."""
-    stream = _stream(b"/Type/ObjStm/N 1/First 4/Filter/FlateDecode", _nested())
-    body = b"%PDF-1.7\n2 0 obj\n" + stream + b"\nendobj\n"
+    inner = stream(b"/Type/ObjStm/N 1/First 4/Filter/FlateDecode", _nested())
+    body = b"%PDF-1.7\n2 0 obj\n" + inner + b"\nendobj\n"
     rows = b"".join(struct.pack(">BIB", *row) for row in ((0, 0, 0), (2, 2, 0), (1, 9, 0), (1, len(body), 0)))
-    table = _stream(b"/Type/XRef/Size 4/W[1 4 1]/Root 1 0 R", rows)
+    table = stream(b"/Type/XRef/Size 4/W[1 4 1]/Root 1 0 R", rows)
     return body + b"3 0 obj\n" + table + b"\nendobj\nstartxref\n%d\n%%%%EOF\n" % len(body)
 
 
-def _zeros(count: int) -> bytes:
+def zeros(count: int) -> bytes:
     """A zlib stream of so many, without having them: one block after the other is the same."""
     piece = 1 << 20
 
@@ -113,14 +113,14 @@ def png(width: int, height: int) -> bytes:
     def part(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    data = _zeros((1 + width * 4) * height)
+    data = zeros((1 + width * 4) * height)
     head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", data) + part(b"IEND", b"")
 
 
 def tiff(width: int, height: int) -> bytes:
     """Says that it has so many pixels, in one strip of packed zeros."""
-    strip = _zeros(width * height)
+    strip = zeros(width * height)
     entries = [
         (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1),
         (273, 4, 1, 0), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, len(strip)),

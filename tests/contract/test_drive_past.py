@@ -196,6 +196,42 @@ def test_a_folder_that_moves_to_colleagues_on_the_way_gets_nothing_more(
     assert len(listing(metadata, mine.id)) == 100
 
 
+def test_a_folder_that_was_taken_elsewhere_on_the_way_is_written_by_nobody_else(
+    metadata: Database, common: Node, home: Node
+) -> None:
+    top = folder(metadata, common.id, "top")
+    plans, other = folder(metadata, top.id, "plans"), folder(metadata, top.id, "autre")
+    put(metadata, plans.id, "école", b"first")
+    put(metadata, other.id, "mairie", b"first")
+    for one, name in ((plans, "école"), (other, "mairie")):
+        put(metadata, one.id, name, b"second", at(NOW_S + 20))
+    plan = plan_of(metadata, top)
+    assert plan.rewritten == 2
+    move(metadata, plans, home, NOW)
+    with metadata.reading() as reading:
+        before = sorted((one.id, one.name, one.etag) for one in look.below(reading, home.id))
+    going = taken(metadata, plan)
+    assert (going.state, going.missed, going.why) == ("done", 1, AbsentNode.code)
+    with metadata.reading() as reading:
+        assert sorted((one.id, one.name, one.etag) for one in look.below(reading, home.id)) == before
+        assert [one.size_bytes for one in look.below(reading, other.id)] == [len(b"first")]
+
+
+def test_what_came_late_into_folders_in_the_trash_goes_once(metadata: Database, common: Node) -> None:
+    top = folder(metadata, common.id, "top")
+    chain = [top]
+    for number in range(30):
+        chain.append(folder(metadata, chain[-1].id, f"{number}"))
+    for number in range(20):
+        put(metadata, chain[-1].id, f"late {number}", b"late", at(NOW_S + 20))
+    delete(metadata, chain[1], NOW_S + 30)
+    plan = plan_of(metadata, top)
+    assert [one.kind for one in plan.steps].count("remove") == 20
+    assert taken(metadata, plan).missed == 0
+    with metadata.reading() as reading:
+        assert [one.name for one in look.below(reading, top.id)] == [one.name for one in chain[1:]]
+
+
 @pytest.mark.parametrize("limit_bytes", [3, 100])
 def test_what_finds_no_room_is_counted_and_the_rest_is_done(
     metadata: Database, common: Node, home: Node, limit_bytes: int

@@ -1,15 +1,16 @@
-"""Who asks for many previews that take long keeps no other town hall from its own."""
+"""Who asks for many previews that take long keeps no other town hall from its own, nor its guests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from beffroi.drive.store.model import Node
 from beffroi.drive.web.given import Body
-from beffroi.drive.web.making import MOST_OF_ONE, Maker, TooManyWait
+from beffroi.drive.web.making import MOST_GUESTS, MOST_GUESTS_OF_ONE, MOST_OF_ONE, Maker, TooManyWait
 from beffroi.lib import ids
 from beffroi.previews import wire
 from beffroi.previews.wire import Preview
@@ -40,30 +41,112 @@ class Slow:
             await writer.drain()
 
 
+class Queue:
+    """What was asked of a maker in front of ``Slow``, in order."""
+
+    def __init__(self, socket: Path) -> None:
+        self._maker, self._tasks = Maker(socket), list[asyncio.Task[Preview]]()
+
+    async def ask(self, whose: Place, file: Node, *, is_guest: bool = False) -> None:
+        made = self._maker.preview(whose.owner, whose.bodies(whose.owner), Body.of(file), is_guest=is_guest)
+        self._tasks.append(asyncio.create_task(made))
+        await asyncio.sleep(0)
+
+    async def end(self, slow: Slow) -> int:
+        """How many were refused."""
+        for _ in self._tasks:
+            slow.go.release()
+        done = await asyncio.gather(*self._tasks, return_exceptions=True)
+        assert all(isinstance(one, Preview | TooManyWait) for one in done)
+        return sum(isinstance(one, TooManyWait) for one in done)
+
+
+def run(socket: Path, use: Callable[[Queue], Awaitable[None]]) -> tuple[list[bytes], int]:
+    """(what was made, in order; how many were refused)."""
+
+    async def served() -> tuple[list[bytes], int]:
+        slow = Slow()
+        async with await asyncio.start_unix_server(slow, socket):
+            queue = Queue(socket)
+            await use(queue)
+            return slow.asked, await queue.end(slow)
+
+    return asyncio.run(served())
+
+
+def town_halls(place: Place, number: int) -> list[Place]:
+    return [
+        Place(place.config, place.communes, place.bodies, place.work, ids.new_id("col"))
+        for _ in range(number)
+    ]
+
+
 def test_turns_go_round_the_town_halls_and_nobody_holds_all_places(place: Place, tmp_path: Path) -> None:
-    other = Place(place.config, place.communes, place.bodies, place.work, ids.new_id("col"))
-
-    async def use() -> tuple[list[bytes], int]:
-        slow, path = Slow(), tmp_path / "previews.sock"
-        async with await asyncio.start_unix_server(slow, path):
-            maker = Maker(path)
-
-            def ask(whose: Place, data: bytes) -> asyncio.Task[Preview]:
-                body = Body.of(files[data])
-                return asyncio.create_task(maker.preview(whose.owner, whose.bodies(whose.owner), body))
-
-            theirs = [ask(place, data) for data in many]
-            await asyncio.sleep(0)
-            mine = ask(other, b"mine")
-            waiting = [one for one in (*theirs, mine) if not one.done()]
-            for _ in waiting:
-                slow.go.release()
-            done = await asyncio.gather(*theirs, mine, return_exceptions=True)
-            return slow.asked, sum(isinstance(one, TooManyWait) for one in done)
-
+    (other,) = town_halls(place, 1)
     many = [b"theirs %d" % number for number in range(MOST_OF_ONE + 3)]
-    files = {data: place.put(f"{data.decode()}.pdf", data) for data in many}
-    files[b"mine"] = other.put("mine.pdf", b"mine")
-    asked, refused = asyncio.run(use())
+    theirs = [place.put(f"{data.decode()}.pdf", data) for data in many]
+    mine = other.put("mine.pdf", b"mine")
+
+    async def use(queue: Queue) -> None:
+        for one in theirs:
+            await queue.ask(place, one)
+        await queue.ask(other, mine)
+
+    assert run(tmp_path / "previews.sock", use) == ([many[0], b"mine", *many[1:MOST_OF_ONE]], 3)
+
+
+def test_guests_of_one_town_hall_keep_those_of_no_other_waiting_and_no_colleague_for_long(
+    place: Place, tmp_path: Path
+) -> None:
+    """Guests together have one turn in each round, and among them the town halls take turns."""
+    second, third, fourth = town_halls(place, 3)
+    many = [b"guest %d" % number for number in range(MOST_GUESTS_OF_ONE + 3)]
+    asked = [place.put(f"{data.decode()}.pdf", data) for data in many]
+    others = [(one, one.put("a.pdf", data)) for one, data in ((second, b"second"), (third, b"third"))]
+    own = [fourth.put(f"{number}.pdf", b"own %d" % number) for number in range(3)]
+
+    async def use(queue: Queue) -> None:
+        for one in asked:
+            await queue.ask(place, one, is_guest=True)
+        for whose, one in others:
+            await queue.ask(whose, one, is_guest=True)
+        for one in own:
+            await queue.ask(fourth, one)
+
+    made, refused = run(tmp_path / "previews.sock", use)
     assert refused == 3
-    assert asked == [many[0], b"mine", *many[1:MOST_OF_ONE]]
+    assert made == [many[0], b"own 0", b"second", b"own 1", b"third", b"own 2", many[1]]
+
+
+def test_guests_of_all_town_halls_have_a_bound_and_take_no_place_of_a_colleague(
+    place: Place, tmp_path: Path
+) -> None:
+    halls = town_halls(place, MOST_GUESTS + 2)
+    files = [one.put("a.pdf", b"x") for one in halls]
+    own = place.put("own.pdf", b"own")
+
+    async def use(queue: Queue) -> None:
+        for whose, one in zip(halls, files, strict=True):
+            await queue.ask(whose, one, is_guest=True)
+        await queue.ask(place, own)
+
+    made, refused = run(tmp_path / "previews.sock", use)
+    assert (made[1], len(made), refused) == (b"own", MOST_GUESTS + 1, 2)
+
+
+def test_a_colleague_does_not_wait_where_guests_do_and_nothing_is_made_twice(
+    place: Place, tmp_path: Path
+) -> None:
+    (other,) = town_halls(place, 1)
+    first, same = other.put("a.pdf", b"first"), place.put("b.pdf", b"same")
+    last = town_halls(place, 1)[0]
+    late = last.put("c.pdf", b"last")
+
+    async def use(queue: Queue) -> None:
+        await queue.ask(other, first, is_guest=True)
+        await queue.ask(last, late, is_guest=True)
+        await queue.ask(place, same, is_guest=True)
+        await queue.ask(place, same)
+        await queue.ask(place, same, is_guest=True)
+
+    assert run(tmp_path / "previews.sock", use) == ([b"first", b"same", b"last"], 0)

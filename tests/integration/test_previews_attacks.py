@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ import pytest
 from beffroi.previews import wire
 
 from tests import office_samples as samples
+from tests import picture_bombs as pictures
 from tests import preview_bombs as bombs
 from tests.integration.test_previews_process import Previews, previews
 
@@ -26,7 +28,39 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a gif of a hundred thousand frames": ("odt", lambda: bombs.with_picture("a.gif", bombs.gif(100_000))),
     "entities of entities": ("odt", lambda: bombs.with_picture("a.svg", bombs.svg())),
     "a sheet without an empty cell": ("ods", bombs.wide_sheet),
+    "a webp of a gigabyte": ("odt", lambda: bombs.with_picture("a.webp", pictures.webp())),
+    "a webp of a hundred thousand frames": (
+        "odt",
+        lambda: bombs.with_picture("a.webp", pictures.animated_webp(100_000)),
+    ),
+    "an avif of 4 gigapixels": ("odt", lambda: bombs.with_picture("a.avif", pictures.avif())),
+    "a png of 1,200 frames": ("odt", lambda: bombs.with_picture("a.png", pictures.apng(1200))),
+    "a tiff of pages without end": ("odt", lambda: bombs.with_picture("a.tif", pictures.tiff_pages(100_000))),
+    "a tiff of strips that are not there": (
+        "odt",
+        lambda: bombs.with_picture("a.tif", pictures.tiff_strips()),
+    ),
+    "a bmp of 4 gigapixels": ("odt", lambda: bombs.with_picture("a.bmp", pictures.bmp())),
+    "an icon that is a large png": ("odt", lambda: bombs.with_picture("a.ico", pictures.ico())),
+    "groups of groups": ("odt", lambda: bombs.with_picture("a.svg", pictures.svg_uses())),
+    "groups that show one another": ("odt", lambda: bombs.with_picture("a.svg", pictures.svg_circle())),
+    "groups without end": ("odt", lambda: bombs.with_picture("a.svg", pictures.svg_deep())),
+    "a pattern on a wide plane": ("odt", lambda: bombs.with_picture("a.svg", pictures.svg_wide())),
+    "a jpeg 2000 of two gigapixels": ("pdf", pictures.pdf_jpeg2000),
+    "a fax of two gigapixels": ("pdf", pictures.pdf_fax),
+    "a jbig2 of two gigapixels": ("pdf", pictures.pdf_jbig2),
+    "a jpeg of a thousand passes": ("pdf", pictures.pdf_jpeg),
+    "a pattern of a thousandth of a point": ("pdf", pictures.pdf_tiles),
+    "groups that let all through": ("pdf", pictures.pdf_masks),
+    "forms and letters of themselves": ("pdf", pictures.pdf_in_itself),
 }
+READ = {
+    "webp": lambda: pictures.webp(50),
+    "png": lambda: pictures.apng(3, 50),
+    "tif": lambda: pictures.tiff_pages(3, 50),
+    "bmp": lambda: pictures.bmp(255 * 3),
+}
+"""Small ones of the same makers."""
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -45,3 +79,23 @@ def test_a_drawing_s_entity_is_no_file_of_this_machine(previews: Previews) -> No
     secret.write_text("le secret de la commune")
     found = previews.text("odt", bombs.with_picture("a.svg", bombs.svg(secret=str(secret))))
     assert "Visible." in found and "Dessin" in found and "secret" not in found
+
+
+def test_what_the_bombs_are_made_of_is_read_where_it_is_small(previews: Previews) -> None:
+    """Else they would prove nothing."""
+    none = previews.of("odt", bombs.with_picture("a.png", b"none")).pictures
+    for suffix, make in READ.items():
+        assert previews.of("odt", bombs.with_picture(f"a.{suffix}", make())).pictures != none, suffix
+
+
+def test_what_a_drawing_links_to_is_fetched_from_nowhere(previews: Previews) -> None:
+    secret = previews.state / "secret.svg"
+    secret.write_bytes(pictures.drawing('<text y="20">le secret de la commune</text>'))
+    with socket.create_server(("127.0.0.1", 0)) as web:
+        web.setblocking(False)
+        elsewhere = f"http://127.0.0.1:{web.getsockname()[1]}/a.svg"
+        drawing = pictures.svg_linked(elsewhere, f"file://{secret}", str(secret), "/etc/passwd")
+        found = previews.text("odt", bombs.with_picture("a.svg", drawing))
+        with pytest.raises(BlockingIOError):
+            web.accept()
+    assert "Visible." in found and "Dessin" in found and "secret" not in found and "root:" not in found

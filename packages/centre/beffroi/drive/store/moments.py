@@ -121,7 +121,7 @@ class Moment:
         node_id, parent, name, is_folder, size_bytes, mtime_s, etag = row
         size = 0 if is_folder else size_bytes
         found = Past(node_id, parent, name, bool(is_folder), size, mtime_s, etag, True, True)
-        return found._replace(is_kept=is_folder or not self._is_gone(parent))
+        return found._replace(is_kept=bool(is_folder) or not self._is_gone(parent))
 
     def _kept(self, past: Past | None, parent: int | None) -> Past | None:
         """``parent``: where it lies now."""

@@ -310,6 +310,14 @@ def count_download(writing: Writing, share_id: str) -> None:
         raise LinkClosed
 
 
+def give_back_download(writing: Writing, share_id: str) -> None:
+    """One that was counted and is not given; nothing of a link without a limit."""
+    writing.run(
+        "UPDATE share SET downloads_left = downloads_left + 1 WHERE id = ? AND downloads_left >= 0",
+        (share_id,),
+    )
+
+
 def may_drop(share: Share, name: str, size_bytes: int) -> None:
     """Errors: DropRefused (rights), DropTooLong, DropType."""
     if share.rights not in ("drop", "write"):

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.store import moments, names, schema, seals, tree, versions
 from beffroi.drive.store.look import above, below, free_name
-from beffroi.drive.store.model import EMPTY, Act, Node
+from beffroi.drive.store.model import EMPTY, AbsentNode, Act, Node
 from beffroi.drive.store.moments import Moment, Past
 from beffroi.drive.store.versions import VersionAbsent
 from beffroi.drive.store.writing import Reading, Writing
@@ -83,7 +83,7 @@ def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
     sealed = {one.id: reach for one in now.values() if (reach := looking.reach(one))}
     wanted = {one.node for one in then if one.is_kept or one.node in now} | set(sealed)
     steps = [Step("remove", one) for one in now if one not in wanted and _is_topmost(now, one, wanted)]
-    removals: list[Step] = []
+    late = _Late(database, wanted, MOST_PLANNED - len(then) - len(now))
     counts: defaultdict[str, int] = defaultdict(int)
     counts["removed"] = sum(one not in wanted for one in now)
     for past in then:
@@ -97,9 +97,8 @@ def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
         if here is None:
             in_trash = _where(database, past.node, folder, way[-1].id) == "trash"
             counts["returned" if in_trash else "copied"] += 1
-            if in_trash and past.is_folder:  # what came into it later comes back with it, and goes again
-                late = (one.id for one in below(database, past.node) if one.id not in wanted)
-                removals += [Step("remove", one) for one in late]
+            if in_trash and past.is_folder:
+                late.look(past.node)
         elif (here.parent, here.name) != (past.parent, past.name):
             counts["moved"] += 1
         if not past.is_folder and not past.is_present and past.is_kept:
@@ -110,7 +109,7 @@ def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
     return Plan(
         folder,
         moment.at_s,
-        (*steps, *removals),
+        (*steps, *late.removals),
         counts["removed"],
         counts["returned"],
         counts["copied"],
@@ -119,6 +118,26 @@ def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
         counts["stayed"],
         counts["lost"],
     )
+
+
+class _Late:
+    """What came later into folders that come out of the trash: it comes back with them, and goes again. Each is looked
+    at once, also in a folder of a folder. Errors: WayTooLong."""
+
+    def __init__(self, database: Reading, wanted: Set[int], most: int) -> None:
+        self._database, self._wanted, self._most = database, wanted, most
+        self._looked: set[int] = set()
+        self.removals: list[Step] = []
+
+    def look(self, folder: int) -> None:
+        if folder in self._looked:
+            return
+        for one in below(self._database, folder):
+            self._looked.add(one.id)
+            if len(self._looked) > self._most:
+                raise WayTooLong(MOST_PLANNED)
+            if one.id not in self._wanted:
+                self.removals.append(Step("remove", one.id))
 
 
 def take(
@@ -136,6 +155,8 @@ def take(
 
 def _place(writing: Writing, act: Act, folder: int, past: Past, places: ChainMap[int, int]) -> None:
     into = tree.folder_at(writing, places.get(past.parent, past.parent))
+    if into.id != folder and _where(writing, into.id, folder, 0) != "here":
+        raise AbsentNode("folder")  # somebody took it elsewhere meanwhile, and nobody else writes there
     where = _where(writing, past.node, folder, writing.root_of(folder))
     if where not in ("here", "trash"):
         if where == "gone" and not past.is_folder:

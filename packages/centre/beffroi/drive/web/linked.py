@@ -5,9 +5,11 @@ Process: drive, under the grant that the link's page gives (``granted.visit``): 
 Hostile: everything; nobody signed in. Names and contents go out as ``given`` sends them.
 Rule:    addresses below /coffre/lien/SHARE/: NODE, zip; NODE/apercu (an image; a PDF for the page's viewer),
          NODE/bureau and NODE/bureau/page/1 (the first page of a document, as a picture).
-         A download counts, and is told for the audit log, before its first byte. HEAD counts nothing. A range that goes
-         on with what this visit already counted counts nothing either, also where it was the last one. What visits
-         counted is in memory: after a start of the process, what goes on counts again, and is refused behind the last.
+         A download counts, and is told for the audit log, before its first byte; one that cannot be told counts
+         nothing. HEAD counts nothing. A range that does not begin at the beginning goes on with what this visit already
+         counted, the same content of the same file, and counts nothing either, also where it was the last one. What
+         visits counted is in memory: after a start of the process, what goes on counts again, and is refused behind the
+         last.
          A preview is no download: it counts nothing, and is told once a visit. Where a link counts downloads, no
          preview gives the file itself: an image has none, a PDF its first page.
 Fails:   closed: what cannot be counted or told is not given.
@@ -16,11 +18,12 @@ Fails:   closed: what cannot be counted or told is not given.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
+from weakref import WeakValueDictionary
 
 from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
@@ -42,8 +45,9 @@ from beffroi.lib.errors import BeffroiError, Unavailable
 from beffroi.previews.wire import NotShown
 
 PAGE = "/partage/"
-MOST_AT_ONCE = 64
-"""Answers to holders of links under way in this process: each holds some chunks, and colleagues have the rest."""
+MOST_AT_ONCE, MOST_OF_ONE = 64, 16
+"""Answers to holders of links under way in this process, in all and of one collectivité: each holds some chunks, and
+colleagues have the rest."""
 MOST_REMEMBERED = 10_000
 WHOLE = "zip"
 IMAGE_SUFFIXES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
@@ -62,6 +66,8 @@ class Access:
     address: str
 
 
+type _Seen = tuple[str, int, str]
+"""(visit, node, SHA-256 of its content)."""
 type Tell = Callable[[Access], object]
 """Publishes it; blocking, called in a thread. Errors: Unavailable."""
 
@@ -73,11 +79,16 @@ class Linked:
     key: bytes
     tell: Tell
     maker: Maker
-    _counted: OrderedDict[tuple[str, int], None] = field(default_factory=OrderedDict, init=False)
-    """(visit, node), the oldest first."""
-    _looked: OrderedDict[tuple[str, int], None] = field(default_factory=OrderedDict, init=False)
+    _counted: OrderedDict[_Seen, None] = field(default_factory=OrderedDict, init=False)
+    """The oldest first."""
+    _counting: WeakValueDictionary[_Seen, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary, init=False
+    )
+    """A program that fetches a file in parts at once counts once."""
+    _looked: OrderedDict[_Seen, None] = field(default_factory=OrderedDict, init=False)
     """The same of previews."""
-    _under_way: int = field(default=0, init=False)
+    _under_way: Counter[str] = field(default_factory=Counter, init=False)
+    """By collectivité."""
 
     async def __call__(self, request: Request) -> Answer:
         try:
@@ -92,7 +103,7 @@ class Linked:
         steps = request.path.removeprefix(granted.LINK_PATH).strip("/").split("/")
         if request.method not in ("GET", "HEAD") or len(steps) < 2 or steps[0] != visit.share_id:
             raise LinkClosed
-        if self._under_way >= MOST_AT_ONCE:
+        if self._under_way.total() >= MOST_AT_ONCE or self._under_way[visit.collectivite_id] >= MOST_OF_ONE:
             raise Unavailable("The drive")
         database, bodies = self.communes.metadata(visit.collectivite_id), self.bodies(visit.collectivite_id)
         if len(steps) > 2:
@@ -104,25 +115,19 @@ class Linked:
         )
         if answer.status == 416:
             return answer
-        seen = (visit.name, node.id)
+        seen = _seen(visit, node)
         if request.method == "HEAD":
             if share.downloads_left == 0 and seen not in self._counted:
                 raise LinkClosed
             return Answer(answer.status, answer.headers, _nothing())
-        if not (seen in self._counted and _goes_on(answer)):
-            await self._count(database, share)
-            access = Access(
-                share.id,
-                visit.collectivite_id,
-                WHOLE if is_whole else "file",
-                node.id,
-                size_bytes,
-                request.address,
-            )
-            await asyncio.to_thread(self.tell, access)
-            _remember(self._counted, seen)
+        async with self._counting.setdefault(seen, asyncio.Lock()):
+            if not (seen in self._counted and _goes_on(answer)):
+                what = WHOLE if is_whole else "file"
+                access = Access(share.id, visit.collectivite_id, what, node.id, size_bytes, request.address)
+                await self._count(database, share, access)
+                _remember(self._counted, seen)
         assert not isinstance(answer.body, bytes)
-        return Answer(answer.status, answer.headers, self._given(answer.body))
+        return Answer(answer.status, answer.headers, self._given(visit, answer.body))
 
     async def _preview(
         self, request: Request, visit: Visit, database: Database, bodies: Bodies, steps: Sequence[str]
@@ -144,7 +149,7 @@ class Linked:
                 raise LinkClosed
         await self._tell_preview(request, visit, node)
         if not isinstance(answer.body, bytes):
-            answer = Answer(answer.status, answer.headers, self._given(answer.body))
+            answer = Answer(answer.status, answer.headers, self._given(visit, answer.body))
         return answer
 
     async def _first_page(
@@ -163,7 +168,7 @@ class Linked:
 
     async def _tell_preview(self, request: Request, visit: Visit, node: Node) -> None:
         """Errors: Unavailable."""
-        seen = visit.name, node.id
+        seen = _seen(visit, node)
         if seen in self._looked:
             return
         access = Access(
@@ -187,18 +192,24 @@ class Linked:
         length = dict(answer.headers).get(b"content-length", b"0")
         return share, node, answer, int(length)
 
-    async def _count(self, database: Database, share: Share) -> None:
+    async def _count(self, database: Database, share: Share, access: Access) -> None:
+        """Errors: LinkClosed, Unavailable."""
         if share.downloads_left != NO_LIMIT:
             await database.write_async(lambda writing: shares.count_download(writing, share.id))
+        try:
+            await asyncio.to_thread(self.tell, access)
+        except BeffroiError:
+            await database.write_async(lambda writing: shares.give_back_download(writing, share.id))
+            raise
 
-    async def _given(self, pieces: AsyncGenerator[Bytes]) -> AsyncGenerator[Bytes]:
-        self._under_way += 1
+    async def _given(self, visit: Visit, pieces: AsyncGenerator[Bytes]) -> AsyncGenerator[Bytes]:
+        self._under_way[visit.collectivite_id] += 1
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
                     yield piece
         finally:
-            self._under_way -= 1
+            self._under_way -= Counter((visit.collectivite_id,))  # what has none is kept no more
 
 
 def _shared(reading: Reading, share_id: str, step: str | None) -> tuple[Share, Node]:
@@ -219,7 +230,11 @@ def _shared(reading: Reading, share_id: str, step: str | None) -> tuple[Share, N
     return share, node
 
 
-def _remember(known: OrderedDict[tuple[str, int], None], seen: tuple[str, int]) -> None:
+def _seen(visit: Visit, node: Node) -> _Seen:
+    return visit.name, node.id, node.sha256
+
+
+def _remember(known: OrderedDict[_Seen, None], seen: _Seen) -> None:
     known[seen] = None
     known.move_to_end(seen)
     if len(known) > MOST_REMEMBERED:

@@ -1,9 +1,10 @@
 """Previews of office documents and PDFs, as the process ``previews`` makes them: asked for once, kept in memory alone.
 
 Process: drive. Kept by the digest of the content, until MOST_KEPT_BYTES of others came.
-Rule:    one at a time, for colleagues and for who holds a link. Of those that links asked for MOST_GUESTS wait at most,
-         so that no stranger keeps a town hall from its own; of one collectivité MOST_OF_ONE, and their turns come after
-         one of each other that waits: documents that take long keep no other town hall waiting for more than one.
+Rule:    one at a time. Of one collectivité MOST_OF_ONE wait at most, and their turns come after one of each other that
+         waits: documents that take long keep no other town hall waiting for more than one. Who holds a link has places
+         of their own, by collectivité too, and all guests together have the turns of one more town hall: at most one of
+         their documents is between two of a town hall's own, and the guests of one keep those of no other waiting.
 Hostile: the documents, and what was made of them.
 Fails:   closed: no preview.
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -26,7 +29,9 @@ from beffroi.previews.wire import Ended, NotShown, Preview
 
 MOST_KEPT_BYTES = 64 * 1024 * 1024
 MOST_REFUSED = 1000
-MOST_WAITING, MOST_OF_ONE, MOST_GUESTS = 12, 4, 2
+MOST_WAITING, MOST_OF_ONE = 12, 4
+MOST_GUESTS, MOST_GUESTS_OF_ONE = 12, 2
+"""The same for those that links asked for."""
 PATIENCE_S = 50.0
 """Less than the front door waits for an answer."""
 log = logging.getLogger("beffroi.drive.previews")
@@ -40,8 +45,24 @@ class TooManyWait(BeffroiError):
     retryable = True
 
 
+_GUESTS = "guests"
+"""Among the collectivités that take turns."""
 type _Key = tuple[str, str, str]
 """(collectivité, SHA-256 of the content, ending of the name)."""
+
+
+class _Turns:
+    """First come, first served; of one collectivité one at a time comes to the common queue."""
+
+    def __init__(self) -> None:
+        self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._common = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self, collectivite_id: str) -> AsyncGenerator[None]:
+        own = self._own.setdefault(collectivite_id, asyncio.Lock())
+        async with own, self._common:
+            yield
 
 
 def suffix_of(name: str) -> str:
@@ -57,12 +78,11 @@ class Maker:
     socket: Path | None
     _kept: OrderedDict[_Key, Preview | NotShown] = field(default_factory=OrderedDict, init=False)
     _kept_bytes: int = field(default=0, init=False)
-    _made: dict[_Key, asyncio.Task[Preview]] = field(default_factory=dict, init=False)
-    _guests: set[_Key] = field(default_factory=set, init=False)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
-    _own_turns: WeakValueDictionary[str, asyncio.Lock] = field(
-        default_factory=WeakValueDictionary, init=False
-    )
+    _own: dict[_Key, asyncio.Task[Preview]] = field(default_factory=dict, init=False)
+    _guests: dict[_Key, asyncio.Task[Preview]] = field(default_factory=dict, init=False)
+    """Under way, for colleagues and for guests: a colleague does not wait where guests do."""
+    _turns: _Turns = field(default_factory=_Turns, init=False)
+    _guest_turns: _Turns = field(default_factory=_Turns, init=False)
 
     async def preview(
         self, collectivite_id: str, bodies: Bodies, body: Body, *, is_guest: bool = False
@@ -81,44 +101,54 @@ class Maker:
         if body.size_bytes > wire.MAX_DOCUMENT_BYTES:
             raise TooLarge(wire.MAX_DOCUMENT_BYTES)
         key = collectivite_id, body.sha256, suffix
-        found = self._kept.get(key)
-        if found is None:
-            if key not in self._made:
-                of_one = sum(one[0] == collectivite_id for one in self._made)
-                if (
-                    len(self._made) >= MOST_WAITING
-                    or of_one >= MOST_OF_ONE
-                    or (is_guest and len(self._guests) >= MOST_GUESTS)
-                ):
-                    raise TooManyWait
-                if is_guest:
-                    self._guests.add(key)
-                self._made[key] = asyncio.create_task(self._make(key, self.socket, bodies, body))
+        if key not in self._kept:
+            task = self._own.get(key) or (self._guests.get(key) if is_guest else None)
             try:
                 # Whoever goes away leaves the others, and the next visit, what was begun for them.
                 async with asyncio.timeout(PATIENCE_S):
-                    return await asyncio.shield(self._made[key])
+                    return await asyncio.shield(task or self._begin(key, bodies, body, is_guest=is_guest))
             except TimeoutError:
                 raise TooManyWait from None
-        self._kept.move_to_end(key)
-        if isinstance(found, NotShown):
-            raise NotShown(found.why)
-        return found
+        return self._found(key)
 
-    async def _make(self, key: _Key, socket: Path, bodies: Bodies, body: Body) -> Preview:
-        own_turn = self._own_turns.setdefault(key[0], asyncio.Lock())
+    def _begin(self, key: _Key, bodies: Bodies, body: Body, *, is_guest: bool) -> asyncio.Task[Preview]:
+        """Errors: TooManyWait."""
+        under_way = self._guests if is_guest else self._own
+        most, most_of_one = (MOST_GUESTS, MOST_GUESTS_OF_ONE) if is_guest else (MOST_WAITING, MOST_OF_ONE)
+        if len(under_way) >= most or sum(one[0] == key[0] for one in under_way) >= most_of_one:
+            raise TooManyWait
+        task = asyncio.create_task(self._made(key, bodies, body, is_guest=is_guest))
+        task.add_done_callback(lambda _: under_way.pop(key))
+        under_way[key] = task
+        return task
+
+    async def _made(self, key: _Key, bodies: Bodies, body: Body, *, is_guest: bool) -> Preview:
+        if is_guest:
+            async with self._guest_turns.turn(key[0]), self._turns.turn(_GUESTS):
+                return await self._make(key, bodies, body)
+        async with self._turns.turn(key[0]):
+            return await self._make(key, bodies, body)
+
+    async def _make(self, key: _Key, bodies: Bodies, body: Body) -> Preview:
+        if key in self._kept:  # made for the others meanwhile
+            return self._found(key)
+        assert self.socket is not None
+        data = b"".join([piece async for piece in bodies.read(body, 0, body.size_bytes)])
         try:
-            async with own_turn, self._turn:
-                data = b"".join([piece async for piece in bodies.read(body, 0, body.size_bytes)])
-                made = await asyncio.to_thread(_ask, socket, key[2], data)
-            self._keep(key, made)
-            return made
+            made = await asyncio.to_thread(_ask, self.socket, key[2], data)
         except NotShown as refused:
             self._keep(key, refused)
             raise
-        finally:
-            del self._made[key]
-            self._guests.discard(key)
+        self._keep(key, made)
+        return made
+
+    def _found(self, key: _Key) -> Preview:
+        """Errors: NotShown."""
+        self._kept.move_to_end(key)
+        found = self._kept[key]
+        if isinstance(found, NotShown):
+            raise NotShown(found.why)
+        return found
 
     def _keep(self, key: _Key, made: Preview | NotShown) -> None:
         self._kept[key] = made

@@ -1,0 +1,158 @@
+"""How downloads of a link are counted: by several at once, in parts, after a change, and where they cannot be told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import Any
+
+import pytest
+from beffroi.drive.web import granted, linked
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.linked import Access, Linked, Tell
+from beffroi.drive.web.making import Maker
+from beffroi.drive.web.messages import Answer, Request
+from beffroi.lib.errors import Unavailable
+from beffroi.portal import drive_access
+from django.conf import settings
+from django.test import Client
+
+from tests.drive_server import Served
+from tests.drive_visitors import Visitor, make, only_share
+from tests.fixtures_portal import no_door
+from tests.integration.test_drive_bytes import Browser
+from tests.integration.test_drive_links import put, server
+from tests.integration.test_drive_pages import Drive, client, drive
+
+__all__ = ["client", "drive", "no_door", "put", "server"]
+pytestmark = pytest.mark.django_db
+UNAVAILABLE = b"/partage/?refus=service.unavailable"
+LARGE = bytes(range(256)) * 16_000
+
+
+def at_once(*asks: Callable[[], tuple[int, Any, bytes]]) -> list[tuple[int, bytes]]:
+    """(status, body) of each."""
+    together = Barrier(len(asks))
+
+    def ask(one: Callable[[], tuple[int, Any, bytes]]) -> tuple[int, bytes]:
+        together.wait(10)
+        status, _, body = one()
+        return status, body
+
+    with ThreadPoolExecutor(len(asks)) as threads:
+        return list(threads.map(ask, asks))
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_of_many_at_once_as_many_get_the_file_as_the_limit_says(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], limit: int
+) -> None:
+    node = put(drive.own, "x.bin", LARGE)
+    path = make(client, node, downloads=str(limit))
+    visitors = [Visitor(server, path, f"192.0.2.{number}") for number in range(8)]
+    for one in visitors:
+        one.page()
+    answers = at_once(*(lambda one=one: one.fetch(str(node)) for one in visitors))  # type: ignore[misc]
+    assert [body for status, body in answers if status == 200] == [LARGE] * limit
+    assert [status for status, _ in answers if status != 200] == [303] * (8 - limit)
+    assert only_share(drive).downloads_left == 0
+
+
+def test_a_program_that_fetches_parts_at_once_has_the_whole_file_for_one_download(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    node, part = put(drive.own, "x.bin", LARGE), len(LARGE) // 8
+    visitor = Visitor(server, make(client, node, downloads="1"))
+    visitor.page()
+    spans = [f"bytes={number * part}-{(number + 1) * part - 1}" for number in range(1, 8)]
+    answers = at_once(*(lambda span=span: visitor.fetch(str(node), Range=span) for span in spans))  # type: ignore[misc]
+    assert b"".join(body for _, body in answers) == LARGE[part:]
+    assert only_share(drive).downloads_left == 0
+    assert visitor.fetch(str(node), Range=f"bytes=0-{part - 1}")[0] == 404, "from the beginning: a second one"
+    stranger = Visitor(server, visitor.path)
+    stranger.client.cookies = visitor.client.cookies.copy()
+    assert stranger.fetch(str(node), Range=f"bytes={part}-")[0] == 206, "the grant is the visit"
+
+
+def test_a_part_of_what_was_put_in_its_place_is_another_download(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    node = put(drive.own, "prix.txt", b"0123456789")
+    visitor = Visitor(server, make(client, node, downloads="1"))
+    visitor.page()
+    assert visitor.fetch(str(node))[0] == 200
+    assert visitor.fetch(str(node), Range="bytes=1-")[2] == b"123456789"
+    other = {"folder": drive.own.id, "name": "prix.txt", "taken": "replace"}
+    assert Browser(server, client).send(b"abcdefghij", **other)[1]["node"] == node
+    assert visitor.fetch(str(node), Range="bytes=1-")[0] == 404
+    assert visitor.fetch(str(node), "HEAD")[0] == 404
+
+
+@contextmanager
+def apart(tell: Tell) -> Iterator[Linked]:
+    """In this process."""
+    with ThreadPoolExecutor(2) as workers:
+        communes = drive_access._communes()
+        bodies = SealedStore(settings.BEFFROI, communes, workers, lambda *_: None)
+        yield Linked(communes, bodies, settings.BEFFROI.secret("drive-grant.key"), tell, Maker(None))
+
+
+def request(drive: Drive, visitor: Visitor, node: int) -> Request:
+    async def never() -> MutableMapping[str, Any]:
+        raise AssertionError("a GET has no body")
+
+    cookie = visitor.client.cookies[granted.LINK_COOKIE].value
+    headers = {b"cookie": f"{granted.LINK_COOKIE}={cookie}".encode()}
+    return Request("GET", f"{granted.LINK_PATH}/{only_share(drive).id}/{node}", "", headers, never)
+
+
+def test_what_cannot_be_told_uses_no_download_up(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    def silent(_: Access) -> None:
+        raise Unavailable("The database")
+
+    node = put(drive.own, "x.txt")
+    visitor = Visitor(server, make(client, node, downloads="1"))
+    visitor.page()
+    with apart(silent) as links:
+        answer = asyncio.run(links(request(drive, visitor, node)))
+    assert dict(answer.headers)[b"location"] == UNAVAILABLE
+    assert only_share(drive).downloads_left == 1
+    assert visitor.fetch(str(node))[::2] == (200, b"bonjour")
+
+
+def test_visitors_of_one_town_hall_hold_no_download_of_another_s(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linked, "MOST_OF_ONE", 2)
+    node = put(drive.own, "x.bin", LARGE)
+    visitor = Visitor(server, make(client, node))
+    visitor.page()
+
+    async def use(links: Linked) -> None:
+        async def begun() -> Answer:
+            answer = await links(request(drive, visitor, node))
+            if not isinstance(answer.body, bytes):
+                await anext(answer.body)
+            return answer
+
+        first, second = await begun(), await begun()
+        assert dict((await begun()).headers)[b"location"] == UNAVAILABLE
+        links._under_way.update({"another": 1})
+        assert not isinstance(first.body, bytes) and not isinstance(second.body, bytes)
+        await first.body.aclose()
+        monkeypatch.setattr(linked, "MOST_AT_ONCE", 3)
+        third = await begun()
+        assert third.status == 200 and not isinstance(third.body, bytes)
+        monkeypatch.setattr(linked, "MOST_OF_ONE", 9)
+        assert (await begun()).status == 303, "all together have a bound, too"
+        await second.body.aclose()
+        await third.body.aclose()
+        assert links._under_way == {"another": 1}
+
+    with apart(lambda _: None) as links:
+        asyncio.run(use(links))
