@@ -17,7 +17,6 @@ from typing import Protocol
 
 import obstore
 
-from beffroi.drive.store.bucket_listing import folders, listed
 from beffroi.drive.store.objects import (
     LocalObjects,
     ObjectMissing,
@@ -192,8 +191,7 @@ class S3Backups:
             return None
 
     def names(self, folder: str) -> list[str]:
-        names = (path.removeprefix(f"{self._folder}{folder}/") for path in self._paths(folder))
-        return sorted(name for name in names if "/" not in name)
+        return sorted(path.rpartition("/")[2] for path in self._paths(folder))
 
     def remove(self, path: str) -> None:
         with suppress(ObjectMissing), failures(path):
@@ -211,8 +209,8 @@ class S3Backups:
 
     def owners(self) -> list[str]:
         with failures():
-            found = folders(self._store, self._place, self._place.folder)
-        return sorted(name for name in found if is_id(name, "col"))
+            found = obstore.list_with_delimiter(self._store, self._folder or None)["common_prefixes"]
+        return sorted(name for one in found if is_id(name := one.rstrip("/").rpartition("/")[2], "col"))
 
     def erase(self, collectivite_id: str) -> None:
         for folder in self._folders(collectivite_id):
@@ -235,7 +233,8 @@ class S3Backups:
 
     def _paths(self, folder: str) -> Iterator[str]:
         with failures():
-            yield from (one.key for one in listed(self._store, self._place, self._folder + folder))
+            for batch in obstore.list(self._store, self._folder + folder):
+                yield from (one["path"] for one in batch)
 
 
 def _nearest(path: Path) -> Path:

@@ -29,7 +29,6 @@ import obstore
 from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
-from beffroi.drive.store.bucket_listing import listed
 from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.sealing import MOST_SEALED_BYTES, Bytes, ObjectDamaged
 from beffroi.lib import clock, durable
@@ -261,7 +260,7 @@ class S3Objects:
     """A bucket of an S3 service, or a folder of one. A put is one request: nothing half-written, nothing to sweep."""
 
     def __init__(self, place: S3Place) -> None:
-        self._place, self._folder = place, f"{place.folder}/" if place.folder else ""
+        self._folder = f"{place.folder}/" if place.folder else ""
         self._ranges = True
         self.store = S3Store(
             place.bucket,
@@ -319,11 +318,11 @@ class S3Objects:
     def list(self, collectivite_id: str) -> Iterator[Stored]:
         now = clock.epoch()
         with failures():
-            for key, size_bytes, modified_s in listed(
-                self.store, self._place, self._folder + collectivite_id
-            ):
-                if _is_ours(name := key.removeprefix(self._folder)):
-                    yield Stored(name, size_bytes, max(0.0, now - modified_s))
+            for batch in obstore.list(self.store, f"{self._folder}{collectivite_id}"):
+                for one in batch:
+                    age_s = max(0.0, now - one["last_modified"].timestamp())
+                    if _is_ours(name := one["path"].removeprefix(self._folder)):
+                        yield Stored(name, one["size"], age_s)
 
     def sweep(self, older_than_s: float) -> int:
         return 0
