@@ -18,12 +18,14 @@ from beffroi.drive.store.objects import (
     S3Place,
     StoreUnavailable,
     chunk_of,
+    failures,
     object_name,
     open_objects,
 )
 from beffroi.drive.store.sealing import MOST_SEALED_BYTES, ObjectDamaged
 from beffroi.lib import ids
 from beffroi.lib.config import Config
+from obstore.exceptions import InvalidPathError
 
 from tests.fixtures_drive import noise, s3_server, with_partial_answers
 
@@ -197,6 +199,12 @@ def test_a_wrong_key_or_an_absent_service_is_unavailable(s3: S3Place) -> None:
         with pytest.raises(StoreUnavailable) as failed:
             S3Objects(place).put(name("a"), b"body")
         assert s3.secret_key not in str(failed.value)
+
+
+def test_a_key_that_ends_a_list_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(StoreUnavailable), failures():
+        raise InvalidPathError(f'Path "{COL}//x\n" contained empty path segment')
+    assert f"{COL}//x\\n" in caplog.text and "remove from the bucket" in caplog.text
 
 
 def test_the_settings_lead_to_a_bucket(s3: S3Place, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import re
 import secrets
@@ -26,7 +27,7 @@ from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, GenericError
+from obstore.exceptions import BaseError, GenericError, InvalidPathError
 from obstore.store import S3Store
 
 from beffroi.drive.store.model import StoreFull
@@ -48,6 +49,9 @@ BLOCK_BYTES = 4096
 DIRECT_BYTES = 1 << 20
 """From there on an object is written past the page cache: less than half of the processor's work."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MOST_SAID_CHARS = 1200
+"""Of what is said of a key, which has 1,024 bytes at most."""
+log = logging.getLogger("beffroi.drive.objects")
 
 
 class ObjectMissing(BeffroiError):
@@ -437,6 +441,10 @@ def failures(name: str = "") -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull from None
         raise StoreUnavailable(_reason(error)) from error
+    except InvalidPathError as error:
+        # A key that no object of ours has, in a bucket where others write, ends the list that it stands in.
+        log.warning("remove from the bucket what others put there: %a", str(error)[:MOST_SAID_CHARS])
+        raise StoreUnavailable("a foreign key in the bucket, which the log names") from None
     except BaseError as error:
         if _FULL.search(str(error)):
             raise StoreFull from None
