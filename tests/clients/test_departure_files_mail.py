@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from beffroi.core.events import publish
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.drive.handover import hand_over
 from beffroi.drive.store import handovers
+from beffroi.drive.store.passed import Going
 from beffroi.mail.held.posting import MailNotTaken
 from beffroi.mail.models import Mailbox
+from django.conf import settings
 from django.db import transaction
 
 from tests.conftest import Commune
+from tests.fixtures_calendars import event
+from tests.integration.test_departure_calendars import Own
 from tests.integration.test_drive_pages import Drive
 from tests.mail_post import Post, needs_engines, until
 
@@ -34,8 +40,8 @@ def theirs(post: Post, beaune: Commune) -> Drive:
     return made
 
 
-def ask(commune: Commune, theirs: Drive) -> int:
-    """Hand the files over; return the folder that they come to."""
+def ask(commune: Commune, theirs: Drive, going: Sequence[Going] = ()) -> int:
+    """Hand all of it over; return the folder that the files come to."""
     return hand_over(
         actor=commune.referent,
         database=theirs.database,
@@ -43,6 +49,7 @@ def ask(commune: Commune, theirs: Drive) -> int:
         person_id=commune.colleague.id,
         heir=commune.agent.id,
         label="Fichiers de Jeanne",
+        going=going,
     ).folder
 
 
@@ -70,6 +77,25 @@ def test_the_heir_reads_where_the_files_are_and_no_name_of_one(
         publish(handovers.DUE, told, collectivite_id=beaune.id)
     hear()
     assert post.count(box) == 1
+
+
+def test_the_heir_of_calendars_alone_reads_where_they_are(
+    committed: str, post: Post, beaune: Commune, box: Mailbox
+) -> None:
+    identity.end_access(actor=beaune.referent, membership=beaune.colleague_membership)
+    Own(settings.BEFFROI, beaune.id, beaune.colleague.id).put(
+        "agenda", "a.ics", event("a", "Rendez-vous Petit")
+    )
+    going = [Going("agenda", "agenda", "Agenda de Jeanne", 1, 300)]
+    assert ask(beaune, Drive(beaune.colleague_membership), going) == 0
+    hear()
+    post.wait_count(box, 1)
+    (mail,) = post.mails(box)
+    body = mail.get_body(("plain",))
+    assert body is not None
+    text = body.get_content()
+    assert "1 rendez-vous" in text and "/agenda/" in text
+    assert "fichiers" not in text and "Petit" not in mail.as_string()
 
 
 def test_a_mail_that_postfix_does_not_take_is_tried_again(

@@ -28,7 +28,7 @@ def tell(*, collectivite_id: str, handover_id: str) -> bool:
     try:
         with metadata_of(collectivite_id).reading() as reading:
             found = handovers.find(reading, handover_id)
-            beside = calendars.counted(passed.counts(reading, handover_id))
+            entries = passed.counts(reading, handover_id)
     except AbsentNode:
         return False
     if found.state not in ("done", "stopped") or not identity.belongs(found.heir, collectivite_id):
@@ -42,7 +42,7 @@ def tell(*, collectivite_id: str, handover_id: str) -> bool:
         context = {
             "name": identity.person_name(found.person_id) or "une personne partie",
             "page": _address("drive_node", found.folder) if found.folder else "",
-            "beside": beside,
+            "beside": calendars.counted(entries),
             "agenda": _address("agenda"),
         }
         subject = "Ce qu’un collègue a laissé vous est remis"

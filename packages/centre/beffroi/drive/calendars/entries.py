@@ -58,7 +58,12 @@ def between(
     is_whole = False
     with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
         for calendar, path in collections:
-            collection = collection_at(storage, path)
+            try:
+                collection = collection_at(storage, path)
+            except NotFound:
+                if calendar != "handed":
+                    raise
+                continue  # given back just now
             title = _title(collection) if calendar == "handed" else ""
             for item in _by_effort(collection, since, until):
                 effort.require()
