@@ -201,20 +201,21 @@ def seed_rooms(email: str) -> str:
     from beffroi.lib import clock
     from beffroi.mail.models import Mailbox
     from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
+    from beffroi.mail.quota.rules import mib_of
 
     owner = Membership.objects.filter(person__email=email)[0].collectivite_id
-    for number, (name, mib) in enumerate((("etat-civil", 5130), ("urbanisme.et.permis.de.construire", 4400))):
+    for number, (name, mib) in enumerate((("etat-civil", 4900), ("urbanisme.et.permis.de.construire", 3600))):
         made = Mailbox.objects.create(
             collectivite_id=owner, address=f"{name}@nuits-saint-georges.test", crypt_key="-"
         )
         MailboxRoom.objects.create(
             mailbox_id=made.id,
             collectivite_id=owner,
-            limit_mib=None if number == 0 else 8192,
+            limit_mib=None if number == 0 else mib_of(8),
             used_bytes=mib << 20,
             counted_at=clock.now(),
         )
-    CollectiviteRoom.objects.create(collectivite_id=owner, limit_mib=10240)
+    CollectiviteRoom.objects.create(collectivite_id=owner, limit_mib=mib_of(10))
     return owner
 
 

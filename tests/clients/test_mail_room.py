@@ -11,10 +11,13 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.config import Config
-from beffroi.mail import folders, reader, submission
+from beffroi.mail import doveadm, folders, reader, submission
+from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions, counting, queries
 from beffroi.mail.quota.models import MailboxRoom
+from beffroi.mail.quota.rules import mib_of
+from beffroi.portal import words
 from imapclient.exceptions import IMAPClientError
 
 from tests.conftest import Commune
@@ -73,6 +76,23 @@ def test_a_full_mailbox_is_a_matter_of_time_and_takes_mail_again_when_it_has_roo
     give(box, None)
     assert post.send(letter(box.address, "trois", 700), box.address)[0] == 250
     post.wait_count(box, 3)
+
+
+def limit_bytes(post: Post, box: Mailbox) -> int:
+    """As Dovecot says it, in KiB."""
+    (rows,) = Doveadm(post.config).run([doveadm.quota(box.address)])
+    (found,) = (one["limit"] for one in rows or () if one["type"] == "STORAGE")
+    return int(found) * 1024
+
+
+def test_dovecot_holds_what_pages_say(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "place")
+    for given_mib, said in ((None, "5\u00a0Go"), (mib_of(12), "12\u00a0Go"), (mib_of(1), "1\u00a0Go")):
+        give(box, given_mib)
+        until(
+            lambda mib=given_mib: abs(limit_bytes(post, box) - queries.limit_bytes(mib)) < 1024, "the limit"
+        )
+        assert words.size(limit_bytes(post, box)) == words.size(queries.limit_bytes(given_mib)) == said
 
 
 def test_what_two_mails_take_together_is_delivered_past_the_limit(post: Post, beaune: Commune) -> None:

@@ -20,7 +20,7 @@ from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions, counting, queries
 from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
-from beffroi.mail.quota.rules import MIB, Room
+from beffroi.mail.quota.rules import GB, MIB, Room
 from beffroi.portal import room_words
 
 from tests.conftest import Commune
@@ -126,7 +126,7 @@ def test_only_the_departement_gives_room_and_only_a_number_is_one(box: Mailbox, 
 def test_a_referent_sees_the_mailboxes_of_the_collectivite_and_nobody_elses(
     box: Mailbox, beaune: Commune, nuits: Commune
 ) -> None:
-    takes(box, 3 * GIB)
+    takes(box, 3 * GB)
     assert [one.mailbox.id for one in queries.use(beaune.referent, beaune.id).mailboxes] == [box.id]
     with pytest.raises(NotAllowed):
         queries.use(beaune.agent, beaune.id)
@@ -159,7 +159,7 @@ def test_the_console_gives_room_in_whole_gigabytes_and_says_what_it_did_not_take
             assert (
                 answer.status_code == 400 and "Donnez un nombre entier" in page and f'value="{bad}"' in page
             )
-        assert queries.limit_mib(box.id) == 12 * 1024
+        assert queries.limit_mib(box.id) == 11_445, "whole MiB, and not less than 12 GB"
         # A mailbox of another collectivité is none of this page.
         assert (
             console.post(f"/communes/{nuits.id}/place/", {"mailbox": box.id, "limit": "3"}).status_code == 404
@@ -173,7 +173,8 @@ def test_the_webmail_says_in_words_what_the_bar_shows(
 ) -> None:
     client = portal_client(beaune.agent_membership)
     for used, words in ((1, ""), (82, "se remplit"), (96, "presque pleine"), (101, "Rien n’est perdu")):
-        monkeypatch.setattr(folders, "room", lambda opened, used=used: Room(used * MIB, 100 * MIB))
+        limit = Room(used * 1_000_000, 100_000_000)
+        monkeypatch.setattr(folders, "room", lambda opened, limit=limit: limit)
         page = client.get(f"/courrier/{box.id}/").content.decode()
         assert f"{used}\u00a0Mo utilisés sur 100\u00a0Mo" in page and words in page
     monkeypatch.setattr(folders, "room", lambda opened: None)
@@ -245,15 +246,16 @@ def test_the_command_shows_and_gives_room(
         mail_quota._run(mail_quota._parser().parse_args(["quota", *arguments]))
         return capsys.readouterr().out
 
-    takes(box, GIB)
+    takes(box, GB)
     assert f"{box.address}" in run(beaune.collectivite.name)
-    assert "of 9 GiB   11 %" in run(box.address, "--gib", "9")
+    assert "1.00 of 9 GB   11 %" in run(box.address, "--gb", "9")
     assert "(own limit)" not in run(box.address, "--usual")
-    assert "FULL" in run(beaune.collectivite.name, "--gib", "1")
+    takes(box, GB + MIB)
+    assert "FULL" in run(beaune.collectivite.name, "--gb", "1")
     assert beaune.collectivite.name in run()
     with pytest.raises(mail_quota.NoSuchPlace):
         run("nobody@nowhere.test")
     with pytest.raises(mail_quota.NoSuchPlace):
-        run("--gib", "3")
+        run("--gb", "3")
     with pytest.raises(SystemExit):
-        run(box.address, "--gib", "0")
+        run(box.address, "--gb", "0")

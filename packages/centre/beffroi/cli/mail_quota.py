@@ -1,4 +1,4 @@
-"""`mail quota [ADDRESS|COMMUNE] [--gib N | --usual]`: how much room mailboxes take, and more of it.
+"""`mail quota [ADDRESS|COMMUNE] [--gb N | --usual]`: how much room mailboxes take, and more of it.
 
 Process: the person's own; root becomes the Python user first.
 Fails:   closed; limits stay as they are.
@@ -43,15 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     quota = verbs.add_parser("quota", help="room of mailboxes: taken, given, more of it")
     quota.add_argument("place", nargs="?", metavar="ADDRESS|COMMUNE", help="all collectivités when left out")
     change = quota.add_mutually_exclusive_group()
-    change.add_argument("--gib", type=_gib, metavar="N", help="give this much room")
+    change.add_argument("--gb", type=_gb, metavar="N", help="give this much room")
     change.add_argument("--usual", action="store_true", help="give the room of the setting again")
     quota.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 
-def _gib(text: str) -> int:
+def _gb(text: str) -> int:
     value = int(text)
-    if not 1 <= value <= 1024 * 1024:
+    if not 1 <= value <= 1_000_000:
         raise ValueError(text)
     return value
 
@@ -61,9 +61,10 @@ def _run(options: argparse.Namespace) -> int:
     from beffroi.core.communes import queries as communes  # noqa: PLC0415
     from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.mail.quota import queries  # noqa: PLC0415
+    from beffroi.mail.quota.rules import mib_of  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
-    changes = options.usual or options.gib is not None
+    changes = options.usual or options.gb is not None
     if not options.place:
         if changes:
             raise NoSuchPlace("")
@@ -74,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     mailbox, collectivite = _find(actor, options.place)
     if changes:
-        _change(actor, mailbox, collectivite, None if options.usual else options.gib * 1024)
+        _change(actor, mailbox, collectivite, None if options.usual else mib_of(options.gb))
     use = queries.use(actor, mailbox.collectivite_id if mailbox else collectivite.id)
     if mailbox is None:
         print(_line(use.room, use.collectivite.name, own=use.own_limit_mib is not None))
@@ -107,6 +108,7 @@ def _change(actor: Actor, mailbox: Mailbox | None, collectivite: Collectivite, l
 
 
 def _line(room: Room, name: str, *, own: bool = False) -> str:
-    gib = 1024**3
-    said = f"{room.used_bytes / gib:8.2f} of {room.limit_bytes / gib:g} GiB {room.percent:4} %  {name}"
+    said = (
+        f"{room.used_bytes / 1e9:8.2f} of {round(room.limit_bytes / 1e9, 2):g} GB {room.percent:4} %  {name}"
+    )
     return said + ("  (own limit)" if own else "") + ("  FULL" if room.full else "")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.utils import formats
 from django.utils.translation import gettext as _
 
-from beffroi.mail.quota.rules import FULL, MIB, NEARLY, SOON, Room
-from beffroi.portal.dates import is_french
-
-GIB = 1024 * MIB
+from beffroi.mail.quota.rules import FULL, NEARLY, SOON, Room
+from beffroi.portal.words import size
 
 
 @dataclass(frozen=True)
@@ -21,15 +18,6 @@ class RoomLine:
     percent: int
     tone: str
     advice: str
-
-
-def amount(size_bytes: int) -> str:
-    """``120 Mo``, ``5 Go``: in the units of the setting, 1,024 each, as people's computers count."""
-    unit = "o" if is_french() else "B"
-    if size_bytes < GIB:
-        return f"{round(size_bytes / MIB)}\u00a0M{unit}"
-    value = round(size_bytes / GIB, 1)
-    return f"{formats.number_format(value, 0 if value == int(value) else 1)}\u00a0G{unit}"
 
 
 def mailbox(room: Room) -> RoomLine:
@@ -68,7 +56,7 @@ def collectivite(room: Room) -> RoomLine:
 
 
 def _line(room: Room, advice: str) -> RoomLine:
-    words = {"used": amount(room.used_bytes), "limit": amount(room.limit_bytes), "percent": room.percent}
+    words = {"used": size(room.used_bytes), "limit": size(room.limit_bytes), "percent": room.percent}
     sentence = _("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words
     tone = {SOON: "warn", NEARLY: "warn", FULL: "bad"}.get(room.level, "")
     return RoomLine(sentence, min(room.percent, 100), tone, advice)

@@ -103,19 +103,19 @@ class MailSettings:
         " by ';': connections at once to all of its domains, seconds between two mails to one domain (0: none),"
         " recipients a mail. Empty: none.",
     )
-    mail_quota_mib: int = setting(
-        5120,
+    mail_quota_gb: int = setting(
+        5,
         "Room of a mailbox, where the Département gave it no other. What was deleted within 30 days does not count.",
-        unit="MiB",
+        unit="GB",
         low=1,
         high=1_048_576,
     )
-    mail_quota_collectivite_mib: int = setting(
-        102_400,
+    mail_quota_collectivite_gb: int = setting(
+        100,
         "Room of all mailboxes of a collectivité together, where the Département gave it no other.",
-        unit="MiB",
+        unit="GB",
         low=1,
-        high=1_073_741_824,
+        high=1_048_576,
     )
     sending_hour_messages: int = per_account(200, "Mails that one account may send within an hour.")
     sending_day_messages: int = per_account(1000, "Mails that one account may send within a day.")

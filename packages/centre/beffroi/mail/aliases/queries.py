@@ -21,8 +21,9 @@ from beffroi.mail.domains import queries as domains
 from beffroi.mail.journal import base_address
 from beffroi.mail.models import Mailbox, MailDelivery, MailRecipient
 from beffroi.mail.people import queries as people
+from beffroi.mail.quota import queries as quota
 from beffroi.mail.quota.models import MailboxRoom
-from beffroi.mail.quota.rules import MIB, Room
+from beffroi.mail.quota.rules import Room
 
 SEEN_DAYS = 14
 MAX_SEEN = 2000
@@ -242,6 +243,5 @@ def routes() -> MailRoutes:
 def _full() -> Iterable[Mailbox]:
     """Open mailboxes without room, by the last count; an alias that leads to these alone takes no mail for now."""
     rooms = MailboxRoom.objects.filter(used_bytes__gt=0)
-    usual = settings.BEFFROI.mail_quota_mib
-    over = [one.pk for one in rooms if Room(one.used_bytes, (one.limit_mib or usual) * MIB).full]
+    over = [one.pk for one in rooms if Room(one.used_bytes, quota.limit_bytes(one.limit_mib)).full]
     return Mailbox.objects.filter(pk__in=over, closed_at=None)

@@ -18,6 +18,7 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.lib.process import Process
 from beffroi.mail import tokens
 from beffroi.mail.engines import layout, probes
+from beffroi.mail.quota.rules import GB
 
 
 class SieveRefused(BeffroiError):
@@ -95,7 +96,7 @@ def write(config: Config) -> None:
             policy_nonce=layout.secret(config, "policy.key"),
             quarantine=layout.quarantine_prefix(config),
             deleted=layout.deleted_prefix(config),
-            quota_mib=config.mail_quota_mib,
+            quota_bytes=config.mail_quota_gb * GB,
             doveadm_key=layout.secret(config, "doveadm.key"),
         ),
         0o600,

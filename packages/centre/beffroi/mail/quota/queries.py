@@ -16,7 +16,7 @@ from beffroi.lib.errors import NotAllowed
 from beffroi.mail import queries
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
-from beffroi.mail.quota.rules import MIB, Room
+from beffroi.mail.quota.rules import GB, MIB, Room
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class MailboxUse:
     counted_at: datetime | None
 
     @property
-    def own_gib(self) -> str:
+    def own_gb(self) -> str:
         """What a form shows; "" where the setting counts."""
-        return gib(self.own_limit_mib)
+        return gb(self.own_limit_mib)
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class CollectiviteUse:
     mailboxes: list[MailboxUse]
 
     @property
-    def own_gib(self) -> str:
-        return gib(self.own_limit_mib)
+    def own_gb(self) -> str:
+        return gb(self.own_limit_mib)
 
 
-def gib(limit_mib: int | None) -> str:
-    """A limit in GiB, without a remainder where there is none."""
-    return "" if limit_mib is None else f"{limit_mib / 1024:g}"
+def gb(limit_mib: int | None) -> str:
+    """A limit in GB, to a tenth; without it where there is none."""
+    return "" if limit_mib is None else f"{round(limit_mib * MIB / GB, 1):g}"
 
 
 def limit_mib(mailbox_id: str) -> int | None:
@@ -69,18 +69,23 @@ def use(actor: Actor, collectivite_id: str) -> CollectiviteUse:
     uses = [_mailbox(one, rooms.get(one.id)) for one in boxes]
     uses.sort(key=lambda one: (-one.room.used_bytes, one.mailbox.address))
     chosen = CollectiviteRoom.objects.filter(pk=collectivite.id).values_list("limit_mib", flat=True).first()
-    total = Room(sum(one.room.used_bytes for one in uses), _collectivite_mib(chosen) * MIB)
+    total = Room(sum(one.room.used_bytes for one in uses), _collectivite_bytes(chosen))
     return CollectiviteUse(collectivite, total, chosen, uses)
 
 
 def _mailbox(mailbox: Mailbox, row: MailboxRoom | None) -> MailboxUse:
     own = row.limit_mib if row else None
-    room = Room(row.used_bytes if row else 0, (own or settings.BEFFROI.mail_quota_mib) * MIB)
+    room = Room(row.used_bytes if row else 0, limit_bytes(own))
     return MailboxUse(mailbox, room, own, row.counted_at if row else None)
 
 
-def _collectivite_mib(chosen: int | None) -> int:
-    return chosen or int(settings.BEFFROI.mail_quota_collectivite_mib)
+def limit_bytes(own_limit_mib: int | None) -> int:
+    """Of a mailbox."""
+    return own_limit_mib * MIB if own_limit_mib else settings.BEFFROI.mail_quota_gb * GB
+
+
+def _collectivite_bytes(chosen_mib: int | None) -> int:
+    return chosen_mib * MIB if chosen_mib else settings.BEFFROI.mail_quota_collectivite_gb * GB
 
 
 def rooms(collectivite_ids: Iterable[str]) -> dict[str, Room]:
@@ -91,7 +96,7 @@ def rooms(collectivite_ids: Iterable[str]) -> dict[str, Room]:
     rows = MailboxRoom.objects.filter(mailbox_id__in=opened).values("collectivite_id")
     used = dict(rows.annotate(total=Sum("used_bytes")).values_list("collectivite_id", "total"))
     return {
-        one: Room(used.get(one, 0), _collectivite_mib(chosen.get(one)) * MIB) for one in dict.fromkeys(wanted)
+        one: Room(used.get(one, 0), _collectivite_bytes(chosen.get(one))) for one in dict.fromkeys(wanted)
     }
 
 

@@ -1,12 +1,21 @@
-"""How full a mailbox or a collectivité is, and from when a person is told. Pure."""
+"""How full a mailbox or a collectivité is, and from when a person is told. Pure.
+
+Units:   people give and read room in GB (10**9 bytes), as everywhere on pages. Limits are kept in whole MiB, as Dovecot
+         takes them, rounded up: nobody has less than was said.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-MIB = 1024 * 1024
+MIB, GB = 1024 * 1024, 1_000_000_000
 SOON, NEARLY, FULL = "soon", "nearly", "full"
 _FROM = ((100, FULL), (95, NEARLY), (80, SOON))
+
+
+def mib_of(gb: int) -> int:
+    """A limit as it is kept."""
+    return -(-gb * GB // MIB)
 
 
 @dataclass(frozen=True)

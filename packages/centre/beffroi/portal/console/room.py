@@ -15,13 +15,12 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import existing
 from beffroi.mail import queries as mail
 from beffroi.mail.quota import actions, queries
-from beffroi.mail.quota.rules import MIB
-from beffroi.portal import room_words
+from beffroi.mail.quota.rules import GB, mib_of
 from beffroi.portal.pages import for_administrators, page
 from beffroi.portal.web.room import context
+from beffroi.portal.words import size
 
-GIB_IN_MIB = 1024
-MOST_GIB = 1024 * 1024
+MOST_GB = 1_000_000
 
 
 @require_http_methods(["GET", "POST"])
@@ -51,8 +50,8 @@ def room(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespon
     shown = {
         "place": "communes",
         **context(use),
-        "usual": room_words.amount(config.mail_quota_mib * MIB),
-        "usual_whole": room_words.amount(config.mail_quota_collectivite_mib * MIB),
+        "usual": size(config.mail_quota_gb * GB),
+        "usual_whole": size(config.mail_quota_collectivite_gb * GB),
         "error": error,
         "error_at": chosen if error else "",
         "typed": request.POST.get("limit", "")[:40],
@@ -66,6 +65,6 @@ def _limit(text: str) -> int | None:
     text = text.strip()
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 8 and 1 <= int(text) <= MOST_GIB):
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and 1 <= int(text) <= MOST_GB):
         raise ValueError("limit")
-    return int(text) * GIB_IN_MIB
+    return mib_of(int(text))
