@@ -13,6 +13,7 @@ from beffroi.drive.store.model import AbsentNode, Node, QuotaFull
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.store.writing import Writing
 
+from tests.contract.test_drive_seals import sealed
 from tests.drive_trees import ME, NOW_S, OTHER, Open, at, folder, listing, put, require_whole, seen
 
 pytest_plugins = ["tests.fixtures_drive_store"]
@@ -281,6 +282,22 @@ def test_what_the_heir_moved_out_deleted_or_added_stays_theirs(
     assert back(metadata, made).back_files == 1
     assert "Plans/école.pdf" in listing(metadata, full.id)
     assert files(metadata, theirs.id) == {"budget 2026.ods", f"{LABEL}/Plans/nouveau.pdf"}
+
+
+def test_what_was_sealed_meanwhile_stays_and_keeps_nothing_else_from_coming_back(
+    metadata: Database, full: Node, theirs: Node
+) -> None:
+    made = begin(metadata)
+    run(metadata, made)
+    common = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S))
+    metadata.write(lambda w: tree.move(w, REFERENT, made.folder, common.id, "Fonds"))
+    with metadata.reading() as reading:
+        plans = look.walk(reading, made.folder, ["Plans"])
+    assert plans is not None
+    sealed(metadata, plans)
+    assert back(metadata, made)[4:6] == ("returned", "")
+    assert now(metadata, made).back_files == 1 and "budget.ods" in listing(metadata, full.id)
+    assert files(metadata, common.id) == {"Fonds/Plans/2025/mairie.pdf", "Fonds/Plans/école.pdf"}
 
 
 def test_an_undoing_in_the_middle_gives_back_what_went(metadata: Database, full: Node, theirs: Node) -> None:

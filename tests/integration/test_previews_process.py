@@ -30,7 +30,7 @@ IMPATIENT = """
 import sys
 from pathlib import Path
 from beffroi.previews import making, server
-making.OFFICE_S = 12.0
+making.OFFICE_S = 25.0
 if len(sys.argv) > 1:
     making.OFFICE, making.RUNNABLE = Path(sys.argv[1]), (*making.RUNNABLE, *map(Path, sys.argv[1:]))
 server.main()

@@ -84,7 +84,7 @@ def _tell_proof(shown: Shown, document: Path | None) -> bool:
     _tell(
         True,
         "Preuve",
-        f"« {line.path} » était dans ce dossier, {line.size_bytes} octets, SHA-256 {line.sha256}",
+        f"« {names.shown(line.path)} » était dans ce dossier, {line.size_bytes} octets, SHA-256 {line.sha256}",
     )
     if document is None:
         return True

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO, NamedTuple
 
 from beffroi.drive.archives.entries import PIECE_BYTES
 
@@ -89,7 +89,16 @@ class Damage:
 
 
 type Opener = Callable[[], BinaryIO | IO[bytes]]
-type _Member = tuple[str, Opener]
+
+
+class Member(NamedTuple):
+    """``is_plain``: no link, no device, nothing that is longer than its bytes."""
+
+    name: str
+    open: Opener
+    is_plain: bool
+
+
 type Tree = Mapping[str, Opener]
 # What zipfile and tarfile raise over broken bytes is more than their own errors.
 BROKEN = (
@@ -127,36 +136,45 @@ def archive(file: IO[bytes]) -> list[Damage]:
     try:
         with opened(file) as listed:
             tree: dict[str, Opener] = {}
-            members = [(name.removeprefix("./"), opener) for name, opener in listed]
-            bases = {name.split("/", 1)[0] for name, _ in members}
+            members = [one._replace(name=one.name.removeprefix("./")) for one in listed]
+            bases = {one.name.split("/", 1)[0] for one in members}
             if len(bases) != 1:
                 return [Damage(Kind.NOT_A_BAG)]
-            for name, opener in members:
-                key = name.split("/", 1)[1] if "/" in name else ""
+            for one in members:
+                key = one.name.split("/", 1)[1] if "/" in one.name else ""
                 if key in tree:
                     found.append(Damage(Kind.TWICE, _plain(key)))
-                tree[key] = opener
+                if not _inside(one.name):
+                    found.append(Damage(Kind.UNSAFE_PATH, _plain(key)))
+                if not one.is_plain:  # also what no list names: who unpacks it writes where it leads
+                    found.append(Damage(Kind.UNREADABLE, _plain(key)))
+                tree[key] = one.open
             return sorted({*found, *examine(tree)})
     except BROKEN:
         return [Damage(Kind.UNREADABLE)]
 
 
 @contextmanager
-def opened(file: IO[bytes]) -> Iterator[list[_Member]]:
+def opened(file: IO[bytes]) -> Iterator[list[Member]]:
     file.seek(0)
     # By its beginning: a ZIP in a tar, near the end, would make the tar a ZIP for ``is_zipfile``.
     if file.read(4) == _ZIP_BEGINS:
         with zipfile.ZipFile(file) as package:
             yield [
-                (info.filename, lambda info=info: _of_zip(package, info))  # type: ignore[misc]
+                Member(info.filename, lambda info=info: _of_zip(package, info), _is_file(info))  # type: ignore[misc]
                 for info in package.infolist()
                 if not info.is_dir()
             ]
         return
     file.seek(0)
-    with tarfile.open(fileobj=file, mode="r:") as package_tar:
-        members: list[_Member] = [
-            (member.name, lambda member=member: _of_tar(package_tar, member))  # type: ignore[misc]
+    sparing: Any = _Sparing(file)  # who only reads asks for no more than it has
+    with tarfile.open(fileobj=sparing, mode="r:") as package_tar:
+        members = [
+            Member(
+                member.name,
+                lambda member=member: _of_tar(package_tar, member),  # type: ignore[misc]
+                member.isreg() and not member.issparse(),
+            )
             for member in package_tar
             if not member.isdir()
         ]
@@ -166,7 +184,27 @@ def opened(file: IO[bytes]) -> Iterator[list[_Member]]:
         yield members
 
 
+class _Sparing:
+    """A file of which no header makes its reader take more than the longest list."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= LIST_BYTES + PIECE_BYTES:
+            raise tarfile.ReadError("a header longer than any")
+        return self._file.read(size)
+
+
+def _is_file(info: zipfile.ZipInfo) -> bool:
+    """Also where it does not say."""
+    return stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
+
+
 def _of_zip(package: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    if not _is_file(info):
+        raise zipfile.BadZipFile("a link")
     # LZMA lets an archive choose how much memory its reader takes.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile("neither stored nor deflated")
@@ -174,9 +212,9 @@ def _of_zip(package: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
 
 
 def _of_tar(package: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    found = package.extractfile(member) if member.isreg() else None
+    found = package.extractfile(member) if member.isreg() and not member.issparse() else None
     if found is None:
-        raise tarfile.TarError("a link")
+        raise tarfile.TarError("a link, or more zeros than anybody has time for")
     return found
 
 
@@ -190,6 +228,8 @@ class _Examination:
         self._tree = tree
         self._found: set[Damage] = set()
         self._sizes: dict[str, int] = {}
+        self._left = 2 * LIST_BYTES
+        """Of all texts together."""
 
     def run(self) -> set[Damage]:
         if "bagit.txt" not in self._tree:
@@ -224,14 +264,16 @@ class _Examination:
 
     def _text(self, name: str) -> bytes | None:
         try:
+            most = min(LIST_BYTES, self._left)
             with self._tree[name]() as file:
-                data = file.read(LIST_BYTES + 1)
+                data = file.read(most + 1)
         except BROKEN:
             self._add(Kind.UNREADABLE, name)
             return None
-        if len(data) > LIST_BYTES:
+        if len(data) > most:
             self._add(Kind.TOO_LARGE, name)
             return None
+        self._left -= len(data)
         return data
 
     def _list(self, name: str, algorithm: str, *, payload: bool) -> dict[str, str]:
@@ -289,12 +331,13 @@ class _Examination:
     def _oxum(self, held: set[str]) -> None:
         if "bag-info.txt" not in self._tree:
             return
-        match = re.search(
-            rb"(?im)^payload-oxum[ \t]*:[ \t]*(.*?)[ \t]*\r?$", self._text("bag-info.txt") or b""
+        fields = (line.partition(b":") for line in (self._text("bag-info.txt") or b"").splitlines())
+        said = next(
+            (value.strip() for name, _, value in fields if name.rstrip().lower() == b"payload-oxum"), None
         )
-        if match is None or not held <= self._sizes.keys():
+        if said is None or not held <= self._sizes.keys():
             return  # not announced, or some file is a damage already
-        if match[1] != f"{sum(self._sizes[path] for path in held)}.{len(held)}".encode():
+        if said != f"{sum(self._sizes[path] for path in held)}.{len(held)}".encode():
             self._add(Kind.OXUM, "bag-info.txt")
 
 
@@ -304,7 +347,9 @@ def decoded(path: str) -> str:
 
 
 def _inside(path: str) -> bool:
-    return not any(part in ("", ".", "..") for part in path.split("/")) and "\x00" not in path
+    """Also on Windows, where a backslash parts names, too."""
+    parts = path.split("/")
+    return not any(one in ("", ".", "..") or ".." in one.split("\\") for one in parts) and "\x00" not in path
 
 
 def _plain(path: str) -> str:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from beffroi.drive.archives import bagcheck, manifest, merkle
 from beffroi.drive.archives.bagcheck import LIST_BYTES, Damage
+from beffroi.drive.archives.bagit import OWN
 from beffroi.drive.archives.manifest import PROOF, PUBLIC, Line, Malformed, Sealed, Statement
 
 HASHES = "manifest-sha256.txt"
@@ -93,7 +94,7 @@ def public_key(pem: bytes) -> bytes:
 
 
 def _beside(bag: Path) -> Iterable[Path]:
-    found = (bag / HASHES, *(bag / "beffroi" / name for name in sorted(_WANTED - {HASHES})))
+    found = (bag / HASHES, *(bag / OWN / name for name in sorted(_WANTED - {HASHES, PROOF})))
     return (one for one in found if one.is_file() and not one.is_symlink())
 
 
@@ -104,17 +105,20 @@ def _opener(path: Path) -> bagcheck.Opener:
 def _of_archive(file: IO[bytes]) -> dict[str, bytes]:
     try:
         with bagcheck.opened(file) as members:
-            return _parts(members)
+            parts = _parts((_part(one.name), one.open) for one in members)
+            # Beside a proof that holds, a bag that was changed would go unread.
+            if PROOF in parts and (HASHES in parts or len(parts) != len(members)):
+                raise Malformed("there is more in it than the proof of one file")
+            return parts
     except bagcheck.BROKEN as error:
         raise Malformed(f"the archive cannot be read ({type(error).__name__})") from None
 
 
 def _parts(members: Iterable[tuple[str, bagcheck.Opener]]) -> dict[str, bytes]:
-    """Of a proof at the top; of a bag in its folder, or in ``beffroi`` there. Errors: Malformed."""
+    """Errors: Malformed."""
     parts: dict[str, bytes] = {}
-    for path, opener in members:
-        name = path.rpartition("/")[2]
-        if name not in _WANTED or path.removeprefix("./").split("/")[1:2] == ["data"]:
+    for name, opener in members:
+        if name not in _WANTED:
             continue
         most = _MOST_BYTES.get(name, _SMALL_BYTES)
         with opener() as part:
@@ -123,6 +127,17 @@ def _parts(members: Iterable[tuple[str, bagcheck.Opener]]) -> dict[str, bytes]:
             raise Malformed(f"{name} is too long, or there twice")
         parts[name] = data
     return parts
+
+
+def _part(path: str) -> str:
+    """The name of a part, "" for what is none: of a proof at the top, or in one folder; of a bag its list, and what
+    lies in ``OWN``."""
+    match path.removeprefix("./").split("/"):
+        case [name] | [_, name]:
+            return name
+        case [_, own, name] if own == OWN and name not in (HASHES, PROOF):
+            return name
+    return ""
 
 
 def _proved(said: bytes, statement: Statement) -> Line | None:

@@ -191,7 +191,9 @@ class S3Backups:
             return None
 
     def names(self, folder: str) -> list[str]:
-        return sorted(path.rpartition("/")[2] for path in self._paths(folder))
+        """Those that lie in it; what others put below it is none."""
+        found = (path.removeprefix(f"{self._folder}{folder}/") for path in self._paths(folder))
+        return sorted(name for name in found if "/" not in name)
 
     def remove(self, path: str) -> None:
         with suppress(ObjectMissing), failures(path):

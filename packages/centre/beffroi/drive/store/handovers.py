@@ -15,8 +15,10 @@ Source:  docs/decisions/0105-files-of-who-left-go-to-a-colleague.md.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Literal, LiteralString, NamedTuple
 
+from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.store import look, names, passed, schema, tree, weights
 from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node, Weight
 from beffroi.drive.store.writing import Reading, Writing
@@ -276,8 +278,9 @@ def return_step(writing: Writing, act: Act, handover_id: str, *, most: int = MOS
         moved = look.node(writing, node_id)
         if moved is not None and any(each.id == one.folder for each in look.above(writing, node_id)):
             is_there = writing.root_of(was_in) == home.id
-            _move(writing, act, moved, was_in if is_there else home.id)
-            back += 1
+            with suppress(Sealed):  # the heir gave it to the collectivité, which sealed it: it stays there
+                _move(writing, act, moved, was_in if is_there else home.id)
+                back += 1
         writing.run("DELETE FROM handover_file WHERE handover = ? AND node = ?", (one.id, node_id))
     writing.run("UPDATE handover SET back_files = back_files + ? WHERE id = ?", (back, one.id))
     if len(rows) == most:
