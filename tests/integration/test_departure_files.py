@@ -284,6 +284,9 @@ def test_links_of_who_left_are_seen_and_ended_by_who_has_the_files(
         node = shares.behind(reading, token, now_s=clock.epoch_s()).node
     heir = portal_client(beaune.agent_membership)
     assert heir.get(f"/coffre/{node}/liens/").status_code == 200 and node != plans.id
+    ending = reverse("drive_link_end", args=[link.id])
+    assert ending in heir.get("/coffre/liens/").content.decode()
+    assert ending not in referent.get("/coffre/liens/").content.decode()
     heir.post(reverse("drive_link_end", args=[link.id]))
     with theirs.database.reading() as reading, pytest.raises(shares.LinkClosed):
         shares.behind(reading, token, now_s=clock.epoch_s())

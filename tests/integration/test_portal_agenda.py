@@ -204,6 +204,22 @@ def test_where_entries_are_missing_the_page_says_so_and_never_that_there_are_non
     assert "il en manque ici" in bare and "Rien de prévu" not in bare
 
 
+def test_who_has_answered_is_not_asked_again_by_the_shared_calendar(beaune: Commune, config: Config) -> None:
+    mine = own_mailbox(beaune).address
+    agent, home = portal_client(beaune.agent_membership), homes.folder(config, beaune.id) / homes.ROOT
+
+    def invited(answer: str) -> str:
+        guest = f"ORGANIZER:mailto:dgs@beaune.fr\r\nATTENDEE;PARTSTAT={answer}:mailto:{mine}"
+        return event("finances", "Finances", starts="20300503T080000Z", more=guest)
+
+    shown(agent)  # makes the home
+    (home / homes.SHARED_HOME / homes.AGENDA / "finances.ics").write_text(invited("NEEDS-ACTION"))
+    assert "Sans réponse de votre part" in shown(agent)
+    (home / beaune.agent.id / homes.AGENDA / "finances.ics").write_text(invited("ACCEPTED"))
+    told = shown(agent)
+    assert told.count("<strong>Finances</strong>") == 2 and "Sans réponse" not in told
+
+
 def member(beaune: Commune, role: str) -> Membership:
     Membership.objects.filter(pk=beaune.colleague_membership.pk).update(role=role)
     return Membership.objects.get(pk=beaune.colleague_membership.pk)

@@ -5,7 +5,7 @@ The entries themselves lie with the process ``calendars``, which is asked under 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -35,16 +35,20 @@ _WORDS: dict[wire.Calendar, str] = {calendar: word for word, calendar in CALENDA
 }
 _YEARS_BACK, _YEARS_AHEAD = 5, 10
 _HOUR = timedelta(hours=1)
+_ANSWERED = ("ACCEPTED", "TENTATIVE")
+"""What is declined is not shown."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One entry of a day as the page tells it. ``when``: hours, or the last day. ``word``: of its calendar."""
+    """One entry of a day as the page tells it. ``when``: hours, or the last day. ``word``: of its calendar.
+    ``waits``: for one's own answer."""
 
     entry: wire.Entry
     day: date
     when: str
     word: str
+    waits: bool = False
 
     @property
     def coming(self) -> int:
@@ -79,8 +83,11 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
     whose = invitations.mine(invitations.own_boxes(actor))
     found = invitations.asking(actor).list(wire.Range(_at(since, time()), _at(following, time()), whose))
     days: dict[date, list[Line]] = {}
+    # The shared calendar hears of an answer when who invites does: until then one's own calendar knows it.
+    answered = {_same(one) for one in found.entries if one.calendar == "own" and one.answer in _ANSWERED}
     for entry in found.entries:
         line = _line(entry, since)
+        line = replace(line, waits=entry.answer == "NEEDS-ACTION" and _same(entry) not in answered)
         days.setdefault(line.day, []).append(line)
     return page(
         request,
@@ -206,6 +213,10 @@ def _day(entry: wire.Entry) -> date:
 
 def _last_day(entry: wire.Entry) -> date:
     return entry.ends.date() if entry.all_day else timezone.localdate(entry.ends)
+
+
+def _same(entry: wire.Entry) -> tuple[str, str, datetime]:
+    return entry.organizer, entry.title, entry.starts
 
 
 def _line(entry: wire.Entry, since: date) -> Line:

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
-from beffroi.drive.store import shares
+from beffroi.drive.store import handovers, shares
 from beffroi.drive.store.model import AbsentNode, ReadOnly
 from beffroi.drive.store.shares import (
     LONGEST_LINK_S,
@@ -88,10 +88,14 @@ def facts(reading: Reading, view: View, place: Place) -> dict[str, Any]:
 @require_GET
 @for_agents
 def own(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """The open links that this person made, wherever."""
+    """The open links that this person made, wherever; and those of who left them their files."""
     view = view_of(request, actor)
+    me, now_s = view.who.person_id, clock.epoch_s()
     with view.database.reading() as reading:
-        found = shares.made_by(reading, view.who.person_id, now_s=clock.epoch_s())
+        found = shares.made_by(reading, me, now_s=now_s)
+        for one in sorted({one.person_id for one in handovers.naming(reading, me) if one.heir == me}):
+            theirs = shares.made_by(reading, one, now_s=now_s)
+            found += [link for link in theirs if _may_write(view, reading, link)]
         context = {"at": "links", "links": rows(reading, view, actor, found)}
     return drive.drive_page(request, view, "portal/drive_own_links.html", context)
 
