@@ -121,7 +121,7 @@ class Engines:
             self._wait_healthy(self.table[name])
 
     def _wait_healthy(self, process: Process) -> None:
-        end = time.monotonic() + process.start_timeout_s * 3
+        end = time.monotonic() + process.start_timeout_s * 6
         while (problem := process.healthy()) != "":
             if time.monotonic() > end or self.running[process.name].poll() is not None:
                 tail = (self.config.log / f"{process.name}.out").read_text("utf-8", "replace")[-3000:]

@@ -110,7 +110,7 @@ def _upload(w: Writing, x: World) -> None:
 
 
 def _take(w: Writing, x: World, *steps: ways.Step) -> None:
-    ways.take(w, ME, x.sealed.id, steps, {})
+    ways.take(w, ME, x.year.id, steps, {})
 
 
 def _past(x: World, one: Node) -> moments.Past:

@@ -134,8 +134,8 @@ def test_a_box_that_is_gone_without_a_word_is_found_and_freed_and_comes_back(
     assert place.followers() == 2
     end(place, speaker)
     assert place.followers() == 2  # nobody can know yet
-    until(lambda: place.followers() == 1, "found", limit_s=30)
-    until(lambda: not place.held_by_front(VANISHES), "freed in the front door too", limit_s=30)
+    until(lambda: place.followers() == 1, "found")
+    until(lambda: not place.held_by_front(VANISHES), "freed in the front door too")
     place.speak(gone, RETURNS, 2)
     assert place.followers() == 2
     assert stays.poll() is None, "who speaks is not cut, however long it takes"
@@ -147,6 +147,6 @@ def test_a_box_that_comes_back_first_takes_the_place_of_its_lost_connection(plac
     place.drop(VANISHES)
     returned = place.speak(gone, RETURNS, 2)
     assert place.followers() == 1
-    until(lambda: not place.held_by_front(VANISHES), "the lost one is freed", limit_s=30)
+    until(lambda: not place.held_by_front(VANISHES), "the lost one is freed")
     assert returned.poll() is None
     assert place.followers() == 1

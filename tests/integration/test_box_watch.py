@@ -91,7 +91,8 @@ def test_a_list_is_looked_for_in_the_diary_and_answered_once(hall: TownHall) -> 
     hall.listed(servers, hall.centre.bulk_list("nets", Kind.CIDR, ["203.0.113.128/25"]))
     until(lambda: facts(hall, LookBack), "nothing is said of the days before")
     (fact,) = facts(hall, LookBack)
-    assert (fact.entry_id, fact.indicator.value, fact.days) == ("servers", EVIL, 1)
+    assert (fact.entry_id, fact.indicator.value) == ("servers", EVIL)
+    assert fact.days in (1, 2), "of the calendar: midnight may lie between"
     assert fact.count >= 3 and fact.values == 1 and fact.first_at <= fact.last_at <= hall.centre.now()
     assert no_machine_is_named(hall)
     hall.listed(hall.centre.bulk_list("servers", Kind.IP, [EVIL, "51.15.200.1"]))

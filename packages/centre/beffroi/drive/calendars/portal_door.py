@@ -39,11 +39,11 @@ class PortalDoor:
             if environ.get("REQUEST_METHOD") != "POST" or path not in _QUESTIONS:
                 raise NotFound("question")
             form, act = _QUESTIONS[path]
+            # Before a refusal: who still sends would see a broken connection instead of it.
+            body = _body(environ, _LARGE.get(path, wire.MAX_QUESTION_BYTES))
             grant = self._grant(environ, wire.LEFT if path == PREFIX + "left" else wire.OWN)
             try:
-                asked = msgspec.json.decode(
-                    _body(environ, _LARGE.get(path, wire.MAX_QUESTION_BYTES)), type=form
-                )
+                asked = msgspec.json.decode(body, type=form)
             except (msgspec.MsgspecError, ValueError):
                 raise Invalid("question") from None
             return HTTPStatus.OK, msgspec.json.encode(act(self, grant, asked))
