@@ -90,6 +90,12 @@ def _retention(arguments: Sequence[str]) -> int:
     return retention.main(arguments)
 
 
+def _administrator(arguments: Sequence[str]) -> int:
+    from beffroi.cli import administrators  # noqa: PLC0415
+
+    return administrators.main(arguments)
+
+
 def _person(arguments: Sequence[str]) -> int:
     from beffroi.cli import persons  # noqa: PLC0415
 
@@ -182,6 +188,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "keys": _keys,
     "releases": _releases,
     "retention": _retention,
+    "administrator": _administrator,
     "person": _person,
     "mail": _mail,
     "drive": _drive,

@@ -75,6 +75,7 @@ VERBS = {
     "identity:rescue_code:used": gettext_lazy("Code de dépannage utilisé"),
     "identity:administrator:created": gettext_lazy("Administrateur créé"),
     "identity:administrator:ended": gettext_lazy("Administrateur retiré"),
+    "identity:administrator:renewed": gettext_lazy("Accès d’un administrateur renouvelé"),
     "identity:administrator:signed_in": gettext_lazy("Connexion à la console"),
     "identity:administrator:sign_in_refused": gettext_lazy("Connexion à la console refusée"),
     "identity:sign_in:refused_by_door": gettext_lazy("Connexion refusée depuis une adresse bloquée"),

@@ -137,6 +137,25 @@ def end_administrator_access(*, actor: Actor, administrator: Administrator) -> N
     )
 
 
+@transaction.atomic
+def renew_administrator(*, actor: Actor, administrator: Administrator, password: str) -> str:
+    """A new password and second factor for who lost theirs; sessions end, a closed account is open again. Return the
+    secret (base32), shown once. Errors: NotAllowed."""
+    _only_administrators(actor)
+    secret = totp.new_secret()
+    Administrator.objects.filter(pk=administrator.pk).update(
+        is_active=True,
+        password=make_password(password),
+        totp_secret=encrypt_text(secret),
+        totp_last_step=0,
+        session_version=F("session_version") + 1,
+    )
+    audit.record(
+        actor=actor, verb="identity:administrator:renewed", object_id=administrator.id, collectivite_id=None
+    )
+    return secret
+
+
 def _use_code(administrator: Administrator, code: str) -> bool:
     step = totp.matching_step(
         decrypt_text(administrator.totp_secret),

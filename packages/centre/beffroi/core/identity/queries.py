@@ -150,6 +150,11 @@ def person_names(person_ids: Collection[str]) -> dict[str, str]:
     return dict(Person.objects.filter(pk__in=list(person_ids)).values_list("id", "name"))
 
 
+def administrators() -> list[Administrator]:
+    """All, also closed ones, by their addresses."""
+    return list(Administrator.objects.order_by("email"))
+
+
 def administrator(administrator_id: str) -> Administrator:
     """Errors: NotFound."""
     return existing(
