@@ -46,7 +46,7 @@ pytestmark = needs_network
 BELOW = f"www.{LISTED}"
 LONGEST_GAP_S = 5.0
 """0.6 on a quiet machine; a browser that waits for an engine that hangs waits for ever."""
-STARVED_S = 6.0
+STARVED_S = 12.0
 
 
 @pytest.fixture(scope="module", params=["router", "bridge"])
@@ -305,7 +305,7 @@ def test_an_engine_that_gets_no_processor_is_left_alive_and_pages_open(hall: Tow
     with browsing([by_http]) as opened, starved(before):
         time.sleep(STARVED_S)
     assert engine(hall) == before and said(hall).count("was ended") == ended, f"ended wrongly: {said(hall)}"
-    assert longest_gap_s(opened) < STARVED_S / 2  # 0.6 s on a machine that does nothing else
+    assert longest_gap_s(opened) < 0.75 * STARVED_S  # 0.6 s on a machine that does nothing else
     until(lambda: not by_tls(LISTED), "it goes on with what it knew")
     assert engine(hall) == before
 
