@@ -16,7 +16,7 @@ import pytest
 from beffroi.core.planes.db import Database, connect
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
-from beffroi.supervise import front
+from beffroi.supervise import front, front_listeners
 from beffroi_protocol.signing import b64, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -98,7 +98,8 @@ class Place:
 @pytest.fixture
 def place() -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        patch.setattr(front, "HELD_TIMEOUT", "5s")
+        for module in (front, front_listeners):
+            patch.setattr(module, "HELD_TIMEOUT", "5s")
         run("ip", "netns", "add", NAMESPACE)
         stack.callback(run, "ip", "netns", "delete", NAMESPACE)
         run("ip", "-n", NAMESPACE, "link", "set", "lo", "up")
