@@ -288,10 +288,7 @@ def default_policy(config: Config, collectivite_id: str) -> Policy:
 
 def portal_url(config: Config) -> str:
     """Where people of the LAN find the portal; "" while it has no name but this machine's own."""
-    if "." not in config.portal_name:
-        return ""
-    port = "" if config.portal_port == 443 else f":{config.portal_port}"
-    return f"https://{config.portal_name}{port}"
+    return config.portal_origin if "." in config.portal_name else ""
 
 
 def _reachable(text: str) -> bool:

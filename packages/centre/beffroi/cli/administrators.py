@@ -12,7 +12,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
 
 from beffroi.cli.person import account, in_centre, sign_in
 from beffroi.lib.config import DEFAULT_STATE, Config, load
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from beffroi.core.identity.actor import Actor
     from beffroi.core.identity.models import Administrator
 
-ISSUER = "Beffroi"
 MOST_ACTOR_CHARS = 80
 
 
@@ -148,10 +146,13 @@ def _administrator(email: str) -> Administrator:
 
 
 def _tell(config: Config, email: str, password: str, secret: str) -> None:
-    port = "" if config.console_port == 443 else f":{config.console_port}"
-    label, more = quote(f"{ISSUER}:{email}"), urlencode({"secret": secret, "issuer": ISSUER})
-    print(f"{email} signs in to https://{config.console_name}{port}")
+    from django.conf import settings  # noqa: PLC0415 - set up by now
+
+    from beffroi.core.identity import totp  # noqa: PLC0415 - as above
+
+    print(f"{email} signs in to {config.console_origin}")
     print(f"Password: {password}")
     print(f"Second factor, for a program that makes codes: {secret}")
-    print(f"The same as an address: otpauth://totp/{label}?{more}")
+    uri = totp.provisioning_uri(secret, account=email, issuer=settings.MFA_TOTP_ISSUER)
+    print(f"The same as an address: {uri}")
     print("Both are shown once. Hand them over yourself, never by mail.")

@@ -94,7 +94,7 @@ async def run(config: Config) -> int:
                 require=stops.require,
                 crossed=partial(crossing.tell, config),
                 shares=Shares(partial(people.of, config), partial(tell_share, config)),
-                base_url=_portal(config),
+                base_url=config.portal_origin,
             )
             drive.sync.push.listeners += (stops.forget, teller.told)
             Devices(
@@ -104,7 +104,7 @@ async def run(config: Config) -> int:
                 config.secret("drive-grant.key"),
                 drive.enter,
                 partial(tell_given_up, config),
-                _portal(config),
+                config.portal_origin,
             ).add_to(drive.routes)
             maker = serving.maker_of(config)
             Portal(
@@ -148,7 +148,7 @@ async def run(config: Config) -> int:
                 crossed=partial(crossing.tell, config),
                 members=Members(lambda: connect(config.database)),
                 require=stops.require,
-                base_url=_portal(config),
+                base_url=config.portal_origin,
             )
             return await serve(drive, config.run / "drive.sock")
         finally:
@@ -191,11 +191,6 @@ def tell_handed(config: Config, handed: Handed) -> None:
         "address": handed.address,
     }
     tell(config, "drive:handed_in", handed.collectivite_id, told)
-
-
-def _portal(config: Config) -> str:
-    port = "" if config.portal_port == 443 else f":{config.portal_port}"
-    return f"https://{config.portal_name}{port}"
 
 
 def main() -> int:

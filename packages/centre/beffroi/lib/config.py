@@ -73,6 +73,16 @@ class Config(
     _State,
 ):
     @property
+    def portal_origin(self) -> str:
+        """Scheme, name and port of the agents' portal, as others reach it."""
+        return _origin(self.portal_name, self.portal_port)
+
+    @property
+    def console_origin(self) -> str:
+        """The same of the Département's console."""
+        return _origin(self.console_name, self.console_port)
+
+    @property
     def relay_names(self) -> tuple[str, ...]:
         """Names of the relays' processes, sockets and directories."""
         return tuple(f"relay-{number}" for number in range(1, self.stream_relays + 1))
@@ -107,6 +117,10 @@ class Config(
         Errors: SettingInvalid.
         """
         return self.database if self.drive_on_server else ""
+
+
+def _origin(name: str, port: int) -> str:
+    return f"https://{name}" if port == 443 else f"https://{name}:{port}"
 
 
 def load(state: Path | None = None) -> Config:

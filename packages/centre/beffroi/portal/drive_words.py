@@ -157,13 +157,7 @@ def link_ends() -> list[tuple[str, str]]:
 
 
 def link_address(config: Config, collectivite_id: str, token: str) -> str:
-    return portal_address(config) + reverse("drive_link", args=[collectivite_id, token])
-
-
-def portal_address(config: Config) -> str:
-    """The portal's origin, as others reach it."""
-    port = "" if config.portal_port == 443 else f":{config.portal_port}"
-    return f"https://{config.portal_name}{port}"
+    return config.portal_origin + reverse("drive_link", args=[collectivite_id, token])
 
 
 _SIGNS = {

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from urllib.parse import quote, urlencode
 
 PERIOD_S = 30
 DIGITS = 6
@@ -33,6 +34,12 @@ def matching_step(secret: str, code: str, *, epoch_s: float, after_step: int) ->
         if hmac.compare_digest(_code(key, step), given) and step > after_step:
             found = step
     return found
+
+
+def provisioning_uri(secret: str, *, account: str, issuer: str) -> str:
+    """The ``otpauth:`` address that programs of codes take."""
+    label = quote(f"{issuer}:{account}")
+    return f"otpauth://totp/{label}?{urlencode({'secret': secret, 'issuer': issuer})}"
 
 
 def _code(key: bytes, step: int) -> str:

@@ -207,8 +207,7 @@ def _hidden_prefix(config: Config, purpose: bytes) -> str:
 
 
 def portal_url(config: Config, path: str) -> str:
-    port = "" if config.portal_port == 443 else f":{config.portal_port}"
-    return f"https://{config.portal_name}{port}/{path}"
+    return f"{config.portal_origin}/{path}"
 
 
 def sign_in_help(config: Config) -> str:

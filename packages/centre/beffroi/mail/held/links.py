@@ -68,8 +68,7 @@ def _signer(mailbox: Mailbox) -> signing.TimestampSigner:
 
 def address(config: Config, path: str) -> str:
     """A path of the portal as a whole address."""
-    port = "" if config.portal_port == 443 else f":{config.portal_port}"
-    return f"https://{config.portal_name}{port}{path}"
+    return config.portal_origin + path
 
 
 def _readers(mailbox: Mailbox) -> str:

@@ -80,7 +80,7 @@ def edit(request: HttpRequest, actor: Actor, node_id: int, share_id: str = "") -
     if found is not None and not place.node.is_folder:
         address = found.discovery().page(
             place.node.name.rpartition(".")[2].lower(),
-            f"{drive_words.portal_address(settings.BEFFROI)}{file.path}",
+            f"{settings.BEFFROI.portal_origin}{file.path}",
             may_write=may_write,
             language=(get_language() or "fr")[:2],
         )

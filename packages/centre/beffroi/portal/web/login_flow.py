@@ -48,8 +48,11 @@ def begin(request: HttpRequest) -> HttpResponse:
         return JsonResponse({}, status=error.http_status)
     return JsonResponse(
         {
-            "poll": {"token": begun.poll_secret, "endpoint": _portal() + reverse("login_flow_poll")},
-            "login": _portal() + reverse("login_flow", args=[begun.page_secret]),
+            "poll": {
+                "token": begun.poll_secret,
+                "endpoint": settings.BEFFROI.portal_origin + reverse("login_flow_poll"),
+            },
+            "login": settings.BEFFROI.portal_origin + reverse("login_flow", args=[begun.page_secret]),
         }
     )
 
@@ -65,7 +68,11 @@ def poll(request: HttpRequest) -> HttpResponse:
         except NotFound:
             return JsonResponse([], safe=False, status=HTTPStatus.NOT_FOUND)
     answer = JsonResponse(
-        {"server": _portal(), "loginName": granted.login, "appPassword": granted.issued.secret}
+        {
+            "server": settings.BEFFROI.portal_origin,
+            "loginName": granted.login,
+            "appPassword": granted.issued.secret,
+        }
     )
     answer["Cache-Control"] = "no-store, private"
     return answer
@@ -98,7 +105,7 @@ def answer(request: HttpRequest, actor: Actor, secret: str) -> HttpResponse:
 @for_agents
 def connect(request: HttpRequest, actor: Actor) -> HttpResponse:
     """For a phone, or a program that knows nothing of the way above: a code to scan and what to copy by hand, once."""
-    context = {"place": "access", "server": _portal()}
+    context = {"place": "access", "server": settings.BEFFROI.portal_origin}
     if request.method == "GET":
         return page(request, "portal/files_connect.html", context)
     label = request.POST.get("label", "").strip()
@@ -109,13 +116,9 @@ def connect(request: HttpRequest, actor: Actor) -> HttpResponse:
     membership = queries.membership_of(actor)
     issued = actions.issue_app_password(actor=actor, membership=membership, protocol_set="dav", label=label)
     login = membership.person.email
-    code = qr.data_uri(f"nc://login/server:{_portal()}&user:{login}&password:{issued.secret}")
+    code = qr.data_uri(
+        f"nc://login/server:{settings.BEFFROI.portal_origin}&user:{login}&password:{issued.secret}"
+    )
     return page(
         request, "portal/files_connected.html", {**context, "issued": issued, "login": login, "code": code}
     )
-
-
-def _portal() -> str:
-    config = settings.BEFFROI
-    port = "" if config.portal_port == 443 else f":{config.portal_port}"
-    return f"https://{config.portal_name}{port}"

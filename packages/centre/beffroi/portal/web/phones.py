@@ -58,7 +58,7 @@ def start(request: HttpRequest, actor: Actor) -> HttpResponse:
     membership = queries.membership_of(actor)
     if kind in _BY_LINK:
         made = device_links.make(actor=actor, membership=membership, kind=kind, label=label)
-        address = _portal() + reverse("phone_landing", args=[made.secret])
+        address = settings.BEFFROI.portal_origin + reverse("phone_landing", args=[made.secret])
         context |= {
             "link": made.record,
             "address": address,
@@ -163,9 +163,3 @@ def _settings(actor: Actor, issued: actions.IssuedAppPassword) -> dict[str, Any]
 
 def _state(found: DeviceLink) -> dict[str, Any]:
     return {"waits": device_links.is_waiting(found)}
-
-
-def _portal() -> str:
-    config = settings.BEFFROI
-    port = "" if config.portal_port == 443 else f":{config.portal_port}"
-    return f"https://{config.portal_name}{port}"
