@@ -242,8 +242,8 @@ def test_a_grant_that_counts_reads_nothing_and_one_that_reads_counts_nothing(
     config: Config, beaune: Commune, nuits: Commune, theirs: Own
 ) -> None:
     def ask(question: str, asked: object, opens: str, collectivite_id: str) -> object:
-        whom = (beaune.colleague.id, collectivite_id)
-        return asking._answer(config, whom, (opens,), question, asked, dict[str, object])
+        questions = asking._Questions(config, beaune.colleague.id, collectivite_id, (opens,))
+        return questions.ask(question, asked, dict[str, object])
 
     span = wire.Range(clock.now(), clock.now().replace(year=clock.now().year + 1))
     with pytest.raises(NotAllowed):

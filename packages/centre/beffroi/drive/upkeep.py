@@ -56,9 +56,9 @@ ROUND_S = 3600.0
 DAY_S, WEEK_S = 86400, 7 * 86400
 DRAFTS_KEPT_S = 86400.0
 ENDED_SHARES_DAYS = 30
+"""A link that ended shows nothing more; who did what stands in the audit log."""
 DEPARTED_DAYS = 31
 """A day more than a departure may be undone."""
-"""A link that ended shows nothing more; who did what stands in the audit log."""
 WAYS_DAYS = 31
 """How long a folder's page says that it was put back."""
 PAUSE_S = 0.05

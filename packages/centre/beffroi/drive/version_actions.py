@@ -40,7 +40,12 @@ class AlarmWaits(Conflict):
 def delete(*, actor: Actor, view: View, node_id: int, etag: int) -> None:
     """Errors: AbsentNode, VersionAbsent, NotYoursToDelete, AlarmWaits, Sealed, Locked, Frozen."""
     act = Act(actor.id, "", clock.epoch_s())
-    version = view.database.write(lambda writing: _deletable(writing, view, act, node_id, etag))
+
+    def look(writing: Writing) -> Version:
+        _require(writing, view, node_id)
+        return versions.deletable(writing, act, node_id, etag)
+
+    version = view.database.write(look)
     with transaction.atomic(durable=True):
         audit.record(
             actor=actor,
@@ -51,13 +56,14 @@ def delete(*, actor: Actor, view: View, node_id: int, etag: int) -> None:
         )
 
     def change(writing: Writing) -> None:
-        _deletable(writing, view, act, node_id, etag)
+        _require(writing, view, node_id)
         versions.delete(writing, act, node_id, etag)
 
     view.database.write(change)
 
 
-def _deletable(writing: Writing, view: View, act: Act, node_id: int, etag: int) -> Version:
+def _require(writing: Writing, view: View, node_id: int) -> None:
+    """Errors: AbsentNode, NotYoursToDelete, AlarmWaits."""
     place = view.at(writing, node_id)
     if place.node.is_folder:
         raise AbsentNode("file")
@@ -65,4 +71,3 @@ def _deletable(writing: Writing, view: View, act: Act, node_id: int, etag: int) 
         raise NotYoursToDelete
     if alarms.waits_for_somebody(writing):
         raise AlarmWaits("alarm")
-    return versions.deletable(writing, act, node_id, etag)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
@@ -161,7 +162,7 @@ def opened(file: IO[bytes]) -> Iterator[list[Member]]:
     if file.read(4) == _ZIP_BEGINS:
         with zipfile.ZipFile(file) as package:
             yield [
-                Member(info.filename, lambda info=info: _of_zip(package, info), _is_file(info))  # type: ignore[misc]
+                Member(info.filename, partial(_of_zip, package, info), _is_file(info))
                 for info in package.infolist()
                 if not info.is_dir()
             ]
@@ -172,7 +173,7 @@ def opened(file: IO[bytes]) -> Iterator[list[Member]]:
         members = [
             Member(
                 member.name,
-                lambda member=member: _of_tar(package_tar, member),  # type: ignore[misc]
+                partial(_of_tar, package_tar, member),
                 member.isreg() and not member.issparse(),
             )
             for member in package_tar

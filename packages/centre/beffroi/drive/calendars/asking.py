@@ -43,91 +43,91 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-class Asking:
+class _Questions:
+    """``paths``: what the grant opens."""
+
+    def __init__(self, config: Config, person_id: str, collectivite_id: str, paths: tuple[str, ...]) -> None:
+        self._config, self._paths = config, paths
+        self._person_id, self._collectivite_id = person_id, collectivite_id
+
+    def ask[T](self, question: str, asked: Any, form: type[T]) -> T:
+        grant = make_grant(
+            self._config.secret("live.key"),
+            subject_id=self._person_id,
+            collectivite_id=self._collectivite_id,
+            paths=self._paths,
+            ttl_s=GRANT_TTL_S,
+        )
+        connection = _Connection(self._config.run / "calendars.sock")
+        try:
+            headers = {"Authorization": f"Bearer {grant}", "Content-Type": "application/json"}
+            connection.request("POST", f"/portal/{question}", msgspec.json.encode(asked), headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException):
+            raise Unavailable("calendars") from None
+        finally:
+            connection.close()
+        if answer.status in _ERRORS:
+            error, subject = _ERRORS[answer.status]
+            raise error(subject)
+        if answer.status == QuotaFull.http_status:
+            raise _FULL[msgspec.json.decode(body, type=dict[str, str])["code"]]
+        if answer.status != 200:
+            raise Unavailable("calendars")
+        return msgspec.json.decode(body, type=form)
+
+
+class Asking(_Questions):
     """For one person in one collectivité. ``shared``, ``write``: whether they see and change what all share."""
 
     def __init__(
         self, config: Config, *, person_id: str, collectivite_id: str, shared: bool, write: bool
     ) -> None:
-        self._config = config
-        self._person_id = person_id
-        self._collectivite_id = collectivite_id
-        self._paths = (
+        paths = (
             wire.OWN,
             *((wire.READ_SHARED,) if shared else ()),
             *((wire.WRITE_SHARED,) if shared and write else ()),
         )
+        super().__init__(config, person_id, collectivite_id, paths)
 
     def list(self, asked: wire.Range) -> wire.Entries:
         """Errors: Invalid, Unavailable."""
-        return self._ask("list", asked, wire.Entries)
+        return self.ask("list", asked, wire.Entries)
 
     def get(self, asked: wire.Named) -> wire.Entry:
         """Errors: NotFound, Conflict (it is not simple), Unavailable."""
-        return self._ask("get", asked, wire.Entry)
+        return self.ask("get", asked, wire.Entry)
 
     def save(self, draft: wire.Draft) -> wire.Done:
         """Errors: NotFound, NotAllowed, Conflict, Invalid, QuotaFull, StoreFull, Unavailable."""
-        return self._ask("save", draft, wire.Done)
+        return self.ask("save", draft, wire.Done)
 
     def delete(self, asked: wire.Named) -> wire.Done:
         """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
-        return self._ask("delete", asked, wire.Done)
+        return self.ask("delete", asked, wire.Done)
 
     def look(self, received: wire_invitations.Received) -> wire_invitations.Invitation:
         """Errors: NotFound (no calendar), Conflict, Unavailable."""
-        return self._ask("look", received, wire_invitations.Invitation)
+        return self.ask("look", received, wire_invitations.Invitation)
 
     def answer(self, answered: wire_invitations.Answered) -> wire.Outgoing:
         """Errors: NotFound, Conflict, Invalid, TooLarge, QuotaFull, StoreFull, Unavailable."""
-        return self._ask("answer", answered, wire.Outgoing)
+        return self.ask("answer", answered, wire.Outgoing)
 
     def settle(self, settled: wire_invitations.Settled) -> tuple[wire.Outgoing, ...]:
         """What is to be sent. Errors: those of room, NotFound, Conflict, Invalid, TooLarge, Unavailable."""
-        return self._ask("settle", settled, tuple[wire.Outgoing, ...])
+        return self.ask("settle", settled, tuple[wire.Outgoing, ...])
 
     def note(self, noted: wire_invitations.Noted) -> wire_invitations.Invitation:
         """Errors: NotFound, Conflict, Invalid, Unavailable."""
-        return self._ask("note", noted, wire_invitations.Invitation)
-
-    def _ask[T](self, question: str, asked: Any, form: type[T]) -> T:
-        whom = (self._person_id, self._collectivite_id)
-        return _answer(self._config, whom, self._paths, question, asked, form)
+        return self.ask("note", noted, wire_invitations.Invitation)
 
 
 def left(config: Config, *, person_id: str, collectivite_id: str) -> wire.Left:
     """What somebody who leaves or left has in calendars and address books. Errors: Unavailable."""
     if not (homes.folder(config, collectivite_id) / homes.ROOT / person_id).is_dir():
         return wire.Left([], 0)
-    return _answer(config, (person_id, collectivite_id), (wire.LEFT,), "left", wire.Counting(), wire.Left)
-
-
-def _answer[T](  # noqa: PLR0917
-    config: Config, whom: tuple[str, str], paths: tuple[str, ...], question: str, asked: Any, form: type[T]
-) -> T:
-    """``whom``: the person and their collectivité."""
-    grant = make_grant(
-        config.secret("live.key"),
-        subject_id=whom[0],
-        collectivite_id=whom[1],
-        paths=paths,
-        ttl_s=GRANT_TTL_S,
+    return _Questions(config, person_id, collectivite_id, (wire.LEFT,)).ask(
+        "left", wire.Counting(), wire.Left
     )
-    connection = _Connection(config.run / "calendars.sock")
-    try:
-        headers = {"Authorization": f"Bearer {grant}", "Content-Type": "application/json"}
-        connection.request("POST", f"/portal/{question}", msgspec.json.encode(asked), headers)
-        answer = connection.getresponse()
-        body = answer.read()
-    except (OSError, http.client.HTTPException):
-        raise Unavailable("calendars") from None
-    finally:
-        connection.close()
-    if answer.status in _ERRORS:
-        error, subject = _ERRORS[answer.status]
-        raise error(subject)
-    if answer.status == QuotaFull.http_status:
-        raise _FULL[msgspec.json.decode(body, type=dict[str, str])["code"]]
-    if answer.status != 200:
-        raise Unavailable("calendars")
-    return msgspec.json.decode(body, type=form)

@@ -18,16 +18,16 @@ import re
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from beffroi.drive.calendars import homes
+from beffroi.drive.store.passed import Going, Kind
 from beffroi.lib import durable
 from beffroi.lib.errors import Invalid
 from beffroi.lib.personal import is_personal_name, says, words_of
 
-Kind = Literal["agenda", "contacts"]
 _KINDS: dict[str, Kind] = {"VCALENDAR": "agenda", "VADDRESSBOOK": "contacts"}
 _PROPS, _HANDED = ".Radicale.props", ".Beffroi.handed"
 _TITLE = "D:displayname"
@@ -35,16 +35,6 @@ _FOLDED = re.compile(r"\r?\n[ \t]")
 _PROPERTY = re.compile(r"(?:[A-Z0-9-]+\.)?(CLASS|CATEGORIES|SUMMARY)(?=[;:])", re.ASCII | re.IGNORECASE)
 _COMMA = re.compile(r"(?<!\\),")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-
-
-class Left(NamedTuple):
-    """A collection with something to hand over. ``was``: its name in the home; ``size_bytes``: of ``entries``."""
-
-    was: str
-    kind: Kind
-    title: str
-    entries: int
-    size_bytes: int
 
 
 class _Found(NamedTuple):
@@ -57,7 +47,7 @@ class _Found(NamedTuple):
 # -- look-ups ------------------------------------------------------------------------------------------------
 
 
-def left(home: Path) -> tuple[list[Left], int]:
+def left(home: Path) -> tuple[list[Going], int]:
     """What would be handed over, by name; and how many entries are closed. Nothing where there is no home."""
     found, closed = [], 0
     for place in _collections(home):
@@ -69,7 +59,7 @@ def left(home: Path) -> tuple[list[Left], int]:
         closed += inside.closed
         if inside.open:
             title = str(props.get(_TITLE, "") or "")
-            found.append(Left(place.name, kind, title, len(inside.open), sum(inside.open.values())))
+            found.append(Going(place.name, kind, title, len(inside.open), sum(inside.open.values())))
     return found, closed
 
 

@@ -14,6 +14,7 @@ from beffroi.drive.store import look, room, schema
 from beffroi.drive.store.model import NO_LIMIT, QuotaFull
 from beffroi.drive.store.writing import Reading, Writing
 
+Kind = Literal["agenda", "contacts"]
 State = Literal["due", "done", "back"]
 _PREFIX = "remis-"
 
@@ -26,7 +27,7 @@ class Passed(NamedTuple):
     handover: str
     was: str
     made: str
-    kind: str
+    kind: Kind
     title: str
     entries: int
     size_bytes: int
@@ -35,10 +36,10 @@ class Passed(NamedTuple):
 
 
 class Going(NamedTuple):
-    """A collection that is to go along; as ``Passed``."""
+    """A collection with something to hand over, that is to go along; as ``Passed``. ``size_bytes``: of ``entries``."""
 
     was: str
-    kind: str
+    kind: Kind
     title: str
     entries: int
     size_bytes: int
