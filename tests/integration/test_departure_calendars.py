@@ -65,7 +65,7 @@ class Own:
         }
 
     def handed(self) -> list[str]:
-        return passing.handed(self.place)
+        return passing.handed(self.place, "agenda")
 
 
 @pytest.fixture

@@ -204,7 +204,9 @@ def test_where_entries_are_missing_the_page_says_so_and_never_that_there_are_non
     assert "il en manque ici" in bare and "Rien de prévu" not in bare
 
 
-def test_who_has_answered_is_not_asked_again_by_the_shared_calendar(beaune: Commune, config: Config) -> None:
+def test_what_was_answered_is_one_line_and_is_not_asked_again_by_the_shared_calendar(
+    beaune: Commune, config: Config
+) -> None:
     mine = own_mailbox(beaune).address
     agent, home = portal_client(beaune.agent_membership), homes.folder(config, beaune.id) / homes.ROOT
 
@@ -217,7 +219,13 @@ def test_who_has_answered_is_not_asked_again_by_the_shared_calendar(beaune: Comm
     assert "Sans réponse de votre part" in shown(agent)
     (home / beaune.agent.id / homes.AGENDA / "finances.ics").write_text(invited("ACCEPTED"))
     told = shown(agent)
-    assert told.count("<strong>Finances</strong>") == 2 and "Sans réponse" not in told
+    assert told.count("<strong>Finances</strong>") == 1 and "Sans réponse" not in told
+    (home / beaune.agent.id / homes.AGENDA / "finances.ics").write_text(invited("TENTATIVE"))
+    told = shown(agent)
+    assert told.count("<strong>Finances</strong>") == 1 and "Mairie" in told and "Peut-être" in told
+    (home / homes.SHARED_HOME / homes.AGENDA / "finances.ics").unlink()
+    told = shown(agent)
+    assert told.count("<strong>Finances</strong>") == 1 and "Peut-être" in told
 
 
 def member(beaune: Commune, role: str) -> Membership:

@@ -92,6 +92,10 @@ PORTAL = {
     "agenda_new": Rule("own", data={"title": "Conseil", "day": "2030-01-02", "calendar": "commun"}),
     "agenda_entry": Rule("asked", lambda world: {"calendar": "commun", "name": "x.ics"}),
     "agenda_delete": Rule("asked", lambda world: {"calendar": "commun", "name": "x.ics"}),
+    "contacts": Rule("own"),
+    "contact_new": Rule("own", data={"family": "Charton", "calendar": "commun"}),
+    "contact_entry": Rule("asked", lambda world: {"calendar": "commun", "name": "x.vcf"}),
+    "contact_delete": Rule("asked", lambda world: {"calendar": "commun", "name": "x.vcf"}),
     "membership_choose": Rule("own"),
     "own_boxes": Rule("own"),
     "unlock": Rule("account"),  # a page of who brings a word of a boîtier: without one there is none

@@ -129,7 +129,7 @@ def test_entries_go_as_they_are_into_a_collection_with_its_colour_and_a_name_of_
         "C:color": "#12a",
     }
     assert names(home / homes.AGENDA) == {"p.ics"} and names(heirs / MADE) == {"a.ics", "b.ics"}
-    assert passing.handed(heirs) == [MADE] and passing.handed(home) == []
+    assert passing.handed(heirs, "agenda") == [MADE] and passing.handed(home, "agenda") == []
 
 
 def test_a_personal_collection_stays_whole_and_nothing_is_made_for_it(home: Path, heirs: Path) -> None:
@@ -198,7 +198,7 @@ def test_what_the_colleague_changed_comes_back_so_and_what_they_deleted_or_added
     passing.tidy(heirs, MADE)
     assert names(home / homes.AGENDA) == {"a.ics"} and names(heirs / MADE) == {"mine.ics"}
     assert "15 heures" in (home / homes.AGENDA / "a.ics").read_text()
-    assert passing.handed(heirs) == [], "it is the colleague's own now"
+    assert passing.handed(heirs, "agenda") == [], "it is the colleague's own now"
     assert passing.give_back(home, "agenda", heirs, MADE) == 0
     passing.tidy(heirs, MADE)
     assert names(heirs / MADE) == {"mine.ics"}

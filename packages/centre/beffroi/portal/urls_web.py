@@ -24,6 +24,7 @@ from beffroi.portal.web import (
     boxes,
     closed,
     compose,
+    contacts,
     delegations,
     deleted,
     departure_files,
@@ -98,7 +99,7 @@ class Section(StringConverter):
 
 
 class Calendar(StringConverter):
-    """Which calendar an entry is in, as the page names it."""
+    """Which calendar an entry is in, or which address book a contact, as the page names it."""
 
     regex = "commun|prive"
 
@@ -152,6 +153,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("agenda/ajouter/", agenda.new, name="agenda_new"),
     path("agenda/<calendar:calendar>/<str:name>/", agenda.change, name="agenda_entry"),
     path("agenda/<calendar:calendar>/<str:name>/supprimer/", agenda.delete, name="agenda_delete"),
+    path("contacts/", contacts.contacts, name="contacts"),
+    path("contacts/ajouter/", contacts.new, name="contact_new"),
+    path("contacts/<calendar:calendar>/<str:name>/", contacts.change, name="contact_entry"),
+    path("contacts/<calendar:calendar>/<str:name>/supprimer/", contacts.delete, name="contact_delete"),
     path("blocages/", blocks.blocks, name="blocks"),
     path("blocages/pourquoi/", why.why, name="why"),
     path("blocages/pourquoi.json", why.why_json, name="why_json"),

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive.calendars import homes, wire, wire_invitations
+from beffroi.drive.calendars import homes, wire, wire_contacts, wire_invitations
 from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, TooLarge, Unavailable
@@ -106,6 +106,22 @@ class Asking(_Questions):
     def delete(self, asked: wire.Named) -> wire.Done:
         """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
         return self.ask("delete", asked, wire.Done)
+
+    def contacts(self, sought: wire_contacts.Sought) -> wire_contacts.Contacts:
+        """Errors: NotFound (no address book), Invalid, Unavailable."""
+        return self.ask("contacts", sought, wire_contacts.Contacts)
+
+    def contact(self, asked: wire_contacts.NamedContact) -> wire_contacts.Contact:
+        """Errors: NotFound, Unavailable."""
+        return self.ask("contact", asked, wire_contacts.Contact)
+
+    def save_contact(self, draft: wire_contacts.ContactDraft) -> wire.Done:
+        """Errors: NotFound, NotAllowed, Conflict, Invalid, TooLarge, QuotaFull, StoreFull, Unavailable."""
+        return self.ask("save-contact", draft, wire.Done)
+
+    def delete_contact(self, asked: wire_contacts.NamedContact) -> wire.Done:
+        """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
+        return self.ask("delete-contact", asked, wire.Done)
 
     def look(self, received: wire_invitations.Received) -> wire_invitations.Invitation:
         """Errors: NotFound (no calendar), Conflict, Unavailable."""

@@ -64,7 +64,7 @@ def between(
                 if calendar != "handed":
                     raise
                 continue  # given back just now
-            title = _title(collection) if calendar == "handed" else ""
+            title = title_of(collection) if calendar == "handed" else ""
             for item in _by_effort(collection, since, until):
                 effort.require()
                 with suppress(*UNREADABLE):
@@ -119,7 +119,7 @@ def get(
 
 def save(storage: BaseStorage, path: str, draft: wire.Draft) -> wire.Done:
     """Write an entry; what else a program noted in it stays. Errors: Invalid, NotFound, Conflict."""
-    title, place = _line(draft.title, wire.MAX_TITLE_CHARS), _line(draft.place, wire.MAX_PLACE_CHARS)
+    title, place = one_line(draft.title, wire.MAX_TITLE_CHARS), one_line(draft.place, wire.MAX_PLACE_CHARS)
     starts, ends = draft.starts, draft.ends
     if not title or starts.tzinfo is None or ends.tzinfo is None or ends < starts:
         raise Invalid("entry")
@@ -249,8 +249,8 @@ def occurrences(
                     calendar=calendar,
                     name=item.href,
                     etag=item.etag,
-                    title=_line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS),
-                    place=_line(getattr(event, "location", None), wire.MAX_PLACE_CHARS),
+                    title=one_line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS),
+                    place=one_line(getattr(event, "location", None), wire.MAX_PLACE_CHARS),
                     starts=start,
                     ends=max(start, end - _DAY) if all_day else end,
                     all_day=all_day,
@@ -268,8 +268,9 @@ def occurrences(
     return told
 
 
-def _title(collection: BaseCollection) -> str:
-    return _line(collection.get_meta("D:displayname"), wire.MAX_TITLE_CHARS)
+def title_of(collection: BaseCollection) -> str:
+    """As its owner called it."""
+    return one_line(collection.get_meta("D:displayname"), wire.MAX_TITLE_CHARS)
 
 
 def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:
@@ -297,7 +298,7 @@ def _set(event: Any, name: str, value: str) -> None:
         event.add(name).value = value
 
 
-def _line(value: Any, most_chars: int) -> str:
+def one_line(value: Any, most_chars: int) -> str:
     """One line of text, whatever a program wrote."""
     text = str(getattr(value, "value", value) or "")
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:most_chars]

@@ -68,10 +68,12 @@ def waiting_bytes(home: Path, was: str) -> int:
     return sum(_look(_inside(home, was)).open.values())
 
 
-def handed(home: Path) -> list[str]:
-    """Calendars of a home that came from people who left, by name."""
+def handed(home: Path, kind: Kind) -> list[str]:
+    """Collections of a home that came from people who left, by name."""
     return [
-        one.name for one in _collections(home) if _is_handed(one) and _props(one).get("tag") == "VCALENDAR"
+        one.name
+        for one in _collections(home)
+        if _is_handed(one) and _KINDS.get(str(_props(one).get("tag", ""))) == kind
     ]
 
 

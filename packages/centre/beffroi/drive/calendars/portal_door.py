@@ -17,9 +17,20 @@ from typing import Any
 import msgspec
 
 from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
-from beffroi.drive.calendars import entries, homes, invitations, passing, proposals, wire, wire_invitations
+from beffroi.drive.calendars import (
+    cards,
+    entries,
+    homes,
+    invitations,
+    passing,
+    proposals,
+    wire,
+    wire_contacts,
+    wire_invitations,
+)
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import Stores
+from beffroi.drive.store.passed import Kind
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound, TooLarge
 
@@ -59,12 +70,40 @@ class PortalDoor:
         return grant
 
     def list(self, grant: Grant, asked: wire.Range) -> wire.Entries:
-        collections = [(one, _collection(grant, one)) for one in ("own", "shared") if _opens(grant, one)]
         storage = self._storage(grant)
-        collections += [
-            ("handed", f"/{grant.subject_id}/{one}/") for one in passing.handed(self._home(grant))
-        ]
-        return entries.between(storage, collections, asked.since, asked.until, asked.mine)
+        return entries.between(storage, self._seen(grant, "agenda"), asked.since, asked.until, asked.mine)
+
+    def contacts(self, grant: Grant, asked: wire_contacts.Sought) -> wire_contacts.Contacts:
+        storage = self._storage(grant)
+        return cards.search(storage, self._seen(grant, "contacts"), asked)
+
+    def contact(self, grant: Grant, asked: wire_contacts.NamedContact) -> wire_contacts.Contact:
+        _check(grant, asked.calendar)
+        place = _collection(grant, asked.calendar, "contacts")
+        return cards.get(self._storage(grant), asked.calendar, place, asked.name)
+
+    def save_contact(self, grant: Grant, asked: wire_contacts.ContactDraft) -> wire.Done:
+        _check(grant, asked.calendar, write=True)
+        place = _collection(grant, asked.calendar, "contacts")
+        self._require_room(grant, place, len(msgspec.json.encode(asked)))
+        return cards.save(self._storage(grant), place, asked)
+
+    def delete_contact(self, grant: Grant, asked: wire_contacts.NamedContact) -> wire.Done:
+        _check(grant, asked.calendar, write=True)
+        return cards.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
+
+    def _seen(self, grant: Grant, kind: Kind) -> list[tuple[wire.Calendar, str]]:
+        """Calendars or address books of this person, with their paths."""
+        both: tuple[wire.Calendar, ...] = ("own", "shared")
+        found = [(one, _collection(grant, one, kind)) for one in both if _opens(grant, one)]
+        handed = passing.handed(self._home(grant), kind)
+        return [*found, *(("handed", f"/{grant.subject_id}/{one}/") for one in handed)]
+
+    def _require_room(self, grant: Grant, place: str, growth_bytes: int) -> None:
+        """Errors: those of ``Fullness``."""
+        assert grant.collectivite_id is not None
+        name = place.strip("/").partition("/")[2]
+        self._fullness.require(grant.collectivite_id, grant.subject_id, name, growth_bytes)
 
     def left(self, grant: Grant, asked: wire.Counting) -> wire.Left:
         """Nobody's home is made for it."""
@@ -86,10 +125,8 @@ class PortalDoor:
 
     def save(self, grant: Grant, asked: wire.Draft) -> wire.Done:
         _check(grant, asked.calendar, write=True)
-        assert grant.collectivite_id is not None
         place = _collection(grant, asked.calendar)
-        name = place.strip("/").partition("/")[2]
-        self._fullness.require(grant.collectivite_id, grant.subject_id, name, ENTRY_BYTES)
+        self._require_room(grant, place, ENTRY_BYTES)
         return entries.save(self._storage(grant), place, asked)
 
     def delete(self, grant: Grant, asked: wire.Named) -> wire.Done:
@@ -123,8 +160,9 @@ class PortalDoor:
         return self._stores.home(grant.collectivite_id, grant.subject_id).storage
 
 
-def _collection(grant: Grant, calendar: str) -> str:
-    return f"/{grant.subject_id}/{homes.AGENDA if calendar == 'own' else homes.SHARED_AGENDA}/"
+def _collection(grant: Grant, calendar: str, kind: Kind = "agenda") -> str:
+    own, shared = _NAMES[kind]
+    return f"/{grant.subject_id}/{own if calendar == 'own' else shared}/"
 
 
 def _written(grant: Grant) -> list[str]:
@@ -159,12 +197,20 @@ def _body(environ: dict[str, Any], most_bytes: int) -> bytes:
     return body
 
 
+_NAMES: dict[Kind, tuple[str, str]] = {
+    "agenda": (homes.AGENDA, homes.SHARED_AGENDA),
+    "contacts": (homes.CONTACTS, homes.SHARED_CONTACTS),
+}
 _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]] = {
     PREFIX + "list": (wire.Range, PortalDoor.list),
     PREFIX + "left": (wire.Counting, PortalDoor.left),
     PREFIX + "get": (wire.Named, PortalDoor.get),
     PREFIX + "save": (wire.Draft, PortalDoor.save),
     PREFIX + "delete": (wire.Named, PortalDoor.delete),
+    PREFIX + "contacts": (wire_contacts.Sought, PortalDoor.contacts),
+    PREFIX + "contact": (wire_contacts.NamedContact, PortalDoor.contact),
+    PREFIX + "save-contact": (wire_contacts.ContactDraft, PortalDoor.save_contact),
+    PREFIX + "delete-contact": (wire_contacts.NamedContact, PortalDoor.delete_contact),
     PREFIX + "look": (wire_invitations.Received, PortalDoor.look),
     PREFIX + "answer": (wire_invitations.Answered, PortalDoor.answer_invitation),
     PREFIX + "note": (wire_invitations.Noted, PortalDoor.note),

@@ -7,6 +7,7 @@ from collections.abc import Container
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from string import digits
 
 from django import template
 from django.forms import BoundField
@@ -81,6 +82,12 @@ def since(value: datetime | None) -> str:
 @register.filter
 def octets(value: int) -> str:
     return words.size(value)
+
+
+@register.filter
+def dialled(value: str) -> str:
+    """What a telephone dials of a written number."""
+    return "".join(sign for sign in value if sign in "+*#" or sign in digits)
 
 
 @register.filter

@@ -25,12 +25,13 @@ from beffroi.mail import access, sendings
 from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.mail.models import Sending
 from beffroi.portal import invitation_words, words
+from beffroi.portal.calendars import asking
 from beffroi.portal.dates import date_format
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import compose, invitations
 
 CALENDARS: dict[str, wire.Calendar] = {"prive": "own", "commun": "shared"}
-_WORDS: dict[wire.Calendar, str] = {calendar: word for word, calendar in CALENDARS.items()} | {
+WORDS: dict[wire.Calendar, str] = {calendar: word for word, calendar in CALENDARS.items()} | {
     "handed": "remis"
 }
 _YEARS_BACK, _YEARS_AHEAD = 5, 10
@@ -42,13 +43,13 @@ _ANSWERED = ("ACCEPTED", "TENTATIVE")
 @dataclass(frozen=True)
 class Line:
     """One entry of a day as the page tells it. ``when``: hours, or the last day. ``word``: of its calendar.
-    ``waits``: for one's own answer."""
+    ``answer``: one's own, as iCalendar names it; "" where none is asked for."""
 
     entry: wire.Entry
     day: date
     when: str
     word: str
-    waits: bool = False
+    answer: str = ""
 
     @property
     def coming(self) -> int:
@@ -81,13 +82,16 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
     following = _following(first)
     since = first if asked else timezone.localdate(clock.now())
     whose = invitations.mine(invitations.own_boxes(actor))
-    found = invitations.asking(actor).list(wire.Range(_at(since, time()), _at(following, time()), whose))
+    found = asking(actor).list(wire.Range(_at(since, time()), _at(following, time()), whose))
     days: dict[date, list[Line]] = {}
     # The shared calendar hears of an answer when who invites does: until then one's own calendar knows it.
-    answered = {_same(one) for one in found.entries if one.calendar == "own" and one.answer in _ANSWERED}
+    answers = {_same(one): one.answer for one in found.entries if _is_answered(one)}
+    shared = {_same(one) for one in found.entries if one.calendar == "shared"}
     for entry in found.entries:
+        if _is_answered(entry) and _same(entry) in shared:
+            continue  # one meeting is one line
         line = _line(entry, since)
-        line = replace(line, waits=entry.answer == "NEEDS-ACTION" and _same(entry) not in answered)
+        line = replace(line, answer=answers.get(_same(entry), entry.answer))
         days.setdefault(line.day, []).append(line)
     return page(
         request,
@@ -146,7 +150,7 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
         return page(request, "portal/agenda_delete.html", context)
     boxes = invitations.own_boxes(actor)
     asked = wire.Named(CALENDARS[calendar], name, request.POST.get("etag", ""), invitations.mine(boxes))
-    done = invitations.asking(actor).delete(asked)
+    done = asking(actor).delete(asked)
     messages.success(request, _("Le rendez-vous est supprimé, aussi sur les appareils branchés."))
     sent = invitations.tell(request, actor, done.outgoing, boxes)
     return HttpResponseRedirect(_with_sending(reverse("agenda"), sent))
@@ -155,7 +159,7 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
 def _get(actor: Actor, calendar: str, name: str) -> wire.Entry:
     """Errors: NotFound, Conflict."""
     whose = invitations.mine(invitations.own_boxes(actor))
-    return invitations.asking(actor).get(wire.Named(CALENDARS[calendar], name, mine=whose))
+    return asking(actor).get(wire.Named(CALENDARS[calendar], name, mine=whose))
 
 
 def _with_sending(address: str, sent: list[Sending]) -> str:
@@ -215,6 +219,11 @@ def _last_day(entry: wire.Entry) -> date:
     return entry.ends.date() if entry.all_day else timezone.localdate(entry.ends)
 
 
+def _is_answered(entry: wire.Entry) -> bool:
+    """Whether one's own calendar has it with one's answer."""
+    return entry.calendar == "own" and entry.answer in _ANSWERED
+
+
 def _same(entry: wire.Entry) -> tuple[str, str, datetime]:
     return entry.organizer, entry.title, entry.starts
 
@@ -235,7 +244,7 @@ def _line(entry: wire.Entry, since: date) -> Line:
             }
         elif entry.ends > entry.starts:
             when += " – " + words.hour(entry.ends)
-    return Line(entry, max(_day(entry), since), when, _WORDS[entry.calendar])
+    return Line(entry, max(_day(entry), since), when, WORDS[entry.calendar])
 
 
 def _clock(moment: datetime) -> str:
@@ -262,7 +271,7 @@ def _form_of(entry: wire.Entry) -> Form:
         place=entry.place,
         guests=", ".join(one.address for one in entry.guests),
         invited=[invitation_words.person(one) for one in entry.guests],
-        calendar=_WORDS[entry.calendar],
+        calendar=WORDS[entry.calendar],
         etag=entry.etag,
     )
 
@@ -353,7 +362,7 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
     if draft is None:
         return _form_page(request, actor, form, name=name, writes=writes)
     try:
-        done = invitations.asking(actor).save(draft)
+        done = asking(actor).save(draft)
     except Conflict:
         form.errors["form"] = _(
             "Quelqu’un vient de changer ce rendez-vous. Revenez à l’agenda pour voir ce qu’il est devenu."

@@ -33,7 +33,7 @@ from beffroi.mail.filters import queries as own_settings
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people import handling
 from beffroi.mail.people import queries as team
-from beffroi.portal import drive_words, webmail_words
+from beffroi.portal import calendars, drive_words, webmail_words
 from beffroi.portal.pages import asks_part, for_agents, page, words_of
 from beffroi.portal.web import delegations, mail_files
 from beffroi.portal.web.folders import asked_folder
@@ -319,9 +319,13 @@ def _senders(mailbox: Mailbox, chosen: str) -> list[str]:
 @require_GET
 @for_agents
 def people(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
-    """Whom one may want to write to: [name, address] each, the ones written to most recently first."""
+    """Whom one may want to write to: [name, address] each, the ones written to most recently first, then the
+    collectivité, then one's contacts."""
     mailbox = access.access(actor, mailbox_id, Right.ANSWER).mailbox
-    answer = JsonResponse({"people": contacts.suggestions(settings.BEFFROI, actor, mailbox)})
+    found = contacts.suggestions(settings.BEFFROI, actor, mailbox)
+    known = {address.lower() for _, address in found}
+    found += [one for one in calendars.suggestions(actor) if one[1].lower() not in known]
+    answer = JsonResponse({"people": found})
     answer["Cache-Control"] = "no-store, private"
     return answer
 

@@ -22,9 +22,8 @@ from django.views.decorators.http import require_POST
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.calendars import homes, wire
+from beffroi.drive.calendars import wire
 from beffroi.drive.calendars import wire_invitations as told
-from beffroi.drive.calendars.asking import Asking
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from beffroi.mail import access, invitations, queries, sendings
@@ -34,6 +33,7 @@ from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people import queries as team
 from beffroi.mail.reader import Attachment, MailboxReader, MessageView
 from beffroi.portal import invitation_words as words
+from beffroi.portal.calendars import asking
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import compose
 from beffroi.portal.web.folders import asked_folder, folder_context
@@ -52,19 +52,6 @@ class Held(NotAllowed):
     """This invitation is held by a decision, or its mail is not checked yet."""
 
     code = "mail.invitation_held"
-
-
-def asking(actor: Actor) -> Asking:
-    """Errors: NotFound."""
-    if actor.collectivite_id is None:
-        raise NotFound("calendar")
-    return Asking(
-        settings.BEFFROI,
-        person_id=actor.id,
-        collectivite_id=actor.collectivite_id,
-        shared=actor.role in homes.READERS,
-        write=actor.role in homes.WRITERS,
-    )
 
 
 def mine(mailboxes: Iterable[Mailbox]) -> list[str]:

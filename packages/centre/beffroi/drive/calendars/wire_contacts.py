@@ -1,0 +1,70 @@
+"""What the process web asks of ``calendars`` for the page *Contacts*, and what it is told: as ``wire``.
+
+``Calendar`` names address books here: one's own, the one that all share, one that came from who left.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from beffroi.drive.calendars.wire import Calendar
+
+MAX_NAME_CHARS = 100
+MAX_TEXT_CHARS = 254
+"""Of an address, a number, the name of an organisation."""
+MAX_NOTE_CHARS = 1000
+MAX_EACH = 10
+"""Addresses of one contact, and numbers."""
+
+
+class Sought(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``words``: all of them occur in what is told of a contact, accents and capitals aside. Answered by
+    ``Contacts``."""
+
+    words: str = ""
+
+
+class NamedContact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One contact; ``etag`` of the form that is to be deleted. Answered by ``Contact``, or by ``wire.Done``."""
+
+    calendar: Calendar
+    name: str
+    etag: str = ""
+
+
+class ContactDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A contact to be written; ``name`` "" for a new one. It has a family name or an organisation. Answered by
+    ``wire.Done``."""
+
+    calendar: Calendar
+    name: str
+    etag: str
+    given: str
+    family: str
+    organisation: str
+    emails: list[str]
+    phones: list[str]
+    note: str
+
+
+class Contact(msgspec.Struct, frozen=True):
+    """``title``: what its program calls it. ``of``: the name of a handed address book."""
+
+    calendar: Calendar
+    name: str
+    etag: str
+    title: str
+    given: str
+    family: str
+    organisation: str
+    emails: list[str]
+    phones: list[str]
+    note: str
+    of: str = ""
+
+
+class Contacts(msgspec.Struct, frozen=True):
+    """By title; ``more``: there were too many to tell."""
+
+    contacts: list[Contact]
+    more: bool

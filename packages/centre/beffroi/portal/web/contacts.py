@@ -1,0 +1,240 @@
+"""Contacts: one's own address book and the one that all share; a contact is found, added, changed and deleted.
+
+The cards themselves lie with the process ``calendars``, which is asked under a short grant of this person's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.calendars import homes, wire_contacts
+from beffroi.drive.store.model import QuotaFull, StoreFull
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound, TooLarge
+from beffroi.mail.compose import DraftInvalid, parse_addresses
+from beffroi.portal.calendars import asking
+from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import invitations
+from beffroi.portal.web.agenda import CALENDARS, WORDS
+
+MAX_SOUGHT_CHARS = 100
+_SEPARATED = re.compile(r"[,;\r\n]+")
+
+
+@dataclass
+class Form:
+    """What somebody typed, and what is wrong with it, by field."""
+
+    given: str = ""
+    family: str = ""
+    organisation: str = ""
+    emails: str = ""
+    phones: str = ""
+    note: str = ""
+    calendar: str = "commun"
+    etag: str = ""
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@require_GET
+@for_agents
+def contacts(request: HttpRequest, actor: Actor) -> HttpResponse:
+    sought = request.GET.get("q", "").strip()[:MAX_SOUGHT_CHARS]
+    found = asking(actor).contacts(wire_contacts.Sought(sought))
+    box = next(iter(invitations.own_boxes(actor)), None)
+    return page(
+        request,
+        "portal/contacts.html",
+        {
+            "place": "contacts",
+            "q": sought,
+            "most_chars": MAX_SOUGHT_CHARS,
+            "lines": [(one, WORDS[one.calendar]) for one in found.contacts],
+            "more": found.more,
+            "writing": reverse("mail_write", args=[box.id]) if box else "",
+            "reads": actor.role in homes.READERS,
+            "writes": actor.role in homes.WRITERS,
+        },
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def new(request: HttpRequest, actor: Actor) -> HttpResponse:
+    writes = actor.role in homes.WRITERS
+    if request.method == "GET":
+        return _form_page(request, Form(calendar="commun" if writes else "prive"), writes=writes)
+    form = _typed(request)
+    form.calendar = request.POST.get("calendar", "prive")
+    if form.calendar not in CALENDARS or (form.calendar == "commun" and not writes):
+        raise NotAllowed("the shared address book")
+    return _save(request, actor, form, name="", writes=writes)
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
+    """Errors: NotFound, NotAllowed."""
+    _require_change(actor, calendar)
+    if request.method == "GET":
+        return _form_page(request, _form_of(_get(actor, calendar, name)), name=name)
+    form = _typed(request)
+    form.calendar, form.etag = calendar, request.POST.get("etag", "")
+    return _save(request, actor, form, name=name)
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
+    """Errors: NotFound, NotAllowed, Conflict."""
+    _require_change(actor, calendar)
+    if request.method == "GET":
+        found = _get(actor, calendar, name)
+        context = {"place": "contacts", "one": found, "word": WORDS[found.calendar]}
+        return page(request, "portal/contact_delete.html", context)
+    asked = wire_contacts.NamedContact(CALENDARS[calendar], name, request.POST.get("etag", ""))
+    asking(actor).delete_contact(asked)
+    messages.success(request, _("Le contact est supprimé, aussi sur les appareils branchés."))
+    return HttpResponseRedirect(reverse("contacts"))
+
+
+def _get(actor: Actor, calendar: str, name: str) -> wire_contacts.Contact:
+    """Errors: NotFound."""
+    return asking(actor).contact(wire_contacts.NamedContact(CALENDARS[calendar], name))
+
+
+def _require_change(actor: Actor, calendar: str) -> None:
+    """Errors: NotFound for what one does not see, NotAllowed for what one only reads."""
+    if calendar == "commun" and actor.role not in homes.READERS:
+        raise NotFound("contact")
+    if calendar == "commun" and actor.role not in homes.WRITERS:
+        raise NotAllowed("change what is shared")
+
+
+def _typed(request: HttpRequest) -> Form:
+    names = ("given", "family", "organisation", "emails", "phones", "note")
+    return Form(*(request.POST.get(name, "").strip() for name in names))
+
+
+def _form_of(found: wire_contacts.Contact) -> Form:
+    return Form(
+        given=found.given,
+        family=found.family,
+        organisation=found.organisation,
+        emails=", ".join(found.emails),
+        phones=", ".join(found.phones),
+        note=found.note,
+        calendar=WORDS[found.calendar],
+        etag=found.etag,
+    )
+
+
+def _draft(form: Form, name: str) -> wire_contacts.ContactDraft | None:
+    """None where something is wrong; ``form.errors`` says what."""
+    if not form.family and not form.organisation:
+        form.errors["family"] = _("Donnez un nom, ou un organisme.")
+    for word, text, most in (
+        ("given", form.given, wire_contacts.MAX_NAME_CHARS),
+        ("family", form.family, wire_contacts.MAX_NAME_CHARS),
+        ("organisation", form.organisation, wire_contacts.MAX_TEXT_CHARS),
+        ("note", form.note, wire_contacts.MAX_NOTE_CHARS),
+    ):
+        if len(text) > most:
+            form.errors[word] = _("C’est trop long : %(most)s signes au plus.") % {"most": most}
+    emails, phones = _read_emails(form), _read_phones(form)
+    if form.errors:
+        return None
+    return wire_contacts.ContactDraft(
+        CALENDARS[form.calendar],
+        name,
+        form.etag,
+        form.given,
+        form.family,
+        form.organisation,
+        emails,
+        phones,
+        form.note,
+    )
+
+
+def _read_emails(form: Form) -> list[str]:
+    try:
+        found = [one.addr_spec for one in parse_addresses(form.emails, "emails")]
+    except DraftInvalid as error:
+        form.errors["emails"] = (
+            _("%(value)s n’est pas une adresse complète, par exemple jean@nuits.fr.") % {"value": error.value}
+            if error.why == "address"
+            else _too_many()
+        )
+        return []
+    if len(found) > wire_contacts.MAX_EACH:
+        form.errors["emails"] = _too_many()
+    return found
+
+
+def _read_phones(form: Form) -> list[str]:
+    found = [one for piece in _SEPARATED.split(form.phones) if (one := piece.strip())]
+    wrong = next(
+        (one for one in found if not any(map(str.isdigit, one)) or len(one) > wire_contacts.MAX_TEXT_CHARS),
+        "",
+    )
+    if wrong:
+        form.errors["phones"] = _("%(value)s n’est pas un numéro, par exemple 03 80 22 22 22.") % {
+            "value": wrong[:40]
+        }
+    elif len(found) > wire_contacts.MAX_EACH:
+        form.errors["phones"] = _too_many()
+    return found
+
+
+def _too_many() -> str:
+    return _("Dix au plus, séparés par des virgules.")
+
+
+def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: bool = False) -> HttpResponse:
+    draft = _draft(form, name)
+    if draft is None:
+        return _form_page(request, form, name=name, writes=writes)
+    try:
+        asking(actor).save_contact(draft)
+    except Conflict:
+        form.errors["form"] = _(
+            "Ce contact vient de changer. Revenez aux contacts pour voir ce qu’il est devenu."
+        )
+    except (QuotaFull, TooLarge):
+        form.errors["form"] = _(
+            "Il n’y a plus de place pour ce contact : les contacts et les fichiers du Coffre se partagent la même. "
+            "Rien n’a changé. Supprimez ce qui ne sert plus, ou demandez de la place à la personne référente."
+        )
+    except StoreFull:
+        form.errors["form"] = _(
+            "Le disque du Département est plein. Rien n’a changé : prévenez le Département."
+        )
+    if "form" in form.errors:
+        return _form_page(request, form, name=name, writes=writes)
+    messages.success(request, _("Le contact est enregistré."))
+    shown = form.family or form.organisation
+    return HttpResponseRedirect(f"{reverse('contacts')}?{urlencode({'q': shown[:MAX_SOUGHT_CHARS]})}")
+
+
+def _form_page(request: HttpRequest, form: Form, *, name: str = "", writes: bool = False) -> HttpResponse:
+    context: dict[str, Any] = {
+        "place": "contacts",
+        "form": form,
+        "name": name,
+        "writes": writes,
+        "most_name_chars": wire_contacts.MAX_NAME_CHARS,
+        "most_text_chars": wire_contacts.MAX_TEXT_CHARS,
+        "most_note_chars": wire_contacts.MAX_NOTE_CHARS,
+    }
+    status = 409 if "form" in form.errors else 400 if form.errors else 200
+    return page(request, "portal/contact_entry.html", context, status=status)

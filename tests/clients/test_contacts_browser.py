@@ -1,0 +1,113 @@
+"""Contacts in a real Chromium over the real process ``calendars``: by the keyboard, without JavaScript, and it fits.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from beffroi.core.identity.models import Membership, Person
+from beffroi.lib.config import Config
+from django.conf import settings
+
+from tests.browsing import desks
+from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_calendars import calendars_alone
+from tests.fixtures_portal import no_door, own_mailbox, portal_client
+
+__all__ = ["browser", "no_door"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+LONG = "Syndicat intercommunal d’assainissement, d’eau potable et d’éclairage public du pays beaunois"
+
+
+@pytest.fixture
+def desk(
+    committed: str, config: Config, beaune: Commune, browser: Any, live_server: Any
+) -> Iterator[Callable[[Membership], Any]]:
+    Person.objects.filter(pk=beaune.agent.id).update(name="Claire Vernet")
+    with calendars_alone(config), desks(browser, live_server) as sit:
+        yield sit
+
+
+def fill(page: Any, **fields: str) -> None:
+    for name, value in fields.items():
+        page.fill(f"#id_{name}", value)
+    with page.expect_navigation():
+        page.click("button:has-text('Enregistrer')")
+
+
+def test_a_contact_is_added_found_changed_and_deleted(
+    desk: Callable[[Membership], Any], beaune: Commune
+) -> None:
+    own_mailbox(beaune)
+    page = desk(beaune.agent_membership)
+    page.goto("/contacts/")
+    inspect(page, "k-rien")
+    press(page, "Ajouter un contact")
+    inspect(page, "k-ajouter")
+    fill(page, given="Élise", emails="elise", phones="au bureau")
+    page.wait_for_selector("#id_family_error:has-text('Donnez un nom')")
+    inspect(page, "k-erreur", status=400)
+    fill(page, family="Charton", emails="elise@charton.test", phones="03 80 22 22 22", note="Le matin")
+    page.wait_for_selector("[role=status]:has-text('enregistré')")
+    page.goto("/contacts/ajouter/")
+    page.check("input[value=prive]")
+    fill(page, organisation=LONG, emails=f"{'accueil' * 8}@assainissement-du-pays-beaunois.test")
+    page.goto("/contacts/")
+    assert page.locator("li:has-text('Charton') .tag").inner_text() == "Mairie"
+    assert page.locator("li:has-text('Syndicat') .tag").inner_text() == "Mes contacts"
+    inspect(page, "k-liste")
+    page.fill("#q", "elise 0380")
+    page.press("#q", "Enter")
+    page.wait_for_selector("h2:has-text('elise 0380')")
+    assert page.locator(".rows strong").all_inner_texts() == ["Élise Charton"]
+    inspect(page, "k-cherche")
+    with page.expect_navigation():
+        page.click("li:has-text('Charton') a:has-text('elise@charton.test')")
+    assert "elise@charton.test" in page.content() and "/ecrire/" in page.url
+    page.goto("/contacts/?q=personne")
+    inspect(page, "k-introuvable")
+    page.goto("/contacts/")
+    with page.expect_navigation():
+        page.click("li:has-text('Charton') a:has-text('Modifier')")
+    assert page.input_value("#id_phones") == "03 80 22 22 22"
+    inspect(page, "k-modifier")
+    fill(page, phones="03 80 33 33 33")
+    page.wait_for_selector("a[href='tel:0380333333']")
+    with page.expect_navigation():
+        page.click("li:has-text('Charton') a:has-text('Supprimer')")
+    inspect(page, "k-supprimer")
+    press(page, "Supprimer")
+    page.wait_for_selector("[role=status]:has-text('supprimé')")
+    assert page.locator("li:has-text('Charton')").count() == 0
+    assert page.locator("li:has-text('Syndicat')").count() == 1
+
+
+def test_without_javascript_it_is_the_same(
+    desk: Callable[[Membership], Any], beaune: Commune, browser: Any, live_server: Any
+) -> None:
+    name = settings.SESSION_COOKIE_NAME
+    value = portal_client(beaune.agent_membership).cookies[name].value
+    context = browser.new_context(java_script_enabled=False, base_url=live_server.url, locale="fr-FR")
+    context.add_cookies([{"name": name, "value": value, "url": live_server.url}])
+    page = context.new_page()
+    page.goto("/contacts/ajouter/")
+    fill(page, family="Sans script")
+    page.wait_for_selector("li:has-text('Sans script')")
+    context.close()
+
+
+def test_who_writes_a_mail_is_proposed_their_contacts(
+    desk: Callable[[Membership], Any], beaune: Commune
+) -> None:
+    mailbox = own_mailbox(beaune)
+    page = desk(beaune.agent_membership)
+    page.goto("/contacts/ajouter/")
+    fill(page, given="Élise", family="Charton", emails="elise@charton.test")
+    page.goto(f"/courrier/{mailbox.id}/ecrire/")
+    page.fill("#id_to", "char")
+    page.wait_for_selector("text=elise@charton.test")
