@@ -9,7 +9,7 @@ Fails:   closed: no grant, no answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class PortalDoor:
         _check(grant, asked.calendar, write=True)
         return cards.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
 
-    def _seen(self, grant: Grant, kind: Kind) -> list[tuple[wire.Calendar, str]]:
+    def _seen(self, grant: Grant, kind: Kind) -> Sequence[tuple[wire.Calendar, str]]:
         """Calendars or address books of this person, with their paths."""
         both: tuple[wire.Calendar, ...] = ("own", "shared")
         found = [(one, _collection(grant, one, kind)) for one in both if _opens(grant, one)]

@@ -122,7 +122,8 @@ def _require_change(actor: Actor, calendar: str) -> None:
 
 def _typed(request: HttpRequest) -> Form:
     names = ("given", "family", "organisation", "emails", "phones", "note")
-    return Form(*(request.POST.get(name, "").strip() for name in names))
+    given, family, organisation, emails, phones, note = (request.POST.get(one, "").strip() for one in names)
+    return Form(given, family, organisation, emails, phones, note)
 
 
 def _form_of(found: wire_contacts.Contact) -> Form:
