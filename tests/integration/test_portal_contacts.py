@@ -134,6 +134,17 @@ def test_an_address_is_written_to_from_ones_own_mailbox(beaune: Commune) -> None
     assert ["Élise Charton", "accueil@charton.test"] in people
 
 
+def test_who_wrote_a_mail_is_added_with_what_its_page_knows(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    for name, given, family in (("Paul Le Roy", "Paul", "Le Roy"), ("Mairie", "", "Mairie"), ("", "", "")):
+        form = html.unescape(
+            agent.get(f"/contacts/ajouter/?a=paul%40nuits.test&nom={quote(name)}").content.decode()
+        )
+        told = [re.search(rf'name="{field}"[^>]* value="([^"]*)"', form) for field in ("given", "family")]
+        assert [one and one[1] for one in told] == [given, family] and ">paul@nuits.test<" in form
+    assert names(agent) == []
+
+
 def test_a_form_changes_what_it_shows_and_keeps_what_a_program_noted(beaune: Commune, config: Config) -> None:
     agent = portal_client(beaune.agent_membership)
     shown(agent)  # makes the home

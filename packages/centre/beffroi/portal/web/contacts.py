@@ -70,9 +70,16 @@ def contacts(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @for_agents
 def new(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Empty, or with an address and a name that a mail's page knows (``a``, ``nom``)."""
     writes = actor.role in homes.WRITERS
     if request.method == "GET":
-        return _form_page(request, Form(calendar="commun" if writes else "prive"), writes=writes)
+        given, _space, family = (
+            request.GET.get("nom", "")[: wire_contacts.MAX_NAME_CHARS].strip().partition(" ")
+        )
+        form = Form(given=given if family else "", family=family or given)
+        form.emails = request.GET.get("a", "")[: wire_contacts.MAX_TEXT_CHARS]
+        form.calendar = "commun" if writes else "prive"
+        return _form_page(request, form, writes=writes)
     form = _typed(request)
     form.calendar = request.POST.get("calendar", "prive")
     if form.calendar not in CALENDARS or (form.calendar == "commun" and not writes):
