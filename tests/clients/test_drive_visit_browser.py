@@ -86,6 +86,7 @@ def test_who_holds_a_link_sees_images_documents_and_pdfs_before_they_download(
     bare = stranger(page, browser, scripts=False)
     bare.goto(address)
     bare.click("a:has-text('Voir note.odt')")
+    bare.wait_for_selector("img.view")
     waiting.until(lambda: bare.eval_on_selector("img.view", DRAWN), "the first page without a script")
     bare.context.close()
 
