@@ -36,6 +36,11 @@ def test_a_referent_has_everything_put_back(
     page.wait_for_selector("text=Ce qui serait fait")
     inspect(page, "alerte-avant")
     assert sizes(drive, spoiled) == [666] * 4
+    press(page, "C’était voulu")
+    page.wait_for_selector("[role=alert]:has-text('de vive voix')")
+    inspect(page, "alerte-voulu")
+    with page.expect_navigation():
+        page.click("text=Non, revenir")
     press(page, "Tout remettre comme avant")
     page.wait_for_selector("[role=status]:has-text('Remis comme avant')")
     inspect(page, "alerte-apres")

@@ -90,6 +90,10 @@ def test_what_was_meant_stays_and_the_device_is_free(
     drive: Drive, spoiled: list[Node], device: str, beaune: Commune
 ) -> None:
     referent = portal_client(beaune.referent_membership)
+    assert "Oui, c’était voulu" not in referent.get(PAGE).content.decode()
+    asked = referent.post(PAGE, {"what": "ask", "device": device}).content.decode()
+    assert "ne pourra plus être remis" in asked and 'value="settle">Oui, c’était voulu' in asked
+    assert "Tout remettre comme avant" not in asked and verbs() == []
     page = referent.post(PAGE, {"what": "settle", "device": device}, follow=True).content.decode()
     assert "Classée" in page and "rien n’est défait" in page
     assert sizes(drive, spoiled) == [666] * 4 and verbs() == ["drive:alarm:settled"]
@@ -97,6 +101,7 @@ def test_what_was_meant_stays_and_the_device_is_free(
         assert alarms.stopped(reading) == set()
     page = referent.post(PAGE, {"what": "restore", "device": device}, follow=True).content.decode()
     assert "déjà répondu" in page and sizes(drive, spoiled) == [666] * 4
+    assert "Oui, c’était voulu" not in referent.post(PAGE, {"what": "ask", "device": device}).content.decode()
 
 
 def test_the_person_of_the_device_sees_it_and_decides_nothing(
@@ -106,7 +111,7 @@ def test_the_person_of_the_device_sees_it_and_decides_nothing(
     page = agent.get(PAGE).content.decode()
     assert "Portable de l’accueil" in page and "Prévenez la personne référente" in page
     assert 'name="what"' not in page
-    for what in ("preview", "restore", "settle"):
+    for what in ("preview", "restore", "ask", "settle"):
         assert agent.post(PAGE, {"what": what, "device": device}).status_code == 403
     assert sizes(drive, spoiled) == [666] * 4 and verbs() == []
 
@@ -163,7 +168,7 @@ def test_colleagues_and_other_communes_see_and_change_nothing(
         other = portal_client(stranger)
         page = other.get(PAGE).content.decode()
         assert "Aucune alerte" in page and "Portable" not in page
-        for what in ("preview", "restore", "settle"):
+        for what in ("preview", "restore", "ask", "settle"):
             assert other.post(PAGE, {"what": what, "device": device}).status_code == refused
         assert "Voir l’alerte" not in other.get("/coffre/").content.decode()
     neighbour = Actor("person", nuits.referent.id, nuits.id, "referent")

@@ -43,21 +43,22 @@ def shown(reading: Reading, actor: Actor) -> list[Raised]:
 @require_http_methods(["GET", "POST"])
 @for_agents
 def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """The list; POST looks ahead, takes all back, or says that it was meant. Errors: NotFound, NotAllowed, Invalid."""
+    """The list; POST looks ahead, takes all back, asks whether it was meant, or says so. Errors: NotFound, NotAllowed,
+    Invalid."""
     view = view_of(request, actor)
     owner, what = view.who.collectivite_id, request.POST.get("what", "")
     device_id = request.POST.get("device", "")
     if request.method == "POST" and not (is_id(device_id, "apw") or is_device(device_id)):
         raise NotFound("alarm")
     previewed: list[Line] | None = None
-    if request.method == "POST" and what != "preview":
+    if request.method == "POST" and what not in ("preview", "ask"):
         _answer(request, actor, what, device_id)
         return HttpResponseRedirect(reverse("drive_alarms"))
     with view.database.reading() as reading:
         found = shown(reading, actor)
         if request.method == "POST":
             actions.require(actor, reading, owner, device_id)
-            previewed = recovery.preview(reading, device_id)
+            previewed = recovery.preview(reading, device_id) if what == "preview" else None
     persons = {one.person_id for one in found} | {one.person_id for one in previewed or ()}
     named = dict(identity.visible_persons(actor).filter(pk__in=persons).values_list("id", "name"))
     labels = identity.device_labels(actor, [one.device_id for one in found])
@@ -76,6 +77,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
                 "reasons": drive_words.signs(one.counts),
                 "lines": _lines(previewed, named) if one.device_id == device_id else None,
                 "more": max(0, len(previewed or ()) - LINES_SHOWN),
+                "asks": what == "ask" and one.device_id == device_id and one.state == "open",
             }
             for one in found
         ],
