@@ -348,10 +348,12 @@ def test_other_encodings_bombs_and_broken_streams_are_refused(
 def test_box_that_floods_is_slowed_and_others_are_not(
     centre: Centre, box: BoxClient, other: BoxClient
 ) -> None:
-    answers = [box.post("/v1/facts", facts(names_refused(f"f{n}"))) for n in range(75)]
-    assert answers[0].status == 200
-    assert (answers[-1].status, answers[-1].code) == (429, "request.too_many")
-    assert json.loads(answers[-1].body)["retryable"] is True
+    answers = (box.post("/v1/facts", facts(names_refused(f"f{n}"))) for n in range(500))
+    assert next(answers).status == 200
+    # On a slow machine some room comes back meanwhile.
+    slowed = next(one for one in answers if one.status != 200)
+    assert (slowed.status, slowed.code) == (429, "request.too_many")
+    assert json.loads(slowed.body)["retryable"] is True
     assert other.post("/v1/facts", facts(names_refused("g1"))).status == 200
 
 
