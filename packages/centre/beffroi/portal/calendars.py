@@ -5,9 +5,15 @@ from __future__ import annotations
 from django.conf import settings
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.calendars import homes, wire_contacts
+from beffroi.drive.calendars import homes, wire, wire_contacts
 from beffroi.drive.calendars.asking import Asking
-from beffroi.lib.errors import BeffroiError, NotFound
+from beffroi.lib.errors import BeffroiError, NotAllowed, NotFound
+
+CALENDARS: dict[str, wire.Calendar] = {"prive": "own", "commun": "shared"}
+WORDS: dict[wire.Calendar, str] = {calendar: word for word, calendar in CALENDARS.items()} | {
+    "handed": "remis"
+}
+"""As addresses of pages name them, and back."""
 
 
 def asking(actor: Actor) -> Asking:
@@ -30,3 +36,11 @@ def suggestions(actor: Actor) -> list[tuple[str, str]]:
     except BeffroiError:
         return []
     return [(one.title, address) for one in found.contacts for address in one.emails]
+
+
+def require_change(actor: Actor, calendar: str) -> None:
+    """``calendar``: a word of CALENDARS. Errors: NotFound (what one does not see), NotAllowed (what one only reads)."""
+    if calendar == "commun" and actor.role not in homes.READERS:
+        raise NotFound("entry")
+    if calendar == "commun" and actor.role not in homes.WRITERS:
+        raise NotAllowed("change what is shared")

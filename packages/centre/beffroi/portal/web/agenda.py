@@ -25,15 +25,11 @@ from beffroi.mail import access, sendings
 from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.mail.models import Sending
 from beffroi.portal import invitation_words, words
-from beffroi.portal.calendars import asking
+from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change
 from beffroi.portal.dates import date_format
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import compose, invitations
 
-CALENDARS: dict[str, wire.Calendar] = {"prive": "own", "commun": "shared"}
-WORDS: dict[wire.Calendar, str] = {calendar: word for word, calendar in CALENDARS.items()} | {
-    "handed": "remis"
-}
 _YEARS_BACK, _YEARS_AHEAD = 5, 10
 _HOUR = timedelta(hours=1)
 _ANSWERED = ("ACCEPTED", "TENTATIVE")
@@ -130,7 +126,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_agents
 def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
     """Errors: NotFound, NotAllowed, Conflict."""
-    _may_change(actor, calendar)
+    require_change(actor, calendar)
     if request.method == "GET":
         form = _form_of(_get(actor, calendar, name))
         return _form_page(request, actor, form, name=name)
@@ -143,7 +139,7 @@ def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
 @for_agents
 def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
     """Errors: NotFound, NotAllowed, Conflict."""
-    _may_change(actor, calendar)
+    require_change(actor, calendar)
     if request.method == "GET":
         entry = _get(actor, calendar, name)
         context = {"place": "agenda", "entry": entry, "line": _line(entry, _day(entry)), "name": name}
@@ -181,14 +177,6 @@ def _on_the_way(request: HttpRequest, actor: Actor) -> dict[str, Any]:
         }
     except NotFound:
         return {}
-
-
-def _may_change(actor: Actor, calendar: str) -> None:
-    """Errors: NotFound for what one does not see, NotAllowed for what one only reads."""
-    if calendar == "commun" and actor.role not in homes.READERS:
-        raise NotFound("entry")
-    if calendar == "commun" and actor.role not in homes.WRITERS:
-        raise NotAllowed("change what is shared")
 
 
 def _month(code: str) -> date:

@@ -19,12 +19,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.calendars import homes, wire_contacts
 from beffroi.drive.store.model import QuotaFull, StoreFull
-from beffroi.lib.errors import Conflict, NotAllowed, NotFound, TooLarge
+from beffroi.lib.errors import Conflict, NotAllowed, TooLarge
 from beffroi.mail.compose import DraftInvalid, parse_addresses
-from beffroi.portal.calendars import asking
+from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import invitations
-from beffroi.portal.web.agenda import CALENDARS, WORDS
 
 MAX_SOUGHT_CHARS = 100
 _SEPARATED = re.compile(r"[,;\r\n]+")
@@ -91,7 +90,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_agents
 def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
     """Errors: NotFound, NotAllowed."""
-    _require_change(actor, calendar)
+    require_change(actor, calendar)
     if request.method == "GET":
         return _form_page(request, _form_of(_get(actor, calendar, name)), name=name)
     form = _typed(request)
@@ -103,7 +102,7 @@ def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
 @for_agents
 def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
     """Errors: NotFound, NotAllowed, Conflict."""
-    _require_change(actor, calendar)
+    require_change(actor, calendar)
     if request.method == "GET":
         found = _get(actor, calendar, name)
         context = {"place": "contacts", "one": found, "word": WORDS[found.calendar]}
@@ -117,14 +116,6 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
 def _get(actor: Actor, calendar: str, name: str) -> wire_contacts.Contact:
     """Errors: NotFound."""
     return asking(actor).contact(wire_contacts.NamedContact(CALENDARS[calendar], name))
-
-
-def _require_change(actor: Actor, calendar: str) -> None:
-    """Errors: NotFound for what one does not see, NotAllowed for what one only reads."""
-    if calendar == "commun" and actor.role not in homes.READERS:
-        raise NotFound("contact")
-    if calendar == "commun" and actor.role not in homes.WRITERS:
-        raise NotAllowed("change what is shared")
 
 
 def _typed(request: HttpRequest) -> Form:
