@@ -117,6 +117,7 @@ class Rig:
         while (said := self.centre.ask("acknowledged", decision_id=last))["boxes"] < self.boxes:
             if time.monotonic() > deadline:
                 raise LabFailed(f"{said['boxes']} acknowledged within {ROUND_LIMIT_S:g} s: {self.states()}")
+            # Asking makes the centre count its acknowledgements: less often where there are more of them.
             time.sleep(max(0.01, self.boxes / 50_000))
         return int(said["last_ms"]) - began_ms
 
@@ -127,7 +128,7 @@ class Rig:
         while sum(e[0] for each in self.times(last).each for e in each) < self.boxes:
             if time.monotonic() > deadline:
                 raise LabFailed(f"not all boxes within {ROUND_LIMIT_S:g} s: {self.states()}")
-            # Asking costs the simulator a walk over its boxes.
+            # Asking costs the simulator a walk over its boxes: it pauses the longer, the more there are.
             time.sleep(self.boxes / 200_000)
 
     def times_of_all(self, decisions: dict[str, int], what: str) -> Found:

@@ -88,7 +88,7 @@ def add(config: Config, email: str, *, name: str, by: str, account: str) -> int:
 
 def renew(config: Config, email: str, *, by: str, account: str) -> int:
     """Errors: AdministratorUnknown, AdministratorNeeded, SignInRefused."""
-    from beffroi.core.identity import actions, administrators  # noqa: PLC0415
+    from beffroi.core.identity import actions, administrators  # noqa: PLC0415 - as above
 
     found = _administrator(email)
     actor = _actor(by, account, but=found)
@@ -100,7 +100,7 @@ def renew(config: Config, email: str, *, by: str, account: str) -> int:
 
 def end(email: str, *, by: str) -> int:
     """Errors: AdministratorUnknown, SignInRefused, Conflict."""
-    from beffroi.core.identity import administrators  # noqa: PLC0415
+    from beffroi.core.identity import administrators  # noqa: PLC0415 - as above
 
     found = _administrator(email)
     administrators.end_administrator_access(actor=sign_in(by), administrator=found)
@@ -109,7 +109,7 @@ def end(email: str, *, by: str) -> int:
 
 
 def show() -> int:
-    from beffroi.core.identity import queries  # noqa: PLC0415
+    from beffroi.core.identity import queries  # noqa: PLC0415 - as above
 
     rows = queries.administrators()
     for one in rows:
@@ -124,8 +124,8 @@ def show() -> int:
 
 def _actor(by: str, account: str, but: Administrator | None = None) -> Actor:
     """``but``: who cannot do it. Errors: AdministratorNeeded, SignInRefused."""
-    from beffroi.core.identity import queries  # noqa: PLC0415
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+    from beffroi.core.identity import queries  # noqa: PLC0415 - as above
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415 - as above
 
     if by:
         return sign_in(by)
@@ -136,7 +136,7 @@ def _actor(by: str, account: str, but: Administrator | None = None) -> Actor:
 
 def _administrator(email: str) -> Administrator:
     """Errors: AdministratorUnknown."""
-    from beffroi.core.identity import queries  # noqa: PLC0415
+    from beffroi.core.identity import queries  # noqa: PLC0415 - as above
 
     wanted = email.strip().lower()
     found = next((one for one in queries.administrators() if one.email == wanted), None)

@@ -66,8 +66,12 @@ def tidy(database: Database, members: Collection[str], *, most: int = MOST_LOOKE
                 rows = reading.all(table.rows, (*after, most))
                 gone = _over(reading, table, rows, members)
             if gone:
-                database.write(lambda w, say=table.delete, rows=gone: w.many(say, rows))  # type: ignore[misc]
+                _delete(database, table, gone)
             after = rows[-1][: len(table.first)] if len(rows) == most else None
+
+
+def _delete(database: Database, table: _Table, gone: list[Row]) -> None:
+    database.write(lambda writing: writing.many(table.delete, gone))
 
 
 def _over(reading: Reading, table: _Table, rows: list[Row], members: Collection[str]) -> list[Row]:
