@@ -5,39 +5,20 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from beffroi.core.identity.models import Membership, Person
-from beffroi.lib.config import Config
-from django.conf import settings
+from beffroi.core.identity.models import Membership
 
-from tests.browsing import desks
+from tests.calendar_pages import desk, fill, without_scripts
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
-from tests.fixtures_calendars import calendars_alone
-from tests.fixtures_portal import no_door, own_mailbox, portal_client
+from tests.fixtures_portal import no_door, own_mailbox
 
-__all__ = ["browser", "no_door"]
+__all__ = ["browser", "desk", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LONG = "Syndicat intercommunal d’assainissement, d’eau potable et d’éclairage public du pays beaunois"
-
-
-@pytest.fixture
-def desk(
-    committed: str, config: Config, beaune: Commune, browser: Any, live_server: Any
-) -> Iterator[Callable[[Membership], Any]]:
-    Person.objects.filter(pk=beaune.agent.id).update(name="Claire Vernet")
-    with calendars_alone(config), desks(browser, live_server) as sit:
-        yield sit
-
-
-def fill(page: Any, **fields: str) -> None:
-    for name, value in fields.items():
-        page.fill(f"#id_{name}", value)
-    with page.expect_navigation():
-        page.click("button:has-text('Enregistrer')")
 
 
 def test_a_contact_is_added_found_changed_and_deleted(
@@ -90,15 +71,10 @@ def test_a_contact_is_added_found_changed_and_deleted(
 def test_without_javascript_it_is_the_same(
     desk: Callable[[Membership], Any], beaune: Commune, browser: Any, live_server: Any
 ) -> None:
-    name = settings.SESSION_COOKIE_NAME
-    value = portal_client(beaune.agent_membership).cookies[name].value
-    context = browser.new_context(java_script_enabled=False, base_url=live_server.url, locale="fr-FR")
-    context.add_cookies([{"name": name, "value": value, "url": live_server.url}])
-    page = context.new_page()
-    page.goto("/contacts/ajouter/")
-    fill(page, family="Sans script")
-    page.wait_for_selector("li:has-text('Sans script')")
-    context.close()
+    with without_scripts(beaune.agent_membership, browser, live_server) as page:
+        page.goto("/contacts/ajouter/")
+        fill(page, family="Sans script")
+        page.wait_for_selector("li:has-text('Sans script')")
 
 
 def test_who_writes_a_mail_is_proposed_their_contacts(

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
-from beffroi.core.identity.models import AppPassword, Membership
+from beffroi.core.identity.models import AppPassword
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.calendars import asking, homes, wire
-from beffroi.drive.store import room, tree
-from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
 from beffroi.mail.models import Sending
-from beffroi.portal import drive_access
 from beffroi.portal.web import invitations
 from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
+from tests.calendar_pages import full, member, portal, process
 from tests.conftest import PASSWORD, Commune
-from tests.fixtures_calendars import calendars_alone, event
-from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client
+from tests.fixtures_calendars import event
+from tests.fixtures_portal import no_door, own_mailbox, portal_client
 
-__all__ = ["no_door"]
+__all__ = ["full", "no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
 MONTH = "2030-05"
 CONSEIL = {
@@ -38,18 +35,6 @@ CONSEIL = {
     "place": "Salle des fêtes",
     "calendar": "commun",
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def process(config: Config) -> Iterator[None]:
-    with calendars_alone(config):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def portal() -> Iterator[None]:
-    with on_listener("web"), clock.shifted(0):
-        yield
 
 
 def shown(client: Client, month: str = MONTH) -> str:
@@ -228,11 +213,6 @@ def test_what_was_answered_is_one_line_and_is_not_asked_again_by_the_shared_cale
     assert told.count("<strong>Finances</strong>") == 1 and "Peut-être" in told
 
 
-def member(beaune: Commune, role: str) -> Membership:
-    Membership.objects.filter(pk=beaune.colleague_membership.pk).update(role=role)
-    return Membership.objects.get(pk=beaune.colleague_membership.pk)
-
-
 def test_an_elu_reads_the_shared_calendar_and_a_dpo_does_not(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     add(agent)
@@ -336,15 +316,6 @@ def invitation(guest: str) -> str:
             *("END:VEVENT", "END:VCALENDAR", ""),
         )
     )
-
-
-@pytest.fixture
-def full(beaune: Commune) -> Iterator[None]:
-    """The collectivité has less room than an entry takes."""
-    database = drive_access._communes().metadata(beaune.id)
-    database.write(lambda writing: tree.set_limit(writing, room.WHOLE, 1))
-    yield
-    database.write(lambda writing: tree.set_limit(writing, room.WHOLE, NO_LIMIT))
 
 
 @pytest.mark.usefixtures("full")

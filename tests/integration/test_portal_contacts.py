@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from beffroi.core.identity.models import Membership
-from beffroi.drive.calendars import asking, cards, homes, wire_contacts
-from beffroi.drive.store import room, tree
-from beffroi.drive.store.model import NO_LIMIT
-from beffroi.lib import clock
+from beffroi.drive.calendars import asking, cards, homes, wire, wire_contacts
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound, TooLarge, Unavailable
-from beffroi.portal import calendars, drive_access
+from beffroi.portal import calendars
 from django.test import Client
 
+from tests.calendar_pages import full, member, portal, process
 from tests.conftest import Commune
-from tests.fixtures_calendars import calendars_alone
-from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client
+from tests.fixtures_portal import no_door, own_mailbox, portal_client
 
-__all__ = ["no_door"]
+__all__ = ["full", "no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
 NOTARY = {
     "given": "Élise",
@@ -49,18 +44,6 @@ BDAY:1970-01-02
 NOTE:Ligne une\\nLigne deux\\, suite
 END:VCARD
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def process(config: Config) -> Iterator[None]:
-    with calendars_alone(config):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def portal() -> Iterator[None]:
-    with on_listener("web"), clock.shifted(0):
-        yield
 
 
 def shown(client: Client, words: str = "") -> str:
@@ -262,11 +245,6 @@ def test_many_contacts_are_told_up_to_a_number_and_a_word_finds_the_others(
     assert names(agent, "0500") == ["Nom 0500"] and "Il y en a d’autres" not in shown(agent, "0500")
 
 
-def member(beaune: Commune, role: str) -> Membership:
-    Membership.objects.filter(pk=beaune.colleague_membership.pk).update(role=role)
-    return Membership.objects.get(pk=beaune.colleague_membership.pk)
-
-
 def test_an_elu_reads_what_all_share_and_a_dpo_does_not(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     add(agent)
@@ -352,13 +330,11 @@ def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config
     with pytest.raises(NotFound):
         ask(shared=True, write=True).save_contact(draft(calendar="handed"))
     done = ask(shared=True, write=True).save_contact(draft(family="No\r\nm", emails=["a@b.test", "a@b.test"]))
-    found = ask(shared=True, write=False).contact(wire_contacts.NamedContact("shared", done.name))
+    found = ask(shared=True, write=False).contact(wire.Named("shared", done.name))
     assert (found.family, found.emails) == ("No m", ["a@b.test"])
     assert ask(shared=False, write=False).contacts(wire_contacts.Sought()).contacts == []
     with pytest.raises(NotAllowed):
-        ask(shared=True, write=False).delete_contact(
-            wire_contacts.NamedContact("shared", done.name, found.etag)
-        )
+        ask(shared=True, write=False).delete_contact(wire.Named("shared", done.name, found.etag))
 
 
 def test_a_book_that_is_full_takes_no_more(
@@ -376,17 +352,13 @@ def test_a_book_that_is_full_takes_no_more(
         cards.save(storage, place, draft)
 
 
+@pytest.mark.usefixtures("full")
 def test_a_contact_that_finds_no_room_keeps_what_was_typed_and_says_what_to_do(beaune: Commune) -> None:
-    database = drive_access._communes().metadata(beaune.id)
-    database.write(lambda writing: tree.set_limit(writing, room.WHOLE, 1))
-    try:
-        agent = portal_client(beaune.agent_membership)
-        answer = agent.post("/contacts/ajouter/", NOTARY)
-        told = html.unescape(answer.content.decode())
-        assert answer.status_code == 409 and "Il n’y a plus de place" in told
-        assert 'value="Charton"' in told and names(agent) == []
-    finally:
-        database.write(lambda writing: tree.set_limit(writing, room.WHOLE, NO_LIMIT))
+    agent = portal_client(beaune.agent_membership)
+    answer = agent.post("/contacts/ajouter/", NOTARY)
+    told = html.unescape(answer.content.decode())
+    assert answer.status_code == 409 and "Il n’y a plus de place" in told
+    assert 'value="Charton"' in told and names(agent) == []
 
 
 def test_when_calendars_is_away_the_page_says_so_and_mail_goes_on(beaune: Commune, config: Config) -> None:

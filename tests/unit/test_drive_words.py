@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from beffroi.drive.words import terms
+from beffroi.lib import accents
 
 KEY, OTHER = terms.key_of(b"a" * 32), terms.key_of(b"b" * 32)
 
@@ -90,7 +91,7 @@ def test_a_passage_of_a_long_text_is_short() -> None:
     "name", ["pvConseil3.odt", "IMG_20240612_101112.JPG", "Œuvre d’été", "B" * 60, "a", "日本語の資料.pdf"]
 )
 def test_whatever_piece_of_a_name_is_looked_for_is_the_beginning_of_an_end(name: str) -> None:
-    bare, ends = terms.bare(name), terms.ends(name)
+    bare, ends = accents.bare(name), terms.ends(name)
     for start in range(len(bare)):
         for stop in range(start + 1, len(bare) + 1):
             piece = terms.piece([bare[start:stop]])

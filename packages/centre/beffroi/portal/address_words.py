@@ -1,9 +1,10 @@
-"""What is said of an address that cannot be given, and what is proposed instead."""
+"""What is said of an address that cannot be given or written to, and what is proposed instead."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
+from beffroi.mail.compose import DraftInvalid
 from beffroi.mail.naming import AddressUnusable
 
 
@@ -19,3 +20,10 @@ def unusable(error: AddressUnusable) -> str:
         "Une adresse s’écrit sans accent ni espace : lettres, chiffres, points et tirets. Nous proposons"
         " « %(local)s » : vérifiez, puis créez."
     ) % {"local": error.proposal}
+
+
+def wrong(error: DraftInvalid, too_many: str) -> str:
+    """Of a field with addresses; ``too_many``: the sentence where there are more than it takes."""
+    if error.why != "address":
+        return too_many
+    return _("%(value)s n’est pas une adresse complète, par exemple jean@nuits.fr.") % {"value": error.value}

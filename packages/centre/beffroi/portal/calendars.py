@@ -38,6 +38,12 @@ def suggestions(actor: Actor) -> list[tuple[str, str]]:
     return [(one.title, address) for one in found.contacts for address in one.emails]
 
 
+def require_new(actor: Actor, calendar: str) -> None:
+    """``calendar``: what a form says. Errors: NotAllowed (no word of CALENDARS, or what one does not write in)."""
+    if calendar not in CALENDARS or (calendar == "commun" and actor.role not in homes.WRITERS):
+        raise NotAllowed("write in what is shared")
+
+
 def require_change(actor: Actor, calendar: str) -> None:
     """``calendar``: a word of CALENDARS. Errors: NotFound (what one does not see), NotAllowed (what one only reads)."""
     if calendar == "commun" and actor.role not in homes.READERS:

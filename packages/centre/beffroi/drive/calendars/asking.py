@@ -111,7 +111,7 @@ class Asking(_Questions):
         """Errors: NotFound (no address book), Invalid, Unavailable."""
         return self.ask("contacts", sought, wire_contacts.Contacts)
 
-    def contact(self, asked: wire_contacts.NamedContact) -> wire_contacts.Contact:
+    def contact(self, asked: wire.Named) -> wire_contacts.Contact:
         """Errors: NotFound, Unavailable."""
         return self.ask("contact", asked, wire_contacts.Contact)
 
@@ -119,7 +119,7 @@ class Asking(_Questions):
         """Errors: NotFound, NotAllowed, Conflict, Invalid, TooLarge, QuotaFull, StoreFull, Unavailable."""
         return self.ask("save-contact", draft, wire.Done)
 
-    def delete_contact(self, asked: wire_contacts.NamedContact) -> wire.Done:
+    def delete_contact(self, asked: wire.Named) -> wire.Done:
         """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
         return self.ask("delete-contact", asked, wire.Done)
 

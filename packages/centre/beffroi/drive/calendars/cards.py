@@ -9,21 +9,20 @@ Source:  RFC 2426 (what programs store), RFC 6350.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import vobject
 from radicale import item as radicale_item
-from radicale.pathutils import is_safe_filesystem_path_component
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import effort, homes, lines, wire, wire_contacts
-from beffroi.drive.calendars.entries import UNREADABLE, collection_at, one_line, title_of
+from beffroi.drive.calendars import effort, lines, wire, wire_contacts
+from beffroi.drive.calendars.entries import UNREADABLE, collection_at, item_at, opened
+from beffroi.drive.calendars.itip import one_line
 from beffroi.drive.calendars.kept import MAX_ITEMS
 from beffroi.drive.calendars.wire_contacts import MAX_EACH, MAX_NAME_CHARS, MAX_NOTE_CHARS, MAX_TEXT_CHARS
-from beffroi.lib import clock, ids
+from beffroi.lib import accents, clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge
 
 MAX_TOLD = 500
@@ -38,33 +37,27 @@ def search(
     """In these address books (which, path). Where they cannot all be looked through (``effort``), there are more.
 
     Errors: NotFound."""
-    wanted = [_plain(one) for one in asked.words.split()[:MAX_WORDS]]
+    wanted = [accents.bare(one) for one in asked.words.split()[:MAX_WORDS]]
     found: list[wire_contacts.Contact] = []
     is_whole = False
     with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
-        for calendar, path in books:
-            try:
-                book = collection_at(storage, path)
-            except NotFound:
-                if calendar != "handed":
-                    raise
-                continue  # given back just now
-            of = title_of(book) if calendar == "handed" else ""
+        for calendar, book, of in opened(storage, books):
             for item in book.get_all():
                 effort.require()
                 with suppress(*UNREADABLE):
                     one = _read(calendar, item, of=of)
-                    if all(word in _told(one) for word in wanted):
+                    told = _told(one) if wanted else ""
+                    if all(word in told for word in wanted):
                         found.append(one)
         is_whole = True
-    found.sort(key=lambda one: (_plain(one.title), one.title, one.name))
+    found.sort(key=lambda one: (accents.bare(one.title), one.title, one.name))
     return wire_contacts.Contacts(found[:MAX_TOLD], more=len(found) > MAX_TOLD or not is_whole)
 
 
 def get(storage: BaseStorage, calendar: wire.Calendar, path: str, name: str) -> wire_contacts.Contact:
     """Errors: NotFound (also what cannot be read)."""
     with storage.acquire_lock("r"):
-        item = _item(collection_at(storage, path), name)
+        item = item_at(collection_at(storage, path), name)
         try:
             return _read(calendar, item)
         except UNREADABLE:
@@ -77,16 +70,14 @@ def save(storage: BaseStorage, path: str, draft: wire_contacts.ContactDraft) -> 
     with storage.acquire_lock("w"):
         book = collection_at(storage, path)
         if draft.name:
-            item = _unchanged(book, draft.name, draft.etag)
+            item, before = _unchanged(book, draft.name, draft.etag)
             name, card = draft.name, item.vobject_item
-            before = _read(draft.calendar, item)
         else:
             if sum(1 for _ in book.get_all()) >= MAX_ITEMS:
                 raise TooLarge(MAX_ITEMS)
             uid = ids.new_id("con")
-            name, card = f"{uid}.vcf", vobject.vCard()
+            name, card, before = f"{uid}.vcf", vobject.vCard(), None
             card.add("uid").value = uid
-            before = None
         _write(card, before, draft)
         made = radicale_item.Item(collection=book, vobject_item=card)
         made.prepare()
@@ -94,7 +85,7 @@ def save(storage: BaseStorage, path: str, draft: wire_contacts.ContactDraft) -> 
     return wire.Done(name)
 
 
-def delete(storage: BaseStorage, path: str, asked: wire_contacts.NamedContact) -> wire.Done:
+def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
     """Errors: NotFound, Conflict."""
     with storage.acquire_lock("w"):
         book = collection_at(storage, path)
@@ -103,27 +94,15 @@ def delete(storage: BaseStorage, path: str, asked: wire_contacts.NamedContact) -
     return wire.Done(asked.name)
 
 
-def _item(book: BaseCollection, name: str) -> Any:
-    """Errors: NotFound."""
-    safe = is_safe_filesystem_path_component(name) and not name.startswith(".")
-    if not safe or len(name.encode("utf-8", "replace")) > homes.MAX_NAME_BYTES:
-        raise NotFound("contact")
-    found = next((item for _, item in book.get_multi([name])), None)
-    if found is None:
-        raise NotFound("contact")
-    return found
-
-
-def _unchanged(book: BaseCollection, name: str, etag: str) -> Any:
-    """Errors: NotFound, Conflict."""
-    item = _item(book, name)
+def _unchanged(book: BaseCollection, name: str, etag: str) -> tuple[Any, wire_contacts.Contact]:
+    """The item and what it says. Errors: NotFound, Conflict."""
+    item = item_at(book, name)
     if item.etag != etag:
         raise Conflict("this contact has changed")
     try:
-        _read("own", item)
+        return item, _read("own", item)
     except UNREADABLE:
         raise Conflict("this contact is changed in the program that made it") from None
-    return item
 
 
 # -- reading -------------------------------------------------------------------------------------------------
@@ -190,12 +169,7 @@ def _told(one: wire_contacts.Contact) -> str:
     """What words are looked for in; numbers also without what separates their digits."""
     numbers = ("".join(sign for sign in phone if sign.isdigit()) for phone in one.phones)
     said = (one.title, one.given, one.family, one.organisation, *one.emails, *one.phones, *numbers, one.note)
-    return _plain(" ".join(said))
-
-
-def _plain(text: str) -> str:
-    split = unicodedata.normalize("NFD", text.casefold())
-    return "".join(one for one in split if not unicodedata.combining(one))
+    return accents.bare(" ".join(said))
 
 
 # -- writing -------------------------------------------------------------------------------------------------
@@ -254,7 +228,7 @@ def _set_each(card: Any, name: str, before: Sequence[str], wanted: Sequence[str]
     kept = [
         one
         for one in card.contents.pop(name, [])
-        if one_line(one.value, MAX_TEXT_CHARS).removeprefix("tel:") not in gone
+        if one_line(str(one.value), MAX_TEXT_CHARS).removeprefix("tel:") not in gone
     ]
     if kept:
         card.contents[name] = kept

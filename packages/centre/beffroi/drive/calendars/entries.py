@@ -44,7 +44,7 @@ UNREADABLE = (
 
 def between(
     storage: BaseStorage,
-    collections: Iterable[tuple[Any, str]],
+    collections: Iterable[tuple[wire.Calendar, str]],
     since: datetime,
     until: datetime,
     mine: Collection[str] = (),
@@ -57,14 +57,7 @@ def between(
     found: list[wire.Entry] = []
     is_whole = False
     with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
-        for calendar, path in collections:
-            try:
-                collection = collection_at(storage, path)
-            except NotFound:
-                if calendar != "handed":
-                    raise
-                continue  # given back just now
-            title = title_of(collection) if calendar == "handed" else ""
+        for calendar, collection, title in opened(storage, collections):
             for item in _by_effort(collection, since, until):
                 effort.require()
                 with suppress(*UNREADABLE):
@@ -119,7 +112,8 @@ def get(
 
 def save(storage: BaseStorage, path: str, draft: wire.Draft) -> wire.Done:
     """Write an entry; what else a program noted in it stays. Errors: Invalid, NotFound, Conflict."""
-    title, place = one_line(draft.title, wire.MAX_TITLE_CHARS), one_line(draft.place, wire.MAX_PLACE_CHARS)
+    title = itip.one_line(draft.title, wire.MAX_TITLE_CHARS)
+    place = itip.one_line(draft.place, wire.MAX_PLACE_CHARS)
     starts, ends = draft.starts, draft.ends
     if not title or starts.tzinfo is None or ends.tzinfo is None or ends < starts:
         raise Invalid("entry")
@@ -157,6 +151,20 @@ def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
     return wire.Done(asked.name, inviting.called_off(before))
 
 
+def opened(
+    storage: BaseStorage, collections: Iterable[tuple[wire.Calendar, str]]
+) -> Iterator[tuple[wire.Calendar, BaseCollection, str]]:
+    """Each with its collection and, where it was handed over, its title. Errors: NotFound."""
+    for calendar, path in collections:
+        try:
+            collection = collection_at(storage, path)
+        except NotFound:
+            if calendar != "handed":
+                raise
+            continue  # given back just now
+        yield calendar, collection, _title(collection) if calendar == "handed" else ""
+
+
 def collection_at(storage: BaseStorage, path: str) -> BaseCollection:
     """Errors: NotFound: a person may have deleted their own."""
     found = next(iter(storage.discover(path)), None)
@@ -165,13 +173,21 @@ def collection_at(storage: BaseStorage, path: str) -> BaseCollection:
     return found
 
 
-def _item(collection: BaseCollection, name: str) -> Any:
+def item_at(collection: BaseCollection, name: str) -> Any:
     """Errors: NotFound."""
     safe = is_safe_filesystem_path_component(name) and not name.startswith(".")
     if not safe or len(name.encode("utf-8", "replace")) > homes.MAX_NAME_BYTES:
         raise NotFound("entry")
     found = next((item for _, item in collection.get_multi([name])), None)
-    if found is None or found.component_name != "VEVENT":
+    if found is None:
+        raise NotFound("entry")
+    return found
+
+
+def _item(collection: BaseCollection, name: str) -> Any:
+    """Errors: NotFound."""
+    found = item_at(collection, name)
+    if found.component_name != "VEVENT":
         raise NotFound("entry")
     return found
 
@@ -249,8 +265,8 @@ def occurrences(
                     calendar=calendar,
                     name=item.href,
                     etag=item.etag,
-                    title=one_line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS),
-                    place=one_line(getattr(event, "location", None), wire.MAX_PLACE_CHARS),
+                    title=_line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS),
+                    place=_line(getattr(event, "location", None), wire.MAX_PLACE_CHARS),
                     starts=start,
                     ends=max(start, end - _DAY) if all_day else end,
                     all_day=all_day,
@@ -268,9 +284,8 @@ def occurrences(
     return told
 
 
-def title_of(collection: BaseCollection) -> str:
-    """As its owner called it."""
-    return one_line(collection.get_meta("D:displayname"), wire.MAX_TITLE_CHARS)
+def _title(collection: BaseCollection) -> str:
+    return _line(collection.get_meta("D:displayname"), wire.MAX_TITLE_CHARS)
 
 
 def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:
@@ -298,7 +313,6 @@ def _set(event: Any, name: str, value: str) -> None:
         event.add(name).value = value
 
 
-def one_line(value: Any, most_chars: int) -> str:
+def _line(value: Any, most_chars: int) -> str:
     """One line of text, whatever a program wrote."""
-    text = str(getattr(value, "value", value) or "")
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:most_chars]
+    return itip.one_line(str(getattr(value, "value", value) or ""), most_chars)

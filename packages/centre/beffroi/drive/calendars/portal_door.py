@@ -10,6 +10,7 @@ Fails:   closed: no grant, no answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class PortalDoor:
         storage = self._storage(grant)
         return cards.search(storage, self._seen(grant, "contacts"), asked)
 
-    def contact(self, grant: Grant, asked: wire_contacts.NamedContact) -> wire_contacts.Contact:
+    def contact(self, grant: Grant, asked: wire.Named) -> wire_contacts.Contact:
         _check(grant, asked.calendar)
         place = _collection(grant, asked.calendar, "contacts")
         return cards.get(self._storage(grant), asked.calendar, place, asked.name)
@@ -88,7 +89,7 @@ class PortalDoor:
         self._require_room(grant, place, len(msgspec.json.encode(asked)))
         return cards.save(self._storage(grant), place, asked)
 
-    def delete_contact(self, grant: Grant, asked: wire_contacts.NamedContact) -> wire.Done:
+    def delete_contact(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)
         return cards.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
 
@@ -137,21 +138,15 @@ class PortalDoor:
         return invitations.look(self._storage(grant), _written(grant), asked)
 
     def answer_invitation(self, grant: Grant, asked: wire_invitations.Answered) -> wire.Outgoing:
-        assert grant.collectivite_id is not None
-        self._fullness.require(
-            grant.collectivite_id, grant.subject_id, homes.AGENDA, len(asked.text.encode())
-        )
-        return invitations.answer(self._storage(grant), _collection(grant, "own"), asked)
+        place = _collection(grant, "own")
+        self._require_room(grant, place, len(asked.text.encode()))
+        return invitations.answer(self._storage(grant), place, asked)
 
     def note(self, grant: Grant, asked: wire_invitations.Noted) -> wire_invitations.Invitation:
         return invitations.note(self._storage(grant), _written(grant), asked)
 
     def settle(self, grant: Grant, asked: wire_invitations.Settled) -> tuple[wire.Outgoing, ...]:
-        def require(path: str, growth_bytes: int) -> None:
-            assert grant.collectivite_id is not None
-            name = path.partition("/")[2]
-            self._fullness.require(grant.collectivite_id, grant.subject_id, name, growth_bytes)
-
+        require = partial(self._require_room, grant)
         message = invitations.read(asked.text, asked.sender)
         return tuple(proposals.settle(self._storage(grant), _written(grant), message, asked, require))
 
@@ -208,9 +203,9 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "save": (wire.Draft, PortalDoor.save),
     PREFIX + "delete": (wire.Named, PortalDoor.delete),
     PREFIX + "contacts": (wire_contacts.Sought, PortalDoor.contacts),
-    PREFIX + "contact": (wire_contacts.NamedContact, PortalDoor.contact),
+    PREFIX + "contact": (wire.Named, PortalDoor.contact),
     PREFIX + "save-contact": (wire_contacts.ContactDraft, PortalDoor.save_contact),
-    PREFIX + "delete-contact": (wire_contacts.NamedContact, PortalDoor.delete_contact),
+    PREFIX + "delete-contact": (wire.Named, PortalDoor.delete_contact),
     PREFIX + "look": (wire_invitations.Received, PortalDoor.look),
     PREFIX + "answer": (wire_invitations.Answered, PortalDoor.answer_invitation),
     PREFIX + "note": (wire_invitations.Noted, PortalDoor.note),

@@ -31,7 +31,8 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry; ``etag`` of the form that is to be deleted. Answered by ``Entry``, or by ``Done``."""
+    """One entry or contact; ``etag`` of the form that is to be deleted. Answered by ``Entry`` or
+    ``wire_contacts.Contact``, or by ``Done``."""
 
     calendar: Calendar
     name: str

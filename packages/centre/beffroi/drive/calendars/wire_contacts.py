@@ -1,6 +1,7 @@
 """What the process web asks of ``calendars`` for the page *Contacts*, and what it is told: as ``wire``.
 
-``Calendar`` names address books here: one's own, the one that all share, one that came from who left.
+One contact is named by ``wire.Named``. ``Calendar`` names address books here: one's own, the one that all share, one
+that came from who left.
 """
 
 from __future__ import annotations
@@ -22,14 +23,6 @@ class Sought(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``Contacts``."""
 
     words: str = ""
-
-
-class NamedContact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One contact; ``etag`` of the form that is to be deleted. Answered by ``Contact``, or by ``wire.Done``."""
-
-    calendar: Calendar
-    name: str
-    etag: str = ""
 
 
 class ContactDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,12 +8,12 @@ Source:  docs/internals/drive.md.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import batched
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store.writing import Reading
+from beffroi.lib import accents
 
 _ENTRIES: LiteralString = "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag FROM node"
 _CHANGED_BY: LiteralString = "SELECT number, person_id FROM change WHERE number IN ("
@@ -35,10 +35,7 @@ class Entry(NamedTuple):
 
 def by_name(name: str) -> tuple[object, ...]:
     """Key of order: without accents and capitals, numbers by their value: *Écoles* before *Voirie*, 9 before 10."""
-    plain = "".join(
-        one for one in unicodedata.normalize("NFD", name.casefold()) if not unicodedata.combining(one)
-    )
-    pieces = _NUMBERS.split(plain)
+    pieces = _NUMBERS.split(accents.bare(name))
     return (
         *((piece, int(pieces[at + 1][:18])) for at, piece in enumerate(pieces[:-1]) if at % 2 == 0),
         (pieces[-1],),

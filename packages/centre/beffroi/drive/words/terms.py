@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
+from beffroi.lib import accents
+
 MOST_TERMS = 5000
 """Of one file: a list of all persons of a town has more, and is found by its name."""
 LONGEST, SHORTEST_INSIDE, MOST_PARTS = 40, 3, 60
@@ -47,14 +49,7 @@ class Passage(NamedTuple):
 
 def plain(text: str) -> str:
     """Without accents and capitals; as long as the text where it has no ligatures, else longer."""
-    split = unicodedata.normalize("NFD", text.casefold().translate(_LIGATURES))
-    return "".join(one for one in split if not unicodedata.combining(one))
-
-
-def bare(text: str) -> str:
-    """Without accents and capitals, and nothing else."""
-    split = unicodedata.normalize("NFD", text.casefold())
-    return "".join(one for one in split if not unicodedata.combining(one))
+    return accents.bare(text.casefold().translate(_LIGATURES))
 
 
 def stem(word: str) -> str:
@@ -140,7 +135,7 @@ def name_parts(name: str) -> list[str]:
 def ends(name: str) -> list[str]:
     """Of each run of letters and digits in a bare name what begins at each of its signs: whatever piece of one
     somebody looks for, one of these begins with it. Pieces shorter than SHORTEST_INSIDE are not looked for."""
-    runs = _WORDS.findall(bare(name))
+    runs = _WORDS.findall(accents.bare(name))
     return [run[at:][:LONGEST] for run in runs for at in range(len(run) - SHORTEST_INSIDE + 1)]
 
 

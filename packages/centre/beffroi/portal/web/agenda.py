@@ -20,12 +20,12 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.calendars import homes, wire
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import access, sendings
 from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.mail.models import Sending
-from beffroi.portal import invitation_words, words
-from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change
+from beffroi.portal import address_words, invitation_words, words
+from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
 from beffroi.portal.dates import date_format
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import compose, invitations
@@ -117,8 +117,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
         return _form_page(request, actor, form, writes=writes)
     form = _typed(request)
     form.calendar = request.POST.get("calendar", "prive")
-    if form.calendar not in CALENDARS or (form.calendar == "commun" and not writes):
-        raise NotAllowed("the shared calendar")
+    require_new(actor, form.calendar)
     return _save(request, actor, form, name="", writes=writes)
 
 
@@ -312,11 +311,8 @@ def _read_guests(form: Form, mine: list[str]) -> list[str]:
     try:
         found = [one.addr_spec.lower() for one in parse_addresses(form.guests, "guests")]
     except DraftInvalid as error:
-        form.errors["guests"] = (
-            _("%(value)s n’est pas une adresse complète, par exemple jean@nuits.fr.") % {"value": error.value}
-            if error.why == "address"
-            else _("Cent invités au plus, séparés par des virgules.")
-        )
+        too_many = _("Cent invités au plus, séparés par des virgules.")
+        form.errors["guests"] = address_words.wrong(error, too_many)
         return []
     if found and not mine:
         form.errors["guests"] = _(

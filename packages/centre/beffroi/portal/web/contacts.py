@@ -17,11 +17,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.calendars import homes, wire_contacts
+from beffroi.drive.calendars import homes, wire, wire_contacts
 from beffroi.drive.store.model import QuotaFull, StoreFull
-from beffroi.lib.errors import Conflict, NotAllowed, TooLarge
+from beffroi.lib.errors import Conflict, TooLarge
 from beffroi.mail.compose import DraftInvalid, parse_addresses
-from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change
+from beffroi.portal import address_words
+from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import invitations
 
@@ -81,8 +82,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
         return _form_page(request, form, writes=writes)
     form = _typed(request)
     form.calendar = request.POST.get("calendar", "prive")
-    if form.calendar not in CALENDARS or (form.calendar == "commun" and not writes):
-        raise NotAllowed("the shared address book")
+    require_new(actor, form.calendar)
     return _save(request, actor, form, name="", writes=writes)
 
 
@@ -107,7 +107,7 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
         found = _get(actor, calendar, name)
         context = {"place": "contacts", "one": found, "word": WORDS[found.calendar]}
         return page(request, "portal/contact_delete.html", context)
-    asked = wire_contacts.NamedContact(CALENDARS[calendar], name, request.POST.get("etag", ""))
+    asked = wire.Named(CALENDARS[calendar], name, request.POST.get("etag", ""))
     asking(actor).delete_contact(asked)
     messages.success(request, _("Le contact est supprimé, aussi sur les appareils branchés."))
     return HttpResponseRedirect(reverse("contacts"))
@@ -115,7 +115,7 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
 
 def _get(actor: Actor, calendar: str, name: str) -> wire_contacts.Contact:
     """Errors: NotFound."""
-    return asking(actor).contact(wire_contacts.NamedContact(CALENDARS[calendar], name))
+    return asking(actor).contact(wire.Named(CALENDARS[calendar], name))
 
 
 def _typed(request: HttpRequest) -> Form:
@@ -169,11 +169,7 @@ def _read_emails(form: Form) -> list[str]:
     try:
         found = [one.addr_spec for one in parse_addresses(form.emails, "emails")]
     except DraftInvalid as error:
-        form.errors["emails"] = (
-            _("%(value)s n’est pas une adresse complète, par exemple jean@nuits.fr.") % {"value": error.value}
-            if error.why == "address"
-            else _too_many()
-        )
+        form.errors["emails"] = address_words.wrong(error, _too_many())
         return []
     if len(found) > wire_contacts.MAX_EACH:
         form.errors["emails"] = _too_many()

@@ -24,6 +24,7 @@ from beffroi.drive.web.dav.conditions import date_s
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Element, Name
 from beffroi.drive.words import kinds, terms
 from beffroi.drive.words.kinds import Span
+from beffroi.lib import accents
 from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav"
@@ -203,14 +204,14 @@ def _none(conditions: Sequence[Condition]) -> Condition:
 
 
 def _text_condition(name: Name, kind: str, literal: str) -> Condition:
-    value, wanted = TEXTS[name], terms.bare(literal)
+    value, wanted = TEXTS[name], accents.bare(literal)
     pieces = wanted.split("%") if kind == "like" else [wanted]
     if name == _DISPLAYNAME:
         needs = Needs(piece=terms.piece(pieces))
     else:
         major, slash, _ = pieces[0].partition("/")
         needs = Needs(kinds=frozenset({major})) if slash else Needs()
-    return Condition(lambda place: _is_like(terms.bare(value(place)), pieces), needs)
+    return Condition(lambda place: _is_like(accents.bare(value(place)), pieces), needs)
 
 
 def _is_like(text: str, pieces: Sequence[str]) -> bool:

@@ -17,6 +17,7 @@ from beffroi.drive.web.messages import fields
 from beffroi.drive.web.sync import looking, search
 from beffroi.drive.web.sync.basicsearch import MODIFIED, Needs, Search
 from beffroi.drive.words import terms
+from beffroi.lib import accents
 from beffroi.lib.errors import Invalid, NotFound
 
 API = "/search/providers"
@@ -36,13 +37,13 @@ async def answer(finder: search.Finder, call: Call, path: str, base_url: str) ->
     if path != f"{API}/{FILES}/search":
         raise NotFound("provider")
     said = fields(call.request.query, 64)
-    words = terms.bare(said.get("term", [""])[-1][:MAX_TERM_CHARS]).split()
+    words = accents.bare(said.get("term", [""])[-1][:MAX_TERM_CHARS]).split()
     if not words:
         raise Invalid("term")
     start, most = _number(said, "cursor", 0), min(_number(said, "limit", USUAL), MOST)
 
     wanted = Search(
-        test=lambda place: all(word in terms.bare(place.path[-1]) for word in words),
+        test=lambda place: all(word in accents.bare(place.path[-1]) for word in words),
         needs=Needs(piece=terms.piece(words)),
         order=(MODIFIED, True),
         most=start + most,
