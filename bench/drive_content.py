@@ -25,7 +25,7 @@ from pathlib import Path
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import CHUNK_BYTES, FIXED_FROM_BYTES, Chunker, Digests, chunk_id
 from beffroi.drive.store.content import Content, Workers, Written
-from beffroi.drive.store.objects import LocalObjects
+from beffroi.drive.store.local_objects import LocalObjects
 from beffroi.drive.store.sealing import Sealer
 from beffroi.lib import ids
 from beffroi.lib.config import Config

@@ -27,7 +27,8 @@ from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.content import Content, Written
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.manifest import Chunk, Manifest
-from beffroi.drive.store.objects import Objects, S3Place, Stored
+from beffroi.drive.store.objects import Objects, Stored
+from beffroi.drive.store.s3_objects import S3Place
 from beffroi.drive.store.sealing import Bytes, Sealer
 from beffroi.lib import ids
 from beffroi.lib.config import Config

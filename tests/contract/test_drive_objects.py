@@ -10,18 +10,17 @@ from pathlib import Path
 
 import obstore
 import pytest
+from beffroi.drive.store.local_objects import LocalObjects
+from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.objects import (
-    LocalObjects,
     ObjectMissing,
     Objects,
-    S3Objects,
-    S3Place,
     StoreUnavailable,
     chunk_of,
     failures,
     object_name,
-    open_objects,
 )
+from beffroi.drive.store.s3_objects import S3Objects, S3Place
 from beffroi.drive.store.sealing import MOST_SEALED_BYTES, ObjectDamaged
 from beffroi.lib import ids
 from beffroi.lib.config import Config

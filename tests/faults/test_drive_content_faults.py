@@ -23,15 +23,11 @@ from pathlib import Path
 import pytest
 from beffroi.drive.store.content import Content, Workers
 from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.local_objects import LocalObjects
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import StoreFull
-from beffroi.drive.store.objects import (
-    LocalObjects,
-    Objects,
-    S3Objects,
-    StoreUnavailable,
-    chunk_of,
-)
+from beffroi.drive.store.objects import Objects, StoreUnavailable, chunk_of
+from beffroi.drive.store.s3_objects import S3Objects
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged
 
 from tests.fixtures_drive import Books, new_keys, noise, read, s3_server, write
@@ -46,7 +42,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from beffroi.drive.store.content import Content, Workers
 from beffroi.drive.store.keys import Keys
-from beffroi.drive.store.objects import LocalObjects
+from beffroi.drive.store.local_objects import LocalObjects
 from beffroi.lib.config import Config
 from tests.fixtures_drive import Books, write
 

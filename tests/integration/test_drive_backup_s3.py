@@ -15,7 +15,9 @@ from beffroi.drive.backup.places import LocalBackups, S3Backups, open_place
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.objects import S3Place, StoreUnavailable, open_objects
+from beffroi.drive.store.object_store import open_objects
+from beffroi.drive.store.objects import StoreUnavailable
+from beffroi.drive.store.s3_objects import S3Place
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config, SettingInvalid
 

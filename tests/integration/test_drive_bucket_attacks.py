@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 from beffroi.drive import removal, upkeep
 from beffroi.drive.backup.work import Backups
-from beffroi.drive.store.objects import LocalObjects, object_name
+from beffroi.drive.store.local_objects import LocalObjects
+from beffroi.drive.store.objects import object_name
 from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock, ids
 

@@ -19,7 +19,8 @@ from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import resealing, tree, uploads
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import Content, Node
-from beffroi.drive.store.objects import object_name, open_objects
+from beffroi.drive.store.object_store import open_objects
+from beffroi.drive.store.objects import object_name
 from beffroi.drive.store.refs import ChunkVanished
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.drive.store.scrub import Scrub

@@ -15,15 +15,10 @@ import pytest
 from beffroi.drive.store.chunking import CHUNK_BYTES, INLINE_BYTES, WHOLE_BYTES
 from beffroi.drive.store.content import LENT, READ_AHEAD, Content, Workers
 from beffroi.drive.store.keys import Keys, KeysErased
+from beffroi.drive.store.local_objects import LocalObjects
 from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
 from beffroi.drive.store.model import StoreFull
-from beffroi.drive.store.objects import (
-    LocalObjects,
-    ObjectMissing,
-    Objects,
-    StoreUnavailable,
-    object_name,
-)
+from beffroi.drive.store.objects import ObjectMissing, Objects, StoreUnavailable, object_name
 from beffroi.drive.store.sealing import Bytes, ObjectDamaged
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -22,7 +22,7 @@ from beffroi.drive.backup.places import open_place
 from beffroi.drive.backup.turns import backing_up, collecting
 from beffroi.drive.store import keys
 from beffroi.drive.store.keys import Certificate
-from beffroi.drive.store.objects import open_objects
+from beffroi.drive.store.object_store import open_objects
 from beffroi.lib import durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable

@@ -17,7 +17,7 @@ import msgspec
 
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
-from beffroi.drive.store.objects import open_objects
+from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.resealing import Resealing, Step
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.working import Worker

@@ -42,7 +42,8 @@ from beffroi.drive.store import (
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act
-from beffroi.drive.store.objects import Objects, open_objects
+from beffroi.drive.store.object_store import open_objects
+from beffroi.drive.store.objects import Objects
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Writing

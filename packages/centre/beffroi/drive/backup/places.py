@@ -17,14 +17,9 @@ from typing import Protocol
 
 import obstore
 
-from beffroi.drive.store.objects import (
-    LocalObjects,
-    ObjectMissing,
-    Objects,
-    S3Objects,
-    failures,
-    s3_place,
-)
+from beffroi.drive.store.local_objects import LocalObjects
+from beffroi.drive.store.objects import ObjectMissing, Objects, failures
+from beffroi.drive.store.s3_objects import S3Objects, s3_place
 from beffroi.drive.store.sealing import Bytes
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config, SettingInvalid

@@ -24,7 +24,8 @@ from beffroi.drive.calendars import homes
 from beffroi.drive.store import keys, seals
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
-from beffroi.drive.store.objects import failures, object_name, open_objects
+from beffroi.drive.store.object_store import open_objects
+from beffroi.drive.store.objects import failures, object_name
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.web.sync import push

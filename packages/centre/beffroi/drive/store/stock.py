@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.collect import Stored
 from beffroi.drive.store.keys import Keys, make
-from beffroi.drive.store.objects import ObjectMissing, Objects, chunk_of, object_name, open_objects
+from beffroi.drive.store.object_store import open_objects
+from beffroi.drive.store.objects import ObjectMissing, Objects, chunk_of, object_name
 from beffroi.drive.store.scrub import State
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
 from beffroi.lib.config import Config

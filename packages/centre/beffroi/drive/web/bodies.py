@@ -16,7 +16,8 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Content, InlineChunk
-from beffroi.drive.store.objects import Objects, open_objects
+from beffroi.drive.store.object_store import open_objects
+from beffroi.drive.store.objects import Objects
 from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.writing import Reading
 from beffroi.lib.config import Config
