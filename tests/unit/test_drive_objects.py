@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store import objects as module
-from beffroi.drive.store.local_objects import BLOCK_BYTES, DIRECT_BYTES, LocalObjects, Settling
+from beffroi.drive.store.local_objects import DIRECT_BYTES, LocalObjects, Settling
 from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.object_store import open_objects
-from beffroi.drive.store.objects import ObjectMissing, StoreUnavailable, object_name
+from beffroi.drive.store.objects import BLOCK_BYTES, ObjectMissing, StoreUnavailable, object_name
 from beffroi.drive.store.s3_objects import s3_place
 from beffroi.lib import durable
 from beffroi.lib.config import Config, SettingInvalid

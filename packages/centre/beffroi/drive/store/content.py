@@ -22,9 +22,8 @@ from typing import NamedTuple, Self
 from beffroi.drive.store import sealing
 from beffroi.drive.store.chunking import CHUNK_BYTES, INLINE_BYTES, Chunker, Digests, chunk_id
 from beffroi.drive.store.keys import Keys
-from beffroi.drive.store.local_objects import BLOCK_BYTES
 from beffroi.drive.store.manifest import Chunk, Manifest
-from beffroi.drive.store.objects import Objects, object_name
+from beffroi.drive.store.objects import BLOCK_BYTES, Objects, object_name
 from beffroi.drive.store.sealing import Bytes, ObjectDamaged, Sealer
 
 type Known = Callable[[Sequence[bytes]], Awaitable[Set[bytes]]]

@@ -18,13 +18,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from beffroi.drive.store.objects import Stored, bounded, checked, failures, is_ours
+from beffroi.drive.store.objects import BLOCK_BYTES, Stored, bounded, checked, failures, is_ours
 from beffroi.drive.store.sealing import Bytes
 from beffroi.lib import clock, durable
 
 _DRAFTS = ".new"
-BLOCK_BYTES = 4096
-"""What the memory and the lengths of a write past the page cache are multiples of."""
 DIRECT_BYTES = 1 << 20
 """From there on an object is written past the page cache: less than half of the processor's work."""
 

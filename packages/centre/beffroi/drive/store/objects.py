@@ -29,6 +29,8 @@ _FULL = re.compile(
     r"\b507\b|StorageFull|InsufficientStorage|QuotaExceeded|no space left|disk quota", re.IGNORECASE
 )
 """How S3 services say it, since S3 itself has no word for it: MinIO, RFC 4918, Ceph, and the file system below."""
+BLOCK_BYTES = 4096
+"""What the memory and the lengths of a write past the page cache are multiples of."""
 MOST_SAID_CHARS = 1200
 """Of what is said of a key, which has 1,024 bytes at most."""
 log = logging.getLogger("beffroi.drive.objects")
