@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import shutil
 import statistics
 import tempfile
@@ -123,7 +124,9 @@ def _turns(place: Path, options: argparse.Namespace) -> list[Turn]:
     for entries in options.entries:
         work = Work(f"PROPFIND of {entries:,} entries", "ms", FIRST)
         turns.append(Turn((work,), functools.partial(_listing, entries)))
-    large = tuple(Work(f"{megabytes} MB {way}", "s", WITHIN) for way in ("up", "down"))
+    # Peers have what they just took in memory; of all that a département keeps, most is on the disk alone.
+    ways = ("up", "down", *(("down from the disk",) if os.access(drive_work.FORGET, os.W_OK) else ()))
+    large = tuple(Work(f"{megabytes} MB {way}", "s", WITHIN) for way in ways)
     turns.append(
         Turn(
             large, lambda server, turn: drive_work.large_file(server, turn, megabytes * 10**6), is_large=True

@@ -104,8 +104,12 @@ def listing_ms(server: Server, folder: str, entries: int) -> float:
     return min(times)
 
 
-def large_file(server: Server, turn: str, size_bytes: int) -> tuple[float, float]:
-    """Seconds up and down."""
+FORGET = Path("/proc/sys/vm/drop_caches")
+"""Where root asks the kernel to forget what it has of files (proc(5), drop_caches)."""
+
+
+def large_file(server: Server, turn: str, size_bytes: int) -> tuple[float, ...]:
+    """Seconds up, down, and, where the kernel can be made to forget the file, down from the disk."""
     noise = memoryview(os.urandom(67 * PIECE_BYTES))
     room = len(noise) - PIECE_BYTES
 
@@ -116,12 +120,19 @@ def large_file(server: Server, turn: str, size_bytes: int) -> tuple[float, float
 
     since = time.perf_counter()
     server.ask("PUT", f"/large-{turn}", pieces(), **{"Content-Length": str(size_bytes)})
-    up_s = time.perf_counter() - since
+    took_s = [time.perf_counter() - since, _down(server, turn, size_bytes)]
+    if os.access(FORGET, os.W_OK):
+        os.sync()  # what is not on the disk yet cannot be forgotten
+        FORGET.write_text("1")
+        took_s.append(_down(server, turn, size_bytes))
+    server.ask("DELETE", f"/large-{turn}")
+    return tuple(took_s)
+
+
+def _down(server: Server, turn: str, size_bytes: int) -> float:
     since = time.perf_counter()
     assert server.ask("GET", f"/large-{turn}") == size_bytes, server.name
-    down_s = time.perf_counter() - since
-    server.ask("DELETE", f"/large-{turn}")
-    return up_s, down_s
+    return time.perf_counter() - since
 
 
 def tree(place: Path, count: int) -> Path:
