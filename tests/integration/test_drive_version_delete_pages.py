@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.drive import alarms
+from beffroi.drive import alarms, version_actions
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.store import frozen, locks, seals, tree, versions
@@ -84,6 +84,20 @@ def test_an_own_version_is_deleted_after_a_page_that_says_what_it_means(drive: D
     assert client.get(address(older)).status_code == 404
     assert "Cette version n’existe plus" in asked(client, older)
     assert len(lines()) == 1
+
+
+def test_no_picture_of_the_metadata_is_open_while_a_version_is_deleted(
+    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = history(drive, written(drive, drive.own, "a", "b"))[0]
+    delete, readers = version_actions.delete, []
+
+    def counted(**said: Any) -> None:
+        readers.append(drive.database._readers_at_work)
+        delete(**said)
+
+    monkeypatch.setattr(version_actions, "delete", counted)
+    assert DONE in asked(client, old) and readers == [0]
 
 
 def test_who_deletes_is_told_where_the_same_content_is_still(drive: Drive, client: Client) -> None:

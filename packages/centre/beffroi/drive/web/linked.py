@@ -8,8 +8,8 @@ Rule:    addresses below /coffre/lien/SHARE/: NODE, zip; NODE/apercu (an image; 
          A download counts, and is told for the audit log, before its first byte; one that cannot be told counts
          nothing. HEAD counts nothing. A range that does not begin at the beginning goes on with what this visit already
          counted, the same content of the same file, and counts nothing either, also where it was the last one. What
-         visits counted is in memory: after a start of the process, what goes on counts again, and is refused behind the
-         last.
+         visits counted is in memory (``Remembered``): after a start of the process, what goes on counts again, and is
+         refused behind the last.
          A preview is no download: it counts nothing, and is told once a visit. Where a link counts downloads, no
          preview gives the file itself: an image has none, a PDF its first page.
 Fails:   closed: what cannot be counted or told is not given.
@@ -18,7 +18,7 @@ Fails:   closed: what cannot be counted or told is not given.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -72,6 +72,31 @@ type Tell = Callable[[Access], object]
 """Publishes it; blocking, called in a thread. Errors: Unavailable."""
 
 
+class Remembered:
+    """What visits did, MOST_REMEMBERED at most. Beyond, the collectivité that has most forgets its oldest: guests of
+    one push out nothing of another that has less."""
+
+    def __init__(self) -> None:
+        self._of: defaultdict[str, OrderedDict[_Seen, None]] = defaultdict(OrderedDict)
+        self.count = 0
+
+    def has(self, visit: Visit, seen: _Seen) -> bool:
+        return seen in self._of.get(visit.collectivite_id, ())
+
+    def add(self, visit: Visit, seen: _Seen) -> None:
+        """``seen`` is the newest of its collectivité from now on."""
+        mine = self._of[visit.collectivite_id]
+        self.count += seen not in mine
+        mine[seen] = None
+        mine.move_to_end(seen)
+        if self.count > MOST_REMEMBERED:
+            most = max(self._of, key=lambda one: len(self._of[one]))
+            self._of[most].popitem(last=False)
+            self.count -= 1
+            if not self._of[most]:
+                del self._of[most]
+
+
 @dataclass
 class Linked:
     communes: Communes
@@ -79,13 +104,12 @@ class Linked:
     key: bytes
     tell: Tell
     maker: Maker
-    _counted: OrderedDict[_Seen, None] = field(default_factory=OrderedDict, init=False)
-    """The oldest first."""
+    _counted: Remembered = field(default_factory=Remembered, init=False)
     _counting: WeakValueDictionary[_Seen, asyncio.Lock] = field(
         default_factory=WeakValueDictionary, init=False
     )
     """A program that fetches a file in parts at once counts once."""
-    _looked: OrderedDict[_Seen, None] = field(default_factory=OrderedDict, init=False)
+    _looked: Remembered = field(default_factory=Remembered, init=False)
     """The same of previews."""
     _under_way: Counter[str] = field(default_factory=Counter, init=False)
     """By collectivité."""
@@ -117,15 +141,15 @@ class Linked:
             return answer
         seen = _seen(visit, node)
         if request.method == "HEAD":
-            if share.downloads_left == 0 and seen not in self._counted:
+            if share.downloads_left == 0 and not self._counted.has(visit, seen):
                 raise LinkClosed
             return Answer(answer.status, answer.headers, _nothing())
         async with self._counting.setdefault(seen, asyncio.Lock()):
-            if not (seen in self._counted and _goes_on(answer)):
+            if not (self._counted.has(visit, seen) and _goes_on(answer)):
                 what = WHOLE if is_whole else "file"
                 access = Access(share.id, visit.collectivite_id, what, node.id, size_bytes, request.address)
                 await self._count(database, share, access)
-                _remember(self._counted, seen)
+                self._counted.add(visit, seen)
         assert not isinstance(answer.body, bytes)
         return Answer(answer.status, answer.headers, self._given(visit, answer.body))
 
@@ -169,13 +193,13 @@ class Linked:
     async def _tell_preview(self, request: Request, visit: Visit, node: Node) -> None:
         """Errors: Unavailable."""
         seen = _seen(visit, node)
-        if seen in self._looked:
+        if self._looked.has(visit, seen):
             return
         access = Access(
             visit.share_id, visit.collectivite_id, "preview", node.id, node.size_bytes, request.address
         )
         await asyncio.to_thread(self.tell, access)
-        _remember(self._looked, seen)
+        self._looked.add(visit, seen)
 
     def _found(
         self, request: Request, database: Database, bodies: Bodies, share_id: str, step: str | None
@@ -232,13 +256,6 @@ def _shared(reading: Reading, share_id: str, step: str | None) -> tuple[Share, N
 
 def _seen(visit: Visit, node: Node) -> _Seen:
     return visit.name, node.id, node.sha256
-
-
-def _remember(known: OrderedDict[_Seen, None], seen: _Seen) -> None:
-    known[seen] = None
-    known.move_to_end(seen)
-    if len(known) > MOST_REMEMBERED:
-        known.popitem(last=False)
 
 
 async def _nothing() -> AsyncGenerator[bytes]:
