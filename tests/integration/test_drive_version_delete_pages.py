@@ -21,6 +21,7 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.contract.test_drive_seals import a_seal
+from tests.drive_meanwhile import meanwhile, told
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_drive_past_pages import Aged, aged, plain
@@ -182,6 +183,18 @@ def test_what_may_not_go_says_why_and_nothing_is_noted(drive: Drive, beaune: Com
     assert referent.get(address(old)).status_code == 200
     assert words in asked(referent, old)
     assert history(drive, node) == [old] and not lines()
+
+
+def test_a_version_that_somebody_deleted_meanwhile_is_told_twice_and_deleted_once(
+    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (old,) = history(drive, written(drive, drive.own, "a", "b"))
+    meanwhile(
+        monkeypatch,
+        lambda: drive.database.write(lambda w: versions.delete(w, drive.act, old.node, old.etag)),
+    )
+    assert "Cette version n’existe plus" in asked(client, old)
+    assert told() == ["drive:version:deleted", "not drive:version:deleted: drive.version_absent"]
 
 
 def test_a_folder_s_past_says_that_a_version_was_deleted(aged: Aged, client: Client, beaune: Commune) -> None:
