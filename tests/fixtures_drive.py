@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from beffroi.drive import removal
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.content import Content, Written
@@ -46,6 +47,12 @@ def new_config(state: Path) -> Config:
 
 def new_keys(state: Path) -> Keys:
     return keys.make(new_config(state), ids.new_id("col"))
+
+
+def erase(config: Config, collectivite_id: str) -> None:
+    """As the worker does, after two administrators agreed."""
+    removal.destroy_keys(config, collectivite_id, by="adm_x adm_y")
+    removal.remove_rest(config, collectivite_id)
 
 
 def noise(size: int, seed: bytes = b"") -> bytes:

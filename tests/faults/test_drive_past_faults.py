@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store import going_back, schema, tree, ways
+from beffroi.drive.store import going_back, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.going_back import Going
@@ -21,7 +21,7 @@ from beffroi.lib import clock, ids
 from beffroi.lib.config import Config
 
 from tests import waiting
-from tests.drive_trees import ME, NOW_S, at, content, listing, require_whole
+from tests.drive_trees import ME, NOW_S, at, content, listing, require_whole, way_to
 from tests.fixtures_drive import new_config
 
 FILES = 3000
@@ -105,7 +105,7 @@ def test_a_killed_keeper_goes_on_where_it_was(state: Path) -> None:
         let_in(config, ME.person_id, owner)
         folder = database.write(filled)
         with database.reading() as reading:
-            plan = ways.plan(reading, folder, BEGUN_S + 10)
+            plan = way_to(reading, folder, BEGUN_S + 10)
         going_back.begin(database, at(BEGUN_S + 30), plan)
         with keeper(config.state) as process:
             waiting.until(lambda: row(database, folder).done > 0 or has_ended(process), "the first portion")

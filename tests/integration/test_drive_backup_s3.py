@@ -21,7 +21,7 @@ from beffroi.drive.store.s3_objects import S3Place
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config, SettingInvalid
 
-from tests.fixtures_drive import new_config, s3_server, with_others_keys
+from tests.fixtures_drive import erase, new_config, s3_server, with_others_keys
 from tests.integration.test_drive_renewal import filled, keys, require_sound
 from tests.integration.test_drive_upkeep import Place, placed
 
@@ -133,7 +133,7 @@ def test_an_erasure_reaches_it(place: Place, backups: Backups) -> None:
     other.put("voisin", b"voisin")
     backups.round()
     place.communes.close()
-    removal.destroy(place.config, place.owner, by="adm_x adm_y")
+    erase(place.config, place.owner)
     assert removal.is_whole(place.config, place.owner)
     assert not backups.place.has(place.owner) and backups.place.has(other.owner)
     assert list(backups.place.objects.list(place.owner)) == []
@@ -155,8 +155,7 @@ def test_what_others_put_in_the_buckets_keeps_nobody_s_files_from_their_care(
             require_sound(place, files)
             assert backups.place.owners() == [place.owner]
             place.communes.close()
-            removal.destroy_keys(config, place.owner, by="adm_x adm_y")
-            removal.remove_rest(config, place.owner)
+            erase(config, place.owner)
             assert removal.is_whole(config, place.owner)
     assert "passed over" in caplog.text and "private" not in caplog.text
 

@@ -55,7 +55,7 @@ def test_of_many_at_once_as_many_get_the_file_as_the_limit_says(
     visitors = [Visitor(server, path, f"192.0.2.{number}") for number in range(8)]
     for one in visitors:
         one.page()
-    answers = at_once(*(lambda one=one: one.fetch(str(node)) for one in visitors))  # type: ignore[misc]
+    answers = at_once(*(lambda one=one: one.fetch(str(node)) for one in visitors))
     assert [body for status, body in answers if status == 200] == [LARGE] * limit
     assert [status for status, _ in answers if status != 200] == [303] * (8 - limit)
     assert only_share(drive).downloads_left == 0
@@ -68,7 +68,7 @@ def test_a_program_that_fetches_parts_at_once_has_the_whole_file_for_one_downloa
     visitor = Visitor(server, make(client, node, downloads="1"))
     visitor.page()
     spans = [f"bytes={number * part}-{(number + 1) * part - 1}" for number in range(1, 8)]
-    answers = at_once(*(lambda span=span: visitor.fetch(str(node), Range=span) for span in spans))  # type: ignore[misc]
+    answers = at_once(*(lambda span=span: visitor.fetch(str(node), Range=span) for span in spans))
     assert b"".join(body for _, body in answers) == LARGE[part:]
     assert only_share(drive).downloads_left == 0
     assert visitor.fetch(str(node), Range=f"bytes=0-{part - 1}")[0] == 404, "from the beginning: a second one"

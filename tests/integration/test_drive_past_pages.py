@@ -35,6 +35,7 @@ from tests.conftest import Commune, make_member
 from tests.contract.test_drive_seals import a_seal
 from tests.drive_browser import Browser, server
 from tests.drive_server import Served
+from tests.drive_trees import way_to
 from tests.drive_ways import ways_back
 from tests.fixtures_portal import no_door, portal_client
 from tests.fixtures_stream import eventually
@@ -304,7 +305,7 @@ def worker(committed: str, aged: Aged) -> Iterator[WaysBack]:
 def test_the_keeper_finds_at_its_start_what_a_crash_left(aged: Aged, worker: WaysBack) -> None:
     aged.spoil()
     with aged.drive.database.reading() as reading:
-        plan = ways.plan(reading, aged.folder.id, aged.now_s - AGO_S + 60)
+        plan = way_to(reading, aged.folder.id, aged.now_s - AGO_S + 60)
     going_back.begin(aged.drive.database, aged.drive.act, plan)
     worker.start()
 

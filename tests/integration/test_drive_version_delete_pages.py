@@ -38,7 +38,7 @@ def written(drive: Drive, into: Node, *contents: str, name: str = "salaires.ods"
     for one in contents:
         content = replace(EMPTY, size_bytes=len(one), sha256=one.ljust(64, "0"))
         node = drive.database.write(
-            lambda w, content=content: tree.put(w, drive.act, into.id, name, content)  # type: ignore[misc]
+            lambda w, content=content: tree.put(w, drive.act, into.id, name, content)
         )[0]
     return node
 

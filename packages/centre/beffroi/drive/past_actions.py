@@ -29,7 +29,7 @@ def plan(view: View, reading: Reading, folder_id: int, moment: Moment) -> Plan:
     """What would happen. ``moment``: of ``past.moment``. Errors: ReadOnly, Sealed, WayTooLong."""
     if not view.at(reading, folder_id).rights.may_write:
         raise ReadOnly
-    return ways.plan_to(reading, folder_id, moment)
+    return ways.plan(reading, folder_id, moment)
 
 
 def put_back(*, actor: Actor, view: View, folder_id: int, at_s: int) -> bool:
