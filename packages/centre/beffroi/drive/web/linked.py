@@ -18,9 +18,8 @@ Fails:   closed: what cannot be counted or told is not given.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from weakref import WeakValueDictionary
@@ -29,7 +28,6 @@ from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Node
-from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
@@ -39,15 +37,16 @@ from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download,
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.places import Places
 from beffroi.drive.web.previews import as_pdf, picture, refusal, said
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.lib.errors import BeffroiError
 from beffroi.previews.wire import NotShown
 
 PAGE = "/partage/"
 MOST_AT_ONCE, MOST_OF_ONE = 64, 16
-"""Answers to holders of links under way in this process, in all and of one collectivité: each holds some chunks, and
-colleagues have the rest."""
+"""Requests of holders of links under way, in all and of one collectivité: each holds some chunks, and colleagues have
+the rest."""
 MOST_REMEMBERED = 10_000
 WHOLE = "zip"
 IMAGE_SUFFIXES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
@@ -111,8 +110,7 @@ class Linked:
     """A program that fetches a file in parts at once counts once."""
     _looked: Remembered = field(default_factory=Remembered, init=False)
     """The same of previews."""
-    _under_way: Counter[str] = field(default_factory=Counter, init=False)
-    """By collectivité."""
+    _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
 
     async def __call__(self, request: Request) -> Answer:
         try:
@@ -127,8 +125,7 @@ class Linked:
         steps = request.path.removeprefix(granted.LINK_PATH).strip("/").split("/")
         if request.method not in ("GET", "HEAD") or len(steps) < 2 or steps[0] != visit.share_id:
             raise LinkClosed
-        if self._under_way.total() >= MOST_AT_ONCE or self._under_way[visit.collectivite_id] >= MOST_OF_ONE:
-            raise Unavailable("The drive")
+        self._places.take(request, visit.collectivite_id)
         database, bodies = self.communes.metadata(visit.collectivite_id), self.bodies(visit.collectivite_id)
         if len(steps) > 2:
             return await self._preview(request, visit, database, bodies, steps[1:])
@@ -150,8 +147,7 @@ class Linked:
                 access = Access(share.id, visit.collectivite_id, what, node.id, size_bytes, request.address)
                 await self._count(database, share, access)
                 self._counted.add(visit, seen)
-        assert not isinstance(answer.body, bytes)
-        return Answer(answer.status, answer.headers, self._given(visit, answer.body))
+        return answer
 
     async def _preview(
         self, request: Request, visit: Visit, database: Database, bodies: Bodies, steps: Sequence[str]
@@ -172,8 +168,6 @@ class Linked:
             case _:
                 raise LinkClosed
         await self._tell_preview(request, visit, node)
-        if not isinstance(answer.body, bytes):
-            answer = Answer(answer.status, answer.headers, self._given(visit, answer.body))
         return answer
 
     async def _first_page(
@@ -225,15 +219,6 @@ class Linked:
         except BeffroiError:
             await database.write_async(lambda writing: shares.give_back_download(writing, share.id))
             raise
-
-    async def _given(self, visit: Visit, pieces: AsyncGenerator[Bytes]) -> AsyncGenerator[Bytes]:
-        self._under_way[visit.collectivite_id] += 1
-        try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield piece
-        finally:
-            self._under_way -= Counter((visit.collectivite_id,))  # what has none is kept no more
 
 
 def _shared(reading: Reading, share_id: str, step: str | None) -> tuple[Share, Node]:
