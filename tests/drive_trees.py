@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from beffroi.drive.store import going_back, look, tree, ways, weights
+from beffroi.drive.store import going_back, look, moments, tree, ways, weights
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk, Node
@@ -62,6 +62,11 @@ def seen(database: Database, node_id: int) -> Node:
 def listing(database: Database, root: int) -> dict[str, int]:
     with database.reading() as reading:
         return {look.path_of(reading, one.id): one.size_bytes for one in look.below(reading, root)}
+
+
+def way_to(reading: Reading, folder_id: int, at_s: int) -> ways.Plan:
+    """The plan of a way back, to a moment at which the folder may be seen."""
+    return ways.plan(reading, folder_id, moments.seen(reading, folder_id, at_s))
 
 
 def go_back(database: Database, plan: ways.Plan, now_s: int) -> None:

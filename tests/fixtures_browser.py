@@ -140,7 +140,7 @@ def browser() -> Iterator[Any]:
     os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        opened.new_context = _patient(opened.new_context)  # type: ignore[method-assign]
+        opened.new_context = _patient(opened.new_context)
         yield opened
         opened.close()
 

@@ -20,8 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from beffroi.drive import removal
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.content import Content, Written
@@ -46,6 +47,12 @@ def new_config(state: Path) -> Config:
 
 def new_keys(state: Path) -> Keys:
     return keys.make(new_config(state), ids.new_id("col"))
+
+
+def erase(config: Config, collectivite_id: str) -> None:
+    """As the worker does, after two administrators agreed."""
+    removal.destroy_keys(config, collectivite_id, by="adm_x adm_y")
+    removal.remove_rest(config, collectivite_id)
 
 
 def noise(size: int, seed: bytes = b"") -> bytes:
@@ -154,6 +161,35 @@ def s3_server(folder: Path) -> Iterator[S3Place]:
 @contextmanager
 def with_partial_answers(place: S3Place) -> Iterator[S3Place]:
     """The same server behind a door that says 206 for a range, and changes nothing else."""
+    with _door(place, lambda path, data: data) as found:
+        yield found
+
+
+@contextmanager
+def with_others_keys(place: S3Place, *keys: str) -> Iterator[S3Place]:
+    """The same server behind a door that says, in each part of a list, that these keys are in the folder, too; of
+    the folders in it, that one has no name."""
+
+    def change(path: str, data: bytes) -> bytes:
+        asked = dict(parse_qsl(urlsplit(path).query))
+        if "list-type" not in asked:
+            return data
+        if "delimiter" in asked:
+            more = f"<CommonPrefixes><Prefix>{asked.get('prefix', '')}/</Prefix></CommonPrefixes>"
+            return data.replace(b"</ListBucketResult>", f"{more}</ListBucketResult>".encode())
+        more = "".join(
+            f"<Contents><Key>{asked['prefix']}{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+            "<ETag>&quot;e&quot;</ETag><Size>7</Size></Contents>"
+            for key in keys
+        )
+        return data.replace(b"</ListBucketResult>", f"{more}</ListBucketResult>".encode())
+
+    with _door(place, change) as found:
+        yield found
+
+
+@contextmanager
+def _door(place: S3Place, change: Callable[[str, bytes], bytes]) -> Iterator[S3Place]:
     inner = urlsplit(place.endpoint)
 
     class Door(BaseHTTPRequestHandler):
@@ -164,13 +200,14 @@ def with_partial_answers(place: S3Place) -> Iterator[S3Place]:
             line = http.client.HTTPConnection(inner.hostname or "", inner.port, timeout=30)
             line.request(self.command, self.path, body, dict(self.headers))
             answer = line.getresponse()
-            data = answer.read()
+            data = change(self.path, answer.read()) if self.command == "GET" else answer.read()
             self.send_response_only(206 if answer.getheader("Content-Range") else answer.status)
             for name, value in answer.getheaders():
-                if name.lower() not in ("transfer-encoding", "connection"):
+                if name.lower() not in ("transfer-encoding", "connection", "content-length"):
                     self.send_header(name, value)
-            if answer.getheader("Content-Length") is None:
-                self.send_header("Content-Length", str(len(data)))
+            length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+            if length is not None:
+                self.send_header("Content-Length", length)
             self.end_headers()
             self.wfile.write(data)
             line.close()

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from beffroi.drive import projections, removal
+from beffroi.drive import projections
 from beffroi.drive.calendars import app, homes, store
 from beffroi.drive.store import room, schema, tree
 from beffroi.drive.store.commune import Communes
@@ -18,6 +18,7 @@ from beffroi.drive.store.model import NO_LIMIT
 from beffroi.supervise import front_listeners
 
 from tests.fixtures_calendars import Account, Wall, card, event, needs_front, wall
+from tests.fixtures_drive import erase
 
 pytestmark = needs_front
 BEAUNE, NUITS = "col_" + "1" * 26, "col_" + "2" * 26
@@ -405,7 +406,7 @@ def test_nothing_opens_once_the_commune_is_erased(centre: Wall) -> None:
     owner = "col_" + "9" * 26
     person = centre.signs_in("parti@ailleurs.test", collectivite_id=owner)
     assert centre.ask("PUT", f"{person.home}agenda/un.ics", event("un", "Un"), account=person).status == 201
-    removal.destroy(centre.config, owner, by="adm_one adm_two")
+    erase(centre.config, owner)
     assert centre.ask("GET", f"{person.home}agenda/un.ics", account=person).status == 401
     again = centre.signs_in("parti@ailleurs.test", collectivite_id=owner)
     assert centre.ask("GET", f"{again.home}agenda/un.ics", account=again).status == 410

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive import handover_calendars
 from beffroi.drive.calendars import asking, homes
-from beffroi.drive.store import handovers, passed, room
+from beffroi.drive.store import handed, handovers, passed, room
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.handovers import Handover
@@ -59,7 +59,7 @@ def begin(centre: Wall, database: Database, who: Account, heir: Account) -> Hand
         Going(one.name, one.kind, f"{one.title} (Jeanne)", one.entries, one.size_bytes)
         for one in found.collections
     ]
-    act, there = Act("per_referent", "", NOW_S), handovers.Left(0, 0, 0, 0, NOTHING)
+    act, there = Act("per_referent", "", NOW_S), handed.Left(0, 0, 0, 0, NOTHING)
     return database.write(
         lambda w: handovers.begin(
             w, act, there, person_id=who.person_id, heir=heir.person_id, label="x", going=going

@@ -11,14 +11,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from beffroi.core.identity import actions
+from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.drive import past_actions
-from beffroi.drive.past_worker import WaysBack
 from beffroi.portal import drive_access
 from django.utils import timezone
 
 from tests.browsing import desk
 from tests.conftest import Commune
+from tests.drive_ways import ways_back
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_pages import Drive, drive
@@ -63,10 +65,13 @@ def test_a_folder_is_put_back_and_back_again(
 
 
 def test_a_long_way_is_seen_going_on_without_a_reload(
-    desk: Callable[[Membership], Any], aged: Aged, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+    committed: str,
+    desk: Callable[[Membership], Any],
+    aged: Aged,
+    beaune: Commune,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for one in [aged.put(f"{number:03d}.ods", 1) for number in range(250)]:
-        aged.delete(one)
+    aged.spoil_much()
     monkeypatch.setattr(past_actions, "PATIENCE_S", 0.0)
     page = desk(beaune.agent_membership)
     page.goto(aged.then)
@@ -74,10 +79,32 @@ def test_a_long_way_is_seen_going_on_without_a_reload(
     press(page, "Remettre ce dossier comme il était")
     page.wait_for_selector("progress[value='40']")
     inspect(page, "avant-en-cours")
-    worker = WaysBack(drive_access._communes())
+    worker = ways_back(drive_access._communes(), committed)
     while worker.step(aged.drive.collectivite_id):
         pass
     page.wait_for_selector("[role=status]:has-text('Dossier remis comme il était')")
+
+
+def test_a_way_that_stopped_with_the_right_to_write_says_so_to_colleagues(
+    committed: str,
+    desk: Callable[[Membership], Any],
+    aged: Aged,
+    beaune: Commune,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    aged.spoil_much()
+    monkeypatch.setattr(past_actions, "PATIENCE_S", 0.0)
+    page = desk(beaune.agent_membership)
+    page.goto(aged.then)
+    press(page, "Remettre ce dossier comme il était")
+    page.wait_for_selector("progress[value='40']")
+    by = Actor("person", beaune.referent.id, beaune.id, "referent")
+    actions.change_role(actor=by, membership=beaune.agent_membership, role="elu")
+    assert not ways_back(drive_access._communes(), committed).step(aged.drive.collectivite_id)
+    page = desk(beaune.referent_membership)
+    page.goto(aged.page)
+    page.wait_for_selector("[role=status]:has-text('n’a plus le droit d’écrire dans ce dossier')")
+    inspect(page, "avant-arretee")
 
 
 def test_what_cannot_be_shown_says_why(

@@ -55,10 +55,10 @@ def test_stars_of_visitors_and_on_what_is_gone_are_tidied_away_and_no_others(met
 
 def test_who_is_erased_leaves_no_name_of_a_share_and_no_time(metadata: Database) -> None:
     for person in (ME, COLLEAGUE):
-        metadata.write(lambda w, p=person.person_id: mounts.rename(w, "shr_1", p, "Plans"))  # type: ignore[misc]
-        metadata.write(lambda w, p=person.person_id: seen.look(w, p, now_s=5))  # type: ignore[misc]
+        metadata.write(lambda w, p=person.person_id: mounts.rename(w, "shr_1", p, "Plans"))
+        metadata.write(lambda w, p=person.person_id: seen.look(w, p, now_s=5))
     for forget in (mounts.forget, seen.forget):
-        metadata.write(lambda w, forget=forget: forget(w, ME.person_id))  # type: ignore[misc]
+        metadata.write(lambda w, forget=forget: forget(w, ME.person_id))
     with metadata.reading() as reading:
         assert mounts.of(reading, ME.person_id) == {} and seen.shares(reading, ME.person_id) == 0
         assert list(mounts.of(reading, COLLEAGUE.person_id)) == ["shr_1"]

@@ -6,7 +6,7 @@ import itertools
 from functools import partial
 
 import pytest
-from beffroi.drive.store import handovers, look, names, schema, shares, tags, tree, versions
+from beffroi.drive.store import handed, handovers, look, names, schema, shares, tags, tree, versions
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.handovers import Handover, HandoverUnderWay
 from beffroi.drive.store.model import AbsentNode, Node, QuotaFull
@@ -48,7 +48,7 @@ def full(metadata: Database, home: Node) -> Node:
 
 def begin(metadata: Database, person_id: str = ME.person_id, heir: str = HEIR) -> Handover:
     with metadata.reading() as reading:
-        there = handovers.left(reading, person_id)
+        there = handed.left(reading, person_id)
     return metadata.write(
         lambda w: handovers.begin(w, REFERENT, there, person_id=person_id, heir=heir, label=LABEL)
     )
@@ -108,8 +108,8 @@ def below(metadata: Database, top: Node) -> dict[str, int]:
 
 def test_what_is_left_is_counted_and_what_is_personal_stays_closed(metadata: Database, full: Node) -> None:
     with metadata.reading() as reading:
-        found = handovers.left(reading, ME.person_id)
-        nobody = handovers.left(reading, "per_nobody")
+        found = handed.left(reading, ME.person_id)
+        nobody = handed.left(reading, "per_nobody")
     assert found[:4] == (3, 3, 20, 4)
     assert (found.weight.size_bytes, found.weight.version_bytes) == (20, 5)
     assert nobody[:4] == (0, 0, 0, 0)
@@ -208,7 +208,7 @@ def test_one_at_a_time_and_none_where_nothing_is_left(metadata: Database, full: 
         begin(metadata)
     run(metadata, made)
     with metadata.reading() as reading:
-        again = handovers.left(reading, ME.person_id)
+        again = handed.left(reading, ME.person_id)
     assert again[:4] == (0, 0, 0, 4), "folders that were emptied are nothing to hand over"
     with pytest.raises(AbsentNode):
         begin(metadata, "per_nobody")

@@ -19,7 +19,6 @@ from beffroi.drive.store import (
     tree,
     uploads,
     versions,
-    ways,
 )
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
@@ -40,6 +39,7 @@ from tests.drive_trees import (
     put,
     require_whole,
     seen,
+    way_to,
 )
 
 pytest_plugins = ["tests.fixtures_drive_store"]
@@ -362,7 +362,7 @@ def test_a_folder_is_seen_and_brought_back_as_it_was(metadata: Database, home: N
     with metadata.reading() as reading:
         moment = moments.Moment(reading, NOW_S + 59)
         seen_then = {one.name: (one.size_bytes, one.is_kept) for one in moment.children(a.id)}
-        plan = ways.plan(reading, home.id, NOW_S + 59)
+        plan = way_to(reading, home.id, NOW_S + 59)
     assert seen_then == {name: (len(name), name != "destroyed") for name in ids}
     counts = (plan.removed, plan.returned, plan.copied, plan.moved, plan.rewritten, plan.lost)
     assert counts == (1, 1, 1, 1, 1, 1)
@@ -375,7 +375,7 @@ def test_a_folder_is_seen_and_brought_back_as_it_was(metadata: Database, home: N
     with metadata.reading() as reading:
         require_whole(reading)
         assert [one.name for one in trash.page(reading, home.id)] == ["ransom.txt"]
-        again = ways.plan(reading, home.id, NOW_S + 119)
+        again = way_to(reading, home.id, NOW_S + 119)
     assert again.returned == 1, "the way back can be taken back"
 
 
@@ -389,7 +389,7 @@ def test_a_time_of_which_nothing_is_known_any_more_is_refused(metadata: Database
             moments.Moment(reading, NOW_S + 2)
         assert len(moments.Moment(reading, NOW_S + 3).children(home.id)) == 4
         with pytest.raises(AbsentNode):
-            ways.plan(reading, 10**9, NOW_S + 3)
+            way_to(reading, 10**9, NOW_S + 3)
 
 
 def test_collection_takes_what_is_loose_for_a_day_and_what_nobody_knows(

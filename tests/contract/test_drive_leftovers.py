@@ -22,7 +22,7 @@ MEMBERS = {ME.person_id, "per_new"}
 
 def rows(metadata: Database, table: str) -> list[tuple[Any, ...]]:
     with metadata.reading() as reading:
-        return sorted(reading.all(f"SELECT * FROM {table}"))  # type: ignore[arg-type]
+        return sorted(reading.all(f"SELECT * FROM {table}"))
 
 
 def shared(metadata: Database, node: Node) -> Share:
@@ -38,14 +38,12 @@ def left(metadata: Database) -> None:
 @pytest.mark.parametrize("most", [1, 2, 500])
 def test_labels_on_what_is_destroyed_go(metadata: Database, home: Node, most: int) -> None:
     made = [
-        metadata.write(
-            lambda w, name=name: tags.make(w, ME, name, visible=True, assignable=True)  # type: ignore[misc]
-        )
+        metadata.write(lambda w, name=name: tags.make(w, ME, name, visible=True, assignable=True))
         for name in ("un", "deux")
     ]
     kept = put(metadata, home.id, "x", b"1")
     for one in made:
-        metadata.write(lambda w, tag=one.id: tags.assign(w, WHO, kept.id, tag))  # type: ignore[misc]
+        metadata.write(lambda w, tag=one.id: tags.assign(w, WHO, kept.id, tag))
     alive = [(kept.id, one.id) for one in made]
     over = [(kept.id, made[1].id + 9), (kept.id + 900, made[0].id), (1, made[0].id + 9)]
     metadata.write(lambda w: w.many("INSERT INTO tagged (node, tag) VALUES (?, ?)", over))
@@ -62,9 +60,7 @@ def test_names_of_shares_go_with_the_share_and_with_the_person(
     metadata.write(lambda w: received.offer(w, offered, owner=B, now_s=NOW_S))
     for share_id in (mine.id, theirs, "shr_gone", "shr_also_gone"):
         for person_id in (*MEMBERS, "per_left", "per_nobody"):
-            metadata.write(
-                lambda w, s=share_id, p=person_id: mounts.rename(w, s, p, "A")  # type: ignore[misc]
-            )
+            metadata.write(lambda w, s=share_id, p=person_id: mounts.rename(w, s, p, "A"))
     tidy(metadata, MEMBERS, most=most)
     people = (*MEMBERS, "per_left")
     kept = [(share_id, person_id) for share_id in (mine.id, theirs) for person_id in people]
@@ -74,7 +70,7 @@ def test_names_of_shares_go_with_the_share_and_with_the_person(
 @pytest.mark.parametrize("most", [1, 3, 500])
 def test_when_somebody_looked_goes_with_the_person(metadata: Database, left: None, most: int) -> None:
     for person_id in (*MEMBERS, "per_left", "per_nobody", "per_a", "per_z"):
-        metadata.write(lambda w, p=person_id: seen.look(w, p, now_s=NOW_S))  # type: ignore[misc]
+        metadata.write(lambda w, p=person_id: seen.look(w, p, now_s=NOW_S))
     tidy(metadata, MEMBERS, most=most)
     assert [row[0] for row in rows(metadata, "looked")] == sorted((*MEMBERS, "per_left"))
 
@@ -83,7 +79,7 @@ def test_where_nothing_is_over_nothing_is_written(
     metadata: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for person_id in MEMBERS:
-        metadata.write(lambda w, p=person_id: seen.look(w, p, now_s=NOW_S))  # type: ignore[misc]
+        metadata.write(lambda w, p=person_id: seen.look(w, p, now_s=NOW_S))
     told: list[int] = []
     monkeypatch.setattr(metadata, "write", lambda change: told.append(1))
     leftovers.tidy(metadata, MEMBERS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import obstore
 import pytest
+from beffroi.drive.store import s3_listing
 from beffroi.drive.store.local_objects import LocalObjects
 from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.objects import (
@@ -17,16 +18,14 @@ from beffroi.drive.store.objects import (
     Objects,
     StoreUnavailable,
     chunk_of,
-    failures,
     object_name,
 )
 from beffroi.drive.store.s3_objects import S3Objects, S3Place
 from beffroi.drive.store.sealing import MOST_SEALED_BYTES, ObjectDamaged
 from beffroi.lib import ids
 from beffroi.lib.config import Config
-from obstore.exceptions import InvalidPathError
 
-from tests.fixtures_drive import noise, s3_server, with_partial_answers
+from tests.fixtures_drive import noise, s3_server, with_others_keys, with_partial_answers
 
 COL = "col_" + "0" * 26  # the same in every worker: names of tests hold it
 
@@ -200,10 +199,41 @@ def test_a_wrong_key_or_an_absent_service_is_unavailable(s3: S3Place) -> None:
         assert s3.secret_key not in str(failed.value)
 
 
-def test_a_key_that_ends_a_list_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(StoreUnavailable), failures():
-        raise InvalidPathError(f'Path "{COL}//x\n" contained empty path segment')
-    assert f"{COL}//x\\n" in caplog.text and "remove from the bucket" in caplog.text
+def test_keys_of_others_that_are_no_paths_are_passed_over_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = "/private", "00/../private", "ff/private&#10;name"
+    with s3_server(tmp_path / "served") as real, with_others_keys(real, *others) as place:
+        mine = {name(f"{number}") for number in range(1200)}
+        for one in mine:
+            S3Objects(real).put(one, b"body")
+        found = list(S3Objects(place).list(COL))
+        assert {one.name for one in found} == mine
+        assert {(one.size_bytes, one.age_s < 600) for one in found} == {(4, True)}
+        (line,) = (one for one in caplog.messages if "passed over" in one)
+        assert f"{COL}: 6 keys" in line, "three in each of two parts"
+        assert "private" not in caplog.text
+        with pytest.raises(StoreUnavailable, match="403"):
+            list(s3_listing._pages(replace(place, secret_key="wrong"), {"prefix": f"a/{COL}/"}))
+
+
+ANSWER = """<?xml version="1.0" encoding="UTF-8"?>
+<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>true</IsTruncated>
+<EncodingType>url</EncodingType><NextContinuationToken>next%2Bone</NextContinuationToken>
+<Contents><Key>a/{col}//x%0A+y</Key><LastModified>2026-11-28T04:00:00.000Z</LastModified><Size>7</Size></Contents>
+<Contents><Key>a%2Fb</Key><LastModified>2026-11-28T04:00:01.500Z</LastModified><Size>0</Size></Contents>
+<CommonPrefixes><Prefix>a/{col}/</Prefix></CommonPrefixes><CommonPrefixes><Prefix>a//</Prefix></CommonPrefixes>
+</ListBucketResult>"""
+
+
+def test_an_answer_of_a_service_is_read_as_its_protocol_says() -> None:
+    found, folders, token = s3_listing.page(ANSWER.format(col=COL).encode())
+    assert (folders, token) == ([f"a/{COL}/", "a//"], "next%2Bone")
+    assert [one.path for one in found] == [f"a/{COL}//x\n y", "a/b"]
+    assert found[1].written - found[0].written == 1.5
+    for broken in (b"", b"<html>", b"<a><Contents><Key>x</Key></Contents></a>", ANSWER.encode()[:300]):
+        with pytest.raises(StoreUnavailable):
+            s3_listing.page(broken)
 
 
 def test_the_settings_lead_to_a_bucket(s3: S3Place, tmp_path: Path) -> None:

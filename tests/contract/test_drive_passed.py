@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from beffroi.drive.store import handovers, passed, room, schema, tree
+from beffroi.drive.store import handed, handovers, passed, room, schema, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.handovers import Handover
 from beffroi.drive.store.model import AbsentNode, Node, QuotaFull
@@ -27,7 +27,7 @@ def theirs(metadata: Database) -> Node:
 
 def begin(metadata: Database, going: list[Going]) -> Handover:
     with metadata.reading() as reading:
-        there = handovers.left(reading, ME.person_id)
+        there = handed.left(reading, ME.person_id)
     return metadata.write(
         lambda w: handovers.begin(
             w, REFERENT, there, person_id=ME.person_id, heir=HEIR, label="Fichiers", going=going

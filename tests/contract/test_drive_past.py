@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from beffroi.drive.store import findings, going_back, look, moments, schema, trash, tree, ways
+from beffroi.drive.store import findings, going_back, look, moments, schema, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.findings import Result
 from beffroi.drive.store.going_back import Going
@@ -11,7 +11,7 @@ from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.moments import MomentAbsent, MomentForgotten, MomentPrivate, Past
 from beffroi.drive.store.ways import Plan
 
-from tests.drive_trees import ME, NOW_S, at, folder, listing, put, require_whole
+from tests.drive_trees import ME, NOW_S, at, folder, listing, put, require_whole, way_to
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 THEN_S, NOW = NOW_S + 10, NOW_S + 1000
@@ -32,12 +32,12 @@ def delete(metadata: Database, node: Node, now_s: int) -> None:
 
 def plan_of(metadata: Database, node: Node, at_s: int = THEN_S) -> Plan:
     with metadata.reading() as reading:
-        return ways.plan(reading, node.id, at_s)
+        return way_to(reading, node.id, at_s)
 
 
 def refused(metadata: Database, node: Node, at_s: int, error: type[Exception]) -> None:
     with metadata.reading() as reading:
-        for ask in (moments.seen, ways.plan):
+        for ask in (moments.seen, way_to):
             with pytest.raises(error) as caught:
                 ask(reading, node.id, at_s)
             assert caught.type is error
@@ -151,7 +151,7 @@ def test_what_was_deleted_for_good_is_lost_before_it_is_destroyed(metadata: Data
     with metadata.reading() as reading:
         (deep,) = moments.seen(reading, shared.id, THEN_S).children(inner.id)
         assert not deep.is_kept
-        plan = ways.plan(reading, shared.id, THEN_S)
+        plan = way_to(reading, shared.id, THEN_S)
     assert (plan.lost, plan.copied, plan.returned) == (2, 1, 0), "an empty folder is made again"
     taken(metadata, before)
     assert listing(metadata, common.id) == {"budget": 0, "budget/inner": 0}
@@ -167,7 +167,7 @@ def test_a_long_way_goes_on_after_a_crash_and_is_one_at_a_time(metadata: Databas
     half = taken(metadata, plan_of(metadata, shared), portions=1)
     assert (half.state, half.done, half.total) == ("going", 100, 250)
     with metadata.reading() as reading:
-        assert going_back.unfinished(reading) == [shared.id]
+        assert [one.folder for one in going_back.unfinished(reading)] == [shared.id]
     with pytest.raises(going_back.WayUnderWay):
         going_back.begin(metadata, at(NOW), plan_of(metadata, shared))
     over = gone_on(metadata, shared.id)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.drive import removal
 from beffroi.drive.backup import pictures
 from beffroi.drive.store import favourites, look, room, schema, tree, uploads, versions
 from beffroi.drive.store.commune import open_communes
@@ -23,7 +22,7 @@ from beffroi.lib.ids import new_id
 
 from tests.drive_server import who
 from tests.drive_trees import ME, Open, content, folder, listing, loose, put, require_whole
-from tests.fixtures_drive import new_config
+from tests.fixtures_drive import erase, new_config
 from tests.fixtures_drive_store import in_one_file
 
 WHO = who("me", "col_me")
@@ -149,7 +148,7 @@ def test_what_is_erased_is_not_there_any_more(backend_url: str, tmp_path: Path) 
     with ThreadPoolExecutor(1) as pool:
         communes = open_communes(config, pool)
         filled(communes.metadata(owner))
-        removal.destroy(config, owner, by="adm_one adm_two")
+        erase(config, owner)
         with pytest.raises(KeysErased):
             communes.metadata(owner)
         assert communes.ids() == []

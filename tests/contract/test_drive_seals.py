@@ -48,6 +48,7 @@ from tests.drive_trees import (
     put,
     require_whole,
     seen,
+    way_to,
 )
 
 pytest_plugins = ["tests.fixtures_drive_store"]
@@ -181,7 +182,7 @@ REFUSED: dict[str, Change] = {
     "uploads.finish": _upload,
     "ways, remove": lambda w, x: _take(w, x, ways.Step("remove", x.b.id)),
     "ways, place": lambda w, x: _take(w, x, ways.Step("place", x.b.id, _past(x, x.b))),
-    "ways, plan": lambda w, x: ways.plan(w, x.sub.id, NOW_S),
+    "ways, plan": lambda w, x: way_to(w, x.sub.id, NOW_S),
     "recovery, revert": lambda w, x: _recover(w, Revert(str(x.a.id), str(x.etag))),
     "recovery, move": lambda w, x: _recover(w, Move(str(x.a.id), str(x.beside.id), "n")),
     "recovery, revive": lambda w, x: _recover(w, Revive(str(x.old.id), str(x.sub.id), "n", "present")),
@@ -297,8 +298,8 @@ def test_thinning_collection_and_terms_leave_what_is_sealed(world: World) -> Non
 def test_a_way_back_goes_round_what_is_sealed(world: World) -> None:
     put(world.database, world.beside.id, "d.pdf", b"later", at(NOW_S + 50))
     with world.database.reading() as reading:
-        way = ways.plan(reading, world.home.id, NOW_S)
-        first = ways.plan(reading, world.home.id, NOW_S - 1)
+        way = way_to(reading, world.home.id, NOW_S)
+        first = way_to(reading, world.home.id, NOW_S - 1)
     assert (way.removed, way.moved, way.rewritten) == (1, 0, 0)
     go_back(world.database, way, NOW_S + 60)
     assert "2026/Courrier/d.pdf" not in listing(world.database, world.home.id)

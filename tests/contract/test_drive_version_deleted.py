@@ -7,13 +7,13 @@ from beffroi.drive import alarms, recovery
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.recovery import Line
-from beffroi.drive.store import frozen, going_back, locks, look, moments, tree, versions, ways, weights
+from beffroi.drive.store import frozen, going_back, locks, look, moments, tree, versions, weights
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Act, Locked, Node
 from beffroi.drive.store.versions import VersionAbsent
 
-from tests.drive_trees import ME, NOW_S, OTHER, at, folder, listing, loose, put, require_whole, seen
+from tests.drive_trees import ME, NOW_S, OTHER, at, folder, listing, loose, put, require_whole, seen, way_to
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 THEN_S, LATER_S = NOW_S + 10, NOW_S + 1000
@@ -94,7 +94,7 @@ def test_a_way_back_leaves_the_file_its_present_content_and_counts_it(metadata: 
         assert [each.is_kept for each in past] == [False] * 3
         assert [moments.content(reading, each) for each in past] == [None] * 3
         assert len(versions.erased(reading, [(each.node, each.etag) for each in past])) == 3
-        plan = ways.plan(reading, place.id, THEN_S)
+        plan = way_to(reading, place.id, THEN_S)
     assert (plan.stayed, plan.lost, plan.rewritten, plan.removed, plan.moved) == (2, 1, 0, 0, 1)
     going_back.begin(metadata, at(LATER_S), plan)
     while metadata.write(lambda w: going_back.go_on(w, place.id, now_s=LATER_S)):
@@ -113,7 +113,7 @@ def test_one_that_is_deleted_on_the_way_is_passed_over_and_counted(metadata: Dat
         put(metadata, place.id, name, b"since then", EVIL)
     metadata.write(lambda w: tree.move(w, EVIL, away.id, home.id, "away"))
     with metadata.reading() as reading:
-        plan = ways.plan(reading, place.id, THEN_S)
+        plan = way_to(reading, place.id, THEN_S)
     assert (plan.rewritten, plan.copied, plan.stayed, plan.lost) == (1, 1, 0, 0)
     going_back.begin(metadata, at(LATER_S), plan)
     for one in (there, away):

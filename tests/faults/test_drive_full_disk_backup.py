@@ -23,7 +23,7 @@ from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.lib import clock
 
-from tests.fixtures_drive import new_config, noise
+from tests.fixtures_drive import erase, new_config, noise
 from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound, sealed_by
 from tests.integration.test_drive_upkeep import LARGE, Place, placed
 
@@ -193,10 +193,10 @@ def test_an_erasure_that_does_not_fit_is_not_half_done_and_ends_later(
         if erases is not None:
             erases(keys(place), "adm_x")
         else:
-            removal.destroy(place.config, place.owner, by="adm_x adm_y")
+            erase(place.config, place.owner)
     assert keys_.certificate(place.config, place.owner) is None
     require_sound(place, files)
     place.communes.close()
     with full(own, but_bytes=16_384):
-        removal.destroy(place.config, place.owner, by="adm_x adm_y")
+        erase(place.config, place.owner)
     assert removal.is_whole(place.config, place.owner)

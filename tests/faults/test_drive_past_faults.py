@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store import going_back, schema, tree, ways
+from beffroi.drive.store import going_back, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.going_back import Going
 from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock, ids
+from beffroi.lib.config import Config
 
 from tests import waiting
-from tests.drive_trees import ME, NOW_S, at, content, listing, require_whole
+from tests.drive_trees import ME, NOW_S, at, content, listing, require_whole, way_to
 from tests.fixtures_drive import new_config
 
 FILES = 3000
@@ -48,6 +50,23 @@ def keeper(state: Path) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             process.kill()
             process.wait(10)
+
+
+def let_in(config: Config, person_id: str, collectivite_id: str) -> None:
+    """What the process asks of the centre's database: who may write there."""
+    path = config.state / "db" / "beffroi.sqlite"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE person (id TEXT, is_active BOOL)")
+        database.execute(
+            "CREATE TABLE membership"
+            " (id TEXT, person_id TEXT, collectivite_id TEXT, role TEXT, since TEXT, until TEXT)"
+        )
+        database.execute("INSERT INTO person VALUES (?, 1)", (person_id,))
+        database.execute(
+            "INSERT INTO membership VALUES ('mem_1', ?, ?, 'agent', '2020-01-01', NULL)",
+            (person_id, collectivite_id),
+        )
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:
@@ -83,9 +102,10 @@ def test_a_killed_keeper_goes_on_where_it_was(state: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         communes = Communes(config.state / "drive", pool)
         database = communes.metadata(owner)
+        let_in(config, ME.person_id, owner)
         folder = database.write(filled)
         with database.reading() as reading:
-            plan = ways.plan(reading, folder, BEGUN_S + 10)
+            plan = way_to(reading, folder, BEGUN_S + 10)
         going_back.begin(database, at(BEGUN_S + 30), plan)
         with keeper(config.state) as process:
             waiting.until(lambda: row(database, folder).done > 0 or has_ended(process), "the first portion")

@@ -250,7 +250,7 @@ def test_a_grant_that_counts_reads_nothing_and_one_that_reads_counts_nothing(
         ask("list", span, wire.LEFT, beaune.id)
     with pytest.raises(NotAllowed):
         ask("left", wire.Counting(), wire.OWN, beaune.id)
-    assert ask("left", wire.Counting(), wire.LEFT, beaune.id)["closed"] == 1  # type: ignore[index]
+    assert ask("left", wire.Counting(), wire.LEFT, beaune.id)["closed"] == 1
     assert ask("left", wire.Counting(), wire.LEFT, nuits.id) == {"collections": [], "closed": 0}
     assert not (homes.folder(config, nuits.id) / homes.ROOT / beaune.colleague.id).exists()
 

@@ -11,7 +11,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import publish, run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import handover
-from beffroi.drive.store import handovers, look, schema, shares, tree
+from beffroi.drive.store import handed, handovers, look, schema, shares, tree
 from beffroi.drive.store.model import Node
 from beffroi.drive.upkeep import Upkeep
 from beffroi.lib import clock
@@ -239,7 +239,7 @@ def test_a_lost_event_is_said_again_by_the_upkeep_of_the_hour(
 ) -> None:
     leave(hall)
     with theirs.database.reading() as reading:
-        there = handovers.left(reading, beaune.colleague.id)
+        there = handed.left(reading, beaune.colleague.id)
     person_id, heir = beaune.colleague.id, beaune.agent.id
     theirs.database.write(
         lambda w: handovers.begin(w, theirs.act, there, person_id=person_id, heir=heir, label="Fichiers")

@@ -19,6 +19,7 @@ from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
 from beffroi.portal import drive_access, stopped_devices
 
 from tests.conftest import Commune
+from tests.drive_meanwhile import meanwhile, told
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, drive
 
@@ -84,6 +85,10 @@ def test_the_referent_sees_looks_ahead_and_has_all_taken_back(
     with drive.database.reading() as reading:
         assert alarms.find(reading, device).state == "restored"
         assert alarms.stopped(reading) == {device}, "what was taken back is no reason to let it write again"
+    referent.post(PAGE, {"what": "restore", "device": device})
+    assert verbs() == ["drive:alarm:taken_back"], (
+        "an old page that is pressed tells of nothing that is not done"
+    )
 
 
 def test_what_was_meant_stays_and_the_device_is_free(
@@ -101,6 +106,8 @@ def test_what_was_meant_stays_and_the_device_is_free(
         assert alarms.stopped(reading) == set()
     page = referent.post(PAGE, {"what": "restore", "device": device}, follow=True).content.decode()
     assert "déjà répondu" in page and sizes(drive, spoiled) == [666] * 4
+    page = referent.post(PAGE, {"what": "settle", "device": device}, follow=True).content.decode()
+    assert "déjà répondu" in page and verbs() == ["drive:alarm:settled"], "told of what is done, and once"
     assert "Oui, c’était voulu" not in referent.post(PAGE, {"what": "ask", "device": device}).content.decode()
 
 
@@ -196,6 +203,19 @@ def test_odd_forms_are_refused(drive: Drive, spoiled: list[Node], device: str, b
     ):
         assert referent.post(PAGE, data).status_code == status, data
     assert sizes(drive, spoiled) == [666] * 4 and verbs() == []
+
+
+def test_two_answers_at_once_are_both_told_and_one_is_done(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    referent = portal_client(beaune.referent_membership)
+    meanwhile(
+        monkeypatch,
+        lambda: drive.database.write(lambda w: alarms.settle(w, device, person_id="per_x", now_s=1)),
+    )
+    page = referent.post(PAGE, {"what": "restore", "device": device}, follow=True).content.decode()
+    assert "déjà répondu" in page and sizes(drive, spoiled) == [666] * 4
+    assert told() == ["drive:alarm:taken_back", "not drive:alarm:taken_back: state.conflict"]
 
 
 def test_the_departement_may_answer_for_a_commune(

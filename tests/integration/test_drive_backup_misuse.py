@@ -23,7 +23,7 @@ from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock
 
 from tests.drive_trees import require_whole
-from tests.fixtures_drive import noise
+from tests.fixtures_drive import erase, noise
 from tests.integration.test_drive_backup import backups, place
 from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound
 from tests.integration.test_drive_upkeep import LARGE, Place
@@ -152,7 +152,7 @@ def test_lost_keys_come_back_by_themselves_and_erased_ones_do_not(place: Place, 
     kept = place.config.state / "kept"
     shutil.copytree(place.config.state / "drive-backup", kept)
     place.communes.close()
-    removal.destroy(place.config, place.owner, by="adm_x adm_y")
+    erase(place.config, place.owner)
     shutil.copytree(kept, place.config.state / "drive-backup", dirs_exist_ok=True)
     backups.round()
     assert not (folder / "keys.json").exists() and not backups.place.has(place.owner)
@@ -170,7 +170,7 @@ def test_links_in_the_place_lead_an_erasure_nowhere(place: Place, backups: Backu
     shutil.rmtree(held)
     held.symlink_to(outside, target_is_directory=True)
     place.communes.close()
-    removal.destroy(place.config, place.owner, by="adm_x adm_y")
+    erase(place.config, place.owner)
     assert removal.is_whole(place.config, place.owner) and not os.path.lexists(held)
     assert (outside / "file").read_text() == "kept"
 

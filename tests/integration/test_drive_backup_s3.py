@@ -21,7 +21,7 @@ from beffroi.drive.store.s3_objects import S3Place
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config, SettingInvalid
 
-from tests.fixtures_drive import new_config, s3_server
+from tests.fixtures_drive import erase, new_config, s3_server, with_others_keys
 from tests.integration.test_drive_renewal import filled, keys, require_sound
 from tests.integration.test_drive_upkeep import Place, placed
 
@@ -133,11 +133,31 @@ def test_an_erasure_reaches_it(place: Place, backups: Backups) -> None:
     other.put("voisin", b"voisin")
     backups.round()
     place.communes.close()
-    removal.destroy(place.config, place.owner, by="adm_x adm_y")
+    erase(place.config, place.owner)
     assert removal.is_whole(place.config, place.owner)
     assert not backups.place.has(place.owner) and backups.place.has(other.owner)
     assert list(backups.place.objects.list(place.owner)) == []
     assert backups.round().failed == ()
+
+
+def test_what_others_put_in_the_buckets_keeps_nobody_s_files_from_their_care(
+    s3: S3Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with with_others_keys(s3, "/private", "00/../private") as door:
+        config = named(new_config(tmp_path / "state"), door, tmp_path.name, objects=True, backups=True)
+        with placed(config) as place:
+            files, backups = filled(place), Backups(place.config, place.communes)
+            assert backups.round().failed == ()
+            for days in (0, 2):  # walks, and a collection
+                with clock.shifted(days * 86400):
+                    place.work.look_after(place.owner)
+            assert backups.round().failed == () and upkeep.problem(config) == ""
+            require_sound(place, files)
+            assert backups.place.owners() == [place.owner]
+            place.communes.close()
+            erase(config, place.owner)
+            assert removal.is_whole(config, place.owner)
+    assert "passed over" in caplog.text and "private" not in caplog.text
 
 
 def test_terms_end_there_too(place: Place, backups: Backups) -> None:

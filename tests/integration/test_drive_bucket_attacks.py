@@ -14,7 +14,7 @@ from beffroi.drive.store.objects import object_name
 from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock, ids
 
-from tests.fixtures_drive import noise
+from tests.fixtures_drive import erase, noise
 from tests.integration.test_drive_backup import backups, place
 from tests.integration.test_drive_renewal import filled, keys, require_sound
 from tests.integration.test_drive_upkeep import LARGE, Place
@@ -137,7 +137,7 @@ def test_what_is_not_ours_stays_and_stops_neither_collection_nor_walks_nor_an_er
     assert len(place.objects()) < before, "what no row knows went"
     backups.back_up(place.owner)
     place.communes.close()
-    removal.destroy(place.config, place.owner, by="adm_x adm_y")
+    erase(place.config, place.owner)
     assert removal.is_whole(place.config, place.owner)
     assert sorted(place.objects()) == sorted(foreign)
 

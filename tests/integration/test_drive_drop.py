@@ -7,7 +7,9 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -36,6 +38,7 @@ from tests.drive_trees import content
 from tests.drive_visitors import verbs
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
+from tests.waiting import until
 
 __all__ = ["client", "drive", "folder", "no_door", "sender", "server"]
 pytestmark = pytest.mark.django_db
@@ -217,14 +220,49 @@ def test_a_link_whose_bodies_become_no_files_takes_no_more_for_an_hour(
 ) -> None:
     """What came and was refused lies in the store until it is collected."""
     desk = dropped.Dropped(None, None, b"", lambda handed: None, True)  # type: ignore[arg-type]
-    desk._require_turn("shr_one")
+    desk._require_unwasted("shr_one")
     desk._wasted["shr_one"] = dropped.MOST_WASTED_BYTES
     with pytest.raises(Unavailable):
-        desk._require_turn("shr_one")
-    desk._require_turn("shr_another")
+        desk._require_unwasted("shr_one")
+    desk._require_unwasted("shr_another")
     later_s = clock.epoch_s() + dropped.WASTED_S
     monkeypatch.setattr(clock, "epoch_s", lambda: later_s)
-    desk._require_turn("shr_one")
+    desk._require_unwasted("shr_one")
+
+
+@contextmanager
+def half_sent(sender: Sender, times: int) -> Iterator[None]:
+    """So many bodies of which one byte came."""
+    told = {"name": "x.pdf", "size_bytes": 99, "sender": "Me Durand"}
+    cookie = sender.client.cookies[granted.DROP_COOKIE]
+    lines = []
+    for _ in range(times):
+        line = http.client.HTTPConnection("127.0.0.1", sender.server.port, timeout=10)
+        line.putrequest("PUT", f"{cookie['path']}fichier")
+        line.putheader("Cookie", f"{granted.DROP_COOKIE}={cookie.value}")
+        line.putheader(granted.FILE_HEADER.decode(), quote(json.dumps(told)))
+        line.putheader("Content-Length", "99")
+        line.endheaders(b"%")
+        lines.append(line)
+    yield
+    for line in lines:
+        line.close()
+
+
+def test_slow_senders_of_one_town_hall_leave_room_to_those_of_another(
+    client: Client, server: Served, drive: Drive, nuits: Commune
+) -> None:
+    mine = [Sender(server, make(client, drive.folder(f"Dossier {number}"))) for number in range(3)]
+    there = Drive(nuits.agent_membership)
+    theirs = Sender(server, make(portal_client(nuits.agent_membership), there.folder("Dossier")))
+    for one in (*mine, theirs):
+        one.page()
+    with ExitStack() as held:
+        for one in mine[:2]:
+            held.enter_context(half_sent(one, dropped.MOST_OF_A_LINK))
+        until(lambda: mine[2].hand("y.pdf")[0] == 503, "all places of the commune are taken", 20)
+        assert theirs.hand("y.pdf")[0] == 201
+    until(lambda: mine[2].hand("y.pdf")[0] == 201, "those who left gave their places back", 20)
 
 
 def test_two_senders_of_one_second_have_two_receipts(

@@ -14,7 +14,7 @@ from beffroi.drive.web import granted, linked
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access, Linked, Tell
 from beffroi.drive.web.making import Maker
-from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.messages import Request
 from beffroi.lib.errors import Unavailable
 from beffroi.portal import drive_access
 from django.conf import settings
@@ -55,7 +55,7 @@ def test_of_many_at_once_as_many_get_the_file_as_the_limit_says(
     visitors = [Visitor(server, path, f"192.0.2.{number}") for number in range(8)]
     for one in visitors:
         one.page()
-    answers = at_once(*(lambda one=one: one.fetch(str(node)) for one in visitors))  # type: ignore[misc]
+    answers = at_once(*(lambda one=one: one.fetch(str(node)) for one in visitors))
     assert [body for status, body in answers if status == 200] == [LARGE] * limit
     assert [status for status, _ in answers if status != 200] == [303] * (8 - limit)
     assert only_share(drive).downloads_left == 0
@@ -68,7 +68,7 @@ def test_a_program_that_fetches_parts_at_once_has_the_whole_file_for_one_downloa
     visitor = Visitor(server, make(client, node, downloads="1"))
     visitor.page()
     spans = [f"bytes={number * part}-{(number + 1) * part - 1}" for number in range(1, 8)]
-    answers = at_once(*(lambda span=span: visitor.fetch(str(node), Range=span) for span in spans))  # type: ignore[misc]
+    answers = at_once(*(lambda span=span: visitor.fetch(str(node), Range=span) for span in spans))
     assert b"".join(body for _, body in answers) == LARGE[part:]
     assert only_share(drive).downloads_left == 0
     assert visitor.fetch(str(node), Range=f"bytes=0-{part - 1}")[0] == 404, "from the beginning: a second one"
@@ -128,31 +128,27 @@ def test_what_cannot_be_told_uses_no_download_up(
 def test_visitors_of_one_town_hall_hold_no_download_of_another_s(
     drive: Drive, client: Client, server: Served, put: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also those who come at once, before the first byte of any of them is sent."""
     monkeypatch.setattr(linked, "MOST_OF_ONE", 2)
+    monkeypatch.setattr(linked, "MOST_AT_ONCE", 3)
     node = put(drive.own, "x.bin", LARGE)
     visitor = Visitor(server, make(client, node))
     visitor.page()
+    asked = [request(drive, visitor, node) for _ in range(5)]
 
     async def use(links: Linked) -> None:
-        async def begun() -> Answer:
-            answer = await links(request(drive, visitor, node))
-            if not isinstance(answer.body, bytes):
-                await anext(answer.body)
-            return answer
-
-        first, second = await begun(), await begun()
-        assert dict((await begun()).headers)[b"location"] == UNAVAILABLE
-        links._under_way.update({"another": 1})
-        assert not isinstance(first.body, bytes) and not isinstance(second.body, bytes)
-        await first.body.aclose()
-        monkeypatch.setattr(linked, "MOST_AT_ONCE", 3)
-        third = await begun()
-        assert third.status == 200 and not isinstance(third.body, bytes)
-        monkeypatch.setattr(linked, "MOST_OF_ONE", 9)
-        assert (await begun()).status == 303, "all together have a bound, too"
-        await second.body.aclose()
-        await third.body.aclose()
-        assert links._under_way == {"another": 1}
+        answers = await asyncio.gather(*(links(one) for one in asked))
+        assert sorted(one.status for one in answers) == [200, 200, 303, 303, 303]
+        assert dict(answers[-1].headers)[b"location"] == UNAVAILABLE
+        for one in asked:
+            one.end()
+        neighbour = request(drive, visitor, node)
+        for _ in range(2):
+            links._places.take(neighbour, "another")
+        again = [await links(request(drive, visitor, node)) for _ in range(2)]
+        assert [one.status for one in again] == [200, 303], "all together have a bound, too"
+        neighbour.end()
+        assert (await links(request(drive, visitor, node))).status == 200
 
     with apart(lambda _: None) as links:
         asyncio.run(use(links))

@@ -7,8 +7,9 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +24,8 @@ from beffroi.drive.__main__ import tell_access
 from beffroi.drive.store import look, shares, trash, tree
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Node
-from beffroi.drive.web import granted
+from beffroi.drive.store.shares import Share
+from beffroi.drive.web import granted, linked
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access, Linked
 from beffroi.drive.web.making import Maker
@@ -38,7 +40,7 @@ from tests.conftest import STATE, Commune
 from tests.drive_browser import Browser, server
 from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
-from tests.fixtures_portal import no_door
+from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "no_door", "server"]
@@ -369,6 +371,55 @@ def test_what_the_drive_tells_is_what_the_audit_log_gets(committed: str, beaune:
     assert personal_of(entry) == {"address": "2001:db8::1"}
 
 
+@contextmanager
+def door(told: list[Access], refuse: Callable[[str, str], None] = lambda *_: None) -> Iterator[Linked]:
+    """The drive's door of links in this process, over the real metadata and contents."""
+    with ThreadPoolExecutor(2) as workers:
+        communes = drive_access._communes()
+        bodies = SealedStore(settings.BEFFROI, communes, workers, refuse)
+        yield Linked(communes, bodies, settings.BEFFROI.secret("drive-grant.key"), told.append, Maker(None))
+
+
+def fetched(door: Linked, visitor: Visitor, share: Share, step: str, **headers: str) -> Answer:
+    cookie = visitor.client.cookies[granted.LINK_COOKIE].value
+    sent = {b"cookie": f"{granted.LINK_COOKIE}={cookie}".encode()}
+    sent |= {name.encode(): value.encode() for name, value in headers.items()}
+    path = f"{granted.LINK_PATH}/{share.id}/{step}"
+    return asyncio.run(door(Request("GET", path, "", sent, _never)))
+
+
+async def _never() -> MutableMapping[str, Any]:
+    raise AssertionError("a GET has no body")
+
+
+def test_guests_of_one_commune_push_out_no_download_of_another(
+    drive: Drive,
+    client: Client,
+    server: Served,
+    put: Callable[..., int],
+    nuits: Commune,
+) -> None:
+    neighbour, theirs = portal_client(nuits.agent_membership), Drive(nuits.agent_membership)
+    sent = Browser(server, neighbour).send(b"0123456789", folder=theirs.own.id, name="x.txt")[1]["node"]
+    guest = Visitor(server, make(neighbour, sent, downloads="1"))
+    guest.page()
+    mine = put(drive.own, "y.txt", b"0123456789")
+    path = make(client, mine, downloads="99")
+    told: list[Access] = []
+    with pytest.MonkeyPatch.context() as patched, door(told) as one:
+        patched.setattr(linked, "MOST_REMEMBERED", 4)
+        assert fetched(one, guest, only_share(theirs), str(sent), range="bytes=0-4").status == 206
+        for number in range(1, 8):
+            crowd = Visitor(server, path)
+            crowd.page()
+            assert fetched(one, crowd, only_share(drive), str(mine)).status == 200
+            assert only_share(drive).downloads_left == 99 - number
+        assert fetched(one, guest, only_share(theirs), str(sent), range="bytes=5-").status == 206
+        assert fetched(one, crowd, only_share(drive), str(mine), range="bytes=5-").status == 206
+        assert only_share(drive).downloads_left == 92, "the newest of the crowd is known"
+        assert one._counted.count == 4
+
+
 def test_what_the_departement_holds_back_is_not_given_and_not_counted(
     drive: Drive, client: Client, server: Served, put: Callable[..., int], beaune: Commune
 ) -> None:
@@ -383,25 +434,11 @@ def test_what_the_departement_holds_back_is_not_given_and_not_counted(
         if sha256:
             raise Frozen("dec_x")
 
-    def fetch(step: str) -> Answer:
-        cookie = visitor.client.cookies[granted.LINK_COOKIE].value
-        headers = {b"cookie": f"{granted.LINK_COOKIE}={cookie}".encode()}
-        path = f"{granted.LINK_PATH}/{only_share(drive).id}/{step}"
-        return asyncio.run(linked(Request("GET", path, "", headers, never)))
-
-    async def never() -> MutableMapping[str, Any]:
-        raise AssertionError("a GET has no body")
-
-    with ThreadPoolExecutor(2) as workers:
-        communes = drive_access._communes()
-        bodies = SealedStore(settings.BEFFROI, communes, workers, refuse)
-        linked = Linked(
-            communes, bodies, settings.BEFFROI.secret("drive-grant.key"), told.append, Maker(None)
-        )
+    with door(told, refuse) as one:
         with drive.database.reading() as reading:
             (file,) = look.children(reading, folder.id)
         for step in (str(file.id), "zip"):
-            answer = fetch(step)
+            answer = fetched(one, visitor, only_share(drive), step)
             assert (answer.status, dict(answer.headers)[b"location"]) == (
                 303,
                 b"/partage/?refus=drive.frozen",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import rules
 from beffroi.drive.seals import actions
-from beffroi.drive.store import seals
+from beffroi.drive.store import seal_checks, seals
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.seals import Seal
 from beffroi.lib import clock
@@ -17,6 +14,7 @@ from beffroi.lib.errors import Conflict
 from django.test import Client
 
 from tests.drive_browser import server
+from tests.drive_meanwhile import meanwhile, told
 from tests.fixtures_portal import no_door
 from tests.fixtures_seals import DAY_S, drive, folder, referent, seal_of, sealed
 from tests.integration.test_drive_pages import Drive
@@ -36,18 +34,6 @@ def person(drive: Drive) -> Actor:
     return Actor("person", drive.act.person_id, drive.collectivite_id, "referent")
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
-    """The other one is done after a decision was judged and put on record, before it is carried out."""
-    record = actions._record
-
-    def recorded(*given: Any) -> None:
-        monkeypatch.setattr(actions, "_record", record)
-        record(*given)
-        other()
-
-    monkeypatch.setattr(actions, "_record", recorded)
-
-
 def test_an_extension_that_was_overtaken_by_a_longer_one_shortens_nothing(
     drive: Drive, folder: Node, seal: Seal, person: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,6 +45,7 @@ def test_an_extension_that_was_overtaken_by_a_longer_one_shortens_nothing(
     with pytest.raises(rules.TermNotForward):
         extended(seal.until_s + DAY_S)
     assert seal_of(drive, folder).until_s == longer_s
+    assert told()[1:] == ["drive:seal:extended"] * 2 + ["not drive:seal:extended: drive.term_not_forward"]
 
 
 def test_a_seal_that_is_extended_meanwhile_is_not_lifted(
@@ -74,6 +61,11 @@ def test_a_seal_that_is_extended_meanwhile_is_not_lifted(
             actions.lift(actor=person, database=drive.database, seal_id=seal.id)
     found = seal_of(drive, folder)
     assert (found.state, found.until_s) == ("sealed", longer_s)
+    assert told()[1:] == [
+        "drive:seal:lifted",
+        "drive:seal:extended",
+        "not drive:seal:lifted: drive.term_running",
+    ], "who reads the log knows that it is sealed"
 
 
 def test_a_seal_that_is_lifted_meanwhile_is_not_extended(
@@ -87,3 +79,15 @@ def test_a_seal_that_is_lifted_meanwhile_is_not_extended(
             )
     with drive.database.reading() as reading:
         assert seals.find(reading, seal.id).state == "lifted"
+    assert told()[-1] == "not drive:seal:extended: state.conflict"
+
+
+def test_a_seal_that_is_lifted_meanwhile_is_not_verified(
+    drive: Drive, seal: Seal, person: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
+        meanwhile(monkeypatch, lambda: actions.lift(actor=person, database=drive.database, seal_id=seal.id))
+        with pytest.raises(Conflict):
+            actions.verify(actor=person, database=drive.database, seal_id=seal.id)
+    with drive.database.reading() as reading:
+        assert seal_checks.waiting(reading, seal.id) is None

@@ -15,7 +15,7 @@ from beffroi.drive.archives import rules
 from beffroi.drive.seals import actions
 from beffroi.drive.seals.verification import of_texts
 from beffroi.drive.store import look, seal_ends, seals
-from beffroi.drive.store.model import Node
+from beffroi.drive.store.model import Node, StoreFull
 from beffroi.lib import clock
 from django.test import Client
 
@@ -145,6 +145,26 @@ def test_a_refused_or_overtaken_elimination_destroys_nothing(
         assert "Quelqu’un a agi" in text(referent.post(page, later, follow=True))
         run_pending("main")
         assert seal_of(drive, folder).state == "destroyed"
+
+
+def test_an_extension_that_fails_gives_no_elimination_up(
+    drive: Drive, folder: Node, referent: Client, elu: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal = sealed(drive, folder, referent)
+    page = f"/coffre/sceaux/{seal.id}/"
+
+    def full(*said: Any, **more: Any) -> None:
+        raise StoreFull
+
+    with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
+        referent = again(drive)
+        referent.post(page, VISA)
+        with monkeypatch.context() as patched:
+            patched.setattr(seals, "extend", full)
+            later = {"what": "extend", "until": _day_after(seal.until_s + 900 * DAY_S)}
+            assert "est prolongé" not in text(referent.post(page, later, follow=True))
+        assert Approval.objects.get(subject_id=seal.id).state == Approval.State.REQUESTED
+        assert seal_of(drive, folder).until_s == seal.until_s
 
 
 def _day_after(epoch_s: int) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
+from collections.abc import MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -13,6 +17,13 @@ from beffroi.cli.check_seal import main as check_seal
 from beffroi.drive.archives import bagcheck, far, manifest
 from beffroi.drive.store import look, seals
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.stock import stocks
+from beffroi.drive.web import granted
+from beffroi.drive.web import sealed as door
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.messages import Request
+from beffroi.portal import drive_access
+from django.conf import settings
 from django.test import Client
 from lxml import etree
 
@@ -163,3 +174,32 @@ def test_a_file_that_the_door_holds_is_not_exported(
         assert status == 303 and headers["location"].endswith("?refus=drive.frozen")
     finally:
         refused.unlink()
+
+
+def test_exports_of_one_town_hall_leave_room_to_those_of_another(
+    drive: Drive, folder: Node, referent: Client, server: Served
+) -> None:
+    """Also those that are asked for at once, before the first byte of any of them."""
+    seal, cookie = sealed(drive, folder, referent), Browser(server, referent).cookies[granted.OUT_PATH]
+
+    async def empty() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    def asked() -> Request:
+        headers = {b"cookie": f"{granted.COOKIES[granted.OUT_PATH]}={cookie}".encode()}
+        headers |= {b"host": b"beffroi.test", b"origin": b"https://beffroi.test"}
+        return Request("POST", f"{door.PATH}/{seal.id}/bagit", "", headers, empty)
+
+    async def at_once(desk: door.Sealed, requests: list[Request]) -> list[int]:
+        return sorted(one.status for one in await asyncio.gather(*map(desk, requests)))
+
+    with ThreadPoolExecutor(2) as workers:
+        communes = drive_access._communes()
+        bodies = SealedStore(settings.BEFFROI, communes, workers, lambda *_: None)
+        key = settings.BEFFROI.secret("drive-grant.key")
+        desk = door.Sealed(communes, bodies, stocks(settings.BEFFROI), key, lambda *_: None, lambda *_: None)
+        requests = [asked() for _ in range(door.MOST_OF_ONE + 1)]
+        assert asyncio.run(at_once(desk, requests)) == [200] * door.MOST_OF_ONE + [303]
+        for one in requests:
+            one.end()
+        assert asyncio.run(at_once(desk, [asked()])) == [200]

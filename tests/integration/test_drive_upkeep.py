@@ -148,7 +148,7 @@ def test_what_outlives_what_it_names_goes_and_labels_of_files_stay(place: Place)
     with place.database.reading() as reading:
         assert reading.all("SELECT node, tag FROM tagged") == rows[:1]
         for table in ("mount", "looked", "version_erased"):
-            assert reading.all(f"SELECT 1 FROM {table}") == []  # type: ignore[arg-type]
+            assert reading.all(f"SELECT 1 FROM {table}") == []
 
 
 def test_nothing_that_a_way_back_may_need_goes_while_an_alarm_waits(place: Place) -> None:

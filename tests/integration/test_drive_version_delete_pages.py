@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.drive import alarms
+from beffroi.drive import alarms, version_actions
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.store import frozen, locks, seals, tree, versions
@@ -21,6 +21,7 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.contract.test_drive_seals import a_seal
+from tests.drive_meanwhile import meanwhile, told
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_drive_past_pages import Aged, aged, plain
@@ -37,7 +38,7 @@ def written(drive: Drive, into: Node, *contents: str, name: str = "salaires.ods"
     for one in contents:
         content = replace(EMPTY, size_bytes=len(one), sha256=one.ljust(64, "0"))
         node = drive.database.write(
-            lambda w, content=content: tree.put(w, drive.act, into.id, name, content)  # type: ignore[misc]
+            lambda w, content=content: tree.put(w, drive.act, into.id, name, content)
         )[0]
     return node
 
@@ -84,6 +85,20 @@ def test_an_own_version_is_deleted_after_a_page_that_says_what_it_means(drive: D
     assert client.get(address(older)).status_code == 404
     assert "Cette version n’existe plus" in asked(client, older)
     assert len(lines()) == 1
+
+
+def test_no_picture_of_the_metadata_is_open_while_a_version_is_deleted(
+    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = history(drive, written(drive, drive.own, "a", "b"))[0]
+    delete, readers = version_actions.delete, []
+
+    def counted(**said: Any) -> None:
+        readers.append(drive.database._readers_at_work)
+        delete(**said)
+
+    monkeypatch.setattr(version_actions, "delete", counted)
+    assert DONE in asked(client, old) and readers == [0]
 
 
 def test_who_deletes_is_told_where_the_same_content_is_still(drive: Drive, client: Client) -> None:
@@ -168,6 +183,18 @@ def test_what_may_not_go_says_why_and_nothing_is_noted(drive: Drive, beaune: Com
     assert referent.get(address(old)).status_code == 200
     assert words in asked(referent, old)
     assert history(drive, node) == [old] and not lines()
+
+
+def test_a_version_that_somebody_deleted_meanwhile_is_told_twice_and_deleted_once(
+    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (old,) = history(drive, written(drive, drive.own, "a", "b"))
+    meanwhile(
+        monkeypatch,
+        lambda: drive.database.write(lambda w: versions.delete(w, drive.act, old.node, old.etag)),
+    )
+    assert "Cette version n’existe plus" in asked(client, old)
+    assert told() == ["drive:version:deleted", "not drive:version:deleted: drive.version_absent"]
 
 
 def test_a_folder_s_past_says_that_a_version_was_deleted(aged: Aged, client: Client, beaune: Commune) -> None:

@@ -23,6 +23,7 @@ from django.db import transaction
 from django.test import Client
 
 from tests.conftest import Commune, make_member
+from tests.drive_meanwhile import meanwhile, told
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 
@@ -104,6 +105,19 @@ def test_what_a_mail_would_be_held_for_holds_what_came_by_a_link_and_who_may_wri
     assert "Libérer" not in text(elu, node) and "Demander une vérification" in text(elu, node)
     assert elu.post(f"/coffre/{node.id}/analyse/", {"what": "release"}).status_code == 403
     assert "Le fichier est libéré" in answer(client, node, "release")
+
+
+def test_what_is_known_as_malware_meanwhile_is_released_by_no_agent(
+    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = put(drive, "acte.docm", drive.common)
+    drive.database.write(lambda w: w.run("INSERT INTO handed VALUES (?, 'han_x', ?)", (node.id, SHA)))
+    find(drive, "macro")
+    meanwhile(monkeypatch, lambda: find(drive, "malware", mark="n"))
+    assert client.post(f"/coffre/{node.id}/analyse/", {"what": "release"}).status_code == 403
+    assert HELD in text(client, node)
+    assert told() == ["drive:finding:released", "not drive:finding:released: access.not_allowed"]
+    assert not OutboxEvent.objects.filter(kind="drive:released").exists()
 
 
 def test_what_came_by_a_link_says_that_it_waits(drive: Drive, client: Client) -> None:

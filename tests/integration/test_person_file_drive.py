@@ -209,14 +209,12 @@ def test_who_is_erased_leaves_no_mark_of_their_own_and_others_keep_theirs(beaune
     mine, theirs = Drive(beaune.agent_membership), Drive(beaune.colleague_membership)
     for one in (mine, theirs):
         person_id = one.act.person_id
-        one.database.write(lambda w, p=person_id: mounts.rename(w, "shr_1", p, "Plans"))  # type: ignore[misc]
-        one.database.write(lambda w, p=person_id: seen.look(w, p, now_s=5))  # type: ignore[misc]
+        one.database.write(lambda w, p=person_id: mounts.rename(w, "shr_1", p, "Plans"))
+        one.database.write(lambda w, p=person_id: seen.look(w, p, now_s=5))
         star = (beaune.id, one.common.id)
-        one.database.write(
-            lambda w, who=one.who, star=star: favourites.set_star(w, who, star, starred=True)  # type: ignore[misc]
-        )
+        one.database.write(lambda w, who=one.who, star=star: favourites.set_star(w, who, star, starred=True))
     departures.forget_own_marks(settings.BEFFROI, beaune.agent.id)
     with mine.database.reading() as reading:
         for table in ("mount", "looked", "favourite"):
-            found = reading.all(f"SELECT person_id FROM {table}")  # type: ignore[arg-type]
+            found = reading.all(f"SELECT person_id FROM {table}")
             assert found == [(beaune.colleague.id,)], table

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from beffroi_box.desired import Delta, Desired, Own, floor_of, lives_ms
+from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.messages import Action, Entry, Policy
+from beffroi_protocol.protected import Floor
 from beffroi_protocol.table import Change
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ def change(
 
 
 def new() -> Desired:
-    return Desired(floor_of(POLICY, OWN))
+    return Desired(Floor(*extras_of(POLICY, OWN)))
 
 
 ENFORCED = [
@@ -149,7 +150,7 @@ def test_entries_end_without_a_word_from_the_centre() -> None:
 def test_a_policy_that_protects_more_releases_what_it_protects() -> None:
     desired = new()
     desired.change(change(entry(Kind.DOMAIN, "dijon.fr"), entry(Kind.IP, "45.83.64.7")), now=NOW)
-    floor = floor_of(Policy(protected_names=("dijon.fr",)), OWN)
+    floor = Floor(*extras_of(Policy(protected_names=("dijon.fr",)), OWN))
     delta = desired.set_floor(floor, now=NOW)
     assert delta.names_remove == {"dijon.fr"} and desired.hot == {"45.83.64.7": LATER}
     assert [told.indicator.value for told, _ in delta.refused] == ["dijon.fr"]
@@ -157,7 +158,7 @@ def test_a_policy_that_protects_more_releases_what_it_protects() -> None:
 
 def test_a_policy_that_protects_something_unreadable_is_refused() -> None:
     with pytest.raises(IndicatorInvalid):
-        floor_of(Policy(protected_networks=("everything",)), OWN)
+        Floor(*extras_of(Policy(protected_networks=("everything",)), OWN))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import hypothesis
 import pytest
-from beffroi.drive.store import look, moments, refs, room, schema, trash, tree, versions, ways
+from beffroi.drive.store import look, moments, refs, room, schema, trash, tree, versions
 from beffroi.drive.store.model import Act, NameTaken, Node, Weight
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.store.writing import Reading
@@ -191,7 +191,7 @@ class TreeMachine(RuleBasedStateMachine):
             if self.model.root(key) == self.common
         }
         with self.drive.reading() as reading:
-            plan = ways.plan(reading, self.home, at_s)
+            plan = drive_trees.way_to(reading, self.home, at_s)
         assert plan.lost == len(lost)
         self.now_s += 1
         drive_trees.go_back(self.drive, plan, self.now_s)

@@ -59,11 +59,6 @@ def extras_of(policy: Policy, own: Own) -> tuple[tuple[str, ...], tuple[str, ...
     )
 
 
-def floor_of(policy: Policy, own: Own) -> Floor:
-    """Errors: IndicatorInvalid (the policy protects something that cannot be read)."""
-    return Floor(*extras_of(policy, own))
-
-
 class Desired:
     """``hot``: address -> expiry; ``nets``: prefix -> expiry; ``names``: name -> expiry. All of them are refused.
 

@@ -14,7 +14,7 @@ from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import departures, erasures, handover, projections, recorded, sightings
+from beffroi.drive import departures, erasures, handover, past_worker, projections, recorded, sightings
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.departures import end_own_shares, leave_groups
@@ -212,6 +212,19 @@ def record_seal(event: Event) -> None:
         object_id=told.pop("seal_id"),
         collectivite_id=event.collectivite_id,
         details=told,
+    )
+
+
+@consumer(name="drive.ways_back", kinds=(past_worker.STOPPED,))
+def record_stopped_way(event: Event) -> None:
+    """A folder that was being put back as it was, for somebody who may not write there any more."""
+    told = event.payload
+    audit.record(
+        actor=Actor("door", "drive"),
+        verb="drive:folder:put_back_stopped",
+        object_id=str(told["folder"]),
+        collectivite_id=event.collectivite_id,
+        details={name: told[name] for name in ("person_id", "done", "total")},
     )
 
 

@@ -24,7 +24,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import handover_calendars
 from beffroi.drive.departures import metadata
-from beffroi.drive.store import handovers, passed
+from beffroi.drive.store import handed, handovers, passed
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.handovers import Handover
 from beffroi.drive.store.keys import is_erased
@@ -73,7 +73,7 @@ def hand_over(
     if heir == person_id or not identity.belongs(heir, collectivite_id):
         raise Invalid("successor")
     with database.reading() as reading:
-        there = handovers.left(reading, person_id)
+        there = handed.left(reading, person_id)
     act = Act(actor.id, "", clock.epoch_s())
     with transaction.atomic():
         # The event is seen once this transaction ends, and the row lies there before.

@@ -16,11 +16,13 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Protocol
 
+from beffroi.core.planes.db import connect
 from beffroi.drive.backup.work import Backups, needed
 from beffroi.drive.following import Follower
 from beffroi.drive.past_worker import WaysBack
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.seals.desk import Desk
+from beffroi.drive.standing import Standing
 from beffroi.drive.store import keys
 from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.stock import stocks
@@ -48,7 +50,8 @@ def run(config: Config) -> None:
         ends.callback(communes.close)
         reads = by_scan(wire.files_socket_path(config.state))
         indexer = Indexer(communes, stocks(config), partial(keys.make, config), reads)
-        ways_back = WaysBack(communes)
+        standing = Standing(partial(connect, config.database))
+        ways_back = WaysBack(communes, standing, partial(tell, config))
         works: tuple[Work, ...] = (
             Upkeep(config, communes),
             Backups(config, communes),

@@ -1,7 +1,8 @@
 """Putting a folder back as it was: what a person asks for on its page.
 
-Rule:    the audit has its entry before anything is done, with identifiers and counts, no name. What is not done within
-         PATIENCE_S is drive-keeper's (``past_worker``): a request waits for no long way.
+Rule:    the audit has its entry before anything is done, with identifiers and counts, no name, and another one where
+         it does not begin (``audited``). What is not done within PATIENCE_S is drive-keeper's (``past_worker``): a
+         request waits for no long way.
 Process: web.
 """
 
@@ -10,11 +11,8 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from django.db import transaction
-
-from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import past
+from beffroi.drive import audited, past
 from beffroi.drive.store import going_back, ways
 from beffroi.drive.store.going_back import WayUnderWay
 from beffroi.drive.store.model import Act, ReadOnly
@@ -31,7 +29,7 @@ def plan(view: View, reading: Reading, folder_id: int, moment: Moment) -> Plan:
     """What would happen. ``moment``: of ``past.moment``. Errors: ReadOnly, Sealed, WayTooLong."""
     if not view.at(reading, folder_id).rights.may_write:
         raise ReadOnly
-    return ways.plan_to(reading, folder_id, moment)
+    return ways.plan(reading, folder_id, moment)
 
 
 def put_back(*, actor: Actor, view: View, folder_id: int, at_s: int) -> bool:
@@ -44,17 +42,23 @@ def put_back(*, actor: Actor, view: View, folder_id: int, at_s: int) -> bool:
         raise WayUnderWay
     if not way.steps:
         return False
-    _record(actor, view.collectivite_id, way)
     now_s, until = clock.epoch_s(), time.monotonic() + PATIENCE_S
-    going_back.begin(view.database, Act(actor.id, "", now_s), way)
+    with audited.before(
+        actor,
+        "drive:folder:put_back",
+        object_id=str(folder_id),
+        collectivite_id=view.collectivite_id,
+        details=_told(way),
+    ):
+        going_back.begin(view.database, Act(actor.id, "", now_s), way)
     step = partial(going_back.go_on, folder=folder_id, now_s=now_s)
     while view.database.write(step) and time.monotonic() < until:
         pass
     return True
 
 
-def _record(actor: Actor, collectivite_id: str, way: Plan) -> None:
-    details = {
+def _told(way: Plan) -> dict[str, int]:
+    return {
         "at_s": way.at_s,
         "removed": way.removed,
         "returned": way.returned,
@@ -64,11 +68,3 @@ def _record(actor: Actor, collectivite_id: str, way: Plan) -> None:
         "stayed": way.stayed,
         "lost": way.lost,
     }
-    with transaction.atomic(durable=True):
-        audit.record(
-            actor=actor,
-            verb="drive:folder:put_back",
-            object_id=str(way.folder),
-            collectivite_id=collectivite_id,
-            details=details,
-        )

@@ -1,31 +1,68 @@
 """Takes the steps of long ways back that pages began (``store.going_back``), portion by portion.
 
+Rule:    before each portion it is asked whether who wanted the way may still write in that folder: who left the
+         collectivité, or has a role now that only reads, changes nothing any more. What was done stays; the audit log
+         hears of the end before it is one.
 Process: drive-keeper, one thread. It hears of a change in a collectivité as the index of words does; at its start it
          looks at all of them, so that a way that a crash cut goes on.
-Fails:   a collectivité whose metadata do not answer waits (``rounds``); nothing is lost by that.
+Fails:   a collectivité whose metadata do not answer waits (``rounds``), and so do all while the centre's database does
+         not; nothing is lost by that.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
+from beffroi.drive import past
 from beffroi.drive.rounds import Rounds
 from beffroi.drive.store import going_back
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.going_back import Going
+from beffroi.drive.store.model import AbsentNode, ReadOnly
+from beffroi.drive.views import View
+from beffroi.drive.who import Who
 from beffroi.lib import clock
 
+STOPPED = "drive:way_stopped"
 log = logging.getLogger("beffroi.drive.past")
+
+type Standing = Callable[[str, str], Sequence[Who]]
+"""What a person is in a collectivité now. Errors: Unavailable."""
+type Tell = Callable[[str, str, Mapping[str, object]], object]
+"""``tell(kind, collectivite_id, payload)``: to the outbox. Errors: Unavailable."""
 
 
 class WaysBack(Rounds):
-    def __init__(self, communes: Communes) -> None:
+    def __init__(self, communes: Communes, standing: Standing, tell: Tell) -> None:
         super().__init__("drive-ways-back", communes, log, calm_s=0.0, pause_s=0.05)
+        self._standing, self._tell = standing, tell
 
     def step(self, collectivite_id: str) -> bool:
-        """A portion of each way; True while there are more. Errors: those of the metadata."""
-        database, now_s = self._communes.metadata(collectivite_id), clock.epoch_s()
+        """A portion of each way; True while there are more. Errors: those of the metadata, Unavailable."""
+        database = self._communes.metadata(collectivite_id)
         with database.reading() as reading:
-            folders = going_back.unfinished(reading)
-        more = [database.write(partial(going_back.go_on, folder=one, now_s=now_s)) for one in folders]
+            found = going_back.unfinished(reading)
+        more = [self._go_on(database, collectivite_id, one) for one in found]
         return any(more)
+
+    def _go_on(self, database: Database, collectivite_id: str, one: Going) -> bool:
+        now_s = clock.epoch_s()
+        if self._may_write(database, self._standing(one.person_id, collectivite_id), one.folder):
+            return database.write(partial(going_back.go_on, folder=one.folder, now_s=now_s))
+        told = {"folder": one.folder, "person_id": one.person_id, "done": one.done, "total": one.total}
+        self._tell(STOPPED, collectivite_id, told)
+        database.write(partial(going_back.stop, folder=one.folder, why=ReadOnly.code, now_s=now_s))
+        return False
+
+    def _may_write(self, database: Database, found: Sequence[Who], folder: int) -> bool:
+        """In any of their roles. A folder that none of them finds was taken elsewhere: ``go_on`` says so."""
+        rights = []
+        with database.reading() as reading:
+            for who in found:
+                with suppress(AbsentNode):
+                    rights.append(past.folder(View(database, who), reading, folder).rights.may_write)
+        return bool(found) and (any(rights) or not rights)

@@ -3,20 +3,23 @@
 Process: web.
 Access:  who sees the file asks. What engines know as malware, the référent releases; what would only be held in a mail
          (macros, a password), whoever may write where it lies.
-Rule:    the audit has its entry before anything is done, as in ``drive.actions``. A release is the collectivité's own:
-         what a decision holds besides, stays held.
+Rule:    the audit has its entry before anything is done (``audited``). A release is the collectivité's own: what a
+         decision holds besides, stays held.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from django.db import transaction
 
-from beffroi.core.audit import actions as audit
 from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import audited
 from beffroi.drive.store import findings
 from beffroi.drive.store.findings import Finding
 from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed
@@ -30,11 +33,13 @@ def may_release(actor: Actor, place: Place, finding: Finding) -> bool:
 
 def ask(*, actor: Actor, view: View, node_id: int) -> bool:
     """False where somebody asked before. Errors: AbsentNode."""
-    _, finding = _held(view, node_id)
-    _record(actor, "drive:finding:asked", node_id, finding)
-    asked = view.database.write(
-        lambda writing: findings.ask(writing, finding.sha256, person_id=actor.id, now_s=clock.epoch_s())
-    )
+    with view.database.reading() as reading:
+        _, finding = _held(view, reading, node_id)
+    now_s = clock.epoch_s()
+    with _before(actor, "drive:finding:asked", node_id, finding):
+        asked = view.database.write(
+            lambda writing: findings.ask(writing, finding.sha256, person_id=actor.id, now_s=now_s)
+        )
     if asked:
         _publish(actor, "drive:review_asked", finding)
     return asked
@@ -42,36 +47,48 @@ def ask(*, actor: Actor, view: View, node_id: int) -> bool:
 
 def release(*, actor: Actor, view: View, node_id: int) -> bool:
     """Everybody who sees it opens it from now on. False where it was free. Errors: AbsentNode, NotAllowed."""
-    place, finding = _held(view, node_id)
-    if not may_release(actor, place, finding):
-        raise NotAllowed("release a file")
-    _record(actor, "drive:finding:released", node_id, finding)
-    released = view.database.write(
-        lambda writing: findings.release(writing, finding.sha256, person_id=actor.id, now_s=clock.epoch_s())
-    )
+    with view.database.reading() as reading:
+        finding = _releasable(actor, view, reading, node_id)
+    now_s = clock.epoch_s()
+
+    def change(writing: Writing) -> bool:
+        if _releasable(actor, view, writing, node_id).sha256 != finding.sha256:
+            raise AbsentNode("finding")
+        return findings.release(writing, finding.sha256, person_id=actor.id, now_s=now_s)
+
+    with _before(actor, "drive:finding:released", node_id, finding):
+        released = view.database.write(change)
     if released:
         _publish(actor, "drive:released", finding)
     return released
 
 
-def _held(view: View, node_id: int) -> tuple[Place, Finding]:
-    with view.database.reading() as reading:
-        place = view.at(reading, node_id)
-        finding = findings.finding(reading, place.node.sha256)
+def _releasable(actor: Actor, view: View, reading: Reading, node_id: int) -> Finding:
+    """Asked once more in the change: what was held for its macros may be known as malware by then.
+
+    Errors: AbsentNode, NotAllowed."""
+    place, finding = _held(view, reading, node_id)
+    if not may_release(actor, place, finding):
+        raise NotAllowed("release a file")
+    return finding
+
+
+def _held(view: View, reading: Reading, node_id: int) -> tuple[Place, Finding]:
+    place = view.at(reading, node_id)
+    finding = findings.finding(reading, place.node.sha256)
     if finding is None or finding.released_s:
         raise AbsentNode("finding")
     return place, finding
 
 
-def _record(actor: Actor, verb: str, node_id: int, finding: Finding) -> None:
-    with transaction.atomic(durable=True):
-        audit.record(
-            actor=actor,
-            verb=verb,
-            object_id=str(node_id),
-            collectivite_id=actor.collectivite_id,
-            details={"sha256": finding.sha256, "code": finding.code},
-        )
+def _before(actor: Actor, verb: str, node_id: int, finding: Finding) -> AbstractContextManager[None]:
+    return audited.before(
+        actor,
+        verb,
+        object_id=str(node_id),
+        collectivite_id=actor.collectivite_id,
+        details={"sha256": finding.sha256, "code": finding.code},
+    )
 
 
 def _publish(actor: Actor, kind: str, finding: Finding) -> None:

@@ -30,13 +30,6 @@ from beffroi.lib.errors import Unavailable
 _KEPT = frozenset({"erased.json", "keys.lock", "collect.lock", "backup.lock"})
 
 
-def destroy(config: Config, collectivite_id: str, *, by: str) -> Certificate:
-    """All at once. Errors: as ``destroy_keys``."""
-    certificate = destroy_keys(config, collectivite_id, by=by)
-    remove_rest(config, collectivite_id)
-    return certificate
-
-
 def destroy_keys(config: Config, collectivite_id: str, *, by: str) -> Certificate:
     """``by``: identifiers of who asked and who agreed. Errors: above; those of the keys."""
     if not keys.is_erased(_folder(config, collectivite_id)):

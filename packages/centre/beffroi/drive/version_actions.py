@@ -3,18 +3,16 @@
 Rule:    who may empty the trash of its root may: of one's own files their owner, of the collectivité's its référent,
          for they may be archives. Not while an alarm waits for an answer, for the way back may need it. No program may:
          who steals a device would take away what brings files back.
-         The audit has its entry before anything is done, with numbers and no name; what is refused has none.
+         The audit has its entry before anything is done, with numbers and no name; what is refused has none, or,
+         where somebody else was quicker, a second one (``audited``).
 Process: web.
 Source:  docs/decisions/0107-one-version-is-deleted.md.
 """
 
 from __future__ import annotations
 
-from django.db import transaction
-
-from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import alarms
+from beffroi.drive import alarms, audited
 from beffroi.drive.store import versions
 from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.store.versions import Version
@@ -45,21 +43,19 @@ def delete(*, actor: Actor, view: View, node_id: int, etag: int) -> None:
         _require(writing, view, node_id)
         return versions.deletable(writing, act, node_id, etag)
 
-    version = view.database.write(look)
-    with transaction.atomic(durable=True):
-        audit.record(
-            actor=actor,
-            verb="drive:version:deleted",
-            object_id=str(node_id),
-            collectivite_id=view.collectivite_id,
-            details={"version": etag, "size_bytes": version.size_bytes, "replaced_s": version.replaced_s},
-        )
-
     def change(writing: Writing) -> None:
         _require(writing, view, node_id)
         versions.delete(writing, act, node_id, etag)
 
-    view.database.write(change)
+    version = view.database.write(look)
+    with audited.before(
+        actor,
+        "drive:version:deleted",
+        object_id=str(node_id),
+        collectivite_id=view.collectivite_id,
+        details={"version": etag, "size_bytes": version.size_bytes, "replaced_s": version.replaced_s},
+    ):
+        view.database.write(change)
 
 
 def _require(writing: Writing, view: View, node_id: int) -> None:

@@ -35,6 +35,9 @@ _REASONS = {
     "drive.found": gettext_lazy("un fichier est retenu, car dangereux"),
     "drive.sealed": gettext_lazy("une partie est scellée"),
     "drive.moment_private": gettext_lazy("le dossier a été déplacé entre-temps"),
+    "drive.read_only": gettext_lazy(
+        "la personne qui l’a demandée n’a plus le droit d’écrire dans ce dossier"
+    ),
     "drive.version_absent": gettext_lazy("une version d’alors a été supprimée"),
     "drive.absent": gettext_lazy("quelqu’un a changé le dossier entre-temps"),
 }

@@ -95,6 +95,8 @@ VERBS = {
     "drive:link:handed_in": gettext_lazy("Fichier déposé par un lien"),
     "drive:alarm:taken_back": gettext_lazy("Fichiers remis comme avant après une alerte du Coffre"),
     "drive:folder:put_back": gettext_lazy("Dossier du Coffre remis comme il était"),
+    "drive:folder:put_back_stopped": gettext_lazy("Dossier du Coffre : remise arrêtée, droit d’écrire perdu"),
+    "drive:change:failed": gettext_lazy("Coffre : action annoncée et non faite, ou pas jusqu’au bout"),
     "drive:version:deleted": gettext_lazy("Version d’un fichier du Coffre supprimée pour de bon"),
     "drive:alarm:settled": gettext_lazy("Alerte du Coffre : c’était voulu"),
     "audit:personal:erased": gettext_lazy("Données personnelles d’une ligne effacées"),

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import obstore
 
+from beffroi.drive.store import s3_listing
 from beffroi.drive.store.local_objects import LocalObjects
 from beffroi.drive.store.objects import ObjectMissing, Objects, failures
 from beffroi.drive.store.s3_objects import S3Objects, s3_place
@@ -205,9 +206,8 @@ class S3Backups:
             )
 
     def owners(self) -> list[str]:
-        with failures():
-            found = obstore.list_with_delimiter(self._store, self._folder or None)["common_prefixes"]
-        return sorted(name for one in found if is_id(name := one.rstrip("/").rpartition("/")[2], "col"))
+        found = s3_listing.folders(self._store, self._place, self._place.folder)
+        return sorted(one for one in found if is_id(one, "col"))
 
     def erase(self, collectivite_id: str) -> None:
         for folder in self._folders(collectivite_id):
@@ -229,9 +229,8 @@ class S3Backups:
         return collectivite_id, f"{_OBJECTS}/{collectivite_id}"
 
     def _paths(self, folder: str) -> Iterator[str]:
-        with failures():
-            for batch in obstore.list(self._store, self._folder + folder):
-                yield from (one["path"] for one in batch)
+        for one in s3_listing.below(self._store, self._place, self._folder + folder):
+            yield one.path
 
 
 def _nearest(path: Path) -> Path:

@@ -3,8 +3,8 @@
 Process: web; ``carry_out`` in worker.
 Access:  who is in the collectivité sees its seals. Its référent alone acts; an elimination needs a second person, who
          is another référent or an élu.
-Rule:    the audit has its entry before anything is done: the metadata of the drive are another database. Time is
-         ``clock.paced``: a clock that jumped forward ends no term.
+Rule:    the audit has its entry before anything is done (``audited``). Time is ``clock.paced``: a clock that jumped
+         forward ends no term.
 Source:  docs/internals/drive-seals.md.
 """
 
@@ -15,6 +15,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import date
 
 from django.conf import settings
@@ -26,6 +27,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.audit import queries as audits
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import audited
 from beffroi.drive.archives import manifest, retention, rules
 from beffroi.drive.archives.rules import Visa
 from beffroi.drive.seals.verification import of_texts
@@ -83,14 +85,15 @@ def seal(*, actor: Actor, view: View, act: Act, node_id: int, rule: str, until_s
         new_id("seal"), node_id, "sealing", place.node.name, now_s, until_s or NO_END, rule, actor.id, position, head,
         files, size_bytes, 0, 0, 0, "none", 0, 0, 0, "",
     )  # fmt: skip
-    _record(actor, "asked", made, {"node_id": node_id, "rule": rule, "until_s": until_s or 0, "files": files})
+    said: dict[str, str | int] = {"node_id": node_id, "rule": rule, "until_s": until_s or 0, "files": files}
 
     def change(writing: Writing) -> None:
         folder = sealable(actor, view, writing, node_id).node
         require(writing, act, folder, deep=True)  # nobody has anything in it open
         seals.begin(writing, made)
 
-    view.database.write(change)
+    with _before(actor, "asked", made, said):
+        view.database.write(change)
     return made
 
 
@@ -103,36 +106,40 @@ def extend(*, actor: Actor, database: Database, seal_id: str, until_s: int) -> N
     approval = elimination_of(actor, seal_id)
     if is_under_way(approval):
         raise Conflict("it is being destroyed")
-    if approval is not None and waits(approval):
-        approvals.refuse(actor=actor, approval=approval)
-    _record(actor, "extended", found, {"until_s": until_s})
 
     def change(writing: Writing) -> None:
         rules.extended(as_rule(_still_standing(writing, seal_id)), until_s=until_s, by=actor.id)
         seals.extend(writing, seal_id, until_s=until_s)
 
-    database.write(change)
+    with _before(actor, "extended", found, {"until_s": until_s}):
+        database.write(change)
+    if approval is not None and waits(approval):
+        approvals.refuse(actor=actor, approval=approval)
 
 
 def lift(*, actor: Actor, database: Database, seal_id: str) -> None:
     """An ordinary folder again. Errors: AbsentNode, NotAllowed, Conflict, KeptForEver, TermRunning, RuleBinds."""
     found = _standing(actor, database, seal_id)
     rules.may_lift(as_rule(found), now_s=clock.paced())
-    _record(actor, "lifted", found, {})
 
     def change(writing: Writing) -> None:
         rules.may_lift(as_rule(_still_standing(writing, seal_id)), now_s=clock.paced())
         seals.end(writing, seal_id, "lifted", now_s=clock.epoch_s(), by=actor.id)
 
-    database.write(change)
+    with _before(actor, "lifted", found, {}):
+        database.write(change)
 
 
 def verify(*, actor: Actor, database: Database, seal_id: str) -> None:
     """Every content is read again, by the process ``drive``. Errors: AbsentNode, NotAllowed, Conflict."""
     found = _standing(actor, database, seal_id)
-    _record(actor, "check_asked", found, {})
     now_s = clock.epoch_s()
-    database.write(lambda writing: seal_checks.ask(writing, found.id, person_id=actor.id, now_s=now_s))
+
+    def change(writing: Writing) -> None:
+        seal_checks.ask(writing, _still_standing(writing, seal_id).id, person_id=actor.id, now_s=now_s)
+
+    with _before(actor, "check_asked", found, {}):
+        database.write(change)
     push.tell(
         settings.BEFFROI.run, actor.collectivite_id or ""
     )  # nothing changed in the tree: nobody was told
@@ -150,9 +157,14 @@ def settle_damage(*, actor: Actor, database: Database, seal_id: str, why: str) -
         alarm = seal_alarms.of(reading, seal_id)
     if alarm is None or not alarm.is_open:
         raise Conflict("nothing is open")
-    _record(actor, "damage_settled", found, {"found": alarm.found})
     now_s = clock.epoch_s()
-    database.write(lambda writing: seal_alarms.settle(writing, seal_id, by=actor.id, why=line, now_s=now_s))
+
+    def change(writing: Writing) -> None:
+        if not seal_alarms.settle(writing, seal_id, by=actor.id, why=line, now_s=now_s):
+            raise Conflict("nothing is open")
+
+    with _before(actor, "damage_settled", found, {"found": alarm.found}):
+        database.write(change)
     push.tell(settings.BEFFROI.run, actor.collectivite_id or "")
 
 
@@ -169,7 +181,13 @@ def prove(*, actor: Actor, view: View, seal_id: str, node_id: int) -> bytes:
     proof = manifest.prove(of_texts(texts), path) if depth else None
     if proof is None:
         raise AbsentNode("file")
-    _record(actor, "proved", found, {"node_id": node_id})
+    audited.record(
+        actor,
+        "drive:seal:proved",
+        object_id=found.id,
+        collectivite_id=actor.collectivite_id,
+        details={"node_id": node_id},
+    )
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(manifest.PROOF, json.dumps(proof.as_json(), ensure_ascii=False, indent=1))
@@ -351,12 +369,13 @@ def _require(actor: Actor) -> None:
         raise NotAllowed("seal")
 
 
-def _record(actor: Actor, what: str, found: Seal, details: Mapping[str, str | int]) -> None:
-    with transaction.atomic(durable=True):
-        audit.record(
-            actor=actor,
-            verb=f"drive:seal:{what}",
-            object_id=found.id,
-            collectivite_id=actor.collectivite_id,
-            details=details,
-        )
+def _before(
+    actor: Actor, what: str, found: Seal, details: Mapping[str, str | int]
+) -> AbstractContextManager[None]:
+    return audited.before(
+        actor,
+        f"drive:seal:{what}",
+        object_id=found.id,
+        collectivite_id=actor.collectivite_id,
+        details=details,
+    )

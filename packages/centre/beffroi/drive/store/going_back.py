@@ -86,9 +86,9 @@ def asked_by(database: Reading, person_id: str) -> list[Going]:
     ]
 
 
-def unfinished(database: Reading) -> list[int]:
-    """Folders whose way goes on."""
-    return [row[0] for row in database.all("SELECT folder FROM way_back WHERE state = 'going'")]
+def unfinished(database: Reading) -> list[Going]:
+    """Those that go on."""
+    return [Going(*row) for row in database.all(_ROWS + " WHERE state = 'going' ORDER BY folder")]
 
 
 def go_on(writing: Writing, folder: int, *, now_s: int) -> bool:
@@ -115,6 +115,13 @@ def go_on(writing: Writing, folder: int, *, now_s: int) -> bool:
     if going.done + len(steps) < going.total:
         return True
     return _end(writing, folder, "done", going.why or why, now_s=now_s)
+
+
+def stop(writing: Writing, folder: int, why: str, *, now_s: int) -> None:
+    """It does not go on; what was done stays. ``why``: a code."""
+    going = find(writing, folder)
+    if going is not None and going.state == "going":
+        _end(writing, folder, "stopped", why, now_s=now_s)
 
 
 def _taken(writing: Writing, act: Act, folder: int, steps: Sequence[Step]) -> tuple[int, str]:

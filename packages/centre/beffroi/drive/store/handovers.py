@@ -4,8 +4,7 @@ Purpose: ``begin`` makes a folder in the colleague's root; ``step`` moves a port
          left; ``return_step`` moves them back. A portion is one change: others write between two of them, and what a
          crash cuts off goes on with the next call.
 Rule:    folders are made anew and never moved: a folder's past would show what once lay in it. Files keep their
-         identifiers, versions and shares. What is called personal or bears a label of such a name stays where it is,
-         and so does all below it, and a folder that holds nothing else.
+         identifiers, versions and shares. What stays where it is, says ``handed``.
          The folders that files came from stay, empty, for the way back. Whoever asks was judged above (``handover``).
 Hostile: names of files, of people.
 Errors:  begin: AbsentNode, HandoverUnderWay, QuotaFull, TooManyEntries; step: QuotaFull, TooManyEntries.
@@ -14,23 +13,22 @@ Source:  docs/decisions/0105-files-of-who-left-go-to-a-colleague.md.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.archives.rules import Sealed
-from beffroi.drive.store import look, names, passed, schema, tree, weights
-from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node, Weight
+from beffroi.drive.store import handed, look, names, passed, schema, tree
+from beffroi.drive.store.handed import Left
+from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import Conflict
 from beffroi.lib.ids import new_id
-from beffroi.lib.personal import is_personal_name
 
 DUE = "drive:handover_due"
 """The event by which the worker takes the next portions."""
 MOST = 200
 """Files and folders that one change looks at."""
-_PAGE = 100
 MAX_LABEL_CHARS = 80
 State = Literal["running", "done", "stopped", "returning", "returned"]
 Why = Literal["", "room", "people"]
@@ -44,17 +42,6 @@ class HandoverUnderWay(Conflict):
     """The files of this person are being moved already; wait for its end."""
 
     code = "drive.handover_under_way"
-
-
-class Left(NamedTuple):
-    """What is in somebody's own root. ``files``, ``folders``, ``size_bytes``: that would be handed over; ``closed``:
-    files that stay, for they or a folder above them are called personal. ``weight``: what of it takes room."""
-
-    files: int
-    folders: int
-    size_bytes: int
-    closed: int
-    weight: Weight
 
 
 class Handover(NamedTuple):
@@ -87,27 +74,6 @@ class Handover(NamedTuple):
 
 
 # -- look-ups ------------------------------------------------------------------------------------------------
-
-
-def left(reading: Reading, person_id: str) -> Left:
-    """All zero for who has no root."""
-    home = look.root(reading, schema.HOME + person_id)
-    if home is None:
-        return Left(0, 0, 0, 0, NOTHING)
-    marked, going = _marked(reading), weights.of(reading, home).minus(Weight(entries=1))
-    files = folders = size_bytes = closed = 0
-    waiting = [home.id]
-    while waiting:
-        for one in _inside(reading, waiting.pop()):
-            if _is_personal(one, marked):
-                going = going.minus(weights.of(reading, one))
-                closed += _files(reading, one)
-            elif not one.is_folder:
-                files, size_bytes = files + 1, size_bytes + one.size_bytes
-            else:
-                waiting.append(one.id)
-                folders += _is_handed(reading, one, marked)
-    return Left(files, folders, size_bytes, closed, going)
 
 
 def find(reading: Reading, handover_id: str) -> Handover:
@@ -152,8 +118,8 @@ def begin(
     label: str,
     going: Sequence[passed.Going] = (),
 ) -> Handover:
-    """``there``: as ``left`` told, outside of the change. ``label``: of the folder, made a name here, where there are
-    files. ``going``: calendars and address books that go along."""
+    """``there``: as ``handed.left`` told, outside of the change. ``label``: of the folder, made a name here, where
+    there are files. ``going``: calendars and address books that go along."""
     home = look.root(writing, schema.HOME + person_id)
     is_some = home is not None and bool(there.files or there.folders)
     if not (is_some or going):
@@ -201,7 +167,7 @@ def step(writing: Writing, act: Act, handover_id: str, *, most: int = MOST) -> b
     one = find(writing, handover_id)
     if one.state != "running":
         return False
-    marked, budget, files, size_bytes = _marked(writing), most, 0, 0
+    marked, budget, files, size_bytes = handed.labelled(writing), most, 0, 0
     while budget > 0:
         row = writing.one(
             "SELECT was, made, reached FROM handover_folder WHERE handover = ? AND is_done = 0 ORDER BY was LIMIT 1",
@@ -210,12 +176,12 @@ def step(writing: Writing, act: Act, handover_id: str, *, most: int = MOST) -> b
         if row is None:
             break
         was, made, reached = row
-        found = _page(writing, was, reached, budget)
+        found = handed.page(writing, was, reached, budget)
         for each in found:
-            if _is_personal(each, marked):
+            if handed.is_personal(each, marked):
                 continue
             if each.is_folder:
-                if _is_handed(writing, each, marked):
+                if handed.is_handed(writing, each, marked):
                     _make_anew(writing, act, one, each, made)
             else:
                 _move(writing, act, each, made)
@@ -294,7 +260,11 @@ def return_step(writing: Writing, act: Act, handover_id: str, *, most: int = MOS
     if len(pairs) == most:
         return True
     folder = look.node(writing, one.folder)
-    if folder is not None and folder.parent == _root_id(writing, one.heir) and not _files(writing, folder):
+    if (
+        folder is not None
+        and folder.parent == _root_id(writing, one.heir)
+        and not handed.files_of(writing, folder)
+    ):
         tree.discard(writing, act, folder)
     _end(writing, one.id, "returned", "", act.now_s)
     return False
@@ -360,46 +330,3 @@ def _pass_links(writing: Writing, of: int, to: int, until_s: int) -> None:
 def _root_id(reading: Reading, person_id: str) -> int:
     found = look.root(reading, schema.HOME + person_id)
     return found.id if found is not None else 0
-
-
-def _marked(reading: Reading) -> frozenset[int]:
-    """Nodes with a label that says personal."""
-    tags = [row[0] for row in reading.all("SELECT id, name FROM tag") if is_personal_name(row[1])]
-    return frozenset(row[0] for tag in tags for row in reading.all(_TAGGED, (tag,)))
-
-
-_TAGGED: LiteralString = "SELECT node FROM tagged WHERE tag = ?"
-
-
-def _is_personal(one: Node, marked: Collection[int]) -> bool:
-    return one.id in marked or is_personal_name(one.name)
-
-
-def _is_handed(reading: Reading, folder: Node, marked: Collection[int]) -> bool:
-    """An empty folder is; one in which everything is personal is not, nor one that was emptied so."""
-    is_empty = True
-    for one in _inside(reading, folder.id):
-        is_empty = False
-        if not _is_personal(one, marked) and (not one.is_folder or _is_handed(reading, one, marked)):
-            return True
-    return is_empty and reading.one("SELECT 1 FROM handover_folder WHERE was = ?", (folder.id,)) is None
-
-
-def _files(reading: Reading, one: Node) -> int:
-    """The file itself, or those below a folder."""
-    return sum(not each.is_folder for each in look.below(reading, one.id)) if one.is_folder else 1
-
-
-def _inside(reading: Reading, folder: int) -> Iterator[Node]:
-    after = ""
-    while found := _page(reading, folder, after, _PAGE):
-        yield from found
-        after = names.folded(found[-1].name)
-
-
-def _page(reading: Reading, folder: int, after: str, most: int) -> list[Node]:
-    rows = reading.all(_NEXT, (folder, after, most))
-    return [Node(*row) for row in rows]
-
-
-_NEXT: LiteralString = look.NODES + " WHERE parent = ? AND folded > ? ORDER BY folded LIMIT ?"

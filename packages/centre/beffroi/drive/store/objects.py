@@ -11,14 +11,13 @@ Source:  docs/internals/drive-format.md; docs/decisions/0067-what-the-drive-s-co
 from __future__ import annotations
 
 import errno
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from obstore.exceptions import BaseError, InvalidPathError
+from obstore.exceptions import BaseError
 
 from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.sealing import MOST_SEALED_BYTES, Bytes, ObjectDamaged
@@ -31,9 +30,6 @@ _FULL = re.compile(
 """How S3 services say it, since S3 itself has no word for it: MinIO, RFC 4918, Ceph, and the file system below."""
 BLOCK_BYTES = 4096
 """What the memory and the lengths of a write past the page cache are multiples of."""
-MOST_SAID_CHARS = 1200
-"""Of what is said of a key, which has 1,024 bytes at most."""
-log = logging.getLogger("beffroi.drive.objects")
 
 
 class ObjectMissing(BeffroiError):
@@ -82,8 +78,8 @@ class Objects(Protocol):
         """Nothing happens where there is none. After a power cut it may be there again."""
 
     def list(self, collectivite_id: str) -> Iterator[Stored]:
-        """The objects of a collectivité, in any order; what comes or goes meanwhile may be missing or there. What has
-        no name of ours, or is no file, is not among them: nobody reads or deletes it."""
+        """The objects of a collectivité, in any order, one perhaps twice; what comes or goes meanwhile may be missing
+        or there. What has no name of ours, or is no file, is not among them: nobody reads or deletes it."""
 
     def sweep(self, older_than_s: float) -> int:
         """Remove what writers that were killed left behind; return how much. A living one's is younger than that."""
@@ -130,10 +126,6 @@ def failures(name: str = "") -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull from None
         raise StoreUnavailable(_reason(error)) from error
-    except InvalidPathError as error:
-        # A key that no object of ours has, in a bucket where others write, ends the list that it stands in.
-        log.warning("remove from the bucket what others put there: %a", str(error)[:MOST_SAID_CHARS])
-        raise StoreUnavailable("a foreign key in the bucket, which the log names") from None
     except BaseError as error:
         if _FULL.search(str(error)):
             raise StoreFull from None

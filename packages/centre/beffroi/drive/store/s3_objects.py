@@ -17,6 +17,7 @@ import obstore
 from obstore.exceptions import GenericError
 from obstore.store import S3Store
 
+from beffroi.drive.store import s3_listing
 from beffroi.drive.store.objects import ObjectMissing, Stored, bounded, checked, failures, is_ours
 from beffroi.drive.store.sealing import Bytes
 from beffroi.lib import clock
@@ -46,6 +47,7 @@ class S3Objects:
     """A bucket of an S3 service, or a folder of one. A put is one request: nothing half-written, nothing to sweep."""
 
     def __init__(self, place: S3Place) -> None:
+        self._place = place
         self._folder = f"{place.folder}/" if place.folder else ""
         self._ranges = True
         self.store = S3Store(
@@ -103,12 +105,9 @@ class S3Objects:
 
     def list(self, collectivite_id: str) -> Iterator[Stored]:
         now = clock.epoch()
-        with failures():
-            for batch in obstore.list(self.store, f"{self._folder}{collectivite_id}"):
-                for one in batch:
-                    age_s = max(0.0, now - one["last_modified"].timestamp())
-                    if is_ours(name := one["path"].removeprefix(self._folder)):
-                        yield Stored(name, one["size"], age_s)
+        for one in s3_listing.below(self.store, self._place, f"{self._folder}{collectivite_id}"):
+            if is_ours(name := one.path.removeprefix(self._folder)):
+                yield Stored(name, one.size_bytes, max(0.0, now - one.written))
 
     def sweep(self, older_than_s: float) -> int:
         return 0

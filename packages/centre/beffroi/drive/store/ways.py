@@ -4,7 +4,7 @@ Rule:    it takes nothing from anybody else: what came into the folder since goe
          of the same root comes out of it; what was moved elsewhere stays where it is, and is copied as it was. Each
          step looks at how things are when it is taken: others may write between them. A file whose content of then is
          not kept any more has its place again, and the content that it has.
-Errors:  those of ``moments.seen``, WayTooLong, Sealed; steps: those of ``tree``.
+Errors:  WayTooLong, Sealed; steps: those of ``tree``.
 Source:  docs/internals/drive.md, "Points in time".
 """
 
@@ -63,15 +63,9 @@ class Plan:
     lost: int
 
 
-def plan(database: Reading, folder: int, at_s: int) -> Plan:
+def plan(database: Reading, folder: int, moment: Moment) -> Plan:
     """What would have to happen for a folder to be as it was, but for what is sealed in it: that stays as it is.
-
-    Errors: those of ``moments.seen`` and ``plan_to``."""
-    return plan_to(database, folder, moments.seen(database, folder, at_s))
-
-
-def plan_to(database: Reading, folder: int, moment: Moment) -> Plan:
-    """As ``plan``, to a moment at which this folder may be seen. Errors: WayTooLong, Sealed (all of it is)."""
+    ``moment``: at which it may be seen. Errors: WayTooLong, Sealed (all of it is)."""
     way = above(database, folder)
     looking = seals.Looking(database)
     if looking.reach(way[0]) == "inside":

@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 from beffroi.drive.crossing import Tell as Crossed
@@ -92,7 +93,7 @@ class Drive:
         except TimeoutError:
             log.info("a client takes its answer too slowly")
         finally:
-            self._leave(request)
+            request.end()
 
     async def _answer(self, request: Request, raw_path: bytes) -> Answer:
         try:
@@ -122,13 +123,13 @@ class Drive:
         if self._at_work[who.person_id] >= MOST_AT_ONCE:
             raise TooManyAtOnce
         self._at_work[who.person_id] += 1
+        request.at_end(partial(self._leave, who.person_id))
         request.who = who
 
-    def _leave(self, request: Request) -> None:
-        if request.who is not None:
-            self._at_work[request.who.person_id] -= 1
-            if not self._at_work[request.who.person_id]:
-                del self._at_work[request.who.person_id]
+    def _leave(self, person_id: str) -> None:
+        self._at_work[person_id] -= 1
+        if not self._at_work[person_id]:
+            del self._at_work[person_id]
 
 
 def _headers(error: BeffroiError) -> tuple[Header, ...]:

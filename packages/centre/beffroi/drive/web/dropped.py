@@ -43,12 +43,13 @@ from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.ends import Ends
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.messages import Answer, Request, Routes
+from beffroi.drive.web.places import Places
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
 
 PAGE = "/partage/depot/"
-MOST_AT_ONCE, MOST_OF_A_LINK = 32, 4
-"""Bodies under way in this process: each holds some chunks, and colleagues have the rest."""
+MOST_AT_ONCE, MOST_OF_ONE, MOST_OF_A_LINK = 32, 8, 4
+"""Bodies under way, in all, of one collectivité, of one link: each holds some chunks, and colleagues have the rest."""
 MOST_WASTED_BYTES, WASTED_S = MOST_TOTAL_BYTES, 3600
 """Of a link within an hour: bytes that came and became no file. They lie in the store until they are collected."""
 _FORM_BYTES = 64 * 1024
@@ -94,7 +95,8 @@ class Dropped:
     key: bytes
     tell: Tell
     is_scanned: bool
-    _under_way: Counter[str] = field(default_factory=Counter, init=False)
+    _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
+    _of_links: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_A_LINK), init=False)
     _wasted: Counter[str] = field(default_factory=Counter, init=False)
     _wasted_since_s: int = field(default=0, init=False)
 
@@ -133,25 +135,18 @@ class Dropped:
                 pieces = found.pieces
             case _:
                 raise LinkClosed
-        self._require_turn(visit.share_id)
-        self._under_way[visit.share_id] += 1
-        try:
-            node, reference = await self._take(request, visit, sent, pieces)
-        finally:
-            self._under_way[visit.share_id] -= 1
-            self._under_way += Counter()  # what is zero goes
+        self._require_unwasted(visit.share_id)
+        self._of_links.take(request, visit.share_id)
+        self._places.take(request, visit.collectivite_id)
+        node, reference = await self._take(request, visit, sent, pieces)
         return node.name, node.size_bytes, reference
 
-    def _require_turn(self, share_id: str) -> None:
+    def _require_unwasted(self, share_id: str) -> None:
         """Errors: Unavailable."""
         if clock.epoch_s() - self._wasted_since_s >= WASTED_S:
             self._wasted_since_s = clock.epoch_s()
             self._wasted.clear()
-        if (
-            self._under_way.total() >= MOST_AT_ONCE
-            or self._under_way[share_id] >= MOST_OF_A_LINK
-            or self._wasted[share_id] >= MOST_WASTED_BYTES
-        ):
+        if self._wasted[share_id] >= MOST_WASTED_BYTES:
             raise Unavailable("The drive")
 
     async def _take(

@@ -8,8 +8,8 @@ Rule:    addresses below /coffre/lien/SHARE/: NODE, zip; NODE/apercu (an image; 
          A download counts, and is told for the audit log, before its first byte; one that cannot be told counts
          nothing. HEAD counts nothing. A range that does not begin at the beginning goes on with what this visit already
          counted, the same content of the same file, and counts nothing either, also where it was the last one. What
-         visits counted is in memory: after a start of the process, what goes on counts again, and is refused behind the
-         last.
+         visits counted is in memory (``Remembered``): after a start of the process, what goes on counts again, and is
+         refused behind the last.
          A preview is no download: it counts nothing, and is told once a visit. Where a link counts downloads, no
          preview gives the file itself: an image has none, a PDF its first page.
 Fails:   closed: what cannot be counted or told is not given.
@@ -18,9 +18,8 @@ Fails:   closed: what cannot be counted or told is not given.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from weakref import WeakValueDictionary
@@ -29,7 +28,6 @@ from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Node
-from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
@@ -39,15 +37,16 @@ from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download,
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.places import Places
 from beffroi.drive.web.previews import as_pdf, picture, refusal, said
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.lib.errors import BeffroiError
 from beffroi.previews.wire import NotShown
 
 PAGE = "/partage/"
 MOST_AT_ONCE, MOST_OF_ONE = 64, 16
-"""Answers to holders of links under way in this process, in all and of one collectivité: each holds some chunks, and
-colleagues have the rest."""
+"""Requests of holders of links under way, in all and of one collectivité: each holds some chunks, and colleagues have
+the rest."""
 MOST_REMEMBERED = 10_000
 WHOLE = "zip"
 IMAGE_SUFFIXES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
@@ -72,6 +71,31 @@ type Tell = Callable[[Access], object]
 """Publishes it; blocking, called in a thread. Errors: Unavailable."""
 
 
+class Remembered:
+    """What visits did, MOST_REMEMBERED at most. Beyond, the collectivité that has most forgets its oldest: guests of
+    one push out nothing of another that has less."""
+
+    def __init__(self) -> None:
+        self._of: defaultdict[str, OrderedDict[_Seen, None]] = defaultdict(OrderedDict)
+        self.count = 0
+
+    def has(self, visit: Visit, seen: _Seen) -> bool:
+        return seen in self._of.get(visit.collectivite_id, ())
+
+    def add(self, visit: Visit, seen: _Seen) -> None:
+        """``seen`` is the newest of its collectivité from now on."""
+        mine = self._of[visit.collectivite_id]
+        self.count += seen not in mine
+        mine[seen] = None
+        mine.move_to_end(seen)
+        if self.count > MOST_REMEMBERED:
+            most = max(self._of, key=lambda one: len(self._of[one]))
+            self._of[most].popitem(last=False)
+            self.count -= 1
+            if not self._of[most]:
+                del self._of[most]
+
+
 @dataclass
 class Linked:
     communes: Communes
@@ -79,16 +103,14 @@ class Linked:
     key: bytes
     tell: Tell
     maker: Maker
-    _counted: OrderedDict[_Seen, None] = field(default_factory=OrderedDict, init=False)
-    """The oldest first."""
+    _counted: Remembered = field(default_factory=Remembered, init=False)
     _counting: WeakValueDictionary[_Seen, asyncio.Lock] = field(
         default_factory=WeakValueDictionary, init=False
     )
     """A program that fetches a file in parts at once counts once."""
-    _looked: OrderedDict[_Seen, None] = field(default_factory=OrderedDict, init=False)
+    _looked: Remembered = field(default_factory=Remembered, init=False)
     """The same of previews."""
-    _under_way: Counter[str] = field(default_factory=Counter, init=False)
-    """By collectivité."""
+    _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
 
     async def __call__(self, request: Request) -> Answer:
         try:
@@ -103,8 +125,7 @@ class Linked:
         steps = request.path.removeprefix(granted.LINK_PATH).strip("/").split("/")
         if request.method not in ("GET", "HEAD") or len(steps) < 2 or steps[0] != visit.share_id:
             raise LinkClosed
-        if self._under_way.total() >= MOST_AT_ONCE or self._under_way[visit.collectivite_id] >= MOST_OF_ONE:
-            raise Unavailable("The drive")
+        self._places.take(request, visit.collectivite_id)
         database, bodies = self.communes.metadata(visit.collectivite_id), self.bodies(visit.collectivite_id)
         if len(steps) > 2:
             return await self._preview(request, visit, database, bodies, steps[1:])
@@ -117,17 +138,16 @@ class Linked:
             return answer
         seen = _seen(visit, node)
         if request.method == "HEAD":
-            if share.downloads_left == 0 and seen not in self._counted:
+            if share.downloads_left == 0 and not self._counted.has(visit, seen):
                 raise LinkClosed
             return Answer(answer.status, answer.headers, _nothing())
         async with self._counting.setdefault(seen, asyncio.Lock()):
-            if not (seen in self._counted and _goes_on(answer)):
+            if not (self._counted.has(visit, seen) and _goes_on(answer)):
                 what = WHOLE if is_whole else "file"
                 access = Access(share.id, visit.collectivite_id, what, node.id, size_bytes, request.address)
                 await self._count(database, share, access)
-                _remember(self._counted, seen)
-        assert not isinstance(answer.body, bytes)
-        return Answer(answer.status, answer.headers, self._given(visit, answer.body))
+                self._counted.add(visit, seen)
+        return answer
 
     async def _preview(
         self, request: Request, visit: Visit, database: Database, bodies: Bodies, steps: Sequence[str]
@@ -148,8 +168,6 @@ class Linked:
             case _:
                 raise LinkClosed
         await self._tell_preview(request, visit, node)
-        if not isinstance(answer.body, bytes):
-            answer = Answer(answer.status, answer.headers, self._given(visit, answer.body))
         return answer
 
     async def _first_page(
@@ -169,13 +187,13 @@ class Linked:
     async def _tell_preview(self, request: Request, visit: Visit, node: Node) -> None:
         """Errors: Unavailable."""
         seen = _seen(visit, node)
-        if seen in self._looked:
+        if self._looked.has(visit, seen):
             return
         access = Access(
             visit.share_id, visit.collectivite_id, "preview", node.id, node.size_bytes, request.address
         )
         await asyncio.to_thread(self.tell, access)
-        _remember(self._looked, seen)
+        self._looked.add(visit, seen)
 
     def _found(
         self, request: Request, database: Database, bodies: Bodies, share_id: str, step: str | None
@@ -202,15 +220,6 @@ class Linked:
             await database.write_async(lambda writing: shares.give_back_download(writing, share.id))
             raise
 
-    async def _given(self, visit: Visit, pieces: AsyncGenerator[Bytes]) -> AsyncGenerator[Bytes]:
-        self._under_way[visit.collectivite_id] += 1
-        try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield piece
-        finally:
-            self._under_way -= Counter((visit.collectivite_id,))  # what has none is kept no more
-
 
 def _shared(reading: Reading, share_id: str, step: str | None) -> tuple[Share, Node]:
     """The link, and what it gives: the file of this number, without one all of the folder. Errors: LinkClosed."""
@@ -232,13 +241,6 @@ def _shared(reading: Reading, share_id: str, step: str | None) -> tuple[Share, N
 
 def _seen(visit: Visit, node: Node) -> _Seen:
     return visit.name, node.id, node.sha256
-
-
-def _remember(known: OrderedDict[_Seen, None], seen: _Seen) -> None:
-    known[seen] = None
-    known.move_to_end(seen)
-    if len(known) > MOST_REMEMBERED:
-        known.popitem(last=False)
 
 
 async def _nothing() -> AsyncGenerator[bytes]:

@@ -58,6 +58,15 @@ class Request:
     who: Who | None = None
     is_read: bool = field(default=False, init=False)
     """Whether the body was read to its end."""
+    _ends: list[Callable[[], object]] = field(default_factory=list, init=False)
+
+    def at_end(self, call: Callable[[], object]) -> None:
+        """To be called once the request is answered to its end, or its client is gone."""
+        self._ends.append(call)
+
+    def end(self) -> None:
+        while self._ends:
+            self._ends.pop()()
 
     def header(self, name: bytes, default: str = "") -> str:
         return self.headers[name].decode("latin-1") if name in self.headers else default

@@ -34,13 +34,15 @@ from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.given import FORM_BYTES, HARMLESS, attachment
 from beffroi.drive.web.messages import Answer, Enter, Request
+from beffroi.drive.web.places import Places
 from beffroi.drive.who import Who
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 
 PATH, PAGE = f"{granted.OUT_PATH}/sceaux", "/coffre/sceaux/"
-MOST_AT_ONCE = 4
+MOST_AT_ONCE, MOST_OF_ONE = 4, 2
+"""Exports under way, in all and of one collectivité."""
 PIECE_BYTES = 256 << 10
 PARTS = (manifest.STATEMENT, manifest.FILES, manifest.SIGNATURE, manifest.STAMP, manifest.PUBLIC)
 """Of a seal, in a bag."""
@@ -56,7 +58,7 @@ class Sealed:
     key: bytes
     enter: Enter
     tell: Tell
-    _under_way: int = field(default=0, init=False)
+    _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
 
     async def __call__(self, request: Request) -> Answer:
         seal_id, _, kind = request.path.removeprefix(PATH).strip("/").partition("/")
@@ -77,8 +79,7 @@ class Sealed:
         granted.require_own_origin(request)
         sent = await request.form(FORM_BYTES, 50)
         about = {name: values[0].strip()[:200] for name, values in sent.items()}
-        if self._under_way >= MOST_AT_ONCE:
-            raise Unavailable("The drive")
+        self._places.take(request, who.collectivite_id)
         database = self.communes.metadata(who.collectivite_id)
         pieces, name, seal = await asyncio.to_thread(self._prepared, who, database, seal_id, kind, about)
         said: dict[str, str | int] = {
@@ -93,7 +94,7 @@ class Sealed:
             (b"content-type", b"application/zip"),
             (b"content-disposition", attachment(f"{name}.zip")),
         ]
-        return Answer(200, headers, self._streamed(pieces))
+        return Answer(200, headers, _streamed(pieces))
 
     def _prepared(
         self, who: Who, database: Database, seal_id: str, kind: str, about: dict[str, str]
@@ -118,13 +119,10 @@ class Sealed:
         days = [_day(one.node.mtime_s) for one in found] or [_day(seal.begun_s)]
         return _transfer(entries, seal, about, (min(days), max(days))), f"{seal.name} (SEDA)", seal
 
-    async def _streamed(self, pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
-        self._under_way += 1
-        try:
-            while piece := await asyncio.to_thread(_gathered, pieces):
-                yield piece
-        finally:
-            self._under_way -= 1
+
+async def _streamed(pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+    while piece := await asyncio.to_thread(_gathered, pieces):
+        yield piece
 
 
 def _gathered(pieces: Iterator[bytes]) -> bytes:

@@ -22,7 +22,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.drive import handover
-from beffroi.drive.store import handovers, passed
+from beffroi.drive.store import handed, handovers, passed
 from beffroi.drive.store.handovers import Handover, HandoverUnderWay
 from beffroi.drive.store.model import AbsentNode, QuotaFull, StoreFull, TooManyEntries
 from beffroi.lib.errors import BeffroiError, NotFound, Unavailable
@@ -48,7 +48,7 @@ def section(actor: Actor, departure: Departure) -> dict[str, Any]:
         )
         is_at_work = any(one.is_at_work for one in found)
         is_gone = not identity.belongs(departure.person_id, owner)
-        there = handovers.left(reading, departure.person_id) if is_gone and not is_at_work else None
+        there = handed.left(reading, departure.person_id) if is_gone and not is_at_work else None
         shown = [_shown(one, passed.counts(reading, one.id)) for one in found]
     beside = calendars.of_person(owner, departure.person_id) if there is not None else None
     # Empty folders alone are handed over once: those that were emptied stay for the way back.
@@ -69,7 +69,7 @@ def of_person(collectivite_id: str, person_id: str) -> dict[str, Any] | None:
     if not handover.is_possible(collectivite_id):
         return None
     with metadata_of(collectivite_id).reading() as reading:
-        there = handovers.left(reading, person_id)
+        there = handed.left(reading, person_id)
     beside = calendars.of_person(collectivite_id, person_id)
     if not (there.files or there.folders or beside.told):
         return None
@@ -145,7 +145,7 @@ def _trouble(refused: BeffroiError) -> str:
     return drive_words.refusal(refused)
 
 
-def _words(there: handovers.Left) -> dict[str, Any]:
+def _words(there: handed.Left) -> dict[str, Any]:
     return {
         "files": there.files,
         "folders": there.folders,

@@ -41,12 +41,12 @@ _FROZEN = gettext_lazy(
 def delete(request: HttpRequest, actor: Actor, node_id: int, etag: int) -> HttpResponse:
     """What would go, and for whom it stays; POST deletes it. Errors: AbsentNode, VersionAbsent."""
     view = view_of(request, actor)
+    if request.method == "POST":
+        return _delete(request, actor, view, node_id, etag)
     with view.database.reading() as reading:
         place = view.at(reading, node_id)
         if place.node.is_folder:
             raise AbsentNode("file")
-        if request.method == "POST":
-            return _delete(request, actor, view, node_id, etag)
         old = versions.find(reading, node_id, etag)
         context: dict[str, Any] = {
             "node": place.node,
