@@ -32,4 +32,4 @@ def until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(
                 _PAUSE_S
             )  # without it the one that waits takes a whole processor from the one that starts
-    raise AssertionError(f"{process.args} ended with status {process.returncode}")
+    raise AssertionError(f"{process.args!r} ended with status {process.returncode}")
