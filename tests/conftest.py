@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -221,18 +222,18 @@ def opened(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def make_commune(opened: str, system: Actor) -> Callable[..., Commune]:
     """``make_commune("Beaune", "beaune.test")``."""
+    return partial(commune, system)
 
-    def make(name: str, domain: str, *, insee: str = "") -> Commune:
-        collectivite = communes.create_collectivite(actor=system, kind="commune", name=name, insee=insee)
-        communes.add_domain(actor=system, collectivite=collectivite, name=domain)
-        members = [
-            make_member(system, collectivite, f"{who}@{domain}", role)
-            for who, role in (("agent", "agent"), ("collegue", "agent"), ("referent", "referent"))
-        ]
-        pairs = [part for member in members for part in (sessions.actor_of(member), member)]
-        return Commune(collectivite, domain, *pairs)  # type: ignore[arg-type]
 
-    return make
+def commune(system: Actor, name: str, domain: str, *, insee: str = "") -> Commune:
+    collectivite = communes.create_collectivite(actor=system, kind="commune", name=name, insee=insee)
+    communes.add_domain(actor=system, collectivite=collectivite, name=domain)
+    members = [
+        make_member(system, collectivite, f"{who}@{domain}", role)
+        for who, role in (("agent", "agent"), ("collegue", "agent"), ("referent", "referent"))
+    ]
+    pairs = [part for member in members for part in (sessions.actor_of(member), member)]
+    return Commune(collectivite, domain, *pairs)  # type: ignore[arg-type]
 
 
 def with_totp(person: Person) -> str:
@@ -262,6 +263,10 @@ def nuits(make_commune: Callable[..., Commune]) -> Commune:
 @pytest.fixture
 def new_administrator(opened: str, system: Actor) -> NewAdministrator:
     """The account of one administrator of the Département, and its second factor's secret."""
+    return make_administrator(system)
+
+
+def make_administrator(system: Actor) -> NewAdministrator:
     return create_administrator(actor=system, email="admin@cotedor.test", name="Ada", password=PASSWORD)
 
 
