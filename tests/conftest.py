@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -50,7 +51,6 @@ from beffroi.core.identity import actions as identity  # noqa: E402
 from beffroi.core.identity import sessions, totp  # noqa: E402
 from beffroi.core.identity.actor import Actor  # noqa: E402
 from beffroi.core.identity.administrators import NewAdministrator, create_administrator  # noqa: E402
-from beffroi.core.identity.hashers import CappedArgon2PasswordHasher  # noqa: E402
 from beffroi.core.identity.models import Membership, Person  # noqa: E402
 from beffroi.core.planes import db as planes_db  # noqa: E402
 from beffroi.lib.config import Config  # noqa: E402
@@ -58,9 +58,10 @@ from django.contrib.contenttypes.management import create_contenttypes  # noqa: 
 from django.db import connection  # noqa: E402
 from django.db.models.signals import post_migrate  # noqa: E402
 
-from tests import drive_plans  # noqa: E402
+from tests import drive_plans, made_once  # noqa: E402
 
 drive_plans.hold()
+made_once.hold()
 # No test fails because the machine is busy.
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -70,10 +71,6 @@ hypothesis.settings.load_profile("busy")
 # Django fills these tables again whenever a test with real commits has emptied them; nothing of ours asks them.
 post_migrate.disconnect(create_contenttypes)
 post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
-
-# The real hash, at its lowest cost: tests make many accounts.
-CappedArgon2PasswordHasher.time_cost = 1
-CappedArgon2PasswordHasher.memory_cost = 64
 
 if connection.vendor == "sqlite":  # a file, not memory: the planes open it by themselves
     connection.settings_dict["TEST"]["NAME"] = str(STATE / "db" / "beffroi.sqlite")
@@ -125,6 +122,7 @@ def pytest_unconfigure() -> None:
 def _state_as_before() -> Iterator[None]:
     """What a file of tests leaves in the state directory no other file finds: pages say what they read there. Set up
     before all else of the file, it comes last, when the file's processes are gone."""
+    made_once.begin_file()
     before = set(STATE.rglob("*"))
     yield
     for path in sorted(set(STATE.rglob("*")) - before, reverse=True):  # what is in a directory before itself
@@ -224,18 +222,18 @@ def opened(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def make_commune(opened: str, system: Actor) -> Callable[..., Commune]:
     """``make_commune("Beaune", "beaune.test")``."""
+    return partial(commune, system)
 
-    def make(name: str, domain: str, *, insee: str = "") -> Commune:
-        collectivite = communes.create_collectivite(actor=system, kind="commune", name=name, insee=insee)
-        communes.add_domain(actor=system, collectivite=collectivite, name=domain)
-        members = [
-            make_member(system, collectivite, f"{who}@{domain}", role)
-            for who, role in (("agent", "agent"), ("collegue", "agent"), ("referent", "referent"))
-        ]
-        pairs = [part for member in members for part in (sessions.actor_of(member), member)]
-        return Commune(collectivite, domain, *pairs)  # type: ignore[arg-type]
 
-    return make
+def commune(system: Actor, name: str, domain: str, *, insee: str = "") -> Commune:
+    collectivite = communes.create_collectivite(actor=system, kind="commune", name=name, insee=insee)
+    communes.add_domain(actor=system, collectivite=collectivite, name=domain)
+    members = [
+        make_member(system, collectivite, f"{who}@{domain}", role)
+        for who, role in (("agent", "agent"), ("collegue", "agent"), ("referent", "referent"))
+    ]
+    pairs = [part for member in members for part in (sessions.actor_of(member), member)]
+    return Commune(collectivite, domain, *pairs)  # type: ignore[arg-type]
 
 
 def with_totp(person: Person) -> str:
@@ -265,6 +263,10 @@ def nuits(make_commune: Callable[..., Commune]) -> Commune:
 @pytest.fixture
 def new_administrator(opened: str, system: Actor) -> NewAdministrator:
     """The account of one administrator of the Département, and its second factor's secret."""
+    return make_administrator(system)
+
+
+def make_administrator(system: Actor) -> NewAdministrator:
     return create_administrator(actor=system, email="admin@cotedor.test", name="Ada", password=PASSWORD)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.waiting import until_it_listens
+
 CONFIGURATION = """
 global
     maxconn 200
@@ -41,10 +43,7 @@ def joined(directory: Path, *, web: str, drive_port: int, run: Path | None = Non
     )
     process = subprocess.Popen(("haproxy", "-db", "-q", "-f", file), stdin=subprocess.DEVNULL)
     try:
-        while process.poll() is None:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
+        until_it_listens(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

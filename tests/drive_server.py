@@ -55,6 +55,7 @@ from beffroi.scan import wire
 
 from bench.drive_serve import on_loopback
 from tests.fixtures_drive import new_config
+from tests.waiting import until_it_listens
 
 PASSWORD = "un mot de passe d’application"
 A, B = "col_" + "0" * 25 + "a", "col_" + "0" * 25 + "b"
@@ -279,11 +280,10 @@ class Served:
                 stderr=log,
                 stdout=log,
             )
-        while self.process.poll() is None:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-        raise AssertionError(self.log)
+        try:
+            until_it_listens(self.port, self.process)
+        except AssertionError as error:
+            raise AssertionError(self.log) from error
 
     def kill(self) -> None:
         self.process.kill()

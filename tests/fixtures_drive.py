@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -34,6 +33,8 @@ from beffroi.drive.store.sealing import Bytes, Sealer
 from beffroi.lib import ids
 from beffroi.lib.config import Config
 from blake3 import blake3
+
+from tests.waiting import until_it_listens
 
 RCLONE = Path(sys.executable).with_name("rclone")
 
@@ -151,7 +152,7 @@ def s3_server(folder: Path) -> Iterator[S3Place]:
     with (folder.with_suffix(".log")).open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        _wait_for(port, server)
+        until_it_listens(port, server)
         yield S3Place("coffre", "a", f"http://127.0.0.1:{port}", "us-east-1", access, secret)
     finally:
         server.terminate()
@@ -225,16 +226,6 @@ def _door(place: S3Place, change: Callable[[str, bytes], bytes]) -> Iterator[S3P
         finally:
             door.shutdown()
             thread.join(10)
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    while server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("the S3 server did not start")
 
 
 SAMPLE_COLLECTIVITE = "col_" + "0" * 26

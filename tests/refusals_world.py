@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import AppPassword, DeviceLink, Membership
 from beffroi.drive.store import received, seals, shares
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
@@ -36,9 +38,11 @@ from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import normalise
 from beffroi_protocol.messages import Policy
+from django.db import transaction
 from msgspec import to_builtins
+from pytest_django import DjangoDbBlocker
 
-from tests.conftest import Commune
+from tests.conftest import Commune, commune, make_administrator
 from tests.fixtures_held import hold
 from tests.fixtures_portal import (
     LURE_ID,
@@ -91,8 +95,20 @@ class World:
     drop_folder_id: int
 
 
-@pytest.fixture
-def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: object) -> World:
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
+    """One for the tests of a file: they are hundreds, and nothing that they ask for changes it. What one changes in
+    the database all the same is rolled back after it; this itself, after the file."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield _made()
+        transaction.set_rollback(True)
+
+
+def _made() -> World:
+    system = Actor.system("tests")
+    beaune = commune(system, "Beaune", "beaune.test", insee="21054")
+    nuits = commune(system, "Nuits-Saint-Georges", "nuits.test", insee="21464")
+    administrator = Actor("administrator", make_administrator(system).record.id, None, "administrator")
     mailbox = own_mailbox(beaune)
     deliver(mailbox, LURE_ID)
     issued = identity.issue_app_password(
@@ -115,7 +131,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     local = block("185.203.116.10", scope=beaune.id)
     appeal = appeals.appeal(actor=beaune.agent, decision_id=local.id, text="x")
     exception = exceptions.allow_locally(
-        actor=beaune.agent, collectivite_id=beaune.id, indicator=local.indicator, ttl_s=60, reason="x"
+        actor=beaune.agent, collectivite_id=beaune.id, indicator=local.indicator, ttl_s=3600, reason="x"
     )
     never_again.spare(
         actor=sparing.ACTOR, indicator=normalise("ip", "185.203.116.11"), reason="entry_used", communes=3
@@ -129,7 +145,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         indicator=normalise("cidr", "185.203.117.0/24"),
         reason="malware",
         why="x",
-        ttl_s=60,
+        ttl_s=3600,
     )
     assert asked.approval is not None
     shared = shared_box(beaune)
@@ -165,6 +181,12 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     )
     RelayRequest.objects.create(**owner, sender="copieur@beaune.test", purpose="x", hour=1)
     Export.objects.create(**owner, mailbox_id=gone.id, state="ready", ends_at=now + timedelta(days=1))
+    link_id = device_links.make(
+        actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x"
+    ).record.id
+    DeviceLink.objects.update(
+        expires_at=now + timedelta(days=1)
+    )  # ten minutes are not enough on a busy machine
     return World(
         beaune,
         nuits,
@@ -195,9 +217,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         Departure.objects.create(
             collectivite_id=beaune.id, person_id=beaune.agent.id, by="x", ended=NOTHING_ENDED
         ).id,
-        device_links.make(
-            actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x"
-        ).record.id,
+        link_id,
         node_id := _far_file(beaune),
         _share(beaune, node_id, Wish("link", expires_s=clock.epoch_s() + 3600)),
         _share(beaune, node_id, Wish("role", "elu")),
@@ -219,8 +239,6 @@ def _far_file(commune: Commune) -> int:
 
 def changed() -> tuple[object, ...]:
     """What a refused request must leave as it is."""
-    from beffroi.core.identity.models import AppPassword, DeviceLink, Membership
-
     return (
         set(Membership.objects.values_list("id", "role", "until")),
         OutboxEvent.objects.count(),

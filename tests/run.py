@@ -41,11 +41,17 @@ POSTGRESQL = Path("/usr/lib/postgresql/17/bin")
 
 
 def pytest(*arguments: str, database: str = "") -> int:
-    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    environment = dict(os.environ)
     if database:
         environment["BEFFROI_TEST_DATABASE"] = database
     command = (sys.executable, "-m", "pytest", *arguments)
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def compile_tests() -> None:
+    """Bytecode of all tests, with their asserts explained: else each of eight workers makes it for itself."""
+    command = (sys.executable, "-m", "pytest", "-qq", "--collect-only")
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
 
 
 @contextlib.contextmanager
@@ -91,6 +97,7 @@ def main(arguments: Sequence[str], *, workers: Sequence[str] = SIDE_BY_SIDE) -> 
         return pytest("-q", "-m", QUICK, *given)
     if given:
         return pytest(*given)
+    compile_tests()
     print("== tests on SQLite", flush=True)
     failed = pytest("-q", *workers, "--deselect", SEEDS)
     if not (POSTGRESQL / "initdb").exists():

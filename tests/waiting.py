@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -15,3 +17,19 @@ def until(check: Callable[[], object], what: str, limit_s: float = 240.0) -> Non
     while not check():
         assert time.monotonic() < end, f"waited {limit_s:g} s: {what}"
         time.sleep(_PAUSE_S)
+
+
+def until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until something takes connections on that port of loopback.
+
+    Errors: ``AssertionError`` when the process ends before.
+    """
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(
+                _PAUSE_S
+            )  # without it the one that waits takes a whole processor from the one that starts
+    raise AssertionError(f"{process.args!r} ended with status {process.returncode}")

@@ -27,7 +27,7 @@ from tests.refusals_rules import (
 from tests.refusals_world import World, changed, world
 
 __all__ = ["no_door", "shown_mail", "world"]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shown_mail")]
 CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: E731
 DECISION: Arguments = lambda world: {"decision_id": world.decision_id}  # noqa: E731
 SOURCE: Arguments = lambda world: {"source_id": world.source_id}  # noqa: E731

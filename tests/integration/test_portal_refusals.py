@@ -37,7 +37,7 @@ from tests.refusals_rules import (
 from tests.refusals_world import World, changed, world
 
 __all__ = ["no_door", "shown_mail", "world"]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shown_mail")]
 
 
 def mail(**more: Any) -> Arguments:

@@ -14,8 +14,6 @@ from contextlib import closing
 from pathlib import Path
 
 import msgspec
-import psycopg
-from psycopg import sql
 
 from beffroi.drive import projections, upkeep
 from beffroi.drive.backup.places import open_place
@@ -73,6 +71,9 @@ def _drop_schema(config: Config, collectivite_id: str) -> None:
     url = config.drive_database
     if not url.startswith(("postgresql:", "postgres:")):
         return
+    import psycopg  # noqa: PLC0415 - only here, and it takes long to import
+    from psycopg import sql  # noqa: PLC0415
+
     try:
         with closing(psycopg.connect(url, autocommit=True)) as connection:
             connection.execute(

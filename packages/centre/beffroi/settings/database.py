@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from psycopg.conninfo import conninfo_to_dict
-
 from beffroi.core.planes import write_lock
 from beffroi.lib.config import SettingInvalid
 
@@ -38,6 +36,8 @@ def database_settings(url: str) -> dict[str, Any]:
         }
     if scheme not in ("postgresql", "postgres"):
         raise SettingInvalid("database_url", "beffroi.toml", "must begin with sqlite:/// or postgresql://")
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - where there is no server, none is needed
+
     parts = {key: value for key, value in conninfo_to_dict(url).items() if value is not None}
     named = {django: str(parts.pop(own)) for own, django in _DJANGO_NAMES.items() if own in parts}
     return {

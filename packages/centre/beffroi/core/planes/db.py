@@ -18,8 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, LiteralString
 
-import psycopg
-
 from beffroi.core.planes import write_lock
 from beffroi.lib.errors import BeffroiError, Unavailable
 
@@ -168,63 +166,6 @@ class SqliteDatabase(Database):
         return value
 
 
-class PostgresqlDatabase(Database):
-    backend = "postgresql"
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-        self._connection = self._connect()
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def serialise_outbox(self) -> None:
-        self._run("SELECT pg_advisory_xact_lock(?)", [OUTBOX_LOCK])
-
-    def announce_outbox(self) -> None:
-        self._run("SELECT pg_notify(?, '')", [OUTBOX_CHANNEL])
-
-    def _connect(self) -> psycopg.Connection[Row]:
-        try:
-            return psycopg.connect(self._url, autocommit=True, connect_timeout=5)
-        except psycopg.OperationalError:
-            raise Unavailable("The database") from None
-
-    def _ready(self) -> psycopg.Connection[Row]:
-        # A connection lost between two transactions is replaced; one lost inside ends that transaction.
-        if self._connection.closed and not self._depth:
-            self._connection = self._connect()
-        return self._connection
-
-    def _run(self, sql: LiteralString, parameters: list[object]) -> list[Row]:
-        try:
-            cursor = self._ready().execute(_placeholders(sql), parameters)
-            return cursor.fetchall() if cursor.description else []
-        except psycopg.OperationalError:
-            raise Unavailable("The database") from None
-
-    def _run_many(self, sql: LiteralString, rows: list[list[object]]) -> None:
-        try:
-            with self._ready().cursor() as cursor:
-                cursor.executemany(_placeholders(sql), rows)
-        except psycopg.OperationalError:
-            raise Unavailable("The database") from None
-
-    @contextmanager
-    def _begin(self) -> Iterator[None]:
-        if self._connection.closed:
-            self._connection = self._connect()
-        try:
-            with self._connection.transaction():
-                yield
-        except psycopg.OperationalError:
-            raise Unavailable("The database") from None
-
-    def _value(self, value: object) -> object:
-        return value
-
-
 OUTBOX_CHANNEL = "beffroi_outbox"
 """Channel of NOTIFY: an outbox row was committed."""
 
@@ -237,12 +178,19 @@ def connect(url: str) -> Database:
     if url.startswith("sqlite:///"):
         return SqliteDatabase(Path(url.removeprefix("sqlite:///")))
     if url.startswith(("postgresql://", "postgres://")):
+        from beffroi.core.planes.db_postgresql import PostgresqlDatabase  # noqa: PLC0415 - a third of a start
+
         return PostgresqlDatabase(url)
     raise DatabaseUnknown(url.partition(":")[0])
 
 
-def _placeholders(sql: LiteralString) -> LiteralString:
-    return sql.replace("%", "%%").replace("?", "%s")
+def errors(url: str) -> tuple[type[Exception], ...]:
+    """Of the driver: what ``connect`` and statements raise beside Unavailable."""
+    if url.startswith("sqlite:///"):
+        return (sqlite3.Error,)
+    from psycopg import Error  # noqa: PLC0415 - as above
+
+    return (Error,)
 
 
 def _sqlite_error(error: sqlite3.OperationalError) -> Exception:

@@ -18,16 +18,19 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased, is_erased
 from beffroi.drive.store.model import Limits
-from beffroi.drive.store.postgres import Connections, PostgresDatabase
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
 from beffroi.lib.ids import is_id
+
+if TYPE_CHECKING:
+    from beffroi.drive.store.postgres import Connections
 
 MOST_OPEN = 1000
 """In the process drive, which answers for all of them at any time."""
@@ -66,7 +69,7 @@ class Communes:
         self._most_open = max(1, min(most_open, files // 2 // FILES))
         self._directory_name = str(directory)
         on_server = database_url.startswith(("postgresql:", "postgres:"))
-        self._connections = Connections(database_url) if on_server else None
+        self._connections = _server(database_url) if on_server else None
         self._open: OrderedDict[str, _Opened] = OrderedDict()
         """Asked for longest ago first."""
         self._lock = threading.Lock()
@@ -150,7 +153,7 @@ class Communes:
 
     def _opened(self, collectivite_id: str) -> Database:
         if self._connections is not None:
-            return PostgresDatabase(self._connections, collectivite_id, self._executor, self._usual)
+            return self._connections.opened(collectivite_id, self._executor, self._usual)
         path = self._directory / collectivite_id
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SqliteDatabase(path / "metadata.db", self._executor, self._usual)
@@ -162,6 +165,12 @@ class Communes:
             self._open.clear()
         if self._connections is not None:
             self._connections.close()
+
+
+def _server(url: str) -> Connections:
+    from beffroi.drive.store.postgres import Connections  # noqa: PLC0415 - psycopg takes long to import
+
+    return Connections(url)
 
 
 def open_communes(config: Config, executor: Executor, *, most_open: int = FEW_OPEN) -> Communes:

@@ -74,6 +74,9 @@ class Connections:
                     return
         connection.close()
 
+    def opened(self, schema: str, executor: Executor, usual: Limits | None) -> Database:
+        return PostgresDatabase(self, schema, executor, usual)
+
     def close(self) -> None:
         with self._lock:
             closing, self._idle = self._idle, []

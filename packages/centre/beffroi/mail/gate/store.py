@@ -9,18 +9,16 @@ Fails:   the database away or not made yet: the records wait in the spool.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-import psycopg
 
 from beffroi.core.identity import failures
 from beffroi.core.planes import outbox
-from beffroi.core.planes.db import Database, connect
+from beffroi.core.planes.db import Database, connect, errors
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
@@ -83,6 +81,7 @@ class Drain:
         self, config: Config, spool: Spool, failures: Failures, sign_ins: SignIns, sent: Sent
     ) -> None:
         self._config = config
+        self._errors: tuple[type[Exception], ...] = (BeffroiError, *errors(config.database))
         self._spool = spool
         self._failures = failures
         self._sign_ins = sign_ins
@@ -111,7 +110,7 @@ class Drain:
             try:
                 while self.once() + self.tell_failures() + self.write_sign_ins() + self.tell_refusals():
                     pause_s = POLL_S
-            except (BeffroiError, sqlite3.Error, psycopg.Error) as error:
+            except self._errors as error:
                 # The evidence is safe in the spool; the next round tries again.
                 log.warning("evidence waits for the database: %s", type(error).__name__)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -5,18 +5,24 @@ Source: Code du travail, article L3133-1, as the library ``holidays`` keeps it.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import date, datetime, time, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
-import holidays
-
 PLACE = ZoneInfo("Europe/Paris")
-_OFF = holidays.country_holidays("FR")
 _WEEKDAYS = 5
 
 
+@cache
+def _off() -> Container[date]:
+    import holidays  # noqa: PLC0415 - a tenth of the start of every process with Django, for one question
+
+    return holidays.country_holidays("FR")
+
+
 def is_working(day: date) -> bool:
-    return day.weekday() < _WEEKDAYS and day not in _OFF
+    return day.weekday() < _WEEKDAYS and day not in _off()
 
 
 def next_working(day: date) -> date:
