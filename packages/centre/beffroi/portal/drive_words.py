@@ -217,9 +217,6 @@ def room(used_bytes: int, limit_bytes: int) -> RoomLine:
     return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
 
 
-LIMIT_REFUSED = gettext_lazy("Donnez un nombre entier de Go, d’au moins 1, ou rien pour la place habituelle.")
-
-
 def room_advice(used_bytes: int, limit_bytes: int) -> str:
     """For a référent and the Département; "" while there is room."""
     tone = room(used_bytes, limit_bytes).tone
