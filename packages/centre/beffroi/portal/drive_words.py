@@ -136,7 +136,7 @@ PREVIEWS = {
         "pour l’ouvrir sur votre ordinateur."
     ),
     "input.too_large": gettext_lazy(
-        "Ce document dépasse 25 Mo, il n’est pas montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
+        "Ce document est trop grand, il n’est pas montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
     ),
     "previews.too_many_wait": gettext_lazy(
         "Beaucoup d’aperçus sont demandés en ce moment : rechargez la page dans une minute."

@@ -33,6 +33,8 @@ from beffroi.core.identity.shared_cache import StorageFull
 from beffroi.core.planes.tokens import make_grant
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound, Unavailable
+from beffroi.mail import reader
+from beffroi.portal.words import size
 
 log = logging.getLogger("beffroi.portal")
 LIVE_COOKIE = "beffroi_live"
@@ -251,7 +253,8 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
     if error.code == "mail.attachment_too_large":
         return (
             _("Cette pièce jointe est trop lourde pour le portail"),
-            _("Le portail s’arrête à 25 Mo. Ouvrez ce courriel dans votre logiciel de courriel."),
+            _("Le portail s’arrête à %(most)s. Ouvrez ce courriel dans votre logiciel de courriel.")
+            % {"most": size(reader.MAX_ATTACHMENT_BYTES)},
         )
     if isinstance(error, NotAllowed):
         return _("Votre rôle ne le permet pas"), _("Demandez à la personne référente de votre collectivité.")
