@@ -101,7 +101,7 @@ def _changed(request: HttpRequest, view: View) -> str:
         messages.error(request, drive_tag_words.refusal(error))
     else:
         messages.success(request, _("Étiquette posée.") if what == "put" else _("Étiquette retirée."))
-    return reverse("drive_node", args=[node_id])
+    return reverse("drive_node", args=[node_id]) + "?etiquettes=1"
 
 
 def _managed(request: HttpRequest, view: View, tag: tags.Tag) -> str:
