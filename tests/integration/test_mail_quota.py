@@ -152,6 +152,7 @@ def test_the_console_gives_room_in_gigabytes_and_says_what_it_did_not_take(
         assert console.post(address, {"mailbox": box.id, "limit": "12"}).status_code == 302
         assert console.post(address, {"limit": " 300 "}).status_code == 302
         page = console.get(address).content.decode()
+        assert page.count("La place est enregistrée.") == 2, "one for each"
         assert 'value="12"' in page and 'value="300"' in page and "sur 300\u00a0Go" in page
         for bad in ("0", "-3", "1,2345", "beaucoup", "9" * 8, "٣"):
             answer = console.post(address, {"mailbox": box.id, "limit": bad})

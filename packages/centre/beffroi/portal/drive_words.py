@@ -67,7 +67,8 @@ REFUSALS = {
     ),
     "drive.sealed": gettext_lazy("C’est scellé : on peut le lire et le copier, rien n’y change."),
     "drive.read_only": gettext_lazy(
-        "Vous pouvez lire le dossier de la commune, pas le modifier : demandez-le à la personne référente."
+        "Vous pouvez le lire, pas le modifier ni le partager : demandez-le à qui le partage avec vous, ou à la "
+        "personne référente."
     ),
     "drive.kind_differs": gettext_lazy(
         "Un dossier porte déjà ce nom : renommez le fichier ou le dossier, puis recommencez."

@@ -14,6 +14,7 @@ LIMIT_REFUSED = gettext_lazy(
     "Donnez un nombre de Go, par exemple 5 ou 0,5 (au plus trois chiffres après la virgule et un million de Go), ou"
     " rien pour la place habituelle."
 )
+LIMIT_KEPT = gettext_lazy("La place est enregistrée.")
 
 
 @dataclass(frozen=True)

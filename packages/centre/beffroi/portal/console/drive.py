@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -70,6 +71,7 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
             collectivite_id=collectivite.id,
             limit_bytes=limit_bytes,
         )
+        messages.success(request, room_words.LIMIT_KEPT)
         return {}
     if refused := _unsure(request, actor, collectivite, word):
         return refused

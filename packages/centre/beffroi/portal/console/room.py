@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
@@ -17,7 +18,7 @@ from beffroi.mail import queries as mail
 from beffroi.mail.quota import actions, queries
 from beffroi.mail.quota.rules import GB, mib_of
 from beffroi.portal.pages import for_administrators, page
-from beffroi.portal.room_words import LIMIT_REFUSED
+from beffroi.portal.room_words import LIMIT_KEPT, LIMIT_REFUSED
 from beffroi.portal.web.room import context
 from beffroi.portal.words import size
 
@@ -44,6 +45,7 @@ def room(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespon
                 actions.limit_mailbox(actor=actor, mailbox=mailbox, limit_mib=limit_mib)
             else:
                 actions.limit_collectivite(actor=actor, collectivite=collectivite, limit_mib=limit_mib)
+            messages.success(request, LIMIT_KEPT)
             return HttpResponseRedirect(reverse("commune_room", args=[collectivite.id]))
     use = queries.use(actor, collectivite.id)
     config = settings.BEFFROI

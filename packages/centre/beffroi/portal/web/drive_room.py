@@ -9,6 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -53,6 +54,7 @@ def space(request: HttpRequest, actor: Actor) -> HttpResponse:
                 person_id=chosen,
                 limit_bytes=limit_bytes,
             )
+            messages.success(request, room_words.LIMIT_KEPT)
             return HttpResponseRedirect(reverse("drive_room"))
     with view.database.reading() as reading:
         context = shown(reading, named)

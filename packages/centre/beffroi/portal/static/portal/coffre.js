@@ -8,7 +8,8 @@
     const boxes = () => [...document.querySelectorAll(".files input[form=acts]")];
     const all = acts.querySelector("[data-all]");
     const say = () => {
-      const count = boxes().filter((one) => one.checked).length;
+      const found = boxes(), count = found.filter((one) => one.checked).length;
+      all.textContent = found.length && count === found.length ? all.dataset.untick : all.dataset.tick;
       note.hidden = false;
       note.textContent = count === 0 ? note.dataset.none : count === 1 ? note.dataset.one : note.dataset.many.replace("#", count);
     };
