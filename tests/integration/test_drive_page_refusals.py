@@ -12,6 +12,7 @@ from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, do, drive
 from tests.integration.test_drive_share_pages import _children, make, only_share
+from tests.integration.test_drive_tag_pages import known, put
 
 __all__ = ["client", "do", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -67,6 +68,9 @@ def test_who_only_reads_a_share_is_told_so_where_they_would_pass_it_on(
         said = html.unescape(answer.content.decode())
         assert answer.status_code == 403 and "Vous pouvez le lire, pas le modifier ni le partager" in said
         assert "Vérifiez ce que vous avez saisi" not in said
+        assert "Revenir au Coffre" in said and 'href="/coffre/"' in said
+    assert "Revenir au Coffre" in page_of(colleague, "/coffre/999999/")
+    assert "Revenir au Coffre" not in page_of(colleague, "/courrier/999999/")
 
 
 def test_a_search_that_finds_nobody_offers_no_form_and_a_way_back(drive: Drive, client: Client) -> None:
@@ -100,3 +104,14 @@ def test_a_visitor_s_refused_name_is_in_its_field_there(
     node = next(one for one in _children(drive, folder.id) if one.name == "plan.pdf")
     there.post(f"{path}{node.id}/", {"what": "rename", "name": ".."})
     assert 'aria-describedby="id_new_name-wrong"' in page_of(there, f"{path}{node.id}/")
+
+
+def test_a_label_s_refused_name_is_in_its_field(drive: Drive, client: Client) -> None:
+    node = drive.file("plan.pdf")
+    for name in ("Urgent", "Urbanisme"):
+        put(client, node, name)
+    path = f"/coffre/etiquettes/{known(drive)['Urgent']}/"
+    client.post(path, {"what": "rename", "name": "urbanisme"})
+    page = page_of(client, path)
+    assert 'value="urbanisme"' in page and "porte déjà ce nom" in page and 'aria-invalid="true"' in page
+    assert 'value="Urgent"' in page_of(client, path)

@@ -88,22 +88,23 @@ def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any
     return found
 
 
-def keep_name(request: HttpRequest, owner: str, node_id: int, error: BeffroiError) -> None:
-    """For the page of a node (``owner``: a collectivité or a share): what was typed there, and why it is no name.
+def keep_name(request: HttpRequest, owner: str, number: int, sentence: str) -> None:
+    """For the page of a node or a label (``owner``: a collectivité, a share, labels): what was typed there, and why
+    it is no name.
 
     In the session, since a name never stands in an address.
     """
     request.session[NAME_KEY] = {
-        "at": [owner, node_id],
+        "at": [owner, number],
         "what": request.POST["what"],
         "name": request.POST.get("name", "")[: 2 * names.MAX_NAME_BYTES],
-        "sentence": drive_words.refusal(error),
+        "sentence": sentence,
     }
 
 
-def refused_name(request: HttpRequest, owner: str | None, node_id: int) -> dict[str, Any] | None:
+def refused_name(request: HttpRequest, owner: str | None, number: int) -> dict[str, Any] | None:
     """What ``keep_name`` kept for this page, once."""
-    if request.session.get(NAME_KEY, {}).get("at") != [owner, node_id]:
+    if request.session.get(NAME_KEY, {}).get("at") != [owner, number]:
         return None
     found: dict[str, Any] = request.session.pop(NAME_KEY)
     return found
@@ -347,7 +348,7 @@ def _ask_again(request: HttpRequest, view: View, place: Place, error: BeffroiErr
         messages.error(request, drive_words.refusal(error))
         return ""
     node_id = place.node.id if what == "folder" else ticked(request)[0]
-    keep_name(request, view.who.collectivite_id, node_id, error)
+    keep_name(request, view.who.collectivite_id, node_id, drive_words.refusal(error))
     return "" if what == "folder" else reverse("drive_node", args=[node_id])
 
 

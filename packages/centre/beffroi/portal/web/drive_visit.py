@@ -116,7 +116,7 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
     try:
         there.database.write(change)
     except (NameTaken, NameRefused) as error:
-        drive_act.keep_name(request, there.share_id, folder, error)
+        drive_act.keep_name(request, there.share_id, folder, drive_words.refusal(error))
     except BeffroiError as error:
         messages.error(request, drive_words.refusal(error))
     else:
