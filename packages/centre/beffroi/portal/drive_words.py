@@ -67,7 +67,7 @@ REFUSALS = {
     ),
     "drive.sealed": gettext_lazy("C’est scellé : on peut le lire et le copier, rien n’y change."),
     "drive.read_only": gettext_lazy(
-        "Vous pouvez le lire, pas le modifier ni le partager : demandez-le à qui le partage avec vous, ou à la "
+        "Vous pouvez le lire, pas le modifier ni le partager : demandez-le à qui le partage avec vous, ou à la "
         "personne référente."
     ),
     "drive.kind_differs": gettext_lazy(

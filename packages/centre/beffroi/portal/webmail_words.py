@@ -29,7 +29,7 @@ def trouble(error: BeffroiError) -> str:
 
 def files_too_large() -> str:
     return _(
-        "Non ajouté : %(most)s au plus ensemble, car beaucoup de serveurs refusent davantage. Envoyez plusieurs"
+        "Non ajouté : %(most)s au plus ensemble, car beaucoup de serveurs refusent davantage. Envoyez plusieurs"
         " messages, ou réduisez le fichier."
     ) % {"most": size(MAX_FILES_BYTES)}
 
