@@ -63,3 +63,26 @@ def test_names_ticks_and_one_step_back_by_the_keyboard_alone(drive: Drive, page:
         page.keyboard.press("Enter")
     page.wait_for_selector("text=C’est annulé")
     assert drive.names() == ["Conseil", "budget.ods", "plan.pdf"]
+
+
+def test_who_stops_a_sending_or_answers_it_by_the_keyboard_keeps_the_focus(drive: Drive, page: Any) -> None:
+    drive.file("plan.txt")
+    page.goto("/coffre/")
+    files = "#desk input[type=file][multiple]"
+    again = {"name": "plan.txt", "mimeType": "text/plain", "buffer": b"2"}
+    page.set_input_files(files, [again, {**again, "name": "x/y"}])
+    page.wait_for_selector("[data-asked]:not([hidden])")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # Passer
+    page.wait_for_selector("text=1 fichier refusé")
+    assert page.evaluate("document.activeElement.matches('[data-state]')")
+    page.route("**/coffre/envoi/**", lambda route: route.abort())
+    page.set_input_files(files, [{**again, "name": name} for name in ("a.txt", "b.txt")])
+    page.wait_for_selector("text=La liaison est coupée.")
+    page.focus("button[data-stop]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Envoi arrêté. Aucun fichier arrivé.")
+    assert page.evaluate("document.activeElement.matches('[data-state]')")
+    assert page.locator("[data-list] .tag:has-text('Arrêté')").count() == 2, "none says that it waits"
+    inspect(page, "r-arrete")
