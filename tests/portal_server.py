@@ -201,7 +201,7 @@ def seed_rooms(email: str) -> str:
     from beffroi.lib import clock
     from beffroi.mail.models import Mailbox
     from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
-    from beffroi.mail.quota.rules import mib_of
+    from beffroi.mail.quota.rules import GB, mib_of
 
     owner = Membership.objects.filter(person__email=email)[0].collectivite_id
     for number, (name, mib) in enumerate((("etat-civil", 4900), ("urbanisme.et.permis.de.construire", 3600))):
@@ -211,11 +211,11 @@ def seed_rooms(email: str) -> str:
         MailboxRoom.objects.create(
             mailbox_id=made.id,
             collectivite_id=owner,
-            limit_mib=None if number == 0 else mib_of(8),
+            limit_mib=None if number == 0 else mib_of(8 * GB),
             used_bytes=mib << 20,
             counted_at=clock.now(),
         )
-    CollectiviteRoom.objects.create(collectivite_id=owner, limit_mib=mib_of(10))
+    CollectiviteRoom.objects.create(collectivite_id=owner, limit_mib=mib_of(10 * GB))
     return owner
 
 

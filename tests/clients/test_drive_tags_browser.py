@@ -32,11 +32,21 @@ def test_a_label_is_put_by_the_keyboard_listed_taken_away_and_renamed(
     folder: int, page: Any, browser: Any, beaune: Commune
 ) -> None:
     inspect(page, "e-dossier-sans")
+    assert not page.locator("#id_tag").is_visible()
+    page.focus("summary:has-text('Étiquettes de ce dossier')")
+    page.keyboard.press("Enter")
+    assert (
+        page.locator("summary:has-text('Étiquettes de ce dossier')").bounding_box()["y"]
+        < (page.locator("#h-files").bounding_box()["y"])
+    ), "above the list, however long it is"
+    page.focus("#id_tag")
     for name in ("À signer", LONG, "Urbanisme", "Voirie", "Budget"):
-        page.focus("#id_tag")
+        # Where one was put, the field is open and has the focus: the next one is typed at once.
+        assert page.evaluate("document.activeElement.id") == "id_tag"
         page.keyboard.type(name)
         press(page, "Poser")
         page.wait_for_selector("text=Étiquette posée.")
+        page.wait_for_function("document.activeElement.id == 'id_tag'")
     inspect(page, "e-dossier")
     page.goto("/coffre/")
     chips = page.locator(".files .chip").all_inner_texts()

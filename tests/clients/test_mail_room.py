@@ -16,7 +16,7 @@ from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions, counting, queries
 from beffroi.mail.quota.models import MailboxRoom
-from beffroi.mail.quota.rules import mib_of
+from beffroi.mail.quota.rules import GB, mib_of
 from beffroi.portal import words
 from imapclient.exceptions import IMAPClientError
 
@@ -87,7 +87,7 @@ def limit_bytes(post: Post, box: Mailbox) -> int:
 
 def test_dovecot_holds_what_pages_say(post: Post, beaune: Commune) -> None:
     box = post.mailbox(beaune, beaune.agent, "place")
-    for given_mib, said in ((None, "5\u00a0Go"), (mib_of(12), "12\u00a0Go"), (mib_of(1), "1\u00a0Go")):
+    for given_mib, said in ((None, "5\u00a0Go"), (mib_of(12 * GB), "12\u00a0Go"), (mib_of(GB), "1\u00a0Go")):
         give(box, given_mib)
         until(
             lambda mib=given_mib: abs(limit_bytes(post, box) - queries.limit_bytes(mib)) < 1024, "the limit"

@@ -250,7 +250,7 @@ def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
         Device("00:1b:a9:12:34:56", "Logiciel"),
     )
     assert wanted.recipients == ("@beaune.test", "Perception@dgfip.example.org")
-    assert (wanted.hour, wanted.size_bytes, wanted.host) == (30, 10 << 20, "mx.beffroi.test")
+    assert (wanted.hour, wanted.size_bytes, wanted.host) == (30, 10_000_000, "mx.beffroi.test")
     tells(box, MailRelayed("fct_9", "Logiciel", 4, 1, clock.epoch_s(), "size"))
     page = text_of(console, path)
     assert "Le boîtier n’a pas encore confirmé ces réglages" in page
@@ -260,6 +260,20 @@ def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
     assert console.post(path, off).status_code == 302
     assert current(beaune).relay is None
     assert console.post(path, {**FORM, "base": "2"}).status_code == 409, "somebody else changed it"
+
+
+def test_a_size_from_before_in_mib_is_shown_in_megabytes_and_sent_again_unchanged(
+    console: Client, box: Box, beaune: Commune, administrator: Actor, new_administrator: NewAdministrator
+) -> None:
+    shared_box(beaune, local="copieur")
+    gives(administrator, beaune, relaying("copieur@beaune.test"))
+    before = current(beaune).relay
+    path = f"/boitiers/{box.id}/relais/"
+    assert before is not None and before.size_bytes == 20 << 20
+    assert 'name="size" value="21"' in text_of(console, path)
+    answer = console.post(path, {**FORM, "size": "21", "code": code_now(new_administrator)})
+    after = current(beaune).relay
+    assert answer.status_code == 302 and after is not None and after.size_bytes == 20 << 20
 
 
 def test_an_earlier_policy_with_a_relay_comes_back_after_a_code_only(
@@ -304,7 +318,7 @@ def test_a_trap_on_a_port_of_the_relay_is_refused_in_words_on_both_pages(
         ({"sender": "agent@beaune.test"}, "agent@beaune.test"),
         ({"sender": "copieur@nuits.test"}, "copieur@nuits.test"),
         ({"hour": "0"}, "1"),
-        ({"size": "51"}, "50"),
+        ({"size": "53"}, "52"),
         ({"reason": ""}, ""),
     ],
 )
@@ -336,7 +350,7 @@ def test_the_commune_reads_what_its_copiers_sent_and_not_the_neighbours(
     with on_listener("web"):
         own = text_of(portal_client(beaune.referent_membership), "/boitier/")
         other = text_of(portal_client(nuits.referent_membership), "/boitier/")
-    assert "Au plus 60 envois par heure, de 20 Mo chacun" in own and "Demander un changement" in own
+    assert "Au plus 60 envois par heure, de 21 Mo chacun" in own and "Demander un changement" in own
     assert "copieur@beaune.test" in own and "un destinataire qui n’est pas admis" in own
     assert "copieur@beaune.test" not in other and "Copieur" not in other
     assert RelayDay.objects.count() == 1

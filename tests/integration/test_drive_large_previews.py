@@ -45,7 +45,7 @@ def previews(request: pytest.FixtureRequest, config: Config, monkeypatch: pytest
     "case",
     [
         ("façade.png", IMAGE, "fait 31 Mo : au-delà de 30 Mo"),
-        ("budget.ods", DOCUMENT, "fait 27,2 Mo : au-delà de 26,2 Mo"),
+        ("budget.ods", DOCUMENT, "fait 26 Mo : au-delà de 25 Mo"),
     ],
 )
 def test_what_is_too_large_to_be_shown_says_so_and_is_offered(

@@ -55,6 +55,9 @@ def test_the_referent_gives_a_person_room_and_takes_it_back(
     with drive.database.reading() as reading:
         assert room.limit(reading, drive.own.id) == 7 * GB
     assert 'value="7"' in referent.get(PAGE).content.decode()
+    assert referent.post(PAGE, {"person": person, "limit": "0,5"}).status_code == 302
+    page = referent.get(PAGE).content.decode()
+    assert 'value="0,5"' in page and "sur 500\u00a0Mo" in page
     assert referent.post(PAGE, {"person": person, "limit": ""}).status_code == 302
     with drive.database.reading() as reading:
         assert (room.limit(reading, drive.own.id), room.has_own_limit(reading, drive.own.id)) == (
@@ -62,15 +65,15 @@ def test_the_referent_gives_a_person_room_and_takes_it_back(
             False,
         )
     told = AuditEntry.objects.filter(verb="drive:quota:person", object_id=person).order_by("id")
-    assert [one.details for one in told] and told.count() == 2
+    assert [one.details for one in told] and told.count() == 3
 
 
-@pytest.mark.parametrize("typed", ["0", "-1", "1,5", "9999999", "x" * 50])
+@pytest.mark.parametrize("typed", ["0", "-1", "1,2345", "9999999", "x" * 50])
 def test_what_is_no_room_is_told_beside_the_field(
     drive: Drive, referent: Client, beaune: Commune, typed: str
 ) -> None:
     answer = referent.post(PAGE, {"person": beaune.agent_membership.person_id, "limit": typed})
-    assert (answer.status_code, "Donnez un nombre entier de Go" in answer.content.decode()) == (400, True)
+    assert (answer.status_code, "Donnez un nombre de Go" in answer.content.decode()) == (400, True)
     with drive.database.reading() as reading:
         assert not room.has_own_limit(reading, drive.own.id)
 
@@ -83,7 +86,7 @@ def test_nobody_else_sees_or_gives_anything(drive: Drive, beaune: Commune, nuits
     )
     stranger = portal_client(nuits.referent_membership)
     assert stranger.post(PAGE, {"person": person, "limit": "9"}).status_code == 404
-    given = {"database": drive.database, "collectivite_id": beaune.id, "limit_gb": 9}
+    given = {"database": drive.database, "collectivite_id": beaune.id, "limit_bytes": 9 * GB}
     foreign = Actor("person", nuits.referent_membership.person_id, nuits.id, "referent")
     with pytest.raises(NotFound):
         quotas.limit_person(actor=foreign, person_id=person, **given)  # type: ignore[arg-type]
@@ -91,7 +94,7 @@ def test_nobody_else_sees_or_gives_anything(drive: Drive, beaune: Commune, nuits
         with pytest.raises(NotAllowed):
             quotas.limit_collectivite(actor=actor, **given)  # type: ignore[arg-type]
     with pytest.raises(Invalid):
-        quotas.limit_collectivite(actor=Actor.system("x"), **given | {"limit_gb": 0})  # type: ignore[arg-type]
+        quotas.limit_collectivite(actor=Actor.system("x"), **given | {"limit_bytes": 0})  # type: ignore[arg-type]
     with drive.database.reading() as reading:
         assert room.limit(reading, drive.own.id) == 20 * GB
         assert room.limit(reading, room.WHOLE) == 500 * GB

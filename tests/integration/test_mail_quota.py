@@ -143,7 +143,7 @@ def test_a_referent_sees_the_mailboxes_of_the_collectivite_and_nobody_elses(
     assert portal_client(beaune.agent_membership).get("/courrier/place/").status_code == 403
 
 
-def test_the_console_gives_room_in_whole_gigabytes_and_says_what_it_did_not_take(
+def test_the_console_gives_room_in_gigabytes_and_says_what_it_did_not_take(
     box: Mailbox, beaune: Commune, nuits: Commune, administrator: Actor
 ) -> None:
     with on_listener("console"):
@@ -152,14 +152,19 @@ def test_the_console_gives_room_in_whole_gigabytes_and_says_what_it_did_not_take
         assert console.post(address, {"mailbox": box.id, "limit": "12"}).status_code == 302
         assert console.post(address, {"limit": " 300 "}).status_code == 302
         page = console.get(address).content.decode()
+        assert page.count("La place est enregistrée.") == 2, "one for each"
         assert 'value="12"' in page and 'value="300"' in page and "sur 300\u00a0Go" in page
-        for bad in ("0", "-3", "1,5", "beaucoup", "9" * 8, "٣"):
+        for bad in ("0", "-3", "1,2345", "beaucoup", "9" * 8, "٣"):
             answer = console.post(address, {"mailbox": box.id, "limit": bad})
             page = answer.content.decode()
-            assert (
-                answer.status_code == 400 and "Donnez un nombre entier" in page and f'value="{bad}"' in page
-            )
+            assert answer.status_code == 400 and "Donnez un nombre de Go" in page and f'value="{bad}"' in page
         assert queries.limit_mib(box.id) == 11_445, "whole MiB, and not less than 12 GB"
+        # A limit from before, in MiB, is shown as it can be sent again.
+        actions.limit_mailbox(actor=administrator, mailbox=box, limit_mib=500)
+        page = console.get(address).content.decode()
+        assert 'value="0,524"' in page and "sur 524\u00a0Mo" in page
+        assert console.post(address, {"mailbox": box.id, "limit": "0,524"}).status_code == 302
+        assert queries.limit_mib(box.id) == 500
         # A mailbox of another collectivité is none of this page.
         assert (
             console.post(f"/communes/{nuits.id}/place/", {"mailbox": box.id, "limit": "3"}).status_code == 404

@@ -123,7 +123,7 @@ def test_folders_are_chosen_and_progress_is_shown(client: Client, mailbox: Mailb
         folder=inbox, uid=7, reason="too_large", size_bytes=60_000_000, received_at=clock.now()
     )
     page = seen(client, job, "state")
-    assert 'value="25"' in page and "plus de 50 Mo" in page and "<html" not in page
+    assert 'value="25"' in page and "plus de 52,4\u00a0Mo" in page and "<html" not in page
 
 
 def test_pause_resume_and_cancel_each_work_once(client: Client, mailbox: Mailbox) -> None:

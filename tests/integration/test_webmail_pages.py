@@ -12,6 +12,7 @@ from beffroi.lib.errors import NotFound
 from beffroi.mail import sendings
 from beffroi.mail.drafts import Place
 from beffroi.mail.models import Mailbox, Sending
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from tests.conftest import Commune
@@ -69,6 +70,21 @@ def test_what_was_typed_is_still_there_beside_what_is_wrong(beaune: Commune, box
         answer = client.post(f"/courrier/{box.id}/brouillon/", form, headers={"Accept": "application/json"})
         assert answer.status_code == 400 and json.loads(answer.content)["error"]
     assert client.post(f"/courrier/{box.id}/brouillon/", {"what": "boil"}).status_code == 400
+
+
+@pytest.mark.parametrize(("size_bytes", "status"), [(20_000_000, 503), (20_500_000, 400)])
+def test_what_the_page_says_of_attached_files_is_what_it_takes(
+    beaune: Commune, box: Mailbox, size_bytes: int, status: int
+) -> None:
+    client = portal_client(beaune.agent_membership)
+    files = SimpleUploadedFile("plan.bin", bytes(size_bytes))
+    typed = {"what": "save", "text": "Mes mots", "files": files}
+    answer = client.post(f"/courrier/{box.id}/brouillon/", typed)
+    page = answer.content.decode()
+    assert answer.status_code == status, "503: what was taken goes on to Dovecot, which is away"
+    assert "déposez-les ici : 20\u00a0Mo au plus ensemble" in page.replace("\u00a0:", " :")
+    assert page.count("Non ajouté") == (2 if status == 400 else 1), "for the script, and where it was refused"
+    assert 'data-limit="20000000"' in page
 
 
 def test_without_dovecot_the_page_keeps_the_words_and_says_what_to_do(beaune: Commune, box: Mailbox) -> None:

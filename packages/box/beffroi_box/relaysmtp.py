@@ -320,7 +320,8 @@ class _Session:
         return None
 
     def _too_big(self) -> Refused:
-        return Refused(552, "5.3.4", "size", f"Envoi trop grand : {self._relay.size_bytes >> 20} Mo au plus")
+        most = round(self._relay.size_bytes / 1_000_000)
+        return Refused(552, "5.3.4", "size", f"Envoi trop grand : {most} Mo au plus")
 
     def _reset(self) -> None:
         self._sender, self._recipients = None, []

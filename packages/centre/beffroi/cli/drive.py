@@ -16,8 +16,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beffroi.cli import amounts
 from beffroi.cli.mail_backup import local, moment_of
 from beffroi.cli.person import in_centre
+from beffroi.lib import gigabytes
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from beffroi.drive.store.commune import Communes
 
 ACTOR = "drive-command"
-GB = 10**9
 
 
 class DriveUnavailable(BeffroiError):
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     quota = verbs.add_parser("quota", help="room of the Coffre: taken, given, more of it")
     quota.add_argument("commune", nargs="?", metavar="COMMUNE", help="all collectivités when left out")
     change = quota.add_mutually_exclusive_group()
-    change.add_argument("--gb", type=_gb, metavar="N", help="give this much room")
+    change.add_argument("--gb", type=amounts.room, metavar="N", help="give this much room")
     change.add_argument("--usual", action="store_true", help="give the room of the setting again")
     key = verbs.add_parser("key", help="keys of files: how old, how far a replacement is")
     key.add_argument("commune", nargs="?", metavar="COMMUNE")
@@ -92,13 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     for verb in (quota, key, backup, restore):
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
-
-
-def _gb(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1_000_000:
-        raise ValueError(text)
-    return value
 
 
 def run(config: Config, communes: Communes, options: argparse.Namespace) -> int:
@@ -120,7 +114,7 @@ def _quota(config: Config, communes: Communes, actor: Actor, options: argparse.N
             actor=actor,
             database=communes.metadata(chosen.id),
             collectivite_id=chosen.id,
-            limit_gb=None if options.usual else options.gb,
+            limit_bytes=None if options.usual else options.gb,
         )
     for one in _chosen(actor, options.commune, communes):
         with communes.metadata(one.id).reading() as reading:
@@ -129,7 +123,9 @@ def _quota(config: Config, communes: Communes, actor: Actor, options: argparse.N
             entries = room.use(reading, room.WHOLE).weight.entries
         full = "  FULL" if used >= limit else ""
         mark = "  (own limit)" if own else ""
-        print(f"{used / GB:9.2f} of {limit / GB:g} GB, {entries} entries  {one.name}{mark}{full}")
+        print(
+            f"{used / gigabytes.GB:9.2f} of {gigabytes.written(limit)} GB, {entries} entries  {one.name}{mark}{full}"
+        )
     return 0
 
 
@@ -169,7 +165,7 @@ def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.
         owners = [_held(actor, backups, options.commune)[0]] if options.commune else backups.place.owners()
         for owner in owners:
             for picture in Vault(backups.place, Keys(config, owner)).pictures():
-                size = f"{picture.metadata.size_bytes / GB:.3f} GB of metadata"
+                size = f"{picture.metadata.size_bytes / gigabytes.GB:.3f} GB of metadata"
                 print(f"{local(picture.at_s)}  {size}  {named.get(owner, owner)}")
         return 0
     if not options.commune:
@@ -180,7 +176,7 @@ def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.
     else:
         one = _one(actor, options.commune)
         copied = backups.back_up(one.id).copied
-        print(f"{one.name}: {copied.objects} objects, {copied.size_bytes / GB:.2f} GB new")
+        print(f"{one.name}: {copied.objects} objects, {copied.size_bytes / gigabytes.GB:.2f} GB new")
     if said := advice(config):
         print(said)
     return 1 if not options.commune and state.failed else 0

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beffroi.cli import amounts
 from beffroi.cli.mail import ACTOR, MailUnavailable
 from beffroi.cli.person import in_centre
+from beffroi.lib import gigabytes
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
@@ -43,17 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     quota = verbs.add_parser("quota", help="room of mailboxes: taken, given, more of it")
     quota.add_argument("place", nargs="?", metavar="ADDRESS|COMMUNE", help="all collectivités when left out")
     change = quota.add_mutually_exclusive_group()
-    change.add_argument("--gb", type=_gb, metavar="N", help="give this much room")
+    change.add_argument("--gb", type=amounts.room, metavar="N", help="give this much room")
     change.add_argument("--usual", action="store_true", help="give the room of the setting again")
     quota.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
-
-
-def _gb(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1_000_000:
-        raise ValueError(text)
-    return value
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -108,7 +103,8 @@ def _change(actor: Actor, mailbox: Mailbox | None, collectivite: Collectivite, l
 
 
 def _line(room: Room, name: str, *, own: bool = False) -> str:
-    said = (
-        f"{room.used_bytes / 1e9:8.2f} of {round(room.limit_bytes / 1e9, 2):g} GB {room.percent:4} %  {name}"
-    )
+    from beffroi.mail.quota.rules import mib_of  # noqa: PLC0415
+
+    limit = gigabytes.written(room.limit_bytes, mib_of)
+    said = f"{room.used_bytes / 1e9:8.2f} of {limit} GB {room.percent:4} %  {name}"
     return said + ("  (own limit)" if own else "") + ("  FULL" if room.full else "")

@@ -17,11 +17,8 @@ from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.store.room import WHOLE
 from beffroi.drive.store.writing import Writing
-from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-
-GB = 10**9
-MOST_GB = 1_000_000
+from beffroi.lib import clock, gigabytes
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 
 
 def may_limit_persons(actor: Actor, collectivite_id: str) -> bool:
@@ -29,30 +26,30 @@ def may_limit_persons(actor: Actor, collectivite_id: str) -> bool:
 
 
 def limit_person(
-    *, actor: Actor, database: Database, collectivite_id: str, person_id: str, limit_gb: int | None
+    *, actor: Actor, database: Database, collectivite_id: str, person_id: str, limit_bytes: int | None
 ) -> None:
     """The room of a person; None is the usual one again. Errors: NotFound, NotAllowed, Invalid."""
     if not actor.may_see(collectivite_id):
         raise NotFound("person")
     if not may_limit_persons(actor, collectivite_id):
         raise NotAllowed("give room")
-    _record(actor, "drive:quota:person", person_id, collectivite_id, limit_gb)
+    _record(actor, "drive:quota:person", person_id, collectivite_id, limit_bytes)
 
     def change(writing: Writing) -> None:
         root = tree.make_root(writing, schema.HOME + person_id, now_s=clock.epoch_s())
-        tree.set_limit(writing, root.id, _bytes(limit_gb))
+        tree.set_limit(writing, root.id, _limit(limit_bytes))
 
     database.write(change)
 
 
 def limit_collectivite(
-    *, actor: Actor, database: Database, collectivite_id: str, limit_gb: int | None
+    *, actor: Actor, database: Database, collectivite_id: str, limit_bytes: int | None
 ) -> None:
     """The room of a collectivité; None is the usual one again. Errors: NotAllowed, Invalid."""
     if not actor.sees_all:
         raise NotAllowed("only the Département gives room")
-    _record(actor, "drive:quota:collectivite", collectivite_id, collectivite_id, limit_gb)
-    database.write(lambda writing: tree.set_limit(writing, WHOLE, _bytes(limit_gb)))
+    _record(actor, "drive:quota:collectivite", collectivite_id, collectivite_id, limit_bytes)
+    database.write(lambda writing: tree.set_limit(writing, WHOLE, _limit(limit_bytes)))
 
 
 def replace_key(*, actor: Actor, keys: Keys) -> int:
@@ -74,34 +71,18 @@ def replace_key(*, actor: Actor, keys: Keys) -> int:
     return keys.rotate()
 
 
-def limit_of(text: str) -> int | None:
-    """What somebody typed, in GB; "" is None. Errors: Invalid."""
-    text = text.strip()
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 8):
-        raise Invalid("limit")
-    return _checked(int(text))
+def _limit(limit_bytes: int | None) -> int:
+    return NO_LIMIT if limit_bytes is None else limit_bytes
 
 
-def _checked(limit_gb: int) -> int:
-    if not 1 <= limit_gb <= MOST_GB:
-        raise Invalid("limit")
-    return limit_gb
-
-
-def _bytes(limit_gb: int | None) -> int:
-    return NO_LIMIT if limit_gb is None else limit_gb * GB
-
-
-def _record(actor: Actor, verb: str, object_id: str, collectivite_id: str, limit_gb: int | None) -> None:
-    if limit_gb is not None:
-        _checked(limit_gb)
+def _record(actor: Actor, verb: str, object_id: str, collectivite_id: str, limit_bytes: int | None) -> None:
+    if limit_bytes is not None:
+        gigabytes.checked(limit_bytes)
     with transaction.atomic():
         audit.record(
             actor=actor,
             verb=verb,
             object_id=object_id,
             collectivite_id=collectivite_id,
-            details={"limit_gb": "usual" if limit_gb is None else limit_gb},
+            details={"limit_bytes": "usual" if limit_bytes is None else limit_bytes},
         )

@@ -29,7 +29,7 @@ MAX_TEXT_BYTES = 200_000
 """Three times as many on the way is still less than what a draft is read back with."""
 MAX_QUOTE_CHARS = 100_000
 MAX_FILES = 50
-MAX_FILES_BYTES = 20 * 1024 * 1024
+MAX_FILES_BYTES = 20_000_000
 """Of all attachments: with a third more on the way, what nearly every server accepts."""
 MAX_REFERENCES = 30
 TAB_HEADER = "X-Beffroi-Tab"

@@ -67,6 +67,7 @@ def of_place(reading: Reading, view: View, place: Place) -> dict[str, Any]:
         "tags": [{"tag": one, "may_take": may_tag and tags.may_assign(view.who, one)} for one in on_it],
         "tagged_node": place.node,
         "may_tag": may_tag,
+        "shows_tags": may_tag or bool(on_it),
         "may_make_tag": tagging.may_make(view),
         "offered_tags": [one for one in offered if one not in on_it][:MOST_OFFERED],
     }

@@ -67,7 +67,8 @@ REFUSALS = {
     ),
     "drive.sealed": gettext_lazy("C’est scellé : on peut le lire et le copier, rien n’y change."),
     "drive.read_only": gettext_lazy(
-        "Vous pouvez lire le dossier de la commune, pas le modifier : demandez-le à la personne référente."
+        "Vous pouvez le lire, pas le modifier ni le partager : demandez-le à qui le partage avec vous, ou à la "
+        "personne référente."
     ),
     "drive.kind_differs": gettext_lazy(
         "Un dossier porte déjà ce nom : renommez le fichier ou le dossier, puis recommencez."
@@ -136,7 +137,7 @@ PREVIEWS = {
         "pour l’ouvrir sur votre ordinateur."
     ),
     "input.too_large": gettext_lazy(
-        "Ce document dépasse 25 Mo, il n’est pas montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
+        "Ce document est trop grand, il n’est pas montré ici : téléchargez-le pour l’ouvrir sur votre ordinateur."
     ),
     "previews.too_many_wait": gettext_lazy(
         "Beaucoup d’aperçus sont demandés en ce moment : rechargez la page dans une minute."
@@ -215,9 +216,6 @@ def room(used_bytes: int, limit_bytes: int) -> RoomLine:
     words = {"used": size(used_bytes), "limit": size(limit_bytes), "percent": percent}
     tone = "bad" if percent >= 100 else "warn" if percent >= 90 else ""
     return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
-
-
-LIMIT_REFUSED = gettext_lazy("Donnez un nombre entier de Go, d’au moins 1, ou rien pour la place habituelle.")
 
 
 def room_advice(used_bytes: int, limit_bytes: int) -> str:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext, gettext_lazy
 
+from beffroi.mail.importing import letters
 from beffroi.mail.importing.models import ImportFailure, ImportJob
+from beffroi.portal.words import size
 
 _State = ImportJob.State
 
@@ -50,7 +52,6 @@ ERRORS = {
 }
 GOES_ON = gettext_lazy("La reprise continuera d’elle-même ; rien n’est perdu.")
 REASONS = {
-    "too_large": gettext_lazy("plus de 50 Mo"),
     "mailbox_full": gettext_lazy("plus de place dans la nouvelle boîte"),
     "unreadable": gettext_lazy("l’ancien serveur ne le donne pas, ou il est abîmé"),
     "refused": gettext_lazy("refusé par la nouvelle boîte"),
@@ -120,4 +121,6 @@ def target(name: str) -> str:
 
 
 def reason(failure: ImportFailure) -> str:
+    if failure.reason == "too_large":
+        return gettext("plus de %(most)s") % {"most": size(letters.MAX_BYTES)}
     return str(REASONS.get(failure.reason, failure.reason))

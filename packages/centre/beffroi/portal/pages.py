@@ -33,6 +33,9 @@ from beffroi.core.identity.shared_cache import StorageFull
 from beffroi.core.planes.tokens import make_grant
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound, Unavailable
+from beffroi.mail import reader
+from beffroi.portal import drive_words
+from beffroi.portal.words import size
 
 log = logging.getLogger("beffroi.portal")
 LIVE_COOKIE = "beffroi_live"
@@ -170,6 +173,26 @@ class ErrorPages:
 
 
 _BY_CODE = {
+    "box.same_administrator": (
+        gettext_lazy("Une autre personne doit confirmer ce boîtier"),
+        gettext_lazy("Vous avez émis son code : un second administrateur compare l’empreinte et confirme."),
+    ),
+    "unlock.link_too_old": (
+        gettext_lazy("Ce lien du boîtier n’est plus valable"),
+        gettext_lazy("Rouvrez le site bloqué, puis appuyez de nouveau sur « Débloquer 1 h et signaler »."),
+    ),
+    "mail.held_by_decision": (
+        gettext_lazy("Ce courriel est retenu par une décision commune"),
+        gettext_lazy(
+            "Vous ne pouvez pas le libérer vous-même : demandez une vérification, le Département vous répondra."
+        ),
+    ),
+    "mail.not_checked_yet": (
+        gettext_lazy("Ce courriel vient d’arriver et n’est pas encore contrôlé"),
+        gettext_lazy(
+            "Votre signalement n’est pas parti. Revenez au courriel et signalez-le de nouveau dans une minute."
+        ),
+    ),
     "mail.attachment_blocked": (
         gettext_lazy("Cette pièce jointe est bloquée"),
         gettext_lazy("Elle fait partie d’une attaque reconnue : elle ne peut pas être enregistrée ici."),
@@ -221,37 +244,14 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
         )
     if isinstance(error, NotFound):
         return _("Cette page n’existe pas"), _("Elle a peut-être été déplacée, ou ne vous est pas destinée.")
-    if error.code == "box.same_administrator":
-        return (
-            _("Une autre personne doit confirmer ce boîtier"),
-            _("Vous avez émis son code : un second administrateur compare l’empreinte et confirme."),
-        )
-    if error.code == "unlock.link_too_old":
-        return (
-            _("Ce lien du boîtier n’est plus valable"),
-            _("Rouvrez le site bloqué, puis appuyez de nouveau sur « Débloquer 1 h et signaler »."),
-        )
-    if error.code == "mail.held_by_decision":
-        return (
-            _("Ce courriel est retenu par une décision commune"),
-            _(
-                "Vous ne pouvez pas le libérer vous-même : demandez une vérification, le Département vous répondra."
-            ),
-        )
-    if error.code == "mail.not_checked_yet":
-        return (
-            _("Ce courriel vient d’arriver et n’est pas encore contrôlé"),
-            _(
-                "Votre signalement n’est pas parti. Revenez au courriel et signalez-le de nouveau dans une minute."
-            ),
-        )
     if error.code in _BY_CODE:
         title, advice = _BY_CODE[error.code]
         return str(title), str(advice)
     if error.code == "mail.attachment_too_large":
         return (
             _("Cette pièce jointe est trop lourde pour le portail"),
-            _("Le portail s’arrête à 25 Mo. Ouvrez ce courriel dans votre logiciel de courriel."),
+            _("Le portail s’arrête à %(most)s. Ouvrez ce courriel dans votre logiciel de courriel.")
+            % {"most": size(reader.MAX_ATTACHMENT_BYTES)},
         )
     if isinstance(error, NotAllowed):
         return _("Votre rôle ne le permet pas"), _("Demandez à la personne référente de votre collectivité.")
@@ -267,6 +267,8 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
             _("Ce service ne répond pas pour le moment"),
             _("Rien n’est perdu. Réessayez dans une minute ; si cela dure, prévenez le Département."),
         )
+    if error.code in drive_words.REFUSALS and error.code.startswith("drive."):
+        return _("Ce n’est pas possible ici"), drive_words.refusal(error)
     if error.http_status < 500:
         return _("Cette demande ne peut pas être traitée"), _("Vérifiez ce que vous avez saisi.")
     return _("Une erreur est survenue"), _("Réessayez ; si cela dure, prévenez le Département.")

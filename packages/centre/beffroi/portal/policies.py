@@ -16,7 +16,7 @@ import msgspec
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import InboundRule, Policy
-from beffroi_protocol.relaying import MEBIBYTE, Relay
+from beffroi_protocol.relaying import Relay
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import formats, timezone
@@ -24,6 +24,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from beffroi.portal.dates import date_format
+from beffroi.portal.words import size
 
 LABELS = {
     "enforce": gettext_lazy("Bloquer ce qui est sur les listes"),
@@ -83,12 +84,12 @@ def _said(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return _("oui") if value else _("non")
     if isinstance(value, Relay):
-        return _("%(devices)s, de %(sender)s vers %(recipients)s ; %(hour)s par heure, %(size)s Mo") % {
+        return _("%(devices)s, de %(sender)s vers %(recipients)s ; %(hour)s par heure, %(size)s") % {
             "devices": ", ".join(f"{one.label} ({one.at})" for one in value.devices),
             "sender": value.sender,
             "recipients": ", ".join(value.recipients),
             "hour": value.hour,
-            "size": value.size_bytes // MEBIBYTE,
+            "size": size(value.size_bytes),
         }
     if value is None:
         return _("non")

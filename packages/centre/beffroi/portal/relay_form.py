@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from beffroi_protocol.relaying import MAX_DEVICES, MAX_RECIPIENTS, MEBIBYTE, Device, Relay
+from beffroi_protocol.relaying import MAX_DEVICES, MAX_RECIPIENTS, Device, Relay
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -18,14 +18,20 @@ from django.utils.translation import gettext_lazy
 
 from beffroi.boxes.relay_requests import MAX_HOUR, MAX_RECIPIENTS_CHARS, MAX_TEXT_CHARS
 from beffroi.lib.config import Config
+from beffroi.portal.policies import MEGABYTE
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _RECIPIENT = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_{|}~.-]{0,64}@[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 _LINES = {"rows": 4, "spellcheck": "false", "autocapitalize": "none"}
 
 
+def megabytes(relay: Relay) -> int:
+    """The largest mail that it takes, as the field shows it."""
+    return round(relay.size_bytes / MEGABYTE)
+
+
 class RelayForm(forms.Form):
-    """``relay(config)`` after ``is_valid``; None when it is off."""
+    """``relay(config, before)`` after ``is_valid``; None when it is off."""
 
     on = forms.BooleanField(label=gettext_lazy("Les appareils ci-dessous peuvent envoyer"), required=False)
     sender = forms.ChoiceField(label=gettext_lazy("Boîte de service au nom de laquelle tout part"))
@@ -42,7 +48,7 @@ class RelayForm(forms.Form):
         label=gettext_lazy("Envois par heure, au plus"), min_value=1, max_value=MAX_HOUR
     )
     size = forms.IntegerField(
-        label=gettext_lazy("Taille d’un envoi, au plus (Mo)"), min_value=1, max_value=50
+        label=gettext_lazy("Taille d’un envoi, au plus (Mo)"), min_value=2, max_value=52
     )
     reason = forms.CharField(label=gettext_lazy("Pourquoi ?"), max_length=200)
 
@@ -64,10 +70,10 @@ class RelayForm(forms.Form):
             "devices": "\n".join(f"{one.at} {one.label}" for one in relay.devices),
             "recipients": "\n".join(relay.recipients),
             "hour": relay.hour,
-            "size": relay.size_bytes // MEBIBYTE,
+            "size": megabytes(relay),
         }
 
-    def relay(self, config: Config) -> Relay | None:
+    def relay(self, config: Config, before: Relay | None) -> Relay | None:
         typed = self.cleaned_data
         if not typed["on"]:
             return None
@@ -77,7 +83,11 @@ class RelayForm(forms.Form):
             typed["devices"],
             typed["recipients"],
             hour=typed["hour"],
-            size_bytes=typed["size"] * MEBIBYTE,
+            size_bytes=(
+                before.size_bytes
+                if before is not None and typed["size"] == megabytes(before)
+                else typed["size"] * MEGABYTE
+            ),
             port=config.submission_port,
         )
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from beffroi.mail.quota.rules import FULL, NEARLY, SOON, Room
 from beffroi.portal.words import size
+
+LIMIT_REFUSED = gettext_lazy(
+    "Donnez un nombre de Go, par exemple 5 ou 0,5 (au plus trois chiffres après la virgule et un million de Go), ou"
+    " rien pour la place habituelle."
+)
+LIMIT_KEPT = gettext_lazy("La place est enregistrée.")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 
 from beffroi.lib.errors import BeffroiError
-from beffroi.mail.compose import DraftInvalid
+from beffroi.mail.compose import MAX_FILES_BYTES, DraftInvalid
 from beffroi.mail.drafts import DraftChanged
 from beffroi.mail.sendings import AlreadyLeaving
+from beffroi.portal.words import size
 
 
 def trouble(error: BeffroiError) -> str:
@@ -24,6 +25,13 @@ def trouble(error: BeffroiError) -> str:
     if isinstance(error, AlreadyLeaving):
         return _("Ce message est déjà en train de partir : il ne peut plus être modifié.")
     return ""
+
+
+def files_too_large() -> str:
+    return _(
+        "Non ajouté : %(most)s au plus ensemble, car beaucoup de serveurs refusent davantage. Envoyez plusieurs"
+        " messages, ou réduisez le fichier."
+    ) % {"most": size(MAX_FILES_BYTES)}
 
 
 def _draft(error: DraftInvalid) -> str:
@@ -42,10 +50,7 @@ def _draft(error: DraftInvalid) -> str:
     if error.field_name == "files":
         if error.why == "too_many":
             return _("Un message porte 50 pièces jointes au plus. Envoyez-les en plusieurs messages.")
-        return _(
-            "Non ajouté : 20 Mo au plus ensemble, car beaucoup de serveurs refusent davantage. Envoyez plusieurs"
-            " messages, ou réduisez le fichier."
-        )
+        return files_too_large()
     if error.why == "too_many":
         return _("Un message part à 100 destinataires au plus. Envoyez-le en plusieurs fois.")
     if error.why == "too_long":

@@ -23,7 +23,7 @@ SUFFIXES = frozenset(
 )
 PRINTED = "fodt"
 """A document that we wrote ourselves, to be printed whole."""
-MAX_DOCUMENT_BYTES = 25 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 25_000_000
 MAX_PDF_BYTES = 32 * 1024 * 1024
 MAX_PICTURE_BYTES = 4 * 1024 * 1024
 PAGES, PICTURES = 20, 3

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from beffroi.lib import clock
 
-MAX_BYTES = 20 * 1024 * 1024
+MAX_BYTES = 20_000_000
 WEEK_S = 7 * 86400
 AT_ONCE = 2
 MOST = 100

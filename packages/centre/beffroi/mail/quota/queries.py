@@ -28,11 +28,6 @@ class MailboxUse:
     own_limit_mib: int | None
     counted_at: datetime | None
 
-    @property
-    def own_gb(self) -> str:
-        """What a form shows; "" where the setting counts."""
-        return gb(self.own_limit_mib)
-
 
 @dataclass(frozen=True)
 class CollectiviteUse:
@@ -42,15 +37,6 @@ class CollectiviteUse:
     room: Room
     own_limit_mib: int | None
     mailboxes: list[MailboxUse]
-
-    @property
-    def own_gb(self) -> str:
-        return gb(self.own_limit_mib)
-
-
-def gb(limit_mib: int | None) -> str:
-    """A limit in GB, to a tenth; without it where there is none."""
-    return "" if limit_mib is None else f"{round(limit_mib * MIB / GB, 1):g}"
 
 
 def limit_mib(mailbox_id: str) -> int | None:

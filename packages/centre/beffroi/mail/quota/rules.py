@@ -7,15 +7,23 @@ Units:   people give and read room in GB (10**9 bytes), as everywhere on pages. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
-MIB, GB = 1024 * 1024, 1_000_000_000
+from beffroi.lib import gigabytes
+
+MIB, GB = 1024 * 1024, gigabytes.GB
 SOON, NEARLY, FULL = "soon", "nearly", "full"
 _FROM = ((100, FULL), (95, NEARLY), (80, SOON))
 
 
-def mib_of(gb: int) -> int:
+def mib_of(limit_bytes: int) -> int:
     """A limit as it is kept."""
-    return -(-gb * GB // MIB)
+    return -(-limit_bytes // MIB)
+
+
+def gb_of(limit_mib: int) -> Decimal:
+    """A limit as it was given, in GB; given again, it is kept as the same."""
+    return gigabytes.written(limit_mib * MIB, mib_of)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -23,9 +24,9 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import erasures, quotas, removal
 from beffroi.drive.store import keys, resealing, room, seals
 from beffroi.drive.store.keys import Certificate, Keys, KeysMissing
-from beffroi.lib import clock
+from beffroi.lib import clock, gigabytes
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.portal import drive_backup_words, drive_erasure_file, drive_words, words
+from beffroi.portal import drive_backup_words, drive_erasure_file, room_words, words
 from beffroi.portal.console.incidents import step_up
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_administrators, page
@@ -61,15 +62,16 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
     word = request.POST.get("word", "")
     if word == "limit":
         try:
-            limit_gb = quotas.limit_of(request.POST.get("limit", ""))
+            limit_bytes = gigabytes.read(request.POST.get("limit", ""))
         except Invalid:
-            return {"limit": str(drive_words.LIMIT_REFUSED)}
+            return {"limit": str(room_words.LIMIT_REFUSED)}
         quotas.limit_collectivite(
             actor=actor,
             database=metadata_of(collectivite.id),
             collectivite_id=collectivite.id,
-            limit_gb=limit_gb,
+            limit_bytes=limit_bytes,
         )
+        messages.success(request, room_words.LIMIT_KEPT)
         return {}
     if refused := _unsure(request, actor, collectivite, word):
         return refused
@@ -132,9 +134,9 @@ def _standing(actor: Actor, collectivite: Collectivite) -> dict[str, Any]:
         progress = resealing.read(reading)
         context["running_seals"] = seals.running(reading, now_s=clock.paced())
         own = room.has_own_limit(reading, room.WHOLE)
-        context["own_gb"] = room.limit(reading, room.WHOLE) // quotas.GB if own else ""
+        context["own_gb"] = gigabytes.written(room.limit(reading, room.WHOLE)) if own else ""
     asked = erasures.waiting(collectivite.id).first()
-    context |= {"usual_whole": words.size(settings.BEFFROI.drive_collectivite_gb * quotas.GB)}
+    context |= {"usual_whole": words.size(settings.BEFFROI.drive_collectivite_gb * gigabytes.GB)}
     context |= {"progress": progress, "percent": 0, "key_made": None, "keys": 0}
     try:
         generations = Keys(settings.BEFFROI, collectivite.id).generations()

@@ -58,7 +58,7 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         if form.is_valid() and (wrong := step_up(request, actor)):
             error = wrong
         elif form.is_valid():
-            new = msgspec.structs.replace(policy, relay=form.relay(settings.BEFFROI))
+            new = msgspec.structs.replace(policy, relay=form.relay(settings.BEFFROI, policy.relay))
             reason = form.cleaned_data["reason"]
             with transaction.atomic():
                 if new != policy:

@@ -21,7 +21,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid
 from beffroi.portal import source_words, verbs, words
 from beffroi.portal.pages import asks_part, for_administrators, page
-from beffroi.watch.sources import actions, catalogue, export, queries
+from beffroi.watch.sources import actions, catalogue, export, handover, queries
 from beffroi.watch.sources.formats.values import KINDS
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 
@@ -191,6 +191,7 @@ def source(request: HttpRequest, actor: Actor, source_id: str) -> HttpResponse:
         "trial_minutes": -(-settings.BEFFROI.list_trial_s // 60),
         "communes": queries.communes_heard() if state.trials else 0,
         "error": error,
+        "max_bytes": handover.MAX_CONTENT_BYTES,
         "format": source_words.FORMATS[one.format],
         "effect": source_words.WEIGHTS[one.weight],
         "threat": words.THREATS.get(one.threat, ""),

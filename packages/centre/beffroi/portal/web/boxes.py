@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from beffroi_protocol.relaying import MEBIBYTE
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
@@ -42,7 +41,7 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "bypasses": [words.bypass(one.kind, one.count, one.last_at) for one in fleet.bypasses(actor, owner)],
         "relay": relay,
         "devices": relay_words.devices(relay, relays.relay_days(actor, owner, since=since)),
-        "relay_mb": relay.size_bytes // MEBIBYTE if relay else 0,
+        "relay_size": words.size(relay.size_bytes) if relay else "",
         "days": RELAY_DAYS,
         "asked": relay_words.request(latest) if latest is not None else None,
         "manages": actor.role == "referent",

@@ -300,6 +300,7 @@ def _form(request: HttpRequest, box: Access, form: dict[str, Any], *, status: in
         "form": form,
         "senders": _senders(box.mailbox, str(form.get("sender") or "")),
         "limit_bytes": compose.MAX_FILES_BYTES,
+        "files_too_large": webmail_words.files_too_large(),
         "undo_s": sendings.UNDO_S,
         "ends": drive_words.link_ends(),
         "coffre_refusals": mail_files.refusals(),

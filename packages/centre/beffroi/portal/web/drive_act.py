@@ -22,6 +22,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import carrying
 from beffroi.drive.store import look, names, trash, tree, versions
 from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node, ReadOnly, RootFixed
+from beffroi.drive.store.names import NameRefused
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.given import NothingTicked
@@ -34,7 +35,7 @@ from beffroi.portal.pages import for_agents
 MAX_NODES = 5000
 UNDO_S = 600
 """How long the page offers to take the last change back."""
-CARRIED_KEY, DONE_KEY = "drive_carried", "drive_done"
+CARRIED_KEY, DONE_KEY, NAME_KEY = "drive_carried", "drive_done", "drive_name"
 Row = tuple[int, int, str]
 """A node, the folder and the name that it had before."""
 
@@ -58,6 +59,8 @@ def act(request: HttpRequest, actor: Actor) -> HttpResponse:
     target = folder_address(view, place)
     try:
         return _ACTS[what](request, view, place) or HttpResponseRedirect(target)
+    except (NameTaken, NameRefused) as error:
+        return HttpResponseRedirect(_ask_again(request, view, place, error) or target)
     except BeffroiError as error:
         messages.error(request, drive_words.refusal(error))
     return HttpResponseRedirect(target)
@@ -68,7 +71,10 @@ def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any
     found: dict[str, Any] = {}
     done = _kept(request, DONE_KEY, actor.collectivite_id)
     if done is not None and done["folder"] == folder_id:
+        is_new, done["was_seen"] = not done.get("was_seen"), True
+        request.session.modified = True
         found["done"] = {
+            "is_new": is_new,
             "sentence": drive_words.done(done["what"], done["count"]),
             "can_undo": done["what"] in _UNDONE,
         }
@@ -78,6 +84,29 @@ def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any
             "sentence": drive_words.carried(carried["what"], len(carried["nodes"])),
             "what": carried["what"],
         }
+    found["refused_name"] = refused_name(request, actor.collectivite_id, folder_id)
+    return found
+
+
+def keep_name(request: HttpRequest, owner: str, number: int, sentence: str) -> None:
+    """For the page of a node or a label (``owner``: a collectivité, a share, labels): what was typed there, and why
+    it is no name.
+
+    In the session, since a name never stands in an address.
+    """
+    request.session[NAME_KEY] = {
+        "at": [owner, number],
+        "what": request.POST["what"],
+        "name": request.POST.get("name", "")[: 2 * names.MAX_NAME_BYTES],
+        "sentence": sentence,
+    }
+
+
+def refused_name(request: HttpRequest, owner: str | None, number: int) -> dict[str, Any] | None:
+    """What ``keep_name`` kept for this page, once."""
+    if request.session.get(NAME_KEY, {}).get("at") != [owner, number]:
+        return None
+    found: dict[str, Any] = request.session.pop(NAME_KEY)
     return found
 
 
@@ -310,6 +339,17 @@ _UNDONE: dict[str, Callable[[View, Writing, Act, Row], None]] = {
     "returned": _delete_again,
     "deleted": _take_back,
 }
+
+
+def _ask_again(request: HttpRequest, view: View, place: Place, error: BeffroiError) -> str:
+    """Keep a name that was refused for the form that it was typed in; the address of its page, "" for the folder's."""
+    what = request.POST["what"]
+    if what not in ("folder", "rename"):
+        messages.error(request, drive_words.refusal(error))
+        return ""
+    node_id = place.node.id if what == "folder" else ticked(request)[0]
+    keep_name(request, view.who.collectivite_id, node_id, drive_words.refusal(error))
+    return "" if what == "folder" else reverse("drive_node", args=[node_id])
 
 
 # -- inside ----------------------------------------------------------------------------------------------------

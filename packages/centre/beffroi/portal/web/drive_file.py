@@ -18,7 +18,7 @@ from beffroi.drive.store.listing import Entry
 from beffroi.portal import drive_seal_words, drive_tag_words, drive_words, scan_words, words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive, drive_office, drive_version
+from beffroi.portal.web import drive, drive_act, drive_office, drive_version
 
 
 @require_GET
@@ -51,4 +51,5 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         } | drive_seal_words.of_place(reading, actor, place)
         context |= drive_tag_words.of_place(reading, view, place)
+    context["refused_name"] = drive_act.refused_name(request, actor.collectivite_id, node_id)
     return drive.drive_page(request, view, "portal/drive_file.html", context)

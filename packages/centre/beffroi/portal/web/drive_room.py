@@ -9,6 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -20,8 +21,9 @@ from beffroi.drive import quotas
 from beffroi.drive.store import room, schema
 from beffroi.drive.store.model import NO_LIMIT, NOTHING
 from beffroi.drive.store.writing import Reading
+from beffroi.lib import gigabytes
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
-from beffroi.portal import drive_words, words
+from beffroi.portal import drive_words, room_words, words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, page
 
@@ -41,17 +43,18 @@ def space(request: HttpRequest, actor: Actor) -> HttpResponse:
         if chosen not in named:
             raise NotFound("person")
         try:
-            limit_gb = quotas.limit_of(request.POST.get("limit", ""))
+            limit_bytes = gigabytes.read(request.POST.get("limit", ""))
         except Invalid:
-            error = str(drive_words.LIMIT_REFUSED)
+            error = str(room_words.LIMIT_REFUSED)
         else:
             quotas.limit_person(
                 actor=actor,
                 database=view.database,
                 collectivite_id=owner,
                 person_id=chosen,
-                limit_gb=limit_gb,
+                limit_bytes=limit_bytes,
             )
+            messages.success(request, room_words.LIMIT_KEPT)
             return HttpResponseRedirect(reverse("drive_room"))
     with view.database.reading() as reading:
         context = shown(reading, named)
@@ -112,5 +115,5 @@ def _person(person_id: str, name: str, line: room.Line) -> dict[str, Any]:
         "files_said": words.size(use.weight.size_bytes),
         "versions_said": words.size(use.weight.version_bytes),
         "calendars_said": words.size(use.beside_bytes),
-        "own_gb": line.limit_bytes // quotas.GB if line.is_own else "",
+        "own_gb": gigabytes.written(line.limit_bytes) if line.is_own else "",
     }

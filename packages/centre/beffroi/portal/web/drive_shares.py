@@ -74,6 +74,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         "rows": lines,
         "asked": asked,
         "choices": choices,
+        "found": any(several for _kind, several in choices),
         "rights": drive_share_words.RIGHTS.items(),
         "ends": drive_share_words.ends(),
         "form": request.POST,

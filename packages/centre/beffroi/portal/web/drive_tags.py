@@ -26,8 +26,9 @@ from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_tag_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import asks_part, for_agents
-from beffroi.portal.web import drive, drive_found
+from beffroi.portal.web import drive, drive_act, drive_found
 
+LABELS = "labels"
 MOST_LOOKED_AT = 1_000
 """Nodes for one part of a label's list: many may be ones that this person does not see."""
 
@@ -67,6 +68,7 @@ def one(request: HttpRequest, actor: Actor, tag_id: int) -> HttpResponse:
         }
     if asks_part(request, "rows"):
         return drive.drive_page(request, view, "portal/parts/drive_rows.html", context)
+    context["refused_name"] = drive_act.refused_name(request, LABELS, tag_id)
     return drive.drive_page(request, view, "portal/drive_tag.html", context)
 
 
@@ -101,7 +103,7 @@ def _changed(request: HttpRequest, view: View) -> str:
         messages.error(request, drive_tag_words.refusal(error))
     else:
         messages.success(request, _("Étiquette posée.") if what == "put" else _("Étiquette retirée."))
-    return reverse("drive_node", args=[node_id])
+    return reverse("drive_node", args=[node_id]) + "?etiquettes=1"
 
 
 def _managed(request: HttpRequest, view: View, tag: tags.Tag) -> str:
@@ -116,7 +118,10 @@ def _managed(request: HttpRequest, view: View, tag: tags.Tag) -> str:
         else:
             view.database.write(lambda writing: tags.remove(writing, view.who, tag.id))
     except BeffroiError as error:
-        messages.error(request, drive_tag_words.refusal(error))
+        if what == "rename" and tags.manages(view.who, tag):
+            drive_act.keep_name(request, LABELS, tag.id, drive_tag_words.refusal(error))
+        else:
+            messages.error(request, drive_tag_words.refusal(error))
         return here
     if what == "rename":
         messages.success(request, _("Le nom est changé."))

@@ -20,6 +20,8 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.crossing import What
 from beffroi.drive.store import favourites, listing, names, tree, versions
+from beffroi.drive.store.model import NameTaken
+from beffroi.drive.store.names import NameRefused
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, Visit
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -61,6 +63,7 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
         "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
         "rows": drive.rows(actor, entries, {}),
         "received": request.GET.get("recu") == "1",
+        "refused_name": drive_act.refused_name(request, share_id, place.node.id),
     }
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context["refused"] = words.get(request.GET.get("refus", ""), "")
@@ -112,6 +115,8 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
 
     try:
         there.database.write(change)
+    except (NameTaken, NameRefused) as error:
+        drive_act.keep_name(request, there.share_id, folder, drive_words.refusal(error))
     except BeffroiError as error:
         messages.error(request, drive_words.refusal(error))
     else:

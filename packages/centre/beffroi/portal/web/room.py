@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,6 +11,7 @@ from django.views.decorators.http import require_GET
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotAllowed
 from beffroi.mail.quota import queries
+from beffroi.mail.quota.rules import gb_of
 from beffroi.portal import room_words
 from beffroi.portal.pages import for_agents, page
 
@@ -18,8 +20,16 @@ def context(use: queries.CollectiviteUse) -> dict[str, Any]:
     return {
         "use": use,
         "whole": room_words.collectivite(use.room),
-        "mailboxes": [(one, room_words.mailbox(one.room)) for one in use.mailboxes],
+        "mailboxes": [
+            (one, room_words.mailbox(one.room), _own_gb(one.own_limit_mib)) for one in use.mailboxes
+        ],
+        "own_gb": _own_gb(use.own_limit_mib),
     }
+
+
+def _own_gb(limit_mib: int | None) -> Decimal | str:
+    """What a form shows; "" where the setting counts."""
+    return "" if limit_mib is None else gb_of(limit_mib)
 
 
 @require_GET

@@ -57,6 +57,6 @@
     button.hidden = false;
     button.addEventListener("click", () => navigator.clipboard.writeText((({ value, textContent }) => value ?? textContent)(document.getElementById(button.dataset.copy))).then(() => { button.textContent = button.dataset.done; }));
   }
-  const error = document.querySelector("[aria-invalid='true'], [data-focus]");
+  const error = document.querySelector("[aria-invalid='true']") || document.querySelector("[data-focus]");
   if (error) error.focus();
 })();

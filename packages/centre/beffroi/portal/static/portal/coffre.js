@@ -8,7 +8,8 @@
     const boxes = () => [...document.querySelectorAll(".files input[form=acts]")];
     const all = acts.querySelector("[data-all]");
     const say = () => {
-      const count = boxes().filter((one) => one.checked).length;
+      const found = boxes(), count = found.filter((one) => one.checked).length;
+      all.textContent = found.length && count === found.length ? all.dataset.untick : all.dataset.tick;
       note.hidden = false;
       note.textContent = count === 0 ? note.dataset.none : count === 1 ? note.dataset.one : note.dataset.many.replace("#", count);
     };
@@ -64,6 +65,7 @@
       asked.removeEventListener("click", press);
       if (asked.querySelector("input").checked) forAll = button.value;
       asked.hidden = true;
+      pause.focus();
       answered(button.value);
     };
     asked.addEventListener("click", press);
@@ -111,10 +113,12 @@
         one.why.textContent = refusals[error.code] || words.broken;
       }
     }
-    if (stopped) queue = [];
+    for (const one of stopped ? queue.splice(0) : []) mark(one, words.stopped, "quiet");
     running = false;
+    // A button that goes takes the focus along: it goes to what is said.
+    if ([pause, stop].includes(document.activeElement)) { state.tabIndex = -1; state.focus(); }
     pause.hidden = stop.hidden = true; total.hidden = count.hidden = true;
-    say((done === 0 ? words.doneNone : done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
+    say((stopped ? words.halted + " " : "") + (done === 0 ? words.doneNone : done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
     if (done && !failed && !stopped) location.assign(words.page + "?recu=" + done);
     else desk.querySelector("[data-reload]").hidden = !done;
   };

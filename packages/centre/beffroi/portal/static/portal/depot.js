@@ -69,7 +69,7 @@
     receipt.querySelector("[data-print]").hidden = !came;
     receipt.querySelector(".note").hidden = !came;
     receipt.querySelector("[data-reference]").textContent = reference;
-    receipt.querySelector("[data-when]").textContent = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" }).format(new Date()).replace(/(\d+):(\d+)$/, document.documentElement.lang === "fr" ? "$1\u00a0h\u00a0$2" : "$&");
+    receipt.querySelector("[data-when]").textContent = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short", timeZone: words.zone }).format(new Date()).replace(/0?(\d+):(\d+)$/, document.documentElement.lang === "fr" ? "$1\u00a0h\u00a0$2" : "$&");
     state.tabIndex = -1; state.focus();
   });
   receipt.querySelector("[data-print]").addEventListener("click", () => window.print());
