@@ -116,7 +116,7 @@ def _read(calendar: wire.Calendar, item: Any, *, of: str = "") -> wire_contacts.
         raise ValueError(card.name)
     family, given = _parts(card.value("N"), 2)
     (organisation,) = _parts(card.value("ORG"), 1)
-    title = _text(card, "FN") or one_line(f"{given} {family}", MAX_TEXT_CHARS) or organisation
+    title = title_of(card)
     note = card.first("NOTE")
     return wire_contacts.Contact(
         calendar=calendar,
@@ -127,11 +127,18 @@ def _read(calendar: wire.Calendar, item: Any, *, of: str = "") -> wire_contacts.
         # A program that notes no parts of a name means all of it.
         family=(family or ("" if given or title == organisation else title))[:MAX_NAME_CHARS],
         organisation=organisation,
-        emails=_texts(card, "EMAIL"),
-        phones=[one.removeprefix("tel:") for one in _texts(card, "TEL")],
+        emails=texts(card, "EMAIL"),
+        phones=[one.removeprefix("tel:") for one in texts(card, "TEL")],
         note=_note(note.text) if note else "",
         of=of,
     )
+
+
+def title_of(card: lines.Component) -> str:
+    """What a program calls it, its name or its organisation; "" without any."""
+    family, given = _parts(card.value("N"), 2)
+    name = one_line(f"{given} {family}", MAX_TEXT_CHARS)
+    return _text(card, "FN") or name or _parts(card.value("ORG"), 1)[0]
 
 
 def _text(card: lines.Component, name: str) -> str:
@@ -139,7 +146,8 @@ def _text(card: lines.Component, name: str) -> str:
     return one_line(found.text, MAX_TEXT_CHARS) if found else ""
 
 
-def _texts(card: lines.Component, name: str) -> list[str]:
+def texts(card: lines.Component, name: str) -> list[str]:
+    """Addresses or numbers, each once, MAX_EACH of them."""
     told = (one_line(one.text, MAX_TEXT_CHARS) for one in card.lines.get(name, []))
     return list(dict.fromkeys(one for one in told if one))[:MAX_EACH]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,31 @@ log = logging.getLogger("beffroi.calendars")
 
 class Collection(multifilesystem.Collection):
     _storage: Storage
+    _are_many = False
+
+    @contextmanager
+    def many(self) -> Iterator[None]:
+        """Around a thousand changes: counted once, and Radicale looks once for what is old, which walks through the
+        whole collection."""
+        with self._storage.counting(self, None):
+            self._are_many = True
+            try:
+                yield
+            finally:
+                self._are_many = False
+        super()._clean_history()  # type: ignore[no-untyped-call]
 
     def upload(self, href: str, item: Any) -> Any:
-        with self._storage.counting(self, href):
+        with nullcontext() if self._are_many else self._storage.counting(self, href):
             return super().upload(href, item)
 
     def delete(self, href: str | None = None) -> None:
-        with self._storage.counting(self, href):
+        with nullcontext() if self._are_many else self._storage.counting(self, href):
             super().delete(href)
+
+    def _clean_history(self) -> None:
+        if not self._are_many:
+            super()._clean_history()  # type: ignore[no-untyped-call]
 
 
 class Storage(multifilesystem.Storage):

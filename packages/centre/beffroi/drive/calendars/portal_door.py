@@ -19,6 +19,7 @@ import msgspec
 
 from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
 from beffroi.drive.calendars import (
+    bringing,
     cards,
     entries,
     homes,
@@ -26,6 +27,7 @@ from beffroi.drive.calendars import (
     passing,
     proposals,
     wire,
+    wire_bringing,
     wire_contacts,
     wire_invitations,
 )
@@ -92,6 +94,35 @@ class PortalDoor:
     def delete_contact(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)
         return cards.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
+
+    def bring(self, grant: Grant, asked: wire_bringing.Brought) -> wire_bringing.File:
+        _check(grant, asked.calendar, write=True)
+        storage = self._storage(grant)
+        return bringing.look(
+            storage, self._home(grant), _collection(grant, asked.calendar, asked.kind), asked
+        )
+
+    def brought(self, grant: Grant, asked: wire_bringing.Last) -> wire_bringing.File:
+        return bringing.last(self._home(grant), asked.kind)
+
+    def take_in(self, grant: Grant, asked: wire_bringing.Which) -> wire_bringing.Done:
+        place = self._brought_to(grant, asked)
+        require = partial(self._require_room, grant, place)
+        return bringing.take_in(self._storage(grant), self._home(grant), place, asked, require)
+
+    def take_out(self, grant: Grant, asked: wire_bringing.Which) -> wire_bringing.Done:
+        place = self._brought_to(grant, asked)
+        return bringing.take_out(self._storage(grant), self._home(grant), place, asked)
+
+    def _brought_to(self, grant: Grant, asked: wire_bringing.Which) -> str:
+        """Errors: NotFound, NotAllowed (a role may have changed since)."""
+        calendar = bringing.waiting(self._home(grant), asked)
+        _check(grant, calendar, write=True)
+        return _collection(grant, calendar, asked.kind)
+
+    def give(self, grant: Grant, asked: wire_bringing.Given) -> wire_bringing.Text:
+        _check(grant, asked.calendar)
+        return bringing.give(self._storage(grant), _collection(grant, asked.calendar, asked.kind))
 
     def _seen(self, grant: Grant, kind: Kind) -> Sequence[tuple[wire.Calendar, str]]:
         """Calendars or address books of this person, with their paths."""
@@ -206,6 +237,11 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "contact": (wire.Named, PortalDoor.contact),
     PREFIX + "save-contact": (wire_contacts.ContactDraft, PortalDoor.save_contact),
     PREFIX + "delete-contact": (wire.Named, PortalDoor.delete_contact),
+    PREFIX + "bring": (wire_bringing.Brought, PortalDoor.bring),
+    PREFIX + "brought": (wire_bringing.Last, PortalDoor.brought),
+    PREFIX + "take-in": (wire_bringing.Which, PortalDoor.take_in),
+    PREFIX + "take-out": (wire_bringing.Which, PortalDoor.take_out),
+    PREFIX + "give": (wire_bringing.Given, PortalDoor.give),
     PREFIX + "look": (wire_invitations.Received, PortalDoor.look),
     PREFIX + "answer": (wire_invitations.Answered, PortalDoor.answer_invitation),
     PREFIX + "note": (wire_invitations.Noted, PortalDoor.note),
@@ -214,4 +250,4 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
 _LARGE = dict.fromkeys(
     (PREFIX + "look", PREFIX + "answer", PREFIX + "note", PREFIX + "settle"),
     wire_invitations.MAX_INVITATION_BYTES,
-)
+) | {PREFIX + "bring": wire_bringing.MAX_QUESTION_BYTES}
