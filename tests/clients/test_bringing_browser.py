@@ -47,7 +47,7 @@ def test_a_file_of_contacts_comes_and_goes_by_the_keyboard(
     page.wait_for_selector("h2:has-text('15 nouveaux contacts')")
     assert page.locator("li:has-text('ligne 81 du fichier')").count() == 1
     inspect(page, "f-apercu")
-    press(page, "Ajouter ces 15 contacts")
+    press(page, "Ajouter 15 contacts")
     page.wait_for_selector("[role=status]:has-text('15 contacts sont ajoutés')")
     inspect(page, "f-ajoute")
     page.goto("/contacts/")
@@ -72,7 +72,7 @@ def test_a_file_of_an_agenda_comes_without_scripts(
         page.click("a:has-text('Ajouter depuis un fichier')")
         choose(page, "agenda.ics", event("e-1", "Conseil municipal") + event("e-2", "Fête"))
         page.click("button:has-text('Lire le fichier')")
-        page.click("button:has-text('Ajouter ces 2 rendez-vous')")
+        page.click("button:has-text('Ajouter 2 rendez-vous')")
         page.wait_for_selector("[role=status]:has-text('2 rendez-vous sont ajoutés')")
         page.goto("/agenda/?mois=2026-12")
         assert page.locator("li:has-text('Conseil municipal')").count() == 1
