@@ -24,7 +24,10 @@ CARDS = "".join(
     f"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:{name}\r\nEMAIL:a{n}@x.test\r\nEND:VCARD\r\n"
     for n, name in enumerate((LONG, *(f"Personne {n}" for n in range(14))))
 )
-BROKEN = "BEGIN:VCARD\r\nVERSION:2.1\r\nN;ENCODING=X:a\r\nEND:VCARD\r\nBEGIN:VCARD\r\nVERSION:3.0\r\nFN\r\nEND:VCARD\r\n"
+BROKEN = (
+    "BEGIN:VCARD\r\nVERSION:2.1\r\nN;ENCODING=X:a\r\nEND:VCARD\r\n"
+    + "BEGIN:VCARD\r\nVERSION:3.0\r\nFN\r\nEND:VCARD\r\n"
+)
 
 
 def choose(page: Any, name: str, text: str) -> None:

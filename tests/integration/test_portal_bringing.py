@@ -8,6 +8,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from beffroi.drive.calendars import asking, bringing, homes, wire_bringing
 from beffroi.lib import clock
@@ -186,6 +187,21 @@ def test_a_large_file_is_taken_in_and_out_within_the_time_of_a_page(beaune: Comm
     taken = time.monotonic()
     assert "2000 contacts sont retirés" in act(agent, "undo")
     assert taken - looked < asking.FILE_TIMEOUT_S
+
+
+def test_what_fails_on_its_way_in_leaves_nothing_and_waits_on(beaune: Commune, config: Config) -> None:
+    agent = portal_client(beaune.agent_membership)
+    bring(agent, PAUL + ZOE)
+    place = homes.brought(book_of(config, beaune, beaune.agent.id).parent, "contacts")
+    last = msgspec.json.decode(place.read_bytes())["kept"][-1]["name"]
+    in_the_way = book_of(config, beaune) / last
+    in_the_way.mkdir()
+    answer = agent.post("/contacts/fichier/", {"id": waiting(agent), "take": "1"})
+    assert answer.status_code == 503
+    in_the_way.rmdir()
+    assert names(agent) == [] and "2 nouveaux contacts" in shown(agent)
+    assert "2 contacts sont ajoutés" in act(agent, "take")
+    assert "2 contacts sont retirés" in act(agent, "undo")
 
 
 def test_without_room_nothing_comes(beaune: Commune, full: None) -> None:

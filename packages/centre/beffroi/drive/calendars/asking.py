@@ -123,6 +123,22 @@ class Asking(_Questions):
         """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
         return self.ask("delete-contact", asked, wire.Done)
 
+    def groups(self) -> wire_contacts.Groups:
+        """Errors: NotFound (no address book), Unavailable."""
+        return self.ask("groups", wire_contacts.Grouping(), wire_contacts.Groups)
+
+    def group(self, asked: wire.Named) -> wire_contacts.Group:
+        """Errors: NotFound, Unavailable."""
+        return self.ask("group", asked, wire_contacts.Group)
+
+    def save_group(self, draft: wire_contacts.GroupDraft) -> wire.Done:
+        """Errors: NotFound, NotAllowed, Conflict, Invalid, TooLarge, QuotaFull, StoreFull, Unavailable."""
+        return self.ask("save-group", draft, wire.Done)
+
+    def delete_group(self, asked: wire.Named) -> wire.Done:
+        """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
+        return self.ask("delete-group", asked, wire.Done)
+
     def bring(self, file: wire_bringing.Brought) -> wire_bringing.File:
         """Errors: NotFound, NotAllowed, Unavailable."""
         return self.ask("bring", file, wire_bringing.File, FILE_TIMEOUT_S)

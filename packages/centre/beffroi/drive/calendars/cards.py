@@ -2,7 +2,7 @@
 
 Process: calendars, under Radicale's lock.
 Hostile: what programs stored. A card is read as lines (``lines``); one that cannot be read, and a group of contacts, is
-         left out.
+         left out; groups: ``groups``.
 Rule:    what a form does not show stays as a program noted it, and so does an address or a number that is kept.
 Source:  RFC 2426 (what programs store), RFC 6350.
 """
@@ -111,8 +111,8 @@ def _unchanged(book: BaseCollection, name: str, etag: str) -> tuple[Any, wire_co
 def _read(calendar: wire.Calendar, item: Any, *, of: str = "") -> wire_contacts.Contact:
     """Errors: those of UNREADABLE; ValueError for a group of contacts."""
     (card,) = lines.read(item.serialize())
-    kind = card.value("KIND") or card.value("X-ADDRESSBOOKSERVER-KIND")
-    if card.name != "VCARD" or kind.lower() not in ("", "individual", "org"):
+    kind = _kind(card)
+    if card.name != "VCARD" or kind not in ("", "individual", "org"):
         raise ValueError(card.name)
     family, given = _parts(card.value("N"), 2)
     (organisation,) = _parts(card.value("ORG"), 1)
@@ -132,6 +132,14 @@ def _read(calendar: wire.Calendar, item: Any, *, of: str = "") -> wire_contacts.
         note=_note(note.text) if note else "",
         of=of,
     )
+
+
+def is_group(card: lines.Component) -> bool:
+    return card.name == "VCARD" and _kind(card) == "group"
+
+
+def _kind(card: lines.Component) -> str:
+    return (card.value("KIND") or card.value("X-ADDRESSBOOKSERVER-KIND")).lower()
 
 
 def title_of(card: lines.Component) -> str:

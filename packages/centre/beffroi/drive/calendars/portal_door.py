@@ -22,6 +22,7 @@ from beffroi.drive.calendars import (
     bringing,
     cards,
     entries,
+    groups,
     homes,
     invitations,
     passing,
@@ -94,6 +95,26 @@ class PortalDoor:
     def delete_contact(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)
         return cards.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
+
+    def groups(self, grant: Grant, asked: wire_contacts.Grouping) -> wire_contacts.Groups:
+        both: tuple[wire.Calendar, ...] = ("own", "shared")
+        books = [(one, _collection(grant, one, "contacts")) for one in both if _opens(grant, one)]
+        return groups.listed(self._storage(grant), books)
+
+    def group(self, grant: Grant, asked: wire.Named) -> wire_contacts.Group:
+        _check(grant, asked.calendar)
+        place = _collection(grant, asked.calendar, "contacts")
+        return groups.get(self._storage(grant), asked.calendar, place, asked.name)
+
+    def save_group(self, grant: Grant, asked: wire_contacts.GroupDraft) -> wire.Done:
+        _check(grant, asked.calendar, write=True)
+        place = _collection(grant, asked.calendar, "contacts")
+        self._require_room(grant, place, len(msgspec.json.encode(asked)))
+        return groups.save(self._storage(grant), place, asked)
+
+    def delete_group(self, grant: Grant, asked: wire.Named) -> wire.Done:
+        _check(grant, asked.calendar, write=True)
+        return groups.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
 
     def bring(self, grant: Grant, asked: wire_bringing.Brought) -> wire_bringing.File:
         _check(grant, asked.calendar, write=True)
@@ -237,6 +258,10 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "contact": (wire.Named, PortalDoor.contact),
     PREFIX + "save-contact": (wire_contacts.ContactDraft, PortalDoor.save_contact),
     PREFIX + "delete-contact": (wire.Named, PortalDoor.delete_contact),
+    PREFIX + "groups": (wire_contacts.Grouping, PortalDoor.groups),
+    PREFIX + "group": (wire.Named, PortalDoor.group),
+    PREFIX + "save-group": (wire_contacts.GroupDraft, PortalDoor.save_group),
+    PREFIX + "delete-group": (wire.Named, PortalDoor.delete_group),
     PREFIX + "bring": (wire_bringing.Brought, PortalDoor.bring),
     PREFIX + "brought": (wire_bringing.Last, PortalDoor.brought),
     PREFIX + "take-in": (wire_bringing.Which, PortalDoor.take_in),
