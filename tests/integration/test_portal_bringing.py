@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from beffroi.drive.calendars import asking, bringing, homes, wire_bringing
+from beffroi.drive.calendars import asking, bringing, entries, homes, wire_bringing
+from beffroi.drive.calendars.store import Stores
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotAllowed, NotFound
@@ -196,12 +197,30 @@ def test_what_fails_on_its_way_in_leaves_nothing_and_waits_on(beaune: Commune, c
     last = msgspec.json.decode(place.read_bytes())["kept"][-1]["name"]
     in_the_way = book_of(config, beaune) / last
     in_the_way.mkdir()
-    answer = agent.post("/contacts/fichier/", {"id": waiting(agent), "take": "1"})
-    assert answer.status_code == 503
+    assert "plus long que prévu" in act(agent, "take")
     in_the_way.rmdir()
     assert names(agent) == [] and "2 nouveaux contacts" in shown(agent)
     assert "2 contacts sont ajoutés" in act(agent, "take")
     assert "2 contacts sont retirés" in act(agent, "undo")
+
+
+def test_programs_hear_of_what_came_and_went(beaune: Commune, config: Config) -> None:
+    agent = portal_client(beaune.agent_membership)
+    bring(agent, PAUL + ZOE, calendar="prive")
+    storage = Stores(config, lambda *_told: None).home(beaune.id, beaune.agent.id).storage
+
+    def changed(token: str) -> tuple[str, int]:
+        with storage.acquire_lock("w"):
+            book = entries.collection_at(storage, f"/{beaune.agent.id}/contacts/")
+            after, names = book.sync(token)
+            return after, len(list(names))
+
+    token, _ = changed("")
+    act(agent, "take")
+    token, came = changed(token)
+    act(agent, "undo")
+    token, went = changed(token)
+    assert (came, went) == (2, 2) and changed(token)[1] == 0
 
 
 def test_without_room_nothing_comes(beaune: Commune, full: None) -> None:

@@ -33,7 +33,7 @@ _FULL: dict[str, type[BeffroiError]] = {one.code: one for one in (QuotaFull, Sto
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float) -> None:
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._path = path
 

@@ -115,7 +115,7 @@ def _read(collection: BaseCollection) -> _Book:
             if cards.is_group(card):
                 book.groups.append((item, card))
             elif card.name == "VCARD":
-                member = Member(item.href, cards.title_of(card), cards.texts(card, "EMAIL"))
+                member = Member(str(item.href), cards.title_of(card), cards.texts(card, "EMAIL"))
                 uid = card.value("UID")
                 book.contacts[_plain(uid)], book.uids[_plain(uid)] = member, uid
     return book

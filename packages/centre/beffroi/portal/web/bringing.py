@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.calendars import homes, wire_bringing
 from beffroi.drive.calendars.wire_bringing import Kind
-from beffroi.lib.errors import NotFound, TooLarge
+from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.portal import bringing_words
 from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_new
 from beffroi.portal.dates import date_format
@@ -105,6 +105,12 @@ def _act(request: HttpRequest, actor: Actor, kind: Kind, file_id: str) -> HttpRe
         messages.error(
             request, _("Ce fichier n’attend plus ici : un autre a pris sa place, ou il est trop tard.")
         )
+    except Unavailable:
+        # What was begun goes on without whoever asked.
+        messages.warning(
+            request, _("C’est plus long que prévu. Revenez ici dans une minute pour voir où cela en est.")
+        )
+        return HttpResponseRedirect(reverse(kind))
     except bringing_words.FULL as error:
         messages.error(request, bringing_words.full(error))
     return HttpResponseRedirect(reverse(f"{kind}_bring"))
