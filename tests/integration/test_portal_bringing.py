@@ -129,6 +129,20 @@ def test_what_somebody_changed_meanwhile_stays(beaune: Commune) -> None:
     assert "1 contact est retiré. 1, changé depuis, est gardé." in told and names(agent) == ["Zoé Martin"]
 
 
+def test_a_card_of_version_4_keeps_its_photograph_when_it_is_changed(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    photo = "PHOTO:data:image/png;base64,AAAA"
+    bring(agent, card("Ali", photo, "TEL:0601").replace("VERSION:3.0", "VERSION:4.0"), calendar="prive")
+    act(agent, "take")
+    path = re.search(r'href="(/contacts/prive/[^"]+?/)"', text_of(agent.get("/contacts/?q=ali")))
+    assert path is not None
+    etag = re.search(r'name="etag" value="&quot;([^&]+)', agent.get(path[1]).content.decode())
+    assert etag is not None
+    assert agent.post(path[1], {"family": "Ali", "phones": "0602", "etag": f'"{etag[1]}"'}).status_code == 302
+    given = agent.get("/contacts/prive.vcf").content.decode()
+    assert photo in given and "TEL:0602" in given and "VERSION:4.0" in given
+
+
 def test_twice_is_once_and_a_second_file_takes_the_place_of_the_first(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     bring(agent, PAUL)

@@ -132,7 +132,7 @@ def _made(shape: Shape, text: str) -> Piece:
         whole = read_components(stored)
         check_and_sanitize_items(whole, MAX_OCCURRENCES, tag=shape.tag)
         written = whole[0].serialize()
-        # vobject cuts values of vCard 4 at a comma (a photograph, a place on the map): a card is kept as it came.
+        # What vobject does not know of a card, it does not change either: a card is kept as it came.
         stored = stored if shape.name == "VCARD" else written
         item = radicale_item.Item(collection_path="file", text=stored)
         item.prepare()
