@@ -24,7 +24,8 @@ class Rule:
     thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), led (by Beaune's référent), box (another
     listener). ``data`` would be a valid form. Whose identifier is looked at after a step-up (stepped), links for
     whoever holds them (linked), and what another process looks up for its owner (asked) have their tests beside:
-    test_portal_passkeys, test_portal_phones, test_portal_login_flow, test_portal_agenda, test_portal_contacts."""
+    test_portal_passkeys, test_portal_phones, test_portal_login_flow, test_portal_agenda, test_portal_contacts,
+    test_portal_bringing, test_portal_contact_groups."""
 
     kind: str
     arguments: Arguments = lambda world: {}

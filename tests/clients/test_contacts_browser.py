@@ -68,6 +68,48 @@ def test_a_contact_is_added_found_changed_and_deleted(
     assert page.locator("li:has-text('Syndicat')").count() == 1
 
 
+def test_a_group_is_made_by_the_keyboard_and_written_to(
+    desk: Callable[[Membership], Any], beaune: Commune
+) -> None:
+    own_mailbox(beaune)
+    page = desk(beaune.agent_membership)
+    page.goto("/contacts/groupes/commun/")
+    inspect(page, "g-sans")
+    for family, emails in (
+        ("Charton", "elise@charton.test"),
+        (LONG, ""),
+        ("Petit", f"{'accueil' * 8}@petit.test"),
+    ):
+        page.goto("/contacts/ajouter/")
+        fill(page, family="" if family == LONG else family, organisation=family, emails=emails)
+    page.goto("/contacts/")
+    press(page, "Groupe de la mairie")
+    press(page, "Enregistrer")
+    page.wait_for_selector("#id_members_error:has-text('Cochez')")
+    inspect(page, "g-erreur", status=400)
+    page.fill("#id_title", "Conseil municipal")
+    for name in ("Charton", "Petit", "Syndicat"):
+        page.focus(f"label:has-text('{name}') input")
+        page.keyboard.press("Space")
+    press(page, "Enregistrer")
+    page.wait_for_selector("h1:has-text('Conseil municipal')")
+    inspect(page, "g-groupe")
+    press(page, "Modifier")
+    assert page.locator("input:checked").count() == 3
+    inspect(page, "g-modifier")
+    page.goto("/contacts/")
+    inspect(page, "g-liste")
+    page.click("a:has-text('Conseil municipal')")
+    page.click("a:has-text('Écrire aux 2 adresses')")
+    page.wait_for_url("**/ecrire/**")
+    assert "elise@charton.test" in page.content() and "@petit.test" in page.content()
+    page.go_back()
+    press(page, "Supprimer")
+    inspect(page, "g-supprimer")
+    press(page, "Supprimer")
+    page.wait_for_selector("[role=status]:has-text('Ses contacts restent')")
+
+
 def test_without_javascript_it_is_the_same(
     desk: Callable[[Membership], Any], beaune: Commune, browser: Any, live_server: Any
 ) -> None:

@@ -22,6 +22,7 @@ from beffroi.drive import alarms, people, telling
 from beffroi.drive.backup.copies import Copies
 from beffroi.drive.backup.turns import collecting
 from beffroi.drive.calendars import homes
+from beffroi.drive.calendars.wire_bringing import KEPT_DAYS
 from beffroi.drive.store import (
     collect,
     departed,
@@ -159,6 +160,7 @@ class Upkeep(Worker):
         locks.expire(database, now_s=now_s)
         self._say_handovers(database, collectivite_id)
         self._count_calendars(database, collectivite_id)
+        homes.forget_brought(self._config, collectivite_id, before_s=now_s - KEPT_DAYS * DAY_S)
         if now_s - progress.tidied_s >= DAY_S:
             self._tidy(collectivite_id, database, stock, now_s)
             self._count(database, collectivite_id)

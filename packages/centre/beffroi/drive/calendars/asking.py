@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive.calendars import homes, wire, wire_contacts, wire_invitations
+from beffroi.drive.calendars import homes, wire, wire_bringing, wire_contacts, wire_invitations
 from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, TooLarge, Unavailable
 
 GRANT_TTL_S = 30
-TIMEOUT_S = 10.0
+TIMEOUT_S, FILE_TIMEOUT_S = 10.0, 45.0
 _ERRORS: dict[int, tuple[type[BeffroiError], str]] = {
     404: (NotFound, "entry"),
     403: (NotAllowed, "this calendar"),
@@ -33,8 +33,8 @@ _FULL: dict[str, type[BeffroiError]] = {one.code: one for one in (QuotaFull, Sto
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
@@ -50,7 +50,7 @@ class _Questions:
         self._config, self._paths = config, paths
         self._person_id, self._collectivite_id = person_id, collectivite_id
 
-    def ask[T](self, question: str, asked: Any, form: type[T]) -> T:
+    def ask[T](self, question: str, asked: Any, form: type[T], timeout_s: float = TIMEOUT_S) -> T:
         grant = make_grant(
             self._config.secret("live.key"),
             subject_id=self._person_id,
@@ -58,7 +58,7 @@ class _Questions:
             paths=self._paths,
             ttl_s=GRANT_TTL_S,
         )
-        connection = _Connection(self._config.run / "calendars.sock")
+        connection = _Connection(self._config.run / "calendars.sock", timeout_s)
         try:
             headers = {"Authorization": f"Bearer {grant}", "Content-Type": "application/json"}
             connection.request("POST", f"/portal/{question}", msgspec.json.encode(asked), headers)
@@ -122,6 +122,42 @@ class Asking(_Questions):
     def delete_contact(self, asked: wire.Named) -> wire.Done:
         """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
         return self.ask("delete-contact", asked, wire.Done)
+
+    def groups(self) -> wire_contacts.Groups:
+        """Errors: NotFound (no address book), Unavailable."""
+        return self.ask("groups", wire_contacts.Grouping(), wire_contacts.Groups)
+
+    def group(self, asked: wire.Named) -> wire_contacts.Group:
+        """Errors: NotFound, Unavailable."""
+        return self.ask("group", asked, wire_contacts.Group)
+
+    def save_group(self, draft: wire_contacts.GroupDraft) -> wire.Done:
+        """Errors: NotFound, NotAllowed, Conflict, Invalid, TooLarge, QuotaFull, StoreFull, Unavailable."""
+        return self.ask("save-group", draft, wire.Done)
+
+    def delete_group(self, asked: wire.Named) -> wire.Done:
+        """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
+        return self.ask("delete-group", asked, wire.Done)
+
+    def bring(self, file: wire_bringing.Brought) -> wire_bringing.File:
+        """Errors: NotFound, NotAllowed, Unavailable."""
+        return self.ask("bring", file, wire_bringing.File, FILE_TIMEOUT_S)
+
+    def brought(self, last: wire_bringing.Last) -> wire_bringing.File:
+        """Errors: Unavailable."""
+        return self.ask("brought", last, wire_bringing.File)
+
+    def take_in(self, which: wire_bringing.Which) -> wire_bringing.Done:
+        """Errors: NotFound, NotAllowed, TooLarge, QuotaFull, StoreFull, Unavailable."""
+        return self.ask("take-in", which, wire_bringing.Done, FILE_TIMEOUT_S)
+
+    def take_out(self, which: wire_bringing.Which) -> wire_bringing.Done:
+        """Errors: NotFound, NotAllowed, Unavailable."""
+        return self.ask("take-out", which, wire_bringing.Done, FILE_TIMEOUT_S)
+
+    def give(self, given: wire_bringing.Given) -> str:
+        """Errors: NotFound, TooLarge, Unavailable."""
+        return self.ask("give", given, wire_bringing.Text, FILE_TIMEOUT_S).text
 
     def look(self, received: wire_invitations.Received) -> wire_invitations.Invitation:
         """Errors: NotFound (no calendar), Conflict, Unavailable."""

@@ -2,7 +2,7 @@
 
 Process: calendars, under Radicale's lock.
 Hostile: what programs stored. A card is read as lines (``lines``); one that cannot be read, and a group of contacts, is
-         left out.
+         left out; groups: ``groups``.
 Rule:    what a form does not show stays as a program noted it, and so does an address or a number that is kept.
 Source:  RFC 2426 (what programs store), RFC 6350.
 """
@@ -111,12 +111,12 @@ def _unchanged(book: BaseCollection, name: str, etag: str) -> tuple[Any, wire_co
 def _read(calendar: wire.Calendar, item: Any, *, of: str = "") -> wire_contacts.Contact:
     """Errors: those of UNREADABLE; ValueError for a group of contacts."""
     (card,) = lines.read(item.serialize())
-    kind = card.value("KIND") or card.value("X-ADDRESSBOOKSERVER-KIND")
-    if card.name != "VCARD" or kind.lower() not in ("", "individual", "org"):
+    kind = _kind(card)
+    if card.name != "VCARD" or kind not in ("", "individual", "org"):
         raise ValueError(card.name)
     family, given = _parts(card.value("N"), 2)
     (organisation,) = _parts(card.value("ORG"), 1)
-    title = _text(card, "FN") or one_line(f"{given} {family}", MAX_TEXT_CHARS) or organisation
+    title = title_of(card)
     note = card.first("NOTE")
     return wire_contacts.Contact(
         calendar=calendar,
@@ -127,11 +127,26 @@ def _read(calendar: wire.Calendar, item: Any, *, of: str = "") -> wire_contacts.
         # A program that notes no parts of a name means all of it.
         family=(family or ("" if given or title == organisation else title))[:MAX_NAME_CHARS],
         organisation=organisation,
-        emails=_texts(card, "EMAIL"),
-        phones=[one.removeprefix("tel:") for one in _texts(card, "TEL")],
+        emails=texts(card, "EMAIL"),
+        phones=[one.removeprefix("tel:") for one in texts(card, "TEL")],
         note=_note(note.text) if note else "",
         of=of,
     )
+
+
+def is_group(card: lines.Component) -> bool:
+    return card.name == "VCARD" and _kind(card) == "group"
+
+
+def _kind(card: lines.Component) -> str:
+    return (card.value("KIND") or card.value("X-ADDRESSBOOKSERVER-KIND")).lower()
+
+
+def title_of(card: lines.Component) -> str:
+    """What a program calls it, its name or its organisation; "" without any."""
+    family, given = _parts(card.value("N"), 2)
+    name = one_line(f"{given} {family}", MAX_TEXT_CHARS)
+    return _text(card, "FN") or name or _parts(card.value("ORG"), 1)[0]
 
 
 def _text(card: lines.Component, name: str) -> str:
@@ -139,7 +154,8 @@ def _text(card: lines.Component, name: str) -> str:
     return one_line(found.text, MAX_TEXT_CHARS) if found else ""
 
 
-def _texts(card: lines.Component, name: str) -> list[str]:
+def texts(card: lines.Component, name: str) -> list[str]:
+    """Addresses or numbers, each once, MAX_EACH of them."""
     told = (one_line(one.text, MAX_TEXT_CHARS) for one in card.lines.get(name, []))
     return list(dict.fromkeys(one for one in told if one))[:MAX_EACH]
 

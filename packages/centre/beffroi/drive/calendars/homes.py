@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from beffroi.lib.config import Config
@@ -30,6 +30,8 @@ READERS = (*WRITERS, "elu")
 """Roles, of what is shared. A DPO has a calendar of their own and no part in the mairie's."""
 MAX_NAME_BYTES = 200
 _LOCK = ".Radicale.lock"
+_BROUGHT = ".Beffroi.brought-"
+"""A file that waits in a home, or what came of one, by kind: hidden from Radicale and from what is counted."""
 
 
 def folder(config: Config, collectivite_id: str) -> Path:
@@ -88,6 +90,18 @@ def remove(config: Config, collectivite_id: str, person_id: str) -> bool:
         home.rename(gone)
         shutil.rmtree(gone)
     return True
+
+
+def brought(home: Path, kind: str) -> Path:
+    return home / f"{_BROUGHT}{kind}"
+
+
+def forget_brought(config: Config, collectivite_id: str, *, before_s: float) -> None:
+    """Those that nobody touched since ``before_s`` (UTC epoch seconds)."""
+    for one in (folder(config, collectivite_id) / ROOT).glob(f"*/{_BROUGHT}*"):
+        with suppress(FileNotFoundError):
+            if one.lstat().st_mtime < before_s:
+                one.unlink()
 
 
 @contextmanager

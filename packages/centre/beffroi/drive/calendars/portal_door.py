@@ -19,13 +19,16 @@ import msgspec
 
 from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
 from beffroi.drive.calendars import (
+    bringing,
     cards,
     entries,
+    groups,
     homes,
     invitations,
     passing,
     proposals,
     wire,
+    wire_bringing,
     wire_contacts,
     wire_invitations,
 )
@@ -92,6 +95,55 @@ class PortalDoor:
     def delete_contact(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)
         return cards.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
+
+    def groups(self, grant: Grant, asked: wire_contacts.Grouping) -> wire_contacts.Groups:
+        both: tuple[wire.Calendar, ...] = ("own", "shared")
+        books = [(one, _collection(grant, one, "contacts")) for one in both if _opens(grant, one)]
+        return groups.listed(self._storage(grant), books)
+
+    def group(self, grant: Grant, asked: wire.Named) -> wire_contacts.Group:
+        _check(grant, asked.calendar)
+        place = _collection(grant, asked.calendar, "contacts")
+        return groups.get(self._storage(grant), asked.calendar, place, asked.name)
+
+    def save_group(self, grant: Grant, asked: wire_contacts.GroupDraft) -> wire.Done:
+        _check(grant, asked.calendar, write=True)
+        place = _collection(grant, asked.calendar, "contacts")
+        self._require_room(grant, place, len(msgspec.json.encode(asked)))
+        return groups.save(self._storage(grant), place, asked)
+
+    def delete_group(self, grant: Grant, asked: wire.Named) -> wire.Done:
+        _check(grant, asked.calendar, write=True)
+        return groups.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
+
+    def bring(self, grant: Grant, asked: wire_bringing.Brought) -> wire_bringing.File:
+        _check(grant, asked.calendar, write=True)
+        storage = self._storage(grant)
+        return bringing.look(
+            storage, self._home(grant), _collection(grant, asked.calendar, asked.kind), asked
+        )
+
+    def brought(self, grant: Grant, asked: wire_bringing.Last) -> wire_bringing.File:
+        return bringing.last(self._home(grant), asked.kind)
+
+    def take_in(self, grant: Grant, asked: wire_bringing.Which) -> wire_bringing.Done:
+        place = self._brought_to(grant, asked)
+        require = partial(self._require_room, grant, place)
+        return bringing.take_in(self._storage(grant), self._home(grant), place, asked, require)
+
+    def take_out(self, grant: Grant, asked: wire_bringing.Which) -> wire_bringing.Done:
+        place = self._brought_to(grant, asked)
+        return bringing.take_out(self._storage(grant), self._home(grant), place, asked)
+
+    def _brought_to(self, grant: Grant, asked: wire_bringing.Which) -> str:
+        """Errors: NotFound, NotAllowed (a role may have changed since)."""
+        calendar = bringing.waiting(self._home(grant), asked)
+        _check(grant, calendar, write=True)
+        return _collection(grant, calendar, asked.kind)
+
+    def give(self, grant: Grant, asked: wire_bringing.Given) -> wire_bringing.Text:
+        _check(grant, asked.calendar)
+        return bringing.give(self._storage(grant), _collection(grant, asked.calendar, asked.kind))
 
     def _seen(self, grant: Grant, kind: Kind) -> Sequence[tuple[wire.Calendar, str]]:
         """Calendars or address books of this person, with their paths."""
@@ -206,6 +258,15 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "contact": (wire.Named, PortalDoor.contact),
     PREFIX + "save-contact": (wire_contacts.ContactDraft, PortalDoor.save_contact),
     PREFIX + "delete-contact": (wire.Named, PortalDoor.delete_contact),
+    PREFIX + "groups": (wire_contacts.Grouping, PortalDoor.groups),
+    PREFIX + "group": (wire.Named, PortalDoor.group),
+    PREFIX + "save-group": (wire_contacts.GroupDraft, PortalDoor.save_group),
+    PREFIX + "delete-group": (wire.Named, PortalDoor.delete_group),
+    PREFIX + "bring": (wire_bringing.Brought, PortalDoor.bring),
+    PREFIX + "brought": (wire_bringing.Last, PortalDoor.brought),
+    PREFIX + "take-in": (wire_bringing.Which, PortalDoor.take_in),
+    PREFIX + "take-out": (wire_bringing.Which, PortalDoor.take_out),
+    PREFIX + "give": (wire_bringing.Given, PortalDoor.give),
     PREFIX + "look": (wire_invitations.Received, PortalDoor.look),
     PREFIX + "answer": (wire_invitations.Answered, PortalDoor.answer_invitation),
     PREFIX + "note": (wire_invitations.Noted, PortalDoor.note),
@@ -214,4 +275,4 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
 _LARGE = dict.fromkeys(
     (PREFIX + "look", PREFIX + "answer", PREFIX + "note", PREFIX + "settle"),
     wire_invitations.MAX_INVITATION_BYTES,
-)
+) | {PREFIX + "bring": wire_bringing.MAX_QUESTION_BYTES}

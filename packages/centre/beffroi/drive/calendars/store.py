@@ -24,7 +24,7 @@ from radicale.auth import AuthContext, BaseAuth
 from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
-from beffroi.drive.calendars import effort, homes, zones
+from beffroi.drive.calendars import effort, homes, vcards, zones
 from beffroi.drive.calendars.counted import Storage
 from beffroi.drive.store.keys import KeysErased, is_erased
 from beffroi.lib.config import Config
@@ -85,6 +85,7 @@ class Stores:
     def __init__(self, config: Config, grown: Grown) -> None:
         zones.install()
         effort.install()
+        vcards.install()
         self._config, self._grown = config, grown
         self._lock = threading.Lock()
         self._made: dict[str, Store] = {}

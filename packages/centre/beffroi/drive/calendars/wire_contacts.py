@@ -14,6 +14,8 @@ MAX_NAME_CHARS = 100
 MAX_TEXT_CHARS = 254
 """Of an address, a number, the name of an organisation."""
 MAX_NOTE_CHARS = 1000
+MAX_GROUPS, MAX_MEMBERS = 100, 200
+"""Of a book; of a group that is written here."""
 MAX_EACH = 10
 """Addresses of one contact, and numbers."""
 
@@ -61,3 +63,44 @@ class Contacts(msgspec.Struct, frozen=True):
 
     contacts: list[Contact]
     more: bool
+
+
+class GroupDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A group to be written; ``name`` "" for a new one. ``members``: names of contacts of the same book; what else a
+    program put into the group stays. Answered by ``wire.Done``."""
+
+    calendar: Calendar
+    name: str
+    etag: str
+    title: str
+    members: list[str]
+
+
+class Member(msgspec.Struct, frozen=True):
+    """``name`` "" for an address that is no contact."""
+
+    name: str
+    title: str
+    emails: list[str]
+
+
+class Group(msgspec.Struct, frozen=True):
+    """``members``: by title; ``missing``: how many it names that are not in this book."""
+
+    calendar: Calendar
+    name: str
+    etag: str
+    title: str
+    members: list[Member]
+    missing: int
+
+
+class Groups(msgspec.Struct, frozen=True):
+    """By title."""
+
+    groups: list[Group]
+    more: bool
+
+
+class Grouping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All groups of one's own book and the shared one. Answered by ``Groups``."""

@@ -40,6 +40,8 @@ from beffroi.portal.web.folders import asked_folder
 
 ANSWERS = {"repondre": "reply", "tous": "all", "transferer": "forward"}
 _SECTION = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,20}")
+MAX_ASKED_CHARS = 8000
+"""Of addresses in an address: a group of contacts."""
 FIELDS = ("to", "cc", "bcc", "subject", "text", "message_id", "in_reply_to", "references", "tab", "source")
 
 
@@ -49,7 +51,7 @@ def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     """An empty page to write on, or one that answers a mail (``repondre``, ``tous``, ``transferer`` = its number)."""
     box = access.access(actor, mailbox_id, Right.ANSWER)
     mailbox = box.mailbox
-    form: dict[str, Any] = {"to": request.GET.get("a", "")[:1000]}
+    form: dict[str, Any] = {"to": request.GET.get("a", "")[:MAX_ASKED_CHARS]}
     for word, how in ANSWERS.items():
         asked = request.GET.get(word, "")
         if asked.isascii() and asked.isdigit() and len(asked) < 11:

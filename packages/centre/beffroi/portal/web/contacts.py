@@ -50,6 +50,7 @@ class Form:
 def contacts(request: HttpRequest, actor: Actor) -> HttpResponse:
     sought = request.GET.get("q", "").strip()[:MAX_SOUGHT_CHARS]
     found = asking(actor).contacts(wire_contacts.Sought(sought))
+    groups = [] if sought else asking(actor).groups().groups
     box = next(iter(invitations.own_boxes(actor)), None)
     return page(
         request,
@@ -60,6 +61,7 @@ def contacts(request: HttpRequest, actor: Actor) -> HttpResponse:
             "most_chars": MAX_SOUGHT_CHARS,
             "lines": [(one, WORDS[one.calendar]) for one in found.contacts],
             "more": found.more,
+            "groups": [(one, WORDS[one.calendar]) for one in groups],
             "writing": reverse("mail_write", args=[box.id]) if box else "",
             "reads": actor.role in homes.READERS,
             "writes": actor.role in homes.WRITERS,

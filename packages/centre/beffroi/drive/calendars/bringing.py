@@ -1,0 +1,218 @@
+"""Files of contacts or of entries: looked at, taken in, taken out again; and a whole book or calendar given out.
+
+Process: calendars, under Radicale's lock.
+Format:  HOME/.Beffroi.brought-KIND (JSON, ``_Record``): what a file would add, as it would be stored; once it is taken
+         in, names and etags of what came. It is written before the first entry is, so that after a crash what came of
+         a file can still be taken out; another file takes its place, and after ``KEPT_DAYS`` it goes.
+Hostile: the file (``brought``).
+Rule:    nothing that is there is changed, and taken out is what came and is still as it came.
+Source:  docs/decisions/0111-files-of-contacts-and-entries.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from itertools import batched
+from operator import itemgetter
+from pathlib import Path
+
+import msgspec
+from radicale import item as radicale_item
+from radicale.storage import BaseCollection, BaseStorage
+
+from beffroi.drive.calendars import brought, effort, homes, wire, wire_bringing
+from beffroi.drive.calendars.counted import Collection
+from beffroi.drive.calendars.entries import UNREADABLE, collection_at
+from beffroi.drive.calendars.kept import MAX_ITEMS
+from beffroi.drive.calendars.wire_bringing import MAX_FILE_BYTES, MAX_NAMES, MAX_UNREADABLE, Kind
+from beffroi.lib import clock, durable, ids
+from beffroi.lib.errors import NotFound, TooLarge
+
+MOST_CPU_S = 6.0
+"""For reading one file."""
+_AT_ONCE = 200
+"""Under one lock: others wait for no more than these."""
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """``text`` "" once it is stored."""
+
+    name: str
+    uid: str
+    etag: str
+    text: str = ""
+
+
+class _Record(msgspec.Struct, frozen=True):
+    told: wire_bringing.File
+    kept: list[_Kept]
+
+
+def look(storage: BaseStorage, home: Path, path: str, asked: wire_bringing.Brought) -> wire_bringing.File:
+    """Read a file, and let what is new in it wait. ``path``: of the collection it is for. Errors: NotFound."""
+    try:
+        if len(asked.data) > MAX_FILE_BYTES:
+            raise brought.Refused("size")
+        with effort.bounded(MOST_CPU_S):
+            read = list(brought.pieces(asked.kind, asked.data))
+            with storage.acquire_lock("r"):
+                uids, likeness = _there(collection_at(storage, path), asked.kind)
+    except brought.Refused as refused:
+        return wire_bringing.File(refused=refused.why)
+    except effort.Spent:
+        return wire_bringing.File(refused="slow")
+    new: list[brought.Piece] = []
+    broken: list[wire_bringing.Unreadable] = []
+    for line, one in sorted(read, key=itemgetter(0)):
+        if not isinstance(one, brought.Piece):
+            broken.append(wire_bringing.Unreadable(line, one))
+        elif one.uid not in uids and likeness.isdisjoint(one.said.likeness):
+            new.append(one)
+            uids.add(one.uid)
+            likeness |= one.said.likeness
+    told = wire_bringing.File(
+        id=ids.new_id("brg"),
+        calendar=asked.calendar,
+        at=clock.now(),
+        new=len(new),
+        known=len(read) - len(new) - len(broken),
+        broken=len(broken),
+        names=[one.said.title for one in new[:MAX_NAMES]],
+        unreadable=broken[:MAX_UNREADABLE],
+    )
+    _write(home, asked.kind, _Record(told, [_Kept(one.name, one.uid, one.etag, one.text) for one in new]))
+    return told
+
+
+def last(home: Path, kind: Kind) -> wire_bringing.File:
+    """The one that waits, or that was taken in last; an empty one where there is none."""
+    with suppress(NotFound):
+        return _read(home, kind).told
+    return wire_bringing.File()
+
+
+def waiting(home: Path, asked: wire_bringing.Which) -> wire.Calendar:
+    """Where this file goes, or went. Errors: NotFound."""
+    return _read(home, asked.kind, asked.id).told.calendar
+
+
+def take_in(
+    storage: BaseStorage,
+    home: Path,
+    path: str,
+    asked: wire_bringing.Which,
+    require: Callable[[int], object],
+) -> wire_bringing.Done:
+    """All that is new, or nothing; again does nothing more. ``require``: that there is room for so many bytes.
+
+    Errors: NotFound, TooLarge (too many in this collection), those of ``require``."""
+    with storage.acquire_lock("w"):
+        record = _read(home, asked.kind, asked.id)
+        if record.told.taken:
+            return wire_bringing.Done(record.told.new)
+        there = {item.uid for item in collection_at(storage, path).get_all()}
+        wanted = [one for one in record.kept if one.uid not in there]  # a phone may have been faster
+        if len(there) + len(wanted) > MAX_ITEMS:
+            raise TooLarge(MAX_ITEMS)
+        require(sum(len(one.text.encode()) for one in wanted))
+        told = msgspec.structs.replace(
+            record.told, taken=True, at=clock.now(), new=len(wanted), names=[], unreadable=[]
+        )
+        _write(home, asked.kind, _Record(told, [_Kept(one.name, one.uid, one.etag) for one in wanted]))
+    try:
+        for some in batched(wanted, _AT_ONCE, strict=False):
+            with storage.acquire_lock("w"):
+                _read(home, asked.kind, asked.id)  # nobody takes it out meanwhile
+                collection = _counted_at(storage, path)
+                with collection.many():
+                    for one in some:
+                        collection.upload(one.name, radicale_item.Item(collection=collection, text=one.text))
+    except BaseException:
+        _remove(storage, path, wanted)
+        with storage.acquire_lock("w"):
+            _write(home, asked.kind, record)
+        raise
+    return wire_bringing.Done(len(wanted))
+
+
+def take_out(storage: BaseStorage, home: Path, path: str, asked: wire_bringing.Which) -> wire_bringing.Done:
+    """What came of a file and is as it came; what waits is forgotten. Errors: NotFound."""
+    with storage.acquire_lock("w"):
+        record = _read(home, asked.kind, asked.id)
+        # Under another name: what still takes it in finds it no more, and stops.
+        going = msgspec.structs.replace(record.told, id=ids.new_id("brg"))
+        _write(home, asked.kind, msgspec.structs.replace(record, told=going))
+    done = _remove(storage, path, record.kept) if record.told.taken else wire_bringing.Done(0)
+    homes.brought(home, asked.kind).unlink(missing_ok=True)
+    return done
+
+
+def give(storage: BaseStorage, path: str) -> wire_bringing.Text:
+    """All of a collection as one file, as it is kept. Errors: NotFound, TooLarge."""
+    with storage.acquire_lock("r"):
+        collection = collection_at(storage, path)
+        if collection.get_meta("tag") not in ("VCALENDAR", "VADDRESSBOOK"):
+            raise NotFound("calendar")
+        size = 0
+        for item in collection.get_all():
+            size += len(item.serialize())
+            if size > wire_bringing.MAX_GIVEN_BYTES:
+                raise TooLarge(wire_bringing.MAX_GIVEN_BYTES)
+        return wire_bringing.Text(collection.serialize())
+
+
+# -- inside ---------------------------------------------------------------------------------------------------
+
+
+def _counted_at(storage: BaseStorage, path: str) -> Collection:
+    """Errors: NotFound."""
+    found = collection_at(storage, path)
+    assert isinstance(found, Collection)
+    return found
+
+
+def _there(collection: BaseCollection, kind: Kind) -> tuple[set[str], set[tuple[str, ...]]]:
+    """UIDs and likenesses. Errors: effort.Spent."""
+    uids: set[str] = set()
+    likeness: set[tuple[str, ...]] = set()
+    for item in collection.get_all():
+        effort.require()
+        uids.add(item.uid)
+        with suppress(*UNREADABLE):
+            likeness |= brought.said(kind, item).likeness
+    return uids, likeness
+
+
+def _remove(storage: BaseStorage, path: str, some: Sequence[_Kept]) -> wire_bringing.Done:
+    """Errors: NotFound."""
+    count = kept = 0
+    for part in batched(some, _AT_ONCE, strict=False):
+        etags = {one.name: one.etag for one in part}
+        with storage.acquire_lock("w"):
+            collection = _counted_at(storage, path)
+            with collection.many():
+                for name, item in collection.get_multi(list(etags)):
+                    if item is not None and item.etag == etags[name]:
+                        collection.delete(name)
+                        count += 1
+                    elif item is not None:
+                        kept += 1
+    return wire_bringing.Done(count, kept)
+
+
+def _read(home: Path, kind: Kind, wanted: str = "") -> _Record:
+    """``wanted``: "" for any. Errors: NotFound: none, another one, or too long ago."""
+    try:
+        record = msgspec.json.decode(homes.brought(home, kind).read_bytes(), type=_Record)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        raise NotFound("file") from None
+    at: datetime | None = record.told.at
+    if at is None or (clock.now() - at).days >= wire_bringing.KEPT_DAYS or wanted not in ("", record.told.id):
+        raise NotFound("file")
+    return record
+
+
+def _write(home: Path, kind: Kind, record: _Record) -> None:
+    durable.write(homes.brought(home, kind), (msgspec.json.encode(record),), mode=0o600)

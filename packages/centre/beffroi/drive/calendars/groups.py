@@ -1,0 +1,197 @@
+"""Groups of contacts, as phones and Thunderbird make them: read, and written by name and members.
+
+Process: calendars, under Radicale's lock.
+Hostile: what programs stored; a group names its members by UID, and anybody may name anything: what is not a contact of
+         the same book is counted, and nothing is told of it.
+Rule:    a group is a card of its own, of KIND:group (vCard 4) or X-ADDRESSBOOKSERVER-KIND:group (Apple). Members that
+         are no contacts of this book stay as a program put them.
+Source:  RFC 6350, 6.1.4 and 6.6.5; what iOS, macOS and DAVx5 write in vCard 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import vobject
+from radicale import item as radicale_item
+from radicale.storage import BaseCollection, BaseStorage
+
+from beffroi.drive.calendars import cards, effort, lines, wire, wire_contacts
+from beffroi.drive.calendars.entries import UNREADABLE, collection_at, item_at
+from beffroi.drive.calendars.itip import one_line
+from beffroi.drive.calendars.kept import MAX_ITEMS
+from beffroi.drive.calendars.wire_contacts import MAX_GROUPS, MAX_MEMBERS, MAX_NAME_CHARS, Group, Member
+from beffroi.lib import accents, clock, ids
+from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
+
+_URN, _MAIL = "urn:uuid:", "mailto:"
+_NAMES = ("MEMBER", "X-ADDRESSBOOKSERVER-MEMBER")
+
+
+class _Book(NamedTuple):
+    """``contacts``: by UID, plain; ``uids``: as their cards say them, by the same."""
+
+    contacts: dict[str, Member]
+    uids: dict[str, str]
+    groups: list[tuple[Any, lines.Component]]
+
+
+def listed(storage: BaseStorage, books: Iterable[tuple[wire.Calendar, str]]) -> wire_contacts.Groups:
+    """Where they cannot all be read (``effort``), there are more. Errors: NotFound."""
+    found: list[Group] = []
+    is_whole = False
+    with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
+        for calendar, path in books:
+            book = _read(collection_at(storage, path))
+            found += [_group(calendar, item, card, book) for item, card in book.groups]
+        is_whole = True
+    found.sort(key=lambda one: (accents.bare(one.title), one.name))
+    return wire_contacts.Groups(found[:MAX_GROUPS], more=len(found) > MAX_GROUPS or not is_whole)
+
+
+def get(storage: BaseStorage, calendar: wire.Calendar, path: str, name: str) -> Group:
+    """Errors: NotFound (also what is no group)."""
+    with storage.acquire_lock("r"), _bounded():
+        collection = collection_at(storage, path)
+        item, card = _group_at(collection, name)
+        return _group(calendar, item, card, _read(collection))
+
+
+def save(storage: BaseStorage, path: str, draft: wire_contacts.GroupDraft) -> wire.Done:
+    """Errors: Invalid, NotFound, Conflict, TooLarge (too many in this book)."""
+    title = one_line(draft.title, MAX_NAME_CHARS)
+    if not title or len(draft.members) > MAX_MEMBERS:
+        raise Invalid("group")
+    with storage.acquire_lock("w"), _bounded():
+        collection = collection_at(storage, path)
+        book = _read(collection)
+        known = {one.name: uid for uid, one in book.contacts.items()}
+        if not known.keys() >= set(draft.members):
+            raise Conflict("a contact is gone")
+        if draft.name:
+            name, card = draft.name, _unchanged(collection, draft.name, draft.etag).vobject_item
+        else:
+            if sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
+                raise TooLarge(MAX_ITEMS)
+            name, card = _new()
+        _write(card, title, {known[one] for one in draft.members}, book)
+        made = radicale_item.Item(collection=collection, vobject_item=card)
+        made.prepare()
+        collection.upload(name, made)
+    return wire.Done(name)
+
+
+def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
+    """The group; its members stay. Errors: NotFound, Conflict."""
+    with storage.acquire_lock("w"):
+        collection = collection_at(storage, path)
+        _unchanged(collection, asked.name, asked.etag)
+        collection.delete(asked.name)
+    return wire.Done(asked.name)
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Errors: Unavailable: a book that takes too long to read."""
+    try:
+        with effort.bounded():
+            yield
+    except effort.Spent:
+        raise Unavailable("calendars") from None
+
+
+# -- reading --------------------------------------------------------------------------------------------------
+
+
+def _read(collection: BaseCollection) -> _Book:
+    """Errors: effort.Spent."""
+    book = _Book({}, {}, [])
+    for item in collection.get_all():
+        effort.require()
+        with suppress(*UNREADABLE):
+            (card,) = lines.read(item.serialize())
+            if cards.is_group(card):
+                book.groups.append((item, card))
+            elif card.name == "VCARD":
+                member = Member(str(item.href), cards.title_of(card), cards.texts(card, "EMAIL"))
+                uid = card.value("UID")
+                book.contacts[_plain(uid)], book.uids[_plain(uid)] = member, uid
+    return book
+
+
+def _group(calendar: wire.Calendar, item: Any, card: lines.Component, book: _Book) -> Group:
+    members: dict[str, Member] = {}
+    missing = 0
+    for value in _values(card):
+        if value.lower().startswith(_MAIL):
+            address = one_line(value[len(_MAIL) :], wire_contacts.MAX_TEXT_CHARS)
+            members[value] = Member("", address, [address])
+        elif (found := book.contacts.get(_plain(value))) is not None:
+            members[_plain(value)] = found
+        else:
+            missing += 1
+    shown = sorted(members.values(), key=lambda one: (accents.bare(one.title), one.name))
+    return Group(calendar, item.href, item.etag, cards.title_of(card), shown, missing)
+
+
+def _values(card: lines.Component) -> Iterator[str]:
+    for name in _NAMES:
+        yield from (one.value.strip() for one in card.lines.get(name, []))
+
+
+def _plain(uid: str) -> str:
+    """Programs say it with and without its scheme."""
+    return uid.strip().lower().removeprefix(_URN)
+
+
+def _group_at(collection: BaseCollection, name: str) -> tuple[Any, lines.Component]:
+    """Errors: NotFound."""
+    item = item_at(collection, name)
+    try:
+        (card,) = lines.read(item.serialize())
+    except UNREADABLE:
+        raise NotFound("group") from None
+    if not cards.is_group(card):
+        raise NotFound("group")
+    return item, card
+
+
+# -- writing --------------------------------------------------------------------------------------------------
+
+
+def _unchanged(collection: BaseCollection, name: str, etag: str) -> Any:
+    """Errors: NotFound, Conflict."""
+    item, _card = _group_at(collection, name)
+    if item.etag != etag:
+        raise Conflict("this group has changed")
+    return item
+
+
+def _new() -> tuple[str, Any]:
+    uid, card = ids.new_id("con"), vobject.vCard()
+    card.add("uid").value = uid
+    card.add("x-addressbookserver-kind").value = "group"
+    return f"{uid}.vcf", card
+
+
+def _write(card: Any, title: str, wanted: set[str], book: _Book) -> None:
+    """``wanted``: UIDs of contacts, plain."""
+    if not card.contents.get("fn") or card.fn.value != title:
+        for name in ("fn", "n"):
+            card.contents.pop(name, None)
+        card.add("fn").value = title
+        card.add("n").value = vobject.vcard.Name(family=title)
+    kind = "x-addressbookserver-member" if "x-addressbookserver-kind" in card.contents else "member"
+    there = {name: card.contents.pop(name, []) for name in ("member", "x-addressbookserver-member")}
+    for name, some in there.items():
+        kept = [one for one in some if _plain(one.value) in wanted or _plain(one.value) not in book.contacts]
+        if kept:
+            card.contents[name] = kept
+    named = {_plain(one.value) for some in there.values() for one in some}
+    for uid in sorted(wanted - named):
+        told = book.uids[uid]
+        card.add(kind).value = told if told.lower().startswith(_URN) else f"{_URN}{told}"
+    card.contents.pop("rev", None)
+    card.add("rev").value = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
