@@ -78,10 +78,11 @@ PEOPLE = {
 
 
 class Listed:
-    """Signs in everybody in PEOPLE. ``revoked``: whose password opens nothing any more."""
+    """Signs in everybody in PEOPLE. ``revoked``: whose password opens nothing any more. ``roles``: other ones."""
 
     def __init__(self) -> None:
         self.revoked: set[str] = set()
+        self.roles: dict[str, Role] = {}
         self.asked = 0
 
     def check(self, login: str, password: str, *, address: str) -> Who | None:
@@ -90,7 +91,8 @@ class Listed:
 
     def holder(self, app_password_id: str) -> Who | None:
         login = app_password_id.removeprefix("app_")
-        return PEOPLE.get(login) if login not in self.revoked else None
+        found = PEOPLE.get(login) if login not in self.revoked else None
+        return replace(found, role=self.roles.get(login, found.role)) if found is not None else None
 
 
 def _require(directory: Path, sha256: str) -> None:

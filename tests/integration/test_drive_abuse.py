@@ -7,16 +7,20 @@ import hashlib
 import re
 import socket
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from beffroi.core.planes.tokens import make_grant
+from beffroi.drive import alarms, stops
+from beffroi.drive.guard.scoring import Alarm
+from beffroi.drive.guard.signs import Sign
 from beffroi.drive.sign_ins import MAX_FAILURES, SignIns
+from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.locks import MOST_SHARED
-from beffroi.drive.web import granted, signin
+from beffroi.drive.web import granted, messages, signin
 from beffroi.drive.web.app import MOST_AT_ONCE, Drive
 from beffroi.drive.web.dav.properties import MAX_DEAD_BYTES
 from beffroi.drive.web.messages import Answer, Request
@@ -104,6 +108,58 @@ def test_one_person_in_a_browser_cannot_take_the_whole_drive(drive: Served) -> N
         for line in held:
             line.close()
     until(lambda: drive.ask("OPTIONS", "/dav/", login="amir")[0] == 200, "they are gone")
+
+
+def _stop(directory: Path, people: Listed) -> None:
+    with ThreadPoolExecutor(1) as commits:
+        communes = Communes(directory / "drive", commits)
+        alarm = Alarm("app_alice", 1.0, 1.0, 33.0, 3, (), {Sign.LOST: 3})
+        communes.metadata(A).write(lambda w: alarms.raise_(w, alarm, now_s=1))
+        communes.close()
+
+
+def _revoke(directory: Path, people: Listed) -> None:
+    people.revoked.add("alice")
+
+
+def _only_reads(directory: Path, people: Listed) -> None:
+    people.roles["alice"] = "elu"
+
+
+@pytest.mark.parametrize(("lose", "status"), [(None, 204), (_stop, 403), (_revoke, 401), (_only_reads, 401)])
+def test_who_may_not_write_any_more_ends_no_body_that_was_under_way(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    lose: Callable[[Path, Listed], None] | None,
+    status: int,
+) -> None:
+    monkeypatch.setattr(stops, "FRESH_S", 0.0)
+    monkeypatch.setattr(messages, "AGAIN_S", 0.0)
+    directory, people = tmp_path_factory.mktemp("d"), Listed()
+
+    async def put(app: Drive, body: bytes, lose: Callable[[Path, Listed], None] | None) -> int:
+        pieces, sent = [body[:1], body[1:]], list[int]()
+
+        async def receive() -> MutableMapping[str, Any]:
+            if len(pieces) == 1 and lose is not None:
+                await asyncio.to_thread(lose, directory, people)
+            return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message.get("status", 0))
+
+        headers = [(b"authorization", basic("alice")["Authorization"].encode()), (b"content-length", b"6")]
+        path = f"{HOME}/Commune/bail.odt"
+        scope = {"type": "http", "method": "PUT", "path": path, "raw_path": path.encode()}
+        await app(scope | {"query_string": b"", "headers": headers}, receive, send)
+        return sent[0]
+
+    async def scene(app: Drive) -> list[int]:
+        return [await put(app, b"avant.", None), await put(app, b"chiffr", lose)]
+
+    with application(directory, people) as app:
+        answers = asyncio.run(scene(app))
+    assert answers == [201, status]
 
 
 def test_a_neighbour_who_fails_does_not_lock_out_who_was_let_in(

@@ -115,7 +115,9 @@ class Drive:
             raise AbsentNode("file")
         handler, is_open = found
         if not is_open:
-            self.enter(request, await self.doorman.who(request))
+            who = await self.doorman.who(request)
+            self.enter(request, who)
+            request.still = partial(self.doorman.still, who)
         return await handler(request)
 
     def enter(self, request: Request, who: Who) -> None:

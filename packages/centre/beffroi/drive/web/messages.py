@@ -24,6 +24,8 @@ Header = tuple[bytes, bytes]
 
 PACE_BYTES, PACE_S = 16 * 1024, 60.0
 """A body that brings less is no slow line but somebody who holds connections."""
+AGAIN_S = 1.0
+"""A body may be kept under way for hours, by a device that is stopped or somebody who leaves meanwhile."""
 SEND_S = 300.0
 """In which a client takes one piece of a body, at most 1 MiB: what it does not take stays in our memory."""
 MAX_COUNT_DIGITS = 18
@@ -56,6 +58,8 @@ class Request:
     receive: Receive
     address: str = ""
     who: Who | None = None
+    still: Callable[[], Awaitable[object]] | None = None
+    """Asked at the end of a body that took longer than AGAIN_S: may ``who`` still send it? Errors: BeffroiError."""
     is_read: bool = field(default=False, init=False)
     """Whether the body was read to its end."""
     _ends: list[Callable[[], object]] = field(default_factory=list, init=False)
@@ -81,8 +85,9 @@ class Request:
         return int(text)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes: PACE_BYTES within each PACE_S at least. Errors: ClientGone, TooSlow."""
-        more, came, waited_s = True, 0, 0.0
+        """The body as it comes: PACE_BYTES within each PACE_S at least. Errors: ClientGone, TooSlow, those of
+        ``still``."""
+        more, came, waited_s, begun_s = True, 0, 0.0, clock.steady_s()
         while more:
             since_s = clock.steady_s()
             try:
@@ -100,6 +105,8 @@ class Request:
                 yield piece
                 if came >= PACE_BYTES:
                     came, waited_s = 0, 0.0
+        if self.still is not None and clock.steady_s() - begun_s > AGAIN_S:
+            await self.still()
 
     async def drain(self) -> None:
         """Before a refusal: a client that is still sending would see a broken connection instead of the answer.

@@ -73,6 +73,16 @@ class Doorman:
         self._require(found)
         return found
 
+    async def still(self, who: Who) -> None:
+        """Asked again, where much time passed. Errors: NotSignedIn (also in another role), DeviceStopped."""
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._sign_in.holder, who.app_password_id
+        )
+        is_same = found is not None and (found.membership_id, found.role) == (who.membership_id, who.role)
+        if not is_same or who.app_password_id in self._given_up:
+            raise NotSignedIn
+        self._require(who)
+
     async def holder(self, app_password_id: str, address: str) -> Who | None:
         """Whose app password this is, where something else proved it; None for one that opens nothing any more.
 
