@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from beffroi.drive.calendars.wire_bringing import MAX_BROUGHT, Done, File, Kind, Refusal
+from beffroi.drive.calendars.wire_bringing import MAX_BROUGHT, MAX_FILE_BYTES, Done, File, Kind, Refusal
 from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib.errors import BeffroiError, TooLarge
+from beffroi.portal.words import size
 
 _REFUSED = {
-    "size": gettext_lazy("Ce fichier est trop gros : 8 Mo au plus. Partagez-le en plusieurs."),
     "encoding": gettext_lazy("Ce fichier n’est pas du texte lisible. Refaites-le depuis l’ancien logiciel."),
     "slow": gettext_lazy("Ce fichier est trop long à lire en une fois. Partagez-le en plusieurs."),
 }
@@ -28,7 +28,7 @@ _EMPTY = {
 }
 _WHY = {
     "syntax": gettext_lazy("abîmé ou incomplet"),
-    "size": gettext_lazy("plus de 2 Mo, avec une image trop grande sans doute"),
+    "size": gettext_lazy("trop lourd, avec une image trop grande sans doute"),
     "name": gettext_lazy("ni nom, ni organisme, ni adresse"),
     "time": gettext_lazy("sans jour"),
     "rule": gettext_lazy("se répète d’une façon qu’aucun agenda ne suit ici"),
@@ -40,6 +40,10 @@ _WHY = {
 def refused(kind: Kind, why: Refusal) -> str:
     if why == "many":
         return _("Ce fichier en contient plus de %(most)s. Partagez-le en plusieurs.") % {"most": MAX_BROUGHT}
+    if why == "size":
+        return _("Ce fichier est trop gros : %(most)s au plus. Partagez-le en plusieurs.") % {
+            "most": size(MAX_FILE_BYTES)
+        }
     if why in ("foreign", "empty"):
         return str((_FOREIGN if why == "foreign" else _EMPTY)[kind])
     return str(_REFUSED[why])

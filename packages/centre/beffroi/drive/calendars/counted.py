@@ -66,6 +66,7 @@ class Collection(multifilesystem.Collection):
     @contextmanager
     def _atomic_write(self, path: str, mode: str = "w", newline: str | None = None) -> Iterator[IO[Any]]:
         """Of many, without a directory for each."""
+        file: IO[Any]
         if not self._storage.are_many:
             with super()._atomic_write(path, mode, newline) as file:
                 yield file

@@ -13,7 +13,7 @@ import msgspec
 
 from beffroi.drive.calendars.wire import Calendar
 
-MAX_FILE_BYTES = 8 * 1024 * 1024
+MAX_FILE_BYTES = 8_000_000
 MAX_QUESTION_BYTES = 12 * 1024 * 1024
 """A file in JSON (base64), and what is asked of it."""
 MAX_BROUGHT = 2000

@@ -131,6 +131,7 @@ def _shown(request: HttpRequest, actor: Actor, kind: Kind, wrong: str = "") -> H
         "until": _until(file),
         "writes": writes,
         "calendar": request.POST.get("calendar", "commun" if writes else "prive"),
+        "most": wire_bringing.MAX_FILE_BYTES,
         "wrong": wrong,
     }
     return page(request, "portal/bring.html", context, status=400 if wrong else 200)
