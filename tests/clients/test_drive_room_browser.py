@@ -49,7 +49,7 @@ def test_a_referent_gives_a_person_room_by_keyboard(
     field = page.get_by_label("Place de cette personne, en Go").first
     field.fill("peu")
     field.press("Enter")
-    page.wait_for_selector("[role=alert]:has-text('Donnez un nombre entier')")
+    page.wait_for_selector("[role=alert]:has-text('Donnez un nombre de Go')")
     inspect(page, "q-espace-erreur", status=400)
     field = page.get_by_label("Place de cette personne, en Go").first
     field.fill("40")
@@ -67,7 +67,7 @@ def test_the_departement_sees_room_and_keys_and_asks_for_an_erasure(
     field = page.get_by_label("Place de la collectivité, en Go")
     field.fill("beaucoup")
     field.press("Enter")
-    page.wait_for_selector("[role=alert]:has-text('Donnez un nombre entier')")
+    page.wait_for_selector("[role=alert]:has-text('Donnez un nombre de Go')")
     page.get_by_label("Place de la collectivité, en Go").fill("700")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=sur 700")

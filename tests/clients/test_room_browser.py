@@ -35,7 +35,7 @@ def test_the_departement_gives_room_and_reads_what_was_wrong(centre: Centre, adm
     field = page.get_by_label("Place de cette boîte, en Go").first
     field.fill("beaucoup")
     field.press("Enter")
-    page.wait_for_selector("[role=alert]:has-text('Donnez un nombre entier')")
+    page.wait_for_selector("[role=alert]:has-text('Donnez un nombre de Go')")
     inspect(page, "r-c-place-erreur", status=400)
     field = page.get_by_label("Place de cette boîte, en Go").first
     field.fill("12")
