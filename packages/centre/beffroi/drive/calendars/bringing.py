@@ -150,7 +150,7 @@ def take_out(storage: BaseStorage, home: Path, path: str, asked: wire_bringing.W
 
 
 def give(storage: BaseStorage, path: str) -> wire_bringing.Text:
-    """All of a collection as one file, as it is kept. Errors: NotFound, TooLarge."""
+    """All of a collection as one file, as it is kept; "" where nothing is in it. Errors: NotFound, TooLarge."""
     with storage.acquire_lock("r"):
         collection = collection_at(storage, path)
         if collection.get_meta("tag") not in ("VCALENDAR", "VADDRESSBOOK"):
@@ -160,7 +160,7 @@ def give(storage: BaseStorage, path: str) -> wire_bringing.Text:
             size += len(item.serialize())
             if size > wire_bringing.MAX_GIVEN_BYTES:
                 raise TooLarge(wire_bringing.MAX_GIVEN_BYTES)
-        return wire_bringing.Text(collection.serialize())
+        return wire_bringing.Text(collection.serialize() if size else "")
 
 
 # -- inside ---------------------------------------------------------------------------------------------------
