@@ -6,7 +6,8 @@ Rule:    obstore lists, until a key with an empty segment, ".", ".." or a contro
 Process: every one that opens files.
 Hostile: who may write in the bucket; answers of the service are bounded.
 Fails:   as ``objects`` says.
-Source:  docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html; Signature Version 4, in headers.
+Source:  docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html; Signature Version 4, in headers;
+         docs/decisions/0112-keys-of-others-in-a-bucket.md
 """
 
 from __future__ import annotations
