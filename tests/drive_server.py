@@ -188,12 +188,14 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             is_open=True,
         )
         desk.start()
-        with judging(config):
-            yield drive
-        desk.stop()
-        indexer.stop()
-        teller.stop()
-        communes.close()
+        try:
+            with judging(config):
+                yield drive
+        finally:  # a test that fails in here would wait for their threads for ever
+            desk.stop()
+            indexer.stop()
+            teller.stop()
+            communes.close()
 
 
 @contextlib.contextmanager
