@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from beffroi.drive.stops import FRESH_S
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
+from beffroi.drive.web.messages import AGAIN_S
 from lxml import etree
 
 from tests.drive_asking import BODIES, HOME, NS, listing, value
-from tests.drive_server import A, B, Served, served
+from tests.drive_server import A, B, Served, basic, served
 from tests.drive_sharing import answer, crossed, end, metadata, share
 from tests.drive_sync import hears_nothing, listening
+from tests.waiting import until
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 BRUNO = "/remote.php/dav/files/bruno"
@@ -243,13 +248,7 @@ def test_a_lock_above_what_is_shared_is_seen_and_obeyed(drive: Served, name: str
 
 def test_a_device_that_is_stopped_with_the_owner_is_stopped_there_alone(tmp_path: Path) -> None:
     with served(tmp_path / "state") as drive:
-        with metadata(drive) as communes:
-            communes.metadata(A).write(
-                lambda writing: writing.run(
-                    "INSERT INTO alarm VALUES ('app_bruno', 'per_bruno', 1, 1, 9, '{}', 1, 'open', '', 0, ?, 0, 0)",
-                    (b"",),
-                )
-            )
+        stop_bruno(drive)
         assert drive.ask("MKCOL", f"{HOME}/plans")[0] == 201
         assert drive.ask("PUT", f"{HOME}/plans/plan.txt", b"un plan")[0] == 201
         assert drive.ask("PUT", f"{BRUNO}/le-mien.txt", b"x", "bruno")[0] == 201
@@ -259,6 +258,37 @@ def test_a_device_that_is_stopped_with_the_owner_is_stopped_there_alone(tmp_path
             assert status == 403 and "rançongiciel" in body.decode(), method
         assert drive.ask("GET", f"{BRUNO}/le-mien.txt", login="bruno")[2] == b"x"
         assert drive.ask("GET", f"{HOME}/plans/plan.txt")[2] == b"un plan"
+
+
+def test_a_device_that_is_stopped_with_the_owner_ends_no_body_that_was_under_way_there(
+    tmp_path: Path,
+) -> None:
+    with served(tmp_path / "state") as drive:
+        assert drive.ask("MKCOL", f"{HOME}/plans")[0] == 201
+        assert drive.ask("PUT", f"{HOME}/plans/plan.txt", b"un plan")[0] == 201
+        answer(drive, share(drive, "plans", WRITE))
+        login = "".join(f"{name}: {value}\r\n" for name, value in basic("bruno").items())
+        head = f"PUT {SHARED}/plans/plan.txt HTTP/1.1\r\nHost: localhost\r\n{login}Content-Length: 100000\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", drive.port)) as line, line.makefile("rb") as said:
+            line.sendall(head.encode() + bytes(50_000))
+            # That the body began is told before it ends: what enters another collectivité is on record.
+            until(lambda: crossed(drive), "bruno is there")
+            stop_bruno(drive)
+            time.sleep(max(AGAIN_S, FRESH_S) + 0.2)
+            line.sendall(bytes(50_000))
+            assert said.readline().split()[1] == b"403"
+        assert drive.ask("GET", f"{HOME}/plans/plan.txt")[2] == b"un plan"
+
+
+def stop_bruno(drive: Served) -> None:
+    """With alice's collectivité alone."""
+    with metadata(drive) as communes:
+        communes.metadata(A).write(
+            lambda writing: writing.run(
+                "INSERT INTO alarm VALUES ('app_bruno', 'per_bruno', 1, 1, 9, '{}', 1, 'open', '', 0, ?, 0, 0)",
+                (b"",),
+            )
+        )
 
 
 def test_a_change_of_what_is_shared_is_heard_by_who_sees_it(drive: Served, name: str) -> None:

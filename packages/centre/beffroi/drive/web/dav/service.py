@@ -115,8 +115,16 @@ class Dav:
         return replace(call, target=target, view=view, bodies=self._bodies(view.collectivite_id))
 
     def _enter(self, call: Call, visit: Visit, target: paths.Target) -> None:
-        who = call.who
-        self._require(replace(who, collectivite_id=visit.collectivite_id))
+        who, before = call.who, call.request.still
+        there = replace(who, collectivite_id=visit.collectivite_id)
+        self._require(there)
+
+        async def still() -> None:
+            if before is not None:
+                await before()
+            self._require(there)
+
+        call.request.still = still
         what = _WHAT.get(call.request.method, "change")
         if call.request.method == "COPY" and target == call.target:
             what = "read"
