@@ -115,7 +115,7 @@ def _until_on(inspection: Inspection) -> None:
 
 def _child(pid: int) -> int:
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
-    return int(found or 0)
+    return int(found)  # none is an error: a signal to 0 would reach each process of this run
 
 
 def _urgent_ms(inspection: Inspection, names: set[str]) -> float:

@@ -88,8 +88,8 @@ class Centre:
 
     def kill(self, process: str) -> int:
         """SIGKILL one process of the centre, as a fault would; the supervisor starts it again."""
-        pid = int(self._children()[process]["pid"])
-        os.killpg(os.getsid(pid), signal.SIGKILL)
+        pid = int(self._children()[process]["pid"])  # of a session and group of its own
+        os.killpg(pid, signal.SIGKILL)
         return pid
 
     def restart(self, process: str) -> int:

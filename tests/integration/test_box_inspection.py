@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,12 @@ def engine(hall: TownHall) -> int:
     keeper = hall.processes["inspector"].pid
     found = subprocess.run(["pgrep", "-P", str(keeper)], capture_output=True, text=True, check=False).stdout
     return int(found or 0)
+
+
+def send(number: signal.Signals, pid: int) -> None:
+    """Errors: ProcessLookupError."""
+    assert pid > 0, "there is no engine; 0 would be each process of this run, and who called it"
+    os.kill(pid, number)
 
 
 def is_back(hall: TownHall, before: int) -> bool:
@@ -228,7 +234,7 @@ def test_a_killed_engine_loses_no_connection_and_comes_back(hall: TownHall) -> N
     hall.block(LISTED)
     until(lambda: not by_tls(LISTED), "the name passes")
     before = engine(hall)
-    subprocess.run(["kill", "-KILL", str(before)], check=True)
+    send(signal.SIGKILL, before)
     opened = 0
     while opened < 40:
         assert by_http(UNLISTED), "a connection was lost"
@@ -267,7 +273,7 @@ def test_an_engine_that_hangs_is_ended_and_nobody_waits_a_second_for_a_page(hall
     before = engine(hall)
     with browsing([by_http]) as opened, browsing([by_tls]) as secure:
         time.sleep(0.5)
-        subprocess.run(["kill", "-STOP", str(before)], check=True)
+        send(signal.SIGSTOP, before)
         hall.block("colis-bloque.com")  # its keeper waits for the answer to this, and watches meanwhile
         until(lambda: is_back(hall, before), f"it does not come back: {said(hall)}")
     assert max(longest_gap_s(opened), longest_gap_s(secure)) < LONGEST_GAP_S
@@ -317,7 +323,9 @@ def test_a_damaged_file_of_names_is_written_anew(hall: TownHall) -> None:
     own, bulk = hall.state.parent / "run" / "inspect-refused.lst", hall.state / "names" / "inspected.lst"
     for path in (own, bulk):
         path.write_bytes(b"not base64!\n" + path.read_bytes())
-    subprocess.run(["kill", "-KILL", str(engine(hall))], check=False)  # unless it starts anew at this moment
+    if pid := engine(hall):  # 0: it starts anew at this moment
+        with suppress(ProcessLookupError):
+            send(signal.SIGKILL, pid)
     assert by_http(UNLISTED)
     until(
         lambda: state(hall) == "on" and not by_tls(LISTED) and not by_tls("n7.colis-7.com"),
