@@ -47,6 +47,10 @@ def run(work: Callable[[], int], *, in_memory: bool = False) -> int:
         tests = os.fork()
         if tests == 0:
             os.close(alive)
+            if not os.isatty(0):  # at a terminal Ctrl-C is for this group
+                os.setpgid(
+                    0, 0
+                )  # a signal to "0" reaches this run, and not who called it, outside of the namespace
             signal.signal(signal.SIGINT, interrupt)
             os._exit(_code(work))
         threading.Thread(target=_end_with_the_caller, args=(alive,), daemon=True).start()

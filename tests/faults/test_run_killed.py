@@ -42,7 +42,16 @@ def start() -> Iterator[Start]:
 
     def begin(work: str) -> subprocess.Popen[str]:
         argv = (sys.executable, "-c", RUN.format(work=work))
-        started.append(subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True))
+        started.append(
+            subprocess.Popen(
+                argv,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # whatever it does to its group, this run goes on
+            )
+        )
         return started[-1]
 
     yield begin
@@ -78,6 +87,10 @@ def test_what_a_run_forgot_to_end_ends_with_it_and_its_answer_is_kept(start: Sta
 
 def test_a_run_ended_by_a_signal_says_so(start: Start) -> None:
     assert start("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)").wait(30) == 128 + signal.SIGSEGV
+
+
+def test_a_signal_to_everybody_ends_the_run_and_not_who_called_it(start: Start) -> None:
+    assert start("import os, signal; os.kill(0, signal.SIGKILL)").wait(30) == 128 + signal.SIGKILL
 
 
 def test_orphans_are_taken_in(start: Start) -> None:
