@@ -199,9 +199,10 @@ def seed_rooms(email: str) -> str:
     """Mailboxes of one commune, one of them full, and a commune that is almost so."""
     from beffroi.core.identity.models import Membership
     from beffroi.lib import clock
+    from beffroi.lib.gigabytes import GB
     from beffroi.mail.models import Mailbox
     from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
-    from beffroi.mail.quota.rules import GB, mib_of
+    from beffroi.mail.quota.rules import mib_of
 
     owner = Membership.objects.filter(person__email=email)[0].collectivite_id
     for number, (name, mib) in enumerate((("etat-civil", 4900), ("urbanisme.et.permis.de.construire", 3600))):

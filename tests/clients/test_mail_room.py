@@ -11,12 +11,13 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.config import Config
+from beffroi.lib.gigabytes import GB
 from beffroi.mail import doveadm, folders, reader, submission
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions, counting, queries
 from beffroi.mail.quota.models import MailboxRoom
-from beffroi.mail.quota.rules import GB, mib_of
+from beffroi.mail.quota.rules import mib_of
 from beffroi.portal import words
 from imapclient.exceptions import IMAPClientError
 

@@ -15,12 +15,13 @@ from beffroi.core.retention import actions as retention
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.lib.gigabytes import GB
 from beffroi.mail import deleted, folders
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions, counting, queries
 from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
-from beffroi.mail.quota.rules import GB, MIB, Room
+from beffroi.mail.quota.rules import MIB, Room
 from beffroi.portal import room_words
 
 from tests.conftest import Commune

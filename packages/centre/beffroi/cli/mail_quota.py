@@ -18,6 +18,7 @@ from beffroi.cli.person import in_centre
 from beffroi.lib import gigabytes
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail.quota.rules import mib_of
 
 if TYPE_CHECKING:
     from beffroi.core.communes.models import Collectivite
@@ -56,7 +57,6 @@ def _run(options: argparse.Namespace) -> int:
     from beffroi.core.communes import queries as communes  # noqa: PLC0415
     from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.mail.quota import queries  # noqa: PLC0415
-    from beffroi.mail.quota.rules import mib_of  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
     changes = options.usual or options.gb is not None
@@ -103,8 +103,6 @@ def _change(actor: Actor, mailbox: Mailbox | None, collectivite: Collectivite, l
 
 
 def _line(room: Room, name: str, *, own: bool = False) -> str:
-    from beffroi.mail.quota.rules import mib_of  # noqa: PLC0415
-
     limit = gigabytes.written(room.limit_bytes, mib_of)
     said = f"{room.used_bytes / 1e9:8.2f} of {limit} GB {room.percent:4} %  {name}"
     return said + ("  (own limit)" if own else "") + ("  FULL" if room.full else "")

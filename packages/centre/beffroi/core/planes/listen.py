@@ -58,8 +58,8 @@ class Listener:
             self._stopped.wait(RETRY_S)
 
     def _listen(self) -> None:
-        import psycopg  # noqa: PLC0415
-        from psycopg import sql  # noqa: PLC0415
+        import psycopg  # noqa: PLC0415 - as above
+        from psycopg import sql  # noqa: PLC0415 - as above
 
         with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as connection:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(OUTBOX_CHANNEL)))

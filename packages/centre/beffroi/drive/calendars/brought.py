@@ -19,6 +19,7 @@ from radicale import item as radicale_item
 from radicale.item import check_and_sanitize_items, read_components
 
 from beffroi.drive.calendars import blocks, cards, csv_cards, effort, itip, lines, old_cards, rules, wire
+from beffroi.drive.calendars.itip_text import escaped
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, MAX_OCCURRENCES
 from beffroi.drive.calendars.wire_bringing import MAX_BROUGHT, Kind, Refusal, Why
 from beffroi.lib import accents, ids
@@ -183,7 +184,7 @@ def _mended(card: str) -> str:
         title = cards.title_of(one) or next(iter(cards.texts(one, "EMAIL")), "")
         if not one.value("FN") and title:
             kept = re.sub(r"^FN[;:].*\r\n", "", card, flags=re.IGNORECASE | re.MULTILINE)
-            named = f"FN:{csv_cards.plain(title)}\r\n"
+            named = f"FN:{escaped(title)}\r\n"
             return _END.sub(lambda end: named + end[0], kept)
     return card
 

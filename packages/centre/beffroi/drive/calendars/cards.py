@@ -14,16 +14,15 @@ from contextlib import suppress
 from typing import Any
 
 import vobject
-from radicale import item as radicale_item
 from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import effort, lines, wire, wire_contacts
-from beffroi.drive.calendars.entries import UNREADABLE, collection_at, item_at, opened
+from beffroi.drive.calendars.entries import UNREADABLE, collection_at, item_at, opened, put
 from beffroi.drive.calendars.itip import one_line
-from beffroi.drive.calendars.kept import MAX_ITEMS
+from beffroi.drive.calendars.kept import require_place
 from beffroi.drive.calendars.wire_contacts import MAX_EACH, MAX_NAME_CHARS, MAX_NOTE_CHARS, MAX_TEXT_CHARS
 from beffroi.lib import accents, clock, ids
-from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge
+from beffroi.lib.errors import Conflict, Invalid, NotFound
 
 MAX_TOLD = 500
 MAX_WORDS = 10
@@ -73,15 +72,10 @@ def save(storage: BaseStorage, path: str, draft: wire_contacts.ContactDraft) -> 
             item, before = _unchanged(book, draft.name, draft.etag)
             name, card = draft.name, item.vobject_item
         else:
-            if sum(1 for _ in book.get_all()) >= MAX_ITEMS:
-                raise TooLarge(MAX_ITEMS)
-            uid = ids.new_id("con")
-            name, card, before = f"{uid}.vcf", vobject.vCard(), None
-            card.add("uid").value = uid
+            name, card = new(book)
+            before = None
         _write(card, before, draft)
-        made = radicale_item.Item(collection=book, vobject_item=card)
-        made.prepare()
-        book.upload(name, made)
+        put(book, name, card)
     return wire.Done(name)
 
 
@@ -92,6 +86,14 @@ def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
         _unchanged(book, asked.name, asked.etag)
         book.delete(asked.name)
     return wire.Done(asked.name)
+
+
+def new(book: BaseCollection) -> tuple[str, Any]:
+    """(its name, a card with a UID and nothing else). Errors: TooLarge (too many in this book)."""
+    require_place(book)
+    uid, card = ids.new_id("con"), vobject.vCard()
+    card.add("uid").value = uid
+    return f"{uid}.vcf", card
 
 
 def _unchanged(book: BaseCollection, name: str, etag: str) -> tuple[Any, wire_contacts.Contact]:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from beffroi.drive.calendars.itip_text import escaped
 from beffroi.lib import accents
 
 MAX_COLUMNS = 300
@@ -99,25 +100,23 @@ def _card(columns: _Columns, cells: list[str]) -> str:
 
     given, family, organisation = cell(columns.given), cell(columns.family), cell(columns.organisation)
     whole, note = cell(columns.whole), cell(columns.note)
-    lines = ["BEGIN:VCARD", "VERSION:3.0", f"N:{plain(family or ('' if given else whole))};{plain(given)};;;"]
+    lines = [
+        "BEGIN:VCARD",
+        "VERSION:3.0",
+        f"N:{escaped(family or ('' if given else whole))};{escaped(given)};;;",
+    ]
     title = f"{given} {family}".strip() or whole or organisation
     if title:
-        lines.append(f"FN:{plain(title)}")
+        lines.append(f"FN:{escaped(title)}")
     if organisation:
-        lines.append(f"ORG:{plain(organisation)}")
-    lines += [f"EMAIL:{plain(one)}" for one in _each(cell, columns.emails) if "@" in one]
-    lines += [f"TEL:{plain(one)}" for one in _each(cell, columns.phones)]
+        lines.append(f"ORG:{escaped(organisation)}")
+    lines += [f"EMAIL:{escaped(one)}" for one in _each(cell, columns.emails) if "@" in one]
+    lines += [f"TEL:{escaped(one)}" for one in _each(cell, columns.phones)]
     if note:
-        lines.append(f"NOTE:{plain(note)}")
+        lines.append(f"NOTE:{escaped(note)}")
     return "\r\n".join((*lines, "END:VCARD", ""))
 
 
 def _each(cell: Callable[[int], str], some: list[int]) -> list[str]:
     found = [one for at in some for one in _MANY.split(cell(at)) if one]
     return list(dict.fromkeys(found))[:MAX_EACH]
-
-
-def plain(text: str) -> str:
-    """As a value of vCard (RFC 2426, 4)."""
-    kept = re.sub(r"([\\,;])", r"\\\1", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return kept.replace("\n", "\\n")

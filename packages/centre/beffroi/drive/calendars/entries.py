@@ -135,9 +135,7 @@ def save(storage: BaseStorage, path: str, draft: wire.Draft) -> wire.Done:
             before = None
         _write(event, title, place, draft)
         inviting.set_guests(event, before, draft)
-        made = radicale_item.Item(collection=collection, vobject_item=whole)
-        made.prepare()
-        collection.upload(name, made)
+        made = put(collection, name, whole)
         outgoing = inviting.changed(before, _read(made))
     return wire.Done(name, outgoing)
 
@@ -171,6 +169,14 @@ def collection_at(storage: BaseStorage, path: str) -> BaseCollection:
     if not isinstance(found, BaseCollection):
         raise NotFound("calendar")
     return found
+
+
+def put(collection: BaseCollection, name: str, whole: Any) -> Any:
+    """Store what vobject made under this name; return its item."""
+    made = radicale_item.Item(collection=collection, vobject_item=whole)
+    made.prepare()
+    collection.upload(name, made)
+    return made
 
 
 def item_at(collection: BaseCollection, name: str) -> Any:

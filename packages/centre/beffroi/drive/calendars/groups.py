@@ -15,16 +15,14 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import vobject
-from radicale import item as radicale_item
 from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import cards, effort, lines, wire, wire_contacts
-from beffroi.drive.calendars.entries import UNREADABLE, collection_at, item_at
+from beffroi.drive.calendars.entries import UNREADABLE, collection_at, item_at, put
 from beffroi.drive.calendars.itip import one_line
-from beffroi.drive.calendars.kept import MAX_ITEMS
 from beffroi.drive.calendars.wire_contacts import MAX_GROUPS, MAX_MEMBERS, MAX_NAME_CHARS, Group, Member
-from beffroi.lib import accents, clock, ids
-from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
+from beffroi.lib import accents, clock
+from beffroi.lib.errors import Conflict, Invalid, NotFound, Unavailable
 
 _URN, _MAIL = "urn:uuid:", "mailto:"
 _NAMES = ("MEMBER", "X-ADDRESSBOOKSERVER-MEMBER")
@@ -73,13 +71,10 @@ def save(storage: BaseStorage, path: str, draft: wire_contacts.GroupDraft) -> wi
         if draft.name:
             name, card = draft.name, _unchanged(collection, draft.name, draft.etag).vobject_item
         else:
-            if sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
-                raise TooLarge(MAX_ITEMS)
-            name, card = _new()
+            name, card = cards.new(collection)
+            card.add("x-addressbookserver-kind").value = "group"
         _write(card, title, {known[one] for one in draft.members}, book)
-        made = radicale_item.Item(collection=collection, vobject_item=card)
-        made.prepare()
-        collection.upload(name, made)
+        put(collection, name, card)
     return wire.Done(name)
 
 
@@ -167,13 +162,6 @@ def _unchanged(collection: BaseCollection, name: str, etag: str) -> Any:
     if item.etag != etag:
         raise Conflict("this group has changed")
     return item
-
-
-def _new() -> tuple[str, Any]:
-    uid, card = ids.new_id("con"), vobject.vCard()
-    card.add("uid").value = uid
-    card.add("x-addressbookserver-kind").value = "group"
-    return f"{uid}.vcf", card
 
 
 def _write(card: Any, title: str, wanted: set[str], book: _Book) -> None:

@@ -47,7 +47,7 @@ def refresh(event: Event, me: Attendee, now: datetime) -> str:
     assert event.organizer is not None
     lines = [
         *("BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:{PRODID}", "CALSCALE:GREGORIAN", "METHOD:REFRESH"),
-        *("BEGIN:VEVENT", f"UID:{_escaped(event.uid)}", f"DTSTAMP:{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"),
+        *("BEGIN:VEVENT", f"UID:{escaped(event.uid)}", f"DTSTAMP:{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"),
         f"ORGANIZER{_named(event.organizer)}:mailto:{event.organizer.address}",
         f"ATTENDEE{_named(me)}:mailto:{me.address}",
         *("END:VEVENT", "END:VCALENDAR"),
@@ -57,7 +57,7 @@ def refresh(event: Event, me: Attendee, now: datetime) -> str:
 
 def _event(one: Event) -> Iterator[str]:
     zone = _zone(one)
-    yield f"UID:{_escaped(one.uid)}"
+    yield f"UID:{escaped(one.uid)}"
     yield f"DTSTAMP:{one.stamp.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     yield f"SEQUENCE:{one.sequence}"
     if one.occurrence is not None:
@@ -71,7 +71,7 @@ def _event(one: Event) -> Iterator[str]:
             yield _timed(name, moment, zone)
     for name, text in (("SUMMARY", one.title), ("LOCATION", one.place), ("DESCRIPTION", one.words)):
         if text:
-            yield f"{name}:{_escaped(text)}"
+            yield f"{name}:{escaped(text)}"
     if one.cancelled:
         yield "STATUS:CANCELLED"
     if one.free:
@@ -112,7 +112,8 @@ def _named(person: Attendee) -> str:
     return f';CN="{plain}"' if plain else ""
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """As a value of iCalendar (RFC 5545, 3.3.11) and of vCard (RFC 2426, 4)."""
     out = text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
     return out.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\\n")
 

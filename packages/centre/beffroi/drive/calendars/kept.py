@@ -76,12 +76,18 @@ def store_all(collection: BaseCollection, *wanted: tuple[Found | None, Sequence[
     for found, events in wanted:
         if len(events) > MAX_EVENTS:
             raise TooLarge(MAX_EVENTS)
-        if found is None and sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
-            raise TooLarge(MAX_ITEMS)
+        if found is None:
+            require_place(collection)
         new = hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
         items.append((found.item.href if found is not None else new, _item(collection, events)))
     for name, item in items:
         collection.upload(name, item)
+
+
+def require_place(collection: BaseCollection) -> None:
+    """For one more item. Errors: TooLarge."""
+    if sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
+        raise TooLarge(MAX_ITEMS)
 
 
 def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:

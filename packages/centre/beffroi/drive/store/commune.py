@@ -27,6 +27,7 @@ from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
+from beffroi.lib.gigabytes import GB
 from beffroi.lib.ids import is_id
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ IDLE_S = 900.0
 FILES = 8
 """The file and its log for a writer and two readers, the index of the log, and the log once more, to flush it. SQLite
 keeps a file of each more that read at one time."""
-GB = 10**9
-"""As explorers, browsers and the pages count."""
 
 
 @dataclass

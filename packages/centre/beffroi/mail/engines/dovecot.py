@@ -15,10 +15,10 @@ from pathlib import Path
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.lib.gigabytes import GB
 from beffroi.lib.process import Process
 from beffroi.mail import tokens
 from beffroi.mail.engines import layout, probes
-from beffroi.mail.quota.rules import GB
 
 
 class SieveRefused(BeffroiError):

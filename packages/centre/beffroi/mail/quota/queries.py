@@ -13,10 +13,11 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotAllowed
+from beffroi.lib.gigabytes import GB
 from beffroi.mail import queries
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
-from beffroi.mail.quota.rules import GB, MIB, Room
+from beffroi.mail.quota.rules import MIB, Room
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from beffroi.lib import gigabytes
 
-MIB, GB = 1024 * 1024, gigabytes.GB
+MIB = 1024 * 1024
 SOON, NEARLY, FULL = "soon", "nearly", "full"
 _FROM = ((100, FULL), (95, NEARLY), (80, SOON))
 

@@ -14,9 +14,10 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import gigabytes
 from beffroi.lib.errors import Invalid, existing
+from beffroi.lib.gigabytes import GB
 from beffroi.mail import queries as mail
 from beffroi.mail.quota import actions, queries
-from beffroi.mail.quota.rules import GB, mib_of
+from beffroi.mail.quota.rules import mib_of
 from beffroi.portal.pages import for_administrators, page
 from beffroi.portal.room_words import LIMIT_KEPT, LIMIT_REFUSED
 from beffroi.portal.web.room import context
