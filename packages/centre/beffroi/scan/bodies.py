@@ -2,7 +2,7 @@
 
 Purpose: one look for both. Of a long content two windows are held at most, whatever its length.
 Hostile: every byte, not the length: that is the word of who asks.
-Fails:   closed: who hands a long content on and goes away ends the look (``Long.is_gone``).
+Fails:   closed: what cannot be had of a long content ends the look (``worker.Handed``).
 """
 
 from __future__ import annotations
@@ -15,26 +15,25 @@ WINDOW_BYTES = 32 * 1024 * 1024
 OVERLAP_BYTES = 1024 * 1024
 """What a rule looks for may lie across two windows, as far as it is no longer than this."""
 _HEAD_BYTES, _TAIL_BYTES = 4 * 1024 * 1024, 128 * 1024
-_BUFFER_BYTES = 256 * 1024
+_BLOCK_BYTES = 256 * 1024
 
 
 class Long(io.RawIOBase):
-    """``ask``: (offset, length) → exactly these bytes, within the content. ``is_gone``: it failed once."""
+    """``ask``: (offset, length) → exactly these bytes, within the content.
+
+    What is read as a stream is asked for in blocks, and the last one is kept: readers of PDF go backwards, in small
+    steps.
+    """
 
     def __init__(self, size_bytes: int, ask: Callable[[int, int], bytes]) -> None:
-        self.size_bytes, self.is_gone = size_bytes, False
+        self.size_bytes = size_bytes
         self._ask, self._at = ask, 0
+        self._block_at, self._block = 0, b""
 
     def at(self, offset: int, length: int) -> bytes:
         """Fewer bytes at the end alone. Errors: those of ``ask``."""
         length = min(length, self.size_bytes - offset)
-        if length <= 0 or offset < 0:
-            return b""
-        try:
-            return self._ask(offset, length)
-        except BaseException:  # libraries between here and there may swallow it
-            self.is_gone = True
-            raise
+        return self._ask(offset, length) if length > 0 and offset >= 0 else b""
 
     def readable(self) -> bool:
         return True
@@ -54,7 +53,11 @@ class Long(io.RawIOBase):
 
     def readinto(self, buffer: object, /) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self.at(self._at, len(view))
+        start = self._at - self._at % _BLOCK_BYTES
+        if start != self._block_at or not self._block:
+            self._block = self.at(start, _BLOCK_BYTES)
+            self._block_at = start
+        data = self._block[self._at - start :][: len(view)]
         view[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -91,4 +94,4 @@ def stream(body: Body) -> BinaryIO:
     if isinstance(body, bytes):
         return io.BytesIO(body)
     body.seek(0)
-    return cast(BinaryIO, io.BufferedReader(body, _BUFFER_BYTES))
+    return cast(BinaryIO, io.BufferedReader(body))

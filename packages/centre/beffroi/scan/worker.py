@@ -72,6 +72,32 @@ def _give_up(*, keep: set[int]) -> None:
     seclusion.no_other_process()
 
 
+class Handed:
+    """A long content as its owner hands it on: (offset, length) → these bytes. ``is_gone``: the owner went away, or
+    was too slow, and nothing can be said about the content."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.is_gone = self._is_cut = False
+
+    def __call__(self, offset: int, length: int) -> bytes:
+        """Errors: Ended, OSError: the owner is gone; MemoryError, then and from then on."""
+        if self._is_cut:
+            raise MemoryError
+        # An answer is read to its end: the next one would begin in the middle of it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGXCPU, signal.SIGVTALRM))
+        try:
+            return wire.ask_for(self._connection, offset, length)
+        except MemoryError:
+            self._is_cut = True
+            raise
+        except (wire.Ended, OSError):  # libraries between here and who called may swallow it
+            self.is_gone = True
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _limit(cpu_s: int) -> None:
     """Past ``cpu_s`` what was found so far is told; past a second more the child is killed."""
     signal.signal(signal.SIGXCPU, _out_of_time)
@@ -89,9 +115,9 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -
             length = wire.read_length(connection, most_bytes=values.MAX_LONG_BYTES)
             _limit(CPU_S + length // CPU_EACH_BYTES)
             _write(pipe, HEADS[command, end] + length.to_bytes(8))
-            body = Long(length, partial(wire.ask_for, connection))
-            report = _examined(body, rules, pipe)
-            if body.is_gone:
+            handed = Handed(connection)
+            report = _examined(Long(length, handed), rules, pipe)
+            if handed.is_gone:
                 raise wire.Ended
             _tell(pipe, report)
             return
