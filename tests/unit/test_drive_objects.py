@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from beffroi.drive.store import local_objects
 from beffroi.drive.store import objects as module
 from beffroi.drive.store.local_objects import DIRECT_BYTES, LocalObjects, Settling
 from beffroi.drive.store.model import StoreFull
@@ -101,26 +102,51 @@ def room_of(data: bytes) -> memoryview:
     return room[: len(data)]
 
 
-@pytest.mark.parametrize("more", [-1, 0, 1, BLOCK_BYTES - 1, BLOCK_BYTES])
-def test_a_large_object_goes_past_the_page_cache_and_comes_back_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
-) -> None:
-    store = LocalObjects(tmp_path / "drive" / "objects")
-    body, room = noise(DIRECT_BYTES + more), memoryview(mmap.mmap(-1, 2 * DIRECT_BYTES))
-    past: list[int] = []
+@pytest.fixture
+def past(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with each descriptor that is told to pass by the page cache."""
+    told: list[int] = []
     change = fcntl.fcntl
 
     def noted(descriptor: int, command: int, argument: int = 0) -> int:
         if command == fcntl.F_SETFL and argument & os.O_DIRECT:
-            past.append(argument)
+            told.append(argument)
         return change(descriptor, command, argument)
 
     monkeypatch.setattr(fcntl, "fcntl", noted)
+    return told
+
+
+def forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after some days, or on a kernel that cannot say what it holds."""
+    monkeypatch.setattr(local_objects, "_is_cached", lambda descriptor, size_bytes: False)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, BLOCK_BYTES - 1, BLOCK_BYTES])
+def test_a_large_object_comes_from_memory_or_past_the_page_cache_and_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, past: list[int], more: int
+) -> None:
+    store = LocalObjects(tmp_path / "drive" / "objects")
+    body, room = noise(DIRECT_BYTES + more), memoryview(mmap.mmap(-1, 2 * DIRECT_BYTES))
     store.put(NAME, room_of(body))
     assert (tmp_path / "drive" / "objects" / NAME).read_bytes() == body
     assert bytes(store.get(NAME, room)) == bytes(store.get(NAME)) == body
+    assert past == [], "what came lately is in memory"
+    forgets(monkeypatch)
+    room[: len(body)] = bytes(len(body))
+    assert bytes(store.get(NAME, room)) == body
     assert bytes(store.get(NAME, room[:BLOCK_BYTES])) == body, "what is too small for it is no room"
-    assert len(past) == (0 if more < 0 else 2)
+    assert len(past) == (0 if more < 0 else 1)
+
+
+def test_a_file_that_memory_holds_in_part_is_not_held(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(noise(DIRECT_BYTES))
+    with path.open("rb+") as file:
+        assert local_objects._is_cached(file.fileno(), DIRECT_BYTES)
+        file.truncate(3 * DIRECT_BYTES)  # nothing is in memory of what was never written
+        assert not local_objects._is_cached(file.fileno(), 3 * DIRECT_BYTES)
+    assert not local_objects._is_cached(-1, DIRECT_BYTES), "what cannot be asked is not held"
 
 
 def test_where_the_page_cache_cannot_be_passed_a_large_object_goes_through_it(
@@ -128,8 +154,9 @@ def test_where_the_page_cache_cannot_be_passed_a_large_object_goes_through_it(
 ) -> None:
     store = LocalObjects(tmp_path / "drive" / "objects")
     body, room = noise(DIRECT_BYTES + 5), memoryview(mmap.mmap(-1, 2 * DIRECT_BYTES))
-    store.put(NAME, memoryview(b"x" + body)[1:])  # no memory that a disk could take it from
-    assert bytes(store.get(NAME, room[1:])) == body
+    store.put(NAME, memoryview(b"x" + body)[1:])
+    forgets(monkeypatch)
+    assert bytes(store.get(NAME, room[1:])) == body  # no memory that a disk could give it to
     change = fcntl.fcntl
 
     def refuse(descriptor: int, command: int, argument: int = 0) -> int:
@@ -138,11 +165,10 @@ def test_where_the_page_cache_cannot_be_passed_a_large_object_goes_through_it(
         return change(descriptor, command, argument)
 
     monkeypatch.setattr(fcntl, "fcntl", refuse)
-    store.put(NAME, room_of(body[::-1]))
-    assert bytes(store.get(NAME, room)) == body[::-1]
+    assert bytes(store.get(NAME, room)) == body
 
 
-def test_a_disk_that_is_full_past_the_page_cache_is_a_full_store(
+def test_a_disk_that_is_full_in_the_middle_of_an_object_is_a_full_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = LocalObjects(tmp_path / "drive" / "objects")

@@ -9,22 +9,28 @@ Source:  docs/decisions/0067-what-the-drive-s-content-rests-on.md
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
+import mmap
 import os
 import secrets
 import stat
+import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from beffroi.drive.store.objects import BLOCK_BYTES, Stored, bounded, checked, failures, is_ours
+from beffroi.drive.store.objects import Stored, bounded, checked, failures, is_ours
 from beffroi.drive.store.sealing import Bytes
 from beffroi.lib import clock, durable
 
 _DRAFTS = ".new"
 DIRECT_BYTES = 1 << 20
-"""From there on an object is written past the page cache: less than half of the processor's work."""
+"""From there on an object that the page cache does not hold is read past it: half of the processor's work."""
+_LIBC = ctypes.CDLL(None)
+_CACHESTAT, _RANGE, _FOUND = 451, struct.Struct("=QQ"), struct.Struct("=QQQQQ")
+"""cachestat(2): one number on all machines; a range, and what of it is held, in pages, first."""
 
 
 class LocalObjects:
@@ -45,8 +51,7 @@ class LocalObjects:
         with failures():
             try:
                 with open(draft, "xb", buffering=0, opener=_private) as file:
-                    done = _write_directly(file.fileno(), data) if len(data) >= DIRECT_BYTES else 0
-                    _write_all(file.fileno(), data, done)
+                    _write_all(file.fileno(), data)
                     os.fsync(file.fileno())
                 new = self._make(path.parent)
                 draft.rename(path)
@@ -60,7 +65,7 @@ class LocalObjects:
         with failures(name), open(self._path(name), "rb", buffering=0, opener=_plain) as file:
             size_bytes = bounded(name, os.fstat(file.fileno()).st_size)
             if room is not None and DIRECT_BYTES <= size_bytes <= len(room):
-                done = _read_directly(file.fileno(), room)
+                done = _read_into(room, file.fileno(), size_bytes)
                 if done == size_bytes:
                     return room[:done]
                 file.seek(0)
@@ -165,31 +170,33 @@ def _plain(path: str, flags: int) -> int:
     return found
 
 
-def _write_directly(descriptor: int, data: Bytes) -> int:
-    """Write what fills whole blocks past the page cache; return how much that is, 0 where it cannot be done."""
-    with memoryview(data)[: len(data) - len(data) % BLOCK_BYTES] as blocks:
-        return _directly(descriptor, lambda: os.write(descriptor, blocks)) or 0
-
-
-def _read_directly(descriptor: int, room: memoryview) -> int | None:
-    return _directly(descriptor, lambda: os.readv(descriptor, (room,)))
-
-
-def _directly(descriptor: int, work: Callable[[], int]) -> int | None:
-    """None where it cannot be done: not on this file system, nor with memory that does not begin with a block."""
+def _read_into(room: memoryview, descriptor: int, size_bytes: int) -> int:
+    """What came lately, or was read, is in memory; the rest goes past the page cache, where that can be done: not on
+    every file system, nor into memory that does not begin with a block."""
+    if _is_cached(descriptor, size_bytes):
+        return os.readv(descriptor, (room,))
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT)
-        return work()
+        return os.readv(descriptor, (room,))
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return None
+        return 0
     finally:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
 
 
-def _write_all(descriptor: int, data: Bytes, done: int) -> None:
+def _is_cached(descriptor: int, size_bytes: int) -> bool:
+    """The page cache holds all of the file; False where the kernel cannot say (before 6.5)."""
+    found = ctypes.create_string_buffer(_FOUND.size)
+    if _LIBC.syscall(_CACHESTAT, descriptor, _RANGE.pack(0, size_bytes), found, 0):
+        return False
+    return int(_FOUND.unpack(found.raw)[0]) * mmap.PAGESIZE >= size_bytes
+
+
+def _write_all(descriptor: int, data: Bytes) -> None:
+    done = 0
     with memoryview(data) as left:
         while done < len(left):
             done += os.write(descriptor, left[done:])

@@ -29,7 +29,7 @@ _FULL = re.compile(
 )
 """How S3 services say it, since S3 itself has no word for it: MinIO, RFC 4918, Ceph, and the file system below."""
 BLOCK_BYTES = 4096
-"""What the memory and the lengths of a write past the page cache are multiples of."""
+"""What the memory for a read past the page cache is a multiple of."""
 
 
 class ObjectMissing(BeffroiError):

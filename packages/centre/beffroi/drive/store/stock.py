@@ -49,6 +49,16 @@ class Stock:
             self._sealer.open(chunk, self._objects.get(self._name(chunk)) if sealed is None else sealed)
         )
 
+    def read_part(self, chunk: bytes, start: int, end: int) -> bytes:
+        """Bytes ``start`` to ``end`` (exclusive) of a chunk that is no inline one, from as few frames as hold them.
+        Errors: as ``read``."""
+        name = self._name(chunk)
+        return bytes(
+            self._sealer.open_range(
+                chunk, lambda first, after: self._objects.get_range(name, first, after), start, end
+            )
+        )
+
     def generation(self, chunk: bytes, sealed: bytes | None) -> int:
         """Which key it is sealed by. Errors: ObjectDamaged, ObjectMissing, StoreUnavailable."""
         raw = self._objects.get_range(self._name(chunk), 0, HEADER_BYTES) if sealed is None else sealed

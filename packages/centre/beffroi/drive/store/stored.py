@@ -18,6 +18,8 @@ from beffroi.drive.store.sealing import ObjectDamaged
 from beffroi.drive.store.stock import Stock
 
 CHUNKS_HELD = 2
+_PART = 8
+"""Of less than an eighth of a chunk that is met for the first time, its frames alone are opened."""
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Stored:
     size_bytes: int = field(init=False)
     _starts: list[int] = field(init=False)
     _held: OrderedDict[int, bytes] = field(default_factory=OrderedDict, init=False)
+    _met: set[int] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self._starts = [0, *accumulate(chunk.length for chunk in self.manifest.chunks)]
@@ -41,10 +44,20 @@ class Stored:
         out = bytearray()
         number = bisect_right(self._starts, offset) - 1
         while offset + len(out) < end:
-            start = self._starts[number]
-            out += self._chunk(number)[offset + len(out) - start : end - start]
+            start, after = self._starts[number], self._starts[number] + self.manifest.chunks[number].length
+            out += self._piece(number, offset + len(out) - start, min(end, after) - start)
             number += 1
         return bytes(out)
+
+    def _piece(self, number: int, start: int, end: int) -> bytes:
+        name, length = self.manifest.chunks[number]
+        if number not in self._held and number not in self._met and (end - start) * _PART < length:
+            self._met.add(number)
+            with self.database.reading() as reading:
+                sealed = refs.sealed(reading, name)
+            if sealed is None:
+                return self.stock.read_part(name, start, end)
+        return self._chunk(number)[start:end]
 
     def _chunk(self, number: int) -> bytes:
         if number not in self._held:
