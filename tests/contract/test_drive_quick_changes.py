@@ -156,6 +156,53 @@ def top(in_a_file: SqliteDatabase) -> Node:
     return in_a_file.write(lambda writing: tree.make_root(writing, schema.COMMON, now_s=ME.now_s))
 
 
+def test_changes_that_come_while_others_go_to_the_disk_are_gathered_and_one_alone_waits_for_nobody(
+    in_a_file: SqliteDatabase, top: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which group a change was made in, its ``Writing`` tells."""
+    made: list[list[int]] = []
+    groups: list[Writing] = []
+    flushes = threading.Event()
+    flush = Connection.flush
+
+    def held(connection: Connection) -> None:
+        assert flushes.wait(20)
+        flush(connection)
+
+    def noting(number: int) -> Callable[[Writing], None]:
+        def change(writing: Writing) -> None:
+            tree.put(writing, ME, top.id, f"f{number}", content(b"1"))
+            if not made or groups[-1] is not writing:
+                groups.append(writing)
+                made.append([])
+            made[-1].append(number)
+
+        return change
+
+    def ask(number: int) -> asyncio.Task[None]:
+        return asyncio.create_task(in_a_file.write_async(noting(number), is_quick=True))
+
+    async def turn() -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        alone = ask(0)
+        await turn()  # it asks
+        await turn()
+        assert made == [[0]], "one alone is made at once"
+        later = []
+        for number in range(1, 5):
+            later.append(ask(number))
+            await turn()
+        assert made == [[0]], "while it goes to the disk, the others gather"
+        flushes.set()
+        await asyncio.gather(alone, *later)
+
+    monkeypatch.setattr(Connection, "flush", held)
+    run(main)
+    assert made == [[0], [1, 2, 3, 4]]
+
+
 def test_a_quick_change_is_made_in_the_loop_and_committed_in_a_thread(
     in_a_file: SqliteDatabase, top: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

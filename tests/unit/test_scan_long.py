@@ -68,7 +68,9 @@ def test_what_ends_a_look_in_the_middle_of_an_answer_waits_for_its_end(
         owner.join(10)
 
 
-def test_an_owner_that_goes_away_is_gone_whoever_swallows_it(ends: tuple[socket.socket, socket.socket]) -> None:
+def test_an_owner_that_goes_away_is_gone_whoever_swallows_it(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
     handed = Handed(ends[0])
     ends[1].sendall(b"short")
     ends[1].close()
@@ -98,7 +100,16 @@ def test_no_memory_for_an_answer_is_no_memory_for_the_next(
 def test_a_stream_has_the_bytes_of_every_place() -> None:
     stream = bodies.stream(Long(len(CONTENT), lambda offset, length: CONTENT[offset : offset + length]))
     assert stream.read() == CONTENT and stream.read(1) == b""
-    for at in (0, 1, 256 * 1024 - 1, 256 * 1024, 2 * MIB + 3, len(CONTENT) - 1, len(CONTENT), len(CONTENT) + 5):
+    for at in (
+        0,
+        1,
+        256 * 1024 - 1,
+        256 * 1024,
+        2 * MIB + 3,
+        len(CONTENT) - 1,
+        len(CONTENT),
+        len(CONTENT) + 5,
+    ):
         stream.seek(at)
         assert stream.read(300 * 1024) == CONTENT[at : at + 300 * 1024]
 
