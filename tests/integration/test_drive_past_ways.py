@@ -16,7 +16,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.drive import audited, consumers, past_actions, past_worker
 from beffroi.drive.past_worker import WaysBack
-from beffroi.drive.store import going_back
+from beffroi.drive.store import going_back, tree
 from beffroi.drive.store.commune import open_communes
 from beffroi.lib import clock
 from beffroi.portal import drive_access
@@ -116,6 +116,36 @@ def test_a_way_of_who_may_write_there_no_more_stops_where_it_is(
     entry = AuditEntry.objects.get(verb="drive:folder:put_back_stopped")
     assert (entry.object_id, entry.collectivite_id) == (str(aged.folder.id), beaune.id)
     assert msgspec.json.decode(entry.details) == {"person_id": beaune.agent.id, "done": 100, "total": 250}
+
+
+def _taken_away(aged: Aged) -> None:
+    aged.delete(aged.folder, 0)
+
+
+def _made_private(aged: Aged) -> None:
+    aged.drive.database.write(
+        lambda w: tree.move(w, aged.act(0), aged.folder.id, aged.drive.own.id, "Budget")
+    )
+
+
+@pytest.mark.parametrize(
+    ("lose", "why"), [(_taken_away, "drive.absent"), (_made_private, "drive.moment_private")]
+)
+def test_a_way_whose_folder_lies_elsewhere_stops_and_the_audit_log_hears_of_it(
+    committed: str, aged: Aged, client: Client, lose: Callable[[Aged], None], why: str
+) -> None:
+    aged.spoil_much()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(past_actions, "PATIENCE_S", 0.0)
+        aged.back(client)
+    lose(aged)
+    keeper = ways_back(drive_access._communes(), committed)
+    assert not keeper.step(aged.drive.collectivite_id) and not keeper.step(aged.drive.collectivite_id)
+    way = aged.way()
+    assert (way.state, way.why, way.done) == ("stopped", why, 100)
+    (told,) = OutboxEvent.objects.filter(kind=past_worker.STOPPED)
+    payload = msgspec.json.decode(told.payload)
+    assert (payload["folder"], payload["person_id"]) == (aged.folder.id, way.person_id)
 
 
 def test_a_way_in_somebody_s_own_files_goes_on_in_another_role_and_stops_with_the_last(

@@ -1,4 +1,4 @@
-"""A stored file by position, as the guard and the scan read it: of what is looked at here and there, little is opened."""
+"""A stored file by position, as the guard and the scan read it: of a look here and there, little is opened."""
 
 from __future__ import annotations
 

@@ -139,6 +139,15 @@ def test_what_was_typed_wrong_is_said_beside_its_field(beaune: Commune) -> None:
         assert 'value="Conseil"' in text_of(answer) or data["title"] != "Conseil"
 
 
+def test_more_boxes_than_a_form_may_have_are_refused_with_what_to_do(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    answer = agent.post(
+        "/contacts/groupes/commun/", {"title": "Tous", "member": [f"c{n}" for n in range(400)]}
+    )
+    assert answer.status_code == 400
+    assert "cochez-en 200 au plus" in answer.content.decode()
+
+
 def test_a_group_finds_no_room_and_says_so(beaune: Commune, config: Config) -> None:
     agent = portal_client(beaune.agent_membership)
     paul = add(agent, "Paul")

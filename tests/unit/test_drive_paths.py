@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from beffroi.drive.store import names
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.names import NameRefused, TooDeep
 from beffroi.drive.web.dav.paths import (
@@ -116,3 +117,19 @@ def test_a_href_is_quoted_and_says_that_it_is_a_folder() -> None:
         Target("/dav", ()).href(("été & <1>", "100 %"), is_folder=True)
         == "/dav/%C3%A9t%C3%A9%20%26%20%3C1%3E/100%20%25/"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Plan.PDF", "application/pdf"),
+        ("archives.tar.gz", "application/x-tar"),
+        ("data:text/html,photo.png", "image/png"),
+        ("http:page.html?photo.png", "image/png"),
+        ("LISEZMOI", "application/octet-stream"),
+    ],
+)
+def test_what_a_file_is_its_ending_says_also_where_its_name_looks_like_an_address(
+    name: str, kind: str
+) -> None:
+    assert names.content_type(name) == kind

@@ -19,7 +19,7 @@ from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP, Policy
 from email.utils import format_datetime
-from mimetypes import guess_type
+from mimetypes import guess_file_type
 
 from beffroi.lib.errors import Invalid
 
@@ -238,7 +238,7 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
         if file is invitation:
             continue
         name = file_name(file.name)
-        kind = (guess_type(name)[0] or "application/octet-stream").partition("/")
+        kind = (guess_file_type(name)[0] or "application/octet-stream").partition("/")
         # What a message or text part would do to its bytes (line ends, encodings) is not wanted of a file.
         maintype, subtype = (
             ("application", "octet-stream")

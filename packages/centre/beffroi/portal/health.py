@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -20,7 +21,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     title = _("Cette demande ne peut pas être traitée")
-    return _error(request, title, _("Revenez à l’accueil et recommencez."), HTTPStatus.BAD_REQUEST)
+    advice = _("Revenez à l’accueil et recommencez.")
+    if isinstance(exception, TooManyFieldsSent):
+        advice = _("Trop de cases sont cochées : revenez en arrière et cochez-en 200 au plus à la fois.")
+    return _error(request, title, advice, HTTPStatus.BAD_REQUEST)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

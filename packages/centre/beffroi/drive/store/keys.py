@@ -293,8 +293,8 @@ def certificate(config: Config, collectivite_id: str) -> Certificate | None:
 
 def is_erased(folder: Path | str) -> bool:
     """``folder``: of a collectivité, in STATE/drive. Also while an erasure is under way. Asked several times a request:
-    no Path is made for it."""
-    return os.path.exists(f"{folder}/{_CERTIFICATE}") or os.path.exists(f"{folder}/{_ERASING}")  # noqa: PTH110
+    no Path is made for it, and no exception."""
+    return os.access(f"{folder}/{_CERTIFICATE}", os.F_OK) or os.access(f"{folder}/{_ERASING}", os.F_OK)
 
 
 def fingerprint(key: bytes) -> str:

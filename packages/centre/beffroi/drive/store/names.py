@@ -54,8 +54,9 @@ def folded(name: str) -> str:
 
 
 def content_type(name: str) -> str:
-    """MIME type of a file, by the ending of its name."""
-    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
+    """MIME type of a file, by the ending of its name: one that begins as an address (``data:text/html,``) is a name,
+    too."""
+    return mimetypes.guess_file_type(name, strict=False)[0] or "application/octet-stream"
 
 
 def numbered(name: str, number: int) -> str:
