@@ -8,6 +8,7 @@ import os
 import signal
 import smtplib
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -27,6 +28,7 @@ from beffroi.lib.process import Process
 from beffroi.mail import actions, journal, sweep
 from beffroi.mail.models import Mailbox, MailDelivery
 from beffroi.supervise.centre import processes
+from beffroi.supervise.keeper import START_PATIENCE
 from beffroi_protocol.indicators import normalise
 from dnslib import QTYPE, RCODE, RR
 from dnslib.server import BaseResolver
@@ -106,27 +108,51 @@ class Engines:
 
     def start(self, *names: str) -> None:
         for name in names:
-            process = self.table[name]
-            with (self.config.log / f"{name}.out").open("ab") as log:
-                self.running[name] = subprocess.Popen(
-                    process.argv,
-                    env={**os.environ, **process.environment},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=process.directory,
-                    start_new_session=True,
-                )
+            self._begin(self.table[name])
         for name in names:
-            self._wait_healthy(self.table[name])
+            process = self.table[name]
+            if not self._is_healthy(process, process.start_timeout_s * START_PATIENCE):
+                self._say(process)
+                self.kill(name)
+                self._begin(process)
+                assert self._is_healthy(process, process.start_timeout_s * START_PATIENCE * 2), name
 
-    def _wait_healthy(self, process: Process) -> None:
-        end = time.monotonic() + process.start_timeout_s * 6
+    def _begin(self, process: Process) -> None:
+        with (self.config.log / f"{process.name}.out").open("ab") as log:
+            self.running[process.name] = subprocess.Popen(
+                process.argv,
+                env={**os.environ, **process.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=process.directory,
+                start_new_session=True,
+            )
+
+    def _is_healthy(self, process: Process, at_most_s: float) -> bool:
+        """False where it hangs, as rspamd was seen to once: its keeper starts it anew, too."""
+        end = time.monotonic() + at_most_s
         while (problem := process.healthy()) != "":
-            if time.monotonic() > end or self.running[process.name].poll() is not None:
+            if self.running[process.name].poll() is not None:
                 tail = (self.config.log / f"{process.name}.out").read_text("utf-8", "replace")[-3000:]
                 raise AssertionError(f"{process.name}: {problem} {process.advice}\n{tail}")
+            if time.monotonic() > end:
+                return False
             time.sleep(0.05)
+        return True
+
+    def _say(self, process: Process) -> None:
+        """For whoever reads why a run took long, or looks for the reason: past what pytest keeps of tests that pass."""
+        logs = (
+            self.config.log / f"{process.name}.out",
+            *(self.config.state / process.name).glob("log/*.log"),
+        )
+        tails = "\n".join(one.read_text("utf-8", "replace")[-2000:] for one in logs if one.exists())
+        print(
+            f"{process.name} hangs as it starts, and is started anew.\n{tails}",
+            file=sys.__stderr__,
+            flush=True,
+        )
 
     def kill(self, *names: str) -> None:
         """kill -9 of the whole process group, and its end: who is still dying holds its sockets."""
