@@ -112,10 +112,13 @@ class Engines:
         for name in names:
             process = self.table[name]
             if not self._is_healthy(process, process.start_timeout_s * START_PATIENCE):
-                self._say(process)
+                # Past what pytest keeps of tests that pass: for whoever looks for the reason.
+                said = f"{name} hangs as it starts, and is started anew.\n{self._tails(process)}"
+                print(said, file=sys.__stderr__, flush=True)
                 self.kill(name)
                 self._begin(process)
-                assert self._is_healthy(process, process.start_timeout_s * START_PATIENCE * 2), name
+                is_well = self._is_healthy(process, process.start_timeout_s * START_PATIENCE * 2)
+                assert is_well, f"{name}: {process.healthy()} {process.advice}\n{self._tails(process)}"
 
     def _begin(self, process: Process) -> None:
         with (self.config.log / f"{process.name}.out").open("ab") as log:
@@ -134,25 +137,19 @@ class Engines:
         end = time.monotonic() + at_most_s
         while (problem := process.healthy()) != "":
             if self.running[process.name].poll() is not None:
-                tail = (self.config.log / f"{process.name}.out").read_text("utf-8", "replace")[-3000:]
-                raise AssertionError(f"{process.name}: {problem} {process.advice}\n{tail}")
+                raise AssertionError(f"{process.name}: {problem} {process.advice}\n{self._tails(process)}")
             if time.monotonic() > end:
                 return False
             time.sleep(0.05)
         return True
 
-    def _say(self, process: Process) -> None:
-        """For whoever reads why a run took long, or looks for the reason: past what pytest keeps of tests that pass."""
+    def _tails(self, process: Process) -> str:
+        """What it wrote last."""
         logs = (
             self.config.log / f"{process.name}.out",
             *(self.config.state / process.name).glob("log/*.log"),
         )
-        tails = "\n".join(one.read_text("utf-8", "replace")[-2000:] for one in logs if one.exists())
-        print(
-            f"{process.name} hangs as it starts, and is started anew.\n{tails}",
-            file=sys.__stderr__,
-            flush=True,
-        )
+        return "\n".join(one.read_text("utf-8", "replace")[-3000:] for one in logs)
 
     def kill(self, *names: str) -> None:
         """kill -9 of the whole process group, and its end: who is still dying holds its sockets."""

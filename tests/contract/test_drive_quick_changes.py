@@ -183,7 +183,7 @@ def test_changes_that_come_while_others_go_to_the_disk_are_gathered_and_one_alon
         return asyncio.create_task(in_a_file.write_async(noting(number), is_quick=True))
 
     async def turn() -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop: what is ready runs
 
     async def main() -> None:
         alone = ask(0)

@@ -124,6 +124,7 @@ def test_a_href_is_quoted_and_says_that_it_is_a_folder() -> None:
     [
         ("Plan.PDF", "application/pdf"),
         ("archives.tar.gz", "application/x-tar"),
+        ("data:plan,photo.png", "image/png"),
         ("data:text/html,photo.png", "image/png"),
         ("http:page.html?photo.png", "image/png"),
         ("LISEZMOI", "application/octet-stream"),

@@ -115,7 +115,7 @@ def test_a_stream_has_the_bytes_of_every_place() -> None:
 
 
 def test_a_pdf_that_is_read_from_its_end_asks_for_each_block_a_few_times() -> None:
-    """In steps of 8 KiB backwards, four times: 4 × 32 questions a MiB before blocks were kept."""
+    """In steps of 8 KiB backwards, each of which asked for 256 KiB before blocks were kept."""
     padding = random.Random(8).randbytes(4 * MIB).replace(b"\n", b" ").replace(b"\r", b" ")
     data = samples.pdf("Bonjour") + b"%" + padding
     asked: list[int] = []

@@ -23,6 +23,7 @@ KEPT_ALIVE_S = 300
 LINE_BYTES = 4096
 """Of a websocket's message."""
 JOINED_BYTES = 64 * 1024
+"""Of a first piece that its head is copied to."""
 PING_S = 60
 """Who does not answer a websocket's ping within as much again is gone."""
 
@@ -61,7 +62,7 @@ class _Together:
 
 
 class _Protocol(HttpToolsProtocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(cast(asyncio.Transport, _Together(transport)))
 
     def on_response_complete(self) -> None:

@@ -32,7 +32,7 @@ MOST_IN_LOOP = 64
 """Some milliseconds, in which the event loop serves nobody else."""
 GATHERING_TURNS = 10
 """Of the event loop, before it makes a group while others ask, too: who was just answered asks again, and a change in
-company costs two thirds of one alone."""
+company costs less than one alone."""
 log = logging.getLogger("beffroi.drive")
 
 

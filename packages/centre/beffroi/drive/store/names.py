@@ -54,8 +54,7 @@ def folded(name: str) -> str:
 
 
 def content_type(name: str) -> str:
-    """MIME type of a file, by the ending of its name: one that begins as an address (``data:text/html,``) is a name,
-    too."""
+    """MIME type of a file, by the ending of its name: "data:plan,photo.png" is a name, no address."""
     return mimetypes.guess_file_type(name, strict=False)[0] or "application/octet-stream"
 
 

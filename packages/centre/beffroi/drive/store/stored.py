@@ -50,24 +50,17 @@ class Stored:
         return bytes(out)
 
     def _piece(self, number: int, start: int, end: int) -> bytes:
-        name, length = self.manifest.chunks[number]
-        if number not in self._held and number not in self._met and (end - start) * _PART < length:
-            self._met.add(number)
-            with self.database.reading() as reading:
-                sealed = refs.sealed(reading, name)
-            if sealed is None:
-                return self.stock.read_part(name, start, end)
-        return self._chunk(number)[start:end]
-
-    def _chunk(self, number: int) -> bytes:
         if number not in self._held:
             name, length = self.manifest.chunks[number]
             with self.database.reading() as reading:
                 sealed = refs.sealed(reading, name)
+            if sealed is None and number not in self._met and (end - start) * _PART < length:
+                self._met.add(number)
+                return self.stock.read_part(name, start, end)
             found = self.stock.read(name, sealed)
             if len(found) != length:
                 raise ObjectDamaged(name)
             self._held[number] = found
             if len(self._held) > CHUNKS_HELD:
                 self._held.popitem(last=False)
-        return self._held[number]
+        return self._held[number][start:end]
