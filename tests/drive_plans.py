@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import beffroi
 from beffroi.drive.store import postgres, schema, sqlite
 from beffroi.drive.store.sqlite import Connection
 
@@ -48,6 +49,7 @@ _BENEATH = {
     __file__,
     *(str(Path(sqlite.__file__).with_name(f"{one}.py")) for one in ("sqlite", "postgres", "writing")),
 }
+_PACKAGE = Path(beffroi.__path__[0])
 _seen: set[tuple[str, str]] = set()
 
 
@@ -112,7 +114,7 @@ def _who() -> str | None:
     while frame.f_code.co_filename in _BENEATH and frame.f_back is not None:
         frame = frame.f_back
     path = Path(frame.f_code.co_filename)
-    if "beffroi" not in path.parts:
+    if not path.is_relative_to(_PACKAGE):  # a checkout may lie in a folder of the same name
         return None
     name = frame.f_code.co_name
     while name.startswith("<") and frame.f_back is not None:  # a comprehension, a lambda
