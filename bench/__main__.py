@@ -10,12 +10,24 @@ from collections.abc import Callable, Sequence
 
 from beffroi_lab.topology import LabFailed, LabImpossible
 
-from bench import drive, drive_guard, drive_search, drive_tree, fanout, immunity, inspection, lists, mail
+from bench import (
+    drive,
+    drive_growth,
+    drive_guard,
+    drive_search,
+    drive_tree,
+    fanout,
+    immunity,
+    inspection,
+    lists,
+    mail,
+)
 from bench.rows import Row, table
 
 Benchmark = Callable[[Callable[[str], None], argparse.Namespace], list[Row]]
 BENCHMARKS: dict[str, tuple[Benchmark, Callable[[argparse.ArgumentParser], None]]] = {
     "drive": (drive.run, drive.add_options),
+    "drive-growth": (drive_growth.run, drive_growth.add_options),
     "drive-guard": (drive_guard.run, drive_guard.add_options),
     "drive-search": (drive_search.run, drive_search.add_options),
     "drive-tree": (drive_tree.run, drive_tree.add_options),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import http.client
 import os
@@ -185,8 +186,13 @@ def _files(directory: Path, folders: Folders) -> Path:
 # -- ours ----------------------------------------------------------------------------------------------------
 
 
+def ours(directory: Path, folders: Folders) -> contextlib.AbstractContextManager[Server]:
+    return serving(directory, functools.partial(_fill, folders=folders))
+
+
 @contextlib.contextmanager
-def ours(directory: Path, folders: Folders) -> Iterator[Server]:
+def serving(directory: Path, fill: Callable[[Path, Who], object]) -> Iterator[Server]:
+    """``fill(directory of the drives, whose)``: called before it starts."""
     config = Config(state=directory)
     for name in ("run", "secrets", "drive"):
         (directory / name).mkdir(parents=True)
@@ -206,7 +212,7 @@ def ours(directory: Path, folders: Folders) -> Iterator[Server]:
         display_name="Bench",
     )
     projections.put(config, row)
-    _fill(directory / "drive", who, folders)
+    fill(directory / "drive", who)
     port = _free_port()
     argv, log = [sys.executable, "-m", "bench.drive_serve", str(port)], directory / "log"
     environment = {STATE_VARIABLE: str(directory)}

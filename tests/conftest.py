@@ -89,6 +89,12 @@ collect_ignore = ["integration/test_core_row_security.py"] if connection.vendor 
 PASSWORD = "correct horse battery"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    for named in config.args:
+        if any(Path(named.partition("::")[0]).match(ignored) for ignored in collect_ignore):
+            raise pytest.UsageError(f"{named}: PostgreSQL's; name a server in BEFFROI_TEST_DATABASE")
+
+
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_setupnodes() -> None:
     """No worker begins with the settings of this process: each has a state directory of its own."""

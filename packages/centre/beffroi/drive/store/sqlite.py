@@ -214,6 +214,7 @@ class SqliteDatabase(Database):
                 )
                 made.commit()
                 made.flush()
+                made.raw.execute("PRAGMA temp_store = MEMORY")
             except BaseException:
                 made.raw.close()
                 raise
