@@ -147,6 +147,10 @@ class Database(ABC):
         """Of ``rest`` and ``close``, under the lock."""
 
     @abstractmethod
+    def _tidy(self) -> None:
+        """What a backend does after a group was told, in the group's thread. Raises nothing."""
+
+    @abstractmethod
     def _said(self, error: Exception) -> Exception:
         """A backend's error in our words (StoreFull, Unavailable), or as it is."""
 
@@ -295,6 +299,8 @@ class Database(ABC):
                 self.on_change(changed.touched_roots)
             except Exception:
                 log.exception("told nobody of a change of the drive")
+        if changed.session is not None:
+            self._tidy()
 
     def _lost(self, group: Sequence[_Asked], session: Session | None, error: Exception) -> _Changed:
         """Nothing of a group was done."""

@@ -208,6 +208,9 @@ class PostgresDatabase(Database):
     def _let_go(self) -> Callable[[], None]:
         return self.close
 
+    def _tidy(self) -> None:
+        """The server does."""
+
     def _said(self, error: Exception) -> Exception:
         if not isinstance(error, psycopg.Error):
             return error
