@@ -203,26 +203,29 @@ def test_changes_that_come_while_others_go_to_the_disk_are_gathered_and_one_alon
     assert made == [[0], [1, 2, 3, 4]]
 
 
-def test_a_quick_change_is_made_in_the_loop_and_committed_in_a_thread(
+def test_a_quick_change_is_committed_in_the_loop_and_a_thread_waits_for_the_disk(
     in_a_file: SqliteDatabase, top: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[threading.Thread] = []
-    committed: list[threading.Thread] = []
-    commit = Connection.commit
+    seen: dict[str, threading.Thread] = {}
+    commit, flush = Connection.commit, Connection.flush
 
-    def watched(connection: Connection) -> None:
-        committed.append(threading.current_thread())
+    def committing(connection: Connection) -> None:
+        seen["commit"] = threading.current_thread()
         commit(connection)
 
-    monkeypatch.setattr(Connection, "commit", watched)
+    def flushing(connection: Connection) -> None:
+        seen["flush"] = threading.current_thread()
+        flush(connection)
+
+    monkeypatch.setattr(Connection, "commit", committing)
+    monkeypatch.setattr(Connection, "flush", flushing)
 
     def change(writing: Writing) -> None:
-        made.append(threading.current_thread())
+        seen["change"] = threading.current_thread()
         tree.put(writing, ME, top.id, "x", content(b"1"))
 
     run(lambda: in_a_file.write_async(change, is_quick=True))
-    assert made == [threading.current_thread()]
-    assert committed and threading.current_thread() not in committed
+    assert seen["change"] is seen["commit"] is threading.current_thread() is not seen["flush"]
     assert listing(in_a_file, top.id) == {"x": 1}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,9 @@ def home(metadata: SqliteDatabase) -> Node:
     return metadata.write(lambda writing: tree.make_root(writing, schema.COMMON, now_s=1))
 
 
-def put(metadata: SqliteDatabase, home: Node, first: int, count: int, *, size_bytes: int = 1) -> None:
+def put(metadata: SqliteDatabase, home: Node, first: int, count: int) -> None:
     asked = [
-        metadata.submit(lambda w, n=n: tree.put(w, ME, home.id, f"{n}", content(b"%0*d" % (size_bytes, n))))
+        metadata.submit(lambda w, n=n: tree.put(w, ME, home.id, f"{n}", content(b"%d" % n)))
         for n in range(first, first + count)
     ]
     for one in asked:
@@ -67,48 +68,39 @@ def test_few_changes_stay_in_the_log(metadata: SqliteDatabase, home: Node) -> No
 
 def test_a_log_under_changes_without_a_pause_stays_short(metadata: SqliteDatabase, home: Node) -> None:
     log = metadata.path.with_name("drive.sqlite-wal")
-    threads = [
-        threading.Thread(target=put, args=(metadata, home, first, 1500), kwargs={"size_bytes": 8000})
-        for first in (0, 10_000)
-    ]
-    for one in threads:
-        one.start()
-    longest = 0
-    while any(one.is_alive() for one in threads):
-        longest = max(longest, log.stat().st_size)
-        threads[0].join(0.01)
-        threads[1].join(0.01)
-    # Two groups of MOST_GROUPED, each of some three pages a change, may be on their way when the writer looks.
-    assert longest < 1.5 * sqlite.MOST_LOG_PAGES * PAGE_BYTES
-    assert len(listing(metadata, home.id)) == 3000
+
+    async def writing(first: int) -> None:
+        for number in range(first, first + 250):
+            change = partial(
+                tree.put, act=ME, parent=home.id, name=f"{number}", content=content(b"%08000d" % number)
+            )
+            await metadata.write_async(change, is_quick=True)
+
+    async def written(firsts: range) -> None:
+        await asyncio.gather(*map(writing, firsts))
+
+    with metadata.reading() as reading:  # until it ends, the log cannot begin anew
+        assert reading.all("SELECT id FROM node WHERE is_folder = 0") == []
+        asyncio.run(written(range(0, 2500, 250)))
+        assert reading.all("SELECT id FROM node WHERE is_folder = 0") == [], "its own picture"
+    longest = log.stat().st_size
+    assert longest > sqlite.MOST_LOG_PAGES * PAGE_BYTES
+    asyncio.run(written(range(10_000, 12_500, 250)))
+    assert log.stat().st_size < longest * 1.5, "it began anew"
+    assert len(listing(metadata, home.id)) == 5000
 
 
-def test_a_reader_of_the_past_keeps_the_log_and_its_picture(metadata: SqliteDatabase, home: Node) -> None:
-    put(metadata, home, 0, 1)
-    with metadata.reading() as reading:
-        assert len(reading.all("SELECT id FROM node WHERE is_folder = 0")) == 1
-        put(metadata, home, 1, 2 * sqlite.CARRIED_ROWS // 2)
-        assert len(reading.all("SELECT id FROM node WHERE is_folder = 0")) == 1, "its own picture"
-    put(metadata, home, 10_000, sqlite.CARRIED_ROWS // 2)
-    until(lambda: "10000" in alone(metadata), "the log went over once it was gone")
-
-
-def test_one_who_cannot_carry_the_log_over_hinders_nobody(
+def test_where_no_other_connection_can_be_opened_it_is_done_between_two_groups(
     metadata: SqliteDatabase, home: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(metadata, home, 0, 1)
-    log = metadata.path.with_name("drive.sqlite-wal")
-
     def refused(*arguments: object, **named: object) -> sqlite3.Connection:
         raise sqlite3.OperationalError("unable to open database file")
 
     with monkeypatch.context() as patch:
         patch.setattr("beffroi.drive.store.sqlite.sqlite3.connect", refused)
-        put(metadata, home, 1, 3000, size_bytes=8000)
-    assert log.stat().st_size > sqlite.MOST_LOG_PAGES * PAGE_BYTES / 2
-    put(metadata, home, 10_000, 1)
-    assert {"0", "1", "10000"} <= set(listing(metadata, home.id))
-    until(lambda: "1" in alone(metadata), "the writer did it")
+        put(metadata, home, 0, sqlite.CARRIED_ROWS)
+    assert {"0", "1"} <= alone(metadata)
+    assert len(listing(metadata, home.id)) == sqlite.CARRIED_ROWS
 
 
 def test_an_erased_file_is_not_made_anew(metadata: SqliteDatabase, home: Node) -> None:

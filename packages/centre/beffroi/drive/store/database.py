@@ -2,9 +2,10 @@
 
 Purpose: ``Database.write`` queues a function that changes something; one thread at a time takes up to ``MOST_GROUPED``
          of them into one transaction. Each has a savepoint of its own, so that one that fails takes no other along.
-         Etags and sizes of all folders above are brought up once a transaction. A group of quick changes is made in the
-         event loop that asked for them, and a thread only waits for the disk: two threads that hand each other the
-         interpreter's lock at each statement cost more than the statements. The next group is made while it waits.
+         Etags and sizes of all folders above are brought up once a transaction. A group of quick changes is made and
+         committed in the event loop that asked for them, and a thread only waits for the disk: two threads that hand
+         each other the interpreter's lock at each statement cost more than the statements. The next group is made while
+         it waits.
 Process: drive and web; any thread may call.
 Fails:   closed: a result is given when it is on the disk; a commit or a flush that fails fails all of its group.
 Source:  docs/internals/drive.md, "Metadata"; the measured gain of grouping in docs/decisions.
@@ -119,6 +120,8 @@ class Database(ABC):
         """Groups that are committed, and not told yet."""
         self._was_company = False
         """The last group in the event loop was of more than one."""
+        self._is_behind = False
+        """A thread is to make the next group: ``_catch_up`` has to follow."""
         self.on_change: Callable[[set[int]], object] = lambda roots: None
         """Called after a commit with the roots in which something changed; in the group's thread."""
 
@@ -148,7 +151,11 @@ class Database(ABC):
 
     @abstractmethod
     def _tidy(self) -> None:
-        """What a backend does after a group was told, in the group's thread. Raises nothing."""
+        """What a backend does after a group was told, in its thread, while others are made. Raises nothing."""
+
+    @abstractmethod
+    def _catch_up(self) -> None:
+        """The same between two groups, where ``_tidy`` said ``_is_behind``."""
 
     @abstractmethod
     def _said(self, error: Exception) -> Exception:
@@ -212,7 +219,7 @@ class Database(ABC):
         self._work()
 
     def _work(self) -> None:
-        self._finish(self._taken(MOST_GROUPED), None)
+        self._finish(self._taken(MOST_GROUPED))
 
     def _work_in_loop(self, turns: int = 0) -> None:
         with self._lock:
@@ -224,21 +231,32 @@ class Database(ABC):
             self._called, self._is_at_work = None, True
         group = self._taken(MOST_IN_LOOP)
         self._was_company = len(group) > 1
-        is_quick = all(one.is_quick for one in group)
+        is_quick = all(one.is_quick for one in group) and not self._is_behind
         changed = self._change(group, is_patient=False) if group and is_quick else None
-        try:
-            self._executor.submit(self._finish, group, changed)
-        except RuntimeError:
-            self._finish(group, changed)
+        if changed is None:
+            self._elsewhere(self._finish, group)
+            return
+        committed = self._committed(group, changed)
+        self._go_on(group)
+        self._elsewhere(self._flush, group, committed)
 
-    def _finish(self, group: Sequence[_Asked], changed: _Changed | None) -> None:
-        """``changed``: None where the group is still to be made."""
+    def _elsewhere(self, work: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._executor.submit(work, *arguments)
+        except RuntimeError:  # no thread takes any more work
+            work(*arguments)
+
+    def _finish(self, group: Sequence[_Asked]) -> None:
+        """Make a group, in a thread."""
         committed: _Changed | None = None
         try:
             if group:
-                committed = self._commit(group, changed or self._change(group))
-                with self._lock:
-                    self._flushing += 1
+                changed = self._change(group)
+                assert changed is not None, "a patient one"
+                committed = self._committed(group, changed)
+                if self._is_behind:
+                    self._is_behind = False
+                    self._catch_up()
         finally:
             self._go_on(group)
         if committed is not None:
@@ -274,13 +292,15 @@ class Database(ABC):
             return self._lost(group, session, error)
         return _Changed(session, answers, writing.touched_roots)
 
-    def _commit(self, group: Sequence[_Asked], changed: _Changed | None) -> _Changed:
-        assert changed is not None, "a patient one"
+    def _committed(self, group: Sequence[_Asked], changed: _Changed) -> _Changed:
+        """On its way to the disk: ``_flush`` has to follow."""
         if changed.session is not None:
             try:
                 changed.session.commit()
             except Exception as error:  # noqa: BLE001 - each of the group is told
-                return self._lost(group, changed.session, error)
+                changed = self._lost(group, changed.session, error)
+        with self._lock:
+            self._flushing += 1
         return changed
 
     def _flush(self, group: Sequence[_Asked], changed: _Changed) -> None:

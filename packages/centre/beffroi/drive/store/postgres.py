@@ -211,6 +211,9 @@ class PostgresDatabase(Database):
     def _tidy(self) -> None:
         """The server does."""
 
+    def _catch_up(self) -> None:
+        """It never is behind."""
+
     def _said(self, error: Exception) -> Exception:
         if not isinstance(error, psycopg.Error):
             return error

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import LiteralString
 
@@ -32,11 +32,12 @@ HEAP_MIB = 512
 """Of all connections of a process: from there on each keeps to the pages that it has."""
 MOST_IDLE_READERS = 2
 CARRIED_ROWS = 600
-"""Rows that were changed, those of 200 small files and about a thousand pages of the log, after which it is carried over
-to the file."""
+"""Rows that were changed, those of 200 small files and about a thousand pages of the log, after which what it holds is
+carried over to the file."""
 MOST_LOG_PAGES = 4_000
-"""From there on the writer itself does that, as it commits: while others never pause, the log begins anew only so. The
-index of as many is one block (sqlite.org/walformat.html)."""
+"""From there on that is done between two groups: under changes without a pause the log begins anew only so. The index
+of as many is one block (sqlite.org/walformat.html)."""
+_CARRY: LiteralString = "PRAGMA wal_checkpoint(PASSIVE)"
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE")
 
 
@@ -231,7 +232,9 @@ class SqliteDatabase(Database):
                 )
                 made.commit()
                 made.flush()
-                made.raw.execute(f"PRAGMA wal_autocheckpoint = {MOST_LOG_PAGES}")
+                made.raw.execute(
+                    "PRAGMA wal_autocheckpoint = 0"
+                )  # a commit in the event loop waits for no disk
                 # What a savepoint would bring back: in a file it cost a tenth of a change, and is little.
                 made.raw.execute("PRAGMA temp_store = MEMORY")
             except BaseException:
@@ -247,12 +250,20 @@ class SqliteDatabase(Database):
         if not is_due or not self._carrying.acquire(blocking=False):
             return
         try:
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as raw:
-                raw.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with closing(
+                sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)
+            ) as raw:
+                _, pages, _ = raw.execute(_CARRY).fetchone()
+            self._is_behind = pages > MOST_LOG_PAGES
         except sqlite3.Error:
-            pass  # the writer meets it at MOST_LOG_PAGES, and keeps the log until it succeeds
+            self._is_behind = True
         finally:
             self._carrying.release()
+
+    def _catch_up(self) -> None:
+        assert self._writer is not None, "it made a group"
+        with suppress(sqlite3.Error):  # the log stays as it is until it succeeds
+            self._writer.raw.execute(_CARRY)
 
     def copy_to(self, path: Path) -> None:
         """All of one moment in a new file; writers go on meanwhile. Errors: StoreFull, Unavailable."""
