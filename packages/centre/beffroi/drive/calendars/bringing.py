@@ -11,7 +11,7 @@ Source:  docs/decisions/0111-files-of-contacts-and-entries.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import batched
@@ -24,10 +24,10 @@ from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import brought, effort, homes, wire, wire_bringing
 from beffroi.drive.calendars.counted import Collection
-from beffroi.drive.calendars.entries import UNREADABLE, collection_at
+from beffroi.drive.calendars.entries import UNREADABLE, collection_at, name_of, opened, title_of
 from beffroi.drive.calendars.kept import MAX_ITEMS
 from beffroi.drive.calendars.wire_bringing import MAX_FILE_BYTES, MAX_NAMES, MAX_UNREADABLE, Kind
-from beffroi.lib import clock, durable, ids
+from beffroi.lib import accents, clock, durable, ids
 from beffroi.lib.errors import NotFound, TooLarge
 
 MOST_CPU_S = 6.0
@@ -160,7 +160,16 @@ def give(storage: BaseStorage, path: str) -> wire_bringing.Text:
             size += len(item.serialize())
             if size > wire_bringing.MAX_GIVEN_BYTES:
                 raise TooLarge(wire_bringing.MAX_GIVEN_BYTES)
-        return wire_bringing.Text(collection.serialize() if size else "")
+        return wire_bringing.Text(collection.serialize() if size else "", title_of(collection))
+
+
+def handed(storage: BaseStorage, those: Iterable[tuple[wire.Calendar, str]]) -> list[wire_bringing.Handed]:
+    """What each of them is called, in the order of it."""
+    with storage.acquire_lock("r"):
+        found = [
+            wire_bringing.Handed(name_of(one), title) for _calendar, one, title in opened(storage, those)
+        ]
+    return sorted(found, key=lambda one: (accents.bare(one.title), one.name))
 
 
 # -- inside ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,15 @@ import vobject
 from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import cards, effort, lines, wire, wire_contacts
-from beffroi.drive.calendars.entries import UNREADABLE, collection_at, item_at, put
+from beffroi.drive.calendars.entries import (
+    UNREADABLE,
+    collection_at,
+    item_at,
+    name_of,
+    opened,
+    put,
+    title_of,
+)
 from beffroi.drive.calendars.itip import one_line
 from beffroi.drive.calendars.wire_contacts import MAX_GROUPS, MAX_MEMBERS, MAX_NAME_CHARS, Group, Member
 from beffroi.lib import accents, clock
@@ -29,8 +37,12 @@ _NAMES = ("MEMBER", "X-ADDRESSBOOKSERVER-MEMBER")
 
 
 class _Book(NamedTuple):
-    """``contacts``: by UID, plain; ``uids``: as their cards say them, by the same."""
+    """``handed``, ``of``: name and title, where it was handed over. ``contacts``: by UID, plain; ``uids``: as their
+    cards say them, by the same."""
 
+    calendar: wire.Calendar
+    handed: str
+    of: str
     contacts: dict[str, Member]
     uids: dict[str, str]
     groups: list[tuple[Any, lines.Component]]
@@ -41,9 +53,9 @@ def listed(storage: BaseStorage, books: Iterable[tuple[wire.Calendar, str]]) -> 
     found: list[Group] = []
     is_whole = False
     with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
-        for calendar, path in books:
-            book = _read(collection_at(storage, path))
-            found += [_group(calendar, item, card, book) for item, card in book.groups]
+        for calendar, collection, _title in opened(storage, books):
+            book = _read(calendar, collection)
+            found += [_group(item, card, book) for item, card in book.groups]
         is_whole = True
     found.sort(key=lambda one: (accents.bare(one.title), one.name))
     return wire_contacts.Groups(found[:MAX_GROUPS], more=len(found) > MAX_GROUPS or not is_whole)
@@ -54,7 +66,7 @@ def get(storage: BaseStorage, calendar: wire.Calendar, path: str, name: str) -> 
     with storage.acquire_lock("r"), _bounded():
         collection = collection_at(storage, path)
         item, card = _group_at(collection, name)
-        return _group(calendar, item, card, _read(collection))
+        return _group(item, card, _read(calendar, collection))
 
 
 def save(storage: BaseStorage, path: str, draft: wire_contacts.GroupDraft) -> wire.Done:
@@ -64,7 +76,7 @@ def save(storage: BaseStorage, path: str, draft: wire_contacts.GroupDraft) -> wi
         raise Invalid("group")
     with storage.acquire_lock("w"), _bounded():
         collection = collection_at(storage, path)
-        book = _read(collection)
+        book = _read(draft.calendar, collection)
         known = {one.name: uid for uid, one in book.contacts.items()}
         if not known.keys() >= set(draft.members):
             raise Conflict("a contact is gone")
@@ -100,9 +112,10 @@ def _bounded() -> Iterator[None]:
 # -- reading --------------------------------------------------------------------------------------------------
 
 
-def _read(collection: BaseCollection) -> _Book:
+def _read(calendar: wire.Calendar, collection: BaseCollection) -> _Book:
     """Errors: effort.Spent."""
-    book = _Book({}, {}, [])
+    told = (name_of(collection), title_of(collection)) if calendar == "handed" else ("", "")
+    book = _Book(calendar, *told, {}, {}, [])
     for item in collection.get_all():
         effort.require()
         with suppress(*UNREADABLE):
@@ -116,7 +129,7 @@ def _read(collection: BaseCollection) -> _Book:
     return book
 
 
-def _group(calendar: wire.Calendar, item: Any, card: lines.Component, book: _Book) -> Group:
+def _group(item: Any, card: lines.Component, book: _Book) -> Group:
     members: dict[str, Member] = {}
     missing = 0
     for value in _values(card):
@@ -128,7 +141,8 @@ def _group(calendar: wire.Calendar, item: Any, card: lines.Component, book: _Boo
         else:
             missing += 1
     shown = sorted(members.values(), key=lambda one: (accents.bare(one.title), one.name))
-    return Group(calendar, item.href, item.etag, cards.title_of(card), shown, missing)
+    title = cards.title_of(card)
+    return Group(book.calendar, item.href, item.etag, title, shown, missing, book.handed, book.of)
 
 
 def _values(card: lines.Component) -> Iterator[str]:
