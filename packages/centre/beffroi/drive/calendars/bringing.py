@@ -17,6 +17,7 @@ from datetime import datetime
 from itertools import batched
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from radicale import item as radicale_item
@@ -32,6 +33,8 @@ from beffroi.lib.errors import NotFound, TooLarge
 
 MOST_CPU_S = 6.0
 """For reading one file."""
+_MOST_UID_CHARS = 128
+"""That a group of a file is made to name: a longer one, named by thousands, would make much of a small file."""
 _AT_ONCE = 200
 """Under one lock: others wait for no more than these."""
 
@@ -45,6 +48,18 @@ class _Kept(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class _There(NamedTuple):
+    """``likeness``: with the UID of whoever is like this, as the card says it."""
+
+    uids: set[str]
+    likeness: dict[tuple[str, ...], str]
+
+    def take(self, uid: str, said: brought.Said) -> None:
+        self.uids.add(uid)
+        for one in said.likeness:
+            self.likeness.setdefault(one, said.uid or uid)
+
+
 class _Record(msgspec.Struct, frozen=True):
     told: wire_bringing.File
     kept: list[_Kept]
@@ -56,22 +71,14 @@ def look(storage: BaseStorage, home: Path, path: str, asked: wire_bringing.Broug
         if len(asked.data) > MAX_FILE_BYTES:
             raise brought.Refused("size")
         with effort.bounded(MOST_CPU_S):
-            read = list(brought.pieces(asked.kind, asked.data))
+            read = sorted(brought.pieces(asked.kind, asked.data), key=itemgetter(0))
             with storage.acquire_lock("r"):
-                uids, likeness = _there(collection_at(storage, path), asked.kind)
+                there = _there(collection_at(storage, path), asked.kind)
+            new, broken = _sifted(read, there)
     except brought.Refused as refused:
         return wire_bringing.File(refused=refused.why)
     except effort.Spent:
         return wire_bringing.File(refused="slow")
-    new: list[brought.Piece] = []
-    broken: list[wire_bringing.Unreadable] = []
-    for line, one in sorted(read, key=itemgetter(0)):
-        if not isinstance(one, brought.Piece):
-            broken.append(wire_bringing.Unreadable(line, one))
-        elif one.uid not in uids and likeness.isdisjoint(one.said.likeness):
-            new.append(one)
-            uids.add(one.uid)
-            likeness |= one.said.likeness
     told = wire_bringing.File(
         id=ids.new_id("brg"),
         calendar=asked.calendar,
@@ -182,16 +189,42 @@ def _counted_at(storage: BaseStorage, path: str) -> Collection:
     return found
 
 
-def _there(collection: BaseCollection, kind: Kind) -> tuple[set[str], set[tuple[str, ...]]]:
-    """UIDs and likenesses. Errors: effort.Spent."""
-    uids: set[str] = set()
-    likeness: set[tuple[str, ...]] = set()
+def _there(collection: BaseCollection, kind: Kind) -> _There:
+    """Errors: effort.Spent."""
+    found = _There(set(), {})
     for item in collection.get_all():
         effort.require()
-        uids.add(item.uid)
         with suppress(*UNREADABLE):
-            likeness |= brought.said(kind, item).likeness
-    return uids, likeness
+            found.take(item.uid, brought.said(kind, item))
+        found.uids.add(item.uid)
+    return found
+
+
+def _sifted(
+    read: Sequence[tuple[int, brought.Piece | wire_bringing.Why]], there: _There
+) -> tuple[list[brought.Piece], list[wire_bringing.Unreadable]]:
+    """What is new, and what cannot be read. Errors: effort.Spent."""
+    new: list[brought.Piece] = []
+    broken: list[wire_bringing.Unreadable] = []
+    elsewhere: dict[str, str] = {}
+    for line, one in read:
+        if not isinstance(one, brought.Piece):
+            broken.append(wire_bringing.Unreadable(line, one))
+        elif one.uid in there.uids:
+            continue
+        elif same := [there.likeness[as_one] for as_one in sorted(one.said.likeness & there.likeness.keys())]:
+            if one.said.uid and len(same[0]) <= _MOST_UID_CHARS and same[0].isprintable():
+                elsewhere[one.said.uid] = same[0]
+        else:
+            new.append(one)
+            there.take(one.uid, one.said)
+    if not elsewhere:
+        return new, broken
+    pointed = []
+    for one in new:
+        effort.require()
+        pointed.append(brought.pointed(one, elsewhere))
+    return pointed, broken
 
 
 def _remove(storage: BaseStorage, path: str, some: Sequence[_Kept]) -> wire_bringing.Done:

@@ -10,7 +10,8 @@ Source:  RFC 6350, 6.1.4 and 6.6.5; what iOS, macOS and DAVx5 write in vCard 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -34,6 +35,10 @@ from beffroi.lib.errors import Conflict, Invalid, NotFound, Unavailable
 
 _URN, _MAIL = "urn:uuid:", "mailto:"
 _NAMES = ("MEMBER", "X-ADDRESSBOOKSERVER-MEMBER")
+_MEMBER = re.compile(
+    r"^(?:[A-Z0-9-]+\.)?(?:X-ADDRESSBOOKSERVER-)?MEMBER[;:][^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n",
+    re.ASCII | re.IGNORECASE | re.MULTILINE,
+)
 
 
 class _Book(NamedTuple):
@@ -155,6 +160,10 @@ def _plain(uid: str) -> str:
     return uid.strip().lower().removeprefix(_URN)
 
 
+def _urn(uid: str) -> str:
+    return uid if uid.lower().startswith(_URN) else f"{_URN}{uid}"
+
+
 def _group_at(collection: BaseCollection, name: str) -> tuple[Any, lines.Component]:
     """Errors: NotFound."""
     item = item_at(collection, name)
@@ -168,6 +177,25 @@ def _group_at(collection: BaseCollection, name: str) -> tuple[Any, lines.Compone
 
 
 # -- writing --------------------------------------------------------------------------------------------------
+
+
+def pointed(text: str, same: Mapping[str, str]) -> str:
+    """A card of a group with members by the UIDs of this book, each of them once. ``same``: those, by what the group
+    calls them. All else stays as a program wrote it."""
+    plain = {_plain(uid): told for uid, told in same.items()}
+    there: set[tuple[str, str]] = set()
+
+    def of_book(found: re.Match[str]) -> str:
+        begun, at = lines.head(raw := lines.unfolded(found[0].rstrip()))
+        uid = _plain(raw[at + 1 :])
+        told = plain.get(uid)
+        one = begun.upper(), _plain(told or uid)
+        if one in there:
+            return ""
+        there.add(one)
+        return f"{begun}:{_urn(told)}\r\n" if told else found[0]
+
+    return _MEMBER.sub(of_book, text)
 
 
 def _unchanged(collection: BaseCollection, name: str, etag: str) -> Any:
@@ -193,7 +221,6 @@ def _write(card: Any, title: str, wanted: set[str], book: _Book) -> None:
             card.contents[name] = kept
     named = {_plain(one.value) for some in there.values() for one in some}
     for uid in sorted(wanted - named):
-        told = book.uids[uid]
-        card.add(kind).value = told if told.lower().startswith(_URN) else f"{_URN}{told}"
+        card.add(kind).value = _urn(book.uids[uid])
     card.contents.pop("rev", None)
     card.add("rev").value = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
