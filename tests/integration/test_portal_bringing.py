@@ -18,12 +18,12 @@ from beffroi.lib.errors import NotAllowed, NotFound
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from tests.calendar_pages import full, member, portal, process
+from tests.calendar_pages import member, portal, process
 from tests.conftest import Commune
 from tests.fixtures_calendars import event
 from tests.fixtures_portal import no_door, portal_client
 
-__all__ = ["full", "no_door", "portal", "process"]
+__all__ = ["no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
 
 
@@ -277,13 +277,6 @@ def test_programs_hear_of_what_came_and_went(beaune: Commune, config: Config) ->
     act(agent, "undo")
     token, went = changed(token)
     assert (came, went) == (2, 2) and changed(token)[1] == 0
-
-
-def test_without_room_nothing_comes(beaune: Commune, full: None) -> None:
-    agent = portal_client(beaune.agent_membership)
-    bring(agent, PAUL + ZOE)
-    assert "Il n’y a plus de place pour tout cela" in act(agent, "take") and names(agent) == []
-    assert "2 nouveaux contacts" in shown(agent)
 
 
 def test_an_agenda_comes_from_a_file_and_goes_into_one(beaune: Commune) -> None:

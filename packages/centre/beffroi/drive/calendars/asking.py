@@ -141,7 +141,7 @@ class Asking(_Questions):
         return self.ask("delete-group", asked, wire.Done)
 
     def bring(self, file: wire_bringing.Brought) -> wire_bringing.File:
-        """Errors: NotFound, NotAllowed, Unavailable."""
+        """Errors: NotFound, NotAllowed, QuotaFull, StoreFull, Unavailable."""
         return self.ask("bring", file, wire_bringing.File, FILE_TIMEOUT_S)
 
     def brought(self, last: wire_bringing.Last) -> wire_bringing.File:

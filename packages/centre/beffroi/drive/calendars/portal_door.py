@@ -116,17 +116,22 @@ class PortalDoor:
 
     def bring(self, grant: Grant, asked: wire_bringing.Brought) -> wire_bringing.File:
         _check(grant, asked.calendar, write=True)
-        storage = self._storage(grant)
-        return bringing.look(
-            storage, self._home(grant), _collection(grant, asked.calendar, asked.kind), asked
-        )
+        storage, place = self._storage(grant), _collection(grant, asked.calendar, asked.kind)
+        # It waits in this person's home, wherever it goes.
+        require = partial(self._require_room, grant, _collection(grant, "own", asked.kind))
+        return bringing.look(storage, self._home(grant), place, asked, require)
 
     def brought(self, grant: Grant, asked: wire_bringing.Last) -> wire_bringing.File:
         return bringing.last(self._home(grant), asked.kind)
 
     def take_in(self, grant: Grant, asked: wire_bringing.Which) -> wire_bringing.Done:
         place = self._brought_to(grant, asked)
-        require = partial(self._require_room, grant, place)
+        is_own = place == _collection(grant, "own", asked.kind)
+
+        def require(coming_bytes: int, going_bytes: int) -> None:
+            growth_bytes = coming_bytes - going_bytes if is_own else coming_bytes
+            self._require_room(grant, place, growth_bytes, moved_bytes=0 if is_own else going_bytes)
+
         return bringing.take_in(self._storage(grant), self._home(grant), place, asked, require)
 
     def take_out(self, grant: Grant, asked: wire_bringing.Which) -> wire_bringing.Done:
@@ -166,11 +171,13 @@ class PortalDoor:
         _check(grant, calendar)
         return _collection(grant, calendar, kind)
 
-    def _require_room(self, grant: Grant, place: str, growth_bytes: int) -> None:
-        """Errors: those of ``Fullness``."""
+    def _require_room(self, grant: Grant, place: str, growth_bytes: int, *, moved_bytes: int = 0) -> None:
+        """As ``Fullness.require``."""
         assert grant.collectivite_id is not None
         name = place.strip("/").partition("/")[2]
-        self._fullness.require(grant.collectivite_id, grant.subject_id, name, growth_bytes)
+        self._fullness.require(
+            grant.collectivite_id, grant.subject_id, name, growth_bytes, moved_bytes=moved_bytes
+        )
 
     def left(self, grant: Grant, asked: wire.Counting) -> wire.Left:
         """Nobody's home is made for it."""

@@ -87,7 +87,10 @@ def _look(request: HttpRequest, actor: Actor, kind: Kind) -> HttpResponse:
         return _shown(request, actor, kind, wrong)
     if (file.size or 0) > wire_bringing.MAX_FILE_BYTES:
         return _shown(request, actor, kind, bringing_words.refused(kind, "size"))
-    found = asking(actor).bring(wire_bringing.Brought(kind, CALENDARS[calendar], file.read()))
+    try:
+        found = asking(actor).bring(wire_bringing.Brought(kind, CALENDARS[calendar], file.read()))
+    except bringing_words.FULL as error:
+        return _shown(request, actor, kind, bringing_words.full(error))
     if found.refused:
         return _shown(request, actor, kind, bringing_words.refused(kind, found.refused))
     return HttpResponseRedirect(reverse(f"{kind}_bring"))
