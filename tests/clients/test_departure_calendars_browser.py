@@ -39,6 +39,8 @@ def desk(
         own.put("agenda", "s.ics", event("s", "Permanence", more=SERIES))
         own.put("agenda", "p.ics", event("p", "Privé : santé"))
         own.put("contacts", "c.vcf", card("c", "Imprimeur"))
+        group = "X-ADDRESSBOOKSERVER-KIND:group\r\nX-ADDRESSBOOKSERVER-MEMBER:urn:uuid:c\r\nFN:"
+        own.put("contacts", "g.vcf", card("g", "Travaux").replace("FN:", group))
         yield sit
 
 
@@ -58,7 +60,7 @@ def test_what_somebody_left_is_handed_over_by_the_keyboard(
     press(page, "Remettre")
     inspect(page, "d-en-cours")
     run_pending("main")
-    page.wait_for_selector("text=13 rendez-vous et 1 contact", timeout=15000)
+    page.wait_for_selector("text=13 rendez-vous et 2 contacts", timeout=15000)
     page.wait_for_selector("text=Remis à Claire Vernet", timeout=15000)
     inspect(page, "d-remis")
     heir = desk(beaune.agent_membership)
@@ -67,6 +69,13 @@ def test_what_somebody_left_is_handed_over_by_the_keyboard(
     assert heir.locator(f".tag:has-text('{label}')").count() == 15
     assert heir.locator("a:has-text('Modifier')").count() == 0
     inspect(heir, "d-agenda")
+    heir.goto("/contacts/")
+    inspect(heir, "d-contacts")
+    with heir.expect_download() as begun:
+        heir.click("a:has-text('Télécharger « Contacts de Marie-Antoinette')")
+    assert begun.value.suggested_filename == "contacts-de-marie-antoinette-lefebvre-desmoulins.vcf"
+    press(heir, "Travaux")
+    inspect(heir, "d-groupe")
     press(page, "Annuler ce départ")
     run_pending("main")
     page.reload()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from beffroi.portal.departure_calendars import of_person
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils.text import slugify
 
 from tests.conftest import Commune
 from tests.fixtures_calendars import calendars_alone, card, event
@@ -138,15 +140,92 @@ def test_the_colleague_reads_them_on_the_page_agenda_and_changes_them_elsewhere(
     hand_over(referent, leave(hall), beaune.agent.id)
     run_pending("main")
     page = agenda(beaune)
-    assert page.count(f"Agenda de {beaune.colleague_membership.person.name}") == 4
+    assert page.count(f"Agenda de {beaune.colleague_membership.person.name}") == 5, (
+        "four dates, one to download"
+    )
     assert page.count("Permanence") == 3, "the series is whole"
     assert "Rendez-vous Petit de mon côté" in page and "Cardiologue" not in page
     assert page.count('/agenda/prive/a.ics/"') == 1, "only one's own is changed here"
-    assert "/agenda/remis/" not in page
+    assert page.count("/agenda/remis/") == 1
     client = portal_client(beaune.agent_membership)
     assert client.get("/agenda/remis/s.ics/").status_code == 404
     other = portal_client(beaune.referent_membership).get(f"/agenda/?mois={MONTH}").content.decode()
     assert "Permanence" not in other
+
+
+@pytest.fixture
+def given(beaune: Commune, hall: Hall, theirs: Own, mine: Own, referent: Client) -> dict[str, str]:
+    """Addresses of what the colleague was handed, with a group of two, one of them private."""
+    theirs.put("contacts", "p.vcf", card("p", "Cardiologue").replace("FN:", "CLASS:PRIVATE\r\nFN:"))
+    members = "".join(f"X-ADDRESSBOOKSERVER-MEMBER:urn:uuid:{uid}\r\n" for uid in ("c", "p"))
+    group = f"X-ADDRESSBOOKSERVER-KIND:group\r\n{members}FN:"
+    theirs.put("contacts", "g.vcf", card("g", "Travaux").replace("FN:", group))
+    hand_over(referent, leave(hall), beaune.agent.id)
+    run_pending("main")
+    (dates,), (book,) = mine.handed(), passing.handed(mine.place, "contacts")
+    return {
+        "dates": f"/agenda/remis/{dates}.ics",
+        "book": f"/contacts/remis/{book}.vcf",
+        "group": f"/contacts/groupes/remis/{book}/g.vcf/",
+    }
+
+
+def test_the_colleague_downloads_them_and_reads_their_groups(
+    beaune: Commune, mine: Own, given: dict[str, str]
+) -> None:
+    client = portal_client(beaune.agent_membership)
+    title = f"Contacts de {beaune.colleague_membership.person.name}"
+    page = html.unescape(client.get("/contacts/").content.decode()).replace("\xa0", " ")
+    assert f'href="{given["book"]}"' in page and f"Télécharger « {title} »" in page
+    assert f'href="{given["group"]}"' in page and "Travaux" in page
+    answer = client.get(given["book"])
+    assert answer["Content-Type"] == "text/vcard; charset=utf-8"
+    assert f'filename="{slugify(title)}.vcf"' in answer["Content-Disposition"]
+    text = answer.content.decode()
+    assert "FN:Imprimeur" in text and "FN:Travaux" in text and "Cardiologue" not in text
+    assert f'href="{given["dates"]}"' in agenda(beaune)
+    answer = client.get(given["dates"])
+    assert (
+        answer["Content-Type"] == "text/calendar; charset=utf-8" and ".ics" in answer["Content-Disposition"]
+    )
+    text = answer.content.decode()
+    assert text.count("BEGIN:VEVENT") == 2 and "Permanence" in text and "Cardiologue" not in text
+    page = html.unescape(client.get(given["group"]).content.decode()).replace("\xa0", " ")
+    assert "<strong>Imprimeur</strong>" in page and "1 contact de ce groupe n’est plus dans ce carnet" in page
+    assert f"Un groupe de « {title} »" in page and "Cardiologue" not in page
+    # One reads it here: it is changed by programs.
+    assert "modifier" not in page and "supprimer" not in page
+    for tail, status in (("", 405), ("modifier/", 404), ("supprimer/", 404)):
+        sent = {"title": "x", "member": ["c.vcf"], "etag": "x"}
+        assert client.post(given["group"] + tail, sent).status_code == status
+    for path in (mine.place / "agenda", mine.place / "contacts"):
+        assert client.get(f"/contacts/remis/{path.name}.vcf").status_code == 404, "not handed over"
+    assert client.get(given["dates"].replace("agenda", "contacts").replace(".ics", ".vcf")).status_code == 404
+
+
+def test_nobody_else_downloads_what_was_handed_over_or_reads_its_groups(
+    beaune: Commune, nuits: Commune, given: dict[str, str]
+) -> None:
+    for membership in (nuits.agent_membership, nuits.referent_membership, beaune.referent_membership):
+        client = portal_client(membership)
+        page = client.get("/contacts/").content.decode()
+        assert "Imprimeur" not in page and "remis" not in page
+        for path in given.values():
+            assert client.get(path).status_code == 404
+    for path in given.values():
+        answer = Client(headers={"X-Beffroi-Listener": "portal"}).get(path)
+        assert answer.status_code == 302 and answer["Location"].startswith("/connexion/")
+
+
+def test_what_was_given_back_is_no_such_page(
+    beaune: Commune, referent: Client, given: dict[str, str]
+) -> None:
+    undo(referent, Departure.objects.get())
+    client = portal_client(beaune.agent_membership)
+    page = client.get("/contacts/").content.decode() + agenda(beaune)
+    assert "remis" not in page and "Travaux" not in page
+    for path in given.values():
+        assert client.get(path).status_code == 404
 
 
 def test_an_undone_departure_gives_them_back_as_they_are_now(

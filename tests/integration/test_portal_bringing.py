@@ -18,12 +18,12 @@ from beffroi.lib.errors import NotAllowed, NotFound
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from tests.calendar_pages import full, member, portal, process
+from tests.calendar_pages import member, portal, process
 from tests.conftest import Commune
 from tests.fixtures_calendars import event
 from tests.fixtures_portal import no_door, portal_client
 
-__all__ = ["full", "no_door", "portal", "process"]
+__all__ = ["no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
 
 
@@ -143,6 +143,48 @@ def test_a_card_of_version_4_keeps_its_photograph_when_it_is_changed(beaune: Com
     assert photo in given and "TEL:0602" in given and "VERSION:4.0" in given
 
 
+def group(uid: str, name: str, *members: str) -> str:
+    lines = (f"X-ADDRESSBOOKSERVER-MEMBER:urn:uuid:{one}" for one in members)
+    return card(name, "X-ADDRESSBOOKSERVER-KIND:group", *lines, uid=uid)
+
+
+def test_a_group_names_contacts_as_the_book_has_them_already(beaune: Commune, config: Config) -> None:
+    agent = portal_client(beaune.agent_membership)
+    bring(agent, PAUL + ZOE + card("Ali", "TEL:0603", uid="a-1"))  # Zoé is given a UID here
+    act(agent, "take")
+    again = "".join(
+        (
+            card("Paul Dupont", "EMAIL:PAUL@x.test", uid="p-2"),
+            card("zoe léger", "TEL:0601020304", uid="z-2"),
+            card("Ali", "TEL:0603", uid="a-1"),
+            card("Nouveau", "TEL:0604", uid="n-2"),
+            card("Nouveau", "TEL:0604", uid="n-3"),
+            group("g-2", "Conseil", "p-2", "Z-2", "a-1", "n-2", "n-3", "gone"),
+        )
+    )
+    told = bring(agent, again)
+    assert "2 nouveaux contacts" in told and "4 y sont déjà" in told
+    assert "2 contacts sont ajoutés" in act(agent, "take")
+    path = re.search(r'href="(/contacts/groupes/commun/[^"]+?/)"', text_of(agent.get("/contacts/")))
+    assert path is not None
+    page = text_of(agent.get(path[1]))
+    assert re.findall(r"<p><strong>(.*?)</strong>", page) == ["Ali", "Nouveau", "Paul Dupont", "Zoé Léger"]
+    assert "1 contact de ce groupe n’est plus dans ce carnet" in page
+    (stored,) = (one for one in book_of(config, beaune).glob("*.vcf") if "FN:Conseil" in one.read_text())
+    assert stored.read_text().count("MEMBER:") == 5 and "urn:uuid:p-1" in stored.read_text()
+    # What was written so is what came: it goes as a whole.
+    assert "2 contacts sont retirés" in act(agent, "undo")
+    assert names(agent) == ["Ali", "Paul Dupont", "Zoé Léger"]
+
+
+def test_a_contact_is_not_taken_for_a_group_of_its_name(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    bring(agent, group("g-1", "École", "e-1") + card("École", uid="e-1"))
+    assert "2 contacts sont ajoutés" in act(agent, "take")
+    told = bring(agent, group("g-2", "École", "e-2") + card("École", uid="e-2"))
+    assert "0 nouveau" in told and "2 y sont déjà" in told
+
+
 def test_twice_is_once_and_a_second_file_takes_the_place_of_the_first(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     bring(agent, PAUL)
@@ -235,13 +277,6 @@ def test_programs_hear_of_what_came_and_went(beaune: Commune, config: Config) ->
     act(agent, "undo")
     token, went = changed(token)
     assert (came, went) == (2, 2) and changed(token)[1] == 0
-
-
-def test_without_room_nothing_comes(beaune: Commune, full: None) -> None:
-    agent = portal_client(beaune.agent_membership)
-    bring(agent, PAUL + ZOE)
-    assert "Il n’y a plus de place pour tout cela" in act(agent, "take") and names(agent) == []
-    assert "2 nouveaux contacts" in shown(agent)
 
 
 def test_an_agenda_comes_from_a_file_and_goes_into_one(beaune: Commune) -> None:

@@ -247,3 +247,29 @@ def test_a_table_tells_where_it_breaks_and_several_in_a_cell_are_several() -> No
     text = 'Name,E-mail 1 - Value\nPaul,a@x.test ::: b@x.test\n,\n,"",\n"Sans\nfin'
     assert [(one.line, bool(one.card)) for one in csv_cards.rows(text)] == [(2, True), (5, False)]
     assert next(csv_cards.rows(text)).card.count("EMAIL:") == 2
+
+
+def test_members_of_a_group_are_named_anew_and_all_else_stays_as_it_came() -> None:
+    found = one(
+        "contacts",
+        card(
+            "VERSION:4.0",
+            "FN:Conseil",
+            "KIND:group",
+            "UID:g",
+            'item1.MEMBER;X-A="b:c":urn:uuid:\r\n OLD',
+            "MEMBER:other",
+            "MEMBER:new-1",
+            "MEMBER:mailto:old@x.test",
+            "NOTE:un mot\r\n MEMBER:old",
+            "X-MEMBER:old",
+        ),
+    )
+    told = brought.pointed(found, {"urn:uuid:old": "New-1", "new-1": "New-1", "absent": "x"})
+    assert told.text == found.text.replace('"b:c":urn:uuid:\r\n OLD', '"b:c":urn:uuid:New-1').replace(
+        "MEMBER:new-1", "MEMBER:urn:uuid:New-1"
+    )
+    assert told.etag != found.etag and (told.uid, told.name) == (found.uid, found.name)
+    assert brought.pointed(found, {"absent": "x"}) is found
+    huge = "x" * wire_bringing.MAX_FILE_BYTES
+    assert brought.pointed(found, {"old": huge}) is found, "no larger than a card may be"

@@ -159,8 +159,8 @@ class Upkeep(Worker):
         progress, now_s = _progress(database), clock.paced_s()
         locks.expire(database, now_s=now_s)
         self._say_handovers(database, collectivite_id)
-        self._count_calendars(database, collectivite_id)
         homes.forget_brought(self._config, collectivite_id, before_s=now_s - KEPT_DAYS * DAY_S)
+        self._count_calendars(database, collectivite_id)
         if now_s - progress.tidied_s >= DAY_S:
             self._tidy(collectivite_id, database, stock, now_s)
             self._count(database, collectivite_id)

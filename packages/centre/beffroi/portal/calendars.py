@@ -10,10 +10,9 @@ from beffroi.drive.calendars.asking import Asking
 from beffroi.lib.errors import BeffroiError, NotAllowed, NotFound
 
 CALENDARS: dict[str, wire.Calendar] = {"prive": "own", "commun": "shared"}
-WORDS: dict[wire.Calendar, str] = {calendar: word for word, calendar in CALENDARS.items()} | {
-    "handed": "remis"
-}
-"""As addresses of pages name them, and back."""
+SHOWN: dict[str, wire.Calendar] = CALENDARS | {"remis": "handed"}
+WORDS: dict[wire.Calendar, str] = {calendar: word for word, calendar in SHOWN.items()}
+"""As addresses of pages name them, where they are changed and where they are shown, and back."""
 
 
 def asking(actor: Actor) -> Asking:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ class Asking(_Questions):
         """Errors: NotFound (no address book), Unavailable."""
         return self.ask("groups", wire_contacts.Grouping(), wire_contacts.Groups)
 
-    def group(self, asked: wire.Named) -> wire_contacts.Group:
+    def group(self, asked: wire_contacts.GroupNamed) -> wire_contacts.Group:
         """Errors: NotFound, Unavailable."""
         return self.ask("group", asked, wire_contacts.Group)
 
@@ -140,7 +141,7 @@ class Asking(_Questions):
         return self.ask("delete-group", asked, wire.Done)
 
     def bring(self, file: wire_bringing.Brought) -> wire_bringing.File:
-        """Errors: NotFound, NotAllowed, Unavailable."""
+        """Errors: NotFound, NotAllowed, QuotaFull, StoreFull, Unavailable."""
         return self.ask("bring", file, wire_bringing.File, FILE_TIMEOUT_S)
 
     def brought(self, last: wire_bringing.Last) -> wire_bringing.File:
@@ -155,9 +156,13 @@ class Asking(_Questions):
         """Errors: NotFound, NotAllowed, Unavailable."""
         return self.ask("take-out", which, wire_bringing.Done, FILE_TIMEOUT_S)
 
-    def give(self, given: wire_bringing.Given) -> str:
+    def give(self, given: wire_bringing.Given) -> wire_bringing.Text:
         """Errors: NotFound, TooLarge, Unavailable."""
-        return self.ask("give", given, wire_bringing.Text, FILE_TIMEOUT_S).text
+        return self.ask("give", given, wire_bringing.Text, FILE_TIMEOUT_S)
+
+    def handed(self, handing: wire_bringing.Handing) -> Sequence[wire_bringing.Handed]:
+        """By title. Errors: Unavailable."""
+        return self.ask("handed", handing, tuple[wire_bringing.Handed, ...])
 
     def look(self, received: wire_invitations.Received) -> wire_invitations.Invitation:
         """Errors: NotFound (no calendar), Conflict, Unavailable."""

@@ -3,22 +3,33 @@
 Process: calendars.
 Hostile: all of it. A component goes the way of what a program puts: as lines first (``lines``), then the rules of
          repetition, then vobject and Radicale's own check. Whoever calls bounds the time (``effort``).
-Rule:    two are the same with one UID, or with the same name and one address, else one number; two entries, with the
-         same title at the same time.
+Rule:    two are the same with one UID, or with the same name and one address, else one number; two groups of contacts,
+         with the same name; two entries, with the same title at the same time.
 Source:  RFC 2426, RFC 6350, RFC 5545; vCard 2.1 by ``old_cards``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from radicale import item as radicale_item
 from radicale.item import check_and_sanitize_items, read_components
 
-from beffroi.drive.calendars import blocks, cards, csv_cards, effort, itip, lines, old_cards, rules, wire
+from beffroi.drive.calendars import (
+    blocks,
+    cards,
+    csv_cards,
+    effort,
+    groups,
+    itip,
+    lines,
+    old_cards,
+    rules,
+    wire,
+)
 from beffroi.drive.calendars.itip_text import escaped
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, MAX_OCCURRENCES
 from beffroi.drive.calendars.wire_bringing import MAX_BROUGHT, Kind, Refusal, Why
@@ -112,6 +123,14 @@ def said(kind: Kind, item: Any) -> Said:
     return SHAPES[kind].said(_outermost(item.serialize()))
 
 
+def pointed(one: Piece, same: Mapping[str, str]) -> Piece:
+    """A group of contacts whose members are there by other UIDs: ``same``, by those of the file."""
+    text = groups.pointed(one.text, same)
+    if text == one.text or len(text.encode()) > MAX_ITEM_BYTES:
+        return one
+    return one._replace(text=text, etag=_item(text).etag)
+
+
 # -- making ---------------------------------------------------------------------------------------------------
 
 
@@ -135,13 +154,18 @@ def _made(shape: Shape, text: str) -> Piece:
         written = whole[0].serialize()
         # What vobject does not know of a card, it does not change either: a card is kept as it came.
         stored = stored if shape.name == "VCARD" else written
-        item = radicale_item.Item(collection_path="file", text=stored)
-        item.prepare()
+        item = _item(stored)
     except Exception:  # noqa: BLE001 - whatever vobject makes of it
         raise Broken("rule" if "\nRRULE" in text.upper() else "syntax") from None
     if len(stored.encode()) > MAX_ITEM_BYTES:
         raise Broken("size")
     return Piece(f"{uid}{shape.suffix}", item.uid, item.etag, stored, told)
+
+
+def _item(text: str) -> Any:
+    made = radicale_item.Item(collection_path="file", text=text)
+    made.prepare()
+    return made
 
 
 def _outermost(text: str) -> lines.Component:
@@ -196,10 +220,12 @@ def _said_of_card(card: lines.Component) -> Said:
         raise lines.Broken
     if not title:
         raise Broken("name")
-    name = accents.bare(title)
+    name, uid = accents.bare(title), card.value("UID")
+    if cards.is_group(card):
+        return Said(uid, title, frozenset({(name, "group")}))
     addresses: list[tuple[str, ...]] = [(name, "@", one.lower()) for one in cards.texts(card, "EMAIL")]
     numbers: list[tuple[str, ...]] = [(name, "+", re.sub(r"\D", "", one)) for one in cards.texts(card, "TEL")]
-    return Said(card.value("UID"), title, frozenset(addresses or numbers or [(name,)]))
+    return Said(uid, title, frozenset(addresses or numbers or [(name,)]))
 
 
 # -- entries --------------------------------------------------------------------------------------------------

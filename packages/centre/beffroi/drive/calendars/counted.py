@@ -1,6 +1,7 @@
 """Radicale's storage in files, which says by how many bytes each change grows a home, while its lock is held.
 
-Rule:    a home's bytes are those of its entries, as ``homes.sizes`` counts them; what is shared is SHARED_HOME's.
+Rule:    a home's bytes are those of its entries and of files that wait, as ``homes.sizes`` counts them; what is shared
+         is SHARED_HOME's.
 Fails:   an entry that is stored is stored: what could not be counted then is counted by the upkeep within the hour.
 Source:  radicale.storage.multifilesystem; docs/internals/drive.md, "Room".
 """
@@ -35,7 +36,7 @@ class Collection(multifilesystem.Collection):
     def many(self) -> Iterator[None]:
         """Around a hundred changes, under the lock for writing: counted once, their directory synced once at the end.
         Each file is synced and renamed for itself: Radicale reads no collection with half a file in it."""
-        with self._storage.counting(self, None):
+        with self._storage.counting(Path(self._filesystem_path)):
             self._storage.are_many = True
             try:
                 yield
@@ -52,7 +53,9 @@ class Collection(multifilesystem.Collection):
             super().delete(href)
 
     def _counted(self, href: str | None) -> AbstractContextManager[None]:
-        return nullcontext() if self._storage.are_many else self._storage.counting(self, href)
+        if self._storage.are_many:
+            return nullcontext()
+        return self._storage.counting(Path(self._filesystem_path), href)
 
     def _update_history_etag(self, href: str, item: Any) -> Any:
         """Of many, with the next question for what changed, which looks at each."""
@@ -91,29 +94,30 @@ class Storage(multifilesystem.Storage):
             super()._sync_directory(path)
 
     def move(self, item: Any, to_collection: Any, to_href: str) -> None:
-        with self.counting(item.collection, item.href), self.counting(to_collection, to_href):
+        come_from, go_to = (Path(one._filesystem_path) for one in (item.collection, to_collection))
+        with self.counting(come_from, item.href), self.counting(go_to, to_href):
             super().move(item, to_collection, to_href)
 
     @contextmanager
-    def counting(self, collection: Any, href: str | None) -> Iterator[None]:
-        """``href``: None for the collection with all that is in it."""
-        place = Path(collection._filesystem_path).resolve()  # what is shared lies behind a link
-        before = _bytes(place, href)
+    def counting(self, folder: Path, name: str | None = None) -> Iterator[None]:
+        """``name``: of a file in it; None for all that is in it."""
+        place = folder.resolve()  # what is shared lies behind a link
+        before = bytes_of(place, name)
         try:
             yield
         finally:
             owner = place.relative_to(Path(self._get_collection_root_folder()).resolve()).parts[0]
-            if grown := _bytes(place, href) - before:
+            if grown := bytes_of(place, name) - before:
                 try:
                     self.told(owner, grown)
                 except (BeffroiError, OSError) as error:
                     log.error("room is counted later: %s", getattr(error, "code", type(error).__name__))
 
 
-def _bytes(place: Path, href: str | None) -> int:
-    if href is None:
+def bytes_of(place: Path, name: str | None) -> int:
+    if name is None:
         return sum(homes.entries(place))
     try:
-        return os.lstat(place / href).st_size
+        return os.lstat(place / name).st_size
     except (FileNotFoundError, NotADirectoryError):
         return 0

@@ -160,7 +160,7 @@ def opened(
             if calendar != "handed":
                 raise
             continue  # given back just now
-        yield calendar, collection, _title(collection) if calendar == "handed" else ""
+        yield calendar, collection, title_of(collection) if calendar == "handed" else ""
 
 
 def collection_at(storage: BaseStorage, path: str) -> BaseCollection:
@@ -169,6 +169,16 @@ def collection_at(storage: BaseStorage, path: str) -> BaseCollection:
     if not isinstance(found, BaseCollection):
         raise NotFound("calendar")
     return found
+
+
+def title_of(collection: BaseCollection) -> str:
+    """As programs show it."""
+    return _line(collection.get_meta("D:displayname"), wire.MAX_TITLE_CHARS)
+
+
+def name_of(collection: BaseCollection) -> str:
+    """Of its folder."""
+    return str(collection.path).rpartition("/")[2]
 
 
 def put(collection: BaseCollection, name: str, whole: Any) -> Any:
@@ -288,10 +298,6 @@ def occurrences(
 
     visit_time_ranges(whole, "VEVENT", visit, lambda _start: False)
     return told
-
-
-def _title(collection: BaseCollection) -> str:
-    return _line(collection.get_meta("D:displayname"), wire.MAX_TITLE_CHARS)
 
 
 def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:

@@ -36,8 +36,10 @@ class Fullness:
         name = schema.COMMON if collection in homes.LINKS else schema.HOME + person_id
         with self._communes.metadata(collectivite_id).reading() as reading:
             root = look.root(reading, name)
-            place = root.id if root else room.WHOLE
-            room.require_bytes(reading, place, growth_bytes, waiting_bytes=moved_bytes)
+            if root is None:  # only the collectivité's is limited
+                room.require_bytes(reading, room.WHOLE, growth_bytes - moved_bytes)
+            else:
+                room.require_bytes(reading, root.id, growth_bytes, waiting_bytes=moved_bytes)
 
     def grown(self, collectivite_id: str, owner: str, size_bytes: int) -> None:
         """``owner``: a person, or SHARED_HOME; ``size_bytes``: below 0 for what went. Errors: as ``require``."""

@@ -10,7 +10,8 @@ Source:  RFC 6350, 6.1.4 and 6.6.5; what iOS, macOS and DAVx5 write in vCard 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -18,7 +19,15 @@ import vobject
 from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import cards, effort, lines, wire, wire_contacts
-from beffroi.drive.calendars.entries import UNREADABLE, collection_at, item_at, put
+from beffroi.drive.calendars.entries import (
+    UNREADABLE,
+    collection_at,
+    item_at,
+    name_of,
+    opened,
+    put,
+    title_of,
+)
 from beffroi.drive.calendars.itip import one_line
 from beffroi.drive.calendars.wire_contacts import MAX_GROUPS, MAX_MEMBERS, MAX_NAME_CHARS, Group, Member
 from beffroi.lib import accents, clock
@@ -26,11 +35,19 @@ from beffroi.lib.errors import Conflict, Invalid, NotFound, Unavailable
 
 _URN, _MAIL = "urn:uuid:", "mailto:"
 _NAMES = ("MEMBER", "X-ADDRESSBOOKSERVER-MEMBER")
+_MEMBER = re.compile(
+    r"^(?:[A-Z0-9-]+\.)?(?:X-ADDRESSBOOKSERVER-)?MEMBER[;:][^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n",
+    re.ASCII | re.IGNORECASE | re.MULTILINE,
+)
 
 
 class _Book(NamedTuple):
-    """``contacts``: by UID, plain; ``uids``: as their cards say them, by the same."""
+    """``handed``, ``of``: name and title, where it was handed over. ``contacts``: by UID, plain; ``uids``: as their
+    cards say them, by the same."""
 
+    calendar: wire.Calendar
+    handed: str
+    of: str
     contacts: dict[str, Member]
     uids: dict[str, str]
     groups: list[tuple[Any, lines.Component]]
@@ -41,9 +58,9 @@ def listed(storage: BaseStorage, books: Iterable[tuple[wire.Calendar, str]]) -> 
     found: list[Group] = []
     is_whole = False
     with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
-        for calendar, path in books:
-            book = _read(collection_at(storage, path))
-            found += [_group(calendar, item, card, book) for item, card in book.groups]
+        for calendar, collection, _title in opened(storage, books):
+            book = _read(calendar, collection)
+            found += [_group(item, card, book) for item, card in book.groups]
         is_whole = True
     found.sort(key=lambda one: (accents.bare(one.title), one.name))
     return wire_contacts.Groups(found[:MAX_GROUPS], more=len(found) > MAX_GROUPS or not is_whole)
@@ -54,7 +71,7 @@ def get(storage: BaseStorage, calendar: wire.Calendar, path: str, name: str) -> 
     with storage.acquire_lock("r"), _bounded():
         collection = collection_at(storage, path)
         item, card = _group_at(collection, name)
-        return _group(calendar, item, card, _read(collection))
+        return _group(item, card, _read(calendar, collection))
 
 
 def save(storage: BaseStorage, path: str, draft: wire_contacts.GroupDraft) -> wire.Done:
@@ -64,7 +81,7 @@ def save(storage: BaseStorage, path: str, draft: wire_contacts.GroupDraft) -> wi
         raise Invalid("group")
     with storage.acquire_lock("w"), _bounded():
         collection = collection_at(storage, path)
-        book = _read(collection)
+        book = _read(draft.calendar, collection)
         known = {one.name: uid for uid, one in book.contacts.items()}
         if not known.keys() >= set(draft.members):
             raise Conflict("a contact is gone")
@@ -100,9 +117,10 @@ def _bounded() -> Iterator[None]:
 # -- reading --------------------------------------------------------------------------------------------------
 
 
-def _read(collection: BaseCollection) -> _Book:
+def _read(calendar: wire.Calendar, collection: BaseCollection) -> _Book:
     """Errors: effort.Spent."""
-    book = _Book({}, {}, [])
+    told = (name_of(collection), title_of(collection)) if calendar == "handed" else ("", "")
+    book = _Book(calendar, *told, {}, {}, [])
     for item in collection.get_all():
         effort.require()
         with suppress(*UNREADABLE):
@@ -116,7 +134,7 @@ def _read(collection: BaseCollection) -> _Book:
     return book
 
 
-def _group(calendar: wire.Calendar, item: Any, card: lines.Component, book: _Book) -> Group:
+def _group(item: Any, card: lines.Component, book: _Book) -> Group:
     members: dict[str, Member] = {}
     missing = 0
     for value in _values(card):
@@ -128,7 +146,8 @@ def _group(calendar: wire.Calendar, item: Any, card: lines.Component, book: _Boo
         else:
             missing += 1
     shown = sorted(members.values(), key=lambda one: (accents.bare(one.title), one.name))
-    return Group(calendar, item.href, item.etag, cards.title_of(card), shown, missing)
+    title = cards.title_of(card)
+    return Group(book.calendar, item.href, item.etag, title, shown, missing, book.handed, book.of)
 
 
 def _values(card: lines.Component) -> Iterator[str]:
@@ -139,6 +158,10 @@ def _values(card: lines.Component) -> Iterator[str]:
 def _plain(uid: str) -> str:
     """Programs say it with and without its scheme."""
     return uid.strip().lower().removeprefix(_URN)
+
+
+def _urn(uid: str) -> str:
+    return uid if uid.lower().startswith(_URN) else f"{_URN}{uid}"
 
 
 def _group_at(collection: BaseCollection, name: str) -> tuple[Any, lines.Component]:
@@ -154,6 +177,25 @@ def _group_at(collection: BaseCollection, name: str) -> tuple[Any, lines.Compone
 
 
 # -- writing --------------------------------------------------------------------------------------------------
+
+
+def pointed(text: str, same: Mapping[str, str]) -> str:
+    """A card of a group with members by the UIDs of this book, each of them once. ``same``: those, by what the group
+    calls them. All else stays as a program wrote it."""
+    plain = {_plain(uid): told for uid, told in same.items()}
+    there: set[tuple[str, str]] = set()
+
+    def of_book(found: re.Match[str]) -> str:
+        begun, at = lines.head(raw := lines.unfolded(found[0].rstrip()))
+        uid = _plain(raw[at + 1 :])
+        told = plain.get(uid)
+        one = begun.upper(), _plain(told or uid)
+        if one in there:
+            return ""
+        there.add(one)
+        return f"{begun}:{_urn(told)}\r\n" if told else found[0]
+
+    return _MEMBER.sub(of_book, text)
 
 
 def _unchanged(collection: BaseCollection, name: str, etag: str) -> Any:
@@ -179,7 +221,6 @@ def _write(card: Any, title: str, wanted: set[str], book: _Book) -> None:
             card.contents[name] = kept
     named = {_plain(one.value) for some in there.values() for one in some}
     for uid in sorted(wanted - named):
-        told = book.uids[uid]
-        card.add(kind).value = told if told.lower().startswith(_URN) else f"{_URN}{told}"
+        card.add(kind).value = _urn(book.uids[uid])
     card.contents.pop("rev", None)
     card.add("rev").value = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")

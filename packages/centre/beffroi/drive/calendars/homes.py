@@ -31,7 +31,7 @@ READERS = (*WRITERS, "elu")
 MAX_NAME_BYTES = 200
 _LOCK = ".Radicale.lock"
 _BROUGHT = ".Beffroi.brought-"
-"""A file that waits in a home, or what came of one, by kind: hidden from Radicale and from what is counted."""
+"""A file that waits in a home, or what came of one, by kind: hidden from Radicale, and counted with entries."""
 
 
 def folder(config: Config, collectivite_id: str) -> Path:
@@ -47,7 +47,7 @@ def homes(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def sizes(config: Config, collectivite_id: str) -> dict[str, int]:
-    """Bytes of the entries of each home, by person; of what is shared, by SHARED_HOME."""
+    """Bytes of each home, by person; of what is shared, by SHARED_HOME."""
     out: dict[str, int] = {}
     root = folder(config, collectivite_id) / ROOT
     for home in root.iterdir() if root.is_dir() else ():
@@ -57,7 +57,7 @@ def sizes(config: Config, collectivite_id: str) -> dict[str, int]:
 
 
 def entries(home: Path) -> Iterator[int]:
-    """Sizes of what lies below a folder, in bytes."""
+    """Sizes of what lies below a folder, in bytes: entries, and files that wait to be taken in."""
     for place, folders, files in home.walk():
         folders[:] = [one for one in folders if not one.startswith(".")]
         for name in files:
@@ -66,7 +66,8 @@ def entries(home: Path) -> Iterator[int]:
             except FileNotFoundError:  # deleted just now
                 continue
             # Links to what is shared are among the files, and not followed.
-            yield found.st_size if stat.S_ISREG(found.st_mode) and not name.startswith(".") else 0
+            is_counted = not name.startswith(".") or name.startswith(_BROUGHT)
+            yield found.st_size if stat.S_ISREG(found.st_mode) and is_counted else 0
 
 
 def remove_everywhere(config: Config, person_id: str) -> int:

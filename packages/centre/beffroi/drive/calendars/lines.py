@@ -83,16 +83,11 @@ def keeps_busy(text: str) -> bool:
     return any(_bare(raw) > MAX_BARE for raw in _logical(text) if raw.count(";") > MAX_BARE)
 
 
-def _bare(raw: str) -> int:
-    head, _ = _head(raw)
-    return sum("=" not in piece for piece in head.split(";")[1:])
+def unfolded(text: str) -> str:
+    return _FOLD.sub("", text)
 
 
-def _logical(text: str) -> Iterator[str]:
-    return (line for line in re.split(r"\r\n|\r|\n", _FOLD.sub("", text)) if line.strip())
-
-
-def _head(raw: str) -> tuple[str, int]:
+def head(raw: str) -> tuple[str, int]:
     """What stands before the first colon outside of quotes, and where that colon is; -1 without one."""
     at = raw.find(":")
     while at >= 0 and raw.count('"', 0, at) % 2:
@@ -101,18 +96,27 @@ def _head(raw: str) -> tuple[str, int]:
     return (raw if at < 0 else raw[:at]), at
 
 
+def _bare(raw: str) -> int:
+    begun, _ = head(raw)
+    return sum("=" not in piece for piece in begun.split(";")[1:])
+
+
+def _logical(text: str) -> Iterator[str]:
+    return (line for line in re.split(r"\r\n|\r|\n", unfolded(text)) if line.strip())
+
+
 def _line(raw: str) -> Line:
-    head, at = _head(raw)
+    begun, at = head(raw)
     if at < 0:
         raise Broken
     pieces, start, quoted = [], 0, False
-    for index, sign in enumerate(head):
+    for index, sign in enumerate(begun):
         if sign == '"':
             quoted = not quoted
         elif sign == ";" and not quoted:
-            pieces.append(head[start:index])
+            pieces.append(begun[start:index])
             start = index + 1
-    name, *params = [*pieces, head[start:]]
+    name, *params = [*pieces, begun[start:]]
     if len(params) > MAX_PARAMETERS:
         raise Broken
     told: dict[str, str] = {}

@@ -97,13 +97,11 @@ class PortalDoor:
         return cards.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
 
     def groups(self, grant: Grant, asked: wire_contacts.Grouping) -> wire_contacts.Groups:
-        both: tuple[wire.Calendar, ...] = ("own", "shared")
-        books = [(one, _collection(grant, one, "contacts")) for one in both if _opens(grant, one)]
-        return groups.listed(self._storage(grant), books)
+        storage = self._storage(grant)
+        return groups.listed(storage, self._seen(grant, "contacts"))
 
-    def group(self, grant: Grant, asked: wire.Named) -> wire_contacts.Group:
-        _check(grant, asked.calendar)
-        place = _collection(grant, asked.calendar, "contacts")
+    def group(self, grant: Grant, asked: wire_contacts.GroupNamed) -> wire_contacts.Group:
+        place = self._shown(grant, asked.calendar, "contacts", asked.handed)
         return groups.get(self._storage(grant), asked.calendar, place, asked.name)
 
     def save_group(self, grant: Grant, asked: wire_contacts.GroupDraft) -> wire.Done:
@@ -118,17 +116,22 @@ class PortalDoor:
 
     def bring(self, grant: Grant, asked: wire_bringing.Brought) -> wire_bringing.File:
         _check(grant, asked.calendar, write=True)
-        storage = self._storage(grant)
-        return bringing.look(
-            storage, self._home(grant), _collection(grant, asked.calendar, asked.kind), asked
-        )
+        storage, place = self._storage(grant), _collection(grant, asked.calendar, asked.kind)
+        # It waits in this person's home, wherever it goes.
+        require = partial(self._require_room, grant, _collection(grant, "own", asked.kind))
+        return bringing.look(storage, self._home(grant), place, asked, require)
 
     def brought(self, grant: Grant, asked: wire_bringing.Last) -> wire_bringing.File:
         return bringing.last(self._home(grant), asked.kind)
 
     def take_in(self, grant: Grant, asked: wire_bringing.Which) -> wire_bringing.Done:
         place = self._brought_to(grant, asked)
-        require = partial(self._require_room, grant, place)
+        is_own = place == _collection(grant, "own", asked.kind)
+
+        def require(coming_bytes: int, going_bytes: int) -> None:
+            growth_bytes = coming_bytes - going_bytes if is_own else coming_bytes
+            self._require_room(grant, place, growth_bytes, moved_bytes=0 if is_own else going_bytes)
+
         return bringing.take_in(self._storage(grant), self._home(grant), place, asked, require)
 
     def take_out(self, grant: Grant, asked: wire_bringing.Which) -> wire_bringing.Done:
@@ -142,21 +145,39 @@ class PortalDoor:
         return _collection(grant, calendar, asked.kind)
 
     def give(self, grant: Grant, asked: wire_bringing.Given) -> wire_bringing.Text:
-        _check(grant, asked.calendar)
-        return bringing.give(self._storage(grant), _collection(grant, asked.calendar, asked.kind))
+        storage = self._storage(grant)
+        return bringing.give(storage, self._shown(grant, asked.calendar, asked.kind, asked.handed))
+
+    def handed(self, grant: Grant, asked: wire_bringing.Handing) -> Sequence[wire_bringing.Handed]:
+        storage = self._storage(grant)
+        return bringing.handed(storage, self._handed(grant, asked.kind))
 
     def _seen(self, grant: Grant, kind: Kind) -> Sequence[tuple[wire.Calendar, str]]:
         """Calendars or address books of this person, with their paths."""
         both: tuple[wire.Calendar, ...] = ("own", "shared")
         found = [(one, _collection(grant, one, kind)) for one in both if _opens(grant, one)]
-        handed = passing.handed(self._home(grant), kind)
-        return [*found, *(("handed", f"/{grant.subject_id}/{one}/") for one in handed)]
+        return [*found, *self._handed(grant, kind)]
 
-    def _require_room(self, grant: Grant, place: str, growth_bytes: int) -> None:
-        """Errors: those of ``Fullness``."""
+    def _handed(self, grant: Grant, kind: Kind) -> Sequence[tuple[wire.Calendar, str]]:
+        """Those that came from who left, with their paths."""
+        return [("handed", _own_path(grant, one)) for one in passing.handed(self._home(grant), kind)]
+
+    def _shown(self, grant: Grant, calendar: wire.Calendar, kind: Kind, handed: str) -> str:
+        """The path of one that is read as a whole. Errors: NotFound."""
+        if calendar == "handed":
+            if handed not in passing.handed(self._home(grant), kind):
+                raise NotFound("calendar")
+            return _own_path(grant, handed)
+        _check(grant, calendar)
+        return _collection(grant, calendar, kind)
+
+    def _require_room(self, grant: Grant, place: str, growth_bytes: int, *, moved_bytes: int = 0) -> None:
+        """As ``Fullness.require``."""
         assert grant.collectivite_id is not None
         name = place.strip("/").partition("/")[2]
-        self._fullness.require(grant.collectivite_id, grant.subject_id, name, growth_bytes)
+        self._fullness.require(
+            grant.collectivite_id, grant.subject_id, name, growth_bytes, moved_bytes=moved_bytes
+        )
 
     def left(self, grant: Grant, asked: wire.Counting) -> wire.Left:
         """Nobody's home is made for it."""
@@ -209,7 +230,11 @@ class PortalDoor:
 
 def _collection(grant: Grant, calendar: str, kind: Kind = "agenda") -> str:
     own, shared = _NAMES[kind]
-    return f"/{grant.subject_id}/{own if calendar == 'own' else shared}/"
+    return _own_path(grant, own if calendar == "own" else shared)
+
+
+def _own_path(grant: Grant, name: str) -> str:
+    return f"/{grant.subject_id}/{name}/"
 
 
 def _written(grant: Grant) -> list[str]:
@@ -259,7 +284,7 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "save-contact": (wire_contacts.ContactDraft, PortalDoor.save_contact),
     PREFIX + "delete-contact": (wire.Named, PortalDoor.delete_contact),
     PREFIX + "groups": (wire_contacts.Grouping, PortalDoor.groups),
-    PREFIX + "group": (wire.Named, PortalDoor.group),
+    PREFIX + "group": (wire_contacts.GroupNamed, PortalDoor.group),
     PREFIX + "save-group": (wire_contacts.GroupDraft, PortalDoor.save_group),
     PREFIX + "delete-group": (wire.Named, PortalDoor.delete_group),
     PREFIX + "bring": (wire_bringing.Brought, PortalDoor.bring),
@@ -267,6 +292,7 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "take-in": (wire_bringing.Which, PortalDoor.take_in),
     PREFIX + "take-out": (wire_bringing.Which, PortalDoor.take_out),
     PREFIX + "give": (wire_bringing.Given, PortalDoor.give),
+    PREFIX + "handed": (wire_bringing.Handing, PortalDoor.handed),
     PREFIX + "look": (wire_invitations.Received, PortalDoor.look),
     PREFIX + "answer": (wire_invitations.Answered, PortalDoor.answer_invitation),
     PREFIX + "note": (wire_invitations.Noted, PortalDoor.note),

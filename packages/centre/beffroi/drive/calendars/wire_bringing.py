@@ -81,11 +81,28 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Given(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole calendar or address book. Answered by ``Text``."""
+    """A whole calendar or address book; ``handed``: which one of those, by ``Handed.name``. Answered by ``Text``."""
 
     kind: Kind
     calendar: Calendar
+    handed: str = ""
 
 
 class Text(msgspec.Struct, frozen=True):
+    """``title``: of what it holds."""
+
     text: str
+    title: str
+
+
+class Handing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calendars or address books that came from who left. Answered by ``Handed`` of each."""
+
+    kind: Kind
+
+
+class Handed(msgspec.Struct, frozen=True):
+    """``name``: by which it is asked for."""
+
+    name: str
+    title: str

@@ -84,8 +84,17 @@ class Member(msgspec.Struct, frozen=True):
     emails: list[str]
 
 
+class GroupNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One group; ``handed``: the name of its address book, where it was handed over. Answered by ``Group``."""
+
+    calendar: Calendar
+    name: str
+    handed: str = ""
+
+
 class Group(msgspec.Struct, frozen=True):
-    """``members``: by title; ``missing``: how many it names that are not in this book."""
+    """``members``: by title; ``missing``: how many it names that are not in this book. ``handed``, ``of``: name and
+    title of a handed address book."""
 
     calendar: Calendar
     name: str
@@ -93,6 +102,8 @@ class Group(msgspec.Struct, frozen=True):
     title: str
     members: list[Member]
     missing: int
+    handed: str = ""
+    of: str = ""
 
 
 class Groups(msgspec.Struct, frozen=True):
@@ -103,4 +114,4 @@ class Groups(msgspec.Struct, frozen=True):
 
 
 class Grouping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All groups of one's own book and the shared one. Answered by ``Groups``."""
+    """All groups of all books that one sees. Answered by ``Groups``."""

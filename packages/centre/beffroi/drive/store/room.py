@@ -1,6 +1,7 @@
 """Room: how much of it is taken, by whom, and how much there may be.
 
-Rule:    a person's room holds the files of their own folder, those files' versions, and their calendars and contacts.
+Rule:    a person's room holds the files of their own folder, those files' versions, and their calendars and contacts,
+         with files of these that wait to be taken in.
          The collectivité's holds everything: the common folder, trash, uploads under way, too; so does its count of
          entries (files, folders, versions). Nothing here counts files: all is kept (``weights``).
          A limit that the référent or the Département set lies in ``quota``; else what is usual (``Limits``, in

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.calendars import homes, wire
+from beffroi.drive.calendars import homes, wire, wire_bringing
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import access, sendings
@@ -101,6 +101,7 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
             "after": following.strftime("%Y-%m"),
             "days": sorted(days.items()),
             "more": found.more,
+            "handed": asking(actor).handed(wire_bringing.Handing("agenda")),
             "reads": actor.role in homes.READERS,
             "writes": actor.role in homes.WRITERS,
             **_on_the_way(request, actor),

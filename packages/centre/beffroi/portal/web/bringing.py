@@ -13,6 +13,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -21,17 +22,17 @@ from beffroi.drive.calendars import homes, wire_bringing
 from beffroi.drive.calendars.wire_bringing import Kind
 from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.portal import bringing_words
-from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_new
+from beffroi.portal.calendars import CALENDARS, SHOWN, WORDS, asking, require_new
 from beffroi.portal.dates import date_format
 from beffroi.portal.pages import for_agents, page
 
 _GIVEN: dict[tuple[Kind, str], str] = {
-    ("contacts", "prive"): "mes-contacts.vcf",
-    ("contacts", "commun"): "contacts-de-la-mairie.vcf",
-    ("agenda", "prive"): "mon-agenda.ics",
-    ("agenda", "commun"): "agenda-de-la-mairie.ics",
+    ("contacts", "prive"): "mes-contacts",
+    ("contacts", "commun"): "contacts-de-la-mairie",
+    ("agenda", "prive"): "mon-agenda",
+    ("agenda", "commun"): "agenda-de-la-mairie",
 }
-_TYPES: dict[Kind, str] = {"contacts": "text/vcard", "agenda": "text/calendar"}
+_TYPES: dict[Kind, tuple[str, str]] = {"contacts": ("text/vcard", "vcf"), "agenda": ("text/calendar", "ics")}
 
 
 @require_http_methods(["GET", "POST"])
@@ -47,26 +48,28 @@ def bring(request: HttpRequest, actor: Actor, kind: Kind) -> HttpResponse:
 
 @require_GET
 @for_agents
-def give(request: HttpRequest, actor: Actor, kind: Kind, calendar: str) -> HttpResponse:
-    """Errors: NotFound (what one does not see)."""
+def give(request: HttpRequest, actor: Actor, kind: Kind, calendar: str, handed: str = "") -> HttpResponse:
+    """``handed``: the name of one that was handed over. Errors: NotFound (what one does not see)."""
     if calendar == "commun" and actor.role not in homes.READERS:
         raise NotFound("calendar")
     try:
-        text = asking(actor).give(wire_bringing.Given(kind, CALENDARS[calendar]))
+        given = asking(actor).give(wire_bringing.Given(kind, SHOWN[calendar], handed))
     except TooLarge:
         messages.error(
             request,
             _("Il y en a trop pour un seul fichier, à cause des photos. Branchez un appareil à la place."),
         )
         return HttpResponseRedirect(reverse(kind))
-    if not text:
+    if not given.text:
         messages.info(request, _("Il n’y a encore rien à télécharger."))
         return HttpResponseRedirect(reverse(kind))
+    name = _GIVEN.get((kind, calendar)) or slugify(given.title) or kind
+    media_type, suffix = _TYPES[kind]
     return HttpResponse(
-        text,
-        content_type=f"{_TYPES[kind]}; charset=utf-8",
+        given.text,
+        content_type=f"{media_type}; charset=utf-8",
         headers={
-            "Content-Disposition": f'attachment; filename="{_GIVEN[kind, calendar]}"',
+            "Content-Disposition": f'attachment; filename="{name}.{suffix}"',
             "Cache-Control": "no-store, private",
             "X-Content-Type-Options": "nosniff",
         },
@@ -84,7 +87,10 @@ def _look(request: HttpRequest, actor: Actor, kind: Kind) -> HttpResponse:
         return _shown(request, actor, kind, wrong)
     if (file.size or 0) > wire_bringing.MAX_FILE_BYTES:
         return _shown(request, actor, kind, bringing_words.refused(kind, "size"))
-    found = asking(actor).bring(wire_bringing.Brought(kind, CALENDARS[calendar], file.read()))
+    try:
+        found = asking(actor).bring(wire_bringing.Brought(kind, CALENDARS[calendar], file.read()))
+    except bringing_words.FULL as error:
+        return _shown(request, actor, kind, bringing_words.full(error))
     if found.refused:
         return _shown(request, actor, kind, bringing_words.refused(kind, found.refused))
     return HttpResponseRedirect(reverse(f"{kind}_bring"))

@@ -1,6 +1,7 @@
 """Groups of contacts: one is opened and written to, made, changed and deleted.
 
-Access: as contacts: what one does not see is no such page, what one only reads is not changed.
+Access: as contacts: what one does not see is no such page, what one only reads is not changed. Groups of an address
+        book that was handed over are read.
 Input:  hostile: names in addresses, the form; what programs wrote into a group.
 """
 
@@ -21,7 +22,7 @@ from beffroi.drive.calendars.wire_contacts import MAX_MEMBERS, MAX_NAME_CHARS, G
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail.compose import MAX_RECIPIENTS
 from beffroi.portal import bringing_words
-from beffroi.portal.calendars import CALENDARS, asking, require_change
+from beffroi.portal.calendars import CALENDARS, SHOWN, asking, require_change
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import invitations
 
@@ -38,9 +39,9 @@ class Form:
 
 @require_GET
 @for_agents
-def group(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
-    """Errors: NotFound."""
-    found = _get(actor, calendar, name)
+def group(request: HttpRequest, actor: Actor, calendar: str, name: str, handed: str = "") -> HttpResponse:
+    """``handed``: the name of an address book that was handed over. Errors: NotFound."""
+    found = _get(actor, calendar, name, handed)
     addresses = list(dict.fromkeys(one.emails[0] for one in found.members if one.emails))
     box = next(iter(invitations.own_boxes(actor)), None)
     writing = ""
@@ -55,7 +56,7 @@ def group(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpR
         "many": len(addresses) > MAX_RECIPIENTS,
         "most": MAX_RECIPIENTS,
         "writing": writing,
-        "writes": calendar == "prive" or actor.role in homes.WRITERS,
+        "writes": calendar == "prive" or (calendar == "commun" and actor.role in homes.WRITERS),
         "simple": len(found.members) <= MAX_MEMBERS,
     }
     return page(request, "portal/contact_group.html", context)
@@ -96,11 +97,11 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
     return HttpResponseRedirect(reverse("contacts"))
 
 
-def _get(actor: Actor, calendar: str, name: str) -> Group:
+def _get(actor: Actor, calendar: str, name: str, handed: str = "") -> Group:
     """Errors: NotFound."""
     if calendar == "commun" and actor.role not in homes.READERS:
         raise NotFound("group")
-    return asking(actor).group(wire.Named(CALENDARS[calendar], name))
+    return asking(actor).group(wire_contacts.GroupNamed(SHOWN[calendar], name, handed))
 
 
 def _typed(request: HttpRequest) -> Form:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.calendars import homes, wire, wire_contacts
+from beffroi.drive.calendars import homes, wire, wire_bringing, wire_contacts
 from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib.errors import Conflict, TooLarge
 from beffroi.mail.compose import DraftInvalid, parse_addresses
@@ -62,6 +62,7 @@ def contacts(request: HttpRequest, actor: Actor) -> HttpResponse:
             "lines": [(one, WORDS[one.calendar]) for one in found.contacts],
             "more": found.more,
             "groups": [(one, WORDS[one.calendar]) for one in groups],
+            "handed": asking(actor).handed(wire_bringing.Handing("contacts")),
             "writing": reverse("mail_write", args=[box.id]) if box else "",
             "reads": actor.role in homes.READERS,
             "writes": actor.role in homes.WRITERS,

@@ -1,0 +1,137 @@
+"""Files of contacts and of an agenda have their room: while they wait, as they are taken in, and when they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from beffroi.drive.calendars import homes
+from beffroi.drive.calendars.wire_bringing import KEPT_DAYS
+from beffroi.drive.store import look, room, schema, tree
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import NO_LIMIT
+from beffroi.drive.upkeep import Upkeep
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.portal import drive_access
+
+from tests.calendar_pages import full, portal, process
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_portal_bringing import PAUL, ZOE, act, book_of, bring, card, names, shown
+
+__all__ = ["full", "no_door", "portal", "process"]
+pytestmark = pytest.mark.usefixtures("database")
+LARGE = card("Ali", f"NOTE:{'x' * 5000}")
+FULL = "Il n’y a plus de place pour tout cela"
+
+
+@pytest.fixture
+def database(database: object, beaune: Commune) -> Database:
+    return drive_access.metadata_of(beaune.id)
+
+
+def counted(config: Config, database: Database, beaune: Commune) -> dict[str, int]:
+    """Bytes by owner, which are those on the disk."""
+    with database.reading() as reading:
+        found = room.calendars(reading)
+    assert found == {owner: size for owner, size in homes.sizes(config, beaune.id).items() if size}
+    return found
+
+
+@contextmanager
+def limited(database: Database, place: str, most_bytes: int) -> Iterator[None]:
+    """``place``: the name of a root, "" for the collectivité."""
+    root = room.WHOLE
+    if place:
+        with database.reading() as reading:
+            found = look.root(reading, place)
+        made = found or database.write(lambda w: tree.make_root(w, place, now_s=clock.epoch_s()))
+        root = made.id
+    database.write(lambda w: tree.set_limit(w, root, most_bytes))
+    yield
+    database.write(lambda w: tree.set_limit(w, root, NO_LIMIT))
+
+
+@pytest.mark.parametrize("calendar", ["prive", "commun"])
+def test_a_file_counts_while_it_waits_and_what_came_of_it_where_it_lies(
+    beaune: Commune, config: Config, database: Database, calendar: str
+) -> None:
+    agent, me = portal_client(beaune.agent_membership), beaune.agent.id
+    goes_to = me if calendar == "prive" else homes.SHARED_HOME
+    bring(agent, LARGE, calendar=calendar)
+    waiting = counted(config, database, beaune)
+    assert set(waiting) == {me} and waiting[me] > len(LARGE)
+    bring(agent, PAUL, calendar=calendar)
+    assert counted(config, database, beaune)[me] < 1000, "it took the place of the other"
+    bring(agent, LARGE, calendar=calendar)
+    act(agent, "take")
+    taken = counted(config, database, beaune)
+    assert taken[goes_to] >= len(LARGE) and sum(taken.values()) < len(LARGE) + 1500, "it lies there once"
+    act(agent, "undo")
+    assert counted(config, database, beaune) == {}
+    bring(agent, LARGE, calendar=calendar)
+    assert "Rien n’a été ajouté" in act(agent, "drop") and counted(config, database, beaune) == {}
+
+
+def test_a_file_that_finds_no_room_does_not_wait_and_the_one_before_stays(
+    beaune: Commune, config: Config, database: Database
+) -> None:
+    agent, home = portal_client(beaune.agent_membership), schema.HOME + beaune.agent.id
+    bring(agent, PAUL)
+    before = counted(config, database, beaune)
+    for place in (home, ""):
+        with limited(database, place, sum(before.values()) + 100):
+            for calendar in ("prive", "commun"):
+                assert FULL in bring(agent, LARGE, calendar=calendar)
+            assert "<li>Paul Dupont</li>" in shown(agent) and counted(config, database, beaune) == before
+            assert "1 nouveau contact" in bring(agent, ZOE), "what is no larger takes its place"
+            bring(agent, PAUL)
+
+
+def test_a_file_that_waits_in_the_last_room_is_taken_in(
+    beaune: Commune, config: Config, database: Database
+) -> None:
+    agent, home = portal_client(beaune.agent_membership), schema.HOME + beaune.agent.id
+    for place, calendar in ((home, "prive"), ("", "prive"), ("", "commun")):
+        bring(agent, LARGE, calendar=calendar)
+        with limited(database, place, sum(counted(config, database, beaune).values())):
+            assert "1 contact est ajouté" in act(agent, "take")
+            act(agent, "undo")
+
+
+def test_without_room_where_it_goes_nothing_comes(beaune: Commune, database: Database) -> None:
+    agent = portal_client(beaune.agent_membership)
+    bring(agent, PAUL + ZOE)
+    with limited(database, schema.COMMON, 10):
+        assert FULL in act(agent, "take") and names(agent) == []
+    assert "2 nouveaux contacts" in shown(agent)
+    assert "2 contacts sont ajoutés" in act(agent, "take")
+
+
+def test_a_full_collectivite_takes_no_file(beaune: Commune, full: None) -> None:
+    agent = portal_client(beaune.agent_membership)
+    assert FULL in bring(agent, PAUL) and 'name="id"' not in shown(agent)
+
+
+def test_another_persons_and_another_communes_room_stays_as_it_is(
+    beaune: Commune, nuits: Commune, config: Config, database: Database
+) -> None:
+    bring(portal_client(beaune.agent_membership), LARGE)
+    assert set(counted(config, database, beaune)) == {beaune.agent.id}
+    with drive_access.metadata_of(nuits.id).reading() as reading:
+        assert room.calendars(reading) == {}
+
+
+def test_a_file_that_is_forgotten_gives_its_room_back(
+    beaune: Commune, config: Config, database: Database
+) -> None:
+    bring(portal_client(beaune.agent_membership), LARGE)
+    assert counted(config, database, beaune)
+    upkeep = Upkeep(config, drive_access._communes())
+    upkeep.look_after(beaune.id)
+    assert homes.brought(book_of(config, beaune, beaune.agent.id).parent, "contacts").exists()
+    with clock.shifted((KEPT_DAYS * 24 + 1) * 3600):
+        upkeep.look_after(beaune.id)
+    assert counted(config, database, beaune) == {}
