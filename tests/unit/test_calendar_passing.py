@@ -102,6 +102,39 @@ def test_a_changed_date_that_is_private_closes_its_series_and_what_no_one_can_re
     assert passing.left(home)[1] == 3
 
 
+def group(uid: str, name: str, *members: str, kind: str = "X-ADDRESSBOOKSERVER-") -> str:
+    said = "".join(f"{kind}MEMBER:{one}\r\n" for one in members)
+    return card(uid, name).replace("END:VCARD", f"{kind}KIND:group\r\n{said}END:VCARD")
+
+
+@pytest.mark.parametrize("kind", ["", "X-ADDRESSBOOKSERVER-"])
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("Perso", {"e"}),
+        ("Famille (privé)", {"e"}),
+        ("Personnel communal", {"c", "d", "e", "g"}),
+        ("École privée Sainte-Marie", {"c", "d", "e", "g"}),
+    ],
+)
+def test_a_group_with_a_personal_name_closes_its_members(
+    home: Path, heirs: Path, kind: str, name: str, left: set[str]
+) -> None:
+    made = {one: card(one.upper(), f"Contact {one}") for one in "cde"}
+    made["g"] = group("G", name, "urn:uuid:c", "D", "urn:uuid:gone", kind=kind)
+    collection(home, homes.CONTACTS, "Mes contacts", tag="VADDRESSBOOK", **made)
+    assert passing.left(home)[1] == 1 + len({*made} - left)
+    assert passing.hand_over(home, homes.CONTACTS, heirs, MADE, TITLE) == len(left)
+    assert names(heirs / MADE) == {f"{one}.ics" for one in left}
+    assert names(home / homes.CONTACTS) == {f"{one}.ics" for one in {*made} - left}
+
+
+def test_a_group_without_identifiers_closes_nobody_else(home: Path) -> None:
+    made = {"c": card("", "Garage"), "g": group("g", "Perso", "", "mailto:a@b.fr")}
+    collection(home, homes.CONTACTS, "Mes contacts", tag="VADDRESSBOOK", **made)
+    assert passing.left(home)[1] == 2
+
+
 def test_what_is_left_is_counted_without_what_is_shared(home: Path) -> None:
     collection(home, homes.CONTACTS, "Mes contacts", tag="VADDRESSBOOK", d=card("d", "Garage Perso"))
     collection(home, "sub", "Un abonnement", tag="VSUBSCRIBED")

@@ -3,7 +3,8 @@
 Rule:    an entry is one file, and moves as it is: same UID, same dates, nobody is told anew. Each collection becomes a
          collection of the colleague's own, beside theirs. Closed are collections and categories with a personal name,
          titles that begin with such a word, and every class but PUBLIC: RFC 5545, 3.8.1.3, has an unknown one meant as
-         PRIVATE.
+         PRIVATE. A group of contacts with a personal name is a category that is a card of its own: closed, and its
+         members with it.
          Which entries came is written into the new collection (``_HANDED``) before the first one moves, so that a crash
          loses none and doubles none: called again, the same call goes on.
 Process: worker, which holds the lock (``homes.locked``); calendars, which counts. Without Radicale.
@@ -33,6 +34,10 @@ _PROPS, _HANDED = ".Radicale.props", ".Beffroi.handed"
 _TITLE = "D:displayname"
 _FOLDED = re.compile(r"\r?\n[ \t]")
 _PROPERTY = re.compile(r"(?:[A-Z0-9-]+\.)?(CLASS|CATEGORIES|SUMMARY)(?=[;:])", re.ASCII | re.IGNORECASE)
+_CARD = re.compile(
+    r"(?:[A-Z0-9-]+\.)?(UID|FN|(?:X-ADDRESSBOOKSERVER-)?(?:KIND|MEMBER))(?=[;:])", re.ASCII | re.IGNORECASE
+)
+_URN = "urn:uuid:"
 _COMMA = re.compile(r"(?<!\\),")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -42,6 +47,16 @@ class _Found(NamedTuple):
 
     open: dict[str, int]
     closed: int
+
+
+class _Read(NamedTuple):
+    """One entry. ``is_closed``: by what a line of it says, or of any of its parts; ``personal``: UIDs of the members of
+    a group with a personal name."""
+
+    size_bytes: int
+    is_closed: bool
+    uid: str
+    personal: list[str]
 
 
 # -- look-ups ------------------------------------------------------------------------------------------------
@@ -161,18 +176,19 @@ def _inside(home: Path, name: str) -> Path:
 
 def _look(place: Path) -> _Found:
     is_closed = any(is_personal_name(one) for one in (place.name, str(_props(place).get(_TITLE, ""))))
-    found: dict[str, int] = {}
-    closed = 0
+    read: dict[str, _Read] = {}
     for name in _names(place):
         try:
-            text = (place / name).read_bytes()
+            read[name] = _read((place / name).read_bytes())
         except FileNotFoundError:  # deleted just now
             continue
-        if is_closed or _is_closed(text):
-            closed += 1
-        else:
-            found[name] = len(text)
-    return _Found(found, closed)
+    personal = {uid for one in read.values() for uid in one.personal}
+    found = {
+        name: one.size_bytes
+        for name, one in read.items()
+        if not (is_closed or one.is_closed or (one.uid and one.uid in personal))
+    }
+    return _Found(found, len(read) - len(found))
 
 
 def _names(place: Path) -> Iterator[str]:
@@ -180,13 +196,26 @@ def _names(place: Path) -> Iterator[str]:
         yield from (one.name for one in place.iterdir() if not one.name.startswith(".") and one.is_file())
 
 
-def _is_closed(text: bytes) -> bool:
-    """Whether a line of an entry or a card, or of any of its parts, says so."""
+def _read(text: bytes) -> _Read:
     try:
         lines = _FOLDED.sub("", text.decode()).splitlines()
     except UnicodeDecodeError:
-        return True
-    return any(_says(line) for line in lines)
+        return _Read(len(text), True, "", [])
+    said: dict[str, list[str]] = {}
+    for line in lines:
+        if begun := _CARD.match(line):
+            name = begun[1].upper().removeprefix("X-ADDRESSBOOKSERVER-")
+            said.setdefault(name, []).append(_split(line[begun.end() :])[1])
+    (uid, *_), titles = said.get("UID", [""]), said.get("FN", [])
+    is_group = any(one.strip().lower() == "group" for one in said.get("KIND", []))
+    is_personal = is_group and any(is_personal_name(_plain(one)) for one in titles)
+    members = [_bare(one) for one in said.get("MEMBER", [])] if is_personal else []
+    return _Read(len(text), is_personal or any(_says(line) for line in lines), _bare(uid), members)
+
+
+def _bare(uid: str) -> str:
+    """Programs say it with and without its scheme."""
+    return uid.strip().lower().removeprefix(_URN)
 
 
 def _says(line: str) -> bool:
