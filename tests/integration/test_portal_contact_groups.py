@@ -89,6 +89,28 @@ def test_a_group_is_made_written_to_changed_and_deleted(beaune: Commune, config:
     assert agent.get(path).status_code == 404 and "Zoé" in text_of(agent.get("/contacts/"))
 
 
+def test_more_groups_than_a_page_shows_are_told(beaune: Commune, config: Config) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent, "Paul")
+    for number in range(wire_contacts.MAX_GROUPS + 1):
+        if number == wire_contacts.MAX_GROUPS:
+            assert "trop de groupes" not in text_of(agent.get("/contacts/"))
+        lines = (
+            "BEGIN:VCARD",
+            "VERSION:4.0",
+            f"FN:G{number:03}",
+            "KIND:group",
+            f"UID:g{number}",
+            "END:VCARD",
+            "",
+        )
+        (book_of(config, beaune) / f"g{number}.vcf").write_text("\r\n".join(lines), newline="")
+    shown = text_of(agent.get("/contacts/"))
+    assert "Il y a trop de groupes pour les montrer tous ici" in shown
+    assert "G099" in shown and "G100" not in shown
+    assert "trop de groupes" not in text_of(agent.get("/contacts/?q=Paul"))
+
+
 def test_what_programs_made_is_read_and_what_is_not_understood_stays(beaune: Commune, config: Config) -> None:
     agent = portal_client(beaune.agent_membership)
     paul, zoe = add(agent, "Paul", "paul@x.test"), add(agent, "Zoé", "zoe@x.test")

@@ -50,7 +50,7 @@ class Form:
 def contacts(request: HttpRequest, actor: Actor) -> HttpResponse:
     sought = request.GET.get("q", "").strip()[:MAX_SOUGHT_CHARS]
     found = asking(actor).contacts(wire_contacts.Sought(sought))
-    groups = [] if sought else asking(actor).groups().groups
+    groups = wire_contacts.Groups([], more=False) if sought else asking(actor).groups()
     box = next(iter(invitations.own_boxes(actor)), None)
     return page(
         request,
@@ -61,7 +61,8 @@ def contacts(request: HttpRequest, actor: Actor) -> HttpResponse:
             "most_chars": MAX_SOUGHT_CHARS,
             "lines": [(one, WORDS[one.calendar]) for one in found.contacts],
             "more": found.more,
-            "groups": [(one, WORDS[one.calendar]) for one in groups],
+            "groups": [(one, WORDS[one.calendar]) for one in groups.groups],
+            "more_groups": groups.more,
             "handed": asking(actor).handed(wire_bringing.Handing("contacts")),
             "writing": reverse("mail_write", args=[box.id]) if box else "",
             "reads": actor.role in homes.READERS,
