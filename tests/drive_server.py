@@ -15,11 +15,12 @@ import subprocess
 import sys
 import threading
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from beffroi.drive.__main__ import YOUNG
 from beffroi.drive.crossing import Crossing
@@ -102,8 +103,16 @@ def _require(directory: Path, sha256: str) -> None:
             raise Frozen("dec_tests")
 
 
+def _everything(person_id: str, collectivite_id: str) -> list[Who]:
+    """Of whoever the portal gave a grant to."""
+    return [Who(person_id, "", collectivite_id, role, "", "", "") for role in get_args(Role)]
+
+
 @contextlib.contextmanager
-def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
+def application(
+    directory: Path, sign_in: Listed, standing: Callable[[str, str], Sequence[Who]] = _everything
+) -> Iterator[Drive]:
+    """``standing``: what people of the portal are."""
     config = Config(state=directory) if (directory / "secrets").exists() else new_config(directory)
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
         communes = Communes(directory / "drive", commits)
@@ -135,6 +144,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             lambda access: _keep(told, access),
             lambda crossing: _keep(crossed, crossing),
             maker,
+            standing,
         ).add_to(drive.routes)
         grant_key = config.secret("drive-grant.key")
         Found(

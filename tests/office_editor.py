@@ -93,13 +93,7 @@ class Office:
         **headers: str,
     ) -> Answered:
         target = f"{path}?access_token={token}"
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        if signed:
-            ticks = proof.ticks(clock.epoch() - age_s)
-            text = proof.message(token, self.base_url + target, ticks)
-            named["X-WOPI-TimeStamp"] = str(ticks)
-            for name, key in (("X-WOPI-Proof", self.signs_with), ("X-WOPI-ProofOld", self.former)):
-                named[name] = base64.b64encode(key.sign(text, PKCS1v15(), SHA256())).decode()
+        named = self.headers(target, token, age_s=age_s, signed=signed, **headers)
         line = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         if self.tls is not None:
             line = http.client.HTTPSConnection("localhost", port, timeout=30, context=self.tls)
@@ -110,6 +104,18 @@ class Office:
             return Answered(answer.status, found, answer.read())
         finally:
             line.close()
+
+    def headers(
+        self, target: str, token: str, *, age_s: float = 0, signed: bool = True, **headers: str
+    ) -> dict[str, str]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if signed:
+            ticks = proof.ticks(clock.epoch() - age_s)
+            text = proof.message(token, self.base_url + target, ticks)
+            named["X-WOPI-TimeStamp"] = str(ticks)
+            for name, key in (("X-WOPI-Proof", self.signs_with), ("X-WOPI-ProofOld", self.former)):
+                named[name] = base64.b64encode(key.sign(text, PKCS1v15(), SHA256())).decode()
+        return named
 
 
 @contextmanager

@@ -94,6 +94,8 @@ def test_a_link_with_a_password_is_made_opened_elsewhere_ended_and_closed(
     with other.expect_download() as came:
         other.click("text=Tout télécharger (ZIP)")
     assert came.value.suggested_filename == "Marché 2026.zip"
+    # The page that is open says so by itself, a moment after.
+    other.locator("#left").get_by_text("1", exact=True).wait_for()
     other.reload()
     assert "Téléchargements restants\n1" in other.inner_text("main")
     assert {urlsplit(one).netloc for one in requested} == {urlsplit(other.url).netloc}

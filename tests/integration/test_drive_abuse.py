@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from beffroi.lib.config import Config
 
 from tests.drive_asking import BODIES, HOME, listing, value
 from tests.drive_server import PASSWORD, A, Listed, Served, application, basic
+from tests.drive_under_way import ask
 from tests.waiting import until
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
@@ -137,29 +139,33 @@ def test_who_may_not_write_any_more_ends_no_body_that_was_under_way(
     monkeypatch.setattr(messages, "AGAIN_S", 0.0)
     directory, people = tmp_path_factory.mktemp("d"), Listed()
 
-    async def put(app: Drive, body: bytes, lose: Callable[[Path, Listed], None] | None) -> int:
-        pieces, sent = [body[:1], body[1:]], list[int]()
-
-        async def receive() -> MutableMapping[str, Any]:
-            if len(pieces) == 1 and lose is not None:
-                await asyncio.to_thread(lose, directory, people)
-            return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            sent.append(message.get("status", 0))
-
-        headers = [(b"authorization", basic("alice")["Authorization"].encode()), (b"content-length", b"6")]
-        path = f"{HOME}/Commune/bail.odt"
-        scope = {"type": "http", "method": "PUT", "path": path, "raw_path": path.encode()}
-        await app(scope | {"query_string": b"", "headers": headers}, receive, send)
-        return sent[0]
-
-    async def scene(app: Drive) -> list[int]:
-        return [await put(app, b"avant.", None), await put(app, b"chiffr", lose)]
+    def put(app: Drive, body: bytes, meanwhile: Callable[[], object]) -> int:
+        return ask(app, "PUT", f"{HOME}/Commune/bail.odt", basic("alice"), body, meanwhile=meanwhile).status
 
     with application(directory, people) as app:
-        answers = asyncio.run(scene(app))
-    assert answers == [201, status]
+        before = put(app, b"avant.", lambda: None)
+        after = put(app, b"chiffr", partial(lose, directory, people) if lose else lambda: None)
+    assert (before, after) == (201, status)
+
+
+@pytest.mark.parametrize(
+    ("lose", "status"), [(lambda people: None, 201), (lambda people: people.revoked.add("alice"), 401)]
+)
+def test_parts_that_take_long_to_join_are_joined_for_who_still_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lose: Callable[[Listed], None], status: int
+) -> None:
+    """A password that was revoked a moment ago still lets in."""
+    monkeypatch.setattr(messages, "AGAIN_S", 0.0)
+    people, upload = Listed(), "/remote.php/dav/uploads/alice/u1"
+    with application(tmp_path, people) as app:
+        assert ask(app, "MKCOL", upload, basic("alice")).status == 201
+        assert ask(app, "PUT", f"{upload}/00001", basic("alice"), b"abcdef").status == 201
+        lose(people)
+        there = basic("alice") | {"Destination": f"{HOME}/film.mp4"}
+        assert ask(app, "MOVE", f"{upload}/.file", there).status == status
+        people.revoked.clear()
+        found = ask(app, "GET", f"{HOME}/film.mp4", basic("alice"))
+    assert found.status == (200 if status == 201 else 404)
 
 
 def test_a_neighbour_who_fails_does_not_lock_out_who_was_let_in(

@@ -260,23 +260,29 @@ def test_a_device_that_is_stopped_with_the_owner_is_stopped_there_alone(tmp_path
         assert drive.ask("GET", f"{HOME}/plans/plan.txt")[2] == b"un plan"
 
 
-def test_a_device_that_is_stopped_with_the_owner_ends_no_body_that_was_under_way_there(
-    tmp_path: Path,
+@pytest.mark.parametrize("refused", [403, 404])
+def test_who_may_not_write_there_any_more_ends_no_body_that_was_under_way_there(
+    tmp_path: Path, refused: int
 ) -> None:
+    """A device that is stopped with the owner, or what its own référent takes no more."""
     with served(tmp_path / "state") as drive:
         assert drive.ask("MKCOL", f"{HOME}/plans")[0] == 201
         assert drive.ask("PUT", f"{HOME}/plans/plan.txt", b"un plan")[0] == 201
-        answer(drive, share(drive, "plans", WRITE))
+        made = share(drive, "plans", WRITE)
+        answer(drive, made)
         login = "".join(f"{name}: {value}\r\n" for name, value in basic("bruno").items())
         head = f"PUT {SHARED}/plans/plan.txt HTTP/1.1\r\nHost: localhost\r\n{login}Content-Length: 100000\r\n\r\n"
         with socket.create_connection(("127.0.0.1", drive.port)) as line, line.makefile("rb") as said:
             line.sendall(head.encode() + bytes(50_000))
             # That the body began is told before it ends: what enters another collectivité is on record.
             until(lambda: crossed(drive), "bruno is there")
-            stop_bruno(drive)
+            if refused == 403:
+                stop_bruno(drive)
+            else:
+                answer(drive, made, accepted=False)
             time.sleep(max(AGAIN_S, FRESH_S) + 0.2)
             line.sendall(bytes(50_000))
-            assert said.readline().split()[1] == b"403"
+            assert said.readline().split()[1] == str(refused).encode()
         assert drive.ask("GET", f"{HOME}/plans/plan.txt")[2] == b"un plan"
 
 

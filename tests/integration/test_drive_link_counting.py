@@ -30,6 +30,7 @@ from tests.integration.test_drive_pages import Drive, client, drive
 __all__ = ["client", "drive", "no_door", "put", "server"]
 pytestmark = pytest.mark.django_db
 UNAVAILABLE = b"/partage/?refus=service.unavailable"
+SCRIPT = "/django_htmx/htmx"
 LARGE = bytes(range(256)) * 16_000
 
 
@@ -152,3 +153,45 @@ def test_visitors_of_one_town_hall_hold_no_download_of_another_s(
 
     with apart(lambda _: None) as links:
         asyncio.run(use(links))
+
+
+def test_the_page_that_is_open_asks_how_many_are_left_and_begins_no_other_visit(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    node = put(drive.own, "x.txt", b"bonjour")
+    visitor = Visitor(server, make(client, node, downloads="2"))
+    left = f'hx-get="{visitor.path}?part=left"'
+    page = visitor.page()
+    assert left in page and SCRIPT in page
+    grant = visitor.client.cookies[granted.LINK_COOKIE].value
+
+    def asked(path: str = visitor.path) -> tuple[int, str]:
+        answer = visitor.client.get(f"{path}?part=left", headers={"HX-Request": "true"})
+        assert not answer.cookies and answer["Referrer-Policy"] == "no-referrer"
+        assert "no-store" in answer["Cache-Control"]
+        return answer.status_code, answer.content.decode()
+
+    assert asked() == (200, "2")
+    assert visitor.fetch(str(node), Range="bytes=0-2")[0] == 206
+    assert asked() == (200, "1")
+    assert visitor.fetch(str(node), Range="bytes=3-6")[2] == b"jour"
+    assert asked() == (200, "1") and visitor.client.cookies[granted.LINK_COOKIE].value == grant
+    visitor.page()  # another visit
+    assert visitor.fetch(str(node))[0] == 200
+    # What is used up and what never was are one.
+    assert asked() == asked(visitor.path[:-5] + "xxxx/") == (200, "0")
+
+
+def test_how_many_are_left_is_said_to_who_knows_the_password_alone(
+    drive: Drive, client: Client, server: Served
+) -> None:
+    visitor = Visitor(server, make(client, drive.file("x.pdf").id, downloads="7", password="un mot de passe"))
+    htmx = {"HX-Request": "true"}
+    answer = visitor.client.get(f"{visitor.path}?part=left", headers=htmx)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert visitor.unlock("un mot de passe") == 302
+    assert visitor.client.get(f"{visitor.path}?part=left", headers=htmx).content == b"7"
+    # Without a limit nothing is asked, and nothing answered.
+    free = Visitor(server, make(client, drive.file("y.pdf").id))
+    assert "hx-get" not in free.page() and SCRIPT not in free.page()
+    assert free.client.get(f"{free.path}?part=left", headers=htmx).status_code == 204

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 
 import pytest
@@ -76,6 +77,35 @@ def test_what_is_no_room_is_told_beside_the_field(
     assert (answer.status_code, "Donnez un nombre de Go" in answer.content.decode()) == (400, True)
     with drive.database.reading() as reading:
         assert not room.has_own_limit(reading, drive.own.id)
+
+
+def test_a_comma_parts_decimals_in_french_and_is_asked_about_in_english(
+    drive: Drive, referent: Client, beaune: Commune
+) -> None:
+    person = beaune.agent_membership.person_id
+
+    def give(typed: str, language: str) -> tuple[int, str, int]:
+        answer = referent.post(
+            PAGE, {"person": person, "limit": typed}, headers={"Accept-Language": language}
+        )
+        with drive.database.reading() as reading:
+            limit_bytes = room.limit(reading, drive.own.id)
+        return answer.status_code, html.unescape(answer.content.decode()), limit_bytes
+
+    assert give("1,500", "fr")[::2] == (302, 3 * GB // 2)
+    status, page, limit_bytes = give("1,000", "en")
+    assert (status, limit_bytes) == (400, 3 * GB // 2)
+    assert "“1,000” can be read in two ways: write 1000 or 1." in page and 'value="1,000"' in page
+    status, page, _ = give("2.500", "fr")
+    assert status == 400 and "se lit de deux façons : écrivez 2500 ou 2,5." in page.replace(
+        "\u00a0", " "
+    ).replace("\u202f", " ")
+    assert give("2,5", "en")[::2] == (302, 5 * GB // 2)
+    # What is shown in a language can be sent again in it.
+    assert give("1.234", "en")[0] == 302
+    for language, shown in (("en", "1.234"), ("fr", "1,234")):
+        page = referent.get(PAGE, headers={"Accept-Language": language}).content.decode()
+        assert f'value="{shown}"' in page and give(shown, language)[::2] == (302, 1_234_000_000)
 
 
 def test_nobody_else_sees_or_gives_anything(drive: Drive, beaune: Commune, nuits: Commune) -> None:

@@ -159,6 +159,9 @@ def test_the_console_gives_room_in_gigabytes_and_says_what_it_did_not_take(
             answer = console.post(address, {"mailbox": box.id, "limit": bad})
             page = answer.content.decode()
             assert answer.status_code == 400 and "Donnez un nombre de Go" in page and f'value="{bad}"' in page
+        answer = console.post(address, {"limit": "1,000"}, headers={"Accept-Language": "en"})
+        page = answer.content.decode()
+        assert answer.status_code == 400 and "can be read in two ways: write 1000 or 1." in page
         assert queries.limit_mib(box.id) == 11_445, "whole MiB, and not less than 12 GB"
         # A limit from before, in MiB, is shown as it can be sent again.
         actions.limit_mailbox(actor=administrator, mailbox=box, limit_mib=500)

@@ -21,6 +21,7 @@ from beffroi.drive.office import serving
 from beffroi.drive.office.members import Members
 from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
+from beffroi.drive.standing import Standing
 from beffroi.drive.stops import Stops
 from beffroi.drive.store import keys
 from beffroi.drive.store.commune import MOST_OPEN, allow_files, open_communes
@@ -115,6 +116,7 @@ async def run(config: Config) -> int:
                 lambda access: tell_access(config, access),
                 partial(crossing.tell, config),
                 maker,
+                Standing(partial(connect, config.database)),
             ).add_to(drive.routes)
             drive.routes.add(
                 sealed.PATH,

@@ -1,6 +1,6 @@
 """What somebody is in a collectivité now, for processes without Django: asked of the centre's database, each time.
 
-Process: drive-keeper.
+Process: drive, drive-keeper.
 Fails:   closed: Unavailable while the database does not answer.
 """
 

@@ -12,18 +12,39 @@ GB = 10**9
 MOST_GB = 1_000_000
 DIGITS = 3
 _SHAPE = re.compile(r"[0-9]{1,7}(?:[.,][0-9]{1,3})?")
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
+"""As thousands are parted: 1,000."""
 
 
-def read(text: str) -> int | None:
+class Ambiguous(Invalid):
+    """{} can be read in two ways: write {} or {}."""
+
+    code = "input.ambiguous"
+
+    def __init__(self, typed: str, whole: str, part: str) -> None:
+        """``whole``, ``part``: what it may have meant, each in a way that nobody reads otherwise."""
+        super().__init__(typed, whole, part)
+        self.typed, self.whole, self.part = typed, whole, part
+
+
+def read(text: str, *, mark: str = ".") -> int | None:
     """Bytes; None where nothing was typed. A comma or a point parts the decimals, spaces may part the thousands.
 
-    Errors: Invalid.
+    ``mark``: the one that parts decimals in the language that is spoken, of commands the point; the other one may part
+    thousands.
+    Errors: Invalid, Ambiguous.
     """
     plain = "".join(text.split())
     if not plain:
         return None
-    size_bytes = int(Decimal(plain.replace(",", ".")) * GB) if _SHAPE.fullmatch(plain) else 0
-    return checked(size_bytes)
+    if _GROUPED.fullmatch(plain) and mark not in plain:
+        part = f"{_number(plain).normalize():f}".replace(".", mark)
+        raise Ambiguous(plain, plain.replace(".", "").replace(",", ""), part)
+    return checked(int(_number(plain) * GB) if _SHAPE.fullmatch(plain) else 0)
+
+
+def _number(plain: str) -> Decimal:
+    return Decimal(plain.replace(",", "."))
 
 
 def checked(size_bytes: int) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.urls import reverse
 from django.utils import formats
@@ -13,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
-from beffroi.portal.words import size
+from beffroi.portal.words import NBSP, since, size
 from beffroi.previews import wire
 
 MAX_IMAGE_BYTES = 30_000_000
@@ -271,6 +273,18 @@ def carried(what: str, count: int) -> str:
     if what == "move":
         return ngettext("%(n)s élément à déplacer.", "%(n)s éléments à déplacer.", count) % words
     return ngettext("%(n)s élément à copier.", "%(n)s éléments à copier.", count) % words
+
+
+def written(moments: Sequence[datetime]) -> list[str]:
+    """When each version of a file was written, in words that no other one has: to the second where several are of one
+    minute, and with a number where several are of one second (the oldest has 1). ``moments``: the newest first."""
+    in_minute = Counter(since(one) for one in moments)
+    said = [since(one, to_the_second=in_minute[since(one)] > 1) for one in moments]
+    every, left, out = Counter(said), Counter(said), []
+    for one in said:
+        out.append(f"{one}{NBSP}({left[one]})" if every[one] > 1 else one)
+        left[one] -= 1
+    return out
 
 
 def compares(name: str) -> str:

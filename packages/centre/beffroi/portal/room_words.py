@@ -7,14 +7,29 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.lib import gigabytes
+from beffroi.lib.errors import Invalid
 from beffroi.mail.quota.rules import FULL, NEARLY, SOON, Room
+from beffroi.portal.dates import is_french
 from beffroi.portal.words import size
 
 LIMIT_REFUSED = gettext_lazy(
     "Donnez un nombre de Go, par exemple 5 ou 0,5 (au plus trois chiffres après la virgule et un million de Go), ou"
     " rien pour la place habituelle."
 )
+LIMIT_AMBIGUOUS = gettext_lazy("« %(typed)s » se lit de deux façons : écrivez %(whole)s ou %(part)s.")
 LIMIT_KEPT = gettext_lazy("La place est enregistrée.")
+
+
+def limit(typed: str) -> tuple[int | None, str]:
+    """(bytes, what is wrong) of a number of Go as it was typed; (None, "") where nothing was."""
+    try:
+        return gigabytes.read(typed, mark="," if is_french() else "."), ""
+    except gigabytes.Ambiguous as error:
+        said = {"typed": error.typed, "whole": error.whole, "part": error.part}
+        return None, str(LIMIT_AMBIGUOUS) % said
+    except Invalid:
+        return None, str(LIMIT_REFUSED)
 
 
 @dataclass(frozen=True)

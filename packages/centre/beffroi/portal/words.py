@@ -163,12 +163,13 @@ class Phrase:
     icon: str
 
 
-def hour(moment: datetime) -> str:
+def hour(moment: datetime, *, to_the_second: bool = False) -> str:
     """``10 h 42`` in French, ``10:42`` elsewhere."""
     local = timezone.localtime(moment)
     if is_french():
-        return f"{local.hour}{NBSP}h{NBSP}{local.minute:02d}"
-    return f"{local.hour:02d}:{local.minute:02d}"
+        seconds = f"{NBSP}min{NBSP}{local.second:02d}{NBSP}s" if to_the_second else ""
+        return f"{local.hour}{NBSP}h{NBSP}{local.minute:02d}{seconds}"
+    return f"{local.hour:02d}:{local.minute:02d}" + (f":{local.second:02d}" if to_the_second else "")
 
 
 def when(moment: datetime | None) -> str:
@@ -186,17 +187,17 @@ def when(moment: datetime | None) -> str:
 def exact(moment: datetime, *, to_the_second: bool = False) -> str:
     """Day, year and hour, as on a sheet that is kept: ``27 novembre 2026, 17 h 09``."""
     local = timezone.localtime(moment)
-    seconds = ""
-    if to_the_second:
-        seconds = f"{NBSP}min{NBSP}{local.second:02d}{NBSP}s" if is_french() else f":{local.second:02d}"
-    return f"{date_format(local, 'j F Y')}, {hour(moment)}{seconds}"
+    return f"{date_format(local, 'j F Y')}, {hour(moment, to_the_second=to_the_second)}"
 
 
-def since(moment: datetime | None) -> str:
+def since(moment: datetime | None, *, to_the_second: bool = False) -> str:
     """Day and hour, to stand behind "depuis": an hour alone would read like a length of time."""
     if moment is None:
         return ""
-    return _("le %(day)s à %(hour)s") % {"day": _day(moment), "hour": hour(moment)}
+    return _("le %(day)s à %(hour)s") % {
+        "day": _day(moment),
+        "hour": hour(moment, to_the_second=to_the_second),
+    }
 
 
 def _day(moment: datetime) -> str:

@@ -105,6 +105,10 @@ class Request:
                 yield piece
                 if came >= PACE_BYTES:
                     came, waited_s = 0, 0.0
+        await self.ask_again(begun_s)
+
+    async def ask_again(self, begun_s: float) -> None:
+        """After work that began at ``begun_s`` (``clock.steady_s``), where it was long. Errors: those of ``still``."""
         if self.still is not None and clock.steady_s() - begun_s > AGAIN_S:
             await self.still()
 

@@ -24,8 +24,9 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
@@ -47,6 +48,7 @@ from beffroi.drive.web.linked import Linked, Tell
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
 from beffroi.drive.web.visiting import Visits
+from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
@@ -84,6 +86,8 @@ class Portal:
     tell: Tell
     crossed: crossing.Tell
     maker: Maker
+    standing: Callable[[str, str], Sequence[Who]]
+    """What a person is in a collectivité now, one for each role (``drive.standing``); blocks."""
 
     def add_to(self, routes: Routes) -> None:
         linked = Linked(self.communes, self.bodies, self.key, self.tell, self.maker)
@@ -117,6 +121,7 @@ class Portal:
         self.enter(request, who)
         address = request.path.removeprefix(granted.IN_PATH)
         view, bodies, steps, pages = await asyncio.to_thread(self._visits.enter, who, address, "change")
+        request.still = partial(asyncio.to_thread, self._require, who, view)
         desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages)
         if request.method == "GET" and len(steps) == 1:
             return desk.status(_upload(steps[0]))
@@ -129,12 +134,21 @@ class Portal:
             case "POST", [upload]:
                 return await desk.begin(_upload(upload), sent_of(request))
             case "POST", [upload, "fin"]:
-                return await desk.finish(_upload(upload), sent_of(request))
+                return await desk.finish(request, _upload(upload), sent_of(request))
             case "PUT", [upload, number] if number.isascii() and number.isdigit() and len(number) < 6:
                 return await desk.part(request, _upload(upload), int(number))
             case "DELETE", [upload]:
                 return await desk.give_up(_upload(upload))
         raise AbsentNode("file")
+
+    def _require(self, who: Who, view: View) -> None:
+        """Asked after a long body, which a grant of minutes may have outlived. Blocking.
+
+        Errors: GrantRefused (they left, or have another role), AbsentNode, Unavailable.
+        """
+        if who.role not in {one.role for one in self.standing(who.person_id, who.collectivite_id)}:
+            raise GrantRefused
+        self._visits.require(who, view)
 
 
 @dataclass(frozen=True)
@@ -183,8 +197,9 @@ class Desk:
         )
         return Answer(204)
 
-    async def finish(self, upload: str, sent: Sent) -> Answer:
+    async def finish(self, request: Request, upload: str, sent: Sent) -> Answer:
         self._look(sent, upload)
+        begun_s = clock.steady_s()
         with self.view.database.reading() as reading:
             joined = uploads.join(reading, self.view.who.person_id, upload)
         if joined.size_bytes != sent.size_bytes:
@@ -194,6 +209,7 @@ class Desk:
             sha1.update(piece)
             sha256.update(piece)
         self.bodies.require(sha256.hexdigest())
+        await request.ask_again(begun_s)
 
         def change(writing: Writing) -> Node:
             folder, name = self._place(writing, sent)

@@ -44,12 +44,23 @@ class Visits:
         Errors: AbsentNode, Unavailable.
         """
         steps = address.strip("/").split("/")
-        home = View(self.communes.metadata(who.collectivite_id), who, self.communes.metadata)
+        home = self._home(who)
         if steps[0] != ABROAD or len(steps) < 3:
             return Entered(home, self.bodies(who.collectivite_id), steps, "/coffre/")
         told = partial(self._told, tell=self.crossed, goes_on=goes_on)
         visit = enter(home, steps[1], what, _node_of(steps[2]), told)
         return Entered(visit, self.bodies(visit.collectivite_id), steps[2:], pages(visit))
+
+    def require(self, who: Who, view: View) -> None:
+        """That they may still be where they entered; what the owner gives is asked in each change. Blocking.
+
+        Errors: AbsentNode (their collectivité, or they, take it no more), Unavailable.
+        """
+        if view.share_id:
+            accepted(self._home(who), view.share_id)
+
+    def _home(self, who: Who) -> View:
+        return View(self.communes.metadata(who.collectivite_id), who, self.communes.metadata)
 
 
 def pages(view: View) -> str:
@@ -57,13 +68,17 @@ def pages(view: View) -> str:
     return f"/coffre/{ABROAD}/{view.share_id}/" if view.share_id else "/coffre/"
 
 
+def accepted(home: View, share_id: str) -> Visit:
+    """A visit that nobody is told of. Errors: AbsentNode, Unavailable."""
+    with home.database.reading() as reading:
+        return home.visit(reading, share_id)
+
+
 def enter(
     home: View, share_id: str, what: What, node_id: int, crossed: Callable[[Crossing], object]
 ) -> Visit:
     """A visit that was told. Errors: AbsentNode, Unavailable."""
-    with home.database.reading() as reading:
-        visit = home.visit(reading, share_id)
-    who = home.who
+    visit, who = accepted(home, share_id), home.who
     crossed(
         Crossing(
             share_id,

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from beffroi.core.planes.tokens import GrantRefused
+from beffroi.core.planes.tokens import Grant, GrantRefused
 from beffroi.drive import crossing
 from beffroi.drive.crossing import Told, What
 from beffroi.drive.office import proof, tokens
@@ -27,7 +27,7 @@ from beffroi.drive.store.editor_locks import LockDiffers
 from beffroi.drive.store.model import AbsentNode, Locked, QuotaFull, ReadOnly
 from beffroi.drive.views import View, Visit
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes, fields
-from beffroi.drive.web.visiting import enter
+from beffroi.drive.web.visiting import accepted, enter
 from beffroi.drive.web.wopi_calls import OPERATIONS, Call, Host
 from beffroi.drive.web.wopi_wire import EditorConflict, NotSupported, answered
 from beffroi.drive.who import Who
@@ -89,17 +89,15 @@ class Wopi:
         file, token = tokens.file_of(name), _token(request)
         grant = tokens.read(self.host.key, token, file)
         await self._prove(request, token)
-        found = await asyncio.to_thread(self.members, tokens.holder(self.host.key, grant))
-        if found is None:
-            raise GrantRefused
-        who = replace(found, app_password_id=tokens.device_of(grant))
+        who = await asyncio.to_thread(self._who, grant)
         self.enter(request, who)
         self.require(who)
         override = request.header(b"x-wopi-override").upper()
-        view = View(self.host.communes.metadata(who.collectivite_id), who, self.host.communes.metadata)
+        view = self._home(who)
         if grant.share_id:
             what: What = _WHAT.get((request.method, rest or override), "change")
             view = await asyncio.to_thread(self._visit, view, grant.share_id, file, what)
+        request.still = partial(asyncio.to_thread, self._again, grant, file)
         call = Call(self.host, request, file, grant, who, view)
         match request.method, rest, override:
             case "GET", "", _:
@@ -111,6 +109,27 @@ class Wopi:
             case "POST", "", _ if override in OPERATIONS:
                 return await OPERATIONS[override](call)
         raise NotSupported
+
+    def _who(self, grant: Grant) -> Who:
+        """Blocking. Errors: GrantRefused (they left, have another role, or their session ended), Unavailable."""
+        found = self.members(tokens.holder(self.host.key, grant))
+        if found is None:
+            raise GrantRefused
+        return replace(found, app_password_id=tokens.device_of(grant))
+
+    def _again(self, grant: Grant, file: File) -> None:
+        """Asked after a long body; what the owner gives is asked in the change. Blocking.
+
+        Errors: GrantRefused, AbsentNode (a share that is taken no more), DeviceStopped, Unavailable.
+        """
+        who = self._who(grant)
+        self.require(who)
+        if grant.share_id:
+            self.require(replace(who, collectivite_id=file.collectivite_id))
+            accepted(self._home(who), grant.share_id)
+
+    def _home(self, who: Who) -> View:
+        return View(self.host.communes.metadata(who.collectivite_id), who, self.host.communes.metadata)
 
     def _visit(self, home: View, share_id: str, file: File, what: What) -> Visit:
         """Errors: AbsentNode, DeviceStopped, Unavailable."""

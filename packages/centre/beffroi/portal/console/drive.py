@@ -61,10 +61,9 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
     """What is wrong, by field; nothing when it was done."""
     word = request.POST.get("word", "")
     if word == "limit":
-        try:
-            limit_bytes = gigabytes.read(request.POST.get("limit", ""))
-        except Invalid:
-            return {"limit": str(room_words.LIMIT_REFUSED)}
+        limit_bytes, error = room_words.limit(request.POST.get("limit", ""))
+        if error:
+            return {"limit": error}
         quotas.limit_collectivite(
             actor=actor,
             database=metadata_of(collectivite.id),

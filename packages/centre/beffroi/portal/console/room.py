@@ -12,14 +12,13 @@ from django.views.decorators.http import require_http_methods
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import gigabytes
-from beffroi.lib.errors import Invalid, existing
+from beffroi.lib.errors import existing
 from beffroi.lib.gigabytes import GB
 from beffroi.mail import queries as mail
 from beffroi.mail.quota import actions, queries
 from beffroi.mail.quota.rules import mib_of
+from beffroi.portal import room_words
 from beffroi.portal.pages import for_administrators, page
-from beffroi.portal.room_words import LIMIT_KEPT, LIMIT_REFUSED
 from beffroi.portal.web.room import context
 from beffroi.portal.words import size
 
@@ -34,11 +33,8 @@ def room(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespon
     collectivite = communes.access_collectivite(actor, collectivite_id)
     chosen, error = request.POST.get("mailbox", ""), ""
     if request.method == "POST":
-        try:
-            limit_bytes = gigabytes.read(request.POST.get("limit", ""))
-        except Invalid:
-            error = str(LIMIT_REFUSED)
-        else:
+        limit_bytes, error = room_words.limit(request.POST.get("limit", ""))
+        if not error:
             limit_mib = None if limit_bytes is None else mib_of(limit_bytes)
             if chosen:
                 rows = mail.visible_mailboxes(actor).filter(pk=chosen, collectivite_id=collectivite.id)
@@ -46,7 +42,7 @@ def room(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespon
                 actions.limit_mailbox(actor=actor, mailbox=mailbox, limit_mib=limit_mib)
             else:
                 actions.limit_collectivite(actor=actor, collectivite=collectivite, limit_mib=limit_mib)
-            messages.success(request, LIMIT_KEPT)
+            messages.success(request, room_words.LIMIT_KEPT)
             return HttpResponseRedirect(reverse("commune_room", args=[collectivite.id]))
     use = queries.use(actor, collectivite.id)
     config = settings.BEFFROI

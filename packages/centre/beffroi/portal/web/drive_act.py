@@ -68,16 +68,7 @@ def act(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any]:
     """What the page of a folder shows of the last change, if it was made there, and of what is to go elsewhere."""
-    found: dict[str, Any] = {}
-    done = _kept(request, DONE_KEY, actor.collectivite_id)
-    if done is not None and done["folder"] == folder_id:
-        is_new, done["was_seen"] = not done.get("was_seen"), True
-        request.session.modified = True
-        found["done"] = {
-            "is_new": is_new,
-            "sentence": drive_words.done(done["what"], done["count"]),
-            "can_undo": done["what"] in _UNDONE,
-        }
+    found: dict[str, Any] = {"done": last_done(request, actor.collectivite_id, folder_id)}
     carried = _kept(request, CARRIED_KEY, actor.collectivite_id)
     if carried is not None:
         found["carried"] = {
@@ -86,6 +77,20 @@ def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any
         }
     found["refused_name"] = refused_name(request, actor.collectivite_id, folder_id)
     return found
+
+
+def last_done(request: HttpRequest, owner: str | None, folder_id: int) -> dict[str, Any] | None:
+    """The last change, if it was made in this folder. ``owner``: a collectivité, or the share that leads to another."""
+    done = _kept(request, DONE_KEY, owner)
+    if done is None or done["folder"] != folder_id:
+        return None
+    is_new, done["was_seen"] = not done.get("was_seen"), True
+    request.session.modified = True
+    return {
+        "is_new": is_new,
+        "sentence": drive_words.done(done["what"], done["count"]),
+        "can_undo": done["what"] in _UNDONE,
+    }
 
 
 def keep_name(request: HttpRequest, owner: str, number: int, sentence: str) -> None:
@@ -123,7 +128,7 @@ def folder_address(view: View, place: Place) -> str:
 def note(request: HttpRequest, place: Place, view: View, what: str, rows: Sequence[Row]) -> None:
     """Keep what was done on the page of a place, for it to say and to take back."""
     request.session[DONE_KEY] = {
-        "collectivite": view.who.collectivite_id,
+        "owner": _owner(view),
         "folder": place.node.id,
         "what": what,
         "count": len(rows),
@@ -210,7 +215,7 @@ def _carry(request: HttpRequest, view: View, place: Place) -> None:
         require_writable(place)
     request.session.pop(DONE_KEY, None)
     request.session[CARRIED_KEY] = {
-        "collectivite": view.who.collectivite_id,
+        "owner": _owner(view),
         "what": what,
         "nodes": wanted,
         "at_s": clock.epoch_s(),
@@ -218,7 +223,7 @@ def _carry(request: HttpRequest, view: View, place: Place) -> None:
 
 
 def _drop(request: HttpRequest, view: View, place: Place) -> None:
-    carried = _kept(request, CARRIED_KEY, view.who.collectivite_id)
+    carried = _kept(request, CARRIED_KEY, _owner(view))
     if carried is None:
         raise Changed
     doing, left = act_of(view), 0
@@ -256,8 +261,9 @@ def _put_down(request: HttpRequest, view: View, place: Place) -> None:
     request.session.pop(CARRIED_KEY, None)
 
 
-def _undo(request: HttpRequest, view: View, place: Place) -> None:
-    done = _kept(request, DONE_KEY, view.who.collectivite_id)
+def undo(request: HttpRequest, view: View, place: Place) -> None:
+    """Take the last change back, in the tree that it was made in. Errors: Changed, those of the change."""
+    done = _kept(request, DONE_KEY, _owner(view))
     if done is None or done["what"] not in _UNDONE:
         raise Changed
     back = [(int(node), int(parent), str(name)) for node, parent, name in done["rows"]]
@@ -295,7 +301,7 @@ _ACTS: dict[str, Callable[[HttpRequest, View, Place], HttpResponse | None]] = {
     "copy": _carry,
     "drop": _drop,
     "put_down": _put_down,
-    "undo": _undo,
+    "undo": undo,
     "version": _version,
 }
 
@@ -318,13 +324,16 @@ def _delete_again(view: View, writing: Writing, doing: Act, row: Row) -> None:
 
 def take_from_trash(view: View, writing: Writing, doing: Act, node_id: int) -> Row:
     """Back to where it was deleted from. Errors: AbsentNode (also for another's), ReadOnly, those of ``restore``."""
-    own, common = view.roots(writing)
-    row = writing.one("SELECT root, parent, person_id FROM trash WHERE node = ?", (node_id,))
-    if row is None or (row[0] not in (own.id, common.id) and row[2] != view.who.person_id):
+    roots = [] if view.share_id else [one.id for one in view.roots(writing)]
+    row = writing.one("SELECT root, parent, person_id, name FROM trash WHERE node = ?", (node_id,))
+    if row is None or (row[0] not in roots and row[2] != view.who.person_id):
         raise AbsentNode("file")
-    # What a person deleted from somebody's share they take back, while they may write where it lay.
-    require_writable(view.at(writing, row[0] if row[0] in (own.id, common.id) else row[1]))
-    back = trash.restore(writing, doing, row[0], node_id)
+    if row[0] in roots:
+        require_writable(view.at(writing, row[0]))
+        back = trash.restore(writing, doing, row[0], node_id)
+    else:  # what they deleted from a share: to the folder it lay in and no other, while they may write there
+        require_writable(view.at(writing, row[1]))
+        back = trash.bring_back(writing, doing, node_id, row[1], row[3])
     return back.id, back.parent, back.name
 
 
@@ -376,10 +385,15 @@ def _in_folder(view: View, reading: Reading, node_id: int, folder: Place) -> Nod
     return one.node
 
 
-def _kept(request: HttpRequest, key: str, collectivite_id: str | None) -> dict[str, Any] | None:
-    """What the session keeps of this collectivité, while it is fresh."""
+def _owner(view: View) -> str:
+    """Whose tree a view is of, for the session: a share, or the person's own collectivité."""
+    return view.share_id or view.who.collectivite_id
+
+
+def _kept(request: HttpRequest, key: str, owner: str | None) -> dict[str, Any] | None:
+    """What the session keeps of this tree, while it is fresh."""
     found: dict[str, Any] | None = request.session.get(key)
-    if not found or found["collectivite"] != collectivite_id or clock.epoch_s() - found["at_s"] > UNDO_S:
+    if not found or found.get("owner") != owner or clock.epoch_s() - found["at_s"] > UNDO_S:
         return None
     return found
 

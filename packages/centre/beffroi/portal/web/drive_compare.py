@@ -25,7 +25,8 @@ from beffroi.drive.words import texts
 from beffroi.lib.errors import TooLarge
 from beffroi.portal import drive_compare, drive_visits, drive_words
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive
+from beffroi.portal.web import drive, drive_version
+from beffroi.portal.words import since
 
 MOST_BYTES = 1_000_000
 type Both = tuple[tuple[int | None, int], ...]
@@ -49,21 +50,17 @@ def compare(request: HttpRequest, actor: Actor, node_id: int, etag: int, share_i
         every = versions.of(reading, node_id)
         old = versions.find(reading, node_id, etag)
         new = versions.find(reading, node_id, with_etag) if with_etag else None
-        trail = drive.trail(reading, view, place)
+        trail, said = drive.trail(reading, view, place), drive_version.written(every)
     context: dict[str, Any] = {
         "node": place.node,
         "trail": trail,
         "at": drive.at_of(place),
-        "old": {"etag": old.etag, "at": datetime.fromtimestamp(old.mtime_s, UTC)},
+        "old": {"etag": old.etag, "at": said[old.etag]},
         "new": {
             "etag": new.etag if new else 0,
-            "at": datetime.fromtimestamp((new or place.node).mtime_s, UTC),
+            "at": said[new.etag] if new else since(datetime.fromtimestamp(place.node.mtime_s, UTC)),
         },
-        "others": [
-            {"etag": one.etag, "at": datetime.fromtimestamp(one.mtime_s, UTC)}
-            for one in every
-            if one.etag != etag
-        ],
+        "others": [{"etag": one.etag, "at": said[one.etag]} for one in every if one.etag != etag],
     } | drive_visits.addresses(view)
     context |= _compared(view, place.node, old, new)
     return drive.drive_page(request, view, "portal/drive_compare.html", context)

@@ -43,7 +43,7 @@ from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import NotFound, Unavailable
 from beffroi.portal import drive_link_previews, drive_words, words
 from beffroi.portal.drive_access import GRANT_KEY, metadata_of
-from beffroi.portal.pages import page
+from beffroi.portal.pages import asks_part, page
 from beffroi.portal.web import drive_dropped
 from beffroi.portal.web.signin import refuse_blocked
 
@@ -52,6 +52,7 @@ TRIES, HOUR_S = 10, 3600
 """Wrong passwords of one link that one subscriber tries in an hour: colleagues who know it share an address."""
 VISIT_S = 4 * 3600
 """How long a page that is open gives files: a grant says that token and password were right, no more."""
+LEFT = "left"
 PAGE_PATH, PAGE_COOKIE = "/partage", "beffroi_partage"
 
 
@@ -78,7 +79,10 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
             "address": request.path,
             "is_drop": share.rights == "drop",
         }
-        if share.has_password and not _knows(request, share):
+        is_open = not share.has_password or _knows(request, share)
+        if asks_part(request, LEFT):
+            return _left(share.downloads_left if is_open else shares.NO_LIMIT)
+        if not is_open:
             return _ask(request, collectivite.id, share, context)
         if request.method == "POST":
             return _to_page(request)
@@ -86,7 +90,7 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
             return _dropped(request, collectivite.id, share, context)
         return _shown(request, collectivite.id, database, share, context)
     except (NotFound, LinkClosed):
-        return closed_page(request)
+        return _left(0) if asks_part(request, LEFT) else closed_page(request)
 
 
 @never_cache
@@ -98,6 +102,14 @@ def refused(request: HttpRequest) -> HttpResponse:
     if sentence is None:
         return closed_page(request)
     return _page(request, "portal/drive_link_closed.html", {"sentence": sentence}, HTTPStatus.FORBIDDEN)
+
+
+def _left(downloads: int) -> HttpResponse:
+    """How many downloads are left, for a page that is open: 0 of whatever is not open. It gives no grant: another one
+    would be another visit, in which the rest of a download counts anew."""
+    if downloads == shares.NO_LIMIT:
+        return _quiet(HttpResponse(status=HTTPStatus.NO_CONTENT))
+    return _quiet(HttpResponse(str(downloads)))
 
 
 def closed_page(request: HttpRequest) -> HttpResponse:

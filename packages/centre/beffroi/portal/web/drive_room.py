@@ -22,7 +22,7 @@ from beffroi.drive.store import room, schema
 from beffroi.drive.store.model import NO_LIMIT, NOTHING
 from beffroi.drive.store.writing import Reading
 from beffroi.lib import gigabytes
-from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import NotAllowed, NotFound
 from beffroi.portal import drive_words, room_words, words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, page
@@ -42,11 +42,8 @@ def space(request: HttpRequest, actor: Actor) -> HttpResponse:
     if request.method == "POST":
         if chosen not in named:
             raise NotFound("person")
-        try:
-            limit_bytes = gigabytes.read(request.POST.get("limit", ""))
-        except Invalid:
-            error = str(room_words.LIMIT_REFUSED)
-        else:
+        limit_bytes, error = room_words.limit(request.POST.get("limit", ""))
+        if not error:
             quotas.limit_person(
                 actor=actor,
                 database=view.database,

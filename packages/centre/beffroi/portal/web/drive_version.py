@@ -7,6 +7,7 @@ Access: ``View``: who sees the file sees its earlier contents. What a decision o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,13 +35,13 @@ def version(request: HttpRequest, actor: Actor, node_id: int, etag: int, share_i
         place = view.at(reading, node_id)
         if place.node.is_folder:
             raise AbsentNode("file")
-        old = versions.find(reading, node_id, etag)
+        old, every = versions.find(reading, node_id, etag), versions.of(reading, node_id)
         node = _as_it_was(place.node, old)
         scan = scan_words.line(reading, actor, place._replace(node=node))
         context: dict[str, Any] = {
             "node": node,
-            "version": row(node, old),
-            "others": _beside(reading, old),
+            "version": row(node, old, written(every)[etag]),
+            "others": _beside(every, old),
             "trail": drive.trail(reading, view, place)[:-1],
             "at": drive.at_of(place),
             "at_rest": f"/{etag}",
@@ -58,7 +59,15 @@ def version(request: HttpRequest, actor: Actor, node_id: int, etag: int, share_i
 
 def listed(reading: Reading, node: Node) -> list[dict[str, Any]]:
     """For the page of a file, newest first."""
-    return [row(_as_it_was(node, one), one) for one in versions.of(reading, node.id)]
+    every = versions.of(reading, node.id)
+    said = written(every)
+    return [row(_as_it_was(node, one), one, said[one.etag]) for one in every]
+
+
+def written(every: Sequence[Version]) -> dict[int, str]:
+    """By their etags, when the versions of a file were written, each in words of its own. ``every``: newest first."""
+    said = drive_words.written([datetime.fromtimestamp(one.mtime_s, UTC) for one in every])
+    return dict(zip((one.etag for one in every), said, strict=True))
 
 
 def may_delete(reading: Reading, view: View, place: Place) -> bool:
@@ -77,11 +86,12 @@ def _too_large(node: Node) -> str:
     return drive_words.too_large(node.name, node.size_bytes, documents=settings.BEFFROI.previews)
 
 
-def row(node: Node, old: Version) -> dict[str, Any]:
+def row(node: Node, old: Version, said: str) -> dict[str, Any]:
+    """``said``: when it was written (``written``)."""
     return {
         "etag": old.etag,
         "size": words.size(old.size_bytes),
-        "changed": datetime.fromtimestamp(old.mtime_s, UTC),
+        "written": said,
         "replaced": datetime.fromtimestamp(old.replaced_s, UTC),
         "is_shown": bool(shown(node)),
     }
@@ -98,9 +108,9 @@ def _as_it_was(node: Node, old: Version) -> Node:
     )
 
 
-def _beside(reading: Reading, old: Version) -> dict[str, int]:
+def _beside(every: Sequence[Version], old: Version) -> dict[str, int]:
     """The etags of the versions just before and after, 0 for none."""
-    etags = [one.etag for one in versions.of(reading, old.node)]
+    etags = [one.etag for one in every]
     return {
         "older": max((one for one in etags if one < old.etag), default=0),
         "newer": min((one for one in etags if one > old.etag), default=0),

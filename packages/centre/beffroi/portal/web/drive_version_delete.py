@@ -6,6 +6,7 @@ Access: ``View.may_destroy``: of one's own files, of the collectivité's for a r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +23,6 @@ from beffroi.drive.backup.vault import PIECES_DAYS
 from beffroi.drive.store import versions
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.versions import Version
-from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import drive_seal_words, drive_words
@@ -47,16 +47,16 @@ def delete(request: HttpRequest, actor: Actor, node_id: int, etag: int) -> HttpR
         place = view.at(reading, node_id)
         if place.node.is_folder:
             raise AbsentNode("file")
-        old = versions.find(reading, node_id, etag)
+        old, every = versions.find(reading, node_id, etag), versions.of(reading, node_id)
         context: dict[str, Any] = {
             "node": place.node,
-            "version": drive_version.row(place.node, old),
+            "version": drive_version.row(place.node, old, drive_version.written(every)[etag]),
             "trail": drive.trail(reading, view, place)[:-1],
             "at": drive.at_of(place),
             "may_delete": drive_version.may_delete(reading, view, place),
             "is_yours": view.may_destroy(place),
             "is_present": old.sha256 == place.node.sha256,
-            "same": _same(reading, old),
+            "same": _same(every, old),
             "backup_days": settings.BEFFROI.backup_keep_days + PIECES_DAYS,
             "refused": str(drive_words.REFUSALS["drive.not_yours_to_delete"]),
         }
@@ -64,9 +64,8 @@ def delete(request: HttpRequest, actor: Actor, node_id: int, etag: int) -> HttpR
     return drive.drive_page(request, view, "portal/drive_version_delete.html", context)
 
 
-def _same(reading: Reading, old: Version) -> int:
+def _same(every: Sequence[Version], old: Version) -> int:
     """How many other versions of the file hold the same: who deletes personal data deletes them, too."""
-    every = versions.of(reading, old.node)
     return sum(one.sha256 == old.sha256 and one.etag != old.etag for one in every)
 
 

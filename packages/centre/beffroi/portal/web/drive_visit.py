@@ -65,6 +65,8 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
         "received": request.GET.get("recu") == "1",
         "refused_name": drive_act.refused_name(request, share_id, place.node.id),
     }
+    if done := drive_act.last_done(request, share_id, place.node.id):
+        context["done"] = done | {"sentence": _("C’est dans la corbeille de la commune qui partage.")}
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context["refused"] = words.get(request.GET.get("refus", ""), "")
     return drive.drive_page(request, home, "portal/drive_visit.html", context)
@@ -90,10 +92,10 @@ def _place(there: Visit, reading: Reading, node_id: int) -> Place:
 def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
     """Where to go after what the pressed button says. Errors: Invalid, AbsentNode."""
     doing, what = act_of(there), request.POST.get("what", "")
-    if what not in ("folder", "rename", "delete", "version"):
+    if what not in ("folder", "rename", "delete", "version", "undo"):
         raise Invalid("what")
     with there.database.reading() as reading:
-        folder = _place(there, reading, node_id).node.id
+        folder = _place(there, reading, node_id)
 
     def change(writing: Writing) -> None:
         nonlocal folder
@@ -111,17 +113,25 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
             tree.move(writing, doing, place.node.id, place.node.parent, _name(request))
         else:
             tree.delete(writing, doing, place.node.id)
-            folder = place.node.parent
+            folder = there.at(writing, place.node.parent)
+            deleted.append((place.node.id, place.node.parent, place.node.name))
 
+    deleted: list[drive_act.Row] = []
     try:
-        there.database.write(change)
+        if what == "undo":
+            drive_act.undo(request, there, folder)
+        else:
+            there.database.write(change)
     except (NameTaken, NameRefused) as error:
-        drive_act.keep_name(request, there.share_id, folder, drive_words.refusal(error))
+        drive_act.keep_name(request, there.share_id, folder.node.id, drive_words.refusal(error))
     except BeffroiError as error:
         messages.error(request, drive_words.refusal(error))
     else:
-        messages.success(request, _("C’est fait, chez la commune qui partage."))
-    return reverse("drive_visit_node", args=[there.share_id, folder])
+        if deleted:
+            drive_act.note(request, folder, there, "deleted", deleted)
+        elif what != "undo":
+            messages.success(request, _("C’est fait, chez la commune qui partage."))
+    return reverse("drive_visit_node", args=[there.share_id, folder.node.id])
 
 
 def _name(request: HttpRequest) -> str:

@@ -17,6 +17,7 @@ from beffroi.drive.web.dav import changes, content, listing, locking, paths
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.messages import Answer, Request, Routes
 from beffroi.drive.web.signin import NotSignedIn
+from beffroi.drive.web.visiting import accepted
 from beffroi.drive.who import Who
 from beffroi.lib.errors import BeffroiError
 
@@ -123,6 +124,7 @@ class Dav:
             if before is not None:
                 await before()
             self._require(there)
+            await asyncio.to_thread(accepted, call.home, visit.share_id)
 
         call.request.still = still
         what = _WHAT.get(call.request.method, "change")

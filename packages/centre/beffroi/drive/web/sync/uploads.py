@@ -22,6 +22,7 @@ from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import NOWHERE, CallFor, own
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav/uploads"
@@ -106,13 +107,15 @@ async def _finish(call: Call, upload: str) -> Answer:
     total = request.count(b"oc-total-length")
     if total is not None and total != joined.size_bytes:
         raise SizeDiffers
+    begun_s = clock.steady_s()
     sha1, sha256 = await _read_back(call, joined)
     call.bodies.require(sha256)
     uploads.require_checksum(request.header(b"oc-checksum").strip(), sha1=sha1, sha256=sha256)
 
     if there.view is not call.view:
-        node, is_new = await _send_on(call, there, upload, joined, mtime_s)
+        node, is_new = await _send_on(call, there, upload, joined, mtime_s, begun_s=begun_s)
         return _finished(there, node, is_new, mtime_s)
+    await request.ask_again(begun_s)
 
     def change(writing: Writing) -> tuple[Node, bool]:
         parent, before = files.place_of(there, writing, path)
@@ -133,11 +136,12 @@ async def _finish(call: Call, upload: str) -> Answer:
 
 
 async def _send_on(
-    call: Call, there: Call, upload: str, joined: uploads.Joined, mtime_s: int | None
+    call: Call, there: Call, upload: str, joined: uploads.Joined, mtime_s: int | None, *, begun_s: float
 ) -> tuple[Node, bool]:
     """Into what another collectivité shares: sealed anew with its key, kept by its rules; then the parts go."""
     pieces = call.bodies.read(joined, 0, joined.size_bytes)
     content, path = await there.bodies.receive(pieces, joined.size_bytes), there.target.path
+    await call.request.ask_again(begun_s)
 
     def change(writing: Writing) -> tuple[Node, bool]:
         parent, before = files.place_of(there, writing, path)
