@@ -102,7 +102,7 @@ def _grown(place: Path, size: int, say: Callable[[str], None]) -> Iterator[Grown
             filled = drive_fill.fill(database, size, say)
             with database.reading() as reading:
                 folders.extend(f"/Commune/{path_of(reading, one)}" for one in filled.folders)
-                some = filled.folders[:: len(filled.folders) // 10]
+                some = filled.folders[:: max(1, len(filled.folders) // 10)]
                 names.extend(row[0] for one in some for row in reading.all(_FILES, (one,)))
 
     place.mkdir()
