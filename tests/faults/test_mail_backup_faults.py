@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
+import signal
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from beffroi.lib import clock
-from beffroi.mail.backup import asking, told
+from beffroi.mail.backup import asking, store, told
 from beffroi.mail.backup.asking import BackupRefused, BackupUnavailable
 from beffroi.mail.backup.store import StoreFull
 from beffroi.mail.backup.work import Work
@@ -143,6 +145,32 @@ def small_disk(tmp_path: Path) -> Any:
         pytest.skip("no mount here")
     yield tmp_path
     subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def test_a_run_that_hangs_on_a_full_disk_is_ended_and_says_so(
+    post: Post, beaune: Commune, work: Work, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(post, beaune, "arrete", 5)
+    target = post.config.state / "backup"
+    target.symlink_to(small_disk)
+    started = subprocess.Popen
+
+    def stopped(words: Sequence[str], **named: Any) -> subprocess.Popen[str]:
+        process = started(words, **named)
+        if "backup" in words:
+            process.send_signal(signal.SIGSTOP)
+        return process
+
+    try:
+        with monkeypatch.context() as patch, pytest.raises(StoreFull, match="is full"):
+            patch.setattr(store, "LOOK_S", 0.2)
+            patch.setattr(store, "FULL_S", 1.0)
+            patch.setattr(subprocess, "Popen", stopped)
+            work.back_up()
+        work.back_up()
+        assert work.check(full=True)["whole"] and len(work.store.snapshots()) == 1
+    finally:
+        target.unlink()
 
 
 def test_a_full_disk_is_said_and_the_backups_before_stay(

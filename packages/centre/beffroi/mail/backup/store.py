@@ -20,12 +20,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError, Unavailable
 
 KEY = "backup.key"
 HOST = "beffroi"
 TIMEOUT_S = 6 * 3600.0
+LOOK_S, FULL_S = 10.0, 60.0
+"""How often a run is looked at that takes long, and how long one that adds may find the disk full: restic was seen to
+hang there, and tries for a quarter of an hour what it does not take for a full disk."""
+LOCK_TIME = "2m"
+"""That a run waits for one of before, whose keeper was killed and which ends by itself."""
 _FULL = ("no space left on device", "disk quota exceeded")
 PACK_BYTES = 16 * 1024**2
 """What restic writes at once."""
@@ -143,10 +149,18 @@ class Store:
 
     def _run(self, *words: str, accept: tuple[int, ...] = (0,)) -> list[Any]:
         """The JSON lines that restic wrote."""
+        restic = (
+            "/usr/bin/nice",
+            "/usr/bin/restic",
+            "--json",
+            "--retry-lock",
+            LOCK_TIME,
+            "-r",
+            str(self.path),
+        )
         try:
-            done = subprocess.run(
-                ["/usr/bin/nice", "/usr/bin/restic", "--json", "-r", str(self.path), *words],
-                capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False, cwd="/",
+            with subprocess.Popen(
+                (*restic, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", cwd="/",
                 env={
                     "PATH": "/usr/bin:/bin",
                     "HOME": str(self._cache),
@@ -155,7 +169,8 @@ class Store:
                     "TMPDIR": str(self._cache),
                     "GOMAXPROCS": str(max(1, (os.cpu_count() or 2) // 2)),
                 },
-            )  # fmt: skip
+            ) as process:  # fmt: skip
+                done = self._ended(process, adds=words[0] == "backup")
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StoreFailed(self.path, getattr(error, "strerror", None) or "restic took too long") from None
         lines = [*_lines(done.stdout), *_lines(done.stderr)]
@@ -167,6 +182,26 @@ class Store:
         if self._is_full() or any(word in (done.stdout + done.stderr).lower() for word in _FULL):
             raise StoreFull(root(self._config))
         raise StoreFailed(self.path, text[:300])
+
+    def _ended(self, process: subprocess.Popen[str], *, adds: bool) -> subprocess.CompletedProcess[str]:
+        """Errors: StoreFull, TimeoutExpired; then it was killed."""
+        end_s = clock.steady_s() + TIMEOUT_S
+        full_since_s: float | None = None
+        try:
+            while True:
+                try:
+                    said, errors = process.communicate(timeout=LOOK_S)
+                    return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
+                except subprocess.TimeoutExpired:
+                    now_s = clock.steady_s()
+                    if now_s > end_s:
+                        raise
+                    full_since_s = (full_since_s or now_s) if adds and self._is_full() else None
+                    if full_since_s is not None and now_s - full_since_s >= FULL_S:
+                        raise StoreFull(root(self._config)) from None
+        except BaseException:
+            process.kill()
+            raise
 
     def _is_full(self) -> bool:
         try:
