@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from beffroi.drive.store.model import Node
 from beffroi.drive.store.sqlite import SqliteDatabase
 
 from tests.drive_trees import ME, content, listing
+from tests.fixtures_drive_store import in_one_file
 from tests.waiting import until
 
 PAGE_BYTES = 4096 + 24
@@ -24,10 +24,8 @@ PAGE_BYTES = 4096 + 24
 
 @pytest.fixture
 def metadata(tmp_path: Path) -> Iterator[SqliteDatabase]:
-    with ThreadPoolExecutor(4) as executor:
-        made = SqliteDatabase(tmp_path / "drive.sqlite", executor)
+    with in_one_file(tmp_path / "drive.sqlite") as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

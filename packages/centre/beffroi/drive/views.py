@@ -96,6 +96,11 @@ class View:
     share_id = ""
     """Of a visit: by which share."""
 
+    @staticmethod
+    def of(who: Who, metadata: Abroad) -> View:
+        """Of their own collectivité, from where one goes to what others share. Errors: those of ``metadata``."""
+        return View(metadata(who.collectivite_id), who, metadata)
+
     def __init__(self, database: Database, who: Who, abroad: Abroad = _nowhere) -> None:
         self.database, self.who, self.abroad = database, who, abroad
         self.collectivite_id = who.collectivite_id

@@ -278,8 +278,12 @@ def carried(what: str, count: int) -> str:
 def written(moments: Sequence[datetime]) -> list[str]:
     """When each version of a file was written, in words that no other one has: to the second where several are of one
     minute, and with a number where several are of one second (the oldest has 1). ``moments``: the newest first."""
-    in_minute = Counter(since(one) for one in moments)
-    said = [since(one, to_the_second=in_minute[since(one)] > 1) for one in moments]
+    minutes = [since(one) for one in moments]
+    in_minute = Counter(minutes)
+    said = [
+        since(one, to_the_second=True) if in_minute[minute] > 1 else minute
+        for one, minute in zip(moments, minutes, strict=True)
+    ]
     every, left, out = Counter(said), Counter(said), []
     for one in said:
         out.append(f"{one}{NBSP}({left[one]})" if every[one] > 1 else one)

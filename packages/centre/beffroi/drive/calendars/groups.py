@@ -33,7 +33,7 @@ from beffroi.drive.calendars.wire_contacts import MAX_GROUPS, MAX_MEMBERS, MAX_N
 from beffroi.lib import accents, clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound, Unavailable
 
-_URN, _MAIL = "urn:uuid:", "mailto:"
+_MAIL = "mailto:"
 _NAMES = ("MEMBER", "X-ADDRESSBOOKSERVER-MEMBER")
 _MEMBER = re.compile(
     r"^(?:[A-Z0-9-]+\.)?(?:X-ADDRESSBOOKSERVER-)?MEMBER[;:][^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n",
@@ -130,7 +130,7 @@ def _read(calendar: wire.Calendar, collection: BaseCollection) -> _Book:
             elif card.name == "VCARD":
                 member = Member(str(item.href), cards.title_of(card), cards.texts(card, "EMAIL"))
                 uid = card.value("UID")
-                book.contacts[_plain(uid)], book.uids[_plain(uid)] = member, uid
+                book.contacts[lines.bare_uid(uid)], book.uids[lines.bare_uid(uid)] = member, uid
     return book
 
 
@@ -141,8 +141,8 @@ def _group(item: Any, card: lines.Component, book: _Book) -> Group:
         if value.lower().startswith(_MAIL):
             address = one_line(value[len(_MAIL) :], wire_contacts.MAX_TEXT_CHARS)
             members[value] = Member("", address, [address])
-        elif (found := book.contacts.get(_plain(value))) is not None:
-            members[_plain(value)] = found
+        elif (found := book.contacts.get(lines.bare_uid(value))) is not None:
+            members[lines.bare_uid(value)] = found
         else:
             missing += 1
     shown = sorted(members.values(), key=lambda one: (accents.bare(one.title), one.name))
@@ -155,13 +155,8 @@ def _values(card: lines.Component) -> Iterator[str]:
         yield from (one.value.strip() for one in card.lines.get(name, []))
 
 
-def _plain(uid: str) -> str:
-    """Programs say it with and without its scheme."""
-    return uid.strip().lower().removeprefix(_URN)
-
-
 def _urn(uid: str) -> str:
-    return uid if uid.lower().startswith(_URN) else f"{_URN}{uid}"
+    return uid if uid.lower().startswith(lines.URN) else f"{lines.URN}{uid}"
 
 
 def _group_at(collection: BaseCollection, name: str) -> tuple[Any, lines.Component]:
@@ -182,14 +177,14 @@ def _group_at(collection: BaseCollection, name: str) -> tuple[Any, lines.Compone
 def pointed(text: str, same: Mapping[str, str]) -> str:
     """A card of a group with members by the UIDs of this book, each of them once. ``same``: those, by what the group
     calls them. All else stays as a program wrote it."""
-    plain = {_plain(uid): told for uid, told in same.items()}
+    plain = {lines.bare_uid(uid): told for uid, told in same.items()}
     there: set[tuple[str, str]] = set()
 
     def of_book(found: re.Match[str]) -> str:
         begun, at = lines.head(raw := lines.unfolded(found[0].rstrip()))
-        uid = _plain(raw[at + 1 :])
+        uid = lines.bare_uid(raw[at + 1 :])
         told = plain.get(uid)
-        one = begun.upper(), _plain(told or uid)
+        one = begun.upper(), lines.bare_uid(told or uid)
         if one in there:
             return ""
         there.add(one)
@@ -216,10 +211,14 @@ def _write(card: Any, title: str, wanted: set[str], book: _Book) -> None:
     kind = "x-addressbookserver-member" if "x-addressbookserver-kind" in card.contents else "member"
     there = {name: card.contents.pop(name, []) for name in ("member", "x-addressbookserver-member")}
     for name, some in there.items():
-        kept = [one for one in some if _plain(one.value) in wanted or _plain(one.value) not in book.contacts]
+        kept = [
+            one
+            for one in some
+            if lines.bare_uid(one.value) in wanted or lines.bare_uid(one.value) not in book.contacts
+        ]
         if kept:
             card.contents[name] = kept
-    named = {_plain(one.value) for some in there.values() for one in some}
+    named = {lines.bare_uid(one.value) for some in there.values() for one in some}
     for uid in sorted(wanted - named):
         card.add(kind).value = _urn(book.uids[uid])
     card.contents.pop("rev", None)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_DEPTH = 4
+URN = "urn:uuid:"
 MAX_PARAMETERS = 40
 MAX_BARE = 8
 """Parameters without a value in a line: vCard 2.1 has some."""
@@ -85,6 +86,11 @@ def keeps_busy(text: str) -> bool:
 
 def unfolded(text: str) -> str:
     return _FOLD.sub("", text)
+
+
+def bare_uid(uid: str) -> str:
+    """As one is compared: programs say it with and without its scheme."""
+    return uid.strip().lower().removeprefix(URN)
 
 
 def head(raw: str) -> tuple[str, int]:

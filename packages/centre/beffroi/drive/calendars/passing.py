@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from beffroi.drive.calendars import homes
+from beffroi.drive.calendars import homes, lines
 from beffroi.drive.store.passed import Going, Kind
 from beffroi.lib import durable
 from beffroi.lib.errors import Invalid
@@ -32,12 +32,10 @@ from beffroi.lib.personal import is_personal_name, says, words_of
 _KINDS: dict[str, Kind] = {"VCALENDAR": "agenda", "VADDRESSBOOK": "contacts"}
 _PROPS, _HANDED = ".Radicale.props", ".Beffroi.handed"
 _TITLE = "D:displayname"
-_FOLDED = re.compile(r"\r?\n[ \t]")
 _PROPERTY = re.compile(r"(?:[A-Z0-9-]+\.)?(CLASS|CATEGORIES|SUMMARY)(?=[;:])", re.ASCII | re.IGNORECASE)
 _CARD = re.compile(
     r"(?:[A-Z0-9-]+\.)?(UID|FN|(?:X-ADDRESSBOOKSERVER-)?(?:KIND|MEMBER))(?=[;:])", re.ASCII | re.IGNORECASE
 )
-_URN = "urn:uuid:"
 _COMMA = re.compile(r"(?<!\\),")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -198,24 +196,21 @@ def _names(place: Path) -> Iterator[str]:
 
 def _read(text: bytes) -> _Read:
     try:
-        lines = _FOLDED.sub("", text.decode()).splitlines()
+        said_lines = lines.unfolded(text.decode()).splitlines()
     except UnicodeDecodeError:
         return _Read(len(text), True, "", [])
     said: dict[str, list[str]] = {}
-    for line in lines:
+    for line in said_lines:
         if begun := _CARD.match(line):
             name = begun[1].upper().removeprefix("X-ADDRESSBOOKSERVER-")
             said.setdefault(name, []).append(_split(line[begun.end() :])[1])
     (uid, *_), titles = said.get("UID", [""]), said.get("FN", [])
     is_group = any(one.strip().lower() == "group" for one in said.get("KIND", []))
     is_personal = is_group and any(is_personal_name(_plain(one)) for one in titles)
-    members = [_bare(one) for one in said.get("MEMBER", [])] if is_personal else []
-    return _Read(len(text), is_personal or any(_says(line) for line in lines), _bare(uid), members)
-
-
-def _bare(uid: str) -> str:
-    """Programs say it with and without its scheme."""
-    return uid.strip().lower().removeprefix(_URN)
+    members = [lines.bare_uid(one) for one in said.get("MEMBER", [])] if is_personal else []
+    return _Read(
+        len(text), is_personal or any(_says(line) for line in said_lines), lines.bare_uid(uid), members
+    )
 
 
 def _says(line: str) -> bool:
@@ -234,13 +229,9 @@ def _says(line: str) -> bool:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """At the first colon outside of quotes."""
-    is_quoted = False
-    for at, sign in enumerate(line):
-        is_quoted ^= sign == '"'
-        if sign == ":" and not is_quoted:
-            return line[:at], line[at + 1 :]
-    return line, ""
+    """(parameters, value)."""
+    begun, at = lines.head(line)
+    return begun, line[at + 1 :] if at >= 0 else ""
 
 
 def _plain(value: str) -> str:

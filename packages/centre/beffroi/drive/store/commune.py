@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beffroi.drive.store.database import Database
+from beffroi.drive.store.database import Database, elsewhere
 from beffroi.drive.store.keys import KeysErased, is_erased
 from beffroi.drive.store.model import Limits
 from beffroi.drive.store.sqlite import SqliteDatabase
@@ -93,7 +93,7 @@ class Communes:
             self._open.move_to_end(collectivite_id)
             closing = self._rest_of_oldest(now_s)
         if closing is not None:
-            self._elsewhere(closing)
+            elsewhere(self._executor, closing)  # who asked for another collectivité does not wait
         return found.database
 
     def _rest_of_oldest(self, now_s: float) -> Callable[[], None] | None:
@@ -109,13 +109,6 @@ class Communes:
         else:
             del self._open[oldest]
         return closing
-
-    def _elsewhere(self, closing: Callable[[], None]) -> None:
-        """Closing may wait for the disk; who asked for another collectivité does not."""
-        try:
-            self._executor.submit(closing)
-        except RuntimeError:  # it takes no more work: the process ends
-            closing()
 
     def _forget(self, collectivite_id: str) -> None:
         with self._lock:

@@ -79,6 +79,14 @@ class _Changed(NamedTuple):
     touched_roots: set[int]
 
 
+def elsewhere(executor: Executor, work: Callable[..., object], *arguments: object) -> None:
+    """In a thread: it may wait for the disk; here, where none takes any more work and the process ends."""
+    try:
+        executor.submit(work, *arguments)
+    except RuntimeError:
+        work(*arguments)
+
+
 def _tell(answers: Sequence[_Answer]) -> None:
     """From the thread that committed: an event loop is woken once a group."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
@@ -234,17 +242,11 @@ class Database(ABC):
         is_quick = all(one.is_quick for one in group) and not self._is_behind
         changed = self._change(group, is_patient=False) if group and is_quick else None
         if changed is None:
-            self._elsewhere(self._finish, group)
+            elsewhere(self._executor, self._finish, group)
             return
         committed = self._committed(group, changed)
         self._go_on(group)
-        self._elsewhere(self._flush, group, committed)
-
-    def _elsewhere(self, work: Callable[..., None], *arguments: object) -> None:
-        try:
-            self._executor.submit(work, *arguments)
-        except RuntimeError:  # no thread takes any more work
-            work(*arguments)
+        elsewhere(self._executor, self._flush, group, committed)
 
     def _finish(self, group: Sequence[_Asked]) -> None:
         """Make a group, in a thread."""

@@ -232,9 +232,8 @@ class SqliteDatabase(Database):
                 )
                 made.commit()
                 made.flush()
-                made.raw.execute(
-                    "PRAGMA wal_autocheckpoint = 0"
-                )  # a commit in the event loop waits for no disk
+                # A commit in the event loop waits for no disk.
+                made.raw.execute("PRAGMA wal_autocheckpoint = 0")
                 # What a savepoint would bring back: in a file it cost a tenth of a change, and is little.
                 made.raw.execute("PRAGMA temp_store = MEMORY")
             except BaseException:

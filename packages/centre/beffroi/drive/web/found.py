@@ -114,7 +114,7 @@ class Found:
         return wire.Hits(tuple(hits), more, lacks)
 
     def _home(self, who: Who) -> View:
-        return View(self.communes.metadata(who.collectivite_id), who, self.communes.metadata)
+        return View.of(who, self.communes.metadata)
 
     def _held(self, reading: Reading, view: View, where: Reach, wanted: frozenset[str]) -> wire.Hits:
         """In one tree. Errors: those of the metadata and of the keys but KeysErased."""

@@ -44,7 +44,7 @@ class Visits:
         Errors: AbsentNode, Unavailable.
         """
         steps = address.strip("/").split("/")
-        home = self._home(who)
+        home = View.of(who, self.communes.metadata)
         if steps[0] != ABROAD or len(steps) < 3:
             return Entered(home, self.bodies(who.collectivite_id), steps, "/coffre/")
         told = partial(self._told, tell=self.crossed, goes_on=goes_on)
@@ -57,10 +57,7 @@ class Visits:
         Errors: AbsentNode (their collectivité, or they, take it no more), Unavailable.
         """
         if view.share_id:
-            accepted(self._home(who), view.share_id)
-
-    def _home(self, who: Who) -> View:
-        return View(self.communes.metadata(who.collectivite_id), who, self.communes.metadata)
+            accepted(View.of(who, self.communes.metadata), view.share_id)
 
 
 def pages(view: View) -> str:

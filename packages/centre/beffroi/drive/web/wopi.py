@@ -93,7 +93,7 @@ class Wopi:
         self.enter(request, who)
         self.require(who)
         override = request.header(b"x-wopi-override").upper()
-        view = self._home(who)
+        view = View.of(who, self.host.communes.metadata)
         if grant.share_id:
             what: What = _WHAT.get((request.method, rest or override), "change")
             view = await asyncio.to_thread(self._visit, view, grant.share_id, file, what)
@@ -126,10 +126,7 @@ class Wopi:
         self.require(who)
         if grant.share_id:
             self.require(replace(who, collectivite_id=file.collectivite_id))
-            accepted(self._home(who), grant.share_id)
-
-    def _home(self, who: Who) -> View:
-        return View(self.host.communes.metadata(who.collectivite_id), who, self.host.communes.metadata)
+            accepted(View.of(who, self.host.communes.metadata), grant.share_id)
 
     def _visit(self, home: View, share_id: str, file: File, what: What) -> Visit:
         """Errors: AbsentNode, DeviceStopped, Unavailable."""

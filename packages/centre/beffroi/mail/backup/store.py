@@ -30,8 +30,8 @@ TIMEOUT_S = 6 * 3600.0
 LOOK_S, FULL_S = 10.0, 60.0
 """How often a run is looked at that takes long, and how long one that adds may find the disk full: restic was seen to
 hang there, and tries for a quarter of an hour what it does not take for a full disk."""
-LOCK_TIME = "2m"
-"""That a run waits for one of before, whose keeper was killed and which ends by itself."""
+RESTIC = ("/usr/bin/nice", "/usr/bin/restic", "--json", "--retry-lock", "2m")
+"""A run waits for one of before, whose keeper was killed and which ends by itself."""
 _FULL = ("no space left on device", "disk quota exceeded")
 PACK_BYTES = 16 * 1024**2
 """What restic writes at once."""
@@ -149,18 +149,10 @@ class Store:
 
     def _run(self, *words: str, accept: tuple[int, ...] = (0,)) -> list[Any]:
         """The JSON lines that restic wrote."""
-        restic = (
-            "/usr/bin/nice",
-            "/usr/bin/restic",
-            "--json",
-            "--retry-lock",
-            LOCK_TIME,
-            "-r",
-            str(self.path),
-        )
         try:
             with subprocess.Popen(
-                (*restic, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", cwd="/",
+                (*RESTIC, "-r", str(self.path), *words),
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", cwd="/",
                 env={
                     "PATH": "/usr/bin:/bin",
                     "HOME": str(self._cache),

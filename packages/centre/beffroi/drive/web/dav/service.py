@@ -97,7 +97,7 @@ class Dav:
         who = request.who
         if who is None:
             raise NotSignedIn
-        view = View(self._communes.metadata(who.collectivite_id), who, self._communes.metadata)
+        view = View.of(who, self._communes.metadata)
         if (who.collectivite_id, who.person_id) not in self._seen:
             await view.database.write_async(view.make_roots)
             self._seen.add((who.collectivite_id, who.person_id))

@@ -164,7 +164,7 @@ class Push:
 
     def _looked(self, who: Who) -> int:
         """The etag of a person's root; whose changes they hear of is noted. Blocking. Errors: those of the metadata."""
-        view = View(self._communes.metadata(who.collectivite_id), who, self._communes.metadata)
+        view = View.of(who, self._communes.metadata)
         with view.database.reading() as reading:
             for owner in view.owners(reading):
                 self._receivers.setdefault(owner, set()).add(who.collectivite_id)
