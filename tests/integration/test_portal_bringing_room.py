@@ -19,7 +19,7 @@ from beffroi.portal import drive_access
 from tests.calendar_pages import full, portal, process
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_portal_bringing import PAUL, ZOE, act, book_of, bring, card, names, shown
+from tests.integration.test_portal_bringing import BROKEN, PAUL, ZOE, act, book_of, bring, card, names, shown
 
 __all__ = ["full", "no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -113,6 +113,44 @@ def test_without_room_where_it_goes_nothing_comes(beaune: Commune, database: Dat
 def test_a_full_collectivite_takes_no_file(beaune: Commune, full: None) -> None:
     agent = portal_client(beaune.agent_membership)
     assert FULL in bring(agent, PAUL) and 'name="id"' not in shown(agent)
+
+
+def known(beaune: Commune) -> None:
+    """Two contacts come into the book that all share, by a colleague."""
+    colleague = portal_client(beaune.colleague_membership)
+    bring(colleague, LARGE + PAUL)
+    act(colleague, "take")
+
+
+def test_a_file_in_which_nothing_is_new_needs_no_room(
+    beaune: Commune, config: Config, database: Database
+) -> None:
+    known(beaune)
+    agent, home = portal_client(beaune.agent_membership), schema.HOME + beaune.agent.id
+    for place in (home, "", schema.COMMON):
+        with limited(database, place, 1):
+            told = bring(agent, LARGE + PAUL + BROKEN)
+            assert "0 nouveau" in told and "2 y sont déjà" in told and 'name="take"' not in told
+            assert "du fichier : abîmé ou incomplet" in told
+        (
+            homes.folder(config, beaune.id) / homes.ROOT / beaune.agent.id / ".Beffroi.brought-contacts"
+        ).unlink()
+
+
+def test_a_file_is_judged_by_what_is_new_in_it(beaune: Commune, config: Config, database: Database) -> None:
+    known(beaune)
+    agent, home = portal_client(beaune.agent_membership), schema.HOME + beaune.agent.id
+    used = counted(config, database, beaune)
+    for place, before in ((home, 0), ("", sum(used.values()))):
+        with limited(database, place, before + 1000):
+            assert FULL in bring(agent, LARGE + ZOE + card("Max", f"NOTE:{'x' * 1000}"))
+            assert counted(config, database, beaune) == used
+            assert "1 nouveau contact" in bring(agent, LARGE + ZOE)
+            assert 0 < counted(config, database, beaune)[beaune.agent.id] <= 1000
+            assert "1 contact est ajouté" in act(agent, "take")
+            assert names(agent) == ["Ali", "Paul Dupont", "Zoé Léger"]
+            act(agent, "undo")
+            assert counted(config, database, beaune) == used
 
 
 def test_another_persons_and_another_communes_room_stays_as_it_is(

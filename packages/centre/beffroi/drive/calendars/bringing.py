@@ -74,7 +74,7 @@ def look(
     require: Callable[[int], object],
 ) -> wire_bringing.File:
     """Read a file, and let what is new in it wait. ``path``: of the collection it is for; ``require``: that the home
-    has room for so many bytes.
+    has room for so many bytes more.
 
     Errors: NotFound, those of ``require``."""
     try:
@@ -101,7 +101,8 @@ def look(
     )
     text = _text(told, [_Kept(one.name, one.uid, one.etag, one.text) for one in new])
     with storage.acquire_lock("w"):
-        require(len(text) - _bytes_waiting(home, asked.kind))
+        if new:  # what is told of a file that adds nothing is short, and needs no room
+            require(len(text) - _bytes_waiting(home, asked.kind))
         _write(storage, home, asked.kind, text)
     return told
 
