@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from beffroi.drive import projections
 from beffroi.drive.calendars import app, homes, store
-from beffroi.drive.store import room, schema, tree
-from beffroi.drive.store.commune import Communes
+from beffroi.drive.store import look, room, schema, tree
+from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.supervise import front_listeners
 
@@ -326,6 +326,34 @@ def test_calendars_and_files_share_one_room(centre: Wall) -> None:
         assert centre.ask("GET", f"{path}un.ics", account=person).status == 200
         metadata.write(lambda w: tree.set_limit(w, root.id, sizes[person.person_id] + len(second)))
         assert centre.ask("PUT", f"{path}deux.ics", second, account=person).status == 201
+        communes.close()
+
+
+def test_who_never_opened_the_coffre_has_the_usual_room_for_calendars_and_contacts(centre: Wall) -> None:
+    owner = "col_" + "6" * 26
+    person = centre.signs_in("jamais@dijon.test", collectivite_id=owner)
+
+    def ask(method: str, path: str, body: str = "", to: str = "") -> int:
+        headers = {"Destination": centre.url + person.home + to} if to else {}
+        return centre.ask(method, person.home + path, body, account=person, headers=headers).status
+
+    assert ask("PUT", "mairie-agenda/commun.ics", event("commun", "Commun")) == 201
+    with ThreadPoolExecutor(1) as pool:
+        communes = open_communes(centre.config, pool)
+        metadata = communes.metadata(owner)
+        with metadata.reading() as reading:
+            assert look.root(reading, schema.HOME + person.person_id) is None
+            usual = room.usual(reading).person_bytes
+        metadata.write(lambda w: room.add_calendars(w, person.person_id, usual - 10))
+        assert ask("PUT", "agenda/un.ics", event("un", "Un")) == 507
+        assert ask("PUT", "contacts/un.vcf", card("un", "Un")) == 507
+        assert ask("MOVE", "mairie-agenda/commun.ics", to="agenda/commun.ics") == 507
+        assert ask("PUT", "mairie-contacts/un.vcf", card("un", "Un")) == 201, "what all share is not theirs"
+        metadata.write(lambda w: room.add_calendars(w, person.person_id, -10_000))
+        assert ask("PUT", "agenda/un.ics", event("un", "Un")) == 201
+        assert ask("PUT", "contacts/un.vcf", card("deux", "Deux")) == 201
+        with metadata.reading() as reading:
+            assert look.root(reading, schema.HOME + person.person_id) is None, "nothing was made for it"
         communes.close()
 
 

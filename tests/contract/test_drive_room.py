@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from beffroi.drive.store import room, schema, trash, tree, uploads, versions, weights
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import Act, Limits, Node, QuotaFull, TooManyEntries, Weight
+from beffroi.drive.store.model import NO_LIMIT, Act, Limits, Node, QuotaFull, TooManyEntries, Weight
 from beffroi.drive.store.room import WHOLE
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.store.writing import Writing
@@ -224,6 +224,39 @@ def test_calendars_count_with_who_owns_them(metadata: Database, home: Node) -> N
     metadata.write(lambda w: room.keep_calendars(w, {ME.person_id: 5}))
     assert put(metadata, home.id, "a", b"12345").size_bytes == 5
     assert [used(metadata, place) for place in (home.id, common.id, WHOLE)] == [10, 0, 10]
+
+
+def test_calendars_of_who_has_no_root_count_and_are_limited_as_everybodys(metadata: Database) -> None:
+    usually(metadata, Limits(person_bytes=10))
+    metadata.write(lambda w: room.keep_calendars(w, {ME.person_id: 6, room.SHARED_CALENDARS: 20}))
+    mine, shared = schema.HOME + ME.person_id, schema.COMMON
+
+    def judged() -> list[tuple[str, int, int]]:
+        with metadata.reading() as reading:
+            room.require_beside(reading, mine, 4)
+            with pytest.raises(QuotaFull):
+                room.require_beside(reading, mine, 5)
+            room.require_beside(reading, schema.HOME + OTHER.person_id, 10)
+            with pytest.raises(QuotaFull):
+                room.require_beside(reading, schema.HOME + OTHER.person_id, 11)
+            room.require_beside(reading, shared, 10**9)
+            return [(one.name, one.use.used_bytes, one.limit_bytes) for one in room.lines(reading)]
+
+    told = [(shared, 20, NO_LIMIT), (mine, 6, 10)]
+    assert judged() == told
+    home = root(metadata, mine)
+    assert judged() == told, "the same once the root is there"
+    metadata.write(lambda w: tree.set_limit(w, home.id, 12))
+    with metadata.reading() as reading:
+        room.require_beside(reading, mine, 6)
+        assert room.line(reading, mine).is_own
+    metadata.write(lambda w: tree.set_limit(w, WHOLE, 27))
+    with metadata.reading() as reading:
+        for name in (mine, shared, schema.HOME + OTHER.person_id):
+            room.require_beside(reading, name, 1)
+            with pytest.raises(QuotaFull):
+                room.require_beside(reading, name, 2)
+            room.require_beside(reading, name, 2, waiting_bytes=1)
 
 
 def test_drift_is_said_and_mended(opens: Open) -> None:

@@ -9,7 +9,7 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import quotas
-from beffroi.drive.store import room, tree
+from beffroi.drive.store import look, room, schema, tree
 from beffroi.drive.store.model import EMPTY
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 from django.test import Client
@@ -46,6 +46,20 @@ def test_the_referent_sees_who_takes_how_much(drive: Drive, referent: Client, be
     assert "3 sur 2\u202f000\u202f000" in page or "3 sur 2\u00a0000\u00a0000" in page, (
         "file, version and what was thrown away, of two million"
     )
+
+
+def test_the_referent_sees_calendars_of_who_never_opened_the_coffre(
+    drive: Drive, referent: Client, beaune: Commune
+) -> None:
+    sizes = {beaune.colleague.id: GB, beaune.agent.id: 2 * GB, room.SHARED_CALENDARS: 3 * GB}
+    drive.database.write(lambda w: room.keep_calendars(w, sizes))
+    with drive.database.reading() as reading:
+        assert look.root(reading, schema.HOME + beaune.colleague.id) is None
+    page = referent.get(PAGE).content.decode()
+    assert "1\u00a0Go utilisés sur 20\u00a0Go" in page and "2\u00a0Go utilisés sur 20\u00a0Go" in page
+    assert "6\u00a0Go" in page.partition("Agendas et contacts")[2][:200]
+    assert referent.post(PAGE, {"person": beaune.colleague.id, "limit": "7"}).status_code == 302
+    assert "1\u00a0Go utilisés sur 7\u00a0Go" in referent.get(PAGE).content.decode()
 
 
 def test_the_referent_gives_a_person_room_and_takes_it_back(

@@ -19,7 +19,9 @@ from beffroi.portal import drive_access
 from tests.calendar_pages import full, portal, process
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_portal_agenda import CONSEIL
 from tests.integration.test_portal_bringing import BROKEN, PAUL, ZOE, act, book_of, bring, card, names, shown
+from tests.integration.test_portal_contacts import NOTARY
 
 __all__ = ["full", "no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -151,6 +153,28 @@ def test_a_file_is_judged_by_what_is_new_in_it(beaune: Commune, config: Config, 
             assert names(agent) == ["Ali", "Paul Dupont", "Zoé Léger"]
             act(agent, "undo")
             assert counted(config, database, beaune) == used
+
+
+def test_who_never_opened_the_coffre_has_the_usual_room(beaune: Commune, database: Database) -> None:
+    agent, home = portal_client(beaune.agent_membership), schema.HOME + beaune.agent.id
+
+    def save_contact() -> int:
+        return agent.post("/contacts/ajouter/", NOTARY | {"calendar": "prive"}).status_code
+
+    def save_entry() -> int:
+        return agent.post("/agenda/ajouter/", CONSEIL | {"calendar": "prive"}).status_code
+
+    with database.reading() as reading:
+        assert look.root(reading, home) is None
+        usual = room.usual(reading).person_bytes
+    database.write(lambda w: room.add_calendars(w, beaune.agent.id, usual - 10))
+    assert FULL in bring(agent, PAUL, calendar="prive") and FULL in bring(agent, PAUL, calendar="commun")
+    assert (save_contact(), save_entry(), names(agent)) == (409, 409, [])
+    database.write(lambda w: room.add_calendars(w, beaune.agent.id, -10_000))
+    assert "1 nouveau contact" in bring(agent, PAUL, calendar="prive")
+    assert (save_contact(), save_entry(), len(names(agent))) == (302, 302, 1)
+    with database.reading() as reading:
+        assert look.root(reading, home) is None, "nothing was made for it"
 
 
 def test_another_persons_and_another_communes_room_stays_as_it_is(

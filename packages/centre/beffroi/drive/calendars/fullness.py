@@ -11,7 +11,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import look, room, schema
+from beffroi.drive.store import room, schema
 from beffroi.drive.store.commune import open_communes
 from beffroi.lib.config import Config
 
@@ -35,11 +35,7 @@ class Fullness:
         """
         name = schema.COMMON if collection in homes.LINKS else schema.HOME + person_id
         with self._communes.metadata(collectivite_id).reading() as reading:
-            root = look.root(reading, name)
-            if root is None:  # only the collectivité's is limited
-                room.require_bytes(reading, room.WHOLE, growth_bytes - moved_bytes)
-            else:
-                room.require_bytes(reading, root.id, growth_bytes, waiting_bytes=moved_bytes)
+            room.require_beside(reading, name, growth_bytes, waiting_bytes=moved_bytes)
 
     def grown(self, collectivite_id: str, owner: str, size_bytes: int) -> None:
         """``owner``: a person, or SHARED_HOME; ``size_bytes``: below 0 for what went. Errors: as ``require``."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from beffroi.drive.store import look, room, schema
+from beffroi.drive.store import room, schema
 from beffroi.drive.store.model import NO_LIMIT, QuotaFull
 from beffroi.drive.store.writing import Reading, Writing
 
@@ -80,7 +80,6 @@ def settle(writing: Writing, row: Passed) -> None:
 
 def require_room(reading: Reading, heir: str, growth_bytes: int) -> None:
     """The collectivité's is the same before and after. Errors: QuotaFull."""
-    root = look.root(reading, schema.HOME + heir)
-    used, most = room.room(reading, root.id) if root is not None else (0, NO_LIMIT)
-    if most != NO_LIMIT and used + growth_bytes > most:
+    own = room.line(reading, schema.HOME + heir)
+    if own.limit_bytes != NO_LIMIT and own.use.used_bytes + growth_bytes > own.limit_bytes:
         raise QuotaFull

@@ -1,7 +1,7 @@
 """Room: how much of it is taken, by whom, and how much there may be.
 
 Rule:    a person's room holds the files of their own folder, those files' versions, and their calendars and contacts,
-         with files of these that wait to be taken in.
+         with files of these that wait to be taken in. They count, and are limited, before the person has a root, too.
          The collectivité's holds everything: the common folder, trash, uploads under way, too; so does its count of
          entries (files, folders, versions). Nothing here counts files: all is kept (``weights``).
          A limit that the référent or the Département set lies in ``quota``; else what is usual (``Limits``, in
@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from beffroi.drive.store import schema, weights
-from beffroi.drive.store.model import NO_LIMIT, Limits, QuotaFull, TooManyEntries, Weight
+from beffroi.drive.store import names, schema, weights
+from beffroi.drive.store.model import NO_LIMIT, NOTHING, Limits, QuotaFull, TooManyEntries, Weight
 
 if TYPE_CHECKING:
     from beffroi.drive.store.writing import Reading, Statements, Writing
@@ -45,17 +45,21 @@ def use(reading: Reading, place: int) -> Use:
             " ON weight.node = node.id WHERE parent = 0"
         ) or (0, 0, 0)
         beside = reading.one("SELECT SUM(size_bytes) FROM beside")
+        beside_bytes = int(beside[0] or 0) if beside else 0
     else:
         found = reading.one(
             "SELECT size_bytes, entries, version_bytes, name FROM node LEFT JOIN weight ON weight.node = node.id"
             " WHERE id = ?",
             (place,),
         ) or (0, 0, 0, "")
-        row, owner = found[:3], owner_of(found[3])
-        beside = (
-            reading.one("SELECT SUM(size_bytes) FROM beside WHERE owner = ?", (owner,)) if owner else None
-        )
-    return Use(Weight(*(int(one or 0) for one in row)), int(beside[0] or 0) if beside else 0)
+        row, beside_bytes = found[:3], _beside_bytes(reading, found[3])
+    return Use(Weight(*(int(one or 0) for one in row)), beside_bytes)
+
+
+def _beside_bytes(reading: Reading, root_name: str) -> int:
+    owner = owner_of(root_name)
+    row = reading.one("SELECT SUM(size_bytes) FROM beside WHERE owner = ?", (owner,)) if owner else None
+    return int(row[0] or 0) if row else 0
 
 
 def owner_of(root_name: str) -> str:
@@ -65,18 +69,24 @@ def owner_of(root_name: str) -> str:
     return SHARED_CALENDARS if root_name == schema.COMMON else ""
 
 
+def root_of(owner: str) -> str:
+    """The name of the root with which calendars count."""
+    return schema.COMMON if owner == SHARED_CALENDARS else schema.HOME + owner
+
+
 def limit(reading: Reading, place: int) -> int:
     """In bytes; NO_LIMIT for none."""
     row = reading.one("SELECT limit_bytes FROM quota WHERE root = ?", (place,))
     if row is not None:
         return int(row[0])
-    usual_ = usual(reading)
     if place == WHOLE:
-        return usual_.whole_bytes
-    if usual_.person_bytes == NO_LIMIT:
-        return NO_LIMIT
+        return usual(reading).whole_bytes
     named = reading.one("SELECT name FROM node WHERE id = ?", (place,))
-    return usual_.person_bytes if named and named[0].startswith(schema.HOME) else NO_LIMIT
+    return _usual_limit(reading, named[0]) if named else NO_LIMIT
+
+
+def _usual_limit(reading: Reading, root_name: str) -> int:
+    return usual(reading).person_bytes if root_name.startswith(schema.HOME) else NO_LIMIT
 
 
 def has_own_limit(reading: Reading, place: int) -> bool:
@@ -91,20 +101,29 @@ def usual(reading: Reading) -> Limits:
 class Line(NamedTuple):
     """What one root takes. ``limit_bytes``: NO_LIMIT for none; ``is_own``: set for it alone."""
 
-    root: int
     name: str
     use: Use
     limit_bytes: int
     is_own: bool
 
 
+def line(reading: Reading, root_name: str) -> Line:
+    """A root that is not there yet takes what lies beside it, and may take what is usual."""
+    row = reading.one(
+        "SELECT id FROM node WHERE parent = 0 AND folded = ? AND name = ?",
+        (names.folded(root_name), root_name),
+    )
+    if row is None:
+        found = Use(NOTHING, _beside_bytes(reading, root_name))
+        return Line(root_name, found, _usual_limit(reading, root_name), False)
+    return Line(root_name, use(reading, row[0]), limit(reading, row[0]), has_own_limit(reading, row[0]))
+
+
 def lines(reading: Reading) -> list[Line]:
-    """Of all roots: people, the common folder, trash, what is being destroyed."""
-    rows = reading.all("SELECT id, name FROM node WHERE parent = 0 ORDER BY name")
-    return [
-        Line(id_, name, use(reading, id_), limit(reading, id_), has_own_limit(reading, id_))
-        for id_, name in rows
-    ]
+    """Of people, also of those who have calendars alone, the common folder, trash, what is being destroyed."""
+    found = {name for (name,) in reading.all("SELECT name FROM node WHERE parent = 0")}
+    found.update(map(root_of, calendars(reading)))
+    return [line(reading, name) for name in sorted(found)]
 
 
 def uploads_bytes(reading: Reading) -> int:
@@ -139,16 +158,20 @@ def reached(reading: Reading, root: int) -> tuple[int, int]:
 def require(reading: Reading, root: int, growth_bytes: int, *, waiting_bytes: int = 0) -> None:
     """Before a body comes; the change itself judges once more (``afford``). ``waiting_bytes``: what of it is there
     already, in parts. Errors: QuotaFull, TooManyEntries."""
-    require_bytes(reading, root, growth_bytes, waiting_bytes=waiting_bytes)
+    _require_bytes(reading, room(reading, root), growth_bytes, waiting_bytes)
     most = usual(reading).entries
     if most != NO_LIMIT and use(reading, WHOLE).weight.entries >= most:
         raise TooManyEntries
 
 
-def require_bytes(reading: Reading, root: int, growth_bytes: int, *, waiting_bytes: int = 0) -> None:
+def require_beside(reading: Reading, root_name: str, growth_bytes: int, *, waiting_bytes: int = 0) -> None:
     """As ``require``, of what is no entry of the tree. Errors: QuotaFull."""
-    for place, growth in ((root, growth_bytes), (WHOLE, growth_bytes - waiting_bytes)):
-        used, most = room(reading, place)
+    own = line(reading, root_name)
+    _require_bytes(reading, (own.use.used_bytes, own.limit_bytes), growth_bytes, waiting_bytes)
+
+
+def _require_bytes(reading: Reading, own: tuple[int, int], growth_bytes: int, waiting_bytes: int) -> None:
+    for (used, most), growth in ((own, growth_bytes), (room(reading, WHOLE), growth_bytes - waiting_bytes)):
         if most != NO_LIMIT and growth > 0 and used + growth > most:
             raise QuotaFull
 

@@ -65,7 +65,7 @@ def shown(reading: Reading, named: dict[str, str]) -> dict[str, Any]:
     """``named``: the people who are there, by identifier; who left and still has files has no name."""
     lines = {one.name: one for one in room.lines(reading)}
     usual = room.usual(reading)
-    nothing = room.Line(0, "", room.Use(NOTHING, 0), usual.person_bytes, False)
+    nothing = room.Line("", room.Use(NOTHING, 0), usual.person_bytes, False)
     left = {one.removeprefix(schema.HOME) for one in lines if one.startswith(schema.HOME)} - named.keys()
     persons = [
         _person(person_id, name, lines.get(schema.HOME + person_id, nothing))
