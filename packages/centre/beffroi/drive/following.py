@@ -64,9 +64,14 @@ class Teller:
                     while True:
                         changed.add(self._changed.get_nowait())
                 is_over = None in changed
-                for path in self._directory.glob("*.sock"):
+                for path in self._followers():
                     self._say(sender, path, (one for one in changed if one is not None))
                 time.sleep(0 if is_over else GATHER_S)
+
+    def _followers(self) -> list[Path]:
+        with contextlib.suppress(FileNotFoundError):
+            return [one for one in self._directory.iterdir() if one.suffix == ".sock"]
+        return []  # none has begun
 
     def _say(self, sender: socket.socket, path: Path, changed: Iterable[str]) -> None:
         for collectivite_id in changed:

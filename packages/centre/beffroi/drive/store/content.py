@@ -36,8 +36,7 @@ LENT = 2
 _rooms = threading.local()
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """A body that is stored, and is nobody's until its manifest is committed.
 
     ``inline``:  chunks of at most INLINE_BYTES, by name: the caller seals them (``Content.sealed``) and keeps them with

@@ -336,8 +336,7 @@ class Database(ABC):
     def _tried(self, writing: Writing, change: Callable[[Writing], Any]) -> tuple[Any, BaseException | None]:
         """A change that fails, also by an error of the database, takes no other along. Errors: GroupLost."""
         try:
-            with writing.apart():
-                return change(writing), None
+            return writing.apart(change), None
         except GroupLost:
             raise
         except Exception as error:  # noqa: BLE001 - who asked for the change is told

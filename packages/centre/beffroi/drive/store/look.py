@@ -41,11 +41,14 @@ def child(database: Reading, parent: int, name: str) -> Node | None:
 
 
 def walk(database: Reading, start: int, path: Sequence[str]) -> Node | None:
-    found = node(database, start)
-    for name in path:
-        if found is None or not found.is_folder:
+    if not path:
+        return node(database, start)
+    found: Node | None = None
+    for name in path:  # nothing lies in a file
+        found = child(database, start, name)
+        if found is None:
             return None
-        found = child(database, found.id, name)
+        start = found.id
     return found
 
 

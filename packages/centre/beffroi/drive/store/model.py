@@ -173,8 +173,7 @@ class Limits(NamedTuple):
     entries: int = NO_LIMIT
 
 
-@dataclass(frozen=True)
-class InlineChunk:
+class InlineChunk(NamedTuple):
     """A chunk that is small enough to lie in the metadata. ``seal``: gives it as it is kept; called in the change that
     keeps it."""
 

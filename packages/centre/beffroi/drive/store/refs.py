@@ -8,11 +8,11 @@ Rule:    a manifest in ``node``, ``version`` or ``part`` holds one reference to 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
 from beffroi.drive.store import findings
-from beffroi.drive.store.manifest import Manifest
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Content
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
@@ -39,7 +39,7 @@ def add(writing: Writing, content: Content) -> None:
     """
     findings.require(writing, content.sha256)
     inline = {one.id: one for one in content.inline}
-    for (chunk_id, length), count in Counter(Manifest.unpack(content.manifest).chunks).items():
+    for (chunk_id, length), count in _counted(content.manifest).items():
         brought = inline.get(chunk_id)
         if brought is not None:
             # Sealed here: no key that seals in this change is destroyed before it is committed.
@@ -51,6 +51,12 @@ def add(writing: Writing, content: Content) -> None:
         if is_gone or chunk_id not in content.stored:
             raise ChunkVanished
         writing.run(_ONE_MORE, (chunk_id, count, length, content.stored[chunk_id], None))
+
+
+def _counted(manifest: bytes) -> Mapping[Chunk, int]:
+    """How often each chunk is named."""
+    chunks = Manifest.unpack(manifest).chunks
+    return Counter(chunks) if len(chunks) > 1 else dict.fromkeys(chunks, 1)
 
 
 def _is_too_old(writing: Writing, content: Content) -> bool:
@@ -76,14 +82,14 @@ def now(database: Reading) -> int:
 
 def share(writing: Writing, manifest: bytes) -> None:
     """One more of each, for a second manifest of the same chunks. Errors: ChunkVanished."""
-    for (chunk_id, _), count in Counter(Manifest.unpack(manifest).chunks).items():
+    for (chunk_id, _), count in _counted(manifest).items():
         if not _more(writing, chunk_id, count):
             raise ChunkVanished
 
 
 def drop(writing: Writing, manifest: bytes, *, now_s: int) -> None:
     """A manifest goes; chunks that nothing refers to any more are loose from ``now_s`` on."""
-    for (chunk_id, _), count in Counter(Manifest.unpack(manifest).chunks).items():
+    for (chunk_id, _), count in _counted(manifest).items():
         writing.run(
             "UPDATE chunk SET refs = refs - ?, loose_s = CASE WHEN refs = ? THEN ? END WHERE id = ?",
             (count, count, now_s, chunk_id),

@@ -183,6 +183,8 @@ def afford(writing: Writing, folder: int, grown: Weight, *, whole: bool = True) 
     root = writing.root_of(folder)
     for place in (root, WHOLE) if whole else (root,):
         before, most, most_entries = writing.kept_room(place)
+        if most == most_entries == NO_LIMIT:
+            continue
         after = before.weight.plus(writing.growing(place)).plus(grown)
         if grown.all_bytes > 0 and most != NO_LIMIT and after.all_bytes + before.beside_bytes > most:
             raise QuotaFull

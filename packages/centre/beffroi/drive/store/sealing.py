@@ -12,8 +12,7 @@ import secrets
 import struct
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import zstandard
 from blake3 import blake3
@@ -59,8 +58,7 @@ class DataKeys(Protocol):
     def generation(self, number: int) -> bytes | None: ...
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """First bytes of a sealed chunk. All of it goes into the object's key: no bit of it can be changed."""
 
     generation: int

@@ -16,7 +16,7 @@ from typing import Literal, LiteralString
 
 from beffroi.drive.store import names, refs, schema, seals, weights
 from beffroi.drive.store.locks import release, require
-from beffroi.drive.store.look import above, below, child, node, path_of, root, taken
+from beffroi.drive.store.look import above, below, node, path_of, root, taken
 from beffroi.drive.store.model import (
     EMPTY,
     NO_LIMIT,
@@ -85,7 +85,8 @@ def put(
     ``if_etag``: only over this state of it. ``if_absent``: only where nothing is. Errors: Changed for both.
     """
     folder = folder_at(writing, parent)
-    before = child(writing, folder.id, name)
+    there = taken(writing, folder.id, name)
+    before = there if there is not None and there.name == name else None
     if (if_etag is not None and (before is None or before.etag != if_etag)) or (
         if_absent and before is not None
     ):
@@ -93,7 +94,8 @@ def put(
     mtime_s = act.now_s if mtime_s is None else mtime_s
     if before is None:
         require(writing, act, folder)
-        _refuse_taken(writing, folder.id, name)
+        if there is not None:
+            raise NameTaken("name")
         afford(writing, folder.id, Weight(content.size_bytes, 1))
         refs.add(writing, content)
         made = insert(writing, folder.id, name, False, content, mtime_s=mtime_s, now_s=act.now_s)

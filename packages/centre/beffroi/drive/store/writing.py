@@ -9,8 +9,7 @@ Source:  docs/internals/drive.md, "Metadata".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, LiteralString, Protocol
 
@@ -66,7 +65,9 @@ class Picture:
         self._told: dict[str, dict[tuple[object, ...], Row | None]] = {}
 
     def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
-        key, rows = tuple(parameters), self._told.setdefault(sql, {})
+        key, rows = tuple(parameters), self._told.get(sql)
+        if rows is None:
+            rows = self._told[sql] = {}
         if key in rows:
             return rows[key]
         found = self._on.one(sql, parameters)
@@ -191,13 +192,12 @@ class Writing(Picture):
         """A limit changed, or what lies beside the tree."""
         self._rooms.clear()
 
-    @contextmanager
-    def apart(self) -> Iterator[None]:
-        """One change of the group: whole or not at all."""
+    def apart[T](self, change: Callable[[Writing], T]) -> T:
+        """Make one change of the group: whole or not at all. Errors: those of ``change``, GroupLost."""
         self._session.run("SAVEPOINT change")
         self._mine, self._mine_heard, self._is_replaced = {}, set(), False
         try:
-            yield
+            result = change(self)
         except BaseException:
             self._told.clear()
             try:
@@ -218,6 +218,7 @@ class Writing(Picture):
             self._grown[folder] = self._grown.get(folder, NOTHING).plus(grown)
         self._heard |= self._mine_heard
         self._mine, self._mine_heard = {}, set()
+        return result
 
     def settle(self) -> None:
         """Bring up etags and sizes from the changed folders to their roots; each folder once."""
