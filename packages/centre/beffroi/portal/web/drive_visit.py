@@ -26,9 +26,9 @@ from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, Visit
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_sharing, drive_visits, drive_words, scan_words
-from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.drive_access import act_of, require_movable, require_writable, view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive, drive_act, drive_office, drive_version
+from beffroi.portal.web import drive, drive_act, drive_office, drive_undo, drive_version
 from beffroi.portal.words import size
 
 
@@ -65,7 +65,7 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
         "received": request.GET.get("recu") == "1",
         "refused_name": drive_act.refused_name(request, share_id, place.node.id),
     }
-    if done := drive_act.last_done(request, share_id, place.node.id):
+    if done := drive_undo.last_done(request, share_id, place.node.id):
         context["done"] = done | {"sentence": _("C’est dans la corbeille de la commune qui partage.")}
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context["refused"] = words.get(request.GET.get("refus", ""), "")
@@ -101,14 +101,14 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
         nonlocal folder
         place = _place(there, writing, node_id)
         if what == "folder":
-            drive_act.require_writable(place)
+            require_writable(place)
             tree.make_folder(writing, doing, place.node.id, _name(request))
             return
         if what == "version":
-            drive_act.require_writable(place)
+            require_writable(place)
             versions.restore(writing, doing, place.node.id, drive.number(request.POST.get("etag", "")))
             return
-        drive_act.require_movable(place)
+        require_movable(place)
         if what == "rename":
             tree.move(writing, doing, place.node.id, place.node.parent, _name(request))
         else:
@@ -116,10 +116,10 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
             folder = there.at(writing, place.node.parent)
             deleted.append((place.node.id, place.node.parent, place.node.name))
 
-    deleted: list[drive_act.Row] = []
+    deleted: list[drive_undo.Row] = []
     try:
         if what == "undo":
-            drive_act.undo(request, there, folder)
+            drive_undo.undo(request, there, folder)
         else:
             there.database.write(change)
     except (NameTaken, NameRefused) as error:
@@ -128,7 +128,7 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
         messages.error(request, drive_words.refusal(error))
     else:
         if deleted:
-            drive_act.note(request, folder, there, "deleted", deleted)
+            drive_undo.note(request, folder, there, "deleted", deleted)
         elif what != "undo":
             messages.success(request, _("C’est fait, chez la commune qui partage."))
     return reverse("drive_visit_node", args=[there.share_id, folder.node.id])
