@@ -142,11 +142,11 @@ def _rename(request: HttpRequest, view: View, place: Place) -> HttpResponse | No
         require_movable(one)
         refuse_reserved(view, view.at(writing, one.node.parent), name)
         tree.move(writing, doing, node_id, one.node.parent, name)
-        return one.node.id, one.node.parent, one.node.name
+        return drive_undo.Row(one.node.id, one.node.parent, one.node.name, name)
 
     doing = act_of(view)
     row = view.database.write(change)
-    if row[2] != name:
+    if row.name != name:
         drive_undo.note(request, place, view, "renamed", [row])
     return None if place.node.id != node_id else HttpResponseRedirect(reverse("drive_node", args=[node_id]))
 
@@ -158,7 +158,7 @@ def _delete(request: HttpRequest, view: View, place: Place) -> None:
         found = [_in_folder(view, writing, one, place) for one in wanted]
         for one in found:
             tree.delete(writing, doing, one.id)
-        return [(one.id, one.parent, one.name) for one in found]
+        return [drive_undo.Row(one.id, one.parent, one.name) for one in found]
 
     drive_undo.note(request, place, view, "deleted", view.database.write(change))
 
@@ -195,12 +195,12 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
             name = _name_there(view, writing, target, one.node.name)
             if carried["what"] == "copy":
                 made, _ = tree.copy(writing, doing, node_id, target.node.id, name)
-                out.append((made.id, target.node.id, name))
+                out.append(drive_undo.Row(made.id, target.node.id, name))
             elif one.node.parent != target.node.id:
                 require_movable(one)
                 moved, _fresh = carrying.move(writing, doing, one, target, name)
                 if moved.id == node_id:  # else it is a copy (``carrying``): there is no one step back
-                    out.append((one.node.id, one.node.parent, one.node.name))
+                    out.append(drive_undo.Row(one.node.id, one.node.parent, one.node.name))
                 else:
                     left += 1
         return out

@@ -8,7 +8,7 @@ Rule:   all of it comes back, or nothing does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.http import HttpRequest
@@ -26,8 +26,17 @@ from beffroi.portal.drive_access import act_of, require_movable, require_writabl
 UNDO_S = 600
 """How long the page offers to take the last change back."""
 DONE_KEY = "drive_done"
-Row = tuple[int, int, str]
-"""A node, the folder and the name that it had before."""
+
+
+class Row(NamedTuple):
+    """A node, the folder and the name that it had before. ``new_name``: of what was renamed. ``etag``: as the change
+    left it, of what is taken back only while nobody wrote it since; else 0."""
+
+    node_id: int
+    parent: int
+    name: str
+    new_name: str = ""
+    etag: int = 0
 
 
 def note(request: HttpRequest, place: Place, view: View, what: str, rows: Sequence[Row]) -> None:
@@ -51,6 +60,7 @@ def last_done(request: HttpRequest, owner: str | None, folder_id: int) -> dict[s
     request.session.modified = True
     return {
         "is_new": is_new,
+        "what": done["what"],
         "sentence": drive_words.done(done["what"], done["count"]),
         "can_undo": done["what"] in _UNDONE,
     }
@@ -61,7 +71,7 @@ def undo(request: HttpRequest, view: View, place: Place) -> None:
     done = kept(request, DONE_KEY, owner_of(view))
     if done is None or done["what"] not in _UNDONE:
         raise Changed
-    back = [(int(node), int(parent), str(name)) for node, parent, name in done["rows"]]
+    back = [Row(*one) for one in done["rows"]]
     doing = act_of(view)
     view.database.write(lambda writing: [_UNDONE[done["what"]](view, writing, doing, one) for one in back])
     request.session.pop(DONE_KEY, None)
@@ -89,16 +99,25 @@ def kept(request: HttpRequest, key: str, owner: str | None) -> dict[str, Any] | 
 
 
 def _move_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
-    node_id, parent, name = row
-    one, target = view.at(writing, node_id), view.at(writing, parent)
+    one, target = view.at(writing, row.node_id), view.at(writing, row.parent)
     require_movable(one)
     require_writable(target)
-    carrying.move(writing, doing, one, target, name)
+    carrying.move(writing, doing, one, target, row.name)
+
+
+def _name_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
+    """Errors: Changed (it has another name or place by now, or was written where that is asked), NameTaken."""
+    place = view.at(writing, row.node_id)
+    require_movable(place)
+    one = place.node
+    if (one.parent, one.name) != (row.parent, row.new_name) or (row.etag and one.etag != row.etag):
+        raise Changed
+    tree.move(writing, doing, one.id, one.parent, row.name)
 
 
 def _delete_again(view: View, writing: Writing, doing: Act, row: Row) -> None:
-    require_movable(view.at(writing, row[0]))
-    tree.delete(writing, doing, row[0])
+    require_movable(view.at(writing, row.node_id))
+    tree.delete(writing, doing, row.node_id)
 
 
 def take_from_trash(view: View, writing: Writing, doing: Act, node_id: int) -> Row:
@@ -113,16 +132,16 @@ def take_from_trash(view: View, writing: Writing, doing: Act, node_id: int) -> R
     else:  # what they deleted from a share: to the folder it lay in and no other, while they may write there
         require_writable(view.at(writing, row[1]))
         back = trash.bring_back(writing, doing, node_id, row[1], row[3])
-    return back.id, back.parent, back.name
+    return Row(back.id, back.parent, back.name)
 
 
 def _take_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
-    take_from_trash(view, writing, doing, row[0])
+    take_from_trash(view, writing, doing, row.node_id)
 
 
 _UNDONE: dict[str, Callable[[View, Writing, Act, Row], None]] = {
     "moved": _move_back,
-    "renamed": _move_back,
+    "renamed": _name_back,
     "copied": _delete_again,
     "returned": _delete_again,
     "deleted": _take_back,
