@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.drive.store import shares, tree
+from beffroi.drive.store import shares, tree, versions
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
 from beffroi.lib import clock
@@ -76,6 +76,17 @@ def test_of_two_names_the_last_one_is_taken_back_and_of_the_same_name_none(
     press("undo", node)
     assert drive.names(folder) == [NEW]
     page = press("rename", node, name=NEW)
+    assert "C’est fait" in page and OFFER not in page
+
+
+def test_after_a_version_was_brought_back_the_name_is_no_longer_what_was_done_last(
+    drive: Drive, folder: Node, node: int, press: Press
+) -> None:
+    drive.file(NEW, folder)
+    with drive.database.reading() as reading:
+        (old,) = versions.of(reading, node)
+    assert OFFER in press("version", node, etag="1"), "nothing was done"
+    page = press("version", node, etag=str(old.etag))
     assert "C’est fait" in page and OFFER not in page
 
 

@@ -66,6 +66,13 @@ def last_done(request: HttpRequest, owner: str | None, folder_id: int) -> dict[s
     }
 
 
+def forget(request: HttpRequest, place: Place, view: View) -> None:
+    """Something else was done on this page, after which what was done there before is not taken back."""
+    done = kept(request, DONE_KEY, owner_of(view))
+    if done is not None and done["folder"] == place.node.id:
+        del request.session[DONE_KEY]
+
+
 def undo(request: HttpRequest, view: View, place: Place) -> None:
     """Take the last change back, in the tree that it was made in. Errors: Changed, those of the change."""
     done = kept(request, DONE_KEY, owner_of(view))

@@ -135,6 +135,8 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
         elif row := there.database.write(change):
             drive_undo.note(request, folder, there, "renamed" if what == "rename" else "deleted", [row])
         else:
+            if what == "version":
+                drive_undo.forget(request, folder, there)
             messages.success(request, _("C’est fait, chez la commune qui partage."))
     except (NameTaken, NameRefused) as error:
         if what == "undo":
