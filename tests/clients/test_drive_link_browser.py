@@ -70,6 +70,9 @@ def test_a_link_with_a_password_is_made_opened_elsewhere_ended_and_closed(
     assert page.evaluate("navigator.clipboard.readText()") == address
     assert "encore 3 téléchargements" in page.inner_text("main")
     inspect(page, "d-lien-fait")
+    page.goto("/coffre/liens/")
+    taken = page.locator("main .rows").get_by_text
+    taken("encore 3 téléchargements").wait_for()
 
     other = stranger(page, browser, scripts=True)
     requested: list[str] = []
@@ -94,13 +97,19 @@ def test_a_link_with_a_password_is_made_opened_elsewhere_ended_and_closed(
     with other.expect_download() as came:
         other.click("text=Tout télécharger (ZIP)")
     assert came.value.suggested_filename == "Marché 2026.zip"
-    # The page that is open says so by itself, a moment after.
+    # The pages that are open say so by themselves: the list of links when one comes back to it.
+    kept = page.locator("main .rows .btn").element_handle()
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    taken("encore 1 téléchargement").wait_for()
+    assert kept.evaluate("one => one.isConnected"), "the buttons stay where they are"
+    inspect(page, "d-liens-suivis")
+    # That of the link, a moment after.
     other.locator("#left").get_by_text("1", exact=True).wait_for()
     other.reload()
     assert "Téléchargements restants\n1" in other.inner_text("main")
     assert {urlsplit(one).netloc for one in requested} == {urlsplit(other.url).netloc}
 
-    page.goto("/coffre/liens/")
+    page.reload()
     inspect(page, "d-liens")
     press(page, page.locator("main .rows .btn").evaluate("one => one.textContent.trim()"))
     inspect(page, "d-lien-arreter")

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from beffroi.drive.store import tree
 
 from tests import office_samples, waiting
 from tests.clients.test_drive_found_browser import scanner
@@ -137,11 +138,32 @@ def test_another_commune_s_files_are_found_read_compared_and_brought_back(
         there.wait_for_selector("text=C’est fait")
         inspect(there, "v-versions")
         there.click("summary:has-text('Renommer ou supprimer')")
+        there.fill("#id_new_name", "avis du conseil.txt")
+        there.click("button:has-text('Renommer')")
+        said = there.locator(".say", has_text="C’est renommé, chez la commune qui partage.")
+        said.wait_for()
+        assert said.evaluate("one => one === document.activeElement"), "Annuler is one step on"
+        inspect(there, "v-renomme")
+        page.reload()
+        assert "avis du conseil.txt" in page.inner_text("main")
+        press(there, "Annuler")
+        there.wait_for_selector("text=C’est annulé")
+        assert there.inner_text("h1") == "avis.txt"
+        inspect(there, "v-renomme-annule")
+        there.click("summary:has-text('Renommer ou supprimer')")
+        there.fill("#id_new_name", "plan 2027.txt")
+        there.click("button:has-text('Renommer')")
+        said.wait_for()
+        drive.database.write(lambda w: tree.make_folder(w, drive.act, folder, "Avis.txt"))
+        there.click("button:has-text('Annuler')")
+        there.wait_for_selector("text=Ce nom est déjà pris")
+        inspect(there, "v-renomme-pris")
+        there.click("summary:has-text('Renommer ou supprimer')")
         there.click("button:has-text('Supprimer')")
         there.locator(".say", has_text="C’est dans la corbeille de la commune qui partage.").wait_for()
         inspect(there, "v-supprime")
         there.click("button:has-text('Annuler')")
         there.wait_for_selector("text=C’est annulé")
-        assert "avis.txt" in there.inner_text("main")
+        assert "plan 2027.txt" in there.inner_text("main")
     page.reload()
-    assert "avis.txt" in page.inner_text("main")
+    assert "plan 2027.txt" in page.inner_text("main")

@@ -20,9 +20,10 @@ from beffroi.portal import drive_access
 from django.conf import settings
 from django.test import Client
 
+from tests.conftest import Commune
 from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
-from tests.fixtures_portal import no_door
+from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_links import put, server
 from tests.integration.test_drive_pages import Drive, client, drive
@@ -195,3 +196,43 @@ def test_how_many_are_left_is_said_to_who_knows_the_password_alone(
     free = Visitor(server, make(client, drive.file("y.pdf").id))
     assert "hx-get" not in free.page() and SCRIPT not in free.page()
     assert free.client.get(f"{free.path}?part=left", headers=htmx).status_code == 204
+
+
+def test_lists_that_are_open_ask_how_many_are_left_and_get_the_counts_alone(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], *, beaune: Commune, nuits: Commune
+) -> None:
+    node = put(drive.own, "x.txt", b"bonjour")
+    visitor = Visitor(server, make(client, node, downloads="2"))
+    share, own, of_node = only_share(drive), "/coffre/liens/", f"/coffre/{node}/liens/"
+    make(client, drive.file("y.txt").id)
+    make(client, drive.file("z.txt").id, downloads="9")
+
+    def asked(path: str, by: Client = client) -> tuple[int, str]:
+        answer = by.get(f"{path}?part=left", headers={"HX-Request": "true"})
+        return answer.status_code, answer.content.decode()
+
+    counted = f'<span id="left-{share.id}"'
+    for path in (own, of_node):
+        shown = client.get(path).content.decode()
+        assert 'hx-get="?part=left"' in shown and f"{counted}>encore 2 téléchargements" in shown
+    for left in ("encore 1 téléchargement<", "tous les téléchargements sont pris"):
+        visitor.page()  # another visit
+        assert visitor.fetch(str(node))[0] == 200
+        for path, links in ((own, 2), (of_node, 1)):
+            status, part = asked(path)
+            assert status == 200 and f'{counted} hx-swap-oob="innerHTML">{left}' in part
+            assert part.count("<span") == links and ".txt" not in part and "<html" not in part
+    assert counted not in client.get(own).content.decode(), "closed: the next page has it no more"
+
+    for membership in (beaune.colleague_membership, nuits.referent_membership):
+        stranger = portal_client(membership)
+        assert asked(of_node, stranger)[0] == 404
+        status, part = asked(own, stranger)
+        assert status == 200 and part.strip() == ""
+
+
+def test_a_list_that_counts_nothing_asks_nothing(drive: Drive, client: Client) -> None:
+    node = drive.file("x.pdf").id
+    make(client, node)
+    for path in ("/coffre/liens/", f"/coffre/{node}/liens/"):
+        assert "part=left" not in client.get(path).content.decode()

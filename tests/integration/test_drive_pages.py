@@ -209,6 +209,16 @@ def test_a_folder_is_made_renamed_and_named_again(
     assert drive.names() == ["Délibérations"]
 
 
+def test_a_name_that_a_colleague_changed_meanwhile_is_not_taken_back(
+    drive: Drive, beaune: Commune, do: Callable[..., str]
+) -> None:
+    one, other = drive.file("note.txt", drive.common), Drive(beaune.colleague_membership)
+    assert "C’est renommé." in do("rename", drive.common, n=[one.id], name="avis.txt")
+    other.database.write(lambda w: tree.move(w, other.act, one.id, drive.common.id, "arrêté.txt"))
+    assert "entre-temps" in do("undo", drive.common)
+    assert drive.names(drive.common) == ["arrêté.txt"]
+
+
 def test_files_are_moved_whole_and_back(drive: Drive, client: Client, do: Callable[..., str]) -> None:
     target, one, two = drive.folder("Archives"), drive.file("a.pdf"), drive.file("b.pdf")
     drive.file("a.pdf", target)

@@ -11,7 +11,7 @@ from beffroi.drive.store import shares, trash, tree
 from beffroi.drive.store.model import Act, Node
 from beffroi.drive.store.shares import Share
 from beffroi.lib import clock
-from beffroi.portal.web import drive_act
+from beffroi.portal.web import drive_undo
 from django.test import Client
 
 from tests.conftest import Commune
@@ -30,8 +30,8 @@ DELETED, GONE = "C’est dans la corbeille de la commune qui partage.", "n’est
 def press(folder: Node, share: Share, there: Client) -> Callable[..., str]:
     """``press("undo")``: a button of what is shared, by another commune's référent; the page that follows."""
 
-    def pressed(what: str, node: int = folder.id, by: Client = there, at: str = share.id) -> str:
-        answer = by.post(f"/coffre/chez/{at}/{node}/", {"what": what}, follow=True)
+    def pressed(what: str, node: int = folder.id, by: Client = there, at: str = share.id, **more: str) -> str:
+        answer = by.post(f"/coffre/chez/{at}/{node}/", {"what": what, **more}, follow=True)
         return answer.content.decode()
 
     return pressed
@@ -88,7 +88,7 @@ def owner_lets_read_alone(drive: Drive, share: Share, there: Client) -> None:
 
 def time_passes(drive: Drive, share: Share, there: Client) -> None:
     session = there.session
-    session[drive_act.DONE_KEY] |= {"at_s": clock.epoch_s() - drive_act.UNDO_S - 1}
+    session[drive_undo.DONE_KEY] |= {"at_s": clock.epoch_s() - drive_undo.UNDO_S - 1}
     session.save()
 
 
@@ -194,7 +194,7 @@ def test_what_the_session_says_is_judged_again(
     press("delete", inside(drive, folder))
     drive.database.write(lambda writing: tree.delete(writing, mine, secret.id))
     session = there.session
-    session[drive_act.DONE_KEY] |= {"rows": [[secret.id, folder.id, secret.name]]}
+    session[drive_undo.DONE_KEY] |= {"rows": [[secret.id, folder.id, secret.name]]}
     session.save()
     assert GONE in press("undo")
     assert "Secret.odt" in trashed(drive) and drive.names(folder) == []

@@ -18,8 +18,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import Act
-from beffroi.drive.views import View
+from beffroi.drive.store.model import Act, ReadOnly, RootFixed
+from beffroi.drive.views import Place, View
 from beffroi.drive.web import granted
 from beffroi.drive.web.sync import push
 from beffroi.drive.who import Role, Who
@@ -71,6 +71,19 @@ def metadata_of(collectivite_id: str) -> Database:
 def act_of(view: View) -> Act:
     """A change by this person, now, from the portal."""
     return Act(view.who.person_id, "", clock.epoch_s())
+
+
+def require_writable(place: Place) -> None:
+    """Errors: ReadOnly."""
+    if not place.rights.may_write:
+        raise ReadOnly
+
+
+def require_movable(place: Place) -> None:
+    """Of what is to have another place or name. Errors: ReadOnly, RootFixed (it is shared: its owner's to move)."""
+    require_writable(place)
+    if place.rights.is_mount:
+        raise RootFixed
 
 
 def give_grants(response: HttpResponse, who: Who) -> None:

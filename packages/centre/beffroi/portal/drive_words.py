@@ -267,6 +267,13 @@ def done(what: str, count: int) -> str:
     return ngettext("%(n)s élément mis à la corbeille.", "%(n)s éléments mis à la corbeille.", count) % words
 
 
+def done_there(what: str) -> str:
+    """As ``done``, in what another collectivité shares. ``what``: renamed, deleted."""
+    if what == "renamed":
+        return _("C’est renommé, chez la commune qui partage.")
+    return _("C’est dans la corbeille de la commune qui partage.")
+
+
 def carried(what: str, count: int) -> str:
     """What waits to be put into another folder. ``what``: move, copy."""
     words = {"n": count}

@@ -1,4 +1,4 @@
-"""Coffre: a new folder, new names, moving, copying, deleting, and one step back.
+"""Coffre: a new folder, new names, moving, copying, deleting.
 
 Input:  hostile: identifiers and names of the form. Every change is a POST with a token of the session.
 Access: ``View``: each file is looked up again inside the change, so that what moved away meanwhile is refused.
@@ -8,20 +8,19 @@ Rule:   what is ticked is done whole or not at all. Moving and copying need no s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import carrying
-from beffroi.drive.store import look, names, trash, tree, versions
-from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node, ReadOnly, RootFixed
+from beffroi.drive.store import look, names, tree, versions
+from beffroi.drive.store.model import Changed, NameTaken, Node
 from beffroi.drive.store.names import NameRefused
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
@@ -29,15 +28,12 @@ from beffroi.drive.web.given import NothingTicked
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words
-from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.drive_access import act_of, require_movable, require_writable, view_of
 from beffroi.portal.pages import for_agents
+from beffroi.portal.web import drive_undo
 
 MAX_NODES = 5000
-UNDO_S = 600
-"""How long the page offers to take the last change back."""
-CARRIED_KEY, DONE_KEY, NAME_KEY = "drive_carried", "drive_done", "drive_name"
-Row = tuple[int, int, str]
-"""A node, the folder and the name that it had before."""
+CARRIED_KEY, NAME_KEY = "drive_carried", "drive_name"
 
 
 class TooMany(Invalid):
@@ -68,8 +64,8 @@ def act(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any]:
     """What the page of a folder shows of the last change, if it was made there, and of what is to go elsewhere."""
-    found: dict[str, Any] = {"done": last_done(request, actor.collectivite_id, folder_id)}
-    carried = _kept(request, CARRIED_KEY, actor.collectivite_id)
+    found: dict[str, Any] = {"done": drive_undo.last_done(request, actor.collectivite_id, folder_id)}
+    carried = drive_undo.kept(request, CARRIED_KEY, actor.collectivite_id)
     if carried is not None:
         found["carried"] = {
             "sentence": drive_words.carried(carried["what"], len(carried["nodes"])),
@@ -77,20 +73,6 @@ def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any
         }
     found["refused_name"] = refused_name(request, actor.collectivite_id, folder_id)
     return found
-
-
-def last_done(request: HttpRequest, owner: str | None, folder_id: int) -> dict[str, Any] | None:
-    """The last change, if it was made in this folder. ``owner``: a collectivité, or the share that leads to another."""
-    done = _kept(request, DONE_KEY, owner)
-    if done is None or done["folder"] != folder_id:
-        return None
-    is_new, done["was_seen"] = not done.get("was_seen"), True
-    request.session.modified = True
-    return {
-        "is_new": is_new,
-        "sentence": drive_words.done(done["what"], done["count"]),
-        "can_undo": done["what"] in _UNDONE,
-    }
 
 
 def keep_name(request: HttpRequest, owner: str, number: int, sentence: str) -> None:
@@ -125,18 +107,6 @@ def folder_address(view: View, place: Place) -> str:
     return reverse("drive") if folder_id == own else reverse("drive_node", args=[folder_id])
 
 
-def note(request: HttpRequest, place: Place, view: View, what: str, rows: Sequence[Row]) -> None:
-    """Keep what was done on the page of a place, for it to say and to take back."""
-    request.session[DONE_KEY] = {
-        "owner": _owner(view),
-        "folder": place.node.id,
-        "what": what,
-        "count": len(rows),
-        "rows": [list(one) for one in rows],
-        "at_s": clock.epoch_s(),
-    }
-
-
 def ticked(request: HttpRequest) -> list[int]:
     """Identifiers of what was ticked, each once. A script may send them in one field, with commas.
 
@@ -148,19 +118,6 @@ def ticked(request: HttpRequest) -> list[int]:
     if len(texts) > MAX_NODES:
         raise TooMany(MAX_NODES)
     return list(dict.fromkeys(_identifier(one) for one in texts))
-
-
-def require_writable(place: Place) -> None:
-    """Errors: ReadOnly."""
-    if not place.rights.may_write:
-        raise ReadOnly
-
-
-def require_movable(place: Place) -> None:
-    """Of what is to have another place or name. Errors: ReadOnly, RootFixed (it is shared: its owner's to move)."""
-    require_writable(place)
-    if place.rights.is_mount:
-        raise RootFixed
 
 
 # -- what the buttons do ---------------------------------------------------------------------------------------
@@ -180,30 +137,30 @@ def _rename(request: HttpRequest, view: View, place: Place) -> HttpResponse | No
     (node_id,) = ticked(request)[:1]
     name = names.normal(request.POST.get("name", "").strip())
 
-    def change(writing: Writing) -> Row:
+    def change(writing: Writing) -> drive_undo.Row:
         one = view.at(writing, node_id)
         require_movable(one)
         refuse_reserved(view, view.at(writing, one.node.parent), name)
         tree.move(writing, doing, node_id, one.node.parent, name)
-        return one.node.id, one.node.parent, one.node.name
+        return drive_undo.Row(one.node.id, one.node.parent, one.node.name, name)
 
     doing = act_of(view)
     row = view.database.write(change)
-    if row[2] != name:
-        note(request, place, view, "renamed", [row])
+    if row.name != name:
+        drive_undo.note(request, place, view, "renamed", [row])
     return None if place.node.id != node_id else HttpResponseRedirect(reverse("drive_node", args=[node_id]))
 
 
 def _delete(request: HttpRequest, view: View, place: Place) -> None:
     wanted, doing = ticked(request), act_of(view)
 
-    def change(writing: Writing) -> list[Row]:
+    def change(writing: Writing) -> list[drive_undo.Row]:
         found = [_in_folder(view, writing, one, place) for one in wanted]
         for one in found:
             tree.delete(writing, doing, one.id)
-        return [(one.id, one.parent, one.name) for one in found]
+        return [drive_undo.Row(one.id, one.parent, one.name) for one in found]
 
-    note(request, place, view, "deleted", view.database.write(change))
+    drive_undo.note(request, place, view, "deleted", view.database.write(change))
 
 
 def _carry(request: HttpRequest, view: View, place: Place) -> None:
@@ -213,9 +170,9 @@ def _carry(request: HttpRequest, view: View, place: Place) -> None:
             view.at(reading, one)
     if what == "move":
         require_writable(place)
-    request.session.pop(DONE_KEY, None)
+    request.session.pop(drive_undo.DONE_KEY, None)
     request.session[CARRIED_KEY] = {
-        "owner": _owner(view),
+        "owner": drive_undo.owner_of(view),
         "what": what,
         "nodes": wanted,
         "at_s": clock.epoch_s(),
@@ -223,27 +180,27 @@ def _carry(request: HttpRequest, view: View, place: Place) -> None:
 
 
 def _drop(request: HttpRequest, view: View, place: Place) -> None:
-    carried = _kept(request, CARRIED_KEY, _owner(view))
+    carried = drive_undo.kept(request, CARRIED_KEY, drive_undo.owner_of(view))
     if carried is None:
         raise Changed
     doing, left = act_of(view), 0
 
-    def change(writing: Writing) -> list[Row]:
+    def change(writing: Writing) -> list[drive_undo.Row]:
         target = view.at(writing, place.node.id)
         require_writable(target)
         nonlocal left
-        out: list[Row] = []
+        out: list[drive_undo.Row] = []
         for node_id in carried["nodes"]:
             one = view.at(writing, node_id)
             name = _name_there(view, writing, target, one.node.name)
             if carried["what"] == "copy":
                 made, _ = tree.copy(writing, doing, node_id, target.node.id, name)
-                out.append((made.id, target.node.id, name))
+                out.append(drive_undo.Row(made.id, target.node.id, name))
             elif one.node.parent != target.node.id:
                 require_movable(one)
                 moved, _fresh = carrying.move(writing, doing, one, target, name)
                 if moved.id == node_id:  # else it is a copy (``carrying``): there is no one step back
-                    out.append((one.node.id, one.node.parent, one.node.name))
+                    out.append(drive_undo.Row(one.node.id, one.node.parent, one.node.name))
                 else:
                     left += 1
         return out
@@ -251,7 +208,7 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
     done = view.database.write(change)
     del request.session[CARRIED_KEY]
     if done:
-        note(request, place, view, "copied" if carried["what"] == "copy" else "moved", done)
+        drive_undo.note(request, place, view, "copied" if carried["what"] == "copy" else "moved", done)
     elif not left:
         messages.info(request, _("C’est déjà dans ce dossier : rien n’a changé."))
 
@@ -259,22 +216,6 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
 def _put_down(request: HttpRequest, view: View, place: Place) -> None:
     """Nothing is to go elsewhere any more."""
     request.session.pop(CARRIED_KEY, None)
-
-
-def undo(request: HttpRequest, view: View, place: Place) -> None:
-    """Take the last change back, in the tree that it was made in. Errors: Changed, those of the change."""
-    done = _kept(request, DONE_KEY, _owner(view))
-    if done is None or done["what"] not in _UNDONE:
-        raise Changed
-    back = [(int(node), int(parent), str(name)) for node, parent, name in done["rows"]]
-    doing = act_of(view)
-    view.database.write(lambda writing: [_UNDONE[done["what"]](view, writing, doing, one) for one in back])
-    request.session.pop(DONE_KEY, None)
-    count = len(back)
-    messages.info(
-        request,
-        ngettext("C’est annulé : %(n)s élément.", "C’est annulé : %(n)s éléments.", count) % {"n": count},
-    )
 
 
 def _version(request: HttpRequest, view: View, place: Place) -> HttpResponse:
@@ -301,52 +242,8 @@ _ACTS: dict[str, Callable[[HttpRequest, View, Place], HttpResponse | None]] = {
     "copy": _carry,
     "drop": _drop,
     "put_down": _put_down,
-    "undo": undo,
+    "undo": drive_undo.undo,
     "version": _version,
-}
-
-
-# -- one step back, of one node --------------------------------------------------------------------------------
-
-
-def _move_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
-    node_id, parent, name = row
-    one, target = view.at(writing, node_id), view.at(writing, parent)
-    require_movable(one)
-    require_writable(target)
-    carrying.move(writing, doing, one, target, name)
-
-
-def _delete_again(view: View, writing: Writing, doing: Act, row: Row) -> None:
-    require_movable(view.at(writing, row[0]))
-    tree.delete(writing, doing, row[0])
-
-
-def take_from_trash(view: View, writing: Writing, doing: Act, node_id: int) -> Row:
-    """Back to where it was deleted from. Errors: AbsentNode (also for another's), ReadOnly, those of ``restore``."""
-    roots = [] if view.share_id else [one.id for one in view.roots(writing)]
-    row = writing.one("SELECT root, parent, person_id, name FROM trash WHERE node = ?", (node_id,))
-    if row is None or (row[0] not in roots and row[2] != view.who.person_id):
-        raise AbsentNode("file")
-    if row[0] in roots:
-        require_writable(view.at(writing, row[0]))
-        back = trash.restore(writing, doing, row[0], node_id)
-    else:  # what they deleted from a share: to the folder it lay in and no other, while they may write there
-        require_writable(view.at(writing, row[1]))
-        back = trash.bring_back(writing, doing, node_id, row[1], row[3])
-    return back.id, back.parent, back.name
-
-
-def _take_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
-    take_from_trash(view, writing, doing, row[0])
-
-
-_UNDONE: dict[str, Callable[[View, Writing, Act, Row], None]] = {
-    "moved": _move_back,
-    "renamed": _move_back,
-    "copied": _delete_again,
-    "returned": _delete_again,
-    "deleted": _take_back,
 }
 
 
@@ -383,19 +280,6 @@ def _in_folder(view: View, reading: Reading, node_id: int, folder: Place) -> Nod
     if one.node.parent != folder.node.id:
         raise Changed
     return one.node
-
-
-def _owner(view: View) -> str:
-    """Whose tree a view is of, for the session: a share, or the person's own collectivité."""
-    return view.share_id or view.who.collectivite_id
-
-
-def _kept(request: HttpRequest, key: str, owner: str | None) -> dict[str, Any] | None:
-    """What the session keeps of this tree, while it is fresh."""
-    found: dict[str, Any] | None = request.session.get(key)
-    if not found or found.get("owner") != owner or clock.epoch_s() - found["at_s"] > UNDO_S:
-        return None
-    return found
 
 
 def _identifier(text: str) -> int:

@@ -37,9 +37,10 @@ from beffroi.drive.views import Place, View
 from beffroi.lib import clock
 from beffroi.portal import drive_sharing, drive_words
 from beffroi.portal.drive_access import act_of, view_of
-from beffroi.portal.pages import for_agents
+from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
 
+LEFT = "left"
 DAY_S = 86400
 ENDS_DAYS = (7, 30, 90, 365)
 MOST_DOWNLOADS = 10_000
@@ -68,7 +69,9 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             }
     with view.database.reading() as reading:
         found = shares.of_node(reading, node_id, now_s=clock.epoch_s())
-        context["links"] = rows(reading, view, actor, found)
+        if asks_part(request, LEFT):
+            return _left(request, rows(reading, view, actor, found, open_only=False))
+        context |= _listed(rows(reading, view, actor, found))
     response = drive.drive_page(request, view, "portal/drive_links.html", context)
     response.status_code = status
     return response
@@ -96,7 +99,9 @@ def own(request: HttpRequest, actor: Actor) -> HttpResponse:
         for one in sorted({one.person_id for one in handovers.naming(reading, me) if one.heir == me}):
             theirs = shares.made_by(reading, one, now_s=now_s)
             found += [link for link in theirs if _may_write(view, reading, link)]
-        context = {"at": "links", "links": rows(reading, view, actor, found)}
+        if asks_part(request, LEFT):
+            return _left(request, rows(reading, view, actor, found, open_only=False))
+        context = {"at": "links", **_listed(rows(reading, view, actor, found))}
     return drive.drive_page(request, view, "portal/drive_own_links.html", context)
 
 
@@ -138,6 +143,16 @@ def rows(
             }
         )
     return out
+
+
+def _listed(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """For a page that lists links. ``counts``: whether one of them counts downloads, so that the page follows it."""
+    return {"links": lines, "counts": any(one["left"] is not None for one in lines)}
+
+
+def _left(request: HttpRequest, lines: list[dict[str, Any]]) -> HttpResponse:
+    """How many downloads are left, for a list that is open. The counts alone: a button that is being pressed stays."""
+    return page(request, "portal/parts/drive_links_left.html", {"links": lines})
 
 
 def _may_write(view: View, reading: Reading, share: Share) -> bool:

@@ -27,7 +27,7 @@ from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents, page
-from beffroi.portal.web import drive_act
+from beffroi.portal.web import drive_act, drive_undo
 from beffroi.portal.web.drive import PLACE
 
 PAGE_ROWS = 200
@@ -88,9 +88,9 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
 def _restore(request: HttpRequest, view: View, place: Place) -> None:
     wanted, doing = drive_act.ticked(request), act_of(view)
     rows = view.database.write(
-        lambda writing: [drive_act.take_from_trash(view, writing, doing, one) for one in wanted]
+        lambda writing: [drive_undo.take_from_trash(view, writing, doing, one) for one in wanted]
     )
-    drive_act.note(request, place, view, "returned", rows)
+    drive_undo.note(request, place, view, "returned", rows)
 
 
 def _empty(request: HttpRequest, view: View, root: Node) -> None:

@@ -20,15 +20,15 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.crossing import What
 from beffroi.drive.store import favourites, listing, names, tree, versions
-from beffroi.drive.store.model import NameTaken
+from beffroi.drive.store.model import AbsentNode, NameTaken
 from beffroi.drive.store.names import NameRefused
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, Visit
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_sharing, drive_visits, drive_words, scan_words
-from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.drive_access import act_of, require_movable, require_writable, view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive, drive_act, drive_office, drive_version
+from beffroi.portal.web import drive, drive_act, drive_office, drive_undo, drive_version
 from beffroi.portal.words import size
 
 
@@ -65,8 +65,8 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
         "received": request.GET.get("recu") == "1",
         "refused_name": drive_act.refused_name(request, share_id, place.node.id),
     }
-    if done := drive_act.last_done(request, share_id, place.node.id):
-        context["done"] = done | {"sentence": _("C’est dans la corbeille de la commune qui partage.")}
+    if done := drive_undo.last_done(request, share_id, place.node.id):
+        context["done"] = done | {"sentence": drive_words.done_there(done["what"])}
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context["refused"] = words.get(request.GET.get("refus", ""), "")
     return drive.drive_page(request, home, "portal/drive_visit.html", context)
@@ -89,48 +89,62 @@ def _place(there: Visit, reading: Reading, node_id: int) -> Place:
     return there.at(reading, node_id or (mount.node.id if mount is not None else 0))
 
 
+def _page(there: Visit, reading: Reading, node_id: int) -> Place:
+    """Where *Annuler* was pressed; what is shared itself, where that page has gone meanwhile. Errors: AbsentNode."""
+    try:
+        return _place(there, reading, node_id)
+    except AbsentNode:
+        return _place(there, reading, 0)
+
+
 def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
     """Where to go after what the pressed button says. Errors: Invalid, AbsentNode."""
     doing, what = act_of(there), request.POST.get("what", "")
     if what not in ("folder", "rename", "delete", "version", "undo"):
         raise Invalid("what")
     with there.database.reading() as reading:
-        folder = _place(there, reading, node_id)
+        folder = _page(there, reading, node_id) if what == "undo" else _place(there, reading, node_id)
 
-    def change(writing: Writing) -> None:
+    def change(writing: Writing) -> drive_undo.Row | None:
         nonlocal folder
         place = _place(there, writing, node_id)
         if what == "folder":
-            drive_act.require_writable(place)
+            require_writable(place)
             tree.make_folder(writing, doing, place.node.id, _name(request))
-            return
+            return None
         if what == "version":
-            drive_act.require_writable(place)
+            require_writable(place)
             versions.restore(writing, doing, place.node.id, drive.number(request.POST.get("etag", "")))
-            return
-        drive_act.require_movable(place)
+            return None
+        require_movable(place)
+        one = place.node
         if what == "rename":
-            tree.move(writing, doing, place.node.id, place.node.parent, _name(request))
-        else:
-            tree.delete(writing, doing, place.node.id)
-            folder = there.at(writing, place.node.parent)
-            deleted.append((place.node.id, place.node.parent, place.node.name))
+            after, _fresh = tree.move(writing, doing, one.id, one.parent, _name(request))
+            if after.name == one.name:
+                return None
+            # A folder has another number with each change in it, which its name has nothing to do with.
+            etag = 0 if one.is_folder else after.etag
+            return drive_undo.Row(one.id, one.parent, one.name, after.name, etag)
+        tree.delete(writing, doing, one.id)
+        folder = there.at(writing, one.parent)
+        return drive_undo.Row(one.id, one.parent, one.name)
 
-    deleted: list[drive_act.Row] = []
     try:
         if what == "undo":
-            drive_act.undo(request, there, folder)
+            drive_undo.undo(request, there, folder)
+        elif row := there.database.write(change):
+            drive_undo.note(request, folder, there, "renamed" if what == "rename" else "deleted", [row])
         else:
-            there.database.write(change)
+            if what == "version":
+                drive_undo.forget(request, folder, there)
+            messages.success(request, _("C’est fait, chez la commune qui partage."))
     except (NameTaken, NameRefused) as error:
-        drive_act.keep_name(request, there.share_id, folder.node.id, drive_words.refusal(error))
+        if what == "undo":
+            messages.error(request, drive_words.refusal(error))
+        else:
+            drive_act.keep_name(request, there.share_id, folder.node.id, drive_words.refusal(error))
     except BeffroiError as error:
         messages.error(request, drive_words.refusal(error))
-    else:
-        if deleted:
-            drive_act.note(request, folder, there, "deleted", deleted)
-        elif what != "undo":
-            messages.success(request, _("C’est fait, chez la commune qui partage."))
     return reverse("drive_visit_node", args=[there.share_id, folder.node.id])
 
 
