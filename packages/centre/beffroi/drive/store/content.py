@@ -129,6 +129,14 @@ class Content:
     def name(self, data: Bytes) -> bytes:
         return chunk_id(self._keys.naming(), data)
 
+    def small(self, data: bytes) -> Written:
+        """Take in a body of at most INLINE_BYTES: a thread, or a turn of the loop, would cost more than the work."""
+        digests, names = Digests(), [self.name(data)] if data else []
+        digests.update(data)
+        manifest = Manifest(tuple(Chunk(name, len(data)) for name in names))
+        inline = dict.fromkeys(names, data)
+        return Written(manifest, len(data), digests.sha1, digests.sha256, inline, {}, frozenset())
+
     def chunker(self, expected_bytes: int | None) -> Chunker:
         return Chunker(self._keys.cutting_seed, expected_bytes)
 
@@ -201,13 +209,9 @@ class Writer:
 
     async def close(self) -> Written:
         """The body is whole: what it consists of is on the disk, or comes back sealed."""
-        rest = self._chunker.close()
-        if not self._chunks and len(rest) == 1 and len(rest[0]) <= INLINE_BYTES:
-            self._take_small(rest[0])
-        else:
-            for chunk in rest:
-                await self._start(chunk)
-            await asyncio.gather(*self._tasks)
+        for chunk in self._chunker.close():
+            await self._start(chunk)
+        await asyncio.gather(*self._tasks)
         if self._failure is not None:
             raise self._failure
         self._ended = True
@@ -249,13 +253,6 @@ class Writer:
             elif not self._ended:
                 self._stored[name] = await self._workers.run(self._content.store, name, data)
         await hashed
-
-    def _take_small(self, data: Bytes) -> None:
-        # A thread would cost more than the work itself.
-        self._digests.update(data)
-        name = self._content.name(data)
-        self._chunks.append(Chunk(name, len(data)))
-        self._inline[name] = bytes(data)
 
 
 def _memory(size_bytes: int) -> memoryview:

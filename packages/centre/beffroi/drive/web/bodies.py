@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from beffroi.drive.store import content, findings, keys, refs
+from beffroi.drive.store.chunking import INLINE_BYTES
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
@@ -82,6 +83,17 @@ class SealedBodies:
             _require(reading, sha256)
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
+        begun = bytearray()
+        async for piece in pieces:
+            begun += piece
+            if len(begun) > INLINE_BYTES:
+                return await self._receive_long(begun, pieces, expected_bytes)
+        return self._content(self._sealed.small(bytes(begun)), since=0)
+
+    async def _receive_long(
+        self, begun: Bytes, pieces: AsyncIterator[bytes], expected_bytes: int | None
+    ) -> Content:
+        """``pieces``: those after ``begun``."""
         since: list[int] = []
 
         async def known(names: Sequence[bytes]) -> Set[bytes]:
@@ -90,9 +102,13 @@ class SealedBodies:
                 return refs.known(reading, names)
 
         async with self._sealed.writer(known, expected_bytes) as writer:
+            await writer.feed(begun)
             async for piece in pieces:
                 await writer.feed(piece)
             written = await writer.close()
+        return self._content(written, since=min(since, default=0))
+
+    def _content(self, written: content.Written, *, since: int) -> Content:
         self._refuse(written.sha256.hex())
         return Content(
             written.size_bytes,
@@ -104,7 +120,7 @@ class SealedBodies:
                 for name, data in written.inline.items()
             ),
             dict(written.stored),
-            min(since, default=0),
+            since,
         )
 
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
