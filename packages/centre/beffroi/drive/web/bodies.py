@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence, Set
 from concurrent.futures import Executor
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Protocol
 
@@ -58,8 +58,11 @@ class Bodies(Protocol):
         StoreUnavailable, those of the keys.
         """
 
-    def lend(self, kept: Kept, start: int, end: int) -> AsyncGenerator[Bytes]:
-        """As ``read``, for who sends the pieces and keeps none (``store.content.Content.read``)."""
+    def lend(
+        self, kept: Kept, start: int, end: int, reading: Reading | None = None
+    ) -> bytes | AsyncGenerator[Bytes]:
+        """As ``read``, for who sends the pieces and keeps none (``store.content.Content.read``); a small file at once.
+        ``reading``: the picture that it was found in, where that is open still."""
 
 
 SENT_BYTES = 1 << 20
@@ -124,20 +127,25 @@ class SealedBodies:
         )
 
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
-        return _kept(self._pieces(kept, start, end))
+        return _kept(self._read(*self._found(kept, None), start, end, lends=False))
 
-    def lend(self, kept: Kept, start: int, end: int) -> AsyncGenerator[Bytes]:
-        return self._pieces(kept, start, end, lends=True)
+    def lend(
+        self, kept: Kept, start: int, end: int, reading: Reading | None = None
+    ) -> bytes | AsyncGenerator[Bytes]:
+        manifest, inline = self._found(kept, reading)
+        if inline:
+            (only,) = manifest.chunks
+            return self._sealed.opened(only, inline[only.id], start, end)
+        return self._read(manifest, inline, start, end, lends=True)
 
-    def _pieces(self, kept: Kept, start: int, end: int, *, lends: bool = False) -> AsyncGenerator[Bytes]:
+    def _found(self, kept: Kept, found_in: Reading | None) -> tuple[Manifest, Mapping[bytes, Bytes]]:
+        """(what it is made of, the only chunk of a small file as it is kept). Errors: as ``read``."""
         self._refuse(kept.sha256)
         manifest = Manifest.unpack(kept.manifest)
-        with self._database().reading() as reading:
+        with nullcontext(found_in) if found_in is not None else self._database().reading() as reading:
             _require(reading, kept.sha256)
-            # Of a small file all is told at once.
             names = [one.id for one in manifest.chunks] if len(manifest.chunks) == 1 else []
-            inline = _sealed(reading, names)
-        return self._read(manifest, inline, start, end, lends=lends)
+            return manifest, _sealed(reading, names)
 
     async def _read(
         self, manifest: Manifest, inline: Mapping[bytes, Bytes], start: int, end: int, *, lends: bool

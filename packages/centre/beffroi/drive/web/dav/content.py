@@ -56,24 +56,23 @@ class PartialPut(BeffroiError):
 async def get(call: Call) -> Answer:
     with call.view.database.reading() as reading:
         place = call.view.place(reading, call.target.path)
-        call_holds = conditions.holds(call.clauses, lambda resource: call.state(reading, resource))
-    if not call_holds:
-        raise conditions.ConditionFailed
-    if place.node.is_folder and _wants_zip(call.request):
+        if not conditions.holds(call.clauses, lambda resource: call.state(reading, resource)):
+            raise conditions.ConditionFailed
+        if not place.node.is_folder:
+            return file(call, place, reading)
+    if _wants_zip(call.request):
         return await asyncio.to_thread(_zip, call, place)
-    if place.node.is_folder:
-        text = FOLDER_TEXT.encode()
-        headers = [
-            *_HARMLESS,
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"etag", etag(place).encode()),
-        ]
-        return _answer(call.request, 200, headers, len(text), _whole(text))
-    return file(call, place)
+    text = FOLDER_TEXT.encode()
+    headers = [
+        *_HARMLESS,
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"etag", etag(place).encode()),
+    ]
+    return _answer(call.request, 200, headers, len(text), _whole(text))
 
 
-def file(call: Call, place: Place) -> Answer:
-    """The content of a file, whole or a range. Errors: ConditionFailed, Frozen."""
+def file(call: Call, place: Place, reading: Reading | None = None) -> Answer:
+    """The content of a file, whole or a range. ``reading``: as ``Bodies.lend``. Errors: ConditionFailed, Frozen."""
     request, node, tag = call.request, place.node, etag(place)
     headers: list[Header] = [
         *_HARMLESS,
@@ -96,15 +95,18 @@ def file(call: Call, place: Place) -> Answer:
     ]
     if node.sha1:
         headers.append((b"oc-checksum", f"SHA1:{node.sha1}".encode()))
+
+    def lend(start: int, end: int) -> bytes | AsyncGenerator[Bytes]:
+        return call.bodies.lend(node, start, end, reading)
+
     try:
         wanted = conditions.parse_range(_range(request, tag, node.mtime_s), node.size_bytes)
     except conditions.RangeOutside:
         return Answer(416, [*headers, (b"content-range", f"bytes */{node.size_bytes}".encode())])
     if wanted is None:
-        return _answer(request, 200, headers, node.size_bytes, call.bodies.lend(node, 0, node.size_bytes))
+        return _answer(request, 200, headers, node.size_bytes, lend(0, node.size_bytes))
     headers.append((b"content-range", f"bytes {wanted.start}-{wanted.end - 1}/{node.size_bytes}".encode()))
-    pieces = call.bodies.lend(node, wanted.start, wanted.end)
-    return _answer(request, 206, headers, wanted.end - wanted.start, pieces)
+    return _answer(request, 206, headers, wanted.end - wanted.start, lend(wanted.start, wanted.end))
 
 
 def _wants_zip(request: Request) -> bool:
@@ -126,10 +128,10 @@ def _zip(call: Call, top: Place) -> Answer:
 
 
 def _answer(
-    request: Request, status: int, headers: list[Header], length: int, pieces: AsyncGenerator[Bytes]
+    request: Request, status: int, headers: list[Header], length: int, body: bytes | AsyncGenerator[Bytes]
 ) -> Answer:
     headers.append((b"content-length", str(length).encode()))
-    return Answer(status, headers, b"" if request.method == "HEAD" else pieces)
+    return Answer(status, headers, b"" if request.method == "HEAD" else body)
 
 
 async def _whole(data: bytes) -> AsyncGenerator[Bytes]:
