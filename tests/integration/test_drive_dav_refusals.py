@@ -15,7 +15,8 @@ from beffroi.drive.web.dav.listing import MOST_DEEP
 
 from tests.drive_asking import BODIES, HOME, SYNC, listing, value
 from tests.drive_devices import on_server
-from tests.drive_server import B, Served, basic
+from tests.drive_server import A, B, Served, basic
+from tests.fixtures_drive import noise
 from tests.waiting import until
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
@@ -292,3 +293,21 @@ def test_one_person_cannot_take_the_whole_drive(drive: Served, folder: str) -> N
             line.close()
     until(lambda: drive.ask("OPTIONS", folder)[0] == 200, "they are gone")
     assert list(listing(drive, folder)) == [f"{folder}/"]
+
+
+def test_a_small_file_that_is_damaged_is_refused_before_a_byte_of_it(drive: Served, folder: str) -> None:
+    assert drive.ask("PUT", f"{folder}/whole", b"a whole one")[0] == 201
+    assert drive.ask("PUT", f"{folder}/a", body := noise(9000))[0] == 201
+    database = SqliteDatabase(drive.directory / "drive" / A / "metadata.db", pool := ThreadPoolExecutor(1))
+    with database.reading() as reading:
+        chunk, sealed = reading.all("SELECT id, sealed FROM chunk WHERE length = 9000")[-1]
+    other = sealed[:-20] + bytes((sealed[-20] ^ 1,)) + sealed[-19:]
+    database.write(lambda w: w.run("UPDATE chunk SET sealed = ? WHERE id = ?", (other, chunk)))
+    for more in ({}, {"Range": "bytes=0-9"}):
+        status, headers, answer = drive.ask("GET", f"{folder}/a", **more)
+        assert (status, "content-range" in headers, body[:10] in answer) == (500, False, False)
+    assert drive.ask("GET", f"{folder}/whole")[2] == b"a whole one"
+    database.write(lambda w: w.run("UPDATE chunk SET sealed = ? WHERE id = ?", (sealed, chunk)))
+    database.close()
+    pool.shutdown()
+    assert drive.ask("GET", f"{folder}/a")[2] == body
