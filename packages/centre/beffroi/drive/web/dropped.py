@@ -52,8 +52,6 @@ MOST_AT_ONCE, MOST_OF_ONE, MOST_OF_A_LINK = 32, 8, 4
 """Bodies under way, in all, of one collectivité, of one link: each holds some chunks, and colleagues have the rest."""
 MOST_WASTED_BYTES, WASTED_S = MOST_TOTAL_BYTES, 3600
 """Of a link within an hour: bytes that came and became no file. They lie in the store until they are collected."""
-_FORM_BYTES = 64 * 1024
-"""Of a form beside its file, at most."""
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 
@@ -124,20 +122,19 @@ class Dropped:
         steps = request.path.removeprefix(granted.DROP_PATH).strip("/").split("/")
         if len(steps) != 2 or steps[0] != visit.share_id:
             raise LinkClosed
-        match request.method, steps[1]:
-            case "PUT", "fichier":
-                granted.require_own_origin(request)
-                sent, pieces = _sent_of(request), request.chunks()
-            case "POST", "formulaire":
-                found = await form.read(request)
-                fields = found.fields
-                sent = Sent(found.name, 0, fields.get("expediteur", ""), fields.get("message", ""))
-                pieces = found.pieces
-            case _:
-                raise LinkClosed
+        if (request.method, steps[1]) not in (("PUT", "fichier"), ("POST", "formulaire")):
+            raise LinkClosed
         self._require_unwasted(visit.share_id)
         self._of_links.take(request, visit.share_id)
         self._places.take(request, visit.collectivite_id)
+        if request.method == "PUT":
+            granted.require_own_origin(request)
+            sent, pieces = _sent_of(request), request.chunks()
+        else:
+            found = await form.read(request)
+            fields = found.fields
+            sent = Sent(found.name, 0, fields.get("expediteur", ""), fields.get("message", ""))
+            pieces = found.pieces
         node, reference = await self._take(request, visit, sent, pieces)
         return node.name, node.size_bytes, reference
 
@@ -154,7 +151,7 @@ class Dropped:
     ) -> tuple[Node, str]:
         database = self.communes.metadata(visit.collectivite_id)
         letter = _letter(visit, sent)
-        size_bytes = sent.size_bytes or max(0, (request.count(b"content-length") or 0) - _FORM_BYTES)
+        size_bytes = sent.size_bytes or form.least_bytes(request)
         with database.reading() as reading:
             share = drops.check(reading, visit.share_id, sent.name, size_bytes, now_s=clock.epoch_s())
             room.require(reading, look.above(reading, share.node)[-1].id, size_bytes)
@@ -208,9 +205,12 @@ def _most(share: Share, box: Box) -> int:
 def _sent_of(request: Request) -> Sent:
     """Errors: Invalid."""
     try:
-        return _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
+        sent = _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
     except msgspec.MsgspecError:
         raise Invalid("file") from None
+    if sent.size_bytes < 0:
+        raise Invalid("size")
+    return sent
 
 
 def _letter(visit: Visit, sent: Sent) -> Letter:
