@@ -292,6 +292,15 @@ def test_bytes_of_a_visit_go_by_the_owner_s_key_and_leave_a_line(
     assert stranger.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[0] == 200  # all of the receiver's
     lines = [json.loads(line) for line in (server.directory / "told-crossings").read_text().splitlines()]
     assert [one["what"] for one in lines if one["share_id"] == share.id] == ["change", "read", "read"]
+    for _ in range(2):  # a ZIP is whole, whatever part of it is asked for: each one is told
+        guest.ask(
+            "POST",
+            f"/coffre/octets/chez/{share.id}/zip",
+            f"n={node}".encode(),
+            Origin=f"http://127.0.0.1:{server.port}",
+            Range="bytes=9-",
+        )
+    assert len((server.directory / "told-crossings").read_text().splitlines()) == len(lines) + 2
     client.post(f"/coffre/partages/{share.id}/arreter/")
     assert guest.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[0] == 404
     assert guest.ask("POST", f"/coffre/envoi/chez/{share.id}/fichier", b"oui", sent)[0] == 404

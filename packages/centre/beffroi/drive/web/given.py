@@ -95,7 +95,7 @@ class Given:
         self.enter(request, who)
         address = request.path.removeprefix(granted.OUT_PATH)
         view, bodies, steps, pages = await asyncio.to_thread(
-            self.visits.enter, who, address, "read", goes_on=goes_on(request)
+            self.visits.enter, who, address, "read", goes_on=_goes_on(request)
         )
         if steps == ["zip"] and request.method == "POST":
             granted.require_own_origin(request)
@@ -105,6 +105,7 @@ class Given:
                 folder = fields.get("dossier", [""])[0]
                 return await asyncio.to_thread(_zip, view, bodies, _numbers(fields.get("n", [])))
             except BeffroiError as error:
+                await request.drain()
                 return back(folder, error, pages)
         if request.method not in ("GET", "HEAD"):
             raise AbsentNode("file")
@@ -116,15 +117,17 @@ class Given:
             case [node, etag]:
                 return download(request, bodies, body_of(view, number(node), number(etag)))
             case ["avant", folder, at_s, node]:
-                return download(request, bodies, _past(view, number(folder), number(at_s), number(node)))
+                body = await asyncio.to_thread(_past, view, number(folder), number(at_s), number(node))
+                return download(request, bodies, body)
             case [node, etag, "apercu"] if request.method == "GET":
                 return await _preview(bodies, body_of(view, number(node), number(etag)))
         raise AbsentNode("file")
 
 
-def goes_on(request: Request) -> bool:
-    """Whether a part is asked for that is not the beginning."""
-    return not (request.header(b"range") or "bytes=0-").startswith("bytes=0-")
+def _goes_on(request: Request) -> bool:
+    """Whether a part of a file is asked for that is not the beginning; a ZIP is given whole, whatever is asked for."""
+    asked = request.header(b"range") if request.method != "POST" else ""
+    return bool(asked) and not asked.startswith("bytes=0-")
 
 
 def download(request: Request, bodies: Bodies, body: Body) -> Answer:
