@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from beffroi.drive.web.app import Drive
+from beffroi.lib.ready import readable
 from django.db import connections
 
 
@@ -24,7 +24,7 @@ def taken_in(port: int, method: str, path: str, headers: Mapping[str, str], body
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in named.items())
     with socket.create_connection(("127.0.0.1", port), 30) as line, line.makefile("rb") as said:
         line.sendall(f"{head}\r\n".encode() + body[:-1])
-        assert not select.select([line], [], [], 1)[0], "it answers who is still sending"
+        assert not readable(line, 1), "it answers who is still sending"
         line.sendall(body[-1:])
         return said.readline()
 

@@ -311,6 +311,7 @@ def _numbers(texts: Sequence[str]) -> list[int]:
 
 
 def number(text: str) -> int:
+    """Of a file or of a content, in an address or a form. Errors: AbsentNode."""
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise AbsentNode("file")
     return int(text)
