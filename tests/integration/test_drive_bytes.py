@@ -60,6 +60,19 @@ def test_a_small_file_arrives_and_is_given_back(drive: Drive, at: Browser) -> No
     assert at.ask("GET", f"/coffre/octets/{made['node']}", Range="bytes=1000-")[0] == 416
 
 
+def test_what_a_decision_holds_is_held_from_every_method(drive: Drive, at: Browser, server: Served) -> None:
+    made = at.send(b"held", folder=drive.own.id, name="held.bin")[1]["node"]
+    (one,) = _children(drive, drive.own.id)
+    held = server.directory / "refused"
+    held.write_text(one.sha256)
+    try:
+        for method in ("GET", "HEAD"):
+            assert at.ask(method, f"/coffre/octets/{made}")[0] == 403, method
+    finally:
+        held.unlink()
+    assert at.ask("HEAD", f"/coffre/octets/{made}")[0] == 200
+
+
 def test_folders_of_a_path_are_made_once(drive: Drive, at: Browser) -> None:
     for name in ("a.txt", "b.txt"):
         assert at.send(b"x", folder=drive.own.id, path=["Photos", "Été"], name=name)[0] == 201

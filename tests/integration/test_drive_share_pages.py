@@ -292,6 +292,11 @@ def test_bytes_of_a_visit_go_by_the_owner_s_key_and_leave_a_line(
     assert stranger.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[0] == 200  # all of the receiver's
     lines = [json.loads(line) for line in (server.directory / "told-crossings").read_text().splitlines()]
     assert [one["what"] for one in lines if one["share_id"] == share.id] == ["change", "read", "read"]
+    for path in ("octets/chez/{}/zip", "envoi/chez/{}/fichier"):  # another site enters nowhere
+        assert (
+            guest.ask("POST", f"/coffre/{path.format(share.id)}", b"n=1", Origin="https://evil.test")[0]
+            == 403
+        )
     for _ in range(2):  # a ZIP is whole, whatever part of it is asked for: each one is told
         guest.ask(
             "POST",

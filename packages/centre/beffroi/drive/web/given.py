@@ -90,15 +90,16 @@ class Given:
     enter: Enter
 
     async def __call__(self, request: Request) -> Answer:
-        """Errors: GrantRefused, AbsentNode, Invalid, TooManyFiles."""
+        """Errors: GrantRefused, ForeignOrigin, AbsentNode, Invalid, TooManyFiles."""
         who = granted.who(self.key, request, granted.OUT_PATH)
         self.enter(request, who)
+        if request.method == "POST":
+            granted.require_own_origin(request)
         address = request.path.removeprefix(granted.OUT_PATH)
         view, bodies, steps, pages = await asyncio.to_thread(
             self.visits.enter, who, address, "read", goes_on=_goes_on(request)
         )
         if steps == ["zip"] and request.method == "POST":
-            granted.require_own_origin(request)
             folder = ""
             try:
                 fields = await request.form(FORM_BYTES, MOST_ZIPPED)
@@ -131,7 +132,7 @@ def _goes_on(request: Request) -> bool:
 
 
 def download(request: Request, bodies: Bodies, body: Body) -> Answer:
-    """The bytes under their name, whole or a range; never shown by the browser."""
+    """The bytes under their name, whole or a range; never shown by the browser. Errors: those of ``Bodies.lend``."""
     headers = [
         *HARMLESS,
         (b"content-type", b"application/octet-stream"),
@@ -151,7 +152,8 @@ def download(request: Request, bodies: Bodies, body: Body) -> Answer:
         status, start, end = 206, wanted.start, wanted.end
         headers.append((b"content-range", f"bytes {start}-{end - 1}/{body.size_bytes}".encode()))
     headers.append((b"content-length", str(end - start).encode()))
-    return Answer(status, headers, b"" if request.method == "HEAD" else bodies.lend(body, start, end))
+    pieces = bodies.lend(body, start, end)  # what is held is refused to HEAD, too
+    return Answer(status, headers, b"" if request.method == "HEAD" else pieces)
 
 
 def attachment(name: str) -> bytes:

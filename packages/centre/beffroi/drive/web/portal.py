@@ -121,13 +121,14 @@ class Portal:
         """Errors: GrantRefused, ForeignOrigin, Invalid, TooLarge, those of the store."""
         who = granted.who(self.key, request, granted.IN_PATH)
         self.enter(request, who)
+        if request.method != "GET":
+            granted.require_own_origin(request)
         address = request.path.removeprefix(granted.IN_PATH)
         view, bodies, steps, pages = await asyncio.to_thread(self.visits.enter, who, address, "change")
         request.still = partial(asyncio.to_thread, self._require, who, view)
         desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages)
         if request.method == "GET" and len(steps) == 1:
             return desk.status(_upload(steps[0]))
-        granted.require_own_origin(request)
         match request.method, steps:
             case "POST", ["formulaire"]:
                 return await desk.form(request)

@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 from beffroi.drive.store import names, part_names, tree, uploads
 from beffroi.drive.store.model import AbsentNode, Node
-from beffroi.drive.store.writing import Writing
+from beffroi.drive.store.writing import Reading, Writing
+from beffroi.drive.views import Place
 from beffroi.drive.web.dav import content as files
 from beffroi.drive.web.dav import xml
-from beffroi.drive.web.dav.call import Call, MethodRefused
+from beffroi.drive.web.dav.call import Call, Exists, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.streams import read_back
@@ -102,7 +103,7 @@ async def _finish(call: Call, upload: str) -> Answer:
     there, path = await asyncio.to_thread(call.towards, call, target), target.path
     joined = await asyncio.to_thread(_joined, call, upload)
     with there.view.database.reading() as reading:
-        files.place_of(there, reading, path)
+        _place_of(there, reading, path)
     total = request.count(b"oc-total-length")
     if total is not None and total != joined.size_bytes:
         raise SizeDiffers
@@ -117,7 +118,7 @@ async def _finish(call: Call, upload: str) -> Answer:
     await request.ask_again(begun_s)
 
     def change(writing: Writing) -> tuple[Node, bool]:
-        parent, before = files.place_of(there, writing, path)
+        parent, before = _place_of(there, writing, path)
         return uploads.finish(
             writing,
             call.act,
@@ -143,13 +144,21 @@ async def _send_on(
     await call.request.ask_again(begun_s)
 
     def change(writing: Writing) -> tuple[Node, bool]:
-        parent, before = files.place_of(there, writing, path)
+        parent, before = _place_of(there, writing, path)
         name = before.node.name if before is not None else path[-1]
         return tree.put(writing, call.act, parent.node.id, name, content, mtime_s=mtime_s)
 
     put = await there.view.database.write_async(change)
     await call.view.database.write_async(lambda w: uploads.abort(w, call.act, upload))
     return put
+
+
+def _place_of(there: Call, reading: Reading, path: tuple[str, ...]) -> tuple[Place, Place | None]:
+    """As ``content.place_of``. Errors also: Exists."""
+    parent, before = files.place_of(there, reading, path)
+    if before is not None and not there.overwrites():
+        raise Exists
+    return parent, before
 
 
 def _finished(there: Call, node: Node, is_new: bool, mtime_s: int | None) -> Answer:
