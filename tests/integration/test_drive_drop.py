@@ -268,6 +268,12 @@ def test_a_length_that_is_none_is_refused_before_it_comes(sender: Sender) -> Non
     assert (answer.status, json.loads(answer.read())) == (400, {"code": "input.invalid"})
 
 
+def test_what_is_longer_than_it_was_said_to_be_is_not_read_to_its_end(sender: Sender) -> None:
+    line = begun(sender, size=10, Expect="100-continue")
+    line.send(b"x" * 20)
+    assert line.getresponse().status == 413
+
+
 def test_slow_senders_of_one_town_hall_leave_room_to_those_of_another(
     client: Client, server: Served, drive: Drive, nuits: Commune
 ) -> None:

@@ -143,7 +143,8 @@ class View:
         root = look.root(reading, schema.COMMON if is_common else schema.HOME + self.who.person_id)
         inside = path[1:] if is_common else path
         if root is None:  # made now: this picture does not hold it, and nothing is in it
-            root = self.roots(reading)[is_common]
+            own, common = self.roots(reading)
+            root = common if is_common else own
             found = None if inside else root
         else:
             found = look.walk(reading, root.id, inside)

@@ -158,7 +158,8 @@ class Dropped:
             box = drops.of(reading, share.id)
         ends = Ends()
         try:
-            content = await self._received(visit, share, sent, ends.of(pieces, _most(share, box)))
+            most = min(_most(share, box), sent.size_bytes or MOST_FILE_BYTES)
+            content = await self._received(visit, share, sent, ends.of(pieces, most))
             if ends.is_refused(sent.name, share.types):
                 raise DropType
             handed = Handed(

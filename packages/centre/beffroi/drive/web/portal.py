@@ -38,7 +38,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.look import above, child, free_name, taken
 from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, ReadOnly
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.views import Place, View
+from beffroi.drive.views import Place, View, Visit
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.dav.content import LATEST_MTIME_S
@@ -124,7 +124,8 @@ class Portal:
         if request.method != "GET":
             granted.require_own_origin(request)
         address = request.path.removeprefix(granted.IN_PATH)
-        view, bodies, steps, pages = await asyncio.to_thread(self.visits.enter, who, address, "change")
+        what: crossing.What = "list" if request.method == "GET" else "change"
+        view, bodies, steps, pages = await asyncio.to_thread(self.visits.enter, who, address, what)
         request.still = partial(asyncio.to_thread, self._require, who, view)
         desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages)
         if request.method == "GET" and len(steps) == 1:
@@ -190,14 +191,17 @@ class Desk:
             return self._told_parts(reading, upload)
 
     async def part(self, request: Request, upload: str, number: int) -> Answer:
-        self.status(upload)  # before the body: an upload that is over need not be sent in vain
+        self._look_up(upload)  # before the body: a part of what is over need not be sent in vain
         announced = request.count(b"content-length")
         if announced is not None and announced > PART_BYTES:
             raise TooLarge(PART_BYTES)
         content = await self.bodies.receive(at_most(request.chunks(), PART_BYTES), None)
-        await self.view.database.write_async(
-            lambda writing: uploads.put_part(writing, self.act, upload, number, content)
-        )
+
+        def change(writing: Writing) -> None:
+            self._require_given(writing)
+            uploads.put_part(writing, self.act, upload, number, content)
+
+        await self.view.database.write_async(change)
         return Answer(204)
 
     async def finish(self, request: Request, upload: str, sent: Sent) -> Answer:
@@ -296,6 +300,24 @@ class Desk:
     def _put(self, writing: Writing, sent: Sent, content: Content) -> Node:
         folder, name = self._place(writing, sent)
         return tree.put(writing, self.act, folder.id, name, content, mtime_s=sent.mtime_s)[0]
+
+    def _look_up(self, upload: str) -> None:
+        """Errors: AbsentUpload, those of ``_require_given``."""
+        with self.view.database.reading() as reading:
+            self._require_given(reading)
+            uploads.parts(reading, self.view.who.person_id, upload)
+
+    def _require_given(self, reading: Reading) -> None:
+        """That another collectivité still takes something: parts of a file have no place yet that would say it.
+
+        Errors: AbsentNode, ReadOnly."""
+        if not isinstance(self.view, Visit):
+            return
+        mount = self.view.mount(reading)
+        if mount is None:
+            raise AbsentNode("share")
+        if not mount.may_write:
+            raise ReadOnly
 
     def _joined(self, upload: str) -> uploads.Joined:
         """Blocking: of ten thousand parts it takes a tenth of a second. Errors: AbsentUpload."""

@@ -212,8 +212,8 @@ class Call:
                 held = editor_locks.of(writing, there.id, now_s=clock.epoch_s())
                 if held != ("", False):
                     raise LockDiffers(held.lock_id)
-            elif free_name(writing, folder.node.id, name) != name:
-                return free_name(writing, folder.node.id, name)
+            elif (free := free_name(writing, folder.node.id, name)) != name:
+                return free
             return tree.put(writing, self._act(), folder.node.id, name, content)[0]
 
         made = await self.view.database.write_async(change)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import blake2b
@@ -74,32 +74,29 @@ class Shares:
         """What the call gives. Errors: UnknownCall, those of ``drive.sharing``."""
         desk = _Desk(call, Sharing(call.home, call.act, self.record), self.people(call.who.collectivite_id))
         steps = path.removeprefix(API).split("/")
-        act: Callable[[], Any]
         match call.request.method, steps:
             case "GET", ["shares"]:
-                act = lambda: desk.listed(fields)  # noqa: E731
+                return await asyncio.to_thread(desk.listed, fields)
             case "POST", ["shares"]:
-                act = lambda: desk.made(fields)  # noqa: E731
+                return await asyncio.to_thread(desk.made, fields)
             case "GET", ["shares", "pending"] | ["deletedshares"] | ["remote_shares"] | [
                 "remote_shares",
                 "pending",
             ]:
                 return []
             case "GET", ["shares", "inherited"]:
-                act = lambda: desk.inherited(fields)  # noqa: E731
+                return await asyncio.to_thread(desk.inherited, fields)
             case "GET", ["shares", share]:
-                act = lambda: [desk.one(share)]  # noqa: E731
+                return [await asyncio.to_thread(desk.one, share)]
             case "PUT", ["shares", share]:
-                act = lambda: desk.changed(share, fields)  # noqa: E731
+                return await asyncio.to_thread(desk.changed, share, fields)
             case "DELETE", ["shares", share]:
-                act = lambda: desk.ended(share)  # noqa: E731
+                return await asyncio.to_thread(desk.ended, share)
             case "GET", ["sharees"]:
-                act = lambda: desk.sharees(fields)  # noqa: E731
+                return await asyncio.to_thread(desk.sharees, fields)
             case "GET", ["sharees_recommended"]:
                 return _sharees(([], []), ([], []))
-            case _:
-                raise UnknownCall
-        return await asyncio.to_thread(act)
+        raise UnknownCall
 
 
 async def fields_of(request: Request) -> dict[str, str]:
