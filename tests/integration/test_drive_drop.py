@@ -186,10 +186,13 @@ def test_a_link_takes_no_more_than_its_maker_said_also_at_once(
     assert "n’est plus ouvert" in sender.page()
 
 
-def test_without_room_the_sender_reads_why(drive: Drive, folder: Node, sender: Sender) -> None:
+def test_without_room_the_sender_reads_why_and_the_log_has_it(
+    drive: Drive, folder: Node, sender: Sender, server: Served
+) -> None:
     drive.database.write(lambda w: w.run("INSERT INTO quota VALUES (?, 10)", (drive.own.id,)))
     try:
         assert sender.hand("a.pdf") == (507, {"code": "drive.quota_full"})
+        assert "PUT: drive.quota_full" in server.log and "a.pdf" not in server.log
     finally:
         drive.database.write(lambda w: w.run("DELETE FROM quota WHERE root = ?", (drive.own.id,)))
     page = Client().get("/partage/depot/?refus=drive.quota_full")

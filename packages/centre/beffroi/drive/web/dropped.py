@@ -41,6 +41,7 @@ from beffroi.drive.store.shares import NO_LIMIT, DropType, LinkClosed, Share
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.ends import Ends
+from beffroi.drive.web.errors import note
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.messages import Answer, Request, Routes
 from beffroi.drive.web.places import Places
@@ -106,6 +107,7 @@ class Dropped:
         try:
             name, size_bytes, reference = await self.answer(request)
         except BeffroiError as error:
+            note(request.method, error)
             await request.drain()
             if is_form:
                 return _led(f"refus={error.code}")

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from beffroi.drive.views import Place, View, Visit
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.dav.content import LATEST_MTIME_S
+from beffroi.drive.web.errors import note
 from beffroi.drive.web.given import Given, back
 from beffroi.drive.web.linked import Linked, Tell
 from beffroi.drive.web.making import Maker
@@ -52,7 +52,6 @@ from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
-log = logging.getLogger("beffroi.drive")
 PART_BYTES = 5 * 1024 * 1024
 MAX_FILE_BYTES = PART_BYTES * part_names.MAX_PARTS
 AGAIN = "encore=1"
@@ -110,8 +109,7 @@ class Portal:
             try:
                 return await handler(request)
             except BeffroiError as error:
-                if error.http_status >= 500:
-                    log.warning("%s: %s", request.method, error.code)
+                note(request.method, error)
                 await request.drain()
                 return _said(request, error)
 
