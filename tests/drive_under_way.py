@@ -1,12 +1,14 @@
-"""One request to the drive in this process, during whose body something else happens."""
+"""Requests to the drive whose body is on its way for a while."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from beffroi.drive.web.app import Drive
+from beffroi.lib.ready import readable
 from django.db import connections
 
 
@@ -14,6 +16,17 @@ class Said(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def taken_in(port: int, method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """The first line of the answer to a body whose end comes a second later, and of which the server took in all."""
+    named = {"Host": "localhost", "Content-Length": str(len(body))} | dict(headers)
+    head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in named.items())
+    with socket.create_connection(("127.0.0.1", port), 30) as line, line.makefile("rb") as said:
+        line.sendall(f"{head}\r\n".encode() + body[:-1])
+        assert not readable(line, 1), "it answers who is still sending"
+        line.sendall(body[-1:])
+        return said.readline()
 
 
 def ask(
@@ -25,7 +38,7 @@ def ask(
     *,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Said:
-    """``meanwhile``: done, in a thread, when a part of the body came and the rest is awaited."""
+    """In this process. ``meanwhile``: done, in a thread, when a part of the body came and the rest is awaited."""
     pieces, said = [body[:3], body[3:]], list[MutableMapping[str, Any]]()
 
     def aside() -> None:

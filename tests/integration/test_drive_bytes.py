@@ -60,6 +60,19 @@ def test_a_small_file_arrives_and_is_given_back(drive: Drive, at: Browser) -> No
     assert at.ask("GET", f"/coffre/octets/{made['node']}", Range="bytes=1000-")[0] == 416
 
 
+def test_what_a_decision_holds_is_held_from_every_method(drive: Drive, at: Browser, server: Served) -> None:
+    made = at.send(b"held", folder=drive.own.id, name="held.bin")[1]["node"]
+    (one,) = _children(drive, drive.own.id)
+    held = server.directory / "refused"
+    held.write_text(one.sha256)
+    try:
+        for method in ("GET", "HEAD"):
+            assert at.ask(method, f"/coffre/octets/{made}")[0] == 403, method
+    finally:
+        held.unlink()
+    assert at.ask("HEAD", f"/coffre/octets/{made}")[0] == 200
+
+
 def test_folders_of_a_path_are_made_once(drive: Drive, at: Browser) -> None:
     for name in ("a.txt", "b.txt"):
         assert at.send(b"x", folder=drive.own.id, path=["Photos", "Été"], name=name)[0] == 201
@@ -275,6 +288,10 @@ def test_a_page_that_was_open_for_long_fetches_by_a_new_grant(
     assert answer["Location"] == f"/coffre/octets/{made}?encore=1"
     at.cookies[granted.OUT_PATH] = answer.cookies[granted.COOKIES[granted.OUT_PATH]].value
     assert at.ask("GET", answer["Location"])[2] == b"x"
+    past = f"/coffre/octets/avant/{drive.own.id}/{clock.epoch_s()}/{made}"
+    at.cookies.clear()
+    answer = client.get(at.ask("GET", past)[1]["location"])
+    assert answer["Location"] == f"{past}?encore=1"
     for elsewhere in (
         "https://evil.example/",
         "//evil.example",
@@ -313,6 +330,28 @@ def test_what_does_not_fit_is_refused_before_it_comes(drive: Drive, at: Browser)
     drive.database.write(lambda writing: tree.set_limit(writing, drive.own.id, 10))
     assert at.send(b"x" * 11, folder=drive.own.id, name="x") == (507, {"code": "drive.quota_full"})
     assert at.send(b"x" * 10, folder=drive.own.id, name="x")[0] == 201
+
+
+def test_a_form_that_does_not_fit_is_refused_before_its_file_comes(drive: Drive, at: Browser) -> None:
+    drive.database.write(lambda writing: tree.set_limit(writing, drive.own.id, 100_000))
+    line = http.client.HTTPConnection("127.0.0.1", at.server.port, timeout=10)
+    line.putrequest("POST", "/coffre/envoi/formulaire")
+    for name, value in (
+        ("Cookie", f"{granted.COOKIES[granted.IN_PATH]}={at.cookies[granted.IN_PATH]}"),
+        ("Origin", f"http://127.0.0.1:{at.server.port}"),
+        ("Content-Type", "multipart/form-data; boundary=cut"),
+        ("Content-Length", "200000"),
+        ("Expect", "100-continue"),
+    ):
+        line.putheader(name, value)
+    field = '--cut\r\nContent-Disposition: form-data; name="%s\r\n\r\n%s'
+    line.endheaders((field % ('dossier"', f"{drive.own.id}\r\n")).encode())
+    line.send((field % ('fichier"; filename="a.pdf"', "%PDF")).encode())
+    answer = line.getresponse()
+    assert (answer.status, answer.headers["location"]) == (
+        303,
+        f"/coffre/{drive.own.id}/?refus=drive.quota_full",
+    )
 
 
 @pytest.mark.parametrize("path", ["/deconnexion/", "/connexion/"])

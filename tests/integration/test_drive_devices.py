@@ -94,7 +94,7 @@ def test_an_address_ends_by_its_time_and_is_of_one_device(drive: Served, name: s
         assert fetched(drive, f"{at}/{grant}")[0] == 404
     assert asked(drive, number, expirationTime="60")[0] == 200
     assert asked(drive, number, expirationTime=str(3 * MOST_S))[0] == 200
-    for wrong in ("0", "-1", "x", "86401", "9" * 40):
+    for wrong in ("0", "-1", "x", "86401", "9" * 40, "0" * 17 + "1" + "9" * 5000):
         assert asked(drive, number, expirationTime=wrong)[0] == 400, wrong
 
 

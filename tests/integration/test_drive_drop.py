@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 import re
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote
 
@@ -102,7 +102,7 @@ def test_what_came_opens_for_members_once_it_was_looked_at(
 
 def fetched(server: Served, client: Client, node: Node) -> tuple[int, bytes]:
     cookie = client.cookies[granted.COOKIES[granted.OUT_PATH]]
-    line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    line = HTTPConnection("127.0.0.1", server.port, timeout=30)
     line.request("GET", f"{granted.OUT_PATH}/{node.id}", None, {"Cookie": f"{cookie.key}={cookie.value}"})
     answer = line.getresponse()
     return answer.status, answer.read()
@@ -186,10 +186,13 @@ def test_a_link_takes_no_more_than_its_maker_said_also_at_once(
     assert "n’est plus ouvert" in sender.page()
 
 
-def test_without_room_the_sender_reads_why(drive: Drive, folder: Node, sender: Sender) -> None:
+def test_without_room_the_sender_reads_why_and_the_log_has_it(
+    drive: Drive, folder: Node, sender: Sender, server: Served
+) -> None:
     drive.database.write(lambda w: w.run("INSERT INTO quota VALUES (?, 10)", (drive.own.id,)))
     try:
         assert sender.hand("a.pdf") == (507, {"code": "drive.quota_full"})
+        assert "PUT: drive.quota_full" in server.log and "a.pdf" not in server.log
     finally:
         drive.database.write(lambda w: w.run("DELETE FROM quota WHERE root = ?", (drive.own.id,)))
     page = Client().get("/partage/depot/?refus=drive.quota_full")
@@ -230,23 +233,48 @@ def test_a_link_whose_bodies_become_no_files_takes_no_more_for_an_hour(
     desk._require_unwasted("shr_one")
 
 
-@contextmanager
-def half_sent(sender: Sender, times: int) -> Iterator[None]:
-    """So many bodies of which one byte came."""
-    told = {"name": "x.pdf", "size_bytes": 99, "sender": "Me Durand"}
+def begun(sender: Sender, *, size: int = 99, is_form: bool = False, **headers: str) -> HTTPConnection:
+    """A body of which one byte came."""
     cookie = sender.client.cookies[granted.DROP_COOKIE]
-    lines = []
-    for _ in range(times):
-        line = http.client.HTTPConnection("127.0.0.1", sender.server.port, timeout=10)
-        line.putrequest("PUT", f"{cookie['path']}fichier")
-        line.putheader("Cookie", f"{granted.DROP_COOKIE}={cookie.value}")
+    line = HTTPConnection("127.0.0.1", sender.server.port, timeout=10)
+    line.putrequest("POST" if is_form else "PUT", cookie["path"] + ("formulaire" if is_form else "fichier"))
+    line.putheader("Cookie", f"{granted.DROP_COOKIE}={cookie.value}")
+    line.putheader("Content-Length", "99")
+    if is_form:
+        line.putheader("Content-Type", "multipart/form-data; boundary=cut")
+    else:
+        told = {"name": "x.pdf", "size_bytes": size, "sender": "Me Durand"}
         line.putheader(granted.FILE_HEADER.decode(), quote(json.dumps(told)))
-        line.putheader("Content-Length", "99")
-        line.endheaders(b"%")
-        lines.append(line)
+    for name, value in headers.items():
+        line.putheader(name, value)
+    line.endheaders(b"-")
+    return line
+
+
+@contextmanager
+def half_sent(sender: Sender, times: int, *, is_form: bool = False) -> Iterator[None]:
+    lines = [begun(sender, is_form=is_form) for _ in range(times)]
     yield
     for line in lines:
         line.close()
+
+
+@pytest.mark.parametrize("is_form", [False, True])
+def test_a_link_takes_few_bodies_at_once_also_before_their_files_begin(sender: Sender, is_form: bool) -> None:
+    with half_sent(sender, dropped.MOST_OF_A_LINK, is_form=is_form):
+        until(lambda: sender.hand("y.pdf")[0] == 503, "all places of the link are taken", 5)
+    until(lambda: sender.hand("y.pdf")[0] == 201, "those who left gave their places back", 20)
+
+
+def test_a_length_that_is_none_is_refused_before_it_comes(sender: Sender) -> None:
+    answer = begun(sender, size=-1, Expect="100-continue").getresponse()
+    assert (answer.status, json.loads(answer.read())) == (400, {"code": "input.invalid"})
+
+
+def test_what_is_longer_than_it_was_said_to_be_is_not_read_to_its_end(sender: Sender) -> None:
+    line = begun(sender, size=10, Expect="100-continue")
+    line.send(b"x" * 20)
+    assert line.getresponse().status == 413
 
 
 def test_slow_senders_of_one_town_hall_leave_room_to_those_of_another(
@@ -338,7 +366,7 @@ def test_a_grant_of_one_link_opens_no_other_and_none_that_gives(
     assert (
         cookie["httponly"] and cookie["samesite"] == "Strict" and cookie["path"].startswith("/coffre/depot/")
     )
-    line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    line = HTTPConnection("127.0.0.1", server.port, timeout=30)
     line.request(
         "GET", f"/coffre/lien/{share.id}/zip", None, {"Cookie": f"beffroi_coffre_lien={cookie.value}"}
     )

@@ -9,11 +9,14 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
+from beffroi.drive.web.sync.sharing import number
 from beffroi.lib import clock
 
 from tests.drive_asking import HOME, NS, listing
-from tests.drive_server import Served
+from tests.drive_server import B, Served
+from tests.drive_sharing import share
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 API = "/ocs/v2.php/apps/files_sharing/api/v1"
@@ -141,6 +144,29 @@ def test_people_and_roles_are_found_and_nobody_of_another_collectivite(alice: Ph
     groups = alice.ask("GET", "/sharees", search="élus", itemType="folder")["groups"]
     assert [one["value"] for one in groups] == [{"shareType": 1, "shareWith": "elu"}]
     assert alice.ask("GET", "/sharees", search="bruno", itemType="file")["users"] == []
+
+
+def test_what_went_to_another_commune_is_the_portal_s_to_change(
+    drive: Served, name: str, alice: Phone
+) -> None:
+    """Clients have no words for it: they would show a group without a name."""
+    made = share(drive, name, Wish("collectivite", B))
+    for call, fields in (
+        ("/shares", {}),
+        ("/shares", {"path": f"/{name}"}),
+        ("/shares", {"path": "/", "subfiles": "true"}),
+        ("/shares/inherited", {"path": f"/{name}/plan.txt"}),
+    ):
+        assert number(made) not in [int(one["id"]) for one in alice.ask("GET", call, **fields)], call
+    for method in ("GET", "PUT", "DELETE"):
+        alice.ask(method, f"/shares/{number(made)}", permissions="31")
+        assert alice.status == 404, method
+
+
+def test_who_received_a_share_reads_of_it_what_others_read(name: str, alice: Phone, amir: Phone) -> None:
+    made = alice.ask("POST", "/shares", path=f"/{name}", shareType="0", shareWith="amir")
+    (got,) = amir.ask("GET", f"/shares/{made['id']}")
+    assert got.keys() == made.keys() and got["path"] == f"/{SHARED_NAME}/{name}"
 
 
 def test_each_is_told_before_it_is_done(drive: Served, name: str, alice: Phone, amir: Phone) -> None:

@@ -16,10 +16,11 @@ from beffroi.drive.store import look
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
-from beffroi.drive.web import given
+from beffroi.drive.web import given, granted
 from beffroi.drive.who import Who
 
 from tests.drive_browser import Browser, at, server
+from tests.drive_under_way import taken_in
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_pages import Drive, client, drive
 
@@ -50,6 +51,13 @@ def test_several_files_and_folders_come_as_one_zip(drive: Drive, at: Browser) ->
     ):
         status, headers, _ = at.ask("POST", "/coffre/octets/zip", urlencode(form).encode(), Origin=origin)
         assert (status, headers["location"]) == (303, where)
+
+
+def test_a_list_that_is_too_long_is_taken_in_before_it_is_refused(at: Browser) -> None:
+    cookie = f"{granted.COOKIES[granted.OUT_PATH]}={at.cookies[granted.OUT_PATH]}"
+    named = {"Cookie": cookie, "Origin": "http://localhost"}
+    body = b"n=" + b"7" * (given.FORM_BYTES + 100_000)
+    assert taken_in(at.server.port, "POST", "/coffre/octets/zip", named, body).split()[1] == b"303"
 
 
 def test_an_archive_opens_on_any_computer(drive: Drive, at: Browser, tmp_path: Path) -> None:

@@ -292,7 +292,27 @@ def test_bytes_of_a_visit_go_by_the_owner_s_key_and_leave_a_line(
     assert stranger.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[0] == 200  # all of the receiver's
     lines = [json.loads(line) for line in (server.directory / "told-crossings").read_text().splitlines()]
     assert [one["what"] for one in lines if one["share_id"] == share.id] == ["change", "read", "read"]
+    for path in ("octets/chez/{}/zip", "envoi/chez/{}/fichier"):  # another site enters nowhere
+        assert (
+            guest.ask("POST", f"/coffre/{path.format(share.id)}", b"n=1", Origin="https://evil.test")[0]
+            == 403
+        )
+    for _ in range(2):  # a ZIP is whole, whatever part of it is asked for: each one is told
+        guest.ask(
+            "POST",
+            f"/coffre/octets/chez/{share.id}/zip",
+            f"n={node}".encode(),
+            Origin=f"http://127.0.0.1:{server.port}",
+            Range="bytes=9-",
+        )
+    assert len((server.directory / "told-crossings").read_text().splitlines()) == len(lines) + 2
+    upload, sent = f"/coffre/envoi/chez/{share.id}/{'ab' * 20}", sent | {"name": "grand.bin"}
+    assert guest.ask("POST", upload, sent=sent)[0] == 200 and guest.ask("GET", upload)[0] == 200
+    assert guest.ask("PUT", f"{upload}/1", b"oui")[0] == 204
+    last = [json.loads(line) for line in (server.directory / "told-crossings").read_text().splitlines()][-3:]
+    assert [one["what"] for one in last] == ["change", "list", "change"]
     client.post(f"/coffre/partages/{share.id}/arreter/")
+    assert guest.ask("PUT", f"{upload}/1", b"non")[0] == 404, "its owner takes no more parts, either"
     assert guest.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[0] == 404
     assert guest.ask("POST", f"/coffre/envoi/chez/{share.id}/fichier", b"oui", sent)[0] == 404
 

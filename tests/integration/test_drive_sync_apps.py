@@ -165,6 +165,7 @@ def test_the_search_goes_on_where_it_stopped_and_ends(drive: Served, name: str) 
         seen += [one["title"] for one in page["entries"]]
         cursor = page["cursor"]
     assert sorted(seen) == [f"{name}-{at}" for at in range(5)]
+    assert searched(drive, name, limit=0)["cursor"] is None, "who asks for nothing is not sent on for ever"
     for query in ("", "term=", "term=%20", "term=x&limit=many", "term=x&cursor=-1", "term=x&limit=9999999"):
         assert asked(drive, f"search/providers/files/search?{query}")[0] == 400, query
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
+from beffroi.drive.store import mounts, received
+from beffroi.drive.store.model import Act
+from beffroi.drive.store.shares import NEVER, Share
 from beffroi.drive.web.sync import push
 
 from tests.drive_devices import on_server
-from tests.drive_server import PASSWORD, A, B, Served
+from tests.drive_server import PASSWORD, A, B, Served, served
+from tests.drive_sharing import metadata
 from tests.drive_sync import FILES, hears_nothing, listening
 from tests.websocket import Closed, WebSocket
 
 pytest_plugins = ["tests.fixtures_drive_sync"]
+C = "col_" + "0" * 25 + "c"
 
 
 def test_a_client_hears_of_changes_that_its_person_sees(drive: Served, name: str) -> None:
@@ -45,6 +51,33 @@ def test_a_change_by_another_process_is_heard(drive: Served, name: str) -> None:
         hears_nothing(alice)
         push.tell(drive.directory / "run", A)
         assert alice.hear() == "notify_file"
+
+
+@pytest.mark.parametrize("is_file", [False, True], ids=["metadata that are none", "no directory"])
+def test_one_whose_root_cannot_be_looked_up_keeps_no_other_from_hearing(
+    tmp_path: Path, is_file: bool
+) -> None:
+    """Alice has something of a commune whose metadata are broken; Amir left it."""
+    with served(tmp_path / "drive") as drive, listening(drive, "alice"), listening(drive, "amir") as amir:
+        broken = drive.directory / "drive" / C
+        if not is_file:
+            broken.mkdir()
+        (broken if is_file else broken / "metadata.db").write_bytes(b"none" * 1024)
+        made = Share(
+            "shr_" + "0" * 26, 1, "collectivite", A, "read", "", "", NEVER, -1, -1, "", "x", 1, "x", 0
+        )
+        with metadata(drive) as communes:
+            own = communes.metadata(A)
+            own.write(lambda w: received.offer(w, made, owner=C, now_s=1))
+            own.write(lambda w: received.answer(w, Act("per_referent", "", 1), made.id, accepted=True))
+            own.write(lambda w: mounts.leave(w, made.id, "per_amir", now_s=1))
+        for at in range(2):
+            assert drive.ask("PUT", f"/remote.php/dav/files/amir/{at}", b"x", "amir")[0] == 201
+            assert amir.hear() == "notify_file"
+        if not is_file:
+            with pytest.raises(Closed):
+                listening(drive, "alice")
+            assert "Traceback" not in drive.log
 
 
 def test_nobody_listens_without_a_password(drive: Served) -> None:

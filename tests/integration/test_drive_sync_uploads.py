@@ -42,6 +42,15 @@ def test_parts_become_a_file_in_the_order_of_their_numbers(drive: Served, name: 
     assert drive.ask("PROPFIND", f"{UPLOADS}/{name}")[0] == 404, "the upload is over"
 
 
+def test_parts_replace_no_file_that_the_client_does_not_want_to_overwrite(drive: Served, name: str) -> None:
+    assert drive.ask("PUT", f"{FILES}/{name}", b"there")[0] == 201
+    assert send(drive, name, {1: b"new"}, Overwrite="F")[0] == 412
+    assert drive.ask("GET", f"{FILES}/{name}")[2] == b"there"
+    move = {"Destination": f"{drive.url}{FILES}/{name}-2", "Overwrite": "F"}
+    assert drive.ask("MOVE", f"{UPLOADS}/{name}/.file", **move)[0] == 201
+    assert send(drive, name, {1: b"new"}, Overwrite="x")[0] == 400
+
+
 def test_parts_may_be_called_by_where_they_begin(drive: Served, name: str) -> None:
     """As clients of the first version do, also those whose numbers have no zeros before them."""
     upload = f"{UPLOADS}/{name}"

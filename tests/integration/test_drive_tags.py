@@ -149,6 +149,7 @@ def test_what_is_wrong_has_an_answer(drive: Served, name: str) -> None:
     assert drive.ask("POST", LIST, b'{"name": "%s"}' % (b"x" * 65))[0] == 400
     assert drive.ask("POST", LIST, json.dumps({"name": name.upper()}).encode())[0] == 409
     assert drive.ask("POST", LIST, b" " * 5000)[0] == 413
+    assert drive.ask("PROPFIND", LIST, Depth="deep")[0] == 400
     for method, path, status in (
         ("GET", LIST, 405),
         ("DELETE", LIST, 405),

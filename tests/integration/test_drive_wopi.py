@@ -253,6 +253,7 @@ def test_what_is_too_large_is_refused(centre: Centre, file: int) -> None:
     session.do("LOCK", X_WOPI_Lock=LOCK)
     assert session.put(b"x" * (1024 * 1024 + 1)).status == 413
     assert session.ask("GET", "/contents", X_WOPI_MaxExpectedSize="3").status == 412
+    assert session.ask("GET", "/contents", X_WOPI_MaxExpectedSize="9" * 5000).status == 200
 
 
 def test_who_may_only_read_reads(centre: Centre, file: int) -> None:
@@ -341,6 +342,12 @@ def test_a_copy_beside_it_gets_a_name_and_a_token_of_its_own(centre: Centre, fil
     assert made.status == 200 and made.json["Name"] == "Delib.pdf"
     again = session.do("PUT_RELATIVE", X_WOPI_SuggestedTarget="Delib.pdf", body=b"%PDF-2")
     assert again.json["Name"] == "Delib (2).pdf"
+    long = session.do(
+        "PUT_RELATIVE", X_WOPI_SuggestedTarget=("é" * 300 + ".pdf").encode("utf-7").decode(), body=b"x"
+    )
+    assert long.status == 200 and long.json["Name"] == "é" * 125 + ".pdf"
+    half = session.do("PUT_RELATIVE", X_WOPI_SuggestedTarget="a+2AA-.pdf", body=b"x")
+    assert half.status == 200 and half.json["Name"] == "a?.pdf"
     path, token = again.json["Url"].removeprefix(office_editor.BASE_URL).split("?access_token=")
     assert centre.office.ask(centre.server.port, "GET", path + "/contents", token).body == b"%PDF-2"
     refused = session.do("PUT_RELATIVE", X_WOPI_RelativeTarget="Delib.pdf", body=b"x")

@@ -18,6 +18,7 @@ from beffroi.drive.who import Who
 from beffroi.lib import clock
 
 from tests.drive_sharing import answer, end
+from tests.drive_under_way import taken_in
 from tests.integration.test_drive_wopi import ALICE, BRUNO, LOCK, Centre, Session, centre, file
 from tests.integration.test_drive_wopi_shared import shared
 
@@ -68,6 +69,14 @@ def over(centre: Centre) -> Iterator[Callable[[], object]]:
 def lock(session: Session) -> Session:
     assert session.do("LOCK", X_WOPI_Lock=LOCK).status == 200
     return session
+
+
+def test_a_refused_save_is_taken_in_before_it_is_answered(centre: Centre, file: int) -> None:
+    """Else what sends it would see a broken connection, and no lock that it lacks."""
+    session = centre.open(ALICE, file)
+    target = f"{session.file.path}/contents?access_token={session.token}"
+    named = session.office.headers(target, session.token, X_WOPI_Override="PUT", X_WOPI_Lock="none")
+    assert taken_in(session.port, "POST", target, named, BODY).split()[1] == b"409"
 
 
 def test_a_save_that_takes_long_is_kept_for_who_still_may(centre: Centre, file: int) -> None:

@@ -12,7 +12,8 @@ from beffroi.drive.store import names, seals, tags
 from beffroi.drive.store.model import Act, ReadOnly
 from beffroi.drive.store.tags import Tag
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.views import WRITERS, Place, View
+from beffroi.drive.views import Place, View
+from beffroi.drive.who import WRITERS
 
 
 def may_make(view: View) -> bool:

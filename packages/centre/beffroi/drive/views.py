@@ -16,14 +16,15 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from beffroi.drive.store import look, mounts, received, schema, shares, tree
+from beffroi.drive import receiving
+from beffroi.drive.receiving import Elsewhere, Here
+from beffroi.drive.store import look, schema, shares, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode, Node
-from beffroi.drive.store.received import Received
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.who import Who
+from beffroi.drive.who import WRITERS, Who
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 
@@ -33,8 +34,6 @@ SHARED_NAME = "Partagé avec moi"
 """Name of the folder of what others share, in the root of who has something there; reserved in every root."""
 LARGEST_ID = (1 << 63) - 1
 """What a database takes for a number."""
-WRITERS = ("agent", "referent")
-"""Roles that write where a collectivité as a whole may: in its own folder, and in what another one shares with it."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,8 @@ class View:
         root = look.root(reading, schema.COMMON if is_common else schema.HOME + self.who.person_id)
         inside = path[1:] if is_common else path
         if root is None:  # made now: this picture does not hold it, and nothing is in it
-            root = self.roots(reading)[is_common]
+            own, common = self.roots(reading)
+            root = common if is_common else own
             found = None if inside else root
         else:
             found = look.walk(reading, root.id, inside)
@@ -190,11 +190,7 @@ class View:
             return []
         if place.path == (SHARED_NAME,):
             return [one.place for one in self.mounts(reading)]
-        inside = replace(place.rights, is_mount=False)
-        out = [
-            Place(one, (*place.path, one.name), inside, one.etag, self.collectivite_id)
-            for one in look.children(reading, place.node.id)
-        ]
+        out = self._inside(reading, place)
         if not place.path:
             _, common = self.roots(reading)
             mount = Rights(self._writes_common, is_mount=True)
@@ -202,6 +198,13 @@ class View:
             shared = self._shared(reading)
             out += [shared] if shared is not None else []
         return out
+
+    def _inside(self, reading: Reading, folder: Place) -> list[Place]:
+        rights = replace(folder.rights, is_mount=False)
+        return [
+            Place(one, (*folder.path, one.name), rights, one.etag, self.collectivite_id)
+            for one in look.children(reading, folder.node.id)
+        ]
 
     def may_destroy(self, place: Place) -> bool:
         """For good, which no share gives; of the collectivité's a référent alone, for it may be archives."""
@@ -220,38 +223,35 @@ class View:
     def towards(self, reading: Reading, path: Sequence[str]) -> View:
         """The view that knows a path: this one, or a visit to the collectivité that shares what the path leads to."""
         if leads_out(path):
-            for name, one in self._accepted(reading):
-                if name == path[1]:
-                    return Visit(self, one, name)
+            for one in self._elsewhere(reading):
+                if one.name == path[1]:
+                    return Visit(self, one)
         return self
 
     def visit(self, reading: Reading, share_id: str) -> Visit:
         """To what another collectivité shares, by the share's identifier. Errors: AbsentNode."""
-        for name, one in self._accepted(reading):
-            if one.share_id == share_id:
-                return Visit(self, one, name)
+        for one in self._elsewhere(reading):
+            if one.offer.share_id == share_id:
+                return Visit(self, one)
         raise AbsentNode("share")
 
     def visits(self, reading: Reading) -> list[Visit]:
         """To all that other collectivités share with this person's, standing or not; but those whose files were all
         destroyed. Errors: Unavailable."""
-        found = []
-        for name, one in self._accepted(reading):
-            with suppress(KeysErased):
-                found.append(Visit(self, one, name))
-        return found
+        return self._visits(self._elsewhere(reading))
 
     def owners(self, reading: Reading) -> set[str]:
         """Other collectivités that share something with this person's."""
-        return {one.owner for _, one in self._accepted(reading)}
+        return {one.offer.owner for one in self._elsewhere(reading)}
 
     def mounts(self, reading: Reading) -> list[Mount]:
         """All that is shared with this person and stands, the oldest first, those of other collectivités last.
 
         Errors: Unavailable; a collectivité that does not answer has not ended its shares.
         """
-        found = self.mounts_here(reading)
-        for visit in self.visits(reading):
+        here, elsewhere = receiving.everything(reading, self.who)
+        found = [self._as_mount(one) for one in here]
+        for visit in self._visits(elsewhere if self._goes_abroad else []):
             with visit.database.reading() as there:
                 mount = visit.mount(there)
             if mount is not None:
@@ -260,53 +260,28 @@ class View:
 
     def mounts_here(self, reading: Reading) -> list[Mount]:
         """Those of the person's own collectivité."""
-        kept = mounts.of(reading, self.who.person_id)
-        found: dict[int, tuple[Share, Node]] = {}
-        for share in self.shared_here(reading):
-            node = look.node(reading, share.node)
-            before = found.get(share.node)
-            is_left = share.id in kept and kept[share.id].left_s
-            if node is None or is_left or (before is not None and before[0].rights == "write"):
-                continue
-            if before is None or share.rights == "write":
-                found[share.node] = share, node
-        named = self._named(reading, [(share.id, node.name) for share, node in found.values()])
-        return [
-            Mount(share, named[share.id], node, share.rights == "write", self.collectivite_id)
-            for share, node in found.values()
-        ]
+        return [self._as_mount(one) for one in receiving.everything(reading, self.who)[0]]
 
     def shared_here(self, reading: Reading) -> Iterator[Share]:
-        """What stands and gives this person more than they have in the collectivité."""
-        person_id, now_s = self.who.person_id, clock.epoch_s()
-        for share in shares.for_person(reading, person_id=person_id, role=self.who.role, now_s=now_s):
-            if not shares.stands(reading, share, now_s=now_s):
-                continue
-            root = look.above(reading, share.node)[-1].name
-            has = root == schema.COMMON and (share.rights == "read" or self._writes_common)
-            if not has and root != schema.HOME + person_id:
-                yield share
+        """What stands and gives this person more than they have in the collectivité, left by them or not."""
+        return receiving.standing(reading, self.who)
 
-    def _accepted(self, reading: Reading) -> list[tuple[str, Received]]:
-        """(name, what another collectivité shares) of what was accepted and not left by this person; none for a view
-        that reaches its own collectivité alone."""
-        if self.abroad is _nowhere:
-            return []
-        kept = mounts.of(reading, self.who.person_id)
-        found = [
-            one
-            for one in received.every(reading)
-            if one.state == "accepted" and not (one.share_id in kept and kept[one.share_id].left_s)
-        ]
-        if not found:
-            return []
-        here = [(one.share.id, one.node.name) for one in self.mounts_here(reading)]
-        named = self._named(reading, here)
-        return [(named[one.share_id], one) for one in found]
+    @property
+    def _goes_abroad(self) -> bool:
+        return self.abroad is not _nowhere
 
-    def _named(self, reading: Reading, here: Sequence[tuple[str, str]]) -> dict[str, str]:
-        offered = [(one.share_id, one.label) for one in received.every(reading) if one.state == "accepted"]
-        return mounts.named([*here, *offered], mounts.of(reading, self.who.person_id))
+    def _elsewhere(self, reading: Reading) -> list[Elsewhere]:
+        return receiving.elsewhere(reading, self.who) if self._goes_abroad else []
+
+    def _visits(self, found: Sequence[Elsewhere]) -> list[Visit]:
+        visits = []
+        for one in found:
+            with suppress(KeysErased):
+                visits.append(Visit(self, one))
+        return visits
+
+    def _as_mount(self, one: Here) -> Mount:
+        return Mount(one.share, one.name, one.node, one.share.rights == "write", self.collectivite_id)
 
     def _shared(self, reading: Reading) -> Place | None:
         """The folder of what others share, None where nothing is."""
@@ -337,9 +312,10 @@ class View:
 class Visit(View):
     """What another collectivité shares with this person's: one share, in the owner's metadata, by the owner's word."""
 
-    def __init__(self, home: View, accepted: Received, name: str) -> None:
-        super().__init__(home.abroad(accepted.owner), home.who, home.abroad)
-        self.collectivite_id, self.share_id, self._name = accepted.owner, accepted.share_id, name
+    def __init__(self, home: View, accepted: Elsewhere) -> None:
+        offer = accepted.offer
+        super().__init__(home.abroad(offer.owner), home.who, home.abroad)
+        self.collectivite_id, self.share_id, self._name = offer.owner, offer.share_id, accepted.name
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -374,11 +350,7 @@ class Visit(View):
     def children(self, reading: Reading, place: Place) -> list[Place]:
         if not place.node.is_folder:
             raise AbsentNode("folder")
-        inside = replace(place.rights, is_mount=False)
-        return [
-            Place(one, (*place.path, one.name), inside, one.etag, self.collectivite_id)
-            for one in look.children(reading, place.node.id)
-        ]
+        return self._inside(reading, place)
 
     def roots(self, reading: Reading) -> tuple[Node, Node]:
         """Nobody has roots in another collectivité. Errors: AbsentNode."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Role = Literal["agent", "elu", "referent", "dpo"]
+WRITERS = ("agent", "referent")
+"""Roles that write where a collectivité as a whole may: in its own folder, and in what another one shares with it."""
 
 
 @dataclass(frozen=True)

@@ -60,12 +60,16 @@ def content_type(name: str) -> str:
 
 def numbered(name: str, number: int) -> str:
     """ "a.pdf", 2: "a (2).pdf"; of a long name the end before the number goes."""
+    return normal(shortened(name, f" ({number})"))
+
+
+def shortened(name: str, mark: str = "") -> str:
+    """With a mark before its ending, as short as a name has to be: of a long one the end before the mark goes."""
     stem, dot, ending = name.rpartition(".")
     if not stem or len(ending) > 10:
         stem, dot, ending = name, "", ""
-    mark = f" ({number}){dot}{ending}"
-    kept = stem.encode()[: MAX_NAME_BYTES - len(mark.encode())].decode(errors="ignore")
-    return normal(kept + mark)
+    end = f"{mark}{dot}{ending}"
+    return stem.encode()[: MAX_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
 
 
 def path(text: str) -> tuple[str, ...]:

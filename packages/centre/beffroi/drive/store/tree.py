@@ -200,6 +200,8 @@ def copy(
 ) -> tuple[Node, bool]:
     """As ``move``; its chunks are shared, its versions stay with the original. ``deep`` False: a folder alone."""
     original, folder = node_at(writing, node_id), folder_at(writing, parent)
+    if original.parent == folder.id and original.name == name:
+        raise NameTaken("it is the same")
     _refuse_cycle(writing, original, folder.id)
     require(writing, act, folder)
     _refuse_too_deep(writing, original, folder.id)
@@ -209,21 +211,20 @@ def copy(
         raise CopyTooLarge(MOST_COPIED)
     size_bytes = sum(one.size_bytes for one in originals if not one.is_folder)
     afford(writing, folder.id, Weight(size_bytes, len(originals)))
-    if original.parent == folder.id and original.name == name:
-        raise NameTaken("it is the same")
     fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite)
     copies: dict[int, int] = {}
     first: Node | None = None
     for one in originals:
-        kept = Content(one.size_bytes, one.sha1, one.sha256, one.manifest)
+        content = EMPTY
         if not one.is_folder:
+            content = Content(one.size_bytes, one.sha1, one.sha256, one.manifest)
             refs.share(writing, one.manifest)
         made = insert(
             writing,
             folder.id if first is None else copies[one.parent],
             name if first is None else one.name,
             bool(one.is_folder),
-            kept if not one.is_folder else EMPTY,
+            content,
             mtime_s=one.mtime_s,
             now_s=act.now_s,
             properties=one.properties,
@@ -231,7 +232,7 @@ def copy(
         copies[one.id] = made.id
         first = first or made
         note(writing, act, "created", made, made.etag, before=0)
-        writing.touch(made.parent, Weight(one.size_bytes if not one.is_folder else 0, 1))
+        writing.touch(made.parent, Weight(content.size_bytes, 1))
     assert first is not None
     return first, fresh
 
@@ -302,7 +303,7 @@ def set_limit(writing: Writing, root_id: int, limit_bytes: int) -> None:
         writing.run("INSERT INTO quota (root, limit_bytes) VALUES (?, ?)", (root_id, limit_bytes))
 
 
-# -- inside --------------------------------------------------------------------------------------------------
+# -- what changes are made of, here and in trash, versions, ways ------------------------------------------------
 
 
 def node_at(writing: Writing, node_id: int) -> Node:
@@ -324,47 +325,6 @@ def folder_at(writing: Writing, node_id: int) -> Node:
     if found is None or not found.is_folder:
         raise ParentAbsent("folder")
     return found
-
-
-def _refuse_taken(writing: Writing, parent: int, name: str) -> None:
-    if taken(writing, parent, name):
-        raise NameTaken("name")
-
-
-def _refuse_cycle(writing: Writing, one: Node, folder: int) -> None:
-    if one.is_folder and any(step.id == one.id for step in above(writing, folder)):
-        raise IntoItself
-
-
-def _refuse_too_deep(writing: Writing, one: Node, folder: int) -> None:
-    """What is deeper than a path may be could be reached by nobody. Folders are walked, not their files."""
-    depth = len(above(writing, folder))  # of what lies in it; its root does not count
-    left = names.MAX_DEPTH - depth
-    if left < 0 or (one.is_folder and depth > 1 and writing.one(_DEEPER, (one.id, left, left))):
-        raise names.TooDeep
-
-
-_DEEPER: LiteralString = (
-    "WITH RECURSIVE inside (id, depth) AS (SELECT CAST(? AS BIGINT), 0 UNION ALL SELECT node.id, depth + 1"
-    " FROM inside CROSS JOIN node WHERE node.parent = inside.id AND node.is_folder = 1 AND depth < ?)"
-    " SELECT 1 FROM inside WHERE depth = ?"
-    " AND EXISTS (SELECT 1 FROM node WHERE parent = inside.id) LIMIT 1"
-)
-
-
-def _make_way(
-    writing: Writing, act: Act, parent: int, name: str, *, overwrite: bool, besides: int | None = None
-) -> bool:
-    """Free the name in a folder; True when nothing stood there. ``besides``: a node that may hold it in other
-    capitals, for it is the one that moves."""
-    there = taken(writing, parent, name)
-    if there is None or there.id == besides:
-        return True
-    if not overwrite or there.name != name:
-        raise NameTaken("name")
-    require(writing, act, there, deep=True)
-    discard(writing, act, there)
-    return False
 
 
 def insert(
@@ -409,3 +369,47 @@ def note(writing: Writing, act: Act, kind: Kind, one: Node, etag: int, *, before
         " person_id, device_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (etag, act.now_s, kind, *seen, before, act.person_id, act.device_id),
     )
+
+
+# -- inside --------------------------------------------------------------------------------------------------
+
+
+def _refuse_taken(writing: Writing, parent: int, name: str) -> None:
+    if taken(writing, parent, name):
+        raise NameTaken("name")
+
+
+def _refuse_cycle(writing: Writing, one: Node, folder: int) -> None:
+    if one.is_folder and any(step.id == one.id for step in above(writing, folder)):
+        raise IntoItself
+
+
+def _refuse_too_deep(writing: Writing, one: Node, folder: int) -> None:
+    """What is deeper than a path may be could be reached by nobody. Folders are walked, not their files."""
+    depth = len(above(writing, folder))  # of what lies in it; its root does not count
+    left = names.MAX_DEPTH - depth
+    if left < 0 or (one.is_folder and depth > 1 and writing.one(_DEEPER, (one.id, left, left))):
+        raise names.TooDeep
+
+
+_DEEPER: LiteralString = (
+    "WITH RECURSIVE inside (id, depth) AS (SELECT CAST(? AS BIGINT), 0 UNION ALL SELECT node.id, depth + 1"
+    " FROM inside CROSS JOIN node WHERE node.parent = inside.id AND node.is_folder = 1 AND depth < ?)"
+    " SELECT 1 FROM inside WHERE depth = ?"
+    " AND EXISTS (SELECT 1 FROM node WHERE parent = inside.id) LIMIT 1"
+)
+
+
+def _make_way(
+    writing: Writing, act: Act, parent: int, name: str, *, overwrite: bool, besides: int | None = None
+) -> bool:
+    """Free the name in a folder; True when nothing stood there. ``besides``: a node that may hold it in other
+    capitals, for it is the one that moves."""
+    there = taken(writing, parent, name)
+    if there is None or there.id == besides:
+        return True
+    if not overwrite or there.name != name:
+        raise NameTaken("name")
+    require(writing, act, there, deep=True)
+    discard(writing, act, there)
+    return False

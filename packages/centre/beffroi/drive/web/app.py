@@ -23,7 +23,7 @@ from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.dav import paths
 from beffroi.drive.web.dav.service import Dav
-from beffroi.drive.web.errors import refusal
+from beffroi.drive.web.errors import note, refusal
 from beffroi.drive.web.messages import Answer, Header, Receive, Request, Routes, Send
 from beffroi.drive.web.signin import CHALLENGE, Doorman, NotSignedIn, TooManySignIns
 from beffroi.drive.web.sync.service import Sync
@@ -100,8 +100,7 @@ class Drive:
             request.path = paths.decoded(raw_path)
             return await self.answer(request)
         except BeffroiError as error:
-            if error.http_status >= 500:
-                log.warning("%s: %s", request.method, error.code)
+            note(request.method, error)
             await request.drain()
             return refusal(error, headers=_headers(error))
         except Exception:  # the outermost place of a request: one that fails takes no other along

@@ -41,6 +41,7 @@ from beffroi.drive.store.shares import NO_LIMIT, DropType, LinkClosed, Share
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.ends import Ends
+from beffroi.drive.web.errors import note
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.messages import Answer, Request, Routes
 from beffroi.drive.web.places import Places
@@ -52,8 +53,6 @@ MOST_AT_ONCE, MOST_OF_ONE, MOST_OF_A_LINK = 32, 8, 4
 """Bodies under way, in all, of one collectivité, of one link: each holds some chunks, and colleagues have the rest."""
 MOST_WASTED_BYTES, WASTED_S = MOST_TOTAL_BYTES, 3600
 """Of a link within an hour: bytes that came and became no file. They lie in the store until they are collected."""
-_FORM_BYTES = 64 * 1024
-"""Of a form beside its file, at most."""
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 
@@ -108,6 +107,7 @@ class Dropped:
         try:
             name, size_bytes, reference = await self.answer(request)
         except BeffroiError as error:
+            note(request.method, error)
             await request.drain()
             if is_form:
                 return _led(f"refus={error.code}")
@@ -124,20 +124,19 @@ class Dropped:
         steps = request.path.removeprefix(granted.DROP_PATH).strip("/").split("/")
         if len(steps) != 2 or steps[0] != visit.share_id:
             raise LinkClosed
-        match request.method, steps[1]:
-            case "PUT", "fichier":
-                granted.require_own_origin(request)
-                sent, pieces = _sent_of(request), request.chunks()
-            case "POST", "formulaire":
-                found = await form.read(request)
-                fields = found.fields
-                sent = Sent(found.name, 0, fields.get("expediteur", ""), fields.get("message", ""))
-                pieces = found.pieces
-            case _:
-                raise LinkClosed
+        if (request.method, steps[1]) not in (("PUT", "fichier"), ("POST", "formulaire")):
+            raise LinkClosed
         self._require_unwasted(visit.share_id)
         self._of_links.take(request, visit.share_id)
         self._places.take(request, visit.collectivite_id)
+        if request.method == "PUT":
+            granted.require_own_origin(request)
+            sent, pieces = _sent_of(request), request.chunks()
+        else:
+            found = await form.read(request)
+            fields = found.fields
+            sent = Sent(found.name, 0, fields.get("expediteur", ""), fields.get("message", ""))
+            pieces = found.pieces
         node, reference = await self._take(request, visit, sent, pieces)
         return node.name, node.size_bytes, reference
 
@@ -154,14 +153,15 @@ class Dropped:
     ) -> tuple[Node, str]:
         database = self.communes.metadata(visit.collectivite_id)
         letter = _letter(visit, sent)
-        size_bytes = sent.size_bytes or max(0, (request.count(b"content-length") or 0) - _FORM_BYTES)
+        size_bytes = sent.size_bytes or form.least_bytes(request)
         with database.reading() as reading:
             share = drops.check(reading, visit.share_id, sent.name, size_bytes, now_s=clock.epoch_s())
             room.require(reading, look.above(reading, share.node)[-1].id, size_bytes)
             box = drops.of(reading, share.id)
         ends = Ends()
         try:
-            content = await self._received(visit, share, sent, ends.of(pieces, _most(share, box)))
+            most = min(_most(share, box), sent.size_bytes or MOST_FILE_BYTES)
+            content = await self._received(visit, share, sent, ends.of(pieces, most))
             if ends.is_refused(sent.name, share.types):
                 raise DropType
             handed = Handed(
@@ -208,9 +208,12 @@ def _most(share: Share, box: Box) -> int:
 def _sent_of(request: Request) -> Sent:
     """Errors: Invalid."""
     try:
-        return _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
+        sent = _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
     except msgspec.MsgspecError:
         raise Invalid("file") from None
+    if sent.size_bytes < 0:
+        raise Invalid("size")
+    return sent
 
 
 def _letter(visit: Visit, sent: Sent) -> Letter:

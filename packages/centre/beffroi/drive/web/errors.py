@@ -6,12 +6,14 @@ Rule:    a body names the kind of the error (``s:exception``, as sync clients kn
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
 from beffroi.drive.web.messages import Answer, Header
 from beffroi.lib.errors import BeffroiError
 
+log = logging.getLogger("beffroi.drive")
 CONTENT_TYPE = (b"content-type", b"application/xml; charset=utf-8")
 UNLOCK_LATER = "Quelqu’un l’a ouvert et verrouillé\u00a0; réessayez plus tard."
 _KINDS: Mapping[int, str] = {
@@ -99,6 +101,12 @@ _OTHERWISE: Mapping[bool, str] = {
     False: "Une erreur est survenue\u00a0; réessayez plus tard.",
 }
 RETRY_LATER_S = 30
+
+
+def note(method: str, error: BeffroiError) -> None:
+    """For the log what is ours to mend, by its code alone."""
+    if error.http_status >= 500:
+        log.warning("%s: %s", method, error.code)
 
 
 def words(error: BeffroiError) -> str:

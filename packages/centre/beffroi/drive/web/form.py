@@ -14,6 +14,8 @@ from beffroi.lib.errors import BeffroiError
 
 MAX_HEAD_BYTES = 8 * 1024
 MAX_FIELDS = 10
+_BESIDE_BYTES = 64 * 1024
+"""Of a form beside its file, at most."""
 _BOUNDARY = re.compile(
     r'multipart/form-data\s*;\s*boundary="?([0-9A-Za-z\'()+_,./:=?-]{1,70})"?\s*', re.ASCII | re.I
 )
@@ -35,6 +37,11 @@ class Form:
     name: str
     pieces: AsyncIterator[bytes]
     fields: dict[str, str] = field(default_factory=dict)
+
+
+def least_bytes(request: Request) -> int:
+    """Of the file, by the length of the form; 0 where that is not said. Errors: Invalid."""
+    return max(0, (request.count(b"content-length") or 0) - _BESIDE_BYTES)
 
 
 async def read(request: Request) -> Form:

@@ -31,6 +31,7 @@ from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import BodiesOf
+from beffroi.drive.web.errors import note
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes
 from beffroi.drive.web.visiting import enter
 from beffroi.drive.who import Who
@@ -71,6 +72,7 @@ class Found:
             asked = _decoded(body, wire.Asked).words[: wire.MOST_ASKED_CHARS]
             return _json(await asyncio.to_thread(self.find, who, asked))
         except BeffroiError as error:
+            note(request.method, error)
             await request.drain()
             return Answer(error.http_status, (), msgspec.json.encode({"code": error.code}))
 

@@ -90,21 +90,23 @@ class Given:
     enter: Enter
 
     async def __call__(self, request: Request) -> Answer:
-        """Errors: GrantRefused, AbsentNode, Invalid, TooManyFiles."""
+        """Errors: GrantRefused, ForeignOrigin, AbsentNode, Invalid, TooManyFiles."""
         who = granted.who(self.key, request, granted.OUT_PATH)
         self.enter(request, who)
+        if request.method == "POST":
+            granted.require_own_origin(request)
         address = request.path.removeprefix(granted.OUT_PATH)
         view, bodies, steps, pages = await asyncio.to_thread(
-            self.visits.enter, who, address, "read", goes_on=goes_on(request)
+            self.visits.enter, who, address, "read", goes_on=_goes_on(request)
         )
         if steps == ["zip"] and request.method == "POST":
-            granted.require_own_origin(request)
             folder = ""
             try:
                 fields = await request.form(FORM_BYTES, MOST_ZIPPED)
                 folder = fields.get("dossier", [""])[0]
                 return await asyncio.to_thread(_zip, view, bodies, _numbers(fields.get("n", [])))
             except BeffroiError as error:
+                await request.drain()
                 return back(folder, error, pages)
         if request.method not in ("GET", "HEAD"):
             raise AbsentNode("file")
@@ -116,19 +118,21 @@ class Given:
             case [node, etag]:
                 return download(request, bodies, body_of(view, number(node), number(etag)))
             case ["avant", folder, at_s, node]:
-                return download(request, bodies, _past(view, number(folder), number(at_s), number(node)))
+                body = await asyncio.to_thread(_past, view, number(folder), number(at_s), number(node))
+                return download(request, bodies, body)
             case [node, etag, "apercu"] if request.method == "GET":
                 return await _preview(bodies, body_of(view, number(node), number(etag)))
         raise AbsentNode("file")
 
 
-def goes_on(request: Request) -> bool:
-    """Whether a part is asked for that is not the beginning."""
-    return not (request.header(b"range") or "bytes=0-").startswith("bytes=0-")
+def _goes_on(request: Request) -> bool:
+    """Whether a part of a file is asked for that is not the beginning; a ZIP is given whole, whatever is asked for."""
+    asked = request.header(b"range") if request.method != "POST" else ""
+    return bool(asked) and not asked.startswith("bytes=0-")
 
 
 def download(request: Request, bodies: Bodies, body: Body) -> Answer:
-    """The bytes under their name, whole or a range; never shown by the browser."""
+    """The bytes under their name, whole or a range; never shown by the browser. Errors: those of ``Bodies.lend``."""
     headers = [
         *HARMLESS,
         (b"content-type", b"application/octet-stream"),
@@ -148,7 +152,8 @@ def download(request: Request, bodies: Bodies, body: Body) -> Answer:
         status, start, end = 206, wanted.start, wanted.end
         headers.append((b"content-range", f"bytes {start}-{end - 1}/{body.size_bytes}".encode()))
     headers.append((b"content-length", str(end - start).encode()))
-    return Answer(status, headers, b"" if request.method == "HEAD" else bodies.lend(body, start, end))
+    pieces = bodies.lend(body, start, end)  # what is held is refused to HEAD, too
+    return Answer(status, headers, b"" if request.method == "HEAD" else pieces)
 
 
 def attachment(name: str) -> bytes:
@@ -308,6 +313,7 @@ def _numbers(texts: Sequence[str]) -> list[int]:
 
 
 def number(text: str) -> int:
+    """Of a file or of a content, in an address or a form. Errors: AbsentNode."""
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise AbsentNode("file")
     return int(text)

@@ -32,7 +32,7 @@ from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
-from beffroi.drive.web.errors import words
+from beffroi.drive.web.errors import note, words
 from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download, image, number
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.making import Maker
@@ -116,6 +116,7 @@ class Linked:
         try:
             return await self.answer(request)
         except BeffroiError as error:
+            note(request.method, error)
             await request.drain()
             return _refused(request, error)
 

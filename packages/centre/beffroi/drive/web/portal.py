@@ -20,13 +20,11 @@ Rule:    addresses below /coffre/envoi/:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
@@ -36,28 +34,34 @@ from beffroi.core.planes.tokens import GrantRefused
 from beffroi.drive import crossing
 from beffroi.drive.store import names, part_names, room, seals, tree, uploads
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.look import child, free_name
+from beffroi.drive.store.look import above, child, free_name, taken
 from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, ReadOnly
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.views import Place, View
+from beffroi.drive.views import Place, View, Visit
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.dav.content import LATEST_MTIME_S
+from beffroi.drive.web.errors import note
 from beffroi.drive.web.given import Given, back
 from beffroi.drive.web.linked import Linked, Tell
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
+from beffroi.drive.web.streams import at_most, read_back
 from beffroi.drive.web.visiting import Visits
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
-log = logging.getLogger("beffroi.drive")
 PART_BYTES = 5 * 1024 * 1024
 MAX_FILE_BYTES = PART_BYTES * part_names.MAX_PARTS
 AGAIN = "encore=1"
 """What follows the address of a file that is fetched with a grant made anew: it is asked for once."""
-_OUT = re.compile(granted.OUT_PATH + r"(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
+FETCHED = re.compile(
+    granted.OUT_PATH
+    + r"(?:(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?|/avant(?:/[0-9]{1,18}){3})",
+    re.ASCII,
+)
+"""Addresses of files that a person fetches by a link of a page: whose grant is over is led to a new one."""
 _UPLOAD = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
@@ -89,27 +93,23 @@ class Portal:
     standing: Callable[[str, str], Sequence[Who]]
     """What a person is in a collectivité now, one for each role (``drive.standing``); blocks."""
 
+    @cached_property
+    def visits(self) -> Visits:
+        return Visits(self.communes, self.bodies, self.crossed)
+
     def add_to(self, routes: Routes) -> None:
         linked = Linked(self.communes, self.bodies, self.key, self.tell, self.maker)
         routes.add(granted.LINK_PATH, linked, is_open=True)
-        routes.add(
-            granted.OUT_PATH,
-            self._told(Given(self._visits, self.key, self.enter)),
-            is_open=True,
-        )
+        given = Given(self.visits, self.key, self.enter)
+        routes.add(granted.OUT_PATH, self._told(given), is_open=True)
         routes.add(granted.IN_PATH, self._told(self.receive), is_open=True)
-
-    @property
-    def _visits(self) -> Visits:
-        return Visits(self.communes, self.bodies, self.crossed)
 
     def _told(self, handler: Handler) -> Handler:
         async def told(request: Request) -> Answer:
             try:
                 return await handler(request)
             except BeffroiError as error:
-                if error.http_status >= 500:
-                    log.warning("%s: %s", request.method, error.code)
+                note(request.method, error)
                 await request.drain()
                 return _said(request, error)
 
@@ -119,13 +119,15 @@ class Portal:
         """Errors: GrantRefused, ForeignOrigin, Invalid, TooLarge, those of the store."""
         who = granted.who(self.key, request, granted.IN_PATH)
         self.enter(request, who)
+        if request.method != "GET":
+            granted.require_own_origin(request)
         address = request.path.removeprefix(granted.IN_PATH)
-        view, bodies, steps, pages = await asyncio.to_thread(self._visits.enter, who, address, "change")
+        what: crossing.What = "list" if request.method == "GET" else "change"
+        view, bodies, steps, pages = await asyncio.to_thread(self.visits.enter, who, address, what)
         request.still = partial(asyncio.to_thread, self._require, who, view)
         desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages)
         if request.method == "GET" and len(steps) == 1:
             return desk.status(_upload(steps[0]))
-        granted.require_own_origin(request)
         match request.method, steps:
             case "POST", ["formulaire"]:
                 return await desk.form(request)
@@ -148,7 +150,7 @@ class Portal:
         """
         if who.role not in {one.role for one in self.standing(who.person_id, who.collectivite_id)}:
             raise GrantRefused
-        self._visits.require(who, view)
+        self.visits.require(who, view)
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Desk:
         self._look(sent)
         if sent.size_bytes > PART_BYTES:
             raise TooLarge(PART_BYTES)
-        content = await self.bodies.receive(_at_most(request.chunks(), sent.size_bytes), sent.size_bytes)
+        content = await self.bodies.receive(at_most(request.chunks(), sent.size_bytes), sent.size_bytes)
         if content.size_bytes != sent.size_bytes:
             raise Invalid("size")
         return _made(await self.view.database.write_async(lambda writing: self._put(writing, sent, content)))
@@ -187,28 +189,27 @@ class Desk:
             return self._told_parts(reading, upload)
 
     async def part(self, request: Request, upload: str, number: int) -> Answer:
-        self.status(upload)  # before the body: an upload that is over need not be sent in vain
-        length = request.header(b"content-length")
-        if length.isascii() and length.isdigit() and int(length) > PART_BYTES:
+        self._look_up(upload)  # before the body: a part of what is over need not be sent in vain
+        announced = request.count(b"content-length")
+        if announced is not None and announced > PART_BYTES:
             raise TooLarge(PART_BYTES)
-        content = await self.bodies.receive(_at_most(request.chunks(), PART_BYTES), None)
-        await self.view.database.write_async(
-            lambda writing: uploads.put_part(writing, self.act, upload, number, content)
-        )
+        content = await self.bodies.receive(at_most(request.chunks(), PART_BYTES), None)
+
+        def change(writing: Writing) -> None:
+            self._require_given(writing)
+            uploads.put_part(writing, self.act, upload, number, content)
+
+        await self.view.database.write_async(change)
         return Answer(204)
 
     async def finish(self, request: Request, upload: str, sent: Sent) -> Answer:
         self._look(sent, upload)
         begun_s = clock.steady_s()
-        with self.view.database.reading() as reading:
-            joined = uploads.join(reading, self.view.who.person_id, upload)
+        joined = await asyncio.to_thread(self._joined, upload)
         if joined.size_bytes != sent.size_bytes:
             raise Invalid("size")
-        sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
-        async for piece in self.bodies.read(joined, 0, joined.size_bytes):
-            sha1.update(piece)
-            sha256.update(piece)
-        self.bodies.require(sha256.hexdigest())
+        sha1, sha256 = await read_back(self.bodies, joined, joined.size_bytes)
+        self.bodies.require(sha256)
         await request.ask_again(begun_s)
 
         def change(writing: Writing) -> Node:
@@ -220,8 +221,8 @@ class Desk:
                 joined,
                 parent=folder.id,
                 name=name,
-                sha1=sha1.hexdigest(),
-                sha256=sha256.hexdigest(),
+                sha1=sha1,
+                sha256=sha256,
                 mtime_s=sent.mtime_s,
             )[0]
 
@@ -238,9 +239,9 @@ class Desk:
             found = await form.read(request)
             folder_id = _number(found.fields.get("dossier", ""))
             taken: Literal["replace", "both"] = "replace" if found.fields.get("deja") == "replace" else "both"
-            sent = Sent(folder_id, found.name, 0, taken=taken)
+            sent = Sent(folder_id, found.name, form.least_bytes(request), taken=taken)
             self._look(sent)
-            content = await self.bodies.receive(found.pieces, None)
+            content = await self.bodies.receive(at_most(found.pieces, MAX_FILE_BYTES), None)
             node = await self.view.database.write_async(lambda writing: self._put(writing, sent, content))
         except BeffroiError as error:
             await request.drain()
@@ -261,7 +262,7 @@ class Desk:
                 inside = child(reading, inside.id, name) if inside is not None else None
             if inside is not None:
                 self._name(reading, inside.id, sent)
-            root = reading_root(reading, folder.node.id)
+            root = above(reading, folder.node.id)[-1].id
             waiting = uploads.waiting_bytes(reading, self.view.who.person_id, upload) if upload else 0
             room.require(reading, root, sent.size_bytes, waiting_bytes=waiting)
 
@@ -285,13 +286,11 @@ class Desk:
 
     def _name(self, reading: Reading, folder: int, sent: Sent) -> str:
         name = names.normal(sent.name)
-        found = reading.one(
-            "SELECT name, is_folder FROM node WHERE parent = ? AND folded = ?", (folder, names.folded(name))
-        )
-        if found is None:
+        there = taken(reading, folder, name)
+        if there is None:
             return name
-        if sent.taken == "replace" and not found[1]:
-            return str(found[0])
+        if sent.taken == "replace" and not there.is_folder:
+            return there.name
         if sent.taken != "both":
             raise NameTaken("name")
         return free_name(reading, folder, name)
@@ -299,6 +298,29 @@ class Desk:
     def _put(self, writing: Writing, sent: Sent, content: Content) -> Node:
         folder, name = self._place(writing, sent)
         return tree.put(writing, self.act, folder.id, name, content, mtime_s=sent.mtime_s)[0]
+
+    def _look_up(self, upload: str) -> None:
+        """Errors: AbsentUpload, those of ``_require_given``."""
+        with self.view.database.reading() as reading:
+            self._require_given(reading)
+            uploads.parts(reading, self.view.who.person_id, upload)
+
+    def _require_given(self, reading: Reading) -> None:
+        """That another collectivité still takes something: parts of a file have no place yet that would say it.
+
+        Errors: AbsentNode, ReadOnly."""
+        if not isinstance(self.view, Visit):
+            return
+        mount = self.view.mount(reading)
+        if mount is None:
+            raise AbsentNode("share")
+        if not mount.may_write:
+            raise ReadOnly
+
+    def _joined(self, upload: str) -> uploads.Joined:
+        """Blocking: of ten thousand parts it takes a tenth of a second. Errors: AbsentUpload."""
+        with self.view.database.reading() as reading:
+            return uploads.join(reading, self.view.who.person_id, upload)
 
     def _told_parts(self, reading: Reading, upload: str) -> Answer:
         parts = uploads.parts(reading, self.view.who.person_id, upload)
@@ -318,19 +340,9 @@ def sent_of(request: Request) -> Sent:
     return sent
 
 
-def reading_root(reading: Reading, node_id: int) -> int:
-    """The root above a node."""
-    above = node_id
-    while row := reading.one("SELECT parent FROM node WHERE id = ?", (above,)):
-        if not row[0]:
-            return above
-        above = row[0]
-    return above
-
-
 def _said(request: Request, error: BeffroiError) -> Answer:
     """For a script the code, which the page has words for; a person is led to a page, or to a new grant."""
-    if isinstance(error, GrantRefused) and _OUT.fullmatch(request.path) and request.query != AGAIN:
+    if isinstance(error, GrantRefused) and FETCHED.fullmatch(request.path) and request.query != AGAIN:
         address = f"/coffre/droit/?vers={request.path}"
         return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
     is_form = request.method == "POST" and granted.FILE_HEADER not in request.headers
@@ -343,15 +355,6 @@ def _checked_path(sent: Sent) -> Sequence[str]:
     if len(sent.path) > names.MAX_DEPTH:
         raise names.TooDeep
     return [names.normal(one) for one in sent.path]
-
-
-async def _at_most(pieces: AsyncIterator[bytes], most_bytes: int) -> AsyncIterator[bytes]:
-    size = 0
-    async for piece in pieces:
-        size += len(piece)
-        if size > most_bytes:
-            raise TooLarge(most_bytes)
-        yield piece
 
 
 def _made(node: Node) -> Answer:

@@ -69,8 +69,8 @@ class Previews:
                 return said(200, {"pages": len(made.pictures), "pdf": True})
             case ["apercu.pdf"]:
                 return as_pdf(Answer(200, HARMLESS, made.pdf))
-            case ["page", page] if page.isascii() and page.isdigit() and 1 <= int(page) <= len(made.pictures):
-                return picture(made.pictures[int(page) - 1])
+            case ["page", page] if 1 <= number(page) <= len(made.pictures):
+                return picture(made.pictures[number(page) - 1])
         raise AbsentNode("file")
 
 

@@ -32,6 +32,7 @@ from beffroi.drive.store.stock import Stock
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import BodiesOf
+from beffroi.drive.web.errors import note
 from beffroi.drive.web.given import FORM_BYTES, HARMLESS, attachment
 from beffroi.drive.web.messages import Answer, Enter, Request
 from beffroi.drive.web.places import Places
@@ -65,6 +66,7 @@ class Sealed:
         try:
             return await self._answer(request, seal_id, kind)
         except BeffroiError as error:
+            note(request.method, error)
             await request.drain()
             page = f"{PAGE}{seal_id}/" if is_id(seal_id, "seal") else PAGE
             headers = ((b"location", f"{page}?refus={error.code}".encode()), (b"cache-control", b"no-store"))

@@ -67,19 +67,9 @@ class Wopi:
     async def told(self, request: Request) -> Answer:
         try:
             return await self.answer(request)
-        except (LockDiffers, Locked) as error:
-            current = (
-                error.current if isinstance(error, LockDiffers) else ""
-            )  # a client of WebDAV was quicker
-            return answered(409, (b"x-wopi-lock", current.encode()))
-        except EditorConflict:
-            return answered(409, value={"COOLStatusCode": _CHANGED_ELSEWHERE})
         except BeffroiError as error:
             await request.drain()
-            status = _STATUS.get(type(error), error.http_status)
-            if status >= 500:
-                log.warning("an editor's request: %s", error.code)
-            return answered(status, (b"x-wopi-servererror", error.code.encode()))
+            return _refused(error)
 
     async def answer(self, request: Request) -> Answer:
         """Errors: GrantRefused, ProofRefused, those of the operations."""
@@ -154,6 +144,19 @@ class Wopi:
             if newer is known or not newer.keys:
                 raise
             proof.require(newer.keys, now_s=clock.epoch(), **signed)
+
+
+def _refused(error: BeffroiError) -> Answer:
+    if isinstance(error, LockDiffers | Locked):
+        # Locked: a client of WebDAV was quicker.
+        current = error.current if isinstance(error, LockDiffers) else ""
+        return answered(409, (b"x-wopi-lock", current.encode()))
+    if isinstance(error, EditorConflict):
+        return answered(409, value={"COOLStatusCode": _CHANGED_ELSEWHERE})
+    status = _STATUS.get(type(error), error.http_status)
+    if status >= 500:
+        log.warning("an editor's request: %s", error.code)
+    return answered(status, (b"x-wopi-servererror", error.code.encode()))
 
 
 def _token(request: Request) -> str:

@@ -9,7 +9,7 @@ Source:  WOPI (learn.microsoft.com, "WOPI REST API reference"); Collabora's addi
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from beffroi.core.planes.tokens import Grant
@@ -25,6 +25,7 @@ from beffroi.drive.views import Place, View
 from beffroi.drive.web import wopi_wire as wire
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.streams import at_most
 from beffroi.drive.web.visiting import pages
 from beffroi.drive.who import Who
 from beffroi.lib import clock
@@ -102,7 +103,8 @@ class Call:
         with self.view.database.reading() as reading:
             node = self._place(reading).node
         most = self.request.header(b"x-wopi-maxexpectedsize")
-        if most.isascii() and most.isdigit() and node.size_bytes > int(most):
+        # A number of more digits limits nothing: some programs say their largest one.
+        if most.isascii() and most.isdigit() and len(most) < 19 and node.size_bytes > int(most):
             raise wire.TooLargeForEditor
         length = (b"content-length", str(node.size_bytes).encode())
         kind = (b"content-type", b"application/octet-stream")
@@ -210,8 +212,8 @@ class Call:
                 held = editor_locks.of(writing, there.id, now_s=clock.epoch_s())
                 if held != ("", False):
                     raise LockDiffers(held.lock_id)
-            elif free_name(writing, folder.node.id, name) != name:
-                return free_name(writing, folder.node.id, name)
+            elif (free := free_name(writing, folder.node.id, name)) != name:
+                return free
             return tree.put(writing, self._act(), folder.node.id, name, content)[0]
 
         made = await self.view.database.write_async(change)
@@ -319,21 +321,10 @@ class Call:
 
     async def _received(self) -> Content:
         """Errors: TooLarge, those of the bodies."""
-        length = self.request.header(b"content-length")
-        expected = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None
-        if expected is not None and expected > self.host.max_bytes:
-            raise TooLarge(self.host.max_bytes)
-        size = 0
-
-        async def bounded() -> AsyncIterator[bytes]:
-            nonlocal size
-            async for piece in self.request.chunks():
-                size += len(piece)
-                if size > self.host.max_bytes:
-                    raise TooLarge(self.host.max_bytes)
-                yield piece
-
-        return await self.bodies.receive(bounded(), expected)
+        expected, most = self.request.count(b"content-length"), self.host.max_bytes
+        if expected is not None and expected > most:
+            raise TooLarge(most)
+        return await self.bodies.receive(at_most(self.request.chunks(), most), expected)
 
 
 OPERATIONS: Mapping[str, Callable[[Call], Awaitable[Answer]]] = {

@@ -66,7 +66,8 @@ def name(header: bytes | None) -> str:
 
 def mended(name: str) -> str:
     """A suggested name is made to fit."""
-    return "".join("_" if one in "/\\" or ord(one) < 32 or ord(one) == 127 else one for one in name)[:200]
+    text = name.encode(errors="replace").decode()  # UTF-7 can say half a sign
+    return names.shortened("".join("_" if one in names.FORBIDDEN else one for one in text))
 
 
 def version(node: Node) -> Header:

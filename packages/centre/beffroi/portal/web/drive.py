@@ -7,7 +7,6 @@ Rule:   names of files stand in no address: front and planes keep addresses in t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -26,8 +25,7 @@ from beffroi.drive.store.listing import Entry
 from beffroi.drive.store.orders import orders
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
-from beffroi.drive.web.granted import OUT_PATH
-from beffroi.drive.web.portal import AGAIN
+from beffroi.drive.web.portal import AGAIN, FETCHED
 from beffroi.lib import clock
 from beffroi.portal import drive_seal_words, drive_share_words, drive_tag_words, drive_words, words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
@@ -35,10 +33,6 @@ from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive_act, drive_alarm, drive_erasure
 
 PAGE_ROWS = 200
-_FETCHED = re.compile(
-    OUT_PATH + r"(?:(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?|/avant(?:/[0-9]{1,18}){3})",
-    re.ASCII,
-)
 PLACE = {"place": "drive"}
 
 
@@ -133,7 +127,7 @@ def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The next minutes for a page that sends files, or for a file that is fetched, as long as the session stands."""
     wanted = request.GET.get("vers", "")
     response = HttpResponse(status=204)
-    if _FETCHED.fullmatch(wanted):
+    if FETCHED.fullmatch(wanted):
         response = HttpResponseRedirect(f"{wanted}?{AGAIN}")
     give_grants(response, who_of(request, actor))
     return response

@@ -25,6 +25,7 @@ from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import FILES, Target
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.errors import words
+from beffroi.drive.web.given import number
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes
 from beffroi.drive.web.signin import Doorman
 from beffroi.drive.web.sync import ocs, push, sharing
@@ -74,16 +75,16 @@ class Devices:
             return ocs.unknown(request, version)
         try:
             said = await sharing.fields_of(request)
-            number, ttl_s = _number(said.get("fileId", "")), _seconds(said.get("expirationTime", ""))
+            file_id, ttl_s = number(said.get("fileId", "")), _seconds(said.get("expirationTime", ""))
             call = await self.dav.call_at(request, NOWHERE)
-            _, place = await asyncio.to_thread(_found, call, number)
+            _, place = await asyncio.to_thread(_found, call, file_id)
             if place.node.is_folder:
                 raise Invalid("a file")
         except BeffroiError as error:
             if error.http_status >= 500:
                 raise
             return ocs.answer(request, version, error.http_status, [], words(error))
-        path = f"{DIRECT}/{number}"
+        path = f"{DIRECT}/{file_id}"
         grant = make_grant(
             self.key,
             subject_id=who.app_password_id,
@@ -98,9 +99,9 @@ class Devices:
         if request.method not in ("GET", "HEAD"):
             raise MethodRefused
         step, _, text = request.path.removeprefix(DIRECT).strip("/").partition("/")
-        number = _number(step)
+        file_id = number(step)
         try:
-            grant = read_grant(self.key, text, path=f"{DIRECT}/{number}")
+            grant = read_grant(self.key, text, path=f"{DIRECT}/{file_id}")
         except GrantRefused:
             raise AbsentNode("file") from None
         who = await self.doorman.holder(grant.subject_id, request.address)
@@ -108,42 +109,37 @@ class Devices:
             raise AbsentNode("file")
         self.enter(request, who)
         call = await self.dav.call_at(request, Target(f"{FILES}/{who.login}", ()))
-        call, place = await asyncio.to_thread(_found, call, number, crosses=True)
+        call, place = await asyncio.to_thread(_found, call, file_id, crosses=True)
         if place.node.is_folder:
             raise AbsentNode("file")
         return content.file(call, place)
 
 
-def _found(call: Call, number: int, *, crosses: bool = False) -> tuple[Call, Place]:
+def _found(call: Call, file_id: int, *, crosses: bool = False) -> tuple[Call, Place]:
     """What ``oc:fileid`` names, wherever this person sees it. ``crosses``: it is told where it is another
     collectivité's, and the call is one there. Blocking. Errors: AbsentNode, DeviceStopped, Unavailable."""
     with call.view.database.reading() as reading:
         try:
-            return call, call.view.at(reading, number)
+            return call, call.view.at(reading, file_id)
         except AbsentNode:
             visits = call.view.visits(reading)
     for visit in visits:
         shift = properties.shift(visit.collectivite_id, call.who.collectivite_id)
         try:
             with visit.database.reading() as there:
-                place = visit.at(there, number - shift)
+                place = visit.at(there, file_id - shift)
         except AbsentNode:
             continue
         return (call.towards(call, Target(call.target.base, place.path)) if crosses else call), place
     raise AbsentNode("file")
 
 
-def _number(text: str) -> int:
-    """Errors: AbsentNode."""
-    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS:
-        raise AbsentNode("file")
-    return int(text)
-
-
 def _seconds(text: str) -> int:
     """How long an address is asked for, within what is given. Errors: Invalid."""
     if not text:
         return MOST_S
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:MAX_DIGITS]) <= MOST_ASKED_S:
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS:
+        raise Invalid("expirationTime")
+    if not 0 < int(text) <= MOST_ASKED_S:
         raise Invalid("expirationTime")
     return min(int(text), MOST_S)

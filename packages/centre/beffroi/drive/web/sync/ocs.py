@@ -203,7 +203,7 @@ _PICTURES = (
 
 
 async def _absent(request: Request) -> Answer:
-    """Pictures that are not made here: clients draw their own."""
+    """Pictures that are not made here, clients draw their own; and that something is to be wiped."""
     return Answer(404, ((b"cache-control", b"private, max-age=3600"),))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from beffroi.drive.who import Who
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 
+log = logging.getLogger("beffroi.drive")
 PATH = "/push/ws"
 AUTHENTICATE_S, LIFE_S, SWEEP_S, GATHER_S = 15.0, 3600.0, 60.0, 0.2
 MOST_CONNECTIONS, MOST_OF_A_PERSON = 20_000, 32
@@ -141,7 +143,7 @@ class Push:
                 connection.seen = seen
                 self._note(who.collectivite_id)  # what came in between
                 await _until_gone(receive)
-        except TimeoutError:
+        except (TimeoutError, BeffroiError):  # or its root cannot be looked up now: it comes again
             with contextlib.suppress(Exception):
                 await send({"type": "websocket.close", "code": _OVER})
         finally:
@@ -161,6 +163,18 @@ class Push:
     def _note(self, collectivite_id: str) -> None:
         self._changed |= {collectivite_id, *self._receivers.get(collectivite_id, ())}
         self._wake.set()
+
+    def _etag(self, who: Who) -> int:
+        """As ``_looked``; 0 where it cannot be looked up: the next sweep looks again."""
+        try:
+            return self._looked(who)
+        except (
+            BeffroiError
+        ):  # the metadata do not answer, or another collectivité's that shares with this person
+            return 0
+        except Exception:  # the outermost place of a look: one that fails takes no other along
+            log.exception("a person's root cannot be looked up")
+            return 0
 
     def _looked(self, who: Who) -> int:
         """The etag of a person's root; whose changes they hear of is noted. Blocking. Errors: those of the metadata."""
@@ -199,12 +213,9 @@ class Push:
 
     async def _tell(self, collectivite_id: str) -> None:
         connections = list(self._by_collectivite.get(collectivite_id, ()))
-        try:
-            etags = await asyncio.to_thread(lambda: [self._looked(one.who) for one in connections])
-        except BeffroiError:  # its database does not answer: the next sweep looks again
-            return
+        etags = await asyncio.to_thread(lambda: [self._etag(one.who) for one in connections])
         for one, etag in zip(connections, etags, strict=True):
-            if one.seen and etag != one.seen:
+            if one.seen and etag and etag != one.seen:
                 one.seen = etag
                 with contextlib.suppress(Exception):  # it is gone; its own task ends it
                     await one.send({"type": "websocket.send", "text": "notify_file"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import blake2b
@@ -18,7 +18,7 @@ from typing import Any
 
 from beffroi.drive.people import People
 from beffroi.drive.projections import Member
-from beffroi.drive.sharing import Record, Sharing
+from beffroi.drive.sharing import Reached, Record, Sharing
 from beffroi.drive.store import groups, names, shares
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.names import content_type
@@ -74,32 +74,29 @@ class Shares:
         """What the call gives. Errors: UnknownCall, those of ``drive.sharing``."""
         desk = _Desk(call, Sharing(call.home, call.act, self.record), self.people(call.who.collectivite_id))
         steps = path.removeprefix(API).split("/")
-        act: Callable[[], Any]
         match call.request.method, steps:
             case "GET", ["shares"]:
-                act = lambda: desk.listed(fields)  # noqa: E731
+                return await asyncio.to_thread(desk.listed, fields)
             case "POST", ["shares"]:
-                act = lambda: desk.made(fields)  # noqa: E731
+                return await asyncio.to_thread(desk.made, fields)
             case "GET", ["shares", "pending"] | ["deletedshares"] | ["remote_shares"] | [
                 "remote_shares",
                 "pending",
             ]:
                 return []
             case "GET", ["shares", "inherited"]:
-                act = lambda: desk.inherited(fields)  # noqa: E731
+                return await asyncio.to_thread(desk.inherited, fields)
             case "GET", ["shares", share]:
-                act = lambda: [desk.one(share)]  # noqa: E731
+                return [await asyncio.to_thread(desk.one, share)]
             case "PUT", ["shares", share]:
-                act = lambda: desk.changed(share, fields)  # noqa: E731
+                return await asyncio.to_thread(desk.changed, share, fields)
             case "DELETE", ["shares", share]:
-                act = lambda: desk.ended(share)  # noqa: E731
+                return await asyncio.to_thread(desk.ended, share)
             case "GET", ["sharees"]:
-                act = lambda: desk.sharees(fields)  # noqa: E731
+                return await asyncio.to_thread(desk.sharees, fields)
             case "GET", ["sharees_recommended"]:
                 return _sharees(([], []), ([], []))
-            case _:
-                raise UnknownCall
-        return await asyncio.to_thread(act)
+        raise UnknownCall
 
 
 async def fields_of(request: Request) -> dict[str, str]:
@@ -135,16 +132,14 @@ class _Desk:
             if _is_true(fields, "shared_with_me"):
                 mine = [one for one in view.mounts(reading) if one.owner == view.collectivite_id]
                 return [self._received(reading, one) for one in mine]
-            found = [one for one in self._made(reading) if one.kind != "link"]
+            found = [one for one in self._made(reading) if _is_said(one)]
             if "path" in fields:
                 place = view.place(reading, names.path(fields["path"]))
                 if _is_true(fields, "subfiles"):
                     inside = {one.node.id for one in view.children(reading, place)}
                     found = [one for one in found if one.node in inside]
                 elif place.rights.may_share:
-                    found = [
-                        one.share for one in self.sharing.reached(reading, place) if one.node == place.node
-                    ]
+                    found = [one.share for one in self._reached(reading, place) if one.node == place.node]
                 else:
                     found = [one for one in found if one.node == place.node.id]
             return self._all(reading, found)
@@ -154,13 +149,15 @@ class _Desk:
             place = self.call.home.place(reading, names.path(fields.get("path", "")))
             if not place.rights.may_share:
                 return []
-            reached = self.sharing.reached(reading, place)
+            reached = self._reached(reading, place)
             return self._all(reading, [one.share for one in reached if one.node != place.node])
 
     def one(self, share: str) -> dict[str, Any]:
         with self.call.home.database.reading() as reading:
             found = self._find(reading, share)
-            return found if isinstance(found, dict) else self._item(reading, found)
+            if isinstance(found, Mount):
+                return self._received(reading, found)
+            return self._item(reading, found)
 
     def made(self, fields: Mapping[str, str]) -> dict[str, Any]:
         with self.call.home.database.reading() as reading:
@@ -174,7 +171,7 @@ class _Desk:
     def changed(self, share: str, fields: Mapping[str, str]) -> dict[str, Any]:
         with self.call.home.database.reading() as reading:
             found = self._find(reading, share)
-            if isinstance(found, dict):
+            if isinstance(found, Mount):
                 raise AbsentNode("share")  # a receiver changes nothing of it
             node = self.call.home.at(reading, found.node).node
         before = READ | WRITES if found.rights == "write" else READ
@@ -190,8 +187,8 @@ class _Desk:
         """By its maker it ends; a receiver leaves it."""
         with self.call.home.database.reading() as reading:
             found = self._find(reading, share)
-        if isinstance(found, dict):
-            self.sharing.leave(str(found["share"]))
+        if isinstance(found, Mount):
+            self.sharing.leave(found.share.id)
         else:
             self.sharing.end(found.id)
         return []
@@ -214,17 +211,20 @@ class _Desk:
     def _made(self, reading: Reading) -> list[Share]:
         return shares.made_by(reading, self.call.who.person_id, now_s=self.call.act.now_s)
 
-    def _find(self, reading: Reading, text: str) -> Share | dict[str, Any]:
-        """One that this person may change, or, as the protocol has it, one that they received. Errors: AbsentNode."""
+    def _reached(self, reading: Reading, place: Place) -> list[Reached]:
+        return [one for one in self.sharing.reached(reading, place) if _is_said(one.share)]
+
+    def _find(self, reading: Reading, text: str) -> Share | Mount:
+        """One that this person may change, or one that they received. Errors: AbsentNode."""
         for share in shares.all_open(reading, now_s=self.call.act.now_s):
-            if str(number(share)) == text and share.kind != "link":
+            if str(number(share)) == text and _is_said(share):
                 try:
                     return self.sharing.access(reading, share.id)
                 except AbsentNode:
                     break
         for mount in self.call.home.mounts_here(reading):
             if str(number(mount.share)) == text:
-                return self._received(reading, mount) | {"share": mount.share.id}
+                return mount
         raise AbsentNode("share")
 
     def _all(self, reading: Reading, found: Iterable[Share]) -> list[dict[str, Any]]:
@@ -304,6 +304,11 @@ class _Desk:
         if kind == str(GROUP) and is_id(target, "grp"):
             return "group", target  # whether it is one of the collectivité, the share's own change knows
         raise Invalid("with whom")
+
+
+def _is_said(share: Share) -> bool:
+    """Whether clients have words for it."""
+    return share.kind not in ("link", "collectivite")
 
 
 def _rights(fields: Mapping[str, str], usual: int, node: Node) -> shares.Rights:

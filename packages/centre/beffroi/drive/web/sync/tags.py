@@ -83,7 +83,7 @@ class Tags:
 
 async def _propfind(call: Call, folder: str, base: str, found: list[Tag]) -> Answer:
     """``folder``: its href; "" where one tag alone is asked for."""
-    wanted, depth = await asked(call.request), call.request.header(b"depth", "1").strip()
+    wanted, depth = await asked(call.request), call.depth("1")
 
     def entries() -> Iterator[str]:
         if folder:

@@ -61,7 +61,7 @@ async def answer(finder: search.Finder, call: Call, path: str, base_url: str) ->
         "name": NAME,
         "isPaginated": True,
         "entries": [_entry(call, one, base_url) for one in found],
-        "cursor": start + most if len(found) == most else None,
+        "cursor": start + most if found and len(found) == most else None,
     }
 
 

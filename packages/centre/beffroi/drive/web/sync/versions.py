@@ -22,6 +22,7 @@ from beffroi.drive.web.dav import properties, xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, OC, Name
+from beffroi.drive.web.given import number
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
 from beffroi.lib.errors import BeffroiError
@@ -46,16 +47,16 @@ class Versions:
         if len(parts) not in (1, 2) or kind != "versions":
             raise AbsentNode("version")
         # Some clients put the instance behind the number, as in oc:id.
-        node_id = _number(parts[0].removesuffix(call.instance))
+        node_id = number(parts[0].removesuffix(call.instance))
         if len(parts) == 1:
             if request.method == "PROPFIND":
                 return await _list(call, parts[0], node_id)
         elif request.method in ("GET", "HEAD"):
-            return _content(call, node_id, _number(parts[1]))
+            return _content(call, node_id, number(parts[1]))
         elif request.method in ("MOVE", "COPY"):
-            return await _restore(call, node_id, _number(parts[1]))
+            return await _restore(call, node_id, number(parts[1]))
         elif request.method == "DELETE":
-            await asyncio.to_thread(_find, call, node_id, _number(parts[1]))
+            await asyncio.to_thread(_find, call, node_id, number(parts[1]))
             raise VersionKept
         raise MethodRefused
 
@@ -114,13 +115,6 @@ def _place(call: Call, reading: Reading, node_id: int) -> Place:
     if found.node.is_folder:
         raise AbsentNode("file")
     return found
-
-
-def _number(text: str) -> int:
-    """Errors: AbsentNode."""
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise AbsentNode("version")
-    return int(text)
 
 
 def _values(place: Place, one: Version) -> dict[Name, str]:
