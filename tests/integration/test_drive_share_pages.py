@@ -308,7 +308,8 @@ def test_bytes_of_a_visit_go_by_the_owner_s_key_and_leave_a_line(
     assert len((server.directory / "told-crossings").read_text().splitlines()) == len(lines) + 2
     upload, sent = f"/coffre/envoi/chez/{share.id}/{'ab' * 20}", sent | {"name": "grand.bin"}
     assert guest.ask("POST", upload, sent=sent)[0] == 200 and guest.ask("GET", upload)[0] == 200
-    assert guest.ask("PUT", f"{upload}/1", b"oui")[0] == 204
+    for part in (1, 2, 2):  # one line for all of them
+        assert guest.ask("PUT", f"{upload}/{part}", b"oui")[0] == 204
     last = [json.loads(line) for line in (server.directory / "told-crossings").read_text().splitlines()][-3:]
     assert [one["what"] for one in last] == ["change", "list", "change"]
     client.post(f"/coffre/partages/{share.id}/arreter/")

@@ -2,7 +2,8 @@
 
 Rule:    told before a byte leaves or a row changes, so that none is without its line in the owner's audit log; a
          refusal after that has its line, too. Of listings, which sync clients ask for each minute, one an hour; of one
-         file that is read in parts, as viewers do, one an hour beside those that begin it.
+         file that is read in parts, as viewers do, one an hour beside those that begin it; of parts that are sent, one
+         an hour beside those that begin and end a file.
 Process: drive. Blocking: called in a thread.
 Fails:   closed: what cannot be told does not happen.
 Source:  docs/decisions/0077-shares-stay-with-their-owner.md.
@@ -48,19 +49,19 @@ def tell(config: Config, crossing: Crossing) -> None:
 
 
 class Told:
-    """Tells each access but a listing, and a read that goes on, that were told within the hour, as far as this process
-    remembers."""
+    """Tells each access but a listing, and a read or a sending that goes on, that were told within the hour, as far as
+    this process remembers."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, str, str, int], int] = OrderedDict()
 
     def __call__(self, crossing: Crossing, tell: Tell, *, goes_on: bool = False) -> None:
-        """``goes_on``: another part of what was read before. Errors: Unavailable."""
-        if crossing.what not in ("list", "read"):
+        """``goes_on``: another part of what was read before, or is being sent. Errors: Unavailable."""
+        is_list, now_s = crossing.what == "list", clock.epoch_s()
+        if crossing.what == "search" or (crossing.what == "change" and not goes_on):
             tell(crossing)
             return
-        is_list, now_s = crossing.what == "list", clock.epoch_s()
-        which = -1 if is_list else crossing.node_id
+        which = {"list": -1, "change": -2}.get(crossing.what, crossing.node_id)
         seen = crossing.share_id, crossing.person_id, crossing.device_id, which
         before_s = self._seen.get(seen)
         if (is_list or goes_on) and before_s is not None and now_s - before_s < LISTED_AGAIN_S:

@@ -123,7 +123,10 @@ class Portal:
             granted.require_own_origin(request)
         address = request.path.removeprefix(granted.IN_PATH)
         what: crossing.What = "list" if request.method == "GET" else "change"
-        view, bodies, steps, pages = await asyncio.to_thread(self.visits.enter, who, address, what)
+        is_part = request.method == "PUT"
+        view, bodies, steps, pages = await asyncio.to_thread(
+            self.visits.enter, who, address, what, goes_on=is_part
+        )
         request.still = partial(asyncio.to_thread, self._require, who, view)
         desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages)
         if request.method == "GET" and len(steps) == 1:

@@ -39,7 +39,8 @@ class Visits:
     _told: Told = field(default_factory=Told)
 
     def enter(self, who: Who, address: str, what: What, *, goes_on: bool = False) -> Entered:
-        """``address``: below the grant's path. ``goes_on``: another part of what was read before. Blocking.
+        """``address``: below the grant's path. ``goes_on``: another part of what was read before, or is being sent.
+        Blocking.
 
         Errors: AbsentNode, Unavailable.
         """
