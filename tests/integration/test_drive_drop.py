@@ -172,6 +172,8 @@ def packed(name: str) -> bytes:
         ("a\u202efdp.exe.pdf", PDF, 415),
         ("long.pdf", PDF + b"x" * 5_000_000, 413),
         ("a/b.pdf", PDF, 400),
+        ("vide.pdf", b"", 400),
+        ("vide.txt", b"", 400),
     ],
 )
 def test_types_and_lengths_are_judged_by_what_comes(
@@ -227,6 +229,8 @@ def test_without_room_the_sender_reads_why(drive: Drive, folder: Node, sender: S
     assert page.status_code == 507 and "n’a plus de place" in page.content.decode()
     assert Client().get("/partage/depot/?refus=nonsense").status_code == 403
     assert Client().get("/partage/depot/?refus=drive.drop_too_long").status_code == 413
+    empty = Client().get("/partage/depot/?refus=drive.drop_empty")
+    assert empty.status_code == 400 and "Ce fichier est vide" in empty.content.decode()
 
 
 def test_what_a_link_cannot_take_is_refused_before_it_comes(

@@ -9,7 +9,7 @@ Rule:    the audit has its entry before anything is done (``audited``). A releas
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from django.db import transaction
 
@@ -24,11 +24,29 @@ from beffroi.drive.views import Place, View
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed
 
+MOST_SHOWN, MOST_LOOKED_AT = 5, 200
+
 
 def may_release(actor: Actor, place: Place, finding: Finding) -> bool:
     if finding.is_malice:
         return actor.role == "referent"
     return place.rights.may_write
+
+
+def seen_files(view: View, sha256: str) -> list[Place]:
+    """Where a content lies, of what this person sees: some of it. Errors: Unavailable."""
+    found: list[Place] = []
+    with view.database.reading() as reading:
+        rows = reading.all(
+            "SELECT id FROM node WHERE sha256 = ? AND sha256 <> '' ORDER BY id LIMIT ?",
+            (sha256, MOST_LOOKED_AT),
+        )
+        for (node_id,) in rows:
+            with suppress(AbsentNode):
+                found.append(view.at(reading, node_id))
+            if len(found) == MOST_SHOWN:
+                break
+    return found
 
 
 def ask(*, actor: Actor, view: View, node_id: int) -> bool:

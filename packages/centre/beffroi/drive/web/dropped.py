@@ -37,7 +37,7 @@ from beffroi.drive.store.drops import (
     Letter,
 )
 from beffroi.drive.store.model import Content, Node
-from beffroi.drive.store.shares import NO_LIMIT, DropType, LinkClosed, Share
+from beffroi.drive.store.shares import NO_LIMIT, DropRefused, DropType, LinkClosed, Share
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.ends import Ends
@@ -55,6 +55,13 @@ MOST_WASTED_BYTES, WASTED_S = MOST_TOTAL_BYTES, 3600
 _FORM_BYTES = 64 * 1024
 """Of a form beside its file, at most."""
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+
+
+class DropEmpty(DropRefused):
+    """An empty file is not handed in; choose another one."""
+
+    code = "drive.drop_empty"
+    http_status = 400
 
 
 class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,6 +169,8 @@ class Dropped:
         ends = Ends()
         try:
             content = await self._received(visit, share, sent, ends.of(pieces, _most(share, box)))
+            if not content.size_bytes:
+                raise DropEmpty
             if ends.is_refused(sent.name, share.types):
                 raise DropType
             handed = Handed(
