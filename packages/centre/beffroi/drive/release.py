@@ -49,6 +49,19 @@ def seen_files(view: View, sha256: str) -> list[Place]:
     return found
 
 
+def held_in(reading: Reading, folder_id: int) -> set[int]:
+    """Files of a folder that nobody opens, because of what was found in them or of a decision: from the few contents
+    that are held to where they lie, by index."""
+    rows = reading.all(
+        "SELECT node.id FROM finding JOIN node ON node.sha256 = finding.sha256 AND node.sha256 <> ''"
+        " WHERE finding.released_s = 0 AND node.parent = ?"
+        " UNION SELECT node.id FROM frozen JOIN node ON node.sha256 = frozen.sha256 AND node.sha256 <> ''"
+        " WHERE node.parent = ?",
+        (folder_id, folder_id),
+    )
+    return {row[0] for row in rows}
+
+
 def ask(*, actor: Actor, view: View, node_id: int) -> bool:
     """False where somebody asked before. Errors: AbsentNode."""
     with view.database.reading() as reading:

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import past, quotas
+from beffroi.drive import past, quotas, release
 from beffroi.drive.store import favourites, listing, look, room, shares
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.store.orders import orders
@@ -80,6 +80,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
         context: dict[str, Any] = {
             "folder": place.node,
             "rows": rows(actor, part.entries, listing.changed_by(reading, part.entries)),
+            "held": release.held_in(reading, place.node.id),
             "may_write": place.rights.may_write,
             "after": after if after < part.total else 0,
             "last": max(part.total - 1, 0) // PAGE_ROWS * PAGE_ROWS,
