@@ -94,8 +94,14 @@ def test_members_read_which_file_came_from_whom(
     durand, petit = page.index("Me &lt;b&gt;Durand&lt;/b&gt;"), page.index("Mme Petit")
     mine = page.index(f'<a href="{address}">acte &lt;3&gt;.pdf</a>')
     assert (petit < durand < mine or durand < mine < petit) and "à nous.pdf" not in page
+    assert client.get(f"/coffre/{folder.id}/").content.decode().count("un lien de dépôt</span>") == 2
     page = client.get(address).content.decode()
-    assert "Déposé par" in page and "Me &lt;b&gt;Durand&lt;/b&gt;" in page and told["reference"] in page
+    assert (
+        "par un lien de dépôt" in page
+        and "Déposé par" in page
+        and "Me &lt;b&gt;Durand&lt;/b&gt;" in page
+        and told["reference"] in page
+    )
     assert "Déposé par" not in client.get(f"/coffre/{own.id}/").content.decode()
 
 

@@ -158,11 +158,16 @@ def rows(actor: Actor, entries: Sequence[Entry], by: dict[int, str]) -> list[dic
             "entry": one,
             "size": words.size(one.size_bytes),
             "changed": datetime.fromtimestamp(one.mtime_s, UTC),
-            "who": named.get(by.get(one.id, ""), ""),
+            "who": named.get(by.get(one.id, ""), "") or _by_link(by.get(one.id, "")),
             "icon": "folder" if one.is_folder else "file-text",
         }
         for one in entries
     ]
+
+
+def _by_link(maker: str) -> str:
+    """Who handed something in is no person here: their change is the link's."""
+    return _("un lien de dépôt") if maker.startswith("shr_") else ""
 
 
 def at_of(place: Place) -> str:
