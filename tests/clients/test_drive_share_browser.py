@@ -79,8 +79,13 @@ def test_another_commune_accepts_visits_writes_and_loses_it(
     folder: int, page: Any, browser: Any, nuits: Commune, tmp_path: Path
 ) -> None:
     page.click("a:has-text('Partager ce dossier')")
-    page.fill("#id_who", "nuits")
-    page.keyboard.press("Enter")
+    for asked, focused in (("personne de ce nom", ".empty"), ("nuits", "fieldset")):
+        page.fill("#id_who", asked)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"{focused}:focus")
+        inspect(page, "p-cherche-" + focused.strip("."))
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.name") == "with", "what was found comes next"
     page.check(f"input[value='collectivite:{nuits.id}']")
     inspect(page, "p-commune")
     page.check("input[value='write']")

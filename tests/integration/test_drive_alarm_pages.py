@@ -63,6 +63,16 @@ def verbs() -> list[str]:
     return list(AuditEntry.objects.filter(verb__startswith="drive:alarm").values_list("verb", flat=True))
 
 
+def test_contents_and_names_that_come_back_are_counted_apart(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune
+) -> None:
+    act = Act(beaune.agent.id, device, clock.epoch_s() + 5)
+    drive.database.write(lambda w: tree.move(w, act, spoiled[0].id, spoiled[0].parent, "0.ods.lock3d"))
+    referent = portal_client(beaune.referent_membership)
+    page = referent.post(PAGE, {"what": "preview", "device": device}).content.decode()
+    assert "3 remis" in page and "1 reprend son nom ou sa place" in page and "4 remis" not in page
+
+
 def test_the_referent_sees_looks_ahead_and_has_all_taken_back(
     drive: Drive, spoiled: list[Node], device: str, beaune: Commune
 ) -> None:
@@ -76,7 +86,7 @@ def test_the_referent_sees_looks_ahead_and_has_all_taken_back(
     assert "lettre-privee" not in page, "of a person's own folder, the count alone"
     assert sizes(drive, spoiled) == [666] * 4 and verbs() == []
     page = referent.post(PAGE, {"what": "restore", "device": device}, follow=True).content.decode()
-    assert "Remis comme avant : 4 éléments." in page.replace("\u00a0", " ")
+    assert "Remis comme avant : 4 changements défaits." in page.replace("\u00a0", " ")
     assert "Tout est remis comme avant" in page and 'name="what"' not in page
     assert sizes(drive, spoiled) == [0] * 4
     assert "Voir l’alerte" not in referent.get("/coffre/commune/").content.decode()

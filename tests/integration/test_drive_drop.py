@@ -20,7 +20,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.__main__ import tell_handed
-from beffroi.drive.store import drops, findings, look, shares
+from beffroi.drive.store import drops, findings, look, shares, tree
 from beffroi.drive.store.findings import Result
 from beffroi.drive.store.model import Node
 from beffroi.drive.web import dropped, granted
@@ -82,6 +82,43 @@ def only_named(drive: Drive, folder: Node, name: str) -> Node:
     return found
 
 
+def test_members_read_which_file_came_from_whom(
+    drive: Drive, client: Client, folder: Node, sender: Sender
+) -> None:
+    _, told = sender.hand("acte <3>.pdf", sender="Me <b>Durand</b>")
+    other = Sender(sender.server, make(client, folder))
+    other.page()
+    other.hand("plan.pdf", sender="Mme Petit")
+    node, own = only_named(drive, folder, "acte <3>.pdf"), drive.file("à nous.pdf", folder)
+    page, address = client.get(f"/coffre/{folder.id}/depots/").content.decode(), f"/coffre/{node.id}/"
+    durand, petit = page.index("Me &lt;b&gt;Durand&lt;/b&gt;"), page.index("Mme Petit")
+    mine = page.index(f'<a href="{address}">acte &lt;3&gt;.pdf</a>')
+    assert (petit < durand < mine or durand < mine < petit) and "à nous.pdf" not in page
+    assert client.get(f"/coffre/{folder.id}/").content.decode().count("un lien de dépôt</span>") == 2
+    page = client.get(address).content.decode()
+    assert (
+        "par un lien de dépôt" in page
+        and "Déposé par" in page
+        and "Me &lt;b&gt;Durand&lt;/b&gt;" in page
+        and told["reference"] in page
+    )
+    assert "Déposé par" not in client.get(f"/coffre/{own.id}/").content.decode()
+
+
+def test_a_file_that_was_moved_away_is_not_named_any_more(
+    drive: Drive, client: Client, folder: Node, sender: Sender
+) -> None:
+    sender.hand("secret.pdf")
+    sender.hand("acte.pdf")
+    node = only_named(drive, folder, "secret.pdf")
+    drive.database.write(lambda w: tree.move(w, drive.act, node.id, drive.own.id, node.name))
+    page = client.get(f"/coffre/{folder.id}/depots/").content.decode().replace("\u00a0", " ")
+    assert "acte.pdf" in page and "secret.pdf" not in page and "1 fichier n’est plus dans ce dossier" in page
+    assert "Déposé par" in client.get(f"/coffre/{node.id}/").content.decode(), (
+        "its owner reads where it came from"
+    )
+
+
 def test_what_came_opens_for_members_once_it_was_looked_at(
     drive: Drive, client: Client, folder: Node, sender: Sender, server: Served
 ) -> None:
@@ -141,6 +178,8 @@ def packed(name: str) -> bytes:
         ("a\u202efdp.exe.pdf", PDF, 415),
         ("long.pdf", PDF + b"x" * 5_000_000, 413),
         ("a/b.pdf", PDF, 400),
+        ("vide.pdf", b"", 400),
+        ("vide.txt", b"", 400),
     ],
 )
 def test_types_and_lengths_are_judged_by_what_comes(
@@ -199,6 +238,8 @@ def test_without_room_the_sender_reads_why_and_the_log_has_it(
     assert page.status_code == 507 and "n’a plus de place" in page.content.decode()
     assert Client().get("/partage/depot/?refus=nonsense").status_code == 403
     assert Client().get("/partage/depot/?refus=drive.drop_too_long").status_code == 413
+    empty = Client().get("/partage/depot/?refus=drive.drop_empty")
+    assert empty.status_code == 400 and "Ce fichier est vide" in empty.content.decode()
 
 
 def test_what_a_link_cannot_take_is_refused_before_it_comes(

@@ -31,6 +31,14 @@ def test_a_folder_s_name_that_is_taken_is_still_in_its_field_beside_why(drive: D
     assert drive.names() == ["Conseil"]
 
 
+@pytest.mark.parametrize("name", ["a/b", "é" * 128, "un\tdeux", ".."])
+def test_a_name_that_nothing_may_have_is_told_why(drive: Drive, do: Any, name: str) -> None:
+    page = do("folder", drive.own, name=name).replace("\u00a0", " ")
+    assert "compte double" in page and "« / »" in page and "tabulation" in page and drive.names() == []
+    do("folder", drive.own, name="é" * 127)
+    assert drive.names() == ["é" * 127]
+
+
 def test_it_is_shown_once_and_on_its_own_page_alone(drive: Drive, client: Client) -> None:
     folder = drive.folder("Conseil")
     client.post("/coffre/agir/", {"what": "folder", "dossier": str(drive.own.id), "name": "a/b"})

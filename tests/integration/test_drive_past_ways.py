@@ -107,6 +107,9 @@ def test_a_way_of_who_may_write_there_no_more_stops_where_it_is(
     assert len(aged.drive.names(aged.folder)) == 104, "what was done stays"
     page = text(portal_client(beaune.referent_membership), aged.page)
     assert "s’est arrêtée" in page and "n’a plus le droit d’écrire dans ce dossier" in page
+    assert "100 changements sur 250 sont faits." in page and f'href="{aged.page}?a={way.at_s}"' in page
+    again = text(portal_client(beaune.referent_membership), f"{aged.page}?a={way.at_s}")
+    assert "150 éléments reviennent de la corbeille" in again, "whoever may write goes on from there"
     (told,) = OutboxEvent.objects.filter(kind=past_worker.STOPPED)
     payload = msgspec.json.decode(told.payload)
     with transaction.atomic():

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import pypdf
@@ -180,10 +181,9 @@ def test_a_report_and_an_elimination_list_are_real_pdfs(
     assert "Le PDF ne peut pas être fait" in text(referent.post(sheet, follow=True)), "nobody prints yet"
     with printing(settings.BEFFROI.state):
         report = referent.post(sheet)
-        assert (
-            report["Content-Type"] == "application/pdf"
-            and "verification-seal_" in report["Content-Disposition"]
-        )
+        assert report["Content-Type"] == "application/pdf" and unquote(
+            report["Content-Disposition"]
+        ).endswith(f"{seal.name} (vérification).pdf")
         found = pages_of(report.content)
         assert "Rapport de vérification" in found[0] and "absent" in found[0] and "x<&>" in found[0]
         assert "1 / 1" in found[0] and "vérifi" in found[0].lower() and seal.id in found[0]

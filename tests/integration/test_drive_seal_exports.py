@@ -155,7 +155,9 @@ def test_an_export_that_cannot_be_made_leads_back_with_a_reason(
     address = f"/coffre/octets/sceaux/{seal.id}/seda"
     status, headers, _ = browser.ask("POST", address, urlencode(form).encode(), Origin=origin)
     assert (status, headers["location"]) == (303, f"/coffre/sceaux/{seal.id}/?refus={code}")
-    assert 'role="alert"' in text(referent.get(headers["location"]))
+    page = text(referent.get(headers["location"]))
+    assert 'role="alert"' in page
+    assert ("<details open><summary>Exporter en SEDA" in page) == (code == "drive.transfer_invalid")
 
 
 def test_a_file_that_the_door_holds_is_not_exported(

@@ -12,7 +12,7 @@ from beffroi.core.events import Event
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import consumers
-from beffroi.drive.store import look, shares
+from beffroi.drive.store import look, seen, shares
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
 from beffroi.lib import clock
@@ -205,6 +205,7 @@ def test_another_commune_sees_nothing_before_its_referent_accepts(
     assert "propose de partager" in text(there, "/") and "propose de partager" not in text(agent, "/")
     assert "Piste cyclable" not in text(agent, "/coffre/partages-avec-moi/")
     said = {"partage": share.id, "what": "accept"}
+    assert "a accepté" not in text(agent, "/")
     assert agent.post("/coffre/partages-avec-moi/", said).status_code in (403, 404)
     assert "Pas encore de réponse" in text(client, f"/coffre/{folder.id}/partage/")
     there.post("/coffre/partages-avec-moi/", said)
@@ -213,8 +214,19 @@ def test_another_commune_sees_nothing_before_its_referent_accepts(
     assert "plan.pdf" in page and "Beaune" in page and "Nouveau dossier" not in page
     assert recorded(beaune.id) == ["made", "accepted", "crossed"]
     assert recorded(nuits.id) == ["made", "accepted"]
+    at_s = clock.epoch_s() - 60  # of the look above; what comes within its second is not new
+    nuits_drive = Drive(nuits.agent_membership)
+    nuits_drive.database.write(lambda w: seen.look(w, nuits.agent.id, now_s=at_s))
+    assert "a accepté 1 partage" in text(agent, "/") and "a accepté" not in text(there, "/"), (
+        "who answered knows"
+    )
+    assert recorded(beaune.id) == ["made", "accepted", "crossed"], "a count is no access"
+    text(agent, "/coffre/partages-avec-moi/")
+    assert "a accepté" not in text(agent, "/"), "seen"
+    nuits_drive.database.write(lambda w: seen.look(w, nuits.agent.id, now_s=at_s))
     there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "refuse"})
     assert agent.get(f"/coffre/chez/{share.id}/").status_code == 404
+    assert "a accepté" not in text(agent, "/")
 
 
 def test_a_third_commune_has_no_way_in(

@@ -92,6 +92,24 @@ def test_malware_is_shown_asked_about_and_released_by_the_referent_alone(
     assert referent.post(f"/coffre/{node.id}/analyse/", {"what": "nonsense"}).status_code == 400
 
 
+def test_a_list_marks_what_is_held_until_it_is_released(
+    drive: Drive, client: Client, beaune: Commune
+) -> None:
+    folder = drive.folder("Reçus", drive.common)
+    node = put(drive, "facture.exe", folder)
+    drive.file("autre.txt", folder)
+    marked = '<span class="tag bad">Retenu</span>'
+    assert marked not in text(client, folder)
+    find(drive, "malware")
+    page = text(client, folder)
+    assert page.count(marked) == 1 and f'<span class="name">facture.exe {marked}' in page
+    answer(portal_client(beaune.referent_membership), node, "release")
+    assert marked not in text(client, folder)
+    drive.database.write(lambda w: frozen.freeze(w, sha256=SHA, decision_id="dec_x", now_s=1))
+    assert text(client, folder).count(marked) == 1
+    assert marked not in text(client, drive.own), "of this folder alone"
+
+
 def test_what_a_mail_would_be_held_for_holds_what_came_by_a_link_and_who_may_write_releases_it(
     drive: Drive, client: Client, system: Actor, beaune: Commune
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from beffroi.core.identity import totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.models import AppPassword
+from beffroi.drive.store import tree
+from beffroi.drive.store.model import EMPTY
 from beffroi.incidents import queries
 from beffroi.incidents.models import Incident
 from beffroi.incidents.rules import PLANS, Kind
@@ -36,6 +39,7 @@ from tests.fixtures_portal import (
 )
 from tests.fixtures_portal_mail import shown_mail
 from tests.fixtures_stream import block
+from tests.integration.test_drive_pages import Drive
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
@@ -107,6 +111,39 @@ def test_what_a_commune_may_not_do_or_say_is_refused(
     assert agent.post(reverse("incident", args=[incident.id]), data).status_code == 400
     incident.refresh_from_db()
     assert (incident.state, incident.severity, incident.owner_id) == ("open", "high", "")
+
+
+def test_an_incident_of_a_stopped_device_leads_to_the_alarms_of_the_coffre(
+    agent: Client, beaune: Commune
+) -> None:
+    stopped = open_for(beaune, Kind.SUSPECT_MACHINE, subject="drive:apw_x")
+    by_hand = open_for(beaune, Kind.SUSPECT_MACHINE, subject="machine")
+    assert reverse("drive_alarms") in text_of(agent.get(reverse("incident", args=[stopped.id])))
+    assert reverse("drive_alarms") not in text_of(agent.get(reverse("incident", args=[by_hand.id])))
+
+
+def test_an_incident_of_a_held_file_leads_each_reader_to_what_they_see(
+    agent: Client, beaune: Commune, nuits: Commune
+) -> None:
+    content = replace(EMPTY, sha256="ab" * 32, size_bytes=3)
+    for commune in (beaune, nuits):
+        one = Drive(commune.agent_membership)
+        for parent, name in ((one.own, f"à moi {commune.id}"), (one.common, f"à tous {commune.id}")):
+            one.database.write(
+                lambda w, it=one, at=parent, as_=name: tree.put(w, it.act, at.id, as_, content)
+            )
+    incident = open_for(beaune, Kind.MALICIOUS_FILE, subject="ab" * 32)
+    address = reverse("incident", args=[incident.id])
+    mine, theirs = (
+        text_of(agent.get(address)),
+        text_of(portal_client(beaune.referent_membership).get(address)),
+    )
+    assert f"à moi {beaune.id}" in mine and f"à tous {beaune.id}" in mine
+    assert f"à moi {beaune.id}" not in theirs and f"à tous {beaune.id}" in theirs
+    assert nuits.id not in mine + theirs
+    for subject in ("ab" * 31, "dec_x"):
+        other = open_for(beaune, Kind.MALICIOUS_FILE, subject=subject)
+        assert "Où ce fichier se trouve" not in text_of(agent.get(reverse("incident", args=[other.id])))
 
 
 def test_a_task_of_another_incident_is_not_found(agent: Client, beaune: Commune, nuits: Commune) -> None:

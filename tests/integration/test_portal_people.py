@@ -173,6 +173,8 @@ def test_a_referent_sees_what_somebody_has_and_ends_it_after_a_step_up(beaune: C
     assert asked["Location"].startswith(reverse("account_reauthenticate")) and not Departure.objects.exists()
     client = stepped_up(beaune.referent_membership)
     assert "agent@beaune.test" in seen(client, "departures")
+    for page in ("departures", "closed_mailboxes"):
+        assert f'href="{reverse("persons")}" aria-current="page"' in seen(client, page)
     page = seen(client, "departure_prepare", beaune.agent.id)
     assert own.address in page and box.address in page and "Personne d’autre ne la lit" in page
     done = client.post(path, {f"heir-{box.id}": beaune.colleague.id})
@@ -186,7 +188,8 @@ def test_a_referent_sees_what_somebody_has_and_ends_it_after_a_step_up(beaune: C
     Departure.objects.update(state="confirmed", confirmed_at=found.created_at)
     assert "Tous les accès sont fermés" in seen(client, "departure", found.id, query="?part=state")
     client.post(reverse("departure", args=[found.id]))
-    assert "a été annulé" in seen(client, "departure", found.id)
+    page = seen(client, "departure", found.id)
+    assert "a été annulé" in page and "Ce qui a été fait" not in page and "qui est annulé" in page
     assert portal_client(beaune.agent_membership).get(reverse("mail_list", args=[own.id])).status_code != 404
     assert client.post(reverse("departure", args=[found.id])).status_code == 409
 

@@ -9,7 +9,7 @@ Rule:    the audit has its entry before anything is done (``audited``). A releas
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from django.db import transaction
 
@@ -24,11 +24,42 @@ from beffroi.drive.views import Place, View
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed
 
+MOST_SHOWN, MOST_LOOKED_AT = 5, 200
+
 
 def may_release(actor: Actor, place: Place, finding: Finding) -> bool:
     if finding.is_malice:
         return actor.role == "referent"
     return place.rights.may_write
+
+
+def seen_files(view: View, sha256: str) -> list[Place]:
+    """Where a content lies, of what this person sees: some of it. Errors: Unavailable."""
+    found: list[Place] = []
+    with view.database.reading() as reading:
+        rows = reading.all(
+            "SELECT id FROM node WHERE sha256 = ? AND sha256 <> '' ORDER BY id LIMIT ?",
+            (sha256, MOST_LOOKED_AT),
+        )
+        for (node_id,) in rows:
+            with suppress(AbsentNode):
+                found.append(view.at(reading, node_id))
+            if len(found) == MOST_SHOWN:
+                break
+    return found
+
+
+def held_in(reading: Reading, folder_id: int) -> set[int]:
+    """Files of a folder that nobody opens, because of what was found in them or of a decision: from the few contents
+    that are held to where they lie, by index."""
+    rows = reading.all(
+        "SELECT node.id FROM finding JOIN node ON node.sha256 = finding.sha256 AND node.sha256 <> ''"
+        " WHERE finding.released_s = 0 AND node.parent = ?"
+        " UNION SELECT node.id FROM frozen JOIN node ON node.sha256 = frozen.sha256 AND node.sha256 <> ''"
+        " WHERE node.parent = ?",
+        (folder_id, folder_id),
+    )
+    return {row[0] for row in rows}
 
 
 def ask(*, actor: Actor, view: View, node_id: int) -> bool:

@@ -6,6 +6,7 @@ Process: web. No page of its own; ``web.drive_shares`` and the home page show it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from beffroi.drive.store.shares import NEVER, Share, Wish
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError
 from beffroi.portal import drive_share_words
 from beffroi.portal.drive_access import act_of, metadata_of
 
@@ -229,6 +231,20 @@ def news(view: View, reading: Reading) -> list[Share]:
     return [
         one for one in view.shared_here(reading) if max(one.created_s, added.get(one.target, 0)) > since_s
     ]
+
+
+def accepted_since(view: View, reading: Reading) -> int:
+    """How many shares of other collectivités were accepted here since this person looked, by somebody else, and stand.
+    Each is asked of its owner; one that does not answer is not counted."""
+    since_s, found = seen.shares(reading, view.who.person_id), 0
+    for one in received.every(reading):
+        if one.state != "accepted" or one.answered_s <= since_s or one.answered_by == view.who.person_id:
+            continue
+        with suppress(BeffroiError):
+            visit = view.visit(reading, one.share_id)
+            with visit.database.reading() as there:
+                found += visit.mount(there) is not None
+    return found
 
 
 def name_of_commune(actor: Actor, collectivite_id: str) -> str:

@@ -25,7 +25,8 @@ REFUSALS = {
         "Ce nom est déjà pris dans ce dossier, peut-être avec d’autres majuscules : choisissez-en un autre."
     ),
     "drive.name_refused": gettext_lazy(
-        "Ce nom ne convient pas : il est vide, trop long, ou contient une barre « / » ou « \\ »."
+        "Ce nom ne convient pas : il est vide, trop long (255 lettres au plus, une lettre accentuée compte double), "
+        "ou contient une barre « / » ou « \\ », ou un signe invisible comme une tabulation."
     ),
     "drive.too_deep": gettext_lazy(
         "Les dossiers ne peuvent pas s’emboîter plus profondément : rangez-le plus haut."

@@ -33,6 +33,9 @@ REFUSALS = {
         "Ce type de fichier n’est pas accepté ici, ou le fichier n’est pas ce que dit son nom : envoyez par exemple un "
         "PDF."
     ),
+    "drive.drop_empty": gettext_lazy(
+        "Ce fichier est vide, ou c’est un dossier : ouvrez-le sur votre ordinateur pour vérifier, puis envoyez-le."
+    ),
     "drive.drop_refused": gettext_lazy("Ce fichier ne peut pas être déposé ici."),
     "drive.name_refused": gettext_lazy(
         "Le nom de ce fichier ne convient pas : renommez-le, puis recommencez."

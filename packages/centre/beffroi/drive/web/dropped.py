@@ -37,7 +37,7 @@ from beffroi.drive.store.drops import (
     Letter,
 )
 from beffroi.drive.store.model import Content, Node
-from beffroi.drive.store.shares import NO_LIMIT, DropType, LinkClosed, Share
+from beffroi.drive.store.shares import NO_LIMIT, DropRefused, DropType, LinkClosed, Share
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.ends import Ends
@@ -54,6 +54,13 @@ MOST_AT_ONCE, MOST_OF_ONE, MOST_OF_A_LINK = 32, 8, 4
 MOST_WASTED_BYTES, WASTED_S = MOST_TOTAL_BYTES, 3600
 """Of a link within an hour: bytes that came and became no file. They lie in the store until they are collected."""
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+
+
+class DropEmpty(DropRefused):
+    """An empty file is not handed in; choose another one."""
+
+    code = "drive.drop_empty"
+    http_status = 400
 
 
 class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,6 +169,8 @@ class Dropped:
         try:
             most = min(_most(share, box), sent.size_bytes or MOST_FILE_BYTES)
             content = await self._received(visit, share, sent, ends.of(pieces, most))
+            if not content.size_bytes:
+                raise DropEmpty
             if ends.is_refused(sent.name, share.types):
                 raise DropType
             handed = Handed(

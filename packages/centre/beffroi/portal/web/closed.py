@@ -28,7 +28,7 @@ from beffroi.mail.people import queries as people
 from beffroi.portal import closing_words, erasure_file
 from beffroi.portal.pages import asks_part, for_agents, page
 
-PLACE = {"place": "mail"}
+PLACE = {"place": "persons"}
 AT_ONCE = 2
 """Downloads of a process: each holds one of its four threads for as long as the other side takes."""
 _room = threading.BoundedSemaphore(AT_ONCE)

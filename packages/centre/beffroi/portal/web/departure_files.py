@@ -33,7 +33,7 @@ from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_agents, page
 
-PLACE = {"place": "mail"}
+PLACE = {"place": "persons"}
 REFUSED = (QuotaFull, TooManyEntries, AbsentNode, HandoverUnderWay, StoreFull, Unavailable)
 
 

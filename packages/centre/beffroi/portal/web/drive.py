@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import past, quotas
+from beffroi.drive import past, quotas, release
 from beffroi.drive.store import favourites, listing, look, room, shares
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.store.orders import orders
@@ -74,6 +74,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
         context: dict[str, Any] = {
             "folder": place.node,
             "rows": rows(actor, part.entries, listing.changed_by(reading, part.entries)),
+            "held": release.held_in(reading, place.node.id),
             "may_write": place.rights.may_write,
             "after": after if after < part.total else 0,
             "last": max(part.total - 1, 0) // PAGE_ROWS * PAGE_ROWS,
@@ -151,11 +152,16 @@ def rows(actor: Actor, entries: Sequence[Entry], by: dict[int, str]) -> list[dic
             "entry": one,
             "size": words.size(one.size_bytes),
             "changed": datetime.fromtimestamp(one.mtime_s, UTC),
-            "who": named.get(by.get(one.id, ""), ""),
+            "who": named.get(by.get(one.id, ""), "") or _by_link(by.get(one.id, "")),
             "icon": "folder" if one.is_folder else "file-text",
         }
         for one in entries
     ]
+
+
+def _by_link(maker: str) -> str:
+    """Who handed something in is no person here: their change is the link's."""
+    return _("un lien de dépôt") if maker.startswith("shr_") else ""
 
 
 def at_of(place: Place) -> str:

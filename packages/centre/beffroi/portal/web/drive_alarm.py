@@ -112,7 +112,11 @@ def _answer(request: HttpRequest, actor: Actor, what: str, device_id: str) -> No
     done = over.done - over.missed
     messages.info(
         request,
-        ngettext("Remis comme avant : %(n)d élément.", "Remis comme avant : %(n)d éléments.", done)
+        ngettext(
+            "Remis comme avant : %(n)d changement défait.",
+            "Remis comme avant : %(n)d changements défaits.",
+            done,
+        )
         % {"n": done},
     )
     if over.missed:
@@ -133,7 +137,8 @@ def _lines(previewed: list[Line] | None, named: dict[str, str]) -> list[dict[str
         {
             "where": named.get(one.person_id, "") if one.person_id else one.path,
             "is_person": bool(one.person_id),
-            "back": one.reverted + one.revived + one.moved,
+            "back": one.reverted + one.revived,
+            "moved": one.moved,
             "copied": one.copied,
             "removed": one.removed,
             "lost": one.lost,

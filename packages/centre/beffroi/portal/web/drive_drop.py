@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import links, sharing
+from beffroi.drive import handed_in, links, sharing
 from beffroi.drive.store import drops, shares
 from beffroi.drive.store.model import KindDiffers
 from beffroi.drive.store.shares import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, Wish
@@ -66,9 +66,13 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             one for one in shares.of_node(reading, node_id, now_s=clock.epoch_s()) if one.rights == "drop"
         ]
         context["links"] = drive_links.rows(reading, view, actor, found)
+        lying = handed_in.files(reading, node_id)
+        is_all = sum(map(len, lying.values())) < handed_in.MOST_FILES
         context["came"] = [
             {
                 "one": one,
+                "files": lying.get(one.id, []),
+                "away": one.files - len(lying.get(one.id, [])) if is_all else 0,
                 "size": words.size(one.total_bytes),
                 "at": datetime.fromtimestamp(one.last_s, UTC),
             }

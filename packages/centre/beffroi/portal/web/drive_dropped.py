@@ -47,6 +47,7 @@ def answer(reference: str, code: str) -> tuple[str, dict[str, Any], HTTPStatus]:
         "drive.drop_full": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "drive.drop_too_long": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "input.too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "drive.drop_empty": HTTPStatus.BAD_REQUEST,
         "drive.drop_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     }.get(code, HTTPStatus.FORBIDDEN)
     return "portal/drive_dropped_done.html", {"sentence": drop_words.refusal(code)}, status

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import handed_in
 from beffroi.drive.store import listing
 from beffroi.drive.store.listing import Entry
 from beffroi.portal import drive_seal_words, drive_tag_words, drive_words, scan_words, words
@@ -48,6 +49,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "scan": scan,
             "preview": "" if scan.is_held else drive_words.preview(place.node.name, place.node.size_bytes),
             **({} if scan.is_held else drive_office.offered(place)),
+            "sender": handed_in.sender(reading, node_id) if place.rights.may_share else None,
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         } | drive_seal_words.of_place(reading, actor, place)
         context |= drive_tag_words.of_place(reading, view, place)

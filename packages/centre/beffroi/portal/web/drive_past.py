@@ -176,5 +176,7 @@ def _way(reading: Reading, folder_id: int) -> dict[str, Any] | None:
         "begun": begun,
         "before_s": found.begun_s - 1,
         "done": found.done - found.missed,
+        "done_said": drive_words.count(found.done - found.missed),
+        "total_said": drive_words.count(found.total),
         "why": drive_past_words.reason(found.why) if found.missed or found.state == "stopped" else "",
     }

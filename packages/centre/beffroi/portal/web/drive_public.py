@@ -109,7 +109,13 @@ def _left(downloads: int) -> HttpResponse:
     would be another visit, in which the rest of a download counts anew."""
     if downloads == shares.NO_LIMIT:
         return _quiet(HttpResponse(status=HTTPStatus.NO_CONTENT))
-    return _quiet(HttpResponse(str(downloads)))
+    if downloads:
+        return _quiet(HttpResponse(str(downloads)))
+    return _quiet(
+        HttpResponse(
+            _("0. Ce lien ne donne plus rien : demandez-en un autre à la personne qui vous l’a donné.")
+        )
+    )
 
 
 def closed_page(request: HttpRequest) -> HttpResponse:

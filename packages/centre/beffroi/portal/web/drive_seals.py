@@ -15,6 +15,7 @@ from allauth.account.internal.flows import reauthentication
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -24,6 +25,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import manifest, retention
 from beffroi.drive.archives.rules import Visa
+from beffroi.drive.archives.seda import TransferInvalid
 from beffroi.drive.seals import actions
 from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
@@ -118,8 +120,9 @@ def one(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
         context = _context(reading, actor, found)
     if asks_part(request, "state"):
         return page(request, "portal/parts/drive_seal_state.html", context)
-    refused = words.REFUSALS.get(request.GET.get("refus", ""), "")
-    return drive.drive_page(request, view, "portal/drive_seal.html", context | {"refused": refused})
+    code = request.GET.get("refus", "")
+    context |= {"refused": words.REFUSALS.get(code, ""), "is_seda_refused": code == TransferInvalid.code}
+    return drive.drive_page(request, view, "portal/drive_seal.html", context)
 
 
 @require_POST
@@ -135,7 +138,7 @@ def _download(data: bytes, content_type: str, name: str) -> HttpResponse:
         data,
         content_type=content_type,
         headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
+            "Content-Disposition": content_disposition_header(True, name) or "attachment",
             "Cache-Control": "no-store, private",
             "X-Content-Type-Options": "nosniff",
         },
@@ -152,10 +155,10 @@ def sheet(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
         texts = seals.texts(reading, seal_id)
     try:
         if "record" in context:
-            name = f"bordereau-{seal_id}.pdf"
+            name = _("%(name)s (bordereau).pdf") % {"name": found.name}
             made = drive_seal_sheet.elimination(context, manifest.read_files(texts[manifest.FILES]))
         elif check is not None:
-            name = f"verification-{seal_id}.pdf"
+            name = _("%(name)s (vérification).pdf") % {"name": found.name}
             made = drive_seal_sheet.verification(context, words.differences(unpacked(check.report)))
         else:
             raise AbsentNode("report")

@@ -56,7 +56,8 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             else:
                 messages.success(
                     request,
-                    _("C’est proposé : sa personne référente doit accepter.")
+                    _("C’est proposé à %(commune)s : sa personne référente doit accepter.")
+                    % {"commune": drive_sharing.name_of_commune(actor, wish.target)}
                     if wish.kind == "collectivite"
                     else _("C’est partagé."),
                 )
@@ -134,6 +135,7 @@ def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
         view = view_of(request, actor)
         with view.database.reading() as reading:
             new = drive_sharing.news(view, reading)
+            accepted = drive_sharing.accepted_since(view, reading)
             waiting = [one for one in drive_sharing.offers(view, reading, actor) if one["state"] == "offered"]
     except BeffroiError:  # the Coffre does not answer: its own pages say so
         return []
@@ -153,6 +155,20 @@ def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
             {
                 "title": title % {"n": len(new)},
                 "why": _("Une ou un collègue vous a donné accès à des fichiers du Coffre."),
+                "url": "drive_shared",
+                "button": _("Voir"),
+            }
+        )
+    if accepted:
+        title = ngettext(
+            "Votre collectivité a accepté %(n)s partage d’une autre commune",
+            "Votre collectivité a accepté %(n)s partages d’autres communes",
+            accepted,
+        )
+        lines.append(
+            {
+                "title": title % {"n": accepted},
+                "why": _("Chaque membre de la collectivité y a accès, dans le Coffre."),
                 "url": "drive_shared",
                 "button": _("Voir"),
             }

@@ -16,7 +16,7 @@ from beffroi.incidents.models import Incident
 from beffroi.incidents.recorded import Captured
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import met as mail
-from beffroi.portal import incident_file, incident_view
+from beffroi.portal import incident_drive, incident_file, incident_view
 from beffroi.portal import incident_words as words
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.watch import queries as watch
@@ -62,6 +62,10 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
         write(request, actor, found)
         return HttpResponseRedirect(reverse("incident", args=[found.id]))
     context = {"place": "incidents", **incident_view.full(actor, found)}
+    context |= {
+        "is_alarm": incident_drive.is_alarm(found),
+        "held_files": incident_drive.held_files(request, actor, found),
+    }
     part = asks_part(request, "incident")
     return page(request, "portal/parts/incident.html" if part else "portal/incident.html", context)
 

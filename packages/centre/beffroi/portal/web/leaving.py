@@ -28,7 +28,7 @@ from beffroi.mail.people.models import Departure
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import departure_files as files
 
-PLACE = {"place": "mail"}
+PLACE = {"place": "persons"}
 WAITS_FOR = {
     "": gettext_lazy("Les accès sont en train de se fermer."),
     "projection": gettext_lazy("Les serveurs de courrier apprennent que ces accès n’existent plus."),

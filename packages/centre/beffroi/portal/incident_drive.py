@@ -1,0 +1,36 @@
+"""From an incident to what it is about in the Coffre: the page of its alarm, the held files that the reader sees.
+
+Access: ``View``: whoever does not see a file is not told where it lies, nor how it is called.
+Fails:  the Coffre away: the incident's page leads nowhere, and stands.
+"""
+
+from __future__ import annotations
+
+import re
+
+from django.http import HttpRequest
+
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import release
+from beffroi.drive.views import Place
+from beffroi.incidents.models import Incident
+from beffroi.incidents.rules import DEVICE_SUBJECT, Kind
+from beffroi.lib.errors import BeffroiError
+from beffroi.portal.drive_access import has_drive, view_of
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def is_alarm(incident: Incident) -> bool:
+    """Whether the Coffre stopped a device: its page puts back what the device did."""
+    return incident.kind == Kind.SUSPECT_MACHINE and incident.subject.startswith(DEVICE_SUBJECT)
+
+
+def held_files(request: HttpRequest, actor: Actor, incident: Incident) -> list[Place]:
+    """Where the dangerous content lies that an incident is about, as this reader sees it."""
+    if incident.kind != Kind.MALICIOUS_FILE or not _SHA256.fullmatch(incident.subject):
+        return []
+    try:
+        return release.seen_files(view_of(request, actor), incident.subject) if has_drive(actor) else []
+    except BeffroiError:
+        return []
