@@ -116,6 +116,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context |= {
         "received": number(request.GET.get("recu", "")),
+        "left_out": number(request.GET.get("laisses", "")),
         "refused": words.get(request.GET.get("refus", ""), ""),
         "words": words,
     }
