@@ -35,7 +35,7 @@ from beffroi.drive.store.shares import (
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock
-from beffroi.portal import drive_sharing, drive_words
+from beffroi.portal import drive_sharing, drive_words, scan_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
@@ -53,10 +53,14 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
     """The open links of a file or folder, and the form of another. Errors: AbsentNode, ReadOnly."""
     view = view_of(request, actor)
     with view.database.reading() as reading:
-        context = facts(reading, view, sharing.shareable(view, reading, node_id))
-    context |= {"form": {"days": "30"}, "most_downloads": MOST_DOWNLOADS}
+        place = sharing.shareable(view, reading, node_id)
+        context = facts(reading, view, place)
+        is_held = scan_words.line(reading, actor, place).is_held
+    context |= {"form": {"days": "30"}, "most_downloads": MOST_DOWNLOADS, "is_held": is_held}
     status = HTTPStatus.OK
-    if request.method == "POST":
+    if request.method == "POST" and is_held:
+        status = HTTPStatus.FORBIDDEN
+    elif request.method == "POST":
         wish, errors = asked_wish(request)
         context |= {"error": errors, "form": request.POST}
         if errors:
