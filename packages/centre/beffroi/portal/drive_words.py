@@ -160,6 +160,20 @@ def link_ends() -> list[tuple[str, str]]:
     return [("7", _("7 jours")), ("30", _("30 jours")), ("90", _("90 jours")), ("365", _("Un an"))]
 
 
+def link_over(why: str, since: str, *, is_drop: bool) -> str:
+    """How a link ended and since when. ``why``: stopped, expired, used, gone; ``since``: a day and hour."""
+    words = {"at": since}
+    if why == "gone":
+        return _("Ce qu’il ouvrait a été supprimé pour de bon %(at)s") % words
+    if why == "used":
+        return _("Tous les téléchargements sont pris : fermé %(at)s") % words
+    if is_drop:
+        return (
+            _("Lien de dépôt arrêté %(at)s") if why == "stopped" else _("Lien de dépôt fini %(at)s")
+        ) % words
+    return (_("Arrêté %(at)s") if why == "stopped" else _("Arrivé à son terme %(at)s")) % words
+
+
 def link_address(config: Config, collectivite_id: str, token: str) -> str:
     return config.portal_origin + reverse("drive_link", args=[collectivite_id, token])
 
