@@ -111,6 +111,42 @@ def test_a_folder_is_sent_previewed_renamed_and_downloaded(drive: Drive, page: A
     assert waiting.value.suggested_filename == "Photos du marché.zip"
 
 
+LITTER = (
+    "Thumbs.db",
+    "desktop.ini",
+    ".DS_Store",
+    "._note.txt",
+    "~$devis.docx",
+    ".~lock.plan.odt#",
+    "~WRL0005.tmp",
+)
+
+
+def test_what_systems_leave_in_a_folder_is_left_out_and_said(drive: Drive, page: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "Marché"
+    (folder / "__MACOSX").mkdir(parents=True)
+    for name in (*LITTER, "note.txt", "Thumbs.db.txt", "__MACOSX/image"):
+        (folder / name).write_text("x")
+    page.goto("/coffre/")
+    with page.expect_navigation():
+        page.set_input_files("#desk input[webkitdirectory]", str(folder))
+    page.wait_for_selector(".say:has-text('2 fichiers sont arrivés. 8 fichiers laissés de côté')")
+    inspect(page, "d-laisses")
+    page.click(".files >> text=Marché")
+    page.wait_for_selector("h1:has-text('Marché')")
+    assert page.locator(".files .name").all_inner_texts() == ["note.txt", "Thumbs.db.txt"]
+    only = tmp_path / "Rien"
+    only.mkdir()
+    (only / "Thumbs.db").write_text("x")
+    page.set_input_files("#desk input[webkitdirectory]", str(only))
+    page.wait_for_selector("[data-left-out]:has-text('1 fichier laissé de côté')")
+    assert page.inner_text("#desk [data-state]") == "Aucun fichier arrivé."
+    inspect(page, "d-laisse")
+    with page.expect_navigation():
+        page.set_input_files("#desk input[multiple]", str(only / "Thumbs.db"))
+    page.wait_for_selector(".files >> text=/^Thumbs.db$/")
+
+
 def test_a_large_file_is_cut_paused_and_goes_on(drive: Drive, page: Any, tmp_path: Path) -> None:
     film = tmp_path / "conseil.mp4"
     film.write_bytes(noise(26 * 1024 * 1024))

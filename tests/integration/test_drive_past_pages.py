@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from beffroi.drive.store.model import EMPTY, Act, Node
 from beffroi.drive.store.shares import Wish
 from beffroi.lib import clock
 from django.test import Client
+from django.utils import timezone
 
 from tests.conftest import Commune, make_member
 from tests.contract.test_drive_seals import a_seal
@@ -167,6 +168,25 @@ def test_days_and_hours_are_those_of_the_town_hall(aged: Aged, client: Client) -
         assert f"?a={at_s}&amp;dans=" in text(client, f"{aged.page}?jour={day}&heure={hour}")
     for choice in ("hier", "semaine"):
         assert client.get(f"{aged.page}?quand={choice}").status_code in (200, 404)
+
+
+def test_earlier_today_is_chosen_at_a_press(drive: Drive, beaune: Commune) -> None:
+    now = timezone.localtime(clock.now())
+    tomorrow = now + timedelta(days=1)
+    for hour, is_offered in ((7, False), (15, True)):
+        with clock.shifted((tomorrow.replace(hour=hour, minute=30) - now).total_seconds()):
+            aged, reader = Aged(drive), portal_client(beaune.agent_membership)
+            aged.put("new.ods", 5, 600)
+            page = text(reader, aged.page)
+            assert "Il y a une heure" in page and ("?quand=matin" in page) is is_offered
+            assert (
+                "new.ods" not in (found := text(reader, f"{aged.page}?quand=heure")) and "kept.ods" in found
+            )
+            assert f", {hour - 1} h 30</h2>" in found
+            found = text(reader, f"{aged.page}?quand=matin", 200 if is_offered else 400)
+            assert (", 8 h 00</h2>" in found and "kept.ods" in found) is is_offered
+            assert is_offered or "pas encore passé" in found
+        aged.delete(aged.folder, 0)
 
 
 def test_moments_that_cannot_be_shown_say_why(aged: Aged, client: Client) -> None:

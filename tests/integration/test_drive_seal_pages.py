@@ -16,7 +16,7 @@ from beffroi.drive.archives import retention
 from beffroi.drive.store import locks, seals, tree
 from beffroi.drive.store.model import Act, Node
 from beffroi.lib import clock
-from beffroi.portal import drive_seal_words
+from beffroi.portal import drive_seal_words, drive_words
 from django.test import Client
 
 from tests.conftest import Commune
@@ -68,6 +68,32 @@ def test_a_referent_looks_ahead_then_seals_and_sees_that_nothing_changes(
     assert drive.names(folder) == sorted(BODIES)
     assert "C’est scellé" in text(referent.get(f"/coffre/{folder.id}/sceller/"))
     assert verbs() == ["drive:seal:asked"]
+
+
+def test_of_several_that_are_ticked_the_sealed_ones_are_named(
+    drive: Drive, folder: Node, referent: Client
+) -> None:
+    sealed(drive, folder, referent)
+    plain, target = drive.folder("Marchés", drive.common), drive.folder("Cible", drive.common)
+    several = {"dossier": str(drive.common.id), "n": f"{plain.id},{folder.id}"}
+    page = text(referent.post("/coffre/agir/", several | {"what": "delete"}, follow=True))
+    assert (
+        "C’est scellé, en tout ou en partie : « Factures 2026 »." in page and "Recommencez sans lui" in page
+    )
+    assert "« Marchés »" not in page and "Marchés" in drive.names(drive.common)
+    referent.post("/coffre/agir/", several | {"what": "move"})
+    page = text(referent.post("/coffre/agir/", {"dossier": str(target.id), "what": "drop"}, follow=True))
+    assert "« Factures 2026 »" in page and drive.names(target) == []
+    alone = {"dossier": str(drive.common.id), "n": str(folder.id), "what": "delete"}
+    page = text(referent.post("/coffre/agir/", alone, follow=True))
+    assert "C’est scellé : on peut le lire" in page and "« Factures 2026 »" not in page
+
+
+def test_the_first_sealed_ones_are_named_and_the_others_counted() -> None:
+    assert drive_words.sealed([]) == ""
+    said = drive_words.sealed(["a", "b", "c", "d", "e"]).replace("\u00a0", " ")
+    assert "« a », « b », « c » et 2 autres. On peut les lire" in said and "sans eux" in said
+    assert "« a ». On peut le lire" in drive_words.sealed(["a"]).replace("\u00a0", " ")
 
 
 def test_what_the_page_sends_and_puts_back_is_refused_before_its_bytes(

@@ -12,7 +12,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import release
-from beffroi.drive.store import findings, frozen, tree
+from beffroi.drive.store import findings, frozen, shares, tree
 from beffroi.drive.store.findings import Result
 from beffroi.drive.store.model import EMPTY, AbsentNode, Node
 from beffroi.drive.views import View
@@ -90,6 +90,31 @@ def test_malware_is_shown_asked_about_and_released_by_the_referent_alone(
     assert kinds.count() == 2
     assert referent.post(f"/coffre/{node.id}/analyse/", {"what": "release"}).status_code == 404, "it is free"
     assert referent.post(f"/coffre/{node.id}/analyse/", {"what": "nonsense"}).status_code == 400
+
+
+def test_what_is_held_is_offered_nothing_that_would_not_work(drive: Drive, client: Client) -> None:
+    node, wish = put(drive, "notes.txt"), {"days": "30"}
+    drive.database.write(lambda w: tree.put(w, drive.act, drive.own.id, "notes.txt", EMPTY))
+    drive.database.write(
+        lambda w: tree.put(w, drive.act, drive.own.id, "notes.txt", replace(EMPTY, sha256=SHA))
+    )
+    offered = ('value="copy"', "Partager par un lien", "Comparer")
+    assert all(one in text(client, node) for one in offered)
+    find(drive, "malware")
+    page = text(client, node)
+    assert not [one for one in offered if one in page] and "Liens ouverts" not in page
+    assert 'value="move"' in page and 'value="delete"' in page and "Partager</a>" in page
+    refused = client.post(f"/coffre/{node.id}/liens/", wish)
+    assert refused.status_code == 403 and 'id="address"' not in refused.content.decode()
+    assert "un lien n’ouvrirait rien" in refused.content.decode().replace("\u00a0", " ")
+    with drive.database.reading() as reading:
+        assert shares.every(reading) == []
+    drive.database.write(lambda w: w.run("UPDATE finding SET released_s = 1"))
+    assert client.post(f"/coffre/{node.id}/liens/", wish).status_code == 200
+    drive.database.write(lambda w: w.run("UPDATE finding SET released_s = 0"))
+    assert "Liens ouverts" in text(client, node), "one that is open is ended there"
+    page = client.get(f"/coffre/{node.id}/liens/").content.decode()
+    assert "Arrêter" in page and "Créer le lien" not in page
 
 
 def test_a_list_marks_what_is_held_until_it_is_released(

@@ -22,6 +22,7 @@ from beffroi.drive.store.received import Received
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
 from beffroi.lib.ids import new_id
 
@@ -217,6 +218,11 @@ def shareable(view: View, reading: Reading, node_id: int) -> Place:
     if not place.rights.may_share:
         raise ReadOnly
     return place
+
+
+def has_links(reading: Reading, node_id: int) -> bool:
+    """Whether a link to it is open."""
+    return any(one.kind == "link" for one in shares.of_node(reading, node_id, now_s=clock.epoch_s()))
 
 
 def heard(database: Database) -> None:

@@ -94,7 +94,7 @@ def rows(view: View, reading: Reading, actor: Actor, found: Iterable[Share]) -> 
     found = list(found)
     ids = {one.created_by for one in found} | {one.target for one in found if one.kind == "person"}
     persons = dict(identity.visible_persons(actor).filter(pk__in=ids).values_list("id", "name"))
-    places = _names_of_communes(actor, {one.target for one in found if one.kind == "collectivite"})
+    places = names_of_communes(actor, {one.target for one in found if one.kind == "collectivite"})
     names = {"person": persons, "collectivite": places, "group": groups.names(reading)}
     out = []
     for one in found:
@@ -164,7 +164,7 @@ def came(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
                 "is_visit": False,
             }
         )
-    owners = _names_of_communes(actor, {one.owner for one in mounted.values()})
+    owners = names_of_communes(actor, {one.owner for one in mounted.values()})
     out += [
         {
             "id": one.share.id,
@@ -188,7 +188,7 @@ def came(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
 def _left_abroad(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
     left = {one for one, kept in mounts.of(reading, view.who.person_id).items() if kept.left_s}
     found = [one for one in received.every(reading) if one.state == "accepted" and one.share_id in left]
-    owners = _names_of_communes(actor, {one.owner for one in found})
+    owners = names_of_communes(actor, {one.owner for one in found})
     return [
         {"id": one.share_id, "name": one.label, "from": owners.get(one.owner, ""), "is_left": True}
         for one in found
@@ -200,7 +200,7 @@ def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
     if view.who.role != "referent":
         return []
     found = received.every(reading)
-    owners = _names_of_communes(actor, {one.owner for one in found})
+    owners = names_of_communes(actor, {one.owner for one in found})
     out = []
     for one in reversed(found):
         with metadata_of(one.owner).reading() as there:
@@ -248,8 +248,8 @@ def accepted_since(view: View, reading: Reading) -> int:
 
 
 def name_of_commune(actor: Actor, collectivite_id: str) -> str:
-    return _names_of_communes(actor, {collectivite_id}).get(collectivite_id, "")
+    return names_of_communes(actor, {collectivite_id}).get(collectivite_id, "")
 
 
-def _names_of_communes(actor: Actor, wanted: set[str]) -> dict[str, str]:
+def names_of_communes(actor: Actor, wanted: set[str]) -> dict[str, str]:
     return dict(communes.neighbours(actor).filter(pk__in=wanted).values_list("id", "name")) if wanted else {}

@@ -15,10 +15,11 @@ from django.utils.translation import gettext_lazy, ngettext
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
-from beffroi.portal.words import NBSP, since, size
+from beffroi.portal.words import NBSP, shorten, since, size
 from beffroi.previews import wire
 
 MAX_IMAGE_BYTES = 30_000_000
+MOST_NAMED = 3
 IMAGES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
 REFUSALS = {
     "drive.name_taken": gettext_lazy(
@@ -160,6 +161,20 @@ def link_ends() -> list[tuple[str, str]]:
     return [("7", _("7 jours")), ("30", _("30 jours")), ("90", _("90 jours")), ("365", _("Un an"))]
 
 
+def link_over(why: str, since: str, *, is_drop: bool) -> str:
+    """How a link ended and since when. ``why``: stopped, expired, used, gone; ``since``: a day and hour."""
+    words = {"at": since}
+    if why == "gone":
+        return _("Ce qu’il ouvrait a été supprimé pour de bon %(at)s") % words
+    if why == "used":
+        return _("Tous les téléchargements sont pris : fermé %(at)s") % words
+    if is_drop:
+        return (
+            _("Lien de dépôt arrêté %(at)s") if why == "stopped" else _("Lien de dépôt fini %(at)s")
+        ) % words
+    return (_("Arrêté %(at)s") if why == "stopped" else _("Arrivé à son terme %(at)s")) % words
+
+
 def link_address(config: Config, collectivite_id: str, token: str) -> str:
     return config.portal_origin + reverse("drive_link", args=[collectivite_id, token])
 
@@ -190,6 +205,27 @@ def refusal(error: BeffroiError) -> str:
     if error.code not in REFUSALS:
         raise error
     return str(REFUSALS[error.code])
+
+
+def sealed(names: Sequence[str]) -> str:
+    """Which of several are sealed, the first ones by name; "" for none."""
+    if not names:
+        return ""
+    said = ", ".join(f"«{NBSP}{one}{NBSP}»" for one in map(shorten, names[:MOST_NAMED]))
+    more = len(names) - MOST_NAMED
+    if more > 0:
+        said = ngettext("%(names)s et %(n)s autre", "%(names)s et %(n)s autres", more) % {
+            "names": said,
+            "n": count(more),
+        }
+    sentence = ngettext(
+        "C’est scellé, en tout ou en partie : %(names)s. On peut le lire et le copier, rien n’y change. Recommencez "
+        "sans lui.",
+        "C’est scellé, en tout ou en partie : %(names)s. On peut les lire et les copier, rien n’y change. Recommencez "
+        "sans eux.",
+        len(names),
+    )
+    return sentence % {"names": said}
 
 
 def held() -> str:

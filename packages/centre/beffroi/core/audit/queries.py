@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
 from django.conf import settings
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Max, QuerySet
 from django.db.models.functions import TruncDate
 
 from beffroi.core.audit import chain, signing
@@ -67,6 +67,14 @@ def pruned_to() -> int:
 
 def last_checkpoint() -> AuditCheckpoint | None:
     return AuditCheckpoint.objects.order_by("-position").first()
+
+
+def last_of(*, verb: str, object_ids: Collection[str], collectivite_id: str | None) -> dict[str, datetime]:
+    """Object -> when this was last on record of it; those of which nothing is are left out."""
+    found = AuditEntry.objects.filter(
+        object_id__in=list(object_ids), verb=verb, collectivite_id=collectivite_id
+    )
+    return dict(found.values_list("object_id").annotate(last=Max("at")))
 
 
 def verify(*, full: bool = False, expected_head: str = "") -> Report:

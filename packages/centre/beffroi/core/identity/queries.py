@@ -54,6 +54,17 @@ def without_referent() -> set[str]:
     return set(rows.exclude(pk__in=led.values("collectivite_id")).values_list("id", flat=True))
 
 
+def belonged(person_ids: Collection[str]) -> dict[str, list[tuple[str, datetime, datetime | None]]]:
+    """Person -> (collectivité, since, until) of each membership that they have or had, for who names a collectivité
+    and no person."""
+    found: dict[str, list[tuple[str, datetime, datetime | None]]] = {}
+    with row_security.unlimited():
+        rows = Membership.objects.filter(person_id__in=list(person_ids))
+        for one in rows:
+            found.setdefault(one.person_id, []).append((one.collectivite_id, one.since, one.until))
+    return found
+
+
 def persons_in_role(collectivite_id: str, roles: Collection[str]) -> set[str]:
     """Identifiers of those who are there now in one of these roles, for who tells them something."""
     rows = _current().filter(collectivite_id=collectivite_id, role__in=roles, person__is_active=True)

@@ -72,6 +72,10 @@ class Handover(NamedTuple):
     def is_at_work(self) -> bool:
         return self.state in ("running", "returning")
 
+    def is_during(self, at_s: int) -> bool:
+        """Between its begin and its end, a way back included."""
+        return self.begun_s <= at_s and (self.is_at_work or at_s <= self.ended_s)
+
 
 # -- look-ups ------------------------------------------------------------------------------------------------
 
@@ -90,6 +94,10 @@ def of_person(reading: Reading, person_id: str, *, since_s: int = 0) -> list[Han
         _ROWS + " WHERE person_id = ? AND begun_s >= ? ORDER BY begun_s, id", (person_id, since_s)
     )
     return [Handover(*row) for row in rows]
+
+
+def every(reading: Reading) -> list[Handover]:
+    return [Handover(*row) for row in reading.all(_ROWS + " ORDER BY begun_s, id")]
 
 
 def at_work(reading: Reading) -> list[Handover]:

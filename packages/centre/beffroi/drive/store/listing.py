@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import batched
 from typing import LiteralString, NamedTuple
 
+from beffroi.drive.store import handovers, look, schema
+from beffroi.drive.store.handovers import Handover
 from beffroi.drive.store.writing import Reading
 from beffroi.lib import accents
 
 _ENTRIES: LiteralString = "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag FROM node"
-_CHANGED_BY: LiteralString = "SELECT number, person_id FROM change WHERE number IN ("
+_CHANGED_BY: LiteralString = "SELECT number, person_id, at_s, kind FROM change WHERE number IN ("
 _AT_ONCE = 500
 _NUMBERS = re.compile(r"(\d+)")
 
@@ -31,6 +33,14 @@ class Entry(NamedTuple):
     size_bytes: int
     mtime_s: int
     etag: int
+
+
+class Maker(NamedTuple):
+    """Of a change. ``was_handed``: a handover of somebody's files moved it, or gave it back."""
+
+    person_id: str
+    at_s: int
+    was_handed: bool
 
 
 def by_name(name: str) -> tuple[object, ...]:
@@ -59,15 +69,29 @@ def some(database: Reading, folder_id: int, ids: Sequence[int]) -> list[Entry]:
     return [found[one] for one in ids if one in found and found[one].parent == folder_id]
 
 
-def changed_by(database: Reading, entries: Sequence[Entry]) -> dict[int, str]:
-    """Node -> person of the last change of each file; folders, whose etag follows what they hold, are left out."""
-    files = {one.etag: one.id for one in entries if not one.is_folder}
-    found: dict[int, str] = {}
+def changed_by(database: Reading, entries: Sequence[Entry]) -> dict[int, Maker]:
+    """Node -> who made the last change of each file; folders, whose etag follows what they hold, are left out."""
+    files = {one.etag: one for one in entries if not one.is_folder}
+    found: dict[int, Maker] = {}
+    passed = handovers.every(database)
     for numbers in batched(files, _AT_ONCE, strict=False):
         marks: LiteralString = ", ".join("?" for _ in numbers)
-        rows = database.all(_CHANGED_BY + marks + ")", numbers)
-        found |= {files[number]: person_id for number, person_id in rows}
+        for number, person_id, at_s, kind in database.all(_CHANGED_BY + marks + ")", numbers):
+            one = files[number]
+            during = [each for each in passed if kind == "moved" and each.is_during(at_s)]
+            found[one.id] = Maker(person_id, at_s, _was_handed(database, one, person_id, during))
     return found
+
+
+def _was_handed(database: Reading, one: Entry, mover: str, during: Sequence[Handover]) -> bool:
+    """Whether it was moved into the root that it lies in by handovers of that time. ``mover``: who asked for them, who
+    sees nothing of it, unless it is their own root."""
+    if not during:
+        return False
+    root = look.above(database, one.id)[-1].name.removeprefix(schema.HOME)
+    return root != mover and any(
+        root == each.person_id or (root, mover) == (each.heir, each.begun_by) for each in during
+    )
 
 
 def below(database: Reading, entries: Iterable[Entry], roots: Collection[int]) -> Iterator[Entry]:

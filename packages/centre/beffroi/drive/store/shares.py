@@ -153,8 +153,13 @@ def kinds_by_node(database: Reading, *, now_s: int) -> dict[int, frozenset[str]]
 
 
 def made_by(database: Reading, person_id: str, *, now_s: int) -> list[Share]:
+    return [one for one in every_by(database, person_id) if one.is_open(now_s)]
+
+
+def every_by(database: Reading, person_id: str) -> list[Share]:
+    """Those that somebody made, open or not, the newest first."""
     rows = database.all(_SHARES + " WHERE created_by = ? ORDER BY created_s DESC, id DESC", (person_id,))
-    return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
+    return [Share(*row) for row in rows]
 
 
 def for_person(database: Reading, *, person_id: str, role: str, now_s: int) -> list[Share]:

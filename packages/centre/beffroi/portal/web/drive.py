@@ -17,17 +17,23 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import past, quotas, release
 from beffroi.drive.store import favourites, listing, look, room, shares
-from beffroi.drive.store.listing import Entry
+from beffroi.drive.store.listing import Entry, Maker
 from beffroi.drive.store.orders import orders
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
 from beffroi.drive.web.portal import AGAIN, FETCHED
 from beffroi.lib import clock
-from beffroi.portal import drive_seal_words, drive_share_words, drive_tag_words, drive_words, words
+from beffroi.portal import (
+    drive_makers,
+    drive_seal_words,
+    drive_share_words,
+    drive_tag_words,
+    drive_words,
+    words,
+)
 from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive_act, drive_alarm, drive_erasure
@@ -116,6 +122,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context |= {
         "received": number(request.GET.get("recu", "")),
+        "left_out": number(request.GET.get("laisses", "")),
         "refused": words.get(request.GET.get("refus", ""), ""),
         "words": words,
     }
@@ -143,25 +150,21 @@ def drive_page(request: HttpRequest, view: View, template: str, context: Mapping
     return response
 
 
-def rows(actor: Actor, entries: Sequence[Entry], by: dict[int, str]) -> list[dict[str, Any]]:
-    """What a list shows of each; ``who`` is "" where it is not known, or nobody of this collectivité any more."""
-    persons = identity.visible_persons(actor).filter(pk__in=set(by.values()))
-    named = dict(persons.values_list("id", "name"))
+def rows(
+    actor: Actor, entries: Sequence[Entry], makers: Mapping[int, Maker], *, is_own: bool = True
+) -> list[dict[str, Any]]:
+    """What a list shows of each; ``who`` and ``is_own``: as ``drive_makers.named``."""
+    named = drive_makers.named(actor, makers, is_own=is_own)
     return [
         {
             "entry": one,
             "size": words.size(one.size_bytes),
             "changed": datetime.fromtimestamp(one.mtime_s, UTC),
-            "who": named.get(by.get(one.id, ""), "") or _by_link(by.get(one.id, "")),
+            "who": named.get(one.id, ""),
             "icon": "folder" if one.is_folder else "file-text",
         }
         for one in entries
     ]
-
-
-def _by_link(maker: str) -> str:
-    """Who handed something in is no person here: their change is the link's."""
-    return _("un lien de dépôt") if maker.startswith("shr_") else ""
 
 
 def at_of(place: Place) -> str:

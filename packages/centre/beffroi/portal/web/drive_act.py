@@ -9,6 +9,7 @@ Rule:   what is ticked is done whole or not at all. Moving and copying need no s
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import messages
@@ -19,8 +20,9 @@ from django.views.decorators.http import require_POST
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import carrying
-from beffroi.drive.store import look, names, tree, versions
-from beffroi.drive.store.model import Changed, NameTaken, Node
+from beffroi.drive.archives.rules import Sealed
+from beffroi.drive.store import look, names, seals, tree, versions
+from beffroi.drive.store.model import AbsentNode, Changed, NameTaken, Node
 from beffroi.drive.store.names import NameRefused
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
@@ -57,6 +59,8 @@ def act(request: HttpRequest, actor: Actor) -> HttpResponse:
         return _ACTS[what](request, view, place) or HttpResponseRedirect(target)
     except (NameTaken, NameRefused) as error:
         return HttpResponseRedirect(_ask_again(request, view, place, error) or target)
+    except Sealed as error:
+        messages.error(request, drive_words.sealed(_sealed_ones(request, view)) or drive_words.refusal(error))
     except BeffroiError as error:
         messages.error(request, drive_words.refusal(error))
     return HttpResponseRedirect(target)
@@ -256,6 +260,24 @@ def _ask_again(request: HttpRequest, view: View, place: Place, error: BeffroiErr
     node_id = place.node.id if what == "folder" else ticked(request)[0]
     keep_name(request, view.who.collectivite_id, node_id, drive_words.refusal(error))
     return "" if what == "folder" else reverse("drive_node", args=[node_id])
+
+
+def _sealed_ones(request: HttpRequest, view: View) -> list[str]:
+    """Names of those that were to change and are sealed, or hold something sealed; none where one alone was to."""
+    wanted: list[int] = []
+    if request.POST["what"] == "delete":
+        wanted = ticked(request)
+    elif request.POST["what"] == "drop":
+        carried = drive_undo.kept(request, CARRIED_KEY, drive_undo.owner_of(view))
+        wanted = carried["nodes"] if carried is not None else []
+    found: list[str] = []
+    with view.database.reading() as reading:
+        looking = seals.Looking(reading)
+        for one in wanted if len(wanted) > 1 else []:
+            with suppress(AbsentNode):
+                node = view.at(reading, one).node
+                found += [node.name] if looking.reach(node) else []
+    return found
 
 
 # -- inside ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import handed_in
+from beffroi.drive import handed_in, sharing
 from beffroi.drive.store import listing
 from beffroi.drive.store.listing import Entry
 from beffroi.portal import drive_seal_words, drive_tag_words, drive_words, scan_words, words
@@ -45,8 +45,9 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
             "created": datetime.fromtimestamp(place.node.created_s, UTC),
             "versions": drive_version.listed(reading, place.node),
-            "compares": drive_words.compares(place.node.name),
+            "compares": "" if scan.is_held else drive_words.compares(place.node.name),
             "scan": scan,
+            "has_links": scan.is_held and sharing.has_links(reading, node_id),
             "preview": "" if scan.is_held else drive_words.preview(place.node.name, place.node.size_bytes),
             **({} if scan.is_held else drive_office.offered(place)),
             "sender": handed_in.sender(reading, node_id) if place.rights.may_share else None,

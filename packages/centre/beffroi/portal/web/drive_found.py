@@ -108,7 +108,8 @@ def found_rows(reading: Reading, view: View, actor: Actor, found: Sequence[Entry
                 drive.trail(reading, view, view.at(reading, one.id))[:-1]
             )
     shown = [one for one in found if one.id in where]
-    lines = drive.rows(actor, shown, listing.changed_by(reading, shown))
+    is_own = view.collectivite_id == actor.collectivite_id
+    lines = drive.rows(actor, shown, listing.changed_by(reading, shown), is_own=is_own)
     for one, line in zip(shown, lines, strict=True):
         line["where"] = where[one.id]
     drive_tag_words.add_to(lines, reading, view)

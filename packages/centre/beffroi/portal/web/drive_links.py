@@ -7,7 +7,8 @@ Rule:   the address of a link stands in the answer that made it and nowhere else
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -19,10 +20,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from beffroi.core.audit import queries as audit
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
-from beffroi.drive.store import handovers, shares
+from beffroi.drive.store import ended_links, handovers, shares
+from beffroi.drive.store.ended_links import Ended
 from beffroi.drive.store.model import AbsentNode, ReadOnly
 from beffroi.drive.store.shares import (
     LONGEST_LINK_S,
@@ -35,7 +38,7 @@ from beffroi.drive.store.shares import (
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock
-from beffroi.portal import drive_sharing, drive_words
+from beffroi.portal import drive_sharing, drive_words, scan_words, words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
@@ -44,6 +47,7 @@ LEFT = "left"
 DAY_S = 86400
 ENDS_DAYS = (7, 30, 90, 365)
 MOST_DOWNLOADS = 10_000
+ENDED_DAYS, MOST_ENDED = 30, 200
 assert max(ENDS_DAYS) * DAY_S < LONGEST_LINK_S
 
 
@@ -53,10 +57,14 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
     """The open links of a file or folder, and the form of another. Errors: AbsentNode, ReadOnly."""
     view = view_of(request, actor)
     with view.database.reading() as reading:
-        context = facts(reading, view, sharing.shareable(view, reading, node_id))
-    context |= {"form": {"days": "30"}, "most_downloads": MOST_DOWNLOADS}
+        place = sharing.shareable(view, reading, node_id)
+        context = facts(reading, view, place)
+        is_held = scan_words.line(reading, actor, place).is_held
+    context |= {"form": {"days": "30"}, "most_downloads": MOST_DOWNLOADS, "is_held": is_held}
     status = HTTPStatus.OK
-    if request.method == "POST":
+    if request.method == "POST" and is_held:
+        status = HTTPStatus.FORBIDDEN
+    elif request.method == "POST":
         wish, errors = asked_wish(request)
         context |= {"error": errors, "form": request.POST}
         if errors:
@@ -91,9 +99,15 @@ def facts(reading: Reading, view: View, place: Place) -> dict[str, Any]:
 @require_GET
 @for_agents
 def own(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """The open links that this person made, wherever; and those of who left them their files."""
+    """The open links that this person made, wherever, and those of who left them their files; what ended lately."""
     view = view_of(request, actor)
     me, now_s = view.who.person_id, clock.epoch_s()
+    since_s = now_s - ENDED_DAYS * DAY_S
+
+    def used_up(ids: Collection[str]) -> dict[str, int]:
+        last = audit.last_of(verb="drive:link:used", object_ids=ids, collectivite_id=actor.collectivite_id)
+        return {share_id: int(at.timestamp()) for share_id, at in last.items()}
+
     with view.database.reading() as reading:
         found = shares.made_by(reading, me, now_s=now_s)
         for one in sorted({one.person_id for one in handovers.naming(reading, me) if one.heir == me}):
@@ -101,8 +115,30 @@ def own(request: HttpRequest, actor: Actor) -> HttpResponse:
             found += [link for link in theirs if _may_write(view, reading, link)]
         if asks_part(request, LEFT):
             return _left(request, rows(reading, view, actor, found, open_only=False))
-        context = {"at": "links", **_listed(rows(reading, view, actor, found))}
+        ended = ended_links.made_by(reading, me, now_s=now_s, since_s=since_s, used_up=used_up)
+        over = {one.share.id for one in ended}
+        found = [one for one in found if one.id not in over]
+        context = {
+            "at": "links",
+            **_listed(rows(reading, view, actor, found)),
+            "ended": [_over(view, reading, one) for one in ended[:MOST_ENDED]],
+            "ended_most": MOST_ENDED if len(ended) > MOST_ENDED else 0,
+            "ended_days": ENDED_DAYS,
+        }
     return drive.drive_page(request, view, "portal/drive_own_links.html", context)
+
+
+def _over(view: View, reading: Reading, one: Ended) -> dict[str, Any]:
+    """A line of a link that is over. The file as it is named now, for who sees it still."""
+    with suppress(AbsentNode):
+        node = view.at(reading, one.share.node).node
+        return {"node": node, "name": node.name, "is_folder": node.is_folder, "how": _how(one)}
+    return {"node": None, "name": one.share.label, "is_folder": one.share.rights == "drop", "how": _how(one)}
+
+
+def _how(one: Ended) -> str:
+    since = words.since(datetime.fromtimestamp(one.since_s, UTC))
+    return drive_words.link_over(one.why, since, is_drop=one.share.rights == "drop")
 
 
 @require_http_methods(["GET", "POST"])

@@ -37,6 +37,7 @@ from beffroi.portal.pages import asks_part, for_agents
 from beffroi.portal.web import drive
 
 PAGE_ROWS = 200
+MORNING = time(8)
 
 
 @require_http_methods(["GET", "POST"])
@@ -60,6 +61,7 @@ def past_of(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         return drive.drive_page(request, view, "portal/parts/drive_way_back.html", context)
     status, now = 200, timezone.localtime(clock.now())
     context |= {"day": now.date() - timedelta(days=1), "hour": time(18), "latest": now.date()}
+    context["had_morning"] = now.time() > MORNING
     context["earliest"] = now.date() - timedelta(days=settings.BEFFROI.drive_version_days)
     try:
         at_s = _chosen(request.GET, now)
@@ -91,6 +93,10 @@ def _chosen(asked: Mapping[str, str], now: datetime) -> int | None:
     """The moment that was chosen, in epoch seconds; None for none. Errors: Invalid."""
     if asked.get("a"):
         return drive.number(asked["a"])
+    if asked.get("quand") == "heure":
+        return int(now.timestamp()) - 3600
+    if asked.get("quand") == "matin":
+        return int(datetime.combine(now.date(), MORNING, now.tzinfo).timestamp())
     if asked.get("quand") == "hier":
         evening = datetime.combine(now.date() - timedelta(days=1), time(23, 59), now.tzinfo)
         return int(evening.timestamp())

@@ -78,7 +78,7 @@ def _file(reading: Reading, actor: Actor, place: Place) -> dict[str, Any]:
     return {
         "scan": scan,
         "versions": drive_version.listed(reading, node),
-        "compares": drive_words.compares(node.name),
+        "compares": "" if scan.is_held else drive_words.compares(node.name),
         "preview": "" if scan.is_held else drive_words.preview(node.name, node.size_bytes),
         **({} if scan.is_held else drive_office.offered(place)),
     }

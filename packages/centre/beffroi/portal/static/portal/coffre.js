@@ -36,14 +36,20 @@
   const refusals = JSON.parse(document.getElementById("refusals").textContent);
   const folder = Number(words.folder);
   const list = desk.querySelector("[data-list]"), total = desk.querySelector("progress"), state = desk.querySelector("[data-state]");
-  const count = desk.querySelector("[data-count]");
+  const count = desk.querySelector("[data-count]"), leftOut = desk.querySelector("[data-left-out]");
   const pause = desk.querySelector("[data-pause]"), stop = desk.querySelector("[data-stop]"), asked = desk.querySelector("[data-asked]");
   plain.hidden = true; desk.hidden = false;
+
+  // What systems and office programs leave in folders and sync clients send neither: pictures of thumbnails, settings,
+  // locks of open documents, attributes of macOS, bins. It goes with a folder unseen; who picks one by itself wants it.
+  const LITTER = /^(thumbs\.db|ehthumbs(_vista)?\.db|desktop\.ini|\.ds_store|\.localized|\.apdisk|\.directory|icon\r|\._.*|~\$.*|~.*\.tmp|\.~lock\..*#|\.nfs[0-9a-f]+|\.fuse_hidden.*)$/i;
+  const LITTER_FOLDER = /^(__macosx|\.trashes|\.trash-\d+|\.temporaryitems|\.documentrevisions-v100|\.spotlight-v100|\.fseventsd|system volume information|\$recycle\.bin|@eadir)$/i;
+  const litter = (file, path) => path.length > 0 && (LITTER.test(file.name) || path.slice(1).some((one) => LITTER_FOLDER.test(one)));
 
   // State changes are rare enough to be read out; the running bytes are not said.
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
-  let queue = [], sent = 0, whole = 0, files = 0, done = 0, failed = 0, running = false, paused = false, stopped = false, forAll = "", wake = null;
+  let queue = [], sent = 0, whole = 0, files = 0, done = 0, failed = 0, left = 0, running = false, paused = false, stopped = false, forAll = "", wake = null;
   let abort = new AbortController();
   const show = () => { total.max = Math.max(whole, 1); total.value = sent; total.textContent = Math.floor(100 * sent / Math.max(whole, 1)) + " %"; count.textContent = words.soFar.replace("#", done).replace("#", files); };
   const moment = async () => { while (paused && !stopped) await new Promise((on) => { wake = on; }); if (stopped) throw new Error("stopped"); };
@@ -119,12 +125,13 @@
     if ([pause, stop].includes(document.activeElement)) { state.tabIndex = -1; state.focus(); }
     pause.hidden = stop.hidden = true; total.hidden = count.hidden = true;
     say((stopped ? words.halted + " " : "") + (done === 0 ? words.doneNone : done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
-    if (done && !failed && !stopped) location.assign(words.page + "?recu=" + done);
+    if (done && !failed && !stopped) location.assign(words.page + "?recu=" + done + (left ? "&laisses=" + left : ""));
     else desk.querySelector("[data-reload]").hidden = !done;
   };
 
   const add = (found) => {
     for (const [file, path] of found) {
+      if (litter(file, path)) { left += 1; continue; }
       const row = document.createElement("li"), text = document.createElement("div"), title = document.createElement("p"), why = document.createElement("p"), bar = document.createElement("progress"), tag = document.createElement("span");
       row.className = "row"; text.className = "grow stack"; why.className = "note"; tag.className = "tag quiet";
       title.textContent = [...path, file.name].join(" › ") + " · " + size(file.size);
@@ -136,7 +143,10 @@
       whole += file.size; files += 1;
     }
     show();
+    leftOut.hidden = !left;
+    leftOut.textContent = left === 1 ? words.leftOne : words.leftMany.replace("#", left);
     if (queue.length) run();
+    else if (!running && left) say(words.doneNone);
   };
 
   for (const input of desk.querySelectorAll("input[type=file]")) input.addEventListener("change", () => {
