@@ -315,7 +315,8 @@ def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:
     event.add("dtstamp").value = now
     event.add("last-modified").value = now
     before = event.contents.pop("sequence", None)
-    number = int(before[0].value) + 1 if before and str(before[0].value).isdigit() else 0
+    told = str(before[0].value) if before else ""
+    number = int(told) + 1 if told.isascii() and told.isdigit() and len(told) < 10 else 0
     event.add("sequence").value = str(number)
 
 
