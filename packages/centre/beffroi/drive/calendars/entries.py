@@ -58,7 +58,7 @@ def between(
     is_whole = False
     with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
         for calendar, collection, title in opened(storage, collections):
-            for item in _by_effort(collection, since, until):
+            for item in by_effort(collection, since, until):
                 effort.require()
                 with suppress(*UNREADABLE):
                     found += occurrences(calendar, item, since, until, mine, of=title)
@@ -67,7 +67,7 @@ def between(
     return wire.Entries(found[:MAX_TOLD], more=len(found) > MAX_TOLD or not is_whole)
 
 
-def _by_effort(collection: BaseCollection, since: datetime, until: datetime) -> Iterator[Any]:
+def by_effort(collection: BaseCollection, since: datetime, until: datetime) -> Iterator[Any]:
     """What touches a time: first what lies near it, then what began the shorter ago the sooner."""
     long: list[tuple[int, str]] = []
     for item in collection.get_all():
