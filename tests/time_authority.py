@@ -30,7 +30,10 @@ class Authority:
 
 
 def authority(
-    *, uses: tuple[x509.ObjectIdentifier, ...] = (ExtendedKeyUsageOID.TIME_STAMPING,), critical: bool = True
+    *,
+    uses: tuple[x509.ObjectIdentifier, ...] = (ExtendedKeyUsageOID.TIME_STAMPING,),
+    critical: bool = True,
+    more: tuple[x509.ExtensionType, ...] = (),
 ) -> Authority:
     above, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root = (
@@ -44,6 +47,8 @@ def authority(
     builder = _builder(_name("Horodatage"), key.public_key()).issuer_name(_name("Racine"))
     if uses:
         builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical)
+    for one in more:
+        builder = builder.add_extension(one, False)
     builder = builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key()), False
     )

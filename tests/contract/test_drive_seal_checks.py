@@ -16,9 +16,9 @@ pytest_plugins = ["tests.fixtures_drive_store"]
 DAY_S = 86400
 
 
-def due(database: Database, before_s: int, most: int = 10) -> list[str]:
+def due(database: Database, before_s: int, most: int = 10, *, now_s: int = 1 << 40) -> list[str]:
     with database.reading() as reading:
-        return seal_checks.due(reading, before_s=before_s, most=most)
+        return seal_checks.due(reading, before_s=before_s, now_s=now_s, most=most)
 
 
 def checked(metadata: Database, seal_id: str, at_s: int, person_id: str = "per_me") -> str:
@@ -86,8 +86,15 @@ def test_an_alarm_is_open_until_all_is_well_it_is_settled_or_the_seal_ends(
     assert note("two", 4) == [(2, "two")], "it began then"
     assert note("", 5) == []
     assert note("one", 6) == [(6, "one")]
-    assert metadata.write(lambda w: seal_alarms.settle(w, seal.id, by="per_me", why="perdu", now_s=7))
-    assert not metadata.write(lambda w: seal_alarms.settle(w, seal.id, by="per_you", why="x", now_s=8))
+
+    def settle(found: str, by: str, why: str, now_s: int) -> bool:
+        return metadata.write(
+            lambda w: seal_alarms.settle(w, seal.id, found=found, by=by, why=why, now_s=now_s)
+        )
+
+    assert not settle("another", "per_me", "perdu", 7), "words about a damage settle no other one"
+    assert settle("one", "per_me", "perdu", 7)
+    assert not settle("one", "per_you", "x", 8)
     assert note("one", 9) == []
     with metadata.reading() as reading:
         kept = seal_alarms.of(reading, seal.id)
@@ -125,3 +132,24 @@ def test_sums_count_what_stands(metadata: Database, home: Node) -> None:
     for one in (first, second):
         metadata.write(lambda w, it=one: seals.end(w, it.id, "lifted", now_s=1, by="per_me"))
     assert sums(first.begun_s) == Sums()
+
+
+def test_a_clock_that_was_ahead_puts_off_neither_a_verification_nor_an_authority(
+    metadata: Database, home: Node
+) -> None:
+    seal = sealed(metadata, folder(metadata, home.id, "a"))
+    now_s, ahead_s = seal.begun_s + 100 * DAY_S, seal.begun_s + 3650 * DAY_S
+    checked(metadata, seal.id, ahead_s)
+    assert due(metadata, now_s - DAY_S, now_s=now_s) == [seal.id]
+    checked(metadata, seal.id, now_s)
+    assert due(metadata, now_s - DAY_S, now_s=now_s) == []
+    metadata.write(lambda w: w.run("UPDATE seal SET stamp = 'wanted', told_s = 1 WHERE id = ?", (seal.id,)))
+
+    def asked(retry_before_s: int) -> list[str]:
+        with metadata.reading() as reading:
+            found = seals.unfinished(reading, retry_before_s=retry_before_s, now_s=now_s)
+        return [one.id for one in found]
+
+    for tried_s, is_due in ((now_s, False), (now_s - 1000, True), (ahead_s, True)):
+        metadata.write(lambda w, at=tried_s: seals.tried(w, seal.id, now_s=at))
+        assert asked(now_s - 900) == ([seal.id] if is_due else [])

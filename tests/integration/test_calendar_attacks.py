@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import secrets
+import time
 import wsgiref.util
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 from beffroi.drive import projections
-from beffroi.drive.calendars import app, effort, entries, homes
+from beffroi.drive.calendars import app, effort, entries, homes, invitations, wire_invitations
 from beffroi.drive.calendars.app import Calendars
 from beffroi.lib import ids
 from beffroi.lib.config import Config
@@ -188,3 +189,24 @@ def test_daily_entries_of_centuries_end_a_question_and_what_lies_near_is_shown(
     monkeypatch.setattr(effort, "MOST_CPU_S", 60.0)
     assert titles() == ({"Conseil", "Permanence"}, False)
     assert agent.ask("REPORT", agent.at("mairie-agenda/"), QUERY)[0] == 207
+
+
+def test_daily_entries_of_centuries_end_the_look_for_what_clashes_with_an_invitation(
+    agent: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        daily = event(f"d{number}", "Chaque jour", starts="19000101T090000Z", more="RRULE:FREQ=DAILY")
+        agent.put(f"agenda/d{number}.ics", daily)
+    agent.put("agenda/conseil.ics", event("conseil", "Conseil", starts="20301203T140000Z"))
+    store = agent.calendars._stores.home(BEAUNE, agent.id)
+    lines = (
+        *("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:x", "METHOD:REQUEST", "BEGIN:VEVENT", "UID:new@1"),
+        *("DTSTAMP:20300101T080000Z", "ORGANIZER:mailto:claire@nuits.test", "DTSTART:20301203T133000Z"),
+        *("DTEND:20301203T150000Z", "ATTENDEE:mailto:me@beaune.test", "END:VEVENT", "END:VCALENDAR", ""),
+    )
+    asked = wire_invitations.Received("\r\n".join(lines), ["me@beaune.test"])
+    monkeypatch.setattr(effort, "MOST_CPU_S", 0.3)
+    since_s = time.thread_time()
+    found = invitations.look(store.storage, [f"/{agent.id}/{homes.AGENDA}/"], asked)
+    assert time.thread_time() - since_s < 1.5
+    assert (found.state, [one.title for one in found.conflicts]) == ("new", ["Conseil"])

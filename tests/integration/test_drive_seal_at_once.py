@@ -6,9 +6,10 @@ import pytest
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import rules
 from beffroi.drive.seals import actions
-from beffroi.drive.store import seal_checks, seals
+from beffroi.drive.store import look, seal_alarms, seal_checks, seals, tree
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.seals import Seal
+from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
 from django.test import Client
@@ -91,3 +92,43 @@ def test_a_seal_that_is_lifted_meanwhile_is_not_verified(
             actions.verify(actor=person, database=drive.database, seal_id=seal.id)
     with drive.database.reading() as reading:
         assert seal_checks.waiting(reading, seal.id) is None
+
+
+def test_a_file_that_came_just_before_the_folder_was_closed_is_counted(
+    drive: Drive, folder: Node, person: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with drive.database.reading() as reading:
+        before = seals.sums(reading, folder.id)
+        invoice = next(look.below(reading, folder.id))
+    meanwhile(
+        monkeypatch,
+        lambda: drive.database.write(lambda w: tree.copy(w, drive.act, invoice.id, folder.id, "copie.pdf")),
+    )
+    until_s = clock.epoch_s() + 20 * DAY_S
+    made = actions.seal(
+        actor=person,
+        view=View(drive.database, drive.who),
+        act=drive.act,
+        node_id=folder.id,
+        rule="",
+        until_s=until_s,
+    )
+    counted = (before[0] + 1, before[1] + invoice.size_bytes)
+    assert (made.files, made.size_bytes) == counted
+    found = seal_of(drive, folder)
+    assert (found.files, found.size_bytes) == counted
+
+
+def test_words_about_a_damage_do_not_settle_one_that_is_found_meanwhile(
+    drive: Drive, seal: Seal, person: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(what: str) -> None:
+        drive.database.write(lambda w: seal_alarms.note(w, seal.id, what, now_s=5))
+
+    found("one file")
+    meanwhile(monkeypatch, lambda: found("all files"))
+    with pytest.raises(Conflict):
+        actions.settle_damage(actor=person, database=drive.database, seal_id=seal.id, why="perdu")
+    with drive.database.reading() as reading:
+        assert [one.found for one in seal_alarms.open_(reading)] == ["all files"]
+    assert told()[-1] == "not drive:seal:damage_settled: state.conflict"

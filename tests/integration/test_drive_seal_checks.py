@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import LiteralString
 from urllib.parse import unquote
 
 import msgspec
@@ -229,3 +230,19 @@ def pages_of(data: bytes) -> list[str]:
         " ".join(one.extract_text().replace("\u00a0", " ").split())
         for one in pypdf.PdfReader(io.BytesIO(data)).pages
     ]
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE seal_text SET content = ?", "DELETE FROM seal_text WHERE content <> ?"]
+)
+def test_a_seal_that_cannot_be_read_has_a_page_that_says_so(
+    drive: Drive, folder: Node, referent: Client, change: LiteralString
+) -> None:
+    seal = sealed(drive, folder, referent)
+    page = f"/coffre/sceaux/{seal.id}/"
+    drive.database.write(lambda w: w.run(change, (b"\xff",)))
+    assert referent.get(page).status_code == 200
+    referent.post(page, {"what": "check"})
+    until(lambda: "ne peut pas être lu" in text(referent.get(page)))
+    said = {"what": "settle", "why": "Base restaurée en partie."}
+    assert "l’alerte est close" in text(referent.post(page, said, follow=True))

@@ -9,7 +9,7 @@ from beffroi.drive.seals import contents, overview, verification
 from beffroi.drive.seals import desk as desk_module
 from beffroi.drive.seals.overview import Sums
 from beffroi.drive.seals.verification import EVERY_S, Verifier, unpacked
-from beffroi.drive.store import seal_alarms, seal_checks, seals
+from beffroi.drive.store import seal_alarms, seal_checks, seals, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.seal_checks import NOBODY, Check
 from beffroi.drive.store.seals import NO_END
@@ -168,7 +168,9 @@ def test_a_damage_is_an_alarm_until_it_is_mended_or_settled_and_another_one_open
     _damage(place, "gone")
     checked(place, seal_id)
     settled = place.database.write(
-        lambda w: seal_alarms.settle(w, seal_id, by="per_ref", why="perdu, constaté", now_s=5)
+        lambda w: seal_alarms.settle(
+            w, seal_id, found=alarms(place)[0].found, by="per_ref", why="perdu, constaté", now_s=5
+        )
     )
     assert settled and alarms(place) == []
     checked(place, seal_id)
@@ -228,3 +230,43 @@ def test_the_digest_of_a_damage_is_that_of_the_damage_alone(place: Place) -> Non
     first, again = checked(place, seal_id), checked(place, seal_id)
     assert verification.digest(first) == verification.digest(again) != ""
     assert isinstance(desk_of(place)._verifier, Verifier)
+
+
+def test_a_seal_that_ends_while_its_last_portion_is_read_is_no_alarm(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = filled(place, FILES)
+    seal_id = begun(place, folder)
+    desk_of(place).work(place.owner)
+    place.database.write(lambda w: seal_checks.ask(w, seal_id, person_id="per_ref", now_s=clock.epoch_s()))
+    told = Told()
+    desk = desk_of(place, told)
+    read = desk._verifier._read
+
+    def reading_then_lifted(collectivite_id: str, database: Database, check: Check) -> bool:
+        is_more = read(collectivite_id, database, check)
+        if not is_more:
+            database.write(lambda w: seals.end(w, seal_id, "lifted", now_s=1, by="per_ref"))
+            database.write(lambda w: tree.make_folder(w, place.act(), folder.id, "Mai"))
+            database.write(lambda w: w.run("UPDATE node SET mtime_s = 1 WHERE name = 'a.pdf'"))
+        return is_more
+
+    monkeypatch.setattr(desk._verifier, "_read", reading_then_lifted)
+    desk.work(place.owner)
+    with place.database.reading() as reading:
+        assert seal_checks.unfinished(reading) == [] and seal_checks.last(reading, seal_id) is None
+        assert reading.one("SELECT 1 FROM seal_alarm") is None
+    assert told == []
+
+
+def test_numbers_that_could_not_be_written_are_when_they_can(place: Place) -> None:
+    path, numbers = overview.path(place.config), overview.Overview(place.config)
+    path.unlink(missing_ok=True)
+    path.mkdir()  # as a full disk does: nothing can be put in its place
+    (path / "x").touch()
+    numbers.put(place.owner, Sums(folders=1, damaged=1))
+    assert overview.read(place.config) == {}
+    (path / "x").unlink()
+    path.rmdir()
+    numbers.put(place.owner, Sums(folders=1, damaged=1))
+    assert overview.read(place.config) == {place.owner: Sums(folders=1, damaged=1)}

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from beffroi.drive.archives import manifest, report, stamps
 from beffroi.drive.archives.rules import Sealed
-from beffroi.drive.seals import key
+from beffroi.drive.seals import authority as time_authority
+from beffroi.drive.seals import contents, key
+from beffroi.drive.seals import desk as desk_module
 from beffroi.drive.seals.contents import Stopped
 from beffroi.drive.seals.desk import Desk
 from beffroi.drive.seals.verification import unpacked
@@ -371,7 +373,7 @@ def _until(holds: Any) -> None:
 
 @contextmanager
 def authority(folder: Path, answers: list[str]) -> Iterator[str]:
-    """openssl behind HTTP. ``answers``: what it does in turn: "stamp", "busy", "nonsense"; then "stamp"."""
+    """openssl behind HTTP. ``answers``: what it does in turn: "stamp", "busy", "nonsense", "drip"; then "stamp"."""
 
     class Door(BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # name of http.server
@@ -388,6 +390,10 @@ def authority(folder: Path, answers: list[str]) -> Iterator[str]:
                 body = (folder / "reply").read_bytes()
             self.send_response(503 if what == "busy" else 200)
             self.end_headers()
+            with suppress(OSError):  # who asked has gone
+                for _ in range(50 if what == "drip" else 0):
+                    self.wfile.write(b"x")
+                    time.sleep(0.1)
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
@@ -432,3 +438,37 @@ def test_an_authority_without_roots_is_not_asked(place: Place) -> None:
     seal_id = begun(place, filled(place, FILES))
     desk_of(place).work(place.owner)
     assert seen(place, seal_id)[0].stamp == "wanted"
+
+
+def test_of_very_many_damaged_files_as_many_are_named_as_is_said(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "MOST_FILES", 3)
+    monkeypatch.setattr(desk_module, "MOST_NAMED", 4)
+    files = [f"{number:02d}.txt" for number in range(12)]
+    folder = filled(place, {name: name.encode() for name in files})
+    place.database.write(lambda w: w.run("UPDATE node SET manifest = 'x' WHERE is_folder = 0"))
+    seal_id = begun(place, folder)
+    desk_of(place).work(place.owner)
+    assert seen(place, seal_id)[1][seals.DAMAGED].decode().splitlines() == files[:4]
+
+
+def test_an_authority_that_answers_byte_by_byte_keeps_no_other_folder_waiting(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_authority, "WHOLE_S", 0.5)
+    folder = tmp_path / "tsa"
+    folder.mkdir()
+    an_authority(folder, ("-newkey", "rsa:2048"), "sha256", "sha256")
+    with authority(folder, ["drip"]) as address:
+        place.config = replace(
+            place.config, drive_time_authority=address, drive_time_roots=str(folder / "ca.pem")
+        )
+        seal_id = begun(place, filled(place, FILES))
+        since_s = time.monotonic()
+        desk_of(place).work(place.owner)
+        assert time.monotonic() - since_s < 4
+        assert (seen(place, seal_id)[0].state, seen(place, seal_id)[0].stamp) == ("sealed", "wanted")
+        with clock.shifted(1000):
+            desk_of(place).work(place.owner)
+        assert seen(place, seal_id)[0].stamp == "had"

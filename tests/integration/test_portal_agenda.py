@@ -371,3 +371,20 @@ def test_an_app_password_for_dav_is_made_after_a_step_up_and_shown_with_its_sett
     assert "agent@beaune.test" in told and "https://localhost" in told
     assert 'href="caldavs://agent%40beaune.test@localhost' in told
     assert "Agenda, contacts et fichiers" in client.get("/acces/").content.decode()
+
+
+@pytest.mark.parametrize("number", ["²", "9" * 5000, "-1", "x"])
+def test_an_entry_is_changed_whatever_number_a_program_gave_it(
+    beaune: Commune, config: Config, number: str
+) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent)
+    path = path_of(agent)
+    place = homes.folder(config, beaune.id) / homes.ROOT / homes.SHARED_HOME / homes.AGENDA
+    (stored,) = place.glob("*.ics")
+    stored.write_bytes(stored.read_bytes().replace(b"SEQUENCE:0", f"SEQUENCE:{number}".encode()))
+    etag = re.search(r'name="etag" value="([^"]+)"', agent.get(path).content.decode())
+    assert etag is not None
+    sent = {**CONSEIL, "title": "Conseil reporté", "etag": etag[1].replace("&quot;", '"')}
+    assert agent.post(path, sent).status_code == 302
+    assert "Conseil reporté" in shown(agent) and b"SEQUENCE:0" in stored.read_bytes()

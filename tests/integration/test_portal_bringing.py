@@ -5,12 +5,16 @@ from __future__ import annotations
 import html
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 from beffroi.drive.calendars import asking, bringing, entries, homes, wire_bringing
+from beffroi.drive.calendars.counted import Storage
 from beffroi.drive.calendars.store import Stores
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -381,3 +385,43 @@ def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config
         ask(shared=True, write=False).take_in(wire_bringing.Which("contacts", told.id))
     with pytest.raises(NotFound):
         ask(shared=True, write=True).take_in(wire_bringing.Which("agenda", told.id))
+
+
+@pytest.mark.parametrize("is_another", [False, True])
+def test_who_takes_a_file_out_or_brings_another_while_one_comes_in_has_what_they_did(
+    beaune: Commune, config: Config, tmp_path: Path, is_another: bool
+) -> None:
+    stores = Stores(replace(config, state=tmp_path), lambda *_more: None)
+    storage = stores.home(beaune.id, beaune.agent.id).storage
+    assert isinstance(storage, Storage)
+    home = homes.folder(replace(config, state=tmp_path), beaune.id) / homes.ROOT / beaune.agent.id
+    path = f"/{beaune.agent.id}/{homes.CONTACTS}/"
+
+    def brought(data: str) -> wire_bringing.File:
+        asked = wire_bringing.Brought("contacts", "own", data.encode())
+        return bringing.look(storage, home, path, asked, lambda _bytes: None)
+
+    first = brought(PAUL + ZOE)
+    which = wire_bringing.Which("contacts", first.id)
+
+    locked = storage.acquire_lock
+    turns: list[str] = []  # the lock is free between what is written down and the first entries
+
+    @contextmanager
+    def locking(mode: str, *more: object) -> Iterator[None]:
+        turns.append(mode)
+        if len(turns) == 2:
+            storage.acquire_lock = locked
+            if is_another:
+                brought(card("Une autre"))
+            else:
+                bringing.take_out(storage, home, path, which)
+        with locked(mode, *more):
+            yield
+
+    storage.acquire_lock = locking
+    with pytest.raises(NotFound):
+        bringing.take_in(storage, home, path, which, lambda _coming, _going: None)
+    told = bringing.last(home, "contacts")
+    assert told.names == (["Une autre"] if is_another else [])
+    assert not [one for one in (home / homes.CONTACTS).iterdir() if one.suffix == ".vcf"]

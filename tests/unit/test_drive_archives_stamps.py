@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from beffroi.drive.archives import der, manifest, report, stamps
 from beffroi.portal.drive_seal_words import sentences
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,3 +133,11 @@ def test_a_report_says_what_proves_the_time() -> None:
     assert said(stamped, OURS.root) == valid
     assert said(replace(sealed, stamp=GOOD), OURS.root)[:2] == (False, "invalid")
     assert said(stamped, OTHER.root)[:2] == (False, "invalid")
+
+
+def test_a_certificate_with_a_name_of_a_kind_that_is_not_known_is_refused() -> None:
+    one = authority(
+        more=(x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"0\x04\xa5\x02\x0c\x00"),)
+    )
+    with pytest.raises(stamps.StampInvalid, match="not supported"):
+        stamps.verify(answer(one, DATA), DATA, [one.root])

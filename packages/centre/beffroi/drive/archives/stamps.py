@@ -76,7 +76,12 @@ def verify(
         return _verified(response, data, authorities, nonce)
     except (DerInvalid, ValueError, IndexError, UnicodeError, OverflowError):
         raise StampInvalid("it is not of a form that is understood") from None
-    except (UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion):
+    except (
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ):
         raise StampInvalid("it uses what is not supported") from None
 
 

@@ -155,7 +155,8 @@ def take_in(
                         collection.upload(one.name, radicale_item.Item(collection=collection, text=one.text))
     except BaseException:
         _remove(storage, path, wanted)
-        with storage.acquire_lock("w"):
+        with storage.acquire_lock("w"), suppress(NotFound):
+            _read(home, asked.kind, asked.id)  # who took it out, or brought another file, keeps what they did
             _write(storage, home, asked.kind, _text(record.told, record.kept))
         raise
     return wire_bringing.Done(len(wanted))

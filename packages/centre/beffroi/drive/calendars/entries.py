@@ -58,7 +58,7 @@ def between(
     is_whole = False
     with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
         for calendar, collection, title in opened(storage, collections):
-            for item in _by_effort(collection, since, until):
+            for item in by_effort(collection, since, until):
                 effort.require()
                 with suppress(*UNREADABLE):
                     found += occurrences(calendar, item, since, until, mine, of=title)
@@ -67,7 +67,7 @@ def between(
     return wire.Entries(found[:MAX_TOLD], more=len(found) > MAX_TOLD or not is_whole)
 
 
-def _by_effort(collection: BaseCollection, since: datetime, until: datetime) -> Iterator[Any]:
+def by_effort(collection: BaseCollection, since: datetime, until: datetime) -> Iterator[Any]:
     """What touches a time: first what lies near it, then what began the shorter ago the sooner."""
     long: list[tuple[int, str]] = []
     for item in collection.get_all():
@@ -315,7 +315,8 @@ def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:
     event.add("dtstamp").value = now
     event.add("last-modified").value = now
     before = event.contents.pop("sequence", None)
-    number = int(before[0].value) + 1 if before and str(before[0].value).isdigit() else 0
+    told = str(before[0].value) if before else ""
+    number = int(told) + 1 if told.isascii() and told.isdigit() and len(told) < 10 else 0
     event.add("sequence").value = str(number)
 
 

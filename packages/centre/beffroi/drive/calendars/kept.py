@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -16,13 +17,13 @@ from radicale import item as radicale_item
 from radicale.item import check_and_sanitize_items, read_components
 from radicale.storage import BaseCollection
 
-from beffroi.drive.calendars import entries, inviting, itip, itip_text, wire
+from beffroi.drive.calendars import effort, entries, inviting, itip, itip_text, wire
 from beffroi.drive.calendars.itip import MAX_EVENTS, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.store import MAX_OCCURRENCES
 from beffroi.lib.errors import Conflict, TooLarge
 
 MAX_ITEMS = 10_000
-MAX_CONFLICTS, OCCURRENCES_ASKED = 5, 20
+MAX_CONFLICTS, MAX_CLASHES, OCCURRENCES_ASKED = 5, 100, 20
 _DAY = timedelta(days=1)
 
 
@@ -103,7 +104,8 @@ def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:
 
 
 def conflicts(collection: BaseCollection, main: Event, mine: Sequence[str]) -> list[wire.Entry]:
-    """What of one's own calendar lies in the first occurrences; what is declined or free does not count."""
+    """What of one's own calendar lies in the first occurrences; what is declined or free does not count. Where not all
+    can be looked through (``effort``), what lies near is told first."""
     try:
         item = _item(collection, [replace(main, occurrence=None)])
         first = inviting.utc(main.starts) - _DAY
@@ -115,19 +117,21 @@ def conflicts(collection: BaseCollection, main: Event, mine: Sequence[str]) -> l
         return []
     until = min(until, max(one.ends for one in spans) + _DAY)
     clashes: list[wire.Entry] = []
-    for other in collection.get_all():
-        if other.uid == main.uid or len(clashes) >= 100:
-            continue
-        try:
-            if entries.touches(other, first, until) and not _is_free(other):
-                clashes += [
-                    one
-                    for one in entries.occurrences("own", other, first, until, mine)
-                    if not one.all_day
-                    and any(one.starts < span.ends and span.starts < one.ends for span in spans)
-                ]
-        except entries.UNREADABLE:
-            continue
+    with suppress(effort.Spent), effort.bounded():
+        for other in entries.by_effort(collection, first, until):
+            effort.require()
+            if other.uid == main.uid:
+                continue
+            if len(clashes) >= MAX_CLASHES:
+                break
+            with suppress(*entries.UNREADABLE):
+                if not _is_free(other):
+                    clashes += [
+                        one
+                        for one in entries.occurrences("own", other, first, until, mine)
+                        if not one.all_day
+                        and any(one.starts < span.ends and span.starts < one.ends for span in spans)
+                    ]
     return sorted(clashes, key=lambda one: (one.starts, one.title))[:MAX_CONFLICTS]
 
 

@@ -87,14 +87,18 @@ def seal(*, actor: Actor, view: View, act: Act, node_id: int, rule: str, until_s
     )  # fmt: skip
     said: dict[str, str | int] = {"node_id": node_id, "rule": rule, "until_s": until_s or 0, "files": files}
 
-    def change(writing: Writing) -> None:
+    def change(writing: Writing) -> Seal:
         folder = sealable(actor, view, writing, node_id).node
         require(writing, act, folder, deep=True)  # nobody has anything in it open
-        seals.begin(writing, made)
+        now_files, now_bytes, _ = seals.sums(
+            writing, node_id
+        )  # what came since it was looked at is sealed, too
+        begun = made._replace(name=folder.name, files=now_files, size_bytes=now_bytes)
+        seals.begin(writing, begun)
+        return begun
 
     with _before(actor, "asked", made, said):
-        view.database.write(change)
-    return made
+        return view.database.write(change)
 
 
 def extend(*, actor: Actor, database: Database, seal_id: str, until_s: int) -> None:
@@ -148,7 +152,7 @@ def verify(*, actor: Actor, database: Database, seal_id: str) -> None:
 def settle_damage(*, actor: Actor, database: Database, seal_id: str, why: str) -> None:
     """The référent says what became of a damage: the alarm is over until another one is found.
 
-    Errors: AbsentNode, NotAllowed, Invalid, Conflict (no alarm is open)."""
+    Errors: AbsentNode, NotAllowed, Invalid, Conflict (no alarm is open, or another damage was found meanwhile)."""
     found = _standing(actor, database, seal_id)
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in why).split())[:MOST_WHY_CHARS]
     if not line:
@@ -160,8 +164,8 @@ def settle_damage(*, actor: Actor, database: Database, seal_id: str, why: str) -
     now_s = clock.epoch_s()
 
     def change(writing: Writing) -> None:
-        if not seal_alarms.settle(writing, seal_id, by=actor.id, why=line, now_s=now_s):
-            raise Conflict("nothing is open")
+        if not seal_alarms.settle(writing, seal_id, found=alarm.found, by=actor.id, why=line, now_s=now_s):
+            raise Conflict("nothing is open, or another damage was found")
 
     with _before(actor, "damage_settled", found, {"found": alarm.found}):
         database.write(change)

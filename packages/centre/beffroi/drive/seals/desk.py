@@ -128,10 +128,11 @@ class Desk:
 
         Errors: those of the metadata, the keys, the objects, the outbox."""
         database = self._communes.metadata(collectivite_id)
+        now_s = clock.epoch_s()
         with database.reading() as reading:
-            due = seals.unfinished(reading, retry_before_s=clock.epoch_s() - RETRY_S)
+            due = seals.unfinished(reading, retry_before_s=now_s - RETRY_S, now_s=now_s)
             # one that waits for its authority is due again without a change
-            has_more = bool(seals.unfinished(reading, retry_before_s=1 << 62))
+            has_more = bool(seals.unfinished(reading, retry_before_s=1 << 62, now_s=now_s))
             checks = seal_checks.unfinished(reading)
         for one in due:
             self._go_on(collectivite_id, database, one)
@@ -166,8 +167,9 @@ class Desk:
         named = 0
         for some in contents.portions([one for one in found if one.node.id > seal.reached]):
             damaged = [one for one in some if not contents.is_sound(one, database, stock, self._stopped)]
-            lines = "".join(f"{names.escaped(one.path)}\n" for one in damaged[: MOST_NAMED - named]).encode()
-            named += len(damaged)
+            shown = damaged[: MOST_NAMED - named]
+            lines = "".join(f"{names.escaped(one.path)}\n" for one in shown).encode()
+            named += len(shown)
             database.write(
                 lambda w, some=some, lines=lines: seals.read_to(  # type: ignore[misc]
                     w,

@@ -88,15 +88,16 @@ def sums(reading: Reading, *, now_s: int) -> Sums:
 
 
 class Overview:
-    """Its one writer. Where it cannot be written the numbers stay those of before."""
+    """Its one writer. Where it cannot be written the numbers stay those of before, until it can."""
 
     def __init__(self, config: Config) -> None:
         self._path = path(config)
         self._known = dict(read(config))
+        self._is_written = True
 
     def put(self, collectivite_id: str, now: Sums) -> None:
         before = self._known.get(collectivite_id, Sums())
-        if now == before:
+        if now == before and self._is_written:
             return
         self._known[collectivite_id] = now
         self._write()
@@ -113,5 +114,7 @@ class Overview:
         shown = {name: one for name, one in sorted(self._known.items()) if one != Sums()}
         try:
             durable.write(self._path, (msgspec.json.encode(shown),), mode=0o600)
+            self._is_written = True
         except OSError as error:
+            self._is_written = False
             log.error("the numbers of sealed folders are not written: %s", error.strerror)

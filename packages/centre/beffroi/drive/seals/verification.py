@@ -48,7 +48,7 @@ class Verifier:
     def ask_for_due(self, database: Database) -> None:
         now_s = clock.epoch_s()
         with database.reading() as reading:
-            due = seal_checks.due(reading, before_s=now_s - EVERY_S, most=MOST_DUE)
+            due = seal_checks.due(reading, before_s=now_s - EVERY_S, now_s=now_s, most=MOST_DUE)
         for seal_id in due:
             database.write(
                 lambda w, seal_id=seal_id: seal_checks.ask(  # type: ignore[misc]
@@ -67,7 +67,10 @@ class Verifier:
                 return True
             if self._read(collectivite_id, database, check):
                 return False
-            check = self._conclude(collectivite_id, database, check)
+            done = self._conclude(collectivite_id, database, check)
+            if done is None:
+                return False  # the next step drops it
+            check = done
         found = unpacked(check.report)
         said: dict[str, str | int] = {
             "seal_id": check.seal,
@@ -109,10 +112,13 @@ class Verifier:
         )
         return True
 
-    def _conclude(self, collectivite_id: str, database: Database, check: Check) -> Check:
+    def _conclude(self, collectivite_id: str, database: Database, check: Check) -> Check | None:
+        """None for a seal that has ended since: what changes in the folder then is no damage."""
         stock = self._stock_of(collectivite_id)
         with database.reading() as reading:
             seal = seals.find(reading, check.seal)
+            if seal.state != "sealed":
+                return None
             sealed = of_texts(seals.texts(reading, seal.id))
             found = files.listed(reading, seal.node)
             damaged = frozenset(seal_checks.reached(reading, check.id).damaged)

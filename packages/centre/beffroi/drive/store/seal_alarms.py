@@ -60,11 +60,12 @@ def note(writing: Writing, seal_id: str, found: str, *, now_s: int) -> None:
     )
 
 
-def settle(writing: Writing, seal_id: str, *, by: str, why: str, now_s: int) -> bool:
-    """False where nothing is open."""
+def settle(writing: Writing, seal_id: str, *, found: str, by: str, why: str, now_s: int) -> bool:
+    """``found``: what the words ``why`` are about. False where nothing is open, or by now another damage is."""
     return bool(
         writing.run(
-            "UPDATE seal_alarm SET settled_s = ?, settled_by = ?, settled_why = ? WHERE seal = ? AND settled_s = 0",
-            (now_s, by, why, seal_id),
+            "UPDATE seal_alarm SET settled_s = ?, settled_by = ?, settled_why = ?"
+            " WHERE seal = ? AND found = ? AND settled_s = 0",
+            (now_s, by, why, seal_id, found),
         )
     )

@@ -57,13 +57,15 @@ def unfinished(database: Reading) -> list[Check]:
     return [Check(*row) for row in rows]
 
 
-def due(database: Reading, *, before_s: int, most: int) -> list[str]:
-    """Seals that nobody had verified since ``before_s``, nor were sealed since; the longest ago first."""
+def due(database: Reading, *, before_s: int, now_s: int, most: int) -> list[str]:
+    """Seals that nobody had verified since ``before_s``, nor were sealed since; the longest ago first. What was asked
+    for by a clock that was ahead of ``now_s`` does not count."""
     rows = database.all(
-        "SELECT s.id FROM seal s LEFT JOIN seal_check c ON c.seal = s.id WHERE s.state = 'sealed' AND s.begun_s < ?"
+        "SELECT s.id FROM seal s LEFT JOIN seal_check c ON c.seal = s.id AND c.asked_s <= ?"
+        " WHERE s.state = 'sealed' AND s.begun_s < ?"
         " GROUP BY s.id, s.begun_s HAVING COALESCE(MAX(c.asked_s), s.begun_s) < ?"
         " ORDER BY COALESCE(MAX(c.asked_s), s.begun_s), s.id LIMIT ?",
-        (before_s, before_s, most),
+        (now_s, before_s, before_s, most),
     )
     return [row[0] for row in rows]
 

@@ -192,12 +192,13 @@ def covering(database: Reading, node_id: int) -> Seal | None:
     return Seal(*row) if row else None
 
 
-def unfinished(database: Reading, *, retry_before_s: int) -> list[Seal]:
-    """What there is to do: to read, to have stamped (not asked since ``retry_before_s``), to tell the outbox."""
+def unfinished(database: Reading, *, retry_before_s: int, now_s: int) -> list[Seal]:
+    """What there is to do: to read, to have stamped (not asked since ``retry_before_s``, or by a clock that was ahead
+    of ``now_s``), to tell the outbox."""
     rows = database.all(
         _ROWS + " WHERE state = 'sealing' OR (state IN ('sealed', 'failed') AND told_s = 0)"
-        " OR (state = 'sealed' AND stamp = 'wanted' AND tried_s < ?) ORDER BY begun_s, id",
-        (retry_before_s,),
+        " OR (state = 'sealed' AND stamp = 'wanted' AND (tried_s < ? OR tried_s > ?)) ORDER BY begun_s, id",
+        (retry_before_s, now_s),
     )
     return [Seal(*row) for row in rows]
 

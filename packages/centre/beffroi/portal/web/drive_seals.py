@@ -7,6 +7,7 @@ Rule:   contents are read elsewhere: this page asks, and shows how far it is. Pa
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from http import HTTPStatus
 from typing import Any
@@ -272,9 +273,10 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "insee": communes.current_code(actor.collectivite_id or "", "insee"),
         "rule_is_kept": final == "keep",
     }
-    if manifest.STATEMENT in texts and found.state == "sealed":
-        statement = manifest.read_statement(texts[manifest.STATEMENT])
-        context |= {"root": statement.root, "position": statement.subject.audit_position}
+    if found.state == "sealed":
+        with suppress(manifest.Malformed):  # a damaged one: the report says so
+            statement = manifest.read_statement(texts.get(manifest.STATEMENT, b""))
+            context |= {"root": statement.root, "position": statement.subject.audit_position}
     if check is not None:
         report = unpacked(check.report)
         context["check"] = {
