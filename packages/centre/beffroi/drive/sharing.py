@@ -86,7 +86,7 @@ class Sharing:
     # -- the owner's -----------------------------------------------------------------------------------------
 
     def make(self, node_id: int, wish: Wish, known: Known) -> Share:
-        """Errors: AbsentNode, ReadOnly, Invalid, NotFound."""
+        """Errors: AbsentNode, ReadOnly, Invalid, NotFound, those of opening another collectivité's metadata."""
         if wish.kind == "link":
             raise Invalid("kind")
         with self.view.database.reading() as reading:
@@ -94,6 +94,8 @@ class Sharing:
             shares.check(reading, node_id, wish, now_s=self.act.now_s)
         if wish.target in (self.view.who.person_id, self.view.who.collectivite_id) or not known(wish):
             raise Invalid("with whom")
+        # Opened before anything is said or done: with who has no files any more nothing is shared.
+        there = self.view.abroad(wish.target) if wish.kind == "collectivite" else None
         share_id = new_id("shr")
         said = {
             "node_id": node_id,
@@ -112,8 +114,8 @@ class Sharing:
             raise
         for one in ended:
             self._tell("ended", one.id, receiver_of(one), {"node_id": one.node})
-        if made.kind == "collectivite":
-            self.view.abroad(made.target).write(
+        if there is not None:
+            there.write(
                 lambda writing: received.offer(
                     writing, made, owner=self.view.who.collectivite_id, now_s=self.act.now_s
                 )
