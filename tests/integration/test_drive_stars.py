@@ -118,10 +118,10 @@ def test_a_script_hears_whether_a_star_was_put_and_not_where_a_page_would_go(
 ) -> None:
     node = drive.file("note.txt")
     sent = {"ajouter": str(node.id), "page": "/coffre/"}
-    script = {"HTTP_ACCEPT": "application/json"}
-    assert client.post("/coffre/favoris/", sent, **script).status_code == 204
+    script = {"accept": "application/json"}
+    assert client.post("/coffre/favoris/", sent, headers=script).status_code == 204
     assert stars(drive) == {node.id}
     client.logout()
-    assert client.post("/coffre/favoris/", sent, **script).status_code == 302, (
+    assert client.post("/coffre/favoris/", sent, headers=script).status_code == 302, (
         "to the sign-in: nothing was put"
     )
