@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from beffroi.scan import wire
 from beffroi.scan.rules import directory
+from django.conf import settings
 
 from tests import waiting
 from tests.clients.test_drive_page_browser import browser, drive, no_door, page
@@ -158,3 +159,12 @@ def test_what_cannot_be_compared_is_said(drive: Drive, page: Any, tmp_path: Path
     page.click("a:has-text('Comparer')")
     page.wait_for_selector(".say:has-text('n’est pas du texte')")
     inspect(page, "d-comparer-non")
+
+
+def test_a_star_that_nobody_is_signed_in_for_is_not_shown_as_put(drive: Drive, page: Any) -> None:
+    drive.folder("Délibérations")
+    page.goto("/coffre/")
+    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+    with page.expect_navigation():
+        page.locator(".files .star").first.click()
+    assert "/coffre/" not in page.url.partition("?")[0], "the page of the sign-in"

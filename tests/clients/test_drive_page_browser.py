@@ -207,6 +207,45 @@ def test_a_taken_name_is_asked_about_and_a_version_comes_back(
     assert page.frame_locator("iframe.view").locator("body").inner_text() == "janvier"
 
 
+def chosen(page: Any, *names: str) -> None:
+    page.set_input_files(
+        "#desk input[multiple]", [{"name": one, "mimeType": "text/plain", "buffer": b"x"} for one in names]
+    )
+
+
+def test_what_is_stopped_at_a_question_or_in_a_pause_begins_anew(drive: Drive, page: Any) -> None:
+    for name in ("a.txt", "b.txt"):
+        drive.file(name)
+    page.goto("/coffre/")
+    chosen(page, "a.txt", "b.txt")
+    page.wait_for_selector("[data-asked]:not([hidden]) >> text=« a.txt » existe déjà ici.")
+    page.click("button[data-stop]")
+    page.wait_for_selector("[data-asked]", state="hidden")
+    page.wait_for_selector("#desk [data-state]:has-text('Envoi arrêté.')")
+    assert page.evaluate("document.activeElement.matches('[data-state]')")
+    chosen(page, "a.txt")
+    page.wait_for_selector("[data-asked]:not([hidden])")
+    page.click("button[data-pause]")
+    page.wait_for_selector("#desk [data-state]:has-text('En pause.')")
+    page.click("button[data-stop]")
+    page.wait_for_selector("#desk [data-state]:has-text('Envoi arrêté.')")
+    with page.expect_navigation():
+        chosen(page, "c.txt")
+    assert drive.names() == ["a.txt", "b.txt", "c.txt"]
+
+
+def test_an_answer_for_all_holds_for_what_was_sent_together(drive: Drive, page: Any) -> None:
+    drive.file("a.txt")
+    page.goto("/coffre/")
+    chosen(page, "a.txt", ".." * 200)
+    page.check("[data-asked] input")
+    page.click("[data-asked] button[value=replace]")
+    page.wait_for_selector("[data-reload]:not([hidden])")
+    chosen(page, "a.txt")
+    page.wait_for_selector("[data-asked]:not([hidden])")
+    assert not page.is_checked("[data-asked] input")
+
+
 def test_many_are_moved_undone_deleted_and_given_back(drive: Drive, page: Any) -> None:
     for name in ("Délibérations", "Marchés publics"):
         drive.folder(name)

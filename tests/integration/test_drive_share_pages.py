@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import resource
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,10 +13,13 @@ from beffroi.core.events import Event
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import consumers
+from beffroi.drive.sharing import Line, Sharing
 from beffroi.drive.store import look, seen, shares
-from beffroi.drive.store.model import Node
+from beffroi.drive.store.model import AbsentNode, Node, StoreFull
 from beffroi.drive.store.shares import Share
+from beffroi.drive.views import View
 from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
 from django.test import Client
 
 from tests.conftest import STATE, Commune, make_member
@@ -356,3 +360,64 @@ def test_who_leaves_shares_their_own_files_no_more_and_the_commune_s_stay(
         assert [one.node for one in shares.all_open(reading, now_s=clock.epoch_s())] == [ours.id]
     assert recorded(beaune.id) == ["made", "made", "made", "ended", "ended"]
     assert recorded(nuits.id) == ["made", "ended"]
+
+
+def test_what_is_shared_is_listed_while_nothing_can_be_written(
+    drive: Drive, beaune: Commune, client: Client, colleague: Client
+) -> None:
+    make(client, drive.folder("Marchés").id, f"person:{beaune.colleague.id}")
+    assert "Marchés" in text(colleague, "/coffre/partages-avec-moi/")  # its roots are made
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises((StoreFull, Unavailable)):
+            drive.folder("Ne tient pas")
+        answer = colleague.get("/coffre/partages-avec-moi/")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert answer.status_code == 200 and "Marchés" in answer.content.decode()
+
+
+class Meanwhile:
+    """What is told, and what somebody else does between that and the change."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        self.then, self.lines = then, list[Line]()
+
+    def __call__(self, line: Line) -> None:
+        self.lines.append(line)
+        if line.what != "failed":
+            self.then()
+
+
+def test_a_change_that_somebody_else_was_quicker_than_is_told_as_failed(
+    drive: Drive, beaune: Commune, client: Client
+) -> None:
+    folder = drive.folder("Marchés")
+    make(client, folder.id, f"person:{beaune.colleague.id}")
+    share_id = only_share(drive).id
+
+    def end() -> None:
+        drive.database.write(lambda writing: shares.end(writing, share_id, now_s=drive.act.now_s))
+
+    told = Meanwhile(end)
+    sharing = Sharing(View(drive.database, drive.who), drive.act, told)
+    with pytest.raises(AbsentNode):
+        sharing.change(share_id, rights="write", expires_s=shares.NEVER)
+    assert [(one.what, one.details.get("code")) for one in told.lines] == [
+        ("changed", None),
+        ("failed", "drive.absent"),
+    ]
+    with drive.database.reading() as reading:
+        assert shares.find(reading, share_id).rights == "read"
+
+
+def test_what_was_left_of_another_commune_is_listed_without_a_term_that_nobody_looked_up(
+    drive: Drive, nuits: Commune, client: Client, there: Client
+) -> None:
+    make(client, drive.folder("Marchés").id, f"collectivite:{nuits.id}", days="7")
+    share_id = only_share(drive).id
+    for what in ("accept", "leave"):
+        there.post("/coffre/partages-avec-moi/", {"partage": share_id, "what": what})
+    page = text(there, "/coffre/partages-avec-moi/").split('id="h-shared"')[1]
+    assert "Le reprendre" in page and "sans fin" not in page

@@ -111,3 +111,17 @@ def test_names_are_found_while_the_contents_do_not_answer(drive: Drive, client: 
 @pytest.mark.parametrize("path", ["/coffre/mots", "/coffre/mots/", "/coffre/mots/texte"])
 def test_what_web_asks_of_the_drive_is_no_page(client: Client, path: str) -> None:
     assert client.post(path, "{}", content_type="application/json").status_code == 404
+
+
+def test_a_script_hears_whether_a_star_was_put_and_not_where_a_page_would_go(
+    drive: Drive, client: Client
+) -> None:
+    node = drive.file("note.txt")
+    sent = {"ajouter": str(node.id), "page": "/coffre/"}
+    script = {"accept": "application/json"}
+    assert client.post("/coffre/favoris/", sent, headers=script).status_code == 204
+    assert stars(drive) == {node.id}
+    client.logout()
+    assert client.post("/coffre/favoris/", sent, headers=script).status_code == 302, (
+        "to the sign-in: nothing was put"
+    )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from beffroi.core.audit.models import AuditEntry
 from beffroi.drive.store import trash, tree, versions
 from beffroi.drive.store.model import EMPTY
 from django.test import Client
@@ -52,6 +53,10 @@ def test_the_trash_is_emptied_for_good(drive: Drive, client: Client, do: Callabl
     assert "La corbeille est vide." in client.post(TRASH, {"what": "empty"}, follow=True).content.decode()
     with drive.database.reading() as reading:
         assert trash.page(reading, drive.own.id) == []
+    client.post(TRASH, {"what": "empty"})
+    (line,) = AuditEntry.objects.filter(verb="drive:trash:emptied")  # none for nothing
+    assert (line.object_id, line.collectivite_id) == (str(drive.own.id), drive.collectivite_id)
+    assert line.details == '{"items":1}'
     assert (
         "n’est plus là" in client.post(TRASH, {"what": "restore", "n": one.id}, follow=True).content.decode()
     )

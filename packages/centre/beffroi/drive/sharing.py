@@ -4,15 +4,16 @@ Purpose: the only writes of them but for the counters of links. Pages and sync c
 Process: web, drive; no Django.
 Access:  who may write in a place that is theirs or the collectivité's shares it; what somebody else shares is passed on
          by nobody. Who made a share, or might make it, sees and ends it. All else is absent.
-Rule:    a share is on record before it opens, and has ended before that is on record (``Record``); one share for each
-         target of a file: another one takes its place. The receiving collectivité's référent answers an offer.
+Rule:    a share is on record before it opens, and has ended before that is on record (``Record``); what was told and
+         then failed is told, too; one share for each target of a file: another one takes its place. The receiving
+         collectivité's référent answers an offer.
 Source:  docs/internals/drive.md, "Shares"; docs/decisions/0077-shares-stay-with-their-owner.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from beffroi.drive.store import look, mounts, received, shares
@@ -87,7 +88,7 @@ class Sharing:
     # -- the owner's -----------------------------------------------------------------------------------------
 
     def make(self, node_id: int, wish: Wish, known: Known) -> Share:
-        """Errors: AbsentNode, ReadOnly, Invalid, NotFound."""
+        """Errors: AbsentNode, ReadOnly, Invalid, NotFound, those of opening another collectivité's metadata."""
         if wish.kind == "link":
             raise Invalid("kind")
         with self.view.database.reading() as reading:
@@ -95,6 +96,8 @@ class Sharing:
             shares.check(reading, node_id, wish, now_s=self.act.now_s)
         if wish.target in (self.view.who.person_id, self.view.who.collectivite_id) or not known(wish):
             raise Invalid("with whom")
+        # Opened before anything is said or done: with who has no files any more nothing is shared.
+        there = self.view.abroad(wish.target) if wish.kind == "collectivite" else None
         share_id = new_id("shr")
         said = {
             "node_id": node_id,
@@ -103,18 +106,15 @@ class Sharing:
             "rights": wish.rights,
             "expires_s": wish.expires_s,
         }
-        self._tell("made", share_id, wish.target if wish.kind == "collectivite" else "", said)
-        try:
-            made, ended = self.view.database.write(
-                lambda writing: self._made(writing, node_id, wish, share_id)
-            )
-        except BeffroiError as error:
-            self._tell("failed", share_id, "", {"code": error.code})
-            raise
+        receiver = wish.target if wish.kind == "collectivite" else ""
+        made, ended = self._written(
+            self._line("made", share_id, receiver, said),
+            lambda writing: self._made(writing, node_id, wish, share_id),
+        )
         for one in ended:
             self._tell("ended", one.id, receiver_of(one), {"node_id": one.node})
-        if made.kind == "collectivite":
-            self.view.abroad(made.target).write(
+        if there is not None:
+            there.write(
                 lambda writing: received.offer(
                     writing, made, owner=self.view.who.collectivite_id, now_s=self.act.now_s
                 )
@@ -144,13 +144,16 @@ class Sharing:
                 self.view, reading, found.node
             )  # its maker may see it no more: nothing is on record then
             shares.check(reading, found.node, wish, now_s=self.act.now_s)
-        self._tell("changed", share_id, receiver_of(found), {"rights": rights, "expires_s": expires_s})
+        said: dict[str, str | int] = {"rights": rights, "expires_s": expires_s}
 
         def change(writing: Writing) -> Share:
-            shareable(self.view, writing, self.access(writing, share_id).node)
+            now = self.access(writing, share_id)
+            if not now.is_open(self.act.now_s):
+                raise AbsentNode("share")
+            shareable(self.view, writing, now.node)
             return shares.change(writing, share_id, rights=rights, expires_s=expires_s)
 
-        changed = self.view.database.write(change)
+        changed = self._written(self._line("changed", share_id, receiver_of(found), said), change)
         heard(self.view.database)
         return changed
 
@@ -177,16 +180,16 @@ class Sharing:
             offered = received.find(reading, share_id)
         own = self.view.who.collectivite_id
         what: What = "accepted" if accepted else "refused"
-        self.record(Line(what, share_id, self.act.person_id, offered.owner, own))
-        return self.view.database.write(
-            lambda writing: received.answer(writing, self.act, share_id, accepted=accepted)
+        return self._written(
+            Line(what, share_id, self.act.person_id, offered.owner, own),
+            lambda writing: received.answer(writing, self.act, share_id, accepted=accepted),
         )
 
     def leave(self, share_id: str, *, left: bool = True) -> None:
         """This person sees it no more, or again. Errors: AbsentNode (it is not shared with them)."""
         with self.view.database.reading() as reading:
             owner = self._owner(reading, share_id)
-        self.record(Line("left" if left else "returned", share_id, self.act.person_id, owner))
+        line = Line("left" if left else "returned", share_id, self.act.person_id, owner)
 
         def change(writing: Writing) -> None:
             if left:
@@ -194,7 +197,7 @@ class Sharing:
             else:
                 mounts.come_back(writing, share_id, self.act.person_id)
 
-        self.view.database.write(change)
+        self._written(line, change)
 
     def _owner(self, reading: Reading, share_id: str) -> str:
         who = self.view.who
@@ -205,9 +208,21 @@ class Sharing:
             raise AbsentNode("share")
         return found.owner
 
+    def _written[T](self, line: Line, change: Callable[[Writing], T]) -> T:
+        """On record, then done; where that fails, it is on record, too."""
+        self.record(line)
+        try:
+            return self.view.database.write(change)
+        except BeffroiError as error:
+            self.record(replace(line, what="failed", details={"code": error.code}))
+            raise
+
     def _tell(self, what: What, share_id: str, receiver: str, details: Mapping[str, str | int]) -> None:
+        self.record(self._line(what, share_id, receiver, details))
+
+    def _line(self, what: What, share_id: str, receiver: str, details: Mapping[str, str | int]) -> Line:
         own = self.view.who.collectivite_id
-        self.record(Line(what, share_id, self.act.person_id, own, receiver, details))
+        return Line(what, share_id, self.act.person_id, own, receiver, details)
 
 
 def shareable(view: View, reading: Reading, node_id: int) -> Place:

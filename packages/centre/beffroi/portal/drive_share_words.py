@@ -19,6 +19,8 @@ STATES = {
     "offered": gettext_lazy("Pas encore de réponse"),
     "accepted": gettext_lazy("Accepté"),
     "refused": gettext_lazy("Refusé"),
+    "erased": gettext_lazy("Son Coffre a été effacé : personne ne le voit"),
+    "silent": gettext_lazy("Sa réponse ne peut pas être lue pour le moment"),
 }
 
 

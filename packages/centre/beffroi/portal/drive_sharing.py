@@ -5,6 +5,7 @@ Process: web. No page of its own; ``web.drive_shares`` and the home page show it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,16 +20,19 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import recorded
 from beffroi.drive.sharing import Sharing
 from beffroi.drive.store import groups, look, mounts, received, seen, shares
+from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.shares import NEVER, Share, Wish
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
+from beffroi.lib.ids import is_id
 from beffroi.portal import drive_share_words
 from beffroi.portal.drive_access import act_of, metadata_of
 
 MOST_FOUND = 20
 MOST_WITHOUT_SEARCH = 12
+log = logging.getLogger("beffroi.portal")
 
 
 class Choice(NamedTuple):
@@ -44,11 +48,11 @@ def sharing_of(actor: Actor, view: View) -> Sharing:
 
 
 def known(actor: Actor, wish: Wish) -> bool:
-    """Whether the target of a wish can be chosen by this person."""
+    """Whether the target of a wish, whatever somebody sent, can be chosen by this person."""
     if wish.kind == "person":
-        return identity.visible_persons(actor).filter(pk=wish.target).exists()
+        return is_id(wish.target, "per") and identity.visible_persons(actor).filter(pk=wish.target).exists()
     if wish.kind == "collectivite":
-        return communes.neighbours(actor).filter(pk=wish.target).exists()
+        return is_id(wish.target, "col") and communes.neighbours(actor).filter(pk=wish.target).exists()
     if wish.kind == "group":
         return True  # the metadata, where groups lie, know it: ``shares.check``
     return wish.kind == "role" and wish.target in drive_share_words.ROLES
@@ -131,8 +135,14 @@ def _answer(share: Share) -> str:
     """What the other collectivité said; "" of other kinds."""
     if share.kind != "collectivite":
         return ""
-    with metadata_of(share.target).reading() as there:
-        state = next((one.state for one in received.every(there) if one.share_id == share.id), "offered")
+    try:
+        with metadata_of(share.target).reading() as there:
+            state = next((one.state for one in received.every(there) if one.share_id == share.id), "offered")
+    except KeysErased:
+        state = "erased"
+    except BeffroiError as error:  # one's own list is shown, whatever is wrong elsewhere
+        log.warning("what %s answered is not shown: %s", share.target, error.code)
+        state = "silent"
     return str(drive_share_words.STATES[state])
 
 
@@ -203,7 +213,8 @@ def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
     owners = names_of_communes(actor, {one.owner for one in found})
     out = []
     for one in reversed(found):
-        with metadata_of(one.owner).reading() as there:
+        share = None
+        with suppress(KeysErased), metadata_of(one.owner).reading() as there:
             share = shares.to_collectivite(
                 there, one.share_id, view.who.collectivite_id, now_s=clock.epoch_s()
             )

@@ -98,6 +98,7 @@ VERBS = {
     "drive:folder:put_back_stopped": gettext_lazy("Dossier du Coffre : remise arrêtée, droit d’écrire perdu"),
     "drive:change:failed": gettext_lazy("Coffre : action annoncée et non faite, ou pas jusqu’au bout"),
     "drive:version:deleted": gettext_lazy("Version d’un fichier du Coffre supprimée pour de bon"),
+    "drive:trash:emptied": gettext_lazy("Corbeille du Coffre vidée pour de bon"),
     "drive:alarm:settled": gettext_lazy("Alerte du Coffre : c’était voulu"),
     "audit:personal:erased": gettext_lazy("Données personnelles d’une ligne effacées"),
     "identity:erasure:asked": gettext_lazy("Effacement d’un compte demandé"),

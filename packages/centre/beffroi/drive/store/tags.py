@@ -83,8 +83,8 @@ def seen(database: Reading, who: Who) -> list[Tag]:
 
 
 def find(database: Reading, who: Who, tag_id: int) -> Tag:
-    """Errors: AbsentTag."""
-    row = database.one(_TAGS + " WHERE id = ?", (tag_id,))
+    """``tag_id``: whatever somebody sent. Errors: AbsentTag."""
+    row = database.one(_TAGS + " WHERE id = ?", (tag_id,)) if 0 < tag_id < 1 << 63 else None
     if row is None or not _sees(who, Tag(*row)):
         raise AbsentTag("tag")
     return Tag(*row)

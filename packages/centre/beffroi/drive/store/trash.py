@@ -52,6 +52,12 @@ def page(
     return [Trashed(*row) for row in rows]
 
 
+def count(database: Reading, root_id: int) -> int:
+    """How much was deleted from a root; a folder with all that is in it is one."""
+    (found,) = database.one("SELECT COUNT(*) FROM trash WHERE root = ?", (root_id,)) or (0,)
+    return int(found)
+
+
 def find(database: Reading, root_id: int, node_id: int) -> Trashed:
     """Errors: AbsentNode (also for what another root's trash holds)."""
     row = database.one(_ROWS + " WHERE t.node = ? AND t.root = ?", (node_id, root_id))

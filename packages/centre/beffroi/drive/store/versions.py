@@ -56,8 +56,8 @@ def of(database: Reading, node_id: int) -> list[Version]:
 
 
 def find(database: Reading, node_id: int, etag: int) -> Version:
-    """Errors: VersionAbsent."""
-    row = database.one(_ROWS + " AND etag = ?", (node_id, etag))
+    """``etag``: whatever somebody sent. Errors: VersionAbsent."""
+    row = database.one(_ROWS + " AND etag = ?", (node_id, etag)) if 0 < etag < 1 << 63 else None
     if row is None:
         raise VersionAbsent("version")
     return Version(*row)

@@ -129,10 +129,8 @@ def delete(request: HttpRequest, actor: Actor, group_id: str) -> HttpResponse:
         ended = len(change.delete(group_id))
         said = _("Le groupe « %(name)s » est supprimé.") % {"name": group.name}
         if ended:
-            said = (
-                f"{said} {ngettext('%(n)s partage est arrêté.', '%(n)s partages sont arrêtés.', ended)}"
-                % {"n": ended}
-            )
+            count = ngettext("%(n)s partage est arrêté.", "%(n)s partages sont arrêtés.", ended)
+            said += " " + count % {"n": ended}
         messages.success(request, said)
         return HttpResponseRedirect(reverse("drive_groups"))
     return _page(request, view, "portal/drive_group_delete.html", change, {"group": group, "rows": rows})

@@ -3,8 +3,8 @@
 Input:   hostile; nobody signs in here, and no cookie of the portal is looked at.
 Secrets: the token is part of the address: no-referrer, noindex, and nothing on the page comes from elsewhere. The front
          keeps no record of requests that went well. Passwords are tried a few times an hour by link and subscriber.
-Fails:   closed: a link that never was, has ended, is used up, of another collectivité, whose file is in the trash, or
-         leads to the own file of who left, gives one and the same page, after the same look-up.
+Fails:   closed: a link that never was, has ended, is used up, of another collectivité or of one whose files were
+         erased, whose file is in the trash, or leads to the own file of who left, gives one and the same page.
 Rule:    the pages stand in ``web``; bytes come from ``drive`` under a grant of the share's own path (SameSite=Strict:
          downloads begin on this page, never on another site), and ``drive`` asks for the share again.
 """
@@ -32,6 +32,7 @@ from beffroi.core.identity.sign_ins import client_address
 from beffroi.core.planes.tokens import GrantRefused, make_grant, read_grant
 from beffroi.drive.store import look, schema, shares
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.look import node as find_node
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.orders import Part, orders
@@ -41,6 +42,7 @@ from beffroi.drive.web import granted
 from beffroi.lib import clock
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import NotFound, Unavailable
+from beffroi.lib.ids import is_id
 from beffroi.portal import drive_link_previews, drive_words, words
 from beffroi.portal.drive_access import GRANT_KEY, metadata_of
 from beffroi.portal.pages import asks_part, page
@@ -65,6 +67,8 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
     if refused is not None:
         return refused
     try:
+        if not is_id(collectivite_id, "col"):
+            raise LinkClosed
         with row_security.unlimited():
             collectivite = access_collectivite(Actor.system("drive"), collectivite_id)
         database = metadata_of(collectivite.id)
@@ -89,7 +93,7 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
         if share.rights == "drop":
             return _dropped(request, collectivite.id, share, context)
         return _shown(request, collectivite.id, database, share, context)
-    except (NotFound, LinkClosed):
+    except (NotFound, LinkClosed, KeysErased):
         return _left(0) if asks_part(request, LEFT) else closed_page(request)
 
 

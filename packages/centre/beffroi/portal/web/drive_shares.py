@@ -6,6 +6,7 @@ Access: ``drive.sharing``; the référent answers for the collectivité.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.sharing import shareable
 from beffroi.drive.store import seen, shares
+from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.shares import NEVER, Kind, Rights, Wish
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -123,7 +125,8 @@ def with_me(request: HttpRequest, actor: Actor) -> HttpResponse:
             "offers": drive_sharing.offers(view, reading, actor),
         }
     now_s = clock.epoch_s()
-    view.database.write(lambda writing: seen.look(writing, view.who.person_id, now_s=now_s))
+    with suppress(StoreFull):  # the list is read all the same
+        view.database.write(lambda writing: seen.look(writing, view.who.person_id, now_s=now_s))
     return drive.drive_page(request, view, "portal/drive_shared.html", context)
 
 

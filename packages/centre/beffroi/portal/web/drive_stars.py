@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -38,6 +39,8 @@ def stars(request: HttpRequest, actor: Actor) -> HttpResponse:
     if request.method == "POST":
         added = request.POST.get("ajouter", "")
         _set(view, actor, added or request.POST.get("retirer", ""), starred=bool(added))
+        if not request.accepts("text/html"):  # a script, whose page stays
+            return HttpResponse(status=HTTPStatus.NO_CONTENT)
         return HttpResponseRedirect(_back(request.POST.get("page", "")))
     with view.database.reading() as reading:
         own = favourites.of(reading, view.who, view.who.collectivite_id)

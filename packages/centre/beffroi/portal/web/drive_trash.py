@@ -19,9 +19,8 @@ from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import trash_actions
 from beffroi.drive.store import trash as bin_
-from beffroi.drive.store.model import Act, Node, ReadOnly
-from beffroi.drive.store.writing import Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words, words
@@ -50,9 +49,8 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
             if request.POST.get("what") == "restore":
                 _restore(request, view, place)
             elif request.POST.get("what") == "empty":
-                if not may_empty:
-                    raise ReadOnly
-                _empty(request, view, root)
+                trash_actions.empty(actor=actor, view=view, root_id=root.id)
+                messages.info(request, _("La corbeille est vide."))
             else:
                 raise Invalid("what")
         except BeffroiError as error:
@@ -91,17 +89,6 @@ def _restore(request: HttpRequest, view: View, place: Place) -> None:
         lambda writing: [drive_undo.take_from_trash(view, writing, doing, one) for one in wanted]
     )
     drive_undo.note(request, place, view, "returned", rows)
-
-
-def _empty(request: HttpRequest, view: View, root: Node) -> None:
-    doing: Act = act_of(view)
-
-    def change(writing: Writing) -> bool:
-        return bin_.empty(writing, doing, root.id)
-
-    while view.database.write(change):
-        pass
-    messages.info(request, _("La corbeille est vide."))
 
 
 def _after(text: str) -> tuple[int, int] | None:

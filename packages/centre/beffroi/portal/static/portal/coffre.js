@@ -49,7 +49,7 @@
   // State changes are rare enough to be read out; the running bytes are not said.
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
-  let queue = [], sent = 0, whole = 0, files = 0, done = 0, failed = 0, left = 0, running = false, paused = false, stopped = false, forAll = "", wake = null;
+  let queue = [], sent = 0, whole = 0, files = 0, done = 0, failed = 0, left = 0, running = false, paused = false, stopped = false, forAll = "", wake = null, giveUp = null;
   let abort = new AbortController();
   const show = () => { total.max = Math.max(whole, 1); total.value = sent; total.textContent = Math.floor(100 * sent / Math.max(whole, 1)) + " %"; count.textContent = words.soFar.replace("#", done).replace("#", files); };
   const moment = async () => { while (paused && !stopped) await new Promise((on) => { wake = on; }); if (stopped) throw new Error("stopped"); };
@@ -65,15 +65,20 @@
   const choose = (name) => forAll ? Promise.resolve(forAll) : new Promise((answered) => {
     asked.hidden = false;
     asked.querySelector("p").textContent = words.taken.replace("#", name);
+    const end = (value) => {
+      asked.removeEventListener("click", press);
+      giveUp = null;
+      asked.hidden = true;
+      answered(value);
+    };
     const press = (event) => {
       const button = event.target.closest("button");
       if (!button) return;
-      asked.removeEventListener("click", press);
       if (asked.querySelector("input").checked) forAll = button.value;
-      asked.hidden = true;
       pause.focus();
-      answered(button.value);
+      end(button.value);
     };
+    giveUp = () => end("skip");
     asked.addEventListener("click", press);
     asked.querySelector("button").focus();
   });
@@ -92,7 +97,9 @@
 
   const run = async () => {
     if (running) return;
-    running = true; stopped = false; abort = new AbortController();
+    running = true; stopped = paused = false; abort = new AbortController();
+    pause.textContent = words.pause;
+    forAll = ""; asked.querySelector("input").checked = false;  // an answer holds for what was sent with it
     pause.hidden = stop.hidden = false; total.hidden = false; count.hidden = files < 2;
     say(words.running);
     for (let one = queue.shift(); one; one = queue.shift()) {
@@ -119,7 +126,7 @@
         one.why.textContent = refusals[error.code] || words.broken;
       }
     }
-    for (const one of stopped ? queue.splice(0) : []) mark(one, words.stopped, "quiet");
+    for (const one of stopped ? queue.splice(0) : []) { whole -= one.file.size - one.sent; mark(one, words.stopped, "quiet"); }
     running = false;
     // A button that goes takes the focus along: it goes to what is said.
     if ([pause, stop].includes(document.activeElement)) { state.tabIndex = -1; state.focus(); }
@@ -181,7 +188,7 @@
     say(paused ? words.paused : words.running);
     if (paused) { abort.abort(); abort = new AbortController(); } else if (wake) { wake(); wake = null; }
   });
-  stop.addEventListener("click", () => { stopped = true; abort.abort(); if (wake) { wake(); wake = null; } });
+  stop.addEventListener("click", () => { stopped = true; abort.abort(); if (wake) { wake(); wake = null; } if (giveUp) giveUp(); });
   window.addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
   setInterval(() => { if (running) fetch("/coffre/droit/", { credentials: "same-origin" }).catch(() => null); }, 600000);
 })();
