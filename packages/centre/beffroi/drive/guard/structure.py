@@ -22,6 +22,7 @@ Source:  docs/internals/ransomware.md; docs/decisions/0069-structure-against-the
 from __future__ import annotations
 
 import struct
+import zlib
 
 import msgspec
 
@@ -32,6 +33,8 @@ from beffroi.drive.guard.noise import Noise, density_of, measure
 from beffroi.drive.guard.reading import InMemory, Limits, Readable, Reader, Spent
 
 UNKNOWN = ""
+_MALFORMED = (LookupError, ValueError, struct.error, OverflowError, zlib.error)
+"""What a parser may raise at bytes that its format forbids."""
 _RANDOM_INSIDE = 0.9
 """What is written as text and is less dense than this was not encrypted."""
 _BLANK = 0.25
@@ -75,6 +78,8 @@ def look(
             finding = torn("blank")
     except Spent:
         kind, finding = UNKNOWN, Finding("opaque", "limit")
+    except _MALFORMED:
+        kind, finding = kind_before or by_name(name), broken("malformed")
     return Structure(kind, finding.state, finding.reason, noise, reader.read_bytes)
 
 
@@ -123,7 +128,7 @@ def _checked(reader: Reader, kind: str) -> Finding:
         return KINDS[kind].check(reader)
     except Spent:
         return Finding("sound", "limit")
-    except (IndexError, struct.error, OverflowError):
+    except _MALFORMED:
         return broken("malformed")
 
 
