@@ -99,7 +99,7 @@ def test_a_look_that_did_not_see_all_takes_no_word_about_malware_back(metadata: 
     put(metadata, home.id, "a", b"bad")
     said(metadata, b"bad", "virus")
     for found in ({}, {"unreadable": list[str]()}):
-        metadata.write(lambda w, it=found: findings.keep(w, [Result(BAD, "n", it, False)], now_s=NOW))  # type: ignore[misc]
+        metadata.write(lambda w, it=found: findings.keep(w, [Result(BAD, "n", it, False)], now_s=NOW))
         assert required(metadata, b"bad") == "drive.found"
         with metadata.reading() as reading:
             kept, scanned = findings.finding(reading, BAD), findings.of(reading, BAD)
