@@ -57,6 +57,14 @@ def deleted_and_copied(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.create(file.folder, f"{folders.rng.randbytes(6).hex()}.k9x2", data)
 
 
+def padded_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Zeros at the end, as a crash leaves them."""
+    for number, file in enumerate(list(folders.files)):
+        data = drive_attacks.full(file.data, number) + bytes(1024)
+        yield ONE, folders.create(file.folder, f"copie de {file.name}", data)
+        yield ONE, folders.delete(file, lost=True)
+
+
 def archived_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
     for file in list(folders.files):
         data = drive_files.zip_with_password(folders.rng, file.name, len(file.data))
@@ -159,6 +167,7 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     "in place, renamed afterwards": (renamed_afterwards, OFFICE, 6),
     "renamed first, then encrypted": (renamed_first, OFFICE, 6),
     "copy, encrypt, delete": (copied_and_deleted, OFFICE, 6),
+    "copy, encrypt, add zeros, delete": (padded_and_deleted, OFFICE, 10),
     "delete, then a copy of another name": (deleted_and_copied, OFFICE, 6),
     "each file into a ZIP with a password, original deleted": (archived_and_deleted, OFFICE, 30),
     "each file a ZIP with a password under its old name": (archived_in_place, OFFICE, 10),

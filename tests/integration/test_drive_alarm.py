@@ -220,6 +220,24 @@ def test_originals_deleted_before_their_copies_come_are_seen(drive: Served) -> N
     assert lost <= 4
 
 
+def test_copies_made_elsewhere_and_moved_to_where_originals_were_deleted_are_seen(drive: Served) -> None:
+    files = town_hall(drive)
+    assert drive.ask("MKCOL", f"{COMMON}/ailleurs")[0] == 201
+    judged(drive)
+    for number, path in enumerate(sorted(files, key=hash_of)):
+        data = drive_attacks.full(files[path], number) + bytes(9000)
+        made_at, target = f"{COMMON}/ailleurs/{number}", f"{COMMON}/{path}"
+        done = [drive.ask("PUT", made_at, data)[0], drive.ask("DELETE", target)[0]]
+        done.append(drive.ask("PUT", f"{COMMON}/ailleurs/journal.txt", b"x" * number)[0])
+        done.append(drive.ask("MOVE", made_at, Destination=target)[0])
+        if 403 in done:
+            break
+        judged(drive)
+    else:
+        raise AssertionError("never stopped")
+    assert number <= 4
+
+
 def test_one_file_that_cannot_be_read_answers_for_one_deletion(drive: Served) -> None:
     """A vault of Cryptomator or GnuPG beside what its owner tidies away."""
     data = made("docx", 1)

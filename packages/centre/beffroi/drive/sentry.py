@@ -172,11 +172,26 @@ class _Looking:
             with self._database.reading() as reading:
                 body = journal.body_at(reading, one.row.node, one.row.number)
             return [self._change(one._replace(after=body))]
+        if change.what == "renamed":
+            return [*self._brought(one, change, windows), change]
         if change.what != "deleted" or change.before is None or change.before.state != "sound":
             return [change]
         with self._database.reading() as reading:
             beside = self._beside.created(reading, one.row, since_s=one.row.at_s - DAY_S)
         return [*(self._change(other) for other in beside), change]
+
+    def _brought(self, one: Done, change: Change, windows: scoring.Commune) -> list[Change]:
+        """A file that a device made elsewhere within a day and moves to where something was deleted is new there."""
+        there = msgspec.structs.replace(change, what="created", name_before="", before=None)
+        if one.after is None or not windows.wants_look(one.row.device_id, there):
+            return []
+        with self._database.reading() as reading:
+            made = journal.made(reading, one.row.node)
+        if made is None or made.row.device_id != one.row.device_id:
+            return []
+        if made.row.at_s < one.row.at_s - DAY_S:
+            return []
+        return [msgspec.structs.replace(there, after=self._of(one.after, one.name))]
 
     def _change(self, one: Done) -> Change:
         row, over = one.row, one.over
