@@ -25,6 +25,14 @@ def in_place(pattern: str, step_s: float = 0.2) -> Script:
     return script
 
 
+def ending_in_zeros(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """As a crash leaves them, but for what stands before the zeros."""
+    for number, file in enumerate(folders.files):
+        blank = len(file.data) * 3 // 10
+        data = drive_attacks.full(file.data[:-blank], number) + bytes(blank)
+        yield ONE, folders.change(file, data, lost=True)
+
+
 def renamed_afterwards(folders: Folders) -> Iterator[tuple[str, Change]]:
     yield from in_place("whole")(folders)
     for file in folders.files:
@@ -55,6 +63,14 @@ def deleted_and_copied(folders: Folders) -> Iterator[tuple[str, Change]]:
         data = drive_attacks.full_with_footer(file.data, number)
         yield ONE, folders.delete(file, lost=True)
         yield ONE, folders.create(file.folder, f"{folders.rng.randbytes(6).hex()}.k9x2", data)
+
+
+def padded_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Zeros at the end, as a crash leaves them."""
+    for number, file in enumerate(list(folders.files)):
+        data = drive_attacks.full(file.data, number) + bytes(1024)
+        yield ONE, folders.create(file.folder, f"copie de {file.name}", data)
+        yield ONE, folders.delete(file, lost=True)
 
 
 def archived_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
@@ -156,9 +172,11 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     "in place: whole, plans alone": (in_place("whole"), ("dwg", "dxf", "shp", "dbf", "gpkg"), 6),
     "in place: whole, films and sound": (in_place("whole"), ("mp4", "mp3"), 6),
     "in place: all but the first 4 KiB, DWG alone": (in_place("all but the first 4 KiB"), ("dwg",), 15),
+    "in place: whole, the last third zeros": (ending_in_zeros, OFFICE, 6),
     "in place, renamed afterwards": (renamed_afterwards, OFFICE, 6),
     "renamed first, then encrypted": (renamed_first, OFFICE, 6),
     "copy, encrypt, delete": (copied_and_deleted, OFFICE, 6),
+    "copy, encrypt, add zeros, delete": (padded_and_deleted, OFFICE, 10),
     "delete, then a copy of another name": (deleted_and_copied, OFFICE, 6),
     "each file into a ZIP with a password, original deleted": (archived_and_deleted, OFFICE, 30),
     "each file a ZIP with a password under its old name": (archived_in_place, OFFICE, 10),

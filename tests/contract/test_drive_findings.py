@@ -94,6 +94,21 @@ def test_malice_freezes_until_it_is_released_or_newer_rules_find_nothing(
     assert required(metadata, b"bad") == ""
 
 
+def test_a_look_that_did_not_see_all_takes_no_word_about_malware_back(metadata: Database, home: Node) -> None:
+    """As when an engine fails on it three times, or its object is damaged."""
+    put(metadata, home.id, "a", b"bad")
+    said(metadata, b"bad", "virus")
+    for found in ({}, {"unreadable": list[str]()}):
+        metadata.write(lambda w, it=found: findings.keep(w, [Result(BAD, "n", it, False)], now_s=NOW))
+        assert required(metadata, b"bad") == "drive.found"
+        with metadata.reading() as reading:
+            kept, scanned = findings.finding(reading, BAD), findings.of(reading, BAD)
+        assert kept is not None and kept.code == "virus"
+        assert scanned is not None and scanned.mark == "n"
+    said(metadata, b"bad", mark="o")
+    assert required(metadata, b"bad") == ""
+
+
 def test_what_is_said_of_what_went_is_forgotten(metadata: Database, home: Node) -> None:
     put(metadata, home.id, "a", b"stays")
     said(metadata, b"stays", "malware")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beffroi.drive.reach import Reach
-from beffroi.drive.store import frozen, schema, trash, tree
+from beffroi.drive.store import findings, frozen, schema, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
 from beffroi.drive.words import index, terms
@@ -110,12 +110,29 @@ def test_a_file_that_is_deleted_moved_or_frozen_is_not_found_whatever_the_index_
         assert index.due(reading, 10) == [one.id], "its words leave the index"
     metadata.write(lambda w: frozen.thaw(w, sha256=one.sha256))
     assert holding(metadata, "budget", home) == ["a.txt"]
+    virus = findings.Result(one.sha256, "m", {findings.VIRUS: ["x"]}, True)
+    metadata.write(lambda w: findings.keep(w, [virus], now_s=NOW_S))
+    assert holding(metadata, "budget", home) == [], "nobody reads a passage of what nobody opens"
+    metadata.write(lambda w: findings.release(w, one.sha256, person_id="per_a", now_s=NOW_S))
+    assert holding(metadata, "budget", home) == ["a.txt"]
     metadata.write(lambda w: tree.delete(w, ME, inside.id))
     assert holding(metadata, "budget", home) == [] and named(metadata, "a", home) == []
     metadata.write(lambda w: trash.restore(w, ME, home.id, inside.id))
     theirs = other_home(metadata)
     metadata.write(lambda w: tree.move(w, ME, inside.id, theirs.id, "dossier"))
     assert holding(metadata, "budget", home) == []
+
+
+def test_what_came_by_a_link_is_found_once_it_was_looked_at(metadata: Database, home: Node) -> None:
+    one = put(metadata, home.id, "a.txt", b"1")
+    keep(metadata, one, home, "budget")
+    settled(metadata)
+    row = (one.id, "x", one.sha256)
+    metadata.write(lambda w: w.run("INSERT INTO handed (node, handing, sha256) VALUES (?, ?, ?)", row))
+    assert holding(metadata, "budget", home) == []
+    looked = findings.Result(one.sha256, "m", {}, True)
+    metadata.write(lambda w: findings.keep(w, [looked], now_s=NOW_S))
+    assert holding(metadata, "budget", home) == ["a.txt"]
 
 
 def test_an_entry_that_is_replaced_leaves_nothing_behind(metadata: Database, home: Node) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ import pytest
 from beffroi.core.events.models import OutboxEvent
 from beffroi.drive import alarms, recovery
 from beffroi.drive.alarms import Raised
-from beffroi.drive.sentry import tell_alarm
+from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act
+from beffroi.drive.store.stock import stocks
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, NotFound
@@ -218,6 +220,24 @@ def test_originals_deleted_before_their_copies_come_are_seen(drive: Served) -> N
     assert lost <= 4
 
 
+def test_copies_made_elsewhere_and_moved_to_where_originals_were_deleted_are_seen(drive: Served) -> None:
+    files = town_hall(drive)
+    assert drive.ask("MKCOL", f"{COMMON}/ailleurs")[0] == 201
+    judged(drive)
+    for number, path in enumerate(sorted(files, key=hash_of)):
+        data = drive_attacks.full(files[path], number) + bytes(9000)
+        made_at, target = f"{COMMON}/ailleurs/{number}", f"{COMMON}/{path}"
+        done = [drive.ask("PUT", made_at, data)[0], drive.ask("DELETE", target)[0]]
+        done.append(drive.ask("PUT", f"{COMMON}/ailleurs/journal.txt", b"x" * number)[0])
+        done.append(drive.ask("MOVE", made_at, Destination=target)[0])
+        if 403 in done:
+            break
+        judged(drive)
+    else:
+        raise AssertionError("never stopped")
+    assert number <= 4
+
+
 def test_one_file_that_cannot_be_read_answers_for_one_deletion(drive: Served) -> None:
     """A vault of Cryptomator or GnuPG beside what its owner tidies away."""
     data = made("docx", 1)
@@ -246,6 +266,104 @@ def test_a_temporary_file_moved_over_the_original_is_a_change_of_it(drive: Serve
     with metadata(drive) as database:
         assert recovery.carry_out(database, act(), DEVICE).missed == 0
     assert content_of(drive, files) == files
+
+
+@pytest.mark.parametrize("between", [b"", b"\0" * 3000], ids=["emptied", "blanked"])
+def test_what_is_emptied_before_it_is_encrypted_is_judged_by_what_it_was(
+    drive: Served, between: bytes
+) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    for number, path in enumerate(sorted(files, key=hash_of)):
+        data = drive_attacks.full(files[path], number)
+        target = f"{COMMON}/{path}"
+        if 403 in (drive.ask("PUT", target, between)[0], drive.ask("PUT", target, data)[0]):
+            break
+        judged(drive)
+    else:
+        raise AssertionError("never stopped")
+    assert number <= 4
+    with metadata(drive) as database:
+        assert recovery.carry_out(database, act(), DEVICE).missed == 0
+    assert content_of(drive, files) == files
+
+
+def test_what_is_emptied_before_its_copy_replaces_it_is_judged_by_what_it_was(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    for number, path in enumerate(sorted(files, key=hash_of)):
+        data = drive_attacks.full_with_footer(files[path], number)
+        done = [drive.ask("PUT", f"{COMMON}/{path}.k9x2", data)[0]]
+        done += [drive.ask("PUT", f"{COMMON}/{path}")[0], drive.ask("DELETE", f"{COMMON}/{path}")[0]]
+        if 403 in done:
+            break
+        judged(drive)
+    else:
+        raise AssertionError("never stopped")
+    assert number <= 4
+
+
+def test_an_explorer_that_empties_a_file_before_it_saves_it_stops_nobody(drive: Served) -> None:
+    files = town_hall(drive)
+    for path in files:
+        assert drive.ask("PUT", f"{COMMON}/{path}")[0] == 204
+        assert drive.ask("PUT", f"{COMMON}/{path}", made(path.partition(".")[2], 60 + int(path[1])))[0] == 204
+    judged(drive)
+    assert raised(drive) == []
+
+
+def test_a_device_is_stopped_before_what_came_after_it_is_looked_at(drive: Served) -> None:
+    files = town_hall(drive)
+    assert encrypt(drive, files) <= 4
+    for path in sorted(files)[:5]:
+        assert drive.ask("PUT", f"{COLLEAGUE}/{path}", b"suite", "amir")[0] == 204
+    judged(drive)
+    drive.kill()
+    found: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        communes = Communes(drive.directory / "drive", pool)
+        database = communes.metadata(A)
+
+        def stop(collectivite_id: str) -> None:
+            with database.reading() as reading:
+                row = reading.one("SELECT number FROM judged")
+            found.append(row[0] if row else 0)
+
+        with database.reading() as reading:
+            number = reading.one(
+                "SELECT number FROM change WHERE device_id = ? ORDER BY number LIMIT 1 OFFSET 2", (DEVICE,)
+            )
+        for table in ("judged", "alarm"):
+            database.write(lambda writing, it=table: writing.run(f"DELETE FROM {it}"))
+        stock_of = stocks(Config(state=drive.directory))
+        sentry = Sentry(communes, stock_of, lambda *_: None, stop)
+        while sentry.judge(A) == 0.0:
+            pass
+        communes.close()
+    assert number is not None and found == [number[0]]
+
+
+def test_one_row_that_cannot_be_read_keeps_nobody_unjudged(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    first, *others = sorted(files, key=hash_of)
+    with metadata(drive) as database:
+        database.write(
+            lambda writing: writing.run(
+                "UPDATE node SET manifest = ? WHERE name = ?", (b"\2", first.partition("/")[2])
+            )
+        )
+    assert drive.ask("PUT", f"{COMMON}/{first}", b"suite")[0] == 204
+    assert encrypt(drive, {path: files[path] for path in others}) <= 4
+
+
+def test_a_content_on_which_a_parser_stumbled_keeps_nobody_unjudged(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    data = b64encode(random.Random(1).randbytes(6000))[:4097] + b"!"
+    assert drive.ask("PUT", f"{COMMON}/cle.txt", data)[0] == 201
+    assert drive.ask("PUT", f"{COMMON}/cle.txt", data + b"?!")[0] == 204
+    assert encrypt(drive, files) <= 4
 
 
 def test_what_others_wrote_meanwhile_stays_and_a_deleted_folder_comes_back_whole(drive: Served) -> None:

@@ -246,6 +246,15 @@ def test_a_restart_goes_on_and_what_was_there_before_is_indexed(world: World) ->
     )
 
 
+def test_one_row_that_cannot_be_read_keeps_no_other_from_the_index(world: World) -> None:
+    broken = world.put(ALICE, "a.txt", b"cantine")
+    world.put(ALICE, "b.txt", b"cantine")
+    database = world.communes.metadata(ALICE.collectivite_id)
+    database.write(lambda w: w.run("UPDATE node SET manifest = ? WHERE id = ?", (b"\2", broken.id)))
+    world.settle()
+    assert world.names(ALICE, "cantine") == ["b.txt"]
+
+
 def test_documents_wait_for_the_scanner_and_nothing_else_does(world: World) -> None:
     reads, asked = world.reads, []
 

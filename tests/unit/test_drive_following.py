@@ -71,6 +71,32 @@ def test_what_finds_no_room_is_said_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert heard == set(communes)
 
 
+def test_one_that_hangs_keeps_no_other_waiting(tmp_path: Path) -> None:
+    following.directory(tmp_path).mkdir()
+    communes = ["col_" + f"{number:026}" for number in range(2000)]
+    teller = Teller(tmp_path)
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hung,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as well,
+    ):
+        hung.bind(str(following.directory(tmp_path) / "a.sock"))
+        hung.settimeout(5)
+        teller.start()
+        for one in communes:  # more than any queue holds
+            teller.told(one)
+        eventually(lambda: not teller._changed.qsize(), "the queue of the one that hangs is full")
+        well.bind(str(following.directory(tmp_path) / "b.sock"))
+        well.settimeout(0.5)
+        for one in (A, B):
+            teller.told(one)
+            assert well.recv(64).decode() == one
+        heard: set[str] = set()
+        while len(heard) < len(communes) + 2:
+            heard.add(hung.recv(64).decode())
+    teller.stop()
+    assert heard == {*communes, A, B}
+
+
 def test_one_that_fails_is_tried_again_and_keeps_no_other_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -283,6 +283,15 @@ def test_a_long_name_beside_another_stays_within_255_bytes() -> None:
     assert sorted(n.version for n in tree.nodes.values() if n.name.startswith("éé")) == ["long v0", "mine"]
 
 
+def test_a_name_that_is_nearly_all_extension_stays_within_255_bytes_too() -> None:
+    tree = town_hall()
+    tree.nodes["long"] = Node("a", "a." + "é" * 125, "long v0")
+    assert tree.change(DEVICE, "long", "rubbish") and tree.change(OTHER, "long", "mine")
+    tree.restored()
+    assert max(len(node.name.encode()) for node in tree.nodes.values()) <= 255
+    assert sorted(n.version for n in tree.nodes.values() if n.name.startswith("a.é")) == ["long v0", "mine"]
+
+
 # -- any tree, any changes -------------------------------------------------------------------------------
 
 NAMES = ("n1", "n2", "n3", "n4")

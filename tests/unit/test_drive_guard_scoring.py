@@ -142,6 +142,21 @@ def test_a_flood_of_changes_keeps_the_state_small() -> None:
     assert len(state.save()) < 600_000
 
 
+def test_a_flood_of_notes_in_one_folder_pushes_out_nothing_that_counts() -> None:
+    state, alarms = Commune(), []
+    for number in range(6):
+        at_s = START_S + number
+        name, kind = (("a.docx", "ooxml"), ("a.pdf", "pdf"))[number % 2]
+        before, after = Structure(kind, "sound"), Structure(kind, "broken", "header")
+        alarms += state.add(
+            ONE, Change(at_s, f"n{number}", "f", name, "changed", "", before, after, 9, 9), at_s
+        )
+        for note in range(EVIDENCE_KEPT):
+            change = Change(at_s, f"note {number} {note}", "f", "HOW_TO_RESTORE_FILES.txt", "created")
+            state.add(ONE, change, at_s)
+    assert len(alarms) == 1 and alarms[0].signs[Sign.LOST] == 3
+
+
 def test_state_holds_no_names() -> None:
     state = Commune()
     for _, change in in_place("whole")(town_hall(3)):

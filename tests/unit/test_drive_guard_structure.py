@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import random
 import sqlite3
@@ -435,3 +436,11 @@ def test_kinds_are_told_by_the_last_extension_alone() -> None:
     )
     assert (extension("a.tar.GZ"), extension(".profile")) == ("gz", "")
     assert (family("png"), family("unheard of")) == ("image", "unheard of")
+
+
+def test_base64_with_other_signs_behind_it_is_decoded_as_far_as_it_is() -> None:
+    signs = base64.b64encode(random.Random(1).randbytes(6000))
+    for end in (b"!", b"\r\n-- fin", b"=!=", b"\xc3\xa9"):
+        for length in range(4097, 4101):
+            data = signs[:length] + end
+            assert seen(data, "a.txt").kind == "armour"

@@ -11,6 +11,7 @@ Source:  docs/decisions/0077-shares-stay-with-their-owner.md.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -50,24 +51,27 @@ def tell(config: Config, crossing: Crossing) -> None:
 
 class Told:
     """Tells each access but a listing, and a read or a sending that goes on, that were told within the hour, as far as
-    this process remembers."""
+    this process remembers; the hour is not of the clock on the wall, which somebody may set back. For any thread."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[str, str, str, int], int] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str, str, int], float] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __call__(self, crossing: Crossing, tell: Tell, *, goes_on: bool = False) -> None:
         """``goes_on``: another part of what was read before, or is being sent. Errors: Unavailable."""
-        is_list, now_s = crossing.what == "list", clock.epoch_s()
+        is_list, now_s = crossing.what == "list", clock.steady_s()
         if crossing.what == "search" or (crossing.what == "change" and not goes_on):
             tell(crossing)
             return
         which = {"list": -1, "change": -2}.get(crossing.what, crossing.node_id)
         seen = crossing.share_id, crossing.person_id, crossing.device_id, which
-        before_s = self._seen.get(seen)
+        with self._lock:
+            before_s = self._seen.get(seen)
         if (is_list or goes_on) and before_s is not None and now_s - before_s < LISTED_AGAIN_S:
             return
         tell(crossing)
-        self._seen[seen] = now_s
-        self._seen.move_to_end(seen)
-        if len(self._seen) > MOST_REMEMBERED:
-            self._seen.popitem(last=False)
+        with self._lock:
+            self._seen[seen] = now_s
+            self._seen.move_to_end(seen)
+            if len(self._seen) > MOST_REMEMBERED:
+                self._seen.popitem(last=False)

@@ -5,7 +5,8 @@ Purpose: what has to see each change (the sentry) keeps no request waiting, and 
 Process: ``Teller``: drive, one thread. ``Follower``: the process that follows.
 Rule:    a word names a collectivité, nothing else; the journal is the queue. A follower looks at all of them when it
          begins, so that what it was not told while it was away is seen.
-Fails:   a word that finds no room is said again; a collectivité whose step fails is tried again after RETRY_S.
+Fails:   a word that finds no room is said again, and keeps no other follower waiting; a collectivité whose step fails
+         is tried again after RETRY_S.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ log = logging.getLogger("beffroi.drive.following")
 GATHER_S = 0.02
 """After a word: a thousand commits a second are fifty words."""
 PATIENCE_S = 1.0
+"""Between two tries where a follower has no room."""
 RETRY_S = 60.0
 
 
@@ -56,31 +58,45 @@ class Teller:
 
     def _run(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.settimeout(PATIENCE_S)
+            sender.setblocking(False)
+            unsaid: dict[Path, set[str]] = {}
             is_over = False
             while not is_over:
-                changed = {self._changed.get()}
-                with contextlib.suppress(Empty):
-                    while True:
-                        changed.add(self._changed.get_nowait())
+                changed = self._changes(PATIENCE_S if unsaid else None)
                 is_over = None in changed
-                for path in self._followers():
-                    self._say(sender, path, (one for one in changed if one is not None))
+                words = {one for one in changed if one is not None}
+                # What found no room is said to that one alone, and keeps no other waiting.
+                due = {path: words | unsaid.get(path, set()) for path in self._followers()}
+                unsaid = {path: left for path, some in due.items() if (left := _unsaid(sender, path, some))}
                 time.sleep(0 if is_over else GATHER_S)
+
+    def _changes(self, timeout_s: float | None) -> set[str | None]:
+        """What was told since; empty where nothing was for so long."""
+        changed: set[str | None] = set()
+        with contextlib.suppress(Empty):
+            changed.add(self._changed.get(timeout=timeout_s))
+            while True:
+                changed.add(self._changed.get_nowait())
+        return changed
 
     def _followers(self) -> list[Path]:
         with contextlib.suppress(FileNotFoundError):
             return [one for one in self._directory.iterdir() if one.suffix == ".sock"]
         return []  # none has begun
 
-    def _say(self, sender: socket.socket, path: Path, changed: Iterable[str]) -> None:
-        for collectivite_id in changed:
-            try:
-                sender.sendto(collectivite_id.encode(), str(path))
-            except TimeoutError:
-                self._changed.put(collectivite_id)
-            except OSError:  # it died: it looks at all of them when it begins
-                return
+
+def _unsaid(sender: socket.socket, path: Path, changed: Iterable[str]) -> set[str]:
+    """Tell one follower; return what found no room."""
+    left = set(changed)
+    for collectivite_id in sorted(left):
+        try:
+            sender.sendto(collectivite_id.encode(), str(path))
+        except BlockingIOError:
+            return left
+        except OSError:  # it died: it looks at all of them when it begins
+            return set()
+        left.discard(collectivite_id)
+    return left
 
 
 class Rested:

@@ -103,6 +103,16 @@ def body_at(reading: Reading, node: int, number: int) -> Body | None:
     return Body(node, (wrote and wrote[0]) or 0, found[0], bytes(found[1]))
 
 
+def body_before(reading: Reading, body: Body, device_id: str, *, since_s: int) -> tuple[Body, int] | None:
+    """What a file held before this content, and when that was replaced, if it was by this device since then."""
+    row = reading.one(
+        "SELECT at_s FROM change WHERE number = ? AND kind = 'changed' AND device_id = ? AND at_s >= ?",
+        (body.written, device_id, since_s),
+    )
+    before = body_at(reading, body.node, body.written - 1) if row is not None else None
+    return (before, row[0]) if row is not None and before is not None else None
+
+
 def done(reading: Reading, row: Row) -> Done | None:
     """What a device did to a file; None for what is not judged: folders, people at the portal, times of change, and a
     deletion that made room for what was moved or copied there."""

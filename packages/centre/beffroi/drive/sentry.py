@@ -35,10 +35,10 @@ from beffroi.drive.guard import scoring
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Change, What
 from beffroi.drive.guard.structure import Structure, look
-from beffroi.drive.journal import Body, Done
+from beffroi.drive.journal import Body, Done, Row
 from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.manifest import Manifest
+from beffroi.drive.store.manifest import Manifest, ManifestBroken
 from beffroi.drive.store.stock import Stock, stocks
 from beffroi.drive.store.stored import Stored
 from beffroi.drive.store.writing import Reading, Writing
@@ -46,7 +46,6 @@ from beffroi.drive.telling import tell
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock, programs
 from beffroi.lib.config import Config
-from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive.sentry")
 MOST_AT_ONCE = 64
@@ -54,6 +53,8 @@ MOST_AT_ONCE = 64
 KEEP_S = 0.5
 """Between two commits of what is remembered, but for an alarm: each keeps the people's changes waiting."""
 DAY_S = 86400
+STEPS_BACK = 4
+"""Torn contents behind which a whole one is looked for."""
 STRUCTURES_HELD = 1024
 """Of each collectivité; of files that are changed again."""
 _WHAT: dict[str, What] = {
@@ -130,6 +131,9 @@ class Sentry:
             for one in changes:
                 for change in looking.changes(one, state.windows):
                     raised += state.windows.add(one.row.device_id, change, clock.epoch())
+                if raised:  # stopped now: the looks that follow may take seconds
+                    state.number = one.row.number
+                    break
         if raised or (state.is_unkept and time.monotonic() >= state.kept + KEEP_S):
             database.write(lambda writing: _keep(writing, state, raised))
             state.kept, state.is_unkept = time.monotonic(), False
@@ -137,7 +141,7 @@ class Sentry:
         for alarm in raised:
             log.error("%s: a device is stopped after %d files", collectivite_id, alarm.files)
             self._stop(collectivite_id)
-        return len(rows) == MOST_AT_ONCE
+        return bool(raised) or len(rows) == MOST_AT_ONCE
 
     def _tell_all(self, collectivite_id: str, database: Database) -> None:
         with database.reading() as reading:
@@ -168,28 +172,44 @@ class _Looking:
             with self._database.reading() as reading:
                 body = journal.body_at(reading, one.row.node, one.row.number)
             return [self._change(one._replace(after=body))]
+        if change.what == "renamed":
+            return [*self._brought(one, change, windows), change]
         if change.what != "deleted" or change.before is None or change.before.state != "sound":
             return [change]
         with self._database.reading() as reading:
             beside = self._beside.created(reading, one.row, since_s=one.row.at_s - DAY_S)
         return [*(self._change(other) for other in beside), change]
 
+    def _brought(self, one: Done, change: Change, windows: scoring.Commune) -> list[Change]:
+        """A file that a device made elsewhere within a day and moves to where something was deleted is new there."""
+        there = msgspec.structs.replace(change, what="created", name_before="", before=None)
+        if one.after is None or not windows.wants_look(one.row.device_id, there):
+            return []
+        with self._database.reading() as reading:
+            made = journal.made(reading, one.row.node)
+        if made is None or made.row.device_id != one.row.device_id:
+            return []
+        if made.row.at_s < one.row.at_s - DAY_S:
+            return []
+        return [msgspec.structs.replace(there, after=self._of(one.after, one.name))]
+
     def _change(self, one: Done) -> Change:
         row, over = one.row, one.over
         before: Structure | None
         after: Structure | None = None
-        old = over or one.before
+        old, at_s = over or one.before, row.at_s
         if row.kind == "moved" and over is None:
             before = self._kept(one.before)  # a name alone is judged
         else:
             name = row.name if row.kind in ("changed", "deleted") else one.name
-            before = self._of(old, name)
-        if one.after is not None and (row.kind != "moved" or over is not None):
+            old, before, at_s = self._whole(old, name, row)
+        if one.after is not None and row.kind == "created" and over is None:
+            after = self._of(one.after, one.name)  # of new files beside many deletions each is looked at once
+        elif one.after is not None and (row.kind != "moved" or over is not None):
             after = self._look(one.after, one.name, before.kind if before else None)
-        chunks = {chunk.id for chunk in Manifest.unpack(old.manifest).chunks} if old else set()
-        new = {chunk.id for chunk in Manifest.unpack(one.after.manifest).chunks} if one.after else set()
+        chunks, new = _chunks(old), _chunks(one.after)
         return Change(
-            at_s=float(row.at_s),
+            at_s=float(at_s),
             node=str(row.node),
             folder=str(one.parent),
             name=one.name,
@@ -202,6 +222,21 @@ class _Looking:
             chunks_before=len(chunks),
             chunks_kept=len(chunks & new),
         )
+
+    def _whole(self, body: Body | None, name: str, row: Row) -> tuple[Body | None, Structure | None, int]:
+        """What a file held before a change, its structure, and since when it does not. Where its device emptied or
+        blanked it within a day: what it held before that, so that two steps do not hide what one would show."""
+        seen = self._of(body, name)
+        first, first_seen, at_s = body, seen, row.at_s
+        for _ in range(STEPS_BACK):
+            if first is None or first_seen is None or first_seen.state != "torn":
+                break
+            with self._database.reading() as reading:
+                found = journal.body_before(reading, first, row.device_id, since_s=row.at_s - DAY_S)
+            first, at_s = found or (None, 0)
+            first_seen = self._of(first, name)
+        is_whole = first_seen is not None and first_seen.state in ("sound", "sealed")
+        return (first, first_seen, at_s) if is_whole else (body, seen, row.at_s)
 
     def _of(self, body: Body | None, name: str) -> Structure | None:
         if body is None:
@@ -216,7 +251,7 @@ class _Looking:
         try:
             data = Stored(self._stock, self._database, Manifest.unpack(body.manifest))
             seen = look(data, name, body.size_bytes, kind_before)
-        except (BeffroiError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - one content stops the judging of no other
             log.warning("a content cannot be looked at: %s", getattr(error, "code", type(error).__name__))
             return None
         if body.written:
@@ -224,6 +259,14 @@ class _Looking:
             if len(self._structures) > STRUCTURES_HELD:
                 self._structures.popitem(last=False)
         return seen
+
+
+def _chunks(body: Body | None) -> set[bytes]:
+    """None of a list that cannot be read."""
+    try:
+        return {chunk.id for chunk in Manifest.unpack(body.manifest).chunks} if body else set()
+    except ManifestBroken:
+        return set()
 
 
 def _remembered(reading: Reading) -> _State:

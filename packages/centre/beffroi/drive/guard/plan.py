@@ -297,8 +297,8 @@ class _Planner:
 
     def _free_name(self, place: Place) -> Place:
         stem, point, extension = place.name.rpartition(".")
-        if not stem:
-            stem, point, extension = place.name, "", ""
+        if not stem or len(extension.encode("utf-8", "surrogatepass")) > NAME_BYTES // 2:
+            stem, point, extension = place.name, "", ""  # what is so long is none, and would leave no room
         number = 1
         while True:
             words = self.label if number == 1 else f"{self.label} {number}"

@@ -179,7 +179,7 @@ class Window(msgspec.Struct):
             return False
         bisect.insort(self.evidence, one)
         if len(self.evidence) > EVIDENCE_KEPT:
-            weak = (Sign.SEALED, Sign.TORN, Sign.SUFFIX, Sign.NO_OVERLAP)
+            weak = (Sign.NOTE, Sign.SEALED, Sign.TORN, Sign.SUFFIX, Sign.NO_OVERLAP)
             self.evidence.remove(next((old for old in self.evidence if old.sign in weak), self.evidence[0]))
         return True
 

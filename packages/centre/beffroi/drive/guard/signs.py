@@ -205,10 +205,11 @@ def is_known_extension(name: str) -> bool:
 
 
 def is_unreadable(structure: Structure | None) -> bool:
-    """New content that no program reads: of no known kind, or not of the kind that its name promises; and random."""
+    """New content that no program reads: of no known kind, or not of the kind that its name promises; and random.
+    Zeros behind what is random are no excuse."""
     return (
         structure is not None
-        and structure.state in {"broken", "opaque"}
+        and (structure.state in {"broken", "opaque"} or structure.reason == "blank")
         and (
             structure.state == "broken"
             or structure.kind == armour.KIND

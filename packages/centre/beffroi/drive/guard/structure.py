@@ -22,16 +22,19 @@ Source:  docs/internals/ransomware.md; docs/decisions/0069-structure-against-the
 from __future__ import annotations
 
 import struct
+import zlib
 
 import msgspec
 
 from beffroi.drive.guard.formats import archives, armour
 from beffroi.drive.guard.formats.values import SOUND, Finding, State, broken, torn
 from beffroi.drive.guard.kinds import KINDS, UNCHECKED, by_content, by_name
-from beffroi.drive.guard.noise import Noise, density_of, measure
+from beffroi.drive.guard.noise import RANDOM, Noise, density_of, measure
 from beffroi.drive.guard.reading import InMemory, Limits, Readable, Reader, Spent
 
 UNKNOWN = ""
+_MALFORMED = (LookupError, ValueError, struct.error, OverflowError, zlib.error)
+"""What a parser may raise at bytes that its format forbids."""
 _RANDOM_INSIDE = 0.9
 """What is written as text and is less dense than this was not encrypted."""
 _BLANK = 0.25
@@ -71,11 +74,21 @@ def look(
     try:
         noise = measure(reader)
         kind, finding = _judge(reader, kind_before or by_name(name), noise)
-        if finding.state == "broken" and (noise.blank_share >= _BLANK or not reader.tail(512).strip(b"\0")):
+        if finding.state == "broken" and _is_blank(reader, noise):
             finding = torn("blank")
     except Spent:
         kind, finding = UNKNOWN, Finding("opaque", "limit")
+    except _MALFORMED:
+        kind, finding = kind_before or by_name(name), broken("malformed")
     return Structure(kind, finding.state, finding.reason, noise, reader.read_bytes)
+
+
+def _is_blank(reader: Reader, noise: Noise) -> bool:
+    """Written in part, as a crash leaves it: what is there begins as a file does, and the rest is zeros. Where it
+    begins with anything else, somebody scrambled it, and the zeros are no excuse."""
+    if noise.blank_share < _BLANK and reader.tail(512).strip(b"\0"):
+        return False
+    return not reader.head(512).strip(b"\0") or noise.head < RANDOM or bool(by_content(reader))
 
 
 def _judge(reader: Reader, expected: str, noise: Noise) -> tuple[str, Finding]:
@@ -123,7 +136,7 @@ def _checked(reader: Reader, kind: str) -> Finding:
         return KINDS[kind].check(reader)
     except Spent:
         return Finding("sound", "limit")
-    except (IndexError, struct.error, OverflowError):
+    except _MALFORMED:
         return broken("malformed")
 
 

@@ -35,7 +35,9 @@ OVERLAP_BYTES = 256 * 1024
 _TOO_LONG = b"INSTREAM size limit exceeded. ERROR"
 # By the settings AlertExceedsMax and AlertEncrypted: a clamd says so of what it did not look into.
 _NOT_SEEN = ("Heuristics.Limits.Exceeded", "Heuristics.Encrypted.")
-_ANSWER = re.compile(rb"stream: ([\x21-\x7e]{1,120}) FOUND")
+_ANSWER = re.compile(rb"stream: (.+) FOUND", re.DOTALL)
+_ODD = re.compile(rb"[^\x21-\x7e]")
+_MOST_NAME = 120
 _PIECE_BYTES = 256 * 1024
 type Read = Callable[[int, int], bytes]
 """(offset, length) → these bytes of a content."""
@@ -160,7 +162,7 @@ def _is_too_long(answer: bytes) -> bool:
 def _named(answer: bytes) -> str:
     """The signature of an answer; "" where there is none, or it says that something was not seen."""
     match = _ANSWER.fullmatch(answer)
-    name = match[1].decode("ascii") if match else ""
+    name = _ODD.sub(b"_", match[1])[:_MOST_NAME].decode("ascii") if match else ""
     return "" if name.startswith(_NOT_SEEN) else name
 
 

@@ -243,7 +243,8 @@ class Scanner:
 def _is_due(progress: Progress, mark: str) -> bool:
     if progress.walked:
         return True
-    return progress.mark != mark and clock.epoch_s() - progress.walk_s >= WALKS_APART_S
+    # One that began in the future: the clock was set back since.
+    return progress.mark != mark and not 0 <= clock.epoch_s() - progress.walk_s < WALKS_APART_S
 
 
 def _is_current(scanned: findings.Scanned | None, mark: str) -> bool:

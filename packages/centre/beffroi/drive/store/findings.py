@@ -177,7 +177,8 @@ def _came_by_link(database: Reading, sha256: str) -> bool:
 
 
 def keep(writing: Writing, results: Sequence[Result], *, now_s: int) -> None:
-    """What was looked at: remembered, frozen where something was found, free where newer rules find nothing."""
+    """What was looked at: remembered, frozen where something was found, free where newer rules find nothing. A look
+    that did not see all of a content, because an engine failed on it, takes no word about malware back."""
     for one in results:
         codes = [code for code in CODES if code in one.found]
         writing.run(
@@ -187,6 +188,9 @@ def keep(writing: Writing, results: Sequence[Result], *, now_s: int) -> None:
             (one.sha256, one.mark, now_s, " ".join(codes), int(one.is_whole)),
         )
         malice = next((code for code in codes if code in MALICE), "")
+        known = finding(writing, one.sha256)
+        if not malice and not one.is_whole and known is not None and known.is_malice:
+            continue
         code = malice or (codes[0] if codes and _came_by_link(writing, one.sha256) else "")
         if code:
             _freeze(writing, one.sha256, code, " ".join(one.found[code]), now_s=now_s)

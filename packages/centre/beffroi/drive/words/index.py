@@ -37,7 +37,11 @@ _HOLDING: LiteralString = """
     SELECT n.id, n.parent, n.name, n.is_folder, n.size_bytes, n.mtime_s, n.etag
     FROM (SELECT node FROM word WHERE root = ? AND term = ? ORDER BY node DESC LIMIT ?) w
     JOIN node n ON n.id = w.node
-    WHERE n.is_folder = 0 AND NOT EXISTS (SELECT 1 FROM frozen f WHERE f.sha256 = n.sha256)"""
+    WHERE n.is_folder = 0 AND NOT EXISTS (SELECT 1 FROM frozen f WHERE f.sha256 = n.sha256)
+    AND NOT EXISTS (SELECT 1 FROM finding d WHERE d.sha256 = n.sha256 AND d.released_s = 0)
+    AND NOT EXISTS (SELECT 1 FROM handed h WHERE h.sha256 = n.sha256 AND n.sha256 <> ''
+        AND NOT EXISTS (SELECT 1 FROM scanned s WHERE s.sha256 = n.sha256))"""
+"""Nothing that nobody may open: what a decision or the scan holds, what came by a link and was not looked at."""
 _ALSO: LiteralString = (
     " AND EXISTS (SELECT 1 FROM word o WHERE o.root = ? AND o.term = ? AND o.node = w.node)"
 )

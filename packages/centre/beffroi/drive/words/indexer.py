@@ -26,6 +26,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.frozen import decision_of
 from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.manifest import ManifestBroken
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
@@ -199,7 +200,7 @@ class _Reader:
         try:
             data = texts.beginning(self.stock, self.database, node.name, node.manifest)
             text = texts.text(node.name, data, self._asked).strip()
-        except (ObjectDamaged, ObjectMissing):
+        except (ObjectDamaged, ObjectMissing, ManifestBroken):
             return bare  # the scrub names it
         except Unavailable:
             self.is_late = True

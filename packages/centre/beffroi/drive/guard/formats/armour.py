@@ -25,7 +25,8 @@ _RUN = re.compile(
     rb"(?<!" + _SIGNS + rb")" + _SIGNS + rb"{60,}={0,2}(?:\r?\n ?(?!--)" + _SIGNS + rb"+={0,2})*"
 )
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
-_BREAKS = b" \r\n="
+_OTHERS = re.sub(_SIGNS, b"", bytes(range(256)))
+"""Breaks, padding, and whatever stands behind a beginning that is armour."""
 _VAULT = b"$ANSIBLE_VAULT;"
 _LOCKED = (_VAULT, b"age-encryption.org/")
 _KEYS = (b"openssh-key-v1\0", b"PuTTY-User-Key-File")
@@ -51,7 +52,7 @@ def decoded(reader: Reader) -> bytes:
         run = data
     else:
         run = max((found[0] for found in _RUN.finditer(data)), key=len, default=b"")
-    signs = run.translate(None, _BREAKS)
+    signs = run.translate(None, _OTHERS)
     if _HEX.fullmatch(signs):
         return bytes.fromhex(signs[: len(signs) & ~1].decode("ascii"))
     signs = signs[: len(signs) - (len(signs) % 4 == 1)]
