@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from beffroi.drive import removal
-from beffroi.drive.backup import turns, work
+from beffroi.drive.backup import turns, vault, work
 from beffroi.drive.backup.vault import PROVED_S, Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.renewal import Renewal
@@ -26,7 +26,7 @@ from tests.drive_trees import require_whole
 from tests.fixtures_drive import erase, noise
 from tests.integration.test_drive_backup import backups, place
 from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound
-from tests.integration.test_drive_upkeep import LARGE, Place
+from tests.integration.test_drive_upkeep import LARGE, Place, placed
 
 __all__ = ["backups", "place"]
 
@@ -158,6 +158,41 @@ def test_lost_keys_come_back_by_themselves_and_erased_ones_do_not(place: Place, 
     assert not (folder / "keys.json").exists() and not backups.place.has(place.owner)
     with pytest.raises(keys_.KeysErased):
         backups.restore(place.owner)
+
+
+def test_lost_keys_without_a_copy_are_told_and_who_never_had_any_is_not(
+    place: Place, backups: Backups
+) -> None:
+    folder = place.config.state / "drive" / place.owner
+    assert place.database is not None and backups.round().failed == ()
+    place.put("a", b"a")
+    (folder / "keys.json").unlink()
+    place.work.round()
+    assert not (folder / "keys.json").exists()
+    assert backups.round().failed == (place.owner,)
+
+
+def test_keys_that_were_made_after_a_loss_never_take_the_place_of_those_of_the_backup(
+    place: Place, backups: Backups
+) -> None:
+    """The disk is lost, and somebody stores a file before it comes back from the backup."""
+    files = filled(place)
+    assert backups.round().failed == ()
+    good = backups.place.read(vault.keys_path(place.owner))
+    place.communes.close()
+    for one in (place.config.state / "drive").iterdir():
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
+    with placed(place.config) as after:
+        after.owner = place.owner
+        after.put("depuis", noise(LARGE, b"since"))
+        after.work.round()
+        again = Backups(after.config, after.communes)
+        again.keep_new_keys()
+        assert again.round().failed == (place.owner,)
+        assert again.place.read(vault.keys_path(place.owner)) == good
+        assert again.restore(place.owner).lost == 0
+        require_sound(after, files)
+        assert again.round().failed == ()
 
 
 def test_links_in_the_place_lead_an_erasure_nowhere(place: Place, backups: Backups, tmp_path: Path) -> None:

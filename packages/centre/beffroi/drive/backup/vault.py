@@ -133,9 +133,12 @@ class Vault:
         return Kept(path.stat().st_size, name.hex(), sealed)
 
     def keep_keys(self) -> None:
-        """As they are today, where each of them opens: a damaged file never takes the place of a good copy."""
-        file, path = self._keys.proved(), keys_path(self.owner)
-        if self._place.read(path) != file:
+        """As they are today, where each of them opens: a damaged file never takes the place of a good copy, nor do
+        keys by which nothing of these backups opens. Errors: KeyUnreadable, KeysDiffer."""
+        path = keys_path(self.owner)
+        kept = self._place.read(path)
+        file = self._keys.proved(kept)
+        if kept != file:
             self._place.write(path, file)
 
     def ages(self) -> dict[str, float]:
@@ -336,10 +339,11 @@ def spare(moments: Iterable[int], *, now_s: int, keep_s: int) -> set[int]:
     return gone
 
 
-def adopt_keys(config: Config, collectivite_id: str, place: Place) -> bool:
+def adopt_keys(config: Config, collectivite_id: str, place: Place, *, replaces: bool = False) -> bool:
     """Bring wrapped keys back where they are lost or damaged; False where they are whole, or no copy is here.
+    ``replaces``: as ``keys.adopt``.
 
     Errors: KeysErased, KeyUnreadable (the copy, too), OSError.
     """
     file = place.read(keys_path(collectivite_id))
-    return file is not None and keys_.adopt(config, collectivite_id, file)
+    return file is not None and keys_.adopt(config, collectivite_id, file, replaces=replaces)

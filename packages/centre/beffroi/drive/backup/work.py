@@ -173,8 +173,11 @@ class Backups(Worker):
                     made = self.back_up(collectivite_id)
                     damaged, rotten = damaged + made.copied.damaged, rotten + made.copied.rotten
                     broken, done = broken + len(made.broken), done + 1
-            except KeysMissing:
-                continue  # calendars alone: nothing is sealed yet
+            except KeysMissing as error:
+                if keys.were_made(self._config.state / "drive" / collectivite_id):
+                    log.error("%s: %s", collectivite_id, error.code)
+                    failed.append(collectivite_id)
+                # else calendars alone: nothing is sealed yet
             except Exception as error:  # noqa: BLE001 - the thread's outermost place: the others are backed up all the same
                 log.error("%s: %s", collectivite_id, getattr(error, "code", type(error).__name__))
                 failed.append(collectivite_id)
@@ -251,7 +254,7 @@ class Backups(Worker):
         """
         if keys.is_erased(self._config.state / "drive" / collectivite_id):
             raise KeysErased(collectivite_id)
-        vault.adopt_keys(self._config, collectivite_id, self.place)
+        vault.adopt_keys(self._config, collectivite_id, self.place, replaces=True)
         made = Vault(self.place, Keys(self._config, collectivite_id))
         picture = _chosen(made.pictures(), at_s)
         with turns.draft(self._config, collectivite_id) as draft:
