@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.drive import removal
+from beffroi.drive import removal, upkeep
 from beffroi.drive.backup import turns, vault, work
 from beffroi.drive.backup.vault import PROVED_S, Vault
 from beffroi.drive.backup.work import Backups, NoPicture
@@ -158,6 +158,18 @@ def test_lost_keys_come_back_by_themselves_and_erased_ones_do_not(place: Place, 
     assert not (folder / "keys.json").exists() and not backups.place.has(place.owner)
     with pytest.raises(keys_.KeysErased):
         backups.restore(place.owner)
+
+
+def test_a_picture_that_is_no_database_stops_no_walk(place: Place, backups: Backups, tmp_path: Path) -> None:
+    place.put("petit", b"small")
+    backups.back_up(place.owner)
+    (tmp_path / "none").write_bytes(b"no database" * 1000)
+    found = Vault(backups.place, keys(place))
+    found.keep_picture(tmp_path / "none", None, number=1, now_s=clock.epoch_s() + 60, ages=found.ages())
+    place.database.write(lambda w: w.run("UPDATE chunk SET sealed = ?", (b"damaged",)))
+    place.work.round()
+    (told,) = upkeep.read_report(place.config).damages
+    assert (told.path, told.is_repaired) == ("petit", True)
 
 
 def test_lost_keys_without_a_copy_are_told_and_who_never_had_any_is_not(
