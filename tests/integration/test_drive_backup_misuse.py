@@ -20,7 +20,7 @@ from beffroi.drive.store import keys as keys_
 from beffroi.drive.store.database import FormatUnknown
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.drive.upkeep import DAY_S
-from beffroi.lib import clock
+from beffroi.lib import clock, ids
 
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import erase, noise
@@ -170,6 +170,44 @@ def test_a_picture_that_is_no_database_stops_no_walk(place: Place, backups: Back
     place.work.round()
     (told,) = upkeep.read_report(place.config).damages
     assert (told.path, told.is_repaired) == ("petit", True)
+
+
+def test_one_that_fails_is_tried_again_alone(place: Place, backups: Backups) -> None:
+    place.put("a", b"a")
+    broken = place.config.state / "drive" / ids.new_id("col")
+    keys_.make(place.config, broken.name)
+    (broken / "metadata.db").write_bytes(b"no database" * 1000)
+    pictures = place.config.state / "drive-backup" / place.owner / "pictures"
+    for minutes in range(0, 120, 5):
+        with clock.shifted(minutes * 60):
+            backups.turn(now_s=clock.paced_s())
+    state = work.read_state(place.config)
+    assert (state.failed, state.communes, state.done_s) == ((broken.name,), 1, 0)
+    assert len(list(pictures.iterdir())) == 1
+    shutil.rmtree(broken)
+    with clock.shifted(7200):
+        backups.turn(now_s=clock.paced_s())
+    state = work.read_state(place.config)
+    assert (state.failed, state.communes, state.done_s) == ((), 1, state.round_s) and state.done_s
+    with clock.shifted((place.config.backup_every_h + 1) * 3600):
+        backups.turn(now_s=clock.paced_s())
+    assert len(list(pictures.iterdir())) == 2
+
+
+def test_a_key_that_came_while_a_picture_was_sealed_is_one_that_it_needs(
+    place: Place, backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.put("a", b"a")
+    sealed = Vault._sealed
+
+    def later(self: Vault, *given: Any) -> vault.Kept:
+        keys(place).rotate()
+        return sealed(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Vault, "_sealed", later)
+        assert backups.back_up(place.owner).picture.generations == (1, 2)
+    assert vault.needed(backups.place, place.owner) == {1, 2}
 
 
 def test_lost_keys_without_a_copy_are_told_and_who_never_had_any_is_not(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from beffroi.drive import alarms, upkeep
+from beffroi.drive import alarms, renewal, upkeep
 from beffroi.drive.guard.scoring import Alarm
+from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import look, moments, mounts, schema, seen, shares, tags, trash, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
@@ -28,6 +30,7 @@ from beffroi.lib.config import Config
 
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
+from tests.waiting import until
 
 LARGE = 300_000
 """Lies among the objects."""
@@ -229,6 +232,30 @@ def test_a_clock_that_jumps_destroys_nothing(place: Place) -> None:
     with place.database.reading() as reading:
         assert look.node(reading, gone.id) is not None
     assert len(place.objects()) == 1
+
+
+@pytest.mark.parametrize("kind", [Upkeep, Renewal])
+def test_a_round_that_breaks_ends_no_thread(
+    place: Place, kind: type[Upkeep | Renewal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.put("plan.bin", noise(LARGE))
+    monkeypatch.setattr(upkeep, "ROUND_S", 0.01)
+    monkeypatch.setattr(renewal, "LOOK_S", 0.01)
+    asked, ids_of = list[int](), place.communes.ids
+
+    def fails() -> list[str]:
+        asked.append(1)
+        if len(asked) == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return ids_of()
+
+    monkeypatch.setattr(place.communes, "ids", fails)
+    work = kind(place.config, place.communes)
+    work.start()
+    try:
+        until(lambda: len(asked) > 1, "another round")
+    finally:
+        work.stop()
 
 
 def progress(place: Place, **fields: int | str) -> None:

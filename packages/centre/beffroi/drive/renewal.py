@@ -90,7 +90,7 @@ class Renewal(Worker):
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_S):
-            self.round()
+            self.guarded(self.round)
 
     def round(self) -> None:
         """One step of each collectivité, again and again until all rest."""

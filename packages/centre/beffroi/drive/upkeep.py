@@ -135,7 +135,7 @@ class Upkeep(Worker):
     def _run(self) -> None:
         # Not at once: a start has enough to do, and so has a machine that comes back.
         while not self._stopped.wait(ROUND_S):
-            self.round()
+            self.guarded(self.round)
 
     def round(self) -> None:
         """All collectivités once; each does what is due."""

@@ -106,21 +106,20 @@ class Vault:
     ) -> Picture:
         """Seal the files of a picture; it is one of the backups when this returns. ``ages``: as ``copy_objects`` left
         them; ``proved``: the one key that it needs, where that was counted; else any that there is."""
-        generations = tuple(one.number for one in self._keys.generations())
+        generations = self._numbers()
+        needed = {proved} if proved == generations[-1] else set(generations)
         there = self._place.names(f"{self.owner}/{_PICTURES}")
         while self._path(now_s).rpartition("/")[2] in there:  # none takes the place of another
             now_s += 1
-        made = Picture(
-            VERSION,
-            self.owner,
-            now_s,
-            number,
-            (proved,) if proved == generations[-1] else generations,
-            self._sealed(metadata, ages),
-            self._sealed(calendars, ages) if calendars is not None else None,
-        )
+        kept = self._sealed(metadata, ages)
+        archive = self._sealed(calendars, ages) if calendars is not None else None
+        needed.update(one for one in self._numbers() if one > generations[-1])  # made while it was sealed
+        made = Picture(VERSION, self.owner, now_s, number, tuple(sorted(needed)), kept, archive)
         self._place.write(self._path(now_s), msgspec.json.encode(made))
         return made
+
+    def _numbers(self) -> list[int]:
+        return [one.number for one in self._keys.generations()]
 
     def _sealed(self, path: Path, ages: dict[str, float]) -> Kept:
         chunks = []

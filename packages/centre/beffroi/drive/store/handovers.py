@@ -5,8 +5,9 @@ Purpose: ``begin`` makes a folder in the colleague's root; ``step`` moves a port
          crash cuts off goes on with the next call.
 Rule:    folders are made anew and never moved: a folder's past would show what once lay in it. Files keep their
          identifiers, versions and shares. What stays where it is, says ``handed``.
-         The folders that files came from stay, empty, for the way back. What the heir deleted, or moved out of their own
-         files, gets nothing more: the rest goes to the folder of the handover, or to another one like it. Whoever asks was judged above (``handover``).
+         The folders that files came from stay, empty, for the way back. What the heir deleted, or moved out of their
+         own files, gets nothing more: the rest goes to the folder of the handover, or to another one like it. Whoever
+         asks was judged above (``handover``).
 Hostile: names of files, of people.
 Errors:  begin: AbsentNode, HandoverUnderWay, QuotaFull, TooManyEntries; step: QuotaFull, TooManyEntries.
 Source:  docs/decisions/0105-files-of-who-left-go-to-a-colleague.md.
