@@ -6,10 +6,10 @@ import itertools
 from functools import partial
 
 import pytest
-from beffroi.drive.store import handed, handovers, look, names, schema, shares, tags, tree, versions
+from beffroi.drive.store import handed, handovers, look, names, schema, shares, tags, trash, tree, versions
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.handovers import Handover, HandoverUnderWay
-from beffroi.drive.store.model import AbsentNode, Node, QuotaFull
+from beffroi.drive.store.model import AbsentNode, Act, Node, QuotaFull
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.store.writing import Writing
 
@@ -200,6 +200,32 @@ def test_what_is_cut_off_goes_on_and_a_change_that_fails_moves_nothing(
     assert below(again, seen(again, made.folder)) == GIVEN
     assert not again.write(lambda w: handovers.step(w, REFERENT, made.id))
     assert below(again, seen(again, made.folder)) == GIVEN, "called again, it does nothing"
+
+
+@pytest.mark.parametrize("what", ["deleted", "destroyed", "given away"])
+def test_what_the_heir_took_away_meanwhile_gets_nothing_more(
+    metadata: Database, full: Node, theirs: Node, what: str
+) -> None:
+    made, heir = begin(metadata), Act(HEIR, "", NOW_S)
+    metadata.write(lambda w: handovers.step(w, REFERENT, made.id, most=3))
+    with metadata.reading() as reading:
+        went = {one.id for one in look.below(reading, made.folder) if not one.is_folder}
+    if what == "given away":
+        common = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S))
+        metadata.write(lambda w: tree.move(w, heir, made.folder, common.id, "Tous"))
+    else:
+        metadata.write(lambda w: tree.delete(w, heir, made.folder))
+        if what == "destroyed":
+            metadata.write(lambda w: trash.empty(w, heir, theirs.id))
+            trash.destroy_all(metadata, heir)
+    run(metadata, made, 3)
+    with metadata.reading() as reading:
+        (folder,) = look.children(reading, theirs.id)
+        came = {one.id for one in look.below(reading, folder.id) if not one.is_folder}
+        assert handovers.find(reading, made.id).folder == folder.id
+    assert (len(went), len(came), went & came) == (1, 2, set())
+    assert files(metadata, full.id) == KEPT
+    assert back(metadata, made).back_files == len(came)
 
 
 def test_one_at_a_time_and_none_where_nothing_is_left(metadata: Database, full: Node, theirs: Node) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive import upkeep
-from beffroi.drive.backup import vault, work
+from beffroi.drive.backup import calendars, vault, work
 from beffroi.drive.backup.places import LocalBackups
 from beffroi.drive.backup.vault import Vault
 from beffroi.drive.backup.work import Backups, NoPicture
@@ -243,6 +244,24 @@ def test_calendars_come_back_where_they_are_lost_or_asked_for(place: Place, back
 
 
 @pytest.mark.slow
+def test_calendars_that_cannot_come_back_leave_those_that_there_are(
+    place: Place, backups: Backups, tmp_path: Path
+) -> None:
+    """An archive without the folder that all lies in."""
+    there = homes.folder(place.config, place.owner) / homes.ROOT / "note"
+    there.parent.mkdir(parents=True)
+    there.write_text("there")
+    archive = tmp_path / "archive"
+    with tarfile.open(archive, "x"):
+        pass
+    with pytest.raises(OSError, match="No such file"):
+        calendars.load(place.config, place.owner, archive)
+    assert there.read_text() == "there"
+    assert [
+        one.name for one in there.parent.parent.iterdir() if one.name.startswith((".fresh", ".gone"))
+    ] == []
+
+
 @pytest.mark.parametrize("what", ["back_up", "restore"])
 def test_a_kill_leaves_nothing_that_the_next_run_must_fear(place: Place, backups: Backups, what: str) -> None:
     files = filled(place)

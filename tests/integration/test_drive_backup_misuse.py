@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.drive import removal
-from beffroi.drive.backup import turns, work
+from beffroi.drive import removal, upkeep
+from beffroi.drive.backup import turns, vault, work
 from beffroi.drive.backup.vault import PROVED_S, Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.renewal import Renewal
@@ -20,13 +20,13 @@ from beffroi.drive.store import keys as keys_
 from beffroi.drive.store.database import FormatUnknown
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.drive.upkeep import DAY_S
-from beffroi.lib import clock
+from beffroi.lib import clock, ids
 
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import erase, noise
 from tests.integration.test_drive_backup import backups, place
 from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound
-from tests.integration.test_drive_upkeep import LARGE, Place
+from tests.integration.test_drive_upkeep import LARGE, Place, placed
 
 __all__ = ["backups", "place"]
 
@@ -158,6 +158,91 @@ def test_lost_keys_come_back_by_themselves_and_erased_ones_do_not(place: Place, 
     assert not (folder / "keys.json").exists() and not backups.place.has(place.owner)
     with pytest.raises(keys_.KeysErased):
         backups.restore(place.owner)
+
+
+def test_a_picture_that_is_no_database_stops_no_walk(place: Place, backups: Backups, tmp_path: Path) -> None:
+    place.put("petit", b"small")
+    backups.back_up(place.owner)
+    (tmp_path / "none").write_bytes(b"no database" * 1000)
+    found = Vault(backups.place, keys(place))
+    found.keep_picture(tmp_path / "none", None, number=1, now_s=clock.epoch_s() + 60, ages=found.ages())
+    place.database.write(lambda w: w.run("UPDATE chunk SET sealed = ?", (b"damaged",)))
+    place.work.round()
+    (told,) = upkeep.read_report(place.config).damages
+    assert (told.path, told.is_repaired) == ("petit", True)
+
+
+def test_one_that_fails_is_tried_again_alone(place: Place, backups: Backups) -> None:
+    place.put("a", b"a")
+    broken = place.config.state / "drive" / ids.new_id("col")
+    keys_.make(place.config, broken.name)
+    (broken / "metadata.db").write_bytes(b"no database" * 1000)
+    pictures = place.config.state / "drive-backup" / place.owner / "pictures"
+    for minutes in range(0, 120, 5):
+        with clock.shifted(minutes * 60):
+            backups.turn(now_s=clock.paced_s())
+    state = work.read_state(place.config)
+    assert (state.failed, state.communes, state.done_s) == ((broken.name,), 1, 0)
+    assert len(list(pictures.iterdir())) == 1
+    shutil.rmtree(broken)
+    with clock.shifted(7200):
+        backups.turn(now_s=clock.paced_s())
+    state = work.read_state(place.config)
+    assert (state.failed, state.communes, state.done_s) == ((), 1, state.round_s) and state.done_s
+    with clock.shifted((place.config.backup_every_h + 1) * 3600):
+        backups.turn(now_s=clock.paced_s())
+    assert len(list(pictures.iterdir())) == 2
+
+
+def test_a_key_that_came_while_a_picture_was_sealed_is_one_that_it_needs(
+    place: Place, backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.put("a", b"a")
+    sealed = Vault._sealed
+
+    def later(self: Vault, *given: Any) -> vault.Kept:
+        keys(place).rotate()
+        return sealed(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Vault, "_sealed", later)
+        assert backups.back_up(place.owner).picture.generations == (1, 2)
+    assert vault.needed(backups.place, place.owner) == {1, 2}
+
+
+def test_lost_keys_without_a_copy_are_told_and_who_never_had_any_is_not(
+    place: Place, backups: Backups
+) -> None:
+    folder = place.config.state / "drive" / place.owner
+    assert place.database is not None and backups.round().failed == ()
+    place.put("a", b"a")
+    (folder / "keys.json").unlink()
+    place.work.round()
+    assert not (folder / "keys.json").exists()
+    assert backups.round().failed == (place.owner,)
+
+
+def test_keys_that_were_made_after_a_loss_never_take_the_place_of_those_of_the_backup(
+    place: Place, backups: Backups
+) -> None:
+    """The disk is lost, and somebody stores a file before it comes back from the backup."""
+    files = filled(place)
+    assert backups.round().failed == ()
+    good = backups.place.read(vault.keys_path(place.owner))
+    place.communes.close()
+    for one in (place.config.state / "drive").iterdir():
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
+    with placed(place.config) as after:
+        after.owner = place.owner
+        after.put("depuis", noise(LARGE, b"since"))
+        after.work.round()
+        again = Backups(after.config, after.communes)
+        again.keep_new_keys()
+        assert again.round().failed == (place.owner,)
+        assert again.place.read(vault.keys_path(place.owner)) == good
+        assert again.restore(place.owner).lost == 0
+        require_sound(after, files)
+        assert again.round().failed == ()
 
 
 def test_links_in_the_place_lead_an_erasure_nowhere(place: Place, backups: Backups, tmp_path: Path) -> None:

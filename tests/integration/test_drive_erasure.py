@@ -165,6 +165,22 @@ def test_what_was_cut_is_finished_and_said_once(
     assert done.count() == 1
 
 
+def test_an_end_that_was_cut_before_it_was_on_record_is_put_there(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.put("grand", noise(LARGE, b"x"))
+    place.communes.close()
+    agreed(beaune.collectivite, administrator, other)
+    with monkeypatch.context() as broken:
+        broken.setattr(erasures, "_record", lambda *given, **details: (_ for _ in ()).throw(OSError("cut")))
+        with clock.shifted(TERM_S), pytest.raises(OSError, match="cut"):
+            erasures.finish()
+    assert removal.is_whole(place.config, beaune.id)
+    with clock.shifted(TERM_S):
+        assert (erasures.finish(), erasures.finish()) == (1, 0)
+    assert AuditEntry.objects.filter(verb="drive:erasure:done", object_id=beaune.id).count() == 1
+
+
 def test_one_alone_or_nobody_of_the_departement_erases_nothing(
     place: Place, beaune: Commune, administrator: Actor, other: Actor
 ) -> None:

@@ -26,6 +26,7 @@ from beffroi.drive.store.resealing import QUIET_S
 from beffroi.drive.store.scrub import Scrub
 from beffroi.drive.store.stock import Stock
 from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
 
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
@@ -128,6 +129,39 @@ def test_a_key_that_is_old_is_replaced_by_itself(place: Place) -> None:
             {2},
             [("drive:key_added", place.owner, 2)],
         )
+
+
+def test_a_key_is_on_record_before_it_is_made_or_destroyed(place: Place) -> None:
+    files, told, is_down = filled(place), list[tuple[str, str, int]](), True
+
+    def tell(*one: object) -> None:
+        if is_down:
+            raise Unavailable("The database")
+        told.append(one)  # type: ignore[arg-type]
+
+    work = Renewal(place.config, place.communes, tell)
+    with clock.shifted((place.config.drive_key_days + 1) * DAY_S):
+        work.round()
+        assert numbers(place) == [1], "nobody would know of the new one"
+        is_down = False
+        work.round()
+        assert (numbers(place), told) == ([1, 2], [("drive:key_added", place.owner, 2)])
+        is_down = True
+    with clock.shifted((place.config.drive_key_days + 2) * DAY_S + QUIET_S):
+        work.round()
+        assert numbers(place) == [1, 2], "nobody would know that it is gone"
+        is_down = False
+        work.round()
+    assert (numbers(place), told[1:]) == ([2], [("drive:key_destroyed", place.owner, 1)])
+    require_sound(place, files)
+
+
+def test_what_a_kill_left_of_a_destroyed_key_goes(place: Place) -> None:
+    place.put("a", b"a")
+    left = place.config.state / "drive" / place.owner / ".keys.json.before"
+    left.write_bytes(b"the file before")
+    Renewal(place.config, place.communes).round()
+    assert not left.exists() and numbers(place) == [1]
 
 
 def put_content(place: Place, name: str, content: Content) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import pytest
-from beffroi.drive import alarms, upkeep
+from beffroi.drive import alarms, renewal, upkeep
 from beffroi.drive.guard.scoring import Alarm
+from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import look, moments, mounts, schema, seen, shares, tags, trash, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Act, Content, Node
+from beffroi.drive.store.objects import StoreUnavailable, chunk_of
+from beffroi.drive.store.scrub import Scrub, Step
 from beffroi.drive.upkeep import DAY_S, Upkeep
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.lib import clock, ids
@@ -24,6 +30,7 @@ from beffroi.lib.config import Config
 
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
+from tests.waiting import until
 
 LARGE = 300_000
 """Lies among the objects."""
@@ -225,6 +232,89 @@ def test_a_clock_that_jumps_destroys_nothing(place: Place) -> None:
     with place.database.reading() as reading:
         assert look.node(reading, gone.id) is not None
     assert len(place.objects()) == 1
+
+
+@pytest.mark.parametrize("kind", [Upkeep, Renewal])
+def test_a_round_that_breaks_ends_no_thread(
+    place: Place, kind: type[Upkeep | Renewal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.put("plan.bin", noise(LARGE))
+    monkeypatch.setattr(upkeep, "ROUND_S", 0.01)
+    monkeypatch.setattr(renewal, "LOOK_S", 0.01)
+    asked, ids_of = list[int](), place.communes.ids
+
+    def fails() -> list[str]:
+        asked.append(1)
+        if len(asked) == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return ids_of()
+
+    monkeypatch.setattr(place.communes, "ids", fails)
+    work = kind(place.config, place.communes)
+    work.start()
+    try:
+        until(lambda: len(asked) > 1, "another round")
+    finally:
+        work.stop()
+
+
+def progress(place: Place, **fields: int | str) -> None:
+    """As a clock, a disk or a kill left it."""
+    text = msgspec.json.encode(upkeep.Progress(**fields)).decode()  # type: ignore[arg-type]
+    place.database.write(lambda w: w.run("DELETE FROM meta WHERE name = 'upkeep'"))
+    place.database.write(lambda w: w.run("INSERT INTO meta (name, value) VALUES ('upkeep', ?)", (text,)))
+
+
+@pytest.mark.parametrize("wrong", ["future", "place"])
+def test_what_was_done_by_a_wrong_clock_or_says_no_place_is_done_again(place: Place, wrong: str) -> None:
+    place.put("plan.bin", noise(LARGE))
+    (lies,) = place.objects()
+    lies.unlink()
+    later_s = clock.epoch_s() + 3650 * DAY_S
+    if wrong == "future":
+        progress(place, tidied_s=later_s, light_s=later_s, deep_s=later_s)
+    else:
+        progress(place, tidied_s=clock.epoch_s(), light_s=clock.epoch_s(), deep_at="no place")
+    place.work.round()
+    assert [one.path for one in upkeep.read_report(place.config).damages] == ["plan.bin"]
+
+
+def test_what_a_walk_found_is_told_although_it_is_cut_off_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        place.put(f"{number}.bin", noise(LARGE, b"%d" % number))
+    first = place.objects()[0]
+    data = first.read_bytes()
+    first.write_bytes(data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
+    deep = Scrub.deep
+
+    def cut(self: Scrub, cursor: bytes = b"") -> Step[bytes]:
+        if len(cursor) and cursor >= chunk_of(f"{place.owner}/{first.parent.name}/{first.name}"):
+            raise StoreUnavailable("EIO")
+        return deep(self, cursor, most=1)
+
+    monkeypatch.setattr(Scrub, "deep", cut)
+    progress(place, tidied_s=clock.epoch_s(), light_s=clock.epoch_s())
+    place.work.round()
+    (told,) = upkeep.read_report(place.config).damages
+    assert told.why == "damaged" and told.path.endswith(".bin")
+
+
+def test_what_cannot_be_removed_keeps_nothing_from_being_looked_at(place: Place) -> None:
+    gone, kept = place.put("jeté.bin", noise(LARGE, b"gone")), place.put("gardé.bin", noise(LARGE, b"kept"))
+    place.database.write(lambda w: tree.delete(w, place.act(), gone.id))
+    with clock.shifted((place.config.drive_trash_days + 1) * DAY_S):
+        place.work.round()  # loose from now on
+    chunk = Manifest.unpack(kept.manifest).chunks[0].id
+    (lies,) = [one for one in place.objects() if chunk.hex() == one.parent.name + one.name]
+    (stuck,) = [one for one in place.objects() if one != lies]
+    stuck.unlink()
+    stuck.mkdir()  # no file any more, and nothing that can be deleted as one
+    lies.unlink()
+    with clock.shifted((place.config.drive_trash_days + 4) * DAY_S):
+        place.work.round()
+    assert [one.path for one in upkeep.read_report(place.config).damages] == ["gardé.bin"]
 
 
 def test_a_collectivite_that_cannot_be_read_keeps_no_other_from_its_turn(place: Place) -> None:

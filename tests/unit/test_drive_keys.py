@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import threading
 from pathlib import Path
@@ -117,6 +118,51 @@ def test_an_erasure_that_was_cut_short_is_finished_by_the_next_one(
     assert keys.certificate(config, COL) is None
     assert mine.erase("usr_another").erased_by == "usr_somebody"
     assert not (folder(config) / "keys.json").exists()
+
+
+def test_a_replacement_that_was_cut_short_never_takes_the_keys_of_today(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kill or a full disk leaves it: the file before is named, and is still the one in force."""
+    mine = keys.make(config, COL)
+    mine.rotate()
+    whole, name = (folder(config) / "keys.json").read_bytes(), chunk_id(mine.naming(), b"body")
+    sealed = Sealer(mine).seal(name, b"body")
+
+    def full(path: Path, value: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "_write", full)
+        with pytest.raises(OSError, match="full"):
+            mine.destroy_before(2)
+    assert (folder(config) / "keys.json").read_bytes() == whole
+    assert [one.number for one in mine.destroy_before(2)] == [1]
+    assert bytes(Sealer(keys.Keys(config, COL)).open(name, sealed)) == b"body"
+    assert not list(folder(config).glob(".keys*"))
+
+
+def test_lost_keys_are_not_replaced_behind_anybody_s_back(config: Config) -> None:
+    keys.make(config, COL)
+    kept = (folder(config) / "keys.json").read_bytes()
+    (folder(config) / "keys.json").unlink()
+    with pytest.raises(KeysMissing, match=COL):
+        keys.make(config, COL)
+    assert keys.adopt(config, COL, kept) and keys.make(config, COL).current()[0] == 1
+    (folder(config) / "keys.json").unlink()
+    assert keys.make(config, COL, anew=True).erase("usr_somebody").keys
+
+
+def test_what_looks_for_keys_before_the_first_file_prevents_none(config: Config) -> None:
+    folder(config).mkdir(parents=True)
+    with pytest.raises(KeysMissing):
+        keys.Keys(config, COL).generations()
+    assert keys.make(config, COL).current()[0] == 1
+
+
+def test_a_key_follows_the_one_that_was_looked_at_once(config: Config) -> None:
+    mine = keys.make(config, COL)
+    assert (mine.rotate(after=1), mine.rotate(after=1), mine.rotate(after=2)) == (2, 2, 3)
 
 
 def test_keys_that_are_not_there_or_do_not_open_are_refused(config: Config) -> None:

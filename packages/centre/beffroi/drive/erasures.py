@@ -29,6 +29,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 
 VERB = "drive:erasure"
+_DONE = "drive:erasure:done"
 MAX_REASON = 300
 CALL_BACK_H = 24
 """As of a mailbox (``mail.closing``)."""
@@ -139,10 +140,10 @@ def carry_out(approval_id: str) -> bool:
             settings.BEFFROI, found.subject_id, by=f"{found.requested_by} {found.decided_by}"
         )
     removal.remove_rest(settings.BEFFROI, found.subject_id)
-    if not AuditEntry.objects.filter(verb="drive:erasure:done", object_id=found.subject_id).exists():
+    if not _is_recorded(found.subject_id):
         _record(
             SYSTEM,
-            "drive:erasure:done",
+            _DONE,
             found.subject_id,
             approval_id=found.id,
             keys=" ".join(one.fingerprint for one in certificate.keys),
@@ -156,7 +157,11 @@ def finish() -> int:
     Errors: of the last that failed.
     """
     rows = Approval.objects.filter(verb=VERB, state=Approval.State.GRANTED)
-    left = [one for one in rows if not removal.is_whole(settings.BEFFROI, one.subject_id)]
+    left = [
+        one
+        for one in rows
+        if not (removal.is_whole(settings.BEFFROI, one.subject_id) and _is_recorded(one.subject_id))
+    ]
     done, failed = 0, None
     for one in left:
         try:
@@ -174,6 +179,11 @@ def _require_known(collectivite_id: str, ends_seals: bool) -> dict[str, str]:
     if found and not ends_seals:
         raise SealsRunning(found)
     return {"seals": str(found)} if found else {}
+
+
+def _is_recorded(collectivite_id: str) -> bool:
+    """Its end is in the audit log: the last thing that a cut leaves out."""
+    return AuditEntry.objects.filter(verb=_DONE, object_id=collectivite_id).exists()
 
 
 def _stands(collectivite_id: str) -> bool:

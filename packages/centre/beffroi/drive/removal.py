@@ -31,7 +31,8 @@ _KEPT = frozenset({"erased.json", "keys.lock", "collect.lock", "backup.lock"})
 def destroy_keys(config: Config, collectivite_id: str, *, by: str) -> Certificate:
     """``by``: identifiers of who asked and who agreed. Errors: above; those of the keys."""
     if not keys.is_erased(_folder(config, collectivite_id)):
-        keys.make(config, collectivite_id)  # a collectivité without files has a certificate, too
+        # A collectivité without files has a certificate, too, and so has one whose keys are lost.
+        keys.make(config, collectivite_id, anew=True)
     return keys.Keys(config, collectivite_id).erase(by)
 
 

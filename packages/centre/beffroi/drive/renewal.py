@@ -2,6 +2,7 @@
 
 Process: drive-keeper, one thread. ``drive_key_days`` says how old a key may be, ``drive_reseal_mib_s`` how much is
          sealed a second. A command or the console asks by ``Keys.rotate``; this thread finds it within a minute.
+Rule:    the outbox hears of a key before it is made or destroyed; cut off in between, perhaps twice.
 Fails:   a collectivité whose store or metadata do not answer waits for the next minute; nothing is lost by that.
 Source:  store/resealing.py; docs/internals/drive.md, "Replacing a key".
 """
@@ -85,10 +86,11 @@ class Renewal(Worker):
         self._config, self._communes, self._tell, self._needed = config, communes, tell, needed
         self._objects = open_objects(config)
         self._keys: dict[str, Keys] = {}
+        self._told: set[tuple[str, str, int]] = set()
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_S):
-            self.round()
+            self.guarded(self.round)
 
     def round(self) -> None:
         """One step of each collectivité, again and again until all rest."""
@@ -127,23 +129,38 @@ class Renewal(Worker):
         """Errors: those of the keys, of the metadata, of the objects."""
         keys = self._keys.setdefault(collectivite_id, Keys(self._config, collectivite_id))
         self._age(keys)
-        if len(keys.generations()) < 2:
+        generations = keys.generations()
+        if len(generations) < 2:
+            keys.destroy_before(generations[-1].number)  # what a kill left of the file before
             return Step(None, rests=True)
         stock = Stock(collectivite_id, keys, self._objects)
         database = self._communes.metadata(collectivite_id)
-        step = Resealing(database, stock, keys, lambda: self._needed(collectivite_id)).step(
-            now_s=clock.paced_s()
+        work = Resealing(
+            database,
+            stock,
+            keys,
+            lambda: self._needed(collectivite_id),
+            lambda one: self._tell_once("drive:key_destroyed", collectivite_id, one.number),
         )
+        step = work.step(now_s=clock.paced_s())
         for one in step.destroyed:
             log.info("%s: key %d is destroyed", collectivite_id, one.number)
-            self._tell("drive:key_destroyed", collectivite_id, one.number)
         return step
 
     def _age(self, keys: Keys) -> None:
         generations = keys.generations()
         made_s = datetime.fromisoformat(generations[-1].made_at).timestamp()
         if len(generations) == 1 and clock.paced_s() - made_s > self._config.drive_key_days * DAY_S:
-            self._tell("drive:key_added", keys.collectivite_id, keys.rotate())
+            number = generations[-1].number
+            self._tell_once("drive:key_added", keys.collectivite_id, number + 1)
+            keys.rotate(after=number)
+
+    def _tell_once(self, event: str, collectivite_id: str, generation: int) -> None:
+        """What it announces may fail, and is tried again each minute."""
+        said = event, collectivite_id, generation
+        if said not in self._told:
+            self._tell(*said)
+            self._told.add(said)
 
     def _report(self, going: list[Going]) -> None:
         report = Report(tuple(going))

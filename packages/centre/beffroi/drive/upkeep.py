@@ -3,7 +3,8 @@
 Purpose: collectivité after collectivité: uploads that nobody finished, trash and versions past their term, collection,
          the light walk each day, the deep one each week. What is damaged is kept in a report, by file.
 Process: drive-keeper, one thread; what it does is small changes, so that people write between them.
-Rule:    a clock that jumps forward ends nothing for an hour (``clock.paced``).
+Rule:    a clock that jumps forward ends nothing for an hour (``clock.paced``); what was done at a time that is still
+         to come, by a clock that was wrong, is due again.
 Fails:   a collectivité whose store or metadata do not answer is passed over until the next round; a walk goes on where
          it was. Nothing is destroyed that ``collect`` cannot prove to be unneeded.
 Source:  docs/internals/drive.md, "Upkeep".
@@ -12,7 +13,7 @@ Source:  docs/internals/drive.md, "Upkeep".
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -134,7 +135,7 @@ class Upkeep(Worker):
     def _run(self) -> None:
         # Not at once: a start has enough to do, and so has a machine that comes back.
         while not self._stopped.wait(ROUND_S):
-            self.round()
+            self.guarded(self.round)
 
     def round(self) -> None:
         """All collectivités once; each does what is due."""
@@ -161,16 +162,19 @@ class Upkeep(Worker):
         self._say_handovers(database, collectivite_id)
         homes.forget_brought(self._config, collectivite_id, before_s=now_s - KEPT_DAYS * DAY_S)
         self._count_calendars(database, collectivite_id)
-        if now_s - progress.tidied_s >= DAY_S:
-            self._tidy(collectivite_id, database, stock, now_s)
-            self._count(database, collectivite_id)
-            progress.tidied_s = now_s
-            _keep(database, progress)
+        if _is_due(progress.tidied_s, DAY_S, now_s):
+            try:
+                self._tidy(collectivite_id, database, stock, now_s)
+                self._count(database, collectivite_id)
+                progress.tidied_s = now_s
+                _keep(database, progress)
+            except BeffroiError as error:  # what cannot be removed keeps nothing from being looked at
+                log.error("%s is not tidied: %s", collectivite_id, error.code)
         scrub = Scrub(collectivite_id, database, stock, Copies(self._config, collectivite_id))
-        if now_s - progress.light_s >= DAY_S and self._walk_lightly(scrub, collectivite_id):
+        if _is_due(progress.light_s, DAY_S, now_s) and self._walk_lightly(scrub, collectivite_id):
             progress.light_s = now_s
             _keep(database, progress)
-        if now_s - progress.deep_s >= WEEK_S:
+        if _is_due(progress.deep_s, WEEK_S, now_s):
             self._walk_deeply(scrub, collectivite_id, database, progress, now_s)
 
     def _say_handovers(self, database: Database, collectivite_id: str) -> None:
@@ -234,6 +238,7 @@ class Upkeep(Worker):
         damages: list[Damage] = []
         while True:
             step = scrub.light(cursor)
+            _log(collectivite_id, step.damages)
             damages += step.damages
             cursor = step.cursor
             if cursor is None:
@@ -245,32 +250,27 @@ class Upkeep(Worker):
     def _walk_deeply(
         self, scrub: Scrub, collectivite_id: str, database: Database, progress: Progress, now_s: int
     ) -> None:
+        """What a step found is told before the place behind it is kept: the walk goes on from there."""
         damages: list[Damage] = []
         began = not progress.deep_at
         while True:
             step = scrub.deep(bytes.fromhex(progress.deep_at))
-            damages += step.damages
-            progress.deep_at = step.cursor.hex() if step.cursor is not None else ""
+            _log(collectivite_id, step.damages)
+            damages = [*damages, *step.damages][-MOST_TOLD:]
             if step.cursor is None:
-                progress.deep_s = now_s
-                _keep(database, progress)
                 self._tell(collectivite_id, damages, seen=_OPENED if began else ())
+                progress.deep_at, progress.deep_s = "", now_s
+                _keep(database, progress)
                 return
+            if step.damages:
+                self._tell(collectivite_id, step.damages)
+            progress.deep_at = step.cursor.hex()
             _keep(database, progress)
             if self._stopped.wait(PAUSE_S):
-                self._tell(collectivite_id, damages)
                 return
 
-    def _tell(self, collectivite_id: str, damages: list[Damage], *, seen: Collection[str] = ()) -> None:
+    def _tell(self, collectivite_id: str, damages: Sequence[Damage], *, seen: Collection[str] = ()) -> None:
         """Add to the report; ``seen``: kinds of damage of which this collectivité has no others any more."""
-        for one in damages:
-            log.error(
-                "%s: %s: %s, repaired: %s",
-                collectivite_id,
-                one.chunk_id.hex(),
-                one.why,
-                one.is_repaired,
-            )
         before = read_report(self._config).damages
         fresh = [told for one in damages for told in _told(one)]
         again = {one.chunk for one in fresh}
@@ -282,6 +282,11 @@ class Upkeep(Worker):
         after = (*kept, *fresh)[-MOST_TOLD:]
         if after != before:
             durable.write(report_path(self._config), (msgspec.json.encode(Report(after)),), mode=0o600)
+
+
+def _log(collectivite_id: str, damages: Sequence[Damage]) -> None:
+    for one in damages:
+        log.error("%s: %s: %s, repaired: %s", collectivite_id, one.chunk_id.hex(), one.why, one.is_repaired)
 
 
 def _told(one: Damage) -> list[Told]:
@@ -299,13 +304,19 @@ def _all(database: Database, step: Callable[[Writing], bool]) -> None:
         pass
 
 
+def _is_due(done_s: int, each_s: int, now_s: int) -> bool:
+    return not 0 <= now_s - done_s < each_s
+
+
 def _progress(database: Database) -> Progress:
     with database.reading() as reading:
         row = reading.one("SELECT value FROM meta WHERE name = 'upkeep'")
     try:
-        return msgspec.json.decode(row[0], type=Progress) if row else Progress()
-    except msgspec.MsgspecError:
+        found = msgspec.json.decode(row[0], type=Progress) if row else Progress()
+        bytes.fromhex(found.deep_at)
+    except (msgspec.MsgspecError, ValueError):
         return Progress()
+    return found
 
 
 def _keep(database: Database, progress: Progress) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
+log = logging.getLogger("beffroi.drive")
 PATIENCE_S = 10.0
 
 
@@ -22,6 +25,13 @@ class Worker(ABC):
         self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join(PATIENCE_S)
+
+    def guarded(self, work: Callable[[], object]) -> None:
+        """Whatever breaks a round ends no thread: it would say nothing, and nothing more would be done."""
+        try:
+            work()
+        except Exception:
+            log.exception("%s: nothing more this time", self._thread.name)
 
     @abstractmethod
     def _run(self) -> None: ...

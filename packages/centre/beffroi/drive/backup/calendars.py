@@ -40,7 +40,11 @@ def load(config: Config, collectivite_id: str, path: Path) -> None:
             archive.extractall(fresh, filter="data")
         with homes.locked(place):
             (place / homes.ROOT).rename(gone)
-            (fresh / homes.ROOT).rename(place / homes.ROOT)
+            try:
+                (fresh / homes.ROOT).rename(place / homes.ROOT)
+            except OSError:
+                gone.rename(place / homes.ROOT)
+                raise
     finally:
         for left in (fresh, gone):
             shutil.rmtree(left, ignore_errors=True)

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from beffroi.drive.backup import turns
 from beffroi.drive.backup.places import open_place
@@ -43,8 +44,9 @@ class Copies:
         left = set(wanted)
         for found, picture in self._pictures():
             for chunk_id in list(left):
-                row = picture.execute("SELECT sealed FROM chunk WHERE id = ?", (chunk_id,)).fetchone()
-                copy = found.of_today(chunk_id, bytes(row[0])) if row and row[0] is not None else None
+                rows = self._rows(picture, "SELECT sealed FROM chunk WHERE id = ?", (chunk_id,))
+                sealed = rows[0][0] if rows else None
+                copy = found.of_today(chunk_id, bytes(sealed)) if sealed is not None else None
                 if copy is not None:
                     left.discard(chunk_id)
                     yield chunk_id, copy
@@ -55,12 +57,23 @@ class Copies:
         for _, picture in self._pictures():
             for one in wanted:
                 asked = (one.node, one.size_bytes, one.sha256)
-                rows = picture.execute(
+                rows = self._rows(
+                    picture,
                     "SELECT manifest FROM node WHERE id = ? AND size_bytes = ? AND sha256 = ?"
                     " UNION SELECT manifest FROM version WHERE node = ? AND size_bytes = ? AND sha256 = ?",
                     (*asked, *asked),
                 )
-                yield from ((one, bytes(row[0])) for row in rows.fetchall())
+                yield from ((one, bytes(row[0])) for row in rows)
+
+    def _rows(
+        self, picture: sqlite3.Connection, sql: str, parameters: tuple[object, ...]
+    ) -> list[tuple[Any]]:
+        """None of a picture that is no database, or one of another form."""
+        try:
+            return picture.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            log.error("%s: a picture is passed over: %s", self._owner, type(error).__name__)
+            return []
 
     def _pictures(self) -> Iterator[tuple[Vault, sqlite3.Connection]]:
         try:

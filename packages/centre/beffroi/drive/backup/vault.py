@@ -106,21 +106,20 @@ class Vault:
     ) -> Picture:
         """Seal the files of a picture; it is one of the backups when this returns. ``ages``: as ``copy_objects`` left
         them; ``proved``: the one key that it needs, where that was counted; else any that there is."""
-        generations = tuple(one.number for one in self._keys.generations())
+        generations = self._numbers()
+        needed = {proved} if proved == generations[-1] else set(generations)
         there = self._place.names(f"{self.owner}/{_PICTURES}")
         while self._path(now_s).rpartition("/")[2] in there:  # none takes the place of another
             now_s += 1
-        made = Picture(
-            VERSION,
-            self.owner,
-            now_s,
-            number,
-            (proved,) if proved == generations[-1] else generations,
-            self._sealed(metadata, ages),
-            self._sealed(calendars, ages) if calendars is not None else None,
-        )
+        kept = self._sealed(metadata, ages)
+        archive = self._sealed(calendars, ages) if calendars is not None else None
+        needed.update(one for one in self._numbers() if one > generations[-1])  # made while it was sealed
+        made = Picture(VERSION, self.owner, now_s, number, tuple(sorted(needed)), kept, archive)
         self._place.write(self._path(now_s), msgspec.json.encode(made))
         return made
+
+    def _numbers(self) -> list[int]:
+        return [one.number for one in self._keys.generations()]
 
     def _sealed(self, path: Path, ages: dict[str, float]) -> Kept:
         chunks = []
@@ -133,9 +132,12 @@ class Vault:
         return Kept(path.stat().st_size, name.hex(), sealed)
 
     def keep_keys(self) -> None:
-        """As they are today, where each of them opens: a damaged file never takes the place of a good copy."""
-        file, path = self._keys.proved(), keys_path(self.owner)
-        if self._place.read(path) != file:
+        """As they are today, where each of them opens: a damaged file never takes the place of a good copy, nor do
+        keys by which nothing of these backups opens. Errors: KeyUnreadable, KeysDiffer."""
+        path = keys_path(self.owner)
+        kept = self._place.read(path)
+        file = self._keys.proved(kept)
+        if kept != file:
             self._place.write(path, file)
 
     def ages(self) -> dict[str, float]:
@@ -336,10 +338,11 @@ def spare(moments: Iterable[int], *, now_s: int, keep_s: int) -> set[int]:
     return gone
 
 
-def adopt_keys(config: Config, collectivite_id: str, place: Place) -> bool:
+def adopt_keys(config: Config, collectivite_id: str, place: Place, *, replaces: bool = False) -> bool:
     """Bring wrapped keys back where they are lost or damaged; False where they are whole, or no copy is here.
+    ``replaces``: as ``keys.adopt``.
 
     Errors: KeysErased, KeyUnreadable (the copy, too), OSError.
     """
     file = place.read(keys_path(collectivite_id))
-    return file is not None and keys_.adopt(config, collectivite_id, file)
+    return file is not None and keys_.adopt(config, collectivite_id, file, replaces=replaces)

@@ -11,6 +11,7 @@ Source:  docs/internals/drive.md, "Backup"; docs/decisions/0082-room-keys-and-ba
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,7 @@ log = logging.getLogger("beffroi.drive.backup")
 TICK_S = 60.0
 AGAIN_S = 900
 LATE_AFTER_S = 26 * 3600
+MOST_NAMED = 20
 
 
 class NoPicture(BeffroiError):
@@ -49,7 +51,8 @@ class NoPicture(BeffroiError):
 
 class State(msgspec.Struct):
     """STATE/drive/backup.json. Epoch seconds, 0 for never. ``failed``: collectivités of the last round that were not
-    backed up; ``damaged``: objects that did not open; ``rotten``, ``broken``: copies, and pictures, that did not."""
+    backed up; ``damaged``: objects that did not open; ``rotten``, ``broken``: copies, and pictures, that did not.
+    ``round_s``: when all had their turn last; ``done_s``: since when none waits."""
 
     since_s: int = 0
     done_s: int = 0
@@ -58,6 +61,7 @@ class State(msgspec.Struct):
     damaged: int = 0
     rotten: int = 0
     broken: int = 0
+    round_s: int = 0
 
 
 class Made(NamedTuple):
@@ -139,31 +143,35 @@ class Backups(Worker):
         self.place = open_place(config)
         self._objects = open_objects(config)
         self._kept: dict[str, int] = {}
+        self._tried_s = 0
 
     def _run(self) -> None:
-        tried_s = 0
         while not self._stopped.wait(TICK_S):
-            now_s = clock.paced_s()
-            try:
-                state = read_state(self._config)
-                if not state.since_s:
-                    state.since_s = now_s
-                    self._keep(state)
-                self.keep_new_keys()
-                if 0 <= now_s - tried_s < AGAIN_S:
-                    continue
-                if state.failed or not 0 <= now_s - state.done_s < self._config.backup_every_h * 3600:
-                    tried_s = now_s
-                    self.round()
-            except Exception:  # a thread that ended would say nothing until it is late
-                log.exception("no backup this time")
+            self.guarded(lambda: self.turn(now_s=clock.paced_s()))
 
-    def round(self) -> State:
-        """All collectivités once; what was erased is erased here, too."""
+    def turn(self, *, now_s: int) -> None:
+        """What is due: a round, or those that failed in it once more."""
+        state = read_state(self._config)
+        if not state.since_s:
+            state.since_s = now_s
+            self._keep(state)
+        self.keep_new_keys()
+        if 0 <= now_s - self._tried_s < AGAIN_S:
+            return
+        last_s = state.round_s or state.done_s
+        if not 0 <= now_s - last_s < self._config.backup_every_h * 3600:
+            self._tried_s = now_s
+            self.round()
+        elif state.failed:
+            self._tried_s = now_s
+            self.round(state.failed if len(state.failed) < MOST_NAMED else None)
+
+    def round(self, only: Collection[str] | None = None) -> State:
+        """All collectivités once, or some again; what was erased is erased here, too."""
         failed: list[str] = []
         done = damaged = rotten = broken = 0
-        ids = set(self._communes.ids())
-        for collectivite_id in sorted(ids | set(self._owners())):
+        ids, began_s = set(self._communes.ids()), clock.paced_s()
+        for collectivite_id in sorted(ids | set(self._owners()) if only is None else ids.intersection(only)):
             if self._stopped.is_set():
                 break
             try:
@@ -173,8 +181,11 @@ class Backups(Worker):
                     made = self.back_up(collectivite_id)
                     damaged, rotten = damaged + made.copied.damaged, rotten + made.copied.rotten
                     broken, done = broken + len(made.broken), done + 1
-            except KeysMissing:
-                continue  # calendars alone: nothing is sealed yet
+            except KeysMissing as error:
+                if keys.were_made(self._config.state / "drive" / collectivite_id):
+                    log.error("%s: %s", collectivite_id, error.code)
+                    failed.append(collectivite_id)
+                # else calendars alone: nothing is sealed yet
             except Exception as error:  # noqa: BLE001 - the thread's outermost place: the others are backed up all the same
                 log.error("%s: %s", collectivite_id, getattr(error, "code", type(error).__name__))
                 failed.append(collectivite_id)
@@ -183,13 +194,22 @@ class Backups(Worker):
             before.since_s or clock.paced_s(),
             before.done_s,
             done,
-            tuple(failed[:20]),
+            tuple(failed[:MOST_NAMED]),
             damaged,
             rotten,
             broken,
+            began_s,
         )
-        if not failed and not self._stopped.is_set():
-            state.done_s = clock.paced_s()
+        if only is not None:  # beside what the round before found
+            state.communes += before.communes
+            state.damaged += before.damaged
+            state.rotten += before.rotten
+            state.broken += before.broken
+            state.round_s = before.round_s
+        if self._stopped.is_set():
+            state.round_s = before.round_s
+        elif not failed:
+            state.done_s = clock.paced_s() if only is None else before.round_s
         self._keep(state)
         return state
 
@@ -251,7 +271,7 @@ class Backups(Worker):
         """
         if keys.is_erased(self._config.state / "drive" / collectivite_id):
             raise KeysErased(collectivite_id)
-        vault.adopt_keys(self._config, collectivite_id, self.place)
+        vault.adopt_keys(self._config, collectivite_id, self.place, replaces=True)
         made = Vault(self.place, Keys(self._config, collectivite_id))
         picture = _chosen(made.pictures(), at_s)
         with turns.draft(self._config, collectivite_id) as draft:

@@ -5,7 +5,9 @@ Purpose: ``begin`` makes a folder in the colleague's root; ``step`` moves a port
          crash cuts off goes on with the next call.
 Rule:    folders are made anew and never moved: a folder's past would show what once lay in it. Files keep their
          identifiers, versions and shares. What stays where it is, says ``handed``.
-         The folders that files came from stay, empty, for the way back. Whoever asks was judged above (``handover``).
+         The folders that files came from stay, empty, for the way back. What the heir deleted, or moved out of their
+         own files, gets nothing more: the rest goes to the folder of the handover, or to another one like it. Whoever
+         asks was judged above (``handover``).
 Hostile: names of files, of people.
 Errors:  begin: AbsentNode, HandoverUnderWay, QuotaFull, TooManyEntries; step: QuotaFull, TooManyEntries.
 Source:  docs/decisions/0105-files-of-who-left-go-to-a-colleague.md.
@@ -30,6 +32,8 @@ DUE = "drive:handover_due"
 MOST = 200
 """Files and folders that one change looks at."""
 MAX_LABEL_CHARS = 80
+FOLDER = "Fichiers remis"
+"""Where the folder that was named by its label is gone for good."""
 State = Literal["running", "done", "stopped", "returning", "returned"]
 Why = Literal["", "room", "people"]
 _ROWS: LiteralString = (
@@ -184,6 +188,7 @@ def step(writing: Writing, act: Act, handover_id: str, *, most: int = MOST) -> b
         if row is None:
             break
         was, made, reached = row
+        one, made = _in_sight(writing, act, one, made)
         found = handed.page(writing, was, reached, budget)
         for each in found:
             if handed.is_personal(each, marked):
@@ -321,6 +326,19 @@ def _make_anew(writing: Writing, act: Act, one: Handover, was: Node, parent: int
         writing.run("INSERT INTO tagged (node, tag) VALUES (?, ?)", (made.id, tag))
     _pass_links(writing, was.id, made.id, one.begun_s)
     _pair(writing, one.id, was.id, made.id)
+
+
+def _in_sight(writing: Writing, act: Act, one: Handover, made: int) -> tuple[Handover, int]:
+    """Where the next files go: ``made``, while it lies among the heir's own files."""
+    theirs = tree.make_root(writing, schema.HOME + one.heir, now_s=act.now_s)
+    for folder in (made, one.folder):
+        if writing.root_of(folder) == theirs.id:
+            return one, folder
+    before = look.node(writing, one.folder)
+    name = look.free_name(writing, theirs.id, before.name if before is not None else FOLDER)
+    again = one._replace(folder=tree.make_folder(writing, act, theirs.id, name).id)
+    writing.run("UPDATE handover SET folder = ? WHERE id = ?", (again.folder, one.id))
+    return again, again.folder
 
 
 def _move(writing: Writing, act: Act, one: Node, parent: int) -> None:

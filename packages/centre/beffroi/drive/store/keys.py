@@ -31,6 +31,8 @@ _KEY_BYTES = 32
 _FINGERPRINT = "beffroi drive 1 fingerprint of a key"
 _BEFORE = ".keys.json.before"
 _FILE, _CERTIFICATE, _ERASING, _LOCK = "keys.json", "erased.json", "erasing.json", "keys.lock"
+_MADE = b"made\n"
+"""In the lock's file, once keys were made: from then on their absence is a loss, and no reason to make others."""
 
 
 class KeysMissing(BeffroiError):
@@ -44,6 +46,12 @@ class KeysErased(BeffroiError):
 
     code = "drive.keys_erased"
     http_status = 410
+
+
+class KeysDiffer(BeffroiError):
+    """The keys of the files of {} were made after those of its backups were lost; restore it from its backup."""
+
+    code = "drive.keys_differ"
 
 
 class WrappedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,18 +129,26 @@ class Keys:
         """Where bodies are cut differs by commune: the sizes of chunks tell nobody which known file this is."""
         return int.from_bytes(blake3(b"beffroi drive 1 cutting", key=self.naming()).digest(8)) >> 1
 
-    def proved(self) -> bytes:
-        """The file of the wrapped keys as it lies there, each of which was opened now. Errors: KeyUnreadable."""
-        with _locked(self._folder):
-            raw, file = self._file.read_bytes(), self._read()
-        if not all(self._opens(one) for one in (file.naming, *file.generations)):
-            raise envelopes.KeyUnreadable(self.collectivite_id)
-        return raw
-
-    def rotate(self) -> int:
-        """Seal by a new key from now on; what was sealed before still opens. Return the generation's number."""
+    def proved(self, kept: bytes | None = None) -> bytes:
+        """The file of the wrapped keys as it lies there, each of which was opened now. ``kept``: what it is to take the
+        place of. Errors: KeyUnreadable; KeysDiffer."""
         with _locked(self._folder):
             file = self._read()
+            raw = self._file.read_bytes()
+        if not all(self._opens(one) for one in (file.naming, *file.generations)):
+            raise envelopes.KeyUnreadable(self.collectivite_id)
+        if kept is not None and names_otherwise(self.collectivite_id, file, kept):
+            raise KeysDiffer(self.collectivite_id)
+        return raw
+
+    def rotate(self, *, after: int = 0) -> int:
+        """Seal by a new key from now on; what was sealed before still opens. Return the generation's number.
+
+        ``after``: the generation that it follows; where there is a later one already, none is made."""
+        with _locked(self._folder):
+            file = self._read()
+            if after and file.generations[-1].number > after:
+                return file.generations[-1].number
             number = file.generations[-1].number + 1
             new = self._wrap(number, secrets.token_bytes(_KEY_BYTES))
             _write(self._file, msgspec.structs.replace(file, generations=(*file.generations, new)))
@@ -150,6 +166,8 @@ class Keys:
         """
         kept = self._folder / _BEFORE
         with _locked(self._folder):
+            if kept.exists() and self._file.exists() and kept.samefile(self._file):
+                kept.unlink()  # cut off before the new file was there: it is the keys of today
             _destroy(kept)
             file = self._read()
             gone = tuple(one for one in file.generations if one.number < number)
@@ -236,10 +254,10 @@ class Keys:
         ).digest()
 
 
-def make(config: Config, collectivite_id: str) -> Keys:
-    """The keys of a collectivité, made at its first file.
+def make(config: Config, collectivite_id: str, *, anew: bool = False) -> Keys:
+    """The keys of a collectivité, made at its first file. ``anew``: also where those that were made are lost.
 
-    Errors: KeysErased: what was destroyed is not replaced behind anybody's back; those of Keys.
+    Errors: KeysErased, KeysMissing: what was destroyed, or lost, is not replaced behind anybody's back; those of Keys.
     """
     keys, folder = Keys(config, collectivite_id), _folder(config, collectivite_id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -247,17 +265,21 @@ def make(config: Config, collectivite_id: str) -> Keys:
         if _absent(folder) is KeysErased:
             raise KeysErased(collectivite_id)
         if not (folder / _FILE).exists():
+            if not anew and were_made(folder):
+                raise KeysMissing(collectivite_id)
             naming, first = (keys._wrap(number, secrets.token_bytes(_KEY_BYTES)) for number in (0, 1))
             _write(folder / _FILE, KeyFile(VERSION, collectivite_id, naming, (first,)))
             for parent in (folder.parent, folder.parent.parent):
                 durable.sync_directory(parent)
+        _note_made(folder)
     return keys
 
 
-def adopt(config: Config, collectivite_id: str, file: bytes) -> bool:
+def adopt(config: Config, collectivite_id: str, file: bytes, *, replaces: bool = False) -> bool:
     """Take over from a backup's file what is lost, or does not open any more; False where all opens.
 
-    A key that opens stays, and so does one that the backup does not have. Errors: KeysErased, KeyUnreadable.
+    A key that opens stays, and so does one that the backup does not have. ``replaces``: keys that name chunks by
+    another key, made since the loss, make way: by them nothing of the backup opens. Errors: KeysErased, KeyUnreadable.
     """
     keys, folder = Keys(config, collectivite_id), _folder(config, collectivite_id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -267,6 +289,8 @@ def adopt(config: Config, collectivite_id: str, file: bytes) -> bool:
         try:
             own = keys._read()
         except (KeysMissing, envelopes.KeyUnreadable):
+            own = None
+        if own is not None and replaces and names_otherwise(collectivite_id, own, file):
             own = None
         if own is not None and all(keys._opens(one) for one in (own.naming, *own.generations)):
             return False
@@ -282,7 +306,16 @@ def adopt(config: Config, collectivite_id: str, file: bytes) -> bool:
         for one in (kept.naming, *kept.generations):
             keys._unwrap(one)
         _write(folder / _FILE, kept)
+        _note_made(folder)
     return True
+
+
+def names_otherwise(collectivite_id: str, own: KeyFile, file: bytes) -> bool:
+    """Whether a backup's file holds another key that names chunks; False where it cannot be read."""
+    try:
+        return _decoded(collectivite_id, file).naming.fingerprint != own.naming.fingerprint
+    except envelopes.KeyUnreadable:
+        return False
 
 
 def certificate(config: Config, collectivite_id: str) -> Certificate | None:
@@ -295,6 +328,14 @@ def is_erased(folder: Path | str) -> bool:
     """``folder``: of a collectivité, in STATE/drive. Also while an erasure is under way. Asked several times a request:
     no Path is made for it, and no exception."""
     return os.access(f"{folder}/{_CERTIFICATE}", os.F_OK) or os.access(f"{folder}/{_ERASING}", os.F_OK)
+
+
+def were_made(folder: Path) -> bool:
+    """Whether a collectivité ever had keys: where they are not there, they are lost. ``folder``: as ``is_erased``."""
+    try:
+        return (folder / _LOCK).stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def fingerprint(key: bytes) -> str:
@@ -320,6 +361,15 @@ def _decoded(collectivite_id: str, data: bytes) -> KeyFile:
 
 def _absent(folder: Path) -> type[KeysMissing | KeysErased]:
     return KeysErased if is_erased(folder) else KeysMissing
+
+
+def _note_made(folder: Path) -> None:
+    """After the keys are there, under their lock."""
+    with (folder / _LOCK).open("ab") as file:
+        if not file.tell():
+            file.write(_MADE)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _write(path: Path, value: msgspec.Struct) -> None:

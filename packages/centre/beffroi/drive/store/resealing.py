@@ -8,7 +8,8 @@ Rule:    ``Keys.rotate`` adds a generation, which seals from then on. Then, each
            4. proving: ``sealed_since`` = N is written; from then on no commit brings a chunk that was sealed before N
               (``refs.add``: ChunkVanished, the client sends again; small ones are sealed in the commit). Then every
               chunk's header is read: what is older still is sealed anew, and counted.
-           5. A walk that counted none, while no backup needs it, ends the old keys: ``Keys.destroy_before``.
+           5. A walk that counted none, while no backup needs it, ends the old keys: ``Keys.destroy_before``, once it
+              is on record (``ending``).
          Where a chunk cannot be opened, the keys stay: it may come back from a backup, sealed by an old one.
 Crash:   after any step the next one begins with what is in ``meta``; sealing twice changes nothing. Metadata of an
          earlier moment take up what they say, or begin anew: keys.json says whether anything is to be done.
@@ -65,12 +66,19 @@ class Step(NamedTuple):
 
 
 class Resealing:
-    """Of one collectivité; one process at a time takes steps. ``needed``: generations that backups hold."""
+    """Of one collectivité; one process at a time takes steps. ``needed``: generations that backups hold. ``ending``:
+    called with each key before it is destroyed; its error keeps the key."""
 
     def __init__(
-        self, database: Database, stock: Stock, keys: Keys, needed: Callable[[], set[int]] = set
+        self,
+        database: Database,
+        stock: Stock,
+        keys: Keys,
+        needed: Callable[[], set[int]] = set,
+        ending: Callable[[WrappedKey], object] = lambda one: None,
     ) -> None:
-        self._database, self._stock, self._keys, self._needed = database, stock, keys, needed
+        self._database, self._stock, self._keys = database, stock, keys
+        self._needed, self._ending = needed, ending
 
     def step(self, *, now_s: int) -> Step:
         """Errors: those of the metadata, of the keys, of the objects."""
@@ -117,6 +125,9 @@ class Resealing:
         if progress.unreadable or any(one < progress.generation for one in self._needed()):
             progress.phase = "unreadable" if progress.unreadable else "kept_by_backup"
             return Step(self._kept(progress), size_bytes, rests=True)
+        for one in self._keys.generations():
+            if one.number < progress.generation:
+                self._ending(one)
         destroyed = self._keys.destroy_before(progress.generation)
         self._database.write(_forget)
         return Step(None, size_bytes, destroyed)
@@ -167,9 +178,11 @@ def read(reading: Reading) -> Progress | None:
 
 def decoded(row: Row | None) -> Progress | None:
     try:
-        return msgspec.json.decode(row[0], type=Progress) if row else None
-    except msgspec.MsgspecError:
+        found = msgspec.json.decode(row[0], type=Progress) if row else None
+        bytes.fromhex(found.at if found is not None else "")
+    except (msgspec.MsgspecError, ValueError):
         return None
+    return found
 
 
 def keep(writing: Writing, progress: Progress) -> None:

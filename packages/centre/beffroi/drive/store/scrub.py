@@ -216,7 +216,10 @@ class Scrub:
                 found[chunk_id] = state
                 (objects if row[1] is None else inline).append(chunk_id)
         repaired = set[bytes]()
-        for copies in (self._copies.objects(objects), self._copies.inline(inline) if inline else ()):
+        for copies in (
+            self._copies.objects(objects) if objects else (),
+            self._copies.inline(inline) if inline else (),
+        ):
             repaired |= {chunk_id for chunk_id, copy in copies if self._repaired(chunk_id, copy)}
         held = self._holding(found)
         return tuple(
