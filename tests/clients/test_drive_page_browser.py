@@ -246,6 +246,27 @@ def test_an_answer_for_all_holds_for_what_was_sent_together(drive: Drive, page: 
     assert not page.is_checked("[data-asked] input")
 
 
+def test_what_cannot_be_read_of_a_dropped_folder_is_said_and_the_rest_is_sent(
+    drive: Drive, page: Any
+) -> None:
+    """A stand-in for the browser's entries: no drop of a real folder can be made by a program."""
+    page.goto("/coffre/")
+    page.evaluate("""() => {
+        const text = { isFile: true, name: "note.txt", file: (on) => on(new File(["x"], "note.txt")) };
+        const gone = { isFile: true, name: "parti.txt", file: (on, off) => off(new DOMException("gone")) };
+        const parts = [[gone, text], []];
+        const folder = { name: "Réunion", createReader: () => ({ readEntries: (on) => on(parts.shift()) }) };
+        const event = new Event("drop", { bubbles: true, cancelable: true });
+        event.dataTransfer = { types: ["Files"], items: [{ webkitGetAsEntry: () => folder }] };
+        document.body.dispatchEvent(event);
+    }""")
+    page.set_default_timeout(20_000)
+    page.wait_for_selector("#desk [data-list] li:has-text('parti.txt'):has-text('ne peut pas être lu')")
+    page.wait_for_selector("[data-reload]:not([hidden])")
+    (made,) = drive.names()
+    assert made == "Réunion"
+
+
 def test_many_are_moved_undone_deleted_and_given_back(drive: Drive, page: Any) -> None:
     for name in ("Délibérations", "Marchés publics"):
         drive.folder(name)

@@ -79,6 +79,8 @@ def test_with_its_term_over_a_rule_and_a_visa_it_may_be_destroyed(final: str) ->
         ({}, replace(VISA, reference="a\nb"), "destroy", OVER_S, rules.VisaMissing),
         ({}, replace(VISA, reference="a\u202eb"), "destroy", OVER_S, rules.VisaMissing),
         ({}, replace(VISA, by=""), "destroy", OVER_S, rules.VisaMissing),
+        ({}, replace(VISA, by="Mme\u202eA"), "destroy", OVER_S, rules.VisaMissing),
+        ({}, replace(VISA, by="Mme\x00A"), "destroy", OVER_S, rules.VisaMissing),
         ({}, replace(VISA, given_on=date(2026, 11, 29)), "destroy", OVER_S, rules.VisaMissing),
     ],
 )

@@ -131,8 +131,8 @@ def may_destroy(seal: Seal, visa: Visa | None, *, final: str, now_s: float) -> N
         raise VisaMissing("none was given")
     if not visa.reference.strip() or len(visa.reference) > REFERENCE_LETTERS:
         raise VisaMissing(f"a reference has 1 to {REFERENCE_LETTERS} letters")
-    if any(unicodedata.category(letter).startswith("C") for letter in visa.reference):
-        raise VisaMissing("the reference has a letter that cannot be shown")
+    if any(unicodedata.category(letter).startswith("C") for letter in visa.reference + visa.by):
+        raise VisaMissing("it has a letter that cannot be shown")
     if not visa.by.strip():
         raise VisaMissing("it does not say who gave it")
     if visa.given_on.isoformat() > date_of(now_s):

@@ -106,6 +106,7 @@
       one.row.hidden = false;
       mark(one, words.sending, "quiet");
       try {
+        if (one.file.isUnread) throw new Error("unread");
         for (;;) {
           try { await sendOne(one); break; } catch (error) {
             if (!(error instanceof Refused) || error.code !== "drive.name_taken" || one.taken !== "ask") throw error;
@@ -161,14 +162,17 @@
     input.value = "";
   });
 
+  // What cannot be read has a line that says so; the rest is sent.
   const walk = async (entry, path, out) => {
-    if (entry.isFile) { out.push([await new Promise((on, off) => entry.file(on, off)), path]); return; }
-    const reader = entry.createReader();
-    for (;;) {
-      const some = await new Promise((on, off) => reader.readEntries(on, off));
-      if (!some.length) return;
-      for (const one of some) await walk(one, [...path, entry.name], out);
-    }
+    try {
+      if (entry.isFile) { out.push([await new Promise((on, off) => entry.file(on, off)), path]); return; }
+      const reader = entry.createReader();
+      for (;;) {
+        const some = await new Promise((on, off) => reader.readEntries(on, off));
+        if (!some.length) return;
+        for (const one of some) await walk(one, [...path, entry.name], out);
+      }
+    } catch { out.push([{ name: entry.name, size: 0, isUnread: true }, path]); }
   };
   for (const kind of ["dragover", "dragleave", "drop"]) document.addEventListener(kind, async (event) => {
     if (![...(event.dataTransfer ? event.dataTransfer.types : [])].includes("Files")) return;
