@@ -2,8 +2,8 @@
 
 Why:    vobject's own expression for a line takes twice as long with each further parameter, where the line is none:
         thirty of them hold a thread for ten minutes. So what came by mail is read here, vobject is given an expression
-        for the same lines that never goes back (``AS_VOBJECT``; ``effort.install``), and what a program stores is looked at before vobject
-        reads it (``keeps_busy``).
+        for the same lines that never goes back (``AS_VOBJECT``; ``effort.install``), and what a program stores is
+        looked at before vobject reads it (``keeps_busy``).
 Source: RFC 5545, 3.1 and 3.2; vobject.base (``patterns``).
 """
 
