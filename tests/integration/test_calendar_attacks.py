@@ -210,3 +210,14 @@ def test_daily_entries_of_centuries_end_the_look_for_what_clashes_with_an_invita
     found = invitations.look(store.storage, [f"/{agent.id}/{homes.AGENDA}/"], asked)
     assert time.thread_time() - since_s < 1.5
     assert (found.state, [one.title for one in found.conflicts]) == ("new", ["Conseil"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["X" + ";A=1" * 40, "X" + ";A=1,2" * 40, "X;A=" + "1," * 40, "X;" + "A=" * 40, "X" + ";A=1" * 40 + ";:v"],
+)
+def test_a_line_that_is_none_is_refused_at_once(agent: Person, line: str) -> None:
+    since_s = time.thread_time()
+    status, _told = agent.ask("PUT", agent.at("agenda/x.ics"), event("x", "Rien", more=line))
+    assert status == 400 and time.thread_time() - since_s < 2
+    agent.put("agenda/y.ics", event("y", "Après"))

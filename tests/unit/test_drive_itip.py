@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+import vobject
 from beffroi.drive.calendars import itip, itip_text, lines
 from beffroi.drive.calendars.itip import Attendee, Unreadable
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 PARIS = ZoneInfo("Europe/Paris")
 OUTLOOK = """BEGIN:VTIMEZONE
@@ -180,10 +185,50 @@ def test_a_line_is_read_with_folds_quotes_and_groups() -> None:
         ("X" + ";a" * 9 + "\n", True),
         ("X" + ";a\n " * 9 + "\n", True),
         ("X" + ";A=b" * 30 + ":v\n", False),
+        ("NOTE;ENCODING=QUOTED-PRINTABLE:" + "a=\r\n" * 1000 + "b\n", False),
+        ("NOTE;ENCODING=QUOTED-PRINTABLE:" + "a=\r\n" * 1001 + "b\n", True),
+        ("NOTE:quoted-printable" + "\n =\x01" * 1002 + "\n", True),
     ],
 )
 def test_what_keeps_vobject_busy_is_seen_before_it_reads(text: str, *, busy: bool) -> None:
     assert lines.keeps_busy(text) is busy
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "X" + ";A=1" * 40,
+        "X" + ";A=1,2" * 40,
+        "X;A=" + "1," * 5000,
+        "X;A=" + '"1",' * 5000 + '"',
+        "X;" + "A=" * 5000,
+        "X" + ";A=1" * 40 + ";:v",
+        "X" + ";A=" * 40,
+        "X;" + "A=1;" * 9 + "X=" + '":"' * 100_000 + ":v",
+    ],
+)
+def test_a_line_that_is_none_is_told_at_once(line: str) -> None:
+    since_s = time.thread_time()
+    assert not lines.keeps_busy(line)
+    with pytest.raises(lines.Broken):
+        lines.read(f"BEGIN:VCARD\r\n{line}\r\nBROKEN\r\nEND:VCARD\r\n")
+    lines.AS_VOBJECT.match(line)
+    assert time.thread_time() - since_s < 1
+
+
+_PATTERNS = vobject.base.patterns
+THEIRS = re.compile(_PATTERNS["line"], re.DOTALL | re.VERBOSE)
+
+
+@given(st.text(alphabet='aA;;::==,,"". \n', max_size=12).map(lambda more: f"X{more}"))
+@example("X;:v")
+@example("X;;A=1:v")
+@example('X;A=x="y":v')
+@example('g.X;A="a;:,",b,"c"=d;B:v:w')
+@example("X;A,b:v")
+def test_lines_are_told_apart_as_vobject_does(line: str) -> None:
+    ours, theirs = lines.AS_VOBJECT.match(line), THEIRS.match(line)
+    assert (ours and ours.groupdict()) == (theirs and theirs.groupdict())
 
 
 def test_addresses_that_are_none_are_nobody() -> None:
