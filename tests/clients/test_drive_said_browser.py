@@ -69,6 +69,7 @@ def test_who_changed_it_is_said_without_names_that_are_nobody_s_here(
     inspect(page, "dit-liste")
     page.click(".files >> text=budget.ods")
     page.wait_for_selector("dd:has-text('par une remise après un départ')")
+    assert "remise" not in page.inner_text("header"), "who is signed in is somebody else"
     inspect(page, "dit-remis")
 
 

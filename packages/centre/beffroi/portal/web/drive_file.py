@@ -51,7 +51,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "preview": "" if scan.is_held else drive_words.preview(place.node.name, place.node.size_bytes),
             **({} if scan.is_held else drive_office.offered(place)),
             "sender": handed_in.sender(reading, node_id) if place.rights.may_share else None,
-            "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
+            "changed_by": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         } | drive_seal_words.of_place(reading, actor, place)
         context |= drive_tag_words.of_place(reading, view, place)
     context["refused_name"] = drive_act.refused_name(request, actor.collectivite_id, node_id)
