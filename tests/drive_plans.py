@@ -30,6 +30,7 @@ SWEEPS = {
     "index.py:seal_anew": "once a key",
     "pictures.py:load": "a restore: all is replaced",
     "scrub.py:_count": "once a light walk",
+    "resealing.py:_count": "once a walk for a new key",
     "weights.py:_parts_there": "each day: parts of uploads under way, and when a database is made",
     "weights.py:count": "each day, and when a database is made",
     "weights.py:drift": "each day",
