@@ -265,7 +265,8 @@ class Desk:
                 inside = child(reading, inside.id, name) if inside is not None else None
             if inside is not None:
                 self._name(reading, inside.id, sent)
-            root = above(reading, folder.node.id)[-1].id
+            # A root that was made now is in no picture that began before.
+            root = (above(reading, folder.node.id) or [folder.node])[-1].id
             waiting = uploads.waiting_bytes(reading, self.view.who.person_id, upload) if upload else 0
             room.require(reading, root, sent.size_bytes, waiting_bytes=waiting)
 
