@@ -61,6 +61,9 @@ def test_the_referent_sees_calendars_of_who_never_opened_the_coffre(
     page = referent.get(PAGE).content.decode()
     assert "1\u00a0Go utilisés sur 20\u00a0Go" in page and "2\u00a0Go utilisés sur 20\u00a0Go" in page
     assert "6\u00a0Go" in page.partition("Agendas et contacts")[2][:200]
+    assert "Les agendas et contacts comptent dès qu’ils changent." in page
+    english = referent.get(PAGE, headers={"Accept-Language": "en"}).content.decode()
+    assert "Calendars and contacts count as soon as they change." in english
     assert referent.post(PAGE, {"person": beaune.colleague.id, "limit": "7"}).status_code == 302
     assert "1\u00a0Go utilisés sur 7\u00a0Go" in referent.get(PAGE).content.decode()
 
