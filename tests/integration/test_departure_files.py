@@ -153,6 +153,18 @@ def test_a_handover_that_is_refused_is_not_on_record(
     assert not AuditEntry.objects.filter(verb=audited.FAILED).exists()
 
 
+def test_the_room_of_the_setting_holds_for_the_heir_while_files_are_moved(
+    beaune: Commune, hall: Hall, theirs: Drive, referent: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was less when the worker began than when the référent did."""
+    heavy = replace(EMPTY, size_bytes=2 * 10**9)
+    theirs.database.write(lambda w: tree.put(w, theirs.act, theirs.own.id, "lourd.pdf", heavy))
+    hand_over(referent, leave(hall), beaune.agent.id)
+    monkeypatch.setattr(settings, "BEFFROI", replace(settings.BEFFROI, drive_person_gb=1))
+    run_pending("main")
+    assert verbs()[-1][0] == "stopped" and verbs()[-1][1]["why"] == "room"
+
+
 def test_the_heir_of_the_files_is_chosen_with_the_departure(
     beaune: Commune, theirs: Drive, referent: Client
 ) -> None:

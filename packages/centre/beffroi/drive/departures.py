@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from beffroi.drive.groups import GroupLine, RecordGroup
 from beffroi.drive.sharing import Line, Record, receiver_of
 from beffroi.drive.store import departed, favourites, groups, look, mounts, schema, seen, shares
-from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.departed import Kind
 from beffroi.drive.store.keys import is_erased
@@ -188,7 +188,7 @@ def metadata(config: Config, collectivite_id: str) -> Iterator[Database | None]:
 def _opened(config: Config) -> Iterator[Communes]:
     with (
         ThreadPoolExecutor(1) as threads,
-        closing(Communes(config.state / "drive", threads, config.drive_database)) as communes,
+        closing(open_communes(config, threads)) as communes,
     ):
         yield communes
 
