@@ -7,7 +7,7 @@ from beffroi.drive.groups import GroupLine, Groups
 from beffroi.drive.store import groups, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.groups import Group, GroupExists, TooManyGroups
-from beffroi.drive.store.model import Node
+from beffroi.drive.store.model import Node, StoreFull
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.views import SHARED_NAME, View
 from beffroi.drive.who import Role, Who
@@ -197,9 +197,7 @@ def desk(metadata: Database, lines: Kept, role: Role = "referent") -> Groups:
     return Groups(view, ME, lines, lambda line: lines.append(f"share {line.what}"))
 
 
-def test_nothing_opens_that_is_not_on_record_and_what_closes_is_closed(
-    metadata: Database, council: Group
-) -> None:
+def test_nothing_is_done_that_is_not_on_record(metadata: Database, home: Node, council: Group) -> None:
     lines, person = Kept(), OTHER.person_id
     for refused, change in (
         ("made", lambda: desk(metadata, lines).make("Bureau")),
@@ -211,13 +209,24 @@ def test_nothing_opens_that_is_not_on_record_and_what_closes_is_closed(
             change()
     with metadata.reading() as reading:
         assert (groups.every(reading), groups.members(reading, council.id)) == ([council], [])
-    lines.refuses = "removed"
+    lines.refuses = ""
     desk(metadata, lines).add(council.id, [person], [person])
-    with pytest.raises(Unavailable):
-        desk(metadata, lines).remove(council.id, person)
+    given = share(metadata, folder(metadata, home.id, "Plans"), council)
+    for refused, change in (
+        ("removed", lambda: desk(metadata, lines).remove(council.id, person)),
+        ("deleted", lambda: desk(metadata, lines).delete(council.id)),
+    ):
+        lines.refuses = refused
+        with pytest.raises(Unavailable):
+            change()
     with metadata.reading() as reading:
-        assert groups.members(reading, council.id) == []
+        assert [one.person_id for one in groups.members(reading, council.id)] == [person]
+        assert shares.to_group(reading, council.id, now_s=ME.now_s) == [given]
     assert lines == ["added"]
+    lines.refuses = ""
+    assert desk(metadata, lines).remove(council.id, person)
+    assert not desk(metadata, lines).remove(council.id, person)
+    assert lines == ["added", "removed"]
 
 
 def test_what_was_told_and_failed_is_told_too(
@@ -230,6 +239,26 @@ def test_what_was_told_and_failed_is_told_too(
     share(metadata, folder(metadata, home.id, "Plans"), council)
     assert len(desk(metadata, lines).delete(council.id)) == 1
     assert lines == ["added", "failed", "deleted", "share ended"]
+
+
+def test_what_closes_was_told_and_failed_is_told_too(
+    metadata: Database, home: Node, council: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreFull
+
+    lines = Kept()
+    desk(metadata, lines).add(council.id, [OTHER.person_id], [OTHER.person_id])
+    given = share(metadata, folder(metadata, home.id, "Plans"), council)
+    monkeypatch.setattr(groups, "remove", full)
+    monkeypatch.setattr(groups, "delete", full)
+    with pytest.raises(StoreFull):
+        desk(metadata, lines).remove(council.id, OTHER.person_id)
+    with pytest.raises(StoreFull):
+        desk(metadata, lines).delete(council.id)
+    assert lines == ["added", "removed", "failed", "deleted", "share ended", "failed", "share failed"]
+    with metadata.reading() as reading:
+        assert shares.to_group(reading, council.id, now_s=ME.now_s) == [given]
 
 
 def test_nobody_but_the_referent_changes_a_group(metadata: Database, council: Group) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import publish, run_pending
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import handover
+from beffroi.drive import audited, handover
 from beffroi.drive.store import handed, handovers, look, schema, shares, tree
-from beffroi.drive.store.model import Node
+from beffroi.drive.store.model import EMPTY, Node, StoreFull
 from beffroi.drive.upkeep import Upkeep
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
@@ -104,6 +105,64 @@ def test_a_referent_hands_the_files_over_and_the_colleague_finds_them(
         ("begun", {**people, "files": 2, "closed": 1}),
         ("done", {**people, "files": 2, "why": ""}),
     ]
+
+
+def test_a_handover_is_on_record_before_it_begins_and_where_it_does_not_begin(
+    beaune: Commune, hall: Hall, theirs: Drive, referent: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    departure = leave(hall)
+
+    def dies(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreFull
+
+    for way in (dies, full):
+        with monkeypatch.context() as at_once:
+            at_once.setattr(handovers, "begin", way)
+            path = reverse("departure_files", args=[departure.id])
+            with suppress(RuntimeError):
+                referent.post(path, {"heir": beaune.agent.id})
+    with theirs.database.reading() as reading:
+        assert handovers.of_person(reading, beaune.colleague.id) == []
+    people = {"person_id": beaune.colleague.id, "heir": beaune.agent.id, "files": 2, "closed": 1}
+    assert verbs() == [("begun", people), ("begun", people)]
+    failed = AuditEntry.objects.get(verb=audited.FAILED)
+    last = AuditEntry.objects.filter(verb="drive:handover:begun").order_by("id").last()
+    assert last is not None and failed.object_id == last.object_id
+    assert json.loads(failed.details) == {"verb": "drive:handover:begun", "code": "drive.store_full"}
+    hand_over(referent, departure, beaune.agent.id)
+    with theirs.database.reading() as reading:
+        (made,) = handovers.of_person(reading, beaune.colleague.id)
+    newest = AuditEntry.objects.filter(verb="drive:handover:begun").order_by("id").last()
+    assert newest is not None and newest.object_id == made.id
+
+
+def test_a_handover_that_is_refused_is_not_on_record(
+    beaune: Commune, hall: Hall, theirs: Drive, referent: Client
+) -> None:
+    departure = leave(hall)
+    heavy = replace(EMPTY, size_bytes=10)
+    theirs.database.write(lambda w: tree.put(w, theirs.act, theirs.own.id, "lourd.pdf", heavy))
+    theirs.database.write(
+        lambda w: tree.set_limit(w, tree.make_root(w, schema.HOME + beaune.agent.id, now_s=1).id, 1)
+    )
+    hand_over(referent, departure, beaune.agent.id)
+    assert verbs() == []
+    assert not AuditEntry.objects.filter(verb=audited.FAILED).exists()
+
+
+def test_the_room_of_the_setting_holds_for_the_heir_while_files_are_moved(
+    beaune: Commune, hall: Hall, theirs: Drive, referent: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was less when the worker began than when the référent did."""
+    heavy = replace(EMPTY, size_bytes=2 * 10**9)
+    theirs.database.write(lambda w: tree.put(w, theirs.act, theirs.own.id, "lourd.pdf", heavy))
+    hand_over(referent, leave(hall), beaune.agent.id)
+    monkeypatch.setattr(settings, "BEFFROI", replace(settings.BEFFROI, drive_person_gb=1))
+    run_pending("main")
+    assert verbs()[-1][0] == "stopped" and verbs()[-1][1]["why"] == "room"
 
 
 def test_the_heir_of_the_files_is_chosen_with_the_departure(

@@ -22,7 +22,7 @@ from beffroi.core.identity.administrators import create_administrator
 from beffroi.core.identity.models import Membership
 from beffroi.drive import erasures, projections, removal
 from beffroi.drive.backup import places
-from beffroi.drive.backup.work import Backups
+from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import keys, room, tree
 from beffroi.drive.store.commune import open_communes
@@ -38,6 +38,7 @@ from beffroi.portal.console import drive as console_drive
 from beffroi_protocol.signing import b64
 
 from tests.conftest import PASSWORD, Commune
+from tests.drive_meanwhile import told
 from tests.fixtures_drive import noise
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.integration.test_drive_renewal import body
@@ -269,6 +270,9 @@ def test_the_command_gives_room_replaces_keys_backs_up_and_restores(
         with pytest.raises(command.NoSuchCommune):
             run(*wrong)
     assert AuditEntry.objects.filter(verb="drive:restored", object_id=beaune.id).count() == 1
+    with pytest.raises(NoPicture):
+        run("restore", name, "--yes", "--at", "2001-01-01")
+    assert told()[-2:] == ["drive:restored", "not drive:restored: drive.backup_absent"]
 
 
 def test_a_certificate_is_signed(place: Place, beaune: Commune, administrator: Actor, other: Actor) -> None:

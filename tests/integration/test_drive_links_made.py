@@ -1,8 +1,9 @@
-"""Links in the portal: who makes, sees and ends them; on record before they open, ended before that is on record."""
+"""Links in the portal: who makes, sees and ends them; on record before they open, and before they end."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -10,7 +11,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import shares, tree
-from beffroi.drive.store.model import Changed
+from beffroi.drive.store.model import Changed, StoreFull
 from beffroi.lib import clock
 from django.test import Client
 
@@ -65,6 +66,53 @@ def test_a_link_that_could_not_be_made_is_on_record_as_such(
     monkeypatch.setattr(shares, "make", refuses)
     client.post(f"/coffre/{drive.file('x').id}/liens/", {"days": "7"})
     assert verbs() == ["made", "failed"]
+
+
+def test_the_end_of_a_link_is_on_record_before_it_ends(
+    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(client, drive.file("x").id)
+    share = only_share(drive)
+
+    def dies(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(shares, "end", dies)
+    with pytest.raises(RuntimeError):
+        client.post(f"/coffre/liens/{share.id}/arreter/")
+    assert verbs() == ["made", "ended"]
+    assert only_share(drive) == share, "open as before"
+
+
+def test_a_link_that_could_not_be_ended_is_on_record_as_such(
+    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(client, drive.file("x").id)
+    share = only_share(drive)
+
+    def refuses(*_: object, **__: object) -> None:
+        raise StoreFull
+
+    monkeypatch.setattr(shares, "end", refuses)
+    assert client.post(f"/coffre/liens/{share.id}/arreter/").status_code == 507
+    assert verbs() == ["made", "ended", "failed"]
+    failed = AuditEntry.objects.get(verb="drive:link:failed", object_id=share.id)
+    assert json.loads(failed.details) == {"what": "ended", "code": "drive.store_full"}
+    assert only_share(drive) == share
+
+
+def test_a_link_that_somebody_else_ended_meanwhile_has_ended(
+    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(client, drive.file("x").id)
+    share, end = only_share(drive), shares.end
+
+    def later(*given: Any, **more: Any) -> bool:
+        return end(*given, **more) and end(*given, **more)
+
+    monkeypatch.setattr(shares, "end", later)
+    assert client.post(f"/coffre/liens/{share.id}/arreter/").status_code == 302
+    assert verbs() == ["made", "ended", "failed"]
 
 
 # -- who may ---------------------------------------------------------------------------------------------------

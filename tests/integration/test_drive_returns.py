@@ -15,6 +15,7 @@ from beffroi.drive.store import departed, groups, shares, tree
 from beffroi.drive.store.groups import Group
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
+from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
 from beffroi.mail.people import leaving
@@ -203,3 +204,37 @@ def test_a_full_group_takes_nobody_back(
     monkeypatch.setattr(groups, "MOST_MEMBERS", 1)
     undo(hall, departure)
     assert inside(drive, council) == {hall.commune.agent.id}
+
+
+TAKEN = {"share": ["drive:share:ended"] * 2, "group": ["drive:group:removed"]}
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_what_a_departure_takes_is_on_record_before(
+    kind: str, theirs: Drive, plans: Node, hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker dies before it is taken; the event comes again."""
+    before, take, (council,) = last_line(), departed.take, every(theirs)
+
+    def dies(
+        writing: Writing, person_id: str, taken: departed.Kind, things: list[str], *, left_s: int
+    ) -> None:
+        if taken == kind and things:
+            raise RuntimeError
+        take(writing, person_id, taken, things, left_s=left_s)
+
+    def of_kind() -> list[str]:
+        return [one for one in told(hall.commune.id, before) if one in TAKEN[kind]]
+
+    with monkeypatch.context() as at_once:
+        at_once.setattr(departed, "take", dies)
+        with pytest.raises(RuntimeError):
+            leave(hall)
+    assert of_kind() == TAKEN[kind]
+    if kind == "share":
+        assert len(open_shares(theirs, plans)) == 2
+    else:
+        assert hall.commune.colleague.id in inside(theirs, council)
+    run_pending("main")
+    assert open_shares(theirs, plans) == set() and inside(theirs, council) == set()
+    assert of_kind() == TAKEN[kind] * 2

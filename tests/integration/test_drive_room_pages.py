@@ -8,13 +8,16 @@ from dataclasses import replace
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import quotas
-from beffroi.drive.store import look, room, schema, tree
-from beffroi.drive.store.model import EMPTY
+from beffroi.drive import audited, quotas
+from beffroi.drive.store import keys, look, room, schema, tree
+from beffroi.drive.store.keys import KeysErased
+from beffroi.drive.store.model import EMPTY, StoreFull
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from django.conf import settings
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.drive_meanwhile import meanwhile, told
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, drive
 
@@ -58,6 +61,9 @@ def test_the_referent_sees_calendars_of_who_never_opened_the_coffre(
     page = referent.get(PAGE).content.decode()
     assert "1\u00a0Go utilisés sur 20\u00a0Go" in page and "2\u00a0Go utilisés sur 20\u00a0Go" in page
     assert "6\u00a0Go" in page.partition("Agendas et contacts")[2][:200]
+    assert "Les agendas et contacts comptent dès qu’ils changent." in page
+    english = referent.get(PAGE, headers={"Accept-Language": "en"}).content.decode()
+    assert "Calendars and contacts count as soon as they change." in english
     assert referent.post(PAGE, {"person": beaune.colleague.id, "limit": "7"}).status_code == 302
     assert "1\u00a0Go utilisés sur 7\u00a0Go" in referent.get(PAGE).content.decode()
 
@@ -142,6 +148,39 @@ def test_nobody_else_sees_or_gives_anything(drive: Drive, beaune: Commune, nuits
     with drive.database.reading() as reading:
         assert room.limit(reading, drive.own.id) == 20 * GB
         assert room.limit(reading, room.WHOLE) == 500 * GB
+
+
+def test_a_limit_or_a_key_that_was_told_and_is_not_set_is_told_too(
+    drive: Drive, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full after the entry was written; a key is destroyed between both."""
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreFull
+
+    given = {"database": drive.database, "collectivite_id": beaune.id, "limit_bytes": GB}
+    everybody = Actor.system("x")
+    with monkeypatch.context() as at_once:
+        at_once.setattr(tree, "set_limit", full)
+        with pytest.raises(StoreFull):
+            quotas.limit_person(actor=beaune.referent, person_id=beaune.agent.id, **given)  # type: ignore[arg-type]
+        with pytest.raises(StoreFull):
+            quotas.limit_collectivite(actor=everybody, **given)  # type: ignore[arg-type]
+    keys.make(settings.BEFFROI, beaune.id)
+    held = keys.Keys(settings.BEFFROI, beaune.id)
+    meanwhile(monkeypatch, lambda: held.erase("x"))
+    with pytest.raises(KeysErased):
+        quotas.replace_key(actor=everybody, keys=held)
+    assert told() == [
+        "drive:quota:person",
+        "not drive:quota:person: drive.store_full",
+        "drive:quota:collectivite",
+        "not drive:quota:collectivite: drive.store_full",
+        "drive:key:asked",
+        "not drive:key:asked: drive.keys_erased",
+    ]
+    failed = AuditEntry.objects.filter(verb=audited.FAILED).order_by("id").values_list("object_id", flat=True)
+    assert list(failed) == [beaune.agent.id, beaune.id, beaune.id]
 
 
 @pytest.mark.parametrize(

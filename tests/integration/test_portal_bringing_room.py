@@ -35,11 +35,19 @@ def database(database: object, beaune: Commune) -> Database:
 
 
 def counted(config: Config, database: Database, beaune: Commune) -> dict[str, int]:
-    """Bytes by owner, which are those on the disk."""
+    """Bytes by owner, which are those on the disk, without what our collections are called."""
     with database.reading() as reading:
         found = room.calendars(reading)
     assert found == {owner: size for owner, size in homes.sizes(config, beaune.id).items() if size}
-    return found
+    root = homes.folder(config, beaune.id) / homes.ROOT
+    for owner in found:
+        own = [one for one in (root / owner).iterdir() if not one.is_symlink()]
+        found[owner] -= sum(one.stat().st_size for each in own for one in each.glob(homes.PROPS))
+    return {owner: size for owner, size in found.items() if size}
+
+
+def used(config: Config, beaune: Commune) -> int:
+    return sum(homes.sizes(config, beaune.id).values())
 
 
 @contextmanager
@@ -84,7 +92,7 @@ def test_a_file_that_finds_no_room_does_not_wait_and_the_one_before_stays(
     bring(agent, PAUL)
     before = counted(config, database, beaune)
     for place in (home, ""):
-        with limited(database, place, sum(before.values()) + 100):
+        with limited(database, place, used(config, beaune) + 100):
             for calendar in ("prive", "commun"):
                 assert FULL in bring(agent, LARGE, calendar=calendar)
             assert "<li>Paul Dupont</li>" in shown(agent) and counted(config, database, beaune) == before
@@ -98,7 +106,7 @@ def test_a_file_that_waits_in_the_last_room_is_taken_in(
     agent, home = portal_client(beaune.agent_membership), schema.HOME + beaune.agent.id
     for place, calendar in ((home, "prive"), ("", "prive"), ("", "commun")):
         bring(agent, LARGE, calendar=calendar)
-        with limited(database, place, sum(counted(config, database, beaune).values())):
+        with limited(database, place, used(config, beaune)):
             assert "1 contact est ajouté" in act(agent, "take")
             act(agent, "undo")
 
@@ -142,17 +150,17 @@ def test_a_file_in_which_nothing_is_new_needs_no_room(
 def test_a_file_is_judged_by_what_is_new_in_it(beaune: Commune, config: Config, database: Database) -> None:
     known(beaune)
     agent, home = portal_client(beaune.agent_membership), schema.HOME + beaune.agent.id
-    used = counted(config, database, beaune)
-    for place, before in ((home, 0), ("", sum(used.values()))):
+    known_bytes = counted(config, database, beaune)
+    for place, before in ((home, 0), ("", used(config, beaune))):
         with limited(database, place, before + 1000):
             assert FULL in bring(agent, LARGE + ZOE + card("Max", f"NOTE:{'x' * 1000}"))
-            assert counted(config, database, beaune) == used
+            assert counted(config, database, beaune) == known_bytes
             assert "1 nouveau contact" in bring(agent, LARGE + ZOE)
             assert 0 < counted(config, database, beaune)[beaune.agent.id] <= 1000
             assert "1 contact est ajouté" in act(agent, "take")
             assert names(agent) == ["Ali", "Paul Dupont", "Zoé Léger"]
             act(agent, "undo")
-            assert counted(config, database, beaune) == used
+            assert counted(config, database, beaune) == known_bytes
 
 
 def test_who_never_opened_the_coffre_has_the_usual_room(beaune: Commune, database: Database) -> None:

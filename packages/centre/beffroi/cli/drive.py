@@ -183,9 +183,7 @@ def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.
 
 
 def _restore(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
-    from django.db import transaction  # noqa: PLC0415
-
-    from beffroi.core.audit import actions as audit  # noqa: PLC0415
+    from beffroi.drive import audited  # noqa: PLC0415
     from beffroi.drive.backup.work import Backups  # noqa: PLC0415
 
     backups = Backups(config, communes)
@@ -194,9 +192,8 @@ def _restore(config: Config, communes: Communes, actor: Actor, options: argparse
     question = f"All files of {name} become as they were{' then' if at_s else ''}. Restore them? [y/N] "
     if not (options.yes or (sys.stdin.isatty() and input(question).strip().lower() == "y")):
         raise RestoreNotConfirmed
-    with transaction.atomic():
-        audit.record(actor=actor, verb="drive:restored", object_id=owner, collectivite_id=owner)
-    done = backups.restore(owner, at_s=at_s, with_calendars=options.calendars)
+    with audited.before(actor, "drive:restored", object_id=owner, collectivite_id=owner):
+        done = backups.restore(owner, at_s=at_s, with_calendars=options.calendars)
     print(f"{name} is as of {local(done.picture.at_s)}; {done.objects} objects came back.")
     print("Devices send again what is newer with them.")
     if done.unsealed:

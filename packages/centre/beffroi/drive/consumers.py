@@ -18,10 +18,9 @@ from beffroi.drive import departures, erasures, handover, past_worker, projectio
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.departures import end_own_shares, leave_groups
-from beffroi.drive.groups import GroupLine
 from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
-from beffroi.drive.sharing import Line, receiver_of
+from beffroi.drive.sharing import Line
 from beffroi.drive.store import handovers
 from beffroi.drive.store.keys import is_erased
 from beffroi.drive.store.model import Act
@@ -78,17 +77,19 @@ def project_members(event: Event) -> None:
 
 @consumer(name="drive.departures", kinds=("identity:access_ended",), atomic=False)
 def end_shares(event: Event) -> None:
-    """Only where it was the person's last role there. Told after it ended, as every end of a share."""
+    """Only where it was the person's last role there."""
     membership = Membership.objects.filter(pk=event.payload["membership_id"]).first()
     if membership is None or identity.belongs(membership.person_id, membership.collectivite_id):
         return
     person_id, owner = membership.person_id, membership.collectivite_id
-    ended = end_own_shares(
-        settings.BEFFROI, collectivite_id=owner, person_id=person_id, left_s=_left_s(person_id, owner)
+    actor = Actor.system("drive.departures")
+    end_own_shares(
+        settings.BEFFROI,
+        collectivite_id=owner,
+        person_id=person_id,
+        left_s=_left_s(person_id, owner),
+        record=lambda line: recorded.record(line, actor=actor),
     )
-    for share in ended:
-        line = Line("ended", share.id, person_id, owner, receiver_of(share))
-        recorded.record(line, actor=Actor.system("drive.departures"))
 
 
 @consumer(name="drive.groups", kinds=("identity:access_ended", "identity:membership_added"), atomic=False)
@@ -144,11 +145,15 @@ def _end_groups_of_before(person_id: str, owner: str) -> None:
     """Those that they came to before they are there now."""
     there = [one for one in current_memberships(person_id) if one.collectivite_id == owner]
     before_s = min((int(one.since.timestamp()) for one in there), default=LARGEST_ID)
-    actor, left_s = Actor.system("drive.groups"), _left_s(person_id, owner)
-    for group_id in leave_groups(
-        settings.BEFFROI, collectivite_id=owner, person_id=person_id, before_s=before_s, left_s=left_s
-    ):
-        recorded.group(GroupLine("removed", group_id, owner, details={"person_id": person_id}), actor=actor)
+    actor = Actor.system("drive.groups")
+    leave_groups(
+        settings.BEFFROI,
+        collectivite_id=owner,
+        person_id=person_id,
+        before_s=before_s,
+        left_s=_left_s(person_id, owner),
+        record=lambda line: recorded.group(line, actor=actor),
+    )
 
 
 def _left_s(person_id: str, owner: str) -> int:

@@ -2,7 +2,8 @@
 in none of its groups either, also when they come back; a departure that is undone gives both back.
 
 Process: worker. What they shared of the collectivité's folder stays: colleagues see and end it.
-Rule:    what is given back is on record before; what cannot be given back any more is left out.
+Rule:    what is taken and what is given back is on record before; where it then fails, the event is tried again, and
+         tells it again. What cannot be given back any more is left out.
 Source:  docs/decisions/0094-undone-departures-give-groups-and-shares-back.md.
 """
 
@@ -15,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from beffroi.drive.groups import GroupLine, RecordGroup
 from beffroi.drive.sharing import Line, Record, receiver_of
 from beffroi.drive.store import departed, favourites, groups, look, mounts, schema, seen, shares
-from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.departed import Kind
 from beffroi.drive.store.keys import is_erased
@@ -26,47 +27,60 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 
-def end_own_shares(config: Config, *, collectivite_id: str, person_id: str, left_s: int) -> list[Share]:
-    """Return those with people, groups, roles and collectivités that ended now. ``left_s``: when they left.
+def end_own_shares(
+    config: Config, *, collectivite_id: str, person_id: str, left_s: int, record: Record
+) -> None:
+    """Those with people, groups, roles and collectivités. ``left_s``: when they left.
 
     Errors: StoreFull, Unavailable.
     """
     now_s = clock.epoch_s()
     with metadata(config, collectivite_id) as database:
         if database is None:
-            return []
+            return
         with database.reading() as reading:
             found = [
                 one
                 for one in shares.all_open(reading, now_s=now_s)
                 if one.kind != "link" and _is_own(reading, one, person_id)
             ]
+        for one in found:
+            record(Line("ended", one.id, person_id, collectivite_id, receiver_of(one)))
 
         def end(writing: Writing) -> None:
             ended = [one.id for one in found if shares.end(writing, one.id, now_s=now_s)]
             departed.take(writing, person_id, "share", ended, left_s=left_s)
 
         database.write(end)
-    return found
 
 
 def leave_groups(
-    config: Config, *, collectivite_id: str, person_id: str, before_s: int, left_s: int
-) -> list[str]:
-    """Take them out of each group that they came to before a moment; return which. ``left_s``: when they left.
+    config: Config,
+    *,
+    collectivite_id: str,
+    person_id: str,
+    before_s: int,
+    left_s: int,
+    record: RecordGroup,
+) -> None:
+    """Take them out of each group that they came to before a moment. ``left_s``: when they left.
 
     Errors: StoreFull, Unavailable.
     """
     with metadata(config, collectivite_id) as database:
         if database is None:
-            return []
+            return
+        with database.reading() as reading:
+            found = groups.of_person(reading, person_id)
+        for group_id, since_s in found.items():
+            if since_s < before_s:
+                record(GroupLine("removed", group_id, collectivite_id, details={"person_id": person_id}))
 
-        def leave(writing: Writing) -> list[str]:
+        def leave(writing: Writing) -> None:
             left = groups.leave(writing, person_id, before_s=before_s)
             departed.take(writing, person_id, "group", left, left_s=left_s)
-            return left
 
-        return database.write(leave)
+        database.write(leave)
 
 
 def give_back(
@@ -174,7 +188,7 @@ def metadata(config: Config, collectivite_id: str) -> Iterator[Database | None]:
 def _opened(config: Config) -> Iterator[Communes]:
     with (
         ThreadPoolExecutor(1) as threads,
-        closing(Communes(config.state / "drive", threads, config.drive_database)) as communes,
+        closing(open_communes(config, threads)) as communes,
     ):
         yield communes
 

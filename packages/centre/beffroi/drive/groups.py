@@ -4,7 +4,7 @@ Purpose: the only writes of groups.
 Process: web; worker for who left. No Django.
 Access:  everybody of the collectivité sees its groups and who is in them: whoever shares must know with whom. The
          référent alone changes them. The collectivité comes from the credential; of another one there is no group.
-Rule:    as of shares (``sharing``): what opens something is on record before, what closes something after. Whoever is
+Rule:    as of shares (``sharing``): what is done is on record before, and once more where it then fails. Whoever is
          added sees what is shared with the group at the next look, whoever is removed does not.
 Source:  docs/internals/drive.md, "Groups"; docs/decisions/0085-groups-lie-beside-the-shares.md.
 """
@@ -100,10 +100,13 @@ class Groups:
     def remove(self, group_id: str, person_id: str) -> bool:
         """False for who was not in it. Errors: NotAllowed, NotFound."""
         self._require()
-        removed = self.view.database.write(lambda writing: groups.remove(writing, group_id, person_id))
-        if removed:
-            heard(self.view.database)
-            self._tell("removed", group_id, person_id=person_id)
+        with self.view.database.reading() as reading:
+            there = {one.person_id for one in groups.members(reading, groups.find(reading, group_id).id)}
+        if person_id not in there:
+            return False
+        self._tell("removed", group_id, person_id=person_id)
+        removed = self._written(group_id, lambda writing: groups.remove(writing, group_id, person_id))
+        heard(self.view.database)
         return removed
 
     def ending(self, reading: Reading, group_id: str) -> list[Share]:
@@ -114,20 +117,30 @@ class Groups:
     def delete(self, group_id: str) -> list[Share]:
         """The group, and all that is shared with it; return what ended. Errors: NotAllowed, NotFound."""
         self._require()
+        with self.view.database.reading() as reading:
+            group, before = groups.find(reading, group_id), self.ending(reading, group_id)
+        self._tell("deleted", group_id, name=group.name, shares=len(before))
+        for one in before:
+            self._tell_share("ended", one, {"group_id": group_id})
 
-        def change(writing: Writing) -> tuple[Group, list[Share]]:
+        def change(writing: Writing) -> list[Share]:
             ended = self.ending(writing, group_id)
             for one in ended:
                 shares.end(writing, one.id, now_s=self.act.now_s)
-            return groups.delete(writing, group_id), ended
+            groups.delete(writing, group_id)
+            return ended
 
-        deleted, ended = self.view.database.write(change)
+        try:
+            ended = self._written(group_id, change)
+        except BeffroiError as error:
+            for one in before:
+                self._tell_share("failed", one, {"what": "ended", "code": error.code})
+            raise
         heard(self.view.database)
-        self._tell("deleted", group_id, name=deleted.name, shares=len(ended))
-        own = self.view.who.collectivite_id
+        was_told = {one.id for one in before}
         for one in ended:
-            details: dict[str, str | int] = {"node_id": one.node, "group_id": group_id}
-            self.record_share(Line("ended", one.id, self.act.person_id, own, details=details))
+            if one.id not in was_told:  # somebody made it meanwhile: nobody could know of it before
+                self._tell_share("ended", one, {"group_id": group_id})
         return ended
 
     def _require(self) -> None:
@@ -144,3 +157,10 @@ class Groups:
 
     def _tell(self, what: What, group_id: str, *, name: str = "", **details: str | int) -> None:
         self.record(GroupLine(what, group_id, self.view.who.collectivite_id, name, details))
+
+    def _tell_share(
+        self, what: Literal["ended", "failed"], share: Share, details: Mapping[str, str | int]
+    ) -> None:
+        told = {"node_id": share.node, **details}
+        own = self.view.who.collectivite_id
+        self.record_share(Line(what, share.id, self.act.person_id, own, details=told))

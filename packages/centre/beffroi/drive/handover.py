@@ -1,9 +1,9 @@
 """A référent hands the files, calendars and contacts of somebody who left to a colleague; the worker carries it out,
 and gives them back.
 
-Rule:    the audit has its entry with the change. Who left must be gone, and the colleague there: asked when it begins
-         and again with each event (``handovers.DUE``): an event is some portions, and says the next one, so that what
-         else happens never waits for the end.
+Rule:    the audit has its entry before it begins (``audited``). Who left must be gone, and the colleague there: asked
+         when it begins and again with each event (``handovers.DUE``): an event is some portions, and says the next one,
+         so that what else happens never waits for the end.
 Process: web (``hand_over``), worker.
 Privacy: counts alone in the audit log and in events; no name of a file.
 Source:  docs/decisions/0105-files-of-who-left-go-to-a-colleague.md; ``store.handovers``.
@@ -22,7 +22,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import handover_calendars
+from beffroi.drive import audited, handover_calendars
 from beffroi.drive.departures import metadata
 from beffroi.drive.store import handed, handovers, passed
 from beffroi.drive.store.database import Database
@@ -32,6 +32,7 @@ from beffroi.drive.store.model import Act, QuotaFull, TooManyEntries
 from beffroi.drive.store.passed import Going
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.lib.ids import new_id
 
 ENDED = "drive:handover_ended"
 PORTIONS = 4
@@ -74,14 +75,37 @@ def hand_over(
         raise Invalid("successor")
     with database.reading() as reading:
         there = handed.left(reading, person_id)
+        handovers.require(reading, there, person_id=person_id, heir=heir, going=going)
     act = Act(actor.id, "", clock.epoch_s())
-    with transaction.atomic():
-        # The event is seen once this transaction ends, and the row lies there before.
+    handover_id = new_id("hov")
+    told: dict[str, str | int] = {
+        "person_id": person_id,
+        "heir": heir,
+        "files": there.files,
+        "closed": there.closed,
+    }
+    for one in going:
+        told[one.kind] = int(told.get(one.kind, 0)) + one.entries
+    with audited.before(
+        actor,
+        "drive:handover:begun",
+        object_id=handover_id,
+        collectivite_id=collectivite_id,
+        details=told,
+    ):
         made = database.write(
-            lambda w: handovers.begin(w, act, there, person_id=person_id, heir=heir, label=label, going=going)
+            lambda w: handovers.begin(
+                w,
+                act,
+                there,
+                handover_id=handover_id,
+                person_id=person_id,
+                heir=heir,
+                label=label,
+                going=going,
+            )
         )
-        coming = {one.kind: sum(two.entries for two in going if two.kind == one.kind) for one in going}
-        _record(actor, "begun", made, collectivite_id, files=made.files, closed=made.closed, **coming)
+    with transaction.atomic():  # after the row: where a crash loses it, the upkeep says it
         publish(handovers.DUE, {"person_id": person_id, "by": actor.id}, collectivite_id=collectivite_id)
     return made
 

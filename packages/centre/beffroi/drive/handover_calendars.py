@@ -55,6 +55,7 @@ def _back(database: Database, one: Handover, rows: list[Passed], root: Path) -> 
     if row is None:
         for row in rows:  # again after a crash: what is gone stays gone
             passing.tidy(heirs, row.made)
+        database.write(lambda w: _count(w, (heirs,)))
         return False
     count = passing.give_back(home, row.was, heirs, row.made)
     returned = row._replace(state="back", back=count)
@@ -63,8 +64,12 @@ def _back(database: Database, one: Handover, rows: list[Passed], root: Path) -> 
 
 
 def _settle(writing: Writing, row: Passed, places: tuple[Path, Path]) -> None:
-    """And count both homes anew, whatever a crash left uncounted."""
     passed.settle(writing, row)
+    _count(writing, places)
+
+
+def _count(writing: Writing, places: tuple[Path, ...]) -> None:
+    """Homes anew, whatever a crash left uncounted."""
     kept = room.calendars(writing)
     for place in places:
         grown = sum(homes.entries(place)) - kept.get(place.name, 0)

@@ -5,11 +5,14 @@ Process: web.
 Access:  who may write in the place makes links there, and sees and ends those that others made; who made one may end
          it for ever. All else is absent.
 Rule:    the share lies in the collectivité's metadata, the audit log in the centre's database, and no transaction
-         spans both. So a link is on record before it opens, and has ended before that is on record: whenever a process
-         dies, no link is open that the audit log does not know.
+         spans both. So what is done with a link is on record before, and once more where it then fails: whenever a
+         process dies, nothing was done that the audit log does not know.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
 
 from django.db import transaction
 
@@ -22,7 +25,7 @@ from beffroi.drive.store.model import AbsentNode, Act, ReadOnly
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib.errors import BeffroiError, Conflict
 from beffroi.lib.ids import new_id
 
 
@@ -59,24 +62,34 @@ def make(*, actor: Actor, view: View, act: Act, node_id: int, wish: Wish) -> tup
         shareable(view, writing, node_id)  # it may have moved since
         return shares.make(writing, act, node_id, wish, share_id=share_id)
 
-    try:
-        return view.database.write(change)
-    except BeffroiError as error:
-        _tell(actor, "failed", share_id, {"code": error.code})
-        raise
+    return _written(actor, view, "made", share_id, change)
 
 
 def end(*, actor: Actor, view: View, act: Act, share_id: str) -> Share:
     """Nobody opens it from now on. What ended before stays ended. Errors: AbsentNode."""
+    with view.database.reading() as reading:
+        found = access(view, reading, share_id)
+    if found.ended_s != shares.NEVER:
+        return found
 
-    def change(writing: Writing) -> tuple[Share, bool]:
-        found = access(view, writing, share_id)
-        return found, shares.end(writing, share_id, now_s=act.now_s)
+    def change(writing: Writing) -> None:
+        access(view, writing, share_id)
+        if not shares.end(writing, share_id, now_s=act.now_s):
+            raise Conflict("it has ended")
 
-    found, was_open = view.database.write(change)
-    if was_open:
-        _tell(actor, "ended", share_id, {"node_id": found.node})
+    _tell(actor, "ended", share_id, {"node_id": found.node})
+    with suppress(Conflict):  # somebody else was quicker
+        _written(actor, view, "ended", share_id, change)
     return found
+
+
+def _written[T](actor: Actor, view: View, what: str, share_id: str, change: Callable[[Writing], T]) -> T:
+    """What was told before; where it fails, that is told, too."""
+    try:
+        return view.database.write(change)
+    except BeffroiError as error:
+        _tell(actor, "failed", share_id, {"what": what, "code": error.code})
+        raise
 
 
 def _tell(actor: Actor, what: str, share_id: str, details: dict[str, str | int]) -> None:

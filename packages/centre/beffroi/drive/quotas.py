@@ -1,16 +1,17 @@
 """Who may take how much of the Coffre: the référent says it of a person, the Département of a collectivité; and when
 its key is replaced.
 
-Rule:    the audit has its entry before anything is done: the metadata of the drive are another database.
+Rule:    the audit has its entry before anything is done, and another one where that fails (``audited``): the metadata
+         of the drive are another database.
 Process: web, console, a command.
 """
 
 from __future__ import annotations
 
-from django.db import transaction
+from contextlib import AbstractContextManager
 
-from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import audited
 from beffroi.drive.store import schema, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import Keys
@@ -33,13 +34,13 @@ def limit_person(
         raise NotFound("person")
     if not may_limit_persons(actor, collectivite_id):
         raise NotAllowed("give room")
-    _record(actor, "drive:quota:person", person_id, collectivite_id, limit_bytes)
 
     def change(writing: Writing) -> None:
         root = tree.make_root(writing, schema.HOME + person_id, now_s=clock.epoch_s())
         tree.set_limit(writing, root.id, _limit(limit_bytes))
 
-    database.write(change)
+    with _before(actor, "drive:quota:person", person_id, collectivite_id, limit_bytes):
+        database.write(change)
 
 
 def limit_collectivite(
@@ -48,8 +49,8 @@ def limit_collectivite(
     """The room of a collectivité; None is the usual one again. Errors: NotAllowed, Invalid."""
     if not actor.sees_all:
         raise NotAllowed("only the Département gives room")
-    _record(actor, "drive:quota:collectivite", collectivite_id, collectivite_id, limit_bytes)
-    database.write(lambda writing: tree.set_limit(writing, WHOLE, _limit(limit_bytes)))
+    with _before(actor, "drive:quota:collectivite", collectivite_id, collectivite_id, limit_bytes):
+        database.write(lambda writing: tree.set_limit(writing, WHOLE, _limit(limit_bytes)))
 
 
 def replace_key(*, actor: Actor, keys: Keys) -> int:
@@ -61,28 +62,26 @@ def replace_key(*, actor: Actor, keys: Keys) -> int:
         raise NotAllowed("replace a key")
     if len(keys.generations()) > 1:
         raise Conflict("a key is being replaced already")
-    with transaction.atomic():
-        audit.record(
-            actor=actor,
-            verb="drive:key:asked",
-            object_id=keys.collectivite_id,
-            collectivite_id=keys.collectivite_id,
-        )
-    return keys.rotate()
+    with audited.before(
+        actor, "drive:key:asked", object_id=keys.collectivite_id, collectivite_id=keys.collectivite_id
+    ):
+        return keys.rotate()
 
 
 def _limit(limit_bytes: int | None) -> int:
     return NO_LIMIT if limit_bytes is None else limit_bytes
 
 
-def _record(actor: Actor, verb: str, object_id: str, collectivite_id: str, limit_bytes: int | None) -> None:
+def _before(
+    actor: Actor, verb: str, object_id: str, collectivite_id: str, limit_bytes: int | None
+) -> AbstractContextManager[None]:
+    """Errors: Invalid."""
     if limit_bytes is not None:
         gigabytes.checked(limit_bytes)
-    with transaction.atomic():
-        audit.record(
-            actor=actor,
-            verb=verb,
-            object_id=object_id,
-            collectivite_id=collectivite_id,
-            details={"limit_bytes": "usual" if limit_bytes is None else limit_bytes},
-        )
+    return audited.before(
+        actor,
+        verb,
+        object_id=object_id,
+        collectivite_id=collectivite_id,
+        details={"limit_bytes": "usual" if limit_bytes is None else limit_bytes},
+    )

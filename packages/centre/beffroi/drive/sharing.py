@@ -4,15 +4,15 @@ Purpose: the only writes of them but for the counters of links. Pages and sync c
 Process: web, drive; no Django.
 Access:  who may write in a place that is theirs or the collectivité's shares it; what somebody else shares is passed on
          by nobody. Who made a share, or might make it, sees and ends it. All else is absent.
-Rule:    a share is on record before it opens, and has ended before that is on record (``Record``); what was told and
-         then failed is told, too; one share for each target of a file: another one takes its place. The receiving
-         collectivité's référent answers an offer.
+Rule:    what is done with a share is on record before (``Record``), and once more where it then fails; one share for
+         each target of a file: another one takes its place. The receiving collectivité's référent answers an offer.
 Source:  docs/internals/drive.md, "Shares"; docs/decisions/0077-shares-stay-with-their-owner.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -24,7 +24,7 @@ from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 from beffroi.lib.ids import new_id
 
 What = Literal["made", "failed", "changed", "ended", "reopened", "accepted", "refused", "left", "returned"]
@@ -94,6 +94,7 @@ class Sharing:
         with self.view.database.reading() as reading:
             shareable(self.view, reading, node_id)
             shares.check(reading, node_id, wish, now_s=self.act.now_s)
+            before = self._alike(reading, node_id, wish)
         if wish.target in (self.view.who.person_id, self.view.who.collectivite_id) or not known(wish):
             raise Invalid("with whom")
         # Opened before anything is said or done: with who has no files any more nothing is shared.
@@ -107,12 +108,12 @@ class Sharing:
             "expires_s": wish.expires_s,
         }
         receiver = wish.target if wish.kind == "collectivite" else ""
-        made, ended = self._written(
-            self._line("made", share_id, receiver, said),
-            lambda writing: self._made(writing, node_id, wish, share_id),
-        )
+        lines = [self._line("made", share_id, receiver, said), *map(self._ending, before)]
+        made, ended = self._written(lines, lambda writing: self._made(writing, node_id, wish, share_id))
+        was_told = {one.id for one in before}
         for one in ended:
-            self._tell("ended", one.id, receiver_of(one), {"node_id": one.node})
+            if one.id not in was_told:  # somebody made it meanwhile: nobody could know of it before
+                self.record(self._ending(one))
         if there is not None:
             there.write(
                 lambda writing: received.offer(
@@ -124,14 +125,14 @@ class Sharing:
 
     def _made(self, writing: Writing, node_id: int, wish: Wish, share_id: str) -> tuple[Share, list[Share]]:
         shareable(self.view, writing, node_id)  # it may have moved since
-        before = [
-            one
-            for one in shares.of_node(writing, node_id, now_s=self.act.now_s)
-            if (one.kind, one.target) == (wish.kind, wish.target)
-        ]
+        before = self._alike(writing, node_id, wish)
         for one in before:
             shares.end(writing, one.id, now_s=self.act.now_s)
         return shares.make(writing, self.act, node_id, wish, share_id=share_id)[0], before
+
+    def _alike(self, reading: Reading, node_id: int, wish: Wish) -> list[Share]:
+        found = shares.of_node(reading, node_id, now_s=self.act.now_s)
+        return [one for one in found if (one.kind, one.target) == (wish.kind, wish.target)]
 
     def change(self, share_id: str, *, rights: shares.Rights, expires_s: int) -> Share:
         """Of one that is no link. Errors: AbsentNode, ReadOnly, Invalid."""
@@ -144,7 +145,7 @@ class Sharing:
                 self.view, reading, found.node
             )  # its maker may see it no more: nothing is on record then
             shares.check(reading, found.node, wish, now_s=self.act.now_s)
-        said: dict[str, str | int] = {"rights": rights, "expires_s": expires_s}
+        told: dict[str, str | int] = {"rights": rights, "expires_s": expires_s}
 
         def change(writing: Writing) -> Share:
             now = self.access(writing, share_id)
@@ -153,21 +154,24 @@ class Sharing:
             shareable(self.view, writing, now.node)
             return shares.change(writing, share_id, rights=rights, expires_s=expires_s)
 
-        changed = self._written(self._line("changed", share_id, receiver_of(found), said), change)
+        changed = self._written([self._line("changed", share_id, receiver_of(found), told)], change)
         heard(self.view.database)
         return changed
 
     def end(self, share_id: str) -> Share:
         """Nobody has anything by it from now on. What ended before stays ended. Errors: AbsentNode."""
+        with self.view.database.reading() as reading:
+            found = self.access(reading, share_id)
 
-        def change(writing: Writing) -> tuple[Share, bool]:
-            found = self.access(writing, share_id)
-            return found, shares.end(writing, share_id, now_s=self.act.now_s)
+        def change(writing: Writing) -> None:
+            self.access(writing, share_id)
+            if not shares.end(writing, share_id, now_s=self.act.now_s):
+                raise Conflict("it has ended")
 
-        found, was_open = self.view.database.write(change)
-        if was_open:
-            heard(self.view.database)
-            self._tell("ended", share_id, receiver_of(found), {"node_id": found.node})
+        if found.ended_s == shares.NEVER:
+            with suppress(Conflict):  # somebody else was quicker
+                self._written([self._ending(found)], change)
+                heard(self.view.database)
         return found
 
     # -- the receiver's --------------------------------------------------------------------------------------
@@ -181,7 +185,7 @@ class Sharing:
         own = self.view.who.collectivite_id
         what: What = "accepted" if accepted else "refused"
         return self._written(
-            Line(what, share_id, self.act.person_id, offered.owner, own),
+            [Line(what, share_id, self.act.person_id, offered.owner, own)],
             lambda writing: received.answer(writing, self.act, share_id, accepted=accepted),
         )
 
@@ -197,7 +201,7 @@ class Sharing:
             else:
                 mounts.come_back(writing, share_id, self.act.person_id)
 
-        self._written(line, change)
+        self._written([line], change)
 
     def _owner(self, reading: Reading, share_id: str) -> str:
         who = self.view.who
@@ -208,21 +212,23 @@ class Sharing:
             raise AbsentNode("share")
         return found.owner
 
-    def _written[T](self, line: Line, change: Callable[[Writing], T]) -> T:
-        """On record, then done; where that fails, it is on record, too."""
-        self.record(line)
+    def _written[T](self, lines: Sequence[Line], change: Callable[[Writing], T]) -> T:
+        """Told, then done; where that fails, that is told, too."""
+        for one in lines:
+            self.record(one)
         try:
             return self.view.database.write(change)
         except BeffroiError as error:
-            self.record(replace(line, what="failed", details={"code": error.code}))
+            for one in lines:
+                self.record(replace(one, what="failed", details={"what": one.what, "code": error.code}))
             raise
-
-    def _tell(self, what: What, share_id: str, receiver: str, details: Mapping[str, str | int]) -> None:
-        self.record(self._line(what, share_id, receiver, details))
 
     def _line(self, what: What, share_id: str, receiver: str, details: Mapping[str, str | int]) -> Line:
         own = self.view.who.collectivite_id
         return Line(what, share_id, self.act.person_id, own, receiver, details)
+
+    def _ending(self, share: Share) -> Line:
+        return self._line("ended", share.id, receiver_of(share), {"node_id": share.node})
 
 
 def shareable(view: View, reading: Reading, node_id: int) -> Place:

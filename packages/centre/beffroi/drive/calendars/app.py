@@ -6,8 +6,9 @@ Purpose: sign-in by app password, limits, and one answer for what is absent and 
 Process: calendars (granian, WSGI, STATE/run/calendars.sock); no Django, no database.
 Hostile: every header and body. Nobody's body is read before they signed in. Read, but not trusted: names and content of
          items, which Radicale and vobject parse.
-Limits:  ``MAX_ITEM_BYTES`` an item, ``MAX_BODY_BYTES`` any other request, ``MAX_ITEMS`` a collection,
-         ``MAX_COLLECTIONS`` a home; rules that repeat within a day are refused. PROPFIND goes one level deep.
+Limits:  ``MAX_ITEM_BYTES`` an item, ``MAX_SAID_BYTES`` what sets properties, ``MAX_BODY_BYTES`` any other request;
+         ``MAX_ITEMS`` entries and ``MAX_PROPS_BYTES`` of properties a collection, ``MAX_COLLECTIONS`` a home; rules
+         that repeat within a day are refused. PROPFIND goes one level deep.
 Fails:   closed. Acknowledged means on disk: Radicale writes, syncs, renames and syncs the directory before it answers.
 Source:  RFC 4791, RFC 6352, RFC 4918; docs/internals/calendars.md.
 """
@@ -29,6 +30,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from radicale.pathutils import is_safe_filesystem_path_component
 
 from beffroi.drive.calendars import effort, homes, lines, portal_door, questions, rules
+from beffroi.drive.calendars.counted import MAX_PROPS_BYTES, PropsTooLong
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Store, Stores
 from beffroi.drive.credentials import Credentials
@@ -41,6 +43,8 @@ from beffroi.lib.errors import BeffroiError
 PREFIX = "/caldav"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Of a question with a list of addresses; the front door refuses more."""
+MAX_SAID_BYTES = 4 * MAX_PROPS_BYTES
+"""Of a request that sets properties: what they are wrapped in is left out of what is kept."""
 MAX_ITEMS = 10_000
 MAX_COLLECTIONS = 50
 METHODS = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL, MKCALENDAR, MOVE"
@@ -49,9 +53,16 @@ _PASSED_ON = ("HTTP_ACCEPT", "HTTP_DEPTH", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"
               "HTTP_DESTINATION", "HTTP_HOST", "HTTP_PREFER", "HTTP_ACCEPT_ENCODING", "REQUEST_METHOD",
               "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.version", "wsgi.url_scheme", "wsgi.errors",
               "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once")  # fmt: skip
-_WITH_BODY = frozenset({"PUT", "PROPFIND", "PROPPATCH", "REPORT", "MKCOL", "MKCALENDAR"})
+_MOST_BYTES = {
+    "PUT": MAX_ITEM_BYTES,
+    "PROPFIND": MAX_BODY_BYTES,
+    "REPORT": MAX_BODY_BYTES,
+    **dict.fromkeys(("PROPPATCH", "MKCOL", "MKCALENDAR"), MAX_SAID_BYTES),
+}
+"""Of the body, by method; others have none."""
 _CUT = re.compile(r"[?#;]")
 """Where a path ends in an address that is not quoted."""
+PROPS_TOO_LONG = f"The properties of a collection have {MAX_PROPS_BYTES} bytes at most.\n"
 TOO_BUSY = "Too many repeating entries to look through; take some out, or ask for less.\n"
 _DECLARED = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
@@ -112,9 +123,7 @@ class Calendars:
             raise Refused(HTTPStatus.FORBIDDEN, _FINITE, Content_Type="application/xml; charset=utf-8")
         if (method == "DELETE" and len(parts) < 2) or (method in ("PUT", "MOVE") and len(parts) != 3):
             raise Refused(HTTPStatus.FORBIDDEN, "Only entries are put and moved, never a collection.\n")
-        body = b""
-        if method in _WITH_BODY:
-            body = _body(environ, MAX_ITEM_BYTES if method == "PUT" else MAX_BODY_BYTES)
+        body = _body(environ, _MOST_BYTES[method]) if method in _MOST_BYTES else b""
         if method != "PUT" and _DECLARED.search(body):
             # In another encoding it meets defusedxml, by which Radicale parses: refused too, in worse words.
             raise Refused(HTTPStatus.BAD_REQUEST, "XML without a document type, please.\n")
@@ -130,7 +139,7 @@ class Calendars:
                 self._fullness.require(
                     who.collectivite_id, who.person_id, target[1], moved, moved_bytes=moved
                 )
-            if method in ("PUT", "MKCOL", "MKCALENDAR"):
+            if method in ("PUT", "PROPPATCH", "MKCOL", "MKCALENDAR"):
                 self._fullness.require(who.collectivite_id, who.person_id, (*parts, "")[1], max(1, len(body)))
             if method == "PUT":
                 _require_quick(body.decode("utf-8", "replace"))
@@ -214,6 +223,8 @@ def _bounded(store: Store, inner: Environ, start_response: StartResponse) -> Ite
             return answer
     except effort.Spent:
         raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, TOO_BUSY) from None
+    except PropsTooLong:
+        raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, PROPS_TOO_LONG) from None
 
 
 def _require_quick(text: str) -> None:

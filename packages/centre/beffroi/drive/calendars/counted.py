@@ -1,16 +1,18 @@
 """Radicale's storage in files, which says by how many bytes each change grows a home, while its lock is held.
 
-Rule:    a home's bytes are those of its entries and of files that wait, as ``homes.sizes`` counts them; what is shared
-         is SHARED_HOME's.
+Rule:    a home's bytes are those of its entries, of properties of its collections and of files that wait, as
+         ``homes.sizes`` counts them; what is shared is SHARED_HOME's.
+Limits:  ``MAX_PROPS_BYTES`` the properties of a collection, as they lie on disk.
 Fails:   an entry that is stored is stored: what could not be counted then is counted by the upkeep within the hour.
 Source:  radicale.storage.multifilesystem; docs/internals/drive.md, "Room".
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -26,7 +28,13 @@ if TYPE_CHECKING:
 type Told = Callable[[str, int], object]
 """(whose home, bytes more). Errors: those of the metadata."""
 _DRAFT = ".Beffroi.draft"
+MAX_PROPS_BYTES = 32 * 1024
+"""A calendar of a phone, with a description, alarms and the text of its zone, has some 7 KiB."""
 log = logging.getLogger("beffroi.calendars")
+
+
+class PropsTooLong(BaseException):
+    """No ``Exception``: Radicale would answer it as a mistake of its own (``effort.Spent``)."""
 
 
 class Collection(multifilesystem.Collection):
@@ -51,6 +59,14 @@ class Collection(multifilesystem.Collection):
     def delete(self, href: str | None = None) -> None:
         with self._counted(href):
             super().delete(href)
+
+    def set_meta(self, props: Mapping[str, str]) -> None:
+        """Also of a collection that is being made. Errors: PropsTooLong; what was longer before may get shorter."""
+        size_bytes = len(json.dumps(props))
+        if size_bytes > MAX_PROPS_BYTES and size_bytes > bytes_of(Path(self._filesystem_path), homes.PROPS):
+            raise PropsTooLong
+        with self._counted(homes.PROPS):
+            super().set_meta(props)
 
     def _counted(self, href: str | None) -> AbstractContextManager[None]:
         if self._storage.are_many:

@@ -30,6 +30,8 @@ READERS = (*WRITERS, "elu")
 """Roles, of what is shared. A DPO has a calendar of their own and no part in the mairie's."""
 MAX_NAME_BYTES = 200
 _LOCK = ".Radicale.lock"
+PROPS = ".Radicale.props"
+"""What programs say of a collection: its name, its colour; counted with its entries."""
 _BROUGHT = ".Beffroi.brought-"
 """A file that waits in a home, or what came of one, by kind: hidden from Radicale, and counted with entries."""
 
@@ -57,7 +59,7 @@ def sizes(config: Config, collectivite_id: str) -> dict[str, int]:
 
 
 def entries(home: Path) -> Iterator[int]:
-    """Sizes of what lies below a folder, in bytes: entries, and files that wait to be taken in."""
+    """Sizes of what lies below a folder, in bytes: entries, properties, files that wait to be taken in."""
     for place, folders, files in home.walk():
         folders[:] = [one for one in folders if not one.startswith(".")]
         for name in files:
@@ -66,7 +68,7 @@ def entries(home: Path) -> Iterator[int]:
             except FileNotFoundError:  # deleted just now
                 continue
             # Links to what is shared are among the files, and not followed.
-            is_counted = not name.startswith(".") or name.startswith(_BROUGHT)
+            is_counted = not name.startswith(".") or name == PROPS or name.startswith(_BROUGHT)
             yield found.st_size if stat.S_ISREG(found.st_mode) and is_counted else 0
 
 

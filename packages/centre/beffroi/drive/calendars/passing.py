@@ -30,7 +30,7 @@ from beffroi.lib.errors import Invalid
 from beffroi.lib.personal import is_personal_name, says, words_of
 
 _KINDS: dict[str, Kind] = {"VCALENDAR": "agenda", "VADDRESSBOOK": "contacts"}
-_PROPS, _HANDED = ".Radicale.props", ".Beffroi.handed"
+_HANDED = ".Beffroi.handed"
 _TITLE = "D:displayname"
 _PROPERTY = re.compile(r"(?:[A-Z0-9-]+\.)?(CLASS|CATEGORIES|SUMMARY)(?=[;:])", re.ASCII | re.IGNORECASE)
 _CARD = re.compile(
@@ -104,8 +104,10 @@ def hand_over(home: Path, was: str, heirs: Path, made: str, title: str) -> int:
     target.mkdir(mode=0o700, exist_ok=True)
     durable.sync_directory(heirs)
     durable.write(target / _HANDED, (msgspec.json.encode(sorted(names)),), mode=0o600)
-    if not (target / _PROPS).exists():
-        durable.write(target / _PROPS, (msgspec.json.encode(_props(source) | {_TITLE: title}),), mode=0o600)
+    if not (target / homes.PROPS).exists():
+        durable.write(
+            target / homes.PROPS, (msgspec.json.encode(_props(source) | {_TITLE: title}),), mode=0o600
+        )
     _move(source, target, moving)
     return len(names)
 
@@ -118,7 +120,7 @@ def give_back(home: Path, was: str, heirs: Path, made: str) -> int:
         return 0
     if not target.is_dir():  # deleted by who is back
         target.mkdir(mode=0o700)
-        durable.write(target / _PROPS, (msgspec.json.encode(_props(source)),), mode=0o600)
+        durable.write(target / homes.PROPS, (msgspec.json.encode(_props(source)),), mode=0o600)
         durable.sync_directory(home)
     _move(source, target, names)
     return sum((target / one).is_file() for one in names)
@@ -241,7 +243,7 @@ def _plain(value: str) -> str:
 def _props(place: Path) -> dict[str, Any]:
     """Empty for what is no collection. Errors: OSError for one whose properties cannot be read."""
     try:
-        return msgspec.json.decode((place / _PROPS).read_bytes(), type=dict[str, Any])
+        return msgspec.json.decode((place / homes.PROPS).read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
         return {}
     except msgspec.MsgspecError as error:

@@ -120,32 +120,40 @@ def naming(reading: Reading, person_id: str) -> list[Handover]:
 # -- to the colleague ----------------------------------------------------------------------------------------
 
 
+def require(
+    reading: Reading, there: Left, *, person_id: str, heir: str, going: Sequence[passed.Going] = ()
+) -> None:
+    """That it could begin: as ``begin``. Errors: AbsentNode, HandoverUnderWay, QuotaFull."""
+    if not (_has_files(reading, there, person_id) or going):
+        raise AbsentNode("file")
+    if any(one.is_at_work for one in of_person(reading, person_id)):
+        raise HandoverUnderWay
+    passed.require_room(reading, heir, there.weight.all_bytes + sum(one.size_bytes for one in going))
+
+
 def begin(
     writing: Writing,
     act: Act,
     there: Left,
     *,
+    handover_id: str = "",
     person_id: str,
     heir: str,
     label: str,
     going: Sequence[passed.Going] = (),
 ) -> Handover:
-    """``there``: as ``handed.left`` told, outside of the change. ``label``: of the folder, made a name here, where
-    there are files. ``going``: calendars and address books that go along."""
+    """``there``: as ``handed.left`` told, outside of the change. ``handover_id``: one that was told before. ``label``:
+    of the folder, made a name here, where there are files. ``going``: calendars and address books that go along."""
     home = look.root(writing, schema.HOME + person_id)
-    is_some = home is not None and bool(there.files or there.folders)
-    if not (is_some or going):
-        raise AbsentNode("file")
-    if any(one.is_at_work for one in of_person(writing, person_id)):
-        raise HandoverUnderWay
+    is_some = _has_files(writing, there, person_id)
     theirs = tree.make_root(writing, schema.HOME + heir, now_s=act.now_s)
-    passed.require_room(writing, heir, there.weight.all_bytes + sum(one.size_bytes for one in going))
+    require(writing, there, person_id=person_id, heir=heir, going=going)
     folder_id = 0
     if is_some:
         name = look.free_name(writing, theirs.id, named(label))
         folder_id = tree.make_folder(writing, act, theirs.id, name).id
     made = Handover(
-        id=new_id("hov"),
+        id=handover_id or new_id("hov"),
         person_id=person_id,
         heir=heir,
         folder=folder_id,
@@ -304,6 +312,11 @@ _FORGET: tuple[LiteralString, ...] = (
 
 
 # -- inside --------------------------------------------------------------------------------------------------
+
+
+def _has_files(reading: Reading, there: Left, person_id: str) -> bool:
+    is_home = look.root(reading, schema.HOME + person_id) is not None
+    return is_home and bool(there.files or there.folders)
 
 
 def _end(writing: Writing, handover_id: str, state: State, why: Why, now_s: int) -> None:
