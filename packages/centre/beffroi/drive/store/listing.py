@@ -14,7 +14,7 @@ from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import handovers, look, schema
 from beffroi.drive.store.handovers import Handover
-from beffroi.drive.store.writing import Reading
+from beffroi.drive.store.writing import Reading, Row
 from beffroi.lib import accents
 
 _ENTRIES: LiteralString = "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag FROM node"
@@ -72,14 +72,16 @@ def some(database: Reading, folder_id: int, ids: Sequence[int]) -> list[Entry]:
 def changed_by(database: Reading, entries: Sequence[Entry]) -> dict[int, Maker]:
     """Node -> who made the last change of each file; folders, whose etag follows what they hold, are left out."""
     files = {one.etag: one for one in entries if not one.is_folder}
-    found: dict[int, Maker] = {}
-    passed = handovers.every(database)
+    rows: list[Row] = []
     for numbers in batched(files, _AT_ONCE, strict=False):
         marks: LiteralString = ", ".join("?" for _ in numbers)
-        for number, person_id, at_s, kind in database.all(_CHANGED_BY + marks + ")", numbers):
-            one = files[number]
-            during = [each for each in passed if kind == "moved" and each.is_during(at_s)]
-            found[one.id] = Maker(person_id, at_s, _was_handed(database, one, person_id, during))
+        rows += database.all(_CHANGED_BY + marks + ")", numbers)
+    passed = handovers.every(database) if any(kind == "moved" for *_, kind in rows) else []
+    found: dict[int, Maker] = {}
+    for number, person_id, at_s, kind in rows:
+        one = files[number]
+        during = [each for each in passed if kind == "moved" and each.is_during(at_s)]
+        found[one.id] = Maker(person_id, at_s, _was_handed(database, one, person_id, during))
     return found
 
 
