@@ -33,11 +33,7 @@ def look(storage: BaseStorage, paths: Sequence[str], asked: told.Received) -> to
     except Unreadable as error:
         return told.Invitation(readable=error.why)
     with storage.acquire_lock("r"):
-        own = entries.collection_at(storage, paths[0])
-        found = kept.find(own, message.main.uid)
-        if found is None and message.method in proposals.FROM_GUESTS:
-            more = (kept.find(entries.collection_at(storage, one), message.main.uid) for one in paths[1:])
-            found = next((one for one in more if one is not None), None)
+        own, (_, found) = entries.collection_at(storage, paths[0]), _kept(storage, paths, message)
         asks = message.method in ("REQUEST", "COUNTER", "ADD")
         conflicts = kept.conflicts(own, message.main, asked.mine) if asks else []
     if message.method in proposals.METHODS:
@@ -76,27 +72,37 @@ def note(storage: BaseStorage, paths: Sequence[str], asked: told.Noted) -> told.
     if message.method not in ("CANCEL", "REPLY"):
         raise Invalid("method")
     with storage.acquire_lock("w"):
-        for path in paths:
-            collection = entries.collection_at(storage, path)
-            found = kept.find(collection, message.main.uid)
-            state = _state(message, found, asked.mine)
-            if found is None:
-                continue
-            if state not in ("new", "update", "same"):
-                raise Conflict("this message was overtaken")
-            if message.method == "REPLY":
-                _note_reply(collection, found, message)
-            else:
-                _cancel(collection, found, message)
-            return _shown(message, kept.find(collection, message.main.uid), asked.mine, [])
-    raise NotFound("entry")
+        collection, found = _kept(storage, paths, message)
+        if found is None:
+            raise NotFound("entry")
+        if _state(message, found, asked.mine) not in ("new", "update", "same"):
+            raise Conflict("this message was overtaken")
+        if message.method == "REPLY":
+            _note_reply(collection, found, message)
+        else:
+            _cancel(collection, found, message)
+        return _shown(message, kept.find(collection, message.main.uid), asked.mine, [])
+
+
+def _kept(
+    storage: BaseStorage, paths: Sequence[str], message: Message
+) -> tuple[BaseCollection, Found | None]:
+    """What is there of this UID, and where: what an organizer sends is about one's own calendar alone."""
+    own, *shared = (entries.collection_at(storage, one) for one in paths)
+    for collection in (own, *(shared if message.method in proposals.FROM_GUESTS else ())):
+        found = kept.find(collection, message.main.uid)
+        if found is not None:
+            return collection, found
+    return own, None
 
 
 def _note_reply(collection: BaseCollection, found: Found, message: Message) -> None:
     by = message.main.attendees[0]
     answers = {one.occurrence: one for one in message.events}
     events = []
-    for one in found.message.events:
+    known = {one.occurrence for one in found.message.events}
+    apart = [found.apart(one) for one in answers if one not in known and one is not None and found.has(one)]
+    for one in (*found.message.events, *apart):
         replied = answers.get(one.occurrence)
         if replied is None and message.main.occurrence is None:
             replied = message.main  # of the whole series: also of what was changed in it
@@ -174,6 +180,8 @@ def _state(message: Message, found: Found | None, mine: Sequence[str]) -> told.S
         guest = next((one for one in before.attendees if one.address == main.attendees[0].address), None)
         if guest is None:
             return "stranger"
+        if main.occurrence is not None and not found.has(main.occurrence):
+            return "absent"
         stamp = f"{main.stamp:%Y%m%dT%H%M%SZ}"
         if main.sequence < before.sequence or stamp < guest.replied:
             return "older"

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from radicale import item as radicale_item
@@ -38,6 +38,20 @@ class Found:
         """As it was changed of one date; else the whole."""
         return next((one for one in self.message.events if one.occurrence == occurrence), self.message.main)
 
+    def apart(self, occurrence: Moment) -> Event:
+        """One of its dates that was not changed, as an event of its own."""
+        main = self.message.main
+        length = inviting.utc(main.ends) - inviting.utc(main.starts)
+        return replace(
+            main,
+            occurrence=occurrence,
+            starts=occurrence,
+            ends=occurrence + length,
+            rule="",
+            dates=(),
+            left_out=(),
+        )
+
     @property
     def repeats(self) -> bool:
         main = self.message.main
@@ -47,6 +61,8 @@ class Found:
         """Whether this is one of its dates."""
         if any(one.occurrence == occurrence for one in self.message.events):
             return True
+        if isinstance(occurrence, datetime) is self.message.main.all_day:
+            return False
         at = inviting.utc(occurrence)
         try:
             told = entries.occurrences("own", self.item, at, at + _DAY)
