@@ -35,11 +35,19 @@ def portal() -> Iterator[None]:
 
 @pytest.fixture
 def full(beaune: Commune) -> Iterator[None]:
+    with no_room(beaune):
+        yield
+
+
+@contextmanager
+def no_room(beaune: Commune) -> Iterator[None]:
     """The collectivité has less room than an entry takes."""
     database = drive_access._communes().metadata(beaune.id)
     database.write(lambda writing: tree.set_limit(writing, room.WHOLE, 1))
-    yield
-    database.write(lambda writing: tree.set_limit(writing, room.WHOLE, NO_LIMIT))
+    try:
+        yield
+    finally:
+        database.write(lambda writing: tree.set_limit(writing, room.WHOLE, NO_LIMIT))
 
 
 def member(beaune: Commune, role: str) -> Membership:

@@ -6,20 +6,22 @@ import re
 from datetime import timedelta
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive.calendars import asking, homes, wire
+from beffroi.drive.calendars import asking, entries, homes, wire
+from beffroi.drive.calendars.store import Stores
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
+from beffroi.lib.errors import NotAllowed, NotFound, TooLarge, Unavailable
 from beffroi.mail.models import Sending
 from beffroi.portal.web import invitations
 from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
-from tests.calendar_pages import full, member, portal, process
+from tests.calendar_pages import full, member, no_room, portal, process
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_calendars import event
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
@@ -326,6 +328,46 @@ def test_an_entry_that_finds_no_room_keeps_what_was_typed_and_says_what_to_do(be
     assert answer.status_code == 409 and "Il n’y a plus de place" in page and "videz la corbeille" in page
     assert 'value="Conseil municipal"' in page
     assert "Conseil municipal" not in shown(agent)
+
+
+def test_what_shrinks_is_changed_where_there_is_no_room(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent, title="Conseil municipal extraordinaire")
+    path = path_of(agent)
+    etag = re.search(r'name="etag" value="([^"]+)"', agent.get(path).content.decode())
+    assert etag is not None
+    with no_room(beaune):
+        sent = {**CONSEIL, "title": "Conseil court", "etag": etag[1].replace("&quot;", '"')}
+        assert agent.post(path, sent).status_code == 302
+    assert "Conseil court" in shown(agent)
+
+
+def test_an_entry_takes_the_room_of_what_it_is(
+    beaune: Commune, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Stores(config, lambda *_: None).home(beaune.id, beaune.agent.id).storage
+    place, now = f"/{beaune.agent.id}/{homes.AGENDA}/", clock.now()
+    guests = [f"guest{number}@beaune.test" for number in range(wire.MAX_GUESTS)]
+    draft = wire.Draft(
+        "own", "", "", "Titre", "", now, now + timedelta(hours=1), False, guests, ["me@beaune.test"]
+    )
+    grown: list[int] = []
+    name = entries.save(storage, place, draft, grown.append).name
+    stored = homes.folder(config, beaune.id) / homes.ROOT / place.strip("/") / name
+    assert grown == [stored.stat().st_size] and grown[0] > 4000
+    etag = entries.get(storage, "own", place, name, draft.mine).etag
+    entries.save(
+        storage, place, msgspec.structs.replace(draft, name=name, etag=etag, guests=[]), grown.append
+    )
+    assert sum(grown) == stored.stat().st_size < 1000
+    # As many as a program may store, and what is there can still be changed.
+    monkeypatch.setattr(entries, "MAX_ITEMS", 1)
+    with pytest.raises(TooLarge):
+        entries.save(storage, place, draft, grown.append)
+    etag = entries.get(storage, "own", place, name).etag
+    entries.save(
+        storage, place, msgspec.structs.replace(draft, name=name, etag=etag, guests=[]), grown.append
+    )
 
 
 @pytest.mark.usefixtures("full")

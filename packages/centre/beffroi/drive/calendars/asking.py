@@ -101,7 +101,7 @@ class Asking(_Questions):
         return self.ask("get", asked, wire.Entry)
 
     def save(self, draft: wire.Draft) -> wire.Done:
-        """Errors: NotFound, NotAllowed, Conflict, Invalid, QuotaFull, StoreFull, Unavailable."""
+        """Errors: NotFound, NotAllowed, Conflict, Invalid, TooLarge, QuotaFull, StoreFull, Unavailable."""
         return self.ask("save", draft, wire.Done)
 
     def delete(self, asked: wire.Named) -> wire.Done:

@@ -17,9 +17,15 @@ import vobject
 from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import effort, lines, wire, wire_contacts
-from beffroi.drive.calendars.entries import UNREADABLE, collection_at, item_at, opened, put
+from beffroi.drive.calendars.entries import (
+    UNREADABLE,
+    collection_at,
+    item_at,
+    opened,
+    put,
+    require_place,
+)
 from beffroi.drive.calendars.itip import one_line
-from beffroi.drive.calendars.kept import require_place
 from beffroi.drive.calendars.wire_contacts import MAX_EACH, MAX_NAME_CHARS, MAX_NOTE_CHARS, MAX_TEXT_CHARS
 from beffroi.lib import accents, clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound

@@ -8,7 +8,7 @@ Source:  RFC 5545; radicale.item, radicale.storage (their docstrings).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -21,15 +21,19 @@ from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import effort, homes, inviting, itip, wire
 from beffroi.lib import clock, ids
-from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge
 
 MAX_TOLD = 500
+MAX_ITEMS = 10_000
+"""Of a collection."""
 MAX_LOOKED_AT = 100_000
 """Occurrences of one entry: a daily one since the 18th century."""
 MAX_RANGE = timedelta(days=366)
 _DAY = timedelta(days=1)
 _UTC = vobject.icalendar.utc
 """The one that vobject writes as ``Z``."""
+type RequireRoom = Callable[[int], None]
+"""For so many bytes more in this calendar."""
 _PRODID = "-//Beffroi//Agenda//FR"
 UNREADABLE = (
     RuntimeError,
@@ -110,8 +114,11 @@ def get(
     return told[0]
 
 
-def save(storage: BaseStorage, path: str, draft: wire.Draft) -> wire.Done:
-    """Write an entry; what else a program noted in it stays. Errors: Invalid, NotFound, Conflict."""
+def save(storage: BaseStorage, path: str, draft: wire.Draft, require: RequireRoom) -> wire.Done:
+    """Write an entry; what else a program noted in it stays.
+
+    Errors: Invalid, NotFound, Conflict, TooLarge (too many in this calendar), those of ``require``.
+    """
     title = itip.one_line(draft.title, wire.MAX_TITLE_CHARS)
     place = itip.one_line(draft.place, wire.MAX_PLACE_CHARS)
     starts, ends = draft.starts, draft.ends
@@ -124,18 +131,21 @@ def save(storage: BaseStorage, path: str, draft: wire.Draft) -> wire.Done:
         if draft.name:
             item = _simple(collection, draft.name, draft.etag, draft.mine)
             name, whole = draft.name, item.vobject_item
-            before = _read(item)
+            before, was_bytes = _read(item), _bytes(item)
             event = whole.vevent
         else:
+            require_place(collection)
             uid = ids.new_id("evt")
             name, whole = f"{uid}.ics", vobject.iCalendar()
             whole.add("prodid").value = _PRODID
             event = whole.add("vevent")
             event.add("uid").value = uid
-            before = None
+            before, was_bytes = None, 0
         _write(event, title, place, draft)
         inviting.set_guests(event, before, draft)
-        made = put(collection, name, whole)
+        made = _made(collection, whole)
+        require(_bytes(made) - was_bytes)
+        collection.upload(name, made)
         outgoing = inviting.changed(before, _read(made))
     return wire.Done(name, outgoing)
 
@@ -183,10 +193,15 @@ def name_of(collection: BaseCollection) -> str:
 
 def put(collection: BaseCollection, name: str, whole: Any) -> Any:
     """Store what vobject made under this name; return its item."""
-    made = radicale_item.Item(collection=collection, vobject_item=whole)
-    made.prepare()
+    made = _made(collection, whole)
     collection.upload(name, made)
     return made
+
+
+def require_place(collection: BaseCollection) -> None:
+    """For one more item. Errors: TooLarge."""
+    if sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
+        raise TooLarge(MAX_ITEMS)
 
 
 def item_at(collection: BaseCollection, name: str) -> Any:
@@ -198,6 +213,17 @@ def item_at(collection: BaseCollection, name: str) -> Any:
     if found is None:
         raise NotFound("entry")
     return found
+
+
+def _made(collection: BaseCollection, whole: Any) -> Any:
+    made = radicale_item.Item(collection=collection, vobject_item=whole)
+    made.prepare()
+    return made
+
+
+def _bytes(item: Any) -> int:
+    """As it is stored."""
+    return len(item.serialize().encode())
 
 
 def _item(collection: BaseCollection, name: str) -> Any:

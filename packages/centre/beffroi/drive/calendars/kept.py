@@ -22,7 +22,6 @@ from beffroi.drive.calendars.itip import MAX_EVENTS, Event, Message, Moment, Unr
 from beffroi.drive.calendars.store import MAX_OCCURRENCES
 from beffroi.lib.errors import Conflict, TooLarge
 
-MAX_ITEMS = 10_000
 MAX_CONFLICTS, MAX_CLASHES, OCCURRENCES_ASKED = 5, 100, 20
 _DAY = timedelta(days=1)
 
@@ -94,17 +93,11 @@ def store_all(collection: BaseCollection, *wanted: tuple[Found | None, Sequence[
         if len(events) > MAX_EVENTS:
             raise TooLarge(MAX_EVENTS)
         if found is None:
-            require_place(collection)
+            entries.require_place(collection)
         new = hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
         items.append((found.item.href if found is not None else new, _item(collection, events)))
     for name, item in items:
         collection.upload(name, item)
-
-
-def require_place(collection: BaseCollection) -> None:
-    """For one more item. Errors: TooLarge."""
-    if sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
-        raise TooLarge(MAX_ITEMS)
 
 
 def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:

@@ -39,8 +39,6 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound, TooLarge
 
 PREFIX = "/portal/"
-ENTRY_BYTES = 1024
-"""About what an entry of a form takes."""
 
 
 class PortalDoor:
@@ -200,8 +198,7 @@ class PortalDoor:
     def save(self, grant: Grant, asked: wire.Draft) -> wire.Done:
         _check(grant, asked.calendar, write=True)
         place = _collection(grant, asked.calendar)
-        self._require_room(grant, place, ENTRY_BYTES)
-        return entries.save(self._storage(grant), place, asked)
+        return entries.save(self._storage(grant), place, asked, partial(self._require_room, grant, place))
 
     def delete(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)
