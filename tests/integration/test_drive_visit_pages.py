@@ -17,6 +17,7 @@ from beffroi.drive.store import versions
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
 from beffroi.lib.errors import Unavailable
+from beffroi.portal import drive_access
 from django.conf import settings
 from django.test import Client
 
@@ -128,6 +129,40 @@ def test_an_owner_who_does_not_answer_is_named_missing_and_the_rest_is_shown(
     monkeypatch.setattr(reach, "there", away)
     shown = text(there, "/coffre/recherche/?q=plan")
     assert "Plan à nous.odt" in shown and "Plan de la piste" not in shown and "ne répond pas" in shown
+
+
+@pytest.fixture
+def broken(share: Share, beaune: Commune) -> None:
+    """The owner's metadata do not open any more."""
+    drive_access._communes()._forget(beaune.id)
+    folder = settings.BEFFROI.state / "drive" / beaune.id
+    for one in folder.glob("metadata.db*"):
+        one.unlink()
+    (folder / "metadata.db").write_bytes(b"no database" * 1000)
+
+
+def test_an_owner_whose_metadata_do_not_open_is_left_out_of_the_pages(
+    broken: None, there: Client, nuits: Commune, server: Served
+) -> None:
+    ours = Drive(nuits.referent_membership)
+    own = ours.file("Plan à nous.odt")
+    there.post("/coffre/favoris/", {"ajouter": str(own.id)})
+    assert "Plan à nous.odt" in text(there, "/coffre/") and "Plan à nous.odt" in text(
+        there, f"/coffre/{own.id}/"
+    )
+    for page in ("recents/", "favoris/", "recherche/?q=plan", "partages-avec-moi/"):
+        shown = text(there, f"/coffre/{page}")
+        assert "ses fichiers manquent ici" in shown and "Plan de la piste" not in shown, page
+        assert ("Plan à nous.odt" in shown) == (page != "partages-avec-moi/")
+        assert "Rien pour le moment" not in shown
+    assert Browser(server, there).send(b"un", folder=ours.own.id, name="notes.txt")[0] == 201
+    assert "notes.txt" in ours.names()
+
+
+def test_one_who_shares_nothing_with_the_other_reads_of_no_silence(broken: None, make_commune: Any) -> None:
+    third = portal_client(make_commune("Seurre", "seurre.test").agent_membership)
+    for page in ("recents/", "partages-avec-moi/"):
+        assert "ses fichiers manquent ici" not in text(third, f"/coffre/{page}")
 
 
 def test_versions_of_a_visit_are_listed_fetched_and_restored_by_who_may_write(

@@ -9,8 +9,9 @@ import pytest
 from beffroi.drive.store import keys, received, shares, tree
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.shares import Share, Wish
-from beffroi.drive.views import View
+from beffroi.drive.views import SHARED_NAME, View
 from beffroi.drive.words import wire
+from beffroi.lib.errors import Unavailable
 
 from tests.drive_server import PEOPLE, A, B
 from tests.integration.test_drive_words import ALICE, AMIR, BRUNO, FILES, NOW_S, World, scanner, world
@@ -103,6 +104,35 @@ def test_what_cannot_be_told_is_not_shown(world: World, plans: Node) -> None:
     world.found.__dict__["crossed"] = away
     hits = world.found.find(BRUNO, "cantine")
     assert [one.share for one in hits.hits] == [""] and hits.lacks
+
+
+def test_an_owner_whose_metadata_do_not_open_lacks_in_a_search_and_fails_a_sync_client(
+    world: World, plans: Node
+) -> None:
+    answer(world, share(world, plans, Wish("collectivite", B)))
+    world.communes._forget(A)
+    folder = world.state / "drive" / A
+    for one in folder.glob("metadata.db*"):
+        one.unlink()
+    (folder / "metadata.db").write_bytes(b"no database" * 1000)
+    hits = world.found.find(BRUNO, "cantine")
+    assert [one.share for one in hits.hits] == [""] and hits.lacks
+    home = View.of(BRUNO, world.communes.metadata)
+    with home.database.reading() as reading:
+        for look_up in (
+            home.mounts,
+            home.visits,
+            lambda r: home.find(r, ()),
+            lambda r: home.find(r, (SHARED_NAME,)),
+        ):
+            with pytest.raises(Unavailable):
+                look_up(reading)
+    page = View.of_page(BRUNO, world.communes.metadata)
+    with page.database.reading() as reading:
+        assert page.mounts(reading) == page.visits(reading) == [] and page.silent == {A}
+        with pytest.raises(Unavailable):
+            page.towards(reading, (SHARED_NAME, "Plans"))
+        assert page.find(reading, (SHARED_NAME,)) is not None
 
 
 def test_with_the_owner_s_key_their_words_are_gone_and_the_receiver_s_stay(world: World, plans: Node) -> None:

@@ -4,14 +4,16 @@ what they may do in each.
 Rule:    the only way from a path to a node on somebody's behalf. The tree comes from the credential's collectivité;
          what is absent and what is another's are one answer. What another collectivité shares lies in its own
          metadata: only a ``Visit`` leads there, and it asks for the share again each time, also inside a change.
+Fails:   where another collectivité's metadata do not answer, so does what lists its shares: a sync client would delete
+         what a listing leaves out. A page's view leaves it out, and says whose in ``silent``.
 Hostile: paths.
 Source:  docs/internals/drive.md, "Shares".
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import NamedTuple
@@ -26,7 +28,7 @@ from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.who import WRITERS, Who
 from beffroi.lib import clock
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import BeffroiError, NotFound
 
 COMMON_NAME = "Commune"
 """Name of the collectivité's own folder in every member's root; nobody can make another of this name there."""
@@ -34,6 +36,7 @@ SHARED_NAME = "Partagé avec moi"
 """Name of the folder of what others share, in the root of who has something there; reserved in every root."""
 LARGEST_ID = (1 << 63) - 1
 """What a database takes for a number."""
+log = logging.getLogger("beffroi.drive")
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,18 @@ class View:
         """Of their own collectivité, from where one goes to what others share. Errors: those of ``metadata``."""
         return View(metadata(who.collectivite_id), who, metadata)
 
+    @staticmethod
+    def of_page(who: Who, metadata: Abroad) -> View:
+        """As ``of``, but lists leave out the collectivités that do not answer. Errors: those of their own metadata."""
+        found = View.of(who, metadata)
+        found._leaves_out = True
+        return found
+
     def __init__(self, database: Database, who: Who, abroad: Abroad = _nowhere) -> None:
         self.database, self.who, self.abroad = database, who, abroad
+        self.silent: set[str] = set()
+        """Collectivités that a list of this view left out."""
+        self._leaves_out = False
         self.collectivite_id = who.collectivite_id
         self._writes_common = who.role in WRITERS
 
@@ -237,7 +250,7 @@ class View:
 
     def visits(self, reading: Reading) -> list[Visit]:
         """To all that other collectivités share with this person's, standing or not; but those whose files were all
-        destroyed. Errors: Unavailable."""
+        destroyed. Errors: Unavailable, but of a page's view."""
         return self._visits(self._elsewhere(reading))
 
     def owners(self, reading: Reading) -> set[str]:
@@ -247,13 +260,17 @@ class View:
     def mounts(self, reading: Reading) -> list[Mount]:
         """All that is shared with this person and stands, the oldest first, those of other collectivités last.
 
-        Errors: Unavailable; a collectivité that does not answer has not ended its shares.
+        Errors: Unavailable, but of a page's view; a collectivité that does not answer has not ended its shares.
         """
         here, elsewhere = receiving.everything(reading, self.who)
         found = [self._as_mount(one) for one in here]
         for visit in self._visits(elsewhere if self._goes_abroad else []):
-            with visit.database.reading() as there:
-                mount = visit.mount(there)
+            try:
+                with visit.database.reading() as there:
+                    mount = visit.mount(there)
+            except BeffroiError as error:
+                self.leave_out(visit.collectivite_id, error)
+                continue
             if mount is not None:
                 found.append(mount)
         return found
@@ -276,9 +293,21 @@ class View:
     def _visits(self, found: Sequence[Elsewhere]) -> list[Visit]:
         visits = []
         for one in found:
-            with suppress(KeysErased):
+            try:
                 visits.append(Visit(self, one))
+            except KeysErased:
+                continue
+            except BeffroiError as error:
+                self.leave_out(one.offer.owner, error)
         return visits
+
+    def leave_out(self, owner: str, error: BeffroiError) -> None:
+        """A collectivité that did not answer. Errors: the one that is given, but of a page's view."""
+        if not self._leaves_out:
+            raise error
+        if owner not in self.silent:
+            log.warning("what %s shares is not shown: %s", owner, error.code)
+        self.silent.add(owner)
 
     def _as_mount(self, one: Here) -> Mount:
         return Mount(one.share, one.name, one.node, one.share.rights == "write", self.collectivite_id)
@@ -286,7 +315,7 @@ class View:
     def _shared(self, reading: Reading) -> Place | None:
         """The folder of what others share, None where nothing is."""
         found = self.mounts(reading)
-        if not found:
+        if not found and not self.silent:
             return None
         name = schema.SHARED + self.who.person_id
         root = look.root(reading, name)

@@ -55,7 +55,7 @@ def who_of(request: HttpRequest, actor: Actor) -> Who:
 def view_of(request: HttpRequest, actor: Actor) -> View:
     """Errors: NotAllowed, StoreFull, Unavailable."""
     who = who_of(request, actor)
-    return View.of(who, _communes().metadata)
+    return View.of_page(who, _communes().metadata)
 
 
 def has_drive(actor: Actor) -> bool:

@@ -206,7 +206,8 @@ def _left_abroad(view: View, reading: Reading, actor: Actor) -> list[dict[str, A
 
 
 def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
-    """What other collectivités offered and still stand by, for the référent; the newest first."""
+    """What other collectivités offered and still stand by, for the référent; the newest first. Who does not answer is
+    left out."""
     if view.who.role != "referent":
         return []
     found = received.every(reading)
@@ -214,10 +215,15 @@ def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
     out = []
     for one in reversed(found):
         share = None
-        with suppress(KeysErased), metadata_of(one.owner).reading() as there:
-            share = shares.to_collectivite(
-                there, one.share_id, view.who.collectivite_id, now_s=clock.epoch_s()
-            )
+        try:
+            with metadata_of(one.owner).reading() as there:
+                share = shares.to_collectivite(
+                    there, one.share_id, view.who.collectivite_id, now_s=clock.epoch_s()
+                )
+        except KeysErased:
+            continue
+        except BeffroiError as error:
+            view.leave_out(one.owner, error)
         if share is not None:
             out.append(
                 {

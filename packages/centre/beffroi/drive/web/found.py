@@ -101,7 +101,7 @@ class Found:
         home = self._home(who)
         with home.database.reading() as reading:
             found, visits = self._held(reading, home, reach.here(reading, home), wanted), home.visits(reading)
-        hits, more, lacks = list(found.hits), found.more, False
+        hits, more, lacks = list(found.hits), found.more, bool(home.silent)
         for visit in visits if wanted else ():
             try:
                 with visit.database.reading() as there:
@@ -116,7 +116,7 @@ class Found:
         return wire.Hits(tuple(hits), more, lacks)
 
     def _home(self, who: Who) -> View:
-        return View.of(who, self.communes.metadata)
+        return View.of_page(who, self.communes.metadata)
 
     def _held(self, reading: Reading, view: View, where: Reach, wanted: frozenset[str]) -> wire.Hits:
         """In one tree. Errors: those of the metadata and of the keys but KeysErased."""

@@ -45,7 +45,7 @@ class Visits:
         Errors: AbsentNode, Unavailable.
         """
         steps = address.strip("/").split("/")
-        home = View.of(who, self.communes.metadata)
+        home = View.of_page(who, self.communes.metadata)
         if steps[0] != ABROAD or len(steps) < 3:
             return Entered(home, self.bodies(who.collectivite_id), steps, "/coffre/")
         told = partial(self._told, tell=self.crossed, goes_on=goes_on)

@@ -129,10 +129,10 @@ def abroad(
     """``abroad``: rows of what other collectivités share, ``lacks``: one of them did not answer. ``hits``: found by
     their contents."""
     rows: list[dict[str, Any]] = []
-    lacks = False
     with view.database.reading() as reading:
         visits = view.visits(reading)
         stars = favourites.everywhere(reading, view.who)
+    lacks = bool(view.silent)
     for visit in visits:
         passages = {one.node: one for one in hits if one.share == visit.share_id}
         try:

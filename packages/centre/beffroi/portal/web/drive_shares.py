@@ -119,11 +119,12 @@ def with_me(request: HttpRequest, actor: Actor) -> HttpResponse:
         _answer(request, actor)
         return HttpResponseRedirect(reverse("drive_shared"))
     with view.database.reading() as reading:
-        context = {
+        context: dict[str, Any] = {
             "at": "shared",
             "rows": drive_sharing.came(view, reading, actor),
             "offers": drive_sharing.offers(view, reading, actor),
         }
+    context["lacks"] = bool(view.silent)
     now_s = clock.epoch_s()
     with suppress(StoreFull):  # the list is read all the same
         view.database.write(lambda writing: seen.look(writing, view.who.person_id, now_s=now_s))
