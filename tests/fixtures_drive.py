@@ -8,6 +8,7 @@ writes samples of today's formats: once for each version, then they are kept for
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import secrets
 import socket
@@ -190,7 +191,26 @@ def with_others_keys(place: S3Place, *keys: str) -> Iterator[S3Place]:
 
 
 @contextmanager
-def _door(place: S3Place, change: Callable[[str, bytes], bytes]) -> Iterator[S3Place]:
+def with_repeated_tokens(place: S3Place, *, turns: int = 1) -> Iterator[S3Place]:
+    """The same server behind a door that answers each question for a list by its first part, and says that there is
+    more; it names so many tokens in turn."""
+    asked, first = itertools.count(), list[bytes]()
+
+    def change(path: str, data: bytes) -> bytes:
+        if "list-type" not in dict(parse_qsl(urlsplit(path).query)):
+            return data
+        token = f"again{next(asked) % turns}"
+        more = f"<NextContinuationToken>{token}</NextContinuationToken></ListBucketResult>"
+        first.append(data)
+        return first[0].replace(b"</ListBucketResult>", more.encode())
+
+    with _door(place, change, hidden=400) as found:
+        yield found
+
+
+@contextmanager
+def _door(place: S3Place, change: Callable[[str, bytes], bytes], *, hidden: int = 0) -> Iterator[S3Place]:
+    """``hidden``: a status that is said to be 200."""
     inner = urlsplit(place.endpoint)
 
     class Door(BaseHTTPRequestHandler):
@@ -202,7 +222,8 @@ def _door(place: S3Place, change: Callable[[str, bytes], bytes]) -> Iterator[S3P
             line.request(self.command, self.path, body, dict(self.headers))
             answer = line.getresponse()
             data = change(self.path, answer.read()) if self.command == "GET" else answer.read()
-            self.send_response_only(206 if answer.getheader("Content-Range") else answer.status)
+            status = 200 if answer.status == hidden else answer.status
+            self.send_response_only(206 if answer.getheader("Content-Range") else status)
             for name, value in answer.getheaders():
                 if name.lower() not in ("transfer-encoding", "connection", "content-length"):
                     self.send_header(name, value)

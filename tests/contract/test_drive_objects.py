@@ -25,7 +25,13 @@ from beffroi.drive.store.sealing import MOST_SEALED_BYTES, ObjectDamaged
 from beffroi.lib import ids
 from beffroi.lib.config import Config
 
-from tests.fixtures_drive import noise, s3_server, with_others_keys, with_partial_answers
+from tests.fixtures_drive import (
+    noise,
+    s3_server,
+    with_others_keys,
+    with_partial_answers,
+    with_repeated_tokens,
+)
 
 COL = "col_" + "0" * 26  # the same in every worker: names of tests hold it
 
@@ -215,6 +221,21 @@ def test_keys_of_others_that_are_no_paths_are_passed_over_and_counted(
         assert "private" not in caplog.text
         with pytest.raises(StoreUnavailable, match="403"):
             list(s3_listing._pages(replace(place, secret_key="wrong"), {"prefix": f"a/{COL}/"}))
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_a_service_that_gives_the_same_part_again_and_again_ends_in_an_error(
+    tmp_path: Path, turns: int
+) -> None:
+    with s3_server(tmp_path / "served") as real:
+        for number in range(7):
+            S3Objects(real).put(name(f"{number}"), b"body")
+        with with_repeated_tokens(real, turns=turns) as place, pytest.raises(StoreUnavailable, match="again"):
+            for number, _ in enumerate(s3_listing._pages(place, {"prefix": ""})):
+                assert number <= turns
+        with with_repeated_tokens(real, turns=turns) as place, pytest.raises(StoreUnavailable, match="again"):
+            for number, _ in enumerate(S3Objects(place).list(COL)):
+                assert number < 1000
 
 
 ANSWER = """<?xml version="1.0" encoding="UTF-8"?>

@@ -2,7 +2,8 @@
 
 Rule:    obstore lists, until a key with an empty segment, ".", ".." or a control sign ends its list, with all that its
          page of a thousand holds. Then ListObjectsV2 is asked here, from the beginning: such keys are passed over, and
-         the log says how many, once a list, and no name. Nobody deletes them.
+         the log says how many, once a list, and no name. Nobody deletes them. S3 names a key once in a list, and a
+         token once: a service that repeats itself would go on without end, and is an error.
 Process: every one that opens files.
 Hostile: who may write in the bucket; answers of the service are bounded.
 Fails:   as ``objects`` says.
@@ -62,7 +63,9 @@ def below(store: S3Store, place: S3Place, folder: str) -> Iterator[Key]:
     """All in a folder, from the bucket's root, in any order; one may come twice. Errors: StoreUnavailable."""
     with failures():
         try:
+            firsts: set[str] = set()
             for batch in obstore.list(store, folder):
+                _once(firsts, batch[0]["path"])
                 for one in batch:
                     yield Key(one["path"], one["size"], one["last_modified"].timestamp())
             return
@@ -89,7 +92,7 @@ def folders(store: S3Store, place: S3Place, folder: str) -> list[str]:
 
 def _pages(place: S3Place, asked: Mapping[str, str]) -> Iterator[Page]:
     """Errors: StoreUnavailable."""
-    token = ""
+    token, tokens = "", set[str]()
     while True:
         more = {"continuation-token": token} if token else {}
         found = page(_answer(place, {"list-type": "2", "encoding-type": "url", **asked, **more}))
@@ -97,6 +100,14 @@ def _pages(place: S3Place, asked: Mapping[str, str]) -> Iterator[Page]:
         token = found.token
         if not token:
             return
+        _once(tokens, token)
+
+
+def _once(known: set[str], text: str) -> None:
+    """Errors: StoreUnavailable, for what is known already."""
+    if text in known:
+        raise StoreUnavailable("a list that comes again and again")
+    known.add(text)
 
 
 def page(answer: bytes) -> Page:
