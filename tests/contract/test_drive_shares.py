@@ -138,7 +138,15 @@ def test_a_box_takes_what_its_maker_allowed(metadata: Database, home: Node) -> N
     box, _ = make(metadata, folder(metadata, home.id, "dépôt").id, wish)
     assert box.types == "pdf jpg"
     shares.may_drop(box, "Acte.PDF", 1000)
-    for name, size in (("acte.pdf", 1001), ("acte.exe", 1), ("pdf.", 1), ("acte", 1), ("acte.pdf.exe", 1)):
+    for name, size in (
+        ("acte.pdf", 1001),
+        ("acte.exe", 1),
+        ("pdf.", 1),
+        ("acte", 1),
+        ("pdf", 1),
+        ("PDF", 1),
+        ("acte.pdf.exe", 1),
+    ):
         with pytest.raises(DropRefused):
             shares.may_drop(box, name, size)
     plain, _ = make(metadata, home.id, LINK)

@@ -329,7 +329,8 @@ def may_drop(share: Share, name: str, size_bytes: int) -> None:
         raise DropRefused("this link gives files and takes none")
     if share.most_bytes != NO_LIMIT and size_bytes > share.most_bytes:
         raise DropTooLong(share.most_bytes)
-    if share.types and name.casefold().rpartition(".")[2] not in share.types.split():
+    _, dot, ending = name.casefold().rpartition(".")
+    if share.types and not (dot and ending in share.types.split()):
         raise DropType
 
 
