@@ -71,6 +71,17 @@ def test_a_name_is_one_tag_whatever_its_capitals(metadata: Database) -> None:
     for refused in ("", " a", "a\x00", "a\n", "x" * 65):
         with pytest.raises(tags.TagNameRefused):
             made(metadata, refused)
+    # Of capitals alone, or of more signs: a new name is a name.
+    street = made(metadata, "Rue des Fossés ss")
+    for refused in ("Rue des Fossés ß ", "Rue des Fossés ſs\n", " Rue des Fossés ß"):
+        with pytest.raises(tags.TagNameRefused):
+            metadata.write(lambda w, n=refused: tags.change(w, AGENT, street._replace(name=n)))
+    long = made(metadata, "ß" * 33)
+    with pytest.raises(tags.TagNameRefused):
+        metadata.write(lambda w: tags.change(w, AGENT, long._replace(name="s" * 66)))
+    metadata.write(lambda w: tags.change(w, AGENT, long._replace(is_visible=0)))
+    metadata.write(lambda w: tags.remove(w, AGENT, long.id))
+    metadata.write(lambda w: tags.remove(w, AGENT, street.id))
     metadata.write(lambda w: tags.change(w, AGENT, urgent._replace(name="urgent")))
     assert seen(metadata, ELU) == ["Signé", "urgent"]
 

@@ -91,6 +91,7 @@ def find(database: Reading, who: Who, tag_id: int) -> Tag:
 
 
 def make(writing: Writing, act: Act, name: str, *, visible: bool, assignable: bool) -> Tag:
+    _require_good(name)
     _require_free(writing, name)
     (count,) = writing.one("SELECT COUNT(*) FROM tag") or (0,)
     if count >= MOST_TAGS:
@@ -108,6 +109,8 @@ def change(writing: Writing, who: Who, changed: Tag) -> None:
     before = find(writing, who, changed.id)
     if not manages(who, before):
         raise TagRefused
+    if before.name != changed.name:
+        _require_good(changed.name)
     if names.folded(before.name) != names.folded(changed.name):
         _require_free(writing, changed.name)
     writing.run(
@@ -192,9 +195,13 @@ def _sees(who: Who, tag: Tag) -> bool:
     return bool(tag.is_visible) or manages(who, tag)
 
 
-def _require_free(writing: Writing, name: str) -> None:
-    """Errors: TagNameRefused, TagTaken; also where a tag is hidden from whoever asks."""
+def _require_good(name: str) -> None:
+    """Errors: TagNameRefused."""
     if not 0 < len(name) <= MAX_NAME_CHARS or name != name.strip() or not name.isprintable():
         raise TagNameRefused
+
+
+def _require_free(writing: Writing, name: str) -> None:
+    """Errors: TagTaken; also where a tag is hidden from whoever asks."""
     if writing.one("SELECT 1 FROM tag WHERE folded = ?", (names.folded(name),)):
         raise TagTaken("tag")
