@@ -6,13 +6,17 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
 import pytest
 from beffroi.drive.store import collect, look, refs, schema, trash, tree
+from beffroi.drive.store.local_objects import LocalObjects
 from beffroi.drive.store.model import Act, Content
+from beffroi.drive.store.objects import StoreUnavailable, object_name
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.lib import clock
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -24,12 +28,16 @@ DAY_S = 86400
 
 
 class Memory:
-    """Objects of one collectivité; a step of collection may be stopped before each deletion."""
+    """Objects of one collectivité; a step of collection may be stopped before each deletion. ``stuck``: by their place
+    among deletions, those that fail and that the service does later all the same."""
 
     def __init__(self) -> None:
         self.now_s = NOW_S
         self.kept: dict[bytes, int] = {}
         self.left: int | None = None
+        self.stuck: frozenset[int] = frozenset()
+        self.asked = 0
+        self.late: set[bytes] = set()
 
     def put(self, chunk_id: bytes) -> None:
         self.kept[chunk_id] = self.now_s
@@ -39,11 +47,25 @@ class Memory:
             yield collect.Stored(chunk_id, 1, self.now_s - at_s)
 
     def delete(self, chunk_id: bytes) -> None:
+        self.asked += 1
+        if self.asked in self.stuck:
+            self.late.add(chunk_id)
+            raise StoreUnavailable("a service that answers late")
         if self.left is not None:
             if not self.left:
                 raise Stopped
             self.left -= 1
         self.kept.pop(chunk_id, None)
+
+    def pass_time(self, seconds: int) -> None:
+        self.land()
+        self.now_s += seconds
+
+    def land(self) -> None:
+        """No request is under way for ten minutes."""
+        for one in self.late:
+            self.kept.pop(one, None)
+        self.late.clear()
 
 
 class Stopped(Exception):
@@ -147,21 +169,37 @@ class CollectMachine(RuleBasedStateMachine):
     # -- time and collection ------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.collector is None)  # one at a time
-    @rule(days=DAYS, stopped_before=st.sampled_from([None, None, 0, 1, 2]))
-    def time_passes_and_it_collects(self, days: float, stopped_before: int | None) -> None:
-        self.objects.now_s += int(days * DAY_S)
-        self.objects.left = stopped_before
+    @rule(
+        days=DAYS,
+        stopped_before=st.sampled_from([None, None, 0, 1, 2]),
+        stuck=st.frozensets(st.integers(1, 3), max_size=2),
+    )
+    def time_passes_and_it_collects(
+        self, days: float, stopped_before: int | None, stuck: frozenset[int]
+    ) -> None:
+        self.objects.pass_time(int(days * DAY_S))
+        self.objects.left, self.objects.stuck, self.objects.asked = stopped_before, stuck, 0
         try:
             collect.run(self.drive, self.objects, now_s=self.objects.now_s)
         except Stopped:
             pass
-        self.objects.left = None
+        self.objects.left, self.objects.stuck = None, frozenset()
+
+    @precondition(lambda self: self.objects.late)
+    @rule()
+    def a_late_deletion_is_done(self) -> None:
+        self.objects.land()
+
+    @precondition(lambda self: self.objects.late and self.collector is None)
+    @rule()
+    def it_collects_again_at_once(self) -> None:
+        collect.run(self.drive, self.objects, now_s=self.objects.now_s)
 
     @precondition(lambda self: self.collector is None)
     @rule(days=DAYS)
     def time_passes_and_collection_begins(self, days: float) -> None:
         """The same by single steps, so that writers go on between any two of them."""
-        self.objects.now_s += int(days * DAY_S)
+        self.objects.pass_time(int(days * DAY_S))
         self.collector = self._steps()
 
     @precondition(lambda self: self.collector is not None)
@@ -185,7 +223,7 @@ class CollectMachine(RuleBasedStateMachine):
             for chunk_id in doomed:
                 self.objects.delete(chunk_id)
                 yield
-            collect.delete(self.drive, Nothing(), doomed)
+            collect.delete(self.drive, Nothing(), doomed, now_s=now_s)
             yield
 
     @precondition(lambda self: self.collector is None)
@@ -193,7 +231,7 @@ class CollectMachine(RuleBasedStateMachine):
     def all_is_collected(self) -> None:
         """Nobody is at work, two days pass: nothing is left that nobody needs."""
         self.writers.clear()
-        self.objects.now_s += 2 * DAY_S
+        self.objects.pass_time(2 * DAY_S)
         collect.run(self.drive, self.objects, now_s=self.objects.now_s)
         with self.drive.reading() as reading:
             needed = {row[0] for row in reading.all("SELECT id FROM chunk WHERE refs > 0")}
@@ -250,3 +288,64 @@ def test_an_object_that_was_written_again_counts_only_after_its_deletion(
         else:
             assert drive.write(lambda w: tree.put(w, act, home, "x", content))[1]
         drive.close()
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    with ThreadPoolExecutor(2) as pool:
+        found = SqliteDatabase(tmp_path / "m.db", pool)
+        yield found
+        found.close()
+
+
+def test_an_object_that_cannot_be_deleted_stops_no_other_and_is_tried_again(
+    drive: SqliteDatabase, tmp_path: Path
+) -> None:
+    """On a real disk: a folder lies where the object's file should."""
+    commune = "col_" + "0" * 26
+    kept = LocalObjects(tmp_path / "objects")
+
+    class Listed:
+        def list(self) -> Iterator[collect.Stored]:
+            for letter in b"abc":
+                if (tmp_path / "objects" / object_name(commune, name(letter))).exists():
+                    yield collect.Stored(name(letter), 1, 2.0 * DAY_S)
+
+        def delete(self, chunk_id: bytes) -> None:
+            kept.delete(object_name(commune, chunk_id))
+
+    for letter in b"bc":
+        kept.put(object_name(commune, name(letter)), b"x")
+    stuck = tmp_path / "objects" / object_name(commune, name(ord("a")))
+    stuck.mkdir(parents=True)
+    code = StoreUnavailable.code
+    assert collect.run(drive, Listed(), now_s=NOW_S) == collect.Collected(0, 2, 1, code)
+    soon = NOW_S + collect.REDO_AFTER_S
+    assert collect.run(drive, Listed(), now_s=soon) == collect.Collected(0, 0), (
+        "its deletion may be under way"
+    )
+    assert collect.run(drive, Listed(), now_s=soon + 60) == collect.Collected(0, 0, 1, code)
+    stuck.rmdir()
+    stuck.write_bytes(b"x")
+    assert collect.run(drive, Listed(), now_s=soon + 120) == collect.Collected(0, 0), (
+        "it was tried a minute ago"
+    )
+    assert collect.run(drive, Listed(), now_s=soon + 60 + DAY_S) == collect.Collected(0, 1)
+    assert not stuck.exists()
+
+
+def test_a_store_that_is_away_ends_the_run(drive: SqliteDatabase) -> None:
+    objects = Memory()
+    for letter in b"abc":
+        objects.put(name(letter))
+    objects.now_s += 2 * DAY_S
+
+    def slow(_: bytes) -> None:
+        objects.asked += 1
+        time.enter_context(clock.shifted(collect.PATIENCE_S * 0.75))
+        raise StoreUnavailable("away")
+
+    objects.delete = slow
+    with ExitStack() as time, pytest.raises(StoreUnavailable):
+        collect.run(drive, objects, now_s=objects.now_s)
+    assert objects.asked == 2

@@ -210,6 +210,10 @@ class Upkeep(Worker):
             collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):
             log.info("collected %d chunks and %d objects", collected.inline, collected.objects)
+        if collected.kept:
+            log.warning(
+                "%s: %d objects are not deleted yet: %s", collectivite_id, collected.kept, collected.code
+            )
 
     def _count_calendars(self, database: Database, collectivite_id: str) -> None:
         """Each change counts itself; what went by other ways (a person who left, a restore) is seen here."""

@@ -3,7 +3,8 @@
 Purpose: the disk is given back, and never a chunk that a kept manifest names, or a writer's commit will name.
 Rule:    the row goes first, the object after it, and ``doomed`` remembers between and afterwards:
            1. one change: the rows of loose chunks are deleted, and each that lies in the objects is written to
-              ``doomed`` (gone = 0). So is an object without a row; that it has none is asked in the same change.
+              ``doomed`` (gone = 0). So is an object without a row, unless it stands there already; both are asked in
+              the same change.
            2. the objects are deleted.
            3. one change: ``gone`` becomes a number, taken after all of this run's deletions.
            4. days later the entry goes, and meta ``forgotten`` becomes the highest number that went.
@@ -13,7 +14,9 @@ Rule:    the row goes first, the object after it, and ``doomed`` remembers betwe
          So no clock decides what is safe: the day of grace only makes that answer rare.
 Crash:   after 1 or 2: the entry stands and its chunk is refused to writers until ``finish`` deletes again and says so;
          that waits ``REDO_AFTER_S``, so that a process that only seems dead has sent its last deletion.
-Fails:   an object that cannot be deleted stays doomed, and is tried again by the next run.
+Fails:   an object that cannot be deleted stays doomed, the others go on, and ``finish`` tries it again in a later run,
+         after ``REDO_AFTER_S``: its deletion may still be under way. Where failures took ``PATIENCE_S``, the store
+         itself is away: the run ends with the error.
 Source:  docs/internals/drive.md, "Collection".
 """
 
@@ -26,11 +29,14 @@ from typing import NamedTuple, Protocol
 
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.writing import Writing
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError
 
 GRACE_S = 86400
 REDO_AFTER_S = 600
 REMEMBERED_S = 7 * 86400
 MOST_COLLECTED = 500
+PATIENCE_S = 120
 
 
 class Stored(NamedTuple):
@@ -51,28 +57,47 @@ class Objects(Protocol):
 
 @dataclass(frozen=True)
 class Collected:
-    """``inline``: chunks that lay with the metadata; ``objects``: deleted files or keys of the object store."""
+    """``inline``: chunks that lay with the metadata; ``objects``: deleted files or keys of the object store.
+
+    ``kept``: objects that could not be deleted, ``code``: of the first one's error.
+    """
 
     inline: int
     objects: int
+    kept: int = 0
+    code: str = ""
+
+    def __add__(self, other: Collected) -> Collected:
+        return Collected(
+            self.inline + other.inline,
+            self.objects + other.objects,
+            self.kept + other.kept,
+            self.code or other.code,
+        )
 
 
 def run(database: Database, objects: Objects, *, now_s: int) -> Collected:
-    """One whole run, in as many changes as it takes; only one process at a time runs it for a collectivité."""
-    deleted = finish(database, objects, now_s=now_s)
-    inline = 0
+    """One whole run, in as many changes as it takes; only one process at a time runs it for a collectivité.
+
+    Errors: Unavailable, StoreUnavailable, StoreFull.
+    """
+    began_s = clock.steady_s()
+
+    def taken_out(ids: Sequence[bytes]) -> Collected:
+        return delete(database, objects, ids, now_s=now_s + int(clock.steady_s() - began_s))
+
+    found = finish(database, objects, now_s=now_s)
     more = True
     while more:
         taken, without = database.write(lambda w: doom_loose(w, now_s=now_s))
-        deleted += delete(database, objects, taken)
-        inline += without
+        found += taken_out(taken) + Collected(without, 0)
         more = len(taken) + without == MOST_COLLECTED
     old = (one.chunk_id for one in objects.list() if one.age_s > GRACE_S)
     for ids in batched(old, MOST_COLLECTED, strict=False):
         taken = database.write(lambda w, ids=ids: doom_unknown(w, ids, now_s=now_s))  # type: ignore[misc]
-        deleted += delete(database, objects, taken)
+        found += taken_out(taken)
     database.write(lambda w: forget(w, now_s=now_s))
-    return Collected(inline, deleted)
+    return found
 
 
 def doom_loose(writing: Writing, *, now_s: int, most: int = MOST_COLLECTED) -> tuple[list[bytes], int]:
@@ -88,26 +113,47 @@ def doom_loose(writing: Writing, *, now_s: int, most: int = MOST_COLLECTED) -> t
 
 
 def doom_unknown(writing: Writing, ids: Iterable[bytes], *, now_s: int) -> list[bytes]:
-    """Step 1 for objects that were listed: those of them that no row knows."""
-    unknown = [one for one in ids if writing.one("SELECT 1 FROM chunk WHERE id = ?", (one,)) is None]
+    """Step 1 for objects that were listed: those of them that no row knows, and no deletion that has not ended."""
+    unknown = [
+        one
+        for one in ids
+        if writing.one("SELECT 1 FROM chunk WHERE id = ?", (one,)) is None
+        and writing.one("SELECT 1 FROM doomed WHERE id = ? AND gone = 0", (one,)) is None
+    ]
     _doom(writing, unknown, now_s=now_s)
     return unknown
 
 
-def delete(database: Database, objects: Objects, ids: Sequence[bytes]) -> int:
-    """Steps 2 and 3."""
+def delete(database: Database, objects: Objects, ids: Sequence[bytes], *, now_s: int) -> Collected:
+    """Steps 2 and 3, as far as objects can be deleted. Errors: the store's, where it is away."""
+    began_s, lost_s = clock.steady_s(), 0.0
+    deleted: list[bytes] = []
+    failed: dict[bytes, BeffroiError] = {}
     for one in ids:
-        objects.delete(one)
+        asked_s = clock.steady_s()
+        try:
+            objects.delete(one)
+        except BeffroiError as error:
+            failed[one] = error
+            lost_s += clock.steady_s() - asked_s
+            if lost_s > PATIENCE_S:
+                break
+        else:
+            deleted.append(one)
+    ended_s = now_s + int(clock.steady_s() - began_s)
     if ids:
-        database.write(lambda w: _gone(w, ids))
-    return len(ids)
+        database.write(lambda w: _tried(w, deleted, list(failed), now_s=ended_s))
+    if lost_s > PATIENCE_S:
+        raise next(reversed(failed.values()))
+    code = next(iter(failed.values())).code if failed else ""
+    return Collected(0, len(deleted), len(failed), code)
 
 
-def finish(database: Database, objects: Objects, *, now_s: int) -> int:
+def finish(database: Database, objects: Objects, *, now_s: int) -> Collected:
     """What a run left that did not come to its end. At a start of the program, and before each run."""
     with database.reading() as reading:
         rows = reading.all("SELECT id FROM doomed WHERE gone = 0 AND since_s < ?", (now_s - REDO_AFTER_S,))
-    return delete(database, objects, [row[0] for row in rows])
+    return delete(database, objects, [row[0] for row in rows], now_s=now_s)
 
 
 def forget(writing: Writing, *, now_s: int) -> None:
@@ -129,6 +175,9 @@ def _doom(writing: Writing, ids: Sequence[bytes], *, now_s: int) -> None:
     writing.many("INSERT INTO doomed (id, since_s, gone) VALUES (?, ?, 0)", [(one, now_s) for one in ids])
 
 
-def _gone(writing: Writing, ids: Sequence[bytes]) -> None:
-    number = writing.number()
-    writing.many("UPDATE doomed SET gone = ? WHERE id = ?", [(number, one) for one in ids])
+def _tried(writing: Writing, deleted: Sequence[bytes], failed: Sequence[bytes], *, now_s: int) -> None:
+    """``now_s``: after the last deletion that was asked for."""
+    if deleted:
+        number = writing.number()
+        writing.many("UPDATE doomed SET gone = ? WHERE id = ?", [(number, one) for one in deleted])
+    writing.many("UPDATE doomed SET since_s = ? WHERE id = ?", [(now_s, one) for one in failed])
