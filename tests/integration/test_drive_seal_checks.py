@@ -21,6 +21,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.drive.seals import overview
 from beffroi.drive.seals.overview import Sums
+from beffroi.drive.store import seal_checks
 from beffroi.drive.store.model import Node
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
@@ -157,6 +158,32 @@ def test_the_console_has_numbers_of_each_commune_and_no_name(
         "what is broken comes first"
     )
     assert ">38<" in shown and ">137<" not in shown and ">99<" not in shown, "of collectivités that are here"
+
+
+def test_a_verification_that_a_setting_holds_up_says_so_on_its_page(
+    numbers: Path, drive: Drive, folder: Node, referent: Client, beaune: Commune
+) -> None:
+    seal = sealed(drive, folder, referent)
+    page = f"/coffre/sceaux/{seal.id}/"
+    drive.database.write(
+        lambda w: seal_checks.ask(w, seal.id, person_id=beaune.referent.id, now_s=clock.epoch_s())
+    )
+    shown = text(referent.get(page))
+    assert "Vérification en cours" in shown and "ne peut pas se terminer" not in shown
+    numbers.write_bytes(msgspec.json.encode({beaune.id: Sums(folders=1, held_up=1)}))
+    shown = text(referent.get(page))
+    assert "Elle ne peut pas se terminer" in shown and "un réglage de l’horodatage" in shown
+
+
+def test_the_console_says_that_a_setting_holds_verifications_up(
+    numbers: Path, beaune: Commune, administrator: Actor
+) -> None:
+    numbers.write_bytes(msgspec.json.encode({beaune.id: Sums(folders=1, held_up=1)}))
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        assert "1 vérification de dossier scellé ne peut pas se terminer" in text(client.get("/"))
+        shown = text(client.get("/coffre/scellements/"))
+    assert "1 vérification ne peut pas se terminer" in shown and "drive_time_roots" in shown
 
 
 def test_the_console_without_a_seal_says_so(numbers: Path, administrator: Actor) -> None:

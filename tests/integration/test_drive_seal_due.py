@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from beffroi.drive.seals import contents, overview, verification
@@ -14,8 +16,10 @@ from beffroi.drive.store.database import Database
 from beffroi.drive.store.seal_checks import NOBODY, Check
 from beffroi.drive.store.seals import NO_END
 from beffroi.lib import clock
+from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import Unavailable
 
+from tests.integration.test_drive_archives_stamps import an_authority
 from tests.integration.test_drive_seals import FILES, Told, _damage, _until, begun, checked, desk_of, filled
 from tests.integration.test_drive_upkeep import Place, place
 
@@ -270,3 +274,30 @@ def test_numbers_that_could_not_be_written_are_when_they_can(place: Place) -> No
     path.rmdir()
     numbers.put(place.owner, Sums(folders=1, damaged=1))
     assert overview.read(place.config) == {place.owner: Sums(folders=1, damaged=1)}
+
+
+def test_a_wrong_setting_that_holds_verifications_up_is_told_until_it_is_right(
+    place: Place, tmp_path: Path
+) -> None:
+    seal_id = begun(place, filled(place, FILES))
+    desk_of(place).work(place.owner)
+    roots = tmp_path / "roots.pem"
+    place.config = replace(place.config, drive_time_roots=str(roots))
+    place.database.write(lambda w: seal_checks.ask(w, seal_id, person_id="per_ref", now_s=clock.epoch_s()))
+    desk = desk_of(place)
+    for text in (None, "no certificate"):
+        if text is not None:
+            roots.write_text(text)
+        with pytest.raises(SettingInvalid):
+            while not desk.work(place.owner):
+                pass
+        assert last(place, seal_id) is None
+        assert overview.read(place.config)[place.owner].held_up == 1
+        assert overview.problem(place.config).startswith("1 verifications of sealed folders cannot end")
+        assert "drive_time_roots" in overview.problem(place.config)
+    an_authority(tmp_path, ("-newkey", "rsa:2048"), "sha256", "sha256")
+    roots.write_bytes((tmp_path / "ca.pem").read_bytes())
+    desk.work(place.owner)
+    found = last(place, seal_id)
+    assert found is not None and unpacked(found.report).intact
+    assert overview.problem(place.config) == "" and overview.read(place.config)[place.owner].held_up == 0

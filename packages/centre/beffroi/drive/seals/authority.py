@@ -45,6 +45,15 @@ def roots(config: Config) -> list[x509.Certificate]:
         ) from None
 
 
+def are_roots_read(config: Config) -> bool:
+    """Without them no stamp is judged, and no verification ends."""
+    try:
+        roots(config)
+    except SettingInvalid:
+        return False
+    return True
+
+
 def stamp(config: Config, statement: bytes) -> bytes:
     """The response, proved. Errors: SettingInvalid, Unavailable, StampInvalid."""
     trusted = roots(config)

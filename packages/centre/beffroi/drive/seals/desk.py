@@ -19,16 +19,17 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from beffroi.drive.archives import manifest, names
 from beffroi.drive.following import Rested
 from beffroi.drive.seals import authority, contents, files, key, overview
-from beffroi.drive.seals.overview import Overview
+from beffroi.drive.seals.overview import Overview, Sums
 from beffroi.drive.seals.verification import Verifier
 from beffroi.drive.store import keys, seal_checks, seals
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.seal_checks import Check
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.web.sync import push
@@ -136,6 +137,13 @@ class Desk:
             checks = seal_checks.unfinished(reading)
         for one in due:
             self._go_on(collectivite_id, database, one)
+        try:
+            self._verify(collectivite_id, database, checks)
+        finally:
+            now = self._count(collectivite_id, database)
+        return bool(has_more or checks or now.folders)
+
+    def _verify(self, collectivite_id: str, database: Database, checks: Sequence[Check]) -> None:
         by_nobody = [one for one in checks if one.person_id == seal_checks.NOBODY]
         for check in checks:
             while check not in by_nobody and not self._verifier.step(collectivite_id, database, check):
@@ -145,10 +153,14 @@ class Desk:
             is_done = self._verifier.step(collectivite_id, database, by_nobody[0])
             if (not is_done or by_nobody[1:]) and collectivite_id not in self._left:
                 self._left.append(collectivite_id)
+
+    def _count(self, collectivite_id: str, database: Database) -> Sums:
+        """Also after an error: what keeps verifications from their end is told."""
+        is_held_up = not authority.are_roots_read(self._config)
         with database.reading() as reading:
-            now = overview.sums(reading, now_s=clock.epoch_s())
+            now = overview.sums(reading, now_s=clock.epoch_s(), is_held_up=is_held_up)
         self._overview.put(collectivite_id, now)
-        return bool(has_more or checks or now.folders)
+        return now
 
     def _go_on(self, collectivite_id: str, database: Database, seal: Seal) -> None:
         if seal.state == "sealing":

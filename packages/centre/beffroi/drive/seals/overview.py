@@ -1,7 +1,7 @@
 """What the sealed folders of all collectivités come to, in numbers: for ``status`` and the console.
 
 Purpose: neither opens the metadata of every collectivité to show a line of each.
-Process: written by drive-keeper; read by console and by ``status`` as root. STATE/drive/seals.json, 0600.
+Process: written by drive-keeper; read by web, console and by ``status`` as root. STATE/drive/seals.json, 0600.
 Rule:    numbers alone: no name of a folder or file.
 Fails:   without the file, or with one that cannot be read, nothing is said.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.drive.store import seal_alarms
+from beffroi.drive.store import seal_alarms, seal_checks
 from beffroi.drive.store.writing import Reading
 from beffroi.lib import durable
 from beffroi.lib.config import Config
@@ -26,7 +26,8 @@ SOON_S = 90 * 86400
 class Sums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of one collectivité, its seals that stand. ``ending``: whose term ends within SOON_S; ``over``: whose has ended.
     ``checked_s``: the last verification, ``oldest_s``: of all seals' last ones the oldest; 0 for none. ``unchecked``:
-    seals that none was made of. ``damaged``: open alarms, ``since_s``: of the oldest."""
+    seals that none was made of. ``damaged``: open alarms, ``since_s``: of the oldest. ``held_up``: verifications that
+    wait or run and cannot end, since the setting ``drive_time_roots`` is wrong."""
 
     folders: int = 0
     files: int = 0
@@ -38,6 +39,7 @@ class Sums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unchecked: int = 0
     damaged: int = 0
     since_s: int = 0
+    held_up: int = 0
 
 
 def path(config: Config) -> Path:
@@ -53,8 +55,24 @@ def read(config: Config) -> Mapping[str, Sums]:
 
 
 def problem(config: Config) -> str:
-    """For ``status``: one sentence with the next step; "" when all is well, or who asks may not read it."""
-    broken = [one for one in read(config).values() if one.damaged]
+    """For ``status``: what is wrong, with the next step; "" when all is well, or who asks may not read it."""
+    known = read(config).values()
+    said = (_damage(known), _delay(known))
+    return " ".join(one for one in said if one)
+
+
+def _delay(known: Collection[Sums]) -> str:
+    held_up = sum(one.held_up for one in known)
+    if not held_up:
+        return ""
+    return (
+        f"{held_up} verifications of sealed folders cannot end: the file that the setting drive_time_roots names "
+        "cannot be read as certificates (PEM). Mend it, or the setting; the verifications then end by themselves."
+    )
+
+
+def _damage(known: Collection[Sums]) -> str:
+    broken = [one for one in known if one.damaged]
     if not broken:
         return ""
     return (
@@ -63,8 +81,8 @@ def problem(config: Config) -> str:
     )
 
 
-def sums(reading: Reading, *, now_s: int) -> Sums:
-    """One look at the seals that stand."""
+def sums(reading: Reading, *, now_s: int, is_held_up: bool = False) -> Sums:
+    """One look at the seals that stand. ``is_held_up``: whether no verification can end now."""
     rows = reading.all(
         "SELECT s.files, s.size_bytes, s.until_s, COALESCE(MAX(c.done_s), 0) FROM seal s"
         " LEFT JOIN seal_check c ON c.seal = s.id WHERE s.state IN ('sealing', 'sealed')"
@@ -84,6 +102,7 @@ def sums(reading: Reading, *, now_s: int) -> Sums:
         unchecked=len(rows) - len(checked),
         damaged=len(alarms),
         since_s=alarms[0].since_s if alarms else 0,
+        held_up=sum(not one.done_s for one in seal_checks.unfinished(reading)) if is_held_up else 0,
     )
 
 

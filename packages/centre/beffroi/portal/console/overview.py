@@ -197,7 +197,15 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
     )
     more = (
         *(_sending(actor), _senders(actor), _probe(actor), _listed(actor), _warming(actor), _backup()),
-        *(_relays(actor), _restores(actor), _certificates(actor), _closed(actor), _beginning(), _seals()),
+        *(
+            _relays(actor),
+            _restores(actor),
+            _certificates(actor),
+            _closed(actor),
+            _beginning(),
+            _seals(),
+            _held_up(),
+        ),
     )
     for count, said, url in (*counted, *more):
         if count:
@@ -293,6 +301,19 @@ def _seals() -> tuple[int, Any, str]:
     return (
         sum(one.damaged for one in seals.read(settings.BEFFROI).values()),
         ngettext_lazy("%(n)s dossier scellé est abîmé", "%(n)s dossiers scellés sont abîmés", "n"),
+        reverse("console_seals"),
+    )
+
+
+def _held_up() -> tuple[int, Any, str]:
+    """Verifications of sealed folders that wait for a setting."""
+    return (
+        sum(one.held_up for one in seals.read(settings.BEFFROI).values()),
+        ngettext_lazy(
+            "%(n)s vérification de dossier scellé ne peut pas se terminer",
+            "%(n)s vérifications de dossiers scellés ne peuvent pas se terminer",
+            "n",
+        ),
         reverse("console_seals"),
     )
 

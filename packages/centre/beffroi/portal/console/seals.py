@@ -35,6 +35,7 @@ def seals(request: HttpRequest, actor: Actor) -> HttpResponse:
         "files": sum(one.files for one in shown),
         "size": words.size(sum(one.size_bytes for one in shown)),
         "damaged": sum(one.damaged for one in shown),
+        "held_up": sum(one.held_up for one in shown),
     }
     return page(request, "console/seals.html", context)
 

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from allauth.account.internal.flows import reauthentication
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -27,7 +28,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import manifest, retention
 from beffroi.drive.archives.rules import Visa
 from beffroi.drive.archives.seda import TransferInvalid
-from beffroi.drive.seals import actions
+from beffroi.drive.seals import actions, overview
 from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
 from beffroi.drive.store.model import AbsentNode
@@ -260,6 +261,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "may_act": actions.may_act(actor),
         "has_sheet": drive_seal_sheet.may_be_made() and (ended is not None or check is not None),
         "waits": waiting is not None and waiting.person_id != seal_checks.NOBODY,
+        "is_held_up": waiting is not None and _is_held_up(actor),
         "alarm": alarm,
         "settled_at": words.moment(alarm.settled_s) if alarm else None,
         "settled_by": named.get(alarm.settled_by, "") if alarm else "",
@@ -308,6 +310,12 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
             "lines": [line.path for line in manifest.read_files(texts[manifest.FILES])],
         }
     return context
+
+
+def _is_held_up(actor: Actor) -> bool:
+    """Verifications wait for a setting of the Département."""
+    known = overview.read(settings.BEFFROI).get(actor.collectivite_id or "")
+    return known is not None and known.held_up > 0
 
 
 def _term(request: HttpRequest, newest: date) -> tuple[str, int | None]:
