@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from beffroi.core.identity.models import Membership, Person
+from beffroi.drive.calendars import homes
 from beffroi.drive.store import room, tree
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib import clock
@@ -75,6 +77,13 @@ def without_scripts(membership: Membership, browser: Any, live_server: Any) -> I
     context.add_cookies([{"name": name, "value": value, "url": live_server.url}])
     yield context.new_page()
     context.close()
+
+
+def stored_entry(config: Config, commune: Commune) -> Path:
+    """The only one of the collectivité's calendar, as it lies there."""
+    place = homes.folder(config, commune.id) / homes.ROOT / homes.SHARED_HOME / homes.AGENDA
+    (stored,) = place.glob("*.ics")
+    return stored
 
 
 def fill(page: Any, **fields: str) -> None:

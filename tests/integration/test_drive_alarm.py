@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import random
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -94,6 +94,17 @@ def encrypt(drive: Served, files: Tree) -> int:
 
 def hash_of(path: str) -> int:
     return random.Random(path).randrange(1 << 30)
+
+
+def stopped_after(drive: Served, files: dict[str, bytes], step: Callable[[int, str], list[int]]) -> int:
+    """How many files are attacked before the device is stopped, in an order of no meaning.
+
+    ``step``: attacks one, by its number and path; returns the statuses that count."""
+    for number, path in enumerate(sorted(files, key=hash_of)):
+        if 403 in step(number, path):
+            return number
+        judged(drive)
+    raise AssertionError("never stopped")
 
 
 def content_of(drive: Served, files: Tree) -> Tree:
@@ -209,33 +220,28 @@ def test_copies_made_before_anything_is_deleted_are_seen_once_it_is(drive: Serve
 def test_originals_deleted_before_their_copies_come_are_seen(drive: Served) -> None:
     files = town_hall(drive)
     judged(drive)
-    for lost, path in enumerate(sorted(files, key=hash_of)):
+
+    def step(number: int, path: str) -> list[int]:
         assert drive.ask("DELETE", f"{COMMON}/{path}")[0] in (204, 403)
-        data = drive_attacks.full_with_footer(files[path], lost)
-        if drive.ask("PUT", f"{COMMON}/{path.partition('/')[0]}/{lost * 7919:08x}", data)[0] == 403:
-            break
-        judged(drive)
-    else:
-        raise AssertionError("never stopped")
-    assert lost <= 4
+        data = drive_attacks.full_with_footer(files[path], number)
+        return [drive.ask("PUT", f"{COMMON}/{path.partition('/')[0]}/{number * 7919:08x}", data)[0]]
+
+    assert stopped_after(drive, files, step) <= 4
 
 
 def test_copies_made_elsewhere_and_moved_to_where_originals_were_deleted_are_seen(drive: Served) -> None:
     files = town_hall(drive)
     assert drive.ask("MKCOL", f"{COMMON}/ailleurs")[0] == 201
     judged(drive)
-    for number, path in enumerate(sorted(files, key=hash_of)):
+
+    def step(number: int, path: str) -> list[int]:
         data = drive_attacks.full(files[path], number) + bytes(9000)
         made_at, target = f"{COMMON}/ailleurs/{number}", f"{COMMON}/{path}"
         done = [drive.ask("PUT", made_at, data)[0], drive.ask("DELETE", target)[0]]
         done.append(drive.ask("PUT", f"{COMMON}/ailleurs/journal.txt", b"x" * number)[0])
-        done.append(drive.ask("MOVE", made_at, Destination=target)[0])
-        if 403 in done:
-            break
-        judged(drive)
-    else:
-        raise AssertionError("never stopped")
-    assert number <= 4
+        return [*done, drive.ask("MOVE", made_at, Destination=target)[0]]
+
+    assert stopped_after(drive, files, step) <= 4
 
 
 def test_one_file_that_cannot_be_read_answers_for_one_deletion(drive: Served) -> None:
@@ -253,16 +259,13 @@ def test_one_file_that_cannot_be_read_answers_for_one_deletion(drive: Served) ->
 def test_a_temporary_file_moved_over_the_original_is_a_change_of_it(drive: Served) -> None:
     files = town_hall(drive)
     judged(drive)
-    for number, path in enumerate(sorted(files, key=hash_of)):
+
+    def step(number: int, path: str) -> list[int]:
         temporary = f"{COMMON}/{path.partition('/')[0]}/.upload{number}.tmp"
         first = drive.ask("PUT", temporary, drive_attacks.full(files[path], number))[0]
-        target = f"{COMMON}/{path}"
-        if 403 in (first, drive.ask("MOVE", temporary, Destination=target, Overwrite="T")[0]):
-            break
-        judged(drive)
-    else:
-        raise AssertionError("never stopped")
-    assert number <= 4
+        return [first, drive.ask("MOVE", temporary, Destination=f"{COMMON}/{path}", Overwrite="T")[0]]
+
+    assert stopped_after(drive, files, step) <= 4
     with metadata(drive) as database:
         assert recovery.carry_out(database, act(), DEVICE).missed == 0
     assert content_of(drive, files) == files
@@ -274,15 +277,12 @@ def test_what_is_emptied_before_it_is_encrypted_is_judged_by_what_it_was(
 ) -> None:
     files = town_hall(drive)
     judged(drive)
-    for number, path in enumerate(sorted(files, key=hash_of)):
+
+    def step(number: int, path: str) -> list[int]:
         data = drive_attacks.full(files[path], number)
-        target = f"{COMMON}/{path}"
-        if 403 in (drive.ask("PUT", target, between)[0], drive.ask("PUT", target, data)[0]):
-            break
-        judged(drive)
-    else:
-        raise AssertionError("never stopped")
-    assert number <= 4
+        return [drive.ask("PUT", f"{COMMON}/{path}", one)[0] for one in (between, data)]
+
+    assert stopped_after(drive, files, step) <= 4
     with metadata(drive) as database:
         assert recovery.carry_out(database, act(), DEVICE).missed == 0
     assert content_of(drive, files) == files
@@ -291,16 +291,13 @@ def test_what_is_emptied_before_it_is_encrypted_is_judged_by_what_it_was(
 def test_what_is_emptied_before_its_copy_replaces_it_is_judged_by_what_it_was(drive: Served) -> None:
     files = town_hall(drive)
     judged(drive)
-    for number, path in enumerate(sorted(files, key=hash_of)):
+
+    def step(number: int, path: str) -> list[int]:
         data = drive_attacks.full_with_footer(files[path], number)
         done = [drive.ask("PUT", f"{COMMON}/{path}.k9x2", data)[0]]
-        done += [drive.ask("PUT", f"{COMMON}/{path}")[0], drive.ask("DELETE", f"{COMMON}/{path}")[0]]
-        if 403 in done:
-            break
-        judged(drive)
-    else:
-        raise AssertionError("never stopped")
-    assert number <= 4
+        return [*done, drive.ask("PUT", f"{COMMON}/{path}")[0], drive.ask("DELETE", f"{COMMON}/{path}")[0]]
+
+    assert stopped_after(drive, files, step) <= 4
 
 
 def test_an_explorer_that_empties_a_file_before_it_saves_it_stops_nobody(drive: Served) -> None:

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.drive.store import shares, tree, versions
+from beffroi.drive.store import tree, versions
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
-from beffroi.lib import clock
 from beffroi.portal.web import drive_undo
 from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
-from tests.integration.test_drive_share_pages import make, text, there
+from tests.integration.test_drive_share_pages import text, there
 from tests.integration.test_drive_visit_pages import folder, inside, share
 from tests.integration.test_drive_visit_undo import (
     GONE,
     NAME,
+    another_share,
     owner_ends_it,
     owner_lets_read_alone,
     press,
@@ -203,12 +203,7 @@ def test_another_commune_has_no_way_to_it(
 def test_a_name_given_by_one_share_is_not_taken_back_by_another_nor_at_home(
     drive: Drive, folder: Node, client: Client, there: Client, node: int, *, press: Press, nuits: Commune
 ) -> None:
-    second = drive.folder("Voirie")
-    make(client, second.id, f"collectivite:{nuits.id}", "write")
-    with drive.database.reading() as reading:
-        found = shares.made_by(reading, drive.act.person_id, now_s=clock.epoch_s())
-    (other,) = [one for one in found if one.node == second.id]
-    there.post("/coffre/partages-avec-moi/", {"partage": other.id, "what": "accept"})
+    second, other = another_share(drive, client, there, nuits)
     press("undo", second.id, at=other.id)
     press("undo", node, at=other.id)
     there.post("/coffre/agir/", {"what": "undo", "dossier": str(Drive(nuits.referent_membership).own.id)})

@@ -68,6 +68,17 @@ def test_a_folder_comes_back_with_what_lies_in_it_beside_what_has_its_name_now(
     assert drive.names(folder) == [NAME, "Plans", "Plans (2)"] and drive.names(plans) == ["a.pdf"]
 
 
+def another_share(drive: Drive, client: Client, there: Client, nuits: Commune) -> tuple[Node, Share]:
+    """A second folder that the same commune may write, and accepted."""
+    second = drive.folder("Voirie")
+    make(client, second.id, f"collectivite:{nuits.id}", "write")
+    with drive.database.reading() as reading:
+        found = shares.made_by(reading, drive.act.person_id, now_s=clock.epoch_s())
+    (made,) = [one for one in found if one.node == second.id]
+    there.post("/coffre/partages-avec-moi/", {"partage": made.id, "what": "accept"})
+    return second, made
+
+
 def owner_ends_it(drive: Drive, share: Share, there: Client) -> None:
     drive.database.write(lambda writing: shares.end(writing, share.id, now_s=clock.epoch_s()))
 
@@ -170,12 +181,7 @@ def test_a_deletion_by_one_share_is_not_taken_back_by_another_nor_at_home(
     press: Callable[..., str],
     nuits: Commune,
 ) -> None:
-    second = drive.folder("Voirie")
-    make(client, second.id, f"collectivite:{nuits.id}", "write")
-    with drive.database.reading() as reading:
-        found = shares.made_by(reading, drive.act.person_id, now_s=clock.epoch_s())
-    (other,) = [one for one in found if one.node == second.id]
-    there.post("/coffre/partages-avec-moi/", {"partage": other.id, "what": "accept"})
+    second, other = another_share(drive, client, there, nuits)
     press("delete", inside(drive, folder))
     press("undo", second.id, at=other.id)
     own = Drive(nuits.referent_membership)

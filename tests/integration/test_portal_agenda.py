@@ -21,7 +21,7 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
-from tests.calendar_pages import full, member, no_room, portal, process
+from tests.calendar_pages import full, member, no_room, portal, process, stored_entry
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_calendars import event
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
@@ -80,8 +80,7 @@ def test_an_entry_is_changed_and_deleted_and_keeps_what_a_program_noted(
     agent = portal_client(beaune.agent_membership)
     add(agent)
     path = path_of(agent)
-    place = homes.folder(config, beaune.id) / homes.ROOT / homes.SHARED_HOME / homes.AGENDA
-    (stored,) = place.glob("*.ics")
+    stored = stored_entry(config, beaune)
     stored.write_bytes(stored.read_bytes().replace(b"END:VEVENT", b"X-NOTE:gardee\r\nEND:VEVENT"))
     form = agent.get(path).content.decode()
     etag = re.search(r'name="etag" value="([^"]+)"', form)
@@ -422,8 +421,7 @@ def test_an_entry_is_changed_whatever_number_a_program_gave_it(
     agent = portal_client(beaune.agent_membership)
     add(agent)
     path = path_of(agent)
-    place = homes.folder(config, beaune.id) / homes.ROOT / homes.SHARED_HOME / homes.AGENDA
-    (stored,) = place.glob("*.ics")
+    stored = stored_entry(config, beaune)
     stored.write_bytes(stored.read_bytes().replace(b"SEQUENCE:0", f"SEQUENCE:{number}".encode()))
     etag = re.search(r'name="etag" value="([^"]+)"', agent.get(path).content.decode())
     assert etag is not None

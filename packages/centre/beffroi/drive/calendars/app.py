@@ -31,6 +31,7 @@ from radicale.pathutils import is_safe_filesystem_path_component
 
 from beffroi.drive.calendars import effort, homes, lines, portal_door, questions, rules
 from beffroi.drive.calendars.counted import MAX_PROPS_BYTES, PropsTooLong
+from beffroi.drive.calendars.entries import MAX_ITEMS
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Store, Stores
 from beffroi.drive.credentials import Credentials
@@ -45,7 +46,6 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 """Of a question with a list of addresses; the front door refuses more."""
 MAX_SAID_BYTES = 4 * MAX_PROPS_BYTES
 """Of a request that sets properties: what they are wrapped in is left out of what is kept."""
-MAX_ITEMS = 10_000
 MAX_COLLECTIONS = 50
 METHODS = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL, MKCALENDAR, MOVE"
 _ALLOWED = frozenset(METHODS.split(", "))

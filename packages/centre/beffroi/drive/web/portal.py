@@ -208,7 +208,7 @@ class Desk:
     async def finish(self, request: Request, upload: str, sent: Sent) -> Answer:
         self._look(sent, upload)
         begun_s = clock.steady_s()
-        joined = await asyncio.to_thread(self._joined, upload)
+        joined = await asyncio.to_thread(uploads.joined, self.view.database, self.view.who.person_id, upload)
         if joined.size_bytes != sent.size_bytes:
             raise Invalid("size")
         sha1, sha256 = await read_back(self.bodies, joined, joined.size_bytes)
@@ -320,11 +320,6 @@ class Desk:
             raise AbsentNode("share")
         if not mount.may_write:
             raise ReadOnly
-
-    def _joined(self, upload: str) -> uploads.Joined:
-        """Blocking: of ten thousand parts it takes a tenth of a second. Errors: AbsentUpload."""
-        with self.view.database.reading() as reading:
-            return uploads.join(reading, self.view.who.person_id, upload)
 
     def _told_parts(self, reading: Reading, upload: str) -> Answer:
         parts = uploads.parts(reading, self.view.who.person_id, upload)
