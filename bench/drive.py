@@ -2,7 +2,7 @@
 
 Rule:    all servers run at once and are asked in turn, in another order each round, each after the one before has come
          to rest; of the rounds the median counts. ``target``: the best peer of the same run (listings, 32 clients), or
-         twice its time.
+         twice its time. Files of clients lie in memory: their disk, which the servers share, is not what is measured.
 Process: any user; see ``drive_peers``. Everything lies in a directory that is removed; every process is ended.
 Fails:   a peer that cannot run here has an empty column, and the reason.
 """
@@ -26,6 +26,8 @@ from bench.drive_peers import Absent, Server
 from bench.rows import Row, matrix, table
 
 FIRST, WITHIN = 1.0, 2.0
+IN_MEMORY = Path("/dev/shm")
+"""A tmpfs, as any Debian has it; elsewhere clients keep their files beside the servers'."""
 Found = dict["Work", dict[str, list[float]]]
 
 
@@ -87,8 +89,11 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="bfdrive-", dir=options.directory) as made, ExitStack() as stack:
         place = Path(made)
         place.chmod(0o755)  # Apache's workers have a user of their own
+        clients = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="bfdrive-", dir=_clients(place)))
+        )
         servers, absent = _servers(stack, place, options, say)
-        found = _rounds(servers, _turns(place, options), options.rounds, say)
+        found = _rounds(servers, _turns(clients, options), options.rounds, say)
         for server in servers:
             now, peak = server.memory_mb()
             found[NOW][server.name], found[PEAK][server.name] = [now], [peak]
@@ -98,6 +103,10 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
             say, options.growth, options.communes, operations=300, directory=options.directory
         )
     return rows
+
+
+def _clients(place: Path) -> Path:
+    return IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else place
 
 
 def _servers(
@@ -115,7 +124,7 @@ def _servers(
     return servers, absent
 
 
-def _turns(place: Path, options: argparse.Namespace) -> list[Turn]:
+def _turns(folders: Path, options: argparse.Namespace) -> list[Turn]:
     files, megabytes = options.files, options.megabytes
     turns = []
     for clients, within in ((8, WITHIN), (32, FIRST)):
@@ -137,7 +146,9 @@ def _turns(place: Path, options: argparse.Namespace) -> list[Turn]:
         for way in ("up", "down")
     )
     turns.append(
-        Turn(copies, lambda server, turn: drive_work.rclone_copy(server, turn, place / f"copy-{turn}", files))
+        Turn(
+            copies, lambda server, turn: drive_work.rclone_copy(server, turn, folders / f"copy-{turn}", files)
+        )
     )
     if shutil.which("nextcloudcmd"):
         syncs = tuple(
@@ -146,7 +157,7 @@ def _turns(place: Path, options: argparse.Namespace) -> list[Turn]:
         turns.append(
             Turn(
                 syncs,
-                lambda server, turn: drive_work.sync_client(server, place / f"sync-{turn}", files),
+                lambda server, turn: drive_work.sync_client(server, folders / f"sync-{turn}", files),
                 peers=False,
             )
         )
