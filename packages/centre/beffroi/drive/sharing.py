@@ -94,7 +94,7 @@ class Sharing:
             raise Invalid("kind")
         with self.view.database.reading() as reading:
             shareable(self.view, reading, node_id)
-            shares.check(reading, node_id, wish, now_s=self.act.now_s)
+            shared = shares.check(reading, node_id, wish, now_s=self.act.now_s)
             before = self._alike(reading, node_id, wish)
         if wish.target in (self.view.who.person_id, self.view.who.collectivite_id) or not known(wish):
             raise Invalid("with whom")
@@ -110,7 +110,10 @@ class Sharing:
         }
         receiver = wish.target if wish.kind == "collectivite" else ""
         lines = [self._line("made", share_id, receiver, said), *map(self._ending, before)]
+        label, owner = wish.label or shared.name, self.view.who.collectivite_id
         with self._told(*lines):
+            if there is not None:  # first: an offer without its share leads nowhere, a share needs its offer
+                there.write(lambda w: received.offer(w, share_id, label, owner=owner, now_s=self.act.now_s))
             made, ended = self.view.database.write(
                 lambda writing: self._made(writing, node_id, wish, share_id)
             )
@@ -118,12 +121,6 @@ class Sharing:
         for one in ended:
             if one.id not in was_told:  # somebody made it meanwhile: nobody could know of it before
                 self.record(self._ending(one))
-        if there is not None:
-            there.write(
-                lambda writing: received.offer(
-                    writing, made, owner=self.view.who.collectivite_id, now_s=self.act.now_s
-                )
-            )
         heard(self.view.database)
         return made
 
