@@ -9,7 +9,7 @@ Rule:    what is done with a link is on record before, and once more where it th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 
 from django.db import transaction
@@ -39,8 +39,17 @@ def access(view: View, reading: Reading, share_id: str) -> Share:
     return found
 
 
-def make(*, actor: Actor, view: View, act: Act, node_id: int, wish: Wish) -> tuple[Share, str]:
-    """Return the link and its token, which is nowhere afterwards. Errors: AbsentNode, ReadOnly, Invalid."""
+def make(
+    *,
+    actor: Actor,
+    view: View,
+    act: Act,
+    node_id: int,
+    wish: Wish,
+    also: Callable[[Writing, Share], object] = lambda writing, share: None,
+) -> tuple[Share, str]:
+    """Return the link and its token, which is nowhere afterwards. ``also``: what is kept of it besides, in the same
+    change. Errors: AbsentNode, ReadOnly, Invalid, those of ``also``."""
     with view.database.reading() as reading:
         shareable(view, reading, node_id)
         shares.check(reading, node_id, wish, now_s=act.now_s)
@@ -54,7 +63,9 @@ def make(*, actor: Actor, view: View, act: Act, node_id: int, wish: Wish) -> tup
 
     def change(writing: Writing) -> tuple[Share, str]:
         shareable(view, writing, node_id)  # it may have moved since
-        return shares.make(writing, act, node_id, wish, share_id=share_id)
+        made, token = shares.make(writing, act, node_id, wish, share_id=share_id)
+        also(writing, made)
+        return made, token
 
     with _told(actor, "made", share_id, said):
         return view.database.write(change)
