@@ -41,7 +41,9 @@ def share(drive: Served, path: str, wish: Wish, login: str = "alice") -> Share:
         made = database.write(lambda writing: shares.make(writing, act, node.id, wish))[0]
         if wish.kind == "collectivite":
             communes.metadata(wish.target).write(
-                lambda writing: received.offer(writing, made, owner=who.collectivite_id, now_s=act.now_s)
+                lambda writing: received.offer(
+                    writing, made.id, made.label, owner=who.collectivite_id, now_s=act.now_s
+                )
             )
     return made
 

@@ -284,7 +284,7 @@ def _visit(owner: Commune, receiver: Commune) -> tuple[str, int]:
     made = drive.database.write(lambda writing: shares.make(writing, drive.act, node.id, wish))[0]
 
     def accept(writing: Writing) -> None:
-        received.offer(writing, made, owner=owner.id, now_s=clock.epoch_s())
+        received.offer(writing, made.id, made.label, owner=owner.id, now_s=clock.epoch_s())
         received.answer(writing, there.act, made.id, accepted=True)
 
     there.database.write(accept)

@@ -56,8 +56,7 @@ def test_names_of_shares_go_with_the_share_and_with_the_person(
     metadata: Database, home: Node, left: None, most: int
 ) -> None:
     mine, theirs = shared(metadata, folder(metadata, home.id, "Plans")), "shr_elsewhere"
-    offered = mine._replace(id=theirs, label="Voirie")
-    metadata.write(lambda w: received.offer(w, offered, owner=B, now_s=NOW_S))
+    metadata.write(lambda w: received.offer(w, theirs, "Voirie", owner=B, now_s=NOW_S))
     for share_id in (mine.id, theirs, "shr_gone", "shr_also_gone"):
         for person_id in (*MEMBERS, "per_left", "per_nobody"):
             metadata.write(lambda w, s=share_id, p=person_id: mounts.rename(w, s, p, "A"))

@@ -6,7 +6,7 @@ from beffroi.drive.store import look, mounts, received, schema, seen, shares, tr
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.mounts import Kept
-from beffroi.drive.store.shares import Share, Wish
+from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME, View
 from beffroi.drive.who import Who
 
@@ -99,8 +99,7 @@ def test_what_is_shared_twice_is_one_mount_with_the_wider_right_and_goes_with_th
 
 def test_a_view_that_reaches_its_own_collectivite_alone_shows_no_other_s(metadata: Database) -> None:
     mine = view(metadata)
-    offered = Share("shr_x", 1, "collectivite", A, "read", "", "", 0, -1, -1, "", "Plans", 1, "per_z", 0)
-    metadata.write(lambda w: received.offer(w, offered, owner=B, now_s=1))
+    metadata.write(lambda w: received.offer(w, "shr_x", "Plans", owner=B, now_s=1))
     metadata.write(lambda w: received.answer(w, ME, "shr_x", accepted=True))
     with metadata.reading() as reading:
         assert mine.mounts(reading) == [] and mine.owners(reading) == set()

@@ -117,8 +117,10 @@ def test_another_collectivite_sees_nothing_before_it_said_yes_nor_after_the_end(
 ) -> None:
     x = put(metadata, home.id, "x", b"1")
     made, _ = make(metadata, x.id, Wish("collectivite", "col_b", label="Plan de la zone"))
-    assert metadata.write(lambda w: received.offer(w, made, owner="col_a", now_s=NOW))
-    assert not metadata.write(lambda w: received.offer(w, made, owner="col_a", now_s=NOW)), "once"
+    assert metadata.write(lambda w: received.offer(w, made.id, made.label, owner="col_a", now_s=NOW))
+    assert not metadata.write(lambda w: received.offer(w, made.id, made.label, owner="col_a", now_s=NOW)), (
+        "once"
+    )
     with metadata.reading() as reading:
         assert [(one.state, one.label) for one in received.every(reading)] == [("offered", "Plan de la zone")]
         assert shares.to_collectivite(reading, made.id, "col_c", now_s=NOW) is None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from beffroi.lib.errors import Unavailable
 
 from tests.drive_server import A, B
 from tests.drive_trees import ME, OTHER, folder
+from tests.fixtures_drive_store import in_one_file
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 WISH = Wish("role", "elu")
@@ -42,8 +44,10 @@ class Kept(list[Line]):
         return [(o.details["what"], o.details["code"], o.share_id) for o in self if o.what == "failed"]
 
 
-def desk(metadata: Database, lines: Kept) -> Sharing:
-    view = View(metadata, Who(ME.person_id, "mem_me", A, "referent", "me", "Me", ""))
+def desk(metadata: Database, lines: Kept, there: Database | None = None) -> Sharing:
+    """``there``: the metadata of B, with whom something is shared."""
+    who = Who(ME.person_id, "mem_me", A, "referent", "me", "Me", "")
+    view = View(metadata, who) if there is None else View(metadata, who, {B: there}.__getitem__)
     return Sharing(view, ME, lines)
 
 
@@ -62,7 +66,7 @@ def made(metadata: Database, home: Node) -> Share:
 def offered(metadata: Database, made: Share) -> Share:
     """Another collectivité's, that this one's référent has accepted; and one that is shared with a person here."""
     there = made._replace(id="shr_" + "9" * 26, kind="collectivite", target=A)
-    metadata.write(lambda w: received.offer(w, there, owner=B, now_s=ME.now_s))
+    metadata.write(lambda w: received.offer(w, there.id, there.label, owner=B, now_s=ME.now_s))
     metadata.write(lambda w: received.answer(w, ME, there.id, accepted=True))
     return there
 
@@ -160,3 +164,65 @@ def test_a_share_that_was_made_meanwhile_and_loses_its_place_is_told(metadata: D
         ("ended", other[0].id),
     ]
     assert [one.id for one in every(metadata) if one.is_open(ME.now_s)] == [made.id, last.id]
+
+
+# -- with another collectivité: two metadata, and no transaction spans both ------------------------------------
+
+FOR_B = Wish("collectivite", B)
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[Database]:
+    with in_one_file(tmp_path / "there.db") as database:
+        yield database
+
+
+def seen_there(there: Database, metadata: Database) -> list[str]:
+    """What a person of B sees of A, by its name there, once B's référent said yes to all that was offered."""
+    view = View(there, Who("per_b", "mem_b", B, "referent", "b", "B", ""), {A: metadata}.__getitem__)
+    with there.reading() as reading:
+        offered = received.every(reading)
+    for one in offered:
+        Sharing(view, ME, Kept()).answer(one.share_id, accepted=True)
+    with there.reading() as reading:
+        return [one.node.name for one in view.mounts(reading)]
+
+
+def test_what_could_not_be_offered_is_not_shared_and_takes_nothing_s_place(
+    metadata: Database, there: Database, home: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = folder(metadata, home.id, "Plans")
+    before = desk(metadata, Kept(), there).make(plans.id, FOR_B, lambda _: True)
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreFull
+
+    with monkeypatch.context() as patch, pytest.raises(StoreFull):
+        patch.setattr(received, "offer", full)
+        desk(metadata, lines := Kept(), there).make(plans.id, FOR_B, lambda _: True)
+    assert every(metadata) == [before] and seen_there(there, metadata) == ["Plans"]
+    made, ended = lines[0].share_id, before.id
+    assert [(one.what, one.share_id) for one in lines[:2]] == [("made", made), ("ended", ended)]
+    code = "drive.store_full"
+    assert lines[2:] and lines.failed() == [("made", code, made), ("ended", code, ended)]
+
+
+def test_a_crash_after_the_offer_leaves_one_that_leads_nowhere_and_sharing_again_works(
+    metadata: Database, there: Database, home: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = folder(metadata, home.id, "Plans")
+
+    def dies(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(shares, "make", dies)
+        desk(metadata, Kept(), there).make(plans.id, FOR_B, lambda _: True)
+    assert every(metadata) == []
+    with there.reading() as reading:
+        assert len(received.every(reading)) == 1
+    assert seen_there(there, metadata) == []
+    made = desk(metadata, Kept(), there).make(plans.id, FOR_B, lambda _: True)
+    assert seen_there(there, metadata) == ["Plans"]
+    desk(metadata, Kept(), there).end(made.id)
+    assert seen_there(there, metadata) == [], "its end is looked up with its owner"

@@ -10,14 +10,15 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import shares, tree
+from beffroi.drive.store import drops, sent_files, shares, tree
 from beffroi.drive.store.model import Changed, StoreFull
 from beffroi.lib import clock
 from django.test import Client
 
 from tests.conftest import Commune, make_member
+from tests.drive_dropping import FORM
 from tests.drive_visitors import make, only_share, verbs
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import no_door, own_mailbox, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "no_door"]
@@ -113,6 +114,40 @@ def test_a_link_that_somebody_else_ended_meanwhile_has_ended(
     monkeypatch.setattr(shares, "end", later)
     assert client.post(f"/coffre/liens/{share.id}/arreter/").status_code == 302
     assert verbs() == ["made", "ended", "failed"]
+
+
+@pytest.mark.parametrize("what", ["limits of a drop link", "which mail a link is for"])
+def test_a_link_opens_with_all_that_is_kept_of_it_or_not_at_all(
+    drive: Drive, beaune: Commune, client: Client, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    node = drive.folder(sent_files.FOLDER)
+    path, form = f"/coffre/{node.id}/depots/", FORM
+    if what == "which mail a link is for":
+        node = drive.file("plan.pdf", node)
+        path = f"/courrier/{own_mailbox(beaune).id}/coffre/lien/"
+        form = {"node": str(node.id), "days": "30", "message_id": "<1@beaune.test>"}
+
+    def dies(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    def made() -> list[shares.Share]:
+        with drive.database.reading() as reading:
+            return shares.of_node(reading, node.id, now_s=clock.epoch_s())
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(drops, "set_limits", dies)
+        patch.setattr(sent_files, "note", dies)
+        client.post(path, form)
+    assert made() == [] and verbs() == ["made"]
+    assert client.post(path, form).status_code == 200
+    (one,) = made()
+    with drive.database.reading() as reading:
+        is_for_a_mail = sent_files.find(reading, beaune.agent.id, one.id) is not None
+        most = drops.of(reading, one.id)
+    if what == "which mail a link is for":
+        assert is_for_a_mail
+    else:
+        assert (most.most_total_bytes, most.most_files) == (100_000_000, 10) and not is_for_a_mail
 
 
 # -- who may ---------------------------------------------------------------------------------------------------

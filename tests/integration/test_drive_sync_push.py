@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from beffroi.drive.store import mounts, received
 from beffroi.drive.store.model import Act
-from beffroi.drive.store.shares import NEVER, Share
 from beffroi.drive.web.sync import push
 
 from tests.drive_devices import on_server
@@ -63,14 +62,12 @@ def test_one_whose_root_cannot_be_looked_up_keeps_no_other_from_hearing(
         if not is_file:
             broken.mkdir()
         (broken if is_file else broken / "metadata.db").write_bytes(b"none" * 1024)
-        made = Share(
-            "shr_" + "0" * 26, 1, "collectivite", A, "read", "", "", NEVER, -1, -1, "", "x", 1, "x", 0
-        )
+        share_id = "shr_" + "0" * 26
         with metadata(drive) as communes:
             own = communes.metadata(A)
-            own.write(lambda w: received.offer(w, made, owner=C, now_s=1))
-            own.write(lambda w: received.answer(w, Act("per_referent", "", 1), made.id, accepted=True))
-            own.write(lambda w: mounts.leave(w, made.id, "per_amir", now_s=1))
+            own.write(lambda w: received.offer(w, share_id, "x", owner=C, now_s=1))
+            own.write(lambda w: received.answer(w, Act("per_referent", "", 1), share_id, accepted=True))
+            own.write(lambda w: mounts.leave(w, share_id, "per_amir", now_s=1))
         for at in range(2):
             assert drive.ask("PUT", f"/remote.php/dav/files/amir/{at}", b"x", "amir")[0] == 201
             assert amir.hear() == "notify_file"

@@ -42,7 +42,7 @@ def share(world: World, node: Node, wish: Wish) -> Share:
     made = world.communes.metadata(A).write(lambda w: shares.make(w, ACT, node.id, wish))[0]
     if wish.kind == "collectivite":
         theirs = world.communes.metadata(wish.target)
-        theirs.write(lambda w: received.offer(w, made, owner=A, now_s=NOW_S))
+        theirs.write(lambda w: received.offer(w, made.id, made.label, owner=A, now_s=NOW_S))
     return made
 
 

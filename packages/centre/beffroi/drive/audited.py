@@ -1,27 +1,24 @@
 """An entry of the audit log before the change that it tells of, and a second one where that change fails.
 
-Rule:    the drive's metadata are another database, and no transaction spans both. So the entry comes first: nothing is
-         done that it does not know. What the change then refuses, for somebody else was quicker, or fails at, is told
-         by FAILED: but after a crash, no entry stands alone that tells of what was not done, or not to its end.
+Rule:    as ``on_record`` says it; the second entry is FAILED, with the verb and the error's code.
 Process: web.
 Source:  docs/decisions/0110-what-was-told-and-not-done.md
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import BeffroiError
+from beffroi.drive import on_record
 
 FAILED = "drive:change:failed"
 
 
-@contextmanager
 def before(
     actor: Actor,
     verb: str,
@@ -29,20 +26,15 @@ def before(
     object_id: str,
     collectivite_id: str | None,
     details: Mapping[str, str | int] | None = None,
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Around the change. ``details``: identifiers, codes and counts. Errors: those of the block."""
-    record(actor, verb, object_id=object_id, collectivite_id=collectivite_id, details=details)
-    try:
-        yield
-    except BeffroiError as error:
-        record(
-            actor,
-            FAILED,
-            object_id=object_id,
-            collectivite_id=collectivite_id,
-            details={"verb": verb, "code": error.code},
-        )
-        raise
+
+    def tell(verb: str, details: Mapping[str, str | int] | None) -> None:
+        record(actor, verb, object_id=object_id, collectivite_id=collectivite_id, details=details)
+
+    return on_record.before(
+        lambda: tell(verb, details), lambda code: tell(FAILED, {"verb": verb, "code": code})
+    )
 
 
 def record(

@@ -4,17 +4,19 @@ Purpose: the only writes of groups.
 Process: web; worker for who left. No Django.
 Access:  everybody of the collectivité sees its groups and who is in them: whoever shares must know with whom. The
          référent alone changes them. The collectivité comes from the credential; of another one there is no group.
-Rule:    as of shares (``sharing``): what is done is on record before, and once more where it then fails. Whoever is
-         added sees what is shared with the group at the next look, whoever is removed does not.
+Rule:    what is done is on record before, and once more where it then fails (``on_record``). Whoever is added sees what
+         is shared with the group at the next look, whoever is removed does not.
 Source:  docs/internals/drive.md, "Groups"; docs/decisions/0085-groups-lie-beside-the-shares.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from beffroi.drive import on_record
 from beffroi.drive.sharing import Line, Record, heard
 from beffroi.drive.store import groups, shares
 from beffroi.drive.store.groups import Group
@@ -22,7 +24,7 @@ from beffroi.drive.store.model import Act
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
-from beffroi.lib.errors import BeffroiError, NotAllowed, NotFound
+from beffroi.lib.errors import NotAllowed, NotFound
 from beffroi.lib.ids import new_id
 
 What = Literal["made", "failed", "renamed", "deleted", "added", "removed"]
@@ -62,10 +64,10 @@ class Groups:
         group_id = new_id("grp")
         with self.view.database.reading() as reading:
             said = groups.checked(reading, name)
-        self._tell("made", group_id, name=said)
-        return self._written(
-            group_id, lambda writing: groups.make(writing, self.act, said, group_id=group_id)
-        )
+        with self._told(group_id, lambda: self._tell("made", group_id, name=said)):
+            return self.view.database.write(
+                lambda writing: groups.make(writing, self.act, said, group_id=group_id)
+            )
 
     def rename(self, group_id: str, name: str) -> Group:
         """Errors: NotAllowed, NotFound, Invalid, GroupExists."""
@@ -73,8 +75,8 @@ class Groups:
         with self.view.database.reading() as reading:
             groups.find(reading, group_id)
             said = groups.checked(reading, name, but=group_id)
-        self._tell("renamed", group_id, name=said)
-        return self._written(group_id, lambda writing: groups.rename(writing, group_id, said))
+        with self._told(group_id, lambda: self._tell("renamed", group_id, name=said)):
+            return self.view.database.write(lambda writing: groups.rename(writing, group_id, said))
 
     def add(self, group_id: str, person_ids: Collection[str], belong: Collection[str]) -> int:
         """``belong``: who of the collectivité is there now. Return how many are new in it.
@@ -87,13 +89,16 @@ class Groups:
         with self.view.database.reading() as reading:
             there = {one.person_id for one in groups.members(reading, groups.find(reading, group_id).id)}
         new = [one for one in dict.fromkeys(person_ids) if one not in there]
-        for one in new:
-            self._tell("added", group_id, person_id=one)
+
+        def tell() -> None:
+            for one in new:
+                self._tell("added", group_id, person_id=one)
 
         def change(writing: Writing) -> int:
             return sum(groups.add(writing, self.act, group_id, one) for one in new)
 
-        added = self._written(group_id, change)
+        with self._told(group_id, tell):
+            added = self.view.database.write(change)
         heard(self.view.database)
         return added
 
@@ -104,8 +109,8 @@ class Groups:
             there = {one.person_id for one in groups.members(reading, groups.find(reading, group_id).id)}
         if person_id not in there:
             return False
-        self._tell("removed", group_id, person_id=person_id)
-        removed = self._written(group_id, lambda writing: groups.remove(writing, group_id, person_id))
+        with self._told(group_id, lambda: self._tell("removed", group_id, person_id=person_id)):
+            removed = self.view.database.write(lambda writing: groups.remove(writing, group_id, person_id))
         heard(self.view.database)
         return removed
 
@@ -119,9 +124,16 @@ class Groups:
         self._require()
         with self.view.database.reading() as reading:
             group, before = groups.find(reading, group_id), self.ending(reading, group_id)
-        self._tell("deleted", group_id, name=group.name, shares=len(before))
-        for one in before:
-            self._tell_share("ended", one, {"group_id": group_id})
+
+        def tell() -> None:
+            self._tell("deleted", group_id, name=group.name, shares=len(before))
+            for one in before:
+                self._tell_share("ended", one, {"group_id": group_id})
+
+        def failed(code: str) -> None:
+            self._tell("failed", group_id, code=code)
+            for one in before:
+                self._tell_share("failed", one, {"what": "ended", "code": code})
 
         def change(writing: Writing) -> list[Share]:
             ended = self.ending(writing, group_id)
@@ -130,12 +142,8 @@ class Groups:
             groups.delete(writing, group_id)
             return ended
 
-        try:
-            ended = self._written(group_id, change)
-        except BeffroiError as error:
-            for one in before:
-                self._tell_share("failed", one, {"what": "ended", "code": error.code})
-            raise
+        with on_record.before(tell, failed):
+            ended = self.view.database.write(change)
         heard(self.view.database)
         was_told = {one.id for one in before}
         for one in ended:
@@ -147,13 +155,8 @@ class Groups:
         if not self.may_manage:
             raise NotAllowed("change groups")
 
-    def _written[T](self, group_id: str, change: Callable[[Writing], T]) -> T:
-        """What was told before; where it fails, that is told, too."""
-        try:
-            return self.view.database.write(change)
-        except BeffroiError as error:
-            self._tell("failed", group_id, code=error.code)
-            raise
+    def _told(self, group_id: str, tell: Callable[[], object]) -> AbstractContextManager[None]:
+        return on_record.before(tell, lambda code: self._tell("failed", group_id, code=code))
 
     def _tell(self, what: What, group_id: str, *, name: str = "", **details: str | int) -> None:
         self.record(GroupLine(what, group_id, self.view.who.collectivite_id, name, details))

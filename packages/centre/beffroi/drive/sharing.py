@@ -4,18 +4,19 @@ Purpose: the only writes of them but for the counters of links. Pages and sync c
 Process: web, drive; no Django.
 Access:  who may write in a place that is theirs or the collectivité's shares it; what somebody else shares is passed on
          by nobody. Who made a share, or might make it, sees and ends it. All else is absent.
-Rule:    what is done with a share is on record before (``Record``), and once more where it then fails; one share for
+Rule:    what is done with a share is on record before, and once more where it then fails (``on_record``); one share for
          each target of a file: another one takes its place. The receiving collectivité's référent answers an offer.
 Source:  docs/internals/drive.md, "Shares"; docs/decisions/0077-shares-stay-with-their-owner.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
+from beffroi.drive import on_record
 from beffroi.drive.store import look, mounts, received, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Node, ReadOnly
@@ -24,7 +25,7 @@ from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.lib.ids import new_id
 
 What = Literal["made", "failed", "changed", "ended", "reopened", "accepted", "refused", "left", "returned"]
@@ -93,7 +94,7 @@ class Sharing:
             raise Invalid("kind")
         with self.view.database.reading() as reading:
             shareable(self.view, reading, node_id)
-            shares.check(reading, node_id, wish, now_s=self.act.now_s)
+            shared = shares.check(reading, node_id, wish, now_s=self.act.now_s)
             before = self._alike(reading, node_id, wish)
         if wish.target in (self.view.who.person_id, self.view.who.collectivite_id) or not known(wish):
             raise Invalid("with whom")
@@ -109,17 +110,17 @@ class Sharing:
         }
         receiver = wish.target if wish.kind == "collectivite" else ""
         lines = [self._line("made", share_id, receiver, said), *map(self._ending, before)]
-        made, ended = self._written(lines, lambda writing: self._made(writing, node_id, wish, share_id))
+        label, owner = wish.label or shared.name, self.view.who.collectivite_id
+        with self._told(*lines):
+            if there is not None:  # first: an offer without its share leads nowhere, a share needs its offer
+                there.write(lambda w: received.offer(w, share_id, label, owner=owner, now_s=self.act.now_s))
+            made, ended = self.view.database.write(
+                lambda writing: self._made(writing, node_id, wish, share_id)
+            )
         was_told = {one.id for one in before}
         for one in ended:
             if one.id not in was_told:  # somebody made it meanwhile: nobody could know of it before
                 self.record(self._ending(one))
-        if there is not None:
-            there.write(
-                lambda writing: received.offer(
-                    writing, made, owner=self.view.who.collectivite_id, now_s=self.act.now_s
-                )
-            )
         heard(self.view.database)
         return made
 
@@ -154,7 +155,8 @@ class Sharing:
             shareable(self.view, writing, now.node)
             return shares.change(writing, share_id, rights=rights, expires_s=expires_s)
 
-        changed = self._written([self._line("changed", share_id, receiver_of(found), told)], change)
+        with self._told(self._line("changed", share_id, receiver_of(found), told)):
+            changed = self.view.database.write(change)
         heard(self.view.database)
         return changed
 
@@ -170,7 +172,8 @@ class Sharing:
 
         if found.ended_s == shares.NEVER:
             with suppress(Conflict):  # somebody else was quicker
-                self._written([self._ending(found)], change)
+                with self._told(self._ending(found)):
+                    self.view.database.write(change)
                 heard(self.view.database)
         return found
 
@@ -184,10 +187,10 @@ class Sharing:
             offered = received.find(reading, share_id)
         own = self.view.who.collectivite_id
         what: What = "accepted" if accepted else "refused"
-        return self._written(
-            [Line(what, share_id, self.act.person_id, offered.owner, own)],
-            lambda writing: received.answer(writing, self.act, share_id, accepted=accepted),
-        )
+        with self._told(Line(what, share_id, self.act.person_id, offered.owner, own)):
+            return self.view.database.write(
+                lambda writing: received.answer(writing, self.act, share_id, accepted=accepted)
+            )
 
     def leave(self, share_id: str, *, left: bool = True) -> None:
         """This person sees it no more, or again. Errors: AbsentNode (it is not shared with them)."""
@@ -201,7 +204,8 @@ class Sharing:
             else:
                 mounts.come_back(writing, share_id, self.act.person_id)
 
-        self._written([line], change)
+        with self._told(line):
+            self.view.database.write(change)
 
     def _owner(self, reading: Reading, share_id: str) -> str:
         who = self.view.who
@@ -212,16 +216,16 @@ class Sharing:
             raise AbsentNode("share")
         return found.owner
 
-    def _written[T](self, lines: Sequence[Line], change: Callable[[Writing], T]) -> T:
-        """Told, then done; where that fails, that is told, too."""
-        for one in lines:
-            self.record(one)
-        try:
-            return self.view.database.write(change)
-        except BeffroiError as error:
+    def _told(self, *lines: Line) -> AbstractContextManager[None]:
+        def tell() -> None:
             for one in lines:
-                self.record(replace(one, what="failed", details={"what": one.what, "code": error.code}))
-            raise
+                self.record(one)
+
+        def failed(code: str) -> None:
+            for one in lines:
+                self.record(replace(one, what="failed", details={"what": one.what, "code": code}))
+
+        return on_record.before(tell, failed)
 
     def _line(self, what: What, share_id: str, receiver: str, details: Mapping[str, str | int]) -> Line:
         own = self.view.who.collectivite_id

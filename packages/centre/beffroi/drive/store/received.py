@@ -1,7 +1,8 @@
 """What other collectivités offered to this one, and what it answered.
 
 Rule:    the share itself is a row of its owner (``shares``). Here stands only that it was offered, and the answer;
-         nobody here sees it before somebody said yes.
+         nobody here sees it before somebody said yes. The offer comes first: one whose share was not made then, or has
+         ended, leads nowhere.
 Source:  docs/internals/drive.md, "Shares".
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from beffroi.drive.store.model import AbsentNode, Act
-from beffroi.drive.store.shares import NEVER, Share
+from beffroi.drive.store.shares import NEVER
 from beffroi.drive.store.writing import Reading, Writing
 
 
@@ -26,11 +27,11 @@ class Received(NamedTuple):
     answered_by: str
 
 
-def offer(writing: Writing, share: Share, *, owner: str, now_s: int) -> bool:
+def offer(writing: Writing, share_id: str, label: str, *, owner: str, now_s: int) -> bool:
     """In the receiver's metadata; False when it was offered before, whatever was answered."""
-    if writing.one("SELECT 1 FROM received WHERE share_id = ?", (share.id,)):
+    if writing.one("SELECT 1 FROM received WHERE share_id = ?", (share_id,)):
         return False
-    row = Received(share.id, owner, share.label, "offered", now_s, NEVER, "")
+    row = Received(share_id, owner, label, "offered", now_s, NEVER, "")
     writing.run("INSERT INTO received VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     return True
 

@@ -54,9 +54,14 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         if errors:
             status = HTTPStatus.BAD_REQUEST
         else:
-            share, token = links.make(actor=actor, view=view, act=act_of(view), node_id=node_id, wish=wish)
-            # Nobody has the address yet, so that no file comes under other limits.
-            view.database.write(lambda writing: drops.set_limits(writing, share.id, limits))
+            _share, token = links.make(
+                actor=actor,
+                view=view,
+                act=act_of(view),
+                node_id=node_id,
+                wish=wish,
+                also=lambda writing, share: drops.set_limits(writing, share.id, limits),
+            )
             context |= {
                 "form": FIRST,
                 "address": drive_words.link_address(settings.BEFFROI, view.who.collectivite_id, token),

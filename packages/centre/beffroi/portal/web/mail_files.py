@@ -27,6 +27,7 @@ from beffroi.drive import links, sharing
 from beffroi.drive.store import sent_files, tree
 from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.store.orders import orders
+from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
@@ -105,17 +106,21 @@ def link(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     wish, errors = drive_links.asked_wish(request)
     if errors:
         return JsonResponse({"errors": errors}, status=400)
+    message_id = request.POST.get("message_id", "")
+
+    def note(writing: Writing, share: Share) -> None:
+        node = sharing.shareable(view, writing, node_id).node
+        if message_id and _lies_among_sent(view, writing, node.parent):
+            sent_files.note(writing, share.id, node_id, actor.id, _hashed(message_id))
+
     try:
-        share, token = links.make(actor=actor, view=view, act=act_of(view), node_id=node_id, wish=wish)
+        share, token = links.make(
+            actor=actor, view=view, act=act_of(view), node_id=node_id, wish=wish, also=note
+        )
     except BeffroiError as error:
         return JsonResponse({"code": error.code}, status=error.http_status)
     with view.database.reading() as reading:
         node = sharing.shareable(view, reading, node_id).node
-        uploaded = _lies_among_sent(view, reading, node.parent)
-    message_id = request.POST.get("message_id", "")
-    if message_id and uploaded:
-        message = _hashed(message_id)
-        view.database.write(lambda writing: sent_files.note(writing, share.id, node_id, actor.id, message))
     names = {
         "name": node.name,
         "size": words.size(node.size_bytes),

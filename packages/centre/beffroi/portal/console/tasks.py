@@ -1,0 +1,250 @@
+"""What of boîtiers, mail and the Coffre waits for a person of the Département: how many, in words, and where to go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import ngettext_lazy
+
+from beffroi.boxes import fleet, relay_requests, releases
+from beffroi.boxes import queries as boxes
+from beffroi.core.decisions import by_hand
+from beffroi.core.identity import queries as persons
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.seals import overview as seals
+from beffroi.lib import clock
+from beffroi.mail.backup import queries as restores
+from beffroi.mail.backup import told as backed_up
+from beffroi.mail.certificates import wanting as certificates
+from beffroi.mail.closing import queries as closing
+from beffroi.mail.domains import queries as domains
+from beffroi.mail.probe import queries as probe
+from beffroi.mail.reports import queries as reports
+from beffroi.mail.sending import pool_queries as pools
+from beffroi.mail.sending import queries as sending
+
+type Task = tuple[int, Any, str]
+"""How many, the words for one and for more, the page."""
+
+
+def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]]:
+    """Words and where to go, of each of which there is one at least. ``active``: boîtiers."""
+    found: tuple[Task, ...] = (
+        (
+            len(fleet.ending_with_proposals(actor)),
+            ngettext_lazy(
+                "%(n)s commune finit d’observer avec des propositions sans réponse",
+                "%(n)s communes finissent d’observer avec des propositions sans réponse",
+                "n",
+            ),
+            reverse("boxes") + "?etat=observing",
+        ),
+        (
+            fleet.refusing_policies(one.box for one in active),
+            ngettext_lazy(
+                "%(n)s boîtier a refusé ses réglages", "%(n)s boîtiers ont refusé leurs réglages", "n"
+            ),
+            reverse("boxes") + "?etat=rolled_back",
+        ),
+        (
+            releases.stopped_by_itself(actor),
+            ngettext_lazy(
+                "%(n)s mise à jour des boîtiers s’est arrêtée",
+                "%(n)s mises à jour des boîtiers se sont arrêtées",
+                "n",
+            ),
+            reverse("box_software"),
+        ),
+        (
+            len(domains.alarms(actor)),
+            ngettext_lazy(
+                "%(n)s domaine a perdu un réglage de courrier",
+                "%(n)s domaines ont perdu un réglage de courrier",
+                "n",
+            ),
+            reverse("mail_domains"),
+        ),
+        (
+            by_hand.waiting().count(),
+            ngettext_lazy(
+                "%(n)s blocage attend une seconde personne",
+                "%(n)s blocages attendent une seconde personne",
+                "n",
+            ),
+            reverse("waiting"),
+        ),
+        _sending(actor),
+        _senders(actor),
+        _probe(actor),
+        _listed(actor),
+        _warming(actor),
+        _backup(),
+        _relays(actor),
+        _restores(actor),
+        _certificates(actor),
+        _closed(actor),
+        _beginning(),
+        _seals(),
+        _held_up(),
+    )
+    return [{"said": said % {"n": count}, "url": url} for count, said, url in found if count]
+
+
+def _sending(actor: Actor) -> Task:
+    """Accounts over their limit of sending."""
+    return (
+        sending.alarms(actor).count(),
+        ngettext_lazy("%(n)s compte de courriel envoie trop", "%(n)s comptes de courriel envoient trop", "n"),
+        reverse("outgoing"),
+    )
+
+
+def _beginning() -> Task:
+    """Communes that nobody can begin in: without a référent, who adds the others."""
+    return (
+        len(persons.without_referent()),
+        ngettext_lazy(
+            "%(n)s commune n’a pas de personne référente",
+            "%(n)s communes n’ont pas de personne référente",
+            "n",
+        ),
+        reverse("communes"),
+    )
+
+
+def _certificates(actor: Actor) -> Task:
+    """Certificates of domains that end within 14 days and were not renewed."""
+    return (
+        len(certificates.alarms(actor)),
+        ngettext_lazy(
+            "%(n)s certificat de domaine finit bientôt", "%(n)s certificats de domaine finissent bientôt", "n"
+        ),
+        reverse("mail_domains"),
+    )
+
+
+def _senders(actor: Actor) -> Task:
+    """Who suddenly sends much in a domain's name."""
+    return (
+        reports.alarms(actor).count(),
+        ngettext_lazy(
+            "%(n)s expéditeur nouveau écrit au nom d’un domaine",
+            "%(n)s expéditeurs nouveaux écrivent au nom d’un domaine",
+            "n",
+        ),
+        reverse("mail_domains"),
+    )
+
+
+def _probe(actor: Actor) -> Task:
+    """Paths on which the centre's own mail does not arrive."""
+    return (
+        probe.alarms(actor),
+        ngettext_lazy(
+            "%(n)s chemin du courrier ne fonctionne plus",
+            "%(n)s chemins du courrier ne fonctionnent plus",
+            "n",
+        ),
+        reverse("mail_probe"),
+    )
+
+
+def _warming(actor: Actor) -> Task:
+    """New addresses of ours whose mail a provider refuses."""
+    return (
+        pools.refused_warmings(actor) if settings.BEFFROI.outgoing_pools else 0,
+        ngettext_lazy(
+            "%(n)s nouvelle adresse d’envoi est en pause : ses courriels sont refusés",
+            "%(n)s nouvelles adresses d’envoi sont en pause : leurs courriels sont refusés",
+            "n",
+        ),
+        reverse("outgoing"),
+    )
+
+
+def _backup() -> Task:
+    """Whether the backup of the mailboxes is late, fails, or is damaged."""
+    return (
+        int(bool(backed_up.problem(settings.BEFFROI, now=clock.epoch_s()))),
+        ngettext_lazy(
+            "la sauvegarde des boîtes demande un regard", "la sauvegarde des boîtes demande un regard", "n"
+        ),
+        reverse("mail_backups"),
+    )
+
+
+def _seals() -> Task:
+    """Sealed folders that a verification found damaged."""
+    return (
+        sum(one.damaged for one in seals.read(settings.BEFFROI).values()),
+        ngettext_lazy("%(n)s dossier scellé est abîmé", "%(n)s dossiers scellés sont abîmés", "n"),
+        reverse("console_seals"),
+    )
+
+
+def _held_up() -> Task:
+    """Verifications of sealed folders that wait for a setting."""
+    return (
+        sum(one.held_up for one in seals.read(settings.BEFFROI).values()),
+        ngettext_lazy(
+            "%(n)s vérification de dossier scellé ne peut pas se terminer",
+            "%(n)s vérifications de dossiers scellés ne peuvent pas se terminer",
+            "n",
+        ),
+        reverse("console_seals"),
+    )
+
+
+def _relays(actor: Actor) -> Task:
+    """Relays for copiers that référents ask for."""
+    return (
+        relay_requests.waiting(actor).count(),
+        ngettext_lazy(
+            "%(n)s demande de relais pour copieurs attend",
+            "%(n)s demandes de relais pour copieurs attendent",
+            "n",
+        ),
+        reverse("relay_requests"),
+    )
+
+
+def _restores(actor: Actor) -> Task:
+    """Requests for mails from the backups."""
+    return (
+        restores.waiting(actor),
+        ngettext_lazy(
+            "%(n)s demande de restauration de courriels attend",
+            "%(n)s demandes de restauration de courriels attendent",
+            "n",
+        ),
+        reverse("mail_backups"),
+    )
+
+
+def _closed(actor: Actor) -> Task:
+    """Closed mailboxes that communes want erased."""
+    return (
+        closing.waiting(actor),
+        ngettext_lazy(
+            "%(n)s boîte fermée attend le visa des Archives pour être effacée",
+            "%(n)s boîtes fermées attendent le visa des Archives pour être effacées",
+            "n",
+        ),
+        reverse("closed_erasures"),
+    )
+
+
+def _listed(actor: Actor) -> Task:
+    """Addresses of ours on a block list."""
+    return (
+        sending.listed(actor),
+        ngettext_lazy(
+            "%(n)s de nos adresses d’envoi est sur une liste noire",
+            "%(n)s de nos adresses d’envoi sont sur une liste noire",
+            "n",
+        ),
+        reverse("outgoing"),
+    )
