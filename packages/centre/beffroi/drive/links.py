@@ -41,10 +41,10 @@ def access(view: View, reading: Reading, share_id: str) -> Share:
 
 
 def make(*, actor: Actor, view: View, act: Act, node_id: int, wish: Wish) -> tuple[Share, str]:
-    """Return the link and its token, which is nowhere afterwards. Errors: AbsentNode, ReadOnly, Invalid."""
+    """Return the link and its token, which is nowhere afterwards. Errors: AbsentNode, ReadOnly, Invalid, Frozen."""
     with view.database.reading() as reading:
         shareable(view, reading, node_id)
-        shares.check(reading, node_id, wish, now_s=act.now_s)
+        shares.check_new(reading, node_id, wish, now_s=act.now_s)
     share_id = new_id("shr")
     _tell(
         actor,

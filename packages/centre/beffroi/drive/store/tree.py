@@ -5,7 +5,7 @@ Rule:    each change runs inside a group (``database``): it looks first, writes 
          What is sealed refuses: ``note`` asks.
 Hostile: names are normal already (``names``); who may do what was decided above (``views``), but for locks.
 Errors:  AbsentNode, ParentAbsent, NameTaken, KindDiffers, IntoItself, RootFixed, Changed, Locked, QuotaFull,
-         TooManyEntries, CopyTooLarge, Sealed.
+         TooManyEntries, CopyTooLarge, Sealed, Found.
 Source:  docs/internals/drive.md.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from typing import Literal, LiteralString
 
-from beffroi.drive.store import names, refs, schema, seals, weights
+from beffroi.drive.store import findings, names, refs, schema, seals, weights
 from beffroi.drive.store.locks import release, require
 from beffroi.drive.store.look import above, below, node, path_of, root, taken
 from beffroi.drive.store.model import (
@@ -197,8 +197,10 @@ def copy(
     *,
     overwrite: bool = False,
     deep: bool = True,
+    moves: bool = False,
 ) -> tuple[Node, bool]:
-    """As ``move``; its chunks are shared, its versions stay with the original. ``deep`` False: a folder alone."""
+    """As ``move``; its chunks are shared, its versions stay with the original. ``deep`` False: a folder alone.
+    ``moves``: the original goes, so what is held comes along. Errors: Frozen, Found (``findings``)."""
     original, folder = node_at(writing, node_id), folder_at(writing, parent)
     if original.parent == folder.id and original.name == name:
         raise NameTaken("it is the same")
@@ -209,6 +211,8 @@ def copy(
     originals = [original, *itertools.islice(inside, MOST_COPIED)]
     if len(originals) > MOST_COPIED:
         raise CopyTooLarge(MOST_COPIED)
+    if not moves:
+        findings.require_free(writing, [one.sha256 for one in originals])
     size_bytes = sum(one.size_bytes for one in originals if not one.is_folder)
     afford(writing, folder.id, Weight(size_bytes, len(originals)))
     fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite)
