@@ -29,6 +29,7 @@ from beffroi.lib.ids import new_id
 
 from tests.drive_trees import (
     ME,
+    NOW_S,
     OTHER,
     Open,
     content,
@@ -321,6 +322,35 @@ def test_two_processes_that_write_one_file_at_once_lose_no_content(opens: Open) 
         require_whole(reading)
     assert present is not None
     assert kept | {present.etag} == set(etags), "each acknowledged content is the present one or a version"
+
+
+def test_who_waits_too_long_for_another_process_hears_that_the_database_is_busy(
+    opens: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for backend in ("sqlite", "postgres"):
+        monkeypatch.setattr(f"beffroi.drive.store.{backend}.BUSY_S", 0.3)
+    one, other = opens(), opens()
+    home = one.write(lambda w: tree.make_root(w, schema.HOME + "per_me", now_s=NOW_S))
+    folder(other, home.id, "before")
+    begun, over = threading.Event(), threading.Event()
+
+    def long(writing: Writing) -> None:
+        begun.set()
+        assert over.wait(30)
+
+    busy = one.submit(long)
+    assert begun.wait(30)
+    try:
+        with pytest.raises(Unavailable):
+            other.submit(lambda w: tree.make_root(w, schema.HOME + "per_other", now_s=NOW_S)).result(10)
+        assert listing(other, home.id) == {"before": 0}, "who reads waits for nobody"
+    finally:
+        over.set()
+    busy.result(30)
+    folder(other, home.id, "after")
+    assert listing(one, home.id) == {"before": 0, "after": 0}
+    with one.reading() as reading:
+        assert look.root(reading, schema.HOME + "per_other") is None
 
 
 def test_a_picture_is_not_disturbed_by_what_is_written_meanwhile(metadata: Database, home: Node) -> None:

@@ -236,6 +236,8 @@ def test_a_service_that_gives_the_same_part_again_and_again_ends_in_an_error(
         with with_repeated_tokens(real, turns=turns) as place, pytest.raises(StoreUnavailable, match="again"):
             for number, _ in enumerate(S3Objects(place).list(COL)):
                 assert number < 1000
+        with with_repeated_tokens(real, turns=turns) as place, pytest.raises(StoreUnavailable, match="again"):
+            s3_listing.folders(place, "")
 
 
 ANSWER = """<?xml version="1.0" encoding="UTF-8"?>

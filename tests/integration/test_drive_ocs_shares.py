@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -9,14 +10,16 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from beffroi.drive.store import findings, frozen
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
 from beffroi.drive.web.sync.sharing import number
 from beffroi.lib import clock
 
 from tests.drive_asking import HOME, NS, listing
-from tests.drive_server import B, Served
+from tests.drive_server import A, B, Served
 from tests.drive_sharing import share
+from tests.fixtures_drive_store import in_one_file
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 API = "/ocs/v2.php/apps/files_sharing/api/v1"
@@ -102,6 +105,48 @@ def test_a_receiver_leaves_by_it_and_changes_nothing(name: str, alice: Phone, am
     assert amir.status == 200
     assert amir.ask("GET", "/shares", shared_with_me="true") == []
     assert alice.ask("GET", f"/shares/{made['id']}")[0]["id"] == made["id"]  # for others it stands
+
+
+@pytest.mark.parametrize("by", ["decision", "finding"])
+def test_what_is_held_is_neither_shared_nor_copied_and_moves_and_goes_as_any_file(
+    drive: Served, name: str, alice: Phone, amir: Phone, by: str
+) -> None:
+    """Alone and in a folder; a share that was made before stands, and gives nobody its content."""
+    body = f"bad {by} {name}".encode()
+    at, sha256 = f"{HOME}/{name}", hashlib.sha256(body).hexdigest()
+    assert drive.ask("PUT", f"{at}/virus.txt", body)[0] == 201
+    before = alice.ask("POST", "/shares", path=f"/{name}/virus.txt", shareType="0", shareWith="amir")
+    with in_one_file(drive.directory / "drive" / A / "metadata.db") as database:
+        if by == "decision":
+            (drive.directory / "refused").write_text(sha256)
+            database.write(lambda w: frozen.freeze(w, sha256=sha256, decision_id="dec_1", now_s=1))
+        else:
+            found = findings.Result(sha256, "m", {"malware": ["Wolf"]}, True)
+            database.write(lambda w: findings.keep(w, [found], now_s=1))
+    words = "le Département le retient" if by == "decision" else "dangereux par l’analyse"
+    for source, target in (("/virus.txt", "/copie.txt"), ("/virus.txt", "/plan.txt"), ("", "-copie")):
+        status, _, answer = drive.ask("COPY", f"{at}{source}", Destination=f"{at}{target}")
+        assert (status, words in answer.decode()) == (403, True)
+    assert set(listing(drive, at)) == {f"{at}/", f"{at}/plan.txt", f"{at}/virus.txt"}
+    assert drive.ask("GET", f"{at}/plan.txt")[2] == b"un plan"
+    assert f"{at}-copie/" not in listing(drive, HOME)
+    for fields in ({"shareType": "1", "shareWith": "agent"}, {"shareType": "0", "shareWith": "amir"}):
+        alice.ask("POST", "/shares", path=f"/{name}/virus.txt", **fields)
+        assert alice.status == 403
+    assert [one["id"] for one in alice.ask("GET", "/shares", path=f"/{name}/virus.txt")] == [before["id"]]
+    alice.ask("PUT", f"/shares/{before['id']}", permissions="1")
+    assert alice.status == 200, "a share of before can be made less"
+    theirs = f"/remote.php/dav/files/amir/{quote(SHARED_NAME)}"
+    assert drive.ask("GET", f"{theirs}/virus.txt", login="amir")[0] == 403
+    alice.ask("POST", "/shares", path=f"/{name}", shareType="0", shareWith="amir", permissions="31")
+    assert alice.status == 200
+    assert drive.ask("GET", f"{theirs}/{name}/virus.txt", login="amir")[0] == 403
+    assert drive.ask("MOVE", f"{at}/virus.txt", Destination=f"{at}/renamed.txt")[0] == 201
+    mine = f"/remote.php/dav/files/amir/{name}.txt"
+    assert drive.ask("MOVE", f"{theirs}/{name}/renamed.txt", login="amir", Destination=mine)[0] == 201
+    assert drive.ask("GET", mine, login="amir")[0] == 403
+    assert drive.ask("DELETE", mine, login="amir")[0] == 204
+    (drive.directory / "refused").unlink(missing_ok=True)
 
 
 def test_nobody_shares_with_who_is_elsewhere_or_what_is_not_theirs(

@@ -16,9 +16,11 @@ import pytest
 from beffroi.drive import alarms, renewal, upkeep
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.renewal import Renewal
-from beffroi.drive.store import look, moments, mounts, schema, seen, shares, tags, trash, tree, uploads
+from beffroi.drive.store import look, moments, mounts, refs, schema, seen, shares, tags, trash, tree, uploads
+from beffroi.drive.store.collect import REDO_AFTER_S
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.local_objects import LocalObjects
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Act, Content, Node
 from beffroi.drive.store.objects import StoreUnavailable, chunk_of
@@ -114,6 +116,39 @@ def test_what_is_past_its_term_goes_with_its_objects_and_nothing_else(place: Pla
         require_whole(reading)
         assert look.node(reading, kept.id) is not None
     assert upkeep.problem(place.config) == ""
+
+
+def test_what_cannot_be_deleted_is_written_anew_an_hour_later_and_then_kept(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = noise(LARGE, b"stuck")
+    gone = place.put("jeté.bin", data)
+    place.database.write(lambda w: tree.delete(w, place.act(), gone.id))
+    trash_s = place.config.drive_trash_days * DAY_S + DAY_S
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("EIO")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalObjects, "delete", fail)
+        for later_s in (trash_s, trash_s + 2 * DAY_S):
+            with clock.shifted(later_s):
+                place.age()
+                place.work.round()
+                assert len(place.objects()) == 1
+        with clock.shifted(trash_s + 2 * DAY_S + REDO_AFTER_S / 2), pytest.raises(refs.ChunkVanished):
+            place.work.round()
+            place.put("de nouveau.bin", data)  # its deletion may be under way
+        with clock.shifted(trash_s + 2 * DAY_S + upkeep.ROUND_S):
+            place.work.round()
+            kept = place.put("de nouveau.bin", data)
+    with clock.shifted(trash_s + 9 * DAY_S):
+        place.age()
+        place.work.round()
+    assert len(place.objects()) == 1
+    with place.database.reading() as reading:
+        require_whole(reading)
+        assert look.node(reading, kept.id) is not None
 
 
 def test_a_link_that_ended_is_forgotten_a_month_later(place: Place) -> None:

@@ -12,7 +12,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import release
-from beffroi.drive.store import findings, frozen, shares, tree
+from beffroi.drive.store import findings, frozen, look, shares, tree
 from beffroi.drive.store.findings import Result
 from beffroi.drive.store.model import EMPTY, AbsentNode, Node
 from beffroi.drive.views import View
@@ -115,6 +115,34 @@ def test_what_is_held_is_offered_nothing_that_would_not_work(drive: Drive, clien
     assert "Liens ouverts" in text(client, node), "one that is open is ended there"
     page = client.get(f"/coffre/{node.id}/liens/").content.decode()
     assert "Arrêter" in page and "Créer le lien" not in page
+
+
+def test_what_is_held_is_copied_and_shared_by_no_page_and_moved_by_each(
+    drive: Drive, client: Client, beaune: Commune
+) -> None:
+    folder, target = drive.folder("Reçus"), drive.folder("Rangés")
+    node = put(drive, "facture.exe", folder)
+    wish = {"with": f"person:{beaune.colleague.id}", "rights": "read", "days": ""}
+    find(drive, "malware")
+
+    def carry(what: str, one: Node) -> str:
+        client.post("/coffre/agir/", {"dossier": str(one.parent), "what": what, "n": str(one.id)})
+        page = client.post("/coffre/agir/", {"dossier": str(target.id), "what": "drop"}, follow=True)
+        return page.content.decode().replace("\u00a0", " ")
+
+    for one in (node, folder):
+        assert "mais ni le copier ni le partager" in carry("copy", one)
+    with drive.database.reading() as reading:
+        assert look.children(reading, target.id) == []
+    refused = client.post(f"/coffre/{node.id}/partage/", wish)
+    page = refused.content.decode().replace("\u00a0", " ")
+    assert refused.status_code == 403
+    assert "Ce fichier est retenu : on ne le partage pas" in page and "Nouveau partage" not in page
+    with drive.database.reading() as reading:
+        assert shares.every(reading) == []
+    assert "1 élément déplacé" in carry("move", node)
+    drive.database.write(lambda w: w.run("UPDATE finding SET released_s = 1"))
+    assert client.post(f"/coffre/{node.id}/partage/", wish).status_code == 302
 
 
 def test_a_list_marks_what_is_held_until_it_is_released(

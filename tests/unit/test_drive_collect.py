@@ -190,6 +190,13 @@ class CollectMachine(RuleBasedStateMachine):
     def a_late_deletion_is_done(self) -> None:
         self.objects.land()
 
+    @precondition(lambda self: self.collector is None)
+    @rule(seconds=st.sampled_from([0, collect.REDO_AFTER_S + 1]))
+    def time_passes_and_what_was_left_is_over(self, seconds: int) -> None:
+        if seconds:
+            self.objects.pass_time(seconds)
+        collect.finish(self.drive, now_s=self.objects.now_s)
+
     @precondition(lambda self: self.objects.late and self.collector is None)
     @rule()
     def it_collects_again_at_once(self) -> None:

@@ -20,7 +20,9 @@ def move(
     if writing.root_of(place.node.parent) != writing.root_of(into.node.id) and (
         place.rights.is_shared or _is_shared_by_others(writing, act, place.node, into)
     ):
-        made, is_fresh = tree.copy(writing, act, place.node.id, into.node.id, name, overwrite=overwrite)
+        made, is_fresh = tree.copy(
+            writing, act, place.node.id, into.node.id, name, overwrite=overwrite, moves=True
+        )
         tree.delete(writing, act, place.node.id)
         return made, is_fresh
     return tree.move(writing, act, place.node.id, into.node.id, name, overwrite=overwrite)

@@ -49,10 +49,10 @@ def make(
     also: Callable[[Writing, Share], object] = lambda writing, share: None,
 ) -> tuple[Share, str]:
     """Return the link and its token, which is nowhere afterwards. ``also``: what is kept of it besides, in the same
-    change. Errors: AbsentNode, ReadOnly, Invalid, those of ``also``."""
+    change. Errors: AbsentNode, ReadOnly, Invalid, Frozen, those of ``also``."""
     with view.database.reading() as reading:
         shareable(view, reading, node_id)
-        shares.check(reading, node_id, wish, now_s=act.now_s)
+        shares.check_new(reading, node_id, wish, now_s=act.now_s)
     share_id = new_id("shr")
     said = {
         "node_id": node_id,

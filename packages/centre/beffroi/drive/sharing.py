@@ -89,12 +89,12 @@ class Sharing:
     # -- the owner's -----------------------------------------------------------------------------------------
 
     def make(self, node_id: int, wish: Wish, known: Known) -> Share:
-        """Errors: AbsentNode, ReadOnly, Invalid, NotFound, those of opening another collectivité's metadata."""
+        """Errors: AbsentNode, ReadOnly, Invalid, NotFound, Frozen, those of opening another collectivité's metadata."""
         if wish.kind == "link":
             raise Invalid("kind")
         with self.view.database.reading() as reading:
             shareable(self.view, reading, node_id)
-            shared = shares.check(reading, node_id, wish, now_s=self.act.now_s)
+            shared = shares.check_new(reading, node_id, wish, now_s=self.act.now_s)
             before = self._alike(reading, node_id, wish)
         if wish.target in (self.view.who.person_id, self.view.who.collectivite_id) or not known(wish):
             raise Invalid("with whom")

@@ -162,6 +162,8 @@ class Upkeep(Worker):
         self._say_handovers(database, collectivite_id)
         homes.forget_brought(self._config, collectivite_id, before_s=now_s - KEPT_DAYS * DAY_S)
         self._count_calendars(database, collectivite_id)
+        with collecting(self._config, collectivite_id):
+            collect.finish(database, now_s=now_s)
         if _is_due(progress.tidied_s, DAY_S, now_s):
             try:
                 self._tidy(collectivite_id, database, stock, now_s)

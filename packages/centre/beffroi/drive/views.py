@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
-from typing import NamedTuple
 
 from beffroi.drive import receiving
+from beffroi.drive.places import COMMON_NAME, SHARED_NAME, Mount, Place, Rights, best
 from beffroi.drive.receiving import Elsewhere, Here
 from beffroi.drive.store import look, schema, shares, tree
 from beffroi.drive.store.database import Database
@@ -30,58 +30,10 @@ from beffroi.drive.who import WRITERS, Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, NotFound
 
-COMMON_NAME = "Commune"
-"""Name of the collectivité's own folder in every member's root; nobody can make another of this name there."""
-SHARED_NAME = "Partagé avec moi"
-"""Name of the folder of what others share, in the root of who has something there; reserved in every root."""
+__all__ = ["COMMON_NAME", "LARGEST_ID", "SHARED_NAME", "Mount", "Place", "View", "Visit", "leads_out"]
 LARGEST_ID = (1 << 63) - 1
 """What a database takes for a number."""
 log = logging.getLogger("beffroi.drive")
-
-
-@dataclass(frozen=True)
-class Rights:
-    """``is_mount``: a root that is shown inside another one; it cannot be moved or deleted. ``is_shared``: it is
-    somebody else's, who shares it or a folder above it; nobody passes it on."""
-
-    may_write: bool
-    is_mount: bool = False
-    is_shared: bool = False
-
-    @property
-    def may_share(self) -> bool:
-        return self.may_write and not self.is_mount and not self.is_shared
-
-
-class Place(NamedTuple):
-    """A node as one person sees it. ``path``: names from the person's root. ``etag``: for a root that shows others
-    inside it, one that changes with each of them. ``owner``: the collectivité whose node it is."""
-
-    node: Node
-    path: tuple[str, ...]
-    rights: Rights
-    etag: int
-    owner: str
-
-
-class Mount(NamedTuple):
-    """What is shared with a person, as they see it. ``name``: in the folder SHARED_NAME. ``owner``: a collectivité."""
-
-    share: Share
-    name: str
-    node: Node
-    may_write: bool
-    owner: str
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        return SHARED_NAME, self.name
-
-    @property
-    def place(self) -> Place:
-        rights = Rights(self.may_write, is_mount=True, is_shared=True)
-        return Place(self.node, self.path, rights, self.node.etag, self.owner)
-
 
 type Abroad = Callable[[str], Database]
 """The metadata of another collectivité of this centre."""
@@ -187,7 +139,7 @@ class View:
             return Place(way[0], path, Rights(may_write=True), way[0].etag, self.collectivite_id)
         is_common = way[-1].id == common.id
         if not (is_common and self._writes_common):
-            shared = _best(_in_mount(mount, way) for mount in self.mounts_here(reading))
+            shared = best(mount.holding(way) for mount in self.mounts_here(reading))
             if shared is not None and (shared.rights.may_write or not is_common):
                 return shared
         if not is_common:
@@ -334,7 +286,7 @@ class View:
             return self._shared(reading)
         for mount in self.mounts_here(reading):
             if mount.name == path[1]:
-                return _below(reading, mount, path)
+                return mount.below(reading, path)
         return None
 
 
@@ -366,12 +318,12 @@ class Visit(View):
         mount = self.mount(reading)
         if mount is None or tuple(path[:2]) != mount.path:
             return None
-        return _below(reading, mount, path)
+        return mount.below(reading, path)
 
     def at(self, reading: Reading, node_id: int) -> Place:
         mount = self.mount(reading)
         way = look.above(reading, node_id) if 0 < node_id <= LARGEST_ID else []
-        found = _in_mount(mount, way) if mount is not None else None
+        found = mount.holding(way) if mount is not None else None
         if found is None:
             raise AbsentNode("file")
         return found
@@ -392,30 +344,6 @@ class Visit(View):
 def leads_out(path: Sequence[str]) -> bool:
     """Whether a path may lead to something of another collectivité."""
     return len(path) > 1 and path[0] == SHARED_NAME
-
-
-def _below(reading: Reading, mount: Mount, path: Sequence[str]) -> Place | None:
-    found = look.walk(reading, mount.node.id, path[2:])
-    if found is None:
-        return None
-    rights = replace(mount.place.rights, is_mount=len(path) == 2)
-    return Place(found, tuple(path), rights, found.etag, mount.owner)
-
-
-def _in_mount(mount: Mount, way: Sequence[Node]) -> Place | None:
-    """The node at the beginning of ``way`` (``look.above``), if it is what is shared or lies below it."""
-    for depth, one in enumerate(way):
-        if one.id == mount.node.id:
-            path = (*mount.path, *(step.name for step in reversed(way[:depth])))
-            rights = replace(mount.place.rights, is_mount=not depth)
-            return Place(way[0], path, rights, way[0].etag, mount.owner)
-    return None
-
-
-def _best(places: Iterator[Place | None]) -> Place | None:
-    """The first that may be written; a folder that is shared inside another one is a mount only where it must be."""
-    found = [one for one in places if one is not None]
-    return max(found, key=lambda one: (one.rights.may_write, not one.rights.is_mount), default=None)
 
 
 def _mixed(*parts: object) -> int:

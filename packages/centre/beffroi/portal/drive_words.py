@@ -21,6 +21,10 @@ from beffroi.previews import wire
 MAX_IMAGE_BYTES = 30_000_000
 MOST_NAMED = 3
 IMAGES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
+_HELD = gettext_lazy(
+    "Un fichier reconnu comme dangereux est retenu : la liste le marque, sa page dit pourquoi. On peut le déplacer ou "
+    "le supprimer, mais ni le copier ni le partager."
+)
 REFUSALS = {
     "drive.name_taken": gettext_lazy(
         "Ce nom est déjà pris dans ce dossier, peut-être avec d’autres majuscules : choisissez-en un autre."
@@ -82,6 +86,8 @@ REFUSALS = {
     "drive.copy_too_large": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
     "drive.too_many_uploads": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
     "drive.too_many_at_once": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
+    "drive.frozen": _HELD,
+    "drive.found": _HELD,
 }
 
 SENDING = {

@@ -206,7 +206,7 @@ class S3Backups:
             )
 
     def owners(self) -> list[str]:
-        found = s3_listing.folders(self._store, self._place, self._place.folder)
+        found = s3_listing.folders(self._place, self._place.folder)
         return sorted(one for one in found if is_id(one, "col"))
 
     def erase(self, collectivite_id: str) -> None:

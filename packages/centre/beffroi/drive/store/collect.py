@@ -12,11 +12,11 @@ Rule:    the row goes first, the object after it, and ``doomed`` remembers betwe
          takes a chunk for present only if its row is, or if it wrote the object and no deletion of it can have come
          later: there is no entry with gone = 0 or gone > since, and forgotten <= since. Else it is told to send again.
          So no clock decides what is safe: the day of grace only makes that answer rare.
-Crash:   after 1 or 2: the entry stands and its chunk is refused to writers until ``finish`` deletes again and says so;
-         that waits ``REDO_AFTER_S``, so that a process that only seems dead has sent its last deletion.
-Fails:   an object that cannot be deleted stays doomed, the others go on, and ``finish`` tries it again in a later run,
-         after ``REDO_AFTER_S``: its deletion may still be under way. Where failures took ``PATIENCE_S``, the store
-         itself is away: the run ends with the error.
+Crash:   after 1 or 2: the entry stands and its chunk is refused to writers until ``finish`` says that no deletion of it
+         is under way, after ``REDO_AFTER_S``, so that a process that only seems dead has sent its last one. From then
+         on writers may write the object anew; one that nobody did is unknown, and a later run dooms it again.
+Fails:   the same for an object that cannot be deleted: it stops no other, and its deletion may still be under way.
+         Where failures took ``PATIENCE_S``, the store itself is away: the run ends with the error.
 Source:  docs/internals/drive.md, "Collection".
 """
 
@@ -83,19 +83,20 @@ def run(database: Database, objects: Objects, *, now_s: int) -> Collected:
     """
     began_s = clock.steady_s()
 
-    def taken_out(ids: Sequence[bytes]) -> Collected:
-        return delete(database, objects, ids, now_s=now_s + int(clock.steady_s() - began_s))
+    def at_s() -> int:
+        return now_s + int(clock.steady_s() - began_s)
 
-    found = finish(database, objects, now_s=now_s)
+    finish(database, now_s=now_s)
+    found = Collected(0, 0)
     more = True
     while more:
-        taken, without = database.write(lambda w: doom_loose(w, now_s=now_s))
-        found += taken_out(taken) + Collected(without, 0)
+        taken, without = database.write(lambda w: doom_loose(w, now_s=at_s()))
+        found += delete(database, objects, taken, now_s=at_s()) + Collected(without, 0)
         more = len(taken) + without == MOST_COLLECTED
     old = (one.chunk_id for one in objects.list() if one.age_s > GRACE_S)
     for ids in batched(old, MOST_COLLECTED, strict=False):
-        taken = database.write(lambda w, ids=ids: doom_unknown(w, ids, now_s=now_s))  # type: ignore[misc]
-        found += taken_out(taken)
+        taken = database.write(lambda w, ids=ids: doom_unknown(w, ids, now_s=at_s()))  # type: ignore[misc]
+        found += delete(database, objects, taken, now_s=at_s())
     database.write(lambda w: forget(w, now_s=now_s))
     return found
 
@@ -149,11 +150,12 @@ def delete(database: Database, objects: Objects, ids: Sequence[bytes], *, now_s:
     return Collected(0, len(deleted), len(failed), code)
 
 
-def finish(database: Database, objects: Objects, *, now_s: int) -> Collected:
-    """What a run left that did not come to its end. At a start of the program, and before each run."""
+def finish(database: Database, *, now_s: int) -> None:
+    """What a run left, done or not, is over. Each hour, and before each run; nobody collects meanwhile."""
     with database.reading() as reading:
         rows = reading.all("SELECT id FROM doomed WHERE gone = 0 AND since_s < ?", (now_s - REDO_AFTER_S,))
-    return delete(database, objects, [row[0] for row in rows], now_s=now_s)
+    if rows:
+        database.write(lambda w: _tried(w, [row[0] for row in rows], (), now_s=now_s))
 
 
 def forget(writing: Writing, *, now_s: int) -> None:

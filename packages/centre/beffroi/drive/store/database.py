@@ -28,6 +28,8 @@ from beffroi.drive.store.model import Limits
 from beffroi.drive.store.writing import GroupLost, Reading, Session, Writing
 from beffroi.lib.errors import BeffroiError
 
+BUSY_S = 20.0
+"""So long a writer waits while another process writes; then its group is Unavailable."""
 MOST_GROUPED = 256
 MOST_IN_LOOP = 64
 """Some milliseconds, in which the event loop serves nobody else."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store.frozen import Frozen
+from beffroi.drive.store.frozen import Frozen, decision_of
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
@@ -102,6 +102,19 @@ def require(database: Reading, sha256: str) -> None:
     row = database.one("SELECT code FROM finding WHERE sha256 = ? AND released_s = 0", (sha256,))
     if row is not None:
         raise Found(row[0])
+
+
+def require_free(database: Reading, contents: Collection[str]) -> None:
+    """None of them is held, by a decision or by what was found: nobody copies or shares those. ``contents``: SHA-256.
+
+    Errors: Frozen, Found.
+    """
+    held = database.all("SELECT sha256 FROM frozen UNION SELECT sha256 FROM finding WHERE released_s = 0")
+    for sha256 in {row[0] for row in held}.intersection(contents):
+        decision_id = decision_of(database, sha256)
+        if decision_id:
+            raise Frozen(decision_id)
+        require(database, sha256)
 
 
 def require_scanned(database: Reading, sha256: str) -> None:

@@ -1,7 +1,9 @@
 """Contents that a decision holds: their hash, not their bytes, and only where a collectivité has them.
 
-Rule:    a file is frozen by its content. Nobody reads, copies or shares it while a decision stands; it stays where it
-         is, may be deleted, and is free again when the decision ends. Nothing is read or opened to find it.
+Rule:    a file is frozen by its content. Nobody reads, copies or shares it while a decision stands
+         (``findings.require_free``); it may be moved and deleted, brought back as it was, and is free again when the
+         decision ends. Shares of before, and those of a folder above it, give nobody its content. Nothing is read or
+         opened to find it.
 Source:  docs/internals/drive.md, "The door of files".
 """
 

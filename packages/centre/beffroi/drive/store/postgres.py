@@ -2,8 +2,9 @@
 
 Rule:    one writer of a collectivité at a time, in whatever process: an advisory lock that ends with the transaction.
          Readers see one picture (REPEATABLE READ). Connections are shared by all collectivités of a process.
-Fails:   closed; a connection that breaks is dropped, and its change fails as Unavailable.
-Source:  postgresql.org/docs/17, "Explicit Locking" (advisory locks), "Transaction Isolation".
+Fails:   closed; a connection that breaks is dropped, and its change fails as Unavailable; so does a change that waits
+         ``BUSY_S`` for another process, as with SQLite.
+Source:  postgresql.org/docs/17, "Explicit Locking" (advisory locks), "Transaction Isolation", "lock_timeout".
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from beffroi.drive.store.database import Database, prepare
+from beffroi.drive.store.database import BUSY_S, Database, prepare
 from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib.errors import Unavailable
@@ -57,6 +58,7 @@ class Connections:
             try:
                 if idle is None:
                     connection.execute(_BY_INDEX)
+                    connection.execute(sql.SQL("SET lock_timeout = {}").format(int(BUSY_S * 1000)))
                 connection.execute(begin)
             except psycopg.OperationalError:
                 connection.close()

@@ -3,7 +3,8 @@
 Rule:    obstore lists, until a key with an empty segment, ".", ".." or a control sign ends its list, with all that its
          page of a thousand holds. Then ListObjectsV2 is asked here, from the beginning: such keys are passed over, and
          the log says how many, once a list, and no name. Nobody deletes them. S3 names a key once in a list, and a
-         token once: a service that repeats itself would go on without end, and is an error.
+         token once: a service that repeats itself would go on without end, and is an error. obstore gives folders only
+         when it has them all, so they are always asked for here.
 Process: every one that opens files.
 Hostile: who may write in the bucket; answers of the service are bounded.
 Fails:   as ``objects`` says.
@@ -79,15 +80,10 @@ def below(store: S3Store, place: S3Place, folder: str) -> Iterator[Key]:
     log.warning("%s: %d keys in the bucket are no paths of ours and are passed over", folder, passed)
 
 
-def folders(store: S3Store, place: S3Place, folder: str) -> list[str]:
+def folders(place: S3Place, folder: str) -> list[str]:
     """Names of the folders in a folder, in any order. ``folder``: empty for the root. Errors: StoreUnavailable."""
-    with failures():
-        try:
-            found = obstore.list_with_delimiter(store, folder or None)["common_prefixes"]
-        except InvalidPathError:
-            asked = {"prefix": f"{folder}/" if folder else "", "delimiter": "/"}
-            found = [one for part in _pages(place, asked) for one in part.folders]
-    return [one.rstrip("/").rpartition("/")[2] for one in found]
+    asked = {"prefix": f"{folder}/" if folder else "", "delimiter": "/"}
+    return [one.rstrip("/").rpartition("/")[2] for part in _pages(place, asked) for one in part.folders]
 
 
 def _pages(place: S3Place, asked: Mapping[str, str]) -> Iterator[Page]:

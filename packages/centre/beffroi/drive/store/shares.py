@@ -15,7 +15,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal, LiteralString, NamedTuple
 
-from beffroi.drive.store import groups, schema
+from beffroi.drive.store import findings, groups, schema
 from beffroi.drive.store.look import above, node
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.writing import Reading, Writing
@@ -248,12 +248,19 @@ def check(database: Reading, node_id: int, wish: Wish, *, now_s: int) -> Node:
     return shared
 
 
+def check_new(database: Reading, node_id: int, wish: Wish, *, now_s: int) -> Node:
+    """As ``check``, of one that is not made yet. Errors: its, Frozen, Found (``findings``)."""
+    shared = check(database, node_id, wish, now_s=now_s)
+    findings.require_free(database, (shared.sha256,))
+    return shared
+
+
 def make(writing: Writing, act: Act, node_id: int, wish: Wish, *, share_id: str = "") -> tuple[Share, str]:
     """Return the share and, of a link, its token, which is nowhere afterwards. ``share_id``: one that was told before.
 
-    Errors: AbsentNode, Invalid.
+    Errors: those of ``check_new``.
     """
-    shared = check(writing, node_id, wish, now_s=act.now_s)
+    shared = check_new(writing, node_id, wish, now_s=act.now_s)
     token = secrets.token_urlsafe(TOKEN_BYTES) if wish.kind == "link" else ""
     made = Share(
         id=share_id or new_id("shr"),

@@ -19,13 +19,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import LiteralString
 
-from beffroi.drive.store.database import Database, prepare
+from beffroi.drive.store.database import BUSY_S, Database, prepare
 from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib import durable
 from beffroi.lib.errors import Unavailable
 
-BUSY_S = 20.0
 CACHE_KIB = 32 * 1024
 """Of a connection at most: what leads to the rows of a million files takes a third of it."""
 HEAP_MIB = 512

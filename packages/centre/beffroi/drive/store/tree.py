@@ -5,18 +5,19 @@ Rule:    each change runs inside a group (``database``): it looks first, writes 
          What is sealed refuses: ``note`` asks.
 Hostile: names are normal already (``names``); who may do what was decided above (``views``), but for locks.
 Errors:  AbsentNode, ParentAbsent, NameTaken, KindDiffers, IntoItself, RootFixed, Changed, Locked, QuotaFull,
-         TooManyEntries, CopyTooLarge, Sealed.
+         TooManyEntries, CopyTooLarge, TooDeep, Sealed, Frozen, Found.
 Source:  docs/internals/drive.md.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Literal, LiteralString
+from typing import Literal
 
-from beffroi.drive.store import names, refs, schema, seals, weights
+from beffroi.drive.store import findings, names, refs, schema, seals, weights
+from beffroi.drive.store.depth import refuse_cycle, refuse_too_deep
 from beffroi.drive.store.locks import release, require
-from beffroi.drive.store.look import above, below, node, path_of, root, taken
+from beffroi.drive.store.look import below, node, path_of, root, taken
 from beffroi.drive.store.model import (
     EMPTY,
     NO_LIMIT,
@@ -26,7 +27,6 @@ from beffroi.drive.store.model import (
     Changed,
     Content,
     CopyTooLarge,
-    IntoItself,
     KindDiffers,
     NameTaken,
     Node,
@@ -155,11 +155,11 @@ def move(
     moved, folder = movable(writing, node_id), folder_at(writing, parent)
     if folder.id == moved.parent and name == moved.name:
         return moved, False
-    _refuse_cycle(writing, moved, folder.id)
+    refuse_cycle(writing, moved, folder.id)
     require(writing, act, moved, deep=True)
     require(writing, act, folder_at(writing, moved.parent))
     require(writing, act, folder)
-    _refuse_too_deep(writing, moved, folder.id)
+    refuse_too_deep(writing, moved, folder.id)
     fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite, besides=moved.id)
     return relocate(writing, act, moved, folder, name, kind="moved"), fresh
 
@@ -197,18 +197,22 @@ def copy(
     *,
     overwrite: bool = False,
     deep: bool = True,
+    moves: bool = False,
 ) -> tuple[Node, bool]:
-    """As ``move``; its chunks are shared, its versions stay with the original. ``deep`` False: a folder alone."""
+    """As ``move``; its chunks are shared, its versions stay with the original. ``deep`` False: a folder alone.
+    ``moves``: the original goes, so what is held comes along. Errors: Frozen, Found (``findings``)."""
     original, folder = node_at(writing, node_id), folder_at(writing, parent)
     if original.parent == folder.id and original.name == name:
         raise NameTaken("it is the same")
-    _refuse_cycle(writing, original, folder.id)
+    refuse_cycle(writing, original, folder.id)
     require(writing, act, folder)
-    _refuse_too_deep(writing, original, folder.id)
+    refuse_too_deep(writing, original, folder.id)
     inside = below(writing, original.id) if deep and original.is_folder else iter(())
     originals = [original, *itertools.islice(inside, MOST_COPIED)]
     if len(originals) > MOST_COPIED:
         raise CopyTooLarge(MOST_COPIED)
+    if not moves:
+        findings.require_free(writing, [one.sha256 for one in originals])
     size_bytes = sum(one.size_bytes for one in originals if not one.is_folder)
     afford(writing, folder.id, Weight(size_bytes, len(originals)))
     fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite)
@@ -377,27 +381,6 @@ def note(writing: Writing, act: Act, kind: Kind, one: Node, etag: int, *, before
 def _refuse_taken(writing: Writing, parent: int, name: str) -> None:
     if taken(writing, parent, name):
         raise NameTaken("name")
-
-
-def _refuse_cycle(writing: Writing, one: Node, folder: int) -> None:
-    if one.is_folder and any(step.id == one.id for step in above(writing, folder)):
-        raise IntoItself
-
-
-def _refuse_too_deep(writing: Writing, one: Node, folder: int) -> None:
-    """What is deeper than a path may be could be reached by nobody. Folders are walked, not their files."""
-    depth = len(above(writing, folder))  # of what lies in it; its root does not count
-    left = names.MAX_DEPTH - depth
-    if left < 0 or (one.is_folder and depth > 1 and writing.one(_DEEPER, (one.id, left, left))):
-        raise names.TooDeep
-
-
-_DEEPER: LiteralString = (
-    "WITH RECURSIVE inside (id, depth) AS (SELECT CAST(? AS BIGINT), 0 UNION ALL SELECT node.id, depth + 1"
-    " FROM inside CROSS JOIN node WHERE node.parent = inside.id AND node.is_folder = 1 AND depth < ?)"
-    " SELECT 1 FROM inside WHERE depth = ?"
-    " AND EXISTS (SELECT 1 FROM node WHERE parent = inside.id) LIMIT 1"
-)
 
 
 def _make_way(

@@ -24,7 +24,7 @@ from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.shares import NEVER, Kind, Rights, Wish
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
-from beffroi.portal import drive_share_words, drive_sharing
+from beffroi.portal import drive_share_words, drive_sharing, scan_words
 from beffroi.portal.drive_access import has_drive, view_of
 from beffroi.portal.pages import for_agents, sought
 from beffroi.portal.web import drive
@@ -47,8 +47,9 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
     with view.database.reading() as reading:
         place = shareable(view, reading, node_id)
         steps = drive.trail(reading, view, place)
+        is_held = scan_words.line(reading, actor, place).tone == "bad"
     errors: dict[str, str] = {}
-    if request.method == "POST":
+    if request.method == "POST" and not is_held:
         wish, errors = _wish(request)
         if not errors:
             try:
@@ -82,9 +83,13 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         "ends": drive_share_words.ends(),
         "form": request.POST,
         "error": errors,
+        "is_held": is_held,
     }
     response = drive.drive_page(request, view, "portal/drive_share.html", context)
-    response.status_code = HTTPStatus.BAD_REQUEST if errors else HTTPStatus.OK
+    if errors:
+        response.status_code = HTTPStatus.BAD_REQUEST
+    elif request.method == "POST":
+        response.status_code = HTTPStatus.FORBIDDEN
     return response
 
 
