@@ -5,8 +5,8 @@ Rule:    an entry is one file, and moves as it is: same UID, same dates, nobody 
          titles that begin with such a word, and every class but PUBLIC: RFC 5545, 3.8.1.3, has an unknown one meant as
          PRIVATE. A group of contacts with a personal name is a category that is a card of its own: closed, and its
          members with it.
-         Which entries came is written into the new collection (``homes.HANDED``) before the first one moves, so that a crash
-         loses none and doubles none: called again, the same call goes on.
+         Which entries came is written into the new collection (``homes.HANDED``) before the first one moves, so that a
+         crash loses none and doubles none: called again, the same call goes on.
 Process: worker, which holds the lock (``homes.locked``); calendars, which counts. Without Radicale.
 Hostile: entries and names. An entry is read as lines, never parsed; what cannot be read is closed.
 Errors:  OSError, Invalid.
