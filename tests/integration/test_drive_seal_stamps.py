@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive.archives import manifest, stamps
 from beffroi.drive.seals import authority as time_authority
+from beffroi.drive.seals import overview
 from beffroi.lib import clock
 from cryptography import x509
 
@@ -111,3 +112,45 @@ def test_an_authority_that_answers_byte_by_byte_keeps_no_other_folder_waiting(
         with clock.shifted(1000):
             desk_of(place).work(place.owner)
         assert seen(place, seal_id)[0].stamp == "had"
+
+
+def unstamped(place: Place) -> int:
+    """As the console and ``status`` read it, after the work of now."""
+    desk_of(place).work(place.owner)
+    return overview.read(place.config)[place.owner].unstamped
+
+
+def test_a_stamp_that_never_comes_is_told_after_a_day_until_it_comes(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "tsa"
+    folder.mkdir()
+    an_authority(folder, ("-newkey", "rsa:2048"), "sha256", "sha256")
+    roots = str(folder / "ca.pem")
+    place.config = replace(
+        place.config, drive_time_authority="http://127.0.0.1:9/tsa", drive_time_roots=roots
+    )
+    begun(place, filled(place, FILES))
+    assert unstamped(place) == 0
+    with clock.shifted(86000):
+        assert unstamped(place) == 0 and overview.problem(place.config) == ""
+    with clock.shifted(87000):
+        assert unstamped(place) == 1
+        said = overview.problem(place.config)
+        assert said.startswith("1 sealed folders have waited") and "drive_time_authority" in said
+        place.config = replace(place.config, drive_time_roots="")
+        assert unstamped(place) == 1, "nor is it had where nothing proves it"
+    with clock.shifted(90000), authority(folder, []) as address:
+        place.config = replace(place.config, drive_time_authority=address, drive_time_roots=roots)
+        assert unstamped(place) == 0 and overview.problem(place.config) == ""
+
+
+def test_where_no_authority_is_set_any_more_nothing_is_asked_and_nothing_is_late(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.config = replace(place.config, drive_time_authority="http://127.0.0.1:9/tsa")
+    begun(place, filled(place, FILES))
+    assert unstamped(place) == 0 and "no time stamp yet" in caplog.text
+    caplog.clear()
+    place.config = replace(place.config, drive_time_authority="")
+    with clock.shifted(87000):
+        assert unstamped(place) == 0
+    assert "no time stamp yet" not in caplog.text

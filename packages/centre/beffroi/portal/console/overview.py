@@ -205,6 +205,7 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
             _beginning(),
             _seals(),
             _held_up(),
+            _unstamped(),
         ),
     )
     for count, said, url in (*counted, *more):
@@ -312,6 +313,19 @@ def _held_up() -> tuple[int, Any, str]:
         ngettext_lazy(
             "%(n)s vérification de dossier scellé ne peut pas se terminer",
             "%(n)s vérifications de dossiers scellés ne peuvent pas se terminer",
+            "n",
+        ),
+        reverse("console_seals"),
+    )
+
+
+def _unstamped() -> tuple[int, Any, str]:
+    """Sealed folders that wait for their time stamp for too long."""
+    return (
+        sum(one.unstamped for one in seals.read(settings.BEFFROI).values()),
+        ngettext_lazy(
+            "%(n)s dossier scellé attend son horodatage depuis plus d’un jour",
+            "%(n)s dossiers scellés attendent leur horodatage depuis plus d’un jour",
             "n",
         ),
         reverse("console_seals"),
