@@ -139,7 +139,8 @@ def test_a_box_takes_what_its_maker_allowed(metadata: Database, home: Node) -> N
     wish = replace(LINK, rights="drop", most_bytes=1000, types=".PDF jpg pdf")
     box, _ = make(metadata, folder(metadata, home.id, "dépôt").id, wish)
     assert box.types == "pdf jpg"
-    shares.may_drop(box, "Acte.PDF", 1000)
+    for name in ("Acte.PDF", ".acte.pdf", "2026.11.28.jpg"):
+        shares.may_drop(box, name, 1000)
     for name, size in (
         ("acte.pdf", 1001),
         ("acte.exe", 1),
@@ -147,6 +148,9 @@ def test_a_box_takes_what_its_maker_allowed(metadata: Database, home: Node) -> N
         ("acte", 1),
         ("pdf", 1),
         ("PDF", 1),
+        (".pdf", 1),
+        ("..pdf", 1),
+        (" .pdf", 1),
         ("acte.pdf.exe", 1),
     ):
         with pytest.raises(DropRefused):

@@ -225,6 +225,39 @@ def test_a_search_by_name_goes_into_what_was_accepted_and_is_told_as_a_listing(
     assert list(searched(drive, wanted)) == [mine] and searched(drive, wanted, scope) == {}
 
 
+def test_a_search_leaves_out_who_does_not_answer_and_a_listing_does_not(tmp_path: Path) -> None:
+    with served(tmp_path / "state") as drive:
+        assert drive.ask("MKCOL", f"{HOME}/plans")[0] == 201
+        assert drive.ask("PUT", f"{HOME}/plans/plan-la-bas.txt", b"x")[0] == 201
+        assert drive.ask("PUT", f"{BRUNO}/plan-ici.txt", b"x", "bruno")[0] == 201
+        star = (
+            b'<d:propertyupdate xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns"><d:set><d:prop>'
+            b"<oc:favorite>1</oc:favorite></d:prop></d:set></d:propertyupdate>"
+        )
+        assert drive.ask("PROPPATCH", f"{BRUNO}/plan-ici.txt", star, "bruno")[0] == 207
+        answer(drive, share(drive, "plans", READ))
+        mine, theirs = f"{BRUNO}/plan-ici.txt", f"{SHARED}/plans/plan-la-bas.txt"
+        assert sorted(searched(drive, BY_NAME % "plan-%")) == sorted([theirs, mine])
+        drive.kill()
+        folder = drive.directory / "drive" / A
+        for one in folder.glob("metadata.db*"):
+            one.unlink()
+        (folder / "metadata.db").write_bytes(b"no database" * 1000)
+        drive.start()
+        assert list(searched(drive, BY_NAME % "plan-%")) == [mine]
+        asked = "/ocs/v2.php/search/providers/files/search?format=json&term=plan"
+        status, _, said = drive.ask("GET", asked, login="bruno", OCS_APIREQUEST="true")
+        assert status == 200 and b"plan-ici" in said and b"plan-la-bas" not in said
+        starred = (
+            b'<oc:filter-files xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns"><oc:filter-rules>'
+            b"<oc:favorite>1</oc:favorite></oc:filter-rules></oc:filter-files>"
+        )
+        status, _, said = drive.ask("REPORT", BRUNO, starred, "bruno")
+        assert status == 207 and b"plan-ici.txt" in said
+        assert f"what {A} shares is not shown" in drive.log
+        assert drive.ask("PROPFIND", f"{BRUNO}/", login="bruno", Depth="1")[0] == 503, "nothing looks deleted"
+
+
 def test_the_receiver_s_elus_read_and_do_not_write(drive: Served, name: str) -> None:
     answer(drive, share(drive, name, WRITE))
     at = f"/remote.php/dav/files/bertille/{quote(SHARED_NAME)}/{name}"

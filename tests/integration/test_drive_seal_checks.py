@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import LiteralString
 from urllib.parse import unquote
@@ -173,6 +174,46 @@ def test_a_verification_that_a_setting_holds_up_says_so_on_its_page(
     numbers.write_bytes(msgspec.json.encode({beaune.id: Sums(folders=1, held_up=1)}))
     shown = text(referent.get(page))
     assert "Elle ne peut pas se terminer" in shown and "un réglage de l’horodatage" in shown
+
+
+@pytest.mark.parametrize(
+    ("later_s", "authority", "said"),
+    [
+        (0, "http://127.0.0.1:9/tsa", "nous lui redemandons"),
+        (90_000, "http://127.0.0.1:9/tsa", "rien donné depuis plus d’un jour"),
+        (90_000, "", "aucune autorité d’horodatage extérieure n’est réglée"),
+    ],
+)
+def test_a_seal_says_whether_its_time_stamp_is_awaited_late_or_none(
+    drive: Drive,
+    folder: Node,
+    referent: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    later_s: int,
+    authority: str,
+    said: str,
+) -> None:
+    config = replace(settings.BEFFROI, drive_time_authority=authority)
+    monkeypatch.setattr(settings, "BEFFROI", config)
+    seal = sealed(drive, folder, referent)
+    drive.database.write(
+        lambda w: w.run(
+            "UPDATE seal SET stamp = 'wanted', told_s = ? WHERE id = ?", (clock.epoch_s() - later_s, seal.id)
+        )
+    )
+    assert said in text(referent.get(f"/coffre/sceaux/{seal.id}/"))
+
+
+def test_the_console_says_how_many_wait_for_their_time_stamp(
+    numbers: Path, beaune: Commune, administrator: Actor
+) -> None:
+    numbers.write_bytes(msgspec.json.encode({beaune.id: Sums(folders=3, unstamped=2)}))
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        assert "2 dossiers scellés attendent leur horodatage" in text(client.get("/"))
+        shown = text(client.get("/coffre/scellements/"))
+    assert "2 dossiers scellés attendent leur horodatage" in shown and "drive_time_authority" in shown
 
 
 def test_the_console_says_that_a_setting_holds_verifications_up(

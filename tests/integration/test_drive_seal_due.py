@@ -19,8 +19,8 @@ from beffroi.lib import clock
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import Unavailable
 
+from tests.drive_sealing import FILES, Told, begun, checked, damage, desk_of, filled, until
 from tests.integration.test_drive_archives_stamps import an_authority
-from tests.integration.test_drive_seals import FILES, Told, _damage, _until, begun, checked, desk_of, filled
 from tests.integration.test_drive_upkeep import Place, place
 
 __all__ = ["place"]
@@ -48,7 +48,7 @@ def test_a_quarter_after_the_last_one_a_seal_is_verified_by_itself(place: Place)
         desk = desk_of(place, told)
         desk.start()
         try:
-            _until(lambda: last(place, seal_id) is not None and told)
+            until(lambda: last(place, seal_id) is not None and told)
         finally:
             desk.stop()
         found = last(place, seal_id)
@@ -80,7 +80,7 @@ def test_what_is_due_is_one_portion_at_a_time_and_goes_on_after_a_kill(
     monkeypatch.setattr(contents, "MOST_FILES", 1)
     seal_id = begun(place, filled(place, FILES))
     desk_of(place).work(place.owner)
-    damaged = _damage(place, "bit")
+    damaged = damage(place, "bit")
     with clock.shifted(EVERY_S + DAY_S):
         assert asked_for_due(place) == 1
         for number in range(len(FILES)):
@@ -99,8 +99,8 @@ def test_what_is_due_is_one_portion_at_a_time_and_goes_on_after_a_kill(
 
 
 def mended(place: Place) -> None:
-    """The object as it was before ``_damage`` with "bit"."""
-    _damage(place, "bit")
+    """The object as it was before ``damage`` with "bit"."""
+    damage(place, "bit")
 
 
 def test_what_failed_is_tried_again_long_before_the_next_look_at_all(
@@ -122,7 +122,7 @@ def test_what_failed_is_tried_again_long_before_the_next_look_at_all(
     place.database.write(lambda w: seal_checks.ask(w, seal_id, person_id="per_ref", now_s=clock.epoch_s()))
     desk.start()
     try:
-        _until(lambda: last(place, seal_id) is not None)
+        until(lambda: last(place, seal_id) is not None)
     finally:
         desk.stop()
     assert failed == [place.owner]
@@ -157,7 +157,7 @@ def test_a_damage_is_an_alarm_until_it_is_mended_or_settled_and_another_one_open
     seal_id = begun(place, filled(place, FILES))
     desk_of(place).work(place.owner)
     assert overview.problem(place.config) == ""
-    _damage(place, "bit")
+    damage(place, "bit")
     checked(place, seal_id)
     assert overview.problem(place.config).startswith(
         "1 sealed folders of 1 collectivités are not what was sealed"
@@ -169,7 +169,7 @@ def test_a_damage_is_an_alarm_until_it_is_mended_or_settled_and_another_one_open
     assert checked(place, seal_id).intact and alarms(place) == []
     assert overview.problem(place.config) == ""
 
-    _damage(place, "gone")
+    damage(place, "gone")
     checked(place, seal_id)
     settled = place.database.write(
         lambda w: seal_alarms.settle(
@@ -230,7 +230,7 @@ def test_the_digest_of_a_damage_is_that_of_the_damage_alone(place: Place) -> Non
     seal_id = begun(place, filled(place, FILES))
     desk_of(place).work(place.owner)
     assert verification.digest(checked(place, seal_id)) == ""
-    _damage(place, "gone")
+    damage(place, "gone")
     first, again = checked(place, seal_id), checked(place, seal_id)
     assert verification.digest(first) == verification.digest(again) != ""
     assert isinstance(desk_of(place)._verifier, Verifier)

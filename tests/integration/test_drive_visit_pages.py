@@ -142,7 +142,7 @@ def broken(share: Share, beaune: Commune) -> None:
 
 
 def test_an_owner_whose_metadata_do_not_open_is_left_out_of_the_pages(
-    broken: None, there: Client, nuits: Commune, server: Served
+    broken: None, there: Client, beaune: Commune, nuits: Commune, server: Served
 ) -> None:
     ours = Drive(nuits.referent_membership)
     own = ours.file("Plan à nous.odt")
@@ -152,7 +152,8 @@ def test_an_owner_whose_metadata_do_not_open_is_left_out_of_the_pages(
     )
     for page in ("recents/", "favoris/", "recherche/?q=plan", "partages-avec-moi/"):
         shown = text(there, f"/coffre/{page}")
-        assert "ses fichiers manquent ici" in shown and "Plan de la piste" not in shown, page
+        assert "Plan de la piste" not in shown, page
+        assert f"{beaune.collectivite.name} ne répond pas" in shown and "ses fichiers manquent ici" in shown
         assert ("Plan à nous.odt" in shown) == (page != "partages-avec-moi/")
         assert "Rien pour le moment" not in shown
     assert Browser(server, there).send(b"un", folder=ours.own.id, name="notes.txt")[0] == 201

@@ -103,7 +103,7 @@ def test_what_cannot_be_told_is_not_shown(world: World, plans: Node) -> None:
 
     world.found.__dict__["crossed"] = away
     hits = world.found.find(BRUNO, "cantine")
-    assert [one.share for one in hits.hits] == [""] and hits.lacks
+    assert [one.share for one in hits.hits] == [""] and hits.lacks == (A,)
 
 
 def test_an_owner_whose_metadata_do_not_open_lacks_in_a_search_and_fails_a_sync_client(
@@ -116,7 +116,7 @@ def test_an_owner_whose_metadata_do_not_open_lacks_in_a_search_and_fails_a_sync_
         one.unlink()
     (folder / "metadata.db").write_bytes(b"no database" * 1000)
     hits = world.found.find(BRUNO, "cantine")
-    assert [one.share for one in hits.hits] == [""] and hits.lacks
+    assert [one.share for one in hits.hits] == [""] and hits.lacks == (A,)
     home = View.of(BRUNO, world.communes.metadata)
     with home.database.reading() as reading:
         for look_up in (

@@ -15,8 +15,6 @@ from beffroi.drive.calendars.store import Stores
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotAllowed, NotFound, TooLarge, Unavailable
-from beffroi.mail.models import Sending
-from beffroi.portal.web import invitations
 from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
@@ -307,18 +305,6 @@ def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config
         connection.close()
 
 
-def invitation(guest: str) -> str:
-    """To one meeting, by somebody of elsewhere."""
-    return "\r\n".join(
-        (
-            *("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:x", "METHOD:REQUEST", "BEGIN:VEVENT", "UID:u@1"),
-            *("DTSTAMP:20300101T080000Z", "DTSTART:20300514T080000Z", "DTEND:20300514T090000Z"),
-            *("SUMMARY:Budget partagé", "ORGANIZER:mailto:maire@nuits.test", f"ATTENDEE:mailto:{guest}"),
-            *("END:VEVENT", "END:VCALENDAR", ""),
-        )
-    )
-
-
 @pytest.mark.usefixtures("full")
 def test_an_entry_that_finds_no_room_keeps_what_was_typed_and_says_what_to_do(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
@@ -367,23 +353,6 @@ def test_an_entry_takes_the_room_of_what_it_is(
     entries.save(
         storage, place, msgspec.structs.replace(draft, name=name, etag=etag, guests=[]), grown.append
     )
-
-
-@pytest.mark.usefixtures("full")
-def test_an_answer_that_finds_no_room_changes_nothing_sends_nothing_and_says_what_to_do(
-    beaune: Commune, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mailbox = own_mailbox(beaune)
-    text = invitation(mailbox.address)
-    monkeypatch.setattr(invitations, "_text", lambda box, uid, folder: (text, "maire@nuits.test"))
-    agent = portal_client(beaune.agent_membership)
-    answer = agent.post(f"/courrier/{mailbox.id}/1/invitation/", {"what": "oui"})
-    assert answer.status_code == 302 and answer["Location"].endswith("#h-invitation")
-    assert "envoi=" not in answer["Location"] and not Sending.objects.exists()
-    page = shown(agent)
-    for words in ("Il n’y a plus de place", "rien n’est parti", "videz la corbeille", "par quelques mots"):
-        assert words in page
-    assert "Budget partagé" not in page
 
 
 def test_when_calendars_is_away_the_page_says_so(beaune: Commune, config: Config) -> None:

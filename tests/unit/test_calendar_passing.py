@@ -252,6 +252,18 @@ def test_nothing_is_written_over_and_a_collection_that_went_is_made_again(home: 
     assert [one.was for one in passing.left(home)[0]] == ["agenda"]
 
 
+def test_the_list_of_what_came_is_counted_in_the_room_for_as_long_as_it_lies_there(
+    home: Path, heirs: Path
+) -> None:
+    passing.hand_over(home, "agenda", heirs, MADE, TITLE)
+    files = [*(heirs / MADE).iterdir()]
+    assert any(json.loads(one.read_bytes()) == ["a.ics", "b.ics"] for one in files if one.suffix == ".handed")
+    assert sum(homes.entries(heirs)) == sum(one.stat().st_size for one in files)
+    passing.give_back(home, "agenda", heirs, MADE)
+    passing.tidy(heirs, MADE)
+    assert sum(homes.entries(heirs)) == 0
+
+
 @pytest.mark.parametrize("name", ["../mairie", "mairie-agenda", ".Radicale.cache", "a/b", ".."])
 def test_only_a_collection_of_one_s_own_is_moved(home: Path, heirs: Path, name: str) -> None:
     with pytest.raises(Invalid):

@@ -5,7 +5,7 @@ Rule:    the only way from a path to a node on somebody's behalf. The tree comes
          what is absent and what is another's are one answer. What another collectivité shares lies in its own
          metadata: only a ``Visit`` leads there, and it asks for the share again each time, also inside a change.
 Fails:   where another collectivité's metadata do not answer, so does what lists its shares: a sync client would delete
-         what a listing leaves out. A page's view leaves it out, and says whose in ``silent``.
+         what a listing leaves out. A page's view, and a search's, leaves it out, and says whose in ``silent``.
 Hostile: paths.
 Source:  docs/internals/drive.md, "Shares".
 """
@@ -57,7 +57,9 @@ class View:
 
     @staticmethod
     def of_page(who: Who, metadata: Abroad) -> View:
-        """As ``of``, but lists leave out the collectivités that do not answer. Errors: those of their own metadata."""
+        """As ``of``, but lists leave out the collectivités that do not answer: for pages and searches.
+
+        Errors: those of their own metadata."""
         found = View.of(who, metadata)
         found._leaves_out = True
         return found

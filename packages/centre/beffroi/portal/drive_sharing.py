@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
@@ -266,6 +267,12 @@ def accepted_since(view: View, reading: Reading) -> int:
 
 def name_of_commune(actor: Actor, collectivite_id: str) -> str:
     return names_of_communes(actor, {collectivite_id}).get(collectivite_id, "")
+
+
+def lacking(actor: Actor, view: View) -> list[str]:
+    """Names of the collectivités that a list of this view left out, as a sentence begins with them."""
+    known = names_of_communes(actor, view.silent)
+    return sorted({known.get(one) or _("Une commune qui partage avec vous") for one in view.silent})
 
 
 def names_of_communes(actor: Actor, wanted: set[str]) -> dict[str, str]:

@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.drive.calendars.wire import Guest
+from beffroi.drive.calendars.wire_invitations import OtherDate
 from beffroi.drive.store.model import QuotaFull, StoreFull
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib.errors import BeffroiError, TooLarge
 from beffroi.portal.dates import date_format
 from beffroi.portal.words import hour
 
@@ -28,6 +29,7 @@ MINE = {
     "TENTATIVE": gettext_lazy("Vous avez répondu peut-être."),
     "DECLINED": gettext_lazy("Vous avez refusé."),
 }
+_OFF = gettext_lazy("annulée")
 _TONES = {"ACCEPTED": "good", "DECLINED": "bad", "TENTATIVE": "warn"}
 _EVERY = {
     "DAILY": (gettext_lazy("chaque jour"), gettext_lazy("tous les %(n)s jours")),
@@ -73,8 +75,8 @@ STATES = {
     ("REFRESH", "absent"): _NOT_THERE,
     ("REFRESH", "stranger"): gettext_lazy("Cette personne n’est pas invitée : rien ne lui est envoyé."),
 }
-FULL = (QuotaFull, StoreFull)
-"""Why an entry was not written for want of room."""
+FULL = (QuotaFull, StoreFull, TooLarge)
+"""Why an entry was not written for want of room; TooLarge: the calendar has as many as it takes."""
 _FULL = {
     QuotaFull.code: gettext_lazy(
         "Il n’y a plus de place pour ce rendez-vous : l’agenda et les fichiers du Coffre se partagent la même. Rien "
@@ -85,7 +87,15 @@ _FULL = {
         "Le disque du Département est plein. Rien n’a changé, et rien n’est parti : prévenez le Département, puis "
         "recommencez."
     ),
+    TooLarge.code: gettext_lazy(
+        "Cet agenda est plein : il compte 10 000 rendez-vous. Rien n’a changé, et rien n’est parti. Supprimez des "
+        "rendez-vous qui ne servent plus, puis recommencez."
+    ),
 }
+_TAKEN_BY_NONE = gettext_lazy(
+    "Votre agenda ne peut pas suivre cette invitation : elle a trop de dates à part, ou une répétition qu’il ne "
+    "connaît pas. Rien n’a changé, et rien n’est parti."
+)
 _BY_MAIL = gettext_lazy("Si c’est pressé, répondez à ce courriel par quelques mots.")
 _OTHERWISE = gettext_lazy("Cette invitation ne se lit pas.")
 
@@ -94,6 +104,11 @@ def full(error: BeffroiError, *, to_answer: bool = False) -> str:
     """What to do where there was no room (``FULL``). ``to_answer``: an invitation, whose sender waits."""
     words = str(_FULL[error.code])
     return f"{words} {_BY_MAIL}" if to_answer else words
+
+
+def taken_by_none(*, to_answer: bool = False) -> str:
+    """What to do where an invitation was read, and no calendar takes it. ``to_answer``: as for ``full``."""
+    return f"{_TAKEN_BY_NONE} {_BY_MAIL}" if to_answer else str(_TAKEN_BY_NONE)
 
 
 def title(method: str, state: str) -> str:
@@ -112,6 +127,25 @@ class Person(NamedTuple):
     address: str
     answer: str
     tone: str
+
+
+class Apart(NamedTuple):
+    """A date that is otherwise than the others. ``was``: where it lay in the series. "" where nothing is to say."""
+
+    moment: str
+    was: str
+    title: str
+    place: str
+    said: str
+    tone: str
+
+
+def apart(one: OtherDate, method: str) -> Apart:
+    said, tone = (str(_OFF), "bad") if one.is_off else ("", _TONES.get(one.answer, "quiet"))
+    if one.answer:
+        said = str(ANSWERS.get(one.answer, "") if method == "REPLY" else MINE.get(one.answer, ""))
+    was = when(one.was, one.was, all_day=one.all_day) if one.was is not None else ""
+    return Apart(when(one.starts, one.ends, all_day=one.all_day), was, one.title, one.place, said, tone)
 
 
 def unreadable(why: str) -> str:

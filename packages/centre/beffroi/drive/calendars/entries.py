@@ -278,25 +278,28 @@ def occurrences(
     *,
     of: str = "",
 ) -> list[wire.Entry]:
-    """In the order of time; none of what the person declined. Errors: those of ``UNREADABLE``."""
+    """In the order of time, each date as it is told for itself; none of what the person declined, nor dates that were
+    called off. Errors: those of ``UNREADABLE``."""
     whole = item.vobject_item
-    event = whole.vevent
-    guests, organizer = inviting.guests_of(event), inviting.organizer_of(event)
-    own = next((one.answer for one in guests if one.address in mine), "") if organizer not in mine else ""
-    if own == "DECLINED":
-        return []
-    begin = event.dtstart.value
-    all_day = not isinstance(begin, datetime)
-    floating = isinstance(begin, datetime) and begin.tzinfo is None
     simple = calendar != "handed" and _is_simple(whole, mine)
     repeats = any(name in one.contents for one in whole.vevent_list for name in ("rrule", "rdate"))
     told: list[wire.Entry] = []
-    seen = 0
+    seen, looked_at = 0, set[int]()
+    part = _Part(whole.vevent, mine)
+
+    def begin(event: Any) -> bool:
+        """Radicale comes twice to a date whose series is not there."""
+        nonlocal part
+        if id(event) in looked_at:
+            return False
+        looked_at.add(id(event))
+        part = _Part(event, mine)
+        return not part.is_off
 
     def visit(start: datetime, end: datetime, _is_recurrence: bool) -> bool:
         nonlocal seen
         seen += 1
-        if floating:
+        if part.floating:
             start, end = start.replace(tzinfo=itip.LOCAL), end.replace(tzinfo=itip.LOCAL)
         start, end = _by_the_clock(start).astimezone(UTC), _by_the_clock(end).astimezone(UTC)
         if start >= until or seen > MAX_LOOKED_AT:
@@ -307,23 +310,41 @@ def occurrences(
                     calendar=calendar,
                     name=item.href,
                     etag=item.etag,
-                    title=_line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS),
-                    place=_line(getattr(event, "location", None), wire.MAX_PLACE_CHARS),
+                    title=part.title,
+                    place=part.place,
                     starts=start,
-                    ends=max(start, end - _DAY) if all_day else end,
-                    all_day=all_day,
+                    ends=max(start, end - _DAY) if part.all_day else end,
+                    all_day=part.all_day,
                     repeats=repeats,
                     simple=simple,
-                    organizer=organizer,
-                    guests=guests,
-                    answer=own,
+                    organizer=part.organizer,
+                    guests=part.guests,
+                    answer=part.own,
                     of=of,
                 )
             )
         return len(told) > MAX_TOLD
 
-    visit_time_ranges(whole, "VEVENT", visit, lambda _start: False)
+    visit_time_ranges(whole, "VEVENT", visit, lambda _start: False, begin)
     return told
+
+
+class _Part:
+    """What is told of an entry, or of one of its dates. ``own``: one's own answer."""
+
+    def __init__(self, event: Any, mine: Collection[str]) -> None:
+        begin = event.dtstart.value
+        self.all_day = not isinstance(begin, datetime)
+        self.floating = isinstance(begin, datetime) and begin.tzinfo is None
+        self.title = _line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS)
+        self.place = _line(getattr(event, "location", None), wire.MAX_PLACE_CHARS)
+        self.guests, self.organizer = inviting.guests_of(event), inviting.organizer_of(event)
+        answers = (one.answer for one in self.guests if one.address in mine)
+        self.own = next(answers, "") if self.organizer not in mine else ""
+        is_date_off = (
+            "recurrence-id" in event.contents and _line(getattr(event, "status", None), 20) == "CANCELLED"
+        )
+        self.is_off = self.own == "DECLINED" or is_date_off
 
 
 def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:

@@ -32,6 +32,8 @@ MAX_NAME_BYTES = 200
 _LOCK = ".Radicale.lock"
 PROPS = ".Radicale.props"
 """What programs say of a collection: its name, its colour; counted with its entries."""
+HANDED = ".Beffroi.handed"
+"""Names of the entries of a collection that came from somebody who left: hidden and counted as _BROUGHT."""
 _BROUGHT = ".Beffroi.brought-"
 """A file that waits in a home, or what came of one, by kind: hidden from Radicale, and counted with entries."""
 
@@ -59,7 +61,8 @@ def sizes(config: Config, collectivite_id: str) -> dict[str, int]:
 
 
 def entries(home: Path) -> Iterator[int]:
-    """Sizes of what lies below a folder, in bytes: entries, properties, files that wait to be taken in."""
+    """Sizes of what lies below a folder, in bytes: entries, properties, files that wait to be taken in, lists of what
+    was handed over."""
     for place, folders, files in home.walk():
         folders[:] = [one for one in folders if not one.startswith(".")]
         for name in files:
@@ -68,7 +71,7 @@ def entries(home: Path) -> Iterator[int]:
             except FileNotFoundError:  # deleted just now
                 continue
             # Links to what is shared are among the files, and not followed.
-            is_counted = not name.startswith(".") or name == PROPS or name.startswith(_BROUGHT)
+            is_counted = not name.startswith(".") or name in (PROPS, HANDED) or name.startswith(_BROUGHT)
             yield found.st_size if stat.S_ISREG(found.st_mode) and is_counted else 0
 
 

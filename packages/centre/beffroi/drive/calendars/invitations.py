@@ -15,14 +15,14 @@ from datetime import UTC
 
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import entries, inviting, itip, itip_text, kept, proposals, wire
+from beffroi.drive.calendars import against, entries, inviting, itip, itip_text, kept, proposals, wire
 from beffroi.drive.calendars import wire_invitations as told
-from beffroi.drive.calendars.itip import Attendee, Event, Message, Unreadable
+from beffroi.drive.calendars.itip import Attendee, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.kept import Found
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
-MAX_GUESTS_TOLD = 50
+MAX_GUESTS_TOLD, MAX_DATES_TOLD = 50, 20
 
 
 def look(storage: BaseStorage, paths: Sequence[str], asked: told.Received) -> told.Invitation:
@@ -35,7 +35,7 @@ def look(storage: BaseStorage, paths: Sequence[str], asked: told.Received) -> to
     with storage.acquire_lock("r"):
         own, (_, found) = entries.collection_at(storage, paths[0]), _kept(storage, paths, message)
         asks = message.method in ("REQUEST", "COUNTER", "ADD")
-        conflicts = kept.conflicts(own, message.main, asked.mine) if asks else []
+        conflicts = kept.conflicts(own, message.events, asked.mine) if asks else []
     if message.method in proposals.METHODS:
         return proposals.shown(message, found, asked.mine, conflicts)
     return _shown(message, found, asked.mine, conflicts)
@@ -46,20 +46,17 @@ def answer(storage: BaseStorage, path: str, asked: told.Answered) -> wire.Outgoi
     message, now = read(asked.text), clock.now().astimezone(UTC).replace(microsecond=0)
     if message.method not in ("REQUEST", "ADD") or not asked.mine:
         raise Invalid("method")
-    me = _me(message, asked.mine) or Attendee(asked.mine[0])
+    me = _me(message.main, asked.mine) or Attendee(asked.mine[0])
     me = replace(me, name=me.name or itip.one_line(asked.name, 200), answer=asked.answer)
     if message.main.organizer is None or message.main.organizer.address in asked.mine:
         raise Invalid("organizer")
-    events = itip_text.answered(message.events, me)
     with storage.acquire_lock("w"):
         collection = entries.collection_at(storage, path)
         found = kept.find(collection, message.main.uid)
         if message.method == "ADD":
             whole, events = proposals.added(message, found, asked.mine, me)
         else:
-            if _state(message, found, asked.mine) not in ("new", "update", "same"):
-                raise Conflict("this invitation was overtaken")
-            whole = _merged(found, events) if message.main.occurrence is not None else list(events)
+            whole, events = _answered(message, found, asked.mine, me)
         kept.store(collection, found, whole)
     return inviting.outgoing(
         "REPLY", itip_text.reply(events, me, now), [message.main.organizer.address], message.main, me.address
@@ -75,12 +72,13 @@ def note(storage: BaseStorage, paths: Sequence[str], asked: told.Noted) -> told.
         collection, found = _kept(storage, paths, message)
         if found is None:
             raise NotFound("entry")
-        if _state(message, found, asked.mine) not in ("new", "update", "same"):
+        counted, state = against.judged(message, found, asked.mine)
+        if state not in ("update", "same"):
             raise Conflict("this message was overtaken")
         if message.method == "REPLY":
-            _note_reply(collection, found, message)
+            _note_reply(collection, found, counted)
         else:
-            _cancel(collection, found, message)
+            _cancel(collection, found, counted)
         return _shown(message, kept.find(collection, message.main.uid), asked.mine, [])
 
 
@@ -97,48 +95,57 @@ def _kept(
 
 
 def _note_reply(collection: BaseCollection, found: Found, message: Message) -> None:
-    by = message.main.attendees[0]
+    """At each date that is answered; of the whole series also at what was changed in it, unless a later reply, or a
+    later change, stands there."""
     answers = {one.occurrence: one for one in message.events}
-    events = []
     known = {one.occurrence for one in found.message.events}
-    apart = [found.apart(one) for one in answers if one not in known and one is not None and found.has(one)]
-    for one in (*found.message.events, *apart):
-        replied = answers.get(one.occurrence)
-        if replied is None and message.main.occurrence is None:
-            replied = message.main  # of the whole series: also of what was changed in it
-        people = one.attendees
-        if replied is not None:
-            stamp = f"{replied.stamp:%Y%m%dT%H%M%SZ}"
-            people = tuple(
-                replace(each, answer=replied.attendees[0].answer, replied=stamp)
-                if each.address == by.address
-                else each
-                for each in people
-            )
-        events.append(replace(one, attendees=people))
+    apart = [found.apart(one) for one in answers if one not in known and one is not None]
+    events = [
+        _noted(one, replied) if (replied := answers.get(one.occurrence, answers.get(None))) else one
+        for one in (*found.message.events, *apart)
+    ]
     kept.store(collection, found, events)
 
 
+def _noted(one: Event, replied: Event) -> Event:
+    (by,), stamp = replied.attendees, f"{replied.stamp:%Y%m%dT%H%M%SZ}"
+    if replied.sequence < one.sequence:
+        return one
+    people = (
+        replace(each, answer=by.answer, replied=stamp)
+        if each.address == by.address and each.replied < stamp
+        else each
+        for each in one.attendees
+    )
+    return replace(one, attendees=tuple(people))
+
+
 def _cancel(collection: BaseCollection, found: Found, message: Message) -> None:
-    if message.main.occurrence is None:
-        collection.delete(found.item.href)
-        return
-    gone = [one.occurrence for one in message.events if one.occurrence is not None]
+    gone = {one.occurrence for one in message.events}
     left = [one for one in found.message.events if one.occurrence not in gone]
-    if not left:
+    if left and left[0].occurrence is None:
+        dates = (one for one in gone if one is not None and one not in left[0].left_out)
+        left[0] = replace(left[0], left_out=(*left[0].left_out, *sorted(dates, key=str)))
+    if None in gone or not left:
         collection.delete(found.item.href)
-        return
-    main = left[0]
-    if main.occurrence is None:
-        main = replace(main, left_out=(*main.left_out, *(one for one in gone if one not in main.left_out)))
-    kept.store(collection, found, [main, *left[1:]])
+    else:
+        kept.store(collection, found, left)
 
 
-def _merged(found: Found | None, events: Sequence[Event]) -> list[Event]:
-    """Changed occurrences beside what is there of their series."""
-    changed = {one.occurrence for one in events}
-    before = found.message.events if found is not None else ()
-    return [*(one for one in before if one.occurrence not in changed), *events]
+def _answered(
+    message: Message, found: Found | None, mine: Sequence[str], me: Attendee
+) -> tuple[list[Event], tuple[Event, ...]]:
+    """(what is kept, the dates that are answered): of a whole series all of its dates. Errors: Conflict."""
+    message, state = against.judged(message, found, mine)
+    if state not in ("new", "update", "same"):
+        raise Conflict("this invitation was overtaken")
+    is_series = message.main.occurrence is None
+    come = {one.occurrence for one in message.events}
+    whole = [
+        itip_text.answered([one], me)[0] if is_series or one.occurrence in come else one
+        for one in against.whole(found, message)
+    ]
+    return whole, tuple(one for one in whole if (is_series or one.occurrence in come) and not one.cancelled)
 
 
 def read(text: str, sender: str = "") -> Message:
@@ -153,60 +160,30 @@ def read(text: str, sender: str = "") -> Message:
         for one in message.events
     ):
         raise Unreadable("organizer")
-    if message.method == "REPLY" and any(len(one.attendees) != 1 for one in message.events):
+    if message.method == "REPLY" and (
+        any(len(one.attendees) != 1 for one in message.events)
+        or len({one.attendees[0].address for one in message.events}) > 1
+    ):
         raise Unreadable("syntax")
     return proposals.checked(message, sender) if message.method in proposals.METHODS else message
 
 
-def _me(message: Message, mine: Sequence[str]) -> Attendee | None:
-    return next((one for one in message.main.attendees if one.address in mine), None)
-
-
-def _state(message: Message, found: Found | None, mine: Sequence[str]) -> told.State:
-    main = message.main
-    if message.method != "REPLY" and main.organizer is not None and main.organizer.address in mine:
-        return "own"
-    if found is None:
-        return "new" if message.method == "REQUEST" else "absent"
-    before = next(
-        (one for one in found.message.events if one.occurrence == main.occurrence), found.message.main
-    )
-    kept, asked = found.message.main.organizer, main.organizer
-    if kept is None or asked is None or kept.address != asked.address:
-        return "foreign"
-    if message.method == "REPLY":
-        if kept.address not in mine:
-            return "foreign"
-        guest = next((one for one in before.attendees if one.address == main.attendees[0].address), None)
-        if guest is None:
-            return "stranger"
-        if main.occurrence is not None and not found.has(main.occurrence):
-            return "absent"
-        stamp = f"{main.stamp:%Y%m%dT%H%M%SZ}"
-        if main.sequence < before.sequence or stamp < guest.replied:
-            return "older"
-        return "same" if stamp == guest.replied else "update"
-    newest, this = (before.sequence, before.stamp), (main.sequence, main.stamp)
-    if before.occurrence != main.occurrence and main.sequence >= before.sequence:
-        return "update"  # an occurrence that was not changed before
-    if message.method == "CANCEL":
-        return "older" if main.sequence < before.sequence else "update"
-    return "same" if this == newest else "update" if this > newest else "older"
+def _me(event: Event, mine: Sequence[str]) -> Attendee | None:
+    return next((one for one in event.attendees if one.address in mine), None)
 
 
 def _shown(
     message: Message, found: Found | None, mine: Sequence[str], conflicts: list[wire.Entry]
 ) -> told.Invitation:
-    main, state = message.main, _state(message, found, mine)
-    me = _me(message, mine)
+    message, state = against.judged(message, found, mine)
+    main, me = message.main, _me(message.main, mine)
     if state == "same" and found is not None and message.method == "REQUEST":
-        before = next(
-            (one for one in found.message.events if one.occurrence == main.occurrence), found.message.main
-        )
-        me = next((one for one in before.attendees if one.address in mine), me)
+        before = found.at(main.occurrence)
+        me = _me(before, mine) or me
         main = replace(main, attendees=before.attendees)
     assert main.organizer is not None
     starts, ends = inviting.span(main)
+    others = _others(message, found, state, mine)
     return told.Invitation(
         method=message.method,
         state=state,
@@ -217,11 +194,49 @@ def _shown(
         ends=ends,
         all_day=main.all_day,
         rule=main.rule,
-        changes=len(message.events) - 1,
+        changes=len(others),
+        others=others[:MAX_DATES_TOLD],
         occurrence=inviting.utc(main.occurrence) if main.occurrence is not None else None,
         organizer=inviting.guest(main.organizer),
         guests=[inviting.guest(one) for one in main.attendees[:MAX_GUESTS_TOLD]],
         mine=me.answer if me is not None else "",
         zone_known=main.zone_known,
         conflicts=conflicts,
+    )
+
+
+def _others(
+    message: Message, found: Found | None, state: told.State, mine: Sequence[str]
+) -> list[told.OtherDate]:
+    """Dates that are otherwise than the one that is shown first: of an invitation as the calendar has or will have
+    them, with those that were called off."""
+    main, events = message.main, list(message.events)
+    gone: tuple[Moment, ...] = ()
+    if message.method == "REQUEST" and state in ("same", "update"):
+        held = against.whole(found, message)
+        kept = {one.occurrence: one for one in held}
+        if main.occurrence is None:
+            events = held
+            gone = tuple(one for one in held[0].left_out if one not in main.left_out)
+        elif state == "same":
+            events = [kept[one.occurrence] for one in events]
+    told_dates = [_other(main, one, mine) for one in events if one.occurrence != main.occurrence]
+    if found is not None:
+        told_dates += [_other(main, replace(found.apart(one), cancelled=True), mine) for one in gone]
+    return sorted(told_dates, key=lambda one: one.starts)
+
+
+def _other(main: Event, one: Event, mine: Sequence[str]) -> told.OtherDate:
+    starts, ends = inviting.span(one)
+    was = inviting.utc(one.occurrence) if one.occurrence is not None else starts
+    who = _me(one, mine) or (one.attendees[0] if len(one.attendees) == 1 else None)
+    return told.OtherDate(
+        starts=starts,
+        ends=ends,
+        all_day=one.all_day,
+        was=was if was != starts else None,
+        title=one.title if one.title != main.title else "",
+        place=one.place if one.place != main.place else "",
+        answer=who.answer if who is not None and not one.cancelled else "",
+        is_off=one.cancelled,
     )

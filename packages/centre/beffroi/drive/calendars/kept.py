@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from radicale import item as radicale_item
@@ -20,7 +20,7 @@ from radicale.storage import BaseCollection
 from beffroi.drive.calendars import effort, entries, inviting, itip, itip_text, wire
 from beffroi.drive.calendars.itip import MAX_EVENTS, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.store import MAX_OCCURRENCES
-from beffroi.lib.errors import Conflict, TooLarge
+from beffroi.lib.errors import Conflict
 
 MAX_CONFLICTS, MAX_CLASHES, OCCURRENCES_ASKED = 5, 100, 20
 _DAY = timedelta(days=1)
@@ -82,16 +82,17 @@ def find(collection: BaseCollection, uid: str) -> Found | None:
 
 
 def store(collection: BaseCollection, found: Found | None, events: Sequence[Event]) -> None:
-    """Errors: Unreadable, TooLarge."""
+    """Errors: Unreadable, TooLarge (the calendar is full)."""
     store_all(collection, (found, events))
 
 
 def store_all(collection: BaseCollection, *wanted: tuple[Found | None, Sequence[Event]]) -> None:
-    """Each in the place of what is there, None for a new one: all of them, or none. Errors: Unreadable, TooLarge."""
+    """Each in the place of what is there, None for a new one: all of them, or none. Errors: as ``store``."""
     items = []
-    for found, events in wanted:
+    for found, told in wanted:
+        events = with_series(told)
         if len(events) > MAX_EVENTS:
-            raise TooLarge(MAX_EVENTS)
+            raise Unreadable("flood")
         if found is None:
             entries.require_place(collection)
         new = hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
@@ -112,12 +113,39 @@ def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:
     return made
 
 
-def conflicts(collection: BaseCollection, main: Event, mine: Sequence[str]) -> list[wire.Entry]:
+def with_series(events: Sequence[Event]) -> list[Event]:
+    """Several single dates of a series of which nothing else is known get one that has no dates but these, for Radicale
+    takes none without: as old as can be, so that the whole series counts as newer when it comes."""
+    main, dates = events[0], [one.occurrence for one in events if one.occurrence is not None]
+    if main.occurrence is None:
+        new = [one for one in dates if one not in (main.starts, *main.dates)]
+        is_of_dates = main.dates and not main.rule
+        return [replace(main, dates=(*main.dates, *new)), *events[1:]] if is_of_dates else list(events)
+    if len(dates) == 1:
+        return list(events)
+    length = max(inviting.utc(main.ends) - inviting.utc(main.starts), timedelta())
+    if not isinstance(main.occurrence, datetime):
+        length = timedelta(days=max(1, length.days))
+    series = replace(
+        main,
+        occurrence=None,
+        starts=dates[0],
+        ends=dates[0] + length,
+        dates=tuple(dates[1:]),
+        sequence=0,
+        stamp=datetime(1970, 1, 1, tzinfo=UTC),
+        cancelled=False,
+    )
+    return [series, *events]
+
+
+def conflicts(collection: BaseCollection, events: Sequence[Event], mine: Sequence[str]) -> list[wire.Entry]:
     """What of one's own calendar lies in the first occurrences; what is declined or free does not count. Where not all
     can be looked through (``effort``), what lies near is told first."""
+    main = events[0]
     try:
-        item = _item(collection, [replace(main, occurrence=None)])
-        first = inviting.utc(main.starts) - _DAY
+        item = _item(collection, with_series(events))
+        first = min(inviting.utc(one.starts) for one in events) - _DAY
         until = first + entries.MAX_RANGE
         spans = entries.occurrences("own", item, first, until)[:OCCURRENCES_ASKED]
     except (Unreadable, *entries.UNREADABLE):

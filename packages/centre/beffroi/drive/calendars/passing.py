@@ -5,8 +5,8 @@ Rule:    an entry is one file, and moves as it is: same UID, same dates, nobody 
          titles that begin with such a word, and every class but PUBLIC: RFC 5545, 3.8.1.3, has an unknown one meant as
          PRIVATE. A group of contacts with a personal name is a category that is a card of its own: closed, and its
          members with it.
-         Which entries came is written into the new collection (``_HANDED``) before the first one moves, so that a crash
-         loses none and doubles none: called again, the same call goes on.
+         Which entries came is written into the new collection (``homes.HANDED``) before the first one moves, so that a
+         crash loses none and doubles none: called again, the same call goes on.
 Process: worker, which holds the lock (``homes.locked``); calendars, which counts. Without Radicale.
 Hostile: entries and names. An entry is read as lines, never parsed; what cannot be read is closed.
 Errors:  OSError, Invalid.
@@ -30,7 +30,6 @@ from beffroi.lib.errors import Invalid
 from beffroi.lib.personal import is_personal_name, says, words_of
 
 _KINDS: dict[str, Kind] = {"VCALENDAR": "agenda", "VADDRESSBOOK": "contacts"}
-_HANDED = ".Beffroi.handed"
 _TITLE = "D:displayname"
 _PROPERTY = re.compile(r"(?:[A-Z0-9-]+\.)?(CLASS|CATEGORIES|SUMMARY)(?=[;:])", re.ASCII | re.IGNORECASE)
 _CARD = re.compile(
@@ -103,7 +102,7 @@ def hand_over(home: Path, was: str, heirs: Path, made: str, title: str) -> int:
     heirs.mkdir(mode=0o700, exist_ok=True)
     target.mkdir(mode=0o700, exist_ok=True)
     durable.sync_directory(heirs)
-    durable.write(target / _HANDED, (msgspec.json.encode(sorted(names)),), mode=0o600)
+    durable.write(target / homes.HANDED, (msgspec.json.encode(sorted(names)),), mode=0o600)
     if not (target / homes.PROPS).exists():
         durable.write(
             target / homes.PROPS, (msgspec.json.encode(_props(source) | {_TITLE: title}),), mode=0o600
@@ -133,7 +132,7 @@ def tidy(heirs: Path, made: str) -> None:
     if not _is_handed(place):
         return
     if any(_names(place)):
-        (place / _HANDED).unlink()
+        (place / homes.HANDED).unlink()
         durable.sync_directory(place)
         return
     gone = heirs / f".gone-{made}"
@@ -147,7 +146,7 @@ def tidy(heirs: Path, made: str) -> None:
 
 
 def _is_handed(place: Path) -> bool:
-    return (place / _HANDED).is_file()
+    return (place / homes.HANDED).is_file()
 
 
 def _move(source: Path, target: Path, names: Collection[str]) -> None:
@@ -253,7 +252,7 @@ def _props(place: Path) -> dict[str, Any]:
 def _handed(place: Path) -> set[str]:
     """Names of the entries that came."""
     try:
-        return msgspec.json.decode((place / _HANDED).read_bytes(), type=set[str])
+        return msgspec.json.decode((place / homes.HANDED).read_bytes(), type=set[str])
     except FileNotFoundError:
         return set()
     except msgspec.MsgspecError as error:

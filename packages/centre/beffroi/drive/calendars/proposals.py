@@ -22,7 +22,7 @@ from beffroi.drive.calendars import wire_invitations as told
 from beffroi.drive.calendars.itip import MAX_DATES, MAX_EVENTS, Attendee, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.kept import Found
 from beffroi.lib import clock, ids
-from beffroi.lib.errors import Conflict, Invalid, TooLarge
+from beffroi.lib.errors import Conflict, Invalid
 
 METHODS = ("ADD", "COUNTER", "DECLINECOUNTER", "REFRESH")
 FROM_GUESTS = ("REPLY", "COUNTER", "REFRESH")
@@ -148,7 +148,8 @@ def settle(
 ) -> list[wire.Outgoing]:
     """What is to be sent.
 
-    Errors: those of ``require``, Conflict (overtaken, another's, answered), Invalid, TooLarge, Unreadable.
+    Errors: those of ``require``, Conflict (overtaken, another's, answered), Invalid, TooLarge (the calendar is full),
+    Unreadable.
     """
     allowed = {"COUNTER": ("accept", "decline"), "REFRESH": ("resend",), "ADD": ("ask",)}
     if asked.what not in allowed.get(message.method, ()) or not asked.mine:
@@ -179,7 +180,7 @@ def added(
     message: Message, found: Found | None, mine: Sequence[str], me: Attendee
 ) -> tuple[list[Event], tuple[Event, ...]]:
     """(what is kept, the added dates with this person's answer). A date stands beside its series, and for itself where
-    it differs from it. Errors: Conflict, TooLarge, Unreadable."""
+    it differs from it. Errors: Conflict, Unreadable."""
     if found is None or state(message, found, mine) != "update":
         raise Conflict("this invitation was overtaken")
     main, known = message.main, found.message.main
@@ -189,7 +190,7 @@ def added(
         raise Unreadable("time")
     dates = _new_dates(found, main)
     if len(dates) > MAX_EVENTS or len(known.dates) + len(dates) > MAX_DATES:  # the answer has an event a date
-        raise TooLarge(MAX_EVENTS)
+        raise Unreadable("flood")
     length = _length(main)
     whole = replace(
         main,

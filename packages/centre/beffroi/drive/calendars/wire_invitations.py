@@ -57,10 +57,26 @@ class Settled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     what: What
 
 
+class OtherDate(msgspec.Struct, frozen=True):
+    """A date that is otherwise than what the card shows first; times as there. ``was``: where it lay in the series, if
+    elsewhere; ``title``, ``place``: "" where they are the same; ``answer``: one's own at it, of a reply that of who
+    replies, "" where there is none; ``is_off``: called off."""
+
+    starts: datetime
+    ends: datetime
+    all_day: bool
+    was: datetime | None
+    title: str
+    place: str
+    answer: str
+    is_off: bool
+
+
 class Invitation(msgspec.Struct, frozen=True):
     """What a card shows. Times in UTC; of an ``all_day`` one the dates count, the last one included.
 
     ``mine``: one's own answer so far, "" where one is not among the invited. ``rule``: RRULE, "" for a single one.
+    ``changes``: how many ``others``, of which the first are told; of an ADD how many dates more.
     ``conflicts``: of one's own calendar, with the first occurrences. Of a COUNTER and a REFRESH ``guests`` is who sent
     it; ``kept_*``: of a COUNTER, as the entry is now. ``keeps_past``: the series has begun, and goes on at the new time
     from its next date, which is the one told. A REFRESH for what is not there tells no time. ``readable`` "" or
@@ -78,6 +94,7 @@ class Invitation(msgspec.Struct, frozen=True):
     all_day: bool = False
     rule: str = ""
     changes: int = 0
+    others: list[OtherDate] = []
     occurrence: datetime | None = None
     organizer: Guest | None = None
     guests: list[Guest] = []

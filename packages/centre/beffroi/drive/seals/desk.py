@@ -155,10 +155,15 @@ class Desk:
                 self._left.append(collectivite_id)
 
     def _count(self, collectivite_id: str, database: Database) -> Sums:
-        """Also after an error: what keeps verifications from their end is told."""
+        """Also after an error: what keeps verifications from their end, or stamps away, is told."""
         is_held_up = not authority.are_roots_read(self._config)
         with database.reading() as reading:
-            now = overview.sums(reading, now_s=clock.epoch_s(), is_held_up=is_held_up)
+            now = overview.sums(
+                reading,
+                now_s=clock.epoch_s(),
+                is_held_up=is_held_up,
+                is_stamping=authority.is_set(self._config),
+            )
         self._overview.put(collectivite_id, now)
         return now
 
@@ -167,7 +172,7 @@ class Desk:
             seal = self._seal(collectivite_id, database, seal)
         if not seal.told_s:
             self._tell_how(collectivite_id, database, seal)
-        if seal.state == "sealed" and seal.stamp == "wanted":
+        if seal.state == "sealed" and seal.stamp == "wanted" and authority.is_set(self._config):
             self._stamp(database, seal)
 
     # -- sealing -----------------------------------------------------------------------------------------------

@@ -15,19 +15,21 @@ from pathlib import Path
 import msgspec
 
 from beffroi.drive.store import seal_alarms, seal_checks
+from beffroi.drive.store.seals import Stamp
 from beffroi.drive.store.writing import Reading
 from beffroi.lib import durable
 from beffroi.lib.config import Config
 
 log = logging.getLogger("beffroi.drive.seals")
-SOON_S = 90 * 86400
+SOON_S, LATE_S = 90 * 86400, 86400
 
 
 class Sums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of one collectivité, its seals that stand. ``ending``: whose term ends within SOON_S; ``over``: whose has ended.
     ``checked_s``: the last verification, ``oldest_s``: of all seals' last ones the oldest; 0 for none. ``unchecked``:
     seals that none was made of. ``damaged``: open alarms, ``since_s``: of the oldest. ``held_up``: verifications that
-    wait or run and cannot end, since the setting ``drive_time_roots`` is wrong."""
+    wait or run and cannot end, since the setting ``drive_time_roots`` is wrong. ``unstamped``: seals without the time
+    stamp that is asked for since LATE_S."""
 
     folders: int = 0
     files: int = 0
@@ -40,6 +42,7 @@ class Sums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     damaged: int = 0
     since_s: int = 0
     held_up: int = 0
+    unstamped: int = 0
 
 
 def path(config: Config) -> Path:
@@ -57,7 +60,7 @@ def read(config: Config) -> Mapping[str, Sums]:
 def problem(config: Config) -> str:
     """For ``status``: what is wrong, with the next step; "" when all is well, or who asks may not read it."""
     known = read(config).values()
-    said = (_damage(known), _delay(known))
+    said = (_damage(known), _delay(known), _lateness(known))
     return " ".join(one for one in said if one)
 
 
@@ -71,6 +74,17 @@ def _delay(known: Collection[Sums]) -> str:
     )
 
 
+def _lateness(known: Collection[Sums]) -> str:
+    unstamped = sum(one.unstamped for one in known)
+    if not unstamped:
+        return ""
+    return (
+        f"{unstamped} sealed folders have waited for more than a day for their time stamp, which is asked for every "
+        "15 minutes: see the log of drive-keeper (no time stamp yet) for why, and the settings drive_time_authority "
+        "and drive_time_roots. The seals hold meanwhile by the centre's own signature."
+    )
+
+
 def _damage(known: Collection[Sums]) -> str:
     broken = [one for one in known if one.damaged]
     if not broken:
@@ -81,12 +95,18 @@ def _damage(known: Collection[Sums]) -> str:
     )
 
 
-def sums(reading: Reading, *, now_s: int, is_held_up: bool = False) -> Sums:
-    """One look at the seals that stand. ``is_held_up``: whether no verification can end now."""
+def is_late(stamp: Stamp, told_s: int, *, now_s: int) -> bool:
+    """Whether a seal that was told at ``told_s`` (UTC epoch seconds) should have its time stamp by now."""
+    return stamp == "wanted" and 0 < told_s <= now_s - LATE_S
+
+
+def sums(reading: Reading, *, now_s: int, is_held_up: bool = False, is_stamping: bool = False) -> Sums:
+    """One look at the seals that stand. ``is_held_up``: whether no verification can end now; ``is_stamping``: whether
+    an authority is asked for time stamps."""
     rows = reading.all(
-        "SELECT s.files, s.size_bytes, s.until_s, COALESCE(MAX(c.done_s), 0) FROM seal s"
+        "SELECT s.files, s.size_bytes, s.until_s, COALESCE(MAX(c.done_s), 0), s.stamp, s.told_s FROM seal s"
         " LEFT JOIN seal_check c ON c.seal = s.id WHERE s.state IN ('sealing', 'sealed')"
-        " GROUP BY s.id, s.files, s.size_bytes, s.until_s"
+        " GROUP BY s.id, s.files, s.size_bytes, s.until_s, s.stamp, s.told_s"
     )
     alarms = seal_alarms.open_(reading)
     ends = [row[2] for row in rows if row[2]]
@@ -103,6 +123,7 @@ def sums(reading: Reading, *, now_s: int, is_held_up: bool = False) -> Sums:
         damaged=len(alarms),
         since_s=alarms[0].since_s if alarms else 0,
         held_up=sum(not one.done_s for one in seal_checks.unfinished(reading)) if is_held_up else 0,
+        unstamped=sum(is_late(row[4], row[5], now_s=now_s) for row in rows) if is_stamping else 0,
     )
 
 

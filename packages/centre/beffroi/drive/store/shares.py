@@ -336,8 +336,9 @@ def may_drop(share: Share, name: str, size_bytes: int) -> None:
         raise DropRefused("this link gives files and takes none")
     if share.most_bytes != NO_LIMIT and size_bytes > share.most_bytes:
         raise DropTooLong(share.most_bytes)
-    _, dot, ending = name.casefold().rpartition(".")
-    if share.types and not (dot and ending in share.types.split()):
+    stem, _, ending = name.casefold().rpartition(".")
+    # A name that is nothing but an extension has none: systems take it for a hidden file of no kind.
+    if share.types and not (stem.strip(". ") and ending in share.types.split()):
         raise DropType
 
 

@@ -101,7 +101,7 @@ class Found:
         home = self._home(who)
         with home.database.reading() as reading:
             found, visits = self._held(reading, home, reach.here(reading, home), wanted), home.visits(reading)
-        hits, more, lacks = list(found.hits), found.more, bool(home.silent)
+        hits, more = list(found.hits), found.more
         for visit in visits if wanted else ():
             try:
                 with visit.database.reading() as there:
@@ -110,10 +110,10 @@ class Found:
                     enter(home, visit.share_id, "search", 0, self.crossed)
             except BeffroiError as error:
                 log.warning("no search in %s: %s", visit.collectivite_id, error.code)
-                lacks = True
+                home.silent.add(visit.collectivite_id)
                 continue
             hits, more = [*hits, *found.hits], more or found.more
-        return wire.Hits(tuple(hits), more, lacks)
+        return wire.Hits(tuple(hits), more, tuple(sorted(home.silent)))
 
     def _home(self, who: Who) -> View:
         return View.of_page(who, self.communes.metadata)

@@ -29,11 +29,11 @@ class Hit(msgspec.Struct, frozen=True):
 
 
 class Hits(msgspec.Struct, frozen=True):
-    """``more``: there are others. ``lacks``: another collectivité, which shares something, did not answer."""
+    """``more``: there are others. ``lacks``: other collectivités, which share something and did not answer."""
 
     hits: tuple[Hit, ...] = ()
     more: bool = False
-    lacks: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

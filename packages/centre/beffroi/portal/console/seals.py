@@ -36,6 +36,7 @@ def seals(request: HttpRequest, actor: Actor) -> HttpResponse:
         "size": words.size(sum(one.size_bytes for one in shown)),
         "damaged": sum(one.damaged for one in shown),
         "held_up": sum(one.held_up for one in shown),
+        "unstamped": sum(one.unstamped for one in shown),
     }
     return page(request, "console/seals.html", context)
 

@@ -198,6 +198,19 @@ def _held_up() -> Task:
     )
 
 
+def _unstamped() -> tuple[int, Any, str]:
+    """Sealed folders that wait for their time stamp for too long."""
+    return (
+        sum(one.unstamped for one in seals.read(settings.BEFFROI).values()),
+        ngettext_lazy(
+            "%(n)s dossier scellé attend son horodatage depuis plus d’un jour",
+            "%(n)s dossiers scellés attendent leur horodatage depuis plus d’un jour",
+            "n",
+        ),
+        reverse("console_seals"),
+    )
+
+
 def _relays(actor: Actor) -> Task:
     """Relays for copiers that référents ask for."""
     return (

@@ -20,7 +20,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.calendars import homes, wire, wire_bringing
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotFound, TooLarge
+from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import access, sendings
 from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.mail.models import Sending
@@ -351,12 +351,6 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
     except Conflict:
         form.errors["form"] = _(
             "Quelqu’un vient de changer ce rendez-vous. Revenez à l’agenda pour voir ce qu’il est devenu."
-        )
-        return _form_page(request, actor, form, name=name, writes=writes)
-    except TooLarge:
-        form.errors["form"] = _(
-            "Cet agenda est plein : il compte 10 000 rendez-vous. Rien n’a changé, et rien n’est parti. Supprimez des "
-            "rendez-vous qui ne servent plus, puis recommencez."
         )
         return _form_page(request, actor, form, name=name, writes=writes)
     except invitation_words.FULL as error:

@@ -81,7 +81,8 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
             lambda visit, there: index.named(there, asked, reach.there(there, visit), most=FOUND_ROWS),
             hits,
         )
-        elsewhere["lacks"] = elsewhere["lacks"] or bool(told and told.lacks)
+        view.silent.update(told.lacks if told else ())
+        elsewhere["lacks"] = drive_sharing.lacking(actor, view)
     context: dict[str, Any] = {
         "at": "search",
         "asked": asked,
@@ -126,13 +127,12 @@ def abroad(
     look_up: Callable[[Visit, Reading], list[Entry]],
     hits: Sequence[wire.Hit] = (),
 ) -> dict[str, Any]:
-    """``abroad``: rows of what other collectivités share, ``lacks``: one of them did not answer. ``hits``: found by
-    their contents."""
+    """``abroad``: rows of what other collectivités share, ``lacks``: names of those that did not answer. ``hits``:
+    found by their contents."""
     rows: list[dict[str, Any]] = []
     with view.database.reading() as reading:
         visits = view.visits(reading)
         stars = favourites.everywhere(reading, view.who)
-    lacks = bool(view.silent)
     for visit in visits:
         passages = {one.node: one for one in hits if one.share == visit.share_id}
         try:
@@ -145,7 +145,7 @@ def abroad(
                 drive_visits.visit(view, actor, visit.share_id, 0)
         except BeffroiError as error:
             log.warning("what %s shares is not shown: %s", visit.collectivite_id, error.code)
-            lacks = True
+            view.silent.add(visit.collectivite_id)
             continue
         owner = drive_sharing.name_of_commune(actor, visit.collectivite_id)
         for line in lines:
@@ -158,7 +158,7 @@ def abroad(
             }
         rows += lines
     rows.sort(key=lambda line: -line["entry"].mtime_s)
-    return {"abroad": rows[:FOUND_ROWS], "lacks": lacks}
+    return {"abroad": rows[:FOUND_ROWS], "lacks": drive_sharing.lacking(actor, view)}
 
 
 def _contents(view: View, asked: str) -> wire.Hits | None:

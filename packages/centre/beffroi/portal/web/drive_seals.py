@@ -28,7 +28,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import manifest, retention
 from beffroi.drive.archives.rules import Visa
 from beffroi.drive.archives.seda import TransferInvalid
-from beffroi.drive.seals import actions, overview
+from beffroi.drive.seals import actions, authority, overview
 from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
 from beffroi.drive.store.model import AbsentNode
@@ -251,7 +251,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         persons |= {approval.requested_by, approval.decided_by}
     persons |= {one for one in (check and check.person_id, alarm and alarm.settled_by) if one}
     named = dict(identity.visible_persons(actor).filter(pk__in=persons).values_list("id", "name"))
-    now_s = clock.paced_s()
+    now_s, is_stamping = clock.paced_s(), authority.is_set(settings.BEFFROI)
     term_is_over = found.until_s != NO_END and now_s >= found.until_s
     final = retention.TABLE[found.rule].final if found.rule in retention.TABLE else ""
     context: dict[str, Any] = drive.PLACE | {
@@ -262,6 +262,8 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "has_sheet": drive_seal_sheet.may_be_made() and (ended is not None or check is not None),
         "waits": waiting is not None and waiting.person_id != seal_checks.NOBODY,
         "is_held_up": waiting is not None and _is_held_up(actor),
+        "is_stamping": is_stamping,
+        "is_unstamped": is_stamping and overview.is_late(found.stamp, found.told_s, now_s=clock.epoch_s()),
         "alarm": alarm,
         "settled_at": words.moment(alarm.settled_s) if alarm else None,
         "settled_by": named.get(alarm.settled_by, "") if alarm else "",

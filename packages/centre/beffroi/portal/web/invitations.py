@@ -110,7 +110,9 @@ def card(
         "said": words.state(one.method, one.state),
         "when": _when(one.starts, one.ends, all_day=one.all_day),
         "kept_when": _when(one.kept_starts, one.kept_ends, all_day=one.kept_all_day),
-        "is_over": words.is_over(one.ends, all_day=one.all_day, rule=one.rule, now=clock.now()),
+        "is_over": words.is_over(_last(one), all_day=one.all_day, rule=one.rule, now=clock.now()),
+        "others": [words.apart(other, one.method) for other in one.others],
+        "more_others": one.changes - len(one.others) if one.method != "ADD" else 0,
         "repeats": words.repeats(one.rule),
         "kept_repeats": words.repeats(one.kept_rule) if one.kept_rule != one.rule else "",
         "is_whole_series": one.method == "COUNTER" and bool(one.rule) and one.occurrence is None,
@@ -128,6 +130,10 @@ def card(
 
 def _when(starts: datetime | None, ends: datetime | None, *, all_day: bool) -> str:
     return words.when(starts, ends, all_day=all_day) if starts is not None and ends is not None else ""
+
+
+def _last(one: told.Invitation) -> datetime | None:
+    return max((one.ends, *(other.ends for other in one.others))) if one.ends is not None else None
 
 
 def _sender(view: MessageView) -> str:
@@ -208,6 +214,9 @@ def answer(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Htt
         return HttpResponseRedirect(f"{back}#h-invitation")
     except words.FULL as error:
         messages.error(request, words.full(error, to_answer=what in _ANSWERS))
+        return HttpResponseRedirect(f"{back}#h-invitation")
+    except Invalid:
+        messages.error(request, words.taken_by_none(to_answer=what in _ANSWERS))
         return HttpResponseRedirect(f"{back}#h-invitation")
     boxes = [box.mailbox, *own_boxes(actor)] if what in _SETTLED else [box.mailbox]
     sent = tell(request, actor, outgoing, boxes, _ANSWERS.get(what, ""))

@@ -13,12 +13,13 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 from beffroi.drive.store import tags
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.writing import Reading
-from beffroi.drive.views import Place, Visit
+from beffroi.drive.views import Place, View, Visit
 from beffroi.drive.web.dav import listing, paths, properties, xml
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.paths import Target
@@ -43,7 +44,7 @@ class Finder:
     async def search(self, request: Request) -> Answer:
         """SEARCH on the root of all trees."""
         assert request.who is not None, "signed in"
-        call = await self._call_for(request, Target(f"{paths.FILES}/{request.who.login}", ()))
+        call = leaving_out(await self._call_for(request, Target(f"{paths.FILES}/{request.who.login}", ())))
         body = await xml.read(request, "searchrequest")
         if body is None:
             raise xml.XmlRefused
@@ -65,7 +66,7 @@ class Finder:
     async def report(self, request: Request) -> Answer:
         """REPORT filter-files: what the person starred, or has all of some tags, below the folder of the request."""
         assert request.who is not None, "signed in"
-        call = await self._call_for(request, paths.target(request.path, request.who))
+        call = leaving_out(await self._call_for(request, paths.target(request.path, request.who)))
         body = xml.parse(await request.body(xml.MAX_BODY_BYTES), "filter-files", OC)
         rules = body.find(f"{{{OC}}}filter-rules")
         asks_star, tag_ids = _rules(rules)
@@ -93,6 +94,15 @@ class Finder:
 
         async with self.turns:
             return await asyncio.to_thread(look_up)
+
+
+def leaving_out(call: Call) -> Call:
+    """The same call, but a collectivité that shares something and does not answer is left out: a client takes what is
+    found for no listing, and deletes nothing by it."""
+    if call.view is not call.home:
+        return call
+    view = View.of_page(call.who, call.home.abroad)
+    return replace(call, view=view, home=view)
 
 
 def _rules(element: Element | None) -> tuple[bool, list[int]]:

@@ -36,6 +36,7 @@ async def answer(finder: search.Finder, call: Call, path: str, base_url: str) ->
         return providers()
     if path != f"{API}/{FILES}/search":
         raise NotFound("provider")
+    call = search.leaving_out(call)
     said = fields(call.request.query, 64)
     words = accents.bare(said.get("term", [""])[-1][:MAX_TERM_CHARS]).split()
     if not words:
