@@ -22,6 +22,13 @@ from beffroi.drive.web.sync.ocs import Ocs
 from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import Who
 
+_SEARCHES = (
+    (b"dav", b"1, 2, 3"),
+    (b"allow", b"OPTIONS, SEARCH"),
+    (b"dasl", b"<DAV:basicsearch>"),
+)
+"""Android looks for SEARCH in ``Allow`` before it sends one."""
+
 
 class Sync:
     """``base_url``: where clients reach this server, without a slash at its end."""
@@ -65,6 +72,8 @@ class Sync:
             raise AbsentNode("file")  # photos, comments, and what else is not here
         if request.method == "SEARCH":
             return await self._finder.search(request)
+        if request.method == "OPTIONS":
+            return Answer(200, _SEARCHES)
         raise MethodRefused
 
     async def _files(self, request: Request) -> Answer:
