@@ -5,11 +5,16 @@ Source: android-library of 2026 (SearchRemoteOperation, ShareXMLParser, FileVers
 
 from __future__ import annotations
 
+import json
+
+from lxml import etree
+
 from tests.drive_server import Served
 from tests.drive_sync import FILES, hrefs
 
 pytest_plugins = ["tests.fixtures_drive_sync"]
 DAV = "/remote.php/dav"
+SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares"
 
 
 def test_it_asks_whether_one_may_search_before_it_searches(drive: Served, name: str) -> None:
@@ -36,3 +41,34 @@ def test_it_asks_whether_one_may_search_before_it_searches(drive: Served, name: 
     )
     status, _, body = drive.ask("SEARCH", DAV, asked.encode(), Content_Type="text/xml")
     assert (status, hrefs(body)) == (207, [f"{FILES}/{name}.jpg"])
+
+
+def test_a_share_s_fields_are_what_its_reader_takes(drive: Served, name: str) -> None:
+    """It reads XML, whose numbers are ``int``; another one, or attributes that are no JSON, end the app."""
+    drive.ask("MKCOL", f"{FILES}/{name}")
+    form = {"Content_Type": "application/x-www-form-urlencoded", "OCS_APIRequest": "true"}
+    body = f"path=/{name}/&shareType=0&shareWith=amir&permissions=31".encode()
+    status, headers, answer = drive.ask("POST", SHARES, body, **form)
+    assert status == 200 and headers["content-type"] == "application/xml; charset=utf-8"
+    made = etree.fromstring(answer).find("data")
+    assert made is not None and made[0].tag == "id"
+    number = int(made.findtext("id", ""))
+    assert 0 < number < 2**31
+    asked = f"{SHARES}?path=/{name}/&reshares=true&subfiles=false"
+    one = etree.fromstring(drive.ask("GET", asked, **form)[2]).find("data/element")
+    assert one is not None and int(one.findtext("id", "")) == number
+    assert one.findtext("attributes") == '[{"scope":"permissions","key":"download","value":true}]'
+    for empty in ("expiration", "token", "parent", "note"):
+        assert one.findtext(empty) == "", empty
+    # It sends what it changes as JSON, with numbers and flags as text.
+    said = {"permissions": "1", "hideDownload": "false", "note": "", "attributes": one.findtext("attributes")}
+    body = json.dumps(said).encode()
+    kind = {"Content_Type": "application/json; charset=UTF-8", "OCS_APIRequest": "true"}
+    assert drive.ask("PUT", f"{SHARES}/{number}", body, **kind)[0] == 200
+    # What it says when somebody writes a note reaches them: a sentence, in an answer of this kind.
+    status, _, answer = drive.ask("PUT", f"{SHARES}/{number}", b'{"note":"Lis-moi"}', **kind)
+    meta = etree.fromstring(answer).find("meta")
+    assert status == 400 and meta is not None and meta.findtext("statuscode") == "400"
+    assert "note" in meta.findtext("message", "")
+    status, _, answer = drive.ask("POST", SHARES, f"path=/{name}/&shareType=3".encode(), **form)
+    assert status == 403 and "portail" in etree.fromstring(answer).findtext("meta/message", "")
