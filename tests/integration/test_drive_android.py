@@ -6,11 +6,12 @@ Source: android-library of 2026 (SearchRemoteOperation, ShareXMLParser, FileVers
 from __future__ import annotations
 
 import json
+from email.utils import parsedate_to_datetime
 
 from lxml import etree
 
 from tests.drive_server import Served
-from tests.drive_sync import FILES, hrefs
+from tests.drive_sync import FILES, found, hrefs
 
 pytest_plugins = ["tests.fixtures_drive_sync"]
 DAV = "/remote.php/dav"
@@ -72,3 +73,34 @@ def test_a_share_s_fields_are_what_its_reader_takes(drive: Served, name: str) ->
     assert "note" in meta.findtext("message", "")
     status, _, answer = drive.ask("POST", SHARES, f"path=/{name}/&shareType=3".encode(), **form)
     assert status == 403 and "portail" in etree.fromstring(answer).findtext("meta/message", "")
+
+
+def test_it_names_a_version_by_its_time_and_brings_that_one_back(drive: Served, name: str) -> None:
+    """Without a look at the address in the list. Two contents of one second have two names, too."""
+    path, times = f"{FILES}/{name}.txt", (1_700_000_000, 1_700_000_000, 1_700_000_001, 1_700_000_500)
+    for at, mtime_s in enumerate(times):
+        said = {"X_OC_Mtime": str(mtime_s)}
+        number = drive.ask("PUT", path, f"contenu {at}".encode(), **said)[1]["oc-fileid"][:8].lstrip("0")
+    base = f"{DAV}/versions/alice"
+    asked = (
+        b'<d:propfind xmlns:d="DAV:"><d:prop><d:getcontenttype/><d:getlastmodified/></d:prop></d:propfind>'
+    )
+    listed = drive.ask("PROPFIND", f"{base}/versions/{number}", asked, Depth="1")[2]
+    names = [int(parsedate_to_datetime(one).timestamp()) for one in found(listed, ".//d:getlastmodified")[1:]]
+    assert names == [1_700_000_002, 1_700_000_001, 1_700_000_000]
+    assert hrefs(listed)[1:] == [f"{base}/versions/{number}/{one}" for one in names]
+    for at, one in enumerate(reversed(names)):
+        content = drive.ask("GET", f"{base}/versions/{number}/{one}")[2]
+        assert content == f"contenu {at}".encode()
+    to = f"{drive.url}{base}/restore/{number}"
+    moved = drive.ask("MOVE", f"{base}/versions/{number}/1700000001", Destination=to, Overwrite="T")
+    assert moved[0] == 201 and drive.ask("GET", path)[2] == b"contenu 1"
+    assert drive.ask("MOVE", f"{base}/versions/{number}/1600000000", Destination=to)[0] == 404
+
+
+def test_its_page_of_a_file_waits_for_activities_before_it_shows_versions(drive: Served) -> None:
+    for path in ("activity", "activity/filter?sort=desc&object_type=files&object_id=1"):
+        mark = "&" if "?" in path else "?"
+        asked = f"/ocs/v2.php/apps/activity/api/v2/{path}{mark}format=json&previews=true"
+        status, _, body = drive.ask("GET", asked, OCS_APIRequest="true")
+        assert status == 200 and json.loads(body)["ocs"]["data"] == []

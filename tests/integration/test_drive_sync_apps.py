@@ -19,8 +19,6 @@ from tests.drive_sync import FILES, found
 
 pytest_plugins = ["tests.fixtures_drive_sync"]
 NOT_HERE = (
-    "apps/activity/api/v2/activity",
-    "apps/activity/api/v2/activity/filter",
     "apps/assistant/chat/sessions",
     "apps/comments/api",
     "apps/dashboard/api/v1/widgets",

@@ -77,7 +77,7 @@ _WORDS: Mapping[str, str] = {
     "drive.tag_name_refused": "Une étiquette a de 1 à 64 signes.",
     "drive.too_many_tags": "Il y a trop d’étiquettes\u00a0; retirez-en.",
     "drive.share_in_portal": "Un lien, ou un partage hors de la collectivité, se crée sur le portail, page du fichier.",
-    "drive.share_too_fine": "Un partage entre collègues n’a ni note ni mot de passe, et laisse toujours télécharger\u00a0;"
+    "drive.share_too_fine": "Un partage entre collègues n’a ni note ni mot de passe, et laisse télécharger\u00a0;"
     " rien n’a été modifié.",
     "drive.search_unknown": "Cette recherche n’est pas possible ici.",
     "drive.range_outside": "Cette partie se trouve en dehors du fichier.",
