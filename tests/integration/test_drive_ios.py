@@ -7,6 +7,7 @@ Source: NextcloudKit of 2026 (NKDataFileXML, NKProperties, NextcloudKit+Upload),
 
 from __future__ import annotations
 
+import plistlib
 import re
 from urllib.parse import quote
 
@@ -141,3 +142,23 @@ def test_its_media_are_found_by_a_body_with_remarks_and_its_pictures_keep_their_
     assert drive.ask("PROPPATCH", f"{FILES}/{name}.heic", film.encode())[0] == 207
     said = first_stat(drive, f"{FILES}/{name}.heic", more="<nc:metadata-files-live-photo/>")
     assert said["nc:metadata-files-live-photo"] == f"{name}.mov"
+
+
+def test_its_settings_add_calendars_and_contacts_by_a_profile(drive: Served) -> None:
+    path = "/remote.php/dav/provisioning/apple-provisioning.mobileconfig"
+    status, headers, body = drive.ask("GET", path)
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "application/x-apple-aspen-config")
+    said = plistlib.loads(body)
+    assert said["PayloadType"] == "Configuration" and said == plistlib.loads(drive.ask("GET", path)[2])
+    calendars, contacts = said["PayloadContent"]
+    wanted = {"HostName": "localhost", "Port": 443, "UseSSL": True, "Username": "alice"}
+    assert {key: calendars[f"CalDAV{key}"] for key in wanted} == wanted
+    assert {key: contacts[f"CardDAV{key}"] for key in wanted} == wanted
+    assert [one["PayloadType"] for one in (calendars, contacts)] == [
+        "com.apple.caldav.account",
+        "com.apple.carddav.account",
+    ]
+    assert len({one["PayloadUUID"] for one in (said, calendars, contacts)}) == 3
+    other = plistlib.loads(drive.ask("GET", path, login="amir")[2])
+    assert other["PayloadUUID"] != said["PayloadUUID"] and b"Password" not in body
+    assert drive.ask("PUT", path, b"x")[0] == 405 and drive.ask("GET", path, login="nobody")[0] == 401

@@ -16,7 +16,7 @@ from beffroi.drive.web.dav.paths import FILES
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.messages import Answer, Receive, Request, Routes
 from beffroi.drive.web.signin import Doorman
-from beffroi.drive.web.sync import basicsearch, push, search, tags, trash, uploads, versions
+from beffroi.drive.web.sync import basicsearch, provisioning, push, search, tags, trash, uploads, versions
 from beffroi.drive.web.sync.call import NOWHERE
 from beffroi.drive.web.sync.ocs import Ocs
 from beffroi.drive.web.sync.sharing import Shares
@@ -36,6 +36,7 @@ class Sync:
     def __init__(self, communes: Communes, dav: Dav, doorman: Doorman, shares: Shares, base_url: str) -> None:
         self._dav, self._doorman = dav, doorman
         self._finder = search.Finder(dav.call_at)
+        self._profile = provisioning.handler(base_url)
         self._ocs = Ocs(dav.call_at, shares, self._finder, base_url)
         self.push = push.Push(communes, self._checked)
         communes.listeners.append(self.push.told)
@@ -44,6 +45,7 @@ class Sync:
         """After those for files, some of whose methods are answered here."""
         self._ocs.add_to(routes)
         routes.add(basicsearch.PREFIX, self._root)
+        routes.add(provisioning.PATH, self._profile)
         routes.add(FILES, self._files)
         routes.add(uploads.PREFIX, uploads.Uploads(self._dav.call_at).handle)
         routes.add(trash.PREFIX, trash.Trash(self._dav.call_at).handle)
