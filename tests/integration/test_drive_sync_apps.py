@@ -104,6 +104,24 @@ def test_other_addresses_are_absent(drive: Served, method: str, path: str, statu
     assert drive.ask(method, path)[0] == status
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/remote.php/dav/principals/users/alice/",
+        "/remote.php/dav/calendars/alice/personal/",
+        "/remote.php/dav/addressbooks/users/alice/contacts/",
+        "/remote.php/caldav/",
+        "/remote.php/carddav",
+    ],
+)
+def test_programs_that_look_for_calendars_as_at_nextcloud_are_led_to_them(drive: Served, path: str) -> None:
+    asked_for = b'<d:propfind xmlns:d="DAV:"><d:prop><d:current-user-principal/></d:prop></d:propfind>'
+    for login in ("alice", "bruno"):
+        status, headers, _ = drive.ask("PROPFIND", path, asked_for, login, Depth="0")
+        assert (status, headers["location"]) == (301, f"/caldav/per_{login}/")
+    assert drive.ask("PROPFIND", path, login="nobody")[0] == 401
+
+
 def test_a_program_whose_password_is_withdrawn_is_not_told_to_delete_anything(drive: Served) -> None:
     """It asks without a sign-in; only "200, wipe" would make it delete what it has."""
     status, _, body = drive.ask("POST", "/index.php/core/wipe/check", b"token=x", login="nobody")

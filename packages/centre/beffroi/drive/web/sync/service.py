@@ -22,6 +22,14 @@ from beffroi.drive.web.sync.ocs import Ocs
 from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import Who
 
+_CALENDARS = (
+    "/remote.php/dav/principals",
+    "/remote.php/dav/calendars",
+    "/remote.php/dav/addressbooks",
+    "/remote.php/caldav",
+    "/remote.php/carddav",
+)
+"""Where programs that know Nextcloud look for calendars and contacts."""
 _SEARCHES = (
     (b"dav", b"1, 2, 3"),
     (b"allow", b"OPTIONS, SEARCH"),
@@ -46,6 +54,8 @@ class Sync:
         self._ocs.add_to(routes)
         routes.add(basicsearch.PREFIX, self._root)
         routes.add(provisioning.PATH, self._profile)
+        for prefix in _CALENDARS:
+            routes.add(prefix, _to_calendars)
         routes.add(FILES, self._files)
         routes.add(uploads.PREFIX, uploads.Uploads(self._dav.call_at).handle)
         routes.add(trash.PREFIX, trash.Trash(self._dav.call_at).handle)
@@ -96,3 +106,10 @@ class Sync:
         if node.is_folder or not digest:
             raise MethodRefused
         return Answer(204, ((b"oc-checksum", f"{algorithm}:{digest}".encode()),))
+
+
+async def _to_calendars(request: Request) -> Answer:
+    """To the home of the person, which is their principal, too (process calendars)."""
+    assert request.who is not None, "signed in"
+    await request.drain()
+    return Answer(301, ((b"location", f"/caldav/{request.who.person_id}/".encode()),))
