@@ -48,6 +48,7 @@ _WORDS: Mapping[str, str] = {
     "drive.root_fixed": "Ce dossier fait partie du Coffre\u00a0; il ne peut être ni déplacé, ni renommé, ni supprimé.",
     "drive.version_kept": "Une version se supprime sur le portail, page du fichier, pas depuis un appareil.",
     "drive.trash_kept": "La corbeille se vide sur le portail, page Coffre, pas depuis un appareil.",
+    "drive.trash_whole": "Ce qui est dans un dossier supprimé revient avec lui\u00a0; remettez le dossier entier.",
     "drive.read_only": "Vous pouvez lire ici, mais rien modifier.",
     "drive.sealed": "Ce dossier est scellé\u00a0: on peut le lire et le copier, rien n’y change.",
     "drive.changed": "Cela a été modifié entre-temps.",
