@@ -194,7 +194,7 @@ def test_the_shared_calendar_of_one_commune_is_not_that_of_another(
 
 
 def test_a_program_finds_everything_from_the_name_of_the_server(centre: Wall, agent: Account) -> None:
-    for name in ("caldav", "carddav"):
+    for name in ("caldav", "carddav", "caldav/", "carddav/"):
         argv = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "--cacert", centre.authorities,
                 f"{centre.url}/.well-known/{name}")  # fmt: skip
         found = subprocess.run(

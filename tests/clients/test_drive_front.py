@@ -133,6 +133,17 @@ def test_paths_of_files_and_of_pages_do_not_meet(door: Door) -> None:
         assert door.ask("GET", path)[0] == 503  # that is web's, which does not run here
 
 
+def test_windows_finds_webdav_from_the_root_before_it_connects_a_drive(door: Door) -> None:
+    """It asks there as *DavClnt*, and then for the folder by its other name."""
+    status, headers, _ = door.ask("OPTIONS", "/", **{"User-Agent": "DavClnt"})
+    assert (status, headers["location"]) == (302, "/dav/")
+    status, headers, _ = door.ask("OPTIONS", headers["location"], **{"User-Agent": "DavClnt"})
+    assert (status, headers["dav"], headers["ms-author-via"]) == (200, "1, 2, 3", "DAV")
+    for agent in ("Microsoft-WebDAV-MiniRedir/10.0.22631", "Mozilla/5.0 DavClnt"):
+        assert door.ask("OPTIONS", "/", **{"User-Agent": agent})[0] == 503, "web's, which does not run here"
+    assert door.ask("GET", "/aide/", **{"User-Agent": "DavClnt"})[0] == 503
+
+
 def test_a_sync_client_sends_and_hears_through_the_front(door: Door, tmp_path: Path) -> None:
     capabilities = json.loads(door.ask("GET", "/ocs/v2.php/cloud/capabilities?format=json")[2])["ocs"]["data"]
     told_to = capabilities["capabilities"]["notify_push"]["endpoints"]["websocket"]

@@ -229,7 +229,9 @@ def test_what_a_decision_holds_comes_out_by_no_other_name_form_or_time(drive: Se
     refused.write_text(hashlib.sha256(bad).hexdigest())
     try:
         versions = f"/remote.php/dav/versions/alice/versions/{numbers['before']}"
-        kept = re.findall(rf"{versions}/([0-9]+)", drive.ask("PROPFIND", versions, Depth="1")[2].decode())
+        listed = drive.ask("PROPFIND", versions, Depth="1")[2].decode()
+        (kept,) = re.findall(rf"{versions}/([0-9]+)", listed)
+        etag = int(re.findall(r"getetag>&quot;([0-9a-f]+)", listed)[0], 16)
         trashed = re.findall(
             r"gone\.d[0-9]+", drive.ask("PROPFIND", f"{TRASH}/alice/trash/", Depth="1")[2].decode()
         )
@@ -237,14 +239,13 @@ def test_what_a_decision_holds_comes_out_by_no_other_name_form_or_time(drive: Se
         assert drive.ask("MOVE", f"{folder}/bad.exe", Destination=f"{folder}/moved")[0] == 201
         back = f"{TRASH}/alice/restore/gone"
         assert drive.ask("MOVE", f"{TRASH}/alice/trash/{trashed[-1]}", Destination=back)[0] == 201
-        (etag,) = kept
-        for path in (f"{folder}/good.txt", f"{folder}/moved", f"{folder}/gone", f"{versions}/{etag}"):
+        for path in (f"{folder}/good.txt", f"{folder}/moved", f"{folder}/gone", f"{versions}/{kept}"):
             for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"Range": "bytes=0-0"})):
                 assert drive.ask(method, path, **headers)[0] == 403
         assert drive.ask("PUT", f"{folder}/again", bad)[0] == 403
         assert drive.ask("MOVE", f"{uploads}/.file", Destination=f"{folder}/joined")[0] == 403
         assert (
-            drive.ask("MOVE", f"{versions}/{etag}", Destination="/remote.php/dav/versions/alice/restore/x")[0]
+            drive.ask("MOVE", f"{versions}/{kept}", Destination="/remote.php/dav/versions/alice/restore/x")[0]
             == 201
         )
         assert drive.ask("GET", f"{folder}/before")[0] == 403

@@ -20,6 +20,7 @@ from beffroi.lib import clock
 
 from tests.drive_asking import HOME
 from tests.drive_server import PEOPLE, A, Served
+from tests.drive_sharing import metadata
 from tests.integration.test_drive_ocs_shares import Phone, alice, amir, name
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
@@ -66,7 +67,7 @@ def test_who_asks_for_a_part_of_writing_gives_no_more(
 def test_a_change_that_says_nothing_of_rights_leaves_them(name: str, alice: Phone) -> None:
     made = alice.ask("POST", "/shares", path=f"/{name}", shareType="0", shareWith="amir", permissions="31")
     day = time.strftime("%Y-%m-%d", time.gmtime(clock.epoch_s() + 9 * 86400))
-    changed = alice.ask("PUT", f"/shares/{made['id']}", expireDate=day, note="x", password="secret-secret")
+    changed = alice.ask("PUT", f"/shares/{made['id']}", expireDate=day, note="", password="", label="x")
     assert (changed["permissions"], changed["expiration"]) == (15, f"{day} 00:00:00")
 
 
@@ -148,3 +149,61 @@ def test_a_share_that_ended_is_not_opened_again_by_a_change(name: str, alice: Ph
     alice.ask("PUT", f"/shares/{made['id']}", permissions="31", expireDate="")
     assert alice.status == 404
     assert alice.ask("GET", "/shares", path=f"/{name}") == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"note": "À lire avant jeudi"},
+        {"password": "secret-secret"},
+        {"hideDownload": "true"},
+        {"attributes": '[{"scope":"permissions","key":"download","value":false}]'},
+        {"attributes": '[{"scope":"permissions","key":"download","enabled":false}]'},
+        {"attributes": "None"},
+    ],
+)
+def test_what_a_share_cannot_have_is_refused_and_changes_nothing(
+    name: str, alice: Phone, more: dict[str, str]
+) -> None:
+    """Who forbids a download would believe that none is possible."""
+    alice.ask("POST", "/shares", path=f"/{name}", shareType="0", shareWith="amir", permissions="31", **more)
+    assert alice.status == 400 and alice.ask("GET", "/shares", path=f"/{name}") == []
+    made = alice.ask("POST", "/shares", path=f"/{name}", shareType="0", shareWith="amir", permissions="31")
+    alice.ask("PUT", f"/shares/{made['id']}", permissions="1", **more)
+    assert alice.status == 400
+    assert alice.ask("GET", f"/shares/{made['id']}")[0]["permissions"] == 15
+
+
+def test_two_shares_that_have_one_number_by_chance_are_not_taken_for_each_other(
+    drive: Served, name: str, alice: Phone
+) -> None:
+    made = alice.ask("POST", "/shares", path=f"/{name}/plan.txt", shareType="0", shareWith="amir")
+    other = alice.ask("POST", "/shares", path=f"/{name}", shareType="0", shareWith="elise")
+    first, second = same_numbers()
+    with metadata(drive) as communes:
+        database = communes.metadata(A)
+        with database.reading() as reading:
+            ids = {str(number(one)): one.id for one in shares.all_open(reading, now_s=clock.epoch_s())}
+        for said, share_id in ((made["id"], first), (other["id"], second)):
+            database.write(
+                lambda w, old=ids[said], new=share_id: w.run(
+                    "UPDATE share SET id = ? WHERE id = ?", (new, old)
+                )
+            )
+    (one,) = alice.ask("GET", "/shares", path=f"/{name}")
+    for method in ("GET", "PUT", "DELETE"):
+        alice.ask(method, f"/shares/{one['id']}", permissions="15")
+        assert alice.status == 404, method
+    assert alice.ask("GET", "/shares", path=f"/{name}")[0]["permissions"] == 1
+
+
+def same_numbers() -> tuple[str, str]:
+    """Two identifiers that a client cannot tell apart."""
+    seen: dict[int, str] = {}
+    blank = shares.Share("", 0, "person", "", "read", "", "", NEVER, -1, -1, "", "", 0, "", NEVER)
+    for at in range(1 << 20):
+        one = blank._replace(id=f"shr_{at:026d}")
+        if number(one) in seen:
+            return seen[number(one)], one.id
+        seen[number(one)] = one.id
+    raise AssertionError("more than 31 bits")

@@ -157,14 +157,16 @@ def test_nobody_shares_with_who_is_elsewhere_or_what_is_not_theirs(
         {"shareType": "0", "shareWith": "alice"},
         {"shareType": "0", "shareWith": ""},
         {"shareType": "1", "shareWith": "maires"},
-        {"shareType": "3"},
-        {"shareType": "6", "shareWith": "x@y"},
+        {"shareType": "11", "shareWith": "x"},
         {"shareType": "0", "shareWith": "amir", "permissions": "viel"},
         {"shareType": "0", "shareWith": "amir", "expireDate": "hier"},
         {"shareType": "0", "shareWith": "amir", "expireDate": "2001-01-01"},
     ):
         alice.ask("POST", "/shares", path=f"/{name}", **fields)
         assert alice.status == 400, fields
+    for fields in ({"shareType": "3", "password": "secret-secret"}, {"shareType": "6", "shareWith": "x@y"}):
+        alice.ask("POST", "/shares", path=f"/{name}", **fields)
+        assert alice.status == 403, "the portal makes it, which the answer says"
     alice.ask("POST", "/shares", path="/rien", shareType="0", shareWith="amir")
     assert alice.status == 404
     made = alice.ask("POST", "/shares", path=f"/{name}", shareType="0", shareWith="amir", permissions="31")

@@ -19,8 +19,6 @@ from tests.drive_sync import FILES, found
 
 pytest_plugins = ["tests.fixtures_drive_sync"]
 NOT_HERE = (
-    "apps/activity/api/v2/activity",
-    "apps/activity/api/v2/activity/filter",
     "apps/assistant/chat/sessions",
     "apps/comments/api",
     "apps/dashboard/api/v1/widgets",
@@ -104,6 +102,24 @@ def test_nothing_is_announced_that_is_not_here(drive: Served) -> None:
 )
 def test_other_addresses_are_absent(drive: Served, method: str, path: str, status: int) -> None:
     assert drive.ask(method, path)[0] == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/remote.php/dav/principals/users/alice/",
+        "/remote.php/dav/calendars/alice/personal/",
+        "/remote.php/dav/addressbooks/users/alice/contacts/",
+        "/remote.php/caldav/",
+        "/remote.php/carddav",
+    ],
+)
+def test_programs_that_look_for_calendars_as_at_nextcloud_are_led_to_them(drive: Served, path: str) -> None:
+    asked_for = b'<d:propfind xmlns:d="DAV:"><d:prop><d:current-user-principal/></d:prop></d:propfind>'
+    for login in ("alice", "bruno"):
+        status, headers, _ = drive.ask("PROPFIND", path, asked_for, login, Depth="0")
+        assert (status, headers["location"]) == (301, f"/caldav/per_{login}/")
+    assert drive.ask("PROPFIND", path, login="nobody")[0] == 401
 
 
 def test_a_program_whose_password_is_withdrawn_is_not_told_to_delete_anything(drive: Served) -> None:

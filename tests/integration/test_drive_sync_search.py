@@ -35,6 +35,22 @@ def test_a_search_is_ordered_and_ends(drive: Served, name: str) -> None:
     assert len(hrefs(search(drive, folders))) == 5
 
 
+def test_a_client_that_goes_on_gets_what_it_has_not(drive: Served, name: str) -> None:
+    """Else it would ask for ever."""
+    for at in range(7):
+        drive.ask("PUT", f"{FILES}/{name}-{at}", b"x", X_OC_Mtime=str(1_500_000_000 + at // 3))
+    order = "<d:orderby><d:order><d:prop><d:getlastmodified/></d:prop><d:descending/></d:order></d:orderby>"
+    for ordered in (order, ""):
+        seen: list[str] = []
+        for first in (0, 3, 6, 9):
+            page = (
+                f"{ordered}<d:limit><d:nresults>3</d:nresults><ns:firstresult"
+                f' xmlns:ns="https://github.com/icewind1991/SearchDAV/ns">{first}</ns:firstresult></d:limit>'
+            )
+            seen += hrefs(search(drive, like(f"{name}-%"), more=page))
+        assert sorted(seen) == [f"{FILES}/{name}-{at}" for at in range(7)], ordered
+
+
 @pytest.mark.parametrize(
     ("where", "scope", "status"),
     [

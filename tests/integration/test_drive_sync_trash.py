@@ -36,6 +36,36 @@ def test_a_device_that_deletes_everything_leaves_what_brings_it_back(drive: Serv
     assert set(found(listed, ".//oc:permissions")) == {"G"}
 
 
+def test_a_deleted_folder_is_opened_in_the_trash_and_comes_back_whole(drive: Served, name: str) -> None:
+    """An app that opens it would show it empty."""
+    for path in (name, f"{name}/d%C3%A9lib"):
+        drive.ask("MKCOL", f"{FILES}/{path}")
+    drive.ask("PUT", f"{FILES}/{name}/plan%231.txt", b"plan")
+    drive.ask("PUT", f"{FILES}/{name}/d%C3%A9lib/acte.pdf", b"acte")
+    drive.ask("DELETE", f"{FILES}/{name}")
+    listed = drive.ask("PROPFIND", f"{TRASH}/trash", Depth="1")[2]
+    item = next(one for one in hrefs(listed) if f"/{name}.d" in one)
+    inside = drive.ask("PROPFIND", item, Depth="1")[2]
+    assert hrefs(inside)[0] == item
+    assert set(hrefs(inside)[1:]) == {f"{item}/d%C3%A9lib", f"{item}/plan%231.txt"}
+    assert set(found(inside, ".//nc:trashbin-filename")) == {name, "délib", "plan#1.txt"}
+    assert f"{name}/plan#1.txt" in found(inside, ".//nc:trashbin-original-location")
+    deeper = drive.ask("PROPFIND", f"{item}/d%C3%A9lib", Depth="1")[2]
+    assert hrefs(deeper) == [f"{item}/d%C3%A9lib", f"{item}/d%C3%A9lib/acte.pdf"]
+    assert found(deeper, ".//oc:size")[1] == "4"
+    to = f"{TRASH}/restore/acte.pdf"
+    status, _, answer = drive.ask("MOVE", f"{item}/d%C3%A9lib/acte.pdf", Destination=to)
+    assert status == 403 and "remettez le dossier entier" in answer.decode()
+    assert drive.ask("DELETE", f"{item}/plan%231.txt")[0] == 403
+    for absent in (f"{item}/rien", f"{item}/plan%231.txt/x", f"{item}/../x", f"{item}//plan%231.txt"):
+        for method in ("PROPFIND", "DELETE", "MOVE"):
+            assert drive.ask(method, absent, Destination=to)[0] in (400, 404), absent
+    for login in ("amir", "bruno"):
+        assert drive.ask("PROPFIND", item.replace("/alice/", f"/{login}/"), login=login)[0] == 404
+    assert drive.ask("MOVE", item, Destination=to)[0] == 201
+    assert drive.ask("GET", f"{FILES}/{name}/d%C3%A9lib/acte.pdf")[2] == b"acte"
+
+
 def test_what_is_wrong_with_the_trash_has_an_answer(drive: Served, name: str) -> None:
     drive.ask("PUT", f"{FILES}/{name}", b"x")
     drive.ask("DELETE", f"{FILES}/{name}")

@@ -95,6 +95,20 @@ def test_a_program_that_was_allowed_gets_an_app_password_for_files_once(
     assert "ne verra plus l’agenda, les contacts ni les fichiers" in retire
 
 
+def test_phones_poll_in_ways_of_their_own(beaune: Commune, caplog: pytest.LogCaptureFixture) -> None:
+    """The app for iOS says its token in the address, with no body; that for Android takes any body for an end."""
+    token, path = begin()
+    address = f"/index.php/login/v2/poll?token={token}"
+    waits = program().post(address)
+    assert (waits.status_code, waits.content) == (404, b"")
+    allow(confirmed(beaune), path)
+    assert program().get(address).status_code == 405 and program().post(f"{address}x").status_code == 404
+    got = program().post(address).json()
+    assert AppPassword.objects.get().label == PROGRAM and got["loginName"] and got["appPassword"]
+    assert program().post(address).status_code == 404
+    assert token not in caplog.text and got["appPassword"] not in caplog.text
+
+
 def test_a_new_device_is_told_at_home_for_some_days_to_its_person_alone(
     beaune: Commune, nuits: Commune
 ) -> None:

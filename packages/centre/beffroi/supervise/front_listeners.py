@@ -77,6 +77,7 @@ def listeners(config: Config) -> tuple[Listener, ...]:
             (
                 *_discovery(),
                 *_caldav(),
+                _windows(),
                 *_grants(),
                 *browser,
                 "use_backend calendars if caldav",
@@ -129,12 +130,19 @@ def _discovery() -> tuple[str, ...]:
 
 def _caldav() -> tuple[str, ...]:
     """Where programs look for calendars and contacts first (RFC 6764), and how much they send."""
-    paths = "/.well-known/caldav /.well-known/carddav /caldav"
+    paths = "/.well-known/caldav /.well-known/caldav/ /.well-known/carddav /.well-known/carddav/ /caldav"
     return (
         f"http-request redirect location /caldav/ code 301 if {{ path {paths} }}",
         "acl caldav path_beg /caldav/",
         "http-request return status 411 if caldav { req.hdr(transfer-encoding) -m found }",
         f"http-request deny deny_status 413 if caldav {{ req.hdr_val(content-length) gt {MAX_CALDAV_BODY_BYTES} }}",
+    )
+
+
+def _windows() -> str:
+    """Before it connects a drive, Windows asks at the root whether this server speaks WebDAV; the pages do not."""
+    return (
+        "http-request redirect location /dav/ code 302 if { path / } { req.hdr(user-agent) -m beg DavClnt }"
     )
 
 

@@ -48,6 +48,7 @@ _WORDS: Mapping[str, str] = {
     "drive.root_fixed": "Ce dossier fait partie du Coffre\u00a0; il ne peut être ni déplacé, ni renommé, ni supprimé.",
     "drive.version_kept": "Une version se supprime sur le portail, page du fichier, pas depuis un appareil.",
     "drive.trash_kept": "La corbeille se vide sur le portail, page Coffre, pas depuis un appareil.",
+    "drive.trash_whole": "Ce qui est dans un dossier supprimé revient avec lui\u00a0; remettez le dossier entier.",
     "drive.read_only": "Vous pouvez lire ici, mais rien modifier.",
     "drive.sealed": "Ce dossier est scellé\u00a0: on peut le lire et le copier, rien n’y change.",
     "drive.changed": "Cela a été modifié entre-temps.",
@@ -76,6 +77,9 @@ _WORDS: Mapping[str, str] = {
     "drive.tag_refused": "Cette étiquette est à qui l’a créée, et au référent.",
     "drive.tag_name_refused": "Une étiquette a de 1 à 64 signes.",
     "drive.too_many_tags": "Il y a trop d’étiquettes\u00a0; retirez-en.",
+    "drive.share_in_portal": "Un lien, ou un partage hors de la collectivité, se crée sur le portail, page du fichier.",
+    "drive.share_too_fine": "Un partage entre collègues n’a ni note ni mot de passe, et laisse télécharger\u00a0;"
+    " rien n’a été modifié.",
     "drive.search_unknown": "Cette recherche n’est pas possible ici.",
     "drive.range_outside": "Cette partie se trouve en dehors du fichier.",
     "drive.too_many_sign_ins": "Trop de mots de passe faux depuis cette adresse\u00a0; réessayez plus tard.",

@@ -89,6 +89,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
         _beginning(),
         _seals(),
         _held_up(),
+        _unstamped(),
     )
     return [{"said": said % {"n": count}, "url": url} for count, said, url in found if count]
 
@@ -198,7 +199,7 @@ def _held_up() -> Task:
     )
 
 
-def _unstamped() -> tuple[int, Any, str]:
+def _unstamped() -> Task:
     """Sealed folders that wait for their time stamp for too long."""
     return (
         sum(one.unstamped for one in seals.read(settings.BEFFROI).values()),

@@ -24,6 +24,8 @@ from beffroi.drive.web.messages import Answer, Header, Request
 from beffroi.lib.errors import BeffroiError, Invalid
 
 LATEST_MTIME_S = 1 << 36
+AUTO_MKCOL = b"x-nc-webdav-auto-mkcol"
+"""On a PUT: folders on the way are made. iOS sends pictures into folders by year and month so."""
 FOLDER_TEXT = (
     "Ce dossier se lit avec l’application de synchronisation, ou un explorateur de fichiers (WebDAV).\n"
 )
@@ -162,17 +164,22 @@ async def put(call: Call) -> Answer:
     if b"content-range" in request.headers:
         raise PartialPut
     mtime_s, announced = announced_mtime_s(request), announced_bytes(request)
+    path, makes_folders = call.target.path, request.header(AUTO_MKCOL).strip() == "1"
     # Of a small one that comes anyway, the change alone judges.
     if announced is None or announced > INLINE_BYTES or b"expect" in request.headers:
         with call.view.database.reading() as reading:
-            parent, _ = place_of(call, reading, call.target.path)
+            parent, _ = place_of(call, reading, _first_absent(call, reading, path) if makes_folders else path)
             refuse_full(reading, parent.node, announced or 0)
     content = await receive(call, request.chunks(), announced)
 
     def change(writing: Writing) -> tuple[Node, bool]:
-        parent, before = place_of(call, writing, call.target.path)
+        while makes_folders and (absent := _first_absent(call, writing, path)) != path:
+            call.free(absent)
+            folder = call.parent(writing, absent)
+            tree.make_folder(writing, call.act, folder.node.id, absent[-1])
+        parent, before = place_of(call, writing, path)
         # What is shared alone may have another name here than with its owner.
-        name = before.node.name if before is not None else call.target.path[-1]
+        name = before.node.name if before is not None else path[-1]
         return tree.put(writing, call.act, parent.node.id, name, content, mtime_s=mtime_s)
 
     node, is_new = await call.view.database.write_async(change, is_quick=True)
@@ -180,6 +187,14 @@ async def put(call: Call) -> Answer:
     if mtime_s is not None:
         headers.append((b"x-oc-mtime", b"accepted"))
     return Answer(201 if is_new else 204, headers)
+
+
+def _first_absent(call: Call, reading: Reading, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The first folder on the way to a file that is not there; the file itself where all are."""
+    absent = path
+    while len(absent) > 1 and call.view.find(reading, absent[:-1]) is None:
+        absent = absent[:-1]
+    return absent
 
 
 def place_of(call: Call, reading: Reading, path: tuple[str, ...]) -> tuple[Place, Place | None]:

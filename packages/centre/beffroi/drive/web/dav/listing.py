@@ -135,7 +135,7 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
     wants_locks = (
         properties.LOCKS in asked.names and reading.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
     )
-    looking = seals.Looking(reading) if properties.PERMISSIONS in asked.names else None
+    looking = seals.Looking(reading) if not properties.BY_SEAL.isdisjoint(asked.names) else None
     wants_room = not properties.QUOTA.isdisjoint(asked.names)
     rooms: dict[tuple[str, ...], tuple[int, int]] = {}
     for place in places:

@@ -26,7 +26,7 @@ from beffroi.drive.store.seals import Reach
 from beffroi.drive.store.tags import Tag
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import xml
-from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
+from beffroi.drive.web.dav.xml import DAV, NC, OC, OCS, Name
 from beffroi.drive.who import Who
 
 UNLIMITED = -3
@@ -117,8 +117,17 @@ def permissions(place: Place, seal: Reach = "") -> str:
     write = place.rights.may_write and seal != "inside"
     inner = ("CK" if place.node.is_folder else "W") if write else ""
     moved = "DN" if mount and shared else "DNV" if write and not mount and seal != "above" else ""
-    first = "S" if shared else ("R" if write else "") + ("M" if mount and place.path else "")
+    given = "R" if write and place.rights.may_share else ""
+    first = "S" if shared else given + ("M" if mount and place.path else "")
     return f"{first}G{moved}{inner}"
+
+
+def share_permissions(place: Place, seal: Reach = "") -> int:
+    """What this person could give others, in the numbers of shares: 1 read, 2, 4 and 8 write, 16 share. Without 16, iOS
+    lets nobody share."""
+    letters = permissions(place, seal)
+    write = "W" in letters or "C" in letters
+    return 1 | (14 if write and place.node.is_folder else 2 if write else 0) | (16 if "R" in letters else 0)
 
 
 @lru_cache(65_536)
@@ -187,6 +196,7 @@ def system_tags(who: Who, found: Sequence[Tag]) -> str:
 _SHARE_TYPES = {"person": 0, "group": 1, "role": 1, "link": 3, "collectivite": 6}
 FAVOURITE: Name = (OC, "favorite")
 PERMISSIONS: Name = (OC, "permissions")
+SHARE_PERMISSIONS: Name = (OCS, "share-permissions")
 SHARE_TYPES: Name = (OC, "share-types")
 TAGS: Name = (NC, "system-tags")
 PROPERTIES: Mapping[Name, Property] = {
@@ -212,6 +222,7 @@ PROPERTIES: Mapping[Name, Property] = {
     (OC, "id"): Property(lambda s: file_id(s.place.node.id, instance(s.place.owner))),
     (OC, "fileid"): Property(lambda s: number(s.place, s.setting.home)),
     PERMISSIONS: Property(lambda s: permissions(s.place, s.seal)),
+    SHARE_PERMISSIONS: Property(lambda s: share_permissions(s.place, s.seal)),
     (OC, "size"): Property(lambda s: s.place.node.size_bytes),
     (OC, "checksums"): Property(
         lambda s: f"<oc:checksum>SHA1:{s.place.node.sha1}</oc:checksum>", lambda kind: kind.has_sha1
@@ -228,8 +239,10 @@ PROPERTIES: Mapping[Name, Property] = {
         lambda s: "true" if s.place.rights.is_mount and s.place.path else "false"
     ),
     (NC, "creation_time"): Property(lambda s: s.place.node.created_s),
+    (NC, "upload_time"): Property(lambda s: s.place.node.created_s),
 }
 ALL = tuple(name for name, one in PROPERTIES.items() if one.in_all)
+BY_SEAL = {PERMISSIONS, SHARE_PERMISSIONS}
 LOCKS, QUOTA = (DAV, "lockdiscovery"), {(DAV, "quota-used-bytes"), (DAV, "quota-available-bytes")}
 
 

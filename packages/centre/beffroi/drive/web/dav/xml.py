@@ -18,13 +18,15 @@ MAX_NAMES = 512
 MAX_NAMES_CHARS = 16 * 1024
 """Of all names of a question with their namespaces: an answer repeats them for each entry of a folder."""
 DAV, OC, NC = "DAV:", "http://owncloud.org/ns", "http://nextcloud.org/ns"
+OCS = "http://open-collaboration-services.org/ns"
 CONTENT_TYPE = (b"content-type", b"application/xml; charset=utf-8")
 MULTISTATUS = (
     '<?xml version="1.0" encoding="utf-8"?>\n<d:multistatus xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns"'
-    f' xmlns:oc="{OC}" xmlns:nc="{NC}">'
+    f' xmlns:oc="{OC}" xmlns:nc="{NC}" xmlns:x1="{OCS}">'
 )
 END = "</d:multistatus>"
-_PREFIXES: Mapping[str, str] = {DAV: "d", OC: "oc", NC: "nc"}
+_PREFIXES: Mapping[str, str] = {DAV: "d", OC: "oc", NC: "nc", OCS: "x1"}
+"""iOS reads names with their prefixes, as Nextcloud writes them."""
 
 type Name = tuple[str, str]
 """(namespace, local name) of a property."""

@@ -32,6 +32,7 @@ MOST_FOUND, MOST_CONDITIONS, MOST_SCOPES = 5_000, 64, 32
 EVER = Span(-(1 << 62), 1 << 62)
 _NO_QUOTE, _SAFE = re.compile(r"%(?![0-9A-Fa-f]{2})"), "%" + paths.SAFE + "[]"
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+_FIRST = "{https://github.com/icewind1991/SearchDAV/ns}firstresult"
 
 
 class SearchUnknown(BeffroiError):
@@ -81,12 +82,13 @@ class Condition(NamedTuple):
 @dataclass(frozen=True)
 class Search:
     """``starred``: what the person starred. ``number``: the one file that is asked for, where the search says so.
-    ``order``: (property, descending)."""
+    ``order``: (property, descending). ``first``: how many of ``most`` the client has already."""
 
     test: Test
     needs: Needs
     order: tuple[Name, bool] | None
     most: int
+    first: int = 0
     starred: frozenset[Star] = frozenset()
     number: int | None = None
     scopes: tuple[tuple[str, ...], ...] = ((),)
@@ -103,13 +105,15 @@ def parse(call: Call, body: Element, starred: frozenset[Star]) -> Search:
     if sum(1 for part in basic.findall(f"{{{DAV}}}where") for _ in part.iter()) > MOST_CONDITIONS * 4:
         raise SearchUnknown
     asked = _all([_condition(one, call, starred) for one in conditions])
-    limit = basic.findtext(f"{{{DAV}}}limit/{{{DAV}}}nresults") or ""
-    most = min(int(limit), MOST_FOUND) if NUMBER.fullmatch(limit.strip()) else MOST_FOUND
+    first = _count(basic, _FIRST) or 0
+    asked_for = _count(basic, f"{{{DAV}}}nresults")
+    most = min(first + asked_for, MOST_FOUND) if asked_for is not None else MOST_FOUND
     number = _asked_number(conditions[0]) if len(conditions) == 1 else None
     return Search(
         test=asked.test,
         needs=asked.needs,
         order=_order(basic),
+        first=first,
         most=most,
         starred=starred,
         number=number,
@@ -274,6 +278,12 @@ def _scope(call: Call, href: str) -> tuple[str, ...]:
     path = paths.local(quoted, call.request.header(b"host"))
     full = path if path.startswith(PREFIX) else f"{PREFIX}{path}"
     return paths.target(full.rstrip("/"), call.who).path
+
+
+def _count(basic: Element, name: str) -> int | None:
+    """A number of the limit; None where there is none."""
+    text = (basic.findtext(f"{{{DAV}}}limit/{name}") or "").strip()
+    return int(text) if NUMBER.fullmatch(text) else None
 
 
 def _one(element: Element, name: str) -> Element:

@@ -28,7 +28,7 @@ from beffroi.drive.web.errors import words
 from beffroi.drive.web.given import number
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes
 from beffroi.drive.web.signin import Doorman
-from beffroi.drive.web.sync import ocs, push, sharing
+from beffroi.drive.web.sync import ocs, push, share_fields
 from beffroi.drive.web.sync.call import NOWHERE
 from beffroi.drive.who import Who
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -74,7 +74,7 @@ class Devices:
         if request.method != "POST" or request.path.rstrip("/") != version + MAKE:
             return ocs.unknown(request, version)
         try:
-            said = await sharing.fields_of(request)
+            said = await share_fields.fields_of(request)
             file_id, ttl_s = number(said.get("fileId", "")), _seconds(said.get("expirationTime", ""))
             call = await self.dav.call_at(request, NOWHERE)
             _, place = await asyncio.to_thread(_found, call, file_id)

@@ -16,7 +16,7 @@ from beffroi.drive.store import groups, room
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.web.errors import words
 from beffroi.drive.web.messages import Answer, Request, Routes, fields
-from beffroi.drive.web.sync import search, sharing, unified
+from beffroi.drive.web.sync import search, share_fields, sharing, unified
 from beffroi.drive.web.sync.call import NOWHERE, CallFor
 from beffroi.lib.errors import BeffroiError, Invalid
 
@@ -143,7 +143,7 @@ class Ocs:
             if path.startswith(unified.API) and request.method in ("GET", "HEAD"):
                 data = await unified.answer(self._finder, call, path, self._base_url)
             else:
-                data = await self._shares.answer(call, path, await sharing.fields_of(request))
+                data = await self._shares.answer(call, path, await share_fields.fields_of(request))
             return good(request, version, data)
         except sharing.UnknownCall:
             return unknown(request, version)
@@ -184,9 +184,12 @@ _EMPTY = frozenset(
     {
         "/apps/notifications/api/v2/notifications",
         "/core/navigation/apps",
+        "/apps/activity/api/v2/activity",
+        "/apps/activity/api/v2/activity/filter",
     }
 )
-"""What does not exist here yet, and is asked for as a list."""
+"""What does not exist here yet, and is asked for as a list. Android shows a file's versions once it has a list of
+activities; the menu of activities needs the capability, which is not there."""
 
 
 _OWN_PASSWORD = frozenset({"/core/getapppassword", "/core/getapppassword-onetime"})
@@ -248,4 +251,4 @@ def _xml(value: Any) -> str:
         return "".join(f"<element>{_xml(one)}</element>" for one in value)
     if isinstance(value, bool):
         return "1" if value else ""
-    return escape(str(value))
+    return escape(str(value)) if value is not None else ""

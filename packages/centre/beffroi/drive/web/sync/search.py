@@ -177,7 +177,7 @@ def _ordered(wanted: Search, shown: list[properties.Shown]) -> list[properties.S
         numbers, texts = basicsearch.NUMBERS, basicsearch.TEXTS
         key: Callable[[Place], int | str] = numbers[name] if name in numbers else texts[name]
         shown.sort(key=lambda one: key(one.place), reverse=descending)
-    return shown[: wanted.most]
+    return shown[wanted.first : wanted.most]
 
 
 def _visible(call: Call, reading: Reading, node_id: int) -> Place | None:

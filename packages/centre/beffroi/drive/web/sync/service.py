@@ -16,11 +16,26 @@ from beffroi.drive.web.dav.paths import FILES
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.messages import Answer, Receive, Request, Routes
 from beffroi.drive.web.signin import Doorman
-from beffroi.drive.web.sync import basicsearch, push, search, tags, trash, uploads, versions
+from beffroi.drive.web.sync import basicsearch, provisioning, push, search, tags, trash, uploads, versions
 from beffroi.drive.web.sync.call import NOWHERE
 from beffroi.drive.web.sync.ocs import Ocs
 from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import Who
+
+_CALENDARS = (
+    "/remote.php/dav/principals",
+    "/remote.php/dav/calendars",
+    "/remote.php/dav/addressbooks",
+    "/remote.php/caldav",
+    "/remote.php/carddav",
+)
+"""Where programs that know Nextcloud look for calendars and contacts."""
+_SEARCHES = (
+    (b"dav", b"1, 2, 3"),
+    (b"allow", b"OPTIONS, SEARCH"),
+    (b"dasl", b"<DAV:basicsearch>"),
+)
+"""Android looks for SEARCH in ``Allow`` before it sends one."""
 
 
 class Sync:
@@ -29,6 +44,7 @@ class Sync:
     def __init__(self, communes: Communes, dav: Dav, doorman: Doorman, shares: Shares, base_url: str) -> None:
         self._dav, self._doorman = dav, doorman
         self._finder = search.Finder(dav.call_at)
+        self._profile = provisioning.handler(base_url)
         self._ocs = Ocs(dav.call_at, shares, self._finder, base_url)
         self.push = push.Push(communes, self._checked)
         communes.listeners.append(self.push.told)
@@ -37,6 +53,9 @@ class Sync:
         """After those for files, some of whose methods are answered here."""
         self._ocs.add_to(routes)
         routes.add(basicsearch.PREFIX, self._root)
+        routes.add(provisioning.PATH, self._profile)
+        for prefix in _CALENDARS:
+            routes.add(prefix, _to_calendars)
         routes.add(FILES, self._files)
         routes.add(uploads.PREFIX, uploads.Uploads(self._dav.call_at).handle)
         routes.add(trash.PREFIX, trash.Trash(self._dav.call_at).handle)
@@ -65,6 +84,8 @@ class Sync:
             raise AbsentNode("file")  # photos, comments, and what else is not here
         if request.method == "SEARCH":
             return await self._finder.search(request)
+        if request.method == "OPTIONS":
+            return Answer(200, _SEARCHES)
         raise MethodRefused
 
     async def _files(self, request: Request) -> Answer:
@@ -85,3 +106,10 @@ class Sync:
         if node.is_folder or not digest:
             raise MethodRefused
         return Answer(204, ((b"oc-checksum", f"{algorithm}:{digest}".encode()),))
+
+
+async def _to_calendars(request: Request) -> Answer:
+    """To the home of the person, which is their principal, too (process calendars)."""
+    assert request.who is not None, "signed in"
+    await request.drain()
+    return Answer(301, ((b"location", f"/caldav/{request.who.person_id}/".encode()),))

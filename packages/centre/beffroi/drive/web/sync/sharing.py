@@ -9,10 +9,9 @@ Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "OCS Share 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -26,18 +25,25 @@ from beffroi.drive.store.shares import NEVER, Share, Wish
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Mount, Place
 from beffroi.drive.web.dav.call import Call
-from beffroi.drive.web.messages import Request, fields
-from beffroi.lib import clock
+from beffroi.drive.web.sync.share_fields import (
+    DOWNLOADS,
+    READ,
+    UPDATE,
+    WRITES,
+    expires_s,
+    is_true,
+    most,
+    refuse_more,
+    rights,
+)  # fmt: skip
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.lib.ids import is_id
 
 API = "/apps/files_sharing/api/v1/"
 USER, GROUP = 0, 1
-READ, UPDATE, CREATE, DELETE = 1, 2, 4, 8
-WRITES = UPDATE | CREATE | DELETE
-ALL = 31
+_ELSEWHERE = ("3", "4", "6", "9")
+"""Kinds of shares: a link, a mail, somebody or a group of another server."""
 MOST_SHAREES = 50
-FORM_BYTES = 16 * 1024
 ROLES: Mapping[str, str] = {
     "agent": "Tous les agents",
     "elu": "Tous les élus",
@@ -56,6 +62,13 @@ CAPABILITIES: dict[str, Any] = {
     "sharebymail": {"enabled": False},
     "sharee": {"query_lookup_default": False, "always_show_unique": True},
 }
+
+
+class MadeInPortal(BeffroiError):
+    """A link, or a share with another collectivité, is made in the portal."""
+
+    code = "drive.share_in_portal"
+    http_status = 403
 
 
 class UnknownCall(BeffroiError):
@@ -99,25 +112,9 @@ class Shares:
         raise UnknownCall
 
 
-async def fields_of(request: Request) -> dict[str, str]:
-    """What a client says in the query, and in a form or JSON. Errors: TooLarge, ClientGone, Invalid."""
-    found = {name: values[-1] for name, values in fields(request.query, 64).items()}
-    if request.method in ("POST", "PUT"):
-        body = (await request.body(FORM_BYTES)).decode("utf-8", "replace")
-        if "json" in request.header(b"content-type"):
-            try:
-                said = json.loads(body or "{}")
-            except (ValueError, RecursionError):
-                raise Invalid("body") from None
-            found |= {str(name): str(one) for name, one in said.items()} if isinstance(said, dict) else {}
-        else:
-            found |= {name: values[-1] for name, values in fields(body, 64, with_empty=True).items()}
-    return found
-
-
 def number(share: Share) -> int:
-    """Clients of phones take the identifier for a number; below 2**53, so that none rounds it."""
-    return int.from_bytes(blake2b(share.id.encode(), digest_size=8).digest()) >> 11
+    """Clients take the identifier for a number: Android ends where it has more than 31 bits, iOS takes 0 for none."""
+    return int.from_bytes(blake2b(share.id.encode(), digest_size=8).digest()) % (2**31 - 1) + 1
 
 
 @dataclass(frozen=True)
@@ -129,13 +126,13 @@ class _Desk:
     def listed(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         view = self.call.home
         with view.database.reading() as reading:
-            if _is_true(fields, "shared_with_me"):
+            if is_true(fields, "shared_with_me"):
                 mine = [one for one in view.mounts(reading) if one.owner == view.collectivite_id]
                 return [self._received(reading, one) for one in mine]
             found = [one for one in self._made(reading) if _is_said(one)]
             if "path" in fields:
                 place = view.place(reading, names.path(fields["path"]))
-                if _is_true(fields, "subfiles"):
+                if is_true(fields, "subfiles"):
                     inside = {one.node.id for one in view.children(reading, place)}
                     found = [one for one in found if one.node in inside]
                 elif place.rights.may_share:
@@ -163,7 +160,8 @@ class _Desk:
         with self.call.home.database.reading() as reading:
             place = self.call.home.place(reading, names.path(fields.get("path", "")))
         kind, target = self._target(fields)
-        wish = Wish(kind, target, _rights(fields, READ, place.node), expires_s=_expires_s(fields, NEVER))
+        refuse_more(fields)
+        wish = Wish(kind, target, rights(fields, READ, place.node), expires_s=expires_s(fields, NEVER))
         share = self.sharing.make(place.node.id, wish, lambda wished: True)
         with self.call.home.database.reading() as reading:
             return self._item(reading, share)
@@ -173,12 +171,13 @@ class _Desk:
             found = self._find(reading, share)
             if isinstance(found, Mount):
                 raise AbsentNode("share")  # a receiver changes nothing of it
+            refuse_more(fields)
             node = self.call.home.at(reading, found.node).node
         before = READ | WRITES if found.rights == "write" else READ
         changed = self.sharing.change(
             found.id,
-            rights=_rights(fields, before, node),
-            expires_s=_expires_s(fields, found.expires_s),
+            rights=rights(fields, before, node),
+            expires_s=expires_s(fields, found.expires_s),
         )
         with self.call.home.database.reading() as reading:
             return self._item(reading, changed)
@@ -198,12 +197,12 @@ class _Desk:
         others = [one for one in self.people if one.person_id != self.call.who.person_id]
         found = [one for one in others if asked in one.display_name.casefold() or asked in one.login]
         exact = [one for one in found if asked in (one.login, one.display_name.casefold())]
-        rest = [one for one in found if one not in exact][: _most(fields)]
+        rest = [one for one in found if one not in exact][: most(fields, MOST_SHAREES)]
         with self.call.home.database.reading() as reading:
             sets = [*groups.names(reading).items(), *ROLES.items()]
         named = [one for one in sets if asked in one[1].casefold() or asked == one[0]]
         same = [one for one in named if asked in (one[0], one[1].casefold())]
-        others_named = [one for one in named if one not in same][: _most(fields)]
+        others_named = [one for one in named if one not in same][: most(fields, MOST_SHAREES)]
         return _sharees((_unique(exact), same), (_unique(rest), others_named))
 
     # -- inside ----------------------------------------------------------------------------------------------
@@ -216,16 +215,18 @@ class _Desk:
 
     def _find(self, reading: Reading, text: str) -> Share | Mount:
         """One that this person may change, or one that they received. Errors: AbsentNode."""
-        for share in shares.all_open(reading, now_s=self.call.act.now_s):
-            if str(number(share)) == text and _is_said(share):
-                try:
-                    return self.sharing.access(reading, share.id)
-                except AbsentNode:
-                    break
-        for mount in self.call.home.mounts_here(reading):
-            if str(number(mount.share)) == text:
-                return mount
-        raise AbsentNode("share")
+        opened = shares.all_open(reading, now_s=self.call.act.now_s)
+        found = [one for one in opened if str(number(one)) == text and _is_said(one)]
+        if len(found) != 1:
+            raise AbsentNode("share")  # two may have one number by chance: neither is taken for the other
+        try:
+            return self.sharing.access(reading, found[0].id)
+        except AbsentNode:
+            mounts = self.call.home.mounts_here(reading)
+            mount = next((one for one in mounts if one.share.id == found[0].id), None)
+            if mount is None:
+                raise
+            return mount
 
     def _all(self, reading: Reading, found: Iterable[Share]) -> list[dict[str, Any]]:
         out = []
@@ -289,11 +290,11 @@ class _Desk:
             "status": [],
             "mail_send": 0,
             "hide_download": 0,
-            "attributes": None,
+            "attributes": DOWNLOADS,
         }
 
     def _target(self, fields: Mapping[str, str]) -> tuple[shares.Kind, str]:
-        """Errors: Invalid."""
+        """Errors: Invalid, MadeInPortal."""
         kind, target = fields.get("shareType", ""), fields.get("shareWith", "").strip()
         if kind == str(USER):
             for one in self.people:
@@ -303,51 +304,14 @@ class _Desk:
             return "role", target
         if kind == str(GROUP) and is_id(target, "grp"):
             return "group", target  # whether it is one of the collectivité, the share's own change knows
+        if kind in _ELSEWHERE:
+            raise MadeInPortal
         raise Invalid("with whom")
 
 
 def _is_said(share: Share) -> bool:
     """Whether clients have words for it."""
     return share.kind not in ("link", "collectivite")
-
-
-def _rights(fields: Mapping[str, str], usual: int, node: Node) -> shares.Rights:
-    """Of what clients can ask for only all or nothing is had here: what is not all of it gives no more than it says.
-
-    Errors: Invalid."""
-    text = fields.get("permissions", str(usual))
-    if not (text.isascii() and text.isdigit() and len(text) < 3 and 0 < int(text) <= ALL):
-        raise Invalid("permissions")
-    wanted = WRITES if node.is_folder else UPDATE
-    return "write" if int(text) & wanted == wanted else "read"
-
-
-def _expires_s(fields: Mapping[str, str], usual_s: int) -> int:
-    """The end of the day that is named; "" for no end. Errors: Invalid."""
-    text = fields.get("expireDate")
-    if text is None:
-        return usual_s
-    if not text:
-        return NEVER
-    try:
-        day = date.fromisoformat(text[:10])
-        expires_s = int(datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC).timestamp())
-    except ValueError:
-        raise Invalid("expireDate") from None
-    if expires_s <= clock.epoch_s():
-        raise Invalid("expireDate")
-    return expires_s
-
-
-def _is_true(fields: Mapping[str, str], name: str) -> bool:
-    return fields.get(name, "").lower() in ("true", "1")
-
-
-def _most(fields: Mapping[str, str]) -> int:
-    text = fields.get("perPage", "")
-    return (
-        min(int(text), MOST_SHAREES) if text.isascii() and text.isdigit() and len(text) < 6 else MOST_SHAREES
-    )
 
 
 def _unique(people: Iterable[Member]) -> list[Member]:

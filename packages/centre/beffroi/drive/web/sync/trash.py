@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from beffroi.drive.store import trash
+from beffroi.drive.store import look, trash
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.names import content_type
 from beffroi.drive.store.trash import Trashed
@@ -39,6 +39,13 @@ class TrashKept(BeffroiError):
     http_status = 403
 
 
+class TrashWhole(BeffroiError):
+    """What lies in a deleted folder comes back with that folder."""
+
+    code = "drive.trash_whole"
+    http_status = 403
+
+
 class Trash:
     def __init__(self, call_for: CallFor) -> None:
         self._call_for = call_for
@@ -55,6 +62,9 @@ class Trash:
                 await asyncio.to_thread(_known, call, item)
             raise TrashKept
         if request.method == "MOVE" and item:
+            if "/" in item:
+                await asyncio.to_thread(_known, call, item)
+                raise TrashWhole
             return await _restore(call, item)
         raise MethodRefused
 
@@ -65,12 +75,14 @@ async def _list(call: Call, item: str) -> Answer:
 
     def look_up() -> Answer:
         with call.view.database.reading() as reading:
-            found = (
-                [_find(call, reading, item)] if item else list(_all(call, reading)) if depth != "0" else []
-            )
+            if item:
+                found = _opened(call, reading, item, with_inside=depth != "0")
+            else:
+                listed = _all(call, reading) if depth != "0" else ()
+                found = [(_label(one), one, is_common) for one, is_common in listed]
         entries = [
-            entry(base + quote(_label(one), safe=SAFE), _values(call, one, is_common), names)
-            for one, is_common in found
+            entry(base + quote(label, safe=SAFE), _values(call, one, is_common), names)
+            for label, one, is_common in found
         ]
         if not item:
             entries.insert(0, entry(base, {(DAV, "resourcetype"): _FOLDER}, names))
@@ -93,10 +105,34 @@ async def _restore(call: Call, item: str) -> Answer:
     return Answer(201, call.written(node))
 
 
+def _opened(call: Call, reading: Reading, item: str, *, with_inside: bool) -> list[tuple[str, Trashed, bool]]:
+    """(what stands behind the address of the trash, it, whether it is the collectivité's): what ``item`` names, also
+    inside a deleted folder, and what lies in it. Errors: AbsentNode."""
+    label, _, inside = item.partition("/")
+    top, is_common = _find(call, reading, label)
+    inner = inside.split("/") if inside else []
+    node = look.walk(reading, top.node, inner)
+    if node is None:
+        raise AbsentNode("file")
+
+    def told(node: Node, path: list[str]) -> tuple[str, Trashed, bool]:
+        where = top._replace(
+            node=node.id,
+            name=path[-1] if path else top.name,
+            path="/".join((top.path, *path)),
+            is_folder=node.is_folder,
+            size_bytes=node.size_bytes,
+        )
+        return "/".join((label, *path)), where, is_common
+
+    lies_in = look.children(reading, node.id) if with_inside and node.is_folder else []
+    return [told(node, inner), *(told(one, [*inner, one.name]) for one in lies_in[:MOST_LISTED])]
+
+
 def _known(call: Call, item: str) -> None:
     """Errors: AbsentNode."""
     with call.view.database.reading() as reading:
-        _find(call, reading, item)
+        _opened(call, reading, item, with_inside=False)
 
 
 def _roots(call: Call, reading: Reading) -> Iterator[tuple[int, bool]]:

@@ -68,22 +68,41 @@ async def _list(call: Call, label: str, node_id: int) -> Answer:
     def look_up() -> Answer:
         with call.view.database.reading() as reading:
             place = _place(call, reading, node_id)
-            found = versions.of(reading, place.node.id) if depth != "0" else []
+            found = _named(reading, place.node.id) if depth != "0" else {}
         entries = [entry(base, {(DAV, "resourcetype"): "<d:collection/>"}, names)]
-        entries += [entry(f"{base}{one.etag}", _values(place, one), names) for one in found]
+        entries += [entry(f"{base}{name}", _values(place, one, name), names) for name, one in found.items()]
         return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
 
     return await asyncio.to_thread(look_up)
 
 
-def _find(call: Call, node_id: int, etag: int) -> tuple[Place, Version]:
+def _named(reading: Reading, node_id: int) -> dict[int, Version]:
+    """By their names, the newest first. A name is the time of change in epoch seconds, as Android takes it for one
+    without reading the address; where two have one time, a second more, which is then told as the time, too."""
+    out: dict[int, Version] = {}
+    name = -1
+    for one in sorted(versions.of(reading, node_id), key=lambda one: (one.mtime_s, one.etag)):
+        name = max(one.mtime_s, name + 1)
+        out[name] = one
+    return dict(reversed(out.items()))
+
+
+def _version(reading: Reading, node_id: int, name: int) -> Version:
+    """Errors: VersionAbsent."""
+    found = _named(reading, node_id).get(name)
+    if found is None:
+        raise versions.VersionAbsent("version")
+    return found
+
+
+def _find(call: Call, node_id: int, name: int) -> tuple[Place, Version]:
     """Errors: AbsentNode."""
     with call.view.database.reading() as reading:
-        return _place(call, reading, node_id), versions.find(reading, node_id, etag)
+        return _place(call, reading, node_id), _version(reading, node_id, name)
 
 
-def _content(call: Call, node_id: int, etag: int) -> Answer:
-    place, one = _find(call, node_id, etag)
+def _content(call: Call, node_id: int, name: int) -> Answer:
+    place, one = _find(call, node_id, name)
     node = place.node._replace(
         size_bytes=one.size_bytes,
         mtime_s=one.mtime_s,
@@ -95,7 +114,7 @@ def _content(call: Call, node_id: int, etag: int) -> Answer:
     return files.file(call, Place(node, place.path, place.rights, one.etag, place.owner))
 
 
-async def _restore(call: Call, node_id: int, etag: int) -> Answer:
+async def _restore(call: Call, node_id: int, name: int) -> Answer:
     path = local(call.request.header(b"destination"), call.request.header(b"host"))
     if not own(path, PREFIX, call).startswith("restore/"):
         raise AbsentNode("destination")
@@ -104,7 +123,7 @@ async def _restore(call: Call, node_id: int, etag: int) -> Answer:
         place = _place(call, writing, node_id)
         if not place.rights.may_write:
             raise ReadOnly
-        return versions.restore(writing, call.act, node_id, etag)
+        return versions.restore(writing, call.act, node_id, _version(writing, node_id, name).etag)
 
     return Answer(201, call.written(await call.view.database.write_async(change)))
 
@@ -117,11 +136,11 @@ def _place(call: Call, reading: Reading, node_id: int) -> Place:
     return found
 
 
-def _values(place: Place, one: Version) -> dict[Name, str]:
+def _values(place: Place, one: Version, name: int) -> dict[Name, str]:
     return {
         (DAV, "resourcetype"): "",
         (DAV, "displayname"): escape(place.node.name),
-        (DAV, "getlastmodified"): properties.http_date(one.mtime_s),
+        (DAV, "getlastmodified"): properties.http_date(name),
         (DAV, "getcontentlength"): str(one.size_bytes),
         (DAV, "getcontenttype"): escape(content_type(place.node.name)),
         (DAV, "getetag"): f"&quot;{one.etag:x}&quot;",
