@@ -25,9 +25,13 @@ pytestmark = [
 ]
 DAY_S = 86400
 OVERLAPS = """() => [...document.querySelectorAll(".files li")].filter((row) => {
-    const text = (one) => { const range = document.createRange(); range.selectNodeContents(one); return range.getBoundingClientRect(); };
-    const size = text(row.querySelector(".num")), time = text(row.querySelector("time")), name = text(row.querySelector(".name"));
+    const text = (part) => {
+        const range = document.createRange();
+        range.selectNodeContents(row.querySelector(part));
+        return range.getBoundingClientRect();
+    };
     const over = (a, b) => a.right > b.left && b.right > a.left && a.bottom > b.top && b.bottom > a.top;
+    const size = text(".num"), time = text("time"), name = text(".name");
     return over(size, time) || over(size, name) || over(time, name);
 }).length"""
 
