@@ -106,9 +106,10 @@ def test_a_finger_finds_the_box_of_a_row(drive: Drive, page: Any) -> None:
     drive.file("a.pdf")
     page.goto("/coffre/")
     page.set_viewport_size({"width": 360, "height": 740})
-    size = page.locator(".files .tick").bounding_box()
+    size = page.locator(".files .pick").bounding_box()
     assert size["width"] >= 44 and size["height"] >= 44
-    page.locator(".files .tick").click(position={"x": 4, "y": 4})
+    assert page.evaluate("getComputedStyle(document.querySelector('.files .pick')).borderStyle") == "none"
+    page.locator(".files .pick").click(position={"x": 4, "y": 4})
     assert ticked(page) == ["a.pdf"]
 
 
