@@ -70,7 +70,7 @@ def test_contents_and_names_that_come_back_are_counted_apart(
     drive.database.write(lambda w: tree.move(w, act, spoiled[0].id, spoiled[0].parent, "0.ods.lock3d"))
     referent = portal_client(beaune.referent_membership)
     page = referent.post(PAGE, {"what": "preview", "device": device}).content.decode()
-    assert "3 remis" in page and "1 reprend son nom ou sa place" in page and "4 remis" not in page
+    assert "<p>3 remis</p><p>1 reprend son nom ou sa place</p>" in page, "each count is a line of its own"
 
 
 def test_the_referent_sees_looks_ahead_and_has_all_taken_back(

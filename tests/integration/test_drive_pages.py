@@ -249,6 +249,22 @@ def test_a_folder_does_not_go_into_itself(drive: Drive, do: Callable[..., str]) 
     assert drive.names() == ["Budget"]
 
 
+def test_what_is_dragged_lands_in_a_folder_that_takes_it_or_nothing_moves(
+    drive: Drive, do: Callable[..., str], nuits: Commune
+) -> None:
+    folder, one, two = drive.folder("Budget"), drive.file("a.pdf"), drive.file("b.pdf")
+    foreign = Drive(nuits.agent_membership).folder("Ailleurs")
+    for goal in (two.id, 0, foreign.id + 9000, "x", ""):  # a file; what is nobody's
+        do("into", drive.own, n=[one.id], vers=goal)
+        assert drive.names() == ["Budget", "a.pdf", "b.pdf"]
+    assert "ne peut pas aller dans lui-même" in do("into", drive.own, n=[one.id, folder.id], vers=folder.id)
+    assert drive.names() == ["Budget", "a.pdf", "b.pdf"], "all or nothing"
+    assert "1 élément déplacé." in do("into", drive.own, n=[one.id], vers=folder.id)
+    assert drive.names(folder) == ["a.pdf"]
+    do("undo", drive.own)
+    assert drive.names(folder) == []
+
+
 def test_what_is_deleted_is_gone_from_the_list_and_what_was_moved_meanwhile_stays(
     drive: Drive, client: Client, do: Callable[..., str]
 ) -> None:

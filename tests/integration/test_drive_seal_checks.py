@@ -141,7 +141,7 @@ def test_the_console_has_numbers_of_each_commune_and_no_name(
     now_s = clock.epoch_s()
     known = {
         beaune.id: Sums(
-            folders=2, files=31, size_bytes=4_100_000, ending=1, checked_s=now_s - day_s, unchecked=1
+            folders=2, files=10_031, size_bytes=4_100_000, ending=1, checked_s=now_s - day_s, unchecked=1
         ),
         nuits.id: Sums(folders=1, files=7, size_bytes=10, over=1, damaged=1, since_s=now_s - 2 * day_s),
         new_id("col"): Sums(folders=99),
@@ -158,7 +158,9 @@ def test_the_console_has_numbers_of_each_commune_and_no_name(
     assert shown.index(nuits.collectivite.name) < shown.index(beaune.collectivite.name), (
         "what is broken comes first"
     )
-    assert ">38<" in shown and ">137<" not in shown and ">99<" not in shown, "of collectivités that are here"
+    assert ">10 038<" in shown and ">10 137<" not in shown and ">99<" not in shown, (
+        "of collectivités that are here"
+    )
 
 
 def test_a_verification_that_a_setting_holds_up_says_so_on_its_page(
@@ -225,6 +227,7 @@ def test_the_console_says_that_a_setting_holds_verifications_up(
         assert "1 vérification de dossier scellé ne peut pas se terminer" in text(client.get("/"))
         shown = text(client.get("/coffre/scellements/"))
     assert "1 vérification ne peut pas se terminer" in shown and "drive_time_roots" in shown
+    assert "<dt>dossier scellé</dt><dd>1</dd>" in shown and "<dt>fichier</dt><dd>0</dd>" in shown
 
 
 def test_the_console_without_a_seal_says_so(numbers: Path, administrator: Actor) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.models import Mailbox
 from django.test import Client
+from django.utils import formats, translation
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
@@ -141,3 +143,9 @@ def raising(error: Exception) -> Any:
 @pytest.mark.parametrize("path", ["/", "/courrier/", "/acces/"])
 def test_an_empty_list_says_what_comes_next(beaune: Commune, path: str) -> None:
     assert 'class="empty"' in portal_client(beaune.agent_membership).get(path).content.decode()
+
+
+@pytest.mark.parametrize("language, day", [("fr", "28 décembre 2026"), ("en", "28 December 2026")])
+def test_a_day_stands_in_the_same_order_in_both_languages(language: str, day: str) -> None:
+    with translation.override(language):
+        assert formats.date_format(date(2026, 12, 28), "DATE_FORMAT") == day

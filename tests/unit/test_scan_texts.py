@@ -15,6 +15,7 @@ from tests.pdf_samples import document, protected, scanned
     "data, text",
     [
         (samples.docx("Bonjour Beaune"), "Bonjour Beaune"),
+        (samples.docx("L&apos;arr&#xEA;t&#233; R&amp;amp;D &lt;note&gt;"), "L'arrêté R&amp;D <note>"),
         (samples.xlsx(), "Total\n12,50"),
         (samples.ods(), "Budget"),
         (document(["Une page", "Une autre"]), "Une page\nUne autre"),

@@ -184,6 +184,15 @@ def when(moment: datetime | None) -> str:
     return f"{_day(moment)}, {hour(moment)}"
 
 
+def listed(moment: datetime | None) -> str:
+    """As ``when``, for a column of a list: of another year the day alone, which stands in one line."""
+    if moment is None:
+        return ""
+    day, today = timezone.localtime(moment).date(), timezone.localtime(clock.now()).date()
+    is_near = day.year == today.year or today - day <= timedelta(days=1)
+    return when(moment) if is_near else _day(moment)
+
+
 def exact(moment: datetime, *, to_the_second: bool = False) -> str:
     """Day, year and hour, as on a sheet that is kept: ``27 novembre 2026, 17 h 09``."""
     local = timezone.localtime(moment)

@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from html import unescape
 
 import olefile
 
@@ -168,4 +169,5 @@ def text_of(name: str, part: bytes, most: int) -> str:
     """The text of a part that holds some, at most so many characters; a word that is split over tags is whole again."""
     if not _TEXT_PARTS.fullmatch(name.lower()):
         return ""
-    return _TAGS.sub(b"", _BREAKS.sub(b"\n", part[: 40 * most]))[: 4 * most].decode("utf-8", "replace")[:most]
+    bare = _TAGS.sub(b"", _BREAKS.sub(b"\n", part[: 40 * most]))[: 4 * most].decode("utf-8", "replace")
+    return unescape(bare)[:most]

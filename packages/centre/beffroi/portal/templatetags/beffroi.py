@@ -65,6 +65,11 @@ def moment(value: datetime | None) -> str:
 
 
 @register.filter
+def listed(value: datetime | None) -> str:
+    return words.listed(value)
+
+
+@register.filter
 def exact(value: datetime) -> str:
     return words.exact(value)
 

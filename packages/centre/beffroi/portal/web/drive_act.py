@@ -22,7 +22,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import carrying
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.store import look, names, seals, tree, versions
-from beffroi.drive.store.model import AbsentNode, Changed, NameTaken, Node
+from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node
 from beffroi.drive.store.names import NameRefused
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
@@ -187,34 +187,26 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
     carried = drive_undo.kept(request, CARRIED_KEY, drive_undo.owner_of(view))
     if carried is None:
         raise Changed
-    doing, left = act_of(view), 0
-
-    def change(writing: Writing) -> list[drive_undo.Row]:
-        target = view.at(writing, place.node.id)
-        require_writable(target)
-        nonlocal left
-        out: list[drive_undo.Row] = []
-        for node_id in carried["nodes"]:
-            one = view.at(writing, node_id)
-            name = _name_there(view, writing, target, one.node.name)
-            if carried["what"] == "copy":
-                made, _ = tree.copy(writing, doing, node_id, target.node.id, name)
-                out.append(drive_undo.Row(made.id, target.node.id, name))
-            elif one.node.parent != target.node.id:
-                require_movable(one)
-                moved, _fresh = carrying.move(writing, doing, one, target, name)
-                if moved.id == node_id:  # else it is a copy (``carrying``): there is no one step back
-                    out.append(drive_undo.Row(one.node.id, one.node.parent, one.node.name))
-                else:
-                    left += 1
-        return out
-
-    done = view.database.write(change)
+    what, nodes, doing = carried["what"], carried["nodes"], act_of(view)
+    done, left = view.database.write(
+        lambda writing: _put_in(view, writing, doing, view.at(writing, place.node.id), what=what, nodes=nodes)
+    )
     del request.session[CARRIED_KEY]
     if done:
-        drive_undo.note(request, place, view, "copied" if carried["what"] == "copy" else "moved", done)
+        drive_undo.note(request, place, view, "copied" if what == "copy" else "moved", done)
     elif not left:
         messages.info(request, _("C’est déjà dans ce dossier : rien n’a changé."))
+
+
+def _into(request: HttpRequest, view: View, place: Place) -> None:
+    """What was dragged goes into the folder ``vers``; the page stays where it is."""
+    nodes, goal, doing = ticked(request), _identifier(request.POST.get("vers", "")), act_of(view)
+    require_writable(place)
+    done, _left = view.database.write(
+        lambda writing: _put_in(view, writing, doing, view.at(writing, goal), what="move", nodes=nodes)
+    )
+    if done:
+        drive_undo.note(request, place, view, "moved", done)
 
 
 def _put_down(request: HttpRequest, view: View, place: Place) -> None:
@@ -245,6 +237,7 @@ _ACTS: dict[str, Callable[[HttpRequest, View, Place], HttpResponse | None]] = {
     "move": _carry,
     "copy": _carry,
     "drop": _drop,
+    "into": _into,
     "put_down": _put_down,
     "undo": drive_undo.undo,
     "version": _version,
@@ -265,7 +258,7 @@ def _ask_again(request: HttpRequest, view: View, place: Place, error: BeffroiErr
 def _sealed_ones(request: HttpRequest, view: View) -> list[str]:
     """Names of those that were to change and are sealed, or hold something sealed; none where one alone was to."""
     wanted: list[int] = []
-    if request.POST["what"] == "delete":
+    if request.POST["what"] in ("delete", "into"):
         wanted = ticked(request)
     elif request.POST["what"] == "drop":
         carried = drive_undo.kept(request, CARRIED_KEY, drive_undo.owner_of(view))
@@ -287,6 +280,29 @@ def refuse_reserved(view: View, folder: Place, name: str) -> None:
     """Errors: NameTaken, for a name that stands for the collectivité's folder."""
     if view.is_reserved((*folder.path, name)):
         raise NameTaken("reserved")
+
+
+def _put_in(
+    view: View, writing: Writing, doing: Act, target: Place, *, what: str, nodes: list[int]
+) -> tuple[list[drive_undo.Row], int]:
+    """What is moved or copied (``what``) into a folder; and how many became copies there, which no step takes back."""
+    require_writable(target)
+    out: list[drive_undo.Row] = []
+    left = 0
+    for node_id in nodes:
+        one = view.at(writing, node_id)
+        name = _name_there(view, writing, target, one.node.name)
+        if what == "copy":
+            made, _ = tree.copy(writing, doing, node_id, target.node.id, name)
+            out.append(drive_undo.Row(made.id, target.node.id, name))
+        elif one.node.parent != target.node.id:
+            require_movable(one)
+            moved, _fresh = carrying.move(writing, doing, one, target, name)
+            if moved.id == node_id:  # else it is a copy (``carrying``)
+                out.append(drive_undo.Row(one.node.id, one.node.parent, one.node.name))
+            else:
+                left += 1
+    return out, left
 
 
 def _name_there(view: View, reading: Reading, folder: Place, name: str) -> str:

@@ -1,4 +1,4 @@
-/* Coffre: ticking many files; sending files and folders (coffre-send.js).
+/* Coffre: ticking many files, and dragging them into a folder; sending files and folders (coffre-send.js).
    Without this file each file is ticked alone, and a plain form sends one. */
 (() => {
   "use strict";
@@ -20,6 +20,52 @@
       say();
     });
     document.addEventListener("change", (event) => { if (event.target.form === acts) say(); });
+    // With the shift key: all from the last one pressed to this one.
+    let last = null;
+    document.addEventListener("mousedown", (event) => { if (event.shiftKey && event.target.closest(".files :is(label, input)")) event.preventDefault(); });  // marks no text
+    document.addEventListener("click", (event) => {
+      const all = boxes(), at = all.indexOf(event.target), before = all.indexOf(last);
+      if (at < 0) return;
+      if (event.shiftKey && before >= 0) for (const one of all.slice(Math.min(at, before), Math.max(at, before) + 1)) one.checked = event.target.checked;
+      last = event.target;
+    });
+    // In the list: arrows go from row to row, Ctrl+A ticks all, Delete is the button of that name.
+    document.addEventListener("keydown", (event) => {
+      const row = event.target.closest(".files > li"), step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+      if (!row || event.altKey || event.shiftKey) return;
+      if (event.ctrlKey || event.metaKey) {
+        if (event.key !== "a") return;
+        for (const one of boxes()) one.checked = true;
+        say();
+      } else if (step && row[step]) {
+        (row[step].querySelector(event.target.matches("input") ? "input" : event.target.matches(".star") ? ".star" : "a") || row[step].querySelector("a")).focus();
+      } else if (event.key === "Delete" && acts.querySelector("[value=delete]") && boxes().some((one) => one.checked)) {
+        acts.querySelector("[value=delete]").click();
+      } else return;
+      event.preventDefault();
+    });
+    // A row, or all that are ticked with it, is dragged into a folder of the list or of the way to it.
+    let held = [];
+    const goal = (event) => { const link = event.target.closest("a[data-folder]"); return link && held.length && !held.includes(link.dataset.folder) ? link : null; };
+    const mark = (link) => { for (const one of document.querySelectorAll("a[data-folder].over")) if (one !== link) one.classList.remove("over"); if (link) link.classList.add("over"); };
+    document.addEventListener("dragstart", (event) => {
+      const row = event.target.closest && event.target.closest(".files > li"), box = row && row.querySelector("input[form=acts]");
+      held = !box || !acts.querySelector("[value=move]") ? [] : box.checked ? boxes().filter((one) => one.checked).map((one) => one.value) : [box.value];
+    });
+    document.addEventListener("dragover", (event) => { const link = goal(event); mark(link); if (link) event.preventDefault(); });
+    document.addEventListener("dragend", () => { held = []; mark(null); });
+    document.addEventListener("drop", (event) => {
+      const link = goal(event);
+      if (!link) return;
+      event.preventDefault();
+      for (const one of boxes()) one.checked = held.includes(one.value);
+      for (const [name, value] of [["what", "into"], ["vers", link.dataset.folder]]) {
+        const field = document.createElement("input");
+        field.type = "hidden"; field.name = name; field.value = value;
+        acts.append(field);
+      }
+      acts.submit();
+    });
     // One field instead of thousands: the portal takes no form with so many.
     acts.addEventListener("formdata", (event) => {
       const ticked = event.formData.getAll("n");
@@ -160,6 +206,15 @@
   for (const input of desk.querySelectorAll("input[type=file]")) input.addEventListener("change", () => {
     add([...input.files].map((file) => [file, file.webkitRelativePath ? file.webkitRelativePath.split("/").slice(0, -1) : []]));
     input.value = "";
+  });
+
+  // Browsers call each picture of the clipboard "image.png": the moment tells them apart.
+  document.addEventListener("paste", (event) => {
+    const found = [...(event.clipboardData ? event.clipboardData.files : [])];
+    if (!found.length || event.target.closest("input, textarea")) return;
+    event.preventDefault();
+    const name = words.pasted + " " + new Date().toLocaleString("sv-SE").replaceAll(":", ".") + ".png";
+    add(found.map((file) => [file.name === "image.png" ? new File([file], name, { type: file.type, lastModified: file.lastModified }) : file, []]));
   });
 
   // What cannot be read has a line that says so; the rest is sent.

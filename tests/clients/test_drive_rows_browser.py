@@ -1,0 +1,157 @@
+"""Rows of the Coffre's lists in a real Chromium: how they stand at every width, and what hands do with them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.drive.store import tree
+from beffroi.drive.store.model import EMPTY
+from beffroi.lib import clock
+from beffroi.portal import words
+
+from tests.clients.test_drive_page_browser import browser, drive, no_door, page
+from tests.fixtures_browser import inspect
+from tests.integration.test_drive_pages import Drive
+
+__all__ = ["browser", "drive", "no_door", "page"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
+]
+DAY_S = 86400
+OVERLAPS = """() => [...document.querySelectorAll(".files li")].filter((row) => {
+    const text = (part) => {
+        const range = document.createRange();
+        range.selectNodeContents(row.querySelector(part));
+        return range.getBoundingClientRect();
+    };
+    const over = (a, b) => a.right > b.left && b.right > a.left && a.bottom > b.top && b.bottom > a.top;
+    const size = text(".num"), time = text("time"), name = text(".name");
+    return over(size, time) || over(size, name) || over(time, name);
+}).length"""
+
+
+@pytest.mark.parametrize("days, year_is_told", [(1, False), (800, True)])
+def test_a_list_says_the_day_alone_of_another_year(days: int, year_is_told: bool) -> None:
+    at = clock.now() - timedelta(days=days)
+    assert words.listed(at) == (words.when(at).partition(",")[0] if year_is_told else words.when(at))
+    assert (str(at.year) in words.listed(at)) == year_is_told
+
+
+def test_no_word_of_a_row_covers_another(drive: Drive, page: Any) -> None:
+    long = replace(EMPTY, size_bytes=888_800_000)
+
+    def fill(writing: Any) -> None:
+        for number, days in enumerate((0, 1, 40, 800)):
+            mtime_s = drive.act.now_s - days * DAY_S
+            tree.put(writing, drive.act, drive.own.id, f"Pièce {number}.pdf", long, mtime_s=mtime_s)
+
+    drive.database.write(fill)
+    for address in ("/coffre/", "/coffre/recents/", "/coffre/recherche/?q=pièce"):
+        page.goto(address)
+        assert page.locator(".files li").count() == 4
+        for width in (1280, 760, 360, 320):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(OVERLAPS) == 0, f"{address} at {width} px"
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("/coffre/")
+    heights = page.evaluate("[...document.querySelectorAll('.files time')].map((one) => one.offsetHeight)")
+    assert len(set(heights)) == 1, "every date stands in one line where there is room"
+    inspect(page, "d-rangees")
+
+
+def ticked(page: Any) -> list[str]:
+    boxes = page.locator(".files input:checked").all()
+    return [str(one.get_attribute("aria-label")).removeprefix("Cocher ") for one in boxes]
+
+
+def test_shift_ticks_all_between_two_and_keys_go_through_the_list(drive: Drive, page: Any) -> None:
+    for number in range(1, 6):
+        drive.file(f"{number}.pdf")
+    page.goto("/coffre/")
+    boxes = page.locator(".files input")
+    boxes.nth(3).click()
+    boxes.nth(1).click(modifiers=["Shift"])
+    assert ticked(page) == ["2.pdf", "3.pdf", "4.pdf"]
+    assert page.inner_text("[data-ticked]") == "3 éléments cochés."
+    boxes.nth(2).click(modifiers=["Shift"])
+    assert ticked(page) == ["4.pdf"], "what is pressed says how the others become"
+    boxes.nth(0).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    assert ticked(page) == ["2.pdf", "4.pdf"]
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")  # there is none above
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Cocher 1.pdf"
+    with page.expect_navigation():
+        page.keyboard.press("Delete")
+    assert page.inner_text(".say").startswith("2 éléments mis à la corbeille.")
+    assert drive.names() == ["1.pdf", "3.pdf", "5.pdf"]
+    page.locator(".files a").first.focus()
+    page.keyboard.press("Delete")  # nothing is ticked
+    page.keyboard.press("Control+a")
+    assert ticked(page) == ["1.pdf", "3.pdf", "5.pdf"] and drive.names() == ticked(page)
+    page.fill("#id_q", "pdf")
+    page.keyboard.press("Delete")
+    assert drive.names() == ["1.pdf", "3.pdf", "5.pdf"], "keys of a field are the field's"
+
+
+def test_a_finger_finds_the_box_of_a_row(drive: Drive, page: Any) -> None:
+    drive.file("a.pdf")
+    page.goto("/coffre/")
+    page.set_viewport_size({"width": 360, "height": 740})
+    size = page.locator(".files .pick").bounding_box()
+    assert size["width"] >= 44 and size["height"] >= 44
+    assert page.evaluate("getComputedStyle(document.querySelector('.files .pick')).borderStyle") == "none"
+    page.locator(".files .pick").click(position={"x": 4, "y": 4})
+    assert ticked(page) == ["a.pdf"]
+
+
+PASTE = """(name) => {
+    const data = new DataTransfer();
+    data.items.add(new File(["x"], name, { type: "image/png" }));
+    const at = document.querySelector(name === "champ.png" ? "#id_q" : "h1");
+    at.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_picture_is_pasted_under_a_name_of_its_own(drive: Drive, page: Any) -> None:
+    page.goto("/coffre/")
+    page.evaluate(PASTE, "champ.png")
+    with page.expect_navigation():
+        page.evaluate(PASTE, "plan.png")
+    with page.expect_navigation():
+        page.evaluate(PASTE, "image.png")
+    pasted, plan = drive.names()
+    assert plan == "plan.png"
+    assert re.fullmatch(r"Image collée \d{4}-\d\d-\d\d \d\d\.\d\d\.\d\d\.png", pasted)
+
+
+def test_rows_are_dragged_into_a_folder_and_back_up(drive: Drive, page: Any) -> None:
+    folder = drive.folder("Délibérations")
+    for name in ("a.pdf", "b.pdf", "c.pdf"):
+        drive.file(name)
+    page.goto("/coffre/")
+    for row in (1, 2):
+        page.locator(".files input").nth(row).check()
+    with page.expect_navigation():
+        page.drag_and_drop(".files >> text=b.pdf", ".files >> text=Délibérations")
+    assert page.inner_text(".say").startswith("2 éléments déplacés.")
+    assert drive.names(folder) == ["a.pdf", "b.pdf"] and drive.names() == ["Délibérations", "c.pdf"]
+    page.click("button:has-text('Annuler')")
+    page.wait_for_selector(".say:has-text('C’est annulé : 2 éléments.')")
+    with page.expect_navigation():
+        page.drag_and_drop(".files >> text=c.pdf", ".files >> text=Délibérations")
+    assert drive.names(folder) == ["c.pdf"]
+    page.click(".files >> text=Délibérations")
+    page.wait_for_selector("h1:has-text('Délibérations')")
+    with page.expect_navigation():
+        page.drag_and_drop(".files >> text=c.pdf", ".way >> text=Mes fichiers")
+    page.wait_for_selector(".say:has-text('1 élément déplacé.')")
+    assert drive.names(folder) == [] and "c.pdf" in drive.names()
