@@ -7,6 +7,7 @@ connection or process (planes, threads), and empties the tables afterwards.
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import shutil
@@ -21,6 +22,7 @@ import pytest
 
 from tests import cell
 
+gc.disable()  # until all tests are there: no cycle is among them, and a look at each costs as much as making it
 if "PYTEST_XDIST_WORKER" in os.environ and cell.possible():
     cell.own_network()  # ports are the tests' own, and so they are each worker's own
 STATE = Path(tempfile.mkdtemp(prefix="bft-"))  # short: a Unix socket's path has 107 bytes at most
@@ -110,6 +112,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.path for item in items if item.get_closest_marker("netns") or item.get_closest_marker("root")
         }
         items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish() -> None:
+    """From now on only what tests make is looked through, not half a million objects that stay as they are."""
+    gc.freeze()
+    gc.enable()
 
 
 def _asks_the_database(item: pytest.Item) -> bool:

@@ -1,8 +1,9 @@
-"""Run the tests: everything on SQLite, then what speaks to the database on a PostgreSQL of our own.
+"""Run the tests: everything on SQLite, what speaks to the database on a PostgreSQL of our own, many seeds.
 
 usage: ./beffroi test [--quick] [pytest's arguments]     --quick: no root, no engines, under two minutes
-Process: as root, in a place of its own (tests/cell.py); PostgreSQL runs as ``postgres`` in a temporary directory, on
-         a socket only. With arguments for pytest only one round on SQLite is run, one test after the other.
+Process: as root, in a place of its own (tests/cell.py), the three rounds beside one another: each line says of which
+         it is. PostgreSQL runs as ``postgres`` in a temporary directory, on a socket only. With arguments for pytest
+         only one round on SQLite is run, one test after the other.
 Source:  docs/decisions/0020-tests-side-by-side.md
 """
 
@@ -15,16 +16,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests import cell, corpus
 
 ROOT = Path(__file__).resolve().parent.parent
-# Most of the time is spent waiting: four workers keep two cores busy. A worker has whole files, since the tests of
-# a file share what takes long to start; tests/conftest.py says which files are first.
-SIDE_BY_SIDE = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+# A worker has whole files, since the tests of a file share what takes long to start; tests/conftest.py says which
+# files are first.
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+WORKER_BYTES = 3 << 29
+"""Of memory: a worker at its end, the engines of a file, temporary files."""
 QUICK = "not slow and not root and not netns and not browser and not corpus"
 ON_POSTGRESQL = (
     "-m",
@@ -40,18 +46,38 @@ SEEDS = "tests/simulation/test_simulation.py::test_fixed_seeds_hold"
 POSTGRESQL = Path("/usr/lib/postgresql/17/bin")
 
 
-def pytest(*arguments: str, database: str = "") -> int:
+def side_by_side(share: float) -> tuple[str, ...]:
+    """Options for so large a share of the workers. Tests wait more than they compute, so a processor has five."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    workers = min(5 * (os.process_cpu_count() or 1), memory // WORKER_BYTES)
+    return ("-n", str(max(2, round(share * workers))), *BY_FILE)
+
+
+def begin(*arguments: str, database: str = "", **how: Any) -> subprocess.Popen[str]:
+    """Pytest in a process of its own; ``how``: of ``subprocess.Popen``."""
     environment = dict(os.environ)
     if database:
         environment["BEFFROI_TEST_DATABASE"] = database
     command = (sys.executable, "-m", "pytest", *arguments)
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **how)
+
+
+def pytest(*arguments: str) -> int:
+    return begin(*arguments).wait()
 
 
 def compile_tests() -> None:
-    """Bytecode of all tests, with their asserts explained: else each of eight workers makes it for itself."""
-    command = (sys.executable, "-m", "pytest", "-qq", "--collect-only")
-    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+    """Bytecode of all tests, with their asserts explained, and of what they start: else each worker and each of these
+    processes makes it for itself."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for command in (("compileall", "-q", "tests", "bench"), ("pytest", "-qq", "--collect-only")):
+        subprocess.run(
+            (sys.executable, "-m", *command),
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
 
 
 @contextlib.contextmanager
@@ -88,26 +114,60 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def main(arguments: Sequence[str], *, workers: Sequence[str] = SIDE_BY_SIDE) -> int:
+def begin_seeds(**how: Any) -> subprocess.Popen[str]:
+    """They ask nobody and wait for nothing: they get what processor time the other rounds leave, then all of it."""
+    running = begin("-q", "-o", "log_cli=true", "--log-cli-level=WARNING", SEEDS, **how)
+    os.sched_setscheduler(running.pid, os.SCHED_IDLE, os.sched_param(0))
+    return running
+
+
+def all_rounds(*, beside: bool) -> int:
+    """Every test; ``beside``: the rounds at the same time, else one after the other, and so are their tests."""
+    compile_tests()
+    of_sqlite, of_postgresql = (side_by_side(0.6), side_by_side(0.4)) if beside else ((), ())
+    failed: list[str] = []
+    with contextlib.ExitStack() as places:
+        rounds = {"SQLite": partial(begin, "-q", *of_sqlite, "--deselect", SEEDS)}
+        if (POSTGRESQL / "initdb").exists():
+            url = places.enter_context(postgresql())
+            rounds["PostgreSQL"] = partial(begin, "-q", *of_postgresql, *ON_POSTGRESQL, database=url)
+        else:
+            print("not run on this machine: tests on PostgreSQL (postgresql-17 is not installed)")
+            failed += ["PostgreSQL"] * (os.environ.get("BEFFROI_REQUIRE_ALL") == "1")
+        rounds["seeds"] = begin_seeds
+        listeners = [threading.Thread(target=listen, args=(*one, failed)) for one in rounds.items()]
+        for one in listeners:
+            one.start()
+            if not beside:
+                one.join()
+        for one in listeners:
+            one.join()
+    print(f"== failed: {', '.join(failed)}" if failed else "== all rounds passed", flush=True)
+    return bool(failed)
+
+
+def listen(name: str, start: Callable[..., subprocess.Popen[str]], failed: list[str]) -> None:
+    """Start a round and say what it says, line by line, until it has ended; ``failed`` takes its name if it did."""
+    began = time.monotonic()
+    running = start(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert running.stdout is not None
+    for line in running.stdout:
+        print(f"{name}: {line}", end="", flush=True)
+    if running.wait():
+        failed.append(name)
+    print(f"== {name}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def main(arguments: Sequence[str], *, beside: bool = True) -> int:
     given = list(arguments)
     if given == ["--quick"]:
-        return pytest("-q", "-m", QUICK, *workers)
+        return pytest("-q", "-m", QUICK, *(side_by_side(0.4) if beside else ()))
     if "--quick" in given:
         given.remove("--quick")
         return pytest("-q", "-m", QUICK, *given)
     if given:
         return pytest(*given)
-    compile_tests()
-    print("== tests on SQLite", flush=True)
-    failed = pytest("-q", *workers, "--deselect", SEEDS)
-    if not (POSTGRESQL / "initdb").exists():
-        print("not run on this machine: tests on PostgreSQL (postgresql-17 is not installed)")
-        return 1 if os.environ.get("BEFFROI_REQUIRE_ALL") == "1" else failed
-    print("== tests on PostgreSQL", flush=True)
-    with postgresql() as url:
-        failed = pytest("-q", *workers, *ON_POSTGRESQL, database=url) or failed
-    print("== seeds of the simulation", flush=True)  # last: they take what time is left, and all processors
-    return pytest("-q", "-o", "log_cli=true", "--log-cli-level=WARNING", SEEDS) or failed
+    return all_rounds(beside=beside)
 
 
 def start(arguments: Sequence[str]) -> int:
@@ -122,7 +182,7 @@ def start(arguments: Sequence[str]) -> int:
         print(
             "one test after the other: this machine allows no namespaces, and engines would share their ports"
         )
-        return main(arguments, workers=())
+        return main(arguments, beside=False)
     # Files of a run that was asked for by name are left in /tmp for whoever asked.
     whole = not set(arguments) - {"--quick"} and not os.environ.get("BEFFROI_KEEP")
     return cell.run(partial(main, arguments), in_memory=whole)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import DatabaseError, OperationalError, close_old_connections, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
 from beffroi.core.events.registry import Consumer, Event, Periodic, consumers, timers
@@ -45,10 +45,13 @@ def run_pending(group: str) -> int:
     """
     total = 0
     while True:
-        taken = sum(_drain(one)[0] for one in _of(group))
-        if not taken:
+        before, newest, positions = total, _newest(), _positions(group)
+        for one in _of(group):  # most have nothing, and are not asked one by one
+            if any(newest.get(kind, 0) > positions[one.name] for kind in one.kinds):
+                total += _drain(one)[0]
+                newest = _newest()
+        if total == before:
             return total
-        total += taken
 
 
 def run_periodic(group: str) -> None:
@@ -99,6 +102,19 @@ def _news(seen: int) -> tuple[int, set[str]]:
         log.error("the outbox cannot be read: %s", type(error).__name__)
         _heal(error)
     return seen, kinds
+
+
+def _newest() -> dict[str, int]:
+    """The highest id of each kind in the outbox."""
+    return dict(OutboxEvent.objects.values_list("kind").annotate(Max("id")))
+
+
+def _positions(group: str) -> dict[str, int]:
+    """Of every consumer of the group; who never ran begins at 0."""
+    found = dict(ConsumerCursor.objects.values_list("consumer", "position"))
+    new = [ConsumerCursor(consumer=one.name) for one in _of(group) if one.name not in found]
+    ConsumerCursor.objects.bulk_create(new, ignore_conflicts=True)
+    return {one.consumer: one.position for one in new} | found
 
 
 def _after(position: int) -> QuerySet[OutboxEvent]:
