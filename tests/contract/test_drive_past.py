@@ -232,6 +232,22 @@ def test_what_came_late_into_folders_in_the_trash_goes_once(metadata: Database, 
         assert [one.name for one in look.below(reading, top.id)] == [one.name for one in chain[1:]]
 
 
+def test_what_came_late_goes_also_where_its_folder_lies_in_one_that_came_late(
+    metadata: Database, common: Node
+) -> None:
+    shared = folder(metadata, common.id, "budget")
+    kept = folder(metadata, shared.id, "annexes")
+    late = folder(metadata, shared.id, "nouveau", at(NOW_S + 20))
+    move(metadata, kept, late, NOW_S + 30)
+    file = put(metadata, kept.id, "notes.txt", b"1", at(NOW_S + 40))
+    plan = plan_of(metadata, shared)
+    assert (plan.removed, plan.moved) == (2, 1)
+    assert taken(metadata, plan).missed == 0
+    assert listing(metadata, common.id) == {"budget": 0, "budget/annexes": 0}
+    with metadata.reading() as reading:
+        assert {one.node for one in trash.page(reading, common.id)} == {file.id, late.id}
+
+
 @pytest.mark.parametrize("limit_bytes", [3, 100])
 def test_what_finds_no_room_is_counted_and_the_rest_is_done(
     metadata: Database, common: Node, home: Node, limit_bytes: int

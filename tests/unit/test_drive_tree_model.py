@@ -184,7 +184,9 @@ class TreeMachine(RuleBasedStateMachine):
     def go_back(self, when: int) -> None:
         at_s, trees = self._pick(self.past, when)
         was = trees[self.home]
-        lost = [path for path, one in was.items() if not self._is_kept(one)]
+        here = {key: self.model.items[key].data for key in self.model.below(self.home)}
+        gone = {path: one.node for path, one in was.items() if not self._is_kept(one)}
+        stayed = {path: here[key] for path, key in gone.items() if key in here}
         others = {
             key: (one.parent, one.name, one.data)
             for key, one in self.model.items.items()
@@ -192,11 +194,11 @@ class TreeMachine(RuleBasedStateMachine):
         }
         with self.drive.reading() as reading:
             plan = drive_trees.way_to(reading, self.home, at_s)
-        assert plan.lost == len(lost)
+        assert (plan.stayed, plan.lost) == (len(stayed), len(gone) - len(stayed))
         self.now_s += 1
         drive_trees.go_back(self.drive, plan, self.now_s)
         self._look_again()
-        expected = {path: one.data for path, one in was.items() if path not in lost}
+        expected = {path: one.data for path, one in was.items() if path not in gone} | stayed
         now = {self.model.path(one): self.model.items[one].data for one in self.model.below(self.home)}
         assert now == expected
         assert others == {

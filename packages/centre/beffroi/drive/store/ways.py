@@ -76,7 +76,10 @@ def plan(database: Reading, folder: int, moment: Moment) -> Plan:
         raise WayTooLong(MOST_PLANNED)
     sealed = {one.id: reach for one in now.values() if (reach := looking.reach(one))}
     wanted = {one.node for one in then if one.is_kept or one.node in now} | set(sealed)
-    steps = [Step("remove", one) for one in now if one not in wanted and _is_topmost(now, one, wanted)]
+    # The lowest first: what stays in a folder that is removed takes nothing with it that goes.
+    steps = [
+        Step("remove", one) for one in reversed(now) if one not in wanted and _goes_itself(now, one, wanted)
+    ]
     late = _Late(database, wanted, MOST_PLANNED - len(then) - len(now))
     counts: defaultdict[str, int] = defaultdict(int)
     counts["removed"] = sum(one not in wanted for one in now)
@@ -207,11 +210,7 @@ def _where(
     return "trash" if row and row[0] == root_id else "elsewhere"
 
 
-def _is_topmost(now: Mapping[int, Node], node_id: int, wanted: Set[int]) -> bool:
-    """No folder above it is removed as well."""
-    at = now.get(now[node_id].parent)
-    while at is not None:
-        if at.id not in wanted:
-            return False
-        at = now.get(at.parent)
-    return True
+def _goes_itself(now: Mapping[int, Node], node_id: int, wanted: Set[int]) -> bool:
+    """It does not go with its folder."""
+    parent = now[node_id].parent
+    return parent not in now or parent in wanted
