@@ -18,7 +18,7 @@ from beffroi.lib import clock
 
 from tests.drive_asking import HOME, NS, listing
 from tests.drive_server import A, B, Served
-from tests.drive_sharing import share
+from tests.drive_sharing import answer, share
 from tests.fixtures_drive_store import in_one_file
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
@@ -208,6 +208,23 @@ def test_what_went_to_another_commune_is_the_portal_s_to_change(
     for method in ("GET", "PUT", "DELETE"):
         alice.ask(method, f"/shares/{number(made)}", permissions="31")
         assert alice.status == 404, method
+
+
+def test_what_another_commune_shares_has_no_shares_of_one_s_own_and_is_there(
+    drive: Served, name: str, alice: Phone
+) -> None:
+    """A program that shows its page would say that the file does not exist."""
+    drive.ask("PROPFIND", "/remote.php/dav/files/bruno/", login="bruno", Depth="0")
+    answer(drive, share(drive, name, Wish("collectivite", B)))
+    bruno, at = Phone(drive, "bruno"), f"/{SHARED_NAME}/{name}"
+    for path in (at, f"{at}/plan.txt"):
+        for call, fields in (
+            ("/shares", {"reshares": "true", "subfiles": "true"}),
+            ("/shares/inherited", {}),
+        ):
+            assert (bruno.ask("GET", call, path=path, **fields), bruno.status) == ([], 200), (path, call)
+    bruno.ask("GET", "/shares", path=f"/{SHARED_NAME}/rien/plan.txt")
+    assert bruno.status == 404
 
 
 def test_who_received_a_share_reads_of_it_what_others_read(name: str, alice: Phone, amir: Phone) -> None:

@@ -141,9 +141,9 @@ def _caldav() -> tuple[str, ...]:
 
 def _windows() -> str:
     """Before it connects a drive, Windows asks at the root whether this server speaks WebDAV; the pages do not."""
-    return (
-        "http-request redirect location /dav/ code 302 if { path / } { req.hdr(user-agent) -m beg DavClnt }"
-    )
+    agents = "DavClnt Microsoft-WebDAV-MiniRedir"
+    asks = f"METH_OPTIONS {{ path / }} {{ req.hdr(user-agent) -m beg {agents} }}"
+    return f"http-request redirect location /dav/ code 302 if {asks}"
 
 
 def _grants() -> tuple[str, ...]:

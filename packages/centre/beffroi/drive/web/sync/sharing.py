@@ -131,7 +131,9 @@ class _Desk:
                 return [self._received(reading, one) for one in mine]
             found = [one for one in self._made(reading) if _is_said(one)]
             if "path" in fields:
-                place = view.place(reading, names.path(fields["path"]))
+                place = self._place(reading, fields["path"])
+                if place is None:
+                    return []
                 if is_true(fields, "subfiles"):
                     inside = {one.node.id for one in view.children(reading, place)}
                     found = [one for one in found if one.node in inside]
@@ -143,8 +145,8 @@ class _Desk:
 
     def inherited(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         with self.call.home.database.reading() as reading:
-            place = self.call.home.place(reading, names.path(fields.get("path", "")))
-            if not place.rights.may_share:
+            place = self._place(reading, fields.get("path", ""))
+            if place is None or not place.rights.may_share:
                 return []
             reached = self._reached(reading, place)
             return self._all(reading, [one.share for one in reached if one.node != place.node])
@@ -206,6 +208,12 @@ class _Desk:
         return _sharees((_unique(exact), same), (_unique(rest), others_named))
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _place(self, reading: Reading, path: str) -> Place | None:
+        """None in what another collectivité shares: nothing there is shared from here. Errors: AbsentNode."""
+        found = names.path(path)
+        there = self.call.home.towards(reading, found)
+        return self.call.home.place(reading, found) if there is self.call.home else None
 
     def _made(self, reading: Reading) -> list[Share]:
         return shares.made_by(reading, self.call.who.person_id, now_s=self.call.act.now_s)
