@@ -33,6 +33,16 @@ def ending_in_zeros(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.change(file, data, lost=True)
 
 
+def ending_in_zeros_behind_a_head(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """As a crash leaves them, with the beginning that they had."""
+    for number, file in enumerate(folders.files):
+        if len(file.data) <= 5000:
+            continue
+        blank = len(file.data) * 3 // 10
+        data = drive_attacks.skip_head(file.data[:-blank], number) + bytes(blank)
+        yield ONE, folders.change(file, data, lost=True)
+
+
 def renamed_afterwards(folders: Folders) -> Iterator[tuple[str, Change]]:
     yield from in_place("whole")(folders)
     for file in folders.files:
@@ -173,6 +183,7 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     "in place: whole, films and sound": (in_place("whole"), ("mp4", "mp3"), 6),
     "in place: all but the first 4 KiB, DWG alone": (in_place("all but the first 4 KiB"), ("dwg",), 15),
     "in place: whole, the last third zeros": (ending_in_zeros, OFFICE, 6),
+    "in place: all but the first 4 KiB, the last third zeros": (ending_in_zeros_behind_a_head, OFFICE, 6),
     "in place, renamed afterwards": (renamed_afterwards, OFFICE, 6),
     "renamed first, then encrypted": (renamed_first, OFFICE, 6),
     "copy, encrypt, delete": (copied_and_deleted, OFFICE, 6),

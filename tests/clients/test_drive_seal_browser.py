@@ -117,3 +117,18 @@ def test_a_broken_seal_is_told_mended_in_words_and_printed_with_whole_rows(
     press(page, "Noter et clore l’alerte")
     page.wait_for_selector("text=Dommage connu")
     inspect(page, "sceau-suites")
+
+
+def test_a_transfer_with_a_wrong_field_keeps_what_was_typed(
+    desk: Callable[[Membership], Any], drive: Drive, folder: Node, referent: Client, beaune: Commune
+) -> None:
+    page = desk(beaune.referent_membership)
+    page.goto(f"/coffre/sceaux/{sealed(drive, folder, referent).id}/")
+    page.click("summary:has-text('Exporter en SEDA')")
+    for field, value in (("own", "123456789"), ("service", "AD21"), ("agreement", "IC-000001")):
+        page.fill(f"#id_{field}", value)
+    page.select_option("#id_own_scheme", "SIREN")
+    press(page, "Exporter en SEDA (ZIP)")
+    page.wait_for_selector("#id_own_error:has-text('SIREN')")
+    assert page.input_value("#id_service") == "AD21" and page.input_value("#id_agreement") == "IC-000001"
+    inspect(page, "sceau-seda", status=400)

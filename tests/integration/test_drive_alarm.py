@@ -6,119 +6,39 @@ from __future__ import annotations
 import json
 import random
 from base64 import b64encode
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from beffroi.core.events.models import OutboxEvent
 from beffroi.drive import alarms, recovery
-from beffroi.drive.alarms import Raised
 from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import Act
 from beffroi.drive.store.stock import stocks
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, NotFound
 
 from tests import drive_attacks
-from tests.drive_files import OFFICE, made
-from tests.drive_server import A, B, Served, served
+from tests.drive_alarming import (
+    COLLEAGUE,
+    COMMON,
+    DEVICE,
+    act,
+    content_of,
+    drive,
+    encrypt,
+    hash_of,
+    judged,
+    metadata,
+    raised,
+    town_hall,
+)
+from tests.drive_files import made
+from tests.drive_server import A, B, Served
 from tests.fixtures_stream import eventually
 
-COMMON = "/remote.php/dav/files/alice/Commune"
-COLLEAGUE = "/remote.php/dav/files/amir/Commune"
-DEVICE = "app_alice"
-type Tree = dict[str, bytes]
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "state") as one:
-        yield one
-
-
-def town_hall(drive: Served) -> Tree:
-    """40 office files of a colleague in 8 folders of the collectivité, by their path in it."""
-    files: Tree = {}
-    for folder in range(8):
-        assert drive.ask("MKCOL", f"{COLLEAGUE}/f{folder}", login="amir")[0] == 201
-        for number in range(5):
-            kind = OFFICE[(folder * 5 + number) % len(OFFICE)]
-            files[f"f{folder}/piece{number}.{kind}"] = made(kind, folder)
-    for path, data in files.items():
-        assert drive.ask("PUT", f"{COLLEAGUE}/{path}", data, "amir")[0] == 201
-    return files
-
-
-@contextmanager
-def metadata(drive: Served, collectivite_id: str = A) -> Iterator[Database]:
-    with ThreadPoolExecutor(1) as pool:
-        communes = Communes(drive.directory / "drive", pool)
-        yield communes.metadata(collectivite_id)
-        communes.close()
-
-
-def raised(drive: Served, collectivite_id: str = A) -> list[Raised]:
-    with metadata(drive, collectivite_id) as database, database.reading() as reading:
-        return alarms.every(reading)
-
-
-def judged(drive: Served) -> None:
-    """Wait until nothing is left to judge."""
-
-    def is_over() -> bool:
-        with metadata(drive) as database, database.reading() as reading:
-            last = reading.one("SELECT MAX(number) FROM change WHERE device_id <> '' AND is_folder = 0")
-            seen = reading.one("SELECT number FROM judged")
-        return last is not None and seen is not None and seen[0] >= last[0]
-
-    eventually(is_over, "judged")
-
-
-def encrypt(drive: Served, files: Tree) -> int:
-    """Overwrite one after the other until it is refused; how many were."""
-    for number, (path, data) in enumerate(sorted(files.items(), key=lambda one: hash_of(one[0]))):
-        status, _, answer = drive.ask("PUT", f"{COMMON}/{path}", drive_attacks.full(data, number))
-        if status == 403:
-            assert "Cet appareil est arrêté" in answer.decode()
-            return number
-        assert status == 204
-        judged(drive)
-    raise AssertionError("never stopped")
-
-
-def hash_of(path: str) -> int:
-    return random.Random(path).randrange(1 << 30)
-
-
-def stopped_after(drive: Served, files: dict[str, bytes], step: Callable[[int, str], list[int]]) -> int:
-    """How many files are attacked before the device is stopped, in an order of no meaning.
-
-    ``step``: attacks one, by its number and path; returns the statuses that count."""
-    for number, path in enumerate(sorted(files, key=hash_of)):
-        if 403 in step(number, path):
-            return number
-        judged(drive)
-    raise AssertionError("never stopped")
-
-
-def content_of(drive: Served, files: Tree) -> Tree:
-    """What the colleague finds."""
-    found = {}
-    for path in files:
-        status, _, data = drive.ask("GET", f"{COLLEAGUE}/{path}", login="amir")
-        if status == 200:
-            found[path] = data
-    return found
-
-
-def act() -> Act:
-    return Act("per_referent", "", clock.epoch_s())
+__all__ = ["drive"]
 
 
 def test_an_encryptor_is_stopped_after_a_few_files_and_all_comes_back(drive: Served) -> None:
@@ -179,134 +99,6 @@ def test_a_restart_forgets_neither_the_signs_nor_the_stop(drive: Served) -> None
     drive.start()
     assert drive.ask("GET", COMMON)[0] == 403
     assert drive.ask("GET", COMMON, login="amir")[0] != 403
-
-
-def test_copies_with_originals_deleted_are_seen_and_taken_back(drive: Served) -> None:
-    files = town_hall(drive)
-    judged(drive)
-    refused = False
-    for number, path in enumerate(sorted(files, key=hash_of)):
-        data = drive_attacks.full_with_footer(files[path], number)
-        done = drive.ask("PUT", f"{COMMON}/{path}.k9x2", data)[0]
-        refused = 403 in (done, drive.ask("DELETE", f"{COMMON}/{path}")[0])
-        if refused:
-            break
-        judged(drive)
-    assert refused and number <= 4
-    with metadata(drive) as database:
-        assert recovery.carry_out(database, act(), DEVICE).missed == 0
-    assert content_of(drive, files) == files
-    assert content_of(drive, {f"{path}.k9x2": b"" for path in files}) == {}
-
-
-def test_copies_made_before_anything_is_deleted_are_seen_once_it_is(drive: Served) -> None:
-    files = town_hall(drive)
-    judged(drive)
-    for number, path in enumerate(files):
-        folder = path.partition("/")[0]
-        data = drive_attacks.full_with_footer(files[path], number)
-        assert drive.ask("PUT", f"{COMMON}/{folder}/{number * 7919:08x}", data)[0] == 201, "of another name"
-    judged(drive)
-    assert raised(drive) == []
-    lost = 0
-    for path in sorted(files, key=hash_of):
-        if drive.ask("DELETE", f"{COMMON}/{path}")[0] == 403:
-            break
-        lost += 1
-        judged(drive)
-    assert 3 <= lost <= 4
-
-
-def test_originals_deleted_before_their_copies_come_are_seen(drive: Served) -> None:
-    files = town_hall(drive)
-    judged(drive)
-
-    def step(number: int, path: str) -> list[int]:
-        assert drive.ask("DELETE", f"{COMMON}/{path}")[0] in (204, 403)
-        data = drive_attacks.full_with_footer(files[path], number)
-        return [drive.ask("PUT", f"{COMMON}/{path.partition('/')[0]}/{number * 7919:08x}", data)[0]]
-
-    assert stopped_after(drive, files, step) <= 4
-
-
-def test_copies_made_elsewhere_and_moved_to_where_originals_were_deleted_are_seen(drive: Served) -> None:
-    files = town_hall(drive)
-    assert drive.ask("MKCOL", f"{COMMON}/ailleurs")[0] == 201
-    judged(drive)
-
-    def step(number: int, path: str) -> list[int]:
-        data = drive_attacks.full(files[path], number) + bytes(9000)
-        made_at, target = f"{COMMON}/ailleurs/{number}", f"{COMMON}/{path}"
-        done = [drive.ask("PUT", made_at, data)[0], drive.ask("DELETE", target)[0]]
-        done.append(drive.ask("PUT", f"{COMMON}/ailleurs/journal.txt", b"x" * number)[0])
-        return [*done, drive.ask("MOVE", made_at, Destination=target)[0]]
-
-    assert stopped_after(drive, files, step) <= 4
-
-
-def test_one_file_that_cannot_be_read_answers_for_one_deletion(drive: Served) -> None:
-    """A vault of Cryptomator or GnuPG beside what its owner tidies away."""
-    data = made("docx", 1)
-    for number in range(12):
-        assert drive.ask("PUT", f"{COMMON}/piece{number}.docx", data)[0] == 201
-    assert drive.ask("PUT", f"{COMMON}/coffre.c9r", drive_attacks.full_with_footer(data, 1))[0] == 201
-    for number in range(12):
-        assert drive.ask("DELETE", f"{COMMON}/piece{number}.docx")[0] == 204
-    judged(drive)
-    assert raised(drive) == []
-
-
-def test_a_temporary_file_moved_over_the_original_is_a_change_of_it(drive: Served) -> None:
-    files = town_hall(drive)
-    judged(drive)
-
-    def step(number: int, path: str) -> list[int]:
-        temporary = f"{COMMON}/{path.partition('/')[0]}/.upload{number}.tmp"
-        first = drive.ask("PUT", temporary, drive_attacks.full(files[path], number))[0]
-        return [first, drive.ask("MOVE", temporary, Destination=f"{COMMON}/{path}", Overwrite="T")[0]]
-
-    assert stopped_after(drive, files, step) <= 4
-    with metadata(drive) as database:
-        assert recovery.carry_out(database, act(), DEVICE).missed == 0
-    assert content_of(drive, files) == files
-
-
-@pytest.mark.parametrize("between", [b"", b"\0" * 3000], ids=["emptied", "blanked"])
-def test_what_is_emptied_before_it_is_encrypted_is_judged_by_what_it_was(
-    drive: Served, between: bytes
-) -> None:
-    files = town_hall(drive)
-    judged(drive)
-
-    def step(number: int, path: str) -> list[int]:
-        data = drive_attacks.full(files[path], number)
-        return [drive.ask("PUT", f"{COMMON}/{path}", one)[0] for one in (between, data)]
-
-    assert stopped_after(drive, files, step) <= 4
-    with metadata(drive) as database:
-        assert recovery.carry_out(database, act(), DEVICE).missed == 0
-    assert content_of(drive, files) == files
-
-
-def test_what_is_emptied_before_its_copy_replaces_it_is_judged_by_what_it_was(drive: Served) -> None:
-    files = town_hall(drive)
-    judged(drive)
-
-    def step(number: int, path: str) -> list[int]:
-        data = drive_attacks.full_with_footer(files[path], number)
-        done = [drive.ask("PUT", f"{COMMON}/{path}.k9x2", data)[0]]
-        return [*done, drive.ask("PUT", f"{COMMON}/{path}")[0], drive.ask("DELETE", f"{COMMON}/{path}")[0]]
-
-    assert stopped_after(drive, files, step) <= 4
-
-
-def test_an_explorer_that_empties_a_file_before_it_saves_it_stops_nobody(drive: Served) -> None:
-    files = town_hall(drive)
-    for path in files:
-        assert drive.ask("PUT", f"{COMMON}/{path}")[0] == 204
-        assert drive.ask("PUT", f"{COMMON}/{path}", made(path.partition(".")[2], 60 + int(path[1])))[0] == 204
-    judged(drive)
-    assert raised(drive) == []
 
 
 def test_a_device_is_stopped_before_what_came_after_it_is_looked_at(drive: Served) -> None:

@@ -157,7 +157,68 @@ def test_an_export_that_cannot_be_made_leads_back_with_a_reason(
     assert (status, headers["location"]) == (303, f"/coffre/sceaux/{seal.id}/?refus={code}")
     page = text(referent.get(headers["location"]))
     assert 'role="alert"' in page
-    assert ("<details open><summary>Exporter en SEDA" in page) == (code == "drive.transfer_invalid")
+
+
+TYPED = {
+    "own": "212100549",
+    "own_scheme": "SIREN",
+    "organisation": "Beaune",
+    "service": "AD21",
+    "service_name": "Archives de la Côte-d’Or <21>",
+    "agreement": "IC-000001",
+    "dua": "APP-7",
+    "access": "ACC-3",
+    "version": "2.1",
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("own", "123456789", "n’en sont pas un"),
+        ("own", "", "écrivez ce que les Archives ont donné"),
+        ("service", "  ", "écrivez ce que les Archives ont donné"),
+        ("own_scheme", "x", "Choisissez dans la liste"),
+        ("version", "9", "Choisissez dans la liste"),
+    ],
+)
+@pytest.mark.usefixtures("server")
+def test_a_wrong_field_of_a_transfer_is_named_and_all_that_was_typed_stays(
+    drive: Drive, folder: Node, referent: Client, *, field: str, typed: str, said: str
+) -> None:
+    seal = sealed(drive, folder, referent)
+    form = TYPED | {field: typed}
+    answer = referent.post(f"/coffre/sceaux/{seal.id}/seda/", form)
+    assert answer.status_code == 400
+    (shown,) = etree.HTML(answer.content.decode()).xpath("//details[@open]")
+    (wrong,) = shown.xpath(".//*[@aria-invalid='true']")
+    (why,) = shown.xpath(f".//*[@id='{wrong.get('aria-describedby')}']")
+    assert wrong.get("name") == field and said in why.text
+    kept = {one.get("name"): one.get("value") for one in shown.xpath(".//input") if one.get("name") in form}
+    kept |= {
+        one.getparent().get("name"): one.get("value", one.text) for one in shown.xpath(".//option[@selected]")
+    }
+    assert {name: kept.get(name) for name in form if name != field} == {
+        name: value for name, value in form.items() if name not in (field, "organisation")
+    } | {"organisation": "Beaune"}
+
+
+def test_a_good_form_goes_on_to_the_package(
+    drive: Drive, folder: Node, referent: Client, server: Served, nuits: Commune
+) -> None:
+    seal = sealed(drive, folder, referent)
+    address = f"/coffre/sceaux/{seal.id}/seda/"
+    answer = referent.post(address, TYPED)
+    assert answer.status_code == 307, "a browser sends the same form once more"
+    browser = Browser(server, referent)
+    status, _, body = browser.ask("POST", answer["Location"], urlencode(TYPED).encode(), Origin=server.url)
+    with zipfile.ZipFile(io.BytesIO(body)) as sip:
+        xml = sip.read("manifest.xml").decode()
+    assert status == 200 and all(
+        TYPED[name] in xml for name in ("own", "service", "agreement", "dua", "access")
+    )
+    assert "seda:v2.1" in xml
+    assert portal_client(nuits.referent_membership).post(address, TYPED).status_code == 404
 
 
 def test_a_file_that_the_door_holds_is_not_exported(

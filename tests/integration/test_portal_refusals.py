@@ -226,6 +226,7 @@ PORTAL = {
         "led", lambda world: {"node_id": world.folder_id}, {"what": "seal", "no_end": "1"}
     ),
     "drive_seal": Rule("ours", lambda world: {"seal_id": world.seal_id}, {"what": "check"}),
+    "drive_seal_seda": Rule("ours", lambda world: {"seal_id": world.seal_id}),
     "drive_seal_sheet": Rule("ours", lambda world: {"seal_id": world.seal_id}),
     "drive_seal_proof": Rule("ours", lambda world: {"seal_id": world.seal_id, "node_id": world.node_id}),
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
@@ -288,7 +289,7 @@ POSTED = (
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
     *("delegation_end", "closed_export", "relay_request_withdraw", "own_domain_declare"),
-    *("drive_seal_proof", "drive_seal_sheet", "drive_share_end"),
+    *("drive_seal_proof", "drive_seal_seda", "drive_seal_sheet", "drive_share_end"),
 )
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]
 STEP_UP = (

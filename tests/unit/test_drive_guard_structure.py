@@ -116,6 +116,40 @@ def test_what_a_power_cut_leaves_is_torn_and_not_broken(kind: str) -> None:
             assert seen(left, "piece." + kind, by_name("piece." + kind)).state in {"torn", "sound"}
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+def test_zeros_behind_any_beginning_of_a_file_are_a_crash(kind: str) -> None:
+    rng = random.Random(kind)
+    for seed in SEEDS:
+        data = made(kind, seed)
+        for end in (rng.randrange(1, len(data) * 3 // 4) for _ in range(8)):
+            found = seen(data[:end] + bytes(len(data) - end), "piece." + kind, by_name("piece." + kind))
+            assert found.state in {"torn", "sound"}, end
+
+
+@pytest.mark.parametrize("kind", ["docx", "xlsx", "jpg", "mp3", "txt", "csv", "gpkg", "dxf", "zip"])
+def test_zeros_behind_what_was_scrambled_are_none(kind: str) -> None:
+    for seed in SEEDS:
+        data = made(kind, seed)
+        blank, head = len(data) * 3 // 10, min(4096, len(data) // 4)
+        scrambled = drive_attacks.skip_head(data[:-blank], seed, head) + bytes(blank)
+        assert seen(scrambled, "piece." + kind, by_name("piece." + kind)).state == "broken"
+
+
+def test_of_a_long_file_the_zeros_are_found_and_what_is_before_them_is_judged() -> None:
+    prose = drive_files.prose(random.Random(1), 900_000).encode()
+    written, blank = prose[: 5 * 1024 * 1024], bytes(2 * 1024 * 1024)
+    assert len(written) == 5 * 1024 * 1024
+    crashed, scrambled = (
+        seen(one + blank, "a.txt", "text") for one in (written, drive_attacks.skip_head(written))
+    )
+    assert crashed.state in {"torn", "sound"} and scrambled.state == "broken"
+    assert max(crashed.read_bytes, scrambled.read_bytes) <= 2 * 4 * 1024 * 1024
+    holes = bytearray(drive_attacks.skip_head(written))
+    for at in range(4096, len(holes), 8192):
+        holes[at : at + 4096] = bytes(4096)
+    assert seen(bytes(holes) + blank, "a.txt", "text").state == "torn", "a crash leaves holes, too"
+
+
 def test_passwords_that_people_put_on_documents_are_told_from_encryption() -> None:
     rng = random.Random(1)
     assert seen(drive_files.docx_with_password(rng), "a.docx", "ooxml").state == "sealed"

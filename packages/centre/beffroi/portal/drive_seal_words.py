@@ -21,6 +21,13 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.portal import words
 from beffroi.portal.dates import date_format
 
+FAULTS = {
+    "empty": gettext_lazy("Il manque : écrivez ce que les Archives ont donné."),
+    "siren": gettext_lazy("Un SIREN a 9 chiffres, et ceux-ci n’en sont pas un : vérifiez-les."),
+    "insee": gettext_lazy("Le code INSEE d’une commune a 5 caractères, par exemple 21054."),
+    "unknown": gettext_lazy("Choisissez dans la liste."),
+}
+"""Of fields of a SEDA transfer (``transfer.wrong``)."""
 REFUSALS = {
     "drive.sealed": gettext_lazy("C’est scellé : on peut le lire, le copier et l’exporter, rien n’y change."),
     "drive.seal_refused": gettext_lazy(

@@ -289,6 +289,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("coffre/<int:node_id>/sceller/", drive_seals.new, name="drive_seal_new"),
     path("coffre/sceaux/", drive_seals.every, name="drive_seals"),
     path("coffre/sceaux/<str:seal_id>/", drive_seals.one, name="drive_seal"),
+    path("coffre/sceaux/<str:seal_id>/seda/", drive_seals.seda, name="drive_seal_seda"),
     path("coffre/sceaux/<str:seal_id>/pdf/", drive_seals.sheet, name="drive_seal_sheet"),
     path("coffre/sceaux/<str:seal_id>/preuve/<int:node_id>/", drive_seals.proof, name="drive_seal_proof"),
     path("partage/", drive_public.refused, name="drive_link_refused"),

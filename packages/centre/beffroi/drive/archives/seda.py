@@ -26,11 +26,18 @@ from beffroi.drive.archives.entries import Entries, Progress, SamePath, content
 from beffroi.lib.errors import Invalid
 
 type Version = Literal["2.1", "2.2", "2.3"]
+type Scheme = Literal["SIREN", "INSEE", "agreed"]
+type Fault = Literal["", "empty", "siren", "insee"]
 MANIFEST, CONTENT = "manifest.xml", "content"
 MAX_DEPTH = 40
 """Folders in folders that become units in units; what lies deeper stays in the last one, with its path as title."""
 _INSEE = re.compile(r"(?:\d{2}|2[AB])\d{3}")
 _TOKEN = re.compile(r"[ \t\r\n]+")
+_FAULTS: dict[Fault, str] = {
+    "empty": "a field is empty",
+    "siren": "a SIREN has 9 digits, the last of which checks the others",
+    "insee": "an INSEE code of a commune has 5 signs",
+}
 
 
 class TransferInvalid(Invalid):
@@ -45,8 +52,17 @@ class Agency:
     ``scheme``: which."""
 
     identifier: str
-    scheme: Literal["SIREN", "INSEE", "agreed"]
+    scheme: Scheme
     name: str
+
+    @property
+    def fault(self) -> Fault:
+        """Of the identifier: that there is none, or what it should be and is not; "" for a good one."""
+        if not _token(self.identifier):
+            return "empty"
+        if self.scheme == "SIREN" and not is_siren(self.identifier):
+            return "siren"
+        return "insee" if self.scheme == "INSEE" and not _INSEE.fullmatch(self.identifier) else ""
 
 
 @dataclass(frozen=True)
@@ -80,15 +96,12 @@ class Transfer:
     def check(self) -> None:
         """Errors: TransferInvalid."""
         for one in (self.archival, self.transferring, self.originating):
-            if one.scheme == "SIREN" and not is_siren(one.identifier):
-                raise TransferInvalid("a SIREN has 9 digits, the last of which checks the others")
-            if one.scheme == "INSEE" and not _INSEE.fullmatch(one.identifier):
-                raise TransferInvalid("an INSEE code of a commune has 5 signs")
+            if one.fault:
+                raise TransferInvalid(_FAULTS[one.fault])
         rules = [rule.code for rule in (self.appraisal, self.access) if rule is not None]
-        agencies = [one.identifier for one in (self.archival, self.transferring, self.originating)]
-        for text in (self.identifier, self.title, self.document_type, *agencies, *rules):
+        for text in (self.identifier, self.title, self.document_type, *rules):
             if not _token(text):
-                raise TransferInvalid("a field is empty")
+                raise TransferInvalid(_FAULTS["empty"])
         if self.at.tzinfo is None:
             raise TransferInvalid("its time has no zone")
         if self.last < self.first:

@@ -4,7 +4,8 @@ Purpose: ``look`` is asked once for each version that is written, and its answer
          ``signs.of`` then compares the answers for two versions of one file: a structure that was there and is lost
          is the sign that accuses, since no program that people work with takes it away.
 Process: pure; reads through the caller's Readable. A look at a file up to 2 MiB reads all of it once; at a larger
-         one at most 4 MiB (``reading.Limits``): both ends, 16 blocks spread over it, and what its format points to.
+         one at most 4 MiB (``reading.Limits``): both ends, 16 blocks spread over it, and what its format points to;
+         as much again of one that ends in zeros.
 Hostile: every byte, the name, the size. Time and memory are bounded by ``Limits``; nothing is executed, no picture
          decoded.
 Fails:   never, but for what ``data.read`` itself raises (OSError): that the store cannot be read says nothing about
@@ -29,8 +30,8 @@ import msgspec
 from beffroi.drive.guard.formats import archives, armour
 from beffroi.drive.guard.formats.values import SOUND, Finding, State, broken, torn
 from beffroi.drive.guard.kinds import KINDS, UNCHECKED, by_content, by_name
-from beffroi.drive.guard.noise import RANDOM, Noise, density_of, measure
-from beffroi.drive.guard.reading import InMemory, Limits, Readable, Reader, Spent
+from beffroi.drive.guard.noise import BLOCK_BYTES, BLOCKS, RANDOM, Noise, density_of, measure
+from beffroi.drive.guard.reading import InMemory, Limits, Readable, Reader, Spent, spread
 
 UNKNOWN = ""
 _MALFORMED = (LookupError, ValueError, struct.error, OverflowError, zlib.error)
@@ -74,7 +75,7 @@ def look(
     try:
         noise = measure(reader)
         kind, finding = _judge(reader, kind_before or by_name(name), noise)
-        if finding.state == "broken" and _is_blank(reader, noise):
+        if finding.state == "broken" and _is_blank(reader, noise, kind):
             finding = torn("blank")
     except Spent:
         kind, finding = UNKNOWN, Finding("opaque", "limit")
@@ -83,12 +84,49 @@ def look(
     return Structure(kind, finding.state, finding.reason, noise, reader.read_bytes)
 
 
-def _is_blank(reader: Reader, noise: Noise) -> bool:
-    """Written in part, as a crash leaves it: what is there begins as a file does, and the rest is zeros. Where it
-    begins with anything else, somebody scrambled it, and the zeros are no excuse."""
+def _is_blank(reader: Reader, noise: Noise, kind: str) -> bool:
+    """Written in part, as a crash leaves it: what is there is the beginning of a file, and the rest is zeros. Where it
+    begins with anything else, or goes on with what its kind forbids, somebody scrambled it, and the zeros are no
+    excuse."""
     if noise.blank_share < _BLANK and reader.tail(512).strip(b"\0"):
         return False
-    return not reader.head(512).strip(b"\0") or noise.head < RANDOM or bool(by_content(reader))
+    if not reader.head(512).strip(b"\0"):
+        return True
+    return (noise.head < RANDOM or bool(by_content(reader))) and not _is_scrambled(reader, kind)
+
+
+def _is_scrambled(reader: Reader, kind: str) -> bool:
+    """Whether what stands before the zeros is more than cut off. With blank blocks in between nothing can be said: a
+    crash writes what comes later first, too."""
+    try:
+        end = _written(reader)
+        blocks = (
+            reader.at(number * BLOCK_BYTES, BLOCK_BYTES) for number in spread(end // BLOCK_BYTES, BLOCKS)
+        )
+        if end == reader.size_bytes or not all(block.strip(b"\0") for block in blocks):
+            return False
+    except Spent:
+        return False
+    before = Reader(InMemory(reader.head(end)) if reader.is_whole else reader.data, end, reader.limits)
+    finding = _checked(before, kind)
+    reader.read_bytes += before.read_bytes
+    return finding.state == "broken"
+
+
+def _written(reader: Reader) -> int:
+    """Where the zeros begin that a file ends in; of a long one, to a block."""
+    if reader.is_whole:
+        return len(reader.head(reader.size_bytes).rstrip(b"\0"))
+    if reader.tail(BLOCK_BYTES).strip(b"\0"):
+        return reader.size_bytes
+    low, high = 0, reader.size_bytes // BLOCK_BYTES
+    while high - low > 1:
+        middle = (low + high) // 2
+        if reader.at(middle * BLOCK_BYTES, BLOCK_BYTES).strip(b"\0"):
+            low = middle
+        else:
+            high = middle
+    return high * BLOCK_BYTES
 
 
 def _judge(reader: Reader, expected: str, noise: Noise) -> tuple[str, Finding]:

@@ -17,11 +17,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Literal, cast
 
-from beffroi.drive.archives import bagit, manifest, retention, seda
-from beffroi.drive.archives.entries import Entries
-from beffroi.drive.seals import files
+from beffroi.drive.archives import bagit, manifest, seda
+from beffroi.drive.seals import files, transfer
 from beffroi.drive.seals.desk import Tell
 from beffroi.drive.store import seals
 from beffroi.drive.store.commune import Communes
@@ -80,7 +78,7 @@ class Sealed:
             raise AbsentNode("seal")
         granted.require_own_origin(request)
         sent = await request.form(FORM_BYTES, 50)
-        about = {name: values[0].strip()[:200] for name, values in sent.items()}
+        about = transfer.typed({name: values[0] for name, values in sent.items()})
         self._places.take(request, who.collectivite_id)
         database = self.communes.metadata(who.collectivite_id)
         pieces, name, seal = await asyncio.to_thread(self._prepared, who, database, seal_id, kind, about)
@@ -119,7 +117,8 @@ class Sealed:
             extra = {name: texts[name] for name in PARTS if name in texts}
             return bagit.bag(entries, bag, extra=extra), f"{seal.name} (BagIt)", seal
         days = [_day(one.node.mtime_s) for one in found] or [_day(seal.begun_s)]
-        return _transfer(entries, seal, about, (min(days), max(days))), f"{seal.name} (SEDA)", seal
+        made = transfer.of(seal, about, min(days), max(days))
+        return seda.package(entries, made), f"{seal.name} (SEDA)", seal
 
 
 async def _streamed(pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
@@ -137,42 +136,6 @@ def _gathered(pieces: Iterator[bytes]) -> bytes:
         if size >= PIECE_BYTES:
             break
     return b"".join(out)
-
-
-def _transfer(
-    entries: Entries, seal: Seal, about: dict[str, str], days: tuple[date, date]
-) -> Iterator[bytes]:
-    """``days``: of the first and the last document. Errors: TransferInvalid."""
-    rule = retention.TABLE.get(seal.rule)
-    first, last = days
-    scheme = about.get("own_scheme", "")
-    if scheme not in ("SIREN", "INSEE", "agreed"):
-        raise seda.TransferInvalid("the commune has no identifier")
-    version = about.get("version", "2.2")
-    if version not in ("2.1", "2.2", "2.3"):
-        raise seda.TransferInvalid("this version is not known")
-    own = seda.Agency(
-        about.get("own", ""),
-        cast(Literal["SIREN", "INSEE", "agreed"], scheme),
-        about.get("organisation", ""),
-    )
-    transfer = seda.Transfer(
-        identifier=seal.id,
-        at=datetime.fromtimestamp(clock.epoch_s(), UTC),
-        title=seal.name,
-        document_type=rule.title if rule else seal.name,
-        first=first,
-        last=last,
-        archival=seda.Agency(about.get("service", ""), "agreed", about.get("service_name", "")),
-        transferring=own,
-        originating=own,
-        agreement=about.get("agreement", ""),
-        appraisal=seda.Rule(about["dua"], last) if about.get("dua") else None,
-        final="Destroy" if rule is not None and rule.final == "destroy" else "Keep",
-        access=seda.Rule(about["access"], last) if about.get("access") else None,
-        version=cast(seda.Version, version),
-    )
-    return seda.package(entries, transfer)
 
 
 def _day(epoch_s: int) -> date:

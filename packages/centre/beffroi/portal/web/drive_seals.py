@@ -27,19 +27,19 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import manifest, retention
 from beffroi.drive.archives.rules import Visa
-from beffroi.drive.archives.seda import TransferInvalid
-from beffroi.drive.seals import actions, authority, overview
+from beffroi.drive.seals import actions, authority, overview, transfer
 from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
+from beffroi.drive.web import granted
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.portal import drive_seal_sheet
 from beffroi.portal import drive_seal_words as words
-from beffroi.portal.drive_access import act_of, has_drive, view_of
+from beffroi.portal.drive_access import act_of, give_grants, has_drive, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
 from beffroi.portal.words import size
@@ -122,9 +122,32 @@ def one(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
         context = _context(reading, actor, found)
     if asks_part(request, "state"):
         return page(request, "portal/parts/drive_seal_state.html", context)
-    code = request.GET.get("refus", "")
-    context |= {"refused": words.REFUSALS.get(code, ""), "is_seda_refused": code == TransferInvalid.code}
+    context |= {"refused": words.REFUSALS.get(request.GET.get("refus", ""), "")}
     return drive.drive_page(request, view, "portal/drive_seal.html", context)
+
+
+@require_POST
+@for_agents
+def seda(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
+    """The form of a SEDA transfer: what is wrong is said at its field, and the rest stays; a good one goes on to drive,
+    which gives the package. Errors: AbsentNode."""
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        found = seals.find(reading, seal_id)
+        context = _context(reading, actor, found)
+    if not context["may_act"] or found.state != "sealed":
+        raise AbsentNode("seal")
+    sent = transfer.typed(request.POST.dict())
+    faults = transfer.wrong(sent)
+    if not faults:
+        address = f"{granted.OUT_PATH}/sceaux/{seal_id}/seda"
+        response: HttpResponse = HttpResponseRedirect(address, preserve_request=True)
+        give_grants(response, view.who)
+        return response
+    context |= {"seda": sent, "wrong_seda": {name: words.FAULTS[why] for name, why in faults.items()}}
+    response = drive.drive_page(request, view, "portal/drive_seal.html", context)
+    response.status_code = HTTPStatus.BAD_REQUEST
+    return response
 
 
 @require_POST
@@ -251,6 +274,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         persons |= {approval.requested_by, approval.decided_by}
     persons |= {one for one in (check and check.person_id, alarm and alarm.settled_by) if one}
     named = dict(identity.visible_persons(actor).filter(pk__in=persons).values_list("id", "name"))
+    siren, insee = (communes.current_code(actor.collectivite_id or "", one) for one in ("siren", "insee"))
     now_s, is_stamping = clock.paced_s(), authority.is_set(settings.BEFFROI)
     term_is_over = found.until_s != NO_END and now_s >= found.until_s
     final = retention.TABLE[found.rule].final if found.rule in retention.TABLE else ""
@@ -273,8 +297,10 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "may_eliminate": term_is_over and final in ("destroy", "select") and not asked and ended is None,
         "is_granted": ended is None and actions.is_under_way(approval),
         "commune": communes.access_collectivite(actor, actor.collectivite_id or ""),
-        "siren": communes.current_code(actor.collectivite_id or "", "siren"),
-        "insee": communes.current_code(actor.collectivite_id or "", "insee"),
+        "siren": siren,
+        "insee": insee,
+        "seda": {"own": siren or insee, "own_scheme": "SIREN" if siren or not insee else "INSEE"},
+        "seda_versions": transfer.VERSIONS,
         "rule_is_kept": final == "keep",
     }
     if found.state == "sealed":

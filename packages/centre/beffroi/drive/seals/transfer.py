@@ -1,0 +1,73 @@
+"""What a form says of a SEDA transfer: what a commune and its archive service agreed upon.
+
+Process: web, which says at the field what is wrong; drive, which makes the package of it.
+Hostile: the form.
+Source:  docs/internals/drive-archives.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Literal, cast
+
+from beffroi.drive.archives import retention, seda
+from beffroi.drive.store.seals import Seal
+from beffroi.lib import clock
+
+MOST_CHARS = 200
+VERSIONS = ("2.2", "2.1", "2.3")
+"""The usual one first."""
+_SCHEMES = ("SIREN", "INSEE", "agreed")
+
+type Fault = seda.Fault | Literal["unknown"]
+
+
+def typed(form: Mapping[str, str]) -> dict[str, str]:
+    """Each field as it counts."""
+    return {name: value.strip()[:MOST_CHARS] for name, value in form.items()}
+
+
+def wrong(about: Mapping[str, str]) -> dict[str, Fault]:
+    """Fields that no transfer can be made with, by name, and why; "unknown": none of those there are."""
+    own_scheme, version = about.get("own_scheme", ""), about.get("version", VERSIONS[0])
+    found: dict[str, Fault] = {
+        "own_scheme": "" if own_scheme in _SCHEMES else "unknown",
+        "own": _own(about).fault if own_scheme in _SCHEMES else "",
+        "service": _service(about).fault,
+        "version": "" if version in VERSIONS else "unknown",
+    }
+    return {name: why for name, why in found.items() if why}
+
+
+def of(seal: Seal, about: Mapping[str, str], first: date, last: date) -> seda.Transfer:
+    """``first``, ``last``: days of the documents. Errors: TransferInvalid."""
+    faults = wrong(about)
+    if faults:
+        raise seda.TransferInvalid(", ".join(f"{name} ({why})" for name, why in faults.items()))
+    rule = retention.TABLE.get(seal.rule)
+    return seda.Transfer(
+        identifier=seal.id,
+        at=datetime.fromtimestamp(clock.epoch_s(), UTC),
+        title=seal.name,
+        document_type=rule.title if rule else seal.name,
+        first=first,
+        last=last,
+        archival=_service(about),
+        transferring=_own(about),
+        originating=_own(about),
+        agreement=about.get("agreement", ""),
+        appraisal=seda.Rule(about["dua"], last) if about.get("dua") else None,
+        final="Destroy" if rule is not None and rule.final == "destroy" else "Keep",
+        access=seda.Rule(about["access"], last) if about.get("access") else None,
+        version=cast(seda.Version, about.get("version", VERSIONS[0])),
+    )
+
+
+def _own(about: Mapping[str, str]) -> seda.Agency:
+    scheme = cast(seda.Scheme, about.get("own_scheme", ""))
+    return seda.Agency(about.get("own", ""), scheme, about.get("organisation", ""))
+
+
+def _service(about: Mapping[str, str]) -> seda.Agency:
+    return seda.Agency(about.get("service", ""), "agreed", about.get("service_name", ""))

@@ -1,0 +1,153 @@
+"""Copies that cannot be read in the place of what was deleted or emptied, whatever the order: seen, and taken back."""
+
+from __future__ import annotations
+
+import pytest
+from beffroi.drive import recovery
+
+from tests import drive_attacks
+from tests.drive_alarming import (
+    COMMON,
+    DEVICE,
+    act,
+    content_of,
+    drive,
+    hash_of,
+    judged,
+    metadata,
+    raised,
+    stopped_after,
+    town_hall,
+)
+from tests.drive_files import made
+from tests.drive_server import Served
+
+__all__ = ["drive"]
+
+
+def test_copies_with_originals_deleted_are_seen_and_taken_back(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    refused = False
+    for number, path in enumerate(sorted(files, key=hash_of)):
+        data = drive_attacks.full_with_footer(files[path], number)
+        done = drive.ask("PUT", f"{COMMON}/{path}.k9x2", data)[0]
+        refused = 403 in (done, drive.ask("DELETE", f"{COMMON}/{path}")[0])
+        if refused:
+            break
+        judged(drive)
+    assert refused and number <= 4
+    with metadata(drive) as database:
+        assert recovery.carry_out(database, act(), DEVICE).missed == 0
+    assert content_of(drive, files) == files
+    assert content_of(drive, {f"{path}.k9x2": b"" for path in files}) == {}
+
+
+def test_copies_made_before_anything_is_deleted_are_seen_once_it_is(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    for number, path in enumerate(files):
+        folder = path.partition("/")[0]
+        data = drive_attacks.full_with_footer(files[path], number)
+        assert drive.ask("PUT", f"{COMMON}/{folder}/{number * 7919:08x}", data)[0] == 201, "of another name"
+    judged(drive)
+    assert raised(drive) == []
+    lost = 0
+    for path in sorted(files, key=hash_of):
+        if drive.ask("DELETE", f"{COMMON}/{path}")[0] == 403:
+            break
+        lost += 1
+        judged(drive)
+    assert 3 <= lost <= 4
+
+
+def test_originals_deleted_before_their_copies_come_are_seen(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+
+    def step(number: int, path: str) -> list[int]:
+        assert drive.ask("DELETE", f"{COMMON}/{path}")[0] in (204, 403)
+        data = drive_attacks.full_with_footer(files[path], number)
+        return [drive.ask("PUT", f"{COMMON}/{path.partition('/')[0]}/{number * 7919:08x}", data)[0]]
+
+    assert stopped_after(drive, files, step) <= 4
+
+
+def test_copies_made_elsewhere_and_moved_to_where_originals_were_deleted_are_seen(drive: Served) -> None:
+    files = town_hall(drive)
+    assert drive.ask("MKCOL", f"{COMMON}/ailleurs")[0] == 201
+    judged(drive)
+
+    def step(number: int, path: str) -> list[int]:
+        data = drive_attacks.full(files[path], number) + bytes(9000)
+        made_at, target = f"{COMMON}/ailleurs/{number}", f"{COMMON}/{path}"
+        done = [drive.ask("PUT", made_at, data)[0], drive.ask("DELETE", target)[0]]
+        done.append(drive.ask("PUT", f"{COMMON}/ailleurs/journal.txt", b"x" * number)[0])
+        return [*done, drive.ask("MOVE", made_at, Destination=target)[0]]
+
+    assert stopped_after(drive, files, step) <= 4
+
+
+def test_one_file_that_cannot_be_read_answers_for_one_deletion(drive: Served) -> None:
+    """A vault of Cryptomator or GnuPG beside what its owner tidies away."""
+    data = made("docx", 1)
+    for number in range(12):
+        assert drive.ask("PUT", f"{COMMON}/piece{number}.docx", data)[0] == 201
+    assert drive.ask("PUT", f"{COMMON}/coffre.c9r", drive_attacks.full_with_footer(data, 1))[0] == 201
+    for number in range(12):
+        assert drive.ask("DELETE", f"{COMMON}/piece{number}.docx")[0] == 204
+    judged(drive)
+    assert raised(drive) == []
+
+
+def test_a_temporary_file_moved_over_the_original_is_a_change_of_it(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+
+    def step(number: int, path: str) -> list[int]:
+        temporary = f"{COMMON}/{path.partition('/')[0]}/.upload{number}.tmp"
+        first = drive.ask("PUT", temporary, drive_attacks.full(files[path], number))[0]
+        return [first, drive.ask("MOVE", temporary, Destination=f"{COMMON}/{path}", Overwrite="T")[0]]
+
+    assert stopped_after(drive, files, step) <= 4
+    with metadata(drive) as database:
+        assert recovery.carry_out(database, act(), DEVICE).missed == 0
+    assert content_of(drive, files) == files
+
+
+@pytest.mark.parametrize("between", [b"", b"\0" * 3000], ids=["emptied", "blanked"])
+def test_what_is_emptied_before_it_is_encrypted_is_judged_by_what_it_was(
+    drive: Served, between: bytes
+) -> None:
+    files = town_hall(drive)
+    judged(drive)
+
+    def step(number: int, path: str) -> list[int]:
+        data = drive_attacks.full(files[path], number)
+        return [drive.ask("PUT", f"{COMMON}/{path}", one)[0] for one in (between, data)]
+
+    assert stopped_after(drive, files, step) <= 4
+    with metadata(drive) as database:
+        assert recovery.carry_out(database, act(), DEVICE).missed == 0
+    assert content_of(drive, files) == files
+
+
+def test_what_is_emptied_before_its_copy_replaces_it_is_judged_by_what_it_was(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+
+    def step(number: int, path: str) -> list[int]:
+        data = drive_attacks.full_with_footer(files[path], number)
+        done = [drive.ask("PUT", f"{COMMON}/{path}.k9x2", data)[0]]
+        return [*done, drive.ask("PUT", f"{COMMON}/{path}")[0], drive.ask("DELETE", f"{COMMON}/{path}")[0]]
+
+    assert stopped_after(drive, files, step) <= 4
+
+
+def test_an_explorer_that_empties_a_file_before_it_saves_it_stops_nobody(drive: Served) -> None:
+    files = town_hall(drive)
+    for path in files:
+        assert drive.ask("PUT", f"{COMMON}/{path}")[0] == 204
+        assert drive.ask("PUT", f"{COMMON}/{path}", made(path.partition(".")[2], 60 + int(path[1])))[0] == 204
+    judged(drive)
+    assert raised(drive) == []
