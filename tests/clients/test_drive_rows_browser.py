@@ -155,3 +155,25 @@ def test_rows_are_dragged_into_a_folder_and_back_up(drive: Drive, page: Any) -> 
         page.drag_and_drop(".files >> text=c.pdf", ".way >> text=Mes fichiers")
     page.wait_for_selector(".say:has-text('1 élément déplacé.')")
     assert drive.names(folder) == [] and "c.pdf" in drive.names()
+
+
+def test_the_bar_that_stays_at_the_top_counts_and_covers_no_row_with_the_focus(
+    drive: Drive, page: Any
+) -> None:
+    from playwright import sync_api as playwright
+
+    for number in range(40):
+        drive.file(f"{number}.pdf")
+    page.goto("/coffre/")
+    page.locator(".files input").first.check()
+    page.locator(".files a").last.focus()
+    assert page.evaluate("scrollY") > 300
+    playwright.expect(page.locator("[data-ticked]")).to_be_in_viewport()
+    for key in ["ArrowUp"] * 35 + ["Shift+Tab"] * 4:
+        page.keyboard.press(key)
+        covered = page.evaluate("""() => {
+            const bar = document.querySelector(".bar").getBoundingClientRect();
+            const at = document.activeElement.getBoundingClientRect();
+            return document.activeElement.closest(".files") && at.top < bar.bottom && at.bottom > bar.top;
+        }""")
+        assert not covered, key

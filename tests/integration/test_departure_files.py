@@ -75,6 +75,16 @@ def verbs() -> list[tuple[str, dict[str, Any]]]:
     return [(one.verb.rpartition(":")[2], json.loads(one.details)) for one in rows]
 
 
+def test_many_files_are_said_with_their_thousands(hall: Hall, theirs: Drive, referent: Client) -> None:
+    def fill(writing: Any) -> None:
+        for number in range(1_100):
+            tree.put(writing, theirs.act, theirs.own.id, f"{number}.txt", EMPTY)
+
+    theirs.database.write(fill)
+    page = seen(referent, "departure", leave(hall).id).replace("\u00a0", " ")
+    assert "1 102 fichiers à remettre" in page
+
+
 def test_a_referent_hands_the_files_over_and_the_colleague_finds_them(
     beaune: Commune, hall: Hall, theirs: Drive, referent: Client
 ) -> None:

@@ -73,6 +73,15 @@ def test_contents_and_names_that_come_back_are_counted_apart(
     assert "<p>3 remis</p><p>1 reprend son nom ou sa place</p>" in page, "each count is a line of its own"
 
 
+def test_an_english_reader_is_told_who_uses_a_device_and_when_it_was_stopped(
+    spoiled: list[Node], beaune: Commune
+) -> None:
+    page = portal_client(beaune.referent_membership).get(PAGE, headers={"accept-language": "en"})
+    shown = page.content.decode()
+    assert "<dt>Who uses it</dt>" in shown and "<dt>Stopped</dt>" in shown
+    assert "Nobody" not in shown and "Ended" not in shown
+
+
 def test_the_referent_sees_looks_ahead_and_has_all_taken_back(
     drive: Drive, spoiled: list[Node], device: str, beaune: Commune
 ) -> None:

@@ -249,6 +249,15 @@ def test_a_folder_does_not_go_into_itself(drive: Drive, do: Callable[..., str]) 
     assert drive.names() == ["Budget"]
 
 
+def test_a_name_is_shown_in_the_order_of_its_letters(drive: Drive, client: Client) -> None:
+    one = drive.file("facture\u202efdp.exe")
+    drive.file("arabe \u0639\u0642\u062f.txt")
+    for page in ("", f"{one.id}/", "recents/"):
+        text = client.get(f"/coffre/{page}").content.decode()
+        assert re.search('<(h1|span class="name")>facture\N{REPLACEMENT CHARACTER}fdp.exe', text)
+    assert "arabe \u0639\u0642\u062f.txt" in shown(client.get("/coffre/").content.decode())
+
+
 def test_what_is_dragged_lands_in_a_folder_that_takes_it_or_nothing_moves(
     drive: Drive, do: Callable[..., str], nuits: Commune
 ) -> None:

@@ -83,6 +83,14 @@ def test_english_keeps_every_value_of_the_french_sentence() -> None:
         assert len(re.findall(r"%\(\w+\)s", text)) == len(re.findall(r"%\(\w+\)s", french)), french
 
 
+def test_a_folder_of_the_coffre_is_no_incident_in_english() -> None:
+    """ "Dossier" is both in French."""
+    known = entries()
+    for path in (ROOT / "templates").rglob("drive_*.html"):
+        said = [ast.literal_eval(match[1]) for match in _SINGLE.finditer(templatize(path.read_text("utf-8")))]
+        assert not [one for one in said if "incident" in known[one].lower()], path.name
+
+
 def test_every_page_of_a_listener_has_a_title_of_its_own() -> None:
     titles: dict[tuple[str, str], str] = {}
     for path in sorted((ROOT / "templates").rglob("*.html")):

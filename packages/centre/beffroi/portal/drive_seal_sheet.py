@@ -102,7 +102,7 @@ def _sheet(
     codes += [f"INSEE {context['insee']}"] if context["insee"] else []
     own = [
         (_("Collectivité"), [commune, *codes]),
-        (_("Dossier"), [seal["name"]]),
+        (_("Nom du dossier"), [seal["name"]]),
         (_("Règle de conservation"), kept),
         (_("Posé"), [_time(seal["begun"]), *([context["by"]] if context["by"] else [])]),
         (_("Jusqu’au"), [_day(seal["until"]) if seal["until"] else _("sans fin")]),
