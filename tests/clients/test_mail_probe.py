@@ -85,10 +85,14 @@ def test_what_a_person_sends_to_the_probe_counts_as_everything_else(
     assert MailMessage.objects.count() == 1
 
 
-def test_two_failures_in_a_row_alarm_and_a_success_ends_it(probed: Post, administrator: Actor) -> None:
+def test_two_failures_in_a_row_alarm_and_a_success_ends_it(
+    probed: Post, administrator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     probed.engines.kill("postfix")
-    for _ in range(3):
-        consumers.probe()
+    with monkeypatch.context() as hurried:
+        hurried.setattr(paths, "ARRIVES_S", 3.0)  # nothing will
+        for _ in range(3):
+            consumers.probe()
     assert queries.alarms(administrator) == len(PATHS)
     assert "incoming (unreachable)" in told.problem(probed.config, now=clock.epoch_s(), alarm_after=2)
     probed.engines.start("postfix")

@@ -22,6 +22,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Unavailable
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 GROUP = "tests"
@@ -316,6 +317,28 @@ def test_timers_and_cursors_of_the_core_run_on_the_real_database() -> None:
     assert set(ConsumerCursor.objects.values_list("consumer", flat=True)) == {
         one.name for one in registry.consumers.values() if one.group == "main"
     }
+
+
+@pytest.mark.usefixtures("committed")
+def test_consumers_without_news_are_not_asked_one_by_one() -> None:
+    run_pending("main")
+    with CaptureQueriesContext(connection) as asked:
+        assert run_pending("main") == 0
+    assert len(asked) < len(registry.consumers) / 4
+
+
+@pytest.mark.usefixtures("committed")
+def test_what_a_consumer_tells_is_taken_by_those_before_it_and_after_it() -> None:
+    before = collector("tests.before")
+
+    @consumer(name="tests.again", kinds=("test:first",), group=GROUP)
+    def again(event: Event) -> None:
+        tell(event.payload["number"] + 1)
+
+    after = collector("tests.after")
+    tell(1, "test:first")
+    assert run_pending(GROUP) == 3
+    assert before == after == [2]
 
 
 @pytest.mark.usefixtures("committed")

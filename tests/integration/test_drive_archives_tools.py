@@ -33,7 +33,7 @@ def run(*command: str | Path, cwd: Path, well: bool = True) -> str:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,  # 4 GiB on a busy machine
         stdin=subprocess.DEVNULL,
     )
     assert (done.returncode == 0) == well, done.stdout + done.stderr

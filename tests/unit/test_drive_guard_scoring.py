@@ -14,7 +14,7 @@ from beffroi.drive.guard.structure import Structure
 from tests import drive_attacks, drive_files
 from tests.drive_files import made
 from tests.drive_ransom_attacks import ATTACKS, copied_and_deleted, in_place
-from tests.drive_ransom_cases import DOCUMENT, SEEDS, written
+from tests.drive_ransom_cases import DOCUMENT, SEEDS, attacked, worked, written
 from tests.drive_ransom_folders import ONE, START_S, run, town_hall
 from tests.drive_ransom_honest import HONEST
 
@@ -24,17 +24,16 @@ BROKEN = Structure("ooxml", "broken", "header", Noise(1, 1, 1, 1))
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_is_seen_within_as_few_files_as_said(name: str) -> None:
-    script, kinds, most = ATTACKS[name]
     for seed in SEEDS:
-        found = run(script, town_hall(seed, kinds))
-        assert found.files is not None and found.files <= most
+        found = attacked(name, seed)
+        assert found.files is not None and found.files <= ATTACKS[name][2]
         assert all(alarm.since_s >= START_S and alarm.nodes for alarm in found.alarms)
 
 
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_work_raises_no_alarm(name: str) -> None:
     for seed in SEEDS:
-        assert run(HONEST[name], town_hall(seed)).files is None
+        assert worked(name, seed).files is None
 
 
 def test_the_tables_of_the_document_are_those_of_the_code() -> None:
@@ -45,7 +44,7 @@ def test_the_tables_of_the_document_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("name", ["in place: whole", "copy, encrypt, delete", "four devices in turn"])
 def test_a_restart_after_each_change_forgets_nothing(name: str) -> None:
     script, kinds, _ = ATTACKS[name]
-    assert run(script, town_hall(0, kinds), restarts=True) == run(script, town_hall(0, kinds))
+    assert run(script, town_hall(0, kinds), restarts=True) == attacked(name, 0)
 
 
 def test_any_order_of_arrival_ends_in_the_same_alarm() -> None:
