@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def test_a_broken_seal_is_told_mended_in_words_and_printed_with_whole_rows(
     inspect(page, "sceau-suites")
 
 
-def test_a_transfer_with_a_wrong_field_keeps_what_was_typed(
+def test_a_transfer_with_a_wrong_field_keeps_what_was_typed_and_the_right_one_gives_the_package(
     desk: Callable[[Membership], Any], drive: Drive, folder: Node, referent: Client, beaune: Commune
 ) -> None:
     page = desk(beaune.referent_membership)
@@ -132,3 +133,7 @@ def test_a_transfer_with_a_wrong_field_keeps_what_was_typed(
     page.wait_for_selector("#id_own_error:has-text('SIREN')")
     assert page.input_value("#id_service") == "AD21" and page.input_value("#id_agreement") == "IC-000001"
     inspect(page, "sceau-seda", status=400)
+    page.fill("#id_own", "130025265")
+    with page.expect_download() as given:
+        press(page, "Exporter en SEDA (ZIP)")
+    assert zipfile.ZipFile(given.value.path()).testzip() is None
