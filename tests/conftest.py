@@ -108,10 +108,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if connection.vendor == "postgresql":
         items[:] = [item for item in items if _asks_the_database(item)]
     if hasattr(config, "workerinput"):
-        long = {
-            item.path for item in items if item.get_closest_marker("netns") or item.get_closest_marker("root")
-        }
-        items.sort(key=lambda item: item.path not in long)
+        engines, slow = (
+            {item.path for item in items if any(map(item.get_closest_marker, names))}
+            for names in (("netns", "root"), ("slow",))
+        )
+        items.sort(key=lambda item: (item.path not in engines, item.path not in slow))
 
 
 def pytest_collection_finish() -> None:
