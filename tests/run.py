@@ -47,9 +47,9 @@ POSTGRESQL = Path("/usr/lib/postgresql/17/bin")
 
 
 def side_by_side(share: float) -> tuple[str, ...]:
-    """Options for so large a share of the workers. Tests wait more than they compute, so a processor has five."""
+    """Options for so large a share of the workers. Tests wait more than they compute, so a processor has four."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    workers = min(5 * (os.process_cpu_count() or 1), memory // WORKER_BYTES)
+    workers = min(4 * (os.process_cpu_count() or 1), memory // WORKER_BYTES)
     return ("-n", str(max(2, round(share * workers))), *BY_FILE)
 
 
@@ -161,7 +161,7 @@ def listen(name: str, start: Callable[..., subprocess.Popen[str]], failed: list[
 def main(arguments: Sequence[str], *, beside: bool = True) -> int:
     given = list(arguments)
     if given == ["--quick"]:
-        return pytest("-q", "-m", QUICK, *(side_by_side(0.4) if beside else ()))
+        return pytest("-q", "-m", QUICK, *(side_by_side(0.5) if beside else ()))
     if "--quick" in given:
         given.remove("--quick")
         return pytest("-q", "-m", QUICK, *given)
