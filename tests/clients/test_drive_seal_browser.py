@@ -18,11 +18,14 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity.models import Membership
 from beffroi.drive.store.model import Node
 from beffroi.lib import clock
+from django.conf import settings
 from django.test import Client
 
 from tests.browsing import desk
 from tests.conftest import Commune
 from tests.drive_browser import server
+from tests.drive_desk import joined
+from tests.drive_server import Served
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 from tests.fixtures_seals import (
@@ -120,20 +123,29 @@ def test_a_broken_seal_is_told_mended_in_words_and_printed_with_whole_rows(
     inspect(page, "sceau-suites")
 
 
-def test_a_transfer_with_a_wrong_field_keeps_what_was_typed_and_the_right_one_gives_the_package(
-    desk: Callable[[Membership], Any], drive: Drive, folder: Node, referent: Client, beaune: Commune
+def test_a_transfer_with_a_wrong_field_keeps_what_was_typed_and_the_right_one_gives_the_package(  # noqa: PLR0917
+    desk: Callable[[Membership], Any],
+    drive: Drive,
+    folder: Node,
+    referent: Client,
+    beaune: Commune,
+    server: Served,
+    live_server: Any,
+    tmp_path: Path,
 ) -> None:
-    page = desk(beaune.referent_membership)
-    page.goto(f"/coffre/sceaux/{sealed(drive, folder, referent).id}/")
-    page.click("summary:has-text('Exporter en SEDA')")
-    for field, value in (("own", "123456789"), ("service", "AD21"), ("agreement", "IC-000001")):
-        page.fill(f"#id_{field}", value)
-    page.select_option("#id_own_scheme", "SIREN")
-    press(page, "Exporter en SEDA (ZIP)")
-    page.wait_for_selector("#id_own_error:has-text('SIREN')")
-    assert page.input_value("#id_service") == "AD21" and page.input_value("#id_agreement") == "IC-000001"
-    inspect(page, "sceau-seda", status=400)
-    page.fill("#id_own", "130025265")
-    with page.expect_download() as given:
+    page, seal = desk(beaune.referent_membership), sealed(drive, folder, referent)
+    front = joined(tmp_path, web=live_server.url, drive_port=server.port, run=settings.BEFFROI.run)
+    with front as address:
+        page.goto(f"{address}/coffre/sceaux/{seal.id}/")
+        page.click("summary:has-text('Exporter en SEDA')")
+        for field, value in (("own", "123456789"), ("service", "AD21"), ("agreement", "IC-000001")):
+            page.fill(f"#id_{field}", value)
+        page.select_option("#id_own_scheme", "SIREN")
         press(page, "Exporter en SEDA (ZIP)")
-    assert zipfile.ZipFile(given.value.path()).testzip() is None
+        page.wait_for_selector("#id_own_error:has-text('SIREN')")
+        assert page.input_value("#id_service") == "AD21" and page.input_value("#id_agreement") == "IC-000001"
+        inspect(page, "sceau-seda", status=400)
+        page.fill("#id_own", "130025265")
+        with page.expect_download() as given:
+            press(page, "Exporter en SEDA (ZIP)")
+        assert zipfile.ZipFile(given.value.path()).testzip() is None
