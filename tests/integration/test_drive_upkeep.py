@@ -16,7 +16,20 @@ import pytest
 from beffroi.drive import alarms, renewal, upkeep
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.renewal import Renewal
-from beffroi.drive.store import look, moments, mounts, refs, schema, seen, shares, tags, trash, tree, uploads
+from beffroi.drive.store import (
+    look,
+    moments,
+    mounts,
+    received,
+    refs,
+    schema,
+    seen,
+    shares,
+    tags,
+    trash,
+    tree,
+    uploads,
+)
 from beffroi.drive.store.collect import REDO_AFTER_S
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
@@ -165,6 +178,46 @@ def test_a_link_that_ended_is_forgotten_a_month_later(place: Place) -> None:
             assert len(reading.all("SELECT id FROM share")) == left
     with place.database.reading() as reading:
         assert shares.find_link(reading, open_).id != ended
+
+
+def test_an_offer_goes_once_its_owner_has_forgotten_the_share_and_not_before(place: Place) -> None:
+    other, offered_s = ids.new_id("col"), clock.epoch_s()
+    wish = shares.Wish("collectivite", target=other)
+    file = place.put("plan.bin", b"plan")
+    ended, stands = (
+        place.database.write(lambda w: shares.make(w, place.act(), file.id, wish))[0].id for _ in range(2)
+    )
+    offers = (
+        (ended, place.owner),
+        (stands, place.owner),
+        ("shr_never", place.owner),
+        ("shr_x", ids.new_id("col")),
+    )
+    theirs = place.communes.metadata(other)
+    for share_id, owner in offers:
+        theirs.write(
+            lambda w, share_id=share_id, owner=owner: received.offer(
+                w, share_id, "Plans", owner=owner, now_s=offered_s
+            )
+        )
+    theirs.write(lambda w: tree.make_root(w, schema.HOME + "per_b", now_s=offered_s))
+    theirs.write(lambda w: mounts.rename(w, ended, "per_b", "Plans de Beaune"))
+    place.database.write(lambda w: shares.end(w, ended, now_s=offered_s))
+
+    def after(days: int) -> tuple[set[str], set[str]]:
+        with clock.shifted(days * DAY_S + 60):
+            place.work.round()
+        with theirs.reading() as reading:
+            return {one.share_id for one in received.every(reading)}, set(mounts.of(reading, "per_b"))
+
+    assert after(0)[0] == {share_id for share_id, _ in offers}, "one that is being made is offered first"
+    assert after(upkeep.ENDED_SHARES_DAYS - 1) == ({ended, stands, "shr_x"}, {ended})
+    after(
+        upkeep.ENDED_SHARES_DAYS + 1
+    )  # who comes first, the owner or the other, is as their identifiers fell
+    assert after(upkeep.ENDED_SHARES_DAYS + 2) == ({stands, "shr_x"}, set()), (
+        "who has no metadata says nothing"
+    )
 
 
 def test_a_star_that_a_visitor_left_here_goes_and_a_members_stays(place: Place) -> None:

@@ -34,6 +34,7 @@ from beffroi.drive.store import (
     leftovers,
     locks,
     moments,
+    received,
     room,
     shares,
     trash,
@@ -43,7 +44,7 @@ from beffroi.drive.store import (
 )
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import Act
+from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.objects import Objects
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
@@ -195,6 +196,7 @@ class Upkeep(Worker):
         database.write(lambda w: departed.forget(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
         members = {one.person_id for one in people.of(self._config, collectivite_id)}
         database.write(lambda w: favourites.tidy(w, members))
+        self._forget_offers(database, now_s)
         leftovers.tidy(database, members)
         _all(database, lambda w: handovers.forget_ways(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
         database.write(lambda w: going_back.forget(w, before_s=now_s - WAYS_DAYS * DAY_S))
@@ -216,6 +218,26 @@ class Upkeep(Worker):
             log.warning(
                 "%s: %d objects are not deleted yet: %s", collectivite_id, collected.kept, collected.code
             )
+
+    def _forget_offers(self, database: Database, now_s: int) -> None:
+        """Of shares that their owner has forgotten, or never came to make: until then they keep their names in the
+        trees of those who have them. An owner that does not answer, or lost its metadata, is asked again."""
+        with database.reading() as reading:
+            offers = [one for one in received.every(reading) if one.offered_s < now_s - DAY_S]
+        owners = set(self._communes.ids()) if offers else ()
+        gone = [one.share_id for one in offers if one.owner in owners and self._is_forgotten(one)]
+        if gone:
+            database.write(lambda w: received.forget(w, gone))
+
+    def _is_forgotten(self, offer: received.Received) -> bool:
+        try:
+            with self._communes.metadata(offer.owner).reading() as reading:
+                shares.find(reading, offer.share_id)
+        except AbsentNode:
+            return True
+        except BeffroiError:
+            return False
+        return False
 
     def _count_calendars(self, database: Database, collectivite_id: str) -> None:
         """Each change counts itself; what went by other ways (a person who left, a restore) is seen here."""

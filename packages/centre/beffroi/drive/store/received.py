@@ -8,6 +8,7 @@ Source:  docs/internals/drive.md, "Shares".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from beffroi.drive.store.model import AbsentNode, Act
@@ -58,3 +59,8 @@ def find(database: Reading, share_id: str) -> Received:
 
 def every(database: Reading) -> list[Received]:
     return [Received(*row) for row in database.all("SELECT * FROM received ORDER BY offered_s, share_id")]
+
+
+def forget(writing: Writing, share_ids: Sequence[str]) -> None:
+    """Names that somebody here gave to them go with other leftovers."""
+    writing.many("DELETE FROM received WHERE share_id = ?", [(one,) for one in share_ids])
