@@ -220,6 +220,23 @@ def test_cut_off_anywhere_it_goes_on_and_no_entry_is_lost_or_doubled(
     assert names(home / homes.AGENDA) == {"a.ics", "b.ics"} and not (heirs / MADE).exists()
 
 
+def test_a_collection_whose_going_was_cut_off_goes_at_the_next_try(
+    home: Path, heirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passing.hand_over(home, "agenda", heirs, MADE, TITLE)
+    passing.give_back(home, "agenda", heirs, MADE)
+    with monkeypatch.context() as cut, pytest.raises(InterruptedError):
+        cut.setattr(durable, "sync_directory", _fail)
+        passing.tidy(heirs, MADE)
+    assert any(heirs.iterdir())
+    passing.tidy(heirs, MADE)
+    assert not any(heirs.iterdir())
+
+
+def _fail(*_: object) -> None:
+    raise InterruptedError
+
+
 def test_what_the_colleague_changed_comes_back_so_and_what_they_deleted_or_added_stays_so(
     home: Path, heirs: Path
 ) -> None:

@@ -128,15 +128,14 @@ def give_back(home: Path, was: str, heirs: Path, made: str) -> int:
 def tidy(heirs: Path, made: str) -> None:
     """A collection that was given back goes, unless the colleague put something of their own into it: then it is
     theirs alone."""
-    place = _inside(heirs, made)
+    place, gone = _inside(heirs, made), heirs / f".gone-{made}"
+    shutil.rmtree(gone, ignore_errors=True)  # what a kill left
     if not _is_handed(place):
         return
     if any(_names(place)):
         (place / homes.HANDED).unlink()
         durable.sync_directory(place)
         return
-    gone = heirs / f".gone-{made}"
-    shutil.rmtree(gone, ignore_errors=True)
     place.rename(gone)
     durable.sync_directory(heirs)
     shutil.rmtree(gone)
