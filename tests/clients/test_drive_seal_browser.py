@@ -136,7 +136,9 @@ def test_a_transfer_with_a_wrong_field_keeps_what_was_typed_and_the_right_one_gi
     page, seal = desk(beaune.referent_membership), sealed(drive, folder, referent)
     front = joined(tmp_path, web=live_server.url, drive_port=server.port, run=settings.BEFFROI.run)
     with front as address:
-        page.goto(f"{address}/coffre/sceaux/{seal.id}/")
+        page.goto(
+            f"{address.replace('127.0.0.1', 'localhost')}/coffre/sceaux/{seal.id}/"
+        )  # where one is signed in
         page.click("summary:has-text('Exporter en SEDA')")
         for field, value in (("own", "123456789"), ("service", "AD21"), ("agreement", "IC-000001")):
             page.fill(f"#id_{field}", value)
@@ -147,5 +149,5 @@ def test_a_transfer_with_a_wrong_field_keeps_what_was_typed_and_the_right_one_gi
         inspect(page, "sceau-seda", status=400)
         page.fill("#id_own", "130025265")
         with page.expect_download() as given:
-            press(page, "Exporter en SEDA (ZIP)")
+            page.get_by_role("button", name="Exporter en SEDA (ZIP)").click()
         assert zipfile.ZipFile(given.value.path()).testzip() is None
