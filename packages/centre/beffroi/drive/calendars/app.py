@@ -50,9 +50,9 @@ MAX_COLLECTIONS = 50
 METHODS = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL, MKCALENDAR, MOVE"
 _ALLOWED = frozenset(METHODS.split(", "))
 _PASSED_ON = ("HTTP_ACCEPT", "HTTP_DEPTH", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_OVERWRITE",
-              "HTTP_DESTINATION", "HTTP_HOST", "HTTP_PREFER", "HTTP_ACCEPT_ENCODING", "REQUEST_METHOD",
-              "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.version", "wsgi.url_scheme", "wsgi.errors",
-              "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once")  # fmt: skip
+              "HTTP_DESTINATION", "HTTP_HOST", "HTTP_PREFER", "HTTP_ACCEPT_ENCODING", "HTTP_USER_AGENT",
+              "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.version", "wsgi.url_scheme",
+              "wsgi.errors", "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once")  # fmt: skip
 _MOST_BYTES = {
     "PUT": MAX_ITEM_BYTES,
     "PROPFIND": MAX_BODY_BYTES,

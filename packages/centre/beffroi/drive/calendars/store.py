@@ -19,13 +19,13 @@ from functools import partial
 from typing import Any
 
 from radicale import config as radicale_config
-from radicale.app import Application
 from radicale.auth import AuthContext, BaseAuth
 from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
 from beffroi.drive.calendars import effort, homes, vcards, zones
 from beffroi.drive.calendars.counted import Storage
+from beffroi.drive.calendars.programs import Application
 from beffroi.drive.store.keys import KeysErased, is_erased
 from beffroi.lib.config import Config
 
