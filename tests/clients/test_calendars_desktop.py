@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clients.test_calendars_apps import Program, found, parsed
-from tests.fixtures_calendars import Wall, card, needs_front, wall
+from tests.clients.test_calendars_apps import NAMES, SPACES, Program, found, parsed
+from tests.fixtures_calendars import Wall, card, event, needs_front, wall
 
 pytestmark = needs_front
 THUNDERBIRD = {
@@ -63,3 +63,34 @@ def test_a_book_of_thunderbird_begins_anew_where_its_token_is_none(program: Prog
         )
     )
     assert len(found(everything, "d:getetag")) == 2, "the book, and its card"
+
+
+def test_outlook_makes_a_calendar_whose_address_is_its_name(program: Program) -> None:
+    """CalDav Synchronizer, AddResource: MKCOL of the name, then PROPPATCH; entries are found where a list says."""
+    made = f"{program.home}R%C3%A9unions%20d%E2%80%99%C3%A9lus/"
+    kind = "<d:resourcetype><d:collection/><c:calendar/></d:resourcetype>"
+    for method, body in (
+        ("MKCOL", f"<d:mkcol {SPACES}><d:set><d:prop>{kind}</d:prop></d:set></d:mkcol>"),
+        (
+            "PROPPATCH",
+            f"<d:propertyupdate {SPACES}><d:set><d:prop><d:displayname>Réunions d’élus</d:displayname></d:prop>"
+            "</d:set></d:propertyupdate>",
+        ),
+    ):
+        assert program.ask(method, made, body).status == (201 if method == "MKCOL" else 207)
+    assert program.ask("PUT", f"{made}%C3%A9t%C3%A9.ics", event("été", "Été")).status == 201
+    listed = program.propfind(made, "d:getetag", "1")
+    hrefs = [one.text or "" for one in listed.iterfind("d:response/d:href", NAMES)]
+    assert hrefs == [made, f"{made}%C3%A9t%C3%A9.ics"]
+    assert [program.ask("GET", one).status for one in hrefs] == [200, 200]
+    assert made in [
+        one.text for one in program.propfind(program.home, "d:displayname", "1").iterfind("*/d:href", NAMES)
+    ]
+    own = f"{program.home}agenda/%C3%A9t%C3%A9.ics"
+    for start, end in ((hrefs[1], own), (own, hrefs[1])):
+        answer = program.ask("MOVE", start, Destination=program.centre.url + end, Overwrite="F")
+        assert (answer.status, program.ask("GET", end).status) == (201, 200)
+    asked = f"<d:prop><c:calendar-data/></d:prop><d:href>{hrefs[1]}</d:href>"
+    (text,) = found(parsed(program.report(made, "c:calendar-multiget", asked)), "c:calendar-data")
+    assert "SUMMARY:Été" in text
+    assert program.ask("DELETE", made).status == 200

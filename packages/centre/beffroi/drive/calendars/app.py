@@ -208,7 +208,8 @@ def _passed_on(environ: Environ, who: Who, parts: list[str], target: list[str], 
         # Without a charset: what we looked at and what Radicale reads is the same text.
         "CONTENT_TYPE": environ.get("CONTENT_TYPE", "").partition(";")[0].strip(),
         "SCRIPT_NAME": PREFIX,
-        "PATH_INFO": "/" + "/".join(parts).encode().decode("latin-1") + _slash(environ, parts),
+        # As text, which no WSGI server hands over: so Radicale makes names and addresses of it.
+        "PATH_INFO": "/" + "/".join(parts) + _slash(environ, parts),
         "QUERY_STRING": "",
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
