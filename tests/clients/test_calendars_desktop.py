@@ -94,3 +94,19 @@ def test_outlook_makes_a_calendar_whose_address_is_its_name(program: Program) ->
     (text,) = found(parsed(program.report(made, "c:calendar-multiget", asked)), "c:calendar-data")
     assert "SUMMARY:Été" in text
     assert program.ask("DELETE", made).status == 200
+
+
+def test_evolution_and_outlook_learn_by_which_address_one_is_invited(centre: Wall) -> None:
+    account = centre.signs_in("claire.d'arc+agenda@auxonne.test", collectivite_id="col_" + "4" * 26)
+    program = Program(centre, account)
+    for names in (
+        "c:calendar-home-set c:calendar-user-address-set r:addressbook-home-set",
+        "c:calendar-user-address-set",
+    ):
+        tree = program.propfind(program.home, names)
+        hrefs = [one.text for one in tree.iterfind(".//c:calendar-user-address-set/d:href", NAMES)]
+        assert hrefs == ["mailto:claire.d'arc+agenda@auxonne.test", program.home], "the first one counts"
+    assert found(tree, "c:calendar-home-set") == []
+    first = program.propfind("/caldav/", "c:calendar-user-address-set d:current-user-principal")
+    assert found(first, "c:calendar-user-address-set") == [], "nobody's"
+    assert found(first, "d:current-user-principal") == [program.home]

@@ -33,6 +33,7 @@ from beffroi.drive.calendars import effort, homes, lines, portal_door, questions
 from beffroi.drive.calendars.counted import MAX_PROPS_BYTES, PropsTooLong
 from beffroi.drive.calendars.entries import MAX_ITEMS
 from beffroi.drive.calendars.fullness import Fullness
+from beffroi.drive.calendars.programs import LOGIN_KEY
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Store, Stores
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
@@ -205,6 +206,7 @@ def _passed_on(environ: Environ, who: Who, parts: list[str], target: list[str], 
         )
     return inner | {
         WHO_KEY: (who.person_id, who.role),
+        LOGIN_KEY: who.login,
         # Without a charset: what we looked at and what Radicale reads is the same text.
         "CONTENT_TYPE": environ.get("CONTENT_TYPE", "").partition(";")[0].strip(),
         "SCRIPT_NAME": PREFIX,
