@@ -110,3 +110,31 @@ def test_evolution_and_outlook_learn_by_which_address_one_is_invited(centre: Wal
     first = program.propfind("/caldav/", "c:calendar-user-address-set d:current-user-principal")
     assert found(first, "c:calendar-user-address-set") == [], "nobody's"
     assert found(first, "d:current-user-principal") == [program.home]
+
+
+def test_somebody_invited_to_two_dates_of_a_series_keeps_both(program: Program) -> None:
+    """Evolution, DAVx5 and Apple's clients store them as one entry without the series (RFC 4791, 4.1)."""
+    agenda = f"{program.home}agenda/"
+    later = event("s", "Comité, mars", starts="20270304T090000Z", more="RECURRENCE-ID:20270304T090000Z")
+    sooner = event("s", "Comité, janvier", starts="20270107T090000Z", more="RECURRENCE-ID:20270107T090000Z")
+    one = later[later.index("BEGIN:VEVENT") : later.index("END:VCALENDAR")]
+    both = sooner.replace("BEGIN:VEVENT", f"{one}BEGIN:VEVENT", 1)
+    new = {"Content_Type": "text/calendar; charset=utf-8"}
+    first = program.ask("PUT", f"{agenda}s.ics", sooner, If_None_Match="*", **new)
+    second = program.ask("PUT", f"{agenda}s.ics", both, If_Match=first.headers["ETag"] or "", **new)
+    assert (first.status, second.status) == (201, 204)
+
+    def within(start: str, end: str, data: str = "<c:calendar-data/>") -> list[str]:
+        inside = (
+            f'<d:prop>{data}</d:prop><c:filter><c:comp-filter name="VCALENDAR"><c:comp-filter name="VEVENT">'
+            f'<c:time-range start="{start}T000000Z" end="{end}T000000Z"/></c:comp-filter></c:comp-filter></c:filter>'
+        )
+        return found(parsed(program.report(agenda, "c:calendar-query", inside)), "c:calendar-data")
+
+    for start, end in (("20270101", "20270201"), ("20270301", "20270401"), ("20261201", "20280101")):
+        (text,) = within(start, end)
+        assert text.count("RECURRENCE-ID") == 2 and "RRULE" not in text
+    assert within("20270201", "20270301") == within("20280101", "20290101") == []
+    expand = '<c:calendar-data><c:expand start="20270101T000000Z" end="20270501T000000Z"/></c:calendar-data>'
+    (text,) = within("20270101", "20270501", expand)
+    assert text.count("BEGIN:VEVENT") == 2

@@ -23,7 +23,7 @@ from radicale.auth import AuthContext, BaseAuth
 from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
-from beffroi.drive.calendars import effort, homes, vcards, zones
+from beffroi.drive.calendars import effort, homes, single_dates, vcards, zones
 from beffroi.drive.calendars.counted import Storage
 from beffroi.drive.calendars.programs import Application
 from beffroi.drive.store.keys import KeysErased, is_erased
@@ -86,6 +86,7 @@ class Stores:
         zones.install()
         effort.install()
         vcards.install()
+        single_dates.install()
         self._config, self._grown = config, grown
         self._lock = threading.Lock()
         self._made: dict[str, Store] = {}
