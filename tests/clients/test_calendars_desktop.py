@@ -138,3 +138,88 @@ def test_somebody_invited_to_two_dates_of_a_series_keeps_both(program: Program) 
     expand = '<c:calendar-data><c:expand start="20270101T000000Z" end="20270501T000000Z"/></c:calendar-data>'
     (text,) = within("20270101", "20270501", expand)
     assert text.count("BEGIN:VEVENT") == 2
+
+
+def test_thunderbird_finds_calendars_changes_a_date_and_meets_a_conflict(program: Program) -> None:
+    asked = "d:resourcetype d:owner d:displayname d:current-user-principal d:current-user-privilege-set"
+    root = program.propfind("/caldav/", f"{asked} i:calendar-color c:calendar-home-set")
+    assert found(root, "c:calendar-home-set") == [], "it goes on to the principal"
+    (principal,) = found(root, "d:current-user-principal")
+    (home,) = found(program.propfind(principal, "c:calendar-home-set"), "c:calendar-home-set")
+    tree = program.propfind(
+        home, "d:resourcetype d:displayname d:current-user-privilege-set i:calendar-color", "1"
+    )
+    calendars = {
+        one.findtext("d:href", "", NAMES): {each.tag for each in one.iterfind(".//d:privilege/*", NAMES)}
+        for one in tree.iterfind("d:response", NAMES)
+        if one.find(".//c:calendar", NAMES) is not None
+    }
+    assert set(calendars) == {f"{home}agenda/", f"{home}mairie-agenda/"}
+    assert all("{DAV:}write-content" in privileges for privileges in calendars.values())
+    agenda = f"{home}agenda/"
+    said = program.propfind(agenda, "d:supported-report-set c:supported-calendar-component-set s:getctag")
+    assert said.find(".//d:sync-collection", NAMES) is not None
+    assert {one.get("name") for one in said.iterfind(".//c:comp", NAMES)} >= {"VEVENT", "VTODO"}
+    features = program.ask("OPTIONS", home).headers["DAV"] or ""
+    assert "calendar-access" in features and "schedule" not in features, "it invites by mail"
+    new = {"Content_Type": "text/calendar; charset=utf-8", **THUNDERBIRD}
+    series = event("t", "Permanence", more="RRULE:FREQ=WEEKLY;COUNT=5\r\nX-MOZ-LASTACK:20261203T080000Z")
+    first = program.ask("PUT", f"{agenda}t.ics", series, If_None_Match="*", **new)
+    moved = event(
+        "t", "Permanence, en salle 2", starts="20261210T140000Z", more="RECURRENCE-ID:20261210T090000Z"
+    )
+    one = moved[moved.index("BEGIN:VEVENT") : moved.index("END:VCALENDAR")]
+    changed = series.replace("END:VCALENDAR", f"{one}END:VCALENDAR")
+    second = program.ask("PUT", f"{agenda}t.ics", changed, If_Match=first.headers["ETag"] or "", **new)
+    assert (first.status, second.status) == (201, 204)
+    href = f"<d:prop><d:getetag/><c:calendar-data/></d:prop><d:href>{agenda}t.ics</d:href>"
+    tree = parsed(program.report(agenda, "c:calendar-multiget", href, **THUNDERBIRD))
+    assert found(tree, "d:getetag") == [second.headers["ETag"]]
+    (text,) = found(tree, "c:calendar-data")
+    assert "RECURRENCE-ID:20261210T090000Z" in text and "X-MOZ-LASTACK" in text
+    old = {"If_Match": first.headers["ETag"] or "", **THUNDERBIRD}
+    assert program.ask("PUT", f"{agenda}t.ics", series, **{**new, **old}).status == 412
+    assert program.ask("DELETE", f"{agenda}t.ics", **old).status == 412
+    assert program.ask("HEAD", f"{agenda}t.ics", **THUNDERBIRD).status == 200, (
+        "there still: it asks the person"
+    )
+    # Another calendar: it is made there, then deleted here.
+    assert program.ask("PUT", f"{home}mairie-agenda/t.ics", changed, If_None_Match="*", **new).status == 201
+    assert program.ask("DELETE", f"{agenda}t.ics", **THUNDERBIRD).status == 200
+    assert program.ask("DELETE", f"{agenda}t.ics", **THUNDERBIRD).status == 404
+    assert program.ask("HEAD", f"{agenda}t.ics", **THUNDERBIRD).status == 404
+
+
+def test_photographs_and_lists_of_contacts_come_back_as_they_were(program: Program) -> None:
+    thunderbird = (
+        "VERSION:4.0", "UID:a", "FN:Marie Noël", "N:Noël;Marie;;;", "EMAIL;PREF=1:marie@auxonne.test",
+        "TEL;TYPE=work;VALUE=TEXT:+33 3 80 00 00 00", "PHOTO;VALUE=URI:data:image/jpeg;base64,/9j/4AAQSkZJRgABAQ==",
+        "ADR:;;1 rue du Beffroi\\, bâtiment B;Auxonne;;21130;France", "BDAY;VALUE=DATE:--0412",
+    )  # fmt: skip
+    evolution = (
+        "VERSION:3.0", "UID:b", "FN:Élus", "N:Élus;;;;", "X-EVOLUTION-LIST:TRUE",
+        "X-EVOLUTION-LIST-SHOW-ADDRESSES:FALSE", "X-EVOLUTION-FILE-AS:Élus",
+        "EMAIL;X-EVOLUTION-DEST-NAME=Marie;X-EVOLUTION-DEST-HTML-MAIL=FALSE:marie@auxonne.test",
+        "EMAIL;X-EVOLUTION-DEST-NAME=Paul:paul@auxonne.test",
+        "PHOTO;ENCODING=b;TYPE=JPEG:/9j/4AAQSkZJRgABAQ==",
+    )  # fmt: skip
+    group = (
+        "VERSION:4.0", "UID:c", "KIND:group", "FN:Bureau", "MEMBER:urn:uuid:a", "MEMBER:mailto:paul@auxonne.test",
+    )  # fmt: skip
+    book = f"{program.home}contacts/"
+    for name, lines in (("a", thunderbird), ("b", evolution), ("c", group)):
+        text = "\r\n".join(("BEGIN:VCARD", *lines, "END:VCARD", ""))
+        answer = program.ask("PUT", f"{book}{name}.vcf", text, Content_Type="text/vcard; charset=utf-8")
+        assert answer.status == 201
+        data = "<d:prop><d:getetag/><r:address-data><r:allprop/></r:address-data></d:prop>"
+        asked = f"{data}<d:href>{book}{name}.vcf</d:href>"
+        (back,) = found(parsed(program.report(book, "r:addressbook-multiget", asked)), "r:address-data")
+        kept = {_apart(line) for line in back.replace("\r\n ", "").replace("\n ", "").splitlines()}
+        assert {_apart(line) for line in lines} <= kept
+
+
+def _apart(line: str) -> tuple[str, frozenset[str], str]:
+    """(name, parameters in whatever order, value)."""
+    head, _, value = line.partition(":")
+    name, *parameters = head.split(";")
+    return name, frozenset(parameters), value
