@@ -39,13 +39,13 @@ class Program:
     def propfind(self, path: str, names: str, depth: str = "0") -> etree._Element:
         asked = "".join(f"<{name}/>" for name in names.split())
         body = f"<d:propfind {SPACES}><d:prop>{asked}</d:prop></d:propfind>"
-        return _parsed(self.ask("PROPFIND", path, body, Depth=depth))
+        return parsed(self.ask("PROPFIND", path, body, Depth=depth))
 
-    def report(self, path: str, root: str, inside: str, depth: str = "1") -> Answer:
-        return self.ask("REPORT", path, f"<{root} {SPACES}>{inside}</{root}>", Depth=depth)
+    def report(self, path: str, root: str, inside: str, depth: str = "1", **headers: str) -> Answer:
+        return self.ask("REPORT", path, f"<{root} {SPACES}>{inside}</{root}>", Depth=depth, **headers)
 
 
-def _parsed(answer: Answer) -> etree._Element:
+def parsed(answer: Answer) -> etree._Element:
     assert answer.status == 207
     return etree.fromstring(answer.body)
 
@@ -91,7 +91,7 @@ def test_apple_finds_its_home_and_hears_of_nothing_that_is_not_there(program: Pr
         ("/caldav/", "d:principal-property-search", match),
         (program.home, "d:expand-property", expand),
     ):
-        assert len(_parsed(program.report(path, root, inside, "0"))) == 0, "nobody is found, and no error"
+        assert len(parsed(program.report(path, root, inside, "0"))) == 0, "nobody is found, and no error"
 
 
 def test_apple_sets_its_home_up_and_makes_a_calendar(program: Program) -> None:
@@ -136,20 +136,20 @@ def test_davx5_follows_a_calendar_and_begins_anew_where_its_token_is_none(progra
         inside = f"{since}{limit}<d:prop><d:getetag/></d:prop>"
         return program.report(agenda, "d:sync-collection", inside, "0")
 
-    first = _parsed(sync(""))
+    first = parsed(sync(""))
     token = first.findtext("d:sync-token", "", NAMES)
     assert [one.text for one in first.iterfind("d:response/d:href", NAMES)] == [f"{agenda}a.ics"]
-    assert _parsed(sync(token)).find("d:response", NAMES) is None
+    assert parsed(sync(token)).find("d:response", NAMES) is None
     gone = {"If_Match": found(first, "d:getetag")[0]}
     assert program.ask("DELETE", f"{agenda}a.ics", **gone).status == 200
-    (removed,) = _parsed(sync(token)).findall("d:response", NAMES)
+    (removed,) = parsed(sync(token)).findall("d:response", NAMES)
     assert "404" in removed.findtext("d:status", "", NAMES)
     for wrong in ("http://radicale.org/ns/sync/" + "0" * 64, "data:,another"):
         answer = sync(wrong)
         assert answer.status == 403 and b"valid-sync-token" in answer.body
     hrefs = f"<d:href>{agenda}a.ics</d:href><d:href>{agenda}b.ics</d:href>"
     asked = f"<d:prop><d:getetag/><c:schedule-tag/><c:calendar-data/></d:prop>{hrefs}"
-    tree = _parsed(program.report(agenda, "c:calendar-multiget", asked))
+    tree = parsed(program.report(agenda, "c:calendar-multiget", asked))
     assert [one.text for one in tree.iterfind("d:response/d:status", NAMES)] == ["HTTP/1.1 404 Not Found"] * 2
 
 
@@ -164,5 +164,5 @@ def test_davx5_makes_a_book_and_reads_its_cards(program: Program) -> None:
     assert len(found(said, "d:sync-token")) == len(found(said, "s:getctag")) == 1
     data = '<r:address-data content-type="text/vcard" version="3.0"/>'
     asked = f"<d:prop><d:getetag/>{data}</d:prop><d:href>{book}c.vcf</d:href>"
-    (text,) = found(_parsed(program.report(book, "r:addressbook-multiget", asked, "0")), "r:address-data")
+    (text,) = found(parsed(program.report(book, "r:addressbook-multiget", asked, "0")), "r:address-data")
     assert "FN:Élise Noël" in text

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from beffroi.drive.calendars import entries, invitations, itip
 from beffroi.drive.calendars import wire_invitations as told
+from beffroi.drive.calendars.entries import collection_at
 from beffroi.lib.errors import Conflict, TooLarge
+from radicale import item as radicale_item
 
 from tests.integration.test_drive_noted import note, reply
 from tests.integration.test_drive_proposals import GUEST, ME, OTHER, WEEKLY, Agenda, agenda, attendees, text
@@ -93,6 +95,23 @@ def test_single_dates_of_an_unknown_series_are_taken_one_by_one_and_called_off_s
     for count, day in enumerate(days, 1):
         assert note(agenda, text("CANCEL", *date(day, *INVITED, sequence=2)), GUEST).state == "absent"
         assert len(shown(agenda)) == 3 - count
+
+
+def test_single_dates_that_a_program_stored_without_their_series_are_shown_and_go_on(agenda: Agenda) -> None:
+    """As Evolution, DAVx5 and Apple's clients store them, in whatever order."""
+    stored = several("REQUEST", *(date(day, *INVITED) for day in ("20300528", "20300521")))
+    (whole,) = radicale_item.read_components(stored.replace("METHOD:REQUEST\r\n", ""))
+    with agenda.storage.acquire_lock("w"):
+        collection = collection_at(agenda.storage, agenda.paths[0])
+        item = radicale_item.Item(collection=collection, vobject_item=whole)
+        item.prepare()
+        collection.upload("p.ics", item)
+    assert [one[0] for one in shown(agenda)] == ["05-21 08", "05-28 08"]
+    assert look(agenda, text("REQUEST", *date("20300521", *INVITED))).state == "same"
+    agenda.answer(text("REQUEST", *date("20300604", *INVITED)))
+    assert [one[0] for one in shown(agenda)] == ["05-21 08", "05-28 08", "06-04 08"]
+    note(agenda, text("CANCEL", *date("20300521", *INVITED, sequence=2)), GUEST)
+    assert len(shown(agenda)) == 2
 
 
 def test_a_whole_series_takes_the_place_of_its_single_dates(agenda: Agenda) -> None:

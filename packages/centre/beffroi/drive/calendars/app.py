@@ -33,6 +33,7 @@ from beffroi.drive.calendars import effort, homes, lines, portal_door, questions
 from beffroi.drive.calendars.counted import MAX_PROPS_BYTES, PropsTooLong
 from beffroi.drive.calendars.entries import MAX_ITEMS
 from beffroi.drive.calendars.fullness import Fullness
+from beffroi.drive.calendars.programs import LOGIN_KEY
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Store, Stores
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
@@ -50,9 +51,9 @@ MAX_COLLECTIONS = 50
 METHODS = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL, MKCALENDAR, MOVE"
 _ALLOWED = frozenset(METHODS.split(", "))
 _PASSED_ON = ("HTTP_ACCEPT", "HTTP_DEPTH", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_OVERWRITE",
-              "HTTP_DESTINATION", "HTTP_HOST", "HTTP_PREFER", "HTTP_ACCEPT_ENCODING", "REQUEST_METHOD",
-              "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.version", "wsgi.url_scheme", "wsgi.errors",
-              "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once")  # fmt: skip
+              "HTTP_DESTINATION", "HTTP_HOST", "HTTP_PREFER", "HTTP_ACCEPT_ENCODING", "HTTP_USER_AGENT",
+              "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.version", "wsgi.url_scheme",
+              "wsgi.errors", "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once")  # fmt: skip
 _MOST_BYTES = {
     "PUT": MAX_ITEM_BYTES,
     "PROPFIND": MAX_BODY_BYTES,
@@ -205,10 +206,12 @@ def _passed_on(environ: Environ, who: Who, parts: list[str], target: list[str], 
         )
     return inner | {
         WHO_KEY: (who.person_id, who.role),
+        LOGIN_KEY: who.login,
         # Without a charset: what we looked at and what Radicale reads is the same text.
         "CONTENT_TYPE": environ.get("CONTENT_TYPE", "").partition(";")[0].strip(),
         "SCRIPT_NAME": PREFIX,
-        "PATH_INFO": "/" + "/".join(parts).encode().decode("latin-1") + _slash(environ, parts),
+        # As text, which no WSGI server hands over: so Radicale makes names and addresses of it.
+        "PATH_INFO": "/" + "/".join(parts) + _slash(environ, parts),
         "QUERY_STRING": "",
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),

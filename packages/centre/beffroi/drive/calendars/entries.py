@@ -15,11 +15,11 @@ from typing import Any
 
 import vobject
 from radicale import item as radicale_item
-from radicale.item.filter import visit_time_ranges
 from radicale.pathutils import is_safe_filesystem_path_component
 from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import effort, homes, inviting, itip, wire
+from beffroi.drive.calendars.single_dates import visit_time_ranges
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge
 

@@ -114,8 +114,8 @@ def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:
 
 
 def with_series(events: Sequence[Event]) -> list[Event]:
-    """Several single dates of a series of which nothing else is known get one that has no dates but these, for Radicale
-    takes none without: as old as can be, so that the whole series counts as newer when it comes."""
+    """Several single dates of a series of which nothing else is known get one that has no dates but these: as old as
+    can be, so that the whole series counts as newer when it comes."""
     main, dates = events[0], [one.occurrence for one in events if one.occurrence is not None]
     if main.occurrence is None:
         new = [one for one in dates if one not in (main.starts, *main.dates)]

@@ -19,13 +19,13 @@ from functools import partial
 from typing import Any
 
 from radicale import config as radicale_config
-from radicale.app import Application
 from radicale.auth import AuthContext, BaseAuth
 from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
-from beffroi.drive.calendars import effort, homes, vcards, zones
+from beffroi.drive.calendars import effort, homes, single_dates, vcards, zones
 from beffroi.drive.calendars.counted import Storage
+from beffroi.drive.calendars.programs import Application
 from beffroi.drive.store.keys import KeysErased, is_erased
 from beffroi.lib.config import Config
 
@@ -86,6 +86,7 @@ class Stores:
         zones.install()
         effort.install()
         vcards.install()
+        single_dates.install()
         self._config, self._grown = config, grown
         self._lock = threading.Lock()
         self._made: dict[str, Store] = {}

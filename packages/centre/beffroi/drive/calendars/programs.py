@@ -1,0 +1,58 @@
+"""Radicale's answers, where a program that people use needs another one.
+
+Process: calendars.
+Source:  the sources of Thunderbird, Evolution, KDE's DAV resource, CalDav Synchronizer; docs/internals/calendars.md,
+         "Programs".
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+from xml.etree.ElementTree import Element, tostring
+
+from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
+from radicale import app
+
+LOGIN_KEY = "beffroi.login"
+"""Of the WSGI environment: the address of sign-in of who asks."""
+_THUNDERBIRD = "Thunderbird/"
+_TOKEN = b"valid-sync-token"
+_ADDRESSES = "{urn:ietf:params:xml:ns:caldav}calendar-user-address-set"
+_HREF = "{DAV:}href"
+_OF_ADDRESSES = "@!$'*+"
+"""Signs of an address that stand in mailto: as they are (RFC 6068)."""
+
+
+class Application(app.Application):
+    """Radicale's, with these differences."""
+
+    def do_PROPFIND(self, environ: Any, *asked: Any) -> Any:  # noqa: N802 - Radicale's
+        """A person has an address, by which programs know them among guests; Radicale tells a path."""
+        status, headers, answer, xml = super().do_PROPFIND(environ, *asked)
+        if isinstance(answer, bytes) and b"calendar-user-address-set" in answer:
+            answer = _with_address(answer, environ[LOGIN_KEY])
+        return status, headers, answer, xml
+
+    def do_REPORT(self, environ: Any, *asked: Any) -> Any:  # noqa: N802 - Radicale's
+        """An address book in Thunderbird begins anew after 400 alone: 403, which RFC 6578 has for a sync token that is
+        not known any more, ends its synchronization for good (CardDAVDirectory, updateAllFromServerV2)."""
+        status, headers, answer, xml = super().do_REPORT(environ, *asked)
+        # An answer in text is another 403: there is no right to read.
+        is_of_token = status == HTTPStatus.FORBIDDEN and isinstance(answer, bytes) and _TOKEN in answer
+        if is_of_token and _THUNDERBIRD in environ.get("HTTP_USER_AGENT", ""):
+            status = HTTPStatus.BAD_REQUEST
+        return status, headers, answer, xml
+
+
+def _with_address(answer: bytes, login: str) -> bytes:
+    """Before the path: some programs take what comes first."""
+    root = fromstring(answer)
+    for addresses in root.iter(_ADDRESSES):
+        if len(addresses):
+            address = Element(_HREF)
+            address.text = f"mailto:{quote(login, safe=_OF_ADDRESSES)}"
+            addresses.insert(0, address)
+    written: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
