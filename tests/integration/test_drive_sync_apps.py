@@ -27,6 +27,7 @@ NOT_HERE = (
     "apps/external/api/v1",
     "apps/files/api/v1/directEditing",
     "apps/files/api/v1/directEditing/templates/text/textdocumenttemplate",
+    "apps/files/api/v1/openlocaleditor/abc",
     "apps/files_downloadlimit/api/v1/abc/limit",
     "apps/files_lock/lock/1",
     "apps/governance/v1/labels/files/1",
