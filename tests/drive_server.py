@@ -61,6 +61,8 @@ from tests.waiting import until_it_listens
 PASSWORD = "un mot de passe d’application"
 A, B = "col_" + "0" * 25 + "a", "col_" + "0" * 25 + "b"
 
+COMMUNES = {A: "Aubin & Val", B: "Nuits"}
+
 
 def who(name: str, collectivite_id: str, role: Role = "agent") -> Who:
     return Who(f"per_{name}", f"mem_{name}", collectivite_id, role, name, name.title(), f"app_{name}")
@@ -129,6 +131,7 @@ def application(
             require=stops.require,
             crossed=lambda crossing: _keep(crossed, crossing),
             shares=Shares(_people, lambda line: _keep(shared, line)),
+            named=lambda collectivite_id: COMMUNES.get(collectivite_id, ""),
         )
         drive.sync.push.listeners.append(stops.forget)
         keys_of = partial(keys.make, config)

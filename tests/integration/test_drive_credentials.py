@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import publish, registry, run_pending, run_periodic
 from beffroi.core.identity import actions, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership, Person, SignIn
 from beffroi.core.planes.db import Database
 from beffroi.core.retention import actions as retention
-from beffroi.drive import projections
+from beffroi.drive import people, projections
 from beffroi.drive.calendars import homes
 from beffroi.drive.calendars.store import Stores
 from beffroi.drive.credentials import Credentials
@@ -168,6 +169,18 @@ def test_the_file_holds_no_secret_and_is_nobody_elses(beaune: Commune, config: C
     assert issued.secret.encode() not in path.read_bytes()
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT count(*) FROM app_password").fetchone() == (1,)
+
+
+def test_what_collectivites_are_called_is_known_and_follows_the_database(
+    beaune: Commune, nuits: Commune, config: Config
+) -> None:
+    run_periodic("main")
+    assert people.name_of(config, beaune.id) == beaune.collectivite.name
+    assert people.name_of(config, nuits.id) == nuits.collectivite.name
+    Collectivite.objects.filter(pk=nuits.id).update(name="Nuits-Saint-Georges-la-Neuve")
+    run_periodic("main")
+    assert people.name_of(config, nuits.id) == "Nuits-Saint-Georges-la-Neuve"
+    assert people.name_of(config, "col_unknown") == ""
 
 
 def test_an_erased_person_takes_what_was_theirs_alone_along(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from beffroi.drive.web.dav import plain
+from beffroi.drive.web.dav import plain, properties
+from beffroi.drive.web.dav.owners import Owner
 from lxml import etree
 
 from tests.drive_asking import BODIES, HOME, NS, listing
@@ -50,6 +51,17 @@ def test_both_ways_of_listing_say_the_same(drive: Served, filled: str, names: li
     assert {href: said(one) for href, one in straight.items()} == {
         href: said(one) for href, one in general.items()
     }
+
+
+def test_whose_a_folder_is_is_said_straight_of_each_row() -> None:
+    names = (("DAV:", "getcontentlength"), properties.OWNER_NAME)
+    straight = plain.Listing.of(names)
+    assert straight is not None and [one.name for one in straight.columns] == ["size_bytes"]
+    rows = [("a.txt", 0, 7), ("b", 1, 0)]
+    file, folder = straight.elements("/x/", Owner("zoe", "50 % & <Zoé>"), rows)
+    for element in (file, folder):
+        assert "<oc:owner-display-name>50 % &amp; &lt;Zoé&gt;</oc:owner-display-name>" in element
+    assert "<d:getcontentlength>7</d:getcontentlength>" in file and "404" in folder and "404" not in file
 
 
 def test_a_folder_without_files_and_one_that_shows_others_are_listed_whole(

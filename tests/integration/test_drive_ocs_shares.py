@@ -27,10 +27,10 @@ TYPES = b'<d:propfind xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns"><d:prop><
 
 
 class Phone:
-    """One person's client. ``status``: of the last answer, as the protocol says it."""
+    """One person's client. ``status``, ``message``: of the last answer, as the protocol says it."""
 
     def __init__(self, drive: Served, login: str) -> None:
-        self.drive, self.login, self.status = drive, login, 0
+        self.drive, self.login, self.status, self.message = drive, login, 0, ""
 
     def ask(self, method: str, call: str, /, **fields: str) -> Any:
         form = urlencode(fields)
@@ -44,7 +44,7 @@ class Phone:
             OCS_APIRequest="true",
         )
         said = json.loads(answer)["ocs"]
-        self.status = said["meta"]["statuscode"]
+        self.status, self.message = said["meta"]["statuscode"], said["meta"]["message"]
         assert status == self.status
         return said["data"]
 

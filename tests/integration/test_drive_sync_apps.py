@@ -27,6 +27,7 @@ NOT_HERE = (
     "apps/external/api/v1",
     "apps/files/api/v1/directEditing",
     "apps/files/api/v1/directEditing/templates/text/textdocumenttemplate",
+    "apps/files/api/v1/openlocaleditor/abc",
     "apps/files_downloadlimit/api/v1/abc/limit",
     "apps/files_lock/lock/1",
     "apps/governance/v1/labels/files/1",
@@ -163,7 +164,7 @@ def test_the_search_field_finds_files_by_words_of_their_names(drive: Served, nam
     assert one["title"] == "Plan du quartier.pdf" and one["subline"] == f"dans Été {word}"
     assert one["attributes"]["path"] == f"/Été {word}/Plan du quartier.pdf"
     node = one["attributes"]["fileId"]
-    assert one["resourceUrl"].endswith(f"/coffre/{node}/")
+    assert one["resourceUrl"].endswith(f"/index.php/f/{node}")
     assert {entry["title"] for entry in searched(drive, f"ete {word}")["entries"]} == {f"Été {word}"}
     assert [entry["title"] for entry in searched(drive, f"{word}-commun", "elise")["entries"]] == [
         f"{word}-commun.pdf"
@@ -197,5 +198,7 @@ def test_the_search_finds_nothing_of_others(drive: Served, name: str) -> None:
     before = len(crossed(drive))
     (one,) = searched(drive, name, "bruno")["entries"]
     assert one["title"] == f"{name}-d" and one["attributes"]["path"] == f"/{SHARED_NAME}/{name}-d"
-    assert one["resourceUrl"].endswith("/coffre/"), "its number is another collectivité's"
+    assert one["resourceUrl"].endswith("/index.php/f/" + one["attributes"]["fileId"]), (
+        "the portal leads there"
+    )
     assert crossed(drive)[before:] == [], "nothing of theirs was entered"

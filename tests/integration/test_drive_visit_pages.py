@@ -16,6 +16,7 @@ from beffroi.drive.office import tokens
 from beffroi.drive.store import versions
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
+from beffroi.drive.web.dav import properties
 from beffroi.lib.errors import Unavailable
 from beffroi.portal import drive_access
 from django.conf import settings
@@ -88,6 +89,28 @@ def test_a_file_that_is_shared_alone_is_found(
     for page in ("/coffre/recents/", "/coffre/recherche/?q=plan"):
         shown = text(colleague, page)
         assert f"/coffre/{node}/" in shown and "Piste cyclable" not in shown and "secret" not in shown
+
+
+def test_a_program_opens_what_another_commune_shares_by_its_number(
+    drive: Drive,
+    folder: Node,
+    share: Share,
+    client: Client,
+    there: Client,
+    *,
+    beaune: Commune,
+    nuits: Commune,
+) -> None:
+    """The number is the one that sync clients are told, which copy it as an internal link."""
+    node, above = inside(drive, folder), properties.shift(beaune.id, nuits.id)
+    opened = there.get(f"/index.php/f/{above + node}", follow=True)
+    assert opened.status_code == 200 and "Plan de la piste.odt" in opened.content.decode()
+    assert opened.redirect_chain[-1][0] == f"/coffre/chez/{share.id}/{node}/"
+    secret = inside(drive, drive.own, "Plan secret.odt")
+    for absent in (above + secret, above + node + (1 << 40), 1 << 62, 1 << 70):
+        assert there.get(f"/index.php/f/{absent}", follow=True).status_code == 404, absent
+    client.post(f"/coffre/partages/{share.id}/arreter/")
+    assert there.get(f"/index.php/f/{above + node}", follow=True).status_code == 404
 
 
 def test_what_another_commune_shares_is_found_apart_and_told_as_a_listing(

@@ -95,6 +95,7 @@ async def run(config: Config) -> int:
                 require=stops.require,
                 crossed=partial(crossing.tell, config),
                 shares=Shares(partial(people.of, config), partial(tell_share, config)),
+                named=partial(people.name_of, config),
                 base_url=config.portal_origin,
             )
             drive.sync.push.listeners += (stops.forget, teller.told)

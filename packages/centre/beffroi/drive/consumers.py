@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from beffroi.core.audit import actions as audit
+from beffroi.core.communes import queries as communes
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actions import revoke_app_password
@@ -69,10 +70,11 @@ def project_app_password(event: Event) -> None:
     atomic=False,
 )
 def project_members(event: Event) -> None:
-    """Whom sync clients may choose for a share."""
+    """Whom sync clients may choose for a share, and what they call a collectivité that shares something."""
     if event.collectivite_id:
         members = _members(identity.memberships_in(SYSTEM, event.collectivite_id))
         projections.put_members(settings.BEFFROI, members, collectivite_id=event.collectivite_id)
+        projections.put_names(settings.BEFFROI, communes.names())
 
 
 @consumer(name="drive.departures", kinds=("identity:access_ended",), atomic=False)
@@ -315,6 +317,7 @@ def project_all() -> None:
     found = (_row(one) for one in rows.select_related("membership__person"))
     projections.put_all(settings.BEFFROI, [row for row in found if row is not None])
     projections.put_members(settings.BEFFROI, _members(identity.all_memberships()))
+    projections.put_names(settings.BEFFROI, communes.names())
 
 
 def _members(memberships: Iterable[Membership]) -> list[Member]:

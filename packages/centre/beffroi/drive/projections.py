@@ -11,7 +11,7 @@ Source:  docs/internals/calendars.md.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS app_password (
 CREATE TABLE IF NOT EXISTS member (
   person_id TEXT NOT NULL, collectivite_id TEXT NOT NULL, login TEXT NOT NULL, display_name TEXT NOT NULL,
   PRIMARY KEY (collectivite_id, person_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS collectivite (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS app_password_person ON app_password (person_id);
 """
 _INSERT = (
@@ -40,6 +41,7 @@ MEMBERS_OF = (
     "SELECT person_id, collectivite_id, login, display_name FROM member WHERE collectivite_id = ?"
     " ORDER BY display_name, person_id"
 )
+NAME_OF = "SELECT name FROM collectivite WHERE id = ?"
 
 
 class Member(NamedTuple):
@@ -129,3 +131,11 @@ def put_members(config: Config, members: Collection[Member], *, collectivite_id:
         if known != set(members):
             database.execute(f"DELETE FROM member WHERE {where}", (collectivite_id,))  # noqa: S608
             database.executemany("INSERT INTO member VALUES (?, ?, ?, ?)", sorted(set(members)))
+
+
+def put_names(config: Config, names: Mapping[str, str]) -> None:
+    """Of all collectivités, by their identifiers."""
+    with _open(config) as database:
+        if dict(database.execute("SELECT id, name FROM collectivite")) != names:
+            database.execute("DELETE FROM collectivite")
+            database.executemany("INSERT INTO collectivite VALUES (?, ?)", sorted(names.items()))

@@ -11,7 +11,6 @@ from allauth.mfa.recovery_codes import views as recovery
 from allauth.mfa.totp import views as totp
 from django.urls import URLPattern, URLResolver, path, re_path, register_converter
 from django.urls.converters import StringConverter
-from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
@@ -148,7 +147,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("index.php/login/v2", login_flow.begin, name="login_flow_begin"),
     path("index.php/login/v2/poll", login_flow.poll, name="login_flow_poll"),
     # Where a program opens a file in the browser, by its number.
-    path("index.php/f/<int:node_id>", RedirectView.as_view(pattern_name="drive_node"), name="drive_opened"),
+    path("index.php/f/<int:number>", drive_visit.opened, name="drive_opened"),
     path("connexion/logiciel/<str:secret>/", login_flow.answer, name="login_flow"),
     path("acces/resume/", access.access, name="mfa_index"),
     path("agenda/", agenda.agenda, name="agenda"),

@@ -60,6 +60,11 @@ def current_code(collectivite_id: str, scheme: str) -> str:
     return rows.values_list("value", flat=True).first() or ""
 
 
+def names() -> dict[str, str]:
+    """Of all collectivités, by their identifiers."""
+    return dict(Collectivite.objects.values_list("id", "name"))
+
+
 def domain_names() -> list[str]:
     return list(Domain.objects.values_list("name", flat=True))
 

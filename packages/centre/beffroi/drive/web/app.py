@@ -17,11 +17,13 @@ from functools import partial
 from typing import Any
 
 from beffroi.drive.crossing import Tell as Crossed
+from beffroi.drive.people import Named
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.dav import paths
+from beffroi.drive.web.dav.owners import Owners
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.errors import note, refusal
 from beffroi.drive.web.messages import Answer, Header, Receive, Request, Routes, Send
@@ -63,6 +65,7 @@ class Drive:
         require: Callable[[Who], object],
         crossed: Crossed,
         shares: Shares,
+        named: Named,
         base_url: str = "https://localhost",
     ) -> None:
         self.communes, self.bodies = communes, bodies
@@ -70,7 +73,7 @@ class Drive:
         self._at_work: Counter[str] = Counter()
         """Requests of each person that are not answered to their end."""
         self.routes = Routes()
-        self.dav = Dav(communes, bodies, require=require, crossed=crossed)
+        self.dav = Dav(communes, bodies, Owners(shares.people, named), require=require, crossed=crossed)
         self.dav.add_to(self.routes)
         self.sync = Sync(communes, self.dav, self.doorman, shares, base_url)
         self.sync.add_to(self.routes)

@@ -80,6 +80,8 @@ _WORDS: Mapping[str, str] = {
     "drive.share_in_portal": "Un lien, ou un partage hors de la collectivité, se crée sur le portail, page du fichier.",
     "drive.share_too_fine": "Un partage entre collègues n’a ni note ni mot de passe, et laisse télécharger\u00a0;"
     " rien n’a été modifié.",
+    "drive.shared_unread": "Un partage entre collègues se lit toujours. Pour recevoir des fichiers sans rien montrer,"
+    " créez un lien de dépôt sur le portail, page du dossier ; rien n’a été modifié.",
     "drive.search_unknown": "Cette recherche n’est pas possible ici.",
     "drive.range_outside": "Cette partie se trouve en dehors du fichier.",
     "drive.too_many_sign_ins": "Trop de mots de passe faux depuis cette adresse\u00a0; réessayez plus tard.",

@@ -13,9 +13,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.crossing import What
@@ -24,6 +25,7 @@ from beffroi.drive.store.model import AbsentNode, NameTaken
 from beffroi.drive.store.names import NameRefused
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, Visit
+from beffroi.drive.web.dav import properties
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_sharing, drive_visits, drive_words, scan_words
 from beffroi.portal.drive_access import act_of, require_movable, require_writable, view_of
@@ -70,6 +72,27 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context["refused"] = words.get(request.GET.get("refus", ""), "")
     return drive.drive_page(request, home, "portal/drive_visit.html", context)
+
+
+@require_safe
+@for_agents
+def opened(request: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """To the page of a file, from the number by which programs know it (``oc:fileid``). Errors: AbsentNode."""
+    home = view_of(request, actor)
+    with home.database.reading() as reading:
+        try:
+            return redirect("drive_node", home.at(reading, number).node.id)
+        except AbsentNode:
+            visits = home.visits(reading)
+    for there in visits:
+        node_id = number - properties.shift(there.collectivite_id, home.collectivite_id)
+        try:
+            with there.database.reading() as reading:
+                there.at(reading, node_id)
+        except BeffroiError:  # not in this one, or it does not answer
+            continue
+        return redirect("drive_visit_node", there.share_id, node_id)
+    raise AbsentNode("file")
 
 
 def _file(reading: Reading, actor: Actor, place: Place) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from beffroi.drive.views import Place, View
 from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.dav import conditions, paths
 from beffroi.drive.web.dav.conditions import Clause, ConditionFailed, State
+from beffroi.drive.web.dav.owners import Owners
 from beffroi.drive.web.dav.paths import Target
 from beffroi.drive.web.dav.properties import Setting, etag, file_id, instance, system_tags
 from beffroi.drive.web.messages import Header, Request
@@ -62,6 +63,7 @@ class Call:
     view: View
     home: View
     bodies: Bodies
+    owners: Owners
     towards: Towards
 
     @cached_property

@@ -14,6 +14,7 @@ from beffroi.drive.store.writing import Reading, Row, Writing
 from beffroi.drive.views import SHARED_NAME, Place
 from beffroi.drive.web.dav import conditions, paths, plain, properties, walk, xml
 from beffroi.drive.web.dav.call import Call
+from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.properties import Kind, Shown, Template
 from beffroi.drive.web.dav.xml import Element, Name
 from beffroi.drive.web.messages import Answer, Request
@@ -90,7 +91,7 @@ async def propfind(call: Call) -> Answer:
     elements: Iterator[str] = map(Entries(call, asked).of, shown)
     if quick is not None:
         elements = itertools.chain(
-            elements, quick.elements(call.target.href(call.target.path, is_folder=True), rows)
+            elements, quick.elements(call.target.href(call.target.path, is_folder=True), shown[0].owner, rows)
         )
     if len(shown) + len(rows) <= PIECE:
         return Answer(207, _HEADERS, f"{xml.MULTISTATUS}{''.join(elements)}{xml.END}".encode())
@@ -136,6 +137,8 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
         properties.LOCKS in asked.names and reading.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
     )
     looking = seals.Looking(reading) if not properties.BY_SEAL.isdisjoint(asked.names) else None
+    wants_owner = not properties.BY_OWNER.isdisjoint(asked.names)
+    owner_of = call.owners.seen_by(call.view, reading) if wants_owner else _nobody
     wants_room = not properties.QUOTA.isdisjoint(asked.names)
     rooms: dict[tuple[str, ...], tuple[int, int]] = {}
     for place in places:
@@ -149,7 +152,12 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
             if top not in rooms:
                 rooms[top] = room.reached(reading, look.above(reading, place.node.id)[-1].id)
             taken = rooms[top]
-        yield Shown(place, setting, held, taken, looking.reach(place.node) if looking else "")
+        reach = looking.reach(place.node) if looking else ""
+        yield Shown(place, setting, held, taken, reach, owner_of(place))
+
+
+def _nobody(place: Place) -> Owner:
+    return NOBODY
 
 
 def _held(call: Call, reading: Reading, place: Place) -> list[tuple[locks.Lock, str]]:

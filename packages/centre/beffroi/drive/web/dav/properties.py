@@ -26,6 +26,7 @@ from beffroi.drive.store.seals import Reach
 from beffroi.drive.store.tags import Tag
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import xml
+from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.xml import DAV, NC, OC, OCS, Name
 from beffroi.drive.who import Who
 
@@ -47,7 +48,8 @@ class Kind(NamedTuple):
 class Shown(NamedTuple):
     """A node as it is answered for. ``locks``: those that reach it, with the href of what each was taken on.
 
-    ``room``: (used, limit) in bytes of its root; ``seal``: how one reaches it; both read only where they are asked for.
+    ``room``: (used, limit) in bytes of its root; ``seal``: how one reaches it; ``owner``: whose it is; all
+    read only where they are asked for.
     """
 
     place: Place
@@ -55,6 +57,7 @@ class Shown(NamedTuple):
     locks: Sequence[tuple[Lock, str]] = ()
     room: tuple[int, int] = (0, NO_LIMIT)
     seal: Reach = ""
+    owner: Owner = NOBODY
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,8 @@ def system_tags(who: Who, found: Sequence[Tag]) -> str:
 
 _SHARE_TYPES = {"person": 0, "group": 1, "role": 1, "link": 3, "collectivite": 6}
 FAVOURITE: Name = (OC, "favorite")
+OWNER_ID: Name = (OC, "owner-id")
+OWNER_NAME: Name = (OC, "owner-display-name")
 PERMISSIONS: Name = (OC, "permissions")
 SHARE_PERMISSIONS: Name = (OCS, "share-permissions")
 SHARE_TYPES: Name = (OC, "share-types")
@@ -221,6 +226,8 @@ PROPERTIES: Mapping[Name, Property] = {
     ),
     (OC, "id"): Property(lambda s: file_id(s.place.node.id, instance(s.place.owner))),
     (OC, "fileid"): Property(lambda s: number(s.place, s.setting.home)),
+    OWNER_ID: Property(lambda s: escape(s.owner.id)),
+    OWNER_NAME: Property(lambda s: escape(s.owner.name)),
     PERMISSIONS: Property(lambda s: permissions(s.place, s.seal)),
     SHARE_PERMISSIONS: Property(lambda s: share_permissions(s.place, s.seal)),
     (OC, "size"): Property(lambda s: s.place.node.size_bytes),
@@ -242,7 +249,7 @@ PROPERTIES: Mapping[Name, Property] = {
     (NC, "upload_time"): Property(lambda s: s.place.node.created_s),
 }
 ALL = tuple(name for name, one in PROPERTIES.items() if one.in_all)
-BY_SEAL = {PERMISSIONS, SHARE_PERMISSIONS}
+BY_OWNER, BY_SEAL = {OWNER_ID, OWNER_NAME}, {PERMISSIONS, SHARE_PERMISSIONS}
 LOCKS, QUOTA = (DAV, "lockdiscovery"), {(DAV, "quota-used-bytes"), (DAV, "quota-available-bytes")}
 
 

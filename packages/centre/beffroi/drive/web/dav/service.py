@@ -15,6 +15,7 @@ from beffroi.drive.views import View, Visit, leads_out
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.dav import changes, content, listing, locking, paths
 from beffroi.drive.web.dav.call import Call
+from beffroi.drive.web.dav.owners import Owners
 from beffroi.drive.web.messages import Answer, Request, Routes
 from beffroi.drive.web.signin import NotSignedIn
 from beffroi.drive.web.visiting import accepted
@@ -63,11 +64,13 @@ class Dav:
         self,
         communes: Communes,
         bodies: BodiesOf,
+        owners: Owners,
         *,
         require: Callable[[Who], object],
         crossed: crossing.Tell,
     ) -> None:
         self._communes, self._bodies, self._require = communes, bodies, require
+        self._owners = owners
         self._crossed, self._told = crossed, crossing.Told()
         self._seen: set[tuple[str, str]] = set()
         """Whose roots are made: (collectivité, person)."""
@@ -102,7 +105,7 @@ class Dav:
             await view.database.write_async(view.make_roots)
             self._seen.add((who.collectivite_id, who.person_id))
         bodies = self._bodies(who.collectivite_id)
-        call = Call(request, who, target, view, view, bodies, self._towards)
+        call = Call(request, who, target, view, view, bodies, self._owners, self._towards)
         return await asyncio.to_thread(self._towards, call, target) if leads_out(target.path) else call
 
     def _towards(self, call: Call, target: paths.Target) -> Call:

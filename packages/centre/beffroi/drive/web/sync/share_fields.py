@@ -34,6 +34,13 @@ class ShareTooFine(BeffroiError):
     http_status = 400
 
 
+class SharedUnread(BeffroiError):
+    """Who is shared something with reads it; a folder that takes files and shows none is a link of the portal."""
+
+    code = "drive.shared_unread"
+    http_status = 400
+
+
 async def fields_of(request: Request) -> dict[str, str]:
     """What a client says in the query, and in a form or JSON. Errors: TooLarge, ClientGone, Invalid."""
     found = {name: values[-1] for name, values in fields(request.query, 64).items()}
@@ -83,10 +90,12 @@ def _may_download(attributes: str) -> bool:
 def rights(fields: Mapping[str, str], usual: int, node: Node) -> shares.Rights:
     """Of what clients can ask for only all or nothing is had here: what is not all of it gives no more than it says.
 
-    Errors: Invalid."""
+    Errors: Invalid, SharedUnread (reading alone would give more)."""
     text = fields.get("permissions", str(usual))
     if not (text.isascii() and text.isdigit() and len(text) < 3 and 0 < int(text) <= ALL):
         raise Invalid("permissions")
+    if not int(text) & READ:
+        raise SharedUnread
     wanted = WRITES if node.is_folder else UPDATE
     return "write" if int(text) & wanted == wanted else "read"
 

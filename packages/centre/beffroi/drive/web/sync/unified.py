@@ -67,16 +67,16 @@ async def answer(finder: search.Finder, call: Call, path: str, base_url: str) ->
 
 
 def _entry(call: Call, place: Place, base_url: str) -> dict[str, Any]:
-    folder, is_own = "/".join(place.path[:-1]), place.owner == call.who.collectivite_id
+    folder, number = "/".join(place.path[:-1]), properties.number(place, call.who.collectivite_id)
     return {
         "thumbnailUrl": "",
         "title": place.path[-1],
         "subline": f"dans {folder}" if folder else "",
-        "resourceUrl": f"{base_url}/coffre/{f'{place.node.id}/' if is_own else ''}",
+        "resourceUrl": f"{base_url}/index.php/f/{number}",
         "icon": "icon-folder" if place.node.is_folder else "icon-file",
         "rounded": False,
         "attributes": {
-            "fileId": str(properties.number(place, call.who.collectivite_id)),
+            "fileId": str(number),
             "path": "/" + "/".join(place.path),
         },
     }
