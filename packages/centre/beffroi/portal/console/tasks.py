@@ -87,9 +87,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
         _certificates(actor),
         _closed(actor),
         _beginning(),
-        _seals(),
-        _held_up(),
-        _unstamped(),
+        *_seals(),
     )
     return [{"said": said % {"n": count}, "url": url} for count, said, url in found if count]
 
@@ -177,38 +175,34 @@ def _backup() -> Task:
     )
 
 
-def _seals() -> Task:
-    """Sealed folders that a verification found damaged."""
+def _seals() -> tuple[Task, ...]:
+    """Sealed folders that a verification found damaged, that wait for their time stamp for too long; verifications that
+    wait for a setting."""
+    known, page = seals.read(settings.BEFFROI).values(), reverse("console_seals")
     return (
-        sum(one.damaged for one in seals.read(settings.BEFFROI).values()),
-        ngettext_lazy("%(n)s dossier scellé est abîmé", "%(n)s dossiers scellés sont abîmés", "n"),
-        reverse("console_seals"),
-    )
-
-
-def _held_up() -> Task:
-    """Verifications of sealed folders that wait for a setting."""
-    return (
-        sum(one.held_up for one in seals.read(settings.BEFFROI).values()),
-        ngettext_lazy(
-            "%(n)s vérification de dossier scellé ne peut pas se terminer",
-            "%(n)s vérifications de dossiers scellés ne peuvent pas se terminer",
-            "n",
+        (
+            sum(one.damaged for one in known),
+            ngettext_lazy("%(n)s dossier scellé est abîmé", "%(n)s dossiers scellés sont abîmés", "n"),
+            page,
         ),
-        reverse("console_seals"),
-    )
-
-
-def _unstamped() -> Task:
-    """Sealed folders that wait for their time stamp for too long."""
-    return (
-        sum(one.unstamped for one in seals.read(settings.BEFFROI).values()),
-        ngettext_lazy(
-            "%(n)s dossier scellé attend son horodatage depuis plus d’un jour",
-            "%(n)s dossiers scellés attendent leur horodatage depuis plus d’un jour",
-            "n",
+        (
+            sum(one.held_up for one in known),
+            ngettext_lazy(
+                "%(n)s vérification de dossier scellé ne peut pas se terminer",
+                "%(n)s vérifications de dossiers scellés ne peuvent pas se terminer",
+                "n",
+            ),
+            page,
         ),
-        reverse("console_seals"),
+        (
+            sum(one.unstamped for one in known),
+            ngettext_lazy(
+                "%(n)s dossier scellé attend son horodatage depuis plus d’un jour",
+                "%(n)s dossiers scellés attendent leur horodatage depuis plus d’un jour",
+                "n",
+            ),
+            page,
+        ),
     )
 
 
