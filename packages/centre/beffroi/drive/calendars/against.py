@@ -94,7 +94,7 @@ def _state(method: str, one: Event, found: Found) -> told.State:
 
 
 def _state_of_reply(one: Event, found: Found, before: Event) -> told.State:
-    guest = next((each for each in before.attendees if each.address == one.attendees[0].address), None)
+    guest = before.guest(one.attendees[0].address)
     if guest is None:
         return "stranger"
     if one.occurrence is not None and not found.has(one.occurrence):

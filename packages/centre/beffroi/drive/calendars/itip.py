@@ -109,6 +109,9 @@ class Event:
     def all_day(self) -> bool:
         return not isinstance(self.starts, datetime)
 
+    def guest(self, address: str) -> Attendee | None:
+        return next((one for one in self.attendees if one.address == address), None)
+
 
 @dataclass(frozen=True)
 class Message:

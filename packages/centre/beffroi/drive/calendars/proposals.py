@@ -74,7 +74,7 @@ def state(message: Message, found: Found | None, mine: Sequence[str]) -> told.St
 
 
 def _state_of_counter(main: Event, found: Found, before: Event) -> told.State:
-    guest = next((one for one in before.attendees if one.address == main.attendees[0].address), None)
+    guest = before.guest(main.attendees[0].address)
     if guest is None:
         return "stranger"
     if main.occurrence is not None and not found.has(main.occurrence):
