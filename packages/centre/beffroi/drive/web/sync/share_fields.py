@@ -55,11 +55,16 @@ async def fields_of(request: Request) -> dict[str, str]:
 
 def _object(body: str) -> dict[str, object]:
     """Empty for JSON that is none. Errors: Invalid."""
-    try:
-        said = json.loads(body or "{}")
-    except (ValueError, RecursionError):
-        raise Invalid("body") from None
+    said = _decoded(body or "{}", "body")
     return said if isinstance(said, dict) else {}
+
+
+def _decoded(text: str, what: str) -> object:
+    """Errors: Invalid (``what``)."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise Invalid(what) from None
 
 
 def _text(value: object) -> str:
@@ -75,10 +80,7 @@ def refuse_more(fields: Mapping[str, str]) -> None:
 
 def _may_download(attributes: str) -> bool:
     """Errors: Invalid."""
-    try:
-        said = json.loads(attributes or "[]")
-    except (ValueError, RecursionError):
-        raise Invalid("attributes") from None
+    said = _decoded(attributes or "[]", "attributes")
     found = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
     return all(
         one.get("value", one.get("enabled", True))
