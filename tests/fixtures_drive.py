@@ -14,11 +14,10 @@ import secrets
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -35,6 +34,7 @@ from beffroi.lib import ids
 from beffroi.lib.config import Config
 from blake3 import blake3
 
+from tests.loopback import serving
 from tests.waiting import until_it_listens
 
 RCLONE = Path(sys.executable).with_name("rclone")
@@ -236,17 +236,8 @@ def _door(place: S3Place, change: Callable[[str, bytes], bytes], *, hidden: int 
 
         do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass  # noqa: N815 - names of http.server
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as door:
-        thread = threading.Thread(target=door.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield replace(place, endpoint=f"http://127.0.0.1:{door.server_port}")
-        finally:
-            door.shutdown()
-            thread.join(10)
+    with serving(Door) as port:
+        yield replace(place, endpoint=f"http://127.0.0.1:{port}")
 
 
 SAMPLE_COLLECTIVITE = "col_" + "0" * 26

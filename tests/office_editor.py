@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import http.client
-import http.server
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,6 +18,8 @@ from beffroi.lib import clock
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
+
+from tests import loopback
 
 PAGE = """<!doctype html><title>Essai</title><h1>Éditeur d’essai</h1><button>Fermer</button><script>
 document.querySelector("button").onclick = () => parent.postMessage(JSON.stringify({MessageId: "UI_Close"}), "*");
@@ -123,7 +124,7 @@ def serving() -> Iterator[Office]:
     """The editor's discovery on loopback."""
     office: Office
 
-    class Discovery(http.server.BaseHTTPRequestHandler):
+    class Discovery(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             data = office.said.get(self.path)
             self.send_response(200 if data is not None else 404)
@@ -139,16 +140,8 @@ def serving() -> Iterator[Office]:
             self.end_headers()
             self.wfile.write(PAGE)
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Discovery)
-    origin = f"http://127.0.0.1:{server.server_port}"
-    office = Office(origin, new_key(), new_key())
-    office.said["/hosting/discovery"] = discovery(origin, office.signs_with, office.former)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with loopback.serving(Discovery) as port:
+        origin = f"http://127.0.0.1:{port}"
+        office = Office(origin, new_key(), new_key())
+        office.said["/hosting/discovery"] = discovery(origin, office.signs_with, office.former)
         yield office
-    finally:
-        server.shutdown()
-        server.server_close()

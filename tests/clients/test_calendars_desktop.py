@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clients.test_calendars_apps import NAMES, SPACES, Program, found, parsed
+from tests.clients.test_calendars_apps import NAMES, SPACES, Program, found, parsed, program
 from tests.fixtures_calendars import Wall, card, event, needs_front, wall
 
+__all__ = ["program"]
 pytestmark = needs_front
 THUNDERBIRD = {
     "User_Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Thunderbird/140.4.0"
@@ -26,12 +27,6 @@ GONE = "http://radicale.org/ns/sync/" + "0" * 64
 def centre() -> Iterator[Wall]:
     with wall("bfk-", 23240) as running:
         yield running
-
-
-@pytest.fixture
-def program(centre: Wall, request: pytest.FixtureRequest) -> Program:
-    login = f"{request.node.name[:40]}@auxonne.test"
-    return Program(centre, centre.signs_in(login, collectivite_id="col_" + "4" * 26))
 
 
 def test_a_book_of_thunderbird_begins_anew_where_its_token_is_none(program: Program) -> None:

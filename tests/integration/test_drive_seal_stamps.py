@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from cryptography import x509
 from tests.drive_sealing import FILES, begun, checked, desk_of, filled, seen
 from tests.integration.test_drive_archives_stamps import an_authority, openssl
 from tests.integration.test_drive_upkeep import Place, place
+from tests.loopback import serving
 
 __all__ = ["place"]
 
@@ -49,17 +49,8 @@ def authority(folder: Path, answers: list[str]) -> Iterator[str]:
                     time.sleep(0.1)
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as door:
-        thread = threading.Thread(target=door.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{door.server_port}/tsa"
-        finally:
-            door.shutdown()
-            thread.join(10)
+    with serving(Door) as port:
+        yield f"http://127.0.0.1:{port}/tsa"
 
 
 def test_an_authority_stamps_the_statement_when_it_answers(place: Place, tmp_path: Path) -> None:
