@@ -61,6 +61,8 @@ FILE_BYTES = 64 * 1024 * 1024
 FOLDER_BYTES = 256 * 1024 * 1024
 THREADS = 64
 PICTURE_WIDTH = 900
+_TOO_MUCH = signal.SIGKILL, signal.SIGXFSZ
+"""Nobody but the kernel kills it before it ends: it had CPU_S, or there was no memory left on the machine."""
 _STARTED_ANEW = 81
 """How LibreOffice ends after it made its profile: whoever started it is to start it once more."""
 _KINDS = {
@@ -170,7 +172,7 @@ def _run(folder: Path, argv: Sequence[Path | str], until: float) -> int:
         os.close(process)
         _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
-        raise NotShown("slow" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGXFSZ) else "unreadable")
+        raise NotShown("slow" if os.WTERMSIG(status) in _TOO_MUCH else "unreadable")
     return os.WEXITSTATUS(status)
 
 
