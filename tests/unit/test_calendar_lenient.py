@@ -25,6 +25,8 @@ def test_of_an_end_and_a_length_the_end_counts(kind: str, end: str) -> None:
 
 
 def test_a_title_with_bare_commas_does_not_end_at_the_first() -> None:
-    told = stored("VEVENT", "SUMMARY:Bal, salle 2\\, puis feu,", "LOCATION:Rue\\nde la Mairie", "CATEGORIES:Élus,Fêtes")
+    told = stored(
+        "VEVENT", "SUMMARY:Bal, salle 2\\, puis feu,", "LOCATION:Rue\\nde la Mairie", "CATEGORIES:Élus,Fêtes"
+    )
     assert "SUMMARY:Bal\\, salle 2\\, puis feu\\," in told
     assert "LOCATION:Rue\\nde la Mairie" in told and "CATEGORIES:Élus,Fêtes" in told
