@@ -22,11 +22,3 @@ def test_of_an_end_and_a_length_the_end_counts(kind: str, end: str) -> None:
     both = stored(kind, f"{end}:20260701T120000Z", "DURATION:PT1H")
     assert f"{end}:20260701T120000Z" in both and "DURATION:PT1H" not in both
     assert "DURATION:PT1H" in stored(kind, "DURATION:PT1H")
-
-
-def test_a_title_with_bare_commas_does_not_end_at_the_first() -> None:
-    told = stored(
-        "VEVENT", "SUMMARY:Bal, salle 2\\, puis feu,", "LOCATION:Rue\\nde la Mairie", "CATEGORIES:Élus,Fêtes"
-    )
-    assert "SUMMARY:Bal\\, salle 2\\, puis feu\\," in told
-    assert "LOCATION:Rue\\nde la Mairie" in told and "CATEGORIES:Élus,Fêtes" in told

@@ -1,27 +1,21 @@
 """What programs write against RFC 5545, and everybody understands: taken, and stored as it should have been.
 
 Why:    Thunderbird writes length and end when it changes a date of a series whose entry has a length, as telephones
-        store them; vobject refused all of it, and the change was lost (Radicale helps where the length is zero). A
-        title with a bare comma, as some calendars of the web have it, ended there.
+        store them; vobject refused all of it, and the change was lost (Radicale helps where the length is zero).
 Process: calendars; ``install`` once, before anything is read.
-Source:  RFC 5545, 3.6.1 (one of the two), 3.3.11; Thunderbird's CalItemBase (``properties``); vobject.icalendar.
+Source:  RFC 5545, 3.6.1 (one of the two); Thunderbird's CalItemBase (``properties``); vobject.icalendar.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from vobject.icalendar import RecurringBehavior, TextBehavior, VEvent, VTodo, stringToTextValues
+from vobject.icalendar import RecurringBehavior, VEvent, VTodo
 
 
 def install() -> None:
     """Twice does nothing more than once. All that vobject's own two checks do beyond their parent's is refuse."""
     VEvent.validate = VTodo.validate = classmethod(_validate)
-    if TextBehavior.decode.__func__ is not _decode:
-        TextBehavior.decode = classmethod(_decode)
-
-
-_decode_all = TextBehavior.decode.__func__
 
 
 def _validate(behavior: Any, entry: Any, *asked: Any) -> bool:
@@ -29,11 +23,3 @@ def _validate(behavior: Any, entry: Any, *asked: Any) -> bool:
         entry.contents.pop("duration", None)
     taken: bool = super(RecurringBehavior, behavior).validate(entry, *asked)
     return taken
-
-
-def _decode(behavior: Any, line: Any) -> None:
-    if line.encoded and not getattr(line, "encoding_param", None):
-        line.value = stringToTextValues(line.value, listSeparator="")[0]
-        line.encoded = False
-    else:
-        _decode_all(behavior, line)

@@ -23,7 +23,7 @@ from radicale.auth import AuthContext, BaseAuth
 from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
-from beffroi.drive.calendars import effort, homes, lenient, single_dates, vcards, zones
+from beffroi.drive.calendars import effort, homes, lenient, single_dates, values, zones
 from beffroi.drive.calendars.counted import Storage
 from beffroi.drive.calendars.programs import Application
 from beffroi.drive.store.keys import KeysErased, is_erased
@@ -86,7 +86,7 @@ class Stores:
         zones.install()
         effort.install()
         lenient.install()
-        vcards.install()
+        values.install()
         single_dates.install()
         self._config, self._grown = config, grown
         self._lock = threading.Lock()
