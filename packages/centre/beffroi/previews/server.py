@@ -4,8 +4,8 @@ Purpose: the programs that open strangers' office documents and pictures run her
 Process: a system user of its own (``USER-previews``), no secret, no database; where the supervisor may, it starts it
          in a network namespace of its own. It listens on STATE/previews/previews.sock: drive asks for documents of
          people, web for what we wrote to be printed. It reads nothing of what is sent: that do the programs it starts
-         (``making``). LANES children of it serve, one request each: drive has a document and a picture made at a time,
-         web a sheet, and none waits for the others.
+         (``making``). LANES children of it serve, one request each: drive has a document and some pictures made at a
+         time, web a sheet, and none waits for the others.
 Hostile: every document, and each program that has read one.
 Fails:   closed: a document that is too much for its program has no preview. This process away: none has.
 Content: a document lies in memory (/dev/shm), in a folder of its own, for as long as its programs run.
@@ -31,7 +31,7 @@ from beffroi.lib import programs, seclusion
 from beffroi.lib.config import Config
 from beffroi.previews import making, wire
 
-LANES = 3
+LANES = 2 + wire.PHOTOS_AT_ONCE
 READING_S = 30.0
 BACKLOG = 16
 log = logging.getLogger("beffroi.previews")

@@ -13,6 +13,7 @@ Hostile: the answer too: whoever made it has read a stranger's document. Its siz
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from pathlib import Path
@@ -24,6 +25,7 @@ SUFFIXES = frozenset(
     ("odt", "ott", "docx", "doc", "rtf", "ods", "ots", "xlsx", "xls", "odp", "otp", "pptx", "ppt", "pdf")
 )
 PHOTOS = frozenset(("png", "jpg", "jpeg", "gif", "webp", "heic", "heif", "avif", "tif", "tiff"))
+PHOTOS_AT_ONCE = os.process_cpu_count() or 1
 EDGES_PX = (256, 1024)
 """How long the longer edge of a thumbnail is at most: in a list, and alone."""
 PRINTED = "fodt"

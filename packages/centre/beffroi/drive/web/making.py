@@ -2,11 +2,11 @@
 once, kept in memory alone.
 
 Process: drive. Kept by the digest of the content, until MOST_KEPT_BYTES of others came.
-Rule:    one document and one picture at a time. Of one collectivité a few wait at most, and their turns come after one
-         of each other that waits: documents that take long keep no other town hall waiting for more than one. Who holds
-         a link has places of their own, by collectivité too, and all guests together have the turns of one more town
-         hall: at most one of their documents is between two of a town hall's own, and the guests of one keep those of
-         no other waiting.
+Rule:    one document at a time, and a picture for each processor. Of one collectivité a few wait at most, and their
+         turns come after one of each other that waits: documents that take long keep no other town hall waiting for
+         more than one. Who holds a link has places of their own, by collectivité too, and all guests together have the
+         turns of one more town hall: at most one of their documents is between two of a town hall's own, and the
+         guests of one keep those of no other waiting.
 Hostile: the documents, and what was made of them.
 Fails:   closed: no preview.
 """
@@ -59,15 +59,15 @@ type _Make = Callable[[], Awaitable[Preview]]
 
 
 class _Turns:
-    """First come, first served; of one collectivité one at a time comes to the common queue."""
+    """First come, first served; of one collectivité ``at_once`` at a time come to the common queue."""
 
-    def __init__(self) -> None:
-        self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._common = asyncio.Lock()
+    def __init__(self, at_once: int = 1) -> None:
+        self._own: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._common, self._at_once = asyncio.Semaphore(at_once), at_once
 
     @asynccontextmanager
     async def turn(self, collectivite_id: str) -> AsyncGenerator[None]:
-        own = self._own.setdefault(collectivite_id, asyncio.Lock())
+        own = self._own.setdefault(collectivite_id, asyncio.Semaphore(self._at_once))
         async with own, self._common:
             yield
 
@@ -75,11 +75,11 @@ class _Turns:
 class _Queue:
     """Who waits for one kind of work. ``under_way``: a colleague does not wait where guests do."""
 
-    def __init__(self, own: tuple[int, int], guests: tuple[int, int]) -> None:
-        """(how many at most, of one collectivité)."""
+    def __init__(self, own: tuple[int, int], guests: tuple[int, int], at_once: int = 1) -> None:
+        """(how many at most, of one collectivité); how many are made at once."""
         self._most = {False: own, True: guests}
         self.under_way: dict[bool, dict[_Key, asyncio.Task[Preview]]] = {False: {}, True: {}}
-        self._turns, self._guest_turns = _Turns(), _Turns()
+        self._turns, self._guest_turns = _Turns(at_once), _Turns()
 
     def begin(self, key: _Key, make: _Make, *, is_guest: bool) -> asyncio.Task[Preview]:
         """Errors: TooManyWait."""
@@ -104,7 +104,8 @@ def _documents() -> _Queue:
 
 
 def _photos() -> _Queue:
-    return _Queue((MOST_PHOTOS, MOST_PHOTOS_OF_ONE), (MOST_GUESTS_PHOTOS, MOST_GUESTS_PHOTOS_OF_ONE))
+    guests = (MOST_GUESTS_PHOTOS, MOST_GUESTS_PHOTOS_OF_ONE)
+    return _Queue((MOST_PHOTOS, MOST_PHOTOS_OF_ONE), guests, wire.PHOTOS_AT_ONCE)
 
 
 def suffix_of(name: str, edge_px: int = 0) -> str:
