@@ -55,8 +55,10 @@ def test_what_can_be_read_is_read() -> None:
 def test_a_line_of_an_entry_comes_back_as_it_was(line: str) -> None:
     text = event("a", "Conseil", more=line)
     for _ in range(2):
-        text = read_components(text)[0].serialize()
+        (entry,) = read_components(text)
+        text = entry.serialize()
         assert f"\r\n{line}\r\n" in text, text
+        assert f"\r\n{line}\r\n" in entry.duplicate(entry).serialize(), "as dates of a series are told"
 
 
 def test_a_comma_that_a_program_forgot_to_escape_ends_no_title() -> None:

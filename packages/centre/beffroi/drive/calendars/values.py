@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vobject.base import backslashEscape
+from vobject.base import ContentLine, backslashEscape
 from vobject.icalendar import TextBehavior, stringToTextValues
 from vobject.vcard import VCardTextBehavior
 
@@ -25,10 +25,12 @@ def install() -> None:
     if VCardTextBehavior.decode.__func__ is not _decode_of_cards:
         VCardTextBehavior.decode = classmethod(_decode_of_cards)
         TextBehavior.decode = classmethod(_decode_of_entries)
+        ContentLine.copy = _copy
 
 
 _all_of_cards = VCardTextBehavior.decode.__func__
 _all_of_entries = TextBehavior.decode.__func__
+_copy_without = ContentLine.copy
 
 
 def _decode_of_cards(behavior: Any, line: Any) -> None:
@@ -44,6 +46,12 @@ def _decode_of_entries(behavior: Any, line: Any) -> None:
     elif line.name in _SHOWN:
         line.value = stringToTextValues(line.value, listSeparator="")[0]
         line.encoded = False
+
+
+def _copy(line: Any, of: Any) -> None:
+    """vobject forgets whether a line is ``encoded``; dates that are told one by one are copies of their series."""
+    _copy_without(line, of)
+    line.encoded = of.encoded
 
 
 def _comes_back(value: str) -> bool:
