@@ -41,7 +41,9 @@ SETTINGS: dict[str, bool | int | str] = {
     "mailnews.start_page.enabled": False,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
+    "network.manage-offline-status": False,  # or a namespace with loopback alone counts as no network
     "network.proxy.type": 0,
+    "offline.autoDetect": False,
     "remote.prefs.recommended": False,  # or passwords are not kept
 }
 
