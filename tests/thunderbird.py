@@ -41,7 +41,9 @@ SETTINGS: dict[str, bool | int | str] = {
     "mailnews.start_page.enabled": False,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
+    "network.manage-offline-status": False,  # or a namespace with loopback alone counts as no network
     "network.proxy.type": 0,
+    "offline.autoDetect": False,
     "remote.prefs.recommended": False,  # or passwords are not kept
 }
 
@@ -49,12 +51,12 @@ SETTINGS: dict[str, bool | int | str] = {
 class Thunderbird:
     """``do`` runs a script that ends with ``return`` in the program, where ``await`` and its modules are at hand."""
 
-    def __init__(self, directory: Path, settings: dict[str, bool | int | str] | None = None) -> None:
+    def __init__(self, directory: Path, settings: dict[str, bool | int | str]) -> None:
         self.directory, self.profile = directory, directory / "profile"
         self.profile.mkdir(parents=True)
         lines = [
             f"user_pref({json.dumps(name)}, {json.dumps(value)});"
-            for name, value in {**SETTINGS, **(settings or {})}.items()
+            for name, value in (SETTINGS | settings).items()
         ]
         (self.profile / "user.js").write_text("\n".join(lines))
         self._log = (directory / "log").open("wb")
@@ -122,6 +124,17 @@ class Thunderbird:
         database = 'Cc["@mozilla.org/security/x509certdb;1"].getService(Ci.nsIX509CertDB)'
         self.do(f'{database}.addCertFromBase64(given[0], "C,,");', text)
 
+    def trust_at(self, host: str, port: int, certificate: Path) -> None:
+        """As a person does who makes an exception for a server."""
+        text = certificate.read_text().partition("-----BEGIN CERTIFICATE-----")[2].partition("-----END")[0]
+        script = """
+            const database = Cc["@mozilla.org/security/x509certdb;1"].getService(Ci.nsIX509CertDB);
+            const one = database.constructX509FromBase64(given[2]);
+            const exceptions = Cc["@mozilla.org/security/certoverride;1"].getService(Ci.nsICertOverrideService);
+            exceptions.rememberValidityOverride(given[0], given[1], {}, one, true);
+        """
+        self.do(script, host, port, "".join(text.split()))
+
     def stop(self) -> None:
         """As it quits by itself, so that it writes what it keeps; or at once, where it does not answer."""
         with contextlib.suppress(AttributeError, OSError, AssertionError):
@@ -150,8 +163,9 @@ class Thunderbird:
 
 
 @contextmanager
-def thunderbird(directory: Path) -> Iterator[Thunderbird]:
-    program = Thunderbird(directory)
+def thunderbird(directory: Path, **settings: bool | int | str) -> Iterator[Thunderbird]:
+    """``settings``: by their names, with ``__`` for each dot."""
+    program = Thunderbird(directory, {name.replace("__", "."): value for name, value in settings.items()})
     try:
         program.connect()
         yield program
