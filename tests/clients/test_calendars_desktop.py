@@ -1,7 +1,7 @@
 """Calendars and contacts as programs of desktops ask for them, which do not run here: their requests, in order.
 
 In our own words. Source: Thunderbird (CalDavCalendar, CalDavRequestHandlers, CardDAVDirectory, CardDAVUtils),
-evolution-data-server (e-webdav-discover, e-webdav-session, the backends), KDAV and kdepim-runtime, CalDav Synchronizer,
+evolution-data-server (e-webdav-discover, e-webdav-session, the backends), CalDav Synchronizer,
 as they were in August 2026.
 """
 
