@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +24,9 @@ _INSIDE = 'mount --bind "$0" /etc/ssl/certs && exec dbus-daemon --session --nofo
 class Session:
     home: Path
     pid: int
+    environment: Mapping[str, str]
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return _environment(self.home)
-
-    def run(self, *command: str | Path, timeout_s: float = 60) -> tuple[int, str]:
+    def run(self, *command: str | Path, asked: str = "", timeout_s: float = 60) -> tuple[int, str]:
         """(exit code, what it says). To a file: a pipe would end with what the program leaves behind."""
         entered = ("nsenter", f"--target={self.pid}", "--mount", "--pid", *command)
         with tempfile.TemporaryFile() as said:
@@ -37,7 +34,7 @@ class Session:
                 entered,
                 env=self.environment,
                 cwd=self.home,
-                stdin=subprocess.DEVNULL,
+                input=asked.encode(),
                 stdout=said,
                 stderr=said,
                 check=False,
@@ -60,8 +57,9 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def session(home: Path, authorities: str) -> Iterator[Session]:
+def session(home: Path, authorities: str, **environment: str) -> Iterator[Session]:
     """Until the block ends. ``home``: short enough for the paths of sockets."""
+    own = _environment(home) | environment
     bus, trusted = home / "run" / "bus", home / "trusted"
     bus.parent.mkdir(0o700, parents=True)
     trusted.mkdir()
@@ -70,12 +68,12 @@ def session(home: Path, authorities: str) -> Iterator[Session]:
     apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     with (home / "session.log").open("ab") as log:
         process = subprocess.Popen(
-            (*apart, "sh", "-c", _INSIDE, trusted, bus), env=_environment(home), stdout=log, stderr=log
+            (*apart, "sh", "-c", _INSIDE, trusted, bus), env=own, stdout=log, stderr=log
         )
     try:
         until(bus.exists, "D-Bus answers")
         inside = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        yield Session(home, int(inside[0]))
+        yield Session(home, int(inside[0]), own)
     finally:
         process.kill()
         process.wait(20)

@@ -1,7 +1,8 @@
 """Calendars and contacts as programs of desktops ask for them, which do not run here: their requests, in order.
 
-In our own words. Source: KDAV and kdepim-runtime, CalDav Synchronizer, as they were in August 2026. Thunderbird and
-Evolution's data server run: test_calendars_thunderbird.py, test_calendars_evolution.py.
+In our own words. Source: CalDav Synchronizer, as it was in August 2026, and what KDAV asks first. Thunderbird,
+Evolution's data server and Akonadi run: test_calendars_thunderbird.py, test_calendars_evolution.py,
+test_calendars_akonadi.py.
 """
 
 from __future__ import annotations
