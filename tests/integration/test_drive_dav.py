@@ -64,7 +64,7 @@ def test_every_folder_above_a_change_has_a_new_etag(drive: Served, folder: str) 
 
 
 def test_the_root_shows_the_commune_and_says_who_may_what(drive: Served) -> None:
-    for login, permissions in (("alice", "MGCK"), ("elise", "MG")):
+    for login, permissions in (("alice", "GCK"), ("elise", "G")):
         found = listing(drive, f"/remote.php/dav/files/{login}", login=login)
         common = found[f"/remote.php/dav/files/{login}/Commune/"]
         assert (value(common, "oc:permissions"), value(common, "nc:is-mount-root")) == (permissions, "true")

@@ -1,7 +1,6 @@
-"""What the desktop's window asks and ``nextcloudcmd`` does not: its wizard, its dialog of shares, its menus.
+"""What the desktop's dialog of shares asks, beyond what tests/clients/test_drive_desktop_program.py has it ask.
 
-Source: nextcloud/desktop around 3.16 and newer: src/gui (owncloudsetupwizard, filedetails/sharemodel, sharemanager,
-        socketapi, folderman), src/libsync (networkjobs, account).
+Source: nextcloud/desktop around 3.16 and newer: src/gui (filedetails/sharemodel, sharemanager).
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import pytest
 from beffroi.drive.views import SHARED_NAME
@@ -27,13 +26,13 @@ DIALOG = (
 )
 
 
-def asked(drive: Served, method: str, call: str, **fields: str) -> tuple[int, Any]:
+def asked(drive: Served, method: str, call: str, login: str = "alice", **fields: str) -> tuple[int, Any]:
     """(code, data), as OcsJob sends and reads them."""
     form, query = urlencode(fields), "format=json"
     if method == "GET":
         form, query = "", f"{form}&{query}"
     more = {"Ocs_APIREQUEST": "true", "Content_Type": "application/x-www-form-urlencoded"}
-    said = json.loads(drive.ask(method, f"{call}?{query}", form.encode(), **more)[2])["ocs"]
+    said = json.loads(drive.ask(method, f"{call}?{query}", form.encode(), login, **more)[2])["ocs"]
     return said["meta"]["statuscode"], said["data"]
 
 
@@ -42,13 +41,6 @@ def name(drive: Served, folder: str) -> Iterator[str]:
     assert drive.ask("PUT", f"{folder}/plan.txt", b"un plan")[0] == 201
     assert drive.ask("PROPFIND", "/remote.php/dav/files/amir/", login="amir", Depth="0")[0] == 207
     yield folder.removeprefix(f"{HOME}/")
-
-
-def test_the_wizard_finds_the_sign_in_and_the_folder(drive: Served) -> None:
-    status, headers, _ = drive.exchange("PROPFIND", f"{HOME}/", None, {})
-    assert status == 401 and headers["www-authenticate"].startswith("Basic")
-    assert drive.exchange("GET", "/ocs/v2.php/cloud/capabilities?format=json", None, {})[0] == 401
-    assert drive.ask("HEAD", f"{HOME}/")[0] == 200  # any other answer ends the wizard
 
 
 def test_the_dialog_shares_a_folder_changes_it_and_ends_it(drive: Served, name: str) -> None:
@@ -61,7 +53,6 @@ def test_the_dialog_shares_a_folder_changes_it_and_ends_it(drive: Served, name: 
         drive, "GET", sharees, search="ami", itemType="folder", page="1", perPage="50", lookup="true"
     )
     assert code == 200 and found["users"][0]["value"] == {"shareType": 0, "shareWith": "amir"}
-    assert asked(drive, "GET", SHARES, shared_with_me="true") == (200, [])
     wish = {"path": f"/{name}", "shareType": "0", "shareWith": "amir", "permissions": most}
     code, made = asked(drive, "POST", SHARES, **wish)
     assert code == 200 and made["uid_owner"] == "alice", "of others' shares it shows none"
@@ -73,12 +64,10 @@ def test_the_dialog_shares_a_folder_changes_it_and_ends_it(drive: Served, name: 
     assert asked(drive, "GET", SHARES, path=f"/{name}", reshares="true") == (200, [])
 
 
-def test_the_menu_leaves_a_share(drive: Served, name: str) -> None:
-    wish = {"path": f"/{name}", "shareType": "0", "shareWith": "amir", "permissions": "31"}
+def test_the_dialog_says_who_shares_this_and_not_who_shares_anything(drive: Served, name: str) -> None:
+    wish = {"path": f"/{name}", "shareType": "0", "shareWith": "amir", "permissions": "1"}
     assert asked(drive, "POST", SHARES, **wish)[0] == 200
-    at = f"/remote.php/dav/files/amir/{quote(SHARED_NAME)}/{name}"
-    (one,) = listing(drive, at, "0", login="amir").values()
-    assert (value(one, "oc:permissions") or "").startswith("S"), "else the menu has no such line"
-    assert drive.ask("DELETE", at, login="amir", OCS_APIREQUEST="true", e2e_token="")[0] == 204
-    assert drive.ask("PROPFIND", at, login="amir", Depth="0")[0] == 404
-    assert drive.ask("GET", f"{HOME}/{name}/plan.txt")[2] == b"un plan"
+    assert drive.ask("MKCOL", "/remote.php/dav/files/amir/sien", login="amir")[0] == 201
+    for path, owners in ((f"/{SHARED_NAME}/{name}", ["alice"]), ("/sien", []), (f"/{SHARED_NAME}", [])):
+        said = asked(drive, "GET", SHARES, login="amir", shared_with_me="true", path=path)
+        assert (said[0], [one["uid_owner"] for one in said[1]]) == (200, owners), path

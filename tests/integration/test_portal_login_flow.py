@@ -7,28 +7,36 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions, login_flows
 from beffroi.core.identity.models import AppPassword, LoginFlow
+from beffroi.drive.credentials import Credentials
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
+from beffroi.portal.web import login_flow
+from django.conf import settings
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import no_door, on_listener, portal_client
+from tests.fixtures_projections import engines
 
-__all__ = ["no_door"]
+__all__ = ["engines", "no_door"]
 pytestmark = pytest.mark.usefixtures("database")
 PROGRAM = "PC-ACCUEIL (Desktop Client - Windows)"
 HEADERS = {"X-Beffroi-Listener": "portal", "X-Forwarded-For": "37.65.1.9", "User-Agent": PROGRAM}
 
 
 @pytest.fixture(autouse=True)
-def portal() -> Iterator[None]:
+def portal(engines: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The worker goes on where the portal waits for it."""
+    monkeypatch.setattr(login_flow, "time", SimpleNamespace(sleep=lambda pause_s: run_pending("main")))
     with on_listener("web"):
         yield
 
@@ -82,6 +90,8 @@ def test_a_program_that_was_allowed_gets_an_app_password_for_files_once(
     made = AppPassword.objects.get()
     assert (made.protocol_set, made.label, made.membership_id) == ("dav", PROGRAM, beaune.agent_membership.id)
     assert made.sha256 == hashlib.sha256(given["appPassword"].encode()).hexdigest()
+    signed_in = Credentials(settings.BEFFROI).check(given["loginName"], given["appPassword"])
+    assert signed_in is not None and signed_in.app_password_id == made.id, "it is used a moment later"
     assert poll(token).status_code == 404 and AppPassword.objects.count() == 1
     assert client.get(path).status_code == 404 and allow(client, path).status_code == 404
     flow = LoginFlow.objects.get()

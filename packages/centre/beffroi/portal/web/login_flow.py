@@ -4,11 +4,13 @@ Input:   hostile; ``begin`` and ``poll`` are for programs, without a sign-in and
 Secrets: the app password stands in the answer to the poll that made it and nowhere else. The address of the page opens
          nothing by itself: whoever follows it signs in and confirms. Who sends one's own request to somebody else is
          met by the page: it names the program and says when it asks from another network.
+Order:   the drive's own processes know the app password before its program does, which uses it at once.
 Fails:   closed; a request that is used, refused, over or unknown gives one and the same answer.
 """
 
 from __future__ import annotations
 
+import time
 from http import HTTPStatus
 
 from allauth.account.decorators import reauthentication_required
@@ -24,12 +26,17 @@ from beffroi.core.communes import row_security
 from beffroi.core.identity import actions, limits, login_flows, queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
+from beffroi.drive.credentials import Credentials
+from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.portal import qr
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web.signin import refuse_blocked
 
 MAX_LABEL_CHARS = 100
+PATIENCE_S = 15.0
+"""For the worker, which tells the drive of a new app password. Programs wait 30 s for an answer; that of desktops
+gives its sign-in up where the first use of what it got is refused."""
 
 
 @csrf_exempt
@@ -70,6 +77,7 @@ def poll(request: HttpRequest) -> HttpResponse:
             granted = login_flows.poll(request.POST.get("token") or request.GET.get("token", ""))
         except NotFound:
             return HttpResponse(status=HTTPStatus.NOT_FOUND)
+    _until_the_drive_knows(granted.issued.record.id)
     answer = JsonResponse(
         {
             "server": settings.BEFFROI.portal_origin,
@@ -79,6 +87,13 @@ def poll(request: HttpRequest) -> HttpResponse:
     )
     answer["Cache-Control"] = "no-store, private"
     return answer
+
+
+def _until_the_drive_knows(app_password_id: str) -> None:
+    """Or past all patience: it will soon."""
+    known, end_s = Credentials(settings.BEFFROI), clock.steady_s() + PATIENCE_S
+    while known.holder(app_password_id) is None and clock.steady_s() < end_s:
+        time.sleep(0.02)
 
 
 @require_http_methods(["GET", "POST"])

@@ -116,13 +116,14 @@ def shift(owner: str, home: str) -> int:
 
 def permissions(place: Place, seal: Reach = "") -> str:
     """Letters of sync clients: S somebody shares it, R share, G read, D delete, N rename, V move, W write, C and K make
-    files and folders, M a folder that is shown inside another one's tree. To delete what is shared is to leave it."""
+    files and folders. To delete what is shared is to leave it. Never M (mounted): the desktop's window takes it for an
+    external storage, which it leaves out until its person has found it in the settings."""
     mount, shared = place.rights.is_mount, place.rights.is_shared
     write = place.rights.may_write and seal != "inside"
     inner = ("CK" if place.node.is_folder else "W") if write else ""
     moved = "DN" if mount and shared else "DNV" if write and not mount and seal != "above" else ""
     given = "R" if write and place.rights.may_share else ""
-    first = "S" if shared else given + ("M" if mount and place.path else "")
+    first = "S" if shared else given
     return f"{first}G{moved}{inner}"
 
 

@@ -128,6 +128,8 @@ class _Desk:
         with view.database.reading() as reading:
             if is_true(fields, "shared_with_me"):
                 mine = [one for one in view.mounts(reading) if one.owner == view.collectivite_id]
+                if fields.get("path"):
+                    mine = [one for one in mine if one.path == tuple(names.path(fields["path"]))]
                 return [self._received(reading, one) for one in mine]
             found = [one for one in self._made(reading) if _is_said(one)]
             if "path" in fields:
