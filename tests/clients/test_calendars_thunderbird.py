@@ -215,6 +215,8 @@ def test_a_contact_is_made_changed_on_both_sides_and_deleted(claire: Desk) -> No
     claire.does("edits('contacts/', 'mael', lines => lines.getFirstEntry('fn').value = 'Maël, adjoint');")
     until(lambda: "FN:Maël\\, adjoint" in claire.stored(path), "it is changed at the server", 30)
     assert claire.stored(path).replace("FN:Maël\\, adjoint", "FN:Maël Cœur-d’Or") == stored
+    at_server = claire.server.ask("GET", claire.account.home + path).headers["ETag"]
+    until(lambda: claire.does(shown)[-1] == at_server, "it has read what it sent", 30)
     # Without looking what others did: the last one wins.
     claire.puts(path, stored.replace("+33 3 80 00 00 00", "+33 3 80 11 11 11"))
     claire.does("edits('contacts/', 'mael', lines => lines.getFirstEntry('fn').value = 'Maël Dupré');")
