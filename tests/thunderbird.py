@@ -24,7 +24,7 @@ from tests.waiting import until
 
 PROGRAM = shutil.which("thunderbird") or ""
 needs_thunderbird = pytest.mark.skipif(not PROGRAM, reason="thunderbird is not installed")
-LONGEST_S = 60
+LONGEST_S = 120
 SETTINGS: dict[str, bool | int | str] = {
     "marionette.port": 0,  # any; it writes which into its profile
     "app.donation.eoy.version.viewed": 999,

@@ -92,7 +92,7 @@ class Desk:
         self.gives_password()
         listed = """return [...by("network-calendar-list").children].map(
             ({calendar}) => [calendar.name, calendar.uri.filePath, calendar.readOnly]);"""
-        until(lambda: program.within(NEW_CALENDAR, listed), "calendars are found", 30)
+        until(lambda: program.within(NEW_CALENDAR, listed), "calendars are found")
         told: list[list[object]] = program.within(NEW_CALENDAR, listed)
         program.within(NEW_CALENDAR, 'by("calendar-creation-dialog").getButton("accept").click();')
         return told
@@ -110,11 +110,11 @@ class Desk:
         program.within(NEW_BOOK, script, self.account.login, address)
         self.gives_password()
         listed = 'return [...by("carddav-availableBooks").children].map(one => one.label);'
-        until(lambda: program.within(NEW_BOOK, listed), "address books are found", 30)
+        until(lambda: program.within(NEW_BOOK, listed), "address books are found")
         told: list[str] = program.within(NEW_BOOK, listed)
         program.within(NEW_BOOK, accept)
         read = """return given.every(path => book(path)?.getStringValue("carddav.token", ""));"""
-        until(lambda: self.does(read, "contacts/", "mairie-contacts/"), "they are read", 30)
+        until(lambda: self.does(read, "contacts/", "mairie-contacts/"), "they are read")
         return told
 
     def does(self, script: str, *given: object) -> Any:
@@ -140,7 +140,7 @@ class Desk:
             told = self.titles()
             return {name: told.get(name, "") for name in expected} == expected
 
-        until(has, f"the agenda shows {expected}", 30)
+        until(has, f"the agenda shows {expected}")
 
     def puts(self, path: str, text: str) -> None:
         kind = "text/vcard" if path.endswith(".vcf") else "text/calendar"

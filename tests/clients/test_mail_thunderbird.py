@@ -15,6 +15,7 @@ import pytest
 from beffroi.drive.calendars import itip, itip_text
 from beffroi.lib import clock
 from beffroi.mail import compose, invitations, reader
+from beffroi.mail.models import Mailbox
 from django.test import Client
 
 from tests.conftest import Commune
@@ -46,6 +47,30 @@ INBOX = """
 SHOWN = """
     const shown = window.document.getElementById("tabmail").currentTabInfo.chromeBrowser?.contentWindow;
     const accept = shown?.document.getElementById("imipAcceptButton");
+"""
+INVITES = """
+    const [home] = cal.manager.getCalendars();
+    const { CalEvent } = ChromeUtils.importESModule("resource:///modules/CalEvent.sys.mjs");
+    const { CalAttendee } = ChromeUtils.importESModule("resource:///modules/CalAttendee.sys.mjs");
+    const entry = new CalEvent();
+    entry.title = "Commission, écoles";
+    entry.startDate = cal.createDateTime("20261204T090000Z");
+    entry.endDate = cal.createDateTime("20261204T100000Z");
+    given.forEach((address, number) => {
+        const one = new CalAttendee();
+        one.id = `mailto:${address}`;
+        one.isOrganizer = number == 0;
+        one.rsvp = "TRUE";
+        one.role = "REQ-PARTICIPANT";
+        one.participationStatus = number == 0 ? "ACCEPTED" : "NEEDS-ACTION";
+        if (one.isOrganizer) {
+            entry.organizer = one;
+        } else {
+            entry.addAttendee(one);
+        }
+    });
+    entry.setProperty("X-MOZ-SEND-INVITATIONS", "TRUE");
+    await window.doTransaction("add", entry, home, null, null, { responseMode: Ci.calIItipItem.AUTO });
 """
 INVITATION = """BEGIN:VCALENDAR
 VERSION:2.0
@@ -108,6 +133,16 @@ def discovery(domain: str, directory: Path) -> Iterator[Path]:
             thread.join()
 
 
+def read(post: Post, mailbox: Mailbox) -> itip.Message:
+    """What the newest mail there says to calendars, as the portal reads it."""
+    with reader.open_mailbox(post.config, mailbox.address) as opened:
+        newest = opened.list()[0]
+        part = invitations.part_of(opened.read(newest.uid))
+        assert part is not None
+        text = invitations.text_of(invitations.fetch(opened, newest.uid, "INBOX", part), "utf-8")
+    return itip.parse(text or "")
+
+
 @pytest.fixture
 def program(post: Post, beaune: Commune, tmp_path: Path) -> Iterator[Thunderbird]:
     config = post.config
@@ -122,7 +157,7 @@ def program(post: Post, beaune: Commune, tmp_path: Path) -> Iterator[Thunderbird
         yield running
 
 
-def test_an_account_is_found_by_its_address_and_answers_an_invitation(
+def test_an_account_is_found_by_its_address_answers_an_invitation_and_sends_one(
     program: Thunderbird, post: Post, beaune: Commune, nuits: Commune
 ) -> None:
     claire = post.mailbox(beaune, beaune.agent, "claire")
@@ -156,13 +191,14 @@ def test_an_account_is_found_by_its_address_and_answers_an_invitation(
     until(lambda: program.do(f"{SHOWN} return accept && !accept.hidden;"), "it shows that it can be accepted")
     program.do(f"{SHOWN} later(() => accept.doCommand(), shown);")
     post.wait_count(paul, 1)
-    with reader.open_mailbox(config, paul.address) as opened:
-        (one,) = opened.list()
-        part = invitations.part_of(opened.read(one.uid))
-        assert part is not None
-        said = invitations.text_of(invitations.fetch(opened, one.uid, "INBOX", part), "utf-8")
-    answer = itip.parse(said or "")
+    answer = read(post, paul)
     guest = answer.main.guest(claire.address)
     assert (answer.method, answer.main.uid) == ("REPLY", "reunion") and guest is not None
     assert (guest.answer, answer.main.title) == ("ACCEPTED", "Réunion, salle 2")
-    post.wait_count(claire, 1, "Sent")
+    program.do(INVITES, claire.address, paul.address)
+    post.wait_count(paul, 2)
+    asked = read(post, paul)
+    assert (asked.method, asked.main.title) == ("REQUEST", "Commission, écoles")
+    assert asked.main.organizer is not None and asked.main.organizer.address == claire.address
+    assert [one.address for one in asked.main.attendees if one.address != claire.address] == [paul.address]
+    post.wait_count(claire, 2, "Sent")
