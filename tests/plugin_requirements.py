@@ -40,7 +40,7 @@ def _netns() -> str:
 
 
 def _browser() -> str:
-    return "" if shutil.which("chromium") else "Chromium"
+    return "" if all(map(shutil.which, ("chromium", "chromium-headless-shell"))) else "Chromium"
 
 
 def _corpus() -> str:

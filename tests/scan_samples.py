@@ -8,6 +8,7 @@ import hashlib
 import struct
 import tempfile
 import zlib
+from functools import cache
 from pathlib import Path
 
 import libarchive
@@ -246,6 +247,7 @@ def rar(name: str, data: bytes) -> bytes:
     )
 
 
+@cache
 def bomb() -> bytes:
     """Some 100 kB that would be gigabytes: zeros in zips in zips."""
     inner = packed(**{f"z{n}__bin": bytes(30 * 2**20) for n in range(4)})

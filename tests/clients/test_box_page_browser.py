@@ -15,8 +15,9 @@ from beffroi_box.config import BoxConfig
 from beffroi_box.local import Answer, AskBlock, AskEnrol, Block, LocalSocket, Request, State, socket_path
 from beffroi_box.page import PageServer
 
+from tests.fixtures_browser import CHROMIUM
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-CHROMIUM = "/usr/bin/chromium"
 PORT = 23460
 ADDRESS = f"http://127.0.0.1:{PORT}/"
 FIRST = State("BF-3F9A0C2788", "3F9A 0C27 88D1 E46B 705A", "0.1.0", centre="https://boitiers.cotedor.fr")

@@ -1,4 +1,4 @@
-"""Clients of files that people really have, on the real drive: litmus, curl, rclone, davfs2 where FUSE is."""
+"""Clients of files that people really have, on the real drive: litmus, curl, rclone, cadaver, davfs2 where FUSE is."""
 
 from __future__ import annotations
 
@@ -110,6 +110,61 @@ def test_curl_sends_and_fetches_in_parts(drive: Served, tmp_path: Path) -> None:
     got = subprocess.run((*curl, "-r", "1000000-1999999", url), check=True, capture_output=True).stdout
     got += subprocess.run((*curl, "-r", "2000000-", f"{url}.2"), check=True, capture_output=True).stdout
     assert got == body[1_000_000:]
+
+
+def cadaver(drive: Served, home: Path, *commands: str) -> str:
+    host = drive.url.removeprefix("http://").partition(":")[0]
+    (home / ".netrc").write_text(f'machine {host}\nlogin alice\npassword "{PASSWORD}"\n')
+    (home / ".netrc").chmod(0o600)
+    found = subprocess.run(
+        ("cadaver", f"{drive.url}/dav/Commune/"),
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"},
+        cwd=home,
+        input="\n".join((*commands, "quit", "")),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    return found.stdout + found.stderr
+
+
+@pytest.mark.skipif(shutil.which("cadaver") is None, reason="needs cadaver")
+def test_cadaver_locks_keeps_properties_and_takes_its_lock_up_again(drive: Served, tmp_path: Path) -> None:
+    (tmp_path / "lettre.txt").write_text("Bonjour")
+    (tmp_path / "été & hiver.txt").write_text("Été")
+    said = cadaver(
+        drive,
+        tmp_path,
+        "mkcol cadaver",
+        "cd cadaver",
+        "mput lettre.txt 'été & hiver.txt'",
+        "lock lettre.txt",
+        "propset lettre.txt auteur Claire",
+        "showlocks",
+    )
+    assert "failed" not in said and said.count("succeeded") == 5, said
+    token = re.findall(r"<(urn:uuid:[0-9a-f-]+)>", said)[0]
+    at = "/dav/Commune/cadaver/lettre.txt"
+    assert drive.ask("PUT", at, b"x", "amir")[0] == drive.ask("DELETE", at, login="amir")[0] == 423
+    (tmp_path / "lettre.txt").write_text("Au revoir")
+    (tmp_path / "été & hiver.txt").unlink()
+    said = cadaver(
+        drive,
+        tmp_path,
+        "cd cadaver",
+        "steal lettre.txt",
+        "put lettre.txt",
+        "propget lettre.txt auteur",
+        "unlock lettre.txt",
+        token,  # which it asks for: of what it took up it knows no address of a server
+        "mget 'été & hiver.txt'",
+        "delete 'été & hiver.txt'",
+    )
+    assert "failed" not in said and "Value of auteur is: Claire" in said, said
+    assert (tmp_path / "été & hiver.txt").read_text() == "Été"
+    assert drive.ask("PUT", at, b"x", "amir")[0] == 204
+    assert "failed" not in cadaver(drive, tmp_path, "rmcol cadaver")
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive
 from tests.integration.test_previews_process import Previews
 from tests.office_editor import Office
+from tests.photo_samples import photo
 
 __all__ = ["browser", "no_door"]
 pytestmark = [
@@ -105,6 +106,38 @@ def test_a_document_is_shown_opened_closed_and_a_new_one_is_made(
     page.keyboard.press("Enter")
     page.frame_locator("iframe.office").get_by_role("heading", name="Éditeur d’essai").wait_for()
     assert "Budget.ods" in drive.names()
+
+
+def test_photos_are_an_album_that_is_ticked_starred_and_opened_from(
+    page: Any, drive: Drive, tmp_path: Path
+) -> None:
+    sent = {
+        "Fête de la Saint-Jean devant la salle polyvalente.jpg": photo("jpg", 800, 600),
+        "telephone.heic": photo("heic", 300, 400),
+        "cassée.png": b"no picture",
+        "Compte rendu.txt": b"x",
+    }
+    files = [{"name": name, "mimeType": "", "buffer": data} for name, data in sent.items()]
+    page.goto("/coffre/")
+    with page.expect_navigation():
+        page.set_input_files("#desk input[multiple]", files=files)
+    page.goto("/coffre/")
+    page.click("a:text-is('vignettes')")
+    drawn = (
+        "() => [...document.querySelectorAll('.thumb img')].filter(one => one.naturalWidth > 0).length == 2"
+    )
+    page.wait_for_function(drawn)
+    inspect(page, "d-album")
+    tiles = page.locator("ul.album > li")
+    assert tiles.count() == 4
+    box = tiles.first.bounding_box()
+    assert box["height"] > 100 and box["width"] > 100
+    page.locator("ul.album input").first.check()
+    page.locator("ul.album .star").first.click()
+    page.wait_for_selector("ul.album .star[aria-pressed=true]")
+    page.get_by_role("link", name="telephone.heic").click()
+    page.wait_for_function("() => document.querySelector('img.view').naturalWidth == 300")
+    inspect(page, "d-photo")
 
 
 def test_a_document_that_cannot_be_shown_says_why(page: Any, drive: Drive, tmp_path: Path) -> None:

@@ -167,3 +167,34 @@ def test_another_commune_s_files_are_found_read_compared_and_brought_back(
         assert "plan 2027.txt" in there.inner_text("main")
     page.reload()
     assert "plan 2027.txt" in page.inner_text("main")
+
+
+def test_files_and_folders_are_sent_into_what_another_commune_shares_and_seen_to_arrive(
+    drive: Drive, page: Any, browser: Any, beaune: Commune, *, nuits: Commune, tmp_path: Path
+) -> None:
+    folder = plans(page, tmp_path, {"façade.png": png(random.Random(1))})
+    make(portal_client(beaune.agent_membership), folder, f"collectivite:{nuits.id}", "write")
+    share = only_share(drive)
+    said = {"partage": share.id, "what": "accept"}
+    portal_client(nuits.referent_membership).post("/coffre/partages-avec-moi/", said)
+    photos = tmp_path / "Photos du chantier"
+    photos.mkdir()
+    long = random.Random(2).randbytes(6_000_000)  # in two parts
+    (photos / "vidéo.bin").write_bytes(long)
+    (photos / "Thumbs.db").write_bytes(b"x")
+    with somebody(page, browser, nuits.agent_membership) as there:
+        there.goto(f"/coffre/chez/{share.id}/")
+        with there.expect_navigation():
+            there.set_input_files("#desk input[webkitdirectory]", str(photos))
+        there.wait_for_selector("text=1 fichier est arrivé.")
+        assert "laissé de côté" in there.inner_text(".say.good")
+        inspect(there, "v-envoi")
+        there.set_input_files(
+            "#desk input[multiple]",
+            files=[{"name": "façade.png", "mimeType": "image/png", "buffer": b"another"}],
+        )
+        there.click("button:has-text('Garder les deux')")
+        there.wait_for_selector(".files >> text=façade (2).png")
+        there.click(".files >> text=Photos du chantier")
+        there.wait_for_selector(".files >> text=vidéo.bin")
+        assert there.locator(".files li").count() == 1

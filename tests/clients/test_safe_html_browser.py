@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from beffroi.portal import safe_html
 
-CHROMIUM = shutil.which("chromium") or ""
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")]
+from tests.fixtures_browser import CHROMIUM
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 RUN = "top.ran=1"
 IMG = f"<img src=x onerror={RUN}>"
 OUT = "https://evil.test/x"

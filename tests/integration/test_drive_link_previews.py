@@ -24,6 +24,7 @@ from tests.integration.test_drive_links import CLOSED, PASSWORD, put, server
 from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_previews_process import Previews
 from tests.pdf_samples import document
+from tests.photo_samples import photo, shape
 
 __all__ = ["client", "drive", "no_door", "put", "server"]
 pytestmark = pytest.mark.django_db
@@ -98,11 +99,32 @@ def test_where_downloads_are_counted_no_preview_gives_the_file(
     folder = drive.folder("Plans")
     image, pdf = put(folder, "façade.png", PNG), put(folder, "plan.pdf", PDF)
     visitor = Visitor(server, make(client, folder.id, downloads="1"))
-    assert f"?fichier={image}" not in visitor.page()
-    assert "se voit une fois téléchargé" in visitor.page(f"?fichier={image}")
+    assert f"?fichier={image}" in visitor.page()
+    assert f"/{image}/vignette?v=" in visitor.page(f"?fichier={image}")
     for node in (image, pdf):
         assert visitor.fetch(f"{node}/apercu")[0] == 303
     assert told() == [] and only_share(drive).downloads_left == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("previews")
+def test_a_smaller_picture_is_seen_where_downloads_are_counted_or_no_browser_shows_it(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], told: Callable[[], list[str]]
+) -> None:
+    folder = drive.folder("Photos")
+    image, telephone = (
+        put(folder, "façade.png", photo("png", 2000, 1000)),
+        put(folder, "fête.heic", photo("heic")),
+    )
+    beside = put(drive.own, "beside.png", photo("png", 300, 200))
+    visitor = Visitor(server, make(client, folder.id, downloads="1"))
+    for node in (image, telephone):
+        page = visitor.page(f"?fichier={node}")
+        assert f"/{node}/vignette?v=" in page and "Une image réduite" in page
+        status, headers, body = visitor.fetch(f"{node}/vignette")
+        assert (status, headers["content-type"], shape(body).width) == (200, "image/jpeg", 1024)
+    assert visitor.fetch(f"{beside}/vignette")[0] == 303
+    assert told() == ["preview", "preview"] and only_share(drive).downloads_left == 1
 
 
 def test_nothing_is_seen_of_what_is_locked_ended_beside_or_handed_in(

@@ -28,6 +28,7 @@ from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_previews_process import Previews
 from tests.office_editor import Office
+from tests.photo_samples import photo, shape
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -177,6 +178,31 @@ def test_a_document_has_pictures_and_a_pdf_of_its_first_pages(
     assert at.ask("GET", f"/coffre/octets/bureau/{pdf}/apercu.pdf")[2] == body
     assert json.loads(at.ask("GET", f"/coffre/octets/bureau/{pdf}")[2])["pages"] == 1
     assert f'data-office="/coffre/octets/bureau/{node}"' in client.get(f"/coffre/{node}/").content.decode()
+
+
+@pytest.mark.slow
+def test_photos_are_seen_in_the_list_as_an_album_and_on_their_page(
+    drive: Drive, at: Browser, client: Client, previews: Previews
+) -> None:
+    node = at.send(photo("heic"), folder=drive.own.id, name="Fête.heic")[1]["node"]
+    document = at.send(b"%PDF-1.7", folder=drive.own.id, name="Acte.pdf")[1]["node"]
+    address = f"/coffre/octets/bureau/{node}/vignette"
+    page = client.get("/coffre/").content.decode()
+    assert f'src="{address}/256?v=' in page and f"bureau/{document}/vignette" not in page
+    assert 'href="?vue=vignettes"' in page and "album" not in page
+    for _ in range(2):  # it is kept for the next visit
+        page = client.get("/coffre/", {"vue": "vignettes"} if "album" not in page else {}).content.decode()
+        assert 'class="rows files album"' in page and 'href="?vue=liste"' in page
+    assert "album" not in client.get("/coffre/?vue=liste").content.decode()
+    assert "album" not in client.get("/coffre/?vue=other").content.decode()
+    page = client.get(f"/coffre/{node}/").content.decode()
+    assert f'src="{address}/1024?v=' in page and "Une image réduite" in page
+    for edge_px in (256, 1024):
+        status, headers, body = at.ask("GET", f"{address}/{edge_px}")
+        assert (status, headers["content-type"], shape(body).width) == (200, "image/jpeg", edge_px)
+    for rest in ("", "/", "/300", "/x", "/256/x"):
+        assert at.ask("GET", f"{address}{rest}")[0] == 404, rest
+    assert at.ask("GET", f"/coffre/octets/bureau/{document}/vignette/256")[0] == 404
 
 
 @pytest.mark.slow

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 from beffroi.drive.store.model import Node
 from beffroi.drive.web.given import Body
-from beffroi.drive.web.making import MOST_GUESTS, MOST_GUESTS_OF_ONE, MOST_OF_ONE, Maker, TooManyWait
+from beffroi.drive.web.making import (
+    MOST_GUESTS,
+    MOST_GUESTS_OF_ONE,
+    MOST_OF_ONE,
+    MOST_PHOTOS_OF_ONE,
+    Maker,
+    TooManyWait,
+)
 from beffroi.lib import ids
 from beffroi.previews import wire
 from beffroi.previews.wire import Preview
@@ -34,8 +41,8 @@ class Slow:
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer):
-            _, size = wire.asked(await reader.readline())
-            self.asked.append(await reader.readexactly(size))
+            asked = wire.asked(await reader.readline())
+            self.asked.append(await reader.readexactly(asked.size_bytes))
             await self.go.acquire()
             writer.write(wire.answer(Preview(b"", (b"picture",))))
             await writer.drain()
@@ -44,18 +51,21 @@ class Slow:
 class Queue:
     """What was asked of a maker in front of ``Slow``, in order."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, slow: Slow) -> None:
+        self.slow = slow
         self._maker, self._tasks = Maker(socket), list[asyncio.Task[Preview]]()
 
-    async def ask(self, whose: Place, file: Node, *, is_guest: bool = False) -> None:
-        made = self._maker.preview(whose.owner, whose.bodies(whose.owner), Body.of(file), is_guest=is_guest)
+    async def ask(self, whose: Place, file: Node, *, is_guest: bool = False, edge_px: int = 0) -> None:
+        made = self._maker.preview(
+            whose.owner, whose.bodies(whose.owner), Body.of(file), is_guest=is_guest, edge_px=edge_px
+        )
         self._tasks.append(asyncio.create_task(made))
         await asyncio.sleep(0)
 
-    async def end(self, slow: Slow) -> int:
+    async def end(self) -> int:
         """How many were refused."""
         for _ in self._tasks:
-            slow.go.release()
+            self.slow.go.release()
         done = await asyncio.gather(*self._tasks, return_exceptions=True)
         assert all(isinstance(one, Preview | TooManyWait) for one in done)
         return sum(isinstance(one, TooManyWait) for one in done)
@@ -67,9 +77,9 @@ def run(socket: Path, use: Callable[[Queue], Awaitable[None]]) -> tuple[list[byt
     async def served() -> tuple[list[bytes], int]:
         slow = Slow()
         async with await asyncio.start_unix_server(slow, socket):
-            queue = Queue(socket)
+            queue = Queue(socket, slow)
             await use(queue)
-            return slow.asked, await queue.end(slow)
+            return slow.asked, await queue.end()
 
     return asyncio.run(served())
 
@@ -150,3 +160,21 @@ def test_a_colleague_does_not_wait_where_guests_do_and_nothing_is_made_twice(
         await queue.ask(place, same, is_guest=True)
 
     assert run(tmp_path / "previews.sock", use) == ([b"first", b"same", b"last"], 0)
+
+
+def test_pictures_wait_for_no_document_and_take_no_place_of_one(place: Place, tmp_path: Path) -> None:
+    documents = [place.put(f"{number}.pdf", b"document %d" % number) for number in range(MOST_OF_ONE)]
+    photos = [place.put(f"{number}.jpg", b"photo %d" % number) for number in range(MOST_PHOTOS_OF_ONE + 1)]
+
+    async def use(queue: Queue) -> None:
+        for one in photos:
+            await queue.ask(place, one, edge_px=wire.EDGES_PX[0])
+        for one in documents:
+            await queue.ask(place, one)
+        first = [b"document 0", *(b"photo %d" % number for number in range(wire.PHOTOS_AT_ONCE))]
+        while len(queue.slow.asked) < len(first):
+            await asyncio.sleep(0.01)
+        assert sorted(queue.slow.asked) == sorted(first), "all at once"
+
+    made, refused = run(tmp_path / "previews.sock", use)
+    assert (len(made), refused) == (MOST_OF_ONE + MOST_PHOTOS_OF_ONE, 1)

@@ -15,7 +15,7 @@ from beffroi.drive.views import SHARED_NAME
 
 from tests.drive_server import B, Served
 from tests.drive_sharing import answer, crossed, share
-from tests.drive_sync import FILES, found
+from tests.drive_sync import FILES
 
 pytest_plugins = ["tests.fixtures_drive_sync"]
 NOT_HERE = (
@@ -132,14 +132,6 @@ def test_a_program_whose_password_is_withdrawn_is_not_told_to_delete_anything(dr
 def test_a_program_that_has_its_own_password_gets_no_other(drive: Served) -> None:
     for path in ("core/getapppassword", "core/getapppassword-onetime"):
         assert asked(drive, path)[0] == 403
-
-
-def test_phones_know_that_there_are_no_pictures_to_ask_for(drive: Served, name: str) -> None:
-    drive.ask("PUT", f"{FILES}/{name}.jpg", b"x")
-    asked_for = b'<d:prop><n:has-preview xmlns:n="http://nextcloud.org/ns"/></d:prop>'
-    body = b'<d:propfind xmlns:d="DAV:">' + asked_for + b"</d:propfind>"
-    said = drive.ask("PROPFIND", f"{FILES}/{name}.jpg", body, Depth="0")[2]
-    assert found(said, "d:response/d:propstat[d:status='HTTP/1.1 200 OK']/d:prop/nc:has-preview") == ["false"]
 
 
 # -- the search field ----------------------------------------------------------------------------------------

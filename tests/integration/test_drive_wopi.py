@@ -269,7 +269,7 @@ def test_who_may_only_read_reads(centre: Centre, file: int) -> None:
         assert session.put(b"x").status == 404
         assert session.do("RENAME_FILE", X_WOPI_RequestedName="x").status == 404
         refused = session.do("PUT_RELATIVE", X_WOPI_SuggestedTarget=".odt", body=b"x")
-        assert refused.status == 404
+        assert refused.status == 501
 
 
 def test_a_token_opens_one_file_of_one_person_for_its_time(centre: Centre, file: int) -> None:

@@ -21,20 +21,23 @@ from beffroi.drive.office import blank
 from beffroi.previews import server, wire
 
 from tests import office_samples as samples
-from tests import waiting
+from tests import pdf_samples, waiting
 
 pytestmark = pytest.mark.slow
 until = partial(waiting.until, limit_s=60.0)
-# A shorter patience than the real one, and a program that tries what a taken-over LibreOffice would.
+# Less patience than the real one: what computes without end is ended after a few seconds of processor, of which an
+# ordinary document takes one. And programs in LibreOffice's place, one of which tries what a taken-over one would.
 IMPATIENT = """
 import sys
 from pathlib import Path
 from beffroi.previews import making, server
-making.OFFICE_S = 25.0
-if len(sys.argv) > 1:
-    making.OFFICE, making.RUNNABLE = Path(sys.argv[1]), (*making.RUNNABLE, *map(Path, sys.argv[1:]))
+making.CPU_S, making.OFFICE_S = 4, float(sys.argv[1])
+if len(sys.argv) > 2:
+    making.OFFICE, making.RUNNABLE = Path(sys.argv[2]), (*making.RUNNABLE, *map(Path, sys.argv[2:]))
 server.main()
 """
+PYTHON = str(Path("/usr/bin/python3").resolve())
+WAITING = f"#!{PYTHON} -S\nimport time\ntime.sleep(1000)\n"
 REACHING = """#!{python} -P
 import os, socket, subprocess, sys
 from pathlib import Path
@@ -69,14 +72,17 @@ Path("out/document.pdf").symlink_to("/etc/passwd")
 
 
 class Previews:
-    def __init__(self, state: Path, *arguments: str) -> None:
+    def __init__(self, state: Path, *programs: str, office_s: float = 25.0) -> None:
         self.state, self.path, self.log = state, server.socket_path(state), state / "previews.log"
         server.folder(state).mkdir(exist_ok=True)
         if not (state / "beffroi.toml").exists():
             (state / "beffroi.toml").write_text("")
+        self.path.unlink(
+            missing_ok=True
+        )  # children of one that was killed hear of it, and end, a moment later
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", IMPATIENT, *arguments],
+                [sys.executable, "-c", IMPATIENT, str(office_s), *programs],
                 env={**os.environ, "BEFFROI_STATE": str(state)},
                 stdout=log,
                 stderr=log,
@@ -179,6 +185,20 @@ def test_a_sheet_that_computes_without_end_is_cut_off_and_the_next_one_is_served
     assert "42" in previews.text("ods", samples.sheet("of:=40+2"))
 
 
+def test_a_program_that_waits_without_end_is_cut_off(tmp_path: Path) -> None:
+    program = tmp_path / "office"
+    program.write_text(WAITING)
+    program.chmod(0o755)
+    waiting_one = Previews(Path(tempfile.mkdtemp(prefix="bfp-")), str(program), PYTHON, office_s=2.0)
+    try:
+        with pytest.raises(wire.NotShown) as refused:
+            waiting_one.of("odt", samples.text("x"))
+        assert refused.value.why == "slow"
+        assert waiting_one.of("pdf", pdf_samples.document(["Après"])).pictures
+    finally:
+        waiting_one.end()
+
+
 def test_links_to_the_network_and_to_files_bring_nothing(previews: Previews) -> None:
     asked: list[str] = []
 
@@ -214,7 +234,7 @@ def test_a_program_that_is_taken_over_reaches_nothing_and_its_link_is_not_follow
     )
     program.write_text(text)
     program.chmod(0o755)
-    reaching = Previews(state, str(program), str(Path("/usr/bin/python3").resolve()))
+    reaching = Previews(state, str(program), PYTHON)
     try:
         with pytest.raises(wire.NotShown) as refused:
             reaching.of("odt", samples.text("x"))

@@ -147,8 +147,9 @@ def own_database() -> Iterator[str]:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def centre() -> Iterator[Centre]:
+    """One for all tests of this file, in their order: its start is most of what each of them costs."""
     with running() as one:
         yield one
 

@@ -88,6 +88,7 @@ def test_a_hidden_slash_and_what_is_no_utf8_are_refused(raw: bytes) -> None:
         ("https://h/dav/a", "h:8443", "/dav/a"),
         ("/dav/%C3%A9", "h", "/dav/é"),
         ("http://[::1]:80/dav/a", "[::1]:80", "/dav/a"),
+        ("webdavs://alice%40h.test@h:8443/dav/a", "h:8443", "/dav/a"),
     ],
 )
 def test_a_destination_of_this_server_is_read(url: str, host: str, expected: str) -> None:
@@ -99,7 +100,6 @@ def test_a_destination_of_this_server_is_read(url: str, host: str, expected: str
     [
         ("https://other/dav/a", ForeignDestination),
         ("https://h:99/dav/a", ForeignDestination),
-        ("ftp://h:8443/dav/a", ForeignDestination),
         ("//other/dav/a", ForeignDestination),
         ("dav/a", DestinationMissing),
         ("http://[::1/dav/a", DestinationMissing),

@@ -20,11 +20,13 @@ from beffroi.previews import wire
 
 
 def kind_of(share: Share, name: str, size_bytes: int) -> str:
-    """image, pdf (the page's viewer), page (a picture of the first one), or ""."""
+    """image, photo (a smaller picture), pdf (the page's viewer), page (a picture of the first one), or ""."""
     is_counted = share.downloads_left != NO_LIMIT
     kind = drive_words.preview(name, size_bytes)
-    if kind in ("image", "pdf") and not is_counted:
+    if kind == "photo" or (kind in ("image", "pdf") and not is_counted):
         return kind
+    if drive_words.has_thumbnail(name, size_bytes):
+        return "photo"
     is_document = name.rpartition(".")[2].lower() in wire.SUFFIXES
     is_made = is_document and settings.BEFFROI.previews and 0 < size_bytes <= wire.MAX_DOCUMENT_BYTES
     return "page" if is_made else ""

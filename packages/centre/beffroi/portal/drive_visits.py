@@ -14,7 +14,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import crossing, recorded
 from beffroi.drive.crossing import Crossing, What
 from beffroi.drive.views import View, Visit
-from beffroi.drive.web.granted import OUT_PATH
+from beffroi.drive.web.granted import IN_PATH, OUT_PATH
 from beffroi.drive.web.visiting import ABROAD, enter, pages
 from beffroi.portal.drive_access import view_of
 
@@ -44,4 +44,5 @@ def addresses(view: View) -> dict[str, str]:
         "at_pages": pages(view),
         "at_bytes": f"{OUT_PATH}{abroad}/",
         "at_office": f"{OUT_PATH}/bureau{abroad}/",
+        "at_send": f"{IN_PATH}{abroad}/",
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import gettext as _
@@ -350,13 +351,20 @@ def compares(name: str) -> str:
 
 
 def preview(name: str, size_bytes: int) -> str:
-    """How the page shows a file of this name: image, pdf, text, or "" (not at all). What it is decides the drive."""
+    """How the page shows a file of this name: image, photo (a smaller picture of it, for no browser shows itself), pdf,
+    text, or "" (not at all). What it is decides the drive."""
     ending = name.rpartition(".")[2].lower()
     if ending == "pdf":
         return "pdf"
     if ending in IMAGES and size_bytes <= MAX_IMAGE_BYTES:
         return "image"
+    if ending not in IMAGES and has_thumbnail(name, size_bytes):
+        return "photo"
     return "text" if ending in ("txt", "md", "csv", "log", "json", "xml", "ini", "yaml", "yml") else ""
+
+
+def has_thumbnail(name: str, size_bytes: int) -> bool:
+    return bool(settings.BEFFROI.previews) and wire.has_thumbnail(name, size_bytes)
 
 
 def too_large(name: str, size_bytes: int, *, documents: bool) -> str:
@@ -365,7 +373,7 @@ def too_large(name: str, size_bytes: int, *, documents: bool) -> str:
     ending = name.rpartition(".")[2].lower()
     if ending in IMAGES:
         most_bytes = MAX_IMAGE_BYTES
-    elif documents and ending in wire.SUFFIXES - {"pdf"}:
+    elif documents and ending in (wire.SUFFIXES | wire.PHOTOS) - {"pdf"}:
         most_bytes = wire.MAX_DOCUMENT_BYTES
     else:
         return ""

@@ -1,5 +1,5 @@
-"""One document becomes a PDF, and its first pages pictures: LibreOffice and pdftoppm, each a program that can reach
-nothing.
+"""One document becomes a PDF, and its first pages pictures; a picture becomes a small one: LibreOffice, pdftoppm and
+vipsthumbnail, each a program that can reach nothing.
 
 Purpose: what a hostile document does to LibreOffice ends with the program, after seconds at most.
 Process: previews; each program is a child of it. It may read what it is made of (/usr, its fonts), read and write the
@@ -28,7 +28,14 @@ from beffroi.previews.wire import NotShown, Preview
 
 OFFICE = Path("/usr/lib/libreoffice/program/soffice.bin")
 PICTURES = Path("/usr/bin/pdftoppm")
-RUNNABLE = (OFFICE, PICTURES, *(Path("/usr").glob("lib*/ld-linux*")), *(Path("/usr/lib").glob("*/ld-linux*")))
+THUMBNAILS = Path("/usr/bin/vipsthumbnail")
+RUNNABLE = (
+    OFFICE,
+    PICTURES,
+    THUMBNAILS,
+    *(Path("/usr").glob("lib*/ld-linux*")),
+    *(Path("/usr/lib").glob("*/ld-linux*")),
+)
 READABLE = tuple(
     Path(one)
     for one in (
@@ -47,13 +54,15 @@ READABLE = tuple(
 )
 SOCKETS = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108
 """In one of which LibreOffice must make a socket, by which a second one would find it. Nothing connects to it here."""
-OFFICE_S, PICTURES_S, PRINTED_S = 30.0, 15.0, 45.0
+OFFICE_S, PICTURES_S, PRINTED_S, THUMBNAIL_S = 30.0, 15.0, 45.0, 10.0
 MEMORY_BYTES = 2 * 1024**3
 CPU_S = 30
 FILE_BYTES = 64 * 1024 * 1024
 FOLDER_BYTES = 256 * 1024 * 1024
 THREADS = 64
 PICTURE_WIDTH = 900
+_TOO_MUCH = signal.SIGKILL, signal.SIGXFSZ
+"""Nobody but the kernel kills it before it ends: it had CPU_S, or there was no memory left on the machine."""
 _STARTED_ANEW = 81
 """How LibreOffice ends after it made its profile: whoever started it is to start it once more."""
 _KINDS = {
@@ -77,10 +86,12 @@ _PDF_A = '{"SelectPdfVersion":{"type":"long","value":"2"}}'
 """PDF/A-2b: as archives take it."""
 
 
-def make(folder: Path, suffix: str, data: bytes) -> Preview:
-    """``folder``: empty, of this document alone. Errors: NotShown, OSError."""
+def make(folder: Path, suffix: str, data: bytes, edge_px: int = 0) -> Preview:
+    """``folder``: empty, of this document alone. ``edge_px``: as of ``wire.Asked``. Errors: NotShown, OSError."""
     source = folder / f"document.{suffix}"
     source.write_bytes(data)
+    if edge_px:
+        return Preview(b"", (_thumbnail(folder, source, edge_px),))
     if suffix == wire.PRINTED:
         return Preview(_taken(_printed(folder, source, _PDF_A, PRINTED_S), wire.MAX_PDF_BYTES), ())
     pdf = source if suffix == "pdf" else _printed(folder, source)
@@ -92,6 +103,18 @@ def make(folder: Path, suffix: str, data: bytes) -> Preview:
     if not pictures:
         raise NotShown("unreadable")
     return Preview(b"" if suffix == "pdf" else _taken(pdf, wire.MAX_PDF_BYTES), pictures)
+
+
+def _thumbnail(folder: Path, source: Path, edge_px: int) -> bytes:
+    """JPEG. A picture that is smaller stays as small."""
+    small = folder / "small.jpg"
+    size = ("--size", f"{edge_px}x{edge_px}>", "--export-profile", "srgb")
+    _run(
+        folder,
+        (THUMBNAILS, source, *size, "-o", f"{small}[Q=80,keep=none,background=255]"),
+        time.monotonic() + THUMBNAIL_S,
+    )
+    return _taken(small, wire.MAX_PICTURE_BYTES)
 
 
 def _printed(folder: Path, source: Path, how: str = _FIRST_PAGES, limit_s: float | None = None) -> Path:
@@ -149,7 +172,7 @@ def _run(folder: Path, argv: Sequence[Path | str], until: float) -> int:
         os.close(process)
         _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
-        raise NotShown("slow" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGXFSZ) else "unreadable")
+        raise NotShown("slow" if os.WTERMSIG(status) in _TOO_MUCH else "unreadable")
     return os.WEXITSTATUS(status)
 
 
@@ -170,7 +193,14 @@ def _become(folder: Path, argv: list[str]) -> None:
     os.chdir(folder)
     seclusion.only_these_files(READABLE, writable=(folder,), runnable=RUNNABLE, sockets=SOCKETS)
     seclusion.one_program()
-    environment = {"HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8", "PATH": "/nowhere"}
+    environment = {
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LANG": "C.UTF-8",
+        "PATH": "/nowhere",
+        "VIPS_BLOCK_UNTRUSTED": "1",  # readers that libvips' authors do not trust with strangers' files
+        "VIPS_CONCURRENCY": "1",
+    }
     os.execve(argv[0], argv, environment)  # noqa: S606 - a program of ours
 
 

@@ -1,10 +1,11 @@
-"""The process ``previews``: ``python -m beffroi.previews``. Makes a PDF and pictures of documents, one at a time.
+"""The process ``previews``: ``python -m beffroi.previews``. Makes a PDF and pictures of documents, and thumbnails.
 
-Purpose: the programs that open strangers' office documents run here and nowhere else.
+Purpose: the programs that open strangers' office documents and pictures run here and nowhere else.
 Process: a system user of its own (``USER-previews``), no secret, no database; where the supervisor may, it starts it
          in a network namespace of its own. It listens on STATE/previews/previews.sock: drive asks for documents of
          people, web for what we wrote to be printed. It reads nothing of what is sent: that do the programs it starts
-         (``making``).
+         (``making``). LANES children of it serve, one request each: drive has a document and some pictures made at a
+         time, web a sheet, and none waits for the others.
 Hostile: every document, and each program that has read one.
 Fails:   closed: a document that is too much for its program has no preview. This process away: none has.
 Content: a document lies in memory (/dev/shm), in a folder of its own, for as long as its programs run.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -29,6 +31,7 @@ from beffroi.lib import programs, seclusion
 from beffroi.lib.config import Config
 from beffroi.previews import making, wire
 
+LANES = 2 + wire.PHOTOS_AT_ONCE
 READING_S = 30.0
 BACKLOG = 16
 log = logging.getLogger("beffroi.previews")
@@ -79,46 +82,75 @@ class Server:
         ):
             log.warning("this kernel has no Landlock: file modes alone keep files from programs of previews")
 
-    def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; 1 when a lane ended by itself."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, programs.end)
+        self._listener.setblocking(False)  # several lanes wake for one that asks
+        alive, held = os.pipe()
+        lanes = [self._begin(number, alive, held) for number in range(LANES)]
         try:
-            while True:
-                connection, _ = self._listener.accept()
-                with connection:
-                    try:
-                        connection.settimeout(READING_S)
-                        self._serve(connection)
-                    except (OSError, wire.Ended) as error:
-                        # So does each look whether we live.
-                        log.debug("a request ended: %s", type(error).__name__)
+            ended, _ = os.wait()
+            lanes.remove(ended)
+            return 1
         finally:
+            for pid in lanes:
+                os.kill(pid, signal.SIGTERM)
+            for pid in lanes:
+                os.waitpid(pid, 0)
             making.clear(self._work)
 
-    def _serve(self, connection: socket.socket) -> None:
-        suffix, size = wire.asked(wire.read_line(connection))
-        data = wire.read_exactly(connection, size)
-        one, since = self._work / "one", time.monotonic()
-        one.mkdir(mode=0o700)
+    def _begin(self, number: int, alive: int, held: int) -> int:
+        """The number of a child that serves for as long as ``held`` is open with us."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(held)
+                self._serve_all(self._work / str(number), alive)
+            finally:
+                os._exit(0)
+        return pid
+
+    def _serve_all(self, folder: Path, alive: int) -> None:
+        waking = select.poll()
+        for descriptor in (self._listener.fileno(), alive):
+            waking.register(descriptor, select.POLLIN)
+        while all(descriptor != alive for descriptor, _ in waking.poll()):
+            try:
+                connection, _ = self._listener.accept()
+            except BlockingIOError:
+                continue
+            with connection:
+                try:
+                    connection.settimeout(READING_S)
+                    self._serve(folder, connection)
+                except (OSError, wire.Ended) as error:
+                    # So does each look whether we live.
+                    log.debug("a request ended: %s", type(error).__name__)
+
+    def _serve(self, folder: Path, connection: socket.socket) -> None:
+        asked = wire.asked(wire.read_line(connection))
+        data = wire.read_exactly(connection, asked.size_bytes)
+        since = time.monotonic()
+        folder.mkdir(mode=0o700)
         try:
-            answer = wire.answer(making.make(one, suffix, data))
+            answer = wire.answer(making.make(folder, asked.suffix, data, asked.edge_px))
         except wire.NotShown as refused:
-            log.info("%s %s: %s", hashlib.sha256(data).hexdigest(), suffix, refused.why)
+            log.info("%s %s: %s", hashlib.sha256(data).hexdigest(), asked.suffix, refused.why)
             answer = b"no %b\n" % refused.why.encode()
         finally:
-            making.clear(one)
-        log.debug("%s took %.1f s", suffix, time.monotonic() - since)
+            making.clear(folder)
+        log.debug("%s took %.1f s", asked.suffix, time.monotonic() - since)
         connection.sendall(answer)
 
 
-def serve(config: Config) -> None:
+def serve(config: Config) -> int:
     """Errors: OSError."""
     server = Server(config)
     server.listen()
     server.seclude()
     log.info("listening")
-    server.run()
+    return server.run()
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ from radicale.auth import AuthContext, BaseAuth
 from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
-from beffroi.drive.calendars import effort, homes, single_dates, vcards, zones
+from beffroi.drive.calendars import effort, homes, lenient, single_dates, values, zones
 from beffroi.drive.calendars.counted import Storage
 from beffroi.drive.calendars.programs import Application
 from beffroi.drive.store.keys import KeysErased, is_erased
@@ -85,7 +85,8 @@ class Stores:
     def __init__(self, config: Config, grown: Grown) -> None:
         zones.install()
         effort.install()
-        vcards.install()
+        lenient.install()
+        values.install()
         single_dates.install()
         self._config, self._grown = config, grown
         self._lock = threading.Lock()
@@ -126,6 +127,8 @@ class Stores:
                 "server": {
                     "max_resource_size": str(MAX_ITEM_BYTES),
                     "max_vevent_rrule_occurrence": str(MAX_OCCURRENCES),
+                    # app.py looks at names; Thunderbird and KDE call an entry by its UID, which has ":" in it.
+                    "validate_path_value": "none",
                 },
                 "auth": {"type": Auth, "delay": "0"},
                 "rights": {"type": Rights},

@@ -12,6 +12,7 @@ from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.new_document import NewDocument
 from beffroi.drive.web.previews import Previews
+from beffroi.drive.web.sync.thumbnails import Thumbnails
 from beffroi.drive.web.visiting import Visits
 from beffroi.drive.web.wopi import Members, Wopi
 from beffroi.drive.web.wopi_calls import Host
@@ -40,6 +41,7 @@ def add_to(
     key, found = config.secret("drive-grant.key"), editor(config)
     visits = Visits(communes, bodies, crossed)
     Previews(visits, key, drive.enter, maker).add_to(drive.routes)
+    Thumbnails(drive.dav.call_at, maker).add_to(drive.routes)
     if found is None:
         return
     NewDocument(visits, key, drive.enter).add_to(drive.routes)

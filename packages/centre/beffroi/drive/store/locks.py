@@ -71,9 +71,14 @@ def require(writing: Writing, act: Act, one: Node, *, deep: bool = False) -> Non
 
 
 def _refuse_others(locks: list[Lock], act: Act) -> None:
-    holders = (act.person_id, act.lock_holder)
-    if locks and not any(one.token in act.lock_tokens and one.person_id in holders for one in locks):
+    if locks and not any(_is_shown(one, act) for one in locks):
         raise Locked
+
+
+def _is_shown(one: Lock, act: Act) -> bool:
+    if one.token in act.lock_tokens:
+        return one.person_id in (act.person_id, act.lock_holder)
+    return bool(act.lock_program) and act.lock_program in one.owner and one.person_id == act.person_id
 
 
 def _lies_below(database: Reading, node_id: int, folder: int) -> bool:

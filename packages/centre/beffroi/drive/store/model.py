@@ -105,7 +105,7 @@ class Act:
     """Who changes something, from where, and when. ``device_id``: the app password, or "" for the portal.
 
     ``lock_holder``: whose locks count as the person's own, their tokens shown: an editor holds one for all who write in
-    a file together; "" for nobody's.
+    a file together; "" for nobody's. ``lock_program``: the person's locks whose owner names it count as shown.
     """
 
     person_id: str
@@ -113,6 +113,7 @@ class Act:
     now_s: int
     lock_tokens: frozenset[str] = frozenset()
     lock_holder: str = ""
+    lock_program: str = ""
 
 
 class Node(NamedTuple):

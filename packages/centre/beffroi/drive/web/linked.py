@@ -11,7 +11,7 @@ Rule:    addresses below /coffre/lien/SHARE/: NODE, zip; NODE/apercu (an image; 
          visits counted is in memory (``Remembered``): after a start of the process, what goes on counts again, and is
          refused behind the last.
          A preview is no download: it counts nothing, and is told once a visit. Where a link counts downloads, no
-         preview gives the file itself: an image has none, a PDF its first page.
+         preview gives the file itself: an image has a smaller one, a PDF its first page.
 Fails:   closed: what cannot be counted or told is not given.
 """
 
@@ -38,9 +38,10 @@ from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.places import Places
-from beffroi.drive.web.previews import as_pdf, picture, refusal, said
+from beffroi.drive.web.previews import as_pdf, picture, refusal, said, thumbnail
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
+from beffroi.previews import wire
 from beffroi.previews.wire import NotShown
 
 PAGE = "/partage/"
@@ -164,6 +165,11 @@ class Linked:
                 answer = as_pdf(download(request, bodies, Body.of(node)))
             case ["apercu"] if is_free and suffix in IMAGE_SUFFIXES:
                 answer = await image(bodies, Body.of(node))
+            case ["vignette"]:
+                made = await self.maker.preview(
+                    visit.collectivite_id, bodies, Body.of(node), is_guest=True, edge_px=wire.EDGES_PX[-1]
+                )
+                answer = thumbnail(made)
             case ["bureau"] | ["bureau", "page", "1"]:
                 return await self._first_page(request, visit, bodies, node, is_picture=len(steps) > 2)
             case _:

@@ -1,4 +1,4 @@
-"""Previews of office documents and PDFs, for the page of a file.
+"""Previews of office documents and PDFs, for the page of a file, and thumbnails of pictures, for lists too.
 
 Process: drive, under the portal's grant (``granted``).
 Rule:    addresses below /coffre/octets/bureau/:
@@ -6,6 +6,7 @@ Rule:    addresses below /coffre/octets/bureau/:
            GET NODE              {"pages": 3, "pdf": true}, or {"code", "why"} with a status
            GET NODE/apercu.pdf   the first pages as a PDF; of a PDF, itself
            GET NODE/page/NUMBER  a picture (PNG) of one of the first pages, from 1
+           GET NODE/vignette/PX  a thumbnail (JPEG); PX: one of ``wire.EDGES_PX``
 
          NODE/ETAG in place of NODE: of an earlier content, as the page of that version asks.
          chez/SHARE/NODE for what another collectivité shares: one preview is one access to the file.
@@ -27,7 +28,8 @@ from beffroi.drive.web.making import Maker, suffix_of
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes
 from beffroi.drive.web.visiting import Visits
 from beffroi.lib.errors import BeffroiError
-from beffroi.previews.wire import NotShown
+from beffroi.previews import wire
+from beffroi.previews.wire import NotShown, Preview
 
 PATH = f"{granted.OUT_PATH}/bureau"
 
@@ -63,6 +65,11 @@ class Previews:
         body = body_of(view, number(node_id), etag)
         if rest == ["apercu.pdf"] and suffix_of(body.name) == "pdf":
             return as_pdf(download(request, bodies, body))
+        if rest[:1] == ["vignette"] and len(rest) == 2:
+            edge_px = number(rest[1])
+            if edge_px not in wire.EDGES_PX:
+                raise AbsentNode("file")
+            return thumbnail(await self.maker.preview(view.collectivite_id, bodies, body, edge_px=edge_px))
         made = await self.maker.preview(view.collectivite_id, bodies, body)
         match rest:
             case []:
@@ -76,6 +83,10 @@ class Previews:
 
 def picture(data: bytes) -> Answer:
     return Answer(200, (*HARMLESS, (b"content-type", b"image/png")), data)
+
+
+def thumbnail(made: Preview) -> Answer:
+    return Answer(200, (*HARMLESS, (b"content-type", b"image/jpeg")), made.pictures[0])
 
 
 def as_pdf(answer: Answer) -> Answer:

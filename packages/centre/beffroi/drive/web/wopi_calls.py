@@ -192,7 +192,10 @@ class Call:
             raise wire.NotSupported if exact is not None else Invalid("name")
         overwrite = self.request.header(b"x-wopi-overwriterelativetarget").lower() == "true"
         with self.view.database.reading() as reading:
-            node = self._writable_folder(reading)[1]
+            place = self._place(reading)
+            if not (self._may_write(reading, place) and self._may_add(reading, place)):
+                raise wire.NotSupported  # as CheckFileInfo says it
+        node = place.node
         name = wire.name(suggested if exact is None else exact)
         if exact is None:
             name = f"{node.name.rpartition('.')[0] or node.name}{name}" if name.startswith(".") else name

@@ -38,6 +38,7 @@ from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive_act, drive_alarm, drive_erasure
 
+VIEWS = ("liste", "vignettes")
 PAGE_ROWS = 200
 PLACE = {"place": "drive"}
 
@@ -65,6 +66,8 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
     if place.path == (SHARED_NAME,):
         return HttpResponseRedirect(reverse("drive_shared"))
     newest_first = request.GET.get("tri") == "date"
+    if (asked := request.GET.get("vue")) in VIEWS:
+        request.session["drive_view"] = asked
     first = number(request.GET.get("rang", ""))
     with view.database.reading() as reading:
         part = orders.part(
@@ -104,6 +107,8 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "total_said": drive_words.count(part.total),
             "first": first,
             "newest_first": newest_first,
+            "is_tiled": request.session.get("drive_view") == "vignettes",
+            "is_pictured": any(one["is_pictured"] for one in context["rows"]),
             "room": drive_words.room(*room.room(reading, root_id)),
             "whole": drive_words.room(*room.room(reading, 0)),
             "room_advice": drive_words.own_advice(*room.room(reading, root_id))
@@ -162,6 +167,9 @@ def rows(
             "changed": datetime.fromtimestamp(one.mtime_s, UTC),
             "who": named.get(one.id, ""),
             "icon": "folder" if one.is_folder else "file-text",
+            "is_pictured": is_own
+            and not one.is_folder
+            and drive_words.has_thumbnail(one.name, one.size_bytes),
         }
         for one in entries
     ]

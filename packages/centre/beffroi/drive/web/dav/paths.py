@@ -104,7 +104,7 @@ def local(url: str, host: str) -> str:
         same = parts.hostname == own.hostname and (not parts.port or not own.port or parts.port == own.port)
     except ValueError:
         raise DestinationMissing from None
-    if parts.netloc and (parts.scheme not in ("http", "https") or not same):
+    if parts.netloc and not same:  # whatever the scheme: KIO says webdavs://
         raise ForeignDestination
     if not parts.path.startswith("/"):
         raise DestinationMissing

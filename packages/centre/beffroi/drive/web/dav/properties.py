@@ -29,6 +29,7 @@ from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.xml import DAV, NC, OC, OCS, Name
 from beffroi.drive.who import Who
+from beffroi.previews.wire import has_thumbnail
 
 UNLIMITED = -3
 """What sync clients take for "no limit"; explorers would read it as an enormous number, and are told nothing."""
@@ -147,6 +148,13 @@ def _folder(kind: Kind) -> bool:
     return kind.is_folder
 
 
+def _has_preview(shown: Shown) -> str:
+    """Of own pictures (``sync.thumbnails``): phones ask for one of each file that says so."""
+    node = shown.place.node
+    is_own = shown.place.owner == shown.setting.home and not node.is_folder
+    return "true" if is_own and has_thumbnail(node.name, node.size_bytes) else "false"
+
+
 def _file(kind: Kind) -> bool:
     return not kind.is_folder
 
@@ -242,7 +250,7 @@ PROPERTIES: Mapping[Name, Property] = {
         lambda s: s.setting.tagged.get(s.place.node.id, "") if s.place.owner == s.setting.owner else ""
     ),
     (NC, "is-encrypted"): Property(lambda s: 0, _folder),
-    (NC, "has-preview"): Property(lambda s: "false"),  # else phones ask for a picture of each file
+    (NC, "has-preview"): Property(_has_preview),
     (NC, "is-mount-root"): Property(
         lambda s: "true" if s.place.rights.is_mount and s.place.path else "false"
     ),

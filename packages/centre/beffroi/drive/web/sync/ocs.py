@@ -200,7 +200,6 @@ _PICTURES = (
     "/index.php/avatar",
     "/index.php/avatars",
     "/remote.php/dav/avatars",
-    "/index.php/core/preview",
     "/index.php/apps",
 )
 

@@ -1,4 +1,4 @@
-/* Live updates and nothing else: every page works without this file.
+/* Live updates, and small conveniences: every page works without this file.
    /live sends {"kind", "id"}; parts of the page that say hx-trigger="live:decision from:body" then ask again. */
 (() => {
   "use strict";
@@ -57,6 +57,10 @@
     button.hidden = false;
     button.addEventListener("click", () => navigator.clipboard.writeText((({ value, textContent }) => value ?? textContent)(document.getElementById(button.dataset.copy))).then(() => { button.textContent = button.dataset.done; }));
   }
+  // A thumbnail that there is not leaves the sign below it; browsers would draw a frame.
+  const leaves = (image) => { if (image.matches && image.matches(".thumb img")) image.remove(); };
+  document.addEventListener("error", (event) => leaves(event.target), true);
+  for (const image of document.querySelectorAll(".thumb img")) if (image.complete && !image.naturalWidth) leaves(image);
   const error = document.querySelector("[aria-invalid='true']") || document.querySelector("[data-focus]");
   if (error) error.focus();
 })();

@@ -1,15 +1,16 @@
 /* Coffre: one file on its way, in parts that outlive a cut; for the pages that send (coffre.js, mail-files.js). */
 window.coffre = (() => {
   "use strict";
-  const BASE = "/coffre/envoi/", PART = 5 * 1024 * 1024, TRIES_MS = [1000, 2000, 4000, 8000, 15000], MOST_TRIES = 8;
+  const PART = 5 * 1024 * 1024, TRIES_MS = [1000, 2000, 4000, 8000, 15000], MOST_TRIES = 8;
   const UNAVAILABLE = "service.unavailable";
   class Refused extends Error { constructor(code) { super(code); this.code = code; } }
   const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   const wait = (ms) => new Promise((done) => { const timer = setTimeout(done, ms); window.addEventListener("online", () => { clearTimeout(timer); done(); }, { once: true }); });
 
-  // How a page sends. signal(): what ends the request under way; moment(): until it may go on; isPaused(); cut(): after
+  // How a page sends. base: the address below which it does; signal(): what ends the request under way; moment(): until it may go on; isPaused(); cut(): after
   // a cut, throws where it is the end; whole(): after an answer.
   const way = (signal) => ({
+    base: "/coffre/envoi/",
     signal: () => signal,
     moment: async () => {},
     isPaused: () => false,
@@ -24,7 +25,7 @@ window.coffre = (() => {
       let answer = null;
       try {
         const headers = about ? { "X-Beffroi-File": encodeURIComponent(JSON.stringify(about)) } : {};
-        answer = await fetch(BASE + path, { method, body, headers, credentials: "same-origin", signal: by.signal() });
+        answer = await fetch(by.base + path, { method, body, headers, credentials: "same-origin", signal: by.signal() });
       } catch (error) { by.cut(error, tries); }
       if (answer && answer.ok) { by.whole(); return answer.status === 204 ? null : answer.json(); }
       if (answer) {

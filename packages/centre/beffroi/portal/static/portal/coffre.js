@@ -101,6 +101,7 @@
   const moment = async () => { while (paused && !stopped) await new Promise((on) => { wake = on; }); if (stopped) throw new Error("stopped"); };
 
   const by = {
+    base: words.base,
     signal: () => abort.signal,
     moment,
     isPaused: () => paused,
