@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ class Session:
     pid: int
     environment: Mapping[str, str]
 
-    def run(self, *command: str | Path, asked: str = "", timeout_s: float = 60) -> tuple[int, str]:
+    def run(self, *command: str | Path, asked: str = "", timeout_s: float = 120) -> tuple[int, str]:
         """(exit code, what it says). To a file: a pipe would end with what the program leaves behind."""
         entered = ("nsenter", f"--target={self.pid}", "--mount", "--pid", *command)
         with tempfile.TemporaryFile() as said:
@@ -72,8 +73,13 @@ def session(home: Path, authorities: str, **environment: str) -> Iterator[Sessio
         )
     try:
         until(bus.exists, "D-Bus answers")
-        inside = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        yield Session(home, int(inside[0]), own)
+        inside = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+        try:
+            yield Session(home, inside, own)
+        finally:
+            os.kill(
+                inside, signal.SIGKILL
+            )  # the first of its namespace: it is waited for until all have ended
+            process.wait(60)
     finally:
         process.kill()
-        process.wait(20)

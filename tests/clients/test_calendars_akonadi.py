@@ -65,7 +65,7 @@ class Kde:
 
     def call(self, service: str, path: str, method: str, *words: str) -> str:
         asked = ("--dest", f"{BUS}.{service}", "--object-path", path, "--method", f"{BUS}.{method}", *words)
-        code, said = self.desktop.run("gdbus", "call", "--session", *asked)
+        code, said = self.desktop.run("gdbus", "call", "--session", "--timeout", "100", *asked)
         assert code == 0, said
         return said
 
