@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -172,6 +173,18 @@ def deletions(drive: Served, href: str) -> dict[str, Deleted]:
     inside = ".//nc:trashbin-filename", ".//oc:fileid", ".//nc:has-preview"
     names, numbers, have = (found(said, one) for one in inside)
     return dict(zip(names, map(Deleted, hrefs(said)[-len(names) :], numbers, have), strict=True))
+
+
+def test_what_is_found_by_its_name_is_seen(drive: Served) -> None:
+    """The field to search of the desktop's window and of phones."""
+    put(drive, "trouvée.jpg", PHOTO)
+    put(drive, "trouvée.txt", b"x")
+    asked = f"/ocs/v2.php/search/providers/files/search?term={quote('trouvée')}&format=json"
+    entries = json.loads(drive.ask("GET", asked)[2])["ocs"]["data"]["entries"]
+    (picture,) = [one["thumbnailUrl"] for one in entries if one["thumbnailUrl"]]
+    assert len(entries) == 2 and picture.startswith("http")
+    status, _, body = drive.ask("GET", picture[picture.index("/index.php") :])
+    assert status == 200 and shape(body) == Shape(256, 192)
 
 
 def test_odd_questions_have_an_answer(drive: Served) -> None:
