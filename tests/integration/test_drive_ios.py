@@ -111,8 +111,9 @@ def test_no_folder_is_made_where_none_may_be(drive: Served, name: str) -> None:
 def test_its_media_are_found_by_a_body_with_remarks_and_its_pictures_keep_their_film(
     drive: Served, name: str
 ) -> None:
+    drive.ask("MKCOL", f"{FILES}/{name}")
     for at, one in enumerate((f"{name}.heic", f"{name}.mov", f"{name}.txt")):
-        drive.ask("PUT", f"{FILES}/{one}", b"x", X_OC_MTime=str(1_600_000_000 + at))
+        drive.ask("PUT", f"{FILES}/{name}/{one}", b"x", X_OC_MTime=str(1_600_000_000 + at))
     kinds = "".join(
         f"<d:like><d:prop><d:getcontenttype/></d:prop><d:literal>{kind}/%</d:literal></d:like>"
         for kind in ("image", "video")
@@ -126,21 +127,29 @@ def test_its_media_are_found_by_a_body_with_remarks_and_its_pictures_keep_their_
         '<?xml version="1.0"?><d:searchrequest xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns"'
         ' xmlns:nc="http://nextcloud.org/ns"><d:basicsearch><!-- what --><d:select><d:prop>'
         '<id xmlns="http://owncloud.org/ns"/><upload_time xmlns="http://nextcloud.org/ns"/></d:prop></d:select>'
-        "<!-- where --><d:from><d:scope><d:href>/files/alice</d:href><d:depth>infinity</d:depth></d:scope></d:from>"
-        f"<d:where><d:and><!-- kinds --><d:or>{kinds}</d:or>{span}</d:and></d:where><d:orderby>{order}</d:orderby>"
-        "<d:limit><d:nresults>100000</d:nresults></d:limit></d:basicsearch></d:searchrequest>"
+        f"<!-- where --><d:from><d:scope><d:href>/files/alice/{name}</d:href><d:depth>infinity</d:depth></d:scope>"
+        f"</d:from><d:where><d:and><!-- kinds --><d:or>{kinds}</d:or>{span}</d:and></d:where>"
+        f"<d:orderby>{order}</d:orderby><d:limit><d:nresults>100000</d:nresults></d:limit></d:basicsearch></d:searchrequest>"
     )
-    asked = {"X_NC_Paginate": "true", "X_NC_Paginate_Count": "200", "X_NC_Paginate_Offset": "0"}
-    status, _, answer = drive.ask("SEARCH", "/remote.php/dav", body.encode(), **asked)
-    assert status == 207
-    assert [one for one in hrefs(answer) if name in one] == [f"{FILES}/{name}.mov", f"{FILES}/{name}.heic"]
+    # It goes on until a page is not full: one that holds everything again, and is full, has no end.
+    for offset, wanted in ((0, [f"{name}.mov"]), (1, [f"{name}.heic"]), (2, []), (10**17, [])):
+        asked = {"X_NC_Paginate": "true", "X_NC_Paginate_Count": "1", "X_NC_Paginate_Offset": str(offset)}
+        status, headers, answer = drive.ask("SEARCH", "/remote.php/dav", body.encode(), **asked)
+        assert (status, headers["x-nc-paginate"]) == (207, "true")
+        assert hrefs(answer) == [f"{FILES}/{name}/{one}" for one in wanted]
+    whole = [
+        drive.ask("SEARCH", "/remote.php/dav", body.encode(), **more)
+        for more in ({}, {"X_NC_Paginate": "true"})
+    ]
+    assert [len(hrefs(answer)) for _, _, answer in whole] == [2, 2]
+    assert "x-nc-paginate" not in whole[0][1]
     film = (
         '<?xml version="1.0" encoding="UTF-8"?><d:propertyupdate xmlns:d="DAV:" xmlns:nc="http://nextcloud.org/ns">'
         f"<d:set><d:prop><nc:metadata-files-live-photo>{name}.mov</nc:metadata-files-live-photo></d:prop></d:set>"
         "</d:propertyupdate>"
     )
-    assert drive.ask("PROPPATCH", f"{FILES}/{name}.heic", film.encode())[0] == 207
-    said = first_stat(drive, f"{FILES}/{name}.heic", more="<nc:metadata-files-live-photo/>")
+    assert drive.ask("PROPPATCH", f"{FILES}/{name}/{name}.heic", film.encode())[0] == 207
+    said = first_stat(drive, f"{FILES}/{name}/{name}.heic", more="<nc:metadata-files-live-photo/>")
     assert said["nc:metadata-files-live-photo"] == f"{name}.mov"
 
 

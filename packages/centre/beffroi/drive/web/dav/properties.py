@@ -29,12 +29,12 @@ from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.xml import DAV, NC, OC, OCS, Name
 from beffroi.drive.who import Who
-from beffroi.previews.wire import has_thumbnail
 
 UNLIMITED = -3
 """What sync clients take for "no limit"; explorers would read it as an enormous number, and are told nothing."""
 MAX_DEAD_BYTES = 8 * 1024
 """Of one node. They are no part of a quota, and a listing holds those of all its entries."""
+_LIVE_PHOTO = f"{{{NC}}}metadata-files-live-photo"
 
 
 class Kind(NamedTuple):
@@ -149,10 +149,14 @@ def _folder(kind: Kind) -> bool:
 
 
 def _has_preview(shown: Shown) -> str:
-    """Of own pictures (``sync.thumbnails``): phones ask for one of each file that says so."""
+    """Of own pictures and films: iOS shows no others among its media. Where there is no thumbnail, phones draw a sign
+    (``sync.thumbnails``). The film of a live photo is shown with its picture."""
     node = shown.place.node
-    is_own = shown.place.owner == shown.setting.home and not node.is_folder
-    return "true" if is_own and has_thumbnail(node.name, node.size_bytes) else "false"
+    if shown.place.owner != shown.setting.home or node.is_folder or not node.size_bytes:
+        return "false"
+    kind = content_type(node.name).partition("/")[0]
+    is_seen = kind == "image" or (kind == "video" and _LIVE_PHOTO not in node.properties)
+    return "true" if is_seen else "false"
 
 
 def _file(kind: Kind) -> bool:

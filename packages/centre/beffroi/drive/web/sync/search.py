@@ -24,13 +24,15 @@ from beffroi.drive.web.dav import listing, paths, properties, xml
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.paths import Target
 from beffroi.drive.web.dav.xml import DAV, OC, Element, Name
-from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.messages import Answer, Header, Request
 from beffroi.drive.web.sync import basicsearch, looking
 from beffroi.drive.web.sync.basicsearch import MOST_CONDITIONS, MOST_FOUND, Search, SearchUnknown
 from beffroi.drive.web.sync.call import CallFor
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive")
+A_PAGE = 100
+"""Entries, where a client that asks for pages does not say."""
 MOST_WALKS = 2
 """At the same time: a walk through a large tree takes seconds of one of the few threads that listings need, too."""
 
@@ -51,14 +53,16 @@ class Finder:
 
         def look_up() -> Answer:
             with call.view.database.reading() as reading:
-                wanted, visits = basicsearch.parse(call, body, call.stars(reading)), call.view.visits(reading)
+                wanted = _page(request, basicsearch.parse(call, body, call.stars(reading)))
+                visits = call.view.visits(reading)
                 wish = _wish(wanted.names)
                 tops = [one for one in wanted.scopes if not any(one[:2] == there.path for there in visits)]
                 places = _found(call, reading, wanted, tops)
                 shown = list(listing.shown_of(call, reading, wish, places))
             for visit in visits:
                 shown += _shown_there(call, visit, wanted, wish)
-            return _answer(call, wish, _ordered(wanted, shown))
+            headers = ((b"x-nc-paginate", b"true"),) if _is_paged(request) else ()
+            return _answer(call, wish, _ordered(wanted, shown), headers)
 
         async with self.turns:
             return await asyncio.to_thread(look_up)
@@ -191,6 +195,24 @@ def _wish(names: tuple[Name, ...]) -> listing.Wish:
     return listing.Wish("some", names)
 
 
-def _answer(call: Call, wish: listing.Wish, shown: Sequence[properties.Shown]) -> Answer:
+def _is_paged(request: Request) -> bool:
+    return request.header(b"x-nc-paginate") == "true"
+
+
+def _page(request: Request, wanted: Search) -> Search:
+    """The part that a client asks for by headers of its own, beside the limit. Each page is searched anew."""
+    if not _is_paged(request):
+        return wanted
+    offset, count = (
+        int(text) if basicsearch.NUMBER.fullmatch(text := request.header(name)) else otherwise
+        for name, otherwise in ((b"x-nc-paginate-offset", 0), (b"x-nc-paginate-count", A_PAGE))
+    )
+    first = wanted.first + offset
+    return replace(wanted, first=first, most=min(first + count, wanted.most))
+
+
+def _answer(
+    call: Call, wish: listing.Wish, shown: Sequence[properties.Shown], headers: tuple[Header, ...] = ()
+) -> Answer:
     entries = "".join(map(listing.Entries(call, wish).of, shown))
-    return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{entries}{xml.END}".encode())
+    return Answer(207, (xml.CONTENT_TYPE, *headers), f"{xml.MULTISTATUS}{entries}{xml.END}".encode())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -23,9 +24,11 @@ from beffroi.drive.web.dav import properties, xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
+from beffroi.drive.web.given import Body
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
 from beffroi.lib.errors import BeffroiError
+from beffroi.previews.wire import has_thumbnail
 
 PREFIX = "/remote.php/dav/trashbin"
 MOST_LISTED = 5_000
@@ -135,6 +138,17 @@ def _known(call: Call, item: str) -> None:
         _opened(call, reading, item, with_inside=False)
 
 
+def body(call: Call, node_id: int) -> Body:
+    """A file that this person sees in the trash, also inside a deleted folder. Errors: AbsentNode."""
+    with call.view.database.reading() as reading:
+        way = look.above(reading, node_id)
+        for root_id, _ in _roots(call, reading) if len(way) > 1 else ():
+            with suppress(AbsentNode):
+                top = trash.find(reading, root_id, way[-2].id)
+                return Body.of(way[0]._replace(name=top.name) if len(way) == 2 else way[0])
+    raise AbsentNode("file")
+
+
 def _roots(call: Call, reading: Reading) -> Iterator[tuple[int, bool]]:
     """(root, whether it is the collectivité's) of which this person sees what was deleted."""
     own, common = call.view.roots(reading)
@@ -182,7 +196,9 @@ def _values(call: Call, one: Trashed, is_common: bool) -> dict[Name, str]:
         (NC, "trashbin-filename"): escape(one.name),
         (NC, "trashbin-original-location"): escape(where),
         (NC, "trashbin-deletion-time"): str(one.deleted_s),
-        (NC, "has-preview"): "false",
+        (NC, "has-preview"): "true"
+        if not one.is_folder and has_thumbnail(one.name, one.size_bytes)
+        else "false",
     }
     if not one.is_folder:
         values[(DAV, "getcontentlength")] = str(one.size_bytes)

@@ -19,6 +19,7 @@ from beffroi.drive.web.sync.basicsearch import MODIFIED, Needs, Search
 from beffroi.drive.words import terms
 from beffroi.lib import accents
 from beffroi.lib.errors import Invalid, NotFound
+from beffroi.previews.wire import has_thumbnail
 
 API = "/search/providers"
 FILES, NAME = "files", "Fichiers"
@@ -67,9 +68,13 @@ async def answer(finder: search.Finder, call: Call, path: str, base_url: str) ->
 
 
 def _entry(call: Call, place: Place, base_url: str) -> dict[str, Any]:
-    folder, number = "/".join(place.path[:-1]), properties.number(place, call.who.collectivite_id)
+    home = call.who.collectivite_id
+    folder, number = "/".join(place.path[:-1]), properties.number(place, home)
+    is_own = place.owner == home and not place.node.is_folder
+    is_seen = is_own and has_thumbnail(place.path[-1], place.node.size_bytes)
+    picture = f"{base_url}/index.php/core/preview?fileId={number}&x=256&y=256"
     return {
-        "thumbnailUrl": "",
+        "thumbnailUrl": picture if is_seen else "",
         "title": place.path[-1],
         "subline": f"dans {folder}" if folder else "",
         "resourceUrl": f"{base_url}/index.php/f/{number}",
