@@ -115,9 +115,9 @@ class Wall:
 
 
 @contextmanager
-def wall(prefix: str, first_port: int, plane: str = "calendars") -> Iterator[Wall]:
-    """Calendars, or files, and front door until the block ends."""
-    with front_planes.running(prefix, first_port, {}, plane) as planes:
+def wall(prefix: str, first_port: int, *names: str) -> Iterator[Wall]:
+    """Calendars, or these processes, and front door until the block ends."""
+    with front_planes.running(prefix, first_port, {}, *(names or ("calendars",))) as planes:
         config = planes.config
         with (config.log / "front.out").open("ab") as log:
             argv = ("haproxy", "-db", "-f", str(front.config_path(config)))

@@ -205,6 +205,7 @@ def test_a_program_finds_everything_from_the_name_of_the_server(centre: Wall, ag
             argv, capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL
         )
         assert found.stdout == f"301 {centre.url}/caldav/"
+    assert centre.ask("PROPFIND", "/", account=agent).status != 301, "gvfs walks up to it from a folder"
     root = centre.ask("PROPFIND", "/caldav/", account=agent, headers={"Depth": "0"})
     assert root.status == 207 and f"{agent.home}".encode() in root.body  # current-user-principal
     home = centre.ask("PROPFIND", agent.home, _ALL_PROPS, account=agent, headers={"Depth": "1"})

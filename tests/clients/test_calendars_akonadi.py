@@ -38,12 +38,13 @@ OURS = (
 
 @dataclass(frozen=True)
 class Kde:
-    """One account in it; ``number``: of its resource."""
+    """One account in it; ``number``: of its resource; ``place``: below the server, where it looks first."""
 
     centre: Wall
     desktop: Session
     account: Account
     number: int
+    place: str
 
     @property
     def resource(self) -> str:
@@ -52,7 +53,7 @@ class Kde:
     def add(self) -> None:
         """As its dialog writes it: settings in a file, the password in the keyring."""
         config = self.desktop.home / ".config" / f"{self.resource}rc"
-        urls = ",".join(f"$default$|{kind}|{self.centre.url}/caldav/" for kind in ("CalDav", "CardDav"))
+        urls = ",".join(f"$default$|{kind}|{self.centre.url}{self.place}" for kind in ("CalDav", "CardDav"))
         config.write_text(
             f"[General]\nsettingsVersion=3\ndefaultUsername={self.account.login}\nlimitSyncRange=false\n"
             f"refreshInterval=0\nremoteUrls={urls}\n"
@@ -114,7 +115,7 @@ class Kde:
 
 @pytest.fixture(scope="module")
 def centre() -> Iterator[Wall]:
-    with wall("bfk-", 23280) as running:
+    with wall("bfk-", 23280, "calendars", "drive") as running:
         yield running
 
 
@@ -133,21 +134,23 @@ def desktop(centre: Wall) -> Iterator[Session]:
             yield running
 
 
-def _in_it(centre: Wall, desktop: Session, role: str, number: int) -> Kde:
+def _in_it(centre: Wall, desktop: Session, role: str, number: int, place: str) -> Kde:
     account = centre.signs_in(f"{role}@auxonne.test", collectivite_id="col_" + "4" * 26, role=role)
-    found = Kde(centre, desktop, account, number)
+    found = Kde(centre, desktop, account, number, place)
     found.add()
     return found
 
 
 @pytest.fixture(scope="module")
 def agent(centre: Wall, desktop: Session) -> Kde:
-    return _in_it(centre, desktop, "agent", 0)
+    """As the page of the password says the server."""
+    return _in_it(centre, desktop, "agent", 0, "/")
 
 
 @pytest.fixture(scope="module")
 def elu(centre: Wall, desktop: Session, agent: Kde) -> Kde:
-    return _in_it(centre, desktop, "elu", 1)
+    """Who chose "Nextcloud" in its dialog."""
+    return _in_it(centre, desktop, "elu", 1, "/remote.php/dav")
 
 
 def _calendar(kde: Kde, name: str) -> str:

@@ -97,7 +97,7 @@ def test_nothing_is_announced_that_is_not_here(drive: Served) -> None:
         ("PROPFIND", "/remote.php/dav/systemtags-current/files", 404),
         ("PROPFIND", "/remote.php/dav/groups/x", 404),
         ("GET", "/remote.php/direct/abc", 404),
-        ("PROPFIND", "/remote.php/dav", 405),
+        ("REPORT", "/remote.php/dav", 405),
         ("POST", "/index.php/core/wipe/success", 404),
     ],
 )
@@ -108,6 +108,7 @@ def test_other_addresses_are_absent(drive: Served, method: str, path: str, statu
 @pytest.mark.parametrize(
     "path",
     [
+        "/remote.php/dav",
         "/remote.php/dav/principals/users/alice/",
         "/remote.php/dav/calendars/alice/personal/",
         "/remote.php/dav/addressbooks/users/alice/contacts/",

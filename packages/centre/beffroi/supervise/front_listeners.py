@@ -131,8 +131,11 @@ def _discovery() -> tuple[str, ...]:
 def _caldav() -> tuple[str, ...]:
     """Where programs look for calendars and contacts first (RFC 6764), and how much they send."""
     paths = "/.well-known/caldav /.well-known/caldav/ /.well-known/carddav /.well-known/carddav/ /caldav"
+    # At the address that it was given. Others walk up from a folder to the root: for them it ends there.
+    kde = "{ method PROPFIND } { path / } { req.hdr(user-agent) -m sub KIO/ }"
     return (
         f"http-request redirect location /caldav/ code 301 if {{ path {paths} }}",
+        f"http-request redirect location /caldav/ code 301 if {kde}",
         "acl caldav path_beg /caldav/",
         "http-request return status 411 if caldav { req.hdr(transfer-encoding) -m found }",
         f"http-request deny deny_status 413 if caldav {{ req.hdr_val(content-length) gt {MAX_CALDAV_BODY_BYTES} }}",
