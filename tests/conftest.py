@@ -137,6 +137,8 @@ def pytest_collection_finish() -> None:
 
 def _asks_the_database(item: pytest.Item) -> bool:
     """Of the tests of one process; those that start a centre or plane of their own tell it where the database is."""
+    if "contract" in item.path.parts:  # what is asked of every store; SQLite's part is the other round's
+        return "sqlite" not in getattr(getattr(item, "callspec", None), "params", {}).values()
     if "integration" not in item.path.parts or item.get_closest_marker("django_db"):
         return True
     asking = {"db", "transactional_db", "opened", "live_server"}

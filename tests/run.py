@@ -35,6 +35,8 @@ QUICK = "not slow and not root and not netns and not browser and not corpus"
 ON_POSTGRESQL = (
     "-m",
     "not netns and not browser",  # a boîtier among real packets, a page in Chromium: no question to the database
+    "--ignore=tests/contract/test_drive_objects.py",
+    "--ignore=tests/contract/test_protocol_compatibility.py",
     "tests/contract",
     "tests/integration",
     "tests/faults/test_core_worker_killed.py",

@@ -1,6 +1,6 @@
 """An outside list in the laboratory: published over TLS in its internet, fetched by the centre, held until a person
 accepts it, in the kernel of every box; taken back with one word; tried before it blocks. Before all that, nothing
-leaves the centre.
+leaves the centre. Then boxes of the same département are replaced and shut out.
 
 With BEFFROI_DATA the list is IPsum as published, more than a hundred thousand addresses; without, as many made ones.
 """
@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 from beffroi_lab import plan as plans
+from beffroi_lab import replacement
+from beffroi_lab.report import Report
 from beffroi_lab.running import Program, wait_until
 from beffroi_lab.world import World, world
 
@@ -208,3 +210,11 @@ def test_a_list_of_a_hundred_thousand_reaches_every_kernel_and_leaves_it(made: W
         assert (words(made, "show")[0]["state"], words(made, "show")[0]["in_force"]) == ("fresh", kept)
     finally:
         server.stop()
+
+
+def test_a_box_is_replaced_and_another_revoked_on_the_console(made: World) -> None:
+    """A dead one with a code and a fingerprint, a stolen one shut out: real agents, the console's own pages."""
+    report = Report(say=print)
+    replacement.play(made, report)
+    assert report.failures == []
+    assert set(report.figures) >= {"replacement_s", "revoked_ms"}  # shown with -s
