@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.postgres import Connections, PostgresDatabase
 from beffroi.drive.store.sqlite import SqliteDatabase
+from psycopg import sql
 
 from tests.drive_trees import NOW_S, Open
 
@@ -24,14 +26,41 @@ SERVER = os.environ.get("BEFFROI_TEST_DATABASE", "")
 BACKENDS = ["sqlite", *(["postgresql"] if SERVER else [])]
 
 
+_free: list[str] = []
+"""Databases that are empty again: making one is an eighth of a second of processor."""
+
+
 @contextmanager
 def scratch_url() -> Iterator[str]:
     """A database of its own on the server."""
+    parts = urlsplit(SERVER)
+    name = _free.pop() if _free else _new_database()
+    url = f"postgresql://{parts.netloc}/{name}?{parts.query}"
+    yield url
+    with psycopg.connect(url, autocommit=True) as own:
+        own.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        schemas = own.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)'"
+        )
+        for (schema_name,) in schemas.fetchall():
+            own.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema_name)))
+        own.execute("CREATE SCHEMA public")
+    _free.append(name)
+
+
+def _new_database() -> str:
     name = f"drive_{secrets.token_hex(4)}"
     with psycopg.connect(SERVER, autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name}")
-        parts = urlsplit(SERVER)
-        yield f"postgresql://{parts.netloc}/{name}?{parts.query}"
+    atexit.register(_drop, name)
+    return name
+
+
+def _drop(name: str) -> None:
+    with psycopg.connect(SERVER, autocommit=True) as server:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
