@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -162,6 +162,8 @@ def _calendar(kde: Kde, name: str) -> str:
     found: list[str] = []
 
     def listed() -> list[str]:
+        with suppress(AssertionError):  # until its resource has started
+            kde.synchronize()  # what failed once it would ask again minutes later
         said = kde.konsole("--list-calendars")
         found[:] = re.findall(rf"^(\d+) +- {re.escape(name)}$", said, re.MULTILINE)
         return found
