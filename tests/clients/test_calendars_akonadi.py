@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -26,6 +26,7 @@ pytestmark = [
     ),
 ]
 DAV = "akonadi_davgroupware_resource"
+KIO = {"User-Agent": "KIO/6"}
 BUS = "org.freedesktop.Akonadi"
 OURS = (
     "mime",
@@ -137,6 +138,9 @@ def desktop(centre: Wall) -> Iterator[Session]:
 def _in_it(centre: Wall, desktop: Session, role: str, number: int, place: str) -> Kde:
     account = centre.signs_in(f"{role}@auxonne.test", collectivite_id="col_" + "4" * 26, role=role)
     found = Kde(centre, desktop, account, number, place)
+    # What does not answer yet it asks again at its next round, minutes later.
+    until(lambda: centre.ask("PROPFIND", place, account=account, headers=KIO).status == 301, "it is there")
+    until(lambda: centre.ask("PROPFIND", "/caldav/", account=account).status == 207, "calendars are there")
     found.add()
     return found
 
@@ -158,6 +162,8 @@ def _calendar(kde: Kde, name: str) -> str:
     found: list[str] = []
 
     def listed() -> list[str]:
+        with suppress(AssertionError):  # until its resource has started
+            kde.synchronize()  # what failed once it would ask again minutes later
         said = kde.konsole("--list-calendars")
         found[:] = re.findall(rf"^(\d+) +- {re.escape(name)}$", said, re.MULTILINE)
         return found
