@@ -58,6 +58,20 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
+def _online() -> Iterator[None]:
+    """Qt takes a network without a default route for none, and Akonadi then synchronizes nothing. Where a test's own
+    network has loopback alone, one leads there: what would go elsewhere is dropped by the kernel."""
+    if subprocess.run(("ip", "route", "show", "default"), capture_output=True, check=True).stdout:
+        yield
+        return
+    subprocess.run(("ip", "route", "add", "default", "dev", "lo"), check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(("ip", "route", "del", "default", "dev", "lo"), check=True)
+
+
+@contextmanager
 def session(home: Path, authorities: str, **environment: str) -> Iterator[Session]:
     """Until the block ends. ``home``: short enough for the paths of sockets."""
     own = _environment(home) | environment
@@ -67,19 +81,23 @@ def session(home: Path, authorities: str, **environment: str) -> Iterator[Sessio
     shutil.copy(authorities, trusted / "centre.pem")
     subprocess.run(("openssl", "rehash", trusted), check=True, timeout=20)
     apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-    with (home / "session.log").open("ab") as log:
-        process = subprocess.Popen(
-            (*apart, "sh", "-c", _INSIDE, trusted, bus), env=own, stdout=log, stderr=log
-        )
-    try:
-        until(bus.exists, "D-Bus answers")
-        inside = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+    with _online():
+        with (home / "session.log").open("ab") as log:
+            process = subprocess.Popen(
+                (*apart, "sh", "-c", _INSIDE, trusted, bus),
+                env=own,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         try:
-            yield Session(home, inside, own)
+            until(bus.exists, "D-Bus answers")
+            inside = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+            try:
+                yield Session(home, inside, own)
+            finally:
+                # The first of its namespace: it is waited for until all have ended.
+                os.kill(inside, signal.SIGKILL)
+                process.wait(60)
         finally:
-            os.kill(
-                inside, signal.SIGKILL
-            )  # the first of its namespace: it is waited for until all have ended
-            process.wait(60)
-    finally:
-        process.kill()
+            process.kill()
