@@ -77,16 +77,14 @@ class Call:
     @cached_property
     def act(self) -> Act:
         tokens = conditions.submitted(self.clauses)
-        program = "" if self.clauses else self._forgetful()
+        program = _FORGETFUL if self._is_forgetful() else ""
         return Act(
             self.who.person_id, self.who.app_password_id, clock.epoch_s(), tokens, lock_program=program
         )
 
-    def _forgetful(self) -> str:
-        is_its_own = self.request.method == "PUT" and self.request.header(b"user-agent").startswith(
-            _FORGETFUL
-        )
-        return _FORGETFUL if is_its_own else ""
+    def _is_forgetful(self) -> bool:
+        agent = self.request.header(b"user-agent")
+        return self.request.method == "PUT" and not self.clauses and agent.startswith(_FORGETFUL)
 
     @cached_property
     def instance(self) -> str:

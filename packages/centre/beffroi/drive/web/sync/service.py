@@ -86,9 +86,8 @@ class Sync:
             return await self._finder.search(request)
         if request.method == "OPTIONS":
             return Answer(200, _SEARCHES)
-        if (
-            request.method == "PROPFIND"
-        ):  # KDE, of a server that is called Nextcloud's; files are asked for below
+        if request.method == "PROPFIND":
+            # KDE, of a server that is called Nextcloud's; files are asked for below.
             return await _to_calendars(request)
         raise MethodRefused
 
