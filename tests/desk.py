@@ -1,99 +1,178 @@
-"""A desk without a screen: a home, a session bus and a keyring of its own, where real programs of desktops run.
+"""A desk without a screen, where real programs of desktops run: a home and all that a session has, of its own.
 
-``Desk`` runs one module of ``tests`` in it by the system's Python, which has the programs' own bindings, and asks it;
-the module serves what it can do by ``serve``. With the desk's end all ends that was started there.
+It is a namespace of processes and of mounts, and its D-Bus is the first process: with the desk all ends that was
+started there, also what outlives the program that started it. That D-Bus starts the services that are named and no
+other of the machine's; a keyring is open; one authority is trusted and no other; names lead to nobody.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
+import signal
 import subprocess
-import sys
-import traceback
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
-_ROOT = Path(__file__).parent.parent
-_ANSWERS = 3
-"""The descriptor on which a module answers: its programs write to the usual ones."""
-_SYSTEM_PYTHON = "/usr/bin/python3"
-_TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
+import pytest
+
+from tests.waiting import until
+
+PATH = "/usr/bin:/bin"
+KIO_SERVICES = ("org.kde.kiod6", "org.kde.kpasswdserver6", "org.kde.kssld6")
+"""What KIO asks while it reads and writes."""
+_OWN = ("dbus-daemon", "gnome-keyring-daemon", "ip", "nsenter", "openssl", "unshare")
+_TRUSTED = {
+    "ca-certificates.crt": "GnuTLS (all of GLib) and OpenSSL",
+    "authority.pem": "Qt, by the link that has the certificate's hash for its name",
+}
+"""In /etc/ssl/certs, by who reads it. NSS reads neither: ``Thunderbird.trust``."""
+_BUS = """<busconfig><type>session</type><listen>unix:path={bus}</listen><servicedir>{services}</servicedir>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
+</policy><limit name="service_start_timeout">240000</limit></busconfig>"""
+_FIRST = """mount --bind "$0/certificates" /etc/ssl/certs && mount --bind "$0/resolv.conf" /etc/resolv.conf &&
+exec dbus-daemon --config-file="$0/bus.conf" --nofork --nopidfile"""
 
 
-class Refused(Exception):
-    """What the program said instead of doing it."""
+def needs_desk(*programs: str) -> list[pytest.MarkDecorator]:
+    """Of tests that run these, by their names or paths."""
+    missing = [one for one in (*_OWN, *programs) if shutil.which(one, os.F_OK, PATH) is None]
+    absent = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+    return [pytest.mark.root, pytest.mark.slow, absent]
 
 
+@dataclass(frozen=True)
 class Desk:
-    """``module``: below ``tests``. ``authorities``: a file of certificates that the programs trust, and no others."""
-
-    def __init__(
-        self, place: Path, module: str, authorities: str = "", environment: Mapping[str, str] | None = None
-    ) -> None:
-        place.mkdir(parents=True)
-        (place / "run").mkdir(mode=0o700)
-        self.place, self._module, self._authorities = place, module, authorities
-        self._environment = {
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(place),
-            "XDG_RUNTIME_DIR": str(place / "run"),
-            "LANG": "C.UTF-8",
-            "TZ": "Europe/Paris",
-            "PYTHONPATH": str(_ROOT),
-            # The usual one takes a network of loopback alone for none.
-            "GIO_USE_NETWORK_MONITOR": "base",
-            **(environment or {}),
-        }
-
-    def __enter__(self) -> Self:
-        trust = 'mount --bind "$1" ' + _TRUSTED if self._authorities else ":"
-        script = (
-            f"{trust} && exec {_ANSWERS}>&1 >&2 && exec dbus-run-session -- sh -c '"
-            'printf desk | gnome-keyring-daemon --unlock --components=secrets >/dev/null; exec "$@"\' sh "$2" -m "$3"'
-        )
-        with (self.place / "log").open("wb") as log:
-            self._running = subprocess.Popen(
-                ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh",
-                 self._authorities, _SYSTEM_PYTHON, f"tests.{self._module}"),
-                env=self._environment, cwd=self.place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                text=True,
-            )  # fmt: skip
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._running.kill()
-        self._running.communicate()
+    home: Path
+    environment: Mapping[str, str]
+    _first: int
 
     @property
     def log(self) -> str:
-        return (self.place / "log").read_text(errors="replace")
+        """What its programs said."""
+        return _log(self.home).read_text(errors="replace")
 
-    def ask(self, verb: str, *given: Any) -> Any:
-        """Errors: Refused."""
-        assert self._running.stdin is not None and self._running.stdout is not None
-        self._running.stdin.write(json.dumps((verb, *given)) + "\n")
-        self._running.stdin.flush()
-        line = self._running.stdout.readline()
-        assert line, self.log
-        answer = json.loads(line)
-        if "refused" in answer:
-            raise Refused(answer["refused"])
-        return answer["done"]
+    def inside(self, *command: str | Path) -> tuple[str | Path, ...]:
+        """The same command, on the desk."""
+        return ("nsenter", f"--target={self._first}", "--mount", "--pid", f"--wdns={self.home}", *command)
+
+    def run(self, *command: str | Path, asked: str = "", timeout_s: float = 120) -> tuple[int, str]:
+        """(exit code, what it says). To a file: a pipe would end with what the program leaves behind."""
+        with tempfile.TemporaryFile() as said:
+            code = subprocess.run(
+                self.inside(*command),
+                env=self.environment,
+                input=asked.encode(),
+                stdout=said,
+                stderr=said,
+                check=False,
+                timeout=timeout_s,
+            ).returncode
+            said.seek(0)
+            return code, said.read().decode()
+
+    def start(
+        self,
+        *command: str | Path,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
+        pass_fds: tuple[int, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """``stdout``: the log, unless it is told."""
+        with _log(self.home).open("ab") as log:
+            return subprocess.Popen(
+                self.inside(*command),
+                env={**self.environment, **(environment or {})},
+                stdin=stdin,
+                stdout=log if stdout is None else stdout,
+                stderr=log,
+                pass_fds=pass_fds,
+            )
 
 
-def serve(verbs: Mapping[str, Callable[..., Any]]) -> None:
-    """On the desk: do what is asked, a line each, until nobody asks any more."""
-    with os.fdopen(_ANSWERS, "w") as answers:
-        for line in sys.stdin:
-            verb, *given = json.loads(line)
-            try:
-                answer = {"done": verbs[verb](*given)}
-            except Exception as error:  # noqa: BLE001 - whatever a program says, and the next question
-                traceback.print_exc()
-                answer = {"refused": str(error)}
-            print(json.dumps(answer), file=answers, flush=True)
+@contextmanager
+def desk(
+    home: Path,
+    authorities: str | Path = "",
+    services: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Desk]:
+    """Until the block ends. ``home``: short enough for the paths of sockets. ``authorities``: a file of certificates.
+
+    ``services``: patterns of names of services that its D-Bus starts.
+    """
+    runtime, own = home / "run", home / ".desk"
+    bus = runtime / "bus"
+    for directory in (runtime, own / "certificates", own / "services"):
+        directory.mkdir(0o700, parents=True)
+    for name in _TRUSTED:
+        shutil.copy(authorities or os.devnull, own / "certificates" / name)
+    subprocess.run(("openssl", "rehash", own / "certificates"), check=True, timeout=20, capture_output=True)
+    for pattern in services:
+        for file in Path("/usr/share/dbus-1/services").glob(f"{pattern}.service"):
+            (own / "services" / file.name).symlink_to(file)
+    (own / "bus.conf").write_text(_BUS.format(bus=bus, services=own / "services"))
+    (own / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    seen = {
+        "PATH": PATH,
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "TZ": "Europe/Paris",
+        "XDG_RUNTIME_DIR": str(runtime),
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={bus}",
+        "QT_QPA_PLATFORM": "offscreen",
+        **(environment or {}),
+    }
+    with _network():
+        yield from _session(home, own, seen)
+
+
+def _session(home: Path, own: Path, seen: Mapping[str, str]) -> Iterator[Desk]:
+    bus = home / "run" / "bus"
+    apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    with _log(home).open("ab") as log:
+        process = subprocess.Popen((*apart, "sh", "-c", _FIRST, own), env=seen, stdout=log, stderr=log)
+    try:
+        until(lambda: bus.exists() or process.poll() is not None, "D-Bus answers")
+        assert process.poll() is None, _log(home).read_text()
+        made = Desk(home, seen, child_of(process))
+        try:
+            unlocked = made.run("gnome-keyring-daemon", "--unlock", "--components=secrets", asked="x")
+            assert unlocked[0] == 0, unlocked
+            yield made
+        finally:
+            os.kill(made._first, signal.SIGKILL)  # waited for until all of its namespace have ended
+            process.wait(60)
+    finally:
+        process.kill()
+
+
+@contextmanager
+def _network() -> Iterator[None]:
+    """GLib and Qt take one without a default route, as of loopback alone, for none, and their programs ask nobody."""
+    routes = [
+        subprocess.run(("ip", which, "route", "show", "default"), capture_output=True, check=True)
+        for which in ("-4", "-6")
+    ]
+    if any(one.stdout for one in routes):
+        yield
+        return
+    nowhere = ("prohibit", "default")
+    subprocess.run(("ip", "-6", "route", "add", *nowhere), check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(("ip", "-6", "route", "del", *nowhere), check=True)
+
+
+def child_of(process: subprocess.Popen[bytes]) -> int:
+    """The program itself: unshare and nsenter wait for it, and hand no signal on."""
+    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+
+
+def _log(home: Path) -> Path:
+    return home / "desk.log"

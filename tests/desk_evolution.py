@@ -1,4 +1,4 @@
-"""Evolution's data server, as Evolution and GNOME's Calendar, Contacts and clock use it; runs on a ``Desk``."""
+"""Evolution's data server, as Evolution and GNOME's Calendar, Contacts and clock use it; runs on a desk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gi.repository import (  # type: ignore[import-not-found]  # noqa: E402
     ICalGLib,
 )
 
-from tests.desk import serve  # noqa: E402
+from tests.desk_module import serve  # noqa: E402
 
 _ALL_CARDS = '(contains "x-evolution-any-field" "")'
 _KINDS = {

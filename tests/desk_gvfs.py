@@ -1,4 +1,4 @@
-"""GNOME's files on a server (gvfs), as Nautilus, gedit and all GTK programs see them; runs on a ``Desk``."""
+"""GNOME's files on a server (gvfs), as Nautilus, gedit and all GTK programs see them; runs on a desk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ gi.require_version("Gio", "2.0")
 
 from gi.repository import Gio, GLib  # type: ignore[import-not-found]  # noqa: E402
 
-from tests.desk import serve  # noqa: E402
+from tests.desk_module import serve  # noqa: E402
 
 _ATTRIBUTES = "standard::*,etag::value,time::modified"
 

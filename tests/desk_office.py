@@ -1,4 +1,4 @@
-"""LibreOffice with documents on a server (its WebDAV client), without a window; runs on a ``Desk``."""
+"""LibreOffice with documents on a server (its WebDAV client), without a window; runs on a desk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from com.sun.star.beans import PropertyValue  # type: ignore[import-not-found]
 from com.sun.star.connection import NoConnectException  # type: ignore[import-not-found]
 from com.sun.star.task import XInteractionHandler2  # type: ignore[import-not-found]
 
-from tests.desk import serve
+from tests.desk_module import serve
 
 _FILTERS = {
     ".docx": "MS Word 2007 XML",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -14,23 +13,19 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.desktop_session import Session, session
+from tests.desk import KIO_SERVICES, Desk, desk, needs_desk
 from tests.fixtures_calendars import Account, Wall, card, event, needs_front, wall
 from tests.waiting import until
 
 pytestmark = [
     *needs_front,
-    pytest.mark.skipif(
-        None in map(shutil.which, ("konsolekalendar", "akonadi_davgroupware_resource", "secret-tool")),
-        reason="konsolekalendar, kdepim-runtime or libsecret-tools is not installed",
-    ),
+    *needs_desk("konsolekalendar", "akonadi_davgroupware_resource", "gdbus", "secret-tool"),
 ]
 DAV = "akonadi_davgroupware_resource"
 KIO = {"User-Agent": "KIO/6"}
 BUS = "org.freedesktop.Akonadi"
 OURS = (
     "mime",
-    "dbus-1",
     "akonadi/plugins",
     f"akonadi/agents/{DAV.removeprefix('akonadi_').replace('_', '')}.desktop",
 )
@@ -42,7 +37,7 @@ class Kde:
     """One account in it; ``number``: of its resource; ``place``: below the server, where it looks first."""
 
     centre: Wall
-    desktop: Session
+    desktop: Desk
     account: Account
     number: int
     place: str
@@ -121,7 +116,7 @@ def centre() -> Iterator[Wall]:
 
 
 @pytest.fixture(scope="module")
-def desktop(centre: Wall) -> Iterator[Session]:
+def desktop(centre: Wall) -> Iterator[Desk]:
     with tempfile.TemporaryDirectory(prefix="bfk-") as home:
         share, config = Path(home, "share"), Path(home, ".config", "akonadi")
         for name in OURS:
@@ -129,13 +124,12 @@ def desktop(centre: Wall) -> Iterator[Session]:
             (share / name).symlink_to(Path("/usr/share", name))
         config.mkdir(parents=True)
         (config / "akonadiserverrc").write_text("[%General]\nDriver=QSQLITE\n")
-        with session(Path(home), centre.authorities, XDG_DATA_DIRS=str(share)) as running:
-            unlocked = ("gnome-keyring-daemon", "--unlock", "--components=secrets")
-            assert running.run(*unlocked, asked="x")[0] == 0
+        services = (*KIO_SERVICES, "org.freedesktop.Akonadi.Control")
+        with desk(Path(home), centre.authorities, services, {"XDG_DATA_DIRS": str(share)}) as running:
             yield running
 
 
-def _in_it(centre: Wall, desktop: Session, role: str, number: int, place: str) -> Kde:
+def _in_it(centre: Wall, desktop: Desk, role: str, number: int, place: str) -> Kde:
     account = centre.signs_in(f"{role}@auxonne.test", collectivite_id="col_" + "4" * 26, role=role)
     found = Kde(centre, desktop, account, number, place)
     # What does not answer yet it asks again at its next round, minutes later.
@@ -146,13 +140,13 @@ def _in_it(centre: Wall, desktop: Session, role: str, number: int, place: str) -
 
 
 @pytest.fixture(scope="module")
-def agent(centre: Wall, desktop: Session) -> Kde:
+def agent(centre: Wall, desktop: Desk) -> Kde:
     """As the page of the password says the server."""
     return _in_it(centre, desktop, "agent", 0, "/")
 
 
 @pytest.fixture(scope="module")
-def elu(centre: Wall, desktop: Session, agent: Kde) -> Kde:
+def elu(centre: Wall, desktop: Desk, agent: Kde) -> Kde:
     """Who chose "Nextcloud" in its dialog."""
     return _in_it(centre, desktop, "elu", 1, "/remote.php/dav")
 
@@ -224,6 +218,5 @@ def test_what_all_share_is_read_only_for_an_elu(agent: Kde, elu: Kde) -> None:
     until(lambda: "c.ics" in elu.items(), "it is read")
     elu.konsole("--add", "--calendar", number, "--date", "2026-12-04", "--summary", "Interdit")
     elu.konsole("--change", "--uid", "c", "--summary", "Interdit")
-    log = elu.desktop.home / "session.log"
-    until(lambda: log.read_text().count("(403)") >= 2, "both are refused")
+    until(lambda: elu.desktop.log.count("(403)") >= 2, "both are refused")
     assert elu.names("mairie-agenda/") == ["c.ics"] and "SUMMARY:Conseil" in elu.get("mairie-agenda/c.ics")

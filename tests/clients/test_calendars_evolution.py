@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from beffroi.drive import projections
 
 from tests.clients.test_calendars_apps import Program, found, parsed
-from tests.desk import Desk, Refused
+from tests.desk import desk, needs_desk
+from tests.desk_module import Module, Refused, module
 from tests.fixtures_calendars import Account, Wall, event, needs_front, wall
 from tests.waiting import until
 
-pytestmark = [
-    *needs_front,
-    pytest.mark.skipif(
-        not Path("/usr/libexec/evolution-source-registry").exists(), reason="evolution-data-server is missing"
-    ),
-]
+pytestmark = [*needs_front, *needs_desk("/usr/libexec/evolution-source-registry")]
 AUXONNE = "col_" + "4" * 26
 AGENDA, BOOK = ("calendar", "Mon agenda"), ("book", "Mes contacts")
 SHARED, SHARED_BOOK = ("calendar", "Mairie"), ("book", "Contacts de la mairie")
@@ -33,24 +28,27 @@ def centre() -> Iterator[Wall]:
 
 
 @pytest.fixture(scope="module")
-def desk(centre: Wall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    place = tmp_path_factory.mktemp("desk") / "home"
-    with Desk(place, "desk_evolution", centre.authorities, {"GIO_USE_VFS": "local"}) as one:
-        yield one
+def program(centre: Wall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Module]:
+    home, services = tmp_path_factory.mktemp("desk"), ("org.gnome.evolution.dataserver.*",)
+    with (
+        desk(home, centre.authorities, services, {"GIO_USE_VFS": "local"}) as own,
+        module(own, "desk_evolution") as asked,
+    ):
+        yield asked
 
 
 class Evolution:
-    """One person's account on the desk, and the same person's requests elsewhere (``there``)."""
+    """One person's account in the program, and the same person's requests elsewhere (``there``)."""
 
-    def __init__(self, desk: Desk, centre: Wall, account: Account) -> None:
-        self.desk, self.centre, self.account = desk, centre, account
+    def __init__(self, program: Module, centre: Wall, account: Account) -> None:
+        self.program, self.centre, self.account = program, centre, account
         self.there, self.home = Program(centre, account), account.home
         port = centre.config.portal_port
-        desk.ask("add", account.person_id, f"{centre.url}/", port, account.login, account.password)
+        program.ask("add", account.person_id, f"{centre.url}/", port, account.login, account.password)
         until(lambda: len(self("found")) >= 6, "its calendars and books", 30)
 
     def __call__(self, verb: str, *given: Any) -> Any:
-        return self.desk.ask(verb, self.account.person_id, *given)
+        return self.program.ask(verb, self.account.person_id, *given)
 
     def stored(self, path: str) -> list[str]:
         """Texts of what lies there, by the order of names."""
@@ -66,8 +64,8 @@ class Evolution:
 
 
 @pytest.fixture(scope="module")
-def agent(desk: Desk, centre: Wall) -> Evolution:
-    return Evolution(desk, centre, centre.signs_in("claire.d'arc@auxonne.test", collectivite_id=AUXONNE))
+def agent(program: Module, centre: Wall) -> Evolution:
+    return Evolution(program, centre, centre.signs_in("claire.d'arc@auxonne.test", collectivite_id=AUXONNE))
 
 
 def test_it_finds_everything_and_by_which_address_one_is_invited(agent: Evolution) -> None:
@@ -197,12 +195,12 @@ def test_collections_are_made_and_deleted_in_its_window(agent: Evolution) -> Non
 
 
 def test_an_elu_reads_what_is_shared_and_the_program_offers_no_more(
-    desk: Desk, centre: Wall, agent: Evolution
+    program: Module, centre: Wall, agent: Evolution
 ) -> None:
     agent(
         "make", *SHARED, "BEGIN:VEVENT\r\nUID:lu\r\nDTSTART:20261205T090000Z\r\nSUMMARY:Lu\r\nEND:VEVENT\r\n"
     )
-    elu = Evolution(desk, centre, centre.signs_in("elu@auxonne.test", collectivite_id=AUXONNE, role="elu"))
+    elu = Evolution(program, centre, centre.signs_in("elu@auxonne.test", collectivite_id=AUXONNE, role="elu"))
     elu.sees(*SHARED, "SUMMARY:Lu")
     assert [elu("is_readonly", *one) for one in (AGENDA, SHARED, BOOK, SHARED_BOOK)] == [False, True] * 2
     task = "BEGIN:VTODO\r\nUID:t\r\nSUMMARY:Relire\r\nDUE;VALUE=DATE:20261210\r\nEND:VTODO\r\n"

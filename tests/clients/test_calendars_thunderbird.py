@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.desk_thunderbird import Thunderbird, needs_thunderbird, thunderbird
+from tests.desk_thunderbird_person import CONFLICT, Person
 from tests.fixtures_calendars import Wall, card, event, needs_front, wall
-from tests.thunderbird import Thunderbird, needs_thunderbird, thunderbird
-from tests.thunderbird_desk import CONFLICT, Desk
 from tests.waiting import until
 
-pytestmark = [*needs_front, needs_thunderbird]
+pytestmark = [*needs_front, *needs_thunderbird]
 COMMUNE = "col_" + "4" * 26
 
 
@@ -25,25 +25,25 @@ def centre() -> Iterator[Wall]:
 
 @pytest.fixture(scope="module")
 def program(centre: Wall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Thunderbird]:
-    with thunderbird(tmp_path_factory.mktemp("desk") / "thunderbird") as running:
+    with thunderbird(tmp_path_factory.mktemp("desk")) as running:
         running.trust(Path(centre.authorities))
         yield running
 
 
 @pytest.fixture(scope="module")
-def claire(centre: Wall, program: Thunderbird) -> Desk:
+def claire(centre: Wall, program: Thunderbird) -> Person:
     """Signed in by the address that the page *Mon accès* shows."""
-    desk = Desk(centre, centre.signs_in("claire@auxonne.test", collectivite_id=COMMUNE), program)
-    home = desk.account.home
-    assert desk.adds_calendars(f"{centre.url}/") == [
+    person = Person(centre, centre.signs_in("claire@auxonne.test", collectivite_id=COMMUNE), program)
+    home = person.account.home
+    assert person.adds_calendars(f"{centre.url}/") == [
         ["Mon agenda", f"{home}agenda/", False],
         ["Mairie", f"{home}mairie-agenda/", False],
     ]
-    assert desk.adds_books(f"{centre.url}/") == ["Contacts de la mairie", "Mes contacts"]
-    return desk
+    assert person.adds_books(f"{centre.url}/") == ["Contacts de la mairie", "Mes contacts"]
+    return person
 
 
-def test_any_address_that_a_person_may_know_leads_there(claire: Desk) -> None:
+def test_any_address_that_a_person_may_know_leads_there(claire: Person) -> None:
     asked = (claire.account.login, claire.account.password)
     calendars = """const found = await cal.provider.detection.detect(...given, false, [], {});
         return [...found.values()].flat().map(one => one.name);"""
@@ -67,7 +67,7 @@ CONSEIL = "\r\n".join((
 ))  # fmt: skip
 
 
-def test_an_entry_is_made_changed_moved_to_the_town_hall_and_deleted(claire: Desk) -> None:
+def test_an_entry_is_made_changed_moved_to_the_town_hall_and_deleted(claire: Person) -> None:
     claire.does("return adds('agenda/', given[0]);", CONSEIL)
     at_server = claire.stored("agenda/conseil.ics")
     for line in CONSEIL.splitlines():
@@ -103,7 +103,7 @@ def test_an_entry_is_made_changed_moved_to_the_town_hall_and_deleted(claire: Des
     assert (claire.stored("agenda/conseil.ics"), claire.titles()) == ("", {})
 
 
-def test_single_dates_of_a_series_are_changed_moved_and_left_out(claire: Desk) -> None:
+def test_single_dates_of_a_series_are_changed_moved_and_left_out(claire: Person) -> None:
     """Of a series with a length, as telephones store it: of a date whose title changes it says length and end."""
     claire.puts("agenda/p.ics", event("p", "Permanence", more="RRULE:FREQ=WEEKLY;COUNT=5"))
     claire.refreshed(p="Permanence")
@@ -132,7 +132,9 @@ def test_single_dates_of_a_series_are_changed_moved_and_left_out(claire: Desk) -
     claire.does("return deletes('agenda/', 'p');")
 
 
-def test_what_others_changed_comes_also_after_the_server_lost_the_tokens(claire: Desk, centre: Wall) -> None:
+def test_what_others_changed_comes_also_after_the_server_lost_the_tokens(
+    claire: Person, centre: Wall
+) -> None:
     claire.puts("agenda/a.ics", event("a", "Née ailleurs"))
     claire.puts("contacts/a.vcf", card("a", "Élise Noël"))
     claire.refreshed(a="Née ailleurs")
@@ -155,7 +157,7 @@ def test_what_others_changed_comes_also_after_the_server_lost_the_tokens(claire:
     assert claire.does(people) == ["Bal, encore", "Cérémonie"], "by the new token"
 
 
-def test_who_changed_the_same_is_asked_which_one_counts(claire: Desk) -> None:
+def test_who_changed_the_same_is_asked_which_one_counts(claire: Person) -> None:
     def answers(button: str) -> None:
         press = "later(() => document.querySelector('dialog').getButton(given[0]).click(), opened);"
         claire.program.within(CONFLICT, press, button)
@@ -201,7 +203,7 @@ MAEL = (
 )  # fmt: skip
 
 
-def test_a_contact_is_made_changed_on_both_sides_and_deleted(claire: Desk) -> None:
+def test_a_contact_is_made_changed_on_both_sides_and_deleted(claire: Person) -> None:
     path = "contacts/mael.vcf"
     claire.does("book('contacts/').addCard(VCardUtils.vCardToAbCard(given[0]));", "\r\n".join(MAEL))
     shown = """const it = person("contacts/", "mael");
@@ -226,17 +228,17 @@ def test_a_contact_is_made_changed_on_both_sides_and_deleted(claire: Desk) -> No
     until(lambda: not claire.stored(path), "it is deleted")
 
 
-def test_an_elu_reads_what_the_town_hall_shares_and_changes_none_of_it(claire: Desk, centre: Wall) -> None:
+def test_an_elu_reads_what_the_town_hall_shares_and_changes_none_of_it(claire: Person, centre: Wall) -> None:
     elodie = centre.signs_in("élodie@auxonne.test", collectivite_id=COMMUNE, role="elu")
-    desk = Desk(centre, elodie, claire.program)
+    person = Person(centre, elodie, claire.program)
     claire.does("return adds('mairie-agenda/', given[0]);", event("fete", "Fête du village"))
     claire.puts("mairie-contacts/prefecture.vcf", card("prefecture", "Préfecture"))
-    assert desk.adds_calendars(f"{centre.url}/") == [
+    assert person.adds_calendars(f"{centre.url}/") == [
         ["Mon agenda", f"{elodie.home}agenda/", False],
         ["Mairie", f"{elodie.home}mairie-agenda/", True],
     ]
-    desk.adds_books(f"{centre.url}/")
-    until(lambda: desk.titles("mairie-agenda/"), "the town hall's calendar is read")
-    assert (desk.titles("mairie-agenda/"), desk.titles()) == ({"fete": "Fête du village"}, {})
+    person.adds_books(f"{centre.url}/")
+    until(lambda: person.titles("mairie-agenda/"), "the town hall's calendar is read")
+    assert (person.titles("mairie-agenda/"), person.titles()) == ({"fete": "Fête du village"}, {})
     kept = "return ['contacts/', 'mairie-contacts/'].map(one => [book(one).readOnly, book(one).childCards.length]);"
-    assert desk.does(kept) == [[False, 0], [True, 1]]
+    assert person.does(kept) == [[False, 0], [True, 1]]

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import re
-import shutil
 import ssl
 import subprocess
 import sys
@@ -26,14 +25,15 @@ from beffroi.supervise import front
 
 from tests import front_planes
 from tests.conftest import PASSWORD
-from tests.desktop_program import Program, Screen, needs_program, screen
+from tests.desk import needs_desk
+from tests.desk_nextcloud import PROGRAMS, Program, Screen, screen
 from tests.drive_server import basic
 from tests.fixtures_browser import browser
 from tests.mail_post import Engines
 from tests.waiting import until
 
 __all__ = ["browser"]
-pytestmark = needs_program
+pytestmark = [pytest.mark.browser, *needs_desk(*PROGRAMS)]
 CLAIRE, JEAN = "claire@beaune.test", "jean@beaune.test"
 SHARED = "Partagé avec moi"
 _SEED = f"""
@@ -130,12 +130,8 @@ def centre() -> Iterator[Centre]:
 
 @pytest.fixture(scope="module")
 def monitor(centre: Centre) -> Iterator[Screen]:
-    directory = Path(tempfile.mkdtemp(prefix="bfnw-"))
-    try:
-        with screen(directory, centre.authorities) as made:
-            yield made
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="bfnw-") as home, screen(Path(home), centre.authorities) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -378,9 +374,11 @@ def test_a_file_arrives_although_the_server_is_gone_in_its_middle(program: Progr
     data = random.Random(5).randbytes(30 << 20)
     write(program, "film.mp4", data)
     until(lambda: len(re.findall(r'PUT of "[^"]*/uploads/[^"]*" FINISHED', program.log)) > 2, "parts", 60)
+    before = len(program.log)
     centre.close()
-    program.menu(until_said="UPDATE_VIEW")
+    until(lambda: "Connection refused" in program.log[before:], "it sees that", 60)
+    program.end()  # by itself it goes on after a minute or two
     centre.open()
-    while centre.ask("HEAD", "film.mp4")[0] == 404:
-        program.menu(until_said="UPDATE_VIEW")
+    program.start()
+    until(lambda: centre.ask("HEAD", "film.mp4")[0] == 200, "it goes on", 120)
     assert centre.has("film.mp4", data)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.desktop_session import Session, session
+from tests.desk import KIO_SERVICES, Desk, desk, needs_desk
 from tests.fixtures_calendars import Account, Answer, Wall, needs_front, wall
 
-pytestmark = [
-    *needs_front,
-    pytest.mark.skipif(shutil.which("kioclient") is None, reason="kioclient is not installed"),
-]
+pytestmark = [*needs_front, *needs_desk("kioclient")]
 HARD = "été #1 100% ? a+b;c&d='x'"
 BIG_BYTES = 24_000_000
 
@@ -24,7 +20,7 @@ BIG_BYTES = 24_000_000
 class Files:
     """One person's, as Dolphin reaches them and as another program sees them."""
 
-    def __init__(self, centre: Wall, desktop: Session, role: str = "agent") -> None:
+    def __init__(self, centre: Wall, desktop: Desk, role: str = "agent") -> None:
         self.centre, self.desktop = centre, desktop
         login = f"{role}@auxonne.test"
         self.account: Account = centre.signs_in(login, collectivite_id="col_" + "4" * 26, role=role)
@@ -54,8 +50,8 @@ def centre() -> Iterator[Wall]:
 
 
 @pytest.fixture(scope="module")
-def desktop(centre: Wall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with session(tmp_path_factory.mktemp("kde"), centre.authorities) as running:
+def desktop(centre: Wall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with desk(tmp_path_factory.mktemp("desk"), centre.authorities, KIO_SERVICES) as running:
         config = running.home / ".config" / "kwalletrc"
         config.parent.mkdir()
         config.write_text("[Wallet]\nEnabled=false\n")
@@ -63,7 +59,7 @@ def desktop(centre: Wall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def files(centre: Wall, desktop: Session) -> Files:
+def files(centre: Wall, desktop: Desk) -> Files:
     return Files(centre, desktop)
 
 

@@ -7,23 +7,16 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.desk import Desk
+from tests.desk import desk, needs_desk
+from tests.desk_module import Module, module
 from tests.drive_server import PASSWORD, Served, served
 from tests.signed_in import signed_in
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (Path("/usr/bin/soffice").exists() and Path("/usr/lib/python3/dist-packages/uno.py").exists()),
-        reason="LibreOffice or python3-uno is missing",
-    ),
-]
+pytestmark = needs_desk("soffice", "/usr/lib/python3/dist-packages/uno.py")
 FOLDER = "/dav/Commune"
 NEW = "private:factory/swriter"
 TABLE = "private:factory/scalc"
@@ -32,12 +25,12 @@ TABLE = "private:factory/scalc"
 @dataclass
 class Room:
     drive: Served
-    desk: Desk
+    program: Module
     ways: dict[str, str]
     heard: dict[str, list[str]] = field(default_factory=dict)
 
     def __call__(self, verb: str, login: str, *given: Any) -> Any:
-        return self.desk.ask(verb, login, *given)
+        return self.program.ask(verb, login, *given)
 
     def made(self, name: str, text: str, kind: str = NEW) -> str:
         """Alice writes it and saves it there, and has it open; its address for her."""
@@ -59,12 +52,12 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     place = tmp_path_factory.mktemp("office")
     with ExitStack() as stack:
         drive = stack.enter_context(served(place / "drive"))
-        desk = stack.enter_context(Desk(place / "home", "desk_office"))
+        program = stack.enter_context(module(stack.enter_context(desk(place / "home")), "desk_office"))
         heard: dict[str, list[str]] = {"alice": [], "amir": []}
         ways = {login: stack.enter_context(signed_in(drive, login, heard[login])) for login in heard}
         for login in ways:
-            desk.ask("start", login, PASSWORD)
-        yield Room(drive, desk, ways, heard)
+            program.ask("start", login, PASSWORD)
+        yield Room(drive, program, ways, heard)
 
 
 def test_it_signs_in_where_it_saves(room: Room) -> None:

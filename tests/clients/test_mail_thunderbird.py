@@ -19,12 +19,12 @@ from beffroi.mail.models import Mailbox
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.desk_thunderbird import Thunderbird, needs_thunderbird, thunderbird
 from tests.mail_post import Post, needs_engines, until
 from tests.submitting import secret_of
-from tests.thunderbird import Thunderbird, needs_thunderbird, thunderbird
 
 pytest_plugins = ["tests.fixtures_mail"]
-pytestmark = [*needs_engines, needs_thunderbird]
+pytestmark = [*needs_engines, *needs_thunderbird]
 LOOPBACK = "127.0.77.1"
 """Of this test alone, where it takes the port of HTTPS, which is no setting of Thunderbird's."""
 SIGNS_IN = """

@@ -1,6 +1,6 @@
 """Debian's Thunderbird without a screen, led through Marionette: scripts in its own context, as its windows run them.
 
-One program a profile, a directory of its own with HOME in it. What it asks for goes to loopback alone.
+One program, on a desk of its own. What it asks for goes to loopback alone.
 Source: Marionette's protocol 3 (packets ``length:JSON``); the sources of Thunderbird 153.
 """
 
@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
-import pytest
-
+from tests.desk import Desk, desk, needs_desk
 from tests.waiting import until
 
-PROGRAM = shutil.which("thunderbird") or ""
-needs_thunderbird = pytest.mark.skipif(not PROGRAM, reason="thunderbird is not installed")
+needs_thunderbird = needs_desk("thunderbird")
 LONGEST_S = 120
 SETTINGS: dict[str, bool | int | str] = {
     "marionette.port": 0,  # any; it writes which into its profile
@@ -51,37 +46,21 @@ SETTINGS: dict[str, bool | int | str] = {
 class Thunderbird:
     """``do`` runs a script that ends with ``return`` in the program, where ``await`` and its modules are at hand."""
 
-    def __init__(self, directory: Path, settings: dict[str, bool | int | str]) -> None:
-        self.directory, self.profile = directory, directory / "profile"
-        self.profile.mkdir(parents=True)
+    def __init__(self, own: Desk, settings: dict[str, bool | int | str]) -> None:
+        self._desk, self.profile = own, own.home / "profile"
+        self.profile.mkdir()
         lines = [
             f"user_pref({json.dumps(name)}, {json.dumps(value)});"
             for name, value in (SETTINGS | settings).items()
         ]
         (self.profile / "user.js").write_text("\n".join(lines))
-        self._log = (directory / "log").open("wb")
-        runtime = directory / "run"
-        runtime.mkdir(mode=0o700)
-        own = {"HOME": str(directory), "XDG_RUNTIME_DIR": str(runtime), "DBUS_SESSION_BUS_ADDRESS": "disabled:",
-               "LANG": "C.UTF-8", "TZ": "Europe/Paris"}  # fmt: skip
-        (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")  # nobody: no name leads out
-        alone = f'mount --bind {directory}/resolv.conf /etc/resolv.conf && exec "$@"'
-        command = ("unshare", "--mount", "sh", "-c", alone, "sh", PROGRAM, "--headless", "--no-remote", "--marionette",
-                   "-remote-allow-system-access", "--profile", str(self.profile))  # fmt: skip
-        kept = {name: value for name, value in os.environ.items() if name == "PATH"}
-        self._process = subprocess.Popen(
-            command,
-            env=kept | own,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
+        options = ("--headless", "--no-remote", "--marionette", "-remote-allow-system-access")
+        self._process = own.start("thunderbird", *options, "--profile", self.profile)
         self._last = 0
 
     @property
     def said(self) -> str:
-        lines = (self.directory / "log").read_text(errors="replace").splitlines()
+        lines = self._desk.log.splitlines()
         return "\n".join(line for line in lines if line and "Gtk" not in line and "gtk_" not in line)
 
     def connect(self) -> None:
@@ -136,15 +115,11 @@ class Thunderbird:
         self.do(script, host, port, "".join(text.split()))
 
     def stop(self) -> None:
-        """As it quits by itself, so that it writes what it keeps; or at once, where it does not answer."""
+        """As it quits by itself, so that it writes what it keeps; or with the desk, where it does not answer."""
         with contextlib.suppress(AttributeError, OSError, AssertionError):
             self._command("Marionette:Quit", {"flags": ["eForceQuit"]})
-        try:
+        with contextlib.suppress(TimeoutExpired):
             self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._log.close()
 
     def _command(self, name: str, parameters: dict[str, object]) -> Any:
         self._last += 1
@@ -163,11 +138,12 @@ class Thunderbird:
 
 
 @contextmanager
-def thunderbird(directory: Path, **settings: bool | int | str) -> Iterator[Thunderbird]:
+def thunderbird(home: Path, **settings: bool | int | str) -> Iterator[Thunderbird]:
     """``settings``: by their names, with ``__`` for each dot."""
-    program = Thunderbird(directory, {name.replace("__", "."): value for name, value in settings.items()})
-    try:
-        program.connect()
-        yield program
-    finally:
-        program.stop()
+    with desk(home) as own:
+        program = Thunderbird(own, {name.replace("__", "."): value for name, value in settings.items()})
+        try:
+            program.connect()
+            yield program
+        finally:
+            program.stop()

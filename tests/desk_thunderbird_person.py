@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.clients.test_calendars_apps import Program
+from tests.desk_thunderbird import Thunderbird
 from tests.fixtures_calendars import Account, Wall
-from tests.thunderbird import Thunderbird
 from tests.waiting import until
 
 NEW_CALENDAR = "chrome://calendar/content/calendar-creation.xhtml"
@@ -59,7 +59,7 @@ TOOLS = """
 
 
 @dataclass
-class Desk:
+class Person:
     """A person before the program, and a second program of theirs at the same server."""
 
     centre: Wall
