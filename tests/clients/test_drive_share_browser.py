@@ -101,8 +101,7 @@ def test_another_commune_accepts_visits_writes_and_loses_it(
         inspect(there, "p-visite")
         file = tmp_path / "relevé.txt"
         file.write_text("un relevé")
-        there.set_input_files("#id_fichier", str(file))
-        there.click("button:has-text('Envoyer')")
+        there.set_input_files("#desk input[multiple]", str(file))
         there.wait_for_selector(".files >> text=relevé.txt")
         there.click(".files >> text=règlement.txt")
         inspect(there, "p-visite-fichier")

@@ -94,6 +94,7 @@ class Server:
             lanes.remove(ended)
             return 1
         finally:
+            os.close(held)  # a signal may come a moment before a lane begins to wait, and be slept over
             for pid in lanes:
                 os.kill(pid, signal.SIGTERM)
             for pid in lanes:
