@@ -87,11 +87,12 @@ def test_an_entry_is_made_changed_moved_to_the_town_hall_and_deleted(claire: Per
                  "DTEND;TZID=Europe/Paris:20261203T153000", "X-MOZ-LASTACK:20261203T074500Z"):  # fmt: skip
         assert line in at_server
     claire.does("""return changes("agenda/", "conseil", item => item.calendar = named("mairie-agenda/"));""")
-    assert claire.stored("mairie-agenda/conseil.ics") and not claire.stored("agenda/conseil.ics")
+    at = ("agenda/conseil.ics", "mairie-agenda/conseil.ics")
+    until(lambda: [bool(claire.stored(one)) for one in at] == [False, True], "it is moved")
     assert (claire.titles(), list(claire.titles("mairie-agenda/"))) == ({}, ["conseil"])
     claire.does("window.undo();")
     until(claire.titles, "Undo")
-    assert claire.stored("agenda/conseil.ics") and not claire.stored("mairie-agenda/conseil.ics")
+    until(lambda: [bool(claire.stored(one)) for one in at] == [True, False], "it is moved back")
     claire.does("return deletes('agenda/', 'conseil');")
     assert not claire.stored("agenda/conseil.ics")
     claire.does("window.undo();")
@@ -170,7 +171,8 @@ def test_who_changed_the_same_is_asked_which_one_counts(claire: Person) -> None:
         claire.does(here, mine)
         answers(button)
         claire.shows(x=kept)
-        assert f"SUMMARY:{kept}\r\n" in claire.stored("agenda/x.ics")
+        line = f"SUMMARY:{kept}\r\n"
+        until(lambda line=line: line in claire.stored("agenda/x.ics"), "the server has it")
     claire.puts("agenda/x.ics", event("x", "Changée encore"))
     claire.does("later(() => deletes('agenda/', 'x'));")
     answers("accept")
