@@ -97,6 +97,11 @@ class Thunderbird:
         names = "const document = opened.document; const by = id => document.getElementById(id);"
         return self.do(there + names + script, address, *arguments)
 
+    def closed(self, address: str) -> None:
+        """Wait until no such window is there: one that closes would else be taken for the next."""
+        any_left = "return [...Services.wm.getEnumerator(null)].some(one => one.location.href == given[0]);"
+        until(lambda: not self.do(any_left, address), f"the window {address} is gone", LONGEST_S)
+
     def trust(self, authority: Path) -> None:
         """As an administrator of the town hall does with the certificate of the centre's authority."""
         text = "".join(authority.read_text().splitlines()[1:-1])

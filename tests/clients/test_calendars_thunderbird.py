@@ -159,6 +159,7 @@ def test_who_changed_the_same_is_asked_which_one_counts(claire: Person) -> None:
     def answers(button: str) -> None:
         press = "later(() => document.querySelector('dialog').getButton(given[0]).click(), opened);"
         claire.program.within(CONFLICT, press, button)
+        claire.program.closed(CONFLICT)
 
     claire.puts("agenda/x.ics", event("x", "Au départ"))
     claire.refreshed(x="Au départ")
