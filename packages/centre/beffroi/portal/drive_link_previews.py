@@ -27,7 +27,7 @@ def kind_of(share: Share, name: str, size_bytes: int) -> str:
         return kind
     if drive_words.has_thumbnail(name, size_bytes):
         return "photo"
-    is_document = name.rpartition(".")[2].lower() in wire.SUFFIXES
+    is_document = wire.suffix_of(name) in wire.SUFFIXES
     is_made = is_document and settings.BEFFROI.previews and 0 < size_bytes <= wire.MAX_DOCUMENT_BYTES
     return "page" if is_made else ""
 

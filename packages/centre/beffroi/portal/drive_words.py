@@ -344,7 +344,7 @@ def written(moments: Sequence[datetime]) -> list[str]:
 
 def compares(name: str) -> str:
     """How two versions of a file of this name are compared: text, document (by its text), or "" (not at all)."""
-    ending = name.rpartition(".")[2].lower()
+    ending = wire.suffix_of(name)
     if ending in ("odt", "docx", "ods", "xlsx", "odp", "pptx", "pdf"):
         return "document"
     return "text" if preview(name, 0) == "text" else ""
@@ -353,7 +353,7 @@ def compares(name: str) -> str:
 def preview(name: str, size_bytes: int) -> str:
     """How the page shows a file of this name: image, photo (a smaller picture of it, for no browser shows itself), pdf,
     text, or "" (not at all). What it is decides the drive."""
-    ending = name.rpartition(".")[2].lower()
+    ending = wire.suffix_of(name)
     if ending == "pdf":
         return "pdf"
     if ending in IMAGES and size_bytes <= MAX_IMAGE_BYTES:
@@ -370,7 +370,7 @@ def has_thumbnail(name: str, size_bytes: int) -> bool:
 def too_large(name: str, size_bytes: int, *, documents: bool) -> str:
     """Why a file of a kind that is shown is not, for its length, and what to do; "" for all others. ``documents``:
     whether those of an office are shown."""
-    ending = name.rpartition(".")[2].lower()
+    ending = wire.suffix_of(name)
     if ending in IMAGES:
         most_bytes = MAX_IMAGE_BYTES
     elif documents and ending in (wire.SUFFIXES | wire.PHOTOS) - {"pdf"}:

@@ -159,7 +159,7 @@ class Linked:
             raise LinkClosed
         with database.reading() as reading:
             share, node = _shared(reading, visit.share_id, steps[0])
-        is_free, suffix = share.downloads_left == NO_LIMIT, node.name.rpartition(".")[2].lower()
+        is_free, suffix = share.downloads_left == NO_LIMIT, wire.suffix_of(node.name)
         match steps[1:]:
             case ["apercu"] if is_free and suffix == "pdf":
                 answer = as_pdf(download(request, bodies, Body.of(node)))

@@ -65,11 +65,12 @@ class Previews:
         body = body_of(view, number(node_id), etag)
         if rest == ["apercu.pdf"] and suffix_of(body.name) == "pdf":
             return as_pdf(download(request, bodies, body))
-        if rest[:1] == ["vignette"] and len(rest) == 2:
-            edge_px = number(rest[1])
-            if edge_px not in wire.EDGES_PX:
+        match rest:
+            case ["vignette", edge] if (edge_px := number(edge)) in wire.EDGES_PX:
+                made = await self.maker.preview(view.collectivite_id, bodies, body, edge_px=edge_px)
+                return thumbnail(made)
+            case ["vignette", *_]:
                 raise AbsentNode("file")
-            return thumbnail(await self.maker.preview(view.collectivite_id, bodies, body, edge_px=edge_px))
         made = await self.maker.preview(view.collectivite_id, bodies, body)
         match rest:
             case []:

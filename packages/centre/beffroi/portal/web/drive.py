@@ -124,14 +124,19 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
     context["erasure"] = drive_erasure.told(actor)
     context["office_editor"] = bool(settings.BEFFROI.office_editor)
     context |= drive_act.waiting(request, actor, place.node.id)
+    context |= sent(request)
+    return drive_page(request, view, "portal/drive_list.html", context)
+
+
+def sent(request: HttpRequest) -> dict[str, Any]:
+    """What became of files that this page sent, and the words for those it sends."""
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
-    context |= {
+    return {
         "received": number(request.GET.get("recu", "")),
         "left_out": number(request.GET.get("laisses", "")),
         "refused": words.get(request.GET.get("refus", ""), ""),
         "words": words,
     }
-    return drive_page(request, view, "portal/drive_list.html", context)
 
 
 @require_GET

@@ -41,7 +41,7 @@ def _editor(config: Config) -> Editor | None:
 
 def suffix_of(name: str) -> str:
     """The ending of an office document's name, in small letters; "" of another file."""
-    found = name.rpartition(".")[2].lower()
+    found = wire.suffix_of(name)
     return found if found in OFFICE_SUFFIXES else ""
 
 
@@ -79,7 +79,7 @@ def edit(request: HttpRequest, actor: Actor, node_id: int, share_id: str = "") -
     address = ""
     if found is not None and not place.node.is_folder:
         address = found.discovery().page(
-            place.node.name.rpartition(".")[2].lower(),
+            wire.suffix_of(place.node.name),
             f"{settings.BEFFROI.portal_origin}{file.path}",
             may_write=may_write,
             language=(get_language() or "fr")[:2],

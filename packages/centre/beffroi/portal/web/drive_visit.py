@@ -51,7 +51,7 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
         steps = drive.trail(reading, there, place)
         context = {} if place.node.is_folder else _file(reading, actor, place)
     context |= drive_visits.addresses(there)
-    words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
+    context |= drive.sent(request)
     context |= {
         "at": "shared",
         "office_editor": bool(settings.BEFFROI.office_editor),
@@ -65,14 +65,10 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
         "size": size(place.node.size_bytes),
         "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
         "rows": drive.rows(actor, entries, {}),
-        "received": drive.number(request.GET.get("recu", "")),
-        "left_out": drive.number(request.GET.get("laisses", "")),
-        "words": words,
         "refused_name": drive_act.refused_name(request, share_id, place.node.id),
     }
     if done := drive_undo.last_done(request, share_id, place.node.id):
         context["done"] = done | {"sentence": drive_words.done_there(done["what"])}
-    context["refused"] = words.get(request.GET.get("refus", ""), "")
     return drive.drive_page(request, home, "portal/drive_visit.html", context)
 
 

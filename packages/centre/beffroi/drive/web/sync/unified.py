@@ -14,7 +14,7 @@ from beffroi.drive.views import Place
 from beffroi.drive.web.dav import properties
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.messages import fields
-from beffroi.drive.web.sync import looking, search
+from beffroi.drive.web.sync import looking, search, thumbnails
 from beffroi.drive.web.sync.basicsearch import MODIFIED, Needs, Search
 from beffroi.drive.words import terms
 from beffroi.lib import accents
@@ -72,7 +72,7 @@ def _entry(call: Call, place: Place, base_url: str) -> dict[str, Any]:
     folder, number = "/".join(place.path[:-1]), properties.number(place, home)
     is_own = place.owner == home and not place.node.is_folder
     is_seen = is_own and has_thumbnail(place.path[-1], place.node.size_bytes)
-    picture = f"{base_url}/index.php/core/preview?fileId={number}&x=256&y=256"
+    picture = f"{base_url}{thumbnails.PATHS[0]}?fileId={number}&x=256&y=256"
     return {
         "thumbnailUrl": picture if is_seen else "",
         "title": place.path[-1],
