@@ -128,6 +128,7 @@ def all_rounds(*, beside: bool) -> int:
     compile_tests()
     of_sqlite, of_postgresql = (side_by_side(0.6), side_by_side(0.4)) if beside else ((), ())
     failed: list[str] = []
+    refused: list[str] = []
     with contextlib.ExitStack() as places:
         rounds = {"SQLite": partial(begin, "-q", *of_sqlite, "--deselect", SEEDS)}
         if (POSTGRESQL / "initdb").exists():
@@ -137,24 +138,32 @@ def all_rounds(*, beside: bool) -> int:
             print("not run on this machine: tests on PostgreSQL (postgresql-17 is not installed)")
             failed += ["PostgreSQL"] * (os.environ.get("BEFFROI_REQUIRE_ALL") == "1")
         rounds["seeds"] = begin_seeds
-        listeners = [threading.Thread(target=listen, args=(*one, failed)) for one in rounds.items()]
+        listeners = [threading.Thread(target=listen, args=(*one, failed, refused)) for one in rounds.items()]
         for one in listeners:
             one.start()
             if not beside:
                 one.join()
         for one in listeners:
             one.join()
+    print(*refused, sep="", end="")  # once more, since the rounds' lines are among one another
     print(f"== failed: {', '.join(failed)}" if failed else "== all rounds passed", flush=True)
     return bool(failed)
 
 
-def listen(name: str, start: Callable[..., subprocess.Popen[str]], failed: list[str]) -> None:
-    """Start a round and say what it says, line by line, until it has ended; ``failed`` takes its name if it did."""
+def listen(
+    name: str, start: Callable[..., subprocess.Popen[str]], failed: list[str], refused: list[str]
+) -> None:
+    """Start a round and say what it says, line by line, until it has ended.
+
+    ``failed`` takes its name if it failed, ``refused`` the lines of pytest's summary that name a test and its reason.
+    """
     began = time.monotonic()
     running = start(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert running.stdout is not None
     for line in running.stdout:
         print(f"{name}: {line}", end="", flush=True)
+        if line.startswith(("FAILED ", "ERROR ")):
+            refused.append(f"{name}: {line}")
     if running.wait():
         failed.append(name)
     print(f"== {name}: {time.monotonic() - began:.0f} s", flush=True)
