@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from tests.certificates import self_signed
 from tests.foreign_mail import (
     CONTAIN,
     FOREIGN_DNS,
@@ -36,24 +37,7 @@ def foreign() -> Iterator[Foreign]:
         pytest.skip("mail engines start as root")
     home = Path(tempfile.mkdtemp(prefix="bff-"))
     home.chmod(0o755)
-    subprocess.run(
-        [
-            *(
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-            ),
-            *("-keyout", str(home / "key.pem"), "-out", str(home / "cert.pem"), "-days", "30"),
-            *("-subj", "/CN=mx.example.org"),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    self_signed(home / "cert.pem", home / "key.pem", "mx.example.org")
     write_zones(home, x509.load_pem_x509_certificate((home / "cert.pem").read_bytes()))
     (home / "unbound.conf").write_text(UNBOUND.format(home=home, dns=FOREIGN_DNS))
     foreign_postfix(home)

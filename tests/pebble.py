@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.certificates import self_signed
 from tests.waiting import until
 
 PROGRAM, DNS_PROGRAM = "/usr/bin/pebble", "/usr/bin/pebble-challtestsrv"
@@ -56,22 +57,7 @@ class Pebble:
 def running() -> Iterator[Pebble]:
     home = Path(tempfile.mkdtemp(prefix="bfacme-"))
     found = Pebble(home)
-    subprocess.run(
-        (
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *(
-                "-keyout",
-                str(home / "pebble.key"),
-                "-out",
-                str(found.own_authority),
-                "-subj",
-                "/CN=localhost",
-            ),
-            *("-addext", "subjectAltName=DNS:localhost"),
-        ),
-        check=True,
-        capture_output=True,
-    )
+    self_signed(found.own_authority, home / "pebble.key", "localhost")
     settings = {
         "listenAddress": f"127.0.0.1:{PORT}",
         "managementListenAddress": f"127.0.0.1:{MANAGEMENT_PORT}",

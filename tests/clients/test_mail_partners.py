@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +19,7 @@ from beffroi.mail.domains.site import Way
 from beffroi.mail.sending import actions, consumers, policies, queries, sts
 from beffroi.mail.sending.sts import Known
 
+from tests.certificates import self_signed
 from tests.conftest import Commune
 from tests.foreign_mail import PLAIN, POLICIES, SIGNED, SLOW, STRICT, SURE, Sending
 from tests.mail_post import needs_engines, until
@@ -49,11 +49,7 @@ class Site(BaseHTTPRequestHandler):
 def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
     """The partner's site with its policy."""
     folder: Path = tmp_path_factory.mktemp("sts")
-    argv = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    names = ("-subj", "/CN=x", "-addext", f"subjectAltName=DNS:mta-sts.{STRICT}")
-    subprocess.run(
-        (*argv, "-keyout", "key.pem", "-out", "site.pem", *names), check=True, capture_output=True, cwd=folder
-    )
+    self_signed(folder / "site.pem", folder / "key.pem", f"mta-sts.{STRICT}")
     server = ThreadingHTTPServer((POLICIES, 0), Site)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "site.pem", folder / "key.pem")

@@ -4,7 +4,6 @@ webmail; its answer is understood, and kept among what was sent."""
 from __future__ import annotations
 
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from beffroi.mail import compose, invitations, reader
 from beffroi.mail.models import Mailbox
 from django.test import Client
 
+from tests.certificates import self_signed
 from tests.conftest import Commune
 from tests.desk_thunderbird import Thunderbird, needs_thunderbird, thunderbird
 from tests.mail_post import Post, needs_engines, until
@@ -106,20 +106,7 @@ def discovery(domain: str, directory: Path) -> Iterator[Path]:
             pass
 
     pem, key = directory / "discovery.pem", directory / "discovery.key"
-    argv = (
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-subj",
-        "/CN=x",
-    )
-    names = ("-addext", f"subjectAltName=DNS:autoconfig.{domain}", "-keyout", str(key), "-out", str(pem))
-    subprocess.run((*argv, *names), check=True, capture_output=True)
+    self_signed(pem, key, f"autoconfig.{domain}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem, key)
     with ThreadingHTTPServer((LOOPBACK, 443), Answers) as server:

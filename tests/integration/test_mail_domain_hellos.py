@@ -17,24 +17,14 @@ from beffroi.mail.domains import hellos, meeting
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tests.certificates import self_signed
+
 NAME = "mx.example"
 Version = ssl.TLSVersion
 
 
 def made(folder: Path, *kind: str) -> Path:
-    argv = (
-        "openssl",
-        "req",
-        "-x509",
-        "-nodes",
-        "-keyout",
-        "one.pem",
-        "-out",
-        "two.pem",
-        "-subj",
-        f"/CN={NAME}",
-    )
-    subprocess.run((*argv, "-newkey", *kind), check=True, capture_output=True, cwd=folder)
+    self_signed(folder / "two.pem", folder / "one.pem", NAME, kind=kind)
     (folder / "both.pem").write_text((folder / "one.pem").read_text() + (folder / "two.pem").read_text())
     return folder / "both.pem"
 

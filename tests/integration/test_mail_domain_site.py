@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from typing import Any, cast
 import pytest
 from beffroi.mail.domains import site
 from beffroi.mail.domains.asking import Asker
+
+from tests.certificates import self_signed
 
 DOMAIN = "mairie.example"
 
@@ -49,10 +50,7 @@ class Site(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    argv = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    names = f"subjectAltName=DNS:{DOMAIN},DNS:www.{DOMAIN}"
-    more = ("-keyout", "key.pem", "-out", "site.pem", "-subj", "/CN=x", "-addext", names)
-    subprocess.run((*argv, *more), check=True, capture_output=True, cwd=folder)
+    self_signed(folder / "site.pem", folder / "key.pem", DOMAIN, f"www.{DOMAIN}")
     return folder / "site.pem"
 
 

@@ -18,6 +18,7 @@ from beffroi.mail.domains import asking, records
 from beffroi.supervise import front, front_listeners
 
 from tests import front_planes
+from tests.certificates import self_signed
 
 pytestmark = [
     pytest.mark.root,
@@ -64,10 +65,7 @@ def _certificate(config: Config) -> None:
     folder = places.installed(config.state)
     folder.mkdir()
     key, pem = folder / "key", folder / f"{DOMAIN}.pem"
-    names = ",".join(f"DNS:{label}{DOMAIN}" for label in front_listeners.DISCOVERY_HOSTS)
-    argv = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    more = ("-keyout", str(key), "-out", str(pem), "-subj", "/CN=x", "-addext", f"subjectAltName={names}")
-    subprocess.run((*argv, *more), check=True, capture_output=True)
+    self_signed(pem, key, *(f"{label}{DOMAIN}" for label in front_listeners.DISCOVERY_HOSTS))
     pem.write_bytes(pem.read_bytes() + key.read_bytes())
     key.unlink()
 
