@@ -21,7 +21,6 @@ from beffroi.previews import wire
 
 MAX_IMAGE_BYTES = 30_000_000
 MOST_NAMED = 3
-IMAGES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
 _HELD = gettext_lazy(
     "Un fichier reconnu comme dangereux est retenu : la liste le marque, sa page dit pourquoi. On peut le déplacer ou "
     "le supprimer, mais ni le copier ni le partager."
@@ -356,9 +355,9 @@ def preview(name: str, size_bytes: int) -> str:
     ending = wire.suffix_of(name)
     if ending == "pdf":
         return "pdf"
-    if ending in IMAGES and size_bytes <= MAX_IMAGE_BYTES:
+    if ending in wire.IMAGES and size_bytes <= MAX_IMAGE_BYTES:
         return "image"
-    if ending not in IMAGES and has_thumbnail(name, size_bytes):
+    if ending not in wire.IMAGES and has_thumbnail(name, size_bytes):
         return "photo"
     return "text" if ending in ("txt", "md", "csv", "log", "json", "xml", "ini", "yaml", "yml") else ""
 
@@ -371,7 +370,7 @@ def too_large(name: str, size_bytes: int, *, documents: bool) -> str:
     """Why a file of a kind that is shown is not, for its length, and what to do; "" for all others. ``documents``:
     whether those of an office are shown."""
     ending = wire.suffix_of(name)
-    if ending in IMAGES:
+    if ending in wire.IMAGES:
         most_bytes = MAX_IMAGE_BYTES
     elif documents and ending in (wire.SUFFIXES | wire.PHOTOS) - {"pdf"}:
         most_bytes = wire.MAX_DOCUMENT_BYTES

@@ -24,7 +24,9 @@ from beffroi.lib.errors import BeffroiError
 SUFFIXES = frozenset(
     ("odt", "ott", "docx", "doc", "rtf", "ods", "ots", "xlsx", "xls", "odp", "otp", "pptx", "ppt", "pdf")
 )
-PHOTOS = frozenset(("png", "jpg", "jpeg", "gif", "webp", "heic", "heif", "avif", "tif", "tiff"))
+IMAGES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
+"""What any browser shows by itself."""
+PHOTOS = IMAGES | frozenset(("heic", "heif", "avif", "tif", "tiff"))
 PHOTOS_AT_ONCE = os.process_cpu_count() or 1
 EDGES_PX = (256, 1024)
 """How long the longer edge of a thumbnail is at most: in a list, and alone."""

@@ -50,7 +50,6 @@ MOST_AT_ONCE, MOST_OF_ONE = 64, 16
 the rest."""
 MOST_REMEMBERED = 10_000
 WHOLE = "zip"
-IMAGE_SUFFIXES = frozenset(("png", "jpg", "jpeg", "gif", "webp"))
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ class Linked:
         match steps[1:]:
             case ["apercu"] if is_free and suffix == "pdf":
                 answer = as_pdf(download(request, bodies, Body.of(node)))
-            case ["apercu"] if is_free and suffix in IMAGE_SUFFIXES:
+            case ["apercu"] if is_free and suffix in wire.IMAGES:
                 answer = await image(bodies, Body.of(node))
             case ["vignette"]:
                 made = await self.maker.preview(

@@ -20,6 +20,7 @@ from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.stock import Stock
 from beffroi.lib.errors import Unavailable
+from beffroi.previews.wire import suffix_of
 from beffroi.scan import values, wire
 
 MOST_TEXT_BYTES = 2 * 1024 * 1024
@@ -56,7 +57,7 @@ def by_scan(path: Path) -> Reads:
 
 def is_read(name: str, size_bytes: int) -> bool:
     """Whether a file of this name and size may have a text for the index."""
-    ending = name.rpartition(".")[2].lower()
+    ending = suffix_of(name)
     if ending in _DOCUMENTS:
         return 0 < size_bytes <= MOST_DOCUMENT_BYTES
     return size_bytes > 0 and (ending in _PLAIN or ending in _PAGES)
@@ -64,7 +65,7 @@ def is_read(name: str, size_bytes: int) -> bool:
 
 def text(name: str, data: bytes, reads: Reads) -> str:
     """At most MOST_CHARS. ``data``: as ``beginning`` gave it. Errors: Unavailable."""
-    ending = name.rpartition(".")[2].lower()
+    ending = suffix_of(name)
     if ending in _DOCUMENTS:
         return reads(data)
     found = decoded(data)
@@ -91,7 +92,7 @@ def decoded(data: bytes) -> str | None:
 
 def beginning(stock: Stock, database: Database, name: str, manifest: bytes) -> bytes:
     """As much of a stored content as ``text`` looks at. Errors: those of ``Stock.read``."""
-    is_document = name.rpartition(".")[2].lower() in _DOCUMENTS
+    is_document = suffix_of(name) in _DOCUMENTS
     most = MOST_DOCUMENT_BYTES if is_document else MOST_TEXT_BYTES
     out = bytearray()
     for chunk in Manifest.unpack(manifest).chunks:
