@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,37 +14,78 @@ import pytest
 
 from tests import run
 
+type Said = Callable[[str], tuple[int, list[str]]]
+
+
+FALLS = "def test_falls():\n    assert 1 == 2\n\ndef test_stands():\n    pass\n"
+ONCE = """
+from pathlib import Path
+
+def test_falls_once():
+    seen = Path(__file__).with_name("seen")
+    was_here, _ = seen.exists(), seen.touch()
+    assert was_here
+
+def test_stands():
+    pass
+"""
+MANY = "import pytest\n\n@pytest.mark.parametrize('n', range(4))\ndef test_falls(n):\n    assert n < 0\n"
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Said:
+    """Run all rounds of these tests, of which there is the one on SQLite."""
+
+    def run_all(tests: str) -> tuple[int, list[str]]:
+        (tmp_path / "test_one.py").write_text(tests)
+        monkeypatch.setenv("CI", "true")  # pytest shortens its reasons to a terminal's width elsewhere
+        monkeypatch.setenv("BEFFROI_REQUIRE_ALL", "")
+        monkeypatch.setattr(run, "POSTGRESQL", tmp_path)
+        monkeypatch.setattr(run, "compile_tests", lambda: None)
+        monkeypatch.setattr(run, "begin_seeds", partial(subprocess.Popen, ("true",), text=True))
+        monkeypatch.setattr(run, "ON_SQLITE", (str(tmp_path / "test_one.py"),))
+        code = run.all_rounds(beside=False)
+        return code, capfd.readouterr().out.splitlines()
+
+    return run_all
+
 
 def test_each_line_of_a_round_says_whose_it_is_and_a_failed_one_is_known(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    failed: list[str] = []
-    refused: list[str] = []
-    for name, code in (("SQLite", 0), ("PostgreSQL", 3)):
-        said = f"import sys; print('one'); print('two', file=sys.stderr); sys.exit({code})"
-        run.listen(name, partial(subprocess.Popen, (sys.executable, "-uc", said), text=True), failed, refused)
+    rounds = [run.Round(name, (), "") for name in ("SQLite", "PostgreSQL")]
+    for one, code in zip(rounds, (0, 3), strict=True):
+        text = f"import sys; print('one'); print('two', file=sys.stderr); sys.exit({code})"
+        run.listen(one, partial(subprocess.Popen, (sys.executable, "-uc", text), text=True))
     out = capfd.readouterr().out
-    assert failed == ["PostgreSQL"]
-    assert refused == []
+    assert [one.code for one in rounds] == [0, 3]
+    assert not any(one.refused for one in rounds)
     assert all(f"{name}: {word}\n" in out for name in ("SQLite", "PostgreSQL") for word in ("one", "two"))
 
 
-def test_a_test_that_failed_is_named_once_more_at_the_end(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    (tmp_path / "test_one.py").write_text(
-        "def test_falls():\n    assert 1 == 2\n\ndef test_stands():\n    pass\n"
-    )
-    monkeypatch.setattr(run, "POSTGRESQL", tmp_path)
-    monkeypatch.setenv("CI", "true")  # pytest shortens its reasons to a terminal's width elsewhere
-    monkeypatch.setattr(run, "compile_tests", lambda: None)
-    of_one = partial(run.begin, str(tmp_path / "test_one.py"))
-    monkeypatch.setattr(run, "begin", lambda *_arguments, **how: of_one(**how))
-    assert run.all_rounds(beside=True) == 1
-    *_, one, other, last = capfd.readouterr().out.splitlines()
-    assert {line.partition(": FAILED ")[0] for line in (one, other)} == {"SQLite", "seeds"}
-    assert one.endswith("test_one.py::test_falls - assert 1 == 2")
-    assert last.startswith("== failed: ")
+def test_a_test_that_failed_is_named_once_more_at_the_end(said: Said) -> None:
+    code, (*_, named, last) = said(FALLS)
+    assert code == 1
+    assert named.startswith("SQLite: FAILED ")
+    assert named.endswith("test_one.py::test_falls - assert 1 == 2")
+    assert last == "== failed: SQLite"
+
+
+def test_a_test_that_passes_alone_afterwards_fails_no_round_and_is_named(said: Said) -> None:
+    code, (*before, named, last) = said(ONCE)
+    assert code == 0
+    assert named.startswith("== passed alone afterwards, look at it: SQLite: FAILED ")
+    assert "test_one.py::test_falls_once - " in named
+    assert last == "== all rounds passed"
+    assert any("1 failed, 1 passed" in line for line in before)
+    assert any(re.search(r"SQLite: .*\b1 passed in", line) for line in before)
+
+
+def test_many_that_failed_are_no_accident(said: Said) -> None:
+    code, lines = said(MANY)
+    assert code == 1
+    assert sum("4 failed" in line for line in lines) == 1
+    assert lines[-1] == "== failed: SQLite"
 
 
 def test_the_seeds_keep_no_other_round_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
