@@ -220,7 +220,10 @@ def test_names_of_long_lists_are_cut(hall: TownHall, way: Any) -> None:
     names = [f"n{n}.colis-{n}.com" for n in range(2000)]
     hall.listed(hall.centre.bulk_list("names", Kind.DOMAIN, [*names, LISTED, "impots.gouv.fr"]))
     until(lambda: state(hall) == "on" and not way(LISTED), f"the name passes: {said(hall)}")
-    assert not way("www.n7.colis-7.com") and way("colis-7.com") and way("www.impots.gouv.fr")
+    assert not way("www.n7.colis-7.com")
+    # A busy machine answers one connection too late; the name passes all the same.
+    for name in ("colis-7.com", "www.impots.gouv.fr"):
+        until(lambda name=name: way(name), f"{name} does not pass: {said(hall)}")
     hall.unlisted("names")
     until(lambda: way(LISTED), f"the list is gone: {said(hall)}")
 

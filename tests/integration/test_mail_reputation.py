@@ -20,6 +20,7 @@ from beffroi.mail.sending.models import AddressListing
 from tests.conftest import Commune
 from tests.fixtures_dns import Authority, authority, resolver
 from tests.fixtures_portal import console_client, no_door, on_listener
+from tests.waiting import until
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -44,7 +45,15 @@ def lists() -> Iterator[tuple[Authority, Asker]]:
     ],
 )
 def test_an_answer_is_read_as_lists_mean_it(lists: tuple[Authority, Asker], address: str, said: str) -> None:
-    assert reputation.state(address, ZONE, lists[1]) == said
+    found = [reputation.UNANSWERED]
+
+    def is_answered() -> bool:
+        # One question has 4 s; on a busy machine it may be the next one that is answered.
+        found.append(reputation.state(address, ZONE, Asker(lists[1].address, lists[1].port)))
+        return found[-1] != reputation.UNANSWERED
+
+    until(is_answered, f"an answer for {address}")
+    assert found[-1] == said
 
 
 def test_what_does_not_answer_is_not_known() -> None:
