@@ -14,6 +14,7 @@ from beffroi.drive.store.writing import Reading, Row, Writing
 from beffroi.drive.views import SHARED_NAME, Place
 from beffroi.drive.web.dav import conditions, paths, plain, properties, walk, xml
 from beffroi.drive.web.dav.call import Call
+from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.properties import Kind, Shown, Template
 from beffroi.drive.web.dav.xml import Element, Name
@@ -314,5 +315,7 @@ def _is_true(element: Element) -> bool:
 
 
 def _mtime_s(element: Element) -> int | None:
+    """None for what no file is given: a listing that names a day beyond the calendar could not be answered at all."""
     text = (element.text or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else conditions.date_s(text)
+    found = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else conditions.date_s(text)
+    return found if found is not None and 0 < found < LATEST_MTIME_S else None
