@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 from tests.drive_asking import listing, value
@@ -27,3 +29,10 @@ def test_a_time_that_no_calendar_has_leaves_the_folder_readable(
     found = listing(drive, f"{folder}/")
     assert value(found[path], "d:getlastmodified") == "Fri, 14 Jul 2017 02:40:00 GMT"
     assert drive.ask("GET", path)[2] == b"un plan"
+
+
+@pytest.mark.parametrize("sign", ["\ufffe", "\uffff"])
+def test_a_name_that_no_xml_may_hold_is_refused(drive: Served, folder: str, sign: str) -> None:
+    """The list of its folder would be no XML, for everybody who sees it."""
+    assert drive.ask("PUT", f"{folder}/{quote(f'a{sign}.txt')}", b"x")[0] == 400
+    assert list(listing(drive, f"{folder}/")) == [f"{folder}/"]

@@ -14,8 +14,8 @@ from beffroi.lib.errors import BeffroiError
 
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 100
-FORBIDDEN = frozenset("/\\") | {chr(code) for code in (*range(32), 127)}
-"""Signs that no name holds."""
+FORBIDDEN = frozenset("/\\") | {chr(code) for code in (*range(32), 127, 0xFFFE, 0xFFFF)}
+"""Signs that no name holds; the last two no XML may hold either: no program could read the list of such a folder."""
 
 
 class NameRefused(BeffroiError):
