@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.drive_asking import listing, value
+from tests.drive_asking import BODIES, listing, value
 from tests.drive_server import Served
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
@@ -36,3 +36,18 @@ def test_a_name_that_no_xml_may_hold_is_refused(drive: Served, folder: str, sign
     """The list of its folder would be no XML, for everybody who sees it."""
     assert drive.ask("PUT", f"{folder}/{quote(f'a{sign}.txt')}", b"x")[0] == 400
     assert list(listing(drive, f"{folder}/")) == [f"{folder}/"]
+
+
+def test_a_token_of_somebody_else_opens_no_lock_below_a_folder(drive: Served) -> None:
+    """Whoever reads a file sees the tokens of its locks."""
+    alice, amir = (f"/remote.php/dav/files/{login}/Commune/verrous" for login in ("alice", "amir"))
+    assert drive.ask("MKCOL", alice)[0] == 201
+    assert drive.ask("PUT", f"{alice}/budget.ods", b"1")[0] == 201
+    status, headers, _ = drive.ask("LOCK", f"{alice}/budget.ods", BODIES["LOCK"])
+    assert status == 200
+    shown = f"({headers['lock-token']})"
+    for method, more in (("DELETE", {}), ("MOVE", {"Destination": f"{amir}-2"})):
+        shows = {"If": f"<{amir}/budget.ods> {shown}", **more}
+        assert drive.ask(method, amir, b"", "amir", **shows)[0] == 423, method
+    assert drive.ask("DELETE", alice)[0] == 423
+    assert drive.ask("DELETE", alice, If=f"<{alice}/budget.ods> {shown}")[0] == 204

@@ -64,10 +64,9 @@ def require(writing: Writing, act: Act, one: Node, *, deep: bool = False) -> Non
         return
     _refuse_others(held(writing, one.id, now_s=act.now_s), act)
     if deep:
-        for row in writing.all("SELECT * FROM dav_lock WHERE expires_s > ?", (act.now_s,)):
-            found = Lock(*row)
-            if found.token not in act.lock_tokens and _lies_below(writing, found.node, one.id):
-                raise Locked
+        for (locked,) in writing.all("SELECT DISTINCT node FROM dav_lock WHERE expires_s > ?", (act.now_s,)):
+            if _lies_below(writing, locked, one.id):
+                _refuse_others(held(writing, locked, now_s=act.now_s), act)
 
 
 def _refuse_others(locks: list[Lock], act: Act) -> None:
