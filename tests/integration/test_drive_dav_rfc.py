@@ -5,9 +5,12 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
+from beffroi.drive.store.shares import Wish
+from beffroi.drive.views import SHARED_NAME
 
-from tests.drive_asking import BODIES, listing, value
-from tests.drive_server import Served
+from tests.drive_asking import BODIES, HOME, listing, value
+from tests.drive_server import PEOPLE, Served
+from tests.drive_sharing import share
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 DATED = (
@@ -51,3 +54,16 @@ def test_a_token_of_somebody_else_opens_no_lock_below_a_folder(drive: Served) ->
         assert drive.ask(method, amir, b"", "amir", **shows)[0] == 423, method
     assert drive.ask("DELETE", alice)[0] == 423
     assert drive.ask("DELETE", alice, If=f"<{alice}/budget.ods> {shown}")[0] == 204
+
+
+def test_the_folder_of_what_is_shared_is_not_copied_as_an_empty_one(drive: Served, folder: str) -> None:
+    theirs = "/remote.php/dav/files/amir/prêté"
+    assert drive.ask("MKCOL", quote(theirs), login="amir")[0] == 201
+    assert drive.ask("PUT", quote(f"{theirs}/plan.txt"), b"un plan", "amir")[0] == 201
+    share(drive, "prêté", Wish("person", PEOPLE["alice"].person_id), "amir")
+    shared = f"{HOME}/{quote(SHARED_NAME)}"
+    status, _, said = drive.ask("COPY", shared, Destination=f"{folder}/copie")
+    assert (status, "un dossier après l’autre" in said.decode()) == (403, True)
+    assert list(listing(drive, f"{folder}/")) == [f"{folder}/"]
+    assert drive.ask("COPY", f"{shared}/{quote('prêté')}", Destination=f"{folder}/copie")[0] == 201
+    assert drive.ask("GET", f"{folder}/copie/plan.txt")[2] == b"un plan"

@@ -8,7 +8,8 @@ from beffroi.drive import carrying
 from beffroi.drive.store import tree
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.web.dav import across, mounted
+from beffroi.drive.views import SHARED_NAME
+from beffroi.drive.web.dav import across, mounted, walk
 from beffroi.drive.web.dav.call import Call, Exists, MethodRefused, SamePlace, existing
 from beffroi.drive.web.dav.content import announced_mtime_s
 from beffroi.drive.web.messages import Answer
@@ -74,6 +75,8 @@ async def copy(call: Call) -> Answer:
 async def _carry(call: Call, *, is_copy: bool) -> Answer:
     source, path = call.target.path, call.destination().path
     overwrite, is_deep = call.overwrites(), call.depth("infinity") == "infinity"
+    if is_copy and is_deep and source == (SHARED_NAME,):
+        raise walk.TooMuchBelow  # what it shows lies elsewhere: the copy would be empty
     if mounted.names_mount(source) and not is_copy:
         return await mounted.rename(call, path)
     there = await asyncio.to_thread(call.towards, call, call.destination())
