@@ -116,6 +116,7 @@ def test_what_is_moved_and_copied_across_is_whole_and_its_owner_s_trash_keeps_it
     assert (
         drive.ask("PUT", f"{mine}-a/dedans/x.txt", b"x" * 300_000, "bruno", X_OC_Mtime="1500000000")[0] == 201
     )
+    assert drive.ask("PROPPATCH", f"{mine}-a", BODIES["PROPPATCH"], "bruno")[0] == 207
     before = len(crossed(drive))
 
     def ask(method: str, source: str, target: str, **headers: str) -> int:
@@ -127,6 +128,8 @@ def test_what_is_moved_and_copied_across_is_whole_and_its_owner_s_trash_keeps_it
     assert drive.ask("GET", f"{mine}-a/dedans/x.txt", login="bruno")[0] == 404
     _, headers, body = drive.ask("GET", f"{HOME}/{name}/a/dedans/x.txt")
     assert body == b"x" * 300_000 and headers["last-modified"] == "Fri, 14 Jul 2017 02:40:00 GMT"
+    (moved,) = listing(drive, f"{HOME}/{name}/a", "0", b"").values()
+    assert moved.findtext(".//{u:}x") == "1"
     assert ask("MOVE", f"{at}/plan.txt", f"{mine}.txt", Overwrite="F") == 412
     assert ask("MOVE", f"{at}/plan.txt", f"{mine}.txt") == 204
     assert drive.ask("GET", f"{HOME}/{name}/plan.txt")[0] == 404

@@ -90,6 +90,8 @@ def _arrived(
             folders[one.id] = made.id
         else:
             made, _ = tree.put(writing, there.act, above, name, contents[one.id], mtime_s=one.mtime_s)
+        if one.properties:  # those that clients set go along, as within a collectivité
+            made = tree.set_properties(writing, there.act, made.id, one.properties)
         first = first or made
     assert first is not None, "nodes has at least one"
     return first, before is None
