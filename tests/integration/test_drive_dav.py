@@ -98,6 +98,8 @@ def test_ranges_and_conditions_of_a_download(drive: Served, folder: str) -> None
         ({"If_Modified_Since": date}, 304, b""),
         ({"If_Modified_Since": "nonsense"}, 200, body),
         ({"If_Match": '"old"'}, 412, None),
+        ({"If_Match": '"old"', "If_None_Match": tag}, 412, None),
+        ({"If_Match": tag, "If_None_Match": tag}, 304, b""),
         ({"If_Unmodified_Since": "Fri, 14 Jul 2017 02:39:59 GMT"}, 412, None),
     ):
         found = drive.ask("GET", path, **headers)
