@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from beffroi.drive.web.dav.conditions import (
     Clause,
@@ -149,3 +151,12 @@ def test_a_range_outside_of_the_file_is_refused(header: str, size: int) -> None:
 )
 def test_a_date_that_is_none_is_left_aside(header: str, expected: int | None) -> None:
     assert date_s(header) == expected
+
+
+def test_a_date_without_a_zone_is_of_utc_wherever_the_server_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "Europe/Paris")
+        time.tzset()
+        found = date_s("Sun Nov  6 08:49:37 1994")
+    time.tzset()
+    assert found == 784111777

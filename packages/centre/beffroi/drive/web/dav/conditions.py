@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
@@ -125,9 +126,13 @@ def names_etag(header: str, etag: str) -> bool:
 
 
 def date_s(header: str) -> int | None:
-    """An HTTP date in epoch seconds; None for anything else, which RFC 9110 says to ignore."""
+    """An HTTP date in epoch seconds; None for anything else, which RFC 9110 says to ignore.
+
+    One without a zone, as its asctime form is, is of UTC.
+    """
     try:
-        return int(parsedate_to_datetime(header).timestamp())
+        found = parsedate_to_datetime(header)
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
