@@ -67,3 +67,15 @@ def test_the_folder_of_what_is_shared_is_not_copied_as_an_empty_one(drive: Serve
     assert list(listing(drive, f"{folder}/")) == [f"{folder}/"]
     assert drive.ask("COPY", f"{shared}/{quote('prêté')}", Destination=f"{folder}/copie")[0] == 201
     assert drive.ask("GET", f"{folder}/copie/plan.txt")[2] == b"un plan"
+
+
+def test_a_property_keeps_the_language_that_is_said_above_it(drive: Served, folder: str) -> None:
+    said = (
+        b'<d:propertyupdate xmlns:d="DAV:"><d:set><d:prop xml:lang="oc"><u:title xmlns:u="u:">Lo plan</u:title>'
+        b'<u:own xml:lang="br" xmlns:u="u:">Ar steuun</u:own></d:prop></d:set></d:propertyupdate>'
+    )
+    assert drive.ask("PROPPATCH", folder, said)[0] == 207
+    (found,) = listing(drive, folder, "0", b"").values()
+    lang = "{http://www.w3.org/XML/1998/namespace}lang"
+    titles = [found.find(f".//{{u:}}{name}") for name in ("title", "own")]
+    assert [(one.text, one.get(lang)) for one in titles] == [("Lo plan", "oc"), ("Ar steuun", "br")]

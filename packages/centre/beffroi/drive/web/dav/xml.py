@@ -27,6 +27,7 @@ MULTISTATUS = (
 END = "</d:multistatus>"
 _PREFIXES: Mapping[str, str] = {DAV: "d", OC: "oc", NC: "nc", OCS: "x1"}
 """iOS reads names with their prefixes, as Nextcloud writes them."""
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 type Name = tuple[str, str]
 """(namespace, local name) of a property."""
@@ -92,7 +93,13 @@ def require_short(names: Iterable[Name]) -> None:
 
 
 def source(element: Element) -> str:
-    """The element as text that stands alone: with its namespaces and its language."""
+    """The element as text that stands alone: with its namespaces and its language, also where they are said above it
+    (RFC 4918, section 4.3)."""
+    spoken = next(
+        (one.get(_LANGUAGE) for one in (element, *element.iterancestors()) if one.get(_LANGUAGE)), None
+    )
+    if spoken is not None:
+        element.set(_LANGUAGE, spoken)
     text: str = etree.tostring(element, encoding="unicode", with_tail=False)
     return text
 
