@@ -79,3 +79,13 @@ def test_a_property_keeps_the_language_that_is_said_above_it(drive: Served, fold
     lang = "{http://www.w3.org/XML/1998/namespace}lang"
     titles = [found.find(f".//{{u:}}{name}") for name in ("title", "own")]
     assert [(one.text, one.get(lang)) for one in titles] == [("Lo plan", "oc"), ("Ar steuun", "br")]
+
+
+@pytest.mark.parametrize("name", ["voilà", "été à Å"])
+def test_an_address_in_a_header_may_come_as_bytes_of_utf_8(drive: Served, folder: str, name: str) -> None:
+    """Scripts with curl write it so; no address may hold a space, which is quoted."""
+    said = f"{folder}/{name.replace(' ', '%20')}".encode().decode("latin-1")
+    assert drive.ask("PUT", f"{folder}/plan.txt", b"un plan")[0] == 201
+    _, headers, _ = drive.ask("COPY", f"{folder}/plan.txt", Destination=said)
+    assert drive.ask("GET", f"{folder}/{quote(name)}")[2] == b"un plan"
+    assert drive.ask("GET", f"{folder}/plan.txt", If=f"<{said}> ([{headers['etag']}])")[0] == 200

@@ -19,8 +19,9 @@ MAX_HEADER_CHARS = 8192
 _CONDITION = r"(?P<no>not\s*+)?(?:<(?P<token>[^<>\s]++)>|\[(?P<etag>[^\[\]]*+)\])\s*+"
 _PLAIN = re.sub(r"\?P<\w+>", "?:", _CONDITION)
 _LIST = rf"\(\s*+(?:{_PLAIN})++\)\s*+"
-_CONDITIONS, _LISTS = re.compile(_CONDITION, re.IGNORECASE), re.compile(_LIST, re.IGNORECASE)
-_GROUP = re.compile(rf"(?:<(?P<resource>[^<>\s]++)>\s*+)?(?P<lists>(?:{_LIST})++)", re.IGNORECASE)
+_FLAGS = re.IGNORECASE | re.ASCII
+_CONDITIONS, _LISTS = re.compile(_CONDITION, _FLAGS), re.compile(_LIST, _FLAGS)
+_GROUP = re.compile(rf"(?:<(?P<resource>[^<>\s]++)>\s*+)?(?P<lists>(?:{_LIST})++)", _FLAGS)
 
 
 class ConditionMalformed(BeffroiError):

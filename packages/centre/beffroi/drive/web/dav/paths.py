@@ -99,7 +99,8 @@ def local(url: str, host: str) -> str:
     ``host``: the request's. Errors: ForeignDestination, DestinationMissing, PathRefused.
     """
     try:
-        parts, own = urlsplit(url.strip()), urlsplit(f"//{host}")
+        # Bytes of UTF-8 that some write as they are: the last one of "à" is a space to Unicode.
+        parts, own = urlsplit(url.strip(" \t")), urlsplit(f"//{host}")
         # Where a proxy hides the port, one side does not name it.
         same = parts.hostname == own.hostname and (not parts.port or not own.port or parts.port == own.port)
     except ValueError:
