@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from beffroi.drive.store import look, mounts, received, schema, seen, shares, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
@@ -80,6 +82,15 @@ def test_the_root_says_each_change_and_the_old_etag_comes_back_with_the_old_stat
     assert len(set(seen_etags)) == 4
     metadata.write(lambda w: shares.end(w, made.id, now_s=ME.now_s))
     assert etag() == before
+
+
+def test_another_role_that_may_do_less_in_the_commune_s_folder_changes_the_root(metadata: Database) -> None:
+    """A client that saw no change would send into it, or keep back what it may send."""
+    agent, elu, referent = (View(metadata, replace(WHO, role=role)) for role in ("agent", "elu", "referent"))
+    metadata.write(agent.make_roots)
+    with metadata.reading() as reading:
+        etags = [one.place(reading, ()).etag for one in (agent, elu, referent)]
+    assert etags[0] == etags[2] != etags[1]
 
 
 def test_what_is_shared_twice_is_one_mount_with_the_wider_right_and_goes_with_the_trash(

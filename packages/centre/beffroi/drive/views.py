@@ -99,10 +99,12 @@ class View:
         """What another collectivité shares is not found here, but by ``towards``."""
         if not path:
             own, common = self.roots(reading)
-            shared = self._shared(reading)
-            etag = (
-                max(own.etag, common.etag) if shared is None else _mixed(own.etag, common.etag, shared.etag)
-            )
+            shared, parts = self._shared(reading), [own.etag, common.etag]
+            if shared is not None:
+                parts.append(shared.etag)
+            if not self._writes_common:  # clients read what they may do again where the etag is another one
+                parts.append(0)
+            etag = max(parts) if len(parts) == 2 else _mixed(*parts)
             return Place(own, (), Rights(True, is_mount=True), etag, self.collectivite_id)
         if path[0] == SHARED_NAME:
             return self._find_shared(reading, path)
