@@ -8,7 +8,7 @@ import pytest
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
 
-from tests.drive_asking import BODIES, HOME, listing, value
+from tests.drive_asking import BODIES, HOME, etag, listing, value
 from tests.drive_server import PEOPLE, Served
 from tests.drive_sharing import share
 
@@ -89,3 +89,11 @@ def test_an_address_in_a_header_may_come_as_bytes_of_utf_8(drive: Served, folder
     _, headers, _ = drive.ask("COPY", f"{folder}/plan.txt", Destination=said)
     assert drive.ask("GET", f"{folder}/{quote(name)}")[2] == b"un plan"
     assert drive.ask("GET", f"{folder}/plan.txt", If=f"<{said}> ([{headers['etag']}])")[0] == 200
+
+
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+def test_the_etag_of_a_copied_folder_is_the_one_that_it_has(drive: Served, folder: str, method: str) -> None:
+    assert drive.ask("MKCOL", f"{folder}/a")[0] == 201
+    assert drive.ask("PUT", f"{folder}/a/plan.txt", b"un plan")[0] == 201
+    _, headers, _ = drive.ask(method, f"{folder}/a", Destination=f"{folder}/b")
+    assert headers["etag"] == headers["oc-etag"] == etag(drive, f"{folder}/b")

@@ -48,7 +48,7 @@ async def carry(call: Call, there: Call, *, is_copy: bool, is_deep: bool) -> Ans
             tree.delete(writing, call.act, left.node.id)
 
         await call.view.database.write_async(leave)
-    return Answer(201 if is_new else 204, there.written(node))
+    return Answer(201 if is_new else 204, there.copied(node))
 
 
 def _source(call: Call, reading: Reading, *, is_copy: bool) -> Place:

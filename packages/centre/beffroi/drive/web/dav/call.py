@@ -220,6 +220,13 @@ class Call:
         tag = f'"{node.etag:x}"'.encode()
         return [(b"etag", tag), (b"oc-etag", tag), (b"oc-fileid", file_id(node.id, self.instance).encode())]
 
+    def copied(self, node: Node) -> list[Header]:
+        """As ``written``; of a folder as it is by now: what was copied into it after it was made changed it."""
+        if not node.is_folder:
+            return self.written(node)
+        with self.view.database.reading() as reading:
+            return self.written(look.node(reading, node.id) or node)
+
 
 def existing(found: Place | None) -> Place:
     """Errors: AbsentNode."""

@@ -99,4 +99,4 @@ async def _carry(call: Call, *, is_copy: bool) -> Answer:
         return carrying.move(writing, call.act, place, parent, path[-1], overwrite=overwrite)
 
     node, is_new = await call.view.database.write_async(change)
-    return Answer(201 if is_new else 204, call.written(node))
+    return Answer(201 if is_new else 204, call.copied(node))
