@@ -97,3 +97,13 @@ def test_the_etag_of_a_copied_folder_is_the_one_that_it_has(drive: Served, folde
     assert drive.ask("PUT", f"{folder}/a/plan.txt", b"un plan")[0] == 201
     _, headers, _ = drive.ask(method, f"{folder}/a", Destination=f"{folder}/b")
     assert headers["etag"] == headers["oc-etag"] == etag(drive, f"{folder}/b")
+
+
+def test_a_depth_of_a_file_and_a_range_of_a_head_mean_nothing(drive: Served, folder: str) -> None:
+    path = f"{folder}/plan.txt"
+    assert drive.ask("PUT", path, b"un plan")[0] == 201
+    status, headers, _ = drive.ask("HEAD", path, Range="bytes=0-1")
+    assert (status, headers["content-length"], "content-range" in headers) == (200, "7", False)
+    assert drive.ask("DELETE", folder, Depth="0")[0] == 400
+    assert drive.ask("DELETE", path, Depth="0")[0] == 204
+    assert drive.ask("DELETE", f"{folder}/absent", Depth="0")[0] == 404

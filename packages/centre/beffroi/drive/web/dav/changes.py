@@ -46,13 +46,14 @@ async def mkcol(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
-    if call.depth("infinity") != "infinity":
-        raise Invalid("Depth")
+    is_deep = call.depth("infinity") == "infinity"
     if mounted.names_mount(call.target.path):
         return await mounted.leave(call)
 
     def change(writing: Writing) -> None:
         place = call.movable(writing, call.target.path)
+        if place.node.is_folder and not is_deep:  # of a file it says nothing (RFC 4918, section 9.6.1)
+            raise Invalid("Depth")
         call.check(writing, place)
         tree.delete(writing, call.act, place.node.id)
 

@@ -149,11 +149,10 @@ def _is_known(request: Request, tag: str, mtime_s: int) -> bool:
 
 
 def _range(request: Request, tag: str, mtime_s: int) -> str:
-    """The header Range, unless If-Range says that the client's part is of another state."""
+    """The header Range, unless If-Range says that the client's part is of another state. It means nothing for HEAD."""
     condition = request.header(b"if-range").strip()
-    if not condition or condition == tag or conditions.date_s(condition) == mtime_s:
-        return request.header(b"range")
-    return ""
+    is_same = not condition or condition == tag or conditions.date_s(condition) == mtime_s
+    return request.header(b"range") if is_same and request.method == "GET" else ""
 
 
 # -- in ------------------------------------------------------------------------------------------------------
