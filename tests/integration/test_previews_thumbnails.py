@@ -34,6 +34,12 @@ def test_every_kind_has_one_with_its_colours(previews: Previews, suffix: str) ->
         assert is_like(color(made, 10, 10), RED) and is_like(color(made, edge_px - 10, 10), GREEN)
 
 
+def test_a_map_that_holds_itself_in_several_sizes_is_not_shown_by_its_smallest(previews: Previews) -> None:
+    data = photo("tif", 1600, 1200, "pyramid", "tile")
+    assert shape(thumbnail(previews, "tif", data)) == Shape(256, 192)
+    assert shape(thumbnail(previews, "tiff", data, LARGE)) == Shape(1024, 768)
+
+
 def test_it_stands_upright_and_says_nothing_of_where_it_was_taken(previews: Previews) -> None:
     data = turned(photo("jpg"))
     assert b"Beaune" in data

@@ -106,9 +106,11 @@ def make(folder: Path, suffix: str, data: bytes, edge_px: int = 0) -> Preview:
 
 
 def _thumbnail(folder: Path, source: Path, edge_px: int) -> bytes:
-    """JPEG. A picture that is smaller stays as small."""
+    """JPEG. A picture that is smaller stays as small, but a TIFF."""
     small = folder / "small.jpg"
-    size = ("--size", f"{edge_px}x{edge_px}>", "--export-profile", "srgb")
+    # Told to make nothing larger, libvips takes the smallest step of a TIFF that holds itself in several sizes.
+    is_stepped = source.suffix in (".tif", ".tiff")
+    size = ("--size", f"{edge_px}x{edge_px}{'' if is_stepped else '>'}", "--export-profile", "srgb")
     _run(
         folder,
         (THUMBNAILS, source, *size, "-o", f"{small}[Q=80,keep=none,background=255]"),
