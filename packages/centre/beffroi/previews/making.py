@@ -19,6 +19,7 @@ import signal
 import stat
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from beffroi.lib import seclusion
@@ -61,6 +62,7 @@ FILE_BYTES = 64 * 1024 * 1024
 FOLDER_BYTES = 256 * 1024 * 1024
 THREADS = 64
 PICTURE_WIDTH = 900
+_A_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _TOO_MUCH = signal.SIGKILL, signal.SIGXFSZ
 """Nobody but the kernel kills it before it ends: it had CPU_S, or there was no memory left on the machine."""
 _STARTED_ANEW = 81
@@ -233,5 +235,49 @@ def _size_bytes(folder: Path) -> int:
 
 
 def clear(folder: Path) -> None:
-    """Nothing of a document stays."""
+    """Nothing of a document stays, whatever its program left: closed folders, or deeper ones than a path is long."""
     shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        _dig_out(folder)
+
+
+def _dig_out(folder: Path) -> None:
+    """From the deepest one up, each reached from the one above it. Errors: OSError."""
+    folder.chmod(0o700)
+    here = os.open(folder, _A_FOLDER)
+    way = [("", _inside(here))]
+    try:
+        while way:
+            name, inner = way[-1]
+            if inner:
+                below = inner.pop()
+                os.chmod(below, 0o700, dir_fd=here)
+                here = _moved(here, below)
+                way.append((below, _inside(here)))
+                continue
+            way.pop()
+            if way:
+                here = _moved(here, "..")
+                os.rmdir(name, dir_fd=here)
+    finally:
+        os.close(here)
+    folder.rmdir()
+
+
+def _inside(folder: int) -> list[str]:
+    """The folders in it; all else goes. Errors: OSError."""
+    found = []
+    with os.scandir(folder) as entries:
+        for one in entries:
+            if one.is_dir(follow_symlinks=False):
+                found.append(one.name)
+            else:
+                os.unlink(one.name, dir_fd=folder)
+    return found
+
+
+def _moved(here: int, name: str) -> int:
+    """Another folder in its place. Errors: OSError (then it is open still)."""
+    there = os.open(name, _A_FOLDER, dir_fd=here)
+    os.close(here)
+    return there
