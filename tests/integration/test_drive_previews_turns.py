@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store.model import Node
+from beffroi.drive.web import making
 from beffroi.drive.web.given import Body
 from beffroi.drive.web.making import (
     MOST_GUESTS,
@@ -32,6 +33,9 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield one
 
 
+PICTURE = b"picture"
+
+
 class Slow:
     """Speaks as the process previews does; each document takes until it is let go. ``asked``: in their order."""
 
@@ -44,7 +48,7 @@ class Slow:
             asked = wire.asked(await reader.readline())
             self.asked.append(await reader.readexactly(asked.size_bytes))
             await self.go.acquire()
-            writer.write(wire.answer(Preview(b"", (b"picture",))))
+            writer.write(wire.answer(Preview(b"", (PICTURE,))))
             await writer.drain()
 
 
@@ -61,6 +65,13 @@ class Queue:
         )
         self._tasks.append(asyncio.create_task(made))
         await asyncio.sleep(0)
+
+    async def answered(self) -> None:
+        """All that is under way is let go."""
+        for _ in self._tasks:
+            self.slow.go.release()
+        await asyncio.gather(*self._tasks)
+        self._tasks.clear()
 
     async def end(self) -> int:
         """How many were refused."""
@@ -178,3 +189,26 @@ def test_pictures_wait_for_no_document_and_take_no_place_of_one(place: Place, tm
 
     made, refused = run(tmp_path / "previews.sock", use)
     assert (len(made), refused) == (MOST_OF_ONE + MOST_PHOTOS_OF_ONE, 1)
+
+
+def test_a_picture_that_a_guest_and_a_colleague_had_made_at_once_takes_its_room_once(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else room would be taken that nothing lies in, until nothing would be kept any more."""
+    monkeypatch.setattr(making, "MOST_KEPT_BYTES", 3 * len(PICTURE))
+    files = [place.put(f"{number}.jpg", b"photo %d" % number) for number in range(8)]
+
+    async def use(queue: Queue) -> None:
+        for one in files:
+            asked = len(queue.slow.asked)
+            for is_guest in (True, False):
+                await queue.ask(place, one, is_guest=is_guest, edge_px=wire.EDGES_PX[0])
+            while len(queue.slow.asked) < asked + 2:
+                await asyncio.sleep(0.01)
+            await queue.answered()
+        await queue.ask(place, files[-1], edge_px=wire.EDGES_PX[0])
+        await queue.answered()
+
+    monkeypatch.setattr(wire, "PHOTOS_AT_ONCE", 2)
+    made, refused = run(tmp_path / "previews.sock", use)
+    assert (len(made), refused) == (16, 0)

@@ -177,8 +177,9 @@ class Maker:
         return found
 
     def _keep(self, key: _Key, made: Preview | NotShown) -> None:
+        # A guest and a colleague may have had one picture made at once.
+        self._kept_bytes += _size_bytes(made) - _size_bytes(self._kept.get(key))
         self._kept[key] = made
-        self._kept_bytes += _size_bytes(made)
         while self._kept_bytes > MOST_KEPT_BYTES or len(self._kept) > MOST_KEPT:
             self._kept_bytes -= _size_bytes(self._kept.popitem(last=False)[1])
 
@@ -192,5 +193,5 @@ def _ask(socket: Path, suffix: str, data: bytes, edge_px: int) -> Preview:
         raise Ended from None
 
 
-def _size_bytes(made: Preview | NotShown) -> int:
+def _size_bytes(made: Preview | NotShown | None) -> int:
     return made.size_bytes if isinstance(made, Preview) else 0
