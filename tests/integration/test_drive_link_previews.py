@@ -127,6 +127,24 @@ def test_a_smaller_picture_is_seen_where_downloads_are_counted_or_no_browser_sho
     assert told() == ["preview", "preview"] and only_share(drive).downloads_left == 1
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("previews")
+def test_a_page_that_is_open_shows_nothing_more_once_all_downloads_are_taken(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], told: Callable[[], list[str]]
+) -> None:
+    folder = drive.folder("Photos")
+    taken, other = (put(folder, f"{n}.png", photo("png", 300 + n, 200)) for n in (1, 2))
+    letter = put(folder, "plan.pdf", PDF)
+    visitor = Visitor(server, make(client, folder.id, downloads="1"))
+    visitor.page()
+    assert visitor.fetch(f"{other}/vignette")[0] == 200
+    assert visitor.fetch(str(taken))[0] == 200 and only_share(drive).downloads_left == 0
+    for rest in (f"{other}/vignette", f"{letter}/bureau", f"{letter}/bureau/page/1"):
+        assert visitor.fetch(rest)[0] == 303, rest
+    assert visitor.fetch(f"{taken}/vignette")[0] == 200, "what it has"
+    assert told() == ["preview", "file", "preview"]
+
+
 def test_nothing_is_seen_of_what_is_locked_ended_beside_or_handed_in(
     drive: Drive, client: Client, server: Served, put: Callable[..., int], told: Callable[[], list[str]]
 ) -> None:

@@ -11,7 +11,8 @@ Rule:    addresses below /coffre/lien/SHARE/: NODE, zip; NODE/apercu (an image; 
          visits counted is in memory (``Remembered``): after a start of the process, what goes on counts again, and is
          refused behind the last.
          A preview is no download: it counts nothing, and is told once a visit. Where a link counts downloads, no
-         preview gives the file itself: an image has a smaller one, a PDF its first page.
+         preview gives the file itself: an image has a smaller one, a PDF its first page; behind the last download a
+         visit sees what it took, no more.
 Fails:   closed: what cannot be counted or told is not given.
 """
 
@@ -158,6 +159,8 @@ class Linked:
             raise LinkClosed
         with database.reading() as reading:
             share, node = _shared(reading, visit.share_id, steps[0])
+        if share.downloads_left == 0 and not self._counted.has(visit, _seen(visit, node)):
+            raise LinkClosed
         is_free, suffix = share.downloads_left == NO_LIMIT, wire.suffix_of(node.name)
         match steps[1:]:
             case ["apercu"] if is_free and suffix == "pdf":
