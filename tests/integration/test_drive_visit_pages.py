@@ -272,6 +272,32 @@ def test_a_part_is_told_where_nothing_was_read_before(
     assert [json.loads(line)["what"] for line in told.read_text().splitlines()] == ["read"]
 
 
+def test_a_whole_file_is_told_each_time_whatever_part_of_it_was_asked_for(
+    folder: Node, share: Share, client: Client, there: Client, server: Served
+) -> None:
+    node = Browser(server, client).send(PDF, folder=folder.id, name="encore.pdf")[1]["node"]
+    told = server.directory / "told-crossings"
+    told.unlink(missing_ok=True)
+    guest, path = Browser(server, there), f"/coffre/octets/chez/{share.id}/{node}"
+    asked = (
+        {},
+        {"Range": "bytes=9-8"},
+        {"Range": "bytes=4-7,8-9"},
+        {"Range": "lines=4-"},
+        {"Range": "bytes=4-", "If_Range": '"of another content"'},
+        {"Range": f"bytes=-{len(PDF)}"},
+        {"Range": "bytes = 0-"},
+    )
+    for number, headers in enumerate(asked, 1):
+        assert guest.ask("GET", path, **headers)[2] == PDF, headers
+        assert len(told.read_text().splitlines()) == number, headers
+    image = Browser(server, client).send(PNG, folder=folder.id, name="encore.png")[1]["node"]
+    told.unlink()
+    for number in (1, 2):
+        assert guest.ask("GET", f"/coffre/octets/chez/{share.id}/{image}/apercu", Range="bytes=4-")[2] == PNG
+        assert len(told.read_text().splitlines()) == number
+
+
 def test_the_editor_of_a_visit_gets_a_token_by_its_share(
     drive: Drive,
     folder: Node,
