@@ -12,8 +12,8 @@ from http.client import HTTPConnection
 from urllib.parse import quote
 
 import pytest
-from beffroi.drive.store import drops, shares
-from beffroi.drive.store.model import Node
+from beffroi.drive.store import drops, room, shares
+from beffroi.drive.store.model import Limits, Node
 from beffroi.drive.web import dropped, granted
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
@@ -122,10 +122,28 @@ def test_without_room_the_sender_reads_why_and_the_log_has_it(
         drive.database.write(lambda w: w.run("DELETE FROM quota WHERE root = ?", (drive.own.id,)))
     page = Client().get("/partage/depot/?refus=drive.quota_full")
     assert page.status_code == 507 and "n’a plus de place" in page.content.decode()
+    store_away = Client().get("/partage/depot/?refus=drive.store_unavailable")
+    assert store_away.status_code == 503 and "réessayez dans quelques minutes" in store_away.content.decode()
     assert Client().get("/partage/depot/?refus=nonsense").status_code == 403
     assert Client().get("/partage/depot/?refus=drive.drop_too_long").status_code == 413
     empty = Client().get("/partage/depot/?refus=drive.drop_empty")
     assert empty.status_code == 400 and "Ce fichier est vide" in empty.content.decode()
+
+
+def test_where_no_more_entries_fit_the_sender_reads_that_there_is_no_room(
+    drive: Drive, folder: Node, sender: Sender
+) -> None:
+    with drive.database.reading() as reading:
+        before = room.usual(reading)
+    drive.database.write(lambda w: room.keep_usual(w, Limits(entries=1)))
+    try:
+        status, answer = sender.hand("a.pdf")
+    finally:
+        drive.database.write(lambda w: room.keep_usual(w, before))
+    assert status == 507
+    page = Client().get(f"/partage/depot/?refus={answer['code']}")
+    assert page.status_code == 507 and "n’a plus de place" in page.content.decode()
+    assert answer["code"] in sender.page(), "its words, for the script"
 
 
 def test_what_a_link_cannot_take_is_refused_before_it_comes(

@@ -46,6 +46,9 @@ REFUSALS = {
     "drive.quota_full": gettext_lazy(
         "La collectivité n’a plus de place pour le recevoir. Prévenez-la, puis réessayez plus tard."
     ),
+    "drive.too_many_entries": gettext_lazy(
+        "La collectivité n’a plus de place pour le recevoir. Prévenez-la, puis réessayez plus tard."
+    ),
     "drive.store_full": gettext_lazy(
         "Le service n’a plus de place. Prévenez la collectivité, puis réessayez plus tard."
     ),
@@ -57,6 +60,10 @@ REFUSALS = {
         "Cette page est ouverte depuis longtemps : rechargez-la, puis recommencez."
     ),
     "input.invalid": gettext_lazy("Écrivez votre nom, choisissez un fichier, puis recommencez."),
+    "drive.store_unavailable": gettext_lazy(
+        "Le service ne répond pas pour le moment : réessayez dans quelques minutes."
+    ),
+    "drive.keys_erased": gettext_lazy("Ce lien n’est plus ouvert : demandez-en un autre à la collectivité."),
     "service.unavailable": gettext_lazy("Trop de monde à la fois : réessayez dans quelques minutes."),
 }
 

@@ -43,11 +43,13 @@ def answer(reference: str, code: str) -> tuple[str, dict[str, Any], HTTPStatus]:
         return "portal/drive_dropped_done.html", {"reference": reference}, HTTPStatus.OK
     status = {
         "drive.quota_full": HTTPStatus.INSUFFICIENT_STORAGE,
+        "drive.too_many_entries": HTTPStatus.INSUFFICIENT_STORAGE,
         "drive.store_full": HTTPStatus.INSUFFICIENT_STORAGE,
         "drive.drop_full": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "drive.drop_too_long": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "input.too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "drive.drop_empty": HTTPStatus.BAD_REQUEST,
         "drive.drop_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "drive.store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     }.get(code, HTTPStatus.FORBIDDEN)
     return "portal/drive_dropped_done.html", {"sentence": drop_words.refusal(code)}, status
