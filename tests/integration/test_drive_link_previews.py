@@ -9,6 +9,8 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.registry import Event
 from beffroi.drive import consumers
+from beffroi.drive.store import findings
+from beffroi.drive.store.findings import Result
 from beffroi.lib import clock
 from beffroi.previews import server as previews_server
 from django.db import transaction
@@ -204,6 +206,29 @@ def test_what_the_departement_holds_back_is_not_seen(
     finally:
         held.unlink()
     assert told() == []
+
+
+def test_what_came_from_outside_says_that_it_is_looked_at_first(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    """A folder may be given by one link and filled by another."""
+    folder = drive.folder("Marché")
+    image, pdf = put(folder, "façade.png", PNG + b"handed"), put(folder, "plan.pdf", PDF + b"handed")
+    with drive.database.reading() as reading:
+        contents = [findings.waiting_in(reading, [node])[0] for node in (image, pdf)]
+    visitor = Visitor(server, make(client, folder.id))
+    for node, content in zip((image, pdf), contents, strict=True):
+        handed = (node, "shr_x:A", content.sha256)
+        drive.database.write(
+            lambda w, row=handed: w.run("INSERT INTO handed (node, handing, sha256) VALUES (?, ?, ?)", row)
+        )
+        page = visitor.page(f"?fichier={node}")
+        assert "pas encore analysé" in page and f"/{node}/apercu" not in page
+        assert visitor.fetch(f"{node}/apercu")[1]["location"].endswith("drive.not_scanned")
+        seen = Result(content.sha256, "m", {}, True)
+        drive.database.write(lambda w, one=seen: findings.keep(w, [one], now_s=5))
+        assert f"/{node}/apercu" in visitor.page(f"?fichier={node}")
+        assert visitor.fetch(f"{node}/apercu")[0] == 200
 
 
 @pytest.mark.slow

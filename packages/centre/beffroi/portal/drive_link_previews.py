@@ -36,10 +36,13 @@ def shown(reading: Reading, share: Share, node: Node) -> dict[str, Any]:
     """For the page of one file."""
     found = findings.finding(reading, node.sha256)
     is_held = bool(frozen.decision_of(reading, node.sha256)) or (found is not None and not found.released_s)
-    kind = "" if is_held else kind_of(share, node.name, node.size_bytes)
+    waits = not is_held and _waits(reading, node)
+    kind = "" if is_held or waits else kind_of(share, node.name, node.size_bytes)
     context: dict[str, Any] = {"preview": kind, "preview_note": ""}
     if is_held:
         context["preview_note"] = drive_words.held()
+    elif waits:
+        context["preview_note"] = drive_words.LINK_REFUSALS["drive.not_scanned"]
     elif not kind and drive_words.preview(node.name, node.size_bytes) in ("image", "pdf"):
         context["preview_note"] = _(
             "Ce lien compte ses téléchargements : ce fichier se voit une fois téléchargé."
@@ -50,3 +53,12 @@ def shown(reading: Reading, share: Share, node: Node) -> dict[str, Any]:
     if kind == "page":
         context["office_words"] = {code: str(text) for code, text in drive_words.PREVIEWS.items()}
     return context
+
+
+def _waits(reading: Reading, node: Node) -> bool:
+    """Whether it came from outside and nothing looked at it yet: the drive gives nothing of it."""
+    try:
+        findings.require_scanned(reading, node.sha256)
+    except findings.NotScanned:
+        return True
+    return False
