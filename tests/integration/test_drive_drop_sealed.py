@@ -27,6 +27,7 @@ def test_nothing_is_handed_in_to_a_sealed_folder(
     made = a_seal(drive.folder("Dossier scellé", folder) if above else folder)
     drive.database.write(lambda w: seals.begin(w, made))
     status, said = sender.hand("après.pdf")
+    assert ("n’est plus ouvert" in sender.page()) is not above, "nobody writes a message first"
     # What lies above a sealed folder still takes files.
     assert (status, said.get("code")) == ((201, None) if above else (404, "drive.link_closed"))
     with drive.database.reading() as reading:

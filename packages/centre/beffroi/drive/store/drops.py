@@ -96,6 +96,12 @@ def handings(database: Reading, node_id: int, *, most: int = 100) -> list[Handin
     return [Handing(*row) for row in rows]
 
 
+def is_sealed(database: Reading, share: Share) -> bool:
+    """Whether nothing more is put into its folder."""
+    folder = look.node(database, share.node)
+    return folder is None or seals.Looking(database).reach(folder) == "inside"
+
+
 def check(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s: int) -> Share:
     """The link, if it takes a file of this name and length; into a sealed folder none does.
 
@@ -104,10 +110,11 @@ def check(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s
         share = shares.find_link(database, share_id)
     except AbsentNode:
         raise LinkClosed from None
-    if share.rights != "drop" or not shares.stands(database, share, now_s=now_s):
-        raise LinkClosed
-    folder = look.node(database, share.node)
-    if folder is None or seals.Looking(database).reach(folder) == "inside":
+    if (
+        share.rights != "drop"
+        or not shares.stands(database, share, now_s=now_s)
+        or is_sealed(database, share)
+    ):
         raise LinkClosed
     names.normal(name)
     shares.may_drop(share, name, size_bytes)

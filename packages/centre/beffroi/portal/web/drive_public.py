@@ -4,7 +4,8 @@ Input:   hostile; nobody signs in here, and no cookie of the portal is looked at
 Secrets: the token is part of the address: no-referrer, noindex, and nothing on the page comes from elsewhere. The front
          keeps no record of requests that went well. Passwords are tried a few times an hour by link and subscriber.
 Fails:   closed: a link that never was, has ended, is used up, of another collectivité or of one whose files were
-         erased, whose file is in the trash, or leads to the own file of who left, gives one and the same page.
+         erased, whose file is in the trash, that leads to the own file of who left or hands in to a sealed folder,
+         gives one and the same page.
 Rule:    the pages stand in ``web``; bytes come from ``drive`` under a grant of the share's own path (SameSite=Strict:
          downloads begin on this page, never on another site), and ``drive`` asks for the share again.
 """
@@ -30,7 +31,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.core.planes.tokens import GrantRefused, make_grant, read_grant
-from beffroi.drive.store import look, schema, shares
+from beffroi.drive.store import drops, look, schema, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.look import node as find_node
@@ -75,6 +76,8 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
         with database.reading() as reading:
             share = shares.behind(reading, token, now_s=clock.epoch_s())
             owner = _owner(reading, share)
+            if share.rights == "drop" and drops.is_sealed(reading, share):
+                raise LinkClosed
         # Nobody else could see or end the links to the own files of who left.
         if share.rights not in ("read", "drop") or (owner and not identity.belongs(owner, collectivite.id)):
             raise LinkClosed
