@@ -69,6 +69,12 @@ if reached:
 Path("out").mkdir()
 Path("out/document.pdf").symlink_to("/etc/passwd")
 """
+LINKING = f"""#!{PYTHON} -P
+from pathlib import Path
+
+Path("page-1.png").write_bytes(b"a picture")
+Path("out").symlink_to("../other")
+"""
 
 
 class Previews:
@@ -241,6 +247,26 @@ def test_a_program_that_is_taken_over_reaches_nothing_and_its_link_is_not_follow
         assert refused.value.why == "unreadable"  # "slow": it reached something
     finally:
         reaching.end()
+
+
+def test_a_program_that_is_taken_over_is_given_no_other_document_by_a_link_to_its_folder(
+    tmp_path: Path,
+) -> None:
+    """Documents of two collectivités may lie there at once."""
+    program = tmp_path / "office"
+    program.write_text(LINKING)
+    program.chmod(0o755)
+    linking = Previews(Path(tempfile.mkdtemp(prefix="bfp-")), str(program), PYTHON)
+    other = server.work_path(linking.state) / "other"
+    try:
+        other.mkdir()
+        (other / "document.pdf").write_text("theirs")
+        with pytest.raises(wire.NotShown) as refused:
+            linking.of("odt", samples.text("x"))
+        assert refused.value.why == "unreadable"
+        assert (other / "document.pdf").read_text() == "theirs"
+    finally:
+        linking.end()
 
 
 def test_a_request_that_is_none_is_refused_and_the_process_killed_leaves_nothing(previews: Previews) -> None:

@@ -209,9 +209,13 @@ def _become(folder: Path, argv: list[str]) -> None:
 
 
 def _taken(path: Path, most_bytes: int) -> bytes:
-    """What a program left, never through a link. Errors: NotShown."""
+    """What a program left in its folder or in one below it, never through a link. Errors: NotShown."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        above = os.open(path.parent, _A_FOLDER)
+        try:
+            descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=above)
+        finally:
+            os.close(above)
     except OSError:
         raise NotShown("unreadable") from None
     with os.fdopen(descriptor, "rb") as file:
