@@ -30,6 +30,7 @@ from tests.drive_trees import (
     listing,
     put,
     require_whole,
+    seen,
 )
 
 pytest_plugins = ["tests.fixtures_drive_store"]
@@ -158,6 +159,36 @@ def test_what_others_made_impossible_is_counted_and_the_rest_comes_back(
     with drive.reading() as reading:
         kept = [reading.one("SELECT sha256 FROM node WHERE id = ?", (files[at].id,)) for at in (0, 2)]
     assert kept == [(content(b"work").sha256,)] * 2
+
+
+def test_files_that_changed_names_come_back_with_their_folder(drive: Database, home: Node) -> None:
+    """The one that comes first moves the other out of its way."""
+    inside = folder(drive, home.id, "Budget", OTHER)
+    first, second = (put(drive, inside.id, name, name.encode(), OTHER) for name in ("a.txt", "b.txt"))
+    before = listing(drive, home.id)
+    for one, name in ((first, "c.txt"), (second, "a.txt"), (first, "b.txt")):
+        drive.write(lambda w, it=one, name=name: tree.move(w, EVIL, it.id, inside.id, name))
+    drive.write(lambda w: tree.delete(w, EVIL, inside.id))
+    stop(drive)
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    assert listing(drive, home.id) == before
+    assert (seen(drive, first.id).name, seen(drive, second.id).name) == ("a.txt", "b.txt")
+
+
+def test_what_stands_under_a_files_name_in_a_deleted_folder_makes_room(drive: Database, home: Node) -> None:
+    inside = folder(drive, home.id, "Budget", OTHER)
+    kept = put(drive, inside.id, "a.txt", b"work", OTHER)
+    before = listing(drive, home.id)
+    drive.write(lambda w: tree.delete(w, EVIL, kept.id))
+    scrambled = folder(drive, inside.id, "a.txt", EVIL)
+    put(drive, scrambled.id, "key", b"pay", EVIL)
+    drive.write(lambda w: tree.delete(w, EVIL, inside.id))
+    stop(drive)
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    assert listing(drive, home.id) == before
+    assert (seen(drive, kept.id).parent, seen(drive, kept.id).name) == (inside.id, "a.txt")
 
 
 def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_of_it(

@@ -137,18 +137,22 @@ def _plan(reading: Reading, alarm: Raised) -> Plan:
 def _with_removals(reading: Reading, found: Plan, others: set[str]) -> Plan:
     """A folder comes out of the trash with all that is in it. What the device had put there goes again; what somebody
     else worked on stays."""
-    revived = {one.node for one in found.steps if isinstance(one, Revive)}
-    inside = [one for node in revived for one in look.children(reading, int(node))]
-    waiting, gone = [one for one in inside if str(one.id) not in revived], list[Node]()
+    brought = {
+        one.node
+        for one in found.steps
+        if isinstance(one, Revive) or (isinstance(one, Move) and _is_in_trash(reading, int(one.node)))
+    } & found.kept
+    inside = [one for node in brought for one in look.children(reading, int(node))]
+    waiting, gone = [one for one in inside if str(one.id) not in found.kept], list[Node]()
     while waiting:
         one = waiting.pop()
         if str(one.id) not in others:
             gone.append(one)
-        waiting += [each for each in look.children(reading, one.id) if str(each.id) not in revived]
+        waiting += [each for each in look.children(reading, one.id) if str(each.id) not in found.kept]
     for one in gone:
         found.preview.setdefault(str(one.parent), Counts()).removed += 1
     steps = tuple(Remove(str(one.id)) for one in reversed(gone))
-    return Plan((*found.steps, *steps), found.conflicts, found.preview)
+    return msgspec.structs.replace(found, steps=(*found.steps, *steps))
 
 
 def _count_lost(reading: Reading, found: Plan) -> None:

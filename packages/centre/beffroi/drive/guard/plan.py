@@ -227,7 +227,8 @@ class _Planner:
         self._remove_folders()
         for node, wish in self.wishes.items():
             self._content(node, wish)
-        return Plan(tuple(self.steps), tuple(self.conflicts), self.preview)
+        kept = frozenset(node for node, wish in self.wishes.items() if wish.exists)
+        return Plan(tuple(self.steps), tuple(self.conflicts), self.preview, kept)
 
     def _has_to_move(self, wish: _Wish) -> bool:
         now = self.tree.place(wish.node)
@@ -287,13 +288,18 @@ class _Planner:
         other = self.tree.child(target)
         if other is None or other == node:
             return target
-        if other in self.waiting or other in self.leaving:
+        if other in self.waiting or other in self.leaving or self._comes_and_goes(other):
             aside = self._free_name(target)
             self.steps.append(Move(other, aside.parent, aside.name))
             self.tree.put(other, aside)
             return target
         self.conflicts.append(Conflict(node, "name taken"))
         return self._free_name(target)
+
+    def _comes_and_goes(self, node: str) -> bool:
+        """The devices made it in a folder that they deleted: it comes back with that, and goes again."""
+        wish = self.wishes.get(node)
+        return wish is not None and not wish.exists and not wish.is_used and self.tree.place(node) is None
 
     def _free_name(self, place: Place) -> Place:
         stem, point, extension = place.name.rpartition(".")

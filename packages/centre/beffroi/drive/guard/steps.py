@@ -111,8 +111,10 @@ class Counts(msgspec.Struct):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """``preview``: by folder in which the nodes lie in the end, or lay when they were removed."""
+    """``preview``: by folder in which the nodes lie in the end, or lay when they were removed. ``kept``: nodes that the
+    devices touched, and that are there in the end."""
 
     steps: tuple[Step, ...]
     conflicts: tuple[Conflict, ...]
     preview: dict[str, Counts]
+    kept: frozenset[str] = frozenset()
