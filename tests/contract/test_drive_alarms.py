@@ -161,6 +161,30 @@ def test_what_others_made_impossible_is_counted_and_the_rest_comes_back(
     assert kept == [(content(b"work").sha256,)] * 2
 
 
+def test_what_somebody_deleted_on_the_way_stays_in_their_trash(
+    drive: Database, home: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "MOST_STEPS", 1)
+    names = ("0.txt", "1.txt", "2.txt")
+    files = [put(drive, home.id, name, b"work", OTHER) for name in names]
+    into = folder(drive, home.id, "into", OTHER)
+    for one in files:
+        drive.write(lambda w, it=one: tree.move(w, EVIL, it.id, into.id, it.name))
+    notes = [put(drive, home.id, f"LISEZ-MOI {number}", b"pay", EVIL) for number in range(2)]
+    stop(drive)
+    with breaking_after(1, monkeypatch), pytest.raises(StoreFull):
+        recovery.carry_out(drive, REFERENT, ME.device_id)
+    gone = [files[2], *(one for one in notes if one.name in listing(drive, home.id))]
+    for one in gone:
+        drive.write(lambda w, it=one: tree.delete(w, OTHER, it.id))
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (len(gone), over.state, over.done, over.missed) == (2, "restored", 5, 2)
+    assert set(listing(drive, home.id)) == {"0.txt", "1.txt", "into"}
+    with drive.reading() as reading:
+        assert {one.node for one in trash.page(reading, home.id)} >= {one.id for one in gone}
+        require_whole(reading)
+
+
 def test_files_that_changed_names_come_back_with_their_folder(drive: Database, home: Node) -> None:
     """The one that comes first moves the other out of its way."""
     inside = folder(drive, home.id, "Budget", OTHER)

@@ -308,6 +308,7 @@ def _take(writing: Writing, act: Act, person_id: str, step: Step) -> None:
         case Revert(node, version):
             _rewrite(writing, act, int(node), version)
         case Move(node, parent, name):
+            _require_here(writing, int(node))
             tree.move(writing, act, int(node), _folder(writing, act, person_id, parent), name)
         case Revive(node, parent, name, version):
             folder, one = _folder(writing, act, person_id, parent), tree.node_at(writing, int(node))
@@ -324,7 +325,14 @@ def _take(writing: Writing, act: Act, person_id: str, step: Step) -> None:
         case Remove(node):
             if look.children(writing, int(node)):
                 raise Conflict("somebody put something into it")
+            _require_here(writing, int(node))
             tree.delete(writing, act, int(node))
+
+
+def _require_here(writing: Writing, node_id: int) -> None:
+    """Somebody may have deleted it since the plan was made; what lies in the trash is moved by ``trash`` alone."""
+    if _is_in_trash(writing, node_id):
+        raise AbsentNode("file")
 
 
 def _rewrite(writing: Writing, act: Act, node_id: int, version: str) -> None:
@@ -349,6 +357,7 @@ def _content(writing: Writing, node_id: int, version: str) -> Content:
 def _folder(writing: Writing, act: Act, person_id: str, parent: str) -> int:
     """What has no folder any more goes to the own folder of the device's person, where nobody else sees it."""
     if parent:
+        _require_here(writing, int(parent))
         return int(parent)
     home: Node = tree.make_root(writing, schema.HOME + person_id, now_s=act.now_s)
     return home.id
