@@ -95,6 +95,33 @@ def test_the_root_that_something_moves_to_has_room_for_its_versions(metadata: Da
     assert metadata.write(lambda w: tree.move(w, ME, box.id, other.id, "box"))[1]
 
 
+def test_what_a_copy_takes_the_place_of_takes_no_room_beside_it(metadata: Database, home: Node) -> None:
+    """It goes to the trash, which is not its person's room; the collectivité's holds both."""
+    common = root(metadata, schema.COMMON)
+    old, new = (put(metadata, place.id, "a", data) for place, data in ((home, b"12345"), (common, b"123456")))
+
+    def copied() -> Node:
+        return metadata.write(lambda w: tree.copy(w, ME, new.id, home.id, "a", overwrite=True))[0]
+
+    metadata.write(lambda w: tree.set_limit(w, home.id, 5))
+    with pytest.raises(QuotaFull):
+        copied()
+    assert used(metadata, home.id) == 5 and trash_of(metadata, home.id) == []
+    metadata.write(lambda w: tree.set_limit(w, home.id, 6))
+    metadata.write(lambda w: tree.set_limit(w, WHOLE, 16))
+    with pytest.raises(QuotaFull):
+        copied()
+    metadata.write(lambda w: tree.set_limit(w, WHOLE, 17))
+    assert copied().size_bytes == 6
+    assert (used(metadata, home.id), used(metadata, WHOLE)) == (6, 17)
+    assert trash_of(metadata, home.id) == [old.id]
+
+
+def trash_of(metadata: Database, root_id: int) -> list[int]:
+    with metadata.reading() as reading:
+        return [one.node for one in trash.page(reading, root_id)]
+
+
 def test_what_one_moment_writes_into_a_folder_counts_where_the_same_moment_moves_it(
     metadata: Database, home: Node
 ) -> None:

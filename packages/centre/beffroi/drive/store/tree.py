@@ -214,8 +214,8 @@ def copy(
     if not moves:
         findings.require_free(writing, [one.sha256 for one in originals])
     size_bytes = sum(one.size_bytes for one in originals if not one.is_folder)
-    afford(writing, folder.id, Weight(size_bytes, len(originals)))
     fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite)
+    afford(writing, folder.id, Weight(size_bytes, len(originals)))
     copies: dict[int, int] = {}
     first: Node | None = None
     for one in originals:
