@@ -15,7 +15,7 @@ from beffroi.drive.store import favourites, look, room, schema, tree, uploads, v
 from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
-from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.model import NO_LIMIT, AbsentNode, Limits
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.store.writing import Writing
 from beffroi.lib.ids import new_id
@@ -78,6 +78,18 @@ def test_all_comes_back_and_is_told_apart_from_what_was(opens: Open, tmp_path: P
     assert "x" in listing(again, home)
     with again.reading() as reading:
         assert room.limit(reading, home) == 10**6
+
+
+def test_what_is_usual_stays_as_the_settings_say_today(opens: Open, tmp_path: Path) -> None:
+    metadata, today = opens(), Limits(10, 20, 30)
+    home, path = filled(metadata), tmp_path / "picture"
+    metadata.write(lambda w: tree.set_limit(w, home, NO_LIMIT))
+    pictures.take(metadata, path)
+    metadata.write(lambda w: room.keep_usual(w, today))
+    metadata.write(lambda w: pictures.load(w, path))
+    with metadata.reading() as reading:
+        assert room.usual(reading) == today
+        assert (room.limit(reading, home), room.limit(reading, room.WHOLE)) == (10, 20)
 
 
 def test_a_picture_opens_in_the_other_database_too(opens: Open, tmp_path: Path) -> None:

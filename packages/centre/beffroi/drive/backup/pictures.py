@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, LiteralString
 
-from beffroi.drive.store import resealing, schema, weights
+from beffroi.drive.store import resealing, room, schema, weights
 from beffroi.drive.store.database import Database, prepare
 from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.sqlite import Connection, SqliteDatabase, is_full
@@ -82,6 +82,7 @@ def chunks_in_objects(path: Path) -> Iterator[tuple[bytes, int]]:
 def load(writing: Writing, path: Path) -> str:
     """A change: all as the picture says. Return the new fingerprint. Errors: StoreFull, Unavailable."""
     number, sealed_since = _meta(writing, "number"), _meta(writing, "sealed_since")
+    limits = room.usual(writing)
     with closing(sqlite3.connect(path)) as raw:
         there = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for table in _TABLES:
@@ -95,6 +96,7 @@ def load(writing: Writing, path: Path) -> str:
     writing.begin_anew(max(number, _meta(writing, "number")) + NUMBERS_APART)
     writing.run("UPDATE meta SET value = ? WHERE name = 'fingerprint'", (fingerprint,))
     writing.run("DELETE FROM meta WHERE name IN ('resealing', 'upkeep', 'sealed_since')")
+    room.keep_usual(writing, limits)  # those of the settings today: nobody opens the metadata anew
     if writing.one("SELECT 1 FROM meta WHERE name = 'weighed'") is None:
         weights.first_count(writing)
         writing.run("INSERT INTO meta (name, value) VALUES ('weighed', '1')")
