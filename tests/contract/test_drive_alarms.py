@@ -185,6 +185,24 @@ def test_what_somebody_deleted_on_the_way_stays_in_their_trash(
         require_whole(reading)
 
 
+def test_what_somebody_did_in_a_file_of_the_device_comes_back(drive: Database, home: Node) -> None:
+    """The file stays, for it is theirs, too: as they left it."""
+    files = [put(drive, home.id, name, b"begun", EVIL) for name in ("spoiled", "gone", "both")]
+    for one in files:
+        put(drive, home.id, one.name, b"work on " + one.name.encode(), at(EVIL.now_s, OTHER))
+    for one in (files[0], files[2]):
+        put(drive, home.id, one.name, b"scrambled", EVIL)
+    for one in files[1:]:
+        drive.write(lambda w, it=one: tree.delete(w, EVIL, it.id))
+    put(drive, home.id, "LISEZ-MOI", b"pay", EVIL)
+    stop(drive)
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    assert listing(drive, home.id) == {one.name: len(b"work on ") + len(one.name) for one in files}
+    for one in files:
+        assert seen(drive, one.id).sha256 == content(b"work on " + one.name.encode()).sha256
+
+
 def test_files_that_changed_names_come_back_with_their_folder(drive: Database, home: Node) -> None:
     """The one that comes first moves the other out of its way."""
     inside = folder(drive, home.id, "Budget", OTHER)

@@ -129,9 +129,11 @@ def _wish(history: list[Entry], devices: Collection[str]) -> _Wish:
     wish = _Wish(last.node, exists, last.is_folder)
     if existence is not None and not exists:
         wish.is_used = any(one.device not in devices for one in history[existence:])
+        # As others left it, also where the devices spoiled or deleted it then.
+        wish.exists = wish.is_used
     if (run := ours_at_the_end({"created", "renamed"})) is not None:
         wish.place = states[run].place
-    if existence is not None and not wish.exists and not wish.is_used:
+    if not wish.exists and existence is not None:
         return wish
     if not states[-1].exists and wish.place is None:
         wish.place = states[-1].place
@@ -210,7 +212,9 @@ class _Planner:
         self.revived: set[str] = set()
         self.waiting = {node for node, wish in wishes.items() if self._has_to_move(wish)}
         self.leaving = {
-            node for node, wish in wishes.items() if not wish.exists and tree.place(node) is not None
+            node
+            for node, wish in wishes.items()
+            if (wish.is_used or not wish.exists) and tree.place(node) is not None
         }
 
     def plan(self) -> Plan:
@@ -299,7 +303,7 @@ class _Planner:
     def _comes_and_goes(self, node: str) -> bool:
         """The devices made it in a folder that they deleted: it comes back with that, and goes again."""
         wish = self.wishes.get(node)
-        return wish is not None and not wish.exists and not wish.is_used and self.tree.place(node) is None
+        return wish is not None and not wish.exists and self.tree.place(node) is None
 
     def _free_name(self, place: Place) -> Place:
         stem, point, extension = place.name.rpartition(".")

@@ -89,9 +89,9 @@ Step = Revert | Move | Revive | Copy | Remove
 class Conflict(msgspec.Struct, frozen=True):
     """``changed since``: both contents are kept. ``deleted since``: it lies in the trash, with the version from
     before; a person decides, since whoever deleted it may have seen what was no use any more. ``used since``: what a
-    device created stays, somebody else worked on it or in it. ``name taken``: it has another name now. ``folder
-    gone``: somebody else deleted the folder; it lies in the nearest one above. ``moved into itself``: it stays where
-    it is."""
+    device created stays, as somebody else left it who worked on it or in it. ``name taken``: it has another name now.
+    ``folder gone``: somebody else deleted the folder; it lies in the nearest one above. ``moved into itself``: it stays
+    where it is."""
 
     node: str
     kind: Literal[
