@@ -100,6 +100,16 @@ def test_erasure_destroys_the_keys_in_every_process_and_says_so_in_a_certificate
     assert mine.erase("usr_another") == done == keys.certificate(config, COL)
 
 
+def test_a_damaged_file_is_erased_too_and_the_certificate_names_no_key(config: Config) -> None:
+    mine = keys.make(config, COL)
+    (folder(config) / "keys.json").write_bytes(b'{"version": 1, ')
+    assert mine.erase("usr_somebody").keys == ()
+    assert sorted(one.name for one in folder(config).iterdir()) == ["erased.json", "keys.lock"]
+    assert keys.certificate(config, COL) == mine.erase("usr_another")
+    with pytest.raises(KeysErased):
+        mine.current()
+
+
 def test_an_erasure_that_was_cut_short_is_finished_by_the_next_one(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

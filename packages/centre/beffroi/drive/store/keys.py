@@ -16,7 +16,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -180,7 +180,8 @@ class Keys:
         return gone if rest else ()
 
     def erase(self, by: str) -> Certificate:
-        """Destroy all keys. Called again, it finishes what a crash left, and returns the same certificate.
+        """Destroy all keys. Called again, it finishes what a crash left, and returns the same certificate. Of a damaged
+        file it names none.
 
         What is overwritten here may live on in the disk's own spare blocks and in backups of STATE/drive: those copies
         are wrapped, and end with the backups' term (docs/internals/drive-format.md).
@@ -193,10 +194,11 @@ class Keys:
             if draft.exists():
                 found = msgspec.json.decode(draft.read_bytes(), type=Certificate)
             else:
-                file = self._read()
-                keys = tuple(
-                    Destroyed(k.number, k.fingerprint, k.made_at) for k in (file.naming, *file.generations)
-                )
+                named: tuple[WrappedKey, ...] = ()
+                with suppress(envelopes.KeyUnreadable):  # which they were, a damaged file does not say
+                    file = self._read()
+                    named = (file.naming, *file.generations)
+                keys = tuple(Destroyed(k.number, k.fingerprint, k.made_at) for k in named)
                 found = Certificate(VERSION, self.collectivite_id, keys, clock.now().isoformat(), by)
                 _write(draft, found)
             for path in (self._file, *self._folder.glob(f".{_FILE}.*")):
