@@ -7,7 +7,7 @@ from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store import schema, scrub, tree, uploads
+from beffroi.drive.store import refs, schema, scrub, tree, uploads
 from beffroi.drive.store.collect import Stored
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Chunk
@@ -213,6 +213,47 @@ def test_a_good_copy_takes_the_damaged_ones_place_and_a_bad_one_does_not(
     assert {(one.chunk_id, one.why, one.is_repaired) for one in light + deep} == {
         (chunk(b"second"), "missing", False)
     }
+
+
+def test_what_has_no_copy_is_whole_again_once_somebody_sends_it_again(
+    metadata: Database, home: int, objects: Folder, scrubber: scrub.Scrub
+) -> None:
+    """Where only its row were believed, the same bytes would not be written, and the device told that they were."""
+    body, small = b"large " * 20000, b"small"
+    for name, one in (("large", large(objects, body)), ("small", inline(small))):
+        metadata.write(lambda w, name=name, one=one: tree.put(w, ME, home, name, one))
+    objects.path(chunk(body)).unlink()
+    metadata.write(
+        lambda w: w.run("UPDATE chunk SET sealed = ? WHERE id = ?", (b"sealed smal?", chunk(small)))
+    )
+    ids = [chunk(body), chunk(small)]
+    for _ in range(2):
+        _, deep = walked(scrubber)
+        assert {one.chunk_id for one in deep if not one.is_repaired} == set(ids)
+        with metadata.reading() as reading:
+            assert refs.known(reading, ids) == set()
+    for name, one in (("large", large(objects, body)), ("again", inline(small))):
+        metadata.write(lambda w, name=name, one=one: tree.put(w, ME, home, name, one))
+    with metadata.reading() as reading:
+        assert refs.known(reading, ids) == set(ids)
+        assert refs.sealed(reading, chunk(small)) == SEAL + small
+        require_whole(reading)
+    assert walked(scrubber) == ([], [])
+
+
+def test_what_comes_back_by_itself_is_believed_again(
+    metadata: Database, home: int, objects: Folder, scrubber: scrub.Scrub
+) -> None:
+    body = b"large " * 20000
+    metadata.write(lambda w: tree.put(w, ME, home, "large", large(objects, body)))
+    kept = objects.path(chunk(body)).read_bytes()
+    objects.path(chunk(body)).unlink()
+    light, _ = walked(scrubber)
+    assert [one.why for one in light] == ["missing"]
+    objects.replace(chunk(body), kept)
+    assert walked(scrubber) == ([], [])
+    with metadata.reading() as reading:
+        assert refs.known(reading, [chunk(body)]) == {chunk(body)}
 
 
 def test_references_that_lack_are_added_before_anything_is_collected(

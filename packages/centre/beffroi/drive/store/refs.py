@@ -8,7 +8,7 @@ Rule:    a manifest in ``node``, ``version`` or ``part`` holds one reference to 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import LiteralString
 
 from beffroi.drive.store import findings
@@ -17,9 +17,13 @@ from beffroi.drive.store.model import Content
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
+DAMAGED = -1
+"""In ``stored_bytes`` of a chunk that no walk could mend (``scrub``): whoever brings it again writes it anew."""
 _ONE_MORE: LiteralString = (
     "INSERT INTO chunk (id, refs, length, stored_bytes, sealed, loose_s) VALUES (?, ?, ?, ?, ?, NULL)"
-    " ON CONFLICT (id) DO UPDATE SET refs = chunk.refs + excluded.refs, loose_s = NULL"
+    " ON CONFLICT (id) DO UPDATE SET refs = chunk.refs + excluded.refs, loose_s = NULL,"
+    " sealed = CASE WHEN chunk.stored_bytes < 0 THEN excluded.sealed ELSE chunk.sealed END,"
+    " stored_bytes = CASE WHEN chunk.stored_bytes < 0 THEN excluded.stored_bytes ELSE chunk.stored_bytes END"
 )
 
 
@@ -46,6 +50,8 @@ def add(writing: Writing, content: Content) -> None:
             writing.run(_ONE_MORE, (chunk_id, count, length, 0, brought.seal()))
             continue
         if _more(writing, chunk_id, count):
+            if chunk_id in content.stored:
+                believe(writing, (chunk_id,))
             continue
         is_gone = _is_too_old(writing, content) or _deleted(writing, chunk_id, content.since)
         if is_gone or chunk_id not in content.stored:
@@ -104,7 +110,20 @@ def _more(writing: Writing, chunk_id: bytes, count: int) -> bool:
 
 def known(database: Reading, chunk_ids: Sequence[bytes]) -> set[bytes]:
     """Which of these are kept, and need not be written again."""
-    return {one for one in chunk_ids if database.one("SELECT 1 FROM chunk WHERE id = ?", (one,))}
+    kept: LiteralString = "SELECT 1 FROM chunk WHERE id = ? AND stored_bytes >= 0"
+    return {one for one in chunk_ids if database.one(kept, (one,))}
+
+
+def doubt(writing: Writing, chunk_ids: Iterable[bytes]) -> None:
+    """They are damaged."""
+    writing.many("UPDATE chunk SET stored_bytes = ? WHERE id = ?", [(DAMAGED, one) for one in chunk_ids])
+
+
+def believe(writing: Writing, chunk_ids: Iterable[bytes]) -> None:
+    """They were written anew, or are whole."""
+    writing.many(
+        "UPDATE chunk SET stored_bytes = 0 WHERE id = ? AND stored_bytes < 0", [(one,) for one in chunk_ids]
+    )
 
 
 def sealed(database: Reading, chunk_id: bytes) -> bytes | None:

@@ -191,9 +191,9 @@ TABLES: tuple[LiteralString, ...] = (
         entries BIGINT NOT NULL, size_bytes BIGINT NOT NULL, back BIGINT NOT NULL, state TEXT NOT NULL,
         PRIMARY KEY (handover, was))""",
 )
-"""``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
-nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which
-no deletion of it was under way any more, 0 until then (``collect``).
+"""``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known, -1: damaged); ``loose_s``:
+since when nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number
+at which no deletion of it was under way any more, 0 until then (``collect``).
 ``change``: ``parent`` to ``mtime_s`` as they were before it; of a new node, as they are. One row a change of a node, by
 its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it.
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).

@@ -6,6 +6,7 @@ Purpose: light, each day: the list of chunks of every content is whole, their re
 Rule:    one walk of a kind at a time. It is a row of steps; between two of them others work. A doubt is looked at
          again in a new picture, and opened, before it is called damage: rows and objects are not seen at one moment.
          What is damaged is fetched from another copy where there is one (``Copies``), proved, and put in its place.
+         What has none is no content to share any more (``refs.known``): who sends it again mends it.
 Hostile: what is stored; a copy is not believed either.
 Fails:   a store that does not answer ends the step (its error); the cursor stays where it was.
 Source:  docs/internals/drive.md, "Scrubbing".
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, LiteralString, NamedTuple, Protocol
 
+from beffroi.drive.store import refs
 from beffroi.drive.store.collect import Stored
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import path_of
@@ -207,10 +209,14 @@ class Scrub:
 
     def _judged(self, ids: Iterable[bytes]) -> tuple[Damage, ...]:
         found: dict[bytes, Why] = {}
-        objects, inline = list[bytes](), list[bytes]()
+        objects, inline, doubted = list[bytes](), list[bytes](), set[bytes]()
         for chunk_id in ids:
             row = self._row(chunk_id)
-            if row is None or (state := self._objects.judge(chunk_id, *row)) == "sound":
+            if row is None:
+                continue
+            if row[2]:
+                doubted.add(chunk_id)
+            if (state := self._objects.judge(chunk_id, *row[:2])) == "sound":
                 continue
             if self._row(chunk_id) is not None:  # it may have been collected while it was opened
                 found[chunk_id] = state
@@ -221,16 +227,21 @@ class Scrub:
             self._copies.inline(inline) if inline else (),
         ):
             repaired |= {chunk_id for chunk_id, copy in copies if self._repaired(chunk_id, copy)}
+        lost = found.keys() - repaired
+        for change, those in ((refs.doubt, lost - doubted), (refs.believe, doubted - lost)):
+            if those:
+                self._database.write(partial(change, chunk_ids=those))
         held = self._holding(found)
         return tuple(
             Damage(self._collectivite_id, chunk_id, why, held[chunk_id], chunk_id in repaired)
             for chunk_id, why in found.items()
         )
 
-    def _row(self, chunk_id: bytes) -> tuple[int, bytes | None] | None:
+    def _row(self, chunk_id: bytes) -> tuple[int, bytes | None, bool] | None:
+        """(length, as it is kept where it is inline, whether it was found damaged before)."""
         with self._database.reading() as reading:
-            row = reading.one("SELECT length, sealed FROM chunk WHERE id = ?", (chunk_id,))
-        return (row[0], row[1]) if row else None
+            row = reading.one("SELECT length, sealed, stored_bytes FROM chunk WHERE id = ?", (chunk_id,))
+        return (row[0], row[1], row[2] == refs.DAMAGED) if row else None
 
     def _repaired(self, chunk_id: bytes, copy: bytes) -> bool:
         row = self._row(chunk_id)
@@ -316,7 +327,7 @@ def _relist(one: Kept, manifest: bytes, writing: Writing) -> bool:
 
 
 class _Row(NamedTuple):
-    """Of ``chunk``. ``stored_bytes``: length of its object, 0 where it is not known."""
+    """Of ``chunk``. ``stored_bytes``: length of its object, 0 where it is not known, ``refs.DAMAGED``."""
 
     id: bytes
     refs: int
