@@ -91,6 +91,18 @@ def test_a_moment_comes_back_with_what_was_destroyed_since(place: Place, backups
             backups.restore(place.owner, at_s=at_s - 10)
 
 
+def test_what_a_restore_has_not_is_whole_again_once_a_device_sends_it(place: Place, backups: Backups) -> None:
+    """It does so at once, for it sees that everything is another: what is lost does not pass for present."""
+    data = noise(LARGE, b"x")
+    one = place.put("grand", data)
+    backups.back_up(place.owner)
+    (lost,) = place.objects()
+    lost.unlink()
+    next(copy for copy in held(place) if copy.name == lost.name).unlink()
+    assert backups.restore(place.owner).lost == 1
+    assert body(place, place.put("renvoyé", data)) == data == body(place, one)
+
+
 def test_only_what_is_new_or_sealed_anew_is_copied(place: Place, backups: Backups) -> None:
     place.put("a", noise(LARGE, b"a"))
     assert backups.back_up(place.owner).copied.objects == 1

@@ -11,7 +11,7 @@ Source:  docs/internals/drive.md, "Backup"; docs/decisions/0082-room-keys-and-ba
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from beffroi.drive.backup import calendars, pictures, turns, vault
 from beffroi.drive.backup.places import SETTING, open_place
 from beffroi.drive.backup.vault import Copied, Picture, Vault
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import keys, seals
+from beffroi.drive.store import keys, refs, seals
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.object_store import open_objects
@@ -285,22 +285,23 @@ class Backups(Worker):
             with turns.collecting(self._config, collectivite_id):
                 objects, lost = self._bring(collectivite_id, made, metadata)
                 database = self._communes.metadata(collectivite_id)
-                fingerprint, unsealed = database.write(partial(_load, path=metadata))
+                fingerprint, unsealed = database.write(partial(_load, path=metadata, lost=lost))
             if brings:
                 with failures():
                     calendars.load(self._config, collectivite_id, archive)
         push.tell(self._config.run, collectivite_id)
-        return Restored(picture, fingerprint, objects, lost, unsealed)
+        return Restored(picture, fingerprint, objects, len(lost), unsealed)
 
-    def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, int]:
+    def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, list[bytes]]:
+        """(how many objects came back, chunks that are lost)."""
         stock = Stock(collectivite_id, Keys(self._config, collectivite_id), self._objects)
-        objects = lost = 0
+        objects, lost = 0, list[bytes]()
         for chunk, length in pictures.chunks_in_objects(picture):
             if self._objects.exists(object_name(collectivite_id, chunk)):
                 continue
             copy = made.fetch(chunk)
             if copy is None or stock.judge(chunk, length, copy) != "sound":
-                lost += 1
+                lost.append(chunk)
                 continue
             stock.replace(chunk, copy)
             objects += 1
@@ -313,10 +314,12 @@ class Backups(Worker):
             log.error("the state of the backups is not written down: %s", error.strerror)
 
 
-def _load(writing: Writing, path: Path) -> tuple[str, int]:
-    """(fingerprint, seals that stand no more): a way back shortens no term."""
+def _load(writing: Writing, path: Path, lost: Sequence[bytes]) -> tuple[str, int]:
+    """(fingerprint, seals that stand no more): a way back shortens no term. Devices send what they have from here on:
+    what is ``lost`` is taken from them."""
     before = seals.terms(writing)
     fingerprint = pictures.load(writing, path)
+    refs.doubt(writing, lost)
     return fingerprint, seals.keep_terms(writing, before)
 
 
