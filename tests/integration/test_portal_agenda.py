@@ -116,7 +116,7 @@ def test_what_was_typed_wrong_is_said_beside_its_field(beaune: Commune) -> None:
         ("title", "x" * 201, "trop long"),
         ("place", "x" * 201, "trop long"),
         ("day", "demain", "Donnez un jour"),
-        ("day", "0001-01-01", "Donnez un jour"),
+        ("day", "0001-01-01", "donnez un jour de ces années-là"),
         ("begin", "18h", "Donnez une heure"),
         ("begin", "", "Donnez aussi l’heure de début"),
         ("end", "17:00", "La fin est avant le début"),
@@ -129,6 +129,23 @@ def test_what_was_typed_wrong_is_said_beside_its_field(beaune: Commune) -> None:
     assert "Conseil" not in shown(agent)
     for month in ("2030-13", "x", "9999-01"):
         assert agent.get(f"/agenda/?mois={month}").status_code == 404
+
+
+def test_an_entry_goes_as_far_as_the_page_shows_months(beaune: Commune) -> None:
+    agent, year = portal_client(beaune.agent_membership), timezone.localdate(clock.now()).year
+    for last, further in ((year - 5, year - 6), (year + 10, year + 11)):
+        answer = agent.post("/agenda/ajouter/", {**CONSEIL, "day": f"{further}-06-14"})
+        assert answer.status_code == 400
+        assert f"de {year - 5} à {year + 10}" in answer.content.decode()
+        answer = agent.post("/agenda/ajouter/", {**CONSEIL, "day": f"{last}-06-14"}, follow=True)
+        assert answer.status_code == 200 and "Conseil municipal" in answer.content.decode()
+    # Other writings of a day than the browser's are days too.
+    answer = agent.post("/agenda/ajouter/", {**CONSEIL, "day": "20300514"}, follow=True)
+    assert answer.status_code == 200 and "Conseil municipal" in answer.content.decode()
+    # No button leads further than there is a page.
+    first, final = shown(agent, f"{year - 5}-01"), shown(agent, f"{year + 10}-12")
+    assert "Mois précédent" not in first and "Mois suivant" in first
+    assert "Mois suivant" not in final and "Mois précédent" in final
 
 
 def test_what_repeats_or_invites_is_shown_and_not_changed_here(beaune: Commune, config: Config) -> None:

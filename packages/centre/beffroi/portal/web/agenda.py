@@ -97,8 +97,8 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
             "month": date_format(first, "F Y"),
             "present": not asked,
             "whole": first.strftime("%Y-%m") if since > first else "",
-            "before": (first - timedelta(days=1)).strftime("%Y-%m"),
-            "after": following.strftime("%Y-%m"),
+            "before": _turned_to(first - timedelta(days=1)),
+            "after": _turned_to(following),
             "days": sorted(days.items()),
             "more": found.more,
             "handed": asking(actor).handed(wire_bringing.Handing("agenda")),
@@ -186,9 +186,19 @@ def _month(code: str) -> date:
         first = date.fromisoformat(f"{code}-01") if code else today.replace(day=1)
     except ValueError:
         raise NotFound("month") from None
-    if not today.year - _YEARS_BACK <= first.year <= today.year + _YEARS_AHEAD:
+    if first.year not in _years(today):
         raise NotFound("month")
     return first
+
+
+def _years(today: date) -> range:
+    """What the page shows, and so what is typed into it."""
+    return range(today.year - _YEARS_BACK, today.year + _YEARS_AHEAD + 1)
+
+
+def _turned_to(first: date) -> str:
+    """For the address; "" where the page does not go that far."""
+    return first.strftime("%Y-%m") if first.year in _years(timezone.localdate(clock.now())) else ""
 
 
 def _following(first: date) -> date:
@@ -326,9 +336,14 @@ def _read_day(form: Form, name: str) -> date | None:
     try:
         found = date.fromisoformat(getattr(form, name))
     except ValueError:
-        found = None
-    if found is None or not 2000 <= found.year <= 2100:
         form.errors[name] = _("Donnez un jour, par exemple 2026-12-03.")
+        return None
+    years = _years(timezone.localdate(clock.now()))
+    if found.year not in years:
+        form.errors[name] = _("L’agenda va de %(first)s à %(last)s : donnez un jour de ces années-là.") % {
+            "first": years[0],
+            "last": years[-1],
+        }
         return None
     return found
 
@@ -358,7 +373,9 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
         return _form_page(request, actor, form, name=name, writes=writes)
     messages.success(request, _("Le rendez-vous est enregistré."))
     sent = invitations.tell(request, actor, done.outgoing, boxes)
-    return HttpResponseRedirect(_with_sending(f"{reverse('agenda')}?mois={form.day[:7]}", sent))
+    return HttpResponseRedirect(
+        _with_sending(f"{reverse('agenda')}?mois={date.fromisoformat(form.day):%Y-%m}", sent)
+    )
 
 
 def _form_page(
