@@ -54,6 +54,26 @@ def test_an_entry_is_added_changed_and_deleted(desk: Callable[[Membership], Any]
     assert page.locator("li:has-text('urbanisme')").count() == 1
 
 
+def test_a_double_click_adds_one_entry(desk: Callable[[Membership], Any], beaune: Commune) -> None:
+    page = desk(beaune.agent_membership)
+    page.goto("/agenda/ajouter/")
+    page.fill("#id_title", "Permanence")
+    page.fill("#id_day", "2030-06-04")
+    with page.expect_navigation():
+        stopped = page.locator("button:has-text('Enregistrer')").evaluate(
+            """button => {
+                const stopped = [];
+                window.addEventListener("submit", (event) => stopped.push(event.defaultPrevented));
+                button.click();
+                button.click();
+                return stopped;
+            }"""
+        )
+    assert stopped == [False, True]
+    page.wait_for_selector("[role=status]:has-text('enregistré')")
+    assert page.locator("li:has-text('Permanence')").count() == 1
+
+
 def test_without_javascript_it_is_the_same(
     desk: Callable[[Membership], Any], beaune: Commune, browser: Any, live_server: Any
 ) -> None:

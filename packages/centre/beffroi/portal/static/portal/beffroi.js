@@ -57,6 +57,14 @@
     button.hidden = false;
     button.addEventListener("click", () => navigator.clipboard.writeText((({ value, textContent }) => value ?? textContent)(document.getElementById(button.dataset.copy))).then(() => { button.textContent = button.dataset.done; }));
   }
+  // A double click sends a form once: each POST that arrives makes an entry, a link, a mail. A download's form may be sent again.
+  const sent = new WeakMap();
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return;
+    if (event.timeStamp - (sent.get(form) ?? -Infinity) < 2000) event.preventDefault();
+    else sent.set(form, event.timeStamp);
+  });
   // A thumbnail that there is not leaves the sign below it; browsers would draw a frame.
   const leaves = (image) => { if (image.matches && image.matches(".thumb img")) image.remove(); };
   document.addEventListener("error", (event) => leaves(event.target), true);
