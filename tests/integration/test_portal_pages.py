@@ -45,6 +45,15 @@ def test_every_page_asks_a_stranger_to_sign_in(client: Client, path: str) -> Non
     assert answer["Location"].startswith("/connexion/")
 
 
+def test_a_form_sent_after_the_session_is_said_to_be_lost(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    agent.logout()
+    assert "rien n’a été enregistré" not in agent.get("/agenda/ajouter/", follow=True).content.decode()
+    answer = agent.post("/agenda/ajouter/", {"title": "Conseil"}, follow=True)
+    assert answer.redirect_chain == [("/connexion/", 302)]
+    assert "rien n’a été enregistré" in answer.content.decode()
+
+
 def test_signing_in_by_password_leads_home_and_names_what_to_do(beaune: Commune) -> None:
     client = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.7"})
     answer = client.post("/connexion/", {"login": "agent@beaune.test", "password": PASSWORD})

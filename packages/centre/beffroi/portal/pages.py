@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.contrib import messages
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -142,6 +143,10 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
     target = settings.LOGIN_URL
     if request.method == "GET" and not getattr(request, "htmx", False) and request.path != "/":
         target += "?" + urlencode({"next": request.get_full_path()})
+    if request.method == "POST":
+        # Whoever filled in a form must not believe that it arrived.
+        lost = _("Votre session était terminée : rien n’a été enregistré. Connectez-vous, puis recommencez.")
+        messages.error(request, lost)
     if getattr(request, "htmx", False):
         return HttpResponseClientRedirect(target)
     return HttpResponseRedirect(target)
