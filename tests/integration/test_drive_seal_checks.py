@@ -67,8 +67,29 @@ def test_a_verification_reads_all_again_and_its_report_is_shown(
     until(lambda: "modifié : date" in text(referent.get(page)))
     shown = text(referent.get(page))
     assert "n’est plus tel qu’il a été scellé" in shown and "Facture 1.pdf" in shown
-    part = referent.get(page + "?part=state", headers={"HX-Request": "true"})
-    assert "<html" not in text(part)
+    assert "Actualiser" not in shown
+
+
+def test_a_page_that_waits_for_the_work_says_how_it_ended(
+    drive: Drive, folder: Node, referent: Client
+) -> None:
+    seal = sealed(drive, folder, referent)
+    page = f"/coffre/sceaux/{seal.id}/"
+
+    def part() -> str:
+        answer = text(referent.get(page + "?part=state", headers={"HX-Request": "true"}))
+        assert "<html" not in answer
+        return answer
+
+    # The line below the title said that sealing goes on.
+    assert "Beaune · Scellé</p>" in part() and "rien n’y change" in part() and "Actualiser" in part()
+    shown = text(referent.get(page))
+    assert "rien n’y change" in shown and "Actualiser" not in shown
+    drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE name = 'Facture 1.pdf'"))
+    referent.post(page, {"what": "check"})
+    until(lambda: "Vérification en cours" not in part())
+    assert "n’est plus tel qu’il a été scellé" in part() and "Actualiser" in part()
+    assert text(referent.get(page)).count('role="alert"') == 1
 
 
 def broken(drive: Drive, folder: Node, referent: Client) -> str:

@@ -121,7 +121,7 @@ def one(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
     with view.database.reading() as reading:
         context = _context(reading, actor, found)
     if asks_part(request, "state"):
-        return page(request, "portal/parts/drive_seal_state.html", context)
+        return page(request, "portal/parts/drive_seal_state.html", context | {"is_part": True})
     context |= {"refused": words.REFUSALS.get(request.GET.get("refus", ""), "")}
     return drive.drive_page(request, view, "portal/drive_seal.html", context)
 
