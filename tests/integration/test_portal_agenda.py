@@ -272,6 +272,18 @@ def test_another_commune_and_another_persons_entry_are_no_such_page(beaune: Comm
     assert "Conseil municipal" in shown(agent) and "Dentiste" in shown(agent, "2030-07")
 
 
+def test_what_was_typed_stays_when_the_entry_was_deleted_meanwhile(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent)
+    path = path_of(agent)
+    etag = agent.get(path).context["form"].etag
+    assert agent.post(path + "supprimer/", {"etag": etag}).status_code == 302
+    answer = agent.post(path, {**CONSEIL, "place": "Salle du premier étage", "etag": etag})
+    told = answer.content.decode()
+    assert answer.status_code == 404 and "ajoutez-le de nouveau" in told
+    assert 'value="Salle du premier étage"' in told and "Conseil municipal" not in shown(agent)
+
+
 def test_names_that_leave_the_calendar_are_no_entries(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     shown(agent)

@@ -180,6 +180,10 @@ def test_a_contact_is_deleted_after_a_question(beaune: Commune, config: Config) 
     assert agent.post(path, {"etag": etag}).status_code == 302
     assert names(agent) == [] and not list(book_of(config, beaune).glob("*.vcf"))
     assert agent.post(path, {"etag": etag}).status_code == 404
+    # What somebody typed meanwhile stays before them.
+    late = agent.post(path.removesuffix("supprimer/"), {**NOTARY, "note": "Le matin", "etag": etag})
+    assert late.status_code == 404 and "Le matin</textarea>" in late.content.decode()
+    assert "ajoutez-le de nouveau" in late.content.decode() and names(agent) == []
 
 
 def test_what_was_typed_wrong_is_said_beside_its_field(beaune: Commune) -> None:

@@ -368,6 +368,13 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
             "Quelqu’un vient de changer ce rendez-vous. Revenez à l’agenda pour voir ce qu’il est devenu."
         )
         return _form_page(request, actor, form, name=name, writes=writes)
+    except NotFound:
+        if not name:
+            raise
+        form.errors["form"] = _(
+            "Ce rendez-vous n’est plus dans l’agenda, où quelqu’un l’a supprimé. Pour le garder, ajoutez-le de nouveau."
+        )
+        return _form_page(request, actor, form, name=name, status=404)
     except invitation_words.FULL as error:
         form.errors["form"] = invitation_words.full(error)
         return _form_page(request, actor, form, name=name, writes=writes)
@@ -379,7 +386,7 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
 
 
 def _form_page(
-    request: HttpRequest, actor: Actor, form: Form, *, name: str = "", writes: bool = False
+    request: HttpRequest, actor: Actor, form: Form, *, name: str = "", writes: bool = False, status: int = 0
 ) -> HttpResponse:
     context: dict[str, Any] = {
         "place": "agenda",
@@ -389,5 +396,5 @@ def _form_page(
         "invites": bool(invitations.own_boxes(actor)),
         "most_chars": wire.MAX_TITLE_CHARS,
     }
-    status = 409 if "form" in form.errors else 400 if form.errors else 200
+    status = status or (409 if "form" in form.errors else 400 if form.errors else 200)
     return page(request, "portal/agenda_entry.html", context, status=status)

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.calendars import homes, wire, wire_bringing, wire_contacts
 from beffroi.drive.store.model import QuotaFull, StoreFull
-from beffroi.lib.errors import Conflict, TooLarge
+from beffroi.lib.errors import Conflict, NotFound, TooLarge
 from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.portal import address_words
 from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
@@ -209,6 +209,13 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
         form.errors["form"] = _(
             "Ce contact vient de changer. Revenez aux contacts pour voir ce qu’il est devenu."
         )
+    except NotFound:
+        if not name:
+            raise
+        form.errors["form"] = _(
+            "Ce contact n’est plus là, quelqu’un l’a supprimé. Pour le garder, ajoutez-le de nouveau."
+        )
+        return _form_page(request, form, name=name, status=404)
     except (QuotaFull, TooLarge):
         form.errors["form"] = _(
             "Il n’y a plus de place pour ce contact : les contacts et les fichiers du Coffre se partagent la même. "
@@ -225,7 +232,9 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
     return HttpResponseRedirect(f"{reverse('contacts')}?{urlencode({'q': shown[:MAX_SOUGHT_CHARS]})}")
 
 
-def _form_page(request: HttpRequest, form: Form, *, name: str = "", writes: bool = False) -> HttpResponse:
+def _form_page(
+    request: HttpRequest, form: Form, *, name: str = "", writes: bool = False, status: int = 0
+) -> HttpResponse:
     context: dict[str, Any] = {
         "place": "contacts",
         "form": form,
@@ -235,5 +244,5 @@ def _form_page(request: HttpRequest, form: Form, *, name: str = "", writes: bool
         "most_text_chars": wire_contacts.MAX_TEXT_CHARS,
         "most_note_chars": wire_contacts.MAX_NOTE_CHARS,
     }
-    status = 409 if "form" in form.errors else 400 if form.errors else 200
+    status = status or (409 if "form" in form.errors else 400 if form.errors else 200)
     return page(request, "portal/contact_entry.html", context, status=status)
