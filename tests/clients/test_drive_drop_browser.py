@@ -92,6 +92,40 @@ def test_files_are_handed_in_with_a_receipt_and_read_by_the_maker(
     assert Path(came.value.path()).read_bytes() == files["Acte de vente.pdf"]
 
 
+def test_what_a_cut_left_out_is_sent_again_at_a_press(
+    drive: Drive, page: Any, browser: Any, tmp_path: Path
+) -> None:
+    folder = drive.folder("Pièces")
+    path = made(page, folder.id)
+    for name in ("a.pdf", "b.pdf", "c.pdf"):
+        (tmp_path / name).write_bytes(EXE if name == "a.pdf" else PDF + name.encode())
+    other = stranger(page, browser, scripts=True)
+    other.goto(path)
+    other.fill("#id_sender", "Mme Petit")
+    other.set_input_files("#id_fichier", [str(tmp_path / name) for name in ("a.pdf", "b.pdf", "c.pdf")])
+    asked: list[str] = []
+
+    def cut_at_the_third(route: Any) -> None:
+        asked.append(route.request.url)
+        route.abort() if len(asked) == 3 else route.continue_()
+
+    other.route("**/fichier", cut_at_the_third)
+    other.click("text=Envoyer")
+    other.locator("text=Une partie est arrivée").wait_for()
+    assert other.locator("#sent li:has-text('c.pdf') .tag").inner_text() == "Interrompu"
+    inspect(other, "d-depot-coupe")
+    reference = other.inner_text("[data-reference]")
+    other.click("text=Recommencer")
+    other.locator("#sent li:has-text('c.pdf') >> text=Arrivé").wait_for()
+    # What was refused is not sent again, and still said.
+    other.locator("[data-again]").wait_for(state="hidden")
+    assert len(asked) == 4 and other.locator("#sent li >> text=Refusé").count() == 1
+    assert "Une partie est arrivée" in other.inner_text("[data-state]")
+    assert other.inner_text("[data-reference]") == reference
+    other.context.close()
+    assert sorted(drive.names(folder)) == ["b.pdf", "c.pdf"]
+
+
 def test_without_a_script_one_file_is_handed_in(
     drive: Drive, page: Any, browser: Any, tmp_path: Path
 ) -> None:

@@ -10,7 +10,9 @@
   field.multiple = true;
   form.querySelector("[data-one]").remove();
   field.removeAttribute("aria-describedby");
-
+  // What did not get through, though nobody refused it: sent again at a press, nothing is chosen anew.
+  const PASSES = ["drive.client_gone", "service.unavailable"], again = receipt.querySelector("[data-again]");
+  let left = [], reference = "";
 
   // A line for each file: its name and length, how far it is, how it ended.
   const line = (file) => {
@@ -24,7 +26,7 @@
     text.append(" ", tag);
     row.append(text, bar, said);
     list.append(row);
-    return { bar, said, tag };
+    return { row, bar, said, tag };
   };
 
   const send = (file, shown) => new Promise((done) => {
@@ -44,25 +46,26 @@
     request.send(file);
   });
 
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const files = [...field.files];
-    if (!files.length) return;
+  const sendAll = async (files) => {
     form.hidden = true; box.hidden = false; receipt.hidden = true;
-    list.replaceChildren();
     state.textContent = words.running;
     const shown = files.map(line);
-    let came = 0, reference = "";
+    left = [];
     for (const [at, file] of files.entries()) {
-      const { bar, said, tag } = shown[at];
+      const { row, bar, said, tag } = shown[at];
       const mark = (words, tone) => { tag.textContent = words; tag.className = "tag " + tone; };
       mark(words.sending, "quiet");
       const answer = file.size > Number(words.most) ? { code: "drive.drop_too_long" } : await send(file, shown[at]);
       bar.hidden = true;
-      if (answer.reference) { came += 1; reference = answer.reference; mark(words.done, "good"); }
-      else { mark(words.failed, "bad"); said.textContent = refusals[answer.code] || refusals["drive.drop_refused"]; }
+      if (answer.reference) { reference = answer.reference; mark(words.done, "good"); continue; }
+      const passes = PASSES.includes(answer.code);
+      if (passes) left.push({ file, row });
+      mark(passes ? words.cut : words.failed, "bad");
+      said.textContent = refusals[answer.code] || refusals["drive.drop_refused"];
     }
-    state.textContent = came === files.length ? words.over : came ? words.partly : words.none;
+    const came = list.querySelector(".tag.good");
+    state.textContent = !list.querySelector(".tag.bad") ? words.over : came ? words.partly : words.none;
+    again.hidden = !left.length;
     receipt.hidden = false;
     const facts = receipt.querySelector("dl");
     facts.hidden = !came;
@@ -71,6 +74,15 @@
     receipt.querySelector("[data-reference]").textContent = reference;
     receipt.querySelector("[data-when]").textContent = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short", timeZone: words.zone }).format(new Date()).replace(/0?(\d+):(\d+)$/, document.documentElement.lang === "fr" ? "$1\u00a0h\u00a0$2" : "$&");
     state.tabIndex = -1; state.focus();
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    list.replaceChildren();
+    if (field.files.length) sendAll([...field.files]);
+  });
+  again.addEventListener("click", () => {
+    for (const { row } of left) row.remove();
+    sendAll(left.map(({ file }) => file));
   });
   receipt.querySelector("[data-print]").addEventListener("click", () => window.print());
   receipt.querySelector("[data-more]").addEventListener("click", () => { field.value = ""; form.hidden = false; box.hidden = true; field.focus(); });
