@@ -101,9 +101,13 @@ def test_a_link_takes_no_more_than_its_maker_said_also_at_once(
     with drive.database.reading() as reading:
         (share,) = shares.of_node(reading, folder.id, now_s=clock.epoch_s())
     drive.database.write(lambda w: drops.set_limits(w, share.id, drops.Limits(10_000, 3)))
+    assert "il reçoit des fichiers" in client.get("/coffre/liens/").content.decode()
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda n: sender.hand(f"{n}.pdf")[0], range(4)))
     assert sorted(answers) == [201, 201, 201, 413] and len(drive.names(folder)) == 3
+    for page in ("/coffre/liens/", f"/coffre/{folder.id}/depots/"):
+        shown = client.get(page).content.decode()
+        assert "il ne prend plus rien" in shown and "il reçoit des fichiers" not in shown
     drive.database.write(lambda w: drops.set_limits(w, share.id, drops.Limits(1000, 10)))
     assert sender.hand("grand.pdf", PDF + b"x" * 1000)[1] == {"code": "drive.drop_full"}
     drive.database.write(lambda w: shares.end(w, share.id, now_s=clock.epoch_s()))

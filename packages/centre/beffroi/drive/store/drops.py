@@ -47,6 +47,10 @@ class Box(NamedTuple):
     files: int
     told_s: int
 
+    @property
+    def is_full(self) -> bool:
+        return self.files >= self.most_files or self.total_bytes >= self.most_total_bytes
+
 
 class Handing(NamedTuple):
     """A row of ``handing``: what one visit of a sender brought. ``id``: the reference on their receipt, behind the

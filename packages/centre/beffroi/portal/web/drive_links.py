@@ -24,7 +24,7 @@ from beffroi.core.audit import queries as audit
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
-from beffroi.drive.store import ended_links, handovers, shares
+from beffroi.drive.store import drops, ended_links, handovers, shares
 from beffroi.drive.store.ended_links import Ended
 from beffroi.drive.store.model import AbsentNode, ReadOnly
 from beffroi.drive.store.shares import (
@@ -173,6 +173,7 @@ def rows(
                 **drive_sharing.row_of(reading, one, named),
                 "ends": datetime.fromtimestamp(one.expires_s, UTC),
                 "is_drop": one.rights == "drop",
+                "is_full": one.rights == "drop" and drops.of(reading, one.id).is_full,
                 "has_password": one.has_password,
                 "left": None if one.downloads_left == NO_LIMIT else one.downloads_left,
                 "may_write": _may_write(view, reading, one),
