@@ -95,6 +95,12 @@ def test_shift_ticks_all_between_two_and_keys_go_through_the_list(drive: Drive, 
     assert drive.names() == ["1.pdf", "3.pdf", "5.pdf"]
     page.locator(".files a").first.focus()
     page.keyboard.press("Delete")  # nothing is ticked
+    page.keyboard.press("ArrowDown")
+    before = page.evaluate("scrollY")
+    page.keyboard.press("Space")
+    assert ticked(page) == ["3.pdf"] and page.inner_text("[data-ticked]") == "1 élément coché."
+    page.keyboard.press("Space")
+    assert ticked(page) == [] and page.evaluate("scrollY") == before
     page.keyboard.press("Control+a")
     assert ticked(page) == ["1.pdf", "3.pdf", "5.pdf"] and drive.names() == ticked(page)
     page.fill("#id_q", "pdf")

@@ -29,7 +29,7 @@
       if (event.shiftKey && before >= 0) for (const one of all.slice(Math.min(at, before), Math.max(at, before) + 1)) one.checked = event.target.checked;
       last = event.target;
     });
-    // In the list: arrows go from row to row, Ctrl+A ticks all, Delete is the button of that name.
+    // In the list: arrows go from row to row, the space bar ticks the row, Ctrl+A all, Delete is the button of that name.
     document.addEventListener("keydown", (event) => {
       const row = event.target.closest(".files > li"), step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
       if (!row || event.altKey || event.shiftKey) return;
@@ -39,6 +39,10 @@
         say();
       } else if (step && row[step]) {
         (row[step].querySelector(event.target.matches("input") ? "input" : event.target.matches(".star") ? ".star" : "a") || row[step].querySelector("a")).focus();
+      } else if (event.key === " " && event.target.matches("a") && row.querySelector("input[form=acts]")) {
+        last = row.querySelector("input[form=acts]");
+        last.checked = !last.checked;
+        say();
       } else if (event.key === "Delete" && acts.querySelector("[value=delete]") && boxes().some((one) => one.checked)) {
         acts.querySelector("[value=delete]").click();
       } else return;
