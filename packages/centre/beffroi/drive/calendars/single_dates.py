@@ -1,6 +1,8 @@
-"""Single dates of a series that is not there, as somebody is invited to them: each for itself.
+"""Dates of a series that stand for themselves: without their series, as somebody is invited to them, and whole days.
 
-Why:    Radicale takes one of them, refuses several, and answers no question that expands recurrences where one lies.
+Why:    Radicale takes one date without its series, refuses several, and answers no question that expands recurrences
+        where one lies. Of a series of whole days it tells a changed date twice, also where it was: it compares the
+        date of RECURRENCE-ID with midnight.
 Process: calendars; ``install`` once, before anything is asked.
 Source:  RFC 4791, 4.1; radicale.item.filter, radicale.app.report.
 """
@@ -8,7 +10,7 @@ Source:  RFC 4791, 4.1; radicale.item.filter, radicale.app.report.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,7 +33,7 @@ def visit_time_ranges(
     """In the place of Radicale's. Each date is told as a recurrence: the next one may lie before it."""
     dates = whole.contents.get(kind.lower(), ()) if kind in _KINDS else ()
     if len(dates) < 2 or not _are_single(dates):
-        _visit_all(whole, kind, visit, *functions)
+        _visit_all(whole, kind, _without(_days(dates), visit) if len(dates) > 1 else visit, *functions)
         return
     is_over = False
 
@@ -43,6 +45,21 @@ def visit_time_ranges(
     for one in dates:
         if not is_over:
             _visit_all(SimpleNamespace(**{f"{kind.lower()}_list": [one]}), kind, visit_one, *functions)
+
+
+def _days(dates: Any) -> set[date]:
+    """Those of a series that were changed or called off as whole days."""
+    changed = (one.contents["recurrence-id"][0].value for one in dates if "recurrence-id" in one.contents)
+    return {one for one in changed if not isinstance(one, datetime)}
+
+
+def _without(days: set[date], visit: Callable[[datetime, datetime, bool], bool]) -> Callable[..., bool]:
+    """``visit`` without these days of the series itself."""
+
+    def visit_series(start: datetime, end: datetime, is_recurrence: bool) -> bool:
+        return (is_recurrence or start.date() not in days) and visit(start, end, is_recurrence)
+
+    return visit_series
 
 
 def _expand(element: Any, item: Any, **options: Any) -> Any:
