@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from beffroi.drive.calendars import entries
+import pytest
+from beffroi.drive.calendars import entries, wire
 from beffroi.drive.calendars.entries import collection_at
+from beffroi.lib.errors import Conflict
 from radicale import item as radicale_item
 from radicale.app import report
 
@@ -59,3 +61,82 @@ def test_a_changed_day_of_a_series_of_whole_days_is_told_once(agenda: Agenda) ->
     busy = report.freebusy_periods(item, SINCE, SINCE + timedelta(days=60), 0)
     days = sorted(f"{start:%d}" for start, _end, kind in busy if kind == "BUSY")
     assert days == ["14", "17", "20"], "of questions of programs, too"
+
+
+# -- changed on the page -----------------------------------------------------------------------------------------
+
+MINE = "maire@nuits.test"
+AT = ("DTSTART;TZID=Europe/Paris:20300514T100000", "DTEND;TZID=Europe/Paris:20300514T110059")
+PLACE = "LOCATION;ALTREP=cid:x:Mairie\\n1\\, rue Haute"
+INVITING = (
+    f"ORGANIZER;CN=Maire;SENT-BY=secretaire@nuits.test:mailto:{MINE}",
+    f"ATTENDEE;PARTSTAT=ACCEPTED;ROLE=CHAIR:mailto:{MINE}",
+    "ATTENDEE;CN=Paul;PARTSTAT=ACCEPTED;ROLE=OPT-PARTICIPANT:mailto:paul@beaune.test",
+    "ATTENDEE;CUTYPE=ROOM;ROLE=NON-PARTICIPANT:urn:uuid:salle",
+)
+ENTRY = (*AT, "SUMMARY:Budget", PLACE.replace("cid:x", '"cid:x"'), *INVITING)
+
+
+def save(agenda: Agenda, **changed: Any) -> list[wire.Outgoing]:
+    """What the page's form says of the entry, and what was changed in it."""
+    entry = entries.get(agenda.storage, "own", agenda.paths[0], NAME, [MINE])
+    says = {name: getattr(entry, name) for name in ("title", "place", "all_day", "etag")}
+    says |= {"starts": entry.starts.replace(second=0), "ends": entry.ends.replace(second=0)}
+    says |= {"guests": [one.address for one in entry.guests], "mine": [MINE], "my_name": "Maire"}
+    draft = wire.Draft("own", NAME, **(says | changed))
+    return entries.save(agenda.storage, agenda.paths[0], draft, lambda _bytes: None).outgoing
+
+
+def lines(agenda: Agenda) -> list[str]:
+    with agenda.storage.acquire_lock("r"):
+        item = entries.item_at(collection_at(agenda.storage, agenda.paths[0]), NAME)
+    return item.serialize().replace("\r\n ", "").splitlines()
+
+
+def sent(outgoing: list[wire.Outgoing]) -> list[tuple[str, list[str]]]:
+    return [(one.method, one.recipients) for one in outgoing]
+
+
+def test_what_the_form_did_not_change_stays_as_the_program_wrote_it(agenda: Agenda) -> None:
+    store(agenda, whole(ENTRY))
+    before = lines(agenda)
+    save(agenda, title="Budget 2031")
+    own = ("SUMMARY", "DTSTAMP", "LAST-MODIFIED", "SEQUENCE")
+    assert [one for one in lines(agenda) if not one.startswith(own)] == [
+        one for one in before if not one.startswith(own)
+    ]
+    assert "SUMMARY:Budget 2031" in lines(agenda)
+
+
+def test_an_entry_that_is_moved_stays_in_its_zone(agenda: Agenda) -> None:
+    store(agenda, whole(("DTSTART;TZID=America/Cayenne:20300514T100000", "DURATION:PT1H", "SUMMARY:Visio")))
+    starts = datetime(2030, 5, 14, 15, 0, tzinfo=UTC)
+    save(agenda, starts=starts, ends=starts + timedelta(hours=2))
+    assert {"DTSTART;TZID=America/Cayenne:20300514T120000", "DTEND;TZID=America/Cayenne:20300514T140000"} <= {
+        *lines(agenda)
+    }
+
+
+def test_the_organizer_among_the_guests_is_never_called_off(agenda: Agenda) -> None:
+    """As Thunderbird, Google and Apple's clients note them."""
+    store(agenda, whole(ENTRY))
+    assert sent(save(agenda, title="Budget 2031")) == [("REQUEST", ["paul@beaune.test"])]
+    moved = datetime(2030, 5, 15, 8, 0, tzinfo=UTC)
+    assert sent(save(agenda, starts=moved, ends=moved)) == [("REQUEST", ["paul@beaune.test"])]
+    people = {one.partition(":")[2]: one for one in lines(agenda) if one.startswith("ATTENDEE")}
+    assert "PARTSTAT=ACCEPTED;ROLE=CHAIR" in people[f"mailto:{MINE}"]
+    assert "PARTSTAT=NEEDS-ACTION;ROLE=OPT-PARTICIPANT;RSVP=TRUE" in people["mailto:paul@beaune.test"]
+    assert "urn:uuid:salle" in people
+    assert sent(save(agenda, guests=[MINE])) == [("CANCEL", ["paul@beaune.test"])]
+    entry = entries.get(agenda.storage, "own", agenda.paths[0], NAME, [MINE])
+    gone = entries.delete(agenda.storage, agenda.paths[0], wire.Named("own", NAME, entry.etag, [MINE]))
+    assert gone.outgoing == []
+
+
+def test_an_entry_with_more_guests_than_a_form_takes_is_changed_by_programs(agenda: Agenda) -> None:
+    """The form would show a hundred, and call off the others."""
+    guests = [f"ATTENDEE:mailto:g{number}@beaune.test" for number in range(wire.MAX_GUESTS + 1)]
+    store(agenda, whole((*AT, "SUMMARY:Vœux", f"ORGANIZER:mailto:{MINE}", *guests)))
+    assert shown(agenda) == ["05-14 08 Vœux"]
+    with pytest.raises(Conflict):
+        save(agenda)

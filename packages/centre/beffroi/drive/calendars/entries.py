@@ -104,9 +104,7 @@ def get(
     with storage.acquire_lock("r"):
         item = _item(collection_at(storage, path), name)
         try:
-            told = occurrences(
-                calendar, item, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC), mine
-            )
+            told = _all(calendar, item, mine)
         except UNREADABLE:
             raise NotFound("entry") from None
     if len(told) != 1 or not told[0].simple:
@@ -115,7 +113,7 @@ def get(
 
 
 def save(storage: BaseStorage, path: str, draft: wire.Draft, require: RequireRoom) -> wire.Done:
-    """Write an entry; what else a program noted in it stays.
+    """Write an entry; what else a program noted in it stays, and so does what the form did not change.
 
     Errors: Invalid, NotFound, Conflict, TooLarge (too many in this calendar), those of ``require``.
     """
@@ -131,7 +129,7 @@ def save(storage: BaseStorage, path: str, draft: wire.Draft, require: RequireRoo
         if draft.name:
             item = _simple(collection, draft.name, draft.etag, draft.mine)
             name, whole = draft.name, item.vobject_item
-            before, was_bytes = _read(item), _bytes(item)
+            before, shown, was_bytes = _read(item), _shown(item, draft), _bytes(item)
             event = whole.vevent
         else:
             require_place(collection)
@@ -140,9 +138,10 @@ def save(storage: BaseStorage, path: str, draft: wire.Draft, require: RequireRoo
             whole.add("prodid").value = _PRODID
             event = whole.add("vevent")
             event.add("uid").value = uid
-            before, was_bytes = None, 0
-        _write(event, title, place, draft)
-        inviting.set_guests(event, before, draft)
+            before, shown, was_bytes = None, None, 0
+        _write(event, title, place, draft, shown)
+        is_moved = shown is None or not _is_then(shown, draft) or shown.place != place
+        inviting.set_guests(event, before, draft, asks_anew=is_moved)
         made = _made(collection, whole)
         require(_bytes(made) - was_bytes)
         collection.upload(name, made)
@@ -245,12 +244,36 @@ def _simple(collection: BaseCollection, name: str, etag: str, mine: Collection[s
 
 
 def _is_simple(whole: Any, mine: Collection[str]) -> bool:
-    """It does not repeat, and nobody but the person themselves invites to it."""
+    """It does not repeat, and nobody but the person themselves invites to it, no more guests than a form takes."""
     events = whole.contents.get("vevent", [])
+    if len(events) == 1 and len(events[0].contents.get("attendee", ())) > wire.MAX_GUESTS:
+        return False
     if len(events) != 1 or any(name in events[0].contents for name in ("rrule", "rdate", "recurrence-id")):
         return False
     organizer = inviting.organizer_of(events[0])
     return organizer in mine if organizer else not {"organizer", "attendee"} & events[0].contents.keys()
+
+
+def _all(calendar: wire.Calendar, item: Any, mine: Collection[str]) -> list[wire.Entry]:
+    """Whenever they are. Errors: those of ``UNREADABLE``."""
+    return occurrences(
+        calendar, item, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC), mine
+    )
+
+
+def _shown(item: Any, draft: wire.Draft) -> wire.Entry | None:
+    """As the form showed it; None where it cannot be read."""
+    with suppress(*UNREADABLE):
+        return next(iter(_all(draft.calendar, item, draft.mine)), None)
+    return None
+
+
+def _is_then(shown: wire.Entry, draft: wire.Draft) -> bool:
+    """A form has no seconds."""
+    return shown.all_day == draft.all_day and all(
+        was.replace(second=0) == now.astimezone(UTC)
+        for was, now in ((shown.starts, draft.starts), (shown.ends, draft.ends))
+    )
 
 
 def _read(item: Any) -> itip.Event | None:
@@ -347,17 +370,16 @@ class _Part:
         self.is_off = self.own == "DECLINED" or is_date_off
 
 
-def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:
-    _set(event, "summary", title)
-    _set(event, "location", place)
-    begin: date | datetime = draft.starts.astimezone(_UTC)
-    end: date | datetime = draft.ends.astimezone(_UTC)
-    if draft.all_day:
-        begin, end = draft.starts.date(), draft.ends.date() + _DAY
-    for name in ("dtstart", "dtend", "duration", "dtstamp", "last-modified"):
+def _write(event: Any, title: str, place: str, draft: wire.Draft, shown: wire.Entry | None) -> None:
+    """``shown``: as the form showed it, less than a program may have noted: a place of several lines, a zone."""
+    if shown is None or shown.title != title:
+        _set(event, "summary", title)
+    if shown is None or shown.place != place:
+        _set(event, "location", place)
+    if shown is None or not _is_then(shown, draft):
+        _set_time(event, draft)
+    for name in ("dtstamp", "last-modified"):
         event.contents.pop(name, None)
-    event.add("dtstart").value = begin
-    event.add("dtend").value = end
     now = clock.now().astimezone(_UTC).replace(microsecond=0)
     event.add("dtstamp").value = now
     event.add("last-modified").value = now
@@ -365,6 +387,19 @@ def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:
     told = str(before[0].value) if before else ""
     number = int(told) + 1 if told.isascii() and told.isdigit() and len(told) < 10 else 0
     event.add("sequence").value = str(number)
+
+
+def _set_time(event: Any, draft: wire.Draft) -> None:
+    """In the zone that it has: whoever lets it repeat one day means the hour of that place, in winter and summer."""
+    zone = getattr(event.dtstart.value, "tzinfo", None) if "dtstart" in event.contents else None
+    begin: date | datetime = draft.starts.astimezone(zone or _UTC)
+    end: date | datetime = draft.ends.astimezone(zone or _UTC)
+    if draft.all_day:
+        begin, end = draft.starts.date(), draft.ends.date() + _DAY
+    for name in ("dtstart", "dtend", "duration"):
+        event.contents.pop(name, None)
+    event.add("dtstart").value = begin
+    event.add("dtend").value = end
 
 
 def _set(event: Any, name: str, value: str) -> None:

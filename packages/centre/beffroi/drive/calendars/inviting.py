@@ -35,60 +35,71 @@ def guests_of(event: Any) -> list[wire.Guest]:
     return found
 
 
-def set_guests(event: Any, before: Event | None, draft: wire.Draft) -> None:
-    """Write who is invited into the event; ``before``: the entry as it was, where it had guests. Errors: Invalid."""
+def set_guests(event: Any, before: Event | None, draft: wire.Draft, *, asks_anew: bool) -> None:
+    """Write who is invited into the event; ``before``: the entry as it was, where it had guests. Lines of who stays say
+    what a program noted of them: a role, a room, who stands in for whom. Errors: Invalid."""
     wanted = list(dict.fromkeys(address_of(one) for one in draft.guests))
     if not all(wanted) or len(wanted) > wire.MAX_GUESTS or (wanted and not (draft.mine or before)):
         raise Invalid("guests")
-    for name in ("organizer", "attendee"):
-        event.contents.pop(name, None)
-    if not wanted:
+    there = event.contents.pop("attendee", [])
+    nameless = [one for one in there if not address_of(str(one.value))]
+    if not wanted and not nameless:
+        event.contents.pop("organizer", None)
         return
-    by = before.organizer if before is not None else None
-    by = by or Attendee(address_of(draft.mine[0]), one_line(draft.my_name, 200))
-    if not by.address:
-        raise Invalid("organizer")
-    line = event.add("organizer")
-    line.value = f"mailto:{by.address}"
-    if by.name:
-        line.params["CN"] = [by.name.replace('"', "'")]
-    known = {one.address: one for one in before.attendees} if before is not None else {}
-    asks_anew = before is None or span(before) != (draft.starts, draft.ends) or before.place != draft.place
+    if before is None or before.organizer is None:
+        by = address_of(draft.mine[0]) if draft.mine else ""
+        if not by:
+            raise Invalid("organizer")
+        event.contents.pop("organizer", None)
+        line = event.add("organizer")
+        line.value = f"mailto:{by}"
+        if name := one_line(draft.my_name, 200):
+            line.params["CN"] = [name.replace('"', "'")]
+    else:
+        by = before.organizer.address
+    known = {address_of(str(one.value)): one for one in reversed(there)}
+    if by in known:
+        event.add(known[by])
     for address in wanted:
-        if address == by.address:
+        if address == by:
             continue
-        person = known.get(address, Attendee(address))
-        if asks_anew:
-            person = replace(person, answer="NEEDS-ACTION", replied="")
-        line = event.add("attendee")
-        line.value = f"mailto:{address}"
-        line.params["PARTSTAT"], line.params["RSVP"] = [person.answer], ["TRUE"]
-        if person.name:
-            line.params["CN"] = [person.name.replace('"', "'")]
-        if person.replied:
-            line.params["X-BEFFROI-REPLIED"] = [person.replied]
+        line = event.add(known.get(address, "attendee"))
+        if address not in known:
+            line.value = f"mailto:{address}"
+        if asks_anew or address not in known:
+            line.params["PARTSTAT"], line.params["RSVP"] = ["NEEDS-ACTION"], ["TRUE"]
+            line.params.pop("X-BEFFROI-REPLIED", None)
+    for line in nameless:
+        event.add(line)
 
 
 def changed(before: Event | None, now: Event | None) -> list[wire.Outgoing]:
     """What guests are told of a new or changed entry: the invited a REQUEST, who is off the list a CANCEL."""
-    out = []
-    invited = {one.address for one in now.attendees} if now is not None else set()
-    if now is not None and invited:
-        out.append(outgoing("REQUEST", itip_text.calendar("REQUEST", [now]), sorted(invited), now))
+    out, whom = [], invited(now)
+    if now is not None and whom:
+        out.append(outgoing("REQUEST", itip_text.calendar("REQUEST", [now]), sorted(whom), now))
     if before is not None:
-        gone = [one for one in before.attendees if one.address not in invited]
+        gone = [one for one in before.attendees if one.address in invited(before) - whom]
         if gone:
             out += called_off(replace(before, attendees=tuple(gone)))
     return out
 
 
 def called_off(before: Event | None) -> list[wire.Outgoing]:
-    if before is None or not before.attendees:
+    whom = sorted(invited(before))
+    if before is None or not whom:
         return []
     now = clock.now().astimezone(UTC).replace(microsecond=0)
     gone = replace(before, cancelled=True, sequence=before.sequence + 1, stamp=now)
-    whom = sorted(one.address for one in before.attendees)
     return [outgoing("CANCEL", itip_text.calendar("CANCEL", [gone]), whom, gone)]
+
+
+def invited(event: Event | None) -> set[str]:
+    """Who is written to: programs note the organizer among the guests."""
+    if event is None:
+        return set()
+    by = event.organizer.address if event.organizer is not None else ""
+    return {one.address for one in event.attendees} - {by}
 
 
 def outgoing(

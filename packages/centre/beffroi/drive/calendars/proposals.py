@@ -271,7 +271,7 @@ def _accepted(
 
 
 def _request(events: Sequence[Event]) -> wire.Outgoing:
-    people = sorted(one.address for one in events[0].attendees)
+    people = sorted(inviting.invited(events[0]))
     return inviting.outgoing("REQUEST", itip_text.calendar("REQUEST", events), people, events[0])
 
 
@@ -292,10 +292,13 @@ def _at_proposed(found: Found, main: Event) -> Event:
 
 
 def _asked_anew(one: Event, who: Attendee, main: Event) -> Event:
+    asked = inviting.invited(one)
     people = (
         replace(guest, answer="ACCEPTED", replied=_mark(main))
         if guest.address == who.address
         else replace(guest, answer="NEEDS-ACTION", replied="")
+        if guest.address in asked
+        else guest
         for guest in one.attendees
     )
     return replace(one, attendees=tuple(people))
