@@ -16,6 +16,11 @@ values.install()
     [
         "PHOTO:data:image/jpeg;base64,/9j/4AAQ",
         "PHOTO;ENCODING=b;TYPE=JPEG:/9j/4AAQSkZJRgAB",
+        "PHOTO;ENCODING=BASE64;TYPE=JPEG:/9j/4AAQSkZJRgAB",
+        "KEY;ENCODING=B:AAEC//79",
+        "NOTE;ENCODING=8BIT:une, deux",
+        "ADR;TYPE=home:;;1 rue X;Beaune;;21200;France;;;12;;;Rue X\\; bis;;;;;;a\\,b,c",
+        "ORG:Dupont\\, Fils;Compta",
         "GEO:geo:47.02,4.84",
         "GEO:47.02;4.84",
         "URL:https://x.test/a,b;c",
@@ -46,6 +51,7 @@ def test_what_can_be_read_is_read() -> None:
         "CONFERENCE;VALUE=URI:https://x.test/a,b;c",
         "IMAGE;VALUE=URI:data:image/png;base64,QUJD",
         "ATTACH;ENCODING=BASE64;VALUE=BINARY:QUJD",
+        "IMAGE;ENCODING=BASE64;FMTTYPE=image/png;VALUE=BINARY:AAEC//79",
         "DESCRIPTION:une\\nligne\\, suite\\; fin \\\\ oui",
         "CATEGORIES:Un,Deux",
         "GEO:47.02;4.84",
@@ -59,6 +65,22 @@ def test_a_line_of_an_entry_comes_back_as_it_was(line: str) -> None:
         text = entry.serialize()
         assert f"\r\n{line}\r\n" in text, text
         assert f"\r\n{line}\r\n" in entry.duplicate(entry).serialize(), "as dates of a series are told"
+
+
+@pytest.mark.parametrize("name", ["N:Doe;Jean;;;;Dupont;II", "N:Doe;Jean;A,B;;", "N:;;;;"])
+def test_a_name_keeps_all_of_its_parts(name: str) -> None:
+    """Also those of RFC 9554, which vobject does not know."""
+    (card,) = read_components(f"BEGIN:VCARD\r\nVERSION:4.0\r\nUID:a\r\nFN:Jean\r\n{name}\r\nEND:VCARD\r\n")
+    assert f"\r\n{name}\r\n" in card.serialize()
+    card.n.value.family = "Roe"
+    assert f"\r\n{name.replace('Doe', 'Roe') if 'Doe' in name else 'N:Roe;;;;'}\r\n" in card.serialize()
+
+
+def test_a_comma_that_a_program_forgot_to_escape_divides_no_organisation() -> None:
+    text = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:a\r\nFN:Ali\r\nORG:Dupont, Fils;Compta\r\nEND:VCARD\r\n"
+    (card,) = read_components(text)
+    assert card.org.value == ["Dupont, Fils", "Compta"]
+    assert "\r\nORG:Dupont\\, Fils;Compta\r\n" in card.serialize()
 
 
 def test_a_comma_that_a_program_forgot_to_escape_ends_no_title() -> None:

@@ -3,19 +3,31 @@
 Why:    vobject ends a value at its first bare comma, and escapes what it writes. A photograph of vCard 4
         (``data:image/jpeg;base64,...``), a place (``geo:47.0,4.8``; of entries Apple's X-APPLE-STRUCTURED-LOCATION), an
         address with a comma and Outlook's X-ALT-DESC were lost as soon as a program stored the card or the entry, or
-        somebody changed its telephone number on the page.
+        somebody changed its telephone number on the page; so were the last parts of a name or an address of RFC 9554.
+        What is encoded was refused, but for a photograph with ENCODING=b (RFC 7986's IMAGE; ENCODING=BASE64 in a card).
 Process: calendars; ``install`` once, before anything is read.
 Source:  RFC 6350, 4.2 (URIs are not escaped); RFC 5545, 3.3.11 and 3.3.13; vobject.vcard, vobject.icalendar.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from vobject.base import ContentLine, backslashEscape
 from vobject.icalendar import TextBehavior, stringToTextValues
-from vobject.vcard import VCardTextBehavior
+from vobject.vcard import (
+    ADDRESS_ORDER,
+    NAME_ORDER,
+    AddressBehavior,
+    NameBehavior,
+    OrgBehavior,
+    VCardTextBehavior,
+    splitFields,
+)
 
+_PART = re.compile(r"(?:^|(?<=;))((?:\\.|[^;])*)", re.DOTALL)
+"""Between semicolons that are not escaped."""
 _SHOWN = ("SUMMARY", "LOCATION", "DESCRIPTION")
 """Text of entries that pages show, and which is none but text: commas that a program forgot to escape are commas."""
 
@@ -26,6 +38,9 @@ def install() -> None:
         VCardTextBehavior.decode = classmethod(_decode_of_cards)
         TextBehavior.decode = classmethod(_decode_of_entries)
         ContentLine.copy = _copy
+        for parted, order in ((NameBehavior, NAME_ORDER), (AddressBehavior, ADDRESS_ORDER)):
+            _keep_parts_after(parted, len(order))
+        OrgBehavior.transformToNative = staticmethod(_parts_of_organisation)
 
 
 _all_of_cards = VCardTextBehavior.decode.__func__
@@ -35,15 +50,16 @@ _copy_without = ContentLine.copy
 
 def _decode_of_cards(behavior: Any, line: Any) -> None:
     """A line that stays ``encoded`` is written as it is."""
-    is_binary = "BASE64" in line.singletonparams or getattr(line, "encoding_param", None)
-    if not line.encoded or is_binary or _comes_back(line.value):
+    is_plain = not getattr(line, "encoding_param", None) and _comes_back(line.value)
+    if not line.encoded or "BASE64" in line.singletonparams or is_plain:
         _all_of_cards(behavior, line)
 
 
 def _decode_of_entries(behavior: Any, line: Any) -> None:
-    if not line.encoded or getattr(line, "encoding_param", None) or _comes_back(line.value):
+    encoding = str(getattr(line, "encoding_param", "")).upper()
+    if not line.encoded or (encoding != "BASE64" and _comes_back(line.value)):
         _all_of_entries(behavior, line)
-    elif line.name in _SHOWN:
+    elif line.name in _SHOWN and encoding != "BASE64":
         line.value = stringToTextValues(line.value, listSeparator="")[0]
         line.encoded = False
 
@@ -52,6 +68,37 @@ def _copy(line: Any, of: Any) -> None:
     """vobject forgets whether a line is ``encoded``; dates that are told one by one are copies of their series."""
     _copy_without(line, of)
     line.encoded = of.encoded
+
+
+def _keep_parts_after(behavior: Any, count: int) -> None:
+    """``behavior``: of a value in parts, of which vobject knows the first ``count``."""
+    to_native, from_native = behavior.transformToNative, behavior.transformFromNative
+
+    def transform_to_native(line: Any) -> Any:
+        if line.isNative:
+            return line
+        parts = _PART.findall(line.value)
+        found = to_native(line)
+        found.value.more = parts[count:]
+        return found
+
+    def transform_from_native(line: Any) -> Any:
+        more = getattr(line.value, "more", ())
+        found = from_native(line)
+        found.value = ";".join((found.value, *more))
+        return found
+
+    behavior.transformToNative = staticmethod(transform_to_native)
+    behavior.transformFromNative = staticmethod(transform_from_native)
+
+
+def _parts_of_organisation(line: Any) -> Any:
+    """A comma that a program did not escape is one: there are no lists in it, and vobject refused the card."""
+    if not line.isNative:
+        line.isNative = True
+        parts = splitFields(line.value)
+        line.value = [one if isinstance(one, str) else ",".join(one) for one in parts]
+    return line
 
 
 def _comes_back(value: str) -> bool:
