@@ -184,6 +184,20 @@ def test_a_series_keeps_its_changed_dates_and_its_zone() -> None:
     assert "BEGIN:VTIMEZONE" not in day.text and "UID:evt_" in day.text
 
 
+@pytest.mark.parametrize("fold", ["", "\r\n "])
+def test_a_zone_with_a_colon_in_its_name_comes_along(fold: str) -> None:
+    """As Outlook names zones; lines with such a name are folded."""
+    name = f"(UTC-05:00) Eastern {fold}Time (US & Canada)"
+    text = calendar(
+        *("BEGIN:VTIMEZONE", f"TZID:{name}", "BEGIN:STANDARD", "DTSTART:19700101T000000"),
+        *("TZOFFSETFROM:-0500", "TZOFFSETTO:-0500", "END:STANDARD", "END:VTIMEZONE"),
+        *event("UID:a", f'DTSTART;TZID="{name}":20261203T100000', "SUMMARY:Visio"),
+    )
+    ((_line, piece),) = read("agenda", text)
+    assert isinstance(piece, brought.Piece)
+    assert "TZOFFSETTO:-0500" in piece.text
+
+
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [

@@ -50,6 +50,13 @@ def test_what_is_read_is_written_in_its_zone() -> None:
         assert text.count("BEGIN:VTIMEZONE") == 1 and (not offset or f"TZOFFSETTO:{offset}" in text)
 
 
+def test_a_zone_says_in_a_language_what_its_times_are_called() -> None:
+    zone = ZONE.format(name="Mairie", offset="+0700", rule="TZNAME;LANGUAGE=fr:Heure de la mairie\r\n")
+    (whole,) = read_components(ENTRY.format(zone=zone, name="Mairie"))
+    assert whole.vevent.dtstart.value.utcoffset() == timedelta(hours=7)
+    assert "TZNAME;LANGUAGE=fr:Heure de la mairie\r\n" in whole.serialize()
+
+
 @pytest.mark.parametrize(
     "rule",
     ["FREQ=YEARLY;INTERVAL=0", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "FREQ=DAILY", "FREQ=YEARLY;BYYEARDAY=1"],

@@ -35,7 +35,8 @@ from beffroi.drive.calendars.store import MAX_ITEM_BYTES, MAX_OCCURRENCES
 from beffroi.drive.calendars.wire_bringing import MAX_BROUGHT, Kind, Refusal, Why
 from beffroi.lib import accents, ids
 
-_ZONE_NAMES = re.compile(r';TZID="?([^":;\r\n]+)', re.IGNORECASE)
+_ZONE_NAMES = re.compile(r';TZID=(?:"([^"\r\n]+)|([^":;\r\n]+))', re.IGNORECASE)
+"""In quotes with a colon, as Outlook has it: ``"(UTC+01:00) Bruxelles, Copenhague, Madrid, Paris"``."""
 _ZONE = re.compile(r"^TZID(?:;[^:\r\n]*)?:(.*)", re.IGNORECASE | re.MULTILINE)
 _END = re.compile(r"^END:VCARD", re.IGNORECASE | re.MULTILINE)
 _ORG = re.compile(r"^(?:[A-Z0-9-]+\.)?ORG(?:;[^:\r\n]*)?:.*", re.IGNORECASE | re.MULTILINE)
@@ -239,7 +240,7 @@ def _events(text: str) -> Iterator[Raw]:
     for block in blocks.cut(text, ("VEVENT", "VTIMEZONE", *_OTHERS)):
         effort.require()
         if block.name == "VTIMEZONE":
-            if block.whole and (name := _ZONE.search(block.text)):
+            if block.whole and (name := _ZONE.search(lines.unfolded(block.text))):
                 zones.setdefault(name[1].strip(), block.text)
         elif block.name in _OTHERS or not block.whole or old:
             yield Raw(block.line, "", _TASK if block.name in _OTHERS else _OLD if old else _SYNTAX)
@@ -249,7 +250,8 @@ def _events(text: str) -> Iterator[Raw]:
                 raise Refused("many")
     for some in found.values():
         inner = "".join(one.text for one in some)
-        named = "".join(zones[one] for one in dict.fromkeys(_ZONE_NAMES.findall(inner)) if one in zones)
+        names = dict.fromkeys(one[1] or one[2] for one in _ZONE_NAMES.finditer(lines.unfolded(inner)))
+        named = "".join(zones[one] for one in names if one in zones)
         yield Raw(some[0].line, f"{_HEAD}{named}{inner}END:VCALENDAR\r\n")
 
 

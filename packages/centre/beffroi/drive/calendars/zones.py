@@ -81,8 +81,16 @@ def _native(zone: Any) -> Any:
         zone.isNative = True
         name = str(zone.contents["tzid"][0].value) if "tzid" in zone.contents else ""
         if name and _zones.get(name) is None and _is_plain(zone):
-            _zones[name] = zone.tzinfo
+            _zones[name] = _without_names(zone).tzinfo
     return zone
+
+
+def _without_names(zone: Any) -> Any:
+    """What its times are called in some language (``TZNAME;LANGUAGE=fr``, RFC 5545) is more than dateutil reads."""
+    plain = zone.duplicate(zone)
+    for one in plain.components():
+        one.contents.pop("tzname", None)
+    return plain
 
 
 def _is_plain(zone: Any) -> bool:
