@@ -6,17 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from beffroi.drive.calendars import entries, wire
+from beffroi.drive.calendars import entries, invitations, wire
+from beffroi.drive.calendars import wire_invitations as told
 from beffroi.drive.calendars.entries import collection_at
 from beffroi.lib.errors import Conflict
 from radicale import item as radicale_item
 from radicale.app import report
 
-from tests.integration.test_drive_proposals import Agenda, agenda
+from tests.integration.test_drive_proposals import Agenda, agenda, text
 
 __all__ = ["agenda"]
 SINCE = datetime(2030, 5, 1, tzinfo=UTC)
 NAME = "p.ics"
+AFTER = "20300201T080000Z"
+"""The stamp of a mail that was sent after the entry was stored."""
 
 
 def whole(*events: tuple[str, ...]) -> str:
@@ -29,9 +32,9 @@ def whole(*events: tuple[str, ...]) -> str:
     return "\r\n".join(("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:x", *parts, "END:VCALENDAR", ""))
 
 
-def store(agenda: Agenda, text: str) -> Any:
+def store(agenda: Agenda, entry: str) -> Any:
     """As a program puts it; return its item."""
-    components = radicale_item.read_components(text)
+    components = radicale_item.read_components(entry)
     radicale_item.check_and_sanitize_items(components, 1000, tag="VCALENDAR")
     with agenda.storage.acquire_lock("w"):
         collection = collection_at(agenda.storage, agenda.paths[0])
@@ -140,3 +143,73 @@ def test_an_entry_with_more_guests_than_a_form_takes_is_changed_by_programs(agen
     assert shown(agenda) == ["05-14 08 Vœux"]
     with pytest.raises(Conflict):
         save(agenda)
+
+
+# -- written anew, for what a mail says --------------------------------------------------------------------------
+
+NOTED = (
+    "CATEGORIES:Finances",
+    "CLASS:PRIVATE",
+    "STATUS:TENTATIVE",
+    "X-MOZ-LASTACK:20300101T000000Z",
+    "GEO:47.0;4.8",
+    "BEGIN:VALARM",
+    "ACTION:DISPLAY",
+    "DESCRIPTION:Budget",
+    "TRIGGER:-PT15M",
+    "END:VALARM",
+)
+ALARM = ("CLASS:PRIVATE", "CATEGORIES:Finances", "TRIGGER:-PT15M")
+KEPT = {*ALARM, "STATUS:TENTATIVE", "GEO:47.0;4.8", 'LOCATION;ALTREP="cid:x":Mairie\\n1\\, rue Haute'}
+
+
+def test_an_answer_of_a_guest_takes_nothing_from_the_entry(agenda: Agenda) -> None:
+    store(agenda, whole((*ENTRY, *NOTED)))
+    answer = text("REPLY", *AT, "ATTENDEE;PARTSTAT=DECLINED:mailto:paul@beaune.test")
+    invitations.note(agenda.storage, agenda.paths, told.Noted(answer, [MINE]))
+    assert set(lines(agenda)) >= KEPT
+    (paul,) = (one for one in lines(agenda) if one.endswith("mailto:paul@beaune.test"))
+    assert "PARTSTAT=DECLINED" in paul and "ROLE=OPT-PARTICIPANT" in paul
+    assert any(one.endswith("urn:uuid:salle") for one in lines(agenda))
+
+
+def test_a_date_that_comes_to_stand_for_itself_is_as_private_as_its_series(agenda: Agenda) -> None:
+    store(agenda, whole((*ENTRY, "RRULE:FREQ=WEEKLY;COUNT=3", *NOTED)))
+    at = "RECURRENCE-ID;TZID=Europe/Paris:20300521T100000"
+    answer = text("REPLY", at, *AT, "ATTENDEE;PARTSTAT=DECLINED:mailto:paul@beaune.test")
+    invitations.note(agenda.storage, agenda.paths, told.Noted(answer, [MINE]))
+    assert [lines(agenda).count(one) for one in ALARM] == [2, 2, 2]
+    answer = text("REPLY", at, *AT, "ATTENDEE;PARTSTAT=ACCEPTED:mailto:paul@beaune.test", stamp=AFTER)
+    invitations.note(agenda.storage, agenda.paths, told.Noted(answer, [MINE]))
+    assert [lines(agenda).count(one) for one in ALARM] == [2, 2, 2]
+
+
+def test_a_new_place_of_ones_own_entry_keeps_its_alarm_and_not_where_it_was(agenda: Agenda) -> None:
+    store(agenda, whole((*ENTRY, *NOTED)))
+    proposal = text("COUNTER", *AT, "LOCATION:Halle", "ATTENDEE:mailto:paul@beaune.test")
+    agenda.settle(proposal, "accept", "paul@beaune.test")
+    assert set(lines(agenda)) >= {*ALARM, "STATUS:TENTATIVE", "LOCATION:Halle"}
+    assert "GEO:47.0;4.8" not in lines(agenda)
+
+
+def test_a_series_that_is_split_keeps_its_alarms_in_both_halves(agenda: Agenda) -> None:
+    begun = ("DTSTART;TZID=Europe/Paris:20200514T100000", "DURATION:PT1H", "RRULE:FREQ=WEEKLY")
+    store(agenda, whole((*begun, "SUMMARY:Point", *INVITING, *NOTED)))
+    proposal = text(
+        "COUNTER",
+        *("DTSTART;TZID=Europe/Paris:20200514T150000", "DURATION:PT1H", "RRULE:FREQ=WEEKLY"),
+        "ATTENDEE:mailto:paul@beaune.test",
+    )
+    assert len(agenda.settle_all(proposal, "accept", "paul@beaune.test")) == 2
+    with agenda.storage.acquire_lock("r"):
+        both = [one.serialize() for one in collection_at(agenda.storage, agenda.paths[0]).get_all()]
+    assert len(both) == 2 and all("TRIGGER:-PT15M" in one and "CLASS:PRIVATE" in one for one in both)
+
+
+def test_of_an_event_of_somebody_else_that_changes_ones_own_alarm_stays_and_their_link_does_not(
+    agenda: Agenda,
+) -> None:
+    invited = (*AT, "SUMMARY:Budget", "ATTENDEE;PARTSTAT=ACCEPTED:mailto:claire@beaune.test")
+    store(agenda, whole((*invited, f"ORGANIZER:mailto:{MINE}", "URL:https://x.test/", *NOTED)))
+    agenda.answer(text("REQUEST", *invited, "SEQUENCE:3", stamp=AFTER))
+    assert {*ALARM} <= set(lines(agenda)) and "URL:https://x.test/" not in lines(agenda)

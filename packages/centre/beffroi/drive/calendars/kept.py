@@ -1,7 +1,8 @@
 """What a calendar holds of an event that came by mail: found by its UID, stored anew, compared with what else is there.
 
 Process: calendars, under Radicale's lock.
-Rule:    one event a UID. What is stored is written anew (``itip_text``) and must be what Radicale takes.
+Rule:    one event a UID. What is stored is written anew (``itip_text``), with what programs noted in what is there
+         (``carried``), and must be what Radicale takes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from radicale import item as radicale_item
 from radicale.item import check_and_sanitize_items, read_components
 from radicale.storage import BaseCollection
 
-from beffroi.drive.calendars import effort, entries, inviting, itip, itip_text, wire
+from beffroi.drive.calendars import carried, effort, entries, inviting, itip, itip_text, wire
 from beffroi.drive.calendars.itip import MAX_EVENTS, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.store import MAX_OCCURRENCES
 from beffroi.lib.errors import Conflict
@@ -81,13 +82,22 @@ def find(collection: BaseCollection, uid: str) -> Found | None:
     return None
 
 
-def store(collection: BaseCollection, found: Found | None, events: Sequence[Event]) -> None:
-    """Errors: Unreadable, TooLarge (the calendar is full)."""
-    store_all(collection, (found, events))
+def store(
+    collection: BaseCollection, found: Found | None, events: Sequence[Event], *, ours: bool = False
+) -> None:
+    """``ours``: as in ``carried.onto``. Errors: Unreadable, TooLarge (the calendar is full)."""
+    store_all(collection, (found, events), ours=ours)
 
 
-def store_all(collection: BaseCollection, *wanted: tuple[Found | None, Sequence[Event]]) -> None:
-    """Each in the place of what is there, None for a new one: all of them, or none. Errors: as ``store``."""
+def store_all(
+    collection: BaseCollection,
+    *wanted: tuple[Found | None, Sequence[Event]],
+    ours: bool = False,
+    rest_of: Found | None = None,
+) -> None:
+    """Each in the place of what is there, None for a new one, ``rest_of`` this one: all of them, or none.
+
+    Errors: as ``store``."""
     items = []
     for found, told in wanted:
         events = with_series(told)
@@ -96,15 +106,20 @@ def store_all(collection: BaseCollection, *wanted: tuple[Found | None, Sequence[
         if found is None:
             entries.require_place(collection)
         new = hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
-        items.append((found.item.href if found is not None else new, _item(collection, events)))
+        made = _item(collection, events, found or rest_of, ours=ours)
+        items.append((found.item.href if found is not None else new, made))
     for name, item in items:
         collection.upload(name, item)
 
 
-def _item(collection: BaseCollection, events: Sequence[Event]) -> Any:
+def _item(
+    collection: BaseCollection, events: Sequence[Event], found: Found | None = None, *, ours: bool = False
+) -> Any:
     """As Radicale takes it: with no more occurrences than it would take from a program. Errors: Unreadable."""
     try:
         whole = read_components(itip_text.calendar("", events))
+        if found is not None:
+            carried.onto(whole[0], events, found.item.vobject_item, found.message, ours=ours)
         check_and_sanitize_items(whole, MAX_OCCURRENCES, tag="VCALENDAR")
         made = radicale_item.Item(collection=collection, vobject_item=whole[0])
         made.prepare()

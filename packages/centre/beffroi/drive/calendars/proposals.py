@@ -263,10 +263,10 @@ def _accepted(
         rest = [replace(one, uid=uid, sequence=0) for one in asked]
         was = [replace(_marked(one, who, main), sequence=sequence, stamp=_now()) for one in moved.past]
         require(collection.path, len(itip_text.calendar("", rest).encode()))
-        kept.store_all(collection, (found, was), (None, rest))
+        kept.store_all(collection, (found, was), (None, rest), ours=True, rest_of=found)
         return [_request(was), _request(rest)]
     others = [] if moved else [one for one in found.message.events if one.occurrence != main.occurrence]
-    kept.store(collection, found, [*others, *asked])
+    kept.store(collection, found, [*others, *asked], ours=True)
     return [_request(asked)]
 
 
