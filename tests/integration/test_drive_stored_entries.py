@@ -51,7 +51,7 @@ def shown(agenda: Agenda) -> list[str]:
     return [f"{one.starts:%m-%d %H} {one.title}" for one in found]
 
 
-# -- whole days --------------------------------------------------------------------------------------------------
+# -- dates ------------------------------------------------------------------------------------------------------
 
 DAYS = ("DTSTART;VALUE=DATE:20300514", "RRULE:FREQ=DAILY;COUNT=4", "SUMMARY:Congés")
 MOVED = ("RECURRENCE-ID;VALUE=DATE:20300515", "DTSTART;VALUE=DATE:20300520", "SUMMARY:Reporté")
@@ -64,6 +64,20 @@ def test_a_changed_day_of_a_series_of_whole_days_is_told_once(agenda: Agenda) ->
     busy = report.freebusy_periods(item, SINCE, SINCE + timedelta(days=60), 0)
     days = sorted(f"{start:%d}" for start, _end, kind in busy if kind == "BUSY")
     assert days == ["14", "17", "20"], "of questions of programs, too"
+
+
+def test_days_without_an_end_last_all_day(agenda: Agenda) -> None:
+    item = store(agenda, whole(DAYS))
+    noon = SINCE + timedelta(days=14, hours=12)
+    ((start, end, _kind),) = report.freebusy_periods(item, noon, noon + timedelta(hours=1), 0)
+    assert (start, end) == (noon, noon + timedelta(hours=1))
+    assert shown(agenda) == [f"05-{day} 00 Congés" for day in (14, 15, 16, 17)]
+
+
+def test_an_entry_that_repeats_no_more_is_shown_whatever_was_left_out_of_it(agenda: Agenda) -> None:
+    left_out = "EXDATE;TZID=Europe/Paris:20300521T100000"
+    store(agenda, whole(("DTSTART;TZID=Europe/Paris:20300514T100000", "SUMMARY:Point", left_out)))
+    assert shown(agenda) == ["05-14 08 Point"]
 
 
 # -- changed on the page -----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Why:    Radicale takes one date without its series, refuses several, and answers no question that expands recurrences
         where one lies. Of a series of whole days it tells a changed date twice, also where it was: it compares the
-        date of RECURRENCE-ID with midnight.
+        date of RECURRENCE-ID with midnight; and days without an end last a second each, in free time, too.
 Process: calendars; ``install`` once, before anything is asked.
 Source:  RFC 4791, 4.1; radicale.item.filter, radicale.app.report.
 """
@@ -10,13 +10,14 @@ Source:  RFC 4791, 4.1; radicale.item.filter, radicale.app.report.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 from radicale.app import report
 from radicale.item import filter as radicale_filter
 
+_DAY = timedelta(days=1)
 _KINDS = ("VEVENT", "VTODO", "VJOURNAL")
 _visit_all, _expand_all = radicale_filter.visit_time_ranges, report._expand
 
@@ -33,7 +34,7 @@ def visit_time_ranges(
     """In the place of Radicale's. Each date is told as a recurrence: the next one may lie before it."""
     dates = whole.contents.get(kind.lower(), ()) if kind in _KINDS else ()
     if len(dates) < 2 or not _are_single(dates):
-        _visit_all(whole, kind, _without(_days(dates), visit) if len(dates) > 1 else visit, *functions)
+        _visit_all(whole, kind, _of_days(dates, visit), *functions)
         return
     is_over = False
 
@@ -47,19 +48,22 @@ def visit_time_ranges(
             _visit_all(SimpleNamespace(**{f"{kind.lower()}_list": [one]}), kind, visit_one, *functions)
 
 
-def _days(dates: Any) -> set[date]:
-    """Those of a series that were changed or called off as whole days."""
-    changed = (one.contents["recurrence-id"][0].value for one in dates if "recurrence-id" in one.contents)
-    return {one for one in changed if not isinstance(one, datetime)}
+def _of_days(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> Callable[..., bool]:
+    """``visit`` with whole days of a series, without those that stand for themselves."""
+    alone = [one.contents["recurrence-id"][0].value for one in dates if "recurrence-id" in one.contents]
+    changed = {one for one in alone if not isinstance(one, datetime)}
+    series = (one.contents for one in dates if "recurrence-id" not in one.contents)
+    main: dict[str, Any] = next(series, {})
+    starts = main["dtstart"][0].value if "dtstart" in main else None
+    has_no_end = not {"dtend", "due", "duration"} & main.keys()
+    is_bare = has_no_end and isinstance(starts, date) and not isinstance(starts, datetime)
 
+    def visit_day(start: datetime, end: datetime, is_recurrence: bool) -> bool:
+        if is_recurrence:
+            return visit(start, end, is_recurrence)
+        return start.date() not in changed and visit(start, start + _DAY if is_bare else end, is_recurrence)
 
-def _without(days: set[date], visit: Callable[[datetime, datetime, bool], bool]) -> Callable[..., bool]:
-    """``visit`` without these days of the series itself."""
-
-    def visit_series(start: datetime, end: datetime, is_recurrence: bool) -> bool:
-        return (is_recurrence or start.date() not in days) and visit(start, end, is_recurrence)
-
-    return visit_series
+    return visit_day
 
 
 def _expand(element: Any, item: Any, **options: Any) -> Any:
