@@ -169,6 +169,44 @@ def test_a_form_changes_what_it_shows_and_keeps_what_a_program_noted(beaune: Com
     assert names(agent) == ["Paul Durand"] and "N:Durand;Paul;Henri;M. le maire;" in stored.read_text()
 
 
+def test_what_a_form_shows_and_would_not_take_stays_when_something_else_changes(
+    beaune: Commune, config: Config
+) -> None:
+    agent = portal_client(beaune.agent_membership)
+    shown(agent)  # makes the home
+    stored = book_of(config, beaune) / "phone-1.vcf"
+    lines = (
+        "N:Dupont;Paul,Henri;;;",
+        "TEL;TYPE=CELL:03 80 22 22 22\\,\\,12",
+        "TEL;VALUE=uri:tel:+33-1;ext=5",
+    )
+    more = ("TEL;TYPE=HOME:voir la mairie", "EMAIL:/o=ExchangeLabs/cn=paul", "NOTE:une", "NOTE:deux")
+    text = ("BEGIN:VCARD", "VERSION:4.0", "UID:phone-1", "FN:Paul Dupont", *lines, *more, "END:VCARD", "")
+    stored.write_bytes("\r\n".join(text).encode())
+    path = path_of(agent)
+    phones = "03 80 22 22 22,,12, +33-1;ext=5, voir la mairie"
+    assert f'value="{phones}"' in html.unescape(agent.get(path).content.decode())
+    sent = {
+        "given": "Paul,Henri",
+        "family": "Durand",
+        "emails": "/o=ExchangeLabs/cn=paul",
+        "phones": f"{phones}, 06 01 02 03 04",
+        "note": "trois",
+    }
+    assert agent.post(path, {**sent, "etag": etag_of(agent, path)}).status_code == 302
+    kept = stored.read_text()
+    for line in (
+        *lines[1:],
+        *more[:2],
+        "N:Durand;Paul,Henri;;;",
+        "TEL:06 01 02 03 04",
+        "NOTE:trois",
+        more[3],
+    ):
+        assert f"\n{line}\n" in kept.replace("\r\n", "\n"), (line, kept)
+    assert kept.count("TEL") == 4
+
+
 def test_a_contact_is_deleted_after_a_question(beaune: Commune, config: Config) -> None:
     agent = portal_client(beaune.agent_membership)
     add(agent)

@@ -219,10 +219,12 @@ def _checked(draft: wire_contacts.ContactDraft) -> wire_contacts.ContactDraft:
 def _write(card: Any, before: wire_contacts.Contact | None, draft: wire_contacts.ContactDraft) -> None:
     """What is as it was ``before`` is not touched."""
     if before is None or (before.given, before.family) != (draft.given, draft.family):
-        found = card.contents.get("n")
+        found = card.contents.pop("n", None)
         name = found[0].value if found else vobject.vcard.Name()
-        name.given, name.family = draft.given, draft.family
-        card.contents.pop("n", None)
+        if before is None or before.given != draft.given:  # it may be several: Jean,Paul
+            name.given = draft.given
+        if before is None or before.family != draft.family or not name.family:
+            name.family = draft.family
         card.add("n").value = name
     if before is None or _names(before) != _names(draft):
         card.contents.pop("fn", None)
@@ -235,9 +237,11 @@ def _write(card: Any, before: wire_contacts.Contact | None, draft: wire_contacts
     _set_each(card, "email", before.emails if before else (), draft.emails)
     _set_each(card, "tel", before.phones if before else (), draft.phones)
     if before is None or before.note != draft.note:
-        card.contents.pop("note", None)
+        others = card.contents.pop("note", [])[1:]  # the form shows the first one
         if draft.note:
             card.add("note").value = draft.note
+        for one in others:
+            card.add(one)
     card.contents.pop("rev", None)
     card.add("rev").value = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 

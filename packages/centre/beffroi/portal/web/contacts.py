@@ -43,6 +43,9 @@ class Form:
     calendar: str = "commun"
     etag: str = ""
     errors: dict[str, str] = field(default_factory=dict)
+    known_emails: list[str] = field(default_factory=list)
+    known_phones: list[str] = field(default_factory=list)
+    """What the contact has, as programs wrote it."""
 
 
 @require_GET
@@ -99,6 +102,8 @@ def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
         return _form_page(request, _form_of(_get(actor, calendar, name)), name=name)
     form = _typed(request)
     form.calendar, form.etag = calendar, request.POST.get("etag", "")
+    known = _get(actor, calendar, name)
+    form.known_emails, form.known_phones = known.emails, known.phones
     return _save(request, actor, form, name=name)
 
 
@@ -170,6 +175,8 @@ def _draft(form: Form, name: str) -> wire_contacts.ContactDraft | None:
 
 
 def _read_emails(form: Form) -> list[str]:
+    if form.emails == ", ".join(form.known_emails):  # also what is no address of mail, as of Exchange
+        return form.known_emails
     try:
         found = [one.addr_spec for one in parse_addresses(form.emails, "emails")]
     except DraftInvalid as error:
@@ -181,9 +188,15 @@ def _read_emails(form: Form) -> list[str]:
 
 
 def _read_phones(form: Form) -> list[str]:
-    found = [one for piece in _SEPARATED.split(form.phones) if (one := piece.strip())]
+    """A pause of a telephone (``03 80 22 22 22,,12``) or an extension of vCard 4 (``;ext=12``) divides no number that
+    is there already."""
+    parted = sorted(filter(_SEPARATED.search, form.known_phones), key=len, reverse=True)
+    whole = "".join(f"{re.escape(one)}(?=\\s*(?:[,;\r\n]|$))|" for one in parted)
+    pieces = re.findall(rf"\s*({whole}[^,;\r\n]+)", form.phones)
+    found = [one for piece in pieces if (one := piece.strip())]
+    typed = (one for one in found if one not in form.known_phones)
     wrong = next(
-        (one for one in found if not any(map(str.isdigit, one)) or len(one) > wire_contacts.MAX_TEXT_CHARS),
+        (one for one in typed if not any(map(str.isdigit, one)) or len(one) > wire_contacts.MAX_TEXT_CHARS),
         "",
     )
     if wrong:
