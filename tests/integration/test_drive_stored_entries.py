@@ -88,7 +88,7 @@ PLACE = "LOCATION;ALTREP=cid:x:Mairie\\n1\\, rue Haute"
 INVITING = (
     f"ORGANIZER;CN=Maire;SENT-BY=secretaire@nuits.test:mailto:{MINE}",
     f"ATTENDEE;PARTSTAT=ACCEPTED;ROLE=CHAIR:mailto:{MINE}",
-    "ATTENDEE;CN=Paul;PARTSTAT=ACCEPTED;ROLE=OPT-PARTICIPANT:mailto:paul@beaune.test",
+    "ATTENDEE;CN=^'Paul^';PARTSTAT=ACCEPTED;ROLE=OPT-PARTICIPANT:mailto:paul@beaune.test",
     "ATTENDEE;CUTYPE=ROOM;ROLE=NON-PARTICIPANT:urn:uuid:salle",
 )
 ENTRY = (*AT, "SUMMARY:Budget", PLACE.replace("cid:x", '"cid:x"'), *INVITING)
@@ -183,7 +183,9 @@ def test_an_answer_of_a_guest_takes_nothing_from_the_entry(agenda: Agenda) -> No
     invitations.note(agenda.storage, agenda.paths, told.Noted(answer, [MINE]))
     assert set(lines(agenda)) >= KEPT
     (paul,) = (one for one in lines(agenda) if one.endswith("mailto:paul@beaune.test"))
-    assert "PARTSTAT=DECLINED" in paul and "ROLE=OPT-PARTICIPANT" in paul
+    assert all(one in paul for one in ("PARTSTAT=DECLINED", "ROLE=OPT-PARTICIPANT", "CN=^'Paul^'"))
+    entry = entries.get(agenda.storage, "own", agenda.paths[0], NAME, [MINE])
+    assert [one.name for one in entry.guests] == ["", '"Paul"']
     assert any(one.endswith("urn:uuid:salle") for one in lines(agenda))
 
 

@@ -244,6 +244,13 @@ def test_addresses_that_are_none_are_nobody() -> None:
     assert found.organizer == Attendee("jean@nuits.test", "Jean")
 
 
+def test_a_name_is_told_without_the_carets_of_its_quotes() -> None:
+    """RFC 6868, as Apple's and Google's calendars write it."""
+    guest = "ATTENDEE;CN=\"Jean ^'Jojo^' Petit^nmaire ^^\":mailto:jean@nuits.test"
+    (found,) = itip.parse(message(event(guest))).main.attendees
+    assert found.name == 'Jean "Jojo" Petit maire ^'
+
+
 def test_what_is_kept_is_written_anew_and_holds_no_alarm_no_file_and_no_other_field() -> None:
     alarm = "BEGIN:VALARM\nACTION:EMAIL\nTRIGGER:-PT5M\nATTENDEE:mailto:all@b.test\nEND:VALARM"
     lines = (

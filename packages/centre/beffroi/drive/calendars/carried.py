@@ -64,7 +64,7 @@ def _people(event: Any, old: Any, *, is_whole: bool) -> None:
             noted = known.get(address_of(str(line.value)))
             more = {key: list(some) for key, some in noted.params.items()} if noted is not None else {}
             more.pop("X-BEFFROI-REPLIED", None)
-            line.params = more | line.params
+            line.params = more | line.params | ({"CN": more["CN"]} if more.get("CN") else {})
     for line in old.contents.get("attendee", ()):
         if is_whole and not address_of(str(line.value)):  # a room
             event.add(line.duplicate(line))

@@ -14,6 +14,7 @@ from typing import Any
 
 from beffroi.drive.calendars import itip_text, wire
 from beffroi.drive.calendars.itip import Attendee, Event, Moment, address_of, one_line
+from beffroi.drive.calendars.lines import uncareted
 from beffroi.lib import clock
 from beffroi.lib.errors import Invalid
 
@@ -31,7 +32,7 @@ def guests_of(event: Any) -> list[wire.Guest]:
         address = address_of(str(one.value))
         if address:
             name, answer = ((one.params.get(key) or [""])[0] for key in ("CN", "PARTSTAT"))
-            found.append(wire.Guest(address, one_line(str(name)), str(answer).upper()[:20]))
+            found.append(wire.Guest(address, one_line(uncareted(str(name))), str(answer).upper()[:20]))
     return found
 
 

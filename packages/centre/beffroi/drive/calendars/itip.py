@@ -330,7 +330,7 @@ def _attendee(line: Line) -> Attendee | None:
     if not address:
         return None
     told = {
-        name: one_line(line.params.get(name, ""), 200)
+        name: one_line(lines.uncareted(line.params.get(name, "")), 200)
         for name in ("CN", "PARTSTAT", "ROLE", "X-BEFFROI-REPLIED")
     }
     answer = told["PARTSTAT"].upper()

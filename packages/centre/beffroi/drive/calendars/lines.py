@@ -27,6 +27,7 @@ AS_VOBJECT = re.compile(
 _FOLD = re.compile(r"\r?\n[ \t]")
 MAX_SOFT = 1000
 _SOFT = re.compile(r"=[\x00-\x09\x0b-\x1f]*+\n")
+_CARETED = re.compile(r"\^([n'^])")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -98,6 +99,11 @@ def keeps_busy(text: str) -> bool:
 
 def unfolded(text: str) -> str:
     return _FOLD.sub("", text)
+
+
+def uncareted(value: str) -> str:
+    """Of a parameter: the quotes, line ends and carets that are written with a caret (RFC 6868)."""
+    return _CARETED.sub(lambda found: {"n": "\n", "'": '"', "^": "^"}[found[1]], value)
 
 
 def bare_uid(uid: str) -> str:
