@@ -134,6 +134,18 @@ def test_an_entry_that_is_moved_stays_in_its_zone(agenda: Agenda) -> None:
     }
 
 
+def test_an_entry_of_the_page_keeps_its_hour_once_a_program_lets_it_repeat(agenda: Agenda) -> None:
+    starts = datetime(2030, 5, 14, 8, 0, tzinfo=UTC)
+    draft = wire.Draft("own", "", "", "Point", "", starts, starts + timedelta(hours=1), all_day=False)
+    name = entries.save(agenda.storage, agenda.paths[0], draft, lambda _bytes: None).name
+    with agenda.storage.acquire_lock("r"):
+        item = entries.item_at(collection_at(agenda.storage, agenda.paths[0]), name)
+    store(agenda, item.serialize().replace("END:VEVENT", "RRULE:FREQ=MONTHLY;COUNT=8\r\nEND:VEVENT"))
+    winter = datetime(2030, 12, 1, tzinfo=UTC)
+    found = entries.between(agenda.storage, [("own", agenda.paths[0])], winter, winter + timedelta(days=31))
+    assert {one.starts for one in found.entries} == {datetime(2030, 12, 14, 9, 0, tzinfo=UTC)}
+
+
 def test_the_organizer_among_the_guests_is_never_called_off(agenda: Agenda) -> None:
     """As Thunderbird, Google and Apple's clients note them."""
     store(agenda, whole(ENTRY))

@@ -390,10 +390,11 @@ def _write(event: Any, title: str, place: str, draft: wire.Draft, shown: wire.En
 
 
 def _set_time(event: Any, draft: wire.Draft) -> None:
-    """In the zone that it has: whoever lets it repeat one day means the hour of that place, in winter and summer."""
+    """In the zone that it has, else in ours: who lets it repeat one day means the hour there, in winter and summer."""
     zone = getattr(event.dtstart.value, "tzinfo", None) if "dtstart" in event.contents else None
-    begin: date | datetime = draft.starts.astimezone(zone or _UTC)
-    end: date | datetime = draft.ends.astimezone(zone or _UTC)
+    zone = zone or vobject.icalendar.getTzid(itip.LOCAL.key)
+    begin: date | datetime = draft.starts.astimezone(zone)
+    end: date | datetime = draft.ends.astimezone(zone)
     if draft.all_day:
         begin, end = draft.starts.date(), draft.ends.date() + _DAY
     for name in ("dtstart", "dtend", "duration"):
