@@ -96,6 +96,16 @@ def test_what_all_share_is_seen_by_all_and_what_is_private_by_oneself(beaune: Co
     assert names(colleague) == ["Élise Charton"]
 
 
+def test_a_first_name_is_enough(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent, given="Léa", family="", organisation="", calendar="prive")
+    assert names(agent) == ["Léa"]
+    path = path_of(agent)
+    sent = {**NOTARY, "given": "Léa", "family": "", "phones": "0611223344", "etag": etag_of(agent, path)}
+    assert agent.post(path, sent).status_code == 302
+    assert names(agent, "0611223344") == ["Léa"], "an organisation takes nobody's name"
+
+
 def test_words_find_names_addresses_and_numbers_whatever_their_accents_and_spaces(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     add(agent)
@@ -153,7 +163,7 @@ def test_a_form_changes_what_it_shows_and_keeps_what_a_program_noted(beaune: Com
         "FN:M. le maire Paul Dupont",
         "N:Dupont;Paul;Henri;M. le maire;",
         "ORG:Commune de Nuits;Mairie",
-        "EMAIL:pdupont@nuits.test",
+        "EMAIL;TYPE=HOME:pdupont@nuits.test",
         "BDAY:1970-01-02",
         "item1.X-ABLABEL:Bureau",
         "NOTE:Ligne une\\nLigne deux\\, suite",
@@ -167,6 +177,12 @@ def test_a_form_changes_what_it_shows_and_keeps_what_a_program_noted(beaune: Com
     assert late.status_code == 409 and "vient de changer" in late.content.decode()
     assert agent.post(path, {**sent, "family": "Durand", "etag": etag_of(agent, path)}).status_code == 302
     assert names(agent) == ["Paul Durand"] and "N:Durand;Paul;Henri;M. le maire;" in stored.read_text()
+    corrected = {**sent, "family": "Durand", "phones": "06 01 02 03 05", "etag": etag_of(agent, path)}
+    assert agent.post(path, corrected).status_code == 302
+    assert "TEL;TYPE=CELL:06 01 02 03 05\n" in stored.read_text()
+    both = {**corrected, "phones": "03 80 22 22 22, 06 01 02 03 05", "etag": etag_of(agent, path)}
+    assert agent.post(path, both).status_code == 302
+    assert "TEL:03 80 22 22 22\n" in stored.read_text(), "one more is no correction"
 
 
 def test_what_a_form_shows_and_would_not_take_stays_when_something_else_changes(
@@ -227,7 +243,7 @@ def test_a_contact_is_deleted_after_a_question(beaune: Commune, config: Config) 
 def test_what_was_typed_wrong_is_said_beside_its_field(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     for more, words in (
-        ({"family": "", "organisation": ""}, "Donnez un nom, ou un organisme"),
+        ({"given": "", "family": "", "organisation": ""}, "Donnez un nom, un prénom ou un organisme"),
         ({"given": "x" * 101}, "100 signes au plus"),
         ({"family": "x" * 101}, "100 signes au plus"),
         ({"organisation": "x" * 255}, "254 signes au plus"),

@@ -203,7 +203,7 @@ def _checked(draft: wire_contacts.ContactDraft) -> wire_contacts.ContactDraft:
     """As it is written. Errors: Invalid."""
     given, family = one_line(draft.given, MAX_NAME_CHARS), one_line(draft.family, MAX_NAME_CHARS)
     organisation = one_line(draft.organisation, MAX_TEXT_CHARS)
-    if not family and not organisation:
+    if not (given or family or organisation):
         raise Invalid("name")
     emails, phones = (
         list(dict.fromkeys(found for one in some if (found := one_line(one, MAX_TEXT_CHARS))))
@@ -247,11 +247,21 @@ def _write(card: Any, before: wire_contacts.Contact | None, draft: wire_contacts
 
 
 def _names(one: wire_contacts.Contact | wire_contacts.ContactDraft) -> tuple[str, str, str]:
-    return one.given, one.family, "" if one.family else one.organisation
+    return one.given, one.family, "" if one.given or one.family else one.organisation
 
 
 def _set_each(card: Any, name: str, before: Sequence[str], wanted: Sequence[str]) -> None:
-    """Lines that are kept stay with what a program says of them (at work, mobile); those beyond MAX_EACH, too."""
+    """Lines that are kept or corrected stay with what a program says of them (at work, mobile); those beyond MAX_EACH,
+    too."""
+    lines = {
+        one_line(str(one.value), MAX_TEXT_CHARS).removeprefix("tel:"): one
+        for one in card.contents.get(name, [])
+    }
+    if len(before) == len(wanted):  # in the place of one there is another: it was corrected
+        for old, new in zip(before, wanted, strict=True):
+            if old in lines and old not in wanted and new not in before:
+                lines[old].value = new
+                before = [new if one == old else one for one in before]
     gone = set(before) - set(wanted)
     kept = [
         one

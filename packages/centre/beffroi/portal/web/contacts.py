@@ -6,6 +6,7 @@ The cards themselves lie with the process ``calendars``, which is asked under a 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,8 +103,9 @@ def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
         return _form_page(request, _form_of(_get(actor, calendar, name)), name=name)
     form = _typed(request)
     form.calendar, form.etag = calendar, request.POST.get("etag", "")
-    known = _get(actor, calendar, name)
-    form.known_emails, form.known_phones = known.emails, known.phones
+    with suppress(NotFound):  # deleted meanwhile: saving says so, with what was typed
+        known = _get(actor, calendar, name)
+        form.known_emails, form.known_phones = known.emails, known.phones
     return _save(request, actor, form, name=name)
 
 
@@ -148,8 +150,8 @@ def _form_of(found: wire_contacts.Contact) -> Form:
 
 def _draft(form: Form, name: str) -> wire_contacts.ContactDraft | None:
     """None where something is wrong; ``form.errors`` says what."""
-    if not form.family and not form.organisation:
-        form.errors["family"] = _("Donnez un nom, ou un organisme.")
+    if not (form.given or form.family or form.organisation):
+        form.errors["family"] = _("Donnez un nom, un prénom ou un organisme.")
     for word, text, most in (
         ("given", form.given, wire_contacts.MAX_NAME_CHARS),
         ("family", form.family, wire_contacts.MAX_NAME_CHARS),
@@ -241,7 +243,7 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
     if "form" in form.errors:
         return _form_page(request, form, name=name, writes=writes)
     messages.success(request, _("Le contact est enregistré."))
-    shown = form.family or form.organisation
+    shown = form.family or form.given or form.organisation
     return HttpResponseRedirect(f"{reverse('contacts')}?{urlencode({'q': shown[:MAX_SOUGHT_CHARS]})}")
 
 
