@@ -52,6 +52,14 @@ def test_a_form_sent_after_the_session_is_said_to_be_lost(beaune: Commune) -> No
     answer = agent.post("/agenda/ajouter/", {"title": "Conseil"}, follow=True)
     assert answer.redirect_chain == [("/connexion/", 302)]
     assert "rien n’a été enregistré" in answer.content.decode()
+    page, part = f"https://{answer.wsgi_request.get_host()}/coffre/?vue=liste", {"HX-Request": "true"}
+    for headers in ({}, part):
+        leads = agent.post("/agenda/ajouter/", headers={"Referer": page, **headers})
+        assert leads.headers.get("Location", leads.headers.get("HX-Redirect")) == (
+            "/connexion/?next=%2Fcoffre%2F%3Fvue%3Dliste"
+        ), "back to where the form stood"
+        away = agent.post("/agenda/ajouter/", headers={"Referer": "https://ailleurs.test/x", **headers})
+        assert away.headers.get("Location", away.headers.get("HX-Redirect")) == "/connexion/"
 
 
 def test_signing_in_by_password_leads_home_and_names_what_to_do(beaune: Commune) -> None:

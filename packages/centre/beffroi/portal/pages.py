@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib import messages
@@ -141,8 +141,8 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
     if not settings.LOGIN_URL:
         raise ImproperlyConfigured("LOGIN_URL")
     target = settings.LOGIN_URL
-    if request.method == "GET" and not getattr(request, "htmx", False) and request.path != "/":
-        target += "?" + urlencode({"next": request.get_full_path()})
+    if (wanted := _page_wanted(request)) not in ("", "/"):
+        target += "?" + urlencode({"next": wanted})
     if request.method == "POST":
         # Whoever filled in a form must not believe that it arrived.
         lost = _("Votre session était terminée : rien n’a été enregistré. Connectez-vous, puis recommencez.")
@@ -150,6 +150,18 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
     if getattr(request, "htmx", False):
         return HttpResponseClientRedirect(target)
     return HttpResponseRedirect(target)
+
+
+def _page_wanted(request: HttpRequest) -> str:
+    """The address of the page that is asked for, or on which a form or a part stands; "" where nothing says it."""
+    if request.method == "GET" and not getattr(request, "htmx", False):
+        return request.get_full_path()
+    stands = urlsplit(request.headers.get("Referer", ""))
+    return (
+        stands._replace(scheme="", netloc="", fragment="").geturl()
+        if stands.netloc == request.get_host()
+        else ""
+    )
 
 
 def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
