@@ -149,6 +149,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", "one"),
     (b"\x78\x9f\x3e\x22", "tnef"),
 )
+_WORDS = (b"MZ", b"FWS", b"CWS", b"ZWS", b"ITSF", b"MSCF", b"LZIP", b"xar!")
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_HEADER_BYTES = 64
 _PAGE = re.compile(
     rb"^(?:\s|<\?xml[^>]*>|<!--.{0,400}?-->)*<(?:!doctype\s+html|html|svg|script)\b", re.I | re.S
 )
@@ -163,7 +166,7 @@ UNPACKED = _set("zip gz bz2 xz zst lz 7z rar cab tar iso xar lha")
 def detect(data: bytes) -> str:
     """What the content is, as an extension; "" when nothing is known. Looks at the first 33 kB and the last 66."""
     for magic, kind in _MAGIC:
-        if data.startswith(magic):
+        if data.startswith(magic) and not (magic in _WORDS and _is_words(data)):
             return kind
     if data[32769:32774] == b"CD001":
         return "iso"
@@ -184,6 +187,12 @@ def detect(data: bytes) -> str:
     if data.rfind(b"PK\x05\x06", -66_000) >= 0:
         return "zip"
     return ""
+
+
+def _is_words(data: bytes) -> bool:
+    """Whether letters that are a magic, too, begin a text. A program's header without a zero in it would place what
+    follows more than 150 MB behind it; the others have zeros there as well."""
+    return _NO_TEXT.search(data, 0, _HEADER_BYTES) is None
 
 
 def others(data: bytes, kind: str) -> tuple[str, ...]:

@@ -96,6 +96,10 @@ UNCHECKED = frozenset(("other", "dwg", "armour"))
 _OF_EXTENSION = {extension: name for name, kind in KINDS.items() for extension in kind.extensions.split()}
 _OF_MAGIC = [(magic, name) for name, kind in KINDS.items() for magic in kind.magics]
 _BOX_TYPES = (b"ftyp", b"moov", b"mdat", b"wide", b"styp")
+_WORDS = frozenset(
+    magic for magic, _ in _OF_MAGIC if magic.decode("latin-1").isprintable() and magic.isascii()
+)
+"""Magics that a text may begin with, too: BM, MZ, ID3."""
 
 
 def by_name(name: str) -> str:
@@ -117,10 +121,11 @@ def family(kind: str) -> str:
 def by_content(reader: Reader) -> str:
     """The kind that the beginning of a file shows; empty where it shows none. Errors: reading.Spent."""
     head = reader.head(4096)
-    if head[4:8] in _BOX_TYPES:
+    is_plain = texts.is_plain(head)
+    if head[4:8] in _BOX_TYPES and not is_plain:
         return "boxes"
     for magic, name in _OF_MAGIC:
-        if head.startswith(magic):
+        if head.startswith(magic) and not (is_plain and magic in _WORDS):
             return _flavour(reader, head) if name == "zip" else name
     if b"%PDF-" in head[:1024]:
         return "pdf"

@@ -19,6 +19,7 @@ _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\b\x0e\x0f
 _ARMOUR = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-\r\n"
 _MARKS: dict[bytes, Literal["utf-16-le", "utf-16-be"]] = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _ARMOUR_LEAST_BYTES = 512
+_HEADER_BYTES = 64
 
 
 def _samples(reader: Reader) -> list[tuple[int, bytes]]:
@@ -79,6 +80,12 @@ def is_text(head: bytes) -> bool:
     if mark := _MARKS.get(head[:2]):
         return not _is_wrong_utf16(head, mark)
     return not _is_wrong(head)
+
+
+def is_plain(head: bytes) -> bool:
+    """Whether it is a text although it may begin with letters that are the magic of another kind: what follows those
+    in such a kind are lengths and numbers, which are control characters."""
+    return not _controls(head[:_HEADER_BYTES]) and is_text(head)
 
 
 def is_armour(head: bytes) -> bool:
