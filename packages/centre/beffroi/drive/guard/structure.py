@@ -131,7 +131,7 @@ def _written(reader: Reader) -> int:
 
 def _judge(reader: Reader, expected: str, noise: Noise) -> tuple[str, Finding]:
     found = by_content(reader)
-    if found == armour.KIND or (found == "text" and armour.is_dense(noise, reader.size_bytes)):
+    if found == armour.KIND or (found == "text" and armour.is_dense(reader, noise)):
         found = "text"
         if _checked(reader, found).state == "sound":
             return armour.KIND, _in_armour(reader)

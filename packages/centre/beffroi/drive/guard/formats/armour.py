@@ -14,8 +14,8 @@ import base64
 import re
 
 from beffroi.drive.guard.formats import texts
-from beffroi.drive.guard.noise import Noise
-from beffroi.drive.guard.reading import EDGE_BYTES, Reader
+from beffroi.drive.guard.noise import BLOCK_BYTES, BLOCKS, Noise, density_of
+from beffroi.drive.guard.reading import EDGE_BYTES, Reader, spread
 
 KIND = "armour"
 DENSE, _DENSE_LEAST_BYTES = 0.7, 2048
@@ -37,15 +37,23 @@ _OPENPGP = {0x88: 2, 0x89: 3, 0x94: 2, 0x95: 3, 0x98: 2, 0x99: 3, 0xC2: 2, 0xC5:
 _OPENPGP_VERSIONS = range(3, 7)
 
 
-def is_dense(noise: Noise, size_bytes: int) -> bool:
-    """Of a file that is text."""
-    return size_bytes >= _DENSE_LEAST_BYTES and noise.mean >= DENSE
+def is_dense(reader: Reader, noise: Noise) -> bool:
+    """Of a file that is text. Of UTF-16 without the zeros, which half of it are. Errors: reading.Spent."""
+    mark = texts.wide(reader.head(4096))
+    if mark is None:
+        return reader.size_bytes >= _DENSE_LEAST_BYTES and noise.mean >= DENSE
+    if reader.size_bytes < 2 * _DENSE_LEAST_BYTES:
+        return False
+    numbers = spread(max(1, reader.size_bytes // (2 * BLOCK_BYTES)), BLOCKS)
+    blocks = (reader.at(2 * number * BLOCK_BYTES, 2 * BLOCK_BYTES) for number in numbers)
+    return sum(density_of(texts.narrow(block, mark)) for block in blocks) >= DENSE * len(numbers)
 
 
 def decoded(reader: Reader) -> bytes:
     """What the text stands for, or its longest piece, as far as one look reaches; empty where none is found. What
     people locked by a program that says so comes as it is. Errors: reading.Spent."""
     data = reader.head(reader.size_bytes if reader.is_whole else EDGE_BYTES)
+    data = texts.narrow(data, texts.wide(data))
     if data.startswith(_VAULT):
         return data
     if texts.is_armour(data[:4096]):

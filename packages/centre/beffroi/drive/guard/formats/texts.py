@@ -1,4 +1,5 @@
-"""Text: UTF-8, UTF-16 with its mark, or one byte a character (Latin-1, CP1252, CP850); CSV, XML, HTML, RTF, DXF too.
+"""Text: UTF-8, UTF-16 with its mark or without, or one byte a character (Latin-1, CP1252, CP850); CSV, XML, HTML, RTF,
+DXF too.
 
 Looked at: the whole file as far as the reader goes, else both ends and SAMPLES places between them.
 Rule:      a text has next to no control characters; of encrypted bytes one in ten is one, however few of them there are
@@ -17,7 +18,9 @@ SAMPLES = 24
 _SAMPLE_BYTES = 16 * 1024
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\b\x0e\x0f\x1a\x1b") + b"\x7f"
 _ARMOUR = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-\r\n"
-_MARKS: dict[bytes, Literal["utf-16-le", "utf-16-be"]] = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+type Wide = Literal["utf-16-le", "utf-16-be"]
+_MARKS: dict[bytes, Wide] = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+_TOLD_BYTES = 512
 _ARMOUR_LEAST_BYTES = 512
 _HEADER_BYTES = 64
 
@@ -43,7 +46,7 @@ def _is_wrong(data: bytes) -> bool:
 
 def check(reader: Reader) -> Finding:
     """Errors: reading.Spent."""
-    mark = _MARKS.get(reader.head(2))
+    mark = wide(reader.head(_TOLD_BYTES))
     for _, data in _samples(reader):
         reader.step()
         if mark:
@@ -54,7 +57,7 @@ def check(reader: Reader) -> Finding:
     return SOUND
 
 
-def _is_wrong_utf16(data: bytes, mark: Literal["utf-16-le", "utf-16-be"]) -> bool:
+def _is_wrong_utf16(data: bytes, mark: Wide) -> bool:
     """Lone surrogates, or characters of private use and controls, as random bytes have them."""
     text = data[: len(data) & ~1].decode(mark, "replace")
     odd = sum(
@@ -73,11 +76,30 @@ def _is_mixed(data: bytes) -> bool:
     return wrong > 0
 
 
+def wide(head: bytes) -> Wide | None:
+    """The byte order of UTF-16: by its mark, or, where a program wrote none, by the zeros of Western letters."""
+    if mark := _MARKS.get(head[:2]):
+        return mark
+    first, second = head[:_TOLD_BYTES:2], head[1:_TOLD_BYTES:2]
+    if len(second) < 4:
+        return None
+    if not first.count(0) and second.count(0) * 10 >= len(second) * 9:
+        return "utf-16-le"
+    return "utf-16-be" if not second.count(0) and first.count(0) * 10 >= len(first) * 9 else None
+
+
+def narrow(data: bytes, mark: Wide | None) -> bytes:
+    """UTF-16 as one byte a letter, as far as it is of such; all else as it is."""
+    if mark is None:
+        return data
+    return data[: len(data) & ~1].decode(mark, "replace").lstrip("\ufeff").encode("latin-1", "replace")
+
+
 def is_text(head: bytes) -> bool:
     """Whether a file that begins like this is a text."""
     if not head:
         return False
-    if mark := _MARKS.get(head[:2]):
+    if mark := wide(head):
         return not _is_wrong_utf16(head, mark)
     return not _is_wrong(head)
 
@@ -90,4 +112,5 @@ def is_plain(head: bytes) -> bool:
 
 def is_armour(head: bytes) -> bool:
     """Base64 or hexadecimal and nothing else."""
+    head = narrow(head, wide(head))
     return len(head) >= _ARMOUR_LEAST_BYTES and not head.translate(None, _ARMOUR)
