@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from beffroi.drive.store.model import Node
@@ -24,6 +25,11 @@ EXE = b"MZ" + bytes(300)
 @pytest.fixture
 def folder(drive: Drive) -> Node:
     return drive.folder("Pièces du marché")
+
+
+def packed(told: Mapping[str, object]) -> str:
+    """As the page's script says it."""
+    return base64.b64encode(json.dumps(told, ensure_ascii=False).encode()).decode()
 
 
 class Sender:
@@ -47,7 +53,7 @@ class Sender:
     ) -> tuple[int, dict[str, Any]]:
         told = {"name": name, "size_bytes": len(body) if size is None else size, "sender": sender}
         told |= {"message": message} if message else {}
-        named = {granted.FILE_HEADER.decode(): quote(json.dumps(told)), **headers}
+        named = {granted.FILE_HEADER.decode(): packed(told), **headers}
         status, _, answer = self.ask("PUT", "fichier", body, **named)
         return status, json.loads(answer)
 

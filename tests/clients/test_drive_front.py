@@ -20,12 +20,15 @@ from urllib.parse import quote
 import pytest
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive import projections
+from beffroi.drive.store.drops import MAX_MESSAGE_CHARS, MAX_SENDER_CHARS
+from beffroi.drive.store.shares import LinkClosed
 from beffroi.drive.web import granted
 from beffroi.lib import asgi, ids
 from beffroi.lib.config import Config
 from beffroi.supervise import front
 
 from tests import front_planes
+from tests.drive_dropping import packed
 from tests.mail_post import Engines
 from tests.waiting import until
 from tests.websocket import Closed, WebSocket
@@ -237,6 +240,33 @@ def test_bytes_of_the_portal_pass_by_the_grant_of_their_path_alone(door: Door) -
     sent["Origin"] = "https://localhost.example"
     assert door.ask("POST", "/coffre/envoi/fichier", body, Cookie=cookies, **sent)[0] == 403
     assert door.ask("GET", "/coffre/")[0] == 503  # that is web's, which does not run here
+
+
+def test_a_sender_s_long_message_passes_in_any_script(door: Door) -> None:
+    """Percent-encoded, it would be more than the front takes as a head."""
+    told = {
+        "name": "图" * 85,
+        "size_bytes": 1,
+        "sender": "图" * MAX_SENDER_CHARS,
+        "message": "图" * MAX_MESSAGE_CHARS,
+    }
+    grant = make_grant(
+        door.config.secret("drive-grant.key"),
+        subject_id=f"{ids.new_id('shr')}:x",
+        collectivite_id=ids.new_id("col"),
+        paths=(granted.DROP_PATH,),
+        role="",
+    )
+
+    status, _, answer = door.ask(
+        "PUT",
+        f"{granted.DROP_PATH}/shr_x/fichier",
+        b"x",
+        Cookie=f"{granted.DROP_COOKIE}={grant}",
+        Origin=f"https://localhost:{door.config.portal_port}",
+        **{"X-Beffroi-File": packed(told)},
+    )
+    assert (status, json.loads(answer)["code"]) == (404, LinkClosed.code)
 
 
 def test_a_revoked_password_is_refused_within_seconds(door: Door) -> None:

@@ -9,7 +9,8 @@ Rule:    addresses below /coffre/depot/SHARE/:
            PUT    fichier        body = the file                            201 {"name", "size_bytes", "reference"}
            POST   formulaire     multipart/form-data, without JavaScript    303 to a page that says so
 
-         ``X-Beffroi-File`` (JSON, percent-encoded): name, size, who sends it, a message. Nothing is listed or given.
+         ``X-Beffroi-File`` (JSON, in base64 or percent-encoded): name, size, who sends it, a message. Nothing is
+         listed or given.
          Each file is told for the audit log before it is there.
 Fails:   closed: what cannot be told is not taken.
 """
@@ -17,6 +18,7 @@ Fails:   closed: what cannot be told is not taken.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 from collections import Counter
@@ -216,9 +218,10 @@ def _most(share: Share, box: Box) -> int:
 
 def _sent_of(request: Request) -> Sent:
     """Errors: Invalid."""
+    told = request.header(granted.FILE_HEADER)
     try:
-        sent = _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
-    except msgspec.MsgspecError:
+        sent = _SENT.decode(unquote_to_bytes(told) if "%" in told else base64.b64decode(told))
+    except (msgspec.MsgspecError, ValueError):
         raise Invalid("file") from None
     if sent.size_bytes < 0:
         raise Invalid("size")
