@@ -12,6 +12,7 @@ from beffroi.drive import consumers
 from beffroi.drive.store import findings
 from beffroi.drive.store.findings import Result
 from beffroi.lib import clock
+from beffroi.portal import drive_words
 from beffroi.previews import server as previews_server
 from django.db import transaction
 from django.test import Client
@@ -51,6 +52,14 @@ def told() -> Callable[[], list[str]]:
     kept = STATE / "told-links"
     kept.unlink(missing_ok=True)
     return lambda: [json.loads(one)["what"] for one in kept.read_text().splitlines()] if kept.exists() else []
+
+
+def said_to_the_page(visitor: Visitor, node: int, share_id: str = "") -> str:
+    """Why there is no first page: a code for which the page's script has words."""
+    status, _, answer = visitor.fetch(f"{node}/bureau", share_id=share_id)
+    code = str(json.loads(answer)["code"])
+    assert status >= 400 and code in drive_words.PREVIEWS
+    return code
 
 
 def test_an_image_and_a_pdf_are_seen_without_a_download_and_once_on_record(
@@ -141,8 +150,9 @@ def test_a_page_that_is_open_shows_nothing_more_once_all_downloads_are_taken(
     visitor.page()
     assert visitor.fetch(f"{other}/vignette")[0] == 200
     assert visitor.fetch(str(taken))[0] == 200 and only_share(drive).downloads_left == 0
-    for rest in (f"{other}/vignette", f"{letter}/bureau", f"{letter}/bureau/page/1"):
+    for rest in (f"{other}/vignette", f"{letter}/bureau/page/1"):
         assert visitor.fetch(rest)[0] == 303, rest
+    assert said_to_the_page(visitor, letter) == "drive.link_closed"
     assert visitor.fetch(f"{taken}/vignette")[0] == 200, "what it has"
     assert told() == ["preview", "file", "preview"]
 
@@ -160,8 +170,9 @@ def test_nothing_is_seen_of_what_is_locked_ended_beside_or_handed_in(
     assert "photo.png" in visitor.page(f"?fichier={node}")
     for odd in (secret, folder.id, "x", "9" * 30):
         assert CLOSED in visitor.page(f"?fichier={odd}")
-    for rest in ("apercu", "bureau", "bureau/page/1"):
+    for rest in ("apercu", "bureau/page/1"):
         assert visitor.fetch(f"{secret}/{rest}")[0] == 303
+    assert said_to_the_page(visitor, secret) == "drive.link_closed"
     for rest in (
         f"{node}/apercu/x",
         f"{node}/bureau/page/2",
@@ -172,8 +183,11 @@ def test_nothing_is_seen_of_what_is_locked_ended_beside_or_handed_in(
     assert visitor.fetch(f"{node}/apercu", "HEAD")[0] == 404
     assert visitor.fetch(f"{node}/apercu")[0] == 200
     client.post(f"/coffre/liens/{share.id}/arreter/")
-    for rest in ("apercu", "bureau", "bureau/page/1"):
+    for rest in ("apercu", "bureau/page/1"):
         assert visitor.fetch(f"{node}/{rest}")[0] == 303
+    assert said_to_the_page(visitor, node) == "drive.link_closed"
+    visitor.client.cookies.clear()
+    assert said_to_the_page(visitor, node, share.id) == "live.grant_refused"
     assert told() == ["preview"]
 
 
@@ -185,8 +199,8 @@ def test_a_link_to_hand_in_shows_nothing(
     answer = client.post(f"/coffre/{folder.id}/depots/", FORM)
     assert answer.status_code == 200
     share = only_share(drive)
-    for rest in ("apercu", "bureau"):
-        assert Visitor(server, "").fetch(f"{node}/{rest}", share_id=share.id)[0] == 303
+    assert Visitor(server, "").fetch(f"{node}/apercu", share_id=share.id)[0] == 303
+    assert said_to_the_page(Visitor(server, ""), node, share.id) == "live.grant_refused"
     assert told() == []
 
 

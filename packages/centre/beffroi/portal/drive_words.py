@@ -153,6 +153,9 @@ PREVIEWS = {
         "Beaucoup d’aperçus sont demandés en ce moment : rechargez la page dans une minute."
     ),
     "drive.frozen": gettext_lazy("Ce fichier a été reconnu comme dangereux : le Département le retient."),
+    "drive.link_closed": gettext_lazy(
+        "Ce lien n’est plus ouvert : demandez-en un autre à la personne qui vous l’a donné."
+    ),
     "live.grant_refused": gettext_lazy("Cette page est ouverte depuis longtemps : rechargez-la."),
     "otherwise": gettext_lazy(
         "L’aperçu ne peut pas être fait pour le moment : rechargez la page dans quelques minutes, ou téléchargez le "

@@ -269,7 +269,10 @@ def _goes_on(answer: Answer) -> bool:
 
 
 def _refused(request: Request, error: BeffroiError) -> Answer:
-    """A person is led to a page that says why; a program that goes on with a file is told the status."""
+    """A person is led to a page that says why; a program that goes on with a file is told the status, a page's script
+    the code."""
+    if request.path.endswith("/bureau"):
+        return refusal(error)
     no_store = (b"cache-control", b"no-store")
     if request.method == "GET" and b"range" not in request.headers:
         return Answer(303, ((b"location", f"{PAGE}?refus={error.code}".encode()), no_store))
