@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from beffroi.drive.guard.formats import armour
-from beffroi.drive.guard.kinds import KINDS, UNCHECKED, by_name, extension, family
+from beffroi.drive.guard.kinds import UNCHECKED, by_name, extension, family
 from beffroi.drive.guard.structure import Structure
 
 
@@ -71,7 +71,8 @@ _KNOWN_WORDS = (
 )
 _ORDINARY_WORDS = (
     # copies, temporary files and downloads
-    "bak old orig save sav tmp temp part partial crdownload download swp new copy copie backup lock lnk url dat log "
+    "bak old orig original save sav sauvegarde archive archivé tmp temp part partial crdownload download swp new copy "
+    "copie backup lock lnk url dat log "
     # what an antivirus leaves of what it took
     "vir virus vbn quarantine quarantined qua qtn infected blocked malware suspect suspected dangerous "
     # signatures, checks, and programs with which people lock or pack a file of their own
@@ -189,7 +190,8 @@ def added_extension(name_before: str, name: str) -> str:
     new, old = extension(name), extension(name_before)
     if not new or new == old or not by_name(name_before) or by_name(name):
         return ""
-    return "" if new in _ORDINARY or _SERIAL.fullmatch(new) or new in KINDS else new
+    added = new.removeprefix(old).strip("_-~ ")  # photo.jpg_original of ExifTool, notes.txt~ of editors
+    return "" if not added or added in _ORDINARY or _SERIAL.fullmatch(added) else new
 
 
 def is_note(name: str, size_bytes: int) -> bool:
