@@ -253,6 +253,17 @@ def test_films_with_holes() -> None:
     assert changed(film, film, chunks_before=20, chunks_kept=10, size_bytes=70_000) == ()
 
 
+@pytest.mark.parametrize("kind", ["tiff", "riff"])
+def test_a_raw_scan_or_recording_may_be_made_lighter_or_louder(kind: str) -> None:
+    raw, packed = (Structure(kind, "sound", "", Noise(one, one, one)) for one in (0.48, 0.98))
+    louder, holes = (
+        Structure(kind, "sound", "", Noise(0.48, 0.48, one, part)) for one, part in ((0.5, 0), (0.6, 0.2))
+    )
+    assert changed(raw, louder, chunks_before=20, chunks_kept=0) == ()
+    assert Sign.HOLES in changed(raw, holes, chunks_before=20, chunks_kept=10)
+    assert changed(packed, packed, chunks_before=20, chunks_kept=10) == (Sign.HOLES,)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "added"),
     [

@@ -91,6 +91,11 @@ _PLAIN = frozenset(("", "dwg", "bmp", "dbase", "sqlite", "ole", "shapefile", "ti
 """Kinds whose content is mostly not packed, and of which a look reads a part alone."""
 _IN_PLACE = frozenset(("riff", "jpeg", "tiff", "boxes", "mp3", "ogg", "flac", "zip", "7z", "rar", "packed"))
 _IN_PLACE_LEAST_CHUNKS = 8
+_MAYBE_RAW = frozenset(("tiff", "riff"))
+_PACKED = 0.9
+"""Mean density from which on a scan or a recording is packed; a raw one is as long after any change of its light or
+loudness."""
+_DENSER = 0.1
 
 
 def of(change: Change) -> tuple[Sign, ...]:
@@ -167,10 +172,17 @@ def _is_noisier(before: Structure, after: Structure, change: Change) -> bool:
 
 
 def _has_holes(change: Change) -> bool:
-    """Same length, and chunks lost all over: films, pictures and archives are written anew or not at all."""
+    """Same length, and chunks lost all over: films, pictures and archives are written anew or not at all. A raw picture
+    or sound has to be denser, too."""
+    before, after = change.before, change.after
+    if before is None or after is None:
+        return False
+    if before.kind in _MAYBE_RAW and before.noise.mean < _PACKED:
+        denser = after.noise.mean - before.noise.mean
+        if denser < _DENSER and after.noise.random_share - before.noise.random_share < _DENSER:
+            return False
     return (
-        change.before is not None
-        and change.before.kind in _IN_PLACE
+        before.kind in _IN_PLACE
         and change.chunks_before >= _IN_PLACE_LEAST_CHUNKS
         and 0 <= change.size_bytes - change.size_before_bytes <= 4096
         and change.chunks_kept * 10 <= change.chunks_before * 7
