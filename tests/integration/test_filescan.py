@@ -23,6 +23,7 @@ from beffroi.drive.scanning import scanner as scanner_module
 from beffroi.drive.scanning import told
 from beffroi.drive.scanning.engines import EngineAway, Engines
 from beffroi.drive.store import findings
+from beffroi.drive.store.writing import Writing
 from beffroi.lib.config import Config
 from beffroi.scan import kinds
 
@@ -175,6 +176,29 @@ def test_a_release_holds_against_the_same_rules(drive: Served, scan: Scan) -> No
     other = result._replace(found={findings.VIRUS: ["Other"]})
     database.write(lambda w: findings.keep(w, [other], now_s=9))
     assert drive.ask("GET", f"{HOME}/a.com")[0] == 403, "what is found besides was never released"
+
+
+def test_a_release_holds_where_less_is_found_later(drive: Served, scan: Scan) -> None:
+    """What came by a link was released for its macros; then an engine fails on it, and finds the macros again."""
+    assert drive.ask("PUT", f"{HOME}/acte.docm", b"acte")[0] == 201
+    database = scan.communes.metadata(A)
+    result = findings.Result(sha(b"acte"), "m", {kinds.MACRO: []}, True)
+
+    def handed(writing: Writing) -> None:
+        row = writing.one("SELECT id FROM node WHERE sha256 = ?", (result.sha256,))
+        assert row is not None
+        writing.run("INSERT INTO handed VALUES (?, 'han_x', ?)", (row[0], result.sha256))
+        findings.keep(writing, [result], now_s=1)
+        findings.release(writing, result.sha256, person_id="per_ref", now_s=2)
+
+    database.write(handed)
+    failed = result._replace(found={kinds.UNREADABLE: []}, is_whole=False)
+    for one in (failed, result):
+        database.write(lambda w, it=one: findings.keep(w, [it], now_s=3))
+        assert drive.ask("GET", f"{HOME}/acte.docm")[0] == 200
+    more = result._replace(found={kinds.PROGRAM: [], kinds.MACRO: []})
+    database.write(lambda w: findings.keep(w, [more], now_s=4))
+    assert drive.ask("GET", f"{HOME}/acte.docm")[0] == 403, "what is found besides was never released"
 
 
 def test_what_is_said_of_contents_that_went_is_forgotten(drive: Served, scan: Scan) -> None:

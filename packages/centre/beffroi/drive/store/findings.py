@@ -219,9 +219,12 @@ def came_by_link(writing: Writing, sha256: str, *, now_s: int) -> None:
 
 
 def _freeze(writing: Writing, sha256: str, code: str, names: str, *, now_s: int) -> None:
-    """A finding that is known stays as it is, released or not, unless it is another one."""
+    """A finding that is known stays as it is, released or not, unless it is another one. Who released it let the weaker
+    ones pass, too: what an engine that fails cannot read, a rule that found more before."""
     known = finding(writing, sha256)
     if known is not None and known.code == code:
+        return
+    if known is not None and known.released_s and CODES.index(known.code) < CODES.index(code):
         return
     writing.run("DELETE FROM finding WHERE sha256 = ?", (sha256,))
     writing.run(
