@@ -108,6 +108,16 @@ def _answers(door: Door, process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
+def test_who_waits_before_a_body_and_is_refused_asks_next_on_another_connection(door: Door) -> None:
+    """What it asked next on this one would be taken for the body, and wait for its end."""
+    waits = {"Expect": "100-continue", "Content-Length": "5"}
+    status, headers, _ = door.ask("PUT", "/dav/no/such/x.txt", **waits)
+    assert status == 409 and headers["connection"] == "close"
+    status, headers, _ = door.ask("PUT", "/dav/x.txt", password="wrong", **waits)
+    assert status == 401 and headers["connection"] == "close"
+    assert "connection" not in door.ask("PUT", "/dav/no/such/x.txt", b"12345")[1]
+
+
 def test_a_long_file_passes_the_front_both_ways(door: Door) -> None:
     body = secrets.token_bytes(LONG_BYTES)
     assert door.ask("PUT", "/remote.php/webdav/long.bin", body)[0] == 201
