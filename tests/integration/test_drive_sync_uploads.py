@@ -181,3 +181,13 @@ def test_who_only_reads_ends_no_upload_there(drive: Served, name: str) -> None:
     drive.ask("PUT", f"{path}/1", b"x", login="elise")
     assert drive.ask("MOVE", f"{path}/.file", login="elise", Destination=to)[0] == 403
     assert drive.ask("GET", to, login="elise")[0] == 404
+
+
+def test_the_end_of_an_upload_of_which_nothing_came_empties_no_file(drive: Served, name: str) -> None:
+    assert drive.ask("PUT", f"{FILES}/{name}", b"there")[0] == 201
+    status, _, answer = send(drive, name, {})
+    assert status == 400 and "rien n’a été modifié" in answer.decode()
+    assert drive.ask("GET", f"{FILES}/{name}")[2] == b"there"
+    empty = {"Destination": f"{drive.url}{FILES}/{name}", "OC_Total_Length": "0"}
+    assert drive.ask("MOVE", f"{UPLOADS}/{name}/.file", **empty)[0] == 204, "who says that it is empty"
+    assert drive.ask("GET", f"{FILES}/{name}")[2] == b""
