@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tests.drive_asking import BODIES
 from tests.drive_server import Served
 from tests.drive_sync import FILES, TRASH, VERSIONS, found, hrefs
 
@@ -117,3 +118,19 @@ def test_who_only_reads_brings_no_version_back(drive: Served, name: str) -> None
     assert drive.ask("GET", listed[1], login="elise")[2] == b"un"
     assert drive.ask("MOVE", listed[1], login="elise", Destination=f"{base}/restore/x")[0] == 403
     assert drive.ask("GET", f"{FILES}/Commune/{name}")[2] == b"deux"
+
+
+def test_nothing_comes_back_into_a_folder_that_somebody_locked(drive: Served, name: str) -> None:
+    """As nothing else is put there meanwhile."""
+    assert drive.ask("MKCOL", f"{FILES}/Commune/{name}")[0] == 201
+    assert drive.ask("PUT", f"{FILES}/Commune/{name}/{name}.txt", b"un plan")[0] == 201
+    assert drive.ask("DELETE", f"{FILES}/Commune/{name}/{name}.txt")[0] == 204
+    theirs = f"/remote.php/dav/files/amir/Commune/{name}"
+    status, headers, _ = drive.ask("LOCK", theirs, BODIES["LOCK"], "amir")
+    assert status == 200
+    item = next(one for one in hrefs(drive.ask("PROPFIND", f"{TRASH}/trash")[2]) if f"/{name}.txt.d" in one)
+    to = f"{TRASH}/restore/{name}"
+    assert drive.ask("MOVE", item, Destination=to)[0] == 423
+    assert drive.ask("UNLOCK", theirs, login="amir", Lock_Token=headers["lock-token"])[0] == 204
+    assert drive.ask("MOVE", item, Destination=to)[0] == 201
+    assert drive.ask("GET", f"{FILES}/Commune/{name}/{name}.txt")[2] == b"un plan"

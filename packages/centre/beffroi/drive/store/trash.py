@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import refs, schema, seals, tree, weights
+from beffroi.drive.store import locks, refs, schema, seals, tree, weights
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import child, free_name, node, root
 from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node
@@ -81,6 +81,7 @@ def restore(writing: Writing, act: Act, root_id: int, node_id: int) -> Node:
 def bring_back(writing: Writing, act: Act, node_id: int, parent: int, name: str) -> Node:
     """Out of the trash, also from inside a deleted folder, to a folder that is not in the trash."""
     kept, folder = tree.movable(writing, node_id), tree.folder_at(writing, parent)
+    locks.require(writing, act, folder)
     return tree.relocate(writing, act, kept, folder, free_name(writing, folder.id, name), kind="returned")
 
 
