@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 import pytest
@@ -32,6 +33,25 @@ def test_a_time_that_no_calendar_has_leaves_the_folder_readable(
     found = listing(drive, f"{folder}/")
     assert value(found[path], "d:getlastmodified") == "Fri, 14 Jul 2017 02:40:00 GMT"
     assert drive.ask("GET", path)[2] == b"un plan"
+
+
+@pytest.mark.parametrize("said", ["hier", "", "Mon, 01 Jan 1601 00:00:00 GMT"])
+def test_a_time_that_is_not_set_is_not_said_to_be(drive: Served, folder: str, said: str) -> None:
+    """And what came with it is not set either (RFC 4918, section 9.2)."""
+    path = f"{folder}/plan.txt"
+    assert drive.ask("PUT", path, b"un plan", X_OC_Mtime="1500000000")[0] == 201
+    body = (
+        '<d:propertyupdate xmlns:d="DAV:" xmlns:x="u:"><d:set><d:prop>'
+        f"<d:lastmodified>{said}</d:lastmodified><x:a>1</x:a></d:prop></d:set></d:propertyupdate>"
+    )
+    status, _, answer = drive.ask("PROPPATCH", path, body.encode())
+    assert status == 207
+    assert re.findall(rb"HTTP/1.1 \d+", answer) == [b"HTTP/1.1 409", b"HTTP/1.1 424"]
+    asked = (
+        b'<d:propfind xmlns:d="DAV:" xmlns:x="u:"><d:prop><d:getlastmodified/><x:a/></d:prop></d:propfind>'
+    )
+    found = drive.ask("PROPFIND", path, asked, Depth="0")[2]
+    assert b"Fri, 14 Jul 2017 02:40:00 GMT" in found and b">1<" not in found
 
 
 @pytest.mark.parametrize("sign", ["\ufffe", "\uffff"])

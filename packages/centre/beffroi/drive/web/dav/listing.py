@@ -237,6 +237,12 @@ async def proppatch(call: Call) -> Answer:
         raise xml.XmlRefused
     steps = _steps(body)
     refused = {name for _, name, _ in steps if name in properties.PROPERTIES and name not in _SETTABLE}
+    # Windows' own is kept as it came, too; of the others nothing would be left.
+    unread = {
+        name
+        for sets, name, one in steps
+        if sets and name in _MTIMES - {_WIN32_MTIME} and _mtime_s(one) is None
+    }
     star = next(
         (sets and _is_true(one) for sets, name, one in reversed(steps) if name == properties.FAVOURITE), None
     )
@@ -252,12 +258,12 @@ async def proppatch(call: Call) -> Answer:
         return place
 
     def put_star(home: Writing, place: Place) -> None:  # for this person alone: also where they only read
-        if not refused and star is not None:
+        if not (refused or unread) and star is not None:
             favourites.set_star(home, call.who, (place.owner, place.node.id), starred=star)
 
     def change(writing: Writing) -> Place:
         place = look_up(writing)
-        if not refused and others:
+        if not (refused or unread) and others:
             kept = properties.dead(place.node.properties)
             for sets, name, element in steps:
                 if sets and (name not in _SETTABLE or name == _WIN32_MTIME):
@@ -281,12 +287,16 @@ async def proppatch(call: Call) -> Answer:
         await call.home.database.write_async(lambda writing: put_star(writing, place))
     href = call.target.href(place.path, is_folder=bool(place.node.is_folder))
     names = list(dict.fromkeys(name for _, name, _ in steps))
-    if refused:
-        bad = "".join(xml.empty(name) for name in names if name in refused)
-        rest = "".join(xml.empty(name) for name in names if name not in refused)
-        stats = [
+    if refused or unread:
+        bad, odd = ("".join(xml.empty(name) for name in names if name in some) for some in (refused, unread))
+        rest = "".join(xml.empty(name) for name in names if name not in refused | unread)
+        protected = (
             f"<d:propstat><d:prop>{bad}</d:prop><d:status>HTTP/1.1 403 Forbidden</d:status>"
-            "<d:error><d:cannot-modify-protected-property/></d:error></d:propstat>",
+            "<d:error><d:cannot-modify-protected-property/></d:error></d:propstat>"
+        )
+        stats = [
+            *([protected] if bad else []),
+            *([xml.propstat(odd, "409 Conflict")] if odd else []),
             *([xml.propstat(rest, "424 Failed Dependency")] if rest else []),
         ]
     else:
