@@ -282,6 +282,23 @@ def test_a_lock_above_what_is_shared_is_seen_and_obeyed(drive: Served, name: str
     assert drive.ask("GET", f"{inner}/x.txt")[2] == b"1"
 
 
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+def test_a_condition_may_speak_of_where_it_goes_in_another_collectivite(
+    drive: Served, name: str, method: str
+) -> None:
+    """Who locked what they write over shows that lock, and no other."""
+    answer(drive, share(drive, name, WRITE))
+    source, at = f"{BRUNO}/{name}.txt", f"{SHARED}/{name}/plan.txt"
+    assert drive.ask("PUT", source, b"le mien", "bruno")[0] == 201
+    status, headers, _ = drive.ask("LOCK", at, BODIES["LOCK"], "bruno")
+    assert status == 200
+    token = headers["lock-token"]
+    for shown, expected in (("<urn:uuid:0>", 412), (token, 204)):
+        shows = {"Destination": f"{drive.url}{at}", "If": f"<{drive.url}{at}> ({shown})"}
+        assert drive.ask(method, source, b"", "bruno", **shows)[0] == expected
+    assert drive.ask("GET", f"{HOME}/{name}/plan.txt")[2] == b"le mien"
+
+
 def test_a_device_that_is_stopped_with_the_owner_is_stopped_there_alone(tmp_path: Path) -> None:
     with served(tmp_path / "state") as drive:
         stop_bruno(drive)

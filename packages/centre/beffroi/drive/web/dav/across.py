@@ -23,9 +23,9 @@ MOST_CARRIED = 1000
 
 async def carry(call: Call, there: Call, *, is_copy: bool, is_deep: bool) -> Answer:
     """``there``: the call at the destination. Errors: those of a move, CopyTooLarge, Frozen, QuotaFull."""
-    with call.view.database.reading() as reading:
+    with call.view.database.reading() as reading, there.view.database.reading() as beyond:
         place = _source(call, reading, is_copy=is_copy)
-        call.check(reading, place)
+        call.check(reading, place, lambda resource: there.state(beyond, resource))
         nodes = _nodes(reading, place.node, is_deep=is_deep)
     size_bytes = sum(one.size_bytes for one in nodes if not one.is_folder)
     with there.view.database.reading() as reading:

@@ -161,8 +161,11 @@ class Call:
 
     # -- conditions --------------------------------------------------------------------------------------
 
-    def check(self, reading: Reading, found: Place | None) -> None:
-        """All conditions of a request that changes what was ``found``. Errors: ConditionFailed, ConditionMalformed."""
+    def check(
+        self, reading: Reading, found: Place | None, there: Callable[[str | None], State] | None = None
+    ) -> None:
+        """All conditions of a request that changes what was ``found``. ``there``: what the collectivité of the
+        destination, another one, knows of a resource. Errors: ConditionFailed, ConditionMalformed."""
         request = self.request
         tag = etag(found) if found is not None else ""
         match, none_match = request.header(b"if-match"), request.header(b"if-none-match")
@@ -173,7 +176,12 @@ class Call:
             raise ConditionFailed
         if not match and unmodified_s is not None and found is not None and found.node.mtime_s > unmodified_s:
             raise ConditionFailed
-        if not conditions.holds(self.clauses, lambda resource: self.state(reading, resource)):
+
+        def state(resource: str | None) -> State:
+            own = self.state(reading, resource)
+            return there(resource) if there is not None and own == State() else own
+
+        if not conditions.holds(self.clauses, state):
             raise ConditionFailed
 
     def state(self, reading: Reading, resource: str | None) -> State:
