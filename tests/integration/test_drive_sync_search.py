@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from beffroi.drive.web.dav.xml import DAV
+from beffroi.drive.web.sync.basicsearch import _value
 
 from tests.drive_server import Served
 from tests.drive_sync import FILES, hrefs, search
@@ -78,3 +82,16 @@ def test_bodies_that_are_no_search_are_refused(drive: Served) -> None:
     deep = "<d:not>" * 5000 + "</d:not>" * 5000
     assert b"multistatus" not in search(drive, deep)
     assert drive.ask("GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("zone", ["Europe/Paris", "Pacific/Auckland"])
+def test_a_date_without_a_zone_is_of_utc(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """Wherever the server stands."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert _value((DAV, "creationdate"), "2017-07-14T02:40:00") == 1_500_000_000
+        assert _value((DAV, "creationdate"), "2017-07-14T04:40:00+02:00") == 1_500_000_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -10,7 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import reduce
 from typing import NamedTuple
 from urllib.parse import quote
@@ -245,7 +245,8 @@ def _value(name: Name, literal: str) -> int:
         return int(literal)
     if name in _TIMES:
         try:
-            return int(datetime.fromisoformat(literal).timestamp())
+            at = datetime.fromisoformat(literal)
+            return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
         except (ValueError, OverflowError):
             seconds = date_s(literal)
             if seconds is not None:
