@@ -48,11 +48,12 @@ def plans(theirs: Drive, hall: Hall, council: Group) -> Node:
     return made
 
 
-def leave(hall: Hall) -> Departure:
+def leave(hall: Hall, membership: Membership | None = None) -> Departure:
+    """The colleague, or whose membership this is."""
     made = leaving.depart(
         actor=hall.commune.referent,
         collectivite=hall.commune.collectivite,
-        person=hall.commune.colleague_membership.person,
+        person=(membership or hall.commune.colleague_membership).person,
         successors={},
     )
     run_pending("main")
@@ -133,6 +134,41 @@ def test_who_comes_back_without_an_undoing_has_nothing_and_the_undoing_is_over_w
         leaving.undo(actor=hall.commune.referent, departure=departure)
     run_pending("main")
     assert inside(drive, council) == set() and open_shares(theirs, plans) == set()
+
+
+def test_what_was_shared_with_who_left_is_not_shared_with_who_comes_back(
+    drive: Drive, hall: Hall, council: Group, *, system: Actor
+) -> None:
+    node, other = drive.folder("Paie"), drive.folder("Conseil")
+    make(hall.client, node.id, f"person:{hall.commune.colleague.id}", "write")
+    make(hall.client, other.id, f"group:{council.id}")
+    assert hall.colleague.get(f"/coffre/{node.id}/").status_code == 200
+    departure = leave(hall)
+    assert open_shares(drive, node) == set() and open_shares(drive, other) == {("group", "read")}
+    with clock.shifted(60):
+        back = undo(hall, departure)
+        assert open_shares(drive, node) == {("person", "write")}, "undone: nobody left"
+        assert back.get(f"/coffre/{node.id}/").status_code == 200
+    with clock.shifted(120):
+        leave(hall)
+    with clock.shifted(180):
+        come_back(hall.commune, system)
+        run_pending("main")
+        again = portal_client(Membership.objects.get(person_id=hall.commune.colleague.id, until=None))
+        assert again.get("/coffre/").status_code == 200
+        assert again.get(f"/coffre/{node.id}/").status_code == 404
+
+
+def test_an_undone_departure_opens_no_file_of_who_left_since(
+    drive: Drive, theirs: Drive, hall: Hall, plans: Node
+) -> None:
+    first, second = leave(hall, hall.commune.agent_membership), leave(hall)
+    leaving.undo(actor=hall.commune.referent, departure=first)
+    run_pending("main")
+    assert open_shares(theirs, plans) == set()
+    leaving.undo(actor=hall.commune.referent, departure=second)
+    run_pending("main")
+    assert ("group", "read") in open_shares(theirs, plans)
 
 
 def test_undoing_gives_back_what_this_departure_took_and_not_what_an_earlier_one_did(

@@ -18,7 +18,7 @@ from beffroi.core.identity.queries import current_memberships
 from beffroi.drive import departures, erasures, handover, past_worker, projections, recorded, sightings
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
-from beffroi.drive.departures import end_own_shares, leave_groups
+from beffroi.drive.departures import end_their_shares, leave_groups
 from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
 from beffroi.drive.sharing import Line
@@ -85,7 +85,7 @@ def end_shares(event: Event) -> None:
         return
     person_id, owner = membership.person_id, membership.collectivite_id
     actor = Actor.system("drive.departures")
-    end_own_shares(
+    end_their_shares(
         settings.BEFFROI,
         collectivite_id=owner,
         person_id=person_id,

@@ -1,5 +1,5 @@
-"""Who left a collectivité shares their own files with nobody any more: no one would be left who could end it. They are
-in none of its groups either, also when they come back; a departure that is undone gives both back.
+"""Who left a collectivité shares their own files with nobody: no one would be left who could end it. Nothing is shared
+with them either, and they are in none of its groups, also when they come back; an undone departure gives all that back.
 
 Process: worker. What they shared of the collectivité's folder stays: colleagues see and end it.
 Rule:    what is taken and what is given back is on record before; where it then fails, the event is tried again, and
@@ -27,10 +27,11 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 
-def end_own_shares(
+def end_their_shares(
     config: Config, *, collectivite_id: str, person_id: str, left_s: int, record: Record
 ) -> None:
-    """Those with people, groups, roles and collectivités. ``left_s``: when they left.
+    """Of their own files, with people, groups, roles and collectivités; and what is shared with them. ``left_s``: when
+    they left.
 
     Errors: StoreFull, Unavailable.
     """
@@ -42,14 +43,16 @@ def end_own_shares(
             found = [
                 one
                 for one in shares.all_open(reading, now_s=now_s)
-                if one.kind != "link" and _is_own(reading, one, person_id)
+                if one.kind != "link" and (_is_with(one, person_id) or _is_own(reading, one, person_id))
             ]
+            own = [one.id for one in shares.every(reading) if _is_own(reading, one, person_id)]
         for one in found:
             record(Line("ended", one.id, person_id, collectivite_id, receiver_of(one)))
 
         def end(writing: Writing) -> None:
             ended = [one.id for one in found if shares.end(writing, one.id, now_s=now_s)]
             departed.take(writing, person_id, "share", ended, left_s=left_s)
+            departed.keep_from_others(writing, person_id, own)
 
         database.write(end)
 
@@ -121,8 +124,8 @@ def give_back(
 
 
 def _returning(reading: Reading, person_id: str, left_s: int, *, now_s: int) -> tuple[list[str], list[Share]]:
-    """Groups that are there and have room; shares of files that are still the person's own and that nobody shared in
-    the same way since."""
+    """Groups that are there and have room; shares of files that are still the person's own, or with the person, that
+    nobody made in the same way since."""
     taken: dict[Kind, list[str]] = {"group": [], "share": []}
     for one in departed.of(reading, person_id, left_s=left_s):
         taken[one.kind].append(one.thing)
@@ -148,7 +151,8 @@ def _may_reopen(reading: Reading, share: Share, person_id: str, *, now_s: int) -
         return False
     beside = shares.of_node(reading, share.node, now_s=now_s)
     is_shared_again = any((one.kind, one.target) == (share.kind, share.target) for one in beside)
-    return _is_own(reading, share, person_id) and not is_shared_again
+    is_theirs = _is_with(share, person_id) or _is_own(reading, share, person_id)
+    return is_theirs and not is_shared_again
 
 
 def forget_own_marks(config: Config, person_id: str) -> None:
@@ -191,6 +195,10 @@ def _opened(config: Config) -> Iterator[Communes]:
         closing(open_communes(config, threads)) as communes,
     ):
         yield communes
+
+
+def _is_with(share: Share, person_id: str) -> bool:
+    return share.kind == "person" and share.target == person_id
 
 
 def _is_own(reading: Reading, share: Share, person_id: str) -> bool:

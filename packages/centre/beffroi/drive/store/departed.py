@@ -1,5 +1,5 @@
-"""What a departure took from a person, kept as long as the departure may be undone: their groups, and the shares of
-their own files.
+"""What a departure took from a person, kept as long as the departure may be undone: their groups, the shares of
+their own files, and those with them.
 
 Rule:    a row is written in the change that takes the thing away, and deleted in the one that gives it back. ``left_s``
          tells one departure from another: who left, came back and left again gets what the last one took.
@@ -49,6 +49,14 @@ def take(writing: Writing, person_id: str, kind: Kind, things: Iterable[str], *,
             "DELETE FROM departed WHERE person_id = ? AND kind = ? AND thing = ?", (person_id, kind, thing)
         )
         writing.run("INSERT INTO departed VALUES (?, ?, ?, ?)", (person_id, kind, thing, left_s))
+
+
+def keep_from_others(writing: Writing, person_id: str, share_ids: Iterable[str]) -> None:
+    """Shares of somebody's own files are given back to them alone: of who left, to nobody who left before."""
+    for one in share_ids:
+        writing.run(
+            "DELETE FROM departed WHERE kind = 'share' AND thing = ? AND person_id <> ?", (one, person_id)
+        )
 
 
 def give_back(writing: Writing, person_id: str, *, left_s: int) -> None:
