@@ -87,6 +87,26 @@ def test_a_hash_that_becomes_bad_is_frozen_where_it_lies_and_freed_when_the_deci
     door.require(BAD, beaune.id)
 
 
+def test_what_a_decision_held_that_ended_meanwhile_is_free_after_the_next_start(
+    door: FileDoor, communes: Communes, beaune: Commune, centre: Centre, committed: str
+) -> None:
+    """It ended while the metadata were away, or they came back from a backup of before."""
+    keep(communes, beaune.id, "facture.xlsm", BAD)
+    keep(communes, beaune.id, "plan.xlsm", GOOD)
+    decision = block(GOOD, "sha256")
+    eventually(lambda: held(communes, beaune.id, GOOD) == decision.id, "the feed was heard")
+    door.stop()
+    metadata = communes.metadata(beaune.id)
+    metadata.write(lambda w: frozen.freeze(w, sha256=BAD, decision_id="dec_ended", now_s=1))
+    again = FileDoor(centre.config, communes, lambda: connect(committed))
+    again.start()
+    try:
+        eventually(lambda: held(communes, beaune.id) == "", "free again")
+        assert held(communes, beaune.id, GOOD) == decision.id
+    finally:
+        again.stop()
+
+
 def test_what_one_commune_lets_through_is_free_for_it_alone(
     door: FileDoor, communes: Communes, beaune: Commune, nuits: Commune, administrator: Actor
 ) -> None:

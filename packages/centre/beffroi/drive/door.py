@@ -35,7 +35,7 @@ from beffroi.lib.errors import BeffroiError
 log = logging.getLogger("beffroi.drive.door")
 CHANNELS = ("drive", every_overlay("drive"))
 _ALL_FROZEN = "all frozen"
-"""Sought after a reset of the feed: what ended meanwhile is not told one by one then."""
+"""Sought after a reset of the feed, and at a start: what ended meanwhile is not told one by one then."""
 
 
 class FileDoor:
@@ -58,7 +58,10 @@ class FileDoor:
         self.follower.start()
         with self.follower.tables() as tables:
             known = [entry for table in tables.values() for entry in table]
+            was_heard = tables[CHANNELS[0]].epoch > 0
         self._seek(known)
+        if was_heard:  # before the first word of the feed nothing would hold what is held
+            self._sought.put(_ALL_FROZEN)
 
     def stop(self) -> None:
         if self.follower is not None:
