@@ -5,7 +5,7 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -206,12 +206,13 @@ def test_of_a_series_that_has_begun_only_what_comes_moves(desk: Desk) -> None:
     uid = invited(desk, his)
     place = homes.folder(desk.post.config, desk.beaune.id) / homes.ROOT / desk.beaune.agent.id / homes.AGENDA
     (entry,) = place.glob("*.ics")
-    first = (clock.now() - timedelta(days=10)).replace(hour=9, minute=0, second=0, microsecond=0)
+    before = clock.now().astimezone(itip.LOCAL) - timedelta(days=10)
+    first = before.replace(hour=11, minute=0, second=0, microsecond=0)  # as the form has it: 9:00 UTC in May
     text = entry.read_text("utf-8").replace(f"{AT:%Y%m%d}", f"{first:%Y%m%d}")
     entry.write_text(text.replace("SUMMARY:", "RRULE:FREQ=WEEKLY;COUNT=4\nSUMMARY:", 1), "utf-8")
     lines = (
         f"ATTENDEE:mailto:{his}",
-        f"DTSTART:{first:%Y%m%d}T120000Z",
+        f"DTSTART:{(first + timedelta(hours=3)).astimezone(UTC):%Y%m%dT%H%M%SZ}",
         "DURATION:PT1H",
         "SUMMARY:Budget",
     )
