@@ -30,10 +30,17 @@ def test_a_contact_is_added_found_changed_and_deleted(
     inspect(page, "k-rien")
     press(page, "Ajouter un contact")
     inspect(page, "k-ajouter")
-    fill(page, given="Élise", emails="elise", phones="au bureau")
+    fill(page, emails="elise", phones="au bureau")
     page.wait_for_selector("#id_family_error:has-text('Donnez un nom')")
     inspect(page, "k-erreur", status=400)
-    fill(page, family="Charton", emails="elise@charton.test", phones="03 80 22 22 22", note="Le matin")
+    fill(
+        page,
+        given="Élise",
+        family="Charton",
+        emails="elise@charton.test",
+        phones="03 80 22 22 22",
+        note="Le matin",
+    )
     page.wait_for_selector("[role=status]:has-text('enregistré')")
     page.goto("/contacts/ajouter/")
     page.check("input[value=prive]")

@@ -238,7 +238,11 @@ def test_a_release_that_harms_the_canary_stops_by_itself_and_goes_on_only_by_a_p
             with clock.shifted(7 * 3600):
                 releases.look()
         assert BoxRelease.objects.get().state in ("running", "done")
-    verbs = list(AuditEntry.objects.filter(verb__startswith="box:release").values_list("verb", flat=True))
+    verbs = list(
+        AuditEntry.objects.filter(verb__startswith="box:release")
+        .order_by("id")
+        .values_list("verb", flat=True)
+    )
     assert verbs[:4] == [
         "box:release_stored",
         "box:release_started",

@@ -190,7 +190,8 @@ def test_what_was_withdrawn_and_is_confirmed_goes_on_as_a_decision_of_its_own(
     before = Decision.objects.get(pk=first)
     assert (before.state, before.end_reason) == ("revoked", "decided_anew")
     told = [
-        json.loads(e.payload)["decision_id"] for e in OutboxEvent.objects.filter(kind="decision:activated")
+        json.loads(e.payload)["decision_id"]
+        for e in OutboxEvent.objects.filter(kind="decision:activated").order_by("pk")
     ]
     assert told == [first, decision.id]
 

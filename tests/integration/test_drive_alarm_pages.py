@@ -60,7 +60,11 @@ def sizes(drive: Drive, files: list[Node]) -> list[int]:
 
 
 def verbs() -> list[str]:
-    return list(AuditEntry.objects.filter(verb__startswith="drive:alarm").values_list("verb", flat=True))
+    return list(
+        AuditEntry.objects.filter(verb__startswith="drive:alarm")
+        .order_by("id")
+        .values_list("verb", flat=True)
+    )
 
 
 def test_contents_and_names_that_come_back_are_counted_apart(

@@ -88,7 +88,7 @@ def decided(beaune: Commune, nuits: Commune) -> Campaign:
 
 
 def verbs_by(actor: Actor) -> list[str]:
-    return list(AuditEntry.objects.filter(actor_id=actor.id).values_list("verb", flat=True))
+    return list(AuditEntry.objects.filter(actor_id=actor.id).order_by("id").values_list("verb", flat=True))
 
 
 # -- withdrawals that need two administrators ------------------------------------------------------------------
