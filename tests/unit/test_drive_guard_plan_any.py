@@ -10,7 +10,7 @@ from beffroi.drive.guard.steps import (
     Move,
     Place,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.drive_guard_tree import DEVICE, OTHER, Model, Node
@@ -128,6 +128,7 @@ def _again(tree: Model, entry: Entry) -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes, changes)
+@example([], [(DEVICE, "create", 0, 0, 0), (OTHER, "move", 0, 0, 0), (DEVICE, "delete", 0, 0, 0)])
 def test_nothing_from_before_and_nothing_of_others_is_lost(past: list[Change], since: list[Change]) -> None:
     """Both work on the same things: each step is possible, and each content is still there."""
     tree = grown(past)

@@ -212,18 +212,16 @@ class _Planner:
         self.revived: set[str] = set()
         self.waiting = {node for node, wish in wishes.items() if self._has_to_move(wish)}
         self.leaving = {
-            node
-            for node, wish in wishes.items()
-            if (wish.is_used or not wish.exists) and tree.place(node) is not None
+            node for node, wish in wishes.items() if not wish.exists and tree.place(node) is not None
         }
 
     def plan(self) -> Plan:
+        # Also of what the devices deleted after that: it comes back.
+        self.conflicts += [
+            Conflict(node, "used since") for node in sorted(self.wishes) if self.wishes[node].is_used
+        ]
         for node in sorted(self.leaving):
-            wish = self.wishes[node]
-            if wish.is_used:
-                self.leaving.discard(node)
-                self.conflicts.append(Conflict(node, "used since"))
-            elif not wish.is_folder:
+            if not self.wishes[node].is_folder:
                 self._remove(node)
         for node in sorted(self.waiting):
             if node in self.waiting:

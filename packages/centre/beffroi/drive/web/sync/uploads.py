@@ -103,10 +103,12 @@ async def _finish(call: Call, upload: str) -> Answer:
     there, path = await asyncio.to_thread(call.towards, call, target), target.path
     joined = await asyncio.to_thread(uploads.joined, database, call.who.person_id, upload)
     with there.view.database.reading() as reading:
-        _place_of(there, reading, path)
+        _, before = _place_of(there, reading, path)
     total = request.count(b"oc-total-length")
-    if joined.size_bytes != total and (total is not None or not joined.size_bytes):
-        raise SizeDiffers  # who says no length and sent nothing would empty the file that is there
+    # Who says no length and sent nothing makes a new empty file (nc-py-api does), but empties none.
+    empties = not joined.size_bytes and before is not None and before.node.size_bytes > 0
+    if empties if total is None else total != joined.size_bytes:
+        raise SizeDiffers
     begun_s = clock.steady_s()
     sha1, sha256 = await read_back(call.bodies, joined, joined.size_bytes)
     call.bodies.require(sha256)
