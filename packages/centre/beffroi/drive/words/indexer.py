@@ -72,11 +72,10 @@ class Indexer(Rounds):
         if self._taken_up(database):
             return True
         with database.reading() as reading:
-            nodes = index.due(reading, MOST_AT_ONCE)
-            looked = [_look(reading, one) for one in nodes]
+            looked = _due(reading, MOST_AT_ONCE)
         is_away = clock.steady_s() < self._away_until_s
         keys = self._keys_of(collectivite_id)
-        if not nodes:
+        if not looked:
             return self._wakes(database, keys, is_away)
         reader = _Reader(database, self._stock_of(collectivite_id), keys, None if is_away else self._reads)
         fresh = [reader.indexed(one) for one in looked]
@@ -141,6 +140,22 @@ class _Looked:
         if self.node is not None and not self.node.is_folder:
             return False
         return (self.before.root if self.before else 0) != self.root
+
+
+def _due(reading: Reading, most: int) -> list[_Looked]:
+    """What waits, and before each the folders above it that the index has under another root than where it lies now. A
+    folder that comes back from there before its own turn would else seem never to have left, and nothing below it be
+    looked at again."""
+    found: dict[int, _Looked] = {}
+    above: dict[int, _Looked] = {}
+    for node_id in index.due(reading, most):
+        for folder in reversed(look.above(reading, node_id)[1:-1]):
+            if folder.id not in above:
+                above[folder.id] = _look(reading, folder.id)
+            if above[folder.id].opens_folder:
+                found.setdefault(folder.id, above[folder.id])
+        found.setdefault(node_id, _look(reading, node_id))
+    return list(found.values())
 
 
 def _look(reading: Reading, node_id: int) -> _Looked:
