@@ -128,6 +128,9 @@ def begin_seeds(**how: Any) -> subprocess.Popen[str]:
     return running
 
 
+type Starts = Callable[..., subprocess.Popen[str]]
+
+
 @dataclass
 class Round:
     """What one round runs, and what came of it. ``refused``: the lines of pytest's summary that name a test and why it
@@ -158,14 +161,14 @@ def all_rounds(*, beside: bool) -> int:
         sqlite = Round("SQLite", ON_SQLITE, f"{record}/sqlite")
         postgres = Round("PostgreSQL", ON_POSTGRESQL, f"{record}/postgresql")
         seeds = Round("seeds", (), "")
-        rounds = [(sqlite, partial(sqlite.begin, *of_sqlite))]
+        rounds: list[tuple[Round, Starts]] = [(sqlite, partial(sqlite.begin, *of_sqlite))]
         if (POSTGRESQL / "initdb").exists():
             postgres.database = places.enter_context(postgresql())
             rounds.append((postgres, partial(postgres.begin, *of_postgresql)))
         else:
             print("not run on this machine: tests on PostgreSQL (postgresql-17 is not installed)")
             postgres.code = int(os.environ.get("BEFFROI_REQUIRE_ALL") == "1")
-        rounds.append((seeds, partial(begin_seeds)))
+        rounds.append((seeds, begin_seeds))
         listeners = [threading.Thread(target=listen, args=one) for one in rounds]
         for one in listeners:
             one.start()
@@ -184,7 +187,7 @@ def all_rounds(*, beside: bool) -> int:
     return bool(failed)
 
 
-def listen(which: Round, start: Callable[..., subprocess.Popen[str]]) -> None:
+def listen(which: Round, start: Starts) -> None:
     """Start a round and say what it says, line by line, until it has ended; what failed is kept in it."""
     began = time.monotonic()
     running = start(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -253,23 +253,18 @@ def _names(one: wire_contacts.Contact | wire_contacts.ContactDraft) -> tuple[str
 def _set_each(card: Any, name: str, before: Sequence[str], wanted: Sequence[str]) -> None:
     """Lines that are kept or corrected stay with what a program says of them (at work, mobile); those beyond MAX_EACH,
     too."""
-    lines = {
-        one_line(str(one.value), MAX_TEXT_CHARS).removeprefix("tel:"): one
-        for one in card.contents.get(name, [])
-    }
-    if len(before) == len(wanted):  # in the place of one there is another: it was corrected
-        for old, new in zip(before, wanted, strict=True):
-            if old in lines and old not in wanted and new not in before:
-                lines[old].value = new
-                before = [new if one == old else one for one in before]
-    gone = set(before) - set(wanted)
-    kept = [
-        one
-        for one in card.contents.pop(name, [])
-        if one_line(str(one.value), MAX_TEXT_CHARS).removeprefix("tel:") not in gone
-    ]
+    pairs = zip(before, wanted, strict=True) if len(before) == len(wanted) else ()
+    corrected = {old: new for old, new in pairs if old not in wanted and new not in before}
+    gone, kept, there = set(before) - set(wanted) - corrected.keys(), [], set(before)
+    for line in card.contents.pop(name, []):
+        said = one_line(str(line.value), MAX_TEXT_CHARS).removeprefix("tel:")
+        if said in corrected:  # in its place there is another
+            line.value = corrected[said]
+            there.add(corrected[said])
+        if said not in gone:
+            kept.append(line)
     if kept:
         card.contents[name] = kept
     for one in wanted:
-        if one not in before:
+        if one not in there:
             card.add(name).value = one

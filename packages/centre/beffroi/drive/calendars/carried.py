@@ -36,10 +36,8 @@ def onto(whole: Any, events: Sequence[Event], kept: Any, before: Message, *, our
     there = {_key(one): one for one in kept.contents.get("vevent", ())}
     said = {_of(one.occurrence): one for one in before.events}
     for event, now in zip(whole.contents["vevent"], events, strict=True):
-        at = _of(now.occurrence)
-        at = (
-            at if at in there and at in said else None
-        )  # a date that comes to stand for itself is as its series
+        own = _of(now.occurrence)
+        at = own if own in there and own in said else None  # what comes to stand for itself is as its series
         if at not in there or at not in said:
             continue
         was, old = said[at], there[at]

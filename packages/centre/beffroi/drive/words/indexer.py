@@ -14,7 +14,7 @@ Source:  docs/decisions/0080-words-of-files.md; docs/internals/drive.md, "Search
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import LiteralString
 
@@ -149,20 +149,24 @@ def _due(reading: Reading, most: int) -> list[_Looked]:
     found: dict[int, _Looked] = {}
     above: dict[int, _Looked] = {}
     for node_id in index.due(reading, most):
-        for folder in reversed(look.above(reading, node_id)[1:-1]):
-            if folder.id not in above:
-                above[folder.id] = _look(reading, folder.id)
-            if above[folder.id].opens_folder:
-                found.setdefault(folder.id, above[folder.id])
-        found.setdefault(node_id, _look(reading, node_id))
+        way = look.above(reading, node_id)
+        for at in range(len(way) - 2, 0, -1):  # the outermost first; a root has no row
+            folder_id = way[at].id
+            if folder_id not in above:
+                above[folder_id] = _look(reading, folder_id, way[at:])
+            if above[folder_id].opens_folder:
+                found.setdefault(folder_id, above[folder_id])
+        if node_id not in found:
+            found[node_id] = _look(reading, node_id, way)
     return list(found.values())
 
 
-def _look(reading: Reading, node_id: int) -> _Looked:
-    node, before = look.node(reading, node_id), index.kept(reading, node_id)
-    if node is None or not node.parent:
+def _look(reading: Reading, node_id: int, way: Sequence[Node]) -> _Looked:
+    """``way``: the node and all folders above it, up to its root; none of what is destroyed."""
+    before = index.kept(reading, node_id)
+    if len(way) < 2:
         return _Looked(node_id, None, 0, 0, False, before)
-    top = look.above(reading, node_id)[-1]
+    node, top = way[0], way[-1]
     seen = not top.parent and (top.name == schema.COMMON or top.name.startswith(schema.HOME))
     written = None
     if not node.is_folder:
