@@ -121,11 +121,10 @@ def family(kind: str) -> str:
 def by_content(reader: Reader) -> str:
     """The kind that the beginning of a file shows; empty where it shows none. Errors: reading.Spent."""
     head = reader.head(4096)
-    is_plain = texts.is_plain(head)
-    if head[4:8] in _BOX_TYPES and not is_plain:
+    if head[4:8] in _BOX_TYPES and not texts.is_plain(head):
         return "boxes"
     for magic, name in _OF_MAGIC:
-        if head.startswith(magic) and not (is_plain and magic in _WORDS):
+        if head.startswith(magic) and not (magic in _WORDS and texts.is_plain(head)):
             return _flavour(reader, head) if name == "zip" else name
     if b"%PDF-" in head[:1024]:
         return "pdf"
