@@ -202,7 +202,35 @@ def test_folders_deeper_than_a_reader_likes_become_a_title() -> None:
     ],
 )
 def test_a_format_is_named_as_far_as_it_is_known(name: str, head: bytes, found: formats.Format) -> None:
-    assert formats.of(name, head) == found
+    look = formats.Look()
+    look.update(head)
+    assert look.found(name) == found
+
+
+ELEMENTS = b"<pdfaid:part>%d</pdfaid:part>\n <pdfaid:conformance>%s</pdfaid:conformance>"
+ATTRIBUTES = b'<rdf:Description pdfaid:part="%d" pdfaid:conformance=\'%s\' pdfaid:rev="2020"/>'
+
+
+@pytest.mark.parametrize("piece_bytes", [7, 1 << 20])
+@pytest.mark.parametrize(
+    ("says", "literal", "pronom"),
+    [
+        (ELEMENTS % (1, b"B"), "PDF/A-1b", "fmt/354"),
+        (ATTRIBUTES % (1, b"A"), "PDF/A-1a", "fmt/95"),
+        (ATTRIBUTES % (2, b"u"), "PDF/A-2u", "fmt/478"),
+        (ELEMENTS % (3, b"B"), "PDF/A-3b", "fmt/480"),
+        (b"<pdfaid:part>4</pdfaid:part>", "PDF/A-4", "fmt/1910"),
+        (ELEMENTS % (1, b"B") + ELEMENTS % (2, b"B"), "PDF/A-2b", "fmt/477"),  # saved again behind itself
+        (ELEMENTS % (1, b"U"), "PDF 1.4", ""),  # there is none
+        (b"pdfaid:part of the namespace http://www.aiim.org/pdfa/ns/id/", "PDF 1.4", "fmt/18"),
+    ],
+)
+def test_a_pdf_for_archives_is_named_as_one(says: bytes, literal: str, pronom: str, piece_bytes: int) -> None:
+    whole = b"%PDF-1.4\n" + b"stream\n" * 999 + says + b"\nendstream" * 999
+    look = formats.Look()
+    for at in range(0, len(whole), piece_bytes):
+        look.update(whole[at : at + piece_bytes])
+    assert look.found("délibération.pdf") == formats.Format(literal, "application/pdf", pronom)
 
 
 @pytest.mark.parametrize(

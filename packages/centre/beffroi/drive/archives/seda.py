@@ -150,10 +150,10 @@ def _pieces(entries: Entries, transfer: Transfer, progress: Progress) -> Iterato
         seen.add(entry.path)
         *folders, name = entry.path.split("/")
         uri = f"{CONTENT}/ID{number}{names.extension(name)}"
-        digest, head = hashlib.sha512(), _Head()
-        pieces = content(entry, number, progress, digest, head)
+        digest, look = hashlib.sha512(), formats.Look()
+        pieces = content(entry, number, progress, digest, look)
         yield from out.member(uri, entry.size_bytes, entry.mtime_s, pieces)
-        kind = formats.of(name, head.data)
+        kind = look.found(name)
         files.append(
             _File(
                 number, tuple(folders), name, uri, entry.size_bytes, entry.mtime_s, digest.hexdigest(), kind
@@ -162,17 +162,6 @@ def _pieces(entries: Entries, transfer: Transfer, progress: Progress) -> Iterato
     files.sort(key=lambda file: (file.folders, file.name))
     yield from out.member(MANIFEST, None, int(transfer.at.timestamp()), _manifest(transfer, files))
     yield from out.close()
-
-
-class _Head:
-    """Keeps the first bytes of what passes."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def update(self, data: bytes, /) -> None:
-        if len(self.data) < formats.HEAD_BYTES:
-            self.data += data[: formats.HEAD_BYTES - len(self.data)]
 
 
 def _manifest(transfer: Transfer, files: Sequence[_File]) -> Iterator[bytes]:
