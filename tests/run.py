@@ -1,6 +1,6 @@
 """Run the tests: everything on SQLite, what speaks to the database on a PostgreSQL of our own, many seeds.
 
-usage: ./beffroi test [--quick] [pytest's arguments]     --quick: no root, no engines, under two minutes
+usage: ./beffroi test [--quick] [pytest's arguments]     --quick: no root, no engines, no pages; under two minutes
 Process: as root, in a place of its own (tests/cell.py), the three rounds beside one another: each line says of which
          it is. PostgreSQL runs as ``postgres`` in a temporary directory, on a socket only. With arguments for pytest
          only one round on SQLite is run, one test after the other.
@@ -35,7 +35,9 @@ WORKER_BYTES = 3 << 29
 MOST_AGAIN = 3
 """So many tests that failed in a round are asked again: on a machine with all its processors busy some thousands of
 tests of real engines meet the one that waits too short once in some runs. More are no accident."""
-QUICK = "not slow and not root and not netns and not browser and not corpus"
+QUICK = ("-m", "not slow and not root and not netns and not browser and not corpus")
+QUICK_FILES = ("tests/unit", "tests/contract")
+"""Two minutes of one processor; with those of ``tests/integration`` that need nothing, either, fifteen."""
 ON_POSTGRESQL = (
     "-m",
     "not netns and not browser",  # a boîtier among real packets, a page in Chromium: no question to the database
@@ -216,10 +218,10 @@ def passed_alone(which: Round) -> list[str]:
 def main(arguments: Sequence[str], *, beside: bool = True) -> int:
     given = list(arguments)
     if given == ["--quick"]:
-        return pytest("-q", "-m", QUICK, *(side_by_side(0.5) if beside else ()))
+        return pytest("-q", *QUICK, *(side_by_side(0.5) if beside else ()), *QUICK_FILES)
     if "--quick" in given:
         given.remove("--quick")
-        return pytest("-q", "-m", QUICK, *given)
+        return pytest("-q", *QUICK, *given)
     if given:
         return pytest(*given)
     return all_rounds(beside=beside)
