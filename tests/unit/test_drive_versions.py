@@ -16,15 +16,15 @@ FOREVER_S = 10**10
     [
         ((), ()),
         ((1, 2, 3, DAY_S), (1, 2, 3, DAY_S)),
-        ((2 * DAY_S + 1, 2 * DAY_S + 2, 2 * DAY_S + HOUR_S), (2 * DAY_S + 1,)),
+        ((2 * DAY_S + 1, 2 * DAY_S + 2, 2 * DAY_S + HOUR_S), (2 * DAY_S + HOUR_S,)),
         ((2 * DAY_S + 1, 2 * DAY_S + HOUR_S + 1), (2 * DAY_S + 1, 2 * DAY_S + HOUR_S + 1)),
-        ((20 * DAY_S + 1, 20 * DAY_S + HOUR_S + 1, 21 * DAY_S), (20 * DAY_S + 1,)),
+        ((20 * DAY_S + 1, 20 * DAY_S + HOUR_S + 1, 21 * DAY_S), (21 * DAY_S,)),
         ((20 * DAY_S + 1, 21 * DAY_S + 1), (20 * DAY_S + 1, 21 * DAY_S + 1)),
-        ((QUARTER_S + DAY_S, QUARTER_S + 2 * DAY_S, QUARTER_S + WEEK_S), (QUARTER_S + DAY_S,)),
+        ((QUARTER_S + DAY_S, QUARTER_S + 2 * DAY_S, QUARTER_S + WEEK_S), (QUARTER_S + WEEK_S,)),
         ((QUARTER_S + DAY_S, QUARTER_S + WEEK_S + 1), (QUARTER_S + DAY_S, QUARTER_S + WEEK_S + 1)),
     ],
 )
-def test_each_age_keeps_the_last_of_its_hour_day_or_week(
+def test_each_age_keeps_the_first_of_its_hour_day_or_week(
     ages_s: tuple[int, ...], kept: tuple[int, ...]
 ) -> None:
     gone = spare([(n, NOW_S - age_s) for n, age_s in enumerate(ages_s)], now_s=NOW_S, keep_s=FOREVER_S)
@@ -33,6 +33,14 @@ def test_each_age_keeps_the_last_of_its_hour_day_or_week(
 
 def test_none_outlives_the_term() -> None:
     assert spare([(1, NOW_S - 100), (2, NOW_S - 101)], now_s=NOW_S, keep_s=100) == {2}
+
+
+def test_what_stood_for_months_outlives_what_stood_for_a_minute() -> None:
+    """Whoever spoils a file and saves it once more within the hour does not take away what it held before."""
+    spoilt_s = NOW_S - 3 * DAY_S + 600
+    good, spoilt, again = (1, spoilt_s), (2, spoilt_s + 60), (3, spoilt_s + 1800)
+    for now_s in (NOW_S, NOW_S + 20 * DAY_S, NOW_S + 2 * QUARTER_S):
+        assert spare([good, spoilt, again], now_s=now_s, keep_s=FOREVER_S) == {2, 3}
 
 
 @given(

@@ -107,22 +107,23 @@ def forget_erased(writing: Writing, *, before_s: int) -> None:
 def spare(versions: Iterable[tuple[int, int]], *, now_s: int, keep_s: int) -> set[int]:
     """Which versions of one file go: etags of the (etag, replaced_s) given. Pure.
 
-    Kept are: of the last day all, of the last week the last one of each hour, of the last quarter (13 weeks) the last
-    one of each day, then the last one of each week (from Monday, UTC); none that was replaced more than ``keep_s`` ago.
-    An hour lies within its day, a day within its week: what one step keeps as the last, the step after finds.
+    Kept are: of the last day all, of the last week what a file held when each hour began, of the last quarter (13
+    weeks) when each day did, then when each week did (Monday, UTC): what was replaced first within it. So what stood
+    for months outlives what stood for a minute after it. None that was replaced more than ``keep_s`` ago.
+    An hour lies within its day, a day within its week: what one step keeps as the first, the step after finds.
     """
-    last: dict[tuple[int, int], tuple[int, int]] = {}
+    first: dict[tuple[int, int], tuple[int, int]] = {}
     gone: set[int] = set()
     for etag, replaced_s in versions:
         age_s = now_s - replaced_s
         if age_s > keep_s:
             gone.add(etag)
         elif age_s > DAY_S:
-            key = _bucket(replaced_s, age_s)
-            other = last.get(key)
-            if other is not None:
-                gone.add(min(other, (replaced_s, etag))[1])
-            last[key] = max(other or (replaced_s, etag), (replaced_s, etag))
+            key, one = _bucket(replaced_s, age_s), (replaced_s, etag)
+            other = first.setdefault(key, one)
+            if other != one:
+                gone.add(max(other, one)[1])
+                first[key] = min(other, one)
     return gone
 
 
