@@ -276,11 +276,22 @@ def chain(_: Folders, number: int) -> bytes:
     return b"".join(some)
 
 
+def _signed(data: bytes, number: int) -> bytes:
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(data)
+    signed = builder.add_signer(_certificate(number % 8), _key(number % 8), hashes.SHA256())
+    return signed.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
+
+
 def signature(_: Folders, number: int) -> bytes:
     """A .p7m that was saved as base64 in a text, with the signed document in it."""
-    builder = pkcs7.PKCS7SignatureBuilder().set_data(made("pdf", number % 8))
-    signed = builder.add_signer(_certificate(number % 8), _key(number % 8), hashes.SHA256())
-    return base64.encodebytes(signed.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary]))
+    return base64.encodebytes(_signed(made("pdf", number % 8), number))
+
+
+def signed_beside(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Each document within its signature, the original deleted."""
+    for number, file in enumerate(list(folders.files)[:60]):
+        yield ONE, folders.create(file.folder, file.name + ".p7m", _signed(file.data, number))
+        yield ONE, folders.delete(file)
 
 
 def table_with_photos(_: Folders, number: int) -> bytes:
@@ -353,6 +364,7 @@ HONEST: dict[str, Script] = {
     ),
     "60 texts overwritten by certificates (PEM)": over_texts(chain, "txt", 60),
     "60 texts overwritten by signed documents (.p7m as base64)": over_texts(signature, "txt", 60),
+    "60 documents within their signature (.p7m) beside them, the old ones deleted": signed_beside,
     "60 tables that now carry photos as base64": over_texts(table_with_photos, "csv", 60),
     "100 .doc overwritten by pages with pictures as base64": over_texts(page_with_pictures, "doc", 100),
     "60 texts overwritten by dumps in hexadecimal": over_texts(dump, "txt", 60),

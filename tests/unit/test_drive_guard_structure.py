@@ -170,6 +170,8 @@ def test_passwords_that_people_put_on_documents_are_told_from_encryption() -> No
         b"age-encryption.org/v1\n-> X25519 ",
         b"AES\x02\0\0",
         b"Salted__",
+        bytes.fromhex("308213a006092a864886f70d010703a0821391"),
+        bytes.fromhex("308006092a864886f70d010703a080"),
     ],
 )
 def test_files_that_people_lock_with_common_programs_are_sealed(head: bytes) -> None:

@@ -68,7 +68,7 @@ KINDS: dict[str, Kind] = {
     "other": Kind(
         "other",
         lambda reader: SOUND,
-        "jp2 jxl psd djvu mkv webm wmv asf mpg mpeg exe dll woff2 woff ttf otf wpd lz4 cab parquet",
+        "jp2 jxl psd djvu mkv webm wmv asf mpg mpeg exe dll woff2 woff ttf otf wpd lz4 cab parquet p7m",
         (
             b"\0\0\0\x0cjP  ",
             b"\0\0\0\x0cJXL ",
@@ -130,6 +130,8 @@ def by_content(reader: Reader) -> str:
         return "pdf"
     if archives.is_locked(head):
         return "locked"
+    if archives.is_signed(head):
+        return "other"
     if texts.is_armour(head):
         return "armour"
     if texts.is_text(head):

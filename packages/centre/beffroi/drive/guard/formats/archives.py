@@ -1,7 +1,7 @@
-"""Other archives and locked containers: 7z, RAR, gzip, bzip2, xz, zstd; OpenPGP, age, AxCrypt, AES Crypt.
+"""Other archives and locked containers: 7z, RAR, gzip, bzip2, xz, zstd; OpenPGP, CMS, age, AxCrypt, AES Crypt.
 
-Looked at: of 7z both headers with their CRC; of packed streams the first PREFIX_BYTES; of locked containers how they
-begin.
+Looked at: of 7z both headers with their CRC; of packed streams the first PREFIX_BYTES; of locked containers and signed
+documents how they begin.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from beffroi.drive.guard.reading import Reader
 PREFIX_BYTES = 64 * 1024
 _UNPACKED_BYTES = 256 * 1024
 _AES_OF_7Z = b"\x06\xf1\x07\x01"
+_CMS = bytes.fromhex("06092a864886f70d0107")
+"""OBJECT IDENTIFIER 1.2.840.113549.1.7, whose last number follows."""
+_SIGNED, _ENVELOPED = 2, 3
 _LOCKED = (
     b"age-encryption.org/v1\n",
     b"-----BEGIN AGE ENCRYPTED FILE-----",
@@ -93,7 +96,19 @@ def check_locked(reader: Reader) -> Finding:
 
 def is_locked(head: bytes) -> bool:
     """How the common programs with which people lock a file of their own begin."""
-    return head.startswith(_LOCKED) or _is_openpgp(head)
+    return head.startswith(_LOCKED) or _is_openpgp(head) or _cms(head) == _ENVELOPED
+
+
+def is_signed(head: bytes) -> bool:
+    """A document within its signature (.p7m)."""
+    return _cms(head) == _SIGNED
+
+
+def _cms(head: bytes) -> int:
+    """The last number of a CMS content's type; 0 of what is none. RFC 5652 section 3; DER, or BER without a length."""
+    at = 2 + (head[1] & 0x7F if head[1:2] >= b"\x80" else 0)
+    is_cms = head[:1] == b"\x30" and head[at : at + len(_CMS)] == _CMS
+    return int.from_bytes(head[at + len(_CMS) :][:1]) if is_cms else 0
 
 
 def _is_openpgp(head: bytes) -> bool:
