@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import struct
 from collections.abc import AsyncIterator
 
@@ -42,6 +43,22 @@ def test_a_text_is_one_whatever_letters_it_begins_with(words: str, letters: str,
     assert kind_of(data) == "text" and scan.detect(data) == ""
     ends = asyncio.run(came(data))
     assert not ends.is_refused("Parcelles.csv", "") and not ends.is_refused("Parcelles.csv", "documents")
+
+
+def test_a_list_of_numbers_comes_where_documents_are_taken() -> None:
+    """One SIRET a line has no other signs than hexadecimal has."""
+    lines = "".join(f"{number * 7919:014}\r\n" for number in range(400)).encode()
+    assert not asyncio.run(came(lines)).is_refused("SIRET.csv", "documents")
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"avif"])
+def test_a_photo_of_a_phone_is_a_picture_under_the_name_of_another(brand: bytes) -> None:
+    """iPhones and Samsung write HEIC; programs that send it on name it .jpg."""
+    photo = struct.pack(">I4s4sI4s", 20, b"ftyp", brand, 0, b"mif1") + struct.pack(">I4s4x", 12, b"meta")
+    photo += struct.pack(">I4s", 5008, b"mdat") + random.Random(1).randbytes(5000)
+    assert kind_of(photo) == "heif"
+    assert not asyncio.run(came(photo)).is_refused("IMG_0412.jpg", "photos")
+    assert asyncio.run(came(drive_files.made("mp4"))).is_refused("IMG_0412.jpg", "photos")
 
 
 def test_a_program_stays_one_under_the_name_of_a_text() -> None:

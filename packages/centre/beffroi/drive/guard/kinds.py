@@ -43,7 +43,8 @@ KINDS: dict[str, Kind] = {
     "riff": Kind("image", images.check_riff, "webp wav avi", (b"RIFF", b"RIFX", b"RF64")),
     "ico": Kind("image", images.check_ico, "ico", (b"\0\0\1\0",)),
     "bmp": Kind("image", images.check_bmp, "bmp", (b"BM",)),
-    "boxes": Kind("film", media.check_boxes, "mp4 m4v m4a mov 3gp heic heif avif"),
+    "heif": Kind("image", media.check_boxes, "heic heif avif"),
+    "boxes": Kind("film", media.check_boxes, "mp4 m4v m4a mov 3gp"),
     "mp3": Kind("sound", media.check_mp3, "mp3", (b"ID3",)),
     "ogg": Kind("sound", media.check_ogg, "ogg oga ogv opus", (b"OggS",)),
     "flac": Kind("sound", media.check_flac, "flac", (b"fLaC",)),
@@ -96,6 +97,8 @@ UNCHECKED = frozenset(("other", "dwg", "armour"))
 _OF_EXTENSION = {extension: name for name, kind in KINDS.items() for extension in kind.extensions.split()}
 _OF_MAGIC = [(magic, name) for name, kind in KINDS.items() for magic in kind.magics]
 _BOX_TYPES = (b"ftyp", b"moov", b"mdat", b"wide", b"styp")
+_PICTURES = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
+"""Brands of what is a picture in boxes."""
 _WORDS = frozenset(
     magic for magic, _ in _OF_MAGIC if magic.decode("latin-1").isprintable() and magic.isascii()
 )
@@ -122,7 +125,7 @@ def by_content(reader: Reader) -> str:
     """The kind that the beginning of a file shows; empty where it shows none. Errors: reading.Spent."""
     head = reader.head(4096)
     if head[4:8] in _BOX_TYPES and not texts.is_plain(head):
-        return "boxes"
+        return "heif" if head[8:12] in _PICTURES else "boxes"
     for magic, name in _OF_MAGIC:
         if head.startswith(magic) and not (magic in _WORDS and texts.is_plain(head)):
             return _flavour(reader, head) if name == "zip" else name

@@ -89,7 +89,9 @@ _NOTE = re.compile(
 _NOTE_EXTENSIONS = frozenset(("txt", "html", "htm", "hta", "md", "rtf", "png", "bmp", "jpg"))
 _PLAIN = frozenset(("", "dwg", "bmp", "dbase", "sqlite", "ole", "shapefile", "tiff", "ico"))
 """Kinds whose content is mostly not packed, and of which a look reads a part alone."""
-_IN_PLACE = frozenset(("riff", "jpeg", "tiff", "boxes", "mp3", "ogg", "flac", "zip", "7z", "rar", "packed"))
+_IN_PLACE = frozenset(
+    ("riff", "jpeg", "tiff", "heif", "boxes", "mp3", "ogg", "flac", "zip", "7z", "rar", "packed")
+)
 _IN_PLACE_LEAST_CHUNKS = 8
 _MAYBE_RAW = frozenset(("tiff", "riff"))
 _PACKED = 0.9
