@@ -173,6 +173,8 @@ def test_a_box_takes_what_its_maker_allowed(metadata: Database, home: Node) -> N
         {"kind": "collectivite", "target": "col_b", "downloads": 3},
         {"rights": "drop"},
         {"password": "court"},
+        {"password": " " * 8},
+        {"password": "  court  "},
         {"downloads": 0},
         {"most_bytes": -5},
         {"label": "x" * 121},

@@ -199,6 +199,7 @@ def test_a_colleague_ends_links_of_the_commune_and_none_of_a_persons_own(
         ({"days": "8"}, "id_days_error"),
         ({"days": ""}, "id_days_error"),
         ({"password": "court"}, "id_password_error"),
+        ({"password": " " * 8}, "id_password_error"),
         ({"password": "x" * 201}, "id_password_error"),
         ({"downloads": "0"}, "id_downloads_error"),
         ({"downloads": "-1"}, "id_downloads_error"),

@@ -214,6 +214,11 @@ def stands(database: Reading, share: Share, *, now_s: int) -> bool:
     return share.is_open(now_s) and _lies(database, share)
 
 
+def may_be_password(text: str) -> bool:
+    """Of a link that is made. Blanks around it do not count: eight of them are anybody's guess."""
+    return len(text.strip()) >= MIN_PASSWORD_CHARS and len(text) <= MAX_PASSWORD_CHARS
+
+
 def fits(share: Share, password: str) -> bool:
     """Whether this is the password of a share that has one."""
     return _is_password(share.password_hash, password)
@@ -352,7 +357,7 @@ def _refuse_odd(wish: Wish, *, is_folder: bool, now_s: int) -> None:
         raise Invalid("files are handed in to a folder, by a link")
     if len(wish.label) > MAX_LABEL_CHARS:
         raise Invalid("label")
-    if wish.password and not MIN_PASSWORD_CHARS <= len(wish.password) <= MAX_PASSWORD_CHARS:
+    if wish.password and not may_be_password(wish.password):
         raise Invalid(f"a password of {MIN_PASSWORD_CHARS} characters at least")
     if wish.expires_s != NEVER and not now_s < wish.expires_s <= now_s + LONGEST_LINK_S:
         raise Invalid("an end within a year")

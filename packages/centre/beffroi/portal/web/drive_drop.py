@@ -19,7 +19,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import handed_in, links, sharing
 from beffroi.drive.store import drops, shares
 from beffroi.drive.store.model import KindDiffers
-from beffroi.drive.store.shares import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, Wish
+from beffroi.drive.store.shares import Wish
 from beffroi.lib import clock
 from beffroi.portal import drive_words, drop_words, words
 from beffroi.portal.drive_access import act_of, view_of
@@ -92,10 +92,8 @@ def _wish(request: HttpRequest) -> tuple[Wish, drops.Limits, dict[str, str]]:
     """What the form says, and what is wrong with it by its fields."""
     errors: dict[str, str] = {}
     password = request.POST.get("password", "")
-    if password and not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
-        errors["password"] = _(
-            "Un mot de passe a de %(least)d à %(most)d caractères : allongez-le, ou laissez le champ vide."
-        ) % {"least": MIN_PASSWORD_CHARS, "most": MAX_PASSWORD_CHARS}
+    if password and not shares.may_be_password(password):
+        errors["password"] = drive_links.wrong_password()
     days = _chosen(request, "days", drive_links.ENDS_DAYS, errors)
     size = _chosen(request, "size", drop_words.SIZES_MB, errors)
     total = _chosen(request, "total", drop_words.TOTALS_MB, errors)

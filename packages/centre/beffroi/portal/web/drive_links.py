@@ -207,10 +207,8 @@ def asked_wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
     count = request.POST.get("downloads", "").strip()
     if days not in {str(one) for one in ENDS_DAYS}:
         errors["days"], days = _("Choisissez jusqu’à quand."), "7"
-    if password and not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
-        errors["password"] = _(
-            "Un mot de passe a de %(least)d à %(most)d caractères : allongez-le, ou laissez le champ vide."
-        ) % {"least": MIN_PASSWORD_CHARS, "most": MAX_PASSWORD_CHARS}
+    if password and not shares.may_be_password(password):
+        errors["password"] = wrong_password()
     is_number = count.isascii() and count.isdigit() and len(count) < 6
     if count and not (is_number and 1 <= int(count) <= MOST_DOWNLOADS):
         errors["downloads"] = _("Un nombre de 1 à %(most)s, ou rien du tout.") % {
@@ -223,3 +221,12 @@ def asked_wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
         downloads=NO_LIMIT if not count or "downloads" in errors else int(count),
     )
     return wish, errors
+
+
+def wrong_password() -> str:
+    return _(
+        "Un mot de passe a de %(least)d à %(most)d caractères : allongez-le, ou laissez le champ vide."
+    ) % {
+        "least": MIN_PASSWORD_CHARS,
+        "most": MAX_PASSWORD_CHARS,
+    }
