@@ -22,13 +22,19 @@ TOTALS_MB = (100, 500, 2000)
 COUNTS = (10, 50, 100, 500)
 _MB = 1_000_000
 
+_CLOSED = gettext_lazy("Ce lien n’est plus ouvert : demandez-en un autre à la collectivité.")
+_TOO_LONG = gettext_lazy("Ce fichier est trop grand pour ce lien : envoyez-en un plus petit.")
+_DANGEROUS = gettext_lazy("Ce fichier a été reconnu comme dangereux : il n’est pas pris.")
+_NO_ROOM = gettext_lazy(
+    "La collectivité n’a plus de place pour le recevoir. Prévenez-la, puis réessayez plus tard."
+)
 REFUSALS = {
-    "drive.link_closed": gettext_lazy("Ce lien n’est plus ouvert : demandez-en un autre à la collectivité."),
+    "drive.link_closed": _CLOSED,
     "drive.drop_full": gettext_lazy(
         "Ce lien a reçu tout ce qu’il pouvait recevoir : demandez-en un autre à la collectivité."
     ),
-    "drive.drop_too_long": gettext_lazy("Ce fichier est trop grand pour ce lien : envoyez-en un plus petit."),
-    "input.too_large": gettext_lazy("Ce fichier est trop grand pour ce lien : envoyez-en un plus petit."),
+    "drive.drop_too_long": _TOO_LONG,
+    "input.too_large": _TOO_LONG,
     "drive.drop_type": gettext_lazy(
         "Ce type de fichier n’est pas accepté ici, ou le fichier n’est pas ce que dit son nom : envoyez par exemple un "
         "PDF."
@@ -41,14 +47,10 @@ REFUSALS = {
         "Le nom de ce fichier ne convient pas : renommez-le, puis recommencez."
     ),
     "drive.name_taken": gettext_lazy("Trop de fichiers portent ce nom : renommez-le, puis recommencez."),
-    "drive.found": gettext_lazy("Ce fichier a été reconnu comme dangereux : il n’est pas pris."),
-    "drive.frozen": gettext_lazy("Ce fichier a été reconnu comme dangereux : il n’est pas pris."),
-    "drive.quota_full": gettext_lazy(
-        "La collectivité n’a plus de place pour le recevoir. Prévenez-la, puis réessayez plus tard."
-    ),
-    "drive.too_many_entries": gettext_lazy(
-        "La collectivité n’a plus de place pour le recevoir. Prévenez-la, puis réessayez plus tard."
-    ),
+    "drive.found": _DANGEROUS,
+    "drive.frozen": _DANGEROUS,
+    "drive.quota_full": _NO_ROOM,
+    "drive.too_many_entries": _NO_ROOM,
     "drive.store_full": gettext_lazy(
         "Le service n’a plus de place. Prévenez la collectivité, puis réessayez plus tard."
     ),
@@ -63,7 +65,7 @@ REFUSALS = {
     "drive.store_unavailable": gettext_lazy(
         "Le service ne répond pas pour le moment : réessayez dans quelques minutes."
     ),
-    "drive.keys_erased": gettext_lazy("Ce lien n’est plus ouvert : demandez-en un autre à la collectivité."),
+    "drive.keys_erased": _CLOSED,
     "service.unavailable": gettext_lazy("Trop de monde à la fois : réessayez dans quelques minutes."),
 }
 
