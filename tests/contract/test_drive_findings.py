@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from beffroi.drive.store import drops, findings, shares, tree
+from beffroi.drive.store import drops, findings, shares, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.drops import DropFull, Letter, Limits
 from beffroi.drive.store.findings import Found, NotScanned, Progress, Result
@@ -158,11 +158,43 @@ def test_what_comes_by_a_link_waits_and_is_held_for_whatever_holds_a_mail(
     assert waiting(metadata, [node]) == digests(b"bad")
     said(metadata, b"bad", "macro")
     assert required(metadata, b"bad") == "drive.found"
-    put(metadata, home.id, "known.docm", b"known")
-    said(metadata, b"known", "macro")
-    assert required(metadata, b"known") == ""
-    hand_in(metadata, share, "known.docm", b"known")
-    assert required(metadata, b"known") == "drive.found", "it comes from outside now"
+
+
+def test_who_hands_in_what_members_have_here_takes_it_from_nobody(
+    metadata: Database, home: Node, share: Share
+) -> None:
+    """A citizen sends the collectivité's own form back as it was."""
+    put(metadata, home.id, "formulaire.docm", b"form")
+    said(metadata, b"form", "macro")
+    hand_in(metadata, share, "formulaire.docm", b"form")
+    assert required(metadata, b"form") == ""
+    said(metadata, b"form", "macro", mark="newer")
+    assert required(metadata, b"form") == ""
+    put(metadata, home.id, "plan.docm", b"not looked at")
+    hand_in(metadata, share, "plan.docm", b"not looked at")
+    assert required(metadata, b"not looked at") == "drive.not_scanned"
+
+
+def test_a_copy_of_what_came_by_a_link_waits_and_is_held_once_the_original_is_gone(
+    metadata: Database, home: Node, share: Share
+) -> None:
+    node = hand_in(metadata, share, "a.docm", b"bad")
+    copy = metadata.write(lambda w: tree.copy(w, ME, node.id, home.id, "b.docm"))[0]
+    metadata.write(lambda w: tree.delete(w, ME, node.id))
+    metadata.write(lambda w: trash.expire(w, ME, before_s=NOW + 1))
+    trash.destroy_all(metadata, ME)
+    metadata.write(drops.forget)
+    assert required(metadata, b"bad") == "drive.not_scanned"
+    said(metadata, b"bad", "macro")
+    metadata.write(drops.forget)
+    said(metadata, b"bad", "macro", mark="newer")
+    assert required(metadata, b"bad") == "drive.found"
+    metadata.write(lambda w: tree.delete(w, ME, copy.id))
+    metadata.write(lambda w: trash.expire(w, ME, before_s=NOW + 1))
+    trash.destroy_all(metadata, ME)
+    metadata.write(drops.forget)
+    with metadata.reading() as reading:
+        assert reading.all("SELECT node FROM handed") == []
 
 
 def test_a_link_counts_what_it_takes_and_visits_are_one_each(metadata: Database, share: Share) -> None:

@@ -152,16 +152,16 @@ def hand_in(
     now_s: int,
 ) -> Node:
     """Put it into the link's folder under a free name. ``is_scanned``: False where nothing looks at files here: then
-    nobody waits for it. Errors: as ``check``, QuotaFull, NameTaken."""
+    nobody waits for it, nor for what members have here anyway. Errors: as ``check``, QuotaFull, NameTaken."""
     share = check(writing, share_id, name, content.size_bytes, now_s=now_s)
     act = Act(share.id, "", now_s)
     free = look.free_name(writing, share.node, names.normal(name))
+    waits = is_scanned and not findings.is_of_members(writing, content.sha256)
     node = tree.put(writing, act, share.node, free, content, if_absent=True)[0]
     writing.run(
         "INSERT INTO handed (node, handing, sha256) VALUES (?, ?, ?)",
-        (node.id, letter.handing, content.sha256 if is_scanned else ""),
+        (node.id, letter.handing, content.sha256 if waits else ""),
     )
-    findings.came_by_link(writing, content.sha256, now_s=now_s)
     box = of(writing, share.id)
     set_limits(writing, share.id, Limits(box.most_total_bytes, box.most_files))
     writing.run(
@@ -178,14 +178,19 @@ def hand_in(
 
 
 def forget(writing: Writing) -> None:
-    """Names and words of senders go with their link, which ``shares.forget`` deletes some weeks after its end."""
+    """Names and words of senders go with their link, which ``shares.forget`` deletes some weeks after its end. That a
+    content came from outside is known as long as it lies here, also in copies alone."""
     writing.run(
         "DELETE FROM handing WHERE NOT EXISTS (SELECT 1 FROM share WHERE share.id = handing.share_id)"
     )
     writing.run(
         "DELETE FROM drop_box WHERE NOT EXISTS (SELECT 1 FROM share WHERE share.id = drop_box.share_id)"
     )
-    writing.run("DELETE FROM handed WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.id = handed.node)")
+    writing.run(
+        "DELETE FROM handed WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.id = handed.node)"
+        " AND NOT EXISTS (SELECT 1 FROM node WHERE node.sha256 = handed.sha256 AND node.sha256 <> '')"
+        " AND NOT EXISTS (SELECT 1 FROM version WHERE version.sha256 = handed.sha256 AND version.sha256 <> '')"
+    )
 
 
 def plain(text: str, most_chars: int, *, lines: bool = False) -> str:

@@ -182,6 +182,16 @@ def all_by(database: Reading, mark: str) -> bool:
     return database.one("SELECT 1 FROM scanned WHERE mark <> ? LIMIT 1", (mark,)) is None
 
 
+def is_of_members(database: Reading, sha256: str) -> bool:
+    """It lies here, was looked at and came by no link: that somebody hands the same in, a form that they were given,
+    changes nothing for who has it."""
+    return (
+        of(database, sha256) is not None
+        and not _came_by_link(database, sha256)
+        and content(database, sha256) is not None
+    )
+
+
 def _came_by_link(database: Reading, sha256: str) -> bool:
     return database.one("SELECT 1 FROM handed WHERE sha256 = ? LIMIT 1", (sha256,)) is not None
 
@@ -209,13 +219,6 @@ def keep(writing: Writing, results: Sequence[Result], *, now_s: int) -> None:
             _freeze(writing, one.sha256, code, " ".join(one.found[code]), now_s=now_s)
         else:
             writing.run("DELETE FROM finding WHERE sha256 = ? AND released_s = 0", (one.sha256,))
-
-
-def came_by_link(writing: Writing, sha256: str, *, now_s: int) -> None:
-    """A content comes from outside that members had here already: what a mail would be held for counts now."""
-    known = of(writing, sha256)
-    if known is not None and known.found:
-        _freeze(writing, sha256, known.found[0], "", now_s=now_s)
 
 
 def _freeze(writing: Writing, sha256: str, code: str, names: str, *, now_s: int) -> None:
