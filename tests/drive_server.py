@@ -105,14 +105,14 @@ def _require(directory: Path, sha256: str) -> None:
             raise Frozen("dec_tests")
 
 
-def _everything(person_id: str, collectivite_id: str) -> list[Who]:
+def everything(person_id: str, collectivite_id: str) -> list[Who]:
     """Of whoever the portal gave a grant to."""
     return [Who(person_id, "", collectivite_id, role, "", "", "") for role in get_args(Role)]
 
 
 @contextlib.contextmanager
 def application(
-    directory: Path, sign_in: Listed, standing: Callable[[str, str], Sequence[Who]] = _everything
+    directory: Path, sign_in: Listed, standing: Callable[[str, str], Sequence[Who]] = everything
 ) -> Iterator[Drive]:
     """``standing``: what people of the portal are."""
     config = Config(state=directory) if (directory / "secrets").exists() else new_config(directory)
@@ -165,6 +165,7 @@ def application(
             bodies,
             grant_key,
             lambda handed: _keep(directory / "told-handed", handed),
+            standing,
             is_scanned=not (directory / "unscanned").exists(),
         ).add_to(drive.routes)
         serving.add_to(

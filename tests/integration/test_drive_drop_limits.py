@@ -22,7 +22,7 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.drive_dropping import EXE, FORM, PDF, Sender, folder, make, sender
-from tests.drive_server import Served
+from tests.drive_server import Served, everything
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
 from tests.waiting import until
@@ -171,7 +171,7 @@ def test_a_link_whose_bodies_become_no_files_takes_no_more_for_an_hour(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What came and was refused lies in the store until it is collected."""
-    desk = dropped.Dropped(None, None, b"", lambda handed: None, True)  # type: ignore[arg-type]
+    desk = dropped.Dropped(None, None, b"", lambda handed: None, everything, True)  # type: ignore[arg-type]
     desk._require_unwasted("shr_one")
     desk._wasted["shr_one"] = dropped.MOST_WASTED_BYTES
     with pytest.raises(Unavailable):

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.drive_server import Served
+from tests.drive_server import Served, everything
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_bytes import Browser
@@ -99,7 +99,9 @@ def apart(tell: Tell) -> Iterator[Linked]:
     with ThreadPoolExecutor(2) as workers:
         communes = drive_access._communes()
         bodies = SealedStore(settings.BEFFROI, communes, workers, lambda *_: None)
-        yield Linked(communes, bodies, settings.BEFFROI.secret("drive-grant.key"), tell, Maker(None))
+        yield Linked(
+            communes, bodies, settings.BEFFROI.secret("drive-grant.key"), tell, Maker(None), everything
+        )
 
 
 def request(drive: Drive, visitor: Visitor, node: int) -> Request:

@@ -23,7 +23,7 @@ from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.shares import Share
 from beffroi.drive.web import granted, linked
 from beffroi.drive.web.bodies import SealedStore
-from beffroi.drive.web.linked import Access, Linked
+from beffroi.drive.web.linked import Access, Linked, Standing
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.lib import clock
@@ -34,7 +34,7 @@ from django.test import Client
 
 from tests.conftest import STATE, Commune
 from tests.drive_browser import Browser, server
-from tests.drive_server import Served
+from tests.drive_server import Served, everything
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_links import put
@@ -90,12 +90,18 @@ def test_what_the_drive_tells_is_what_the_audit_log_gets(committed: str, beaune:
 
 
 @contextmanager
-def door(told: list[Access], refuse: Callable[[str, str], None] = lambda *_: None) -> Iterator[Linked]:
+def door(
+    told: list[Access],
+    refuse: Callable[[str, str], None] = lambda *_: None,
+    standing: Standing = everything,
+) -> Iterator[Linked]:
     """The drive's door of links in this process, over the real metadata and contents."""
     with ThreadPoolExecutor(2) as workers:
         communes = drive_access._communes()
         bodies = SealedStore(settings.BEFFROI, communes, workers, refuse)
-        yield Linked(communes, bodies, settings.BEFFROI.secret("drive-grant.key"), told.append, Maker(None))
+        yield Linked(
+            communes, bodies, settings.BEFFROI.secret("drive-grant.key"), told.append, Maker(None), standing
+        )
 
 
 def fetched(door: Linked, visitor: Visitor, share: Share, step: str, **headers: str) -> Answer:
@@ -108,6 +114,20 @@ def fetched(door: Linked, visitor: Visitor, share: Share, step: str, **headers: 
 
 async def _never() -> MutableMapping[str, Any]:
     raise AssertionError("a GET has no body")
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_page_that_was_open_gives_no_own_file_of_who_left(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], is_own: bool
+) -> None:
+    node = put(drive.own if is_own else drive.common, "x.txt", b"0123456789")
+    guest = Visitor(server, make(client, node, downloads="3"))
+    guest.page()
+    share, told = only_share(drive), list[Access]()
+    with door(told, standing=lambda person_id, collectivite_id: []) as one:
+        assert fetched(one, guest, share, str(node)).status == (303 if is_own else 200)
+    assert len(told) == (not is_own)
+    assert only_share(drive).downloads_left == (3 if is_own else 2), "what is not given is not counted"
 
 
 def test_guests_of_one_commune_push_out_no_download_of_another(

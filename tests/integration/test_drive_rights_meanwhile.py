@@ -23,8 +23,9 @@ from beffroi.drive.web.app import Drive as App
 from beffroi.lib import clock
 from django.test import Client
 
-from tests import drive_under_way
+from tests import drive_dropping, drive_under_way
 from tests.conftest import STATE, Commune
+from tests.drive_dropping import PDF
 from tests.drive_server import Listed, application
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, client, drive
@@ -159,6 +160,26 @@ def test_parts_that_came_before_are_joined_for_nobody_who_left(
     leaves(beaune.agent_membership)
     found = ask(app, client, ("POST", f"{SENT}{UPLOAD}/fin"), x_beffroi_file=sent)
     assert found[:2] == (403, "live.grant_refused") and drive.names() == []
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_nobody_hands_in_to_an_own_folder_of_who_left_by_a_page_that_was_open(
+    app: App, drive: Drive, client: Client, beaune: Commune, *, is_own: bool
+) -> None:
+    folder = drive.folder("Pièces", drive.own if is_own else drive.common)
+    page = Client()
+    page.get(drive_dropping.make(client, folder))
+    cookie = page.cookies[granted.DROP_COOKIE]
+    told = drive_dropping.packed({"name": "a.pdf", "size_bytes": len(PDF), "sender": "Me Durand"})
+    headers = {"cookie": f"{cookie.key}={cookie.value}", granted.FILE_HEADER.decode(): told}
+
+    def hand() -> int:
+        return drive_under_way.ask(app, "PUT", f"{cookie['path']}fichier", headers, PDF).status
+
+    assert hand() == 201
+    leaves(beaune.agent_membership)
+    assert hand() == (404 if is_own else 201)
+    assert len(drive.names(folder)) == (1 if is_own else 2)
 
 
 def test_another_commune_s_share_that_ended_or_was_given_up_meanwhile_takes_nothing(

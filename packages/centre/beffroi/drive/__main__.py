@@ -108,7 +108,7 @@ async def run(config: Config) -> int:
                 partial(tell_given_up, config),
                 config.portal_origin,
             ).add_to(drive.routes)
-            maker = serving.maker_of(config)
+            maker, standing = serving.maker_of(config), Standing(partial(connect, config.database))
             Portal(
                 communes,
                 bodies,
@@ -117,7 +117,7 @@ async def run(config: Config) -> int:
                 lambda access: tell_access(config, access),
                 partial(crossing.tell, config),
                 maker,
-                Standing(partial(connect, config.database)),
+                standing,
             ).add_to(drive.routes)
             drive.routes.add(
                 sealed.PATH,
@@ -140,6 +140,7 @@ async def run(config: Config) -> int:
                 bodies,
                 config.secret("drive-grant.key"),
                 partial(tell_handed, config),
+                standing,
                 is_scanned=config.scan or bool(config.clamd),
             ).add_to(drive.routes)
             serving.add_to(

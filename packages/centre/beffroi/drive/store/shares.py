@@ -229,6 +229,13 @@ def covers(database: Reading, share: Share, node_id: int) -> bool:
     return any(one.id == share.node for one in above(database, node_id))
 
 
+def owner(database: Reading, share: Share) -> str:
+    """Whose own file it is; "" of the collectivité's. Nobody else sees or ends the links to it."""
+    steps = above(database, share.node)
+    root = steps[-1].name if steps else ""
+    return root.removeprefix(schema.HOME) if root.startswith(schema.HOME) else ""
+
+
 def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 

@@ -30,6 +30,7 @@ import msgspec
 
 from beffroi.drive.store import drops, look, room
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.drops import (
     MAX_MESSAGE_CHARS,
     MAX_SENDER_CHARS,
@@ -45,6 +46,7 @@ from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.ends import Ends
 from beffroi.drive.web.errors import note
 from beffroi.drive.web.granted import Visit
+from beffroi.drive.web.linked import Standing, require_owner
 from beffroi.drive.web.messages import Answer, Request, Routes
 from beffroi.drive.web.places import Places
 from beffroi.lib import clock
@@ -102,6 +104,7 @@ class Dropped:
     bodies: BodiesOf
     key: bytes
     tell: Tell
+    standing: Standing
     is_scanned: bool
     _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
     _of_links: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_A_LINK), init=False)
@@ -184,7 +187,7 @@ class Dropped:
                 content.size_bytes,
                 request.address,
             )
-            await asyncio.to_thread(self.tell, handed)
+            await asyncio.to_thread(self._told, database, handed)
             node = await database.write_async(
                 lambda writing: drops.hand_in(
                     writing,
@@ -200,6 +203,12 @@ class Dropped:
             self._wasted[share.id] += ends.size_bytes
             raise
         return node, handed.reference
+
+    def _told(self, database: Database, handed: Handed) -> None:
+        """Blocking. Errors: LinkClosed, Unavailable."""
+        with database.reading() as reading:
+            require_owner(reading, handed.share_id, handed.collectivite_id, self.standing)
+        self.tell(handed)
 
     async def _received(
         self, visit: Visit, share: Share, sent: Sent, pieces: AsyncIterator[bytes]

@@ -1,7 +1,8 @@
 """What who holds a link fetches: the shared file, a file of the shared folder, or all of it as one ZIP; and previews.
 
 Process: drive, under the grant that the link's page gives (``granted.visit``): it proves the token and the password, no
-         more. Whether the link stands, has downloads left and covers the file is asked in the metadata each time.
+         more. Whether the link stands, has downloads left and covers the file is asked in the metadata each time;
+         whether who left shares it, before anything is told.
 Hostile: everything; nobody signed in. Names and contents go out as ``given`` sends them.
 Rule:    addresses below /coffre/lien/SHARE/: NODE, zip; NODE/apercu (an image; a PDF for the page's viewer),
          NODE/bureau and NODE/bureau/page/1 (the first page of a document, as a picture).
@@ -40,6 +41,7 @@ from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.places import Places
 from beffroi.drive.web.previews import as_pdf, picture, refusal, said, thumbnail
+from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.previews import wire
@@ -70,6 +72,8 @@ type _Seen = tuple[str, int, str]
 """(visit, node, SHA-256 of its content)."""
 type Tell = Callable[[Access], object]
 """Publishes it; blocking, called in a thread. Errors: Unavailable."""
+type Standing = Callable[[str, str], Sequence[Who]]
+"""What a person is in a collectivité now (``drive.standing``); blocking. Errors: Unavailable."""
 
 
 class Remembered:
@@ -104,6 +108,7 @@ class Linked:
     key: bytes
     tell: Tell
     maker: Maker
+    standing: Standing
     _counted: Remembered = field(default_factory=Remembered, init=False)
     _counting: WeakValueDictionary[_Seen, asyncio.Lock] = field(
         default_factory=WeakValueDictionary, init=False
@@ -173,14 +178,23 @@ class Linked:
                 )
                 answer = thumbnail(made)
             case ["bureau"] | ["bureau", "page", "1"]:
-                return await self._first_page(request, visit, bodies, node, is_picture=len(steps) > 2)
+                return await self._first_page(
+                    request, visit, database, bodies, node, is_picture=len(steps) > 2
+                )
             case _:
                 raise LinkClosed
-        await self._tell_preview(request, visit, node)
+        await self._tell_preview(request, visit, database, node)
         return answer
 
     async def _first_page(
-        self, request: Request, visit: Visit, bodies: Bodies, node: Node, *, is_picture: bool
+        self,
+        request: Request,
+        visit: Visit,
+        database: Database,
+        bodies: Bodies,
+        node: Node,
+        *,
+        is_picture: bool,
     ) -> Answer:
         try:
             made = await self.maker.preview(visit.collectivite_id, bodies, Body.of(node), is_guest=True)
@@ -188,20 +202,20 @@ class Linked:
                 raise NotShown("unreadable")
             if not is_picture:
                 return said(200, {"pages": 1, "pdf": False})
-            await self._tell_preview(request, visit, node)
+            await self._tell_preview(request, visit, database, node)
             return picture(made.pictures[0])
         except BeffroiError as error:
             return refusal(error)
 
-    async def _tell_preview(self, request: Request, visit: Visit, node: Node) -> None:
-        """Errors: Unavailable."""
+    async def _tell_preview(self, request: Request, visit: Visit, database: Database, node: Node) -> None:
+        """Errors: LinkClosed, Unavailable."""
         seen = _seen(visit, node)
         if self._looked.has(visit, seen):
             return
         access = Access(
             visit.share_id, visit.collectivite_id, "preview", node.id, node.size_bytes, request.address
         )
-        await asyncio.to_thread(self.tell, access)
+        await asyncio.to_thread(self._told, database, access)
         self._looked.add(visit, seen)
 
     def _found(
@@ -224,10 +238,24 @@ class Linked:
         if share.downloads_left != NO_LIMIT:
             await database.write_async(lambda writing: shares.count_download(writing, share.id))
         try:
-            await asyncio.to_thread(self.tell, access)
+            await asyncio.to_thread(self._told, database, access)
         except BeffroiError:
             await database.write_async(lambda writing: shares.give_back_download(writing, share.id))
             raise
+
+    def _told(self, database: Database, access: Access) -> None:
+        """Blocking. Errors: LinkClosed, Unavailable."""
+        with database.reading() as reading:
+            require_owner(reading, access.share_id, access.collectivite_id, self.standing)
+        self.tell(access)
+
+
+def require_owner(reading: Reading, share_id: str, collectivite_id: str, standing: Standing) -> None:
+    """Of one's own files, that one is there still: of who left nobody else could end it. Blocking. Errors: LinkClosed,
+    Unavailable."""
+    owner = shares.owner(reading, shares.find_link(reading, share_id))
+    if owner and not standing(owner, collectivite_id):
+        raise LinkClosed
 
 
 def _shared(reading: Reading, share_id: str, step: str | None) -> tuple[Share, Node]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
@@ -43,7 +43,7 @@ from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.errors import note
 from beffroi.drive.web.given import Given, back
-from beffroi.drive.web.linked import Linked, Tell
+from beffroi.drive.web.linked import Linked, Standing, Tell
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
 from beffroi.drive.web.streams import at_most, read_back
@@ -90,15 +90,14 @@ class Portal:
     tell: Tell
     crossed: crossing.Tell
     maker: Maker
-    standing: Callable[[str, str], Sequence[Who]]
-    """What a person is in a collectivité now, one for each role (``drive.standing``); blocks."""
+    standing: Standing
 
     @cached_property
     def visits(self) -> Visits:
         return Visits(self.communes, self.bodies, self.crossed)
 
     def add_to(self, routes: Routes) -> None:
-        linked = Linked(self.communes, self.bodies, self.key, self.tell, self.maker)
+        linked = Linked(self.communes, self.bodies, self.key, self.tell, self.maker, self.standing)
         routes.add(granted.LINK_PATH, linked, is_open=True)
         given = Given(self.visits, self.key, self.enter)
         routes.add(granted.OUT_PATH, self._told(given), is_open=True)

@@ -31,7 +31,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.core.planes.tokens import GrantRefused, make_grant, read_grant
-from beffroi.drive.store import drops, look, schema, shares
+from beffroi.drive.store import drops, look, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.look import node as find_node
@@ -75,7 +75,7 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
         database = metadata_of(collectivite.id)
         with database.reading() as reading:
             share = shares.behind(reading, token, now_s=clock.epoch_s())
-            owner = _owner(reading, share)
+            owner = shares.owner(reading, share)
             if share.rights == "drop" and drops.is_sealed(reading, share):
                 raise LinkClosed
         # Nobody else could see or end the links to the own files of who left.
@@ -256,12 +256,6 @@ def _list(reading: Reading, share: Share, folder: Node, part: Part, first: int) 
         "first": first,
         "way": [(one.name, one.id) for one in reversed(way)][:-1],
     }
-
-
-def _owner(reading: Reading, share: Share) -> str:
-    """Whose own file it is; "" of the collectivité's."""
-    root = look.above(reading, share.node)[-1].name
-    return root.removeprefix(schema.HOME) if root.startswith(schema.HOME) else ""
 
 
 def _knows(request: HttpRequest, share: Share) -> bool:
