@@ -179,7 +179,7 @@ def test_the_page_that_is_open_asks_how_many_are_left_and_begins_no_other_visit(
     assert asked() == (200, "1")
     assert visitor.fetch(str(node), Range="bytes=3-6")[2] == b"jour"
     assert asked() == (200, "1") and visitor.client.cookies[granted.LINK_COOKIE].value == grant
-    visitor.page()  # another visit
+    visitor.page()
     assert visitor.fetch(str(node))[0] == 200
     # What is used up and what never was are one.
     assert asked() == asked(visitor.path[:-5] + "xxxx/")

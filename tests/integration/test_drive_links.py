@@ -52,14 +52,15 @@ def test_a_file_is_given_to_whoever_holds_its_link(
     assert headers["referrer-policy"] == "no-referrer" and "sandbox" in headers["content-security-policy"]
 
 
-def test_the_page_is_told_to_nobody_and_keeps_no_cookie_but_the_grant(
+def test_the_page_is_told_to_nobody_and_keeps_no_cookies_but_the_visit_s(
     drive: Drive, client: Client, server: Served
 ) -> None:
     visitor = Visitor(server, make(client, drive.file("x.pdf").id))
     answer = visitor.client.get(visitor.path)
     assert answer["Referrer-Policy"] == "no-referrer" and "noindex" in answer["X-Robots-Tag"]
     assert "no-store" in answer["Cache-Control"] and "default-src 'none'" in answer["Content-Security-Policy"]
-    assert list(answer.cookies) == [granted.LINK_COOKIE]
+    assert list(answer.cookies) == ["beffroi_partage", granted.LINK_COOKIE]
+    assert answer.cookies["beffroi_partage"]["path"] == visitor.path
     cookie = answer.cookies[granted.LINK_COOKIE]
     share = only_share(drive)
     assert cookie["path"] == f"/coffre/lien/{share.id}/"
@@ -257,6 +258,25 @@ def test_downloads_are_counted_once_a_visit_also_where_they_go_on(
     assert visitor.fetch(str(node))[0] == 303 and visitor.fetch(str(node), Range="bytes=0-")[0] == 404
     assert visitor.fetch(str(node), Range="bytes=7-", If_Range='"else"')[0] == 404  # all of it, for nothing
     assert CLOSED in visitor.page()
+
+
+@pytest.mark.parametrize("password", ["", PASSWORD])
+def test_who_looks_at_the_page_between_goes_on_with_what_was_begun(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], password: str
+) -> None:
+    """Two large files of a folder, the page opened again for the second, then a cut: a browser goes on with both."""
+    folder = drive.folder("Plans")
+    first, second = put(folder, "a.tif", b"0123456789"), put(folder, "b.tif", b"abcdefghij")
+    visitor = Visitor(server, make(client, folder.id, downloads="2", password=password))
+    if password:
+        assert visitor.unlock(password) == 302
+    for node in (first, second):
+        visitor.page(f"?fichier={node}")
+        assert visitor.fetch(str(node))[0] == 200
+    assert visitor.fetch(str(first), Range="bytes=4-")[::2] == (206, b"456789")
+    assert visitor.fetch(str(second), Range="bytes=4-")[::2] == (206, b"efghij")
+    other = Visitor(server, visitor.path)
+    assert CLOSED in other.page()
 
 
 def test_a_link_that_ends_stops_the_visits_under_way(

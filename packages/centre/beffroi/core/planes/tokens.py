@@ -32,7 +32,8 @@ class GrantRefused(BeffroiError):
 
 class Grant(msgspec.Struct, frozen=True):
     """``collectivite_id`` None sees the whole département (the console). ``role``: of the membership, for files.
-    ``share_id``: by which share of another collectivité; ``session``: what it lives by (``drive.office.tokens``).
+    ``share_id``: by which share of another collectivité; ``session``: what it lives by (``drive.office.tokens``), or
+    which visit of a link it is of.
     ``made_at``: epoch seconds. ``nonce``: two that are made within a second are not one."""
 
     subject_id: str

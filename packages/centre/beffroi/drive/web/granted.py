@@ -37,7 +37,8 @@ class ForeignOrigin(BeffroiError):
 
 
 class Visit(NamedTuple):
-    """``name``: of this visit; who opens the page again begins another."""
+    """``name``: of this visit, which goes on where the same browser opens the page again; to a page that takes files
+    each look is another."""
 
     share_id: str
     collectivite_id: str
@@ -68,7 +69,7 @@ def visit(key: bytes, request: Request, path: str = LINK_PATH, cookie: str = LIN
     grant = read_grant(key, text, path=path)
     if grant.collectivite_id is None:
         raise GrantRefused
-    return Visit(grant.subject_id, grant.collectivite_id, text)
+    return Visit(grant.subject_id, grant.collectivite_id, grant.session or text)
 
 
 def _cookie(request: Request, name: str) -> str:

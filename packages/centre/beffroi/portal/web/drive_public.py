@@ -12,6 +12,7 @@ Rule:    the pages stand in ``web``; bytes come from ``drive`` under a grant of 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -86,7 +87,7 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
             "address": request.path,
             "is_drop": share.rights == "drop",
         }
-        is_open = not share.has_password or _knows(request, share)
+        is_open = not share.has_password or bool(_visit(request, share))
         if asks_part(request, LEFT):
             return _left(share.downloads_left if is_open else shares.NO_LIMIT)
         if not is_open:
@@ -112,8 +113,7 @@ def refused(request: HttpRequest) -> HttpResponse:
 
 
 def _left(downloads: int) -> HttpResponse:
-    """How many downloads are left, for a page that is open: 0 of whatever is not open. It gives no grant: another one
-    would be another visit, in which the rest of a download counts anew."""
+    """How many downloads are left, for a page that is open: 0 of whatever is not open. It gives no grant."""
     if downloads == shares.NO_LIMIT:
         return _quiet(HttpResponse(status=HTTPStatus.NO_CONTENT))
     if downloads:
@@ -145,7 +145,7 @@ def _ask(request: HttpRequest, collectivite_id: str, share: Share, context: dict
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.FORBIDDEN)
     limits.give_back(tried)
     response = _to_page(request)
-    _give(response, PAGE_COOKIE, PAGE_PATH, share, collectivite_id, at=request.path)
+    _begin(response, request, share, collectivite_id)
     return response
 
 
@@ -198,8 +198,9 @@ def _shown(
             context |= _list(reading, share, inside, part, first)
     template = "portal/drive_link_file.html" if file is not None else "portal/drive_link.html"
     response = _page(request, template, context, HTTPStatus.OK)
+    visit = _visit(request, share) or _begin(response, request, share, collectivite_id)
     at = f"{granted.LINK_PATH}/{share.id}/"
-    _give(response, granted.LINK_COOKIE, granted.LINK_PATH, share, collectivite_id, at=at)
+    _give(response, granted.LINK_COOKIE, granted.LINK_PATH, share, collectivite_id, at=at, visit=visit)
     return response
 
 
@@ -258,26 +259,45 @@ def _list(reading: Reading, share: Share, folder: Node, part: Part, first: int) 
     }
 
 
-def _knows(request: HttpRequest, share: Share) -> bool:
-    """Whether this browser gave the password a while ago."""
+def _begin(response: HttpResponse, request: HttpRequest, share: Share, collectivite_id: str) -> str:
+    """A visit of this browser, which has given the password where there is one. Errors: Unavailable."""
+    visit = secrets.token_urlsafe(9)
+    _give(response, PAGE_COOKIE, PAGE_PATH, share, collectivite_id, at=request.path, visit=visit)
+    return visit
+
+
+def _visit(request: HttpRequest, share: Share) -> str:
+    """The visit that this browser began a while ago; "" without one."""
     try:
         key = settings.BEFFROI.secret(GRANT_KEY)
         grant = read_grant(key, request.COOKIES.get(PAGE_COOKIE, ""), path=PAGE_PATH)
     except (SettingInvalid, GrantRefused):
-        return False
-    return grant.subject_id == share.id
+        return ""
+    return grant.session if grant.subject_id == share.id else ""
 
 
 def _give(
-    response: HttpResponse, name: str, path: str, share: Share, collectivite_id: str, *, at: str
+    response: HttpResponse,
+    name: str,
+    path: str,
+    share: Share,
+    collectivite_id: str,
+    *,
+    at: str,
+    visit: str = "",
 ) -> None:
-    """A cookie that opens this share, at ``at`` alone. Errors: Unavailable."""
+    """A cookie that opens this share, at ``at`` alone. ``visit``: "" where each look is one. Errors: Unavailable."""
     try:
         key = settings.BEFFROI.secret(GRANT_KEY)
     except SettingInvalid:
         raise Unavailable("The drive") from None
     grant = make_grant(
-        key, subject_id=share.id, collectivite_id=collectivite_id, paths=(path,), ttl_s=VISIT_S
+        key,
+        subject_id=share.id,
+        collectivite_id=collectivite_id,
+        paths=(path,),
+        ttl_s=VISIT_S,
+        session=visit,
     )
     response.set_cookie(
         name,
