@@ -126,6 +126,10 @@ FOUND: dict[str, tuple[bytes, str]] = {
         ),
         kinds.ACTIVE_PDF,
     ),
+    "a tar.gz behind a tar.gz": (
+        samples.made("ustar", "gzip", {"a.txt": b"x"}) + samples.made("ustar", "gzip", {"a.js": SCRIPT}),
+        kinds.PROGRAM,
+    ),
     "a program as the sixtieth file of a PDF": (attachments(60), kinds.PROGRAM),
     "more files in a PDF than are looked at": (attachments(600), kinds.UNREADABLE),
 }
@@ -144,6 +148,8 @@ def test_what_one_program_sees_is_seen(name: str) -> None:
         samples.pdf(text="PK") + packed(a__txt=b"x"),
         b"\xff\xd8\xff\xe0" + bytes(99) + b"%PDF-1.7 is how a PDF begins",
         samples.docx(**{"word/media/image1__png": b"\x89PNG\r\n\x1a\n" + bytes(400)}),
+        samples.made("ustar", "none", {"a.txt": b"x"}) + bytes(512 * 700),
+        samples.made("ustar", "none", {"a.txt": b"x"})[:1024],
     ],
 )
 def test_what_only_looks_like_two_is_left_alone(data: bytes) -> None:

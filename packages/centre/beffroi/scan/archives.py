@@ -54,6 +54,8 @@ _is_encrypted = ffi.libarchive.archive_entry_is_encrypted
 _is_encrypted.argtypes, _is_encrypted.restype = [ctypes.c_void_p], ctypes.c_int
 _has_encrypted = ffi.libarchive.archive_read_has_encrypted_entries
 _has_encrypted.argtypes, _has_encrypted.restype = [ctypes.c_void_p], ctypes.c_int
+_set_option = ffi.libarchive.archive_read_set_format_option
+_set_option.argtypes, _set_option.restype = [ctypes.c_void_p, *[ctypes.c_char_p] * 3], ctypes.c_int
 
 
 class Broken(Exception):
@@ -192,6 +194,9 @@ def _opened(body: Body, kind: str) -> Iterator[Any]:
             ffi.get_read_filter_function(name)(archive)
         for name in formats:
             ffi.get_read_format_function(name)(archive)
+        if "tar" in formats:
+            # What follows its end: some programs go on there.
+            _set_option(archive, b"tar", b"read_concatenated_archives", b"1")
         kept = _open(archive, body)
         recognised = True
         yield ArchiveRead(archive)
