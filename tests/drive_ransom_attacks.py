@@ -205,6 +205,16 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     ),
     "encrypted and written as hexadecimal": (written_as(lambda data: data.hex().encode()), OFFICE, 10),
     "encrypted and written as base85": (written_as(base64.b85encode), OFFICE, 10),
+    "encrypted and written as decimal numbers": (
+        written_as(lambda data: " ".join(map(str, data)).encode()),
+        OFFICE,
+        20,
+    ),
+    "encrypted and written as RTF": (
+        written_as(lambda data: b"\\pict " + data.hex(b"\n", 40).encode() + b"}", b"{\\rtf1"),
+        OFFICE,
+        20,
+    ),
     "texts alone, encrypted and written as base64": (in_armour, ("txt", "csv", "html"), 25),
     "encrypted and written as base64 into a copy, original deleted": (armoured_and_deleted, OFFICE, 6),
     "encrypted behind the magic of another format": (disguised, OFFICE, 10),

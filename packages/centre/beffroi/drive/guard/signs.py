@@ -93,6 +93,9 @@ _IN_PLACE = frozenset(
     ("riff", "jpeg", "tiff", "heif", "boxes", "mp3", "ogg", "flac", "zip", "7z", "rar", "packed")
 )
 _IN_PLACE_LEAST_CHUNKS = 8
+_NEVER_TEXT = frozenset(("ooxml", "odf"))
+"""Documents under whose name no program saves HTML, CSV or RTF, as many do under those of the older ones; ciphertext
+may be written so that it is a text."""
 _MAYBE_RAW = frozenset(("tiff", "riff"))
 _PACKED = 0.9
 """Mean density from which on a scan or a recording is packed; a raw one is as long after any change of its light or
@@ -126,6 +129,8 @@ def _of_content(change: Change) -> tuple[Sign, ...]:
         return (Sign.SEALED,)
     if after.kind == armour.KIND != before.kind:
         return _of_armour(before, after)
+    if before.kind in _NEVER_TEXT and after.kind == "text":
+        return (Sign.KIND,)
     if before.kind and family(after.kind) != family(before.kind):
         if by_name(change.name) == after.kind:
             return ()  # the name says it: a new file of another kind was saved over it
