@@ -15,7 +15,7 @@ from beffroi.drive.guard.signs import Sign
 from beffroi.drive.journal import Done
 from beffroi.drive.store import look, schema, trash, tree
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import Act, Node, StoreFull
+from beffroi.drive.store.model import Act, Node, QuotaFull, StoreFull
 from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import (
@@ -216,6 +216,26 @@ def test_files_that_changed_names_come_back_with_their_folder(drive: Database, h
     assert (over.state, over.missed) == ("restored", 0)
     assert listing(drive, home.id) == before
     assert (seen(drive, first.id).name, seen(drive, second.id).name) == ("a.txt", "b.txt")
+
+
+def test_everything_comes_back_where_no_room_is_left(drive: Database, home: Node) -> None:
+    """What was encrypted takes the room of all of it once more, and whoever holds the device may fill the rest."""
+    for number in range(8):
+        put(drive, home.id, f"{number}.txt", b"work %d" % number, OTHER)
+    before = listing(drive, home.id)
+    for number in range(8):
+        put(drive, home.id, f"{number}.txt", b"lost %d" % number, EVIL)
+    put(drive, home.id, "filler", bytes(100), EVIL)
+    for root in (home.id, 0):
+        drive.write(lambda w, it=root: tree.set_limit(w, it, 2 * 48 + 100))
+    with pytest.raises(QuotaFull):
+        put(drive, home.id, "other.txt", b"x", OTHER)
+    stop(drive)
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    assert listing(drive, home.id) == before
+    with pytest.raises(QuotaFull):
+        put(drive, home.id, "other.txt", b"x", OTHER)
 
 
 def test_what_stands_under_a_files_name_in_a_deleted_folder_makes_room(drive: Database, home: Node) -> None:

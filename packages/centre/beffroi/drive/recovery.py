@@ -3,8 +3,9 @@
 Purpose: ``preview`` says how much would come back where. ``carry_out`` asks ``guard.plan`` once, in the change that
          writes its steps into the alarm, and takes them MOST_STEPS a change, each group with the number of steps that
          are done: after a crash it goes on there, and a second call does nothing twice.
-Rule:    what is removed goes to the trash, what is replaced stays a version. A step that others made impossible since
-         is passed over, and counted (``Raised.missed``).
+Rule:    what is removed goes to the trash, what is replaced stays a version, also where that is more than there is room
+         for: what was encrypted has taken it. A step that others made impossible since is passed over, and counted
+         (``Raised.missed``).
 Process: web (a person asked for it).
 Source:  docs/internals/drive.md, "Ransomware".
 """
@@ -296,7 +297,8 @@ def _shown(reading: Reading, folder: str) -> tuple[str, str]:
 def _taken(writing: Writing, act: Act, person_id: str, step: Step) -> bool:
     """False where it cannot be done any more."""
     try:
-        _take(writing, act, person_id, step)
+        with writing.beyond_room():
+            _take(writing, act, person_id, step)
     except BeffroiError:
         return False
     return True

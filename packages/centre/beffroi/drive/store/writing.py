@@ -9,7 +9,8 @@ Source:  docs/internals/drive.md, "Metadata".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, LiteralString, Protocol
 
@@ -191,6 +192,16 @@ class Writing(Picture):
     def forget_rooms(self) -> None:
         """A limit changed, or what lies beside the tree."""
         self._rooms.clear()
+
+    @contextmanager
+    def beyond_room(self) -> Iterator[None]:
+        """Within it nothing is refused for lack of room: of what lies here already, as versions, nothing more comes
+        onto the disk."""
+        before, self.has_limits = self.has_limits, False
+        try:
+            yield
+        finally:
+            self.has_limits = before
 
     def apart[T](self, change: Callable[[Writing], T]) -> T:
         """Make one change of the group: whole or not at all. Errors: those of ``change``, GroupLost."""
