@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.scanning import scanner
-from beffroi.drive.scanning.engines import Engines
+from beffroi.drive.scanning.engines import EngineAway, Engines
 from beffroi.drive.store.findings import VIRUS, Progress
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -44,7 +44,6 @@ def clamd(answer: bytes) -> Iterator[str]:
         (b"stream: Une r\xe8gle \nmaison FOUND", {VIRUS: ["Une_r_gle__maison"]}, False),
         (b"stream: " + b"x" * 300 + b" FOUND", {VIRUS: ["x" * 120]}, False),
         (b"stream: Heuristics.Encrypted.PDF FOUND", {}, False),
-        (b"stream: Can't allocate memory ERROR", {}, False),
     ],
 )
 def test_whatever_a_clamd_calls_it_what_it_found_is_found(
@@ -53,6 +52,20 @@ def test_whatever_a_clamd_calls_it_what_it_found_is_found(
     with clamd(answer) as place:
         said = Engines(Config(state=tmp_path, scan=False, clamd=place)).look(b"content")
     assert (said.found, said.is_whole) == (found, is_whole)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"stream: Can't allocate memory ERROR",
+        b"INSTREAM: Can't write to temporary file. ERROR",
+        b"UNKNOWN COMMAND",
+        b"",
+    ],
+)
+def test_a_clamd_that_failed_has_looked_at_nothing(tmp_path: Path, answer: bytes) -> None:
+    with clamd(answer) as place, pytest.raises(EngineAway, match="clamd"):
+        Engines(Config(state=tmp_path, scan=False, clamd=place)).look(b"content")
 
 
 def test_a_walk_that_began_before_the_clock_was_set_back_is_no_reason_to_wait() -> None:

@@ -2,8 +2,8 @@
 
 Purpose: one content is shown to each; what they say is codes and names. Which rules looked has a mark.
 Hostile: what a clamd says beyond its protocol; of ``scan`` its parent lets codes and words through alone.
-Fails:   closed: EngineAway, and the content stays "not yet scanned". An engine that fails on one content and answers
-         otherwise has not looked at it whole.
+Fails:   closed: EngineAway, also where a clamd says that it failed, and the content stays "not yet scanned". An engine
+         that fails on one content and answers otherwise has not looked at it (``scanner``).
 Source:  clamd(8); docs/decisions/0046-scanner-process.md.
 """
 
@@ -32,6 +32,7 @@ the answer of a clamd that has a long one."""
 CLAMD_WINDOWS_BYTES = tuple(n * 1024 * 1024 for n in (64, 16, 4, 1))
 """Of what a clamd takes in no one piece (StreamMaxLength, MaxFileSize): the first length that it takes."""
 OVERLAP_BYTES = 256 * 1024
+_CLEAN = b"stream: OK"
 _TOO_LONG = b"INSTREAM size limit exceeded. ERROR"
 # By the settings AlertExceedsMax and AlertEncrypted: a clamd says so of what it did not look into.
 _NOT_SEEN = ("Heuristics.Limits.Exceeded", "Heuristics.Encrypted.")
@@ -112,7 +113,7 @@ class Engines:
         """(signature or "", whether it took all in one piece)."""
         answer = self._streamed(0, size_bytes, read, timeout_s)
         if not _is_too_long(answer):
-            return _named(answer), answer == b"stream: OK"
+            return _named(answer), answer == _CLEAN
         for window in CLAMD_WINDOWS_BYTES:
             if window >= size_bytes:
                 continue
@@ -131,7 +132,10 @@ class Engines:
             for at in range(start, start + length, _PIECE_BYTES):
                 yield read(at, min(_PIECE_BYTES, start + length - at))
 
-        return _asking("clamd", lambda: self._asked_clamd(b"zINSTREAM\0", pieces(), timeout_s))
+        answer = _asking("clamd", lambda: self._asked_clamd(b"zINSTREAM\0", pieces(), timeout_s))
+        if answer != _CLEAN and not _is_too_long(answer) and not _ANSWER.fullmatch(answer):
+            raise EngineAway("clamd")  # it looked at nothing: its disk is full, or it has no memory
+        return answer
 
     def _asked_scan_long(self, length: int, read: Read) -> bytes:
         assert self._scan is not None
