@@ -90,4 +90,13 @@ def test_a_child_that_was_taken_over_says_nothing_but_names_of_ours(said: bytes)
 def test_extensions_and_signs_that_hide() -> None:
     assert kinds.extensions("facture.PDF.exe ") == ("exe", "pdf")
     assert kinds.extensions("dossier/lisez-moi") == ("", "")
-    assert kinds.hides("facture\u202efdp.exe") and not kinds.hides("facture d’avril.pdf")
+    for name in (
+        "facture\u202efdp.exe",
+        "facture.pdf\u200d.exe",
+        "facture.e\u200cxe",
+        "\u200dx.pdf",
+        "x\u200b.pdf",
+    ):
+        assert kinds.hides(name)
+    for name in ("facture d’avril.pdf", "en famille 👨\u200d👩\u200d👧.jpg", "می\u200cخواهم.pdf"):
+        assert not kinds.hides(name)

@@ -102,7 +102,11 @@ def found(files: Iterable[File]) -> frozenset[str]:
 
 # U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read
 # "factureexe.pdf".
-_HIDING = re.compile("[\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+# The joiners U+200C and U+200D belong to words of Persian or Hindi and to emoji; beside ASCII they only hide.
+_HIDING = re.compile(
+    "[\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    "|(?:^|[\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?:[\x00-\x7f]|$)"
+)
 # What follows the last letters is dropped by one program or another.
 _EXTENSION = re.compile(r"\.([\w-]+)[^\w-]*$")
 
