@@ -109,7 +109,7 @@ class Dropped:
     _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
     _of_links: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_A_LINK), init=False)
     _wasted: Counter[str] = field(default_factory=Counter, init=False)
-    _wasted_since_s: int = field(default=0, init=False)
+    _wasted_since_s: float = field(default_factory=clock.steady_s, init=False)
 
     def add_to(self, routes: Routes) -> None:
         routes.add(granted.DROP_PATH, self, is_open=True)
@@ -154,8 +154,8 @@ class Dropped:
 
     def _require_unwasted(self, share_id: str) -> None:
         """Errors: Unavailable."""
-        if clock.epoch_s() - self._wasted_since_s >= WASTED_S:
-            self._wasted_since_s = clock.epoch_s()
+        if clock.steady_s() - self._wasted_since_s >= WASTED_S:
+            self._wasted_since_s = clock.steady_s()
             self._wasted.clear()
         if self._wasted[share_id] >= MOST_WASTED_BYTES:
             raise Unavailable("The drive")
