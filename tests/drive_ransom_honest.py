@@ -69,6 +69,19 @@ def to_jpeg_xl(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.delete(file)
 
 
+def raw_beside_jpeg(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Photos come from a camera as raw data and as JPEG; the JPEGs are deleted."""
+    heads = (b"FUJIFILMCCD-RAW ", b"IIRO\x08\0\0\0", b"IIU\0\x18\0\0\0", b"FOVb\0\0\2\0")
+    for number in range(60):
+        kind = number % 4
+        name, data = f"P{number:07}", heads[kind] + folders.rng.randbytes(40_000)
+        yield ONE, folders.create("photos", f"{name}.{('raf', 'orf', 'rw2', 'x3f')[kind]}", data)
+        yield ONE, folders.create("photos", f"{name}.jpg", made("jpg", number % 8))
+    for file in _all(folders, "jpg"):
+        if file.folder == "photos":
+            yield ONE, folders.delete(file)
+
+
 def turned_in_place(folders: Folders) -> Iterator[tuple[str, Change]]:
     """A viewer turns photos: one byte of their header."""
     for number in range(300):
@@ -336,6 +349,7 @@ HONEST: dict[str, Script] = {
     "200 .docx printed to .pdf, the old ones deleted": converted("docx", "pdf"),
     "200 photos converted to WebP, the old ones deleted": converted("jpg", "webp"),
     "200 photos converted to JPEG XL (not checked), the old ones deleted": to_jpeg_xl,
+    "60 photos as raw data and JPEG, the JPEGs deleted": raw_beside_jpeg,
     "200 photos compressed anew under their names": rewritten("jpg", "jpg"),
     "200 photos written as PNG under the name .jpg": rewritten("jpg", "png"),
     "200 PDF converted to PDF/A under their names": rewritten("pdf", "1.5.pdf"),

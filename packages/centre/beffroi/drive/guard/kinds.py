@@ -43,7 +43,7 @@ KINDS: dict[str, Kind] = {
     "riff": Kind("image", images.check_riff, "webp wav avi", (b"RIFF", b"RIFX", b"RF64")),
     "ico": Kind("image", images.check_ico, "ico", (b"\0\0\1\0",)),
     "bmp": Kind("image", images.check_bmp, "bmp", (b"BM",)),
-    "heif": Kind("image", media.check_boxes, "heic heif avif"),
+    "heif": Kind("image", media.check_boxes, "heic heif hif avif"),
     "boxes": Kind("film", media.check_boxes, "mp4 m4v m4a mov 3gp"),
     "mp3": Kind("sound", media.check_mp3, "mp3", (b"ID3",)),
     "ogg": Kind("sound", media.check_ogg, "ogg oga ogv opus", (b"OggS",)),
@@ -69,7 +69,8 @@ KINDS: dict[str, Kind] = {
     "other": Kind(
         "other",
         lambda reader: SOUND,
-        "jp2 jxl psd djvu mkv webm wmv asf mpg mpeg exe dll woff2 woff ttf otf wpd lz4 cab parquet p7m",
+        "jp2 jxl psd djvu mkv webm wmv asf mpg mpeg exe dll woff2 woff ttf otf wpd lz4 cab parquet p7m raf orf rw2"
+        " rwl x3f",
         (
             b"\0\0\0\x0cjP  ",
             b"\0\0\0\x0cJXL ",
@@ -89,6 +90,12 @@ KINDS: dict[str, Kind] = {
             b"\x04\x22\x4d\x18",
             b"MSCF\0\0\0\0",
             b"PAR1",
+            b"FUJIFILMCCD-RAW",
+            b"IIRO",
+            b"IIRS",
+            b"MMOR",
+            b"IIU\0",
+            b"FOVb",
         ),
     ),
 }
