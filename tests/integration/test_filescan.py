@@ -262,9 +262,11 @@ def test_what_came_by_a_link_and_kills_an_engine_each_time_is_held(drive: Served
             with contextlib.suppress(OSError):
                 while True:
                     connection, _ = listener.accept()
-                    with connection:
-                        if connection.recv(100).startswith(b"zVERSION"):
+                    with connection, connection.makefile("rb") as incoming:
+                        if incoming.read(9) == b"zVERSION\0":
                             connection.sendall(b"ClamAV 1.4.6\0")
+                        elif incoming.read(6) == b"\0\0\0\0\1-":
+                            connection.sendall(b"stream: OK\0")
 
         threading.Thread(target=answer, daemon=True).start()
         config = Config(state=drive.directory, scan=False, clamd=f"127.0.0.1:{listener.getsockname()[1]}")
@@ -284,6 +286,38 @@ def test_what_came_by_a_link_and_kills_an_engine_each_time_is_held(drive: Served
                 assert known is not None and not known.is_whole and known.found == (kinds.UNREADABLE,)
                 name = "a.pdf" if status == 403 else "b.pdf"
                 assert drive.ask("GET", f"{HOME}/{name}")[0] == status
+
+
+def test_while_a_clamd_fails_on_everything_files_wait(drive: Served) -> None:
+    """Its disk is full: it says its version, and of each file that it could not look at it."""
+    said = [b"INSTREAM: Can't write to temporary file. ERROR"]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, connection.makefile("rb") as incoming:
+                        if incoming.read(9) == b"zVERSION\0":
+                            connection.sendall(b"ClamAV 1.4.6\0")
+                            continue
+                        incoming.read(1)
+                        while length := int.from_bytes(incoming.read(4)):
+                            incoming.read(length)
+                        connection.sendall(said[0] + b"\0")
+
+        threading.Thread(target=answer, daemon=True).start()
+        config = Config(state=drive.directory, scan=False, clamd=f"127.0.0.1:{listener.getsockname()[1]}")
+        with scanning(Config(state=drive.directory), Engines(config)) as scan:
+            assert drive.ask("PUT", f"{HOME}/a.pdf", b"content")[0] == 201
+            for _ in range(2 * scanner_module.TRIES):
+                with pytest.raises(EngineAway, match="clamd"):
+                    scan.follow(A)
+            assert scan.scanned(A, sha(b"content")) is None
+            said[0] = b"stream: OK"
+            scan.follow(A)
+            known = scan.scanned(A, sha(b"content"))
+            assert known is not None and known.is_whole and known.found == ()
 
 
 def test_the_process_finds_what_came_says_how_it_is_and_ends_when_told(

@@ -94,9 +94,10 @@ class Process:
     def _turn(self) -> float:
         """One step of work; how long to rest before the next one of the walk."""
         try:
-            self._mark = (
-                self._mark if self._due and self._mark and not self._away[0] else self._work.engines.mark()
-            )
+            if self._away[0]:
+                self._work.engines.prove()
+            if self._away[0] or not (self._due and self._mark):
+                self._mark = self._work.engines.mark()
             self._away = ("", 0)
         except EngineAway as error:
             self._fell_away(error)

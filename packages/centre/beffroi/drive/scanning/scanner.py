@@ -222,7 +222,7 @@ class Scanner:
             log.error("%s: a content cannot be read: %s", collectivite_id, error.code)
             return _UNREADABLE
         except EngineAway:
-            self.engines.mark()  # away altogether: nothing is known of the content
+            self.engines.prove()  # away altogether: nothing is known of the content
             self._failures[key] += 1
             if self._failures[key] < TRIES:
                 raise
