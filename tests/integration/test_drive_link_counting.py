@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, MutableMapping
+import random
+from collections.abc import AsyncGenerator, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
 from typing import Any
 
 import pytest
+from beffroi.drive.store.objects import ObjectMissing, StoreUnavailable
 from beffroi.drive.web import granted, linked
-from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.bodies import SealedBodies, SealedStore
 from beffroi.drive.web.linked import Access, Linked, Tell
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Request
-from beffroi.lib.errors import Unavailable
+from beffroi.lib.errors import BeffroiError, Unavailable
 from beffroi.portal import drive_access
 from django.conf import settings
 from django.test import Client
@@ -127,6 +129,41 @@ def test_what_cannot_be_told_uses_no_download_up(
     assert dict(answer.headers)[b"location"] == UNAVAILABLE
     assert only_share(drive).downloads_left == 1
     assert visitor.fetch(str(node))[::2] == (200, b"bonjour")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (StoreUnavailable("no answer"), "réessayez dans quelques minutes"),
+        (ObjectMissing("x"), "ne peut pas être lu pour le moment"),
+    ],
+)
+def test_what_cannot_be_read_uses_no_download_up(
+    drive: Drive,
+    client: Client,
+    server: Served,
+    put: Callable[..., int],
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BeffroiError,
+    words: str,
+) -> None:
+    async def away(*_: object, **__: object) -> AsyncGenerator[bytes]:
+        raise error
+        yield b""
+
+    body = random.Random(1).randbytes(300_000)
+    node = put(drive.own, "x.bin", body)
+    visitor = Visitor(server, make(client, node, downloads="1"))
+    visitor.page()
+    told: list[Access] = []
+    with monkeypatch.context() as patch, apart(told.append) as links:
+        patch.setattr(SealedBodies, "_read", away)
+        answer = asyncio.run(links(request(drive, visitor, node)))
+    assert told == [] and only_share(drive).downloads_left == 1
+    page = visitor.client.get(dict(answer.headers)[b"location"].decode())
+    assert words in page.content.decode()
+    assert visitor.fetch(str(node))[::2] == (200, body)
 
 
 def test_visitors_of_one_town_hall_hold_no_download_of_another_s(

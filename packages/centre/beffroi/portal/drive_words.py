@@ -115,6 +115,9 @@ SENDING = {
 }
 """What the drive says of a file that was sent, beside the refusals above."""
 
+_UNREADABLE = gettext_lazy(
+    "Ce fichier ne peut pas être lu pour le moment. Prévenez la personne qui vous a donné le lien."
+)
 LINK_REFUSALS = {
     "drive.frozen": gettext_lazy(
         "Un fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger. Prévenez la "
@@ -133,6 +136,11 @@ LINK_REFUSALS = {
     "live.grant_refused": gettext_lazy(
         "Cette page est ouverte depuis longtemps : ouvrez de nouveau le lien, puis recommencez."
     ),
+    "drive.store_unavailable": gettext_lazy(
+        "Le service ne répond pas pour le moment : réessayez dans quelques minutes."
+    ),
+    "drive.object_missing": _UNREADABLE,
+    "drive.object_damaged": _UNREADABLE,
     "service.unavailable": gettext_lazy("Trop de monde à la fois : réessayez dans quelques minutes."),
 }
 """Why somebody who holds a link got no file; for all else the link is not open."""

@@ -6,11 +6,11 @@ Process: drive, under the grant that the link's page gives (``granted.visit``): 
 Hostile: everything; nobody signed in. Names and contents go out as ``given`` sends them.
 Rule:    addresses below /coffre/lien/SHARE/: NODE, zip; NODE/apercu (an image; a PDF for the page's viewer),
          NODE/bureau and NODE/bureau/page/1 (the first page of a document, as a picture).
-         A download counts, and is told for the audit log, before its first byte; one that cannot be told counts
-         nothing. HEAD counts nothing. A range that does not begin at the beginning goes on with what this visit already
-         counted, the same content of the same file, and counts nothing either, also where it was the last one. What
-         visits counted is in memory (``Remembered``): after a start of the process, what goes on counts again, and is
-         refused behind the last.
+         A download counts, and is told for the audit log, before its first byte; one that cannot be told, or whose
+         first piece cannot be read, counts nothing. HEAD counts nothing. A range that does not begin at the beginning
+         goes on with what this visit already counted, the same content of the same file, and counts nothing either,
+         also where it was the last one. What visits counted is in memory (``Remembered``): after a start of the
+         process, what goes on counts again, and is refused behind the last.
          A preview is no download: it counts nothing, and is told once a visit. Where a link counts downloads, no
          preview gives the file itself: an image has a smaller one, a PDF its first page; behind the last download a
          visit sees what it took, no more.
@@ -22,7 +22,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from weakref import WeakValueDictionary
 
@@ -30,6 +31,7 @@ from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
@@ -149,12 +151,14 @@ class Linked:
                 raise LinkClosed
             return Answer(answer.status, answer.headers, _nothing())
         async with self._counting.setdefault(seen, asyncio.Lock()):
-            if not (self._counted.has(visit, seen) and _goes_on(answer)):
-                what = WHOLE if is_whole else "file"
-                access = Access(share.id, visit.collectivite_id, what, node.id, size_bytes, request.address)
+            if self._counted.has(visit, seen) and _goes_on(answer):
+                return answer
+            what = WHOLE if is_whole else "file"
+            access = Access(share.id, visit.collectivite_id, what, node.id, size_bytes, request.address)
+            async with _begun(answer) as begun:
                 await self._count(database, share, access)
                 self._counted.add(visit, seen)
-        return answer
+                return begun
 
     async def _preview(
         self, request: Request, visit: Visit, database: Database, bodies: Bodies, steps: Sequence[str]
@@ -278,6 +282,29 @@ def _shared(reading: Reading, share_id: str, step: str | None) -> tuple[Share, N
 
 def _seen(visit: Visit, node: Node) -> _Seen:
     return visit.name, node.id, node.sha256
+
+
+@asynccontextmanager
+async def _begun(answer: Answer) -> AsyncGenerator[Answer]:
+    """Its first piece was read, and nothing of it left: what cannot be read uses no download up. Errors: those of the
+    store."""
+    if isinstance(answer.body, bytes):
+        yield answer
+        return
+    pieces = answer.body
+    try:
+        first = await anext(pieces, b"")
+        yield replace(answer, body=_with_first(first, pieces))
+    except BaseException:
+        await pieces.aclose()
+        raise
+
+
+async def _with_first(first: Bytes, pieces: AsyncGenerator[Bytes]) -> AsyncGenerator[Bytes]:
+    async with aclosing(pieces):
+        yield first
+        async for piece in pieces:
+            yield piece
 
 
 async def _nothing() -> AsyncGenerator[bytes]:
