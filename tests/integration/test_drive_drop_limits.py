@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 from urllib.parse import quote
 
 import pytest
-from beffroi.drive.store import drops, room, shares
+from beffroi.drive.store import drops, locks, room, shares
 from beffroi.drive.store.model import Limits, Node
 from beffroi.drive.web import dropped, granted
 from beffroi.lib import clock
@@ -132,6 +132,19 @@ def test_without_room_the_sender_reads_why_and_the_log_has_it(
     assert Client().get("/partage/depot/?refus=drive.drop_too_long").status_code == 413
     empty = Client().get("/partage/depot/?refus=drive.drop_empty")
     assert empty.status_code == 400 and "Ce fichier est vide" in empty.content.decode()
+
+
+def test_into_a_folder_that_somebody_locked_it_is_tried_later(
+    drive: Drive, folder: Node, sender: Sender
+) -> None:
+    lock = drive.database.write(
+        lambda w: locks.lock(w, drive.act, folder.id, deep=True, shared=False, owner="", timeout_s=60)
+    )
+    assert sender.hand("a.pdf") == (423, {"code": "drive.locked"})
+    page = Client().get("/partage/depot/?refus=drive.locked").content.decode()
+    assert "réessayez dans quelques minutes" in page
+    drive.database.write(lambda w: locks.unlock(w, drive.act, folder.id, lock.token))
+    assert sender.hand("a.pdf")[0] == 201
 
 
 def test_where_no_more_entries_fit_the_sender_reads_that_there_is_no_room(

@@ -28,6 +28,8 @@ _DANGEROUS = gettext_lazy("Ce fichier a été reconnu comme dangereux : il n’
 _NO_ROOM = gettext_lazy(
     "La collectivité n’a plus de place pour le recevoir. Prévenez-la, puis réessayez plus tard."
 )
+_AGAIN = gettext_lazy("L’envoi a été interrompu : recommencez.")
+_LATER = gettext_lazy("Le service ne répond pas pour le moment : réessayez dans quelques minutes.")
 REFUSALS = {
     "drive.link_closed": _CLOSED,
     "drive.drop_full": gettext_lazy(
@@ -55,16 +57,16 @@ REFUSALS = {
         "Le service n’a plus de place. Prévenez la collectivité, puis réessayez plus tard."
     ),
     "drive.form_broken": gettext_lazy("Aucun fichier n’est arrivé : choisissez-en un, puis envoyez-le."),
-    "drive.client_gone": gettext_lazy("L’envoi a été interrompu : recommencez."),
+    "drive.client_gone": _AGAIN,
+    "drive.chunk_vanished": _AGAIN,
     "drive.too_slow": gettext_lazy("L’envoi est trop lent : essayez depuis une autre connexion."),
     "drive.foreign_origin": gettext_lazy("Rechargez cette page, puis recommencez."),
     "live.grant_refused": gettext_lazy(
         "Cette page est ouverte depuis longtemps : rechargez-la, puis recommencez."
     ),
     "input.invalid": gettext_lazy("Écrivez votre nom, choisissez un fichier, puis recommencez."),
-    "drive.store_unavailable": gettext_lazy(
-        "Le service ne répond pas pour le moment : réessayez dans quelques minutes."
-    ),
+    "drive.store_unavailable": _LATER,
+    "drive.locked": _LATER,
     "drive.keys_erased": _CLOSED,
     "service.unavailable": gettext_lazy("Trop de monde à la fois : réessayez dans quelques minutes."),
 }
