@@ -253,6 +253,22 @@ def test_what_stands_under_a_files_name_in_a_deleted_folder_makes_room(drive: Da
     assert (seen(drive, kept.id).parent, seen(drive, kept.id).name) == (inside.id, "a.txt")
 
 
+def test_a_device_that_filled_the_quota_is_taken_back(drive: Database, home: Node) -> None:
+    """Each file that it wrote over is kept as a version: that is what filled it."""
+    files = [put(drive, home.id, f"{number}.txt", b"work %d" % number, OTHER) for number in range(4)]
+    drive.write(lambda w: tree.set_limit(w, home.id, 8 * len(b"work 0")))
+    for one in files:
+        put(drive, home.id, one.name, b"!" * len(b"work 0"), EVIL)
+    with pytest.raises(QuotaFull):
+        put(drive, home.id, "more", b"1", EVIL)
+    stop(drive)
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    assert [seen(drive, one.id).sha256 for one in files] == [content(b"work %d" % n).sha256 for n in range(4)]
+    with pytest.raises(QuotaFull):
+        put(drive, home.id, "more", b"1", OTHER)
+
+
 def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_of_it(
     drive: Database, home: Node
 ) -> None:
