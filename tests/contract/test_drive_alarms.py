@@ -269,6 +269,18 @@ def test_a_device_that_filled_the_quota_is_taken_back(drive: Database, home: Nod
         put(drive, home.id, "more", b"1", OTHER)
 
 
+def test_names_that_differ_in_capitals_alone_are_one_name(drive: Database, home: Node) -> None:
+    """Both come back, one beside the other."""
+    one = put(drive, home.id, "B.txt", b"work", OTHER)
+    drive.write(lambda w: tree.move(w, EVIL, one.id, home.id, "locked"))
+    theirs = put(drive, home.id, "b.txt", b"theirs", at(EVIL.now_s, OTHER))
+    drive.write(lambda w: tree.delete(w, EVIL, theirs.id))
+    stop(drive)
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    assert listing(drive, home.id) in ({"B.txt": 4, "b (avant).txt": 6}, {"B (avant).txt": 4, "b.txt": 6})
+
+
 def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_of_it(
     drive: Database, home: Node
 ) -> None:

@@ -41,6 +41,7 @@ from beffroi.drive.guard.steps import (
     Step,
     Tree,
 )
+from beffroi.drive.store.names import folded
 
 NAME_BYTES = 255
 
@@ -156,7 +157,7 @@ class _Overlay:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._places: dict[str, Place | None] = {}
-        self._names: dict[Place, str | None] = {}
+        self._names: dict[tuple[str, str], str | None] = {}
         self._inside: dict[str, set[str]] = {}
 
     def place(self, node: str) -> Place | None:
@@ -166,11 +167,11 @@ class _Overlay:
         return node == ROOT or self.place(node) is not None
 
     def child(self, place: Place) -> str | None:
-        if place in self._names:
-            return self._names[place]
+        key = place.parent, folded(place.name)
+        if key in self._names:
+            return self._names[key]
         found = self._tree.child(place.parent, place.name)
-        # It may have been moved away under another spelling of its name.
-        return found if found is not None and self.place(found) == self._tree.place(found) else None
+        return found if found not in self._places else None
 
     def children(self, parent: str) -> set[str]:
         if parent not in self._inside:
@@ -185,10 +186,10 @@ class _Overlay:
         before = self.place(node)
         if before is not None:
             self.children(before.parent).discard(node)
-            self._names[before] = None
+            self._names[before.parent, folded(before.name)] = None
         if place is not None:
             self.children(place.parent).add(node)
-            self._names[place] = node
+            self._names[place.parent, folded(place.name)] = node
         self._places[node] = place
 
     def ancestors(self, node: str) -> Iterator[str]:
