@@ -281,6 +281,39 @@ def test_names_that_differ_in_capitals_alone_are_one_name(drive: Database, home:
     assert listing(drive, home.id) in ({"B.txt": 4, "b (avant).txt": 6}, {"B (avant).txt": 4, "b.txt": 6})
 
 
+def test_what_a_colleague_took_out_of_the_trash_is_as_it_was(drive: Database, home: Node) -> None:
+    """Spoiled and renamed by the device, deleted by it, brought back as it lay there: nobody else changed it."""
+    one = put(drive, home.id, "a.txt", b"work", OTHER)
+    drive.write(lambda w: tree.move(w, EVIL, one.id, home.id, "a.locked"))
+    put(drive, home.id, "a.locked", b"scrambled", EVIL)
+    drive.write(lambda w: tree.delete(w, EVIL, one.id))
+    drive.write(lambda w: trash.restore(w, at(EVIL.now_s, OTHER), home.id, one.id))
+    stop(drive)
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    assert listing(drive, home.id) == {"a.txt": 4}
+    assert seen(drive, one.id).sha256 == content(b"work").sha256
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_folder_that_the_device_took_out_of_the_trash_goes_again(
+    drive: Database, home: Node, is_deleted: bool
+) -> None:
+    old = folder(drive, home.id, "old", OTHER)
+    for name in ("a.txt", "b.txt"):
+        put(drive, folder(drive, old.id, f"in {name}", OTHER).id, name, b"work", OTHER)
+    drive.write(lambda w: tree.delete(w, OTHER, old.id))
+    drive.write(lambda w: trash.restore(w, EVIL, home.id, old.id))
+    put(drive, old.id, "LISEZ-MOI", b"pay", EVIL)
+    if is_deleted:
+        drive.write(lambda w: tree.delete(w, EVIL, old.id))
+    stop(drive)
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed, listing(drive, home.id)) == ("restored", 0, {})
+    with drive.reading() as reading:
+        assert old.id in {one.node for one in trash.page(reading, home.id)}
+
+
 def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_of_it(
     drive: Database, home: Node
 ) -> None:

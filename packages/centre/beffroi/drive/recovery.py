@@ -13,7 +13,7 @@ Source:  docs/internals/drive.md, "Ransomware".
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import LiteralString
@@ -188,14 +188,15 @@ def _is_kept(reading: Reading, node: str, version: str) -> bool:
 
 def _entries(reading: Reading, rows: list[Row]) -> list[Entry]:
     """Each row as ``plan`` asks for it: its place and content after it stand in the node's next rows, or are the
-    present ones."""
+    present ones. What lies in the trash with its folder, or lay there at first, has entries of its own."""
+    firsts = {row.node: row.number for row in reversed(rows) if row.kind in ("deleted", "returned")}
     places: dict[int, tuple[int, str]] = {}
     contents: dict[int, str] = {}
     found: list[Entry] = []
     for row in reversed(rows):
         is_last = row.node not in places
         parent, name = places.get(row.node) or _place_now(reading, row.node)
-        places[row.node] = row.parent, row.name
+        places[row.node] = (row.parent, row.name) if row.kind != "created" else (0, "")
         version = "" if row.is_folder else contents.get(row.node, PRESENT)
         if row.kind == "changed":
             contents[row.node] = str(row.etag_before)
@@ -208,12 +209,14 @@ def _entries(reading: Reading, rows: list[Row]) -> list[Entry]:
             case "created":
                 found.append(_with(one, what="created", version=version, **_new_place(row)))
             case "returned":
-                found.append(_with(one, what="created", version=version, **here))
+                if row.is_folder and firsts[row.node] == row.number:
+                    found.extend(_inside(reading, row, places, contents))
+                found.append(_with(one, what="created", version_before=version, version=version, **here))
             case "moved":
                 found.append(_with(one, what="renamed", **here, **before))
             case "deleted":
-                if is_last:
-                    found.extend(_inside(reading, row, contents))
+                if row.is_folder and is_last and _is_in_trash(reading, row.node):
+                    found.extend(_inside(reading, row, places, contents))
                 found.append(_with(one, what="deleted", version_before=version, **before))
             case "changed":
                 found.append(_with(one, version_before=str(row.etag_before), version=version))
@@ -229,20 +232,28 @@ def _new_place(row: Row) -> dict[str, str]:
     return {"parent": str(row.parent), "name": row.name}
 
 
-def _inside(reading: Reading, row: Row, contents: dict[int, str]) -> Iterable[Entry]:
-    """What went to the trash with a folder."""
-    if not row.is_folder or not _is_in_trash(reading, row.node):
-        return
+def _inside(
+    reading: Reading, row: Row, places: Mapping[int, tuple[int, str]], contents: Mapping[int, str]
+) -> Iterable[Entry]:
+    """What went to the trash with a folder, or lay there and came out with it."""
+    there = {row.node}
     for one in look.below(reading, row.node):
+        parent, name = places.get(one.id, (one.parent, one.name))
+        if parent not in there:
+            continue  # it came into it later
+        there.add(one.id)
         version = "" if one.is_folder else contents.get(one.id, PRESENT)
         yield Entry(
             row.device_id,
             str(one.id),
-            "deleted",
+            "deleted" if row.kind == "deleted" else "created",
             is_folder=bool(one.is_folder),
-            parent_before=str(one.parent),
-            name_before=one.name,
+            parent_before=str(parent),
+            name_before=name,
             version_before=version,
+            parent=str(parent),
+            name=name,
+            version=version,
         )
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from itertools import pairwise
 
 import msgspec
 
@@ -98,7 +99,8 @@ def _states(history: list[Entry]) -> list[_State]:
     version = next((one.version_before for one in history if one.what in {"changed", "deleted"}), "")
     placed = next((one for one in history if one.what in {"renamed", "deleted"}), None)
     place = Place(placed.parent_before, placed.name_before) if placed else None
-    states = [_State(False, None, "") if first.what == "created" else _State(True, place, version)]
+    in_trash = _State(False, None, first.version_before)
+    states = [in_trash if first.what == "created" else _State(True, place, version)]
     for entry in history:
         before = states[-1]
         after = {
@@ -114,36 +116,37 @@ def _states(history: list[Entry]) -> list[_State]:
 def _wish(history: list[Entry], devices: Collection[str]) -> _Wish:
     states = _states(history)
 
-    def ours_at_the_end(kinds: set[str]) -> int | None:
-        """Number of the first entry of the devices' run at the end of the entries of ``kinds``; None without one."""
+    def ours_at_the_end(numbers: list[int]) -> int | None:
+        """The first of the devices' run at the end of these entries; None without one."""
         found = None
-        for number in range(len(history) - 1, -1, -1):
-            if history[number].what in kinds:
-                if history[number].device not in devices:
-                    break
-                found = number
+        for number in reversed(numbers):
+            if history[number].device not in devices:
+                break
+            found = number
         return found
 
     last = history[-1]
-    existence = ours_at_the_end({"created", "deleted"})
+    existence = ours_at_the_end([n for n, one in enumerate(history) if one.what in {"created", "deleted"}])
     exists = states[existence].exists if existence is not None else states[-1].exists
     wish = _Wish(last.node, exists, last.is_folder)
     if existence is not None and not exists:
         wish.is_used = any(one.device not in devices for one in history[existence:])
         # As others left it, also where the devices spoiled or deleted it then.
         wish.exists = wish.is_used
-    if (run := ours_at_the_end({"created", "renamed"})) is not None:
+    # Who takes one back from the trash as it is changes neither its place nor its content.
+    steps = list(enumerate(pairwise(states)))
+    if (run := ours_at_the_end([n for n, (one, after) in steps if one.place != after.place])) is not None:
         wish.place = states[run].place
     if not wish.exists and existence is not None:
         return wish
     if not states[-1].exists and wish.place is None:
         wish.place = states[-1].place
-    contents = {"created", "changed"}
+    contents = [n for n, (one, after) in steps if one.version != after.version]
     run = ours_at_the_end(contents)
     if run is not None:
         wish.version = states[run].version or None
     # Somebody wrote over what a device had spoiled: what was there before that is nobody's wish to lose.
-    ours = next((n for n, one in enumerate(history) if one.what in contents and one.device in devices), None)
+    ours = next((n for n in contents if history[n].device in devices), None)
     if ours is not None and ours != run and states[ours].version:
         wish.copy_of = states[ours].version
     if not states[-1].exists and wish.version is None:

@@ -16,9 +16,9 @@ ROOT = ""
 class Entry(msgspec.Struct, frozen=True):
     """One change of one node, as the journal has it; a folder that is deleted has an entry for each node in it.
 
-    ``created``: new, or taken back from the trash; ``parent``, ``name``, ``version``. ``changed``: ``version_before``,
-    ``version``. ``renamed`` (or moved): both places. ``deleted``: the place and the version that it had, as
-    ``*_before``. Versions are "" for folders.
+    ``created``: new, or taken back from the trash (with ``version_before``); ``parent``, ``name``, ``version``.
+    ``changed``: ``version_before``, ``version``. ``renamed`` (or moved): both places. ``deleted``: the place and the
+    version that it had, as ``*_before``. Versions are "" for folders.
     """
 
     device: str
