@@ -64,6 +64,19 @@ def gone_on(metadata: Database, folder_id: int, *, portions: int | None = None) 
     return found
 
 
+def test_what_was_written_while_the_clock_ran_ahead_is_there_since_it_was_written(
+    metadata: Database, common: Node
+) -> None:
+    """A day after the clock was set right, nobody is shown the folder as it was before that."""
+    put(metadata, common.id, "a", b"1")
+    put(metadata, common.id, "a", b"22", at(NOW_S + 10 * 86400))
+    put(metadata, common.id, "b", b"333", at(NOW_S + 100))
+    with metadata.reading() as reading:
+        for now_s, at_s, sizes in ((86400, 86300, [2, 3]), (200, 50, [2]), (200, 150, [2, 3])):
+            then = moments.seen(reading, common.id, NOW_S + at_s, NOW_S + now_s)
+            assert sorted(one.size_bytes for one in then.children(common.id)) == sizes
+
+
 def test_a_folder_that_lay_in_somebodys_own_files_shows_colleagues_nothing_of_then(
     metadata: Database, home: Node, common: Node
 ) -> None:

@@ -38,11 +38,12 @@ def folder(view: View, reading: Reading, folder_id: int) -> Place:
 
 def moment(view: View, reading: Reading, folder_id: int, at_s: int) -> Moment:
     place = folder(view, reading, folder_id)
-    if at_s >= clock.epoch_s():
+    now_s = clock.epoch_s()
+    if at_s >= now_s:
         raise MomentAhead("moment")
     if at_s < look.above(reading, place.node.id)[-1].created_s:
         raise MomentAbsent("folder")
-    return moments.seen(reading, folder_id, at_s)
+    return moments.seen(reading, folder_id, at_s, now_s)
 
 
 def way(then: Moment, folder_id: int, node_id: int) -> list[Past]:

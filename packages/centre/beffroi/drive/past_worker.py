@@ -65,7 +65,7 @@ class WaysBack(Rounds):
         rights = []
         with database.reading() as reading:
             try:
-                moments.seen(reading, one.folder, one.at_s)
+                moments.seen(reading, one.folder, one.at_s, clock.epoch_s())
             except BeffroiError as error:
                 return error.code
             for who in found:

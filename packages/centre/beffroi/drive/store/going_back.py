@@ -97,7 +97,7 @@ def go_on(writing: Writing, folder: int, *, now_s: int) -> bool:
     if going is None or going.state != "going":
         return False
     try:
-        moments.seen(writing, folder, going.at_s)
+        moments.seen(writing, folder, going.at_s, now_s)
     except BeffroiError as error:
         return _end(writing, folder, "stopped", error.code, now_s=now_s)
     row = writing.one(

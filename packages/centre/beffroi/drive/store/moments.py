@@ -24,6 +24,7 @@ from beffroi.lib.errors import BeffroiError
 
 MOST_FORGOTTEN = 5000
 APART_S = 86400
+_FAR = 1 << 62
 _AS_IT_IS = 0
 _OUT_OF_SIGHT = (schema.TRASH, schema.GONE)
 
@@ -64,14 +65,15 @@ class Past(NamedTuple):
 
 
 class Moment:
-    """One picture's view of a time. ``at_s``: everything up to the end of this second has happened."""
+    """One picture's view of a time. ``at_s``: everything up to the end of this second has happened. ``now_s``: what
+    is said to have happened after it was written under a clock that ran ahead, and tells nothing of a time."""
 
-    def __init__(self, database: Reading, at_s: int) -> None:
+    def __init__(self, database: Reading, at_s: int, now_s: int = _FAR) -> None:
         forgotten = database.one("SELECT value FROM meta WHERE name = 'changes_from_s'")
         if forgotten is not None and at_s < int(forgotten[0]):
             raise MomentForgotten
         self._database, self.at_s = database, at_s
-        self._since = _first_after(database, at_s)
+        self._since = _first_after(database, at_s, now_s)
         gone = root(database, schema.GONE)
         self._gone = {0: False} | ({gone.id: True} if gone else {})
         """Whether what lies in a folder was deleted for good."""
@@ -161,15 +163,16 @@ _IN_FOLDER: LiteralString = (
 _PLAIN: LiteralString = "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag FROM node"
 
 
-def _first_after(database: Reading, at_s: int) -> int:
+def _first_after(database: Reading, at_s: int, now_s: int) -> int:
     """The number from which on everything happened later. Requests that were begun in one order are committed in
     another; none waits for longer than APART_S."""
     first = database.one("SELECT MIN(at_s) FROM change WHERE at_s > ?", (at_s,))
-    if first is None or first[0] is None:
-        return 1 << 62
+    if first is None or first[0] is None or first[0] > now_s:
+        return _FAR
     # "+ 0": by the index of times
     found = database.one(
-        "SELECT MIN(number + 0) FROM change WHERE at_s > ? AND at_s <= ?", (at_s, first[0] + APART_S)
+        "SELECT MIN(number + 0) FROM change WHERE at_s > ? AND at_s <= ?",
+        (at_s, min(first[0] + APART_S, now_s)),
     )
     assert found is not None, "the first is one of them"
     return int(found[0])
@@ -201,14 +204,14 @@ class _Before(NamedTuple):
         return Past(*place, self.size_bytes, self.mtime_s, self.replaced, False, self.version is not None)
 
 
-def seen(database: Reading, folder: int, at_s: int) -> Moment:
+def seen(database: Reading, folder: int, at_s: int, now_s: int = _FAR) -> Moment:
     """A time as whoever sees this folder now may look at it, from this folder downwards.
 
     Errors: AbsentNode, MomentAbsent, MomentPrivate, MomentForgotten."""
     now = above(database, folder)
     if not now or not now[0].is_folder or now[-1].name in _OUT_OF_SIGHT:
         raise AbsentNode("folder")
-    moment = Moment(database, at_s)
+    moment = Moment(database, at_s, now_s)
     then = moment.above(folder)
     if not then or then[-1].name in _OUT_OF_SIGHT:
         raise MomentAbsent("folder")
@@ -242,7 +245,7 @@ def forget(writing: Writing, *, before_s: int, most: int = MOST_FORGOTTEN) -> bo
     elif int(kept[0]) < before_s:
         writing.run("UPDATE meta SET value = ? WHERE name = 'changes_from_s'", (str(before_s),))
     first = writing.one("SELECT MIN(number) FROM change WHERE at_s >= ?", (before_s,))
-    end = first[0] if first and first[0] is not None else 1 << 62
+    end = first[0] if first and first[0] is not None else _FAR
     gone = writing.run(
         "DELETE FROM change WHERE number IN (SELECT number FROM change WHERE number < ? ORDER BY number LIMIT ?)",
         (end, most),
