@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +15,7 @@ from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import NO_LIMIT, AbsentNode, Limits
-from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.drive.store.sqlite import MetadataDamaged, SqliteDatabase
 from beffroi.drive.store.writing import Writing
 from beffroi.lib.ids import new_id
 
@@ -121,7 +120,7 @@ def test_a_damaged_picture_is_told_apart_from_a_full_disk(tmp_path: Path) -> Non
         b"no database" * 999,
     ):
         path.write_bytes(damaged)
-        with pytest.raises(sqlite3.DatabaseError):
+        with pytest.raises(MetadataDamaged):
             pictures.bring_forward(path)
     path.write_bytes(whole)
     pictures.bring_forward(path)

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from beffroi.drive import removal, upkeep
-from beffroi.drive.backup import turns, vault, work
+from beffroi.drive.backup import pictures, turns, vault, work
 from beffroi.drive.backup.vault import PROVED_S, Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import keys as keys_
 from beffroi.drive.store.database import FormatUnknown
 from beffroi.drive.store.resealing import QUIET_S
+from beffroi.drive.store.sqlite import MetadataDamaged
 from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock, ids
 
@@ -158,6 +159,57 @@ def test_lost_keys_come_back_by_themselves_and_erased_ones_do_not(place: Place, 
     assert not (folder / "keys.json").exists() and not backups.place.has(place.owner)
     with pytest.raises(keys_.KeysErased):
         backups.restore(place.owner)
+
+
+def damage(path: Path) -> None:
+    """A wrong bit where SQLite meets it only as it reads versions of files."""
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = 'version'").fetchone()
+        (page_bytes,) = raw.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        kind = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([kind ^ 0x08]))
+
+
+def test_damaged_metadata_are_told_and_take_the_place_of_no_whole_picture(
+    place: Place, backups: Backups, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = filled(place)
+    assert backups.round().failed == ()
+    kept = Vault(backups.place, keys(place)).pictures()
+    place.communes.close()
+    metadata = place.config.state / "drive" / place.owner / "metadata.db"
+    damage(metadata)
+    state = backups.round()
+    assert state.failed == (place.owner,) and "drive.metadata_damaged" in caplog.text
+    assert place.owner in work.problem(place.config, now_s=clock.epoch_s())
+    assert Vault(backups.place, keys(place)).pictures() == kept
+    with pytest.raises(MetadataDamaged):
+        backups.restore(place.owner)
+    place.communes.close()
+    for one in metadata.parent.glob("metadata.db*"):
+        one.unlink()
+    assert backups.restore(place.owner).lost == 0
+    require_sound(place, files)
+
+
+def test_a_damaged_picture_is_refused_before_anything_changes(
+    place: Place, backups: Backups, tmp_path: Path
+) -> None:
+    files = filled(place)
+    backups.back_up(place.owner)
+    pictures.take(place.database, tmp_path / "damaged")
+    damage(tmp_path / "damaged")
+    found, now_s = Vault(backups.place, keys(place)), clock.epoch_s()
+    found.keep_picture(tmp_path / "damaged", None, number=1, now_s=now_s + 60, ages=found.ages())
+    with pytest.raises(MetadataDamaged):
+        backups.restore(place.owner)
+    require_sound(place, files)
+    assert backups.restore(place.owner, at_s=now_s + 30).lost == 0
+    require_sound(place, files)
 
 
 def test_a_picture_that_is_no_database_stops_no_walk(place: Place, backups: Backups, tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ from typing import Any, LiteralString
 
 from beffroi.drive.store import resealing, room, schema, weights
 from beffroi.drive.store.database import Database, prepare
-from beffroi.drive.store.model import StoreFull
-from beffroi.drive.store.sqlite import Connection, SqliteDatabase, is_full
+from beffroi.drive.store.sqlite import Connection, SqliteDatabase, require_whole, said
 from beffroi.drive.store.writing import Reading, Writing
 
 PAGE = 1000
 NUMBERS_APART = 1000
+_PICTURE = "This moment of the backup"
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 _TABLES = [found[1] for one in schema.TABLES if (found := _TABLE.match(one))]
 
@@ -57,19 +57,18 @@ def proved_key(path: Path) -> int | None:
 
 
 def bring_forward(path: Path) -> None:
-    """A picture of an older program has the tables of today from here on. Errors: FormatUnknown, StoreFull; of a
-    damaged file sqlite3.Error."""
+    """A picture of an older program has the tables of today from here on. Errors: FormatUnknown, StoreFull,
+    MetadataDamaged."""
     try:
         with closing(Connection(path, reads_only=False)) as made:
+            require_whole(made.raw, _PICTURE)
             made.begin()
             prepare(made, bytes_type="BLOB", key_type="INTEGER", usual=None)
             made.commit()
             made.flush()
             made.raw.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
-        if is_full(error):
-            raise StoreFull from None
-        raise
+        raise said(error, _PICTURE) from None
 
 
 def chunks_in_objects(path: Path) -> Iterator[tuple[bytes, int]]:

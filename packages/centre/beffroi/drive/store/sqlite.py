@@ -23,7 +23,7 @@ from beffroi.drive.store.database import BUSY_S, Database, prepare
 from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib import durable
-from beffroi.lib.errors import Unavailable
+from beffroi.lib.errors import BeffroiError, Unavailable
 
 CACHE_KIB = 32 * 1024
 """Of a connection at most: what leads to the rows of a million files takes a third of it."""
@@ -38,6 +38,15 @@ MOST_LOG_PAGES = 4_000
 of as many is one block (sqlite.org/walformat.html)."""
 _CARRY: LiteralString = "PRAGMA wal_checkpoint(PASSIVE)"
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE")
+_FILE = "STATE/drive/COMMUNE/metadata.db"
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
+class MetadataDamaged(Unavailable):
+    """{} is damaged on the disk. Next: docs/runbooks/restore-drive.md"""
+
+    code = "drive.metadata_damaged"
+    retryable = False
 
 
 class Connection:
@@ -264,12 +273,13 @@ class SqliteDatabase(Database):
             self._writer.raw.execute(_CARRY)
 
     def copy_to(self, path: Path) -> None:
-        """All of one moment in a new file; writers go on meanwhile. Errors: StoreFull, Unavailable."""
+        """All of one moment in a new file, proved; writers go on meanwhile. Errors: StoreFull, Unavailable."""
         try:
             source = Connection(self.path, reads_only=True)
             try:
                 with closing(sqlite3.connect(path)) as target:
                     source.raw.backup(target)
+                    require_whole(target, _FILE)
             finally:
                 source.close()
         except sqlite3.Error as error:
@@ -292,11 +302,18 @@ class SqliteDatabase(Database):
         return close
 
     def _said(self, error: Exception) -> Exception:
-        if not isinstance(error, sqlite3.Error):
-            return error
-        return StoreFull() if is_full(error) else Unavailable("The drive's database")
+        return said(error, _FILE) if isinstance(error, sqlite3.Error) else error
 
 
-def is_full(error: sqlite3.Error) -> bool:
-    """Whether the disk is."""
-    return getattr(error, "sqlite_errorname", "") in _FULL
+def said(error: sqlite3.Error, what: str) -> BeffroiError:
+    """A failure in our words; ``what``: the file, where it is damaged."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name in _FULL:
+        return StoreFull()
+    return MetadataDamaged(what) if name.startswith(_DAMAGED) else Unavailable("The drive's database")
+
+
+def require_whole(raw: sqlite3.Connection, what: str) -> None:
+    """Its pages hang together: SQLite itself reads on where a bit of one is wrong. Errors: MetadataDamaged."""
+    if raw.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise MetadataDamaged(what)
