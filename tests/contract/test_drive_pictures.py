@@ -79,6 +79,19 @@ def test_all_comes_back_and_is_told_apart_from_what_was(opens: Open, tmp_path: P
         assert room.limit(reading, home) == 10**6
 
 
+def test_no_number_of_what_is_lost_with_a_disk_comes_twice(tmp_path: Path) -> None:
+    """Its files may lie on devices, which know them by these numbers."""
+    path = tmp_path / "picture"
+    with in_one_file(tmp_path / "lost.db") as lost, in_one_file(tmp_path / "new.db") as new:
+        home = filled(lost)
+        pictures.take(lost, path)
+        late = lost.write(
+            lambda w: [tree.put(w, ME, home, f"late {n}", content(b"1"))[0] for n in range(1500)]
+        )
+        new.write(lambda w: pictures.load(w, path))
+        assert put(new, home, "x", b"5").id > late[-1].etag
+
+
 def test_what_is_usual_stays_as_the_settings_say_today(opens: Open, tmp_path: Path) -> None:
     metadata, today = opens(), Limits(10, 20, 30)
     home, path = filled(metadata), tmp_path / "picture"

@@ -22,7 +22,9 @@ from beffroi.drive.store.sqlite import Connection, SqliteDatabase, require_whole
 from beffroi.drive.store.writing import Reading, Writing
 
 PAGE = 1000
-NUMBERS_APART = 1000
+NUMBERS_APART = 100_000_000
+"""More than are given between two pictures: of a lost disk, nothing else says which were. A device that has a lost file
+would take a new one of its number for the same file."""
 _PICTURE = "This moment of the backup"
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 _TABLES = [found[1] for one in schema.TABLES if (found := _TABLE.match(one))]
