@@ -171,7 +171,9 @@ def test_terms_end_there_too(place: Place, backups: Backups) -> None:
         assert backups.restore(place.owner).lost == 0
 
 
-def test_a_place_that_does_not_answer_is_told_and_keeps_the_keys(s3: S3Place, tmp_path: Path) -> None:
+def test_a_place_that_does_not_answer_is_told_and_keeps_the_keys(
+    s3: S3Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with s3_server(tmp_path / "gone") as away:
         config = named(new_config(tmp_path / "state"), away, "x", objects=False, backups=True)
         with placed(config) as place:
@@ -182,6 +184,7 @@ def test_a_place_that_does_not_answer_is_told_and_keeps_the_keys(s3: S3Place, tm
     with ThreadPoolExecutor(2) as commits:
         communes = Communes(config.state / "drive", commits)
         assert Backups(config, communes).round().failed == (place.owner,)
+        assert "PermissionDenied" in caplog.text, "why"
         with pytest.raises(StoreUnavailable):
             work.needed(config, place.owner)
         communes.close()

@@ -172,7 +172,7 @@ def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.
         state = backups.round()
         print(f"{state.communes} collectivités are backed up in {backups.place}.")
         for failed in state.failed:
-            print(f"not backed up: {failed}. Next: log/drive-keeper.log")
+            print(f"not backed up: {failed}. Next: the error above that names it")
     else:
         one = _one(actor, options.commune)
         copied = backups.back_up(one.id).copied

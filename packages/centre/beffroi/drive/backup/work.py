@@ -181,13 +181,14 @@ class Backups(Worker):
                     made = self.back_up(collectivite_id)
                     damaged, rotten = damaged + made.copied.damaged, rotten + made.copied.rotten
                     broken, done = broken + len(made.broken), done + 1
-            except KeysMissing as error:
-                if keys.were_made(self._config.state / "drive" / collectivite_id):
-                    log.error("%s: %s", collectivite_id, error.code)
-                    failed.append(collectivite_id)
-                # else calendars alone: nothing is sealed yet
+            except BeffroiError as error:
+                folder = self._config.state / "drive" / collectivite_id
+                if isinstance(error, KeysMissing) and not keys.were_made(folder):
+                    continue  # calendars alone: nothing is sealed yet
+                log.error("%s: %s: %s", collectivite_id, error.code, error)
+                failed.append(collectivite_id)
             except Exception as error:  # noqa: BLE001 - the thread's outermost place: the others are backed up all the same
-                log.error("%s: %s", collectivite_id, getattr(error, "code", type(error).__name__))
+                log.error("%s: %s", collectivite_id, type(error).__name__)
                 failed.append(collectivite_id)
         before = read_state(self._config)
         state = State(
