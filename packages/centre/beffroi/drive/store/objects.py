@@ -25,9 +25,11 @@ from beffroi.lib.errors import BeffroiError
 
 _NAME = re.compile(r"[a-z]{2,5}_[0-9a-z]{26}/[0-9a-f]{2}/[0-9a-f]{62}", re.ASCII)
 _FULL = re.compile(
-    r"\b507\b|StorageFull|InsufficientStorage|QuotaExceeded|no space left|disk quota", re.IGNORECASE
+    r"status code: 507\b|StorageFull|InsufficientStorage|QuotaExceeded|no space left|disk quota",
+    re.IGNORECASE,
 )
-"""How S3 services say it, since S3 itself has no word for it: MinIO, RFC 4918, Ceph, and the file system below."""
+"""How S3 services say it, since S3 itself has no word for it: RFC 4918, MinIO, Ceph, and the file system below. The
+number alone also stands in names of buckets, and in how long an answer took."""
 BLOCK_BYTES = 4096
 """What the memory for a read past the page cache is a multiple of."""
 
