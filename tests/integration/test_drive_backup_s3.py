@@ -184,7 +184,7 @@ def test_a_place_that_does_not_answer_is_told_and_keeps_the_keys(
     with ThreadPoolExecutor(2) as commits:
         communes = Communes(config.state / "drive", commits)
         assert Backups(config, communes).round().failed == (place.owner,)
-        assert "PermissionDenied" in caplog.text, "why"
+        assert "403 InvalidAccessKeyId" in caplog.text, "why"
         with pytest.raises(StoreUnavailable):
             work.needed(config, place.owner)
         communes.close()

@@ -30,6 +30,7 @@ _FULL = re.compile(
 )
 """How S3 services say it, since S3 itself has no word for it: RFC 4918, MinIO, Ceph, and the file system below. The
 number alone also stands in names of buckets, and in how long an answer took."""
+_WHY = re.compile(r"<Code>(\w{1,60})<|status code: (\d{3})\b|HttpError {\s+kind: (\w+)")
 BLOCK_BYTES = 4096
 """What the memory for a read past the page cache is a multiple of."""
 
@@ -129,9 +130,11 @@ def failures(name: str = "") -> Iterator[None]:
             raise StoreFull from None
         raise StoreUnavailable(_reason(error)) from error
     except BaseError as error:
-        if _FULL.search(str(error)):
+        text = str(error)
+        if _FULL.search(text):
             raise StoreFull from None
-        raise StoreUnavailable(type(error).__name__) from error
+        words = dict.fromkeys(word for found in _WHY.findall(text) for word in found if word)
+        raise StoreUnavailable(" ".join((type(error).__name__, *words))) from error
 
 
 def _reason(error: OSError) -> str:
