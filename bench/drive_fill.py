@@ -21,7 +21,7 @@ from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk, Weight
 from beffroi.drive.store.sqlite import CACHE_KIB, SqliteDatabase
 from beffroi.drive.store.writing import Writing
-from beffroi.drive.words import index, kinds, terms
+from beffroi.drive.words import index, kinds, terms, whole
 from blake3 import blake3
 
 NOW_S = 1_800_000_000
@@ -216,5 +216,5 @@ def _words(database: Database, root: int) -> None:
     ):
         for some in batched(found, 10 * FILES_A_CHANGE, strict=False):
             database.write(lambda w, sql=sql, some=some: w.many(sql, some))  # type: ignore[misc]
-    database.write(kinds.begin)
+    database.write(whole.begin)
     database.write(lambda writing: index.take(writing, (), (last and last[0]) or 0))

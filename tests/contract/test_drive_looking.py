@@ -15,7 +15,7 @@ from beffroi.drive.views import Place, View
 from beffroi.drive.web.sync import basicsearch, looking
 from beffroi.drive.web.sync.basicsearch import MODIFIED, Search
 from beffroi.drive.who import Who
-from beffroi.drive.words import index, indexer, kinds
+from beffroi.drive.words import index, indexer, kinds, whole
 from beffroi.lib.errors import BeffroiError
 from lxml import etree
 
@@ -279,7 +279,7 @@ def test_an_index_from_before_is_filled_up_and_the_walk_answers_meanwhile(
     follow(metadata)
 
     def age(writing: Any) -> None:
-        writing.run("DELETE FROM meta WHERE name = 'kinds'")
+        writing.run("UPDATE meta SET value = '1' WHERE name = 'words_whole'")
         writing.run("DELETE FROM node_kind")
         writing.run("DELETE FROM word_name WHERE word < ?", (b"a",))
 
@@ -290,10 +290,10 @@ def test_an_index_from_before_is_filled_up_and_the_walk_answers_meanwhile(
             len(looking.found(view, reading, [view.place(reading, ())], search(named("%024%"), frozenset())))
             == 5
         )
-    for _ in range(3):
-        metadata.write(lambda writing: kinds.fill_up(writing, 4))
+    for _ in range(5):
+        metadata.write(lambda writing: whole.go_on(writing, 4))
         follow(metadata)
     with metadata.reading() as reading:
-        assert kinds.is_whole(reading) and kinds.behind(reading, 10) == []
+        assert whole.way(reading) is None and kinds.behind(reading, 10) == []
         assert kinds.all_of(reading, home.id) == ["httpd", "image"]
         assert len(kinds.named(reading, home.id, "024", 10) or ()) == 5

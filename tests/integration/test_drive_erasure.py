@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import socket
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,11 @@ from beffroi.drive.store import keys, room, tree
 from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.keys import Keys, KeysErased
 from beffroi.drive.store.objects import ObjectMissing
+from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.sync import push
+from beffroi.drive.words.indexer import Indexer
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
@@ -242,6 +248,21 @@ def test_the_console_shows_asks_and_keeps_the_certificate(
     assert (answer.status_code, "a été effacé" in answer.content.decode()) == (410, True)
 
 
+@contextmanager
+def push_heard(config: Config) -> Iterator[list[str]]:
+    """What the process drive is told of."""
+    path, heard = push.directory(config.run) / "test.sock", list[str]()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        yield heard
+        path.unlink()
+        listener.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                heard.append(listener.recv(64).decode())
+
+
 def test_the_command_gives_room_replaces_keys_backs_up_and_restores(
     place: Place, beaune: Commune, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,6 +279,14 @@ def test_the_command_gives_room_replaces_keys_backs_up_and_restores(
     assert "1 collectivités" in run("backup", "now") and name in run("backup", "list")
     assert "key 1 of" in run("key", name)
     assert "replaces 1: begins in a minute" in run("key", name, "--replace")
+    for _ in range(2):
+        with push_heard(place.config) as heard:
+            said = run("words", name, "--rebuild")
+        assert heard == [beaune.id] and f"made anew: 0 of 1 files and folders  {name}" in said
+    follower = Indexer(place.communes, stocks(place.config), partial(keys.make, place.config), lambda _: "")
+    while follower.step(beaune.id):
+        pass
+    assert run("words") == f"whole  {name}\n"
     place.database.write(lambda w: tree.delete(w, place.act(), one.id))
     with pytest.raises(command.RestoreNotConfirmed):
         run("restore", name)
@@ -266,7 +295,12 @@ def test_the_command_gives_room_replaces_keys_backs_up_and_restores(
     with place.database.reading() as reading:
         row = reading.one("SELECT parent FROM node WHERE id = ?", (one.id,))
         assert row is not None and row[0] == place.root().id
-    for wrong in (("quota", "Nulle-part"), ("restore", "Nulle-part", "--yes"), ("key", "--replace")):
+    for wrong in (
+        ("quota", "Nulle-part"),
+        ("restore", "Nulle-part", "--yes"),
+        ("key", "--replace"),
+        ("words", "--rebuild"),
+    ):
         with pytest.raises(command.NoSuchCommune):
             run(*wrong)
     assert AuditEntry.objects.filter(verb="drive:restored", object_id=beaune.id).count() == 1

@@ -1,4 +1,4 @@
-"""`drive quota | key | backup | restore`: room, keys and backups of the Coffre.
+"""`drive quota | key | words | backup | restore`: room, keys, index of words and backups of the Coffre.
 
 Process: the person's own; root becomes the Python user first. It opens metadata and objects beside the process drive.
 Fails:   closed, one sentence. Given again, a restore that was cut does the same once more.
@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     key = verbs.add_parser("key", help="keys of files: how old, how far a replacement is")
     key.add_argument("commune", nargs="?", metavar="COMMUNE")
     key.add_argument("--replace", action="store_true", help="seal everything anew under a new key")
+    index = verbs.add_parser("words", help="the index of a search: whether it is whole, how far it came")
+    index.add_argument("commune", nargs="?", metavar="COMMUNE")
+    index.add_argument("--rebuild", action="store_true", help="make it anew, while it is in use")
     backup = verbs.add_parser("backup", help="back up now; list the backups")
     backup.add_argument("what", choices=("now", "list"))
     backup.add_argument("commune", nargs="?", metavar="COMMUNE")
@@ -90,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     restore.add_argument("--calendars", action="store_true", help="calendars and contacts, too")
     restore.add_argument("--yes", action="store_true", help="do not ask before")
-    for verb in (quota, key, backup, restore):
+    for verb in (quota, key, index, backup, restore):
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
@@ -100,8 +103,8 @@ def run(config: Config, communes: Communes, options: argparse.Namespace) -> int:
     from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
-    act = {"quota": _quota, "key": _key, "backup": _backup, "restore": _restore}[options.verb]
-    return act(config, communes, actor, options)
+    acts = {"quota": _quota, "key": _key, "words": _words, "backup": _backup, "restore": _restore}
+    return acts[options.verb](config, communes, actor, options)
 
 
 def _quota(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
@@ -150,6 +153,27 @@ def _key(config: Config, communes: Communes, actor: Actor, options: argparse.Nam
                 f"{progress.phase}, {progress.done} of {progress.total}" if progress else "begins in a minute"
             )
             said += f", replaces {generations[0].number}: {done}"
+        print(f"{said}  {one.name}")
+    return 0
+
+
+def _words(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
+    from beffroi.drive.web.sync import push  # noqa: PLC0415
+    from beffroi.drive.words import index, whole  # noqa: PLC0415
+
+    if options.rebuild:
+        chosen = _one(actor, options.commune)
+        communes.metadata(chosen.id).write(whole.ask)
+        push.tell(config.run, chosen.id)
+    for one in _chosen(actor, options.commune, communes):
+        with communes.metadata(one.id).reading() as reading:
+            way, left = whole.way(reading), index.left(reading)
+            done, total = whole.counted(reading, way)
+        said = "whole" if way is None else f"made anew: {done} of {total} files and folders"
+        if left.waiting:
+            said += f", {left.waiting} wait"
+        if left.unread:
+            said += f", {left.unread} documents wait for the process scan"
         print(f"{said}  {one.name}")
     return 0
 

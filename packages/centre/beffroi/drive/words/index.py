@@ -73,6 +73,13 @@ class Indexed(NamedTuple):
     sealed: bytes = b""
 
 
+class Left(NamedTuple):
+    """How many nodes wait, and how many documents that scan could not be shown yet."""
+
+    waiting: int
+    unread: int
+
+
 # -- what waits ----------------------------------------------------------------------------------------------
 
 
@@ -107,6 +114,12 @@ def due(reading: Reading, most: int) -> list[int]:
     return [row[0] for row in reading.all("SELECT node FROM word_due ORDER BY node LIMIT ?", (most,))]
 
 
+def left(reading: Reading) -> Left:
+    waiting = reading.one("SELECT COUNT(*) FROM word_due")
+    unread = reading.one("SELECT COUNT(*) FROM word_file WHERE content = 'unread'")
+    return Left(waiting[0] if waiting else 0, unread[0] if unread else 0)
+
+
 def _reach(writing: Writing, number: int) -> None:
     if not writing.run("UPDATE meta SET value = ? WHERE name = 'words'", (str(number),)):
         writing.run("INSERT INTO meta (name, value) VALUES ('words', ?)", (str(number),))
@@ -128,14 +141,18 @@ def kept(reading: Reading, node: int) -> Indexed | None:
     )
 
 
+def is_anew(reading: Reading, node: int) -> bool:
+    """Whether all that is kept of a node is to be made by the rules of today (``whole``)."""
+    return reading.one("SELECT 1 FROM node_kind WHERE node = ?", (node,)) is None
+
+
 def replace(writing: Writing, node: int, fresh: Indexed | None) -> None:
     """What the index says of a node from now on; None: nothing. It waits no more."""
     before = kept(writing, node)
     old_parts, old_terms = _rows(before)
     new_parts, new_terms = _rows(fresh)
     gone_parts, more_parts = old_parts - new_parts, new_parts - old_parts
-    if before is not None and writing.one("SELECT 1 FROM node_kind WHERE node = ?", (node,)) is None:
-        # It was indexed when fewer parts of names were: nobody knows which ones lie there.
+    if before is not None and is_anew(writing, node):  # nobody knows which parts lie there
         gone_parts, more_parts = old_parts | new_parts, new_parts
     writing.many("DELETE FROM word_name WHERE root = ? AND word = ? AND node = ?", list(gone_parts))
     writing.many("DELETE FROM word WHERE root = ? AND term = ? AND node = ?", list(old_terms - new_terms))

@@ -32,7 +32,7 @@ from beffroi.drive.store.objects import ObjectMissing
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.words import index, kinds, terms, texts
+from beffroi.drive.words import index, kinds, terms, texts, whole
 from beffroi.drive.words.index import Indexed
 from beffroi.drive.words.texts import Reads
 from beffroi.lib import clock
@@ -76,26 +76,30 @@ class Indexer(Rounds):
         is_away = clock.steady_s() < self._away_until_s
         keys = self._keys_of(collectivite_id)
         if not looked:
-            return self._wakes(database, keys, is_away)
+            return self._wakes(collectivite_id, database, keys, is_away)
         reader = _Reader(database, self._stock_of(collectivite_id), keys, None if is_away else self._reads)
         fresh = [reader.indexed(one) for one in looked]
         self._put_off(collectivite_id, reader.is_late, is_away)
         database.write(lambda writing: _keep(writing, looked, fresh))
         return True
 
-    def _wakes(self, database: Database, keys: Keys, is_away: bool) -> bool:
-        """With nothing left to do: whether texts wait for another key now, or documents for scan. Errors: those of the
-        keys."""
+    def _wakes(self, collectivite_id: str, database: Database, keys: Keys, is_away: bool) -> bool:
+        """With nothing left to do: whether something waits again: texts for another key, what is made anew, documents
+        for scan. Errors: those of the keys."""
         generation, _ = keys.current()
         with database.reading() as reading:
-            before, is_whole = index.sealed_by(reading), kinds.is_whole(reading)
+            before, is_whole = index.sealed_by(reading), whole.way(reading) is None
         if before != generation:
             database.write(lambda writing: index.seal_anew(writing, generation))
             return True
+        if is_away:  # what is read again would lose its words until then
+            self._late.add(collectivite_id)
+            return False
         if not is_whole:
-            database.write(lambda writing: kinds.fill_up(writing, MOST_TAKEN))
+            # As few as are indexed in one commit: what comes meanwhile does not wait for more.
+            database.write(lambda writing: whole.go_on(writing, MOST_AT_ONCE))
             return True
-        return not is_away and database.write(lambda writing: index.wait_unread(writing, MOST_AT_ONCE)) > 0
+        return database.write(lambda writing: index.wait_unread(writing, MOST_AT_ONCE)) > 0
 
     def _put_off(self, collectivite_id: str, is_late: bool, is_away: bool) -> None:
         """Where scan does not answer, it is asked again later, not for each document."""
@@ -128,6 +132,7 @@ class _Looked:
     written: int
     is_held: bool
     before: Indexed | None
+    is_anew: bool = False
 
     def without_content(self) -> Indexed | None:
         if self.node is None or not self.root:
@@ -173,12 +178,14 @@ def _look(reading: Reading, node_id: int, way: Sequence[Node]) -> _Looked:
         written = reading.one(_LAST_WRITTEN, (node_id,))
     held = bool(node.sha256) and bool(decision_of(reading, node.sha256))
     number = int((written and written[0]) or (0 if node.is_folder else node.id))
-    return _Looked(node_id, node, top.id if seen else 0, number, held, before)
+    return _Looked(
+        node_id, node, top.id if seen else 0, number, held, before, index.is_anew(reading, node_id)
+    )
 
 
 def _begin(writing: Writing) -> None:
     index.begin(writing)
-    kinds.begin(writing)
+    whole.begin(writing)
 
 
 def _keep(writing: Writing, looked: list[_Looked], fresh: list[Indexed | None]) -> None:
@@ -209,11 +216,9 @@ class _Reader:
         if bare is None or node is None or node.is_folder or one.is_held:
             return bare
         if before is not None and before.content == _content(node):
-            kept = self._sealed_today(before)
+            kept = self._kept(before, bare, is_anew=one.is_anew)
             if kept is not None:
-                return bare._replace(
-                    content=kept.content, terms=kept.terms, text_id=kept.text_id, sealed=kept.sealed
-                )
+                return kept
         if not texts.is_read(node.name, node.size_bytes):
             return bare
         try:
@@ -224,26 +229,30 @@ class _Reader:
         except Unavailable:
             self.is_late = True
             return bare._replace(content=index.UNREAD)
-        bare = bare._replace(content=_content(node), terms=tuple(terms.terms(text, self._key)))
-        if not bare.terms:
-            return bare
-        text_id = chunk_id(self.keys.naming(), text.encode("utf-8", "replace"))
-        return bare._replace(
-            text_id=text_id, sealed=bytes(self._sealer.seal(text_id, text.encode("utf-8", "replace")))
-        )
+        return self._said(bare._replace(content=_content(node)), text.encode("utf-8", "replace"))
 
-    def _sealed_today(self, before: Indexed) -> Indexed | None:
-        """Its text under the key of today; None where it cannot be opened any more, and is read again."""
+    def _kept(self, before: Indexed, bare: Indexed, *, is_anew: bool) -> Indexed | None:
+        """Of a content that is known: its text under the key of today; None where that cannot be opened any more, and
+        is read again."""
+        bare = bare._replace(content=before.content)
         if not before.sealed:
-            return before
+            return bare
         try:
             header = Header.read(before.text_id, before.sealed[:HEADER_BYTES])
-            if header.generation == self.keys.current()[0]:
-                return before
-            text = self._sealer.open(before.text_id, before.sealed)
+            if header.generation == self.keys.current()[0] and not is_anew:
+                return bare._replace(terms=before.terms, text_id=before.text_id, sealed=before.sealed)
+            return self._said(bare, bytes(self._sealer.open(before.text_id, before.sealed)))
         except ObjectDamaged:
             return None
-        return before._replace(sealed=bytes(self._sealer.seal(before.text_id, text)))
+
+    def _said(self, bare: Indexed, text: bytes) -> Indexed:
+        """``text``: UTF-8."""
+        numbers = terms.terms(text.decode(), self._key)
+        if not numbers:
+            return bare
+        text_id = chunk_id(self.keys.naming(), text)
+        sealed = bytes(self._sealer.seal(text_id, text))
+        return bare._replace(terms=tuple(numbers), text_id=text_id, sealed=sealed)
 
     def _asked(self, data: bytes) -> str:
         if self.reads is None:

@@ -4,7 +4,6 @@ by kind and by time go through in order, and what of a commune the index does no
 Rule:    a row for each node that has one in ``word_file``, kept by the same follower. ``behind`` names the nodes of
          which the index may say what was true before: who looks at those, and in the index for all others, misses
          nothing. A folder among them stands for all below it, unless the index has it under the root where it lies.
-         An index that was made before these rows were is filled up when its follower has nothing else to do.
 Source:  docs/decisions/0103-webdav-search-by-the-index.md.
 """
 
@@ -16,13 +15,12 @@ from typing import LiteralString, NamedTuple
 from beffroi.drive.store import names
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.words import index
+from beffroi.drive.words import index, whole
 
 FOLDER = "httpd"
 """Of the type of a folder, httpd/unix-directory."""
 PAGE = 200
 """Rows that are read at a time, at most."""
-_WHOLE = "whole"
 _NODE: LiteralString = (
     "n.id, n.parent, n.name, n.is_folder, n.size_bytes, n.mtime_s, n.etag, n.created_s, n.sha1, n.sha256, n.manifest,"
     " n.properties"
@@ -70,34 +68,6 @@ def replace(writing: Writing, node_id: int, root: int, node: Node | None) -> Non
         )
 
 
-def begin(writing: Writing) -> None:
-    """With an index that is empty still."""
-    _reach(writing, _WHOLE)
-
-
-def is_whole(reading: Reading) -> bool:
-    return _state(reading) == _WHOLE
-
-
-def fill_up(writing: Writing, most: int) -> None:
-    """So many more nodes wait that the index had before these rows were; after the last one it is whole."""
-    rows = writing.all(
-        "SELECT node FROM word_file WHERE node > ? ORDER BY node LIMIT ?", (int(_state(writing)), most)
-    )
-    index.wait(writing, [row[0] for row in rows])
-    _reach(writing, str(rows[-1][0]) if rows else _WHOLE)
-
-
-def _state(reading: Reading) -> str:
-    row = reading.one("SELECT value FROM meta WHERE name = 'kinds'")
-    return row[0] if row else "0"
-
-
-def _reach(writing: Writing, state: str) -> None:
-    if not writing.run("UPDATE meta SET value = ? WHERE name = 'kinds'", (state,)):
-        writing.run("INSERT INTO meta (name, value) VALUES ('kinds', ?)", (state,))
-
-
 # -- what is asked -------------------------------------------------------------------------------------------
 
 
@@ -105,7 +75,7 @@ def behind(reading: Reading, most: int) -> list[int] | None:
     """Nodes that are to be looked at themselves; None where they are more than ``most``, or where there is no whole
     index yet."""
     number = index.reached(reading)
-    if number is None or not is_whole(reading):
+    if number is None or whole.way(reading) is not None:
         return None
     rows = reading.all("SELECT node FROM change WHERE number > ? LIMIT ?", (number, most + 1))
     rows += reading.all("SELECT node FROM word_due LIMIT ?", (most + 1,))
