@@ -56,26 +56,14 @@ def stem(word: str) -> str:
     """A plain word without the ending that number, gender and verbs give it."""
     if len(word) < 4 or not word.isalpha():
         return word
-    if word.endswith("aux"):
-        return word[:-3] + "al"
-    for ending in (
-        "issements",
-        "issement",
-        "ements",
-        "ement",
-        "ations",
-        "ation",
-        "ees",
-        "ee",
-        "er",
-        "ez",
-        "es",
-    ):
+    singular = word.rstrip("sx")  # first of all: what is cut after it is cut of both numbers
+    word = singular if len(singular) >= 3 else word
+    if word.endswith("au") and not word.endswith("eau"):
+        return word[:-1] + "l"
+    for ending in ("issement", "ement", "ation", "ee", "er", "ez", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 4:
-            return word[: -len(ending)]
-    word = word.rstrip("sx") if len(word.rstrip("sx")) >= 3 else word
-    if word.endswith("e") and len(word) >= 5:
-        word = word[:-1]
+            word = word[: -len(ending)]
+            break
     return word[:-1] if len(word) >= 5 and word[-1] == word[-2] else word
 
 
