@@ -268,6 +268,30 @@ def test_a_search_reads_about_as_many_rows_as_it_tells(metadata: Database, home:
     assert max(cost[0]) < 150 and all(after <= before + 5 for before, after in zip(*cost, strict=True)), cost
 
 
+def test_names_in_which_a_piece_stands_several_times_hide_no_other(
+    metadata: Database, home: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each there are several rows; of what is destroyed they stay until the follower's next turn."""
+    monkeypatch.setattr(looking, "MOST_WALKED", -1)
+    monkeypatch.setattr(looking, "MOST_NAMED", 4)
+    view = View(metadata, WHO)
+    metadata.write(view.make_roots)
+    many, one = put(metadata, home.id, "000000000.jpg", b"1"), put(metadata, home.id, "plan 0009.jpg", b"1")
+    follow(metadata)
+
+    def found() -> set[int]:
+        with metadata.reading() as reading:
+            top = view.place(reading, ())
+            return {
+                each.node.id
+                for each in looking.found(view, reading, [top], search(named("%000%"), frozenset()))
+            }
+
+    assert found() == {many.id, one.id}
+    metadata.write(lambda writing: writing.run("DELETE FROM node WHERE id = ?", (many.id,)))
+    assert found() == {one.id}
+
+
 def test_an_index_from_before_is_filled_up_and_the_walk_answers_meanwhile(
     metadata: Database, home: Node
 ) -> None:

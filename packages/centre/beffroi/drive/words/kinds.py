@@ -35,11 +35,12 @@ _NEWER: LiteralString = """
     FROM (SELECT mtime_s, node FROM node_kind WHERE root = ? AND kind = ? AND mtime_s <= ? AND (mtime_s, node) > (?, ?)
         ORDER BY mtime_s, node LIMIT ?) k
     LEFT JOIN node n ON n.id = k.node ORDER BY k.mtime_s, k.node""".replace("{node}", _NODE)
-_NAMED: LiteralString = """
-    SELECT {node}
-    FROM (SELECT DISTINCT node FROM
-        (SELECT node FROM word_name WHERE root = ? AND word >= ? AND word < ? LIMIT ?) r) w
-    JOIN node n ON n.id = w.node""".replace("{node}", _NODE)
+_BEGINNING: LiteralString = "SELECT node FROM word_name WHERE root = ? AND word >= ? AND word < ? LIMIT ?"
+_NAMED: LiteralString = (
+    "SELECT {node} FROM (SELECT DISTINCT node FROM ({rows}) r) w JOIN node n ON n.id = w.node".replace(
+        "{node}", _NODE
+    ).replace("{rows}", _BEGINNING)
+)
 
 
 class Span(NamedTuple):
@@ -115,7 +116,10 @@ def in_order(
 
 
 def named(reading: Reading, root: int, piece: str, most: int) -> list[Node] | None:
-    """Of which a piece of a word of the name begins so (``terms.ends``); None where they are more than ``most``."""
+    """Of which a piece of a word of the name begins so (``terms.ends``); None where more than ``most`` rows say so: of
+    one name they are several."""
     first = piece.encode()
-    rows = reading.all(_NAMED, (root, first, first + b"\xff", most + 1))
-    return [Node(*row) for row in rows] if len(rows) <= most else None
+    asked = (root, first, first + b"\xff", most + 1)
+    if len(reading.all(_BEGINNING, asked)) > most:
+        return None
+    return [Node(*row) for row in reading.all(_NAMED, asked)]
