@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from beffroi.drive.reach import Reach
 from beffroi.drive.store import findings, frozen, schema, trash, tree
 from beffroi.drive.store.database import Database
@@ -94,6 +95,34 @@ def test_names_are_found_by_the_index_alone_from_inside_and_newest_first(
     assert named(metadata, "udge 2023", home) == ["Budget 2023.ods"]
     assert named(metadata, "100%_", home) == [] and named(metadata, "", home) == []
     assert named(metadata, "budget", home, most=1) == ["Vieux budget.ods"]
+
+
+def test_a_name_is_found_among_many_that_share_one_of_its_words(
+    metadata: Database, home: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "MOST_LOOKED", 3)
+    names = (
+        "2024-06 photo.jpg",
+        "20240612.jpg",
+        "photo 2024.jpg",
+        "2024 plans",
+        "vue 2024.jpg",
+        "PV 2024.pdf",
+    )
+    for name in names:
+        keep(metadata, put(metadata, home.id, name, name.encode()), home, "")
+    settled(metadata)
+    assert named(metadata, "pv 2024", home) == named(metadata, "2024 pv", home) == ["PV 2024.pdf"]
+    assert named(metadata, "plan", home) == ["2024 plans"]
+    assert "PV 2024.pdf" in named(metadata, "2024", home), "of too many the newest"
+
+
+def test_a_plural_finds_a_name_in_the_singular(metadata: Database, home: Node) -> None:
+    for name in ("Journal.pdf", "Factures", "Planning.ods", "Plan.pdf"):
+        keep(metadata, put(metadata, home.id, name, name.encode()), home, "")
+    settled(metadata)
+    asked = ("journaux", "facture", "plans")
+    assert [named(metadata, one, home) for one in asked] == [["Journal.pdf"], ["Factures"], ["Plan.pdf"]]
 
 
 def test_a_file_that_is_deleted_moved_or_frozen_is_not_found_whatever_the_index_still_says(

@@ -80,6 +80,13 @@ def test_a_text_of_any_length_gives_a_bounded_number_of_words() -> None:
         ("Budget.ods", "budget 2024", False),
         ("photo123.jpg", "123", True),
         ("photo123.jpg", "23", False),
+        ("Facture 12.pdf", "factures", True),
+        ("Plan du bourg.pdf", "plans", True),
+        ("Planning mars.ods", "plans", False),
+        ("Marché.odt", "mars", False),
+        ("Journaux.zip", "journal", True),
+        ("Journal officiel.pdf", "journaux", True),
+        ("Réseau d'eau.pdf", "reseaux EAUX", True),
     ],
 )
 def test_names_are_found_by_beginnings_and_insides_of_their_words(

@@ -24,7 +24,7 @@ from beffroi.drive.words import terms
 MOST_FRESH = 5000
 """Changes, and files that wait for the index, that a search by name looks at one by one."""
 MOST_LOOKED = 2000
-"""Rows of the index that one search reads of each root: words that more files have need a second word beside them."""
+"""Rows of the index that one search reads of each root and word: words that more files have need a second one."""
 UNREAD = "unread"
 """``Indexed.content`` of a document that scan could not be shown yet."""
 _WRITTEN = ("created", "changed", "returned")
@@ -32,6 +32,10 @@ _NAMED: LiteralString = """
     SELECT n.id, n.parent, n.name, n.is_folder, n.size_bytes, n.mtime_s, n.etag
     FROM (SELECT DISTINCT node FROM
         (SELECT node FROM word_name WHERE root = ? AND word >= ? AND word < ? LIMIT ?) r) w
+    JOIN node n ON n.id = w.node"""
+_CALLED: LiteralString = """
+    SELECT n.id, n.parent, n.name, n.is_folder, n.size_bytes, n.mtime_s, n.etag
+    FROM (SELECT node FROM word_name WHERE root = ? AND word = ? ORDER BY node DESC LIMIT ?) w
     JOIN node n ON n.id = w.node"""
 _HOLDING: LiteralString = """
     SELECT n.id, n.parent, n.name, n.is_folder, n.size_bytes, n.mtime_s, n.etag
@@ -224,9 +228,12 @@ def named(reading: Reading, asked: str, reach: Reach, *, most: int) -> list[Entr
     wanted = terms.wanted_in_names(asked)
     if not wanted:
         return []
-    first = wanted[0].encode()
     rows = [row[:7] for row in _changed(reading)] + reading.all(_WAITING, (MOST_FRESH,))
     for root in reach.roots:
+        rarest = min(wanted, key=lambda one, root=root: _count_names(reading, root, one))  # type: ignore[misc]
+        first = rarest.encode()
+        for word in filter(None, (rarest, terms.other_number(rarest))):
+            rows += reading.all(_CALLED, (root, word.encode(), MOST_LOOKED))
         rows += reading.all(_NAMED, (root, first, first + b"\xff", MOST_LOOKED))
     found = {row[0]: Entry(*row) for row in rows}
     matching = (one for one in found.values() if terms.is_named(one.name, wanted))
@@ -266,6 +273,15 @@ def _newest(entries: Iterable[Entry], most: int) -> list[Entry]:
 def _changed(reading: Reading) -> list[Row]:
     """What the index may not know yet: columns of ``Entry``, number of the change, its kind."""
     return reading.all(_CHANGED, (reached(reading) or 0, MOST_FRESH))
+
+
+def _count_names(reading: Reading, root: int, word: str) -> int:
+    """As ``_count``, of names in which a word begins so."""
+    row = reading.one(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM word_name WHERE root = ? AND word >= ? AND word < ? LIMIT ?) w",
+        (root, word.encode(), word.encode() + b"\xff", MOST_LOOKED),
+    )
+    return int(row[0]) if row else 0
 
 
 def _count(reading: Reading, root: int, term: int) -> int:

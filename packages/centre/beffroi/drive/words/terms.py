@@ -147,10 +147,23 @@ def wanted_in_names(asked: str) -> list[str]:
     )
 
 
+def other_number(word: str) -> str:
+    """The singular of a plain word in the plural, the plural of one in *-al*; "" for others, which their plural begins
+    with."""
+    if len(word) < 4 or not word.isalpha():
+        return ""
+    if word.endswith("aux") and not word.endswith("eaux"):
+        return word[:-2] + "l"
+    if word[-1] in "sx":
+        return word[:-1]
+    return word[:-1] + "ux" if word.endswith("al") else ""
+
+
 def is_named(name: str, wanted: Sequence[str]) -> bool:
-    """Whether each of the words stands in a name, as ``name_parts`` has it."""
+    """Whether each of the words stands in a name, as ``name_parts`` has it: begins there, or in its other number is
+    there as a whole."""
     parts = name_parts(name)
-    return all(any(part.startswith(one) for part in parts) for one in wanted)
+    return all(other_number(one) in parts or any(part.startswith(one) for part in parts) for one in wanted)
 
 
 # -- passages ------------------------------------------------------------------------------------------------
