@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import NEVER, Wish
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
-from beffroi.drive.web.sync import basicsearch, looking
+from beffroi.drive.web.sync import basicsearch, looking, unified
 from beffroi.drive.web.sync.basicsearch import MODIFIED, Search
 from beffroi.drive.who import Who
 from beffroi.drive.words import index, indexer, kinds, whole
@@ -290,6 +292,29 @@ def test_names_in_which_a_piece_stands_several_times_hide_no_other(
     assert found() == {many.id, one.id}
     metadata.write(lambda writing: writing.run("DELETE FROM node WHERE id = ?", (many.id,)))
     assert found() == {one.id}
+
+
+def test_pages_of_the_search_field_show_each_file_once(
+    metadata: Database, home: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of many that were changed in the same second."""
+    monkeypatch.setattr(looking, "MOST_WALKED", -1)
+    view = View(metadata, WHO)
+    metadata.write(view.make_roots)
+    names = [f"pv {number}.pdf" for number in (3, 0, 4, 1, 5, 2)]
+    for name in names:
+        put(metadata, home.id, name, name.encode())
+    follow(metadata)
+    seen: list[str] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        request = SimpleNamespace(query=f"term=pv&limit=2&cursor={cursor}")
+        call: Any = SimpleNamespace(request=request, view=view, home=None, who=WHO)
+        finder: Any = SimpleNamespace(turns=asyncio.Semaphore(1))
+        page = asyncio.run(unified.answer(finder, call, f"{unified.API}/files/search", "https://x"))
+        seen += [one["title"] for one in page["entries"]]
+        cursor = page["cursor"]
+    assert sorted(seen) == sorted(names)
 
 
 def test_an_index_from_before_is_filled_up_and_the_walk_answers_meanwhile(

@@ -180,7 +180,8 @@ def _ordered(wanted: Search, shown: list[properties.Shown]) -> list[properties.S
         name, descending = wanted.order
         numbers, texts = basicsearch.NUMBERS, basicsearch.TEXTS
         key: Callable[[Place], int | str] = numbers[name] if name in numbers else texts[name]
-        shown.sort(key=lambda one: key(one.place), reverse=descending)
+        # Of one second by number, as they are read: each page begins where the one before ended.
+        shown.sort(key=lambda one: (key(one.place), one.place.node.id), reverse=descending)
     return shown[wanted.first : wanted.most]
 
 

@@ -54,7 +54,7 @@ async def answer(finder: search.Finder, call: Call, path: str, base_url: str) ->
     def look_up() -> list[Place]:
         with call.view.database.reading() as reading:
             named = looking.found(call.view, reading, [call.view.place(reading, ())], wanted)
-            named.sort(key=lambda one: (-one.node.mtime_s, one.path))
+            named.sort(key=lambda one: (one.node.mtime_s, one.node.id), reverse=True)  # as they are read
             return named[start : start + most]
 
     async with finder.turns:
