@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from beffroi.drive.words import terms
 from beffroi.lib import accents
@@ -19,6 +21,7 @@ KEY, OTHER = terms.key_of(b"a" * 32), terms.key_of(b"b" * 32)
         ("marché", "marchés", "marche"),
         ("loi", "lois"),
         ("œuvre", "oeuvres"),
+        ("Straße", "STRASSE"),
         ("année", "annees"),
         ("adresse", "adresses"),
         ("allée", "allées"),
@@ -95,6 +98,11 @@ def test_names_are_found_by_beginnings_and_insides_of_their_words(
     assert terms.is_named(name, terms.wanted_in_names(asked)) is is_found
 
 
+def test_a_ligature_is_its_letters_for_every_search() -> None:
+    assert accents.bare("Œuvre, ŒUVRES d’ÆGIR, Straße d’été") == "oeuvre, oeuvres d’aegir, strasse d’ete"
+    assert {"oeuvre", "euvre"} <= set(terms.ends("Œuvre.odt"))
+
+
 def test_a_name_has_a_bounded_number_of_parts() -> None:
     assert len(terms.name_parts("a" * 255)) <= terms.MOST_PARTS
     assert len(terms.name_parts(" ".join(["abcdefghijkl"] * 19 + ["z" * 8]))) <= terms.MOST_PARTS
@@ -107,6 +115,23 @@ def test_a_passage_shows_the_word_as_it_was_written_and_what_stands_around_it() 
     assert found.words == "délibérations"
     assert found.before == "Le maire ouvre la séance. Les " and found.after.startswith(", adoptées")
     assert terms.passage(text, frozenset({"absent"})) is None
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("la déli\xadbé\xadration du 3", "délibération"),
+        ("la délibé-\nration du 3", "délibé- ration"),
+        ("la délibé\xad \r\n  ration du 3", "délibé\xad ration"),
+        (unicodedata.normalize("NFD", "la délibération du 3"), "délibération"),
+        ("la délibération-\nprogramme du 3", "délibération- programme"),
+    ],
+)
+def test_a_word_is_found_and_shown_however_it_is_written(text: str, shown: str) -> None:
+    wanted = frozenset(terms.words("deliberation"))
+    assert wanted <= set(terms.words(text))
+    found = terms.passage(text, wanted)
+    assert found == ("la ", shown, " du 3")
 
 
 def test_a_passage_of_a_long_text_is_short() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 
+_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
+
 
 def bare(text: str) -> str:
-    """Without accents and capitals, and nothing else changed."""
+    """Without accents, capitals and ligatures, and nothing else changed."""
     split = unicodedata.normalize("NFD", text.casefold())
-    return "".join(one for one in split if not unicodedata.combining(one))
+    return "".join(one for one in split if not unicodedata.combining(one)).translate(_LIGATURES)

@@ -23,8 +23,11 @@ MOST_TERMS = 5000
 LONGEST, SHORTEST_INSIDE, MOST_PARTS = 40, 3, 60
 _KEY = b"beffroi drive 1 key of words\0"
 _WORDS = re.compile(r"[^\W_]+")
+_PLACES = re.compile(r"[^\W_]+(?:[-\u2010\xad][ \t]*\r?\n\s*[^\W\d_]+)?")
+"""A word, with what follows it on the next line where a hyphen ends this one."""
+_UNSEEN = re.compile(r"\xad(?![ \t]*\r?\n)")
+"""A hyphen that would be seen at the end of a line alone."""
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\da-zA-Z_]+")
-_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "’": "'"})
 # fmt: off
 _EMPTY = frozenset((
     "a", "au", "aux", "avec", "ce", "ces", "cet", "cette", "dans", "de", "des", "du", "elle", "en",
@@ -47,13 +50,8 @@ class Passage(NamedTuple):
     after: str
 
 
-def plain(text: str) -> str:
-    """Without accents and capitals; as long as the text where it has no ligatures, else longer."""
-    return accents.bare(text.casefold().translate(_LIGATURES))
-
-
 def stem(word: str) -> str:
-    """A plain word without the ending that number, gender and verbs give it."""
+    """A bare word without the ending that number, gender and verbs give it."""
     if len(word) < 4 or not word.isalpha():
         return word
     singular = word.rstrip("sx")  # first of all: what is cut after it is cut of both numbers
@@ -68,11 +66,14 @@ def stem(word: str) -> str:
 
 
 def words(text: str) -> Iterator[str]:
-    """Stems of a text's words, in their order; those that every text has are left out."""
-    for found in _WORDS.finditer(plain(text)):
-        word = found[0][:LONGEST]
-        if word not in _EMPTY and (len(word) > 1 or word.isdigit()):
-            yield stem(word)
+    """Stems of a text's words, in their order; those that every text has are left out. Of a word that is broken at the
+    end of a line also the halves: they may be two."""
+    for place in _PLACES.finditer(accents.bare(_UNSEEN.sub("", text))):
+        halves = _WORDS.findall(place[0])
+        for whole in (*halves, "".join(halves))[: 2 * len(halves) - 1]:
+            word = whole[:LONGEST]
+            if word not in _EMPTY and (len(word) > 1 or word.isdigit()):
+                yield stem(word)
 
 
 def key_of(naming: bytes) -> bytes:
@@ -102,10 +103,10 @@ def name_words(name: str) -> list[str]:
     """The words of a file's name, each once: *PVConseil_2024-06.pdf* has pvconseil, pv, conseil, 2024, 06, pdf."""
     found: dict[str, None] = {}
     for whole in _WORDS.findall(unicodedata.normalize("NFC", name)):
-        found.setdefault(plain(whole)[:LONGEST])
+        found.setdefault(accents.bare(whole)[:LONGEST])
         bare = "".join(one for one in unicodedata.normalize("NFD", whole) if not unicodedata.combining(one))
         for piece in _PIECES.findall(bare):
-            found.setdefault(plain(piece)[:LONGEST])
+            found.setdefault(accents.bare(piece)[:LONGEST])
     return [one for one in found if one]
 
 
@@ -141,14 +142,15 @@ def piece(patterns: Iterable[str]) -> str:
 
 
 def wanted_in_names(asked: str) -> list[str]:
-    """What somebody typed, as plain words, the longest first."""
+    """What somebody typed, as bare words, the longest first."""
     return sorted(
-        dict.fromkeys(one[:LONGEST] for one in _WORDS.findall(plain(asked))), key=lambda one: (-len(one), one)
+        dict.fromkeys(one[:LONGEST] for one in _WORDS.findall(accents.bare(asked))),
+        key=lambda one: (-len(one), one),
     )
 
 
 def other_number(word: str) -> str:
-    """The singular of a plain word in the plural, the plural of one in *-al*; "" for others, which their plural begins
+    """The singular of a bare word in the plural, the plural of one in *-al*; "" for others, which their plural begins
     with."""
     if len(word) < 4 or not word.isalpha():
         return ""
@@ -171,8 +173,9 @@ def is_named(name: str, wanted: Sequence[str]) -> bool:
 
 def passage(text: str, wanted: frozenset[str]) -> Passage | None:
     """The first place where a word of ``wanted`` (stems) stands, with what stands around it on its line or so."""
-    for found in _WORDS.finditer(text):
-        if stem(plain(found[0])[:LONGEST]) in wanted:
+    text = unicodedata.normalize("NFC", _UNSEEN.sub("", text))
+    for found in _PLACES.finditer(text):
+        if not wanted.isdisjoint(words(found[0])):
             start, end = found.span()
             before = " ".join(text[max(0, start - _AROUND) : start].split())
             after = " ".join(text[end : end + _AROUND].split())
@@ -182,5 +185,5 @@ def passage(text: str, wanted: frozenset[str]) -> Passage | None:
                 before = "… " + before.partition(" ")[2]
             if end + _AROUND < len(text):
                 after = after.rpartition(" ")[0] + " …"
-            return Passage(before + gap_before, found[0], gap_after + after)
+            return Passage(before + gap_before, " ".join(found[0].split()), gap_after + after)
     return None
