@@ -2,6 +2,7 @@
 
 Rule:    whoever has more to do is due again at once, the others get their turns between; where something failed, it is
          tried again after RETRY_S. What was said may be lost: each SWEEP_S all that were written since are looked at.
+         Neither waits until nothing else is said.
 Process: drive-keeper, one thread each.
 """
 
@@ -9,11 +10,13 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from beffroi.drive.following import Rested
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.working import Worker
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 
 RETRY_S, SWEEP_S = 60.0, 600.0
@@ -30,7 +33,9 @@ class Rounds(Worker):
         self._communes, self._log, self._calm_s, self._pause_s = communes, log, calm_s, pause_s
         self._heard: SimpleQueue[str] = SimpleQueue()
         self._due: set[str] = set()
-        self._late: set[str] = set()
+        self._late: dict[str, float] = {}
+        """When each of those that failed is tried again."""
+        self._sweep_at = clock.steady_s() + SWEEP_S
         self._rested = Rested(communes)
 
     @abstractmethod
@@ -40,6 +45,10 @@ class Rounds(Worker):
     def told(self, collectivite_id: str) -> None:
         """Something changed there; from any thread."""
         self._heard.put(collectivite_id)
+
+    def later(self, collectivite_id: str) -> None:
+        """It is tried again after RETRY_S."""
+        self._late.setdefault(collectivite_id, clock.steady_s() + RETRY_S)
 
     def start(self) -> None:
         for collectivite_id in self._communes.ids():
@@ -66,22 +75,25 @@ class Rounds(Worker):
                         self._rested.keep(collectivite_id, state)
                 except BeffroiError as error:
                     self._log.warning("%s waits: %s", collectivite_id, error.code)
-                    self._late.add(collectivite_id)
+                    self.later(collectivite_id)
                 except Exception:  # noqa: BLE001 - the thread's outermost place: one collectivité stops it for no other
                     self._log.exception("%s waits", collectivite_id)
-                    self._late.add(collectivite_id)
+                    self.later(collectivite_id)
 
     def _take(self) -> None:
-        """What was heard of; waits where nothing is due."""
+        """What was heard of, and what it is time for; waits where nothing is due."""
         if not self._due:
-            try:
-                self._due.add(self._heard.get(timeout=RETRY_S if self._late else SWEEP_S))
-            except Empty:
-                self._due, self._late = self._late | set(self._rested.others()), set()
-                return
-            self._stopped.wait(self._calm_s)
-        try:
+            next_s = min([self._sweep_at, *self._late.values()])
+            with suppress(Empty):
+                self._due.add(self._heard.get(timeout=max(0.0, next_s - clock.steady_s())))
+                self._stopped.wait(self._calm_s)
+        now_s = clock.steady_s()
+        self._due |= {one for one, at_s in self._late.items() if at_s <= now_s}
+        self._late = {one: at_s for one, at_s in self._late.items() if at_s > now_s}
+        if now_s >= self._sweep_at:
+            self._due |= set(self._rested.others())
+            self._sweep_at = now_s + SWEEP_S
+        with suppress(Empty):
             while True:
                 self._due.add(self._heard.get_nowait())
-        except Empty:
-            self._due.discard("")
+        self._due.discard("")

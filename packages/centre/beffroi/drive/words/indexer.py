@@ -93,7 +93,7 @@ class Indexer(Rounds):
             database.write(lambda writing: index.seal_anew(writing, generation))
             return True
         if is_away:  # what is read again would lose its words until then
-            self._late.add(collectivite_id)
+            self.later(collectivite_id)
             return False
         if not is_whole:
             # As few as are indexed in one commit: what comes meanwhile does not wait for more.
@@ -104,7 +104,7 @@ class Indexer(Rounds):
     def _put_off(self, collectivite_id: str, is_late: bool, is_away: bool) -> None:
         """Where scan does not answer, it is asked again later, not for each document."""
         if is_late:
-            self._late.add(collectivite_id)
+            self.later(collectivite_id)
         if is_late and not is_away:
             self._away_until_s = clock.steady_s() + AWAY_S
 
