@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
-from beffroi.drive.words import terms
+from beffroi.drive.words import terms, texts
 from beffroi.lib import accents
+from beffroi.lib.errors import Unavailable
+from beffroi.scan import server, wire, worker
 
 KEY, OTHER = terms.key_of(b"a" * 32), terms.key_of(b"b" * 32)
 
@@ -151,3 +154,18 @@ def test_whatever_piece_of_a_name_is_looked_for_is_the_beginning_of_an_end(name:
             piece = terms.piece([bare[start:stop]])
             assert not piece or any(end.startswith(piece) for end in ends)
     assert terms.piece(["%", "x-", "conseil_3"]) == "conseil" and terms.piece(["pv"]) == ""
+
+
+def test_who_asks_scan_waits_for_its_word_about_a_file_that_is_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited: list[float] = []
+
+    def ask(path: Path, command: str, data: bytes, *, timeout_s: float = 30.0) -> bytes:
+        waited.append(timeout_s)
+        raise TimeoutError
+
+    monkeypatch.setattr(wire, "ask", ask)
+    with pytest.raises(Unavailable):
+        texts.by_scan(Path("scan.sock"))(b"%PDF")
+    assert waited[0] > worker.READING_S + server.FILES_LOOKING_S

@@ -26,6 +26,9 @@ from beffroi.scan import values, wire
 MOST_TEXT_BYTES = 2 * 1024 * 1024
 MOST_DOCUMENT_BYTES = 32 * 1024 * 1024
 MOST_CHARS = values.MOST_WORDS_TEXT
+PATIENCE_S = 90.0
+"""More than scan gives one file: who ends before would take a file that is too much for a busy machine for an absence
+of scan, and ask for it first, again and again, while all others wait."""
 _PLAIN = frozenset(
     ("txt", "md", "csv", "tsv", "log", "json", "xml", "ini", "yaml", "yml", "tex", "ics", "vcf", "eml")
 )
@@ -46,7 +49,9 @@ def by_scan(path: Path) -> Reads:
 
     def read(data: bytes) -> str:
         try:
-            return values.decode(wire.ask(path, wire.WORDS, data), most_text=MOST_CHARS).text
+            return values.decode(
+                wire.ask(path, wire.WORDS, data, timeout_s=PATIENCE_S), most_text=MOST_CHARS
+            ).text
         except ValueError:
             return ""
         except (OSError, wire.Ended) as error:
