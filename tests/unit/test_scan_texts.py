@@ -8,6 +8,7 @@ import pytest
 from beffroi.scan import texts, values
 
 from tests import scan_samples as samples
+from tests.mail_files import packed
 from tests.pdf_samples import document, protected, scanned
 
 
@@ -31,6 +32,55 @@ def test_what_a_document_says(data: bytes, text: str) -> None:
     report = texts.read(data)
     assert report.text.strip() == text and report.found == {}
     assert values.decode(values.encode(report), most_text=values.MOST_WORDS_TEXT) == report
+
+
+def odt(paragraph: str) -> bytes:
+    content = f"<office:text><text:p>{paragraph}</text:p></office:text>".encode()
+    return packed(content__xml=content, **{"META-INF/manifest__xml": b"<m/>"})
+
+
+def word(paragraph: str, **more: bytes) -> bytes:
+    body = f"<w:document><w:body><w:p>{paragraph}</w:p></w:body></w:document>".encode()
+    return packed(**{"[Content_Types]__xml": b"<Types/>", "word/document__xml": body}, **more)
+
+
+INLINE = b"""<worksheet><sheetData><row><c t="inlineStr"><is><t>Salle</t></is></c><c><v>7</v></c>
+<c t="inlineStr"><is><r><t>poly</t></r><r><t>valente</t></r></is></c></row></sheetData></worksheet>"""
+NOTE = (
+    '<text:note text:id="n1"><text:note-citation>1</text:note-citation><text:note-body><text:p>notule</text:p>'
+    "</text:note-body></text:note>"
+)
+COMMENT = (
+    "<office:annotation><dc:creator>Alice</dc:creator><dc:date>2026-01-02T03:04:05</dc:date><text:p>revoir</text:p>"
+    "</office:annotation>"
+)
+SLIDE = b"<p:txBody><a:p><a:r><a:t>premier</a:t></a:r><a:br/><a:r><a:t>second</a:t></a:r></a:p></p:txBody>"
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (odt("premier<text:line-break/>second"), "premier second"),
+        (odt(f"appel<text:span>{NOTE}</text:span> suite"), "appel 1 notule suite"),
+        (odt(f"mot{COMMENT} suite"), "mot Alice 2026-01-02T03:04:05 revoir suite"),
+        (odt("<text:span>un</text:span><text:span><text:s/></text:span>deux"), "un deux"),
+        (word("<w:r><w:t>sous</w:t><w:noBreakHyphen/><w:t>préfet</w:t></w:r>"), "sous-préfet"),
+        (
+            word(
+                "<w:r><w:t>délibé</w:t></w:r><w:del><w:r><w:delText>er</w:delText></w:r></w:del><w:t>ration</w:t>"
+            ),
+            "délibération",
+        ),
+        (
+            word("<w:t>appel</w:t>", **{"word/footnotes__xml": b"<w:p><w:t>notule</w:t></w:p>"}),
+            "appel notule",
+        ),
+        (samples.xlsx(**{"xl/worksheets/sheet1__xml": INLINE}), "Total 12,50 Salle polyvalente"),
+        (samples.xlsx(**{"ppt/slides/slide1__xml": SLIDE}), "Total 12,50 premier second"),
+    ],
+)
+def test_words_stay_apart_and_whole(data: bytes, words: str) -> None:
+    assert texts.read(data).text.split() == words.split()
 
 
 def test_every_page_of_a_long_document_is_read_up_to_the_bound() -> None:

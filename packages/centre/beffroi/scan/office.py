@@ -157,17 +157,25 @@ def is_embedded(name: str) -> bool:
 
 
 _TEXT_PARTS = re.compile(
-    r"(?:word/(?:document|header\d*|footer\d*)|xl/sharedstrings|ppt/slides/slide\d+|content)\.xml"
+    r"(?:word/(?:document|header\d*|footer\d*|footnotes|endnotes)|xl/sharedstrings|ppt/slides/slide\d+|content)\.xml"
 )
+_SHEETS = re.compile(r"xl/worksheets/[^/]+\.xml")
+_DELETED = re.compile(rb"<w:delText\b[^<>/]*>[^<]*")
+_HYPHENS, _SPACES = re.compile(rb"<w:noBreakHyphen\b[^<>]*>"), re.compile(rb"<text:s\b[^<>]*>")
 _BREAKS = re.compile(
-    rb"</(?:w:p|w:tc|a:p|si|text:p|text:h|table:table-cell)>|<(?:w:br|w:tab|text:tab)\b[^>]*>"
+    rb"</(?:w:p|w:tc|a:p|si|is|text:p|text:h|table:table-cell|dc:creator|dc:date)>"
+    rb"|<(?:w:br|w:tab|a:br|text:tab|text:line-break|text:note|office:annotation)\b[^<>]*>"
 )
-_TAGS = re.compile(rb"<[^>]*>")
+_TAGS = re.compile(rb"<[^<>]*>")
 
 
 def text_of(name: str, part: bytes, most: int) -> str:
-    """The text of a part that holds some, at most so many characters; a word that is split over tags is whole again."""
-    if not _TEXT_PARTS.fullmatch(name.lower()):
+    """The text of a part that holds some, at most so many characters; a word that is split over tags is whole again,
+    two that only a tag keeps apart stay two, and what is marked as deleted is left out."""
+    part = part[: 40 * most]
+    if _SHEETS.fullmatch(name.lower()):  # most programs write texts beside the cells, some into them
+        part = b"".join(one.partition(b"</is>")[0] + b"</is>" for one in part.split(b"<is>")[1:])
+    elif not _TEXT_PARTS.fullmatch(name.lower()):
         return ""
-    bare = _TAGS.sub(b"", _BREAKS.sub(b"\n", part[: 40 * most]))[: 4 * most].decode("utf-8", "replace")
-    return unescape(bare)[:most]
+    bare = _HYPHENS.sub(b"-", _SPACES.sub(b" ", _BREAKS.sub(b"\n", _DELETED.sub(b"", part))))
+    return unescape(_TAGS.sub(b"", bare)[: 4 * most].decode("utf-8", "replace"))[:most]
