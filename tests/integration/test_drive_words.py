@@ -299,6 +299,22 @@ def test_what_is_made_anew_loses_no_word_while_the_scanner_is_away(world: World)
     assert world.names(ALICE, "cantine") == ["a.pdf", "b.pdf"]
 
 
+def test_what_is_set_free_while_the_index_looks_at_it_is_looked_at_again(world: World) -> None:
+    held = world.put(ALICE, "note.txt", FILES["note.txt"])
+    database = world.communes.metadata(ALICE.collectivite_id)
+    database.write(lambda w: frozen.freeze(w, sha256=held.sha256, decision_id="dec_x", now_s=NOW_S))
+    slow = world.put(ALICE, "pv.pdf", FILES["pv.pdf"])
+
+    def reads(_: bytes) -> str:
+        database.write(lambda w: frozen.thaw(w, sha256=held.sha256))
+        return "cantine"
+
+    world.reads = reads
+    world.restart()
+    world.settle()
+    assert slow.id > held.id and world.names(ALICE, "cantine") == ["note.txt", "pv.pdf"]
+
+
 def test_a_restart_goes_on_and_what_was_there_before_is_indexed(world: World) -> None:
     for number in range(70):
         world.put(ALICE, f"{number}.txt", b"cantine %d" % number)

@@ -176,11 +176,13 @@ def _look(reading: Reading, node_id: int, way: Sequence[Node]) -> _Looked:
     written = None
     if not node.is_folder:
         written = reading.one(_LAST_WRITTEN, (node_id,))
-    held = bool(node.sha256) and bool(decision_of(reading, node.sha256))
     number = int((written and written[0]) or (0 if node.is_folder else node.id))
-    return _Looked(
-        node_id, node, top.id if seen else 0, number, held, before, index.is_anew(reading, node_id)
-    )
+    root, is_anew = top.id if seen else 0, index.is_anew(reading, node_id)
+    return _Looked(node_id, node, root, number, _is_held(reading, node), before, is_anew)
+
+
+def _is_held(reading: Reading, node: Node | None) -> bool:
+    return node is not None and bool(node.sha256) and bool(decision_of(reading, node.sha256))
 
 
 def _begin(writing: Writing) -> None:
@@ -190,6 +192,8 @@ def _begin(writing: Writing) -> None:
 
 def _keep(writing: Writing, looked: list[_Looked], fresh: list[Indexed | None]) -> None:
     for one, indexed in zip(looked, fresh, strict=True):
+        if one.is_held != _is_held(writing, one.node):
+            continue  # a decision came or ended since the look, and is no change: it waits still
         index.replace(writing, one.id, indexed)
         kinds.replace(writing, one.id, one.root, one.node if one.root else None)
         if one.opens_folder:
