@@ -156,6 +156,16 @@ def test_whatever_piece_of_a_name_is_looked_for_is_the_beginning_of_an_end(name:
     assert terms.piece(["%", "x-", "conseil_3"]) == "conseil" and terms.piece(["pv"]) == ""
 
 
+@pytest.mark.parametrize("text", ["Café", "été", "Compte rendu validé", "à", "déjà là"])
+def test_a_text_of_windows_is_read_to_its_last_sign(text: str) -> None:
+    assert texts.decoded(text.encode("cp1252")) == text
+
+
+def test_a_text_that_is_cut_within_a_sign_is_of_the_code_that_it_was_in() -> None:
+    whole, left = divmod(texts.MOST_TEXT_BYTES, len("€".encode()))
+    assert left and texts.decoded(("€" * (whole + 1)).encode()[: texts.MOST_TEXT_BYTES]) == "€" * whole
+
+
 def test_who_asks_scan_waits_for_its_word_about_a_file_that_is_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

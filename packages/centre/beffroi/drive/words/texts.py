@@ -89,10 +89,10 @@ def decoded(data: bytes) -> str | None:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        # A sign that is cut at the end is no sign of another code.
-        return (
-            data[: error.start].decode() if error.start >= len(data) - 3 else data.decode("cp1252", "replace")
-        )
+        # A sign that is cut where the text is, is no sign of another code.
+        if len(data) == MOST_TEXT_BYTES and error.start >= len(data) - 3:
+            return data[: error.start].decode()
+        return data.decode("cp1252", "replace")
 
 
 def beginning(stock: Stock, database: Database, name: str, manifest: bytes) -> bytes:
