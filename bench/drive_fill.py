@@ -180,7 +180,8 @@ def _words(database: Database, root: int) -> None:
     """Index all below the root as the follower does it, by rows in the order of the index."""
     with database.reading() as reading:
         rows = reading.all(
-            "SELECT id, name, etag FROM node WHERE is_folder = 0 AND id NOT IN (SELECT node FROM trash) ORDER BY id"
+            "SELECT id, name, etag, sha256 FROM node WHERE is_folder = 0 AND id NOT IN (SELECT node FROM trash)"
+            " ORDER BY id"
         )
         typed = reading.all(
             "SELECT id, name, is_folder, mtime_s FROM node WHERE parent <> 0 AND id NOT IN (SELECT node FROM trash)"
@@ -191,17 +192,26 @@ def _words(database: Database, root: int) -> None:
     by_term: dict[int, list[int]] = {}
 
     def files() -> Iterator[tuple[Any, ...]]:
-        for place, (node, name, etag) in enumerate(rows):
+        for place, (node, name, etag, sha256) in enumerate(rows):
             numbers = {*dice.sample(common, WORDS_A_FILE), terms.term(f"r{place // FILES_A_WORD}", KEY)}
             for number in numbers:
                 by_term.setdefault(number, []).append(node)
-            yield node, root, name, etag, "x", index._packed(tuple(sorted(numbers))), b"", b""
+            yield (
+                node,
+                root,
+                name,
+                etag,
+                f"{sha256 or etag}.txt",
+                index._packed(tuple(sorted(numbers))),
+                b"",
+                b"",
+            )
 
     def words() -> Iterator[tuple[int, int, int]]:
         for term in sorted(by_term):
             yield from ((root, term, node) for node in by_term[term])
 
-    names = sorted((part.encode(), node) for node, name, _ in rows for part in terms.indexed(name))
+    names = sorted((part.encode(), node) for node, name, *_ in rows for part in terms.indexed(name))
     for sql, found in (
         (_WORD_FILE, files()),
         ("INSERT INTO word (root, term, node) VALUES (?, ?, ?)", words()),

@@ -18,7 +18,8 @@ KEY = terms.key_of(b"k" * 32)
 
 def keep(database: Database, node: Node, root: Node, text: str) -> None:
     """As the follower does, of a content that it has read."""
-    one = Indexed(node.id, root.id, node.name, node.etag, node.sha256, tuple(terms.terms(text, KEY)))
+    content = f"{node.sha256}.txt"
+    one = Indexed(node.id, root.id, node.name, node.etag, content, tuple(terms.terms(text, KEY)))
     database.write(lambda writing: index.replace(writing, node.id, one))
 
 
@@ -150,6 +151,19 @@ def test_a_file_that_is_deleted_moved_or_frozen_is_not_found_whatever_the_index_
     theirs = other_home(metadata)
     metadata.write(lambda w: tree.move(w, ME, inside.id, theirs.id, "dossier"))
     assert holding(metadata, "budget", home) == []
+
+
+def test_what_stood_in_a_file_before_is_not_found_whatever_the_index_still_says(
+    metadata: Database, home: Node
+) -> None:
+    one = put(metadata, home.id, "a.txt", b"1")
+    keep(metadata, one, home, "budget")
+    metadata.write(lambda w: tree.move(w, ME, one.id, home.id, "b.odt"))
+    assert holding(metadata, "budget", home) == ["b.odt"]
+    put(metadata, home.id, "b.odt", b"2")
+    assert holding(metadata, "budget", home) == []
+    put(metadata, home.id, "b.odt", b"1")
+    assert holding(metadata, "budget", home) == ["b.odt"]
 
 
 def test_what_came_by_a_link_is_found_once_it_was_looked_at(metadata: Database, home: Node) -> None:

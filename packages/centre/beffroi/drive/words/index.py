@@ -18,6 +18,7 @@ from typing import LiteralString, NamedTuple
 from beffroi.drive.reach import Reach
 from beffroi.drive.store import schema
 from beffroi.drive.store.listing import Entry, below
+from beffroi.drive.store.model import Node
 from beffroi.drive.store.writing import Reading, Row, Writing
 from beffroi.drive.words import terms
 
@@ -41,11 +42,16 @@ _HOLDING: LiteralString = """
     SELECT n.id, n.parent, n.name, n.is_folder, n.size_bytes, n.mtime_s, n.etag
     FROM (SELECT node FROM word WHERE root = ? AND term = ? ORDER BY node DESC LIMIT ?) w
     JOIN node n ON n.id = w.node
-    WHERE n.is_folder = 0 AND NOT EXISTS (SELECT 1 FROM frozen f WHERE f.sha256 = n.sha256)
+    WHERE n.is_folder = 0 AND EXISTS
+        (SELECT 1 FROM word_file i WHERE i.node = n.id AND SUBSTR(i.content, 1, LENGTH({of})) = {of})
+    AND NOT EXISTS (SELECT 1 FROM frozen f WHERE f.sha256 = n.sha256)
     AND NOT EXISTS (SELECT 1 FROM finding d WHERE d.sha256 = n.sha256 AND d.released_s = 0)
     AND NOT EXISTS (SELECT 1 FROM handed h WHERE h.sha256 = n.sha256 AND n.sha256 <> ''
-        AND NOT EXISTS (SELECT 1 FROM scanned s WHERE s.sha256 = n.sha256))"""
-"""Nothing that nobody may open: what a decision or the scan holds, what came by a link and was not looked at."""
+        AND NOT EXISTS (SELECT 1 FROM scanned s WHERE s.sha256 = n.sha256))""".replace(
+    "{of}", "COALESCE(NULLIF(n.sha256, ''), CAST(n.etag AS TEXT)) || '.'"
+)
+"""Nothing that nobody may open: what a decision or the scan holds, what came by a link and was not looked at; nor what
+stood in a file before: it may have been taken out of it."""
 _ALSO: LiteralString = (
     " AND EXISTS (SELECT 1 FROM word o WHERE o.root = ? AND o.term = ? AND o.node = w.node)"
 )
@@ -64,8 +70,8 @@ _WAITING: LiteralString = """
 
 class Indexed(NamedTuple):
     """What the index holds of one node. ``root``: under which it lies. ``name``: as it was then. ``written``: number of
-    the change that wrote its content last; 0 for a folder. ``content``: SHA-256 of the content whose ``terms`` these
-    are, "" for none. ``sealed``: the text, sealed under ``text_id``, for passages."""
+    the change that wrote its content last; 0 for a folder. ``content``: whose ``terms`` these are (``content_of``), ""
+    for none. ``sealed``: the text, sealed under ``text_id``, for passages."""
 
     node: int
     root: int
@@ -82,6 +88,11 @@ class Left(NamedTuple):
 
     waiting: int
     unread: int
+
+
+def content_of(node: Node) -> str:
+    """What tells one content from another; a name's ending decides how it is read."""
+    return f"{node.sha256 or node.etag}.{node.name.rpartition('.')[2].lower()[:8]}"
 
 
 # -- what waits ----------------------------------------------------------------------------------------------

@@ -219,7 +219,7 @@ class _Reader:
         bare, node, before = one.without_content(), one.node, one.before
         if bare is None or node is None or node.is_folder or one.is_held:
             return bare
-        if before is not None and before.content == _content(node):
+        if before is not None and before.content == index.content_of(node):
             kept = self._kept(before, bare, is_anew=one.is_anew)
             if kept is not None:
                 return kept
@@ -233,7 +233,7 @@ class _Reader:
         except Unavailable:
             self.is_late = True
             return bare._replace(content=index.UNREAD)
-        return self._said(bare._replace(content=_content(node)), text.encode("utf-8", "replace"))
+        return self._said(bare._replace(content=index.content_of(node)), text.encode("utf-8", "replace"))
 
     def _kept(self, before: Indexed, bare: Indexed, *, is_anew: bool) -> Indexed | None:
         """Of a content that is known: its text under the key of today; None where that cannot be opened any more, and
@@ -266,8 +266,3 @@ class _Reader:
         except Unavailable:
             self.reads = None
             raise
-
-
-def _content(node: Node) -> str:
-    """What tells one content from another; a name's ending decides how it is read."""
-    return f"{node.sha256 or node.etag}.{node.name.rpartition('.')[2].lower()[:8]}"

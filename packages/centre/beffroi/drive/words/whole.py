@@ -69,7 +69,10 @@ def go_on(writing: Writing, most: int) -> None:
     rows = writing.all(_NEXT, (here.reached, most, here.reached, most, most))
     nodes = [row[0] for row in rows]
     if here.is_again:
-        writing.many("UPDATE word_file SET content = '' WHERE node = ?", [(one,) for one in nodes])
+        # Another content than the node has, for the follower; the same one for who looks for its words meanwhile.
+        writing.many(
+            "UPDATE word_file SET content = content || '.' WHERE node = ?", [(one,) for one in nodes]
+        )
     # Of which there is no row here, parts of names and numbers of words are made anew (``index.replace``, ``indexer``).
     writing.many("DELETE FROM node_kind WHERE node = ?", [(one,) for one in nodes])
     index.wait(writing, nodes)
