@@ -93,6 +93,11 @@ def test_a_text_of_any_length_gives_a_bounded_number_of_words() -> None:
         ("Journaux.zip", "journal", True),
         ("Journal officiel.pdf", "journaux", True),
         ("Réseau d'eau.pdf", "reseaux EAUX", True),
+        ("Facture eau.pdf", "factures d’eau", True),
+        ("Ecole.pdf", "l'école", True),
+        ("Plan D.pdf", "plan d", True),
+        ("Annexe B.pdf", "annexe c", False),
+        ("Ti c'hoar.pdf", "c'hoar", True),
     ],
 )
 def test_names_are_found_by_beginnings_and_insides_of_their_words(

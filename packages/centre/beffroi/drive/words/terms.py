@@ -27,6 +27,7 @@ _PLACES = re.compile(r"[^\W_]+(?:[-\u2010\xad][ \t]*\r?\n\s*[^\W\d_]+)?")
 """A word, with what follows it on the next line where a hyphen ends this one."""
 _UNSEEN = re.compile(r"\xad(?![ \t]*\r?\n)")
 """A hyphen that would be seen at the end of a line alone."""
+_ELIDED = re.compile(r"\b(?:[cdjlmnst]|qu)['’]")
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\da-zA-Z_]+")
 # fmt: off
 _EMPTY = frozenset((
@@ -142,11 +143,9 @@ def piece(patterns: Iterable[str]) -> str:
 
 
 def wanted_in_names(asked: str) -> list[str]:
-    """What somebody typed, as bare words, the longest first."""
-    return sorted(
-        dict.fromkeys(one[:LONGEST] for one in _WORDS.findall(accents.bare(asked))),
-        key=lambda one: (-len(one), one),
-    )
+    """What somebody typed, as bare words, the longest first; without what an apostrophe joins to the next one."""
+    found = _WORDS.findall(_ELIDED.sub("", accents.bare(asked)))
+    return sorted(dict.fromkeys(one[:LONGEST] for one in found), key=lambda one: (-len(one), one))
 
 
 def other_number(word: str) -> str:
