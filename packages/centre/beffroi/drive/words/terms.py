@@ -69,9 +69,9 @@ def stem(word: str) -> str:
 def words(text: str) -> Iterator[str]:
     """Stems of a text's words, in their order; those that every text has are left out. Of a word that is broken at the
     end of a line also the halves: they may be two."""
-    for place in _PLACES.finditer(accents.bare(_UNSEEN.sub("", text))):
-        halves = _WORDS.findall(place[0])
-        for whole in (*halves, "".join(halves))[: 2 * len(halves) - 1]:
+    for place in _PLACES.findall(accents.bare(_UNSEEN.sub("", text))):
+        halves = _WORDS.findall(place) if "\n" in place else ()
+        for whole in (*halves, "".join(halves)) if halves else (place,):
             word = whole[:LONGEST]
             if word not in _EMPTY and (len(word) > 1 or word.isdigit()):
                 yield stem(word)
@@ -173,8 +173,12 @@ def is_named(name: str, wanted: Sequence[str]) -> bool:
 def passage(text: str, wanted: frozenset[str]) -> Passage | None:
     """The first place where a word of ``wanted`` (stems) stands, with what stands around it on its line or so."""
     text = unicodedata.normalize("NFC", _UNSEEN.sub("", text))
+    has_one: dict[str, bool] = {}
+    """Of each different word: a text repeats them, and a search reads many texts."""
     for found in _PLACES.finditer(text):
-        if not wanted.isdisjoint(words(found[0])):
+        if found[0] not in has_one:
+            has_one[found[0]] = not wanted.isdisjoint(words(found[0]))
+        if has_one[found[0]]:
             start, end = found.span()
             before = " ".join(text[max(0, start - _AROUND) : start].split())
             after = " ".join(text[end : end + _AROUND].split())
