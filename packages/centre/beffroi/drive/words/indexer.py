@@ -243,9 +243,13 @@ class _Reader:
             return bare
         try:
             header = Header.read(before.text_id, before.sealed[:HEADER_BYTES])
-            if header.generation == self.keys.current()[0] and not is_anew:
+            of_today = header.generation == self.keys.current()[0]
+            if of_today and not is_anew:
                 return bare._replace(terms=before.terms, text_id=before.text_id, sealed=before.sealed)
-            return self._said(bare, bytes(self._sealer.open(before.text_id, before.sealed)))
+            said = self._said(bare, bytes(self._sealer.open(before.text_id, before.sealed)))
+            return (
+                said._replace(sealed=before.sealed) if of_today and said.terms else said
+            )  # as it lies there
         except ObjectDamaged:
             return None
 
