@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from beffroi.drive.reach import Reach
 from beffroi.drive.store import favourites, look, schema, shares, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
@@ -315,6 +316,19 @@ def test_pages_of_the_search_field_show_each_file_once(
         seen += [one["title"] for one in page["entries"]]
         cursor = page["cursor"]
     assert sorted(seen) == sorted(names)
+
+
+def test_what_was_written_last_stays_so_when_its_change_is_forgotten(metadata: Database, home: Node) -> None:
+    for name, data in (("a", b"1"), ("b", b"2"), ("a", b"3")):
+        put(metadata, home.id, name, data)
+    follow(metadata)
+    metadata.write(lambda writing: writing.run("DELETE FROM change"))
+    metadata.write(whole.ask)
+    metadata.write(lambda writing: whole.go_on(writing, 10))
+    follow(metadata)
+    with metadata.reading() as reading:
+        ids = frozenset((home.id,))
+        assert [one.name for one in index.recent(reading, Reach(ids, ids), most=5)] == ["a", "b"]
 
 
 def test_an_index_from_before_is_filled_up_and_the_walk_answers_meanwhile(

@@ -173,10 +173,11 @@ def _look(reading: Reading, node_id: int, way: Sequence[Node]) -> _Looked:
         return _Looked(node_id, None, 0, 0, False, before)
     node, top = way[0], way[-1]
     seen = not top.parent and (top.name == schema.COMMON or top.name.startswith(schema.HOME))
-    written = None
+    number = 0
     if not node.is_folder:
         written = reading.one(_LAST_WRITTEN, (node_id,))
-    number = int((written and written[0]) or (0 if node.is_folder else node.id))
+        known = before.written if before else 0  # changes are forgotten one day
+        number = int((written and written[0]) or known or node.id)
     root, is_anew = top.id if seen else 0, index.is_anew(reading, node_id)
     return _Looked(node_id, node, root, number, _is_held(reading, node), before, is_anew)
 
