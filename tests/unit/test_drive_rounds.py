@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from beffroi.drive import rounds
 from beffroi.drive.rounds import Rounds
+from beffroi.drive.store.keys import KeysErased
 from beffroi.lib.errors import Unavailable
 
 from tests import waiting
 
-FAILS, LOST, BUSY = "col_fails", "col_lost", "col_busy"
+FAILS, LOST, BUSY, ERASED = "col_fails", "col_lost", "col_busy", "col_erased"
 
 
 class Communes:
@@ -31,12 +32,14 @@ class Communes:
 class Counting(Rounds):
     def __init__(self, communes: Any) -> None:
         super().__init__("counting", communes, logging.getLogger("test"), calm_s=0.0, pause_s=0.0)
-        self.steps = dict.fromkeys((FAILS, LOST, BUSY), 0)
+        self.steps = dict.fromkeys((FAILS, LOST, BUSY, ERASED), 0)
 
     def step(self, collectivite_id: str) -> bool:
         self.steps[collectivite_id] += 1
         if collectivite_id == FAILS and self.steps[FAILS] == 1:
             raise Unavailable("The store")
+        if collectivite_id == ERASED:
+            raise KeysErased(ERASED)
         return False
 
 
@@ -54,6 +57,7 @@ def test_what_failed_and_what_was_not_said_have_their_turn_while_others_write(
 
     writer = threading.Thread(target=write)
     writer.start()
+    work.told(ERASED)
     work.told(FAILS)
     work.start()
     try:
@@ -61,6 +65,7 @@ def test_what_failed_and_what_was_not_said_have_their_turn_while_others_write(
         communes.written = 1
         waiting.until(lambda: work.steps[FAILS] == 2, "what failed", limit_s=30.0)
         waiting.until(lambda: work.steps[LOST] == 2, "what was not said", limit_s=30.0)
+        assert work.steps[ERASED] == 1, "what is erased is tried no more"
     finally:
         over.set()
         writer.join()

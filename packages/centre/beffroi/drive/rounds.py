@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 
 from beffroi.drive.following import Rested
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.working import Worker
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
@@ -40,7 +41,8 @@ class Rounds(Worker):
 
     @abstractmethod
     def step(self, collectivite_id: str) -> bool:
-        """Work on it for a short while; True while there is more. Errors: BeffroiError: it waits."""
+        """Work on it for a short while; True while there is more. Errors: BeffroiError: it waits; KeysErased: no
+        more."""
 
     def told(self, collectivite_id: str) -> None:
         """Something changed there; from any thread."""
@@ -73,6 +75,8 @@ class Rounds(Worker):
                         self._due.add(collectivite_id)
                     else:
                         self._rested.keep(collectivite_id, state)
+                except KeysErased:
+                    continue  # for good
                 except BeffroiError as error:
                     self._log.warning("%s waits: %s", collectivite_id, error.code)
                     self.later(collectivite_id)
