@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive import following
 from beffroi.drive.following import Follower, Teller
+from beffroi.drive.store.keys import KeysErased
 from beffroi.lib.errors import Unavailable
 
 from tests.fixtures_stream import eventually
@@ -114,6 +115,23 @@ def test_one_that_fails_is_tried_again_and_keeps_no_other_waiting(
 
     with running(tmp_path, step, (A, B)):
         eventually(lambda: (seen.count(A), seen.count(B)) == (3, 3), "each as often as it asked for")
+
+
+def test_a_collectivite_whose_keys_are_erased_is_tried_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "RETRY_S", 0.0)
+    seen: list[str] = []
+
+    def step(one: str) -> float | None:
+        seen.append(one)
+        if one == A:
+            raise KeysErased(A)
+        return 0.0 if seen.count(B) < 5 else None
+
+    with running(tmp_path, step, (A, B)):
+        eventually(lambda: seen.count(B) == 5, "the other one")
+    assert seen.count(A) == 1
 
 
 def test_words_that_name_no_collectivite_are_nothing(tmp_path: Path) -> None:

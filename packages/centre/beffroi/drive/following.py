@@ -21,6 +21,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.keys import KeysErased
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 from beffroi.lib.ready import readable
@@ -174,6 +175,8 @@ class Follower:
     def _stepped(self, collectivite_id: str) -> float | None:
         try:
             return self._step(collectivite_id)
+        except KeysErased:
+            return None  # for good
         except BeffroiError as error:
             log.error("%s waits: %s", collectivite_id, error.code)
         except Exception:  # the outermost place: the others are looked at all the same
