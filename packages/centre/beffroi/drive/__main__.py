@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from beffroi.core.planes.db import connect
-from beffroi.drive import crossing, people
+from beffroi.drive import asking, crossing, people
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.following import Teller
@@ -131,7 +131,7 @@ async def run(config: Config) -> int:
                 ),
                 is_open=True,
             )
-            reads = by_scan(wire.files_socket_path(config.state))
+            reads = by_scan(wire.files_socket_path(config.state), patience_s=asking.CONTENT_S)
             grant_key = config.secret("drive-grant.key")
             keys_of, crossed = partial(keys.make, config), partial(crossing.tell, config)
             Found(communes, keys_of, bodies, reads, grant_key, drive.enter, crossed).add_to(drive.routes)

@@ -44,13 +44,13 @@ type Reads = Callable[[bytes], str]
 """The text of a document. Errors: Unavailable."""
 
 
-def by_scan(path: Path) -> Reads:
-    """``path``: of scan's socket."""
+def by_scan(path: Path, *, patience_s: float = PATIENCE_S) -> Reads:
+    """``path``: of scan's socket. ``patience_s``: less where somebody waits."""
 
     def read(data: bytes) -> str:
         try:
             return values.decode(
-                wire.ask(path, wire.WORDS, data, timeout_s=PATIENCE_S), most_text=MOST_CHARS
+                wire.ask(path, wire.WORDS, data, timeout_s=patience_s), most_text=MOST_CHARS
             ).text
         except ValueError:
             return ""
