@@ -248,9 +248,8 @@ class _Reader:
             if of_today and not is_anew:
                 return bare._replace(terms=before.terms, text_id=before.text_id, sealed=before.sealed)
             said = self._said(bare, bytes(self._sealer.open(before.text_id, before.sealed)))
-            return (
-                said._replace(sealed=before.sealed) if of_today and said.terms else said
-            )  # as it lies there
+            # Under the same key it stays as it lies there, and so does its row where its numbers do.
+            return said._replace(sealed=before.sealed) if of_today and said.terms else said
         except ObjectDamaged:
             return None
 
