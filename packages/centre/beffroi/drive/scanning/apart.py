@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from beffroi.drive.scanning.engines import EngineAway
 from beffroi.drive.scanning.scanner import Ending, Scanner
 from beffroi.drive.store.keys import KeysErased
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive.scanning")
@@ -25,7 +27,8 @@ class Apart:
 
     def __init__(self, work: Scanner, ids: Iterable[str]) -> None:
         """``ids``: what waited before this process was."""
-        self._work, self._failed = work, dict[str, None]()
+        self._work, self._failed = work, dict[str, float]()
+        """``_failed``: when each is tried again, the first one first."""
         self._due: SimpleQueue[str] = SimpleQueue()
         for one in ids:
             self._due.put(one)
@@ -45,15 +48,14 @@ class Apart:
 
     def _run(self) -> None:
         while not self._work.is_ending:
-            try:
-                collectivite_id = self._due.get(timeout=RETRY_S)
-            except Empty:
-                for one in self._failed:
-                    self._due.put(one)
-                self._failed.clear()
-                continue
-            if collectivite_id and not self._all_of(collectivite_id):
-                self._failed[collectivite_id] = None
+            next_s = next(iter(self._failed.values()), clock.steady_s() + RETRY_S)
+            with suppress(Empty):
+                collectivite_id = self._due.get(timeout=max(0.0, next_s - clock.steady_s()))
+                if collectivite_id and not self._all_of(collectivite_id):
+                    self._failed.setdefault(collectivite_id, clock.steady_s() + RETRY_S)
+            for one in [one for one, at_s in self._failed.items() if at_s <= clock.steady_s()]:
+                del self._failed[one]
+                self._due.put(one)
 
     def _all_of(self, collectivite_id: str) -> bool:
         """Everything that waits there; whether it was done."""
