@@ -61,6 +61,11 @@ def test_a_photo_of_a_phone_is_a_picture_under_the_name_of_another(brand: bytes)
     assert asyncio.run(came(drive_files.made("mp4"))).is_refused("IMG_0412.jpg", "photos")
 
 
+@pytest.mark.parametrize("words", ["MZ", "FWS", "MSCF"])
+def test_a_page_break_far_below_makes_no_program_of_a_text(words: str) -> None:
+    assert scan.detect((words + LINES + "\f" + LINES).encode()) == ""
+
+
 def test_a_program_stays_one_under_the_name_of_a_text() -> None:
     """Also one whose first block is as much a text as it can be: where its second header lies is a small number."""
     spoken = (b"MZ" + b"aa" * 30)[:60] + struct.pack("<I", 0x2020)

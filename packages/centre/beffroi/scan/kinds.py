@@ -162,7 +162,7 @@ _PAGE = re.compile(
 # The headers of a mail that carries more than a text, wherever they stand before its first empty line.
 _MAIL = re.compile(rb"^(?:mime-version|content-(?:type|transfer-encoding|disposition))[ \t]*:", re.I | re.M)
 _HEADER_END = re.compile(rb"\n\r?\n")
-_HEADER_BYTES = 1024 * 1024
+_MAIL_HEADER_BYTES = 1024 * 1024
 UNPACKED = _set("zip gz bz2 xz zst lz 7z rar cab tar iso xar lha")
 """Kinds, by content, that are opened to see what is inside."""
 
@@ -184,8 +184,8 @@ def detect(data: bytes) -> str:
         return "pdf"
     if _PAGE.match(plain(data[:4096])):
         return "html"
-    end = _HEADER_END.search(data, 0, _HEADER_BYTES)
-    if _MAIL.search(data, 0, end.start() + 1 if end else _HEADER_BYTES):
+    end = _HEADER_END.search(data, 0, _MAIL_HEADER_BYTES)
+    if _MAIL.search(data, 0, end.start() + 1 if end else _MAIL_HEADER_BYTES):
         return "eml"
     # Programs find a zip by its end, whatever stands before it.
     if data.rfind(b"PK\x05\x06", -66_000) >= 0:
