@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
+from beffroi.core.identity.actions import add_membership, end_access
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.drive import upkeep
@@ -120,6 +121,36 @@ def test_an_undone_departure_that_nobody_noticed_yet_changes_nothing(
         assert open_shares(theirs, plans) == {("person", "write"), ("group", "read")}
 
 
+def test_who_is_hired_anew_before_anybody_noticed_has_nothing_of_before(
+    drive: Drive, theirs: Drive, hall: Hall, plans: Node, *, system: Actor
+) -> None:
+    node, other = drive.folder("Paie"), theirs.folder("Congés")
+    make(hall.client, node.id, f"person:{hall.commune.colleague.id}", "write")
+    with clock.shifted(60):
+        leaving.depart(
+            actor=hall.commune.referent,
+            collectivite=hall.commune.collectivite,
+            person=hall.commune.colleague_membership.person,
+            successors={},
+        )
+    with clock.shifted(120):
+        again = come_back(hall.commune, system)
+        make(portal_client(again), other.id, f"person:{hall.commune.agent.id}")
+        run_pending("main")
+        assert open_shares(theirs, plans) == open_shares(drive, node) == set()
+        assert open_shares(theirs, other) == {("person", "read")}
+
+
+def test_who_gives_up_one_of_two_roles_keeps_what_is_shared(
+    theirs: Drive, hall: Hall, plans: Node, *, system: Actor
+) -> None:
+    membership = hall.commune.colleague_membership
+    add_membership(actor=system, person=membership.person, collectivite=hall.commune.collectivite, role="dpo")
+    end_access(actor=system, membership=membership)
+    run_pending("main")
+    assert open_shares(theirs, plans) == {("person", "write"), ("group", "read")}
+
+
 def test_who_comes_back_without_an_undoing_has_nothing_and_the_undoing_is_over_with_its_term(
     drive: Drive, theirs: Drive, hall: Hall, council: Group, plans: Node, *, system: Actor
 ) -> None:
@@ -169,6 +200,20 @@ def test_an_undone_departure_opens_no_file_of_who_left_since(
     leaving.undo(actor=hall.commune.referent, departure=second)
     run_pending("main")
     assert ("group", "read") in open_shares(theirs, plans)
+
+
+def test_an_undone_departure_shares_nothing_with_who_left_since(
+    theirs: Drive, hall: Hall, plans: Node, *, system: Actor
+) -> None:
+    """Not even when they are hired anew by then."""
+    agent = hall.commune.agent_membership
+    first, _ = leave(hall), leave(hall, agent)
+    with clock.shifted(60):
+        add_membership(
+            actor=system, person=agent.person, collectivite=hall.commune.collectivite, role=agent.role
+        )
+        undo(hall, first)
+        assert open_shares(theirs, plans) == {("group", "read")}
 
 
 def test_undoing_gives_back_what_this_departure_took_and_not_what_an_earlier_one_did(

@@ -77,18 +77,27 @@ def project_members(event: Event) -> None:
         projections.put_names(settings.BEFFROI, communes.names())
 
 
-@consumer(name="drive.departures", kinds=("identity:access_ended",), atomic=False)
+@consumer(name="drive.departures", kinds=("identity:access_ended", "identity:access_restored"), atomic=False)
+def depart_or_return(event: Event) -> None:
+    """In their order: an undoing gives back what its departure has taken by then, and it is not taken again."""
+    if event.kind == "identity:access_ended":
+        end_shares(event)
+    else:
+        give_back(event)
+
+
 def end_shares(event: Event) -> None:
-    """Only where it was the person's last role there."""
-    membership = Membership.objects.filter(pk=event.payload["membership_id"]).first()
-    if membership is None or identity.belongs(membership.person_id, membership.collectivite_id):
+    """Only where it was the person's last role there; also of who is back by now, what was shared before."""
+    ended = Membership.objects.filter(pk=event.payload["membership_id"]).exclude(until=None).first()
+    if ended is None or identity.goes_on(ended):
         return
-    person_id, owner = membership.person_id, membership.collectivite_id
+    person_id, owner = ended.person_id, ended.collectivite_id
     actor = Actor.system("drive.departures")
     end_their_shares(
         settings.BEFFROI,
         collectivite_id=owner,
         person_id=person_id,
+        before_s=_there_since_s(person_id, owner),
         left_s=_left_s(person_id, owner),
         record=lambda line: recorded.record(line, actor=actor),
     )
@@ -106,7 +115,6 @@ def end_group_membership(event: Event) -> None:
     _end_groups_of_before(person_id, owner)
 
 
-@consumer(name="drive.returns", kinds=("identity:access_restored",), atomic=False)
 def give_back(event: Event) -> None:
     """A departure was undone: what it took is the person's again. They leave their groups of before in any case, so
     that the order in which the worker comes to what happened changes nothing."""
@@ -145,17 +153,21 @@ def hand_over(event: Event) -> None:
 
 def _end_groups_of_before(person_id: str, owner: str) -> None:
     """Those that they came to before they are there now."""
-    there = [one for one in current_memberships(person_id) if one.collectivite_id == owner]
-    before_s = min((int(one.since.timestamp()) for one in there), default=LARGEST_ID)
     actor = Actor.system("drive.groups")
     leave_groups(
         settings.BEFFROI,
         collectivite_id=owner,
         person_id=person_id,
-        before_s=before_s,
+        before_s=_there_since_s(person_id, owner),
         left_s=_left_s(person_id, owner),
         record=lambda line: recorded.group(line, actor=actor),
     )
+
+
+def _there_since_s(person_id: str, owner: str) -> int:
+    """Of who is not there, later than all that was."""
+    there = [one for one in current_memberships(person_id) if one.collectivite_id == owner]
+    return min((int(one.since.timestamp()) for one in there), default=LARGEST_ID)
 
 
 def _left_s(person_id: str, owner: str) -> int:

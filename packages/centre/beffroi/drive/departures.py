@@ -28,10 +28,10 @@ from beffroi.lib.config import Config
 
 
 def end_their_shares(
-    config: Config, *, collectivite_id: str, person_id: str, left_s: int, record: Record
+    config: Config, *, collectivite_id: str, person_id: str, before_s: int, left_s: int, record: Record
 ) -> None:
-    """Of their own files, with people, groups, roles and collectivités; and what is shared with them. ``left_s``: when
-    they left.
+    """Of their own files, with people, groups, roles and collectivités; and what is shared with them: what was made
+    before a moment. ``left_s``: when they left.
 
     Errors: StoreFull, Unavailable.
     """
@@ -40,19 +40,21 @@ def end_their_shares(
         if database is None:
             return
         with database.reading() as reading:
-            found = [
+            theirs = [
                 one
-                for one in shares.all_open(reading, now_s=now_s)
-                if one.kind != "link" and (_is_with(one, person_id) or _is_own(reading, one, person_id))
+                for one in shares.every(reading)
+                if one.kind != "link"
+                and one.created_s < before_s
+                and (_is_with(one, person_id) or _is_own(reading, one, person_id))
             ]
-            own = [one.id for one in shares.every(reading) if _is_own(reading, one, person_id)]
+        found = [one for one in theirs if one.is_open(now_s)]
         for one in found:
             record(Line("ended", one.id, person_id, collectivite_id, receiver_of(one)))
 
         def end(writing: Writing) -> None:
             ended = [one.id for one in found if shares.end(writing, one.id, now_s=now_s)]
             departed.take(writing, person_id, "share", ended, left_s=left_s)
-            departed.keep_from_others(writing, person_id, own)
+            departed.keep_from_others(writing, person_id, [one.id for one in theirs])
 
         database.write(end)
 

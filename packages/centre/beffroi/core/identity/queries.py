@@ -32,6 +32,14 @@ def belongs(person_id: str, collectivite_id: str) -> bool:
     return any(one.collectivite_id == collectivite_id for one in current_memberships(person_id))
 
 
+def goes_on(ended: Membership) -> bool:
+    """Whether the person was there beyond the end of this role, in another one that they had by then."""
+    rows = Membership.objects.filter(
+        person_id=ended.person_id, collectivite_id=ended.collectivite_id, since__lte=ended.until
+    )
+    return rows.filter(Q(until=None) | Q(until__gt=ended.until)).exists()
+
+
 def left_at(person_id: str, collectivite_id: str, *, by: datetime) -> datetime | None:
     """When a person's last role there ended, at that moment or before; None where none did."""
     ended = Membership.objects.filter(

@@ -52,7 +52,8 @@ def take(writing: Writing, person_id: str, kind: Kind, things: Iterable[str], *,
 
 
 def keep_from_others(writing: Writing, person_id: str, share_ids: Iterable[str]) -> None:
-    """Shares of somebody's own files are given back to them alone: of who left, to nobody who left before."""
+    """Shares of somebody's own files, and those with them, are given back to them alone: of who left, to nobody who
+    left before."""
     for one in share_ids:
         writing.run(
             "DELETE FROM departed WHERE kind = 'share' AND thing = ? AND person_id <> ?", (one, person_id)
