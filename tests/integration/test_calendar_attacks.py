@@ -100,6 +100,13 @@ def elu(calendars: tuple[Calendars, Config]) -> Person:
     return Person(*calendars, BEAUNE, "elu")
 
 
+def test_who_deletes_their_own_calendar_has_an_empty_one_with_the_next_question(agent: Person) -> None:
+    agent.put("agenda/mien.ics", event("mien", "Le mien"))
+    assert agent.ask("DELETE", agent.at("agenda/"))[0] == 200
+    agent.put("agenda/neuf.ics", event("neuf", "Le neuf"))
+    assert agent.names("agenda") == {"neuf.ics"}
+
+
 def test_no_entry_is_moved_out_of_what_one_may_only_read_nor_into_another_s(
     calendars: tuple[Calendars, Config], agent: Person, elu: Person
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -282,6 +283,19 @@ def test_what_was_typed_stays_when_the_entry_was_deleted_meanwhile(beaune: Commu
     told = answer.content.decode()
     assert answer.status_code == 404 and "ajoutez-le de nouveau" in told
     assert 'value="Salle du premier étage"' in told and "Conseil municipal" not in shown(agent)
+
+
+def test_a_calendar_that_a_phone_deleted_is_there_again_and_empty(beaune: Commune, config: Config) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent)
+    add(agent, title="Dentiste", calendar="prive", place="")
+    home = homes.folder(config, beaune.id) / homes.ROOT / beaune.agent.id
+    for one in (homes.AGENDA, homes.CONTACTS):
+        shutil.rmtree(home / one)
+    assert agent.get("/contacts/").status_code == 200
+    assert "Conseil municipal" in shown(agent) and "Dentiste" not in shown(agent)
+    add(agent, title="Fleuriste", calendar="prive", place="")
+    assert "Fleuriste" in shown(agent)
 
 
 def test_names_that_leave_the_calendar_are_no_entries(beaune: Commune) -> None:

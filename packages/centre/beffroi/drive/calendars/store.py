@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from radicale import config as radicale_config
@@ -105,8 +106,7 @@ class Stores:
             raise KeysErased(collectivite_id)
         found = self.of(collectivite_id)
         place = homes.folder(self._config, collectivite_id) / homes.ROOT / person_id
-        # The last thing that is made: where it stands, all stands, and nobody may delete it.
-        if not (place / homes.SHARED_CONTACTS).is_symlink():
+        if not _is_furnished(place):
             with found.storage.acquire_lock("w", person_id):
                 _furnish(found.storage, person_id)
                 for name, target in homes.LINKS.items():
@@ -150,6 +150,13 @@ class Stores:
         assert isinstance(storage, Storage)
         storage.told = partial(self._grown, collectivite_id)
         return Store(application, storage)
+
+
+def _is_furnished(place: Path) -> bool:
+    """The link is the last thing that is made of a new home, and nobody may delete it. One's own calendar and address
+    book may be deleted, by a phone: they are there again, empty."""
+    own = all((place / one).is_dir() for one in (homes.AGENDA, homes.CONTACTS))
+    return own and (place / homes.SHARED_CONTACTS).is_symlink()
 
 
 def _furnish(storage: BaseStorage, person_id: str) -> None:
