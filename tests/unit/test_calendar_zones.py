@@ -50,6 +50,24 @@ def test_what_is_read_is_written_in_its_zone() -> None:
         assert text.count("BEGIN:VTIMEZONE") == 1 and (not offset or f"TZOFFSETTO:{offset}" in text)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("Europe/Paris", ["20000326T020000 +0100 +0200", "20001029T030000 +0200 +0100"]),
+        ("America/New_York", ["20070311T020000 -0500 -0400", "20071104T020000 -0400 -0500"]),
+        ("Indian/Reunion", ["20000101T000000 +0400 +0400"]),
+    ],
+)
+def test_a_zone_that_is_written_changes_at_its_hour(name: str, changes: list[str]) -> None:
+    (whole,) = read_components(ENTRY.format(zone="", name=name))
+    (zone,) = read_components(whole.serialize())[0].vtimezone_list
+    found = {
+        f"{one.dtstart.value:%Y%m%dT%H%M%S} {one.tzoffsetfrom.value} {one.tzoffsetto.value}"
+        for one in zone.components()
+    }
+    assert found.issuperset(changes), found
+
+
 def test_a_zone_says_in_a_language_what_its_times_are_called() -> None:
     zone = ZONE.format(name="Mairie", offset="+0700", rule="TZNAME;LANGUAGE=fr:Heure de la mairie\r\n")
     (whole,) = read_components(ENTRY.format(zone=zone, name="Mairie"))

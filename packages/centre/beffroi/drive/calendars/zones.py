@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from datetime import tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -36,6 +36,23 @@ class _Zone(ZoneInfo):
     @property
     def tzid(self) -> str:
         return self.key
+
+
+class _Later(tzinfo):
+    """As vobject expects a zone that it writes down: an hour that comes twice, or never, is one of after the change.
+    It wrote changes that came an hour late."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone, self.tzid = zone, vobject.icalendar.TimezoneComponent.pickTzid(zone, allowUTC=True)
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        return self._zone.utcoffset(moment and moment.replace(fold=1))
+
+    def dst(self, moment: datetime | None) -> timedelta | None:
+        return self._zone.dst(moment and moment.replace(fold=1))
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        return self._zone.tzname(moment and moment.replace(fold=1))
 
 
 class _Zones(threading.local):
@@ -63,6 +80,8 @@ def install() -> None:
     vobject.icalendar.__tzidMap = _zones
     vobject.icalendar.VTimezone.transformToNative = staticmethod(_native)
     vobject.base.readComponents = vobject.readComponents = _read
+    written = vobject.icalendar.TimezoneComponent
+    written.tzinfo = property(written.gettzinfo, lambda one, zone: written.settzinfo(one, _Later(zone)))
 
 
 _read_all = vobject.base.readComponents
