@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 import secrets
 import time
 import wsgiref.util
@@ -228,3 +229,45 @@ def test_a_line_that_is_none_is_refused_at_once(agent: Person, line: str) -> Non
     status, _told = agent.ask("PUT", agent.at("agenda/x.ics"), event("x", "Rien", more=line))
     assert status == 400 and time.thread_time() - since_s < 2
     agent.put("agenda/y.ics", event("y", "Après"))
+
+
+def test_an_entry_that_cannot_be_expanded_keeps_no_question_from_the_others(
+    agent: Person, elu: Person
+) -> None:
+    agent.put("mairie-agenda/conseil.ics", event("conseil", "Conseil"))
+    agent.put(
+        "mairie-agenda/sans-zone.ics",
+        event("a", "Sans zone", starts="20261201T090000", more="RRULE:FREQ=DAILY"),
+    )
+    other_kind = event("b", "Autre fin", more="DTEND;VALUE=DATE:20261204\r\nRRULE:FREQ=WEEKLY")
+    agent.put("mairie-agenda/autre-fin.ics", other_kind.replace("DURATION:PT1H\r\n", ""))
+    status, answer = elu.ask("REPORT", elu.at("mairie-agenda/"), expanding("20261203", "20261204"))
+    assert status == 207 and b"Conseil" in answer and b"Sans zone" in answer
+    status, answer = elu.ask("REPORT", elu.at("mairie-agenda/"), expanding("20251203", "20251204"))
+    assert status == 207 and b"SUMMARY" not in answer
+    free = (
+        '<C:free-busy-query xmlns:C="urn:ietf:params:xml:ns:caldav">'
+        '<C:time-range start="20261203T000000Z" end="20261204T000000Z"/></C:free-busy-query>'
+    )
+    status, answer = elu.ask("REPORT", elu.at("mairie-agenda/"), free)
+    assert status == 200 and b"20261203T090000Z/20261203T100000Z" in answer
+
+
+def test_added_dates_without_a_rule_are_expanded(agent: Person) -> None:
+    agent.put("agenda/dates.ics", event("a", "Dates", more="RDATE:20261205T090000Z,20261207T090000Z"))
+    for since, until, dates in (
+        ("20261201", "20261231", ["03", "05", "07"]),
+        ("20261206", "20261231", ["07"]),
+    ):
+        answer = agent.ask("REPORT", agent.at("agenda/"), expanding(since, until))[1].decode()
+        assert re.findall(r"DTSTART:202612(..)T090000Z", answer) == dates and "RDATE" not in answer
+
+
+def expanding(since: str, until: str) -> str:
+    within = f'start="{since}T000000Z" end="{until}T000000Z"/>'
+    return (
+        '<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><C:calendar-data>'
+        f'<C:expand {within}</C:calendar-data></D:prop><C:filter><C:comp-filter name="VCALENDAR">'
+        f'<C:comp-filter name="VEVENT"><C:time-range {within}</C:comp-filter></C:comp-filter></C:filter>'
+        "</C:calendar-query>"
+    )

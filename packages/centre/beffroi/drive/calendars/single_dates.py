@@ -1,10 +1,10 @@
 """Dates of a series that stand for themselves: without their series, as somebody is invited to them, and whole days.
 
-Why:    Radicale takes one date without its series, refuses several, and answers no question that expands recurrences
-        where one lies. Of a series of whole days it tells a changed date twice, also where it was: it compares the
-        date of RECURRENCE-ID with midnight; and days without an end last a second each, in free time, too.
+Why:    Radicale takes one date without its series, and refuses several. Of a series of whole days it tells a changed
+        date twice, also where it was: it compares the date of RECURRENCE-ID with midnight; and days without an end
+        last a second each, in free time, too.
 Process: calendars; ``install`` once, before anything is asked.
-Source:  RFC 4791, 4.1; radicale.item.filter, radicale.app.report.
+Source:  RFC 4791, 4.1; radicale.item.filter.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from radicale.app import report
 from radicale.item import filter as radicale_filter
 
 _DAY = timedelta(days=1)
 _KINDS = ("VEVENT", "VTODO", "VJOURNAL")
-_visit_all, _expand_all = radicale_filter.visit_time_ranges, report._expand
+_visit_all = radicale_filter.visit_time_ranges
 
 
 def install() -> None:
     """Twice does nothing more than once."""
     radicale_filter.visit_time_ranges = visit_time_ranges  # type: ignore[assignment]
-    report._expand = _expand  # type: ignore[assignment]
 
 
 def visit_time_ranges(
@@ -33,7 +31,7 @@ def visit_time_ranges(
 ) -> None:
     """In the place of Radicale's. Each date is told as a recurrence: the next one may lie before it."""
     dates = whole.contents.get(kind.lower(), ()) if kind in _KINDS else ()
-    if len(dates) < 2 or not _are_single(dates):
+    if len(dates) < 2 or not are_single(dates):
         _visit_all(whole, kind, _of_days(dates, visit), *functions)
         return
     is_over = False
@@ -66,14 +64,5 @@ def _of_days(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> C
     return visit_day
 
 
-def _expand(element: Any, item: Any, **options: Any) -> Any:
-    """There is nothing to expand: the dates as they stand, and how many."""
-    dates = item.vobject_item.contents.get("vevent", ())
-    if not dates or not _are_single(dates):
-        return _expand_all(element=element, item=item, **options)
-    element.text = item.serialize()
-    return element, len(dates)
-
-
-def _are_single(dates: Any) -> bool:
+def are_single(dates: Any) -> bool:
     return all("recurrence-id" in one.contents for one in dates)

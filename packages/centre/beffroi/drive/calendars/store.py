@@ -24,7 +24,7 @@ from radicale.auth import AuthContext, BaseAuth
 from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
-from beffroi.drive.calendars import effort, homes, lenient, single_dates, values, zones
+from beffroi.drive.calendars import effort, expanding, homes, lenient, single_dates, values, zones
 from beffroi.drive.calendars.counted import Storage
 from beffroi.drive.calendars.programs import Application
 from beffroi.drive.store.keys import KeysErased, is_erased
@@ -89,6 +89,7 @@ class Stores:
         lenient.install()
         values.install()
         single_dates.install()
+        expanding.install()
         self._config, self._grown = config, grown
         self._lock = threading.Lock()
         self._made: dict[str, Store] = {}
