@@ -26,8 +26,8 @@ from vobject.vcard import (
     splitFields,
 )
 
-_PART = re.compile(r"(?:^|(?<=;))((?:\\.|[^;])*)", re.DOTALL)
-"""Between semicolons that are not escaped."""
+_PART = re.compile(r"((?:\\.|[^;])*?);", re.DOTALL)
+"""Before a semicolon that is not escaped."""
 _SHOWN = ("SUMMARY", "LOCATION", "DESCRIPTION")
 """Text of entries that pages show, and which is none but text: commas that a program forgot to escape are commas."""
 
@@ -77,7 +77,7 @@ def _keep_parts_after(behavior: Any, count: int) -> None:
     def transform_to_native(line: Any) -> Any:
         if line.isNative:
             return line
-        parts = _PART.findall(line.value)
+        parts = _PART.findall(line.value + ";")
         found = to_native(line)
         found.value.more = parts[count:]
         return found
