@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from beffroi.drive.calendars import values
 from radicale.item import read_components
@@ -56,6 +58,7 @@ def test_what_can_be_read_is_read() -> None:
         "CATEGORIES:Un,Deux",
         "GEO:47.02;4.84",
         "COMMENT:un, deux",
+        "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:x\r\nTRIGGER:-PT24H\r\nEND:VALARM",
     ],
 )
 def test_a_line_of_an_entry_comes_back_as_it_was(line: str) -> None:
@@ -67,7 +70,24 @@ def test_a_line_of_an_entry_comes_back_as_it_was(line: str) -> None:
         assert f"\r\n{line}\r\n" in entry.duplicate(entry).serialize(), "as dates of a series are told"
 
 
-@pytest.mark.parametrize("name", ["N:Doe;Jean;;;;Dupont;II", "N:Doe;Jean;A,B;;", "N:;;;;", "N:Doe;Jean\\;;B;;;A\\\\;C\\,"])
+def test_a_length_is_what_was_said_until_it_changes() -> None:
+    (entry,) = read_components(event("a", "Garde").replace("PT1H", "PT24H"))
+    assert entry.vevent.duration.value == timedelta(days=1)
+    for whole in (entry, entry.duplicate(entry)):
+        assert "\r\nDURATION:PT24H\r\n" in whole.serialize()
+    entry.vevent.duration.value = timedelta(days=2)
+    assert "\r\nDURATION:P2D\r\n" in entry.serialize()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "N:Doe;Jean;;;;Dupont;II",
+        "N:Doe;Jean;A,B;;",
+        "N:;;;;",
+        "N:Doe;Jean\\;;B;;;A\\\\;C\\,",
+    ],
+)
 def test_a_name_keeps_all_of_its_parts(name: str) -> None:
     """Also those of RFC 9554, which vobject does not know."""
     (card,) = read_components(f"BEGIN:VCARD\r\nVERSION:4.0\r\nUID:a\r\nFN:Jean\r\n{name}\r\nEND:VCARD\r\n")

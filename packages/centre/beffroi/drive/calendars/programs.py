@@ -13,7 +13,7 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element, tostring
 
 from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
-from radicale import app
+from radicale import app, httputils
 
 LOGIN_KEY = "beffroi.login"
 """Of the WSGI environment: the address of sign-in of who asks."""
@@ -38,7 +38,12 @@ class Application(app.Application):
     def do_REPORT(self, environ: Any, *asked: Any) -> Any:  # noqa: N802 - Radicale's
         """An address book in Thunderbird begins anew after 400 alone: 403, which RFC 6578 has for a sync token that is
         not known any more, ends its synchronization for good (CardDAVDirectory, updateAllFromServerV2)."""
-        status, headers, answer, xml = super().do_REPORT(environ, *asked)
+        try:
+            status, headers, answer, xml = super().do_REPORT(environ, *asked)
+        except (
+            AssertionError
+        ):  # an empty address, free times of no time: Radicale supposes that nobody asks so
+            return httputils.BAD_REQUEST
         # An answer in text is another 403: there is no right to read.
         is_of_token = status == HTTPStatus.FORBIDDEN and isinstance(answer, bytes) and _TOKEN in answer
         if is_of_token and _THUNDERBIRD in environ.get("HTTP_USER_AGENT", ""):

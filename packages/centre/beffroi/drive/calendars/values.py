@@ -15,7 +15,7 @@ import re
 from typing import Any
 
 from vobject.base import ContentLine, backslashEscape
-from vobject.icalendar import TextBehavior, stringToTextValues
+from vobject.icalendar import Duration, TextBehavior, stringToDurations, stringToTextValues
 from vobject.vcard import (
     ADDRESS_ORDER,
     NAME_ORDER,
@@ -38,9 +38,29 @@ def install() -> None:
         VCardTextBehavior.decode = classmethod(_decode_of_cards)
         TextBehavior.decode = classmethod(_decode_of_entries)
         ContentLine.copy = _copy
+        Duration.transformToNative = staticmethod(_length_of)
+        Duration.transformFromNative = staticmethod(_said_length)
         for parted, order in ((NameBehavior, NAME_ORDER), (AddressBehavior, ADDRESS_ORDER)):
             _keep_parts_after(parted, len(order))
         OrgBehavior.transformToNative = staticmethod(_parts_of_organisation)
+
+
+_length, _from_length = Duration.transformToNative, Duration.transformFromNative
+
+
+def _length_of(line: Any) -> Any:
+    said, found = line.value, _length(line)
+    found.said = said
+    return found
+
+
+def _said_length(line: Any) -> Any:
+    """As it was said, where nobody changed it: 24 hours are no day on the nights on which clocks change."""
+    found = _from_length(line)
+    said = getattr(found, "said", "")
+    if said and stringToDurations(said) == stringToDurations(found.value):
+        found.value = said
+    return found
 
 
 _all_of_cards = VCardTextBehavior.decode.__func__
@@ -65,9 +85,11 @@ def _decode_of_entries(behavior: Any, line: Any) -> None:
 
 
 def _copy(line: Any, of: Any) -> None:
-    """vobject forgets whether a line is ``encoded``; dates that are told one by one are copies of their series."""
+    """vobject forgets whether a line is ``encoded``, and what it ``said``; dates that are told one by one are copies of
+    their series."""
     _copy_without(line, of)
     line.encoded = of.encoded
+    line.said = getattr(of, "said", "")
 
 
 def _keep_parts_after(behavior: Any, count: int) -> None:
