@@ -101,6 +101,28 @@ def elu(calendars: tuple[Calendars, Config]) -> Person:
     return Person(*calendars, BEAUNE, "elu")
 
 
+def test_an_entry_is_moved_to_the_town_hall_and_back_by_who_writes_there(agent: Person, elu: Person) -> None:
+    """As a Mac or an iPhone does when an entry gets another calendar."""
+    agent.put("agenda/conseil.ics", event("conseil", "Conseil"))
+    there, back = agent.at("mairie-agenda/conseil.ics"), agent.at("agenda/conseil.ics")
+    assert agent.ask("MOVE", back, HTTP_DESTINATION=there)[0] == 201
+    assert (
+        elu.ask("MOVE", elu.at("mairie-agenda/conseil.ics"), HTTP_DESTINATION=elu.at("agenda/a.ics"))[0]
+        == 403
+    )
+    assert agent.ask("MOVE", there, HTTP_DESTINATION=back)[0] == 201
+    assert agent.names("agenda") == {"conseil.ics"}
+
+
+def test_a_question_that_asks_for_nothing_is_refused(agent: Person) -> None:
+    names = 'xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"'
+    for question in (
+        f"<C:calendar-multiget {names}><D:prop/><D:href/></C:calendar-multiget>",
+        f"<C:free-busy-query {names}/>",
+    ):
+        assert agent.ask("REPORT", agent.at("agenda/"), question)[0] == 400
+
+
 def test_who_deletes_their_own_calendar_has_an_empty_one_with_the_next_question(agent: Person) -> None:
     agent.put("agenda/mien.ics", event("mien", "Le mien"))
     assert agent.ask("DELETE", agent.at("agenda/"))[0] == 200

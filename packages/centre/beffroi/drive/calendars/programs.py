@@ -28,6 +28,11 @@ _OF_ADDRESSES = "@!$'*+"
 class Application(app.Application):
     """Radicale's, with these differences."""
 
+    def do_MOVE(self, environ: Any, *asked: Any) -> Any:  # noqa: N802 - Radicale's
+        """``asked``: base_prefix, path, user, user_groups, request_info."""
+        with self._rights.moving(asked[3]):  # type: ignore[attr-defined]
+            return super().do_MOVE(environ, *asked)
+
     def do_PROPFIND(self, environ: Any, *asked: Any) -> Any:  # noqa: N802 - Radicale's
         """A person has an address, by which programs know them among guests; Radicale tells a path."""
         status, headers, answer, xml = super().do_PROPFIND(environ, *asked)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,19 @@ class Rights(BaseRights):
     """R, W: folders; r, w: calendars and address books, and what is in them; d, o: not deleted, not replaced as a
     whole; l: its name and colour stay."""
 
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self._moving = threading.local()
+
+    @contextmanager
+    def moving(self, user_groups: set[str]) -> Iterator[None]:
+        """Radicale asks what may be done where an entry is moved to as if whoever moves it had no role."""
+        self._moving.groups = user_groups
+        try:
+            yield
+        finally:
+            del self._moving.groups
+
     def authorization(self, user: str, user_groups: set[str], path: str) -> str:
         parts = [part for part in path.split("/") if part]
         if not parts:
@@ -71,7 +85,7 @@ class Rights(BaseRights):
             return "RW"
         if parts[1] not in homes.LINKS:
             return "rw"
-        return shared_rights(user_groups)
+        return shared_rights(user_groups or getattr(self._moving, "groups", set()))
 
 
 def shared_rights(roles: set[str]) -> str:
