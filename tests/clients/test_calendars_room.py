@@ -55,6 +55,11 @@ def test_calendars_and_files_share_one_room(centre: Wall) -> None:
         answer = centre.ask("PUT", f"{path}deux.ics", second, account=person)
         assert answer.status == 507
         assert centre.ask("GET", f"{path}un.ics", account=person).status == 200
+        shorter = event("un", "U")
+        assert centre.ask("PUT", f"{path}un.ics", shorter, account=person).status in (201, 204), (
+            "nothing grows"
+        )
+        assert centre.ask("PUT", f"{path}un.ics", first, account=person).status in (201, 204)
         metadata.write(lambda w: tree.set_limit(w, root.id, sizes[person.person_id] + len(second)))
         assert centre.ask("PUT", f"{path}deux.ics", second, account=person).status == 201
         communes.close()

@@ -141,7 +141,8 @@ class Calendars:
                     who.collectivite_id, who.person_id, target[1], moved, moved_bytes=moved
                 )
             if method in ("PUT", "PROPPATCH", "MKCOL", "MKCALENDAR"):
-                self._fullness.require(who.collectivite_id, who.person_id, (*parts, "")[1], max(1, len(body)))
+                growth = len(body) - self._size(who, parts) if method == "PUT" else max(1, len(body))
+                self._fullness.require(who.collectivite_id, who.person_id, (*parts, "")[1], growth)
             if method == "PUT":
                 _require_quick(body.decode("utf-8", "replace"))
             inner = _passed_on(environ, who, parts, target, body)
