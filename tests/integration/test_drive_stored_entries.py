@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from beffroi.drive.calendars import entries, invitations, wire
@@ -123,6 +124,13 @@ def test_what_the_form_did_not_change_stays_as_the_program_wrote_it(agenda: Agen
         one for one in before if not one.startswith(own)
     ]
     assert "SUMMARY:Budget 2031" in lines(agenda)
+
+
+def test_an_hour_that_comes_twice_stays_the_second_one(agenda: Agenda) -> None:
+    store(agenda, whole(("DTSTART:20301027T013000Z", "DURATION:PT1H", "SUMMARY:Garde")))
+    typed = datetime(2030, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Paris"))
+    save(agenda, title="Garde de nuit", starts=typed)
+    assert {"DTSTART:20301027T013000Z", "DURATION:PT1H", "SUMMARY:Garde de nuit"} <= {*lines(agenda)}
 
 
 def test_an_entry_that_is_moved_stays_in_its_zone(agenda: Agenda) -> None:

@@ -269,9 +269,10 @@ def _shown(item: Any, draft: wire.Draft) -> wire.Entry | None:
 
 
 def _is_then(shown: wire.Entry, draft: wire.Draft) -> bool:
-    """A form has no seconds."""
+    """A form has no seconds, and does not say which one it means of an hour that comes twice."""
     return shown.all_day == draft.all_day and all(
-        was.replace(second=0) == now.astimezone(UTC)
+        was.astimezone(itip.LOCAL).replace(second=0, tzinfo=None)
+        == now.astimezone(itip.LOCAL).replace(tzinfo=None)
         for was, now in ((shown.starts, draft.starts), (shown.ends, draft.ends))
     )
 
