@@ -48,6 +48,14 @@ def share(drive: Served, path: str, wish: Wish, login: str = "alice") -> Share:
     return made
 
 
+def allow(drive: Served, made: Share, rights: shares.Rights, login: str = "alice") -> None:
+    """Other rights of an open share."""
+    with metadata(drive) as communes:
+        communes.metadata(PEOPLE[login].collectivite_id).write(
+            lambda writing: shares.change(writing, made.id, rights=rights, expires_s=0)
+        )
+
+
 def group(drive: Served, name: str, *logins: str, owner: str = "alice") -> Group:
     """A group of the collectivité of ``owner``, with these people in it."""
     who = PEOPLE[owner]

@@ -12,7 +12,7 @@ from beffroi.drive.views import SHARED_NAME
 
 from tests.drive_devices import Device, needs_client
 from tests.drive_server import B, Served, served
-from tests.drive_sharing import answer, end, group, put_in, share
+from tests.drive_sharing import allow, answer, end, group, put_in, share
 
 pytestmark = needs_client
 
@@ -83,6 +83,31 @@ def test_what_may_only_be_read_comes_back_when_it_was_changed(drive: Served, tmp
     assert file.read_bytes() == b"un plan"
     alice.sync()
     assert alice.read("Marchés/plan.txt") == b"un plan"
+
+
+@pytest.mark.parametrize("inside", ["plan.txt", "lots/un/plan.txt"])
+def test_a_device_may_write_what_it_only_read_and_no_more_once_it_only_reads(
+    drive: Served, tmp_path: Path, inside: str
+) -> None:
+    alice, amir = (device(drive, tmp_path, login) for login in ("alice", "amir"))
+    alice.write(f"Marchés/{inside}", "un plan")
+    alice.sync()
+    made = share(drive, "Marchés", Wish("person", "per_amir"))
+    amir.sync()
+    allow(drive, made, "write")
+    amir.sync()
+    file = amir.folder / SHARED_NAME / "Marchés" / inside
+    file.chmod(0o600)
+    file.write_bytes(b"deux plans")
+    amir.sync()
+    alice.sync()
+    assert alice.read(f"Marchés/{inside}") == b"deux plans"
+    allow(drive, made, "read")
+    amir.sync()
+    file.chmod(0o600)
+    file.write_bytes(b"trois plans")
+    amir.sync()
+    assert file.read_bytes() == b"deux plans" and b"trois plans" in amir.tree().values(), "kept beside it"
 
 
 def test_a_file_carried_between_two_communes_arrives_and_its_owner_keeps_it(

@@ -115,3 +115,30 @@ def test_a_view_that_reaches_its_own_collectivite_alone_shows_no_other_s(metadat
     with metadata.reading() as reading:
         assert mine.mounts(reading) == [] and mine.owners(reading) == set()
         assert mine.place(reading, ()).node.parent == 0
+
+
+def test_what_lies_in_a_folder_is_asked_for_again_once_its_person_may_write_or_no_more(
+    metadata: Database, home: Node
+) -> None:
+    mine = view(metadata)
+    plans = folder(metadata, home.id, "Plans")
+    lots = folder(metadata, plans.id, "Lots")
+    made = share(metadata, plans)
+    with metadata.reading() as reading:
+        _, common = mine.roots(reading)
+    archives = folder(metadata, common.id, "Archives")
+
+    def etags(seen_by: View) -> list[int]:
+        with metadata.reading() as reading:
+            shared = [seen_by.place(reading, (SHARED_NAME, "Plans")), seen_by.at(reading, lots.id)]
+            commons = [seen_by.place(reading, ("Commune",)), seen_by.at(reading, archives.id)]
+            for outer, inner in (shared, commons):
+                assert inner in seen_by.children(reading, outer)
+            return [one.etag for one in (*shared, *commons)]
+
+    before = etags(mine)
+    metadata.write(lambda w: shares.change(w, made.id, rights="write", expires_s=0))
+    after = etags(mine)
+    assert not set(before[:2]) & set(after[:2]) and after[2:] == before[2:]
+    as_elu = etags(View(metadata, replace(WHO, role="elu")))
+    assert as_elu[:2] == after[:2] and not set(as_elu[2:]) & set(after[2:])

@@ -35,6 +35,10 @@ class Rights:
         return self.may_write and not self.is_mount and not self.is_shared
 
 
+_READ_ONLY = 1 << 62
+"""In the etag of a folder that somebody may only read; numbers of changes stay far below."""
+
+
 class Place(NamedTuple):
     """A node as one person sees it. ``path``: names from the person's root. ``etag``: for a root that shows others
     inside it, one that changes with each of them. ``owner``: the collectivité whose node it is."""
@@ -44,6 +48,13 @@ class Place(NamedTuple):
     rights: Rights
     etag: int
     owner: str
+
+    @classmethod
+    def of(cls, node: Node, path: tuple[str, ...], rights: Rights, owner: str) -> Place:
+        """Where nothing else shows inside. The etag of a folder is another one once its person may write there, or no
+        more: sync clients ask again what they may do with what lies in a folder only where its etag is another one."""
+        is_read_only = node.is_folder and not rights.may_write
+        return cls(node, path, rights, node.etag | _READ_ONLY if is_read_only else node.etag, owner)
 
 
 class Mount(NamedTuple):
@@ -77,7 +88,7 @@ class Mount(NamedTuple):
 
     def _place_of(self, node: Node, path: tuple[str, ...]) -> Place:
         rights = Rights(self.may_write, is_mount=path == self.path, is_shared=True)
-        return Place(node, path, rights, node.etag, self.owner)
+        return Place.of(node, path, rights, self.owner)
 
 
 def best(places: Iterator[Place | None]) -> Place | None:

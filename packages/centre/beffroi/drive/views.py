@@ -121,7 +121,7 @@ class View:
         if found is None:
             return None
         may_write = self._writes_common if is_common else True
-        return Place(found, tuple(path), Rights(may_write, is_mount=mount), found.etag, self.collectivite_id)
+        return Place.of(found, tuple(path), Rights(may_write, is_mount=mount), self.collectivite_id)
 
     def at(self, reading: Reading, node_id: int) -> Place:
         """By its identifier, wherever it lies in what this person sees; where it does so twice, as what they may write.
@@ -140,7 +140,7 @@ class View:
             return self.place(reading, (SHARED_NAME,))
         path = tuple(one.name for one in reversed(way[:-1]))
         if way[-1].id == own.id:
-            return Place(way[0], path, Rights(may_write=True), way[0].etag, self.collectivite_id)
+            return Place.of(way[0], path, Rights(may_write=True), self.collectivite_id)
         is_common = way[-1].id == common.id
         if not (is_common and self._writes_common):
             shared = best(mount.holding(way) for mount in self.mounts_here(reading))
@@ -149,7 +149,7 @@ class View:
         if not is_common:
             raise AbsentNode("file")
         rights = Rights(self._writes_common, is_mount=len(way) == 1)
-        return Place(way[0], (COMMON_NAME, *path), rights, way[0].etag, self.collectivite_id)
+        return Place.of(way[0], (COMMON_NAME, *path), rights, self.collectivite_id)
 
     def children(self, reading: Reading, place: Place) -> list[Place]:
         """Of what another collectivité shares none: only a visit, which is told, lists it. Errors: AbsentNode."""
@@ -163,7 +163,7 @@ class View:
         if not place.path:
             _, common = self.roots(reading)
             mount = Rights(self._writes_common, is_mount=True)
-            out.append(Place(common, (COMMON_NAME,), mount, common.etag, self.collectivite_id))
+            out.append(Place.of(common, (COMMON_NAME,), mount, self.collectivite_id))
             shared = self._shared(reading)
             out += [shared] if shared is not None else []
         return out
@@ -171,7 +171,7 @@ class View:
     def _inside(self, reading: Reading, folder: Place) -> list[Place]:
         rights = replace(folder.rights, is_mount=False)
         return [
-            Place(one, (*folder.path, one.name), rights, one.etag, self.collectivite_id)
+            Place.of(one, (*folder.path, one.name), rights, self.collectivite_id)
             for one in look.children(reading, folder.node.id)
         ]
 

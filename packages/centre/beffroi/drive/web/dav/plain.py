@@ -49,8 +49,9 @@ _UNUSED = "%.0s"
 
 
 def fits(view: View, place: Place) -> bool:
-    """Whether all that a person sees in a folder are its own nodes: no root, and nothing that shows others inside."""
-    is_own = place.owner == view.collectivite_id and not place.rights.is_shared
+    """Whether all that a person sees in a folder are its own nodes, as they are: no root, nothing that shows others
+    inside, and nothing that they may only read (``Place.of``)."""
+    is_own = place.owner == view.collectivite_id and place.rights.may_write and not place.rights.is_shared
     return bool(place.node.is_folder) and bool(place.path) and is_own and not view.is_reserved(place.path)
 
 

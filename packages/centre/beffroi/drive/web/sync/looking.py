@@ -125,7 +125,7 @@ class _Below:
             names, folder = [one.name], one.parent
             while folder:
                 for door in self._doors.get(folder, ()):
-                    yield Place(one, (*door.path, *reversed(names)), door.rights, one.etag, door.owner)
+                    yield Place.of(one, (*door.path, *reversed(names)), door.rights, door.owner)
                 folder, name = self._parent(folder)
                 names.append(name)
 
