@@ -147,6 +147,10 @@ def test_requests_of_one_source_are_refused_until_it_is_quiet_again(door: Door) 
     answers = door.ask(A, port, 80)
     assert answers[:55] == [200] * 55
     assert answers[-10:] == [429] * 10
+    with contextlib.closing(door.open(A, port)) as connection:
+        connection.request("PUT", "/connexion/", headers={"Expect": "100-continue", "Content-Length": "5"})
+        answer = connection.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (429, "close"), "its body never comes"
     assert door.ask(B, port, 10) == [200] * 10
     assert door.ask(A, door.config.console_port, 5) == [200] * 5
     time.sleep(front_limits.REQUESTS_WINDOW_S * 2 + 1)

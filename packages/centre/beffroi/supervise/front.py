@@ -139,11 +139,11 @@ def _frontend(config: Config, listener: Listener) -> list[str]:
     pages = " !drive" if listener.drive_requests else ""
     body = [
         *binds,
-        *front_limits.rules(config, listener),
         # Who waits before it sends, and is refused, sends nothing more: the connection would stay in the middle of its
         # request, and what the client asks next on it be taken for the body.
         "http-request set-var(txn.waits) bool(true) if { req.ver 1.1 } { req.hdr(expect) -m found }",
         "http-after-response set-header Connection close if { var(txn.waits) -m bool } { status ge 300 }",
+        *front_limits.rules(config, listener),
         *([f"acl discovery req.hdr(host),lower -m beg {' '.join(DISCOVERY_HOSTS)}"] if others else []),
         *(f"http-request del-header {header}" for header in _TRUSTED),
         "http-request set-header X-Forwarded-For %[src]",

@@ -21,7 +21,7 @@ _SOURCE = "src,ipmask(32,64)"
 
 
 def rules(config: Config, listener: Listener) -> list[str]:
-    """The first rules of a listener: a flood costs as little as it can."""
+    """Before all others that refuse or change something: a flood costs as little as it can."""
     refusal = "http-request deny deny_status 429"
     if listener.sign_ins:
         refusal = (
