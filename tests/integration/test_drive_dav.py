@@ -13,6 +13,7 @@ from beffroi.drive.store import look, schema, tree
 from beffroi.drive.store.model import EMPTY, Act
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.store.writing import Writing
+from beffroi.drive.web.dav.call import ON_FOLDERS
 
 from tests.drive_asking import BODIES, HOME, NS, etag, listing, value
 from tests.drive_server import A, Served, basic
@@ -189,9 +190,11 @@ def test_a_lock_keeps_others_out_and_whoever_shows_it_in(drive: Served, folder: 
     for method, path in (("PUT", "x"), ("MKCOL", "d"), ("DELETE", ""), ("PROPPATCH", "")):
         found = drive.ask(method, f"{folder}/{path}", BODIES.get(method, b""))
         assert (found[0], b"Sabre\\DAV\\Exception\\Locked" in found[2]) == (423, True)
+        assert f"<d:lock-token-submitted><d:href>{folder}/</d:href>".encode() in found[2]
     assert drive.ask("MOVE", folder, Destination=f"{HOME}/elsewhere")[0] == 423
     assert drive.ask("PUT", f"{folder}/x", b"x", If=f"<{folder}> ({token})")[0] == 201
-    assert drive.ask("LOCK", f"{folder}/x", BODIES["LOCK"])[0] == 423
+    status, _, answer = drive.ask("LOCK", f"{folder}/x", BODIES["LOCK"])
+    assert (status, f"<d:no-conflicting-lock><d:href>{folder}/</d:href>".encode() in answer) == (423, True)
     assert drive.ask("LOCK", f"{folder}/x", If=f"({token})", Timeout="Second-5")[0] == 200
     wish = b'<propfind xmlns="DAV:"><prop><lockdiscovery/></prop></propfind>'
     listed = listing(drive, folder, "1", wish)
@@ -236,8 +239,11 @@ def test_a_long_listing_comes_whole(drive: Served, folder: str) -> None:
 def test_methods_that_mean_nothing_are_refused(drive: Served, folder: str) -> None:
     status, _, said = drive.ask("PATCH", folder)
     assert status == 501 and "Ce que demande ce logiciel n’existe pas" in said.decode()
-    assert drive.ask("PUT", folder, b"x")[0] == 405
-    assert drive.ask("MKCOL", folder)[0] == 405
+    for method in ("PUT", "MKCOL"):
+        status, headers, _ = drive.ask(method, folder, b"x" if method == "PUT" else b"")
+        assert status == 405 and headers["allow"] == ", ".join(ON_FOLDERS)
+    drive.ask("PUT", f"{folder}/x", b"x")
+    assert drive.ask("MKCOL", f"{folder}/x")[1]["allow"] == ", ".join((*ON_FOLDERS, "PUT"))
     assert drive.ask("MKCOL", f"{folder}/no/x")[0] == 409
     assert drive.ask("PUT", f"{folder}/no/x", b"x")[0] == 409
     assert drive.ask("DELETE", f"{folder}/no")[0] == 404

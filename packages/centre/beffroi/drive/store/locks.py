@@ -71,7 +71,7 @@ def require(writing: Writing, act: Act, one: Node, *, deep: bool = False) -> Non
 
 def _refuse_others(locks: list[Lock], act: Act) -> None:
     if locks and not any(_is_shown(one, act) for one in locks):
-        raise Locked
+        raise Locked(locks[0].node)
 
 
 def _is_shown(one: Lock, act: Act) -> bool:
@@ -99,8 +99,9 @@ def lock(
     if deep:
         rows = writing.all("SELECT * FROM dav_lock")
         others += [one for one in (Lock(*row) for row in rows) if _lies_below(writing, one.node, node_id)]
-    if any(not (shared and one.is_shared) for one in others):
-        raise Locked
+    for one in others:
+        if not (shared and one.is_shared):
+            raise Locked(one.node)
     mine = writing.one("SELECT COUNT(*) FROM dav_lock WHERE person_id = ?", (act.person_id,))
     if len(others) >= MOST_SHARED or (mine is not None and mine[0] >= MOST_OF_A_PERSON):
         raise TooManyLocks

@@ -77,6 +77,11 @@ class Locked(BeffroiError):
     http_status = 423
     retryable = True
 
+    def __init__(self, node: int = 0) -> None:
+        """``node``: what was locked, that it or what lies below it may not be changed; 0 where it is not told."""
+        super().__init__()
+        self.node, self.precondition = node, ""
+
 
 class QuotaFull(BeffroiError):
     """There is no room left; delete something, or ask the Département for more."""

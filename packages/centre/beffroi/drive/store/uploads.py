@@ -39,6 +39,7 @@ class UploadExists(Conflict):
 
     code = "drive.upload_exists"
     http_status = 405
+    allow = "PROPFIND, DELETE"
 
 
 class TooManyUploads(BeffroiError):

@@ -130,6 +130,8 @@ def refusal(error: BeffroiError, inside: str = "", headers: tuple[Header, ...] =
         f"{inside or getattr(error, 'precondition', '')}<s:exception>Sabre\\DAV\\Exception\\{kind}</s:exception>"
         f"<s:message>{escape(said)}</s:message></d:error>"
     )
+    if status == 405:
+        headers = (*headers, (b"allow", str(getattr(error, "allow", "")).encode()))
     if status == 503:
         headers = (*headers, (b"retry-after", str(RETRY_LATER_S).encode()))
     return Answer(status, (CONTENT_TYPE, *headers), body.encode())

@@ -33,6 +33,11 @@ class MethodRefused(BeffroiError):
     code = "drive.method_refused"
     http_status = 405
 
+    def __init__(self, *allowed: str) -> None:
+        """``allowed``: methods that can be."""
+        super().__init__()
+        self.allow = ", ".join(allowed)
+
 
 class Exists(BeffroiError):
     """Something of this name is there, and the client does not want to overwrite."""
@@ -48,6 +53,7 @@ class SamePlace(BeffroiError):
     http_status = 403
 
 
+ON_FOLDERS = ("OPTIONS", "GET", "HEAD", "PROPFIND", "PROPPATCH", "DELETE", "COPY", "MOVE", "LOCK", "UNLOCK")
 _FORGETFUL = "LibreOffice"
 """It keeps the token of a lock under an address that it writes in two ways, and shows none when it saves where a name
 has an accent: no such document could be saved. It locks before it saves, and opens to read what is locked."""

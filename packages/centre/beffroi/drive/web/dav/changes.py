@@ -10,7 +10,7 @@ from beffroi.drive.store.model import Node
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import SHARED_NAME
 from beffroi.drive.web.dav import across, mounted, walk
-from beffroi.drive.web.dav.call import Call, Exists, MethodRefused, SamePlace, existing
+from beffroi.drive.web.dav.call import ON_FOLDERS, Call, Exists, MethodRefused, SamePlace, existing
 from beffroi.drive.web.dav.content import announced_mtime_s
 from beffroi.drive.web.messages import Answer
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -29,8 +29,9 @@ async def mkcol(call: Call) -> Answer:
     mtime_s, path = announced_mtime_s(call.request), call.target.path
 
     def refuse_taken(reading: Reading) -> None:
-        if call.view.find(reading, path) is not None:
-            raise MethodRefused
+        there = call.view.find(reading, path)
+        if there is not None:
+            raise MethodRefused(*ON_FOLDERS, *(() if there.node.is_folder else ("PUT",)))
 
     with call.view.database.reading() as reading:
         refuse_taken(reading)  # some clients make the folder of each file they send: that waits for no disk

@@ -17,7 +17,7 @@ from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import conditions, walk
-from beffroi.drive.web.dav.call import Call, MethodRefused
+from beffroi.drive.web.dav.call import ON_FOLDERS, Call, MethodRefused
 from beffroi.drive.web.dav.properties import etag, file_id, http_date
 from beffroi.drive.web.given import MOST_ZIPPED, archive
 from beffroi.drive.web.messages import Answer, Header, Request
@@ -200,7 +200,7 @@ def place_of(call: Call, reading: Reading, path: tuple[str, ...]) -> tuple[Place
     """(the folder, the file that is there). Errors: those of ``Call``, MethodRefused (a folder is there)."""
     before = call.view.find(reading, path)
     if before is not None and before.node.is_folder:
-        raise MethodRefused
+        raise MethodRefused(*ON_FOLDERS)
     parent = call.parent(reading, path)
     if before is None:
         call.free(path)

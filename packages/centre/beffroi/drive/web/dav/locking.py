@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from beffroi.drive.store import locks, seals, tree
 from beffroi.drive.store.locks import Lock
@@ -96,6 +97,17 @@ def _empty_file(call: Call, writing: Writing) -> Place:
     call.free(path)
     tree.put(writing, call.act, parent.node.id, path[-1], EMPTY)
     return call.view.place(writing, path)
+
+
+def named(call: Call, error: Locked) -> str:
+    """What was locked, as RFC 4918 wants it said (section 16); where this person does not see it, by what they asked
+    for."""
+    path, is_folder = call.target.path, False
+    with suppress(BeffroiError), call.view.database.reading() as reading:
+        found = call.view.at(reading, error.node)
+        path, is_folder = found.path, bool(found.node.is_folder)
+    kind = "no-conflicting-lock" if call.request.method == "LOCK" else "lock-token-submitted"
+    return f"<d:{kind}><d:href>{call.target.href(path, is_folder=is_folder)}</d:href></d:{kind}>"
 
 
 async def unlock(call: Call) -> Answer:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from beffroi.drive import crossing
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.model import Locked
 from beffroi.drive.views import View, Visit, leads_out
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.dav import changes, content, listing, locking, paths
@@ -87,7 +88,11 @@ class Dav:
         method = METHODS.get(request.method)
         if method is None:
             raise MethodUnknown
-        return await method(call)
+        try:
+            return await method(call)
+        except Locked as error:
+            error.precondition = locking.named(call, error)
+            raise
 
     async def call(self, request: Request) -> Call:
         """Errors: AbsentNode (another's tree), NameRefused, TooDeep, Unavailable."""

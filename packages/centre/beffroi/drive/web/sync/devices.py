@@ -97,7 +97,7 @@ class Devices:
     async def give(self, request: Request) -> Answer:
         """Errors: AbsentNode, AddressRefused, DeviceStopped, those of a download."""
         if request.method not in ("GET", "HEAD"):
-            raise MethodRefused
+            raise MethodRefused("GET", "HEAD")
         step, _, text = request.path.removeprefix(DIRECT).strip("/").partition("/")
         file_id = number(step)
         try:

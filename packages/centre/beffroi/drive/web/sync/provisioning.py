@@ -31,7 +31,7 @@ def handler(base_url: str) -> Handler:
     async def give(request: Request) -> Answer:
         assert request.who is not None, "signed in"
         if request.method not in ("GET", "HEAD"):
-            raise MethodRefused
+            raise MethodRefused("GET", "HEAD")
         body = plistlib.dumps(_profile(base_url, request.who))
         headers = (*_HEADERS, (b"content-length", str(len(body)).encode()))
         return Answer(200, headers, b"" if request.method == "HEAD" else body)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode
-from beffroi.drive.web.dav.call import MethodRefused
+from beffroi.drive.web.dav.call import ON_FOLDERS, MethodRefused
 from beffroi.drive.web.dav.paths import FILES
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.messages import Answer, Receive, Request, Routes
@@ -89,7 +89,7 @@ class Sync:
         if request.method == "PROPFIND":
             # KDE, of a server that is called Nextcloud's; files are asked for below.
             return await _to_calendars(request)
-        raise MethodRefused
+        raise MethodRefused("OPTIONS", "PROPFIND", "SEARCH")
 
     async def _files(self, request: Request) -> Answer:
         if request.method == "REPORT":
@@ -107,7 +107,7 @@ class Sync:
         algorithm = request.header(b"x-recalculate-hash").strip().upper()
         digest = {"SHA1": node.sha1, "SHA256": node.sha256}.get(algorithm, "")
         if node.is_folder or not digest:
-            raise MethodRefused
+            raise MethodRefused(*ON_FOLDERS)
         return Answer(204, ((b"oc-checksum", f"{algorithm}:{digest}".encode()),))
 
 

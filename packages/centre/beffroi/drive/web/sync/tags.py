@@ -54,7 +54,7 @@ class Tags:
         if tag and method == "DELETE":
             await call.view.database.write_async(lambda w: tags.remove(w, call.who, _number(tag)))
             return Answer(204)
-        raise MethodRefused
+        raise MethodRefused("PROPFIND", *(("PROPPATCH", "DELETE") if tag else ("POST",)))
 
     async def related(self, request: Request) -> Answer:
         """RELATIONS/files/NUMBER and RELATIONS/files/NUMBER/TAG. ``NUMBER``: ``oc:fileid``."""
@@ -72,7 +72,7 @@ class Tags:
         if tag_id is None and method == "POST":
             return await _make(call, node_id)
         if tag_id is None or method not in ("PUT", "DELETE"):
-            raise MethodRefused
+            raise MethodRefused(*(("PROPFIND", "POST") if tag_id is None else ("PUT", "DELETE")))
         change = tags.assign if method == "PUT" else tags.unassign
         await request.drain()
         await call.view.database.write_async(

@@ -83,7 +83,7 @@ class Thumbnails:
 
     async def _call(self, request: Request) -> Call:
         if request.method != "GET":
-            raise MethodRefused
+            raise MethodRefused("GET")
         return await self.call_for(request, NOWHERE)
 
     async def _made(self, call: Call, body: Body, edge_px: int) -> Answer:

@@ -69,7 +69,7 @@ class Trash:
                 await asyncio.to_thread(_known, call, item)
                 raise TrashWhole
             return await _restore(call, item)
-        raise MethodRefused
+        raise MethodRefused("PROPFIND", *(("MOVE",) if item else ()))
 
 
 async def _list(call: Call, item: str) -> Answer:

@@ -53,7 +53,7 @@ class Uploads:
             return await _put(call, upload, part)
         if not part and method in _OF_FOLDERS:
             return await _OF_FOLDERS[method](call, upload)
-        raise MethodRefused
+        raise MethodRefused(*(("MOVE",) if part == END else ("PUT",) if part else _OF_FOLDERS))
 
 
 async def _begin(call: Call, upload: str) -> Answer:

@@ -58,7 +58,7 @@ class Versions:
         elif request.method == "DELETE":
             await asyncio.to_thread(_find, call, node_id, number(parts[1]))
             raise VersionKept
-        raise MethodRefused
+        raise MethodRefused(*(("PROPFIND",) if len(parts) == 1 else ("GET", "HEAD", "MOVE", "COPY")))
 
 
 async def _list(call: Call, label: str, node_id: int) -> Answer:
