@@ -310,7 +310,7 @@ def test_a_part_that_is_sent_anew_after_the_reading_back_is_not_put_unread(
     assert listing(metadata, home.id) == {}
 
 
-def test_an_upload_is_its_persons_own_and_ends_after_two_days(metadata: Database, home: Node) -> None:
+def test_an_upload_is_its_persons_own_and_ends_two_days_after_its_last_part(metadata: Database, home: Node) -> None:
     metadata.write(lambda w: uploads.begin(w, ME, "u"))
     metadata.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"one")))
     for refused in (
@@ -324,10 +324,15 @@ def test_an_upload_is_its_persons_own_and_ends_after_two_days(metadata: Database
         with pytest.raises(part_names.PartRefused):
             metadata.write(lambda w, n=number: uploads.put_part(w, ME, "u", n, content(b"x")))
     metadata.write(lambda w: uploads.begin(w, at(NOW_S + DAY_S, OTHER), "u"))
+    later = at(NOW_S + 2 * DAY_S - 1)
+    metadata.write(lambda w: uploads.put_part(w, later, "u", 2, content(b"two")))
     assert not metadata.write(lambda w: uploads.expire(w, now_s=NOW_S + 2 * DAY_S + 1))
-    assert loose(metadata) == 1
+    assert loose(metadata) == 0, "a long file over a slow line"
+    metadata.write(lambda w: uploads.begin(w, at(NOW_S + 4 * DAY_S, OTHER), "v"))
+    assert not metadata.write(lambda w: uploads.expire(w, now_s=NOW_S + 4 * DAY_S))
+    assert loose(metadata) == 2
     with metadata.reading() as reading:
-        assert uploads.parts(reading, "per_other", "u") == []
+        assert uploads.parts(reading, "per_other", "v") == []
         require_whole(reading)
         with pytest.raises(uploads.AbsentUpload):
             uploads.parts(reading, "per_me", "u")

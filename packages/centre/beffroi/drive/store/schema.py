@@ -210,7 +210,8 @@ the list of what is shared with them.
 ``scanned``, ``scanning``, ``finding``: ``findings``; ``scan_due``. ``drop_box``, ``handing``, ``handed``: ``drops``.
 ``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``.
 ``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``).
-``part_name``: parts of uploads that clients call by no number of a part (``part_names``).
+``upload``: ``created_s``: when its last part came, or it began. ``part_name``: parts that clients call by no
+number of a part (``part_names``).
 ``tag``, ``tagged``: ``tags``. ``favourite_abroad``: stars on what other collectivités share (``favourites``).
 ``departed``: what a departure took from a person (``departed``). ``node_kind``: part of the index (``words.kinds``).
 ``handover``, ``handover_folder``, ``handover_file``: files of somebody who left, where they went (``handovers``);

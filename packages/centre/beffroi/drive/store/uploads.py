@@ -29,7 +29,7 @@ _PARTS: LiteralString = "SELECT number, size_bytes, manifest FROM part WHERE upl
 
 
 class AbsentUpload(NotFound):
-    """There is no such upload: it was finished, given up, or begun more than two days ago."""
+    """There is no such upload: it was finished, given up, or nothing of it came for two days."""
 
     code = "drive.upload_absent"
 
@@ -112,6 +112,7 @@ def _put(writing: Writing, act: Act, key: str, number: int, content: Content) ->
         refs.drop(writing, before[1], now_s=act.now_s)
         writing.run("DELETE FROM part WHERE upload = ? AND number = ?", (key, number))
         _lie(writing, -before[0])
+    writing.run("UPDATE upload SET created_s = ? WHERE id = ?", (act.now_s, key))  # a slow line takes days
     room.afford_beside(writing, content.size_bytes)
     _lie(writing, content.size_bytes)
     writing.run(
@@ -188,7 +189,7 @@ def abort(writing: Writing, act: Act, upload: str) -> None:
 
 
 def expire(writing: Writing, *, now_s: int, most: int = MOST_EXPIRED) -> bool:
-    """Give up what was begun more than KEPT_S ago; True while there is more."""
+    """Give up what nothing came of for KEPT_S; True while there is more."""
     rows = writing.all("SELECT id FROM upload WHERE created_s < ? LIMIT ?", (now_s - KEPT_S, most))
     for (key,) in rows:
         _end(writing, key, now_s=now_s)
@@ -205,7 +206,7 @@ def _end(writing: Writing, key: str, *, now_s: int) -> None:
 
 
 def _lie(writing: Writing, grown_bytes: int) -> None:
-    """What is never finished lies on the disk for two days all the same."""
+    """What is never finished lies on the disk for two more days all the same."""
     weights.lay_beside(writing, "", weights.PARTS, grown_bytes)
     writing.forget_rooms()
 
