@@ -307,10 +307,16 @@ def test_a_part_that_is_sent_anew_after_the_reading_back_is_not_put_unread(
         metadata.write(
             lambda w: uploads.finish(w, ME, "u", joined, parent=home.id, name="x", sha1="", sha256="")
         )
+    with pytest.raises(Changed):  # of what went to another collectivité
+        metadata.write(lambda w: uploads.end(w, ME, "u", joined))
+    with metadata.reading() as reading:
+        assert len(uploads.parts(reading, "per_me", "u")) == 1
     assert listing(metadata, home.id) == {}
 
 
-def test_an_upload_is_its_persons_own_and_ends_two_days_after_its_last_part(metadata: Database, home: Node) -> None:
+def test_an_upload_is_its_persons_own_and_ends_two_days_after_its_last_part(
+    metadata: Database, home: Node
+) -> None:
     metadata.write(lambda w: uploads.begin(w, ME, "u"))
     metadata.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"one")))
     for refused in (

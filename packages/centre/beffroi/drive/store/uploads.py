@@ -167,10 +167,8 @@ def finish(
 ) -> tuple[Node, bool]:
     """Put what was joined and read back; the upload ends. As ``tree.put``. Errors also: Changed (a part was sent anew
     since ``join``)."""
-    if join(writing, act.person_id, upload) != joined:
-        raise Changed
     content = Content(joined.size_bytes, sha1, sha256, joined.manifest)
-    abort(writing, act, upload)  # first: what its parts took, the file takes
+    end(writing, act, upload, joined)  # first: what its parts took, the file takes
     return tree.put(
         writing, act, parent, name, content, mtime_s=mtime_s, if_etag=if_etag, if_absent=if_absent
     )
@@ -182,6 +180,13 @@ def require_checksum(claimed: str, *, sha1: str, sha256: str) -> None:
     expected = {"SHA1": sha1, "SHA256": sha256}.get(algorithm.upper())
     if expected is not None and digest.lower() != expected:
         raise ChecksumDiffers
+
+
+def end(writing: Writing, act: Act, upload: str, joined: Joined) -> None:
+    """As what was joined. Errors: Changed (a part was sent anew since)."""
+    if join(writing, act.person_id, upload) != joined:
+        raise Changed
+    abort(writing, act, upload)
 
 
 def abort(writing: Writing, act: Act, upload: str) -> None:

@@ -10,10 +10,11 @@ Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Chunked fi
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from urllib.parse import quote
 
 from beffroi.drive.store import names, part_names, tree, uploads
-from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.model import AbsentNode, Changed, Node
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import content as files
@@ -140,10 +141,14 @@ async def _finish(call: Call, upload: str) -> Answer:
 async def _send_on(
     call: Call, there: Call, upload: str, joined: uploads.Joined, mtime_s: int | None, *, begun_s: float
 ) -> tuple[Node, bool]:
-    """Into what another collectivité shares: sealed anew with its key, kept by its rules; then the parts go."""
+    """Into what another collectivité shares: sealed anew with its key, kept by its rules; then the parts go. A part
+    that is sent anew meanwhile is not lost: it refuses the end, or stays where it comes after it."""
+    person_id = call.who.person_id
     pieces = call.bodies.read(joined, 0, joined.size_bytes)
     content, path = await there.bodies.receive(pieces, joined.size_bytes), there.target.path
     await call.request.ask_again(begun_s)
+    if await asyncio.to_thread(uploads.joined, call.view.database, person_id, upload) != joined:
+        raise Changed
 
     def change(writing: Writing) -> tuple[Node, bool]:
         parent, before = _place_of(there, writing, path)
@@ -151,7 +156,8 @@ async def _send_on(
         return tree.put(writing, call.act, parent.node.id, name, content, mtime_s=mtime_s)
 
     put = await there.view.database.write_async(change)
-    await call.view.database.write_async(lambda w: uploads.abort(w, call.act, upload))
+    with suppress(Changed, uploads.AbsentUpload):
+        await call.view.database.write_async(lambda w: uploads.end(w, call.act, upload, joined))
     return put
 
 
