@@ -41,6 +41,10 @@ class WebSocket:
     def send(self, text: str) -> None:
         self._frame(_TEXT, text.encode())
 
+    def flood(self, data: bytes) -> None:
+        """Bytes as they are. Errors: OSError (nobody takes them in)."""
+        self._line.sendall(data)
+
     def begin(self, data: bytes, timeout_s: float) -> None:
         """The first fragment of a text whose end never comes. Errors: OSError (nobody takes it in)."""
         self._line.settimeout(timeout_s)

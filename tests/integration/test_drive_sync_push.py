@@ -9,6 +9,7 @@ import pytest
 from beffroi.drive.store import mounts, received
 from beffroi.drive.store.model import Act
 from beffroi.drive.web.sync import push
+from beffroi.lib import asgi
 
 from tests.drive_devices import on_server
 from tests.drive_server import PASSWORD, A, B, Served, served
@@ -87,6 +88,20 @@ def test_nobody_listens_without_a_password(drive: Served) -> None:
                 line.hear()
     assert WebSocket(drive.port, "/push/other").status == 403
     assert WebSocket(drive.port, "/remote.php/dav").status == 403
+
+
+@pytest.mark.parametrize("signed_in", [True, False])
+@pytest.mark.parametrize("kind", [0x81, 0x89], ids=["lines", "pings"])
+def test_who_sends_frame_after_frame_is_heard_no_more(drive: Served, kind: int, *, signed_in: bool) -> None:
+    """Thousands of frames in a moment keep everybody waiting, and each ping is answered."""
+    frame = bytes((kind, 0x82)) + bytes(4) + b"ab"
+    with listening(drive, "alice") if signed_in else WebSocket(drive.port, push.PATH) as line:
+        line.flood(frame * 1000)
+        with pytest.raises(OSError):
+            for _ in range(asgi.HEARD_BYTES * 100 // (len(frame) * 1000)):
+                line.flood(frame * 1000)
+    with listening(drive, "alice"):
+        pass
 
 
 def test_a_person_holds_so_many_connections(drive: Served) -> None:

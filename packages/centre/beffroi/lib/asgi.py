@@ -16,12 +16,14 @@ from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 BACKLOG = 1024
 KEPT_ALIVE_S = 300
 """Longer than front keeps an idle connection: it never sends a request into one that ends."""
-LINE_BYTES = 4096
-"""Of a websocket's message."""
+LINE_BYTES, HEARD_BYTES = 4096, 64 * 1024
+"""Of a websocket's message, and of all that one brings: a name, a password, then a ping now and then. Front counts
+requests, and each frame of a few bytes costs as much as a small one."""
 JOINED_BYTES = 64 * 1024
 """Of a first piece that its head is copied to."""
 PING_S = 60
@@ -70,6 +72,17 @@ class _Protocol(HttpToolsProtocol):
         super().on_response_complete()
 
 
+class _Listening(WebSocketsSansIOProtocol):
+    _heard_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_bytes += len(data)
+        if self._heard_bytes > HEARD_BYTES:
+            self.transport.abort()
+        else:
+            super().data_received(data)
+
+
 class Server(uvicorn.Server):
     """``serve(sockets=[...])`` until ``should_exit``."""
 
@@ -84,7 +97,7 @@ def server(application: Any) -> Server:
             application,
             interface="asgi3",
             http=_Protocol,
-            ws="websockets-sansio",
+            ws=_Listening,
             lifespan="off",
             log_config=None,
             log_level="warning",
