@@ -110,6 +110,29 @@ def test_a_device_may_write_what_it_only_read_and_no_more_once_it_only_reads(
     assert file.read_bytes() == b"deux plans" and b"trois plans" in amir.tree().values(), "kept beside it"
 
 
+@pytest.mark.parametrize("more", ["", "Autre"], ids=["the only share", "one of two"])
+def test_what_was_written_on_a_computer_while_the_share_ended_stays_there(
+    drive: Served, tmp_path: Path, more: str
+) -> None:
+    alice, amir = given(drive, tmp_path), device(drive, tmp_path, "amir")
+    wish = Wish("person", "per_amir", rights="write")
+    if more:
+        alice.write(f"{more}/x.txt", "x")
+        alice.sync()
+        share(drive, more, wish)
+    made = share(drive, "Marchés", wish)
+    amir.sync()
+    at = f"{SHARED_NAME}/Marchés"
+    amir.write(f"{at}/plan.txt", "deux plans")
+    amir.write(f"{at}/neuf.txt", "neuf")
+    end(drive, made)
+    for _ in range(2):
+        amir.sync(fails=True)
+        assert amir.read(f"{at}/plan.txt") == b"deux plans" and amir.read(f"{at}/neuf.txt") == b"neuf"
+    alice.sync()
+    assert alice.read("Marchés/plan.txt") == b"un plan", "nothing of it came there"
+
+
 def test_a_file_carried_between_two_communes_arrives_and_its_owner_keeps_it(
     drive: Served, tmp_path: Path
 ) -> None:

@@ -33,7 +33,8 @@ def permissions(drive: Served, path: str, login: str = "amir") -> str | None:
 def test_a_shared_folder_appears_and_goes_with_its_share(drive: Served, name: str) -> None:
     made = share(drive, name, READ)
     root = listing(drive, f"{AMIR}/", login="amir")
-    assert value(root[f"{SHARED}/"], "oc:permissions") == "G"
+    assert value(root[f"{SHARED}/"], "oc:permissions") == "GK"
+    assert drive.ask("MKCOL", f"{SHARED}/autre", login="amir")[0] == 403
     assert value(root[f"{SHARED}/"], "nc:is-mount-root") == "true"
     assert f"{SHARED}/{name}/" in listing(drive, f"{SHARED}/", login="amir")
     assert drive.ask("GET", f"{SHARED}/{name}/plan.txt", login="amir")[2] == b"un plan"

@@ -24,7 +24,7 @@ from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.store.names import content_type
 from beffroi.drive.store.seals import Reach
 from beffroi.drive.store.tags import Tag
-from beffroi.drive.views import Place
+from beffroi.drive.views import SHARED_NAME, Place
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.xml import DAV, NC, OC, OCS, Name
@@ -117,10 +117,15 @@ def shift(owner: str, home: str) -> int:
 def permissions(place: Place, seal: Reach = "") -> str:
     """Letters of sync clients: S somebody shares it, R share, G read, D delete, N rename, V move, W write, C and K make
     files and folders. To delete what is shared is to leave it. Never M (mounted): the desktop's window takes it for an
-    external storage, which it leaves out until its person has found it in the settings."""
+    external storage, which it leaves out until its person has found it in the settings. The folder of what is shared
+    has K, though nobody makes anything there: without it the desktop deletes the folder of a share that ended, with all
+    that was written in it on the computer and not yet sent."""
     mount, shared = place.rights.is_mount, place.rights.is_shared
     write = place.rights.may_write and seal != "inside"
-    inner = ("CK" if place.node.is_folder else "W") if write else ""
+    if write:
+        inner = "CK" if place.node.is_folder else "W"
+    else:
+        inner = "K" if place.path == (SHARED_NAME,) else ""
     moved = "DN" if mount and shared else "DNV" if write and not mount and seal != "above" else ""
     given = "R" if write and place.rights.may_share else ""
     first = "S" if shared else given
