@@ -244,11 +244,15 @@ def test_a_sealed_folder_comes_back_as_it_was_and_nothing_is_lost(first: Device,
     first.write(f"{sealed}/a.txt", "autre chose", LONG_AGO + 10)
     (first.folder / sealed / "Mars/b.txt").unlink()
     first.write(f"{COMMON}/Courrier/c.txt", "lettre corrigée", LONG_AGO + 10)
+    for new in (f"{sealed}/neuf.txt", f"{sealed}/Avril/d.txt"):
+        first.write(new, "pas encore envoyé", LONG_AGO)
     first.start().communicate(timeout=60)
     first.start().communicate(timeout=60)
     assert first.read(f"{sealed}/a.txt").decode() == "facture a"
     assert first.read(f"{sealed}/Mars/b.txt").decode() == "facture b"
     assert b"autre chose" in first.tree().values(), "what was written is kept beside it"
+    for new in (f"{sealed}/neuf.txt", f"{sealed}/Avril/d.txt"):
+        assert first.read(new).decode() == "pas encore envoyé"
     with on_server(drive) as database:
         rows = database.execute(
             "SELECT name, size_bytes FROM node WHERE is_folder = 0 ORDER BY name"

@@ -110,6 +110,21 @@ def test_a_device_may_write_what_it_only_read_and_no_more_once_it_only_reads(
     assert file.read_bytes() == b"deux plans" and b"trois plans" in amir.tree().values(), "kept beside it"
 
 
+def test_what_came_on_a_computer_before_it_only_read_stays_there(drive: Served, tmp_path: Path) -> None:
+    alice, amir = given(drive, tmp_path), device(drive, tmp_path, "amir")
+    made = share(drive, "Marchés", Wish("person", "per_amir", rights="write"))
+    amir.sync()
+    at = f"{SHARED_NAME}/Marchés"
+    amir.write(f"{at}/neuf.txt", "neuf")
+    amir.write(f"{at}/lots/un.txt", "un")
+    allow(drive, made, "read")
+    for _ in range(2):
+        amir.sync(fails=True)
+        assert amir.read(f"{at}/neuf.txt") == b"neuf" and amir.read(f"{at}/lots/un.txt") == b"un"
+    alice.sync()
+    assert alice.tree() == {"Marchés": None, "Marchés/plan.txt": b"un plan"}
+
+
 @pytest.mark.parametrize("more", ["", "Autre"], ids=["the only share", "one of two"])
 def test_what_was_written_on_a_computer_while_the_share_ended_stays_there(
     drive: Served, tmp_path: Path, more: str

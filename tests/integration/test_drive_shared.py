@@ -33,8 +33,7 @@ def permissions(drive: Served, path: str, login: str = "amir") -> str | None:
 def test_a_shared_folder_appears_and_goes_with_its_share(drive: Served, name: str) -> None:
     made = share(drive, name, READ)
     root = listing(drive, f"{AMIR}/", login="amir")
-    assert value(root[f"{SHARED}/"], "oc:permissions") == "GK"
-    assert drive.ask("MKCOL", f"{SHARED}/autre", login="amir")[0] == 403
+    assert value(root[f"{SHARED}/"], "oc:permissions") == "G"
     assert value(root[f"{SHARED}/"], "nc:is-mount-root") == "true"
     assert f"{SHARED}/{name}/" in listing(drive, f"{SHARED}/", login="amir")
     assert drive.ask("GET", f"{SHARED}/{name}/plan.txt", login="amir")[2] == b"un plan"
@@ -59,6 +58,26 @@ def test_who_may_only_read_changes_nothing(drive: Served, name: str) -> None:
         assert drive.ask(method, path, login="amir", **headers)[0] == 403, (method, path)
     assert drive.ask("GET", f"{HOME}/{name}/plan.txt")[2] == b"un plan"
     assert drive.ask("COPY", f"{at}/plan.txt", login="amir", Destination=f"{AMIR}/{name}.txt")[0] == 201
+
+
+def test_the_desktop_is_told_that_it_may_try_and_is_refused(drive: Served, name: str) -> None:
+    """Else it deletes what nobody has but the computer."""
+    share(drive, name, READ)
+    asked = b'<propfind xmlns="DAV:"><prop><p xmlns="http://owncloud.org/ns"/></prop></propfind>'
+    asked = asked.replace(b"<p ", b"<permissions ")
+    agent = "Mozilla/5.0 (Linux) mirall/3.16.7 (Nextcloud, debian)"
+    for path, said in (
+        (SHARED, b">GCK<"),
+        (f"{SHARED}/{name}", b">SGDNCK<"),
+        (f"{SHARED}/{name}/plan.txt", b">SG<"),
+    ):
+        assert said in drive.ask("PROPFIND", path, asked, "amir", Depth="0", User_Agent=agent)[2]
+    for method, path in (
+        ("MKCOL", f"{SHARED}/x"),
+        ("MKCOL", f"{SHARED}/{name}/x"),
+        ("PUT", f"{SHARED}/{name}/y"),
+    ):
+        assert drive.ask(method, path, login="amir", User_Agent=agent)[0] == 403
 
 
 def test_who_may_write_writes_and_the_owner_sees_it(drive: Served, name: str) -> None:

@@ -57,6 +57,8 @@ ON_FOLDERS = ("OPTIONS", "GET", "HEAD", "PROPFIND", "PROPPATCH", "DELETE", "COPY
 _FORGETFUL = "LibreOffice"
 """It keeps the token of a lock under an address that it writes in two ways, and shows none when it saves where a name
 has an accent: no such document could be saved. It locks before it saves, and opens to read what is locked."""
+_DESKTOP = "mirall/"
+"""Nextcloud's program for computers, whatever name it has."""
 type Towards = Callable[[Call, Target], Call]
 """Errors: AbsentNode, DeviceStopped, Unavailable."""
 
@@ -115,6 +117,7 @@ class Call:
             fingerprint,
             clock.epoch_s(),
             self.target.is_for_explorers,
+            _DESKTOP in self.request.header(b"user-agent"),
             starred,
             shares.kinds_by_node(reading, now_s=self.act.now_s) if wants_shares else {},
             {node_id: system_tags(self.who, some) for node_id, some in found.items()},

@@ -24,7 +24,7 @@ from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.store.names import content_type
 from beffroi.drive.store.seals import Reach
 from beffroi.drive.store.tags import Tag
-from beffroi.drive.views import SHARED_NAME, Place
+from beffroi.drive.views import Place
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.xml import DAV, NC, OC, OCS, Name
@@ -66,6 +66,7 @@ class Setting:
     """What is one for all nodes of an answer. ``home``: the person's collectivité; ``owner``: whose metadata answer.
 
     ``fingerprint``: changes when data come back from a backup, so that clients keep what is newer with them.
+    ``is_desktop``: Nextcloud's program for computers asks.
     ``starred``: stars, ``shared``: kinds of shares by nodes, ``tagged``: inner XML of tags by nodes; all read only
     where they are asked for.
     """
@@ -75,6 +76,7 @@ class Setting:
     fingerprint: str
     now_s: int
     is_for_explorers: bool = False
+    is_desktop: bool = False
     starred: frozenset[Star] = frozenset()
     shared: Mapping[int, frozenset[str]] = field(default_factory=dict)
     tagged: Mapping[int, str] = field(default_factory=dict)
@@ -114,18 +116,20 @@ def shift(owner: str, home: str) -> int:
     return 0 if owner == home else int(instance(owner)[2:7], 16) + 1 << 40
 
 
-def permissions(place: Place, seal: Reach = "") -> str:
+def permissions(place: Place, seal: Reach = "", *, is_desktop: bool = False) -> str:
     """Letters of sync clients: S somebody shares it, R share, G read, D delete, N rename, V move, W write, C and K make
     files and folders. To delete what is shared is to leave it. Never M (mounted): the desktop's window takes it for an
-    external storage, which it leaves out until its person has found it in the settings. The folder of what is shared
-    has K, though nobody makes anything there: without it the desktop deletes the folder of a share that ended, with all
-    that was written in it on the computer and not yet sent."""
+    external storage, which it leaves out until its person has found it in the settings.
+
+    The desktop hears C and K of every folder, and is refused where nothing can be made: without them it deletes what
+    came into the folder on the computer and was not sent before its person could only read there, before it was sealed,
+    or before the share ended."""
     mount, shared = place.rights.is_mount, place.rights.is_shared
     write = place.rights.may_write and seal != "inside"
-    if write:
-        inner = "CK" if place.node.is_folder else "W"
+    if place.node.is_folder:
+        inner = "CK" if write or is_desktop else ""
     else:
-        inner = "K" if place.path == (SHARED_NAME,) else ""
+        inner = "W" if write else ""
     moved = "DN" if mount and shared else "DNV" if write and not mount and seal != "above" else ""
     given = "R" if write and place.rights.may_share else ""
     first = "S" if shared else given
@@ -246,7 +250,7 @@ PROPERTIES: Mapping[Name, Property] = {
     (OC, "fileid"): Property(lambda s: number(s.place, s.setting.home)),
     OWNER_ID: Property(lambda s: escape(s.owner.id)),
     OWNER_NAME: Property(lambda s: escape(s.owner.name)),
-    PERMISSIONS: Property(lambda s: permissions(s.place, s.seal)),
+    PERMISSIONS: Property(lambda s: permissions(s.place, s.seal, is_desktop=s.setting.is_desktop)),
     SHARE_PERMISSIONS: Property(lambda s: share_permissions(s.place, s.seal)),
     (OC, "size"): Property(lambda s: s.place.node.size_bytes),
     (OC, "checksums"): Property(
