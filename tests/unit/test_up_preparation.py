@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +26,8 @@ from beffroi_protocol.signing import TrustStore, public_bytes, unb64
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.verification import PolicyBuilder, Store
+
+from tests.waiting import until_it_listens
 
 
 @pytest.fixture
@@ -174,6 +181,43 @@ def test_haproxy_finds_no_fault_in_its_configuration(
     )
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stderr
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+def test_the_front_waits_for_the_last_word_of_the_drive(
+    new: Config, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Of a long upload that is joined, or a folder that goes to another commune."""
+    short = Path(tempfile.mkdtemp(prefix="bfp-"))
+    request.addfinalizer(lambda: shutil.rmtree(short, ignore_errors=True))
+    wanted = free_ports(replace(new, state=short, listen="127.0.0.1"))
+    certificates.ensure(wanted)
+    front.write(wanted)
+    wanted.run.mkdir(exist_ok=True)
+    path = tmp_path / "haproxy.cfg"
+    text = front.configuration(wanted, drop_privileges=False)
+    path.write_text(text.replace("timeout server 60s", "timeout server 500ms"))
+    with socket.socket(socket.AF_UNIX) as drive, ThreadPoolExecutor(1) as threads:
+        drive.bind(str(wanted.run / "drive.sock"))
+        drive.listen()
+        threads.submit(_answer_late, drive)
+        process = subprocess.Popen(("haproxy", "-db", "-f", str(path)), stderr=subprocess.DEVNULL)
+        request.addfinalizer(process.kill)
+        until_it_listens(wanted.portal_port, process)
+        line = http.client.HTTPSConnection(
+            "127.0.0.1", wanted.portal_port, timeout=30, context=ssl._create_unverified_context()
+        )
+        with contextlib.closing(line):
+            line.request("MOVE", "/dav/film.mp4", headers={"Host": wanted.portal_name})
+            assert line.getresponse().status == 201
+
+
+def _answer_late(drive: socket.socket) -> None:
+    line, _ = drive.accept()
+    with line:
+        line.recv(4096)
+        time.sleep(2)  # longer than everybody else may take
+        line.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_the_front_removes_every_header_that_planes_trust(new: Config) -> None:

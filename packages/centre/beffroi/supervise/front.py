@@ -28,6 +28,7 @@ from beffroi.supervise.front_listeners import DISCOVERY_HOSTS, HELD_TIMEOUT, Lis
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
 
 PAGE_CONNECTIONS = 4000
+LAST_WORD_TIMEOUT = "30m"
 MAX_URL_BYTES = 4096
 MAX_DRIVE_URL_BYTES = 8192
 """A letter of French in a path takes up to six bytes."""
@@ -92,6 +93,8 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
             lines.append(f"    timeout server {HELD_TIMEOUT}")
         if name == "drive":
             lines.append("    timeout tunnel 1h")  # a sync client that waits to hear of changes
+            # A long file is read back before its last word is answered, gigabytes a minute; its client waits as long.
+            lines.append(f"    timeout server {LAST_WORD_TIMEOUT}")
         lines.append(f"    server {name} unix@{sockets}/{name}.sock")
     for end in ("", "-held") if config.relay_names else ():
         # By its address: a box finds the nonce that it was given, and one relay sees whether it is used twice. One
@@ -139,10 +142,6 @@ def _frontend(config: Config, listener: Listener) -> list[str]:
     pages = " !drive" if listener.drive_requests else ""
     body = [
         *binds,
-        # Who waits before it sends, and is refused, sends nothing more: the connection would stay in the middle of its
-        # request, and what the client asks next on it be taken for the body.
-        "http-request set-var(txn.waits) bool(true) if { req.ver 1.1 } { req.hdr(expect) -m found }",
-        "http-after-response set-header Connection close if { var(txn.waits) -m bool } { status ge 300 }",
         *front_limits.rules(config, listener),
         *([f"acl discovery req.hdr(host),lower -m beg {' '.join(DISCOVERY_HOSTS)}"] if others else []),
         *(f"http-request del-header {header}" for header in _TRUSTED),

@@ -33,6 +33,10 @@ def rules(config: Config, listener: Listener) -> list[str]:
         f"tcp-request connection track-sc0 {_SOURCE} table {listener.name}_sources",
         f"tcp-request connection reject if {{ sc_conn_cur(0) gt {listener.connections} }}",
         f"tcp-request connection reject if {{ sc_conn_rate(0) gt {listener.connections} }}",
+        # Who waits before it sends, and is refused, sends nothing more: the connection would stay in the middle of its
+        # request, and what the client asks next on it be taken for the body.
+        "http-request set-var(txn.waits) bool(true) if { req.ver 1.1 } { req.hdr(expect) -m found }",
+        "http-after-response set-header Connection close if { var(txn.waits) -m bool } { status ge 300 }",
     ]
     if listener.drive_requests:
         # A first synchronisation is thousands of small requests: nobody's pages may wait for it.
