@@ -113,13 +113,20 @@ def test_what_a_commune_may_not_do_or_say_is_refused(
     assert (incident.state, incident.severity, incident.owner_id) == ("open", "high", "")
 
 
-def test_an_incident_of_a_stopped_device_leads_to_the_alarms_of_the_coffre(
+def test_an_incident_of_a_stopped_device_leads_who_sees_it_to_the_alarms_of_the_coffre(
     agent: Client, beaune: Commune
 ) -> None:
-    stopped = open_for(beaune, Kind.SUSPECT_MACHINE, subject="drive:apw_x")
+    stopped = open_for(beaune, Kind.SUSPECT_MACHINE, subject="drive:apw_x", person_id=beaune.agent.id)
     by_hand = open_for(beaune, Kind.SUSPECT_MACHINE, subject="machine")
-    assert reverse("drive_alarms") in text_of(agent.get(reverse("incident", args=[stopped.id])))
-    assert reverse("drive_alarms") not in text_of(agent.get(reverse("incident", args=[by_hand.id])))
+    referent, colleague = (
+        portal_client(beaune.referent_membership),
+        portal_client(beaune.colleague_membership),
+    )
+    for reader in (agent, referent):
+        assert reverse("drive_alarms") in text_of(reader.get(reverse("incident", args=[stopped.id])))
+        assert reverse("drive_alarms") not in text_of(reader.get(reverse("incident", args=[by_hand.id])))
+    page = text_of(colleague.get(reverse("incident", args=[stopped.id])))
+    assert "La personne référente remet comme avant" in page and reverse("drive_alarms") not in page
 
 
 def test_an_incident_of_a_held_file_leads_each_reader_to_what_they_see(

@@ -11,7 +11,7 @@ import re
 from django.http import HttpRequest
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import release
+from beffroi.drive import actions, release
 from beffroi.drive.views import Place
 from beffroi.incidents.models import Incident
 from beffroi.incidents.rules import DEVICE_SUBJECT, Kind
@@ -24,6 +24,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 def is_alarm(incident: Incident) -> bool:
     """Whether the Coffre stopped a device: its page puts back what the device did."""
     return incident.kind == Kind.SUSPECT_MACHINE and incident.subject.startswith(DEVICE_SUBJECT)
+
+
+def sees_alarm(actor: Actor, incident: Incident) -> bool:
+    """Whether the page of alarms shows it to this reader: who answers there, and whose device it is."""
+    return actions.may_answer(actor, incident.collectivite_id) or incident.person_id == actor.id
 
 
 def held_files(request: HttpRequest, actor: Actor, incident: Incident) -> list[Place]:

@@ -64,6 +64,7 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
     context = {"place": "incidents", **incident_view.full(actor, found)}
     context |= {
         "is_alarm": incident_drive.is_alarm(found),
+        "sees_alarm": incident_drive.sees_alarm(actor, found),
         "held_files": incident_drive.held_files(request, actor, found),
     }
     part = asks_part(request, "incident")
