@@ -92,7 +92,10 @@ def test_an_elimination_takes_the_term_a_visa_and_a_second_person(
         referent = again(drive)
         assert "il ne se libère pas" in text(referent.post(page, {"what": "lift"}, follow=True))
         for bad in ({"visa": ""}, {"visa_on": "2199-01-01"}, {"visa_by": " "}, {"visa": "x" * 201}):
-            assert "Il manque le visa" in text(referent.post(page, {**VISA, **bad}, follow=True))
+            answer = referent.post(page, {**VISA, **bad})
+            assert answer.status_code == 400 and "Il manque le visa" in text(answer)
+            kept = {name: value for name, value in VISA.items() if name not in {"what", *bad}}
+            assert all(f'value="{value}"' in text(answer) for value in kept.values()), "what was typed stays"
         assert not Approval.objects.exists()
         shown = text(referent.post(page, VISA, follow=True))
         assert "AD21-2036-0142" in shown and "Accorder" not in shown
@@ -103,8 +106,12 @@ def test_an_elimination_takes_the_term_a_visa_and_a_second_person(
         run_pending("main")
         assert drive.names(folder) == sorted(BODIES)
         mayor = confirmed(elu)
+        assert "1 élimination de dossier scellé attend votre réponse" in text(mayor.get("/"))
+        assert "attend votre réponse" not in text(referent.get("/")) + text(agent.get("/"))
+        assert "élimination demandée" in text(mayor.get("/coffre/sceaux/"))
         assert "Accorder" in text(mayor.get(page))
         mayor.post(page, {"what": "grant"})
+        assert "attend votre réponse" not in text(mayor.get("/"))
         assert drive.names(folder) == sorted(BODIES)
         run_pending("main")
         run_pending("main")

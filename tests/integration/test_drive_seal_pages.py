@@ -14,7 +14,7 @@ from beffroi.core.events import Event
 from beffroi.drive import consumers
 from beffroi.drive.archives import retention
 from beffroi.drive.store import locks, seals, tree
-from beffroi.drive.store.model import Act, Node
+from beffroi.drive.store.model import EMPTY, Act, Node
 from beffroi.lib import clock
 from beffroi.portal import drive_seal_words, drive_words
 from django.test import Client
@@ -164,10 +164,30 @@ def test_a_term_is_the_rule_s_or_a_later_one(
 def test_another_term_is_refused_with_a_reason(drive: Drive, referent: Client, form: dict[str, str]) -> None:
     folder = drive.folder("Dossier", drive.common)
     drive.file("a", folder)
-    answer = referent.post(f"/coffre/{folder.id}/sceller/", {"what": "seal", **form})
-    assert answer.status_code == 400 and 'role="alert"' in text(answer)
+    for what in ("preview", "seal"):
+        answer = referent.post(f"/coffre/{folder.id}/sceller/", {"what": what, **form})
+        assert answer.status_code == 400 and 'role="alert"' in text(answer)
     with drive.database.reading() as reading:
         assert seals.every(reading) == []
+
+
+def test_a_rule_whose_term_is_over_already_is_not_previewed_as_one(drive: Drive, referent: Client) -> None:
+    folder = drive.folder("Factures 1990", drive.common)
+    then_s = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
+    drive.database.write(lambda w: tree.put(w, drive.act, folder.id, "a", EMPTY, mtime_s=then_s))
+    page = f"/coffre/{folder.id}/sceller/"
+    answer = referent.post(page, {"what": "preview", "rule": "invoices"})
+    assert answer.status_code == 400 and "Le terme doit être après aujourd’hui" in text(answer)
+    assert "2040" in text(referent.post(page, {"what": "preview", "rule": "invoices", "until": "2040-01-01"}))
+
+
+def test_who_changes_the_term_finds_what_was_chosen(drive: Drive, referent: Client) -> None:
+    folder = drive.folder("Dossier", drive.common)
+    chosen = {"rule": "invoices", "until": "2041-02-03"}
+    page = f"/coffre/{folder.id}/sceller/"
+    assert 'value="change"' in text(referent.post(page, {"what": "preview", **chosen}))
+    shown = text(referent.post(page, {"what": "change", **chosen}))
+    assert 'value="invoices" selected' in shown and 'value="2041-02-03"' in shown and "Confirmer" not in shown
 
 
 def test_only_folders_of_the_commune_are_sealed_and_by_its_referent(

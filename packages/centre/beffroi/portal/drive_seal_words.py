@@ -37,7 +37,9 @@ REFUSALS = {
     "drive.locked": gettext_lazy(
         "Quelqu’un a ouvert un fichier de ce dossier pour le modifier : réessayez quand il l’aura fermé."
     ),
-    "drive.term_too_short": gettext_lazy("Le terme doit être après aujourd’hui."),
+    "drive.term_too_short": gettext_lazy(
+        "Le terme doit être après aujourd’hui : écrivez une date à venir dans « Jusqu’au »."
+    ),
     "drive.term_not_forward": gettext_lazy(
         "Un sceau se prolonge, il ne se raccourcit pas : choisissez plus tard."
     ),

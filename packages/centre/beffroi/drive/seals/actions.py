@@ -50,6 +50,8 @@ VALID_S = 90 * 86400
 """An élu answers within this; the visa is there already."""
 CARRIED_OUT_S = 86400
 MOST_WHY_CHARS = 300
+ANSWERS = ("referent", "elu")
+"""Roles that may answer a request for an elimination."""
 
 
 def may_act(actor: Actor) -> bool:
@@ -223,6 +225,17 @@ def waits(approval: Approval | None) -> bool:
     )
 
 
+def waiting(actor: Actor) -> list[Approval]:
+    """Requests of the collectivité that nobody answered yet."""
+    rows = Approval.objects.filter(
+        verb=VERB,
+        collectivite_id=actor.collectivite_id,
+        state=Approval.State.REQUESTED,
+        expires_at__gt=clock.now(),
+    )
+    return list(rows)
+
+
 def is_under_way(approval: Approval | None) -> bool:
     """Granted, and to be carried out now. What was not after CARRIED_OUT_S may be asked for anew."""
     return (
@@ -234,7 +247,7 @@ def is_under_way(approval: Approval | None) -> bool:
 
 
 def may_grant(actor: Actor, approval: Approval) -> bool:
-    return actor.role in ("referent", "elu") and actor.id != approval.requested_by
+    return actor.role in ANSWERS and actor.id != approval.requested_by
 
 
 def ask_elimination(*, actor: Actor, database: Database, seal_id: str, visa: Visa) -> Approval:
@@ -268,7 +281,7 @@ def answer_elimination(*, actor: Actor, database: Database, seal_id: str, grant:
     approval = elimination_of(actor, seal_id)
     if approval is None:
         raise NotFound("approval")
-    if actor.role not in ("referent", "elu"):
+    if actor.role not in ANSWERS:
         raise NotAllowed("answer an elimination")
     if grant:
         approvals.approve(actor=actor, approval=approval)

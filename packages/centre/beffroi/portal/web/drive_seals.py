@@ -19,14 +19,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.archives import manifest, retention
-from beffroi.drive.archives.rules import Visa
+from beffroi.drive.archives import manifest, retention, rules
 from beffroi.drive.seals import actions, authority, overview, transfer
 from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
@@ -39,7 +37,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.portal import drive_seal_sheet
 from beffroi.portal import drive_seal_words as words
-from beffroi.portal.drive_access import act_of, give_grants, has_drive, view_of
+from beffroi.portal.drive_access import act_of, give_grants, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
 from beffroi.portal.words import size
@@ -51,7 +49,7 @@ SEALS_SHOWN = 200
 @require_http_methods(["GET", "POST"])
 @for_agents
 def new(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
-    """Which rule, until when; what would be sealed; then it is. Errors: AbsentNode, NotFound."""
+    """Which rule, until when; what would be sealed; then it is, or is changed. Errors: AbsentNode, NotFound."""
     if not actions.may_act(actor):
         raise NotFound("page")
     view = view_of(request, actor)
@@ -76,9 +74,10 @@ def new(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         "form": request.POST,
     }
     status = HTTPStatus.OK
-    if request.method == "POST" and not refused:
+    if request.method == "POST" and not refused and request.POST.get("what") != "change":
         try:
             rule, until_s = _term(request, newest)
+            rules.seal(now_s=clock.paced_s(), until_s=until_s, by=actor.id, rule=rule)
             context |= {"chosen": words.rule(rule), "until": words.moment(until_s or 0), "is_previewed": True}
             if request.POST.get("what") == "seal":
                 made = actions.seal(
@@ -98,8 +97,9 @@ def every(request: HttpRequest, actor: Actor) -> HttpResponse:
     view = view_of(request, actor)
     with view.database.reading() as reading:
         damaged = {one.seal for one in seal_alarms.open_(reading)}
+        asked = {one.subject_id for one in actions.waiting(actor)}
         rows = [
-            words.shown(one) | {"is_damaged": one.id in damaged}
+            words.shown(one) | {"is_damaged": one.id in damaged, "is_asked": one.id in asked}
             for one in seals.every(reading, most=SEALS_SHOWN)
         ]
     return page(request, "portal/drive_seals.html", drive.PLACE | {"at": "seals", "rows": rows})
@@ -112,18 +112,21 @@ def one(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
     view = view_of(request, actor)
     with view.database.reading() as reading:
         found = seals.find(reading, seal_id)
+    refused, status = words.REFUSALS.get(request.GET.get("refus", ""), ""), HTTPStatus.OK
     if request.method == "POST":
         try:
             _act(request, actor, view, found)
+            return HttpResponseRedirect(reverse("drive_seal", args=[seal_id]))
         except BeffroiError as error:
-            messages.error(request, words.refusal(error))
-        return HttpResponseRedirect(reverse("drive_seal", args=[seal_id]))
+            refused, status = words.refusal(error), HTTPStatus(error.http_status)
     with view.database.reading() as reading:
-        context = _context(reading, actor, found)
+        context = _context(reading, actor, seals.find(reading, seal_id))
     if asks_part(request, "state"):
         return page(request, "portal/parts/drive_seal_state.html", context | {"is_part": True})
-    context |= {"refused": words.REFUSALS.get(request.GET.get("refus", ""), "")}
-    return drive.drive_page(request, view, "portal/drive_seal.html", context)
+    context |= {"refused": refused, "form": request.POST}
+    response = drive.drive_page(request, view, "portal/drive_seal.html", context)
+    response.status_code = status
+    return response
 
 
 @require_POST
@@ -194,26 +197,6 @@ def sheet(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
     return _download(packed, "application/pdf", name)
 
 
-def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
-    """For the référent's home: seals that a verification found damaged, until somebody has dealt with it."""
-    try:
-        if not actions.may_act(actor) or not has_drive(actor):
-            return []
-        with view_of(request, actor).database.reading() as reading:
-            count = len(seal_alarms.open_(reading))
-    except BeffroiError:  # the Coffre does not answer: its own pages say so
-        return []
-    if not count:
-        return []
-    title = ngettext("%(n)d dossier scellé est abîmé", "%(n)d dossiers scellés sont abîmés", count) % {
-        "n": count
-    }
-    why = _(
-        "Sa vérification a trouvé des fichiers qui ne sont plus ce qui a été scellé. Prévenez le Département."
-    )
-    return [{"title": title, "why": why, "url": "drive_seals", "button": _("Voir")}]
-
-
 # -- inside ------------------------------------------------------------------------------------------------------
 
 
@@ -236,7 +219,7 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
         messages.success(request, _("Le sceau est levé : ce dossier peut de nouveau être modifié."))
     elif what == "eliminate":
         reauthentication.raise_if_reauthentication_required(request, app="account")
-        visa = Visa(
+        visa = rules.Visa(
             " ".join(request.POST.get("visa", "").split()),
             _date(request.POST.get("visa_on", "")),
             " ".join(request.POST.get("visa_by", "").split())[:200],
@@ -325,7 +308,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
             "on": date.fromisoformat(actions.visa_of(approval)["visa_on"]),
             "at": approval.requested_at,
             "may_grant": actions.may_grant(actor, approval),
-            "may_refuse": actor.role in ("referent", "elu"),
+            "may_refuse": actor.role in actions.ANSWERS,
         }
     if ended is not None:
         context["record"] = {

@@ -29,7 +29,15 @@ from beffroi.portal import chart, explaining, incident_view, weather_words, word
 from beffroi.portal.dates import date_format
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
-from beffroi.portal.web import delegations, drive_erasure, drive_seals, drive_shares, held, persons, weather
+from beffroi.portal.web import (
+    delegations,
+    drive_erasure,
+    drive_seals_told,
+    drive_shares,
+    held,
+    persons,
+    weather,
+)
 from beffroi.portal.web.banners import banners, told
 
 RECENT = 6
@@ -82,7 +90,7 @@ def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     """What waits for this person, beside the incidents."""
     return [
         *(*held.todo(actor), *persons.told(actor), *delegations.told(actor), *told(actor)),
-        *(*drive_seals.told(request, actor), *drive_shares.told(request, actor)),
+        *(*drive_seals_told.told(request, actor), *drive_shares.told(request, actor)),
         *(*closing(actor), *actions_of(request)),
     ]
 
