@@ -141,3 +141,16 @@ def test_without_a_script_a_link_is_made_and_used(folder: int, page: Any, browse
     assert Path(came.value.path()).read_text() == "le plan"
     bare.context.close()
     other.context.close()
+
+
+def test_who_comes_back_to_a_link_that_was_shown_once_makes_no_second_one(drive: Drive, page: Any) -> None:
+    page.goto(f"/coffre/{drive.file('plan.pdf').id}/liens/")
+    page.click("text=Créer le lien")
+    page.wait_for_selector("#address")
+    page.goto("/coffre/liens/")
+    page.go_back()
+    page.wait_for_selector("button:has-text('Créer le lien')")
+    page.reload()
+    page.wait_for_selector("button:has-text('Créer le lien')")
+    assert page.locator("#address").count() == 0
+    assert page.get_by_role("link", name="Arrêter").count() == 1

@@ -65,6 +65,8 @@
     if (event.timeStamp - (sent.get(form) ?? -Infinity) < 2000) event.preventDefault();
     else sent.set(form, event.timeStamp);
   });
+  // What a form answered with: to load it again or come back to it shows the form, and does not send it once more.
+  if (document.querySelector("[data-answer]")) history.replaceState(null, "", location.href);
   // A thumbnail that there is not leaves the sign below it; browsers would draw a frame.
   const leaves = (image) => { if (image.matches && image.matches(".thumb img")) image.remove(); };
   document.addEventListener("error", (event) => leaves(event.target), true);
