@@ -283,7 +283,8 @@ def test_what_is_deleted_is_gone_from_the_list_and_what_was_moved_meanwhile_stay
     assert drive.names() == ["Ailleurs", "a"] and drive.names(folder) == ["b"]
     assert "1 élément mis à la corbeille." in do("delete", drive.own, n=[one.id])
     assert drive.names() == ["Ailleurs"]
-    assert client.get(f"/coffre/{one.id}/").status_code == 404
+    gone = client.get(f"/coffre/{one.id}/")
+    assert gone.status_code == 404 and "Regardez dans la corbeille" in gone.content.decode()
     assert "Cochez d’abord" in do("delete", drive.own)
 
 

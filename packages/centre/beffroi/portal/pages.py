@@ -242,6 +242,13 @@ _BY_CODE = {
         gettext_lazy("Le Coffre de cette collectivité a été effacé"),
         gettext_lazy("Ses clés ont été détruites : personne ne peut plus ouvrir ces fichiers."),
     ),
+    "drive.absent": (
+        gettext_lazy("Ce n’est plus là"),
+        gettext_lazy(
+            "Quelqu’un l’a peut-être supprimé ou déplacé, ou cela ne vous est pas destiné. Regardez dans la corbeille"
+            " du Coffre, ou demandez à la personne qui vous en a parlé."
+        ),
+    ),
     "mail.erasure_held": (
         gettext_lazy("Un dossier d’incident concerne cette boîte"),
         gettext_lazy("Ses courriels sont des preuves : l’effacement attend que le dossier soit clos."),
@@ -259,11 +266,14 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
                 " attend chez ses expéditeurs, et les blocages restent en vigueur. Réessayez ensuite."
             ),
         )
-    if isinstance(error, NotFound):
-        return _("Cette page n’existe pas"), _("Elle a peut-être été déplacée, ou ne vous est pas destinée.")
     if error.code in _BY_CODE:
         title, advice = _BY_CODE[error.code]
         return str(title), str(advice)
+    if isinstance(error, NotFound):
+        return (
+            _("Cette page n’existe pas"),
+            _("Elle a peut-être été supprimée ou déplacée, ou ne vous est pas destinée."),
+        )
     if error.code == "mail.attachment_too_large":
         return (
             _("Cette pièce jointe est trop lourde pour le portail"),
