@@ -48,6 +48,7 @@ def test_a_proof_of_one_file_shows_nothing_of_the_others(
     agent = portal_client(beaune.agent_membership)
     assert "Preuve de ce fichier" in text(agent.get(f"/coffre/{file}/"))
     answer = agent.post(f"/coffre/sceaux/{seal.id}/preuve/{file}/")
+    assert "Facture 2.pdf (preuve).zip" in answer["Content-Disposition"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
         assert set(packed.namelist()) == {"preuve.json", "sceau.txt", "sceau.sig", "cle.pem"}
         proof = manifest.read_proof(json.loads(packed.read("preuve.json")))

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "seal", help="a proof of one file, or a BagIt export of a sealed folder; needs no centre"
     )
     seal.add_argument(
-        "package", metavar="PACKAGE", type=Path, help="preuve-….zip; an export as ZIP, tar or folder"
+        "package", metavar="PACKAGE", type=Path, help="the ZIP of a proof; an export as ZIP, tar or folder"
     )
     seal.add_argument(
         "--document", type=Path, metavar="FILE", help="whether it is the one that a proof is about"

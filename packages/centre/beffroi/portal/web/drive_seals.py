@@ -157,8 +157,11 @@ def seda(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
 @for_agents
 def proof(request: HttpRequest, actor: Actor, seal_id: str, node_id: int) -> HttpResponse:
     """A small ZIP about one file. Errors: AbsentNode."""
-    packed = actions.prove(actor=actor, view=view_of(request, actor), seal_id=seal_id, node_id=node_id)
-    return _download(packed, "application/zip", f"preuve-{node_id}.zip")
+    view = view_of(request, actor)
+    packed = actions.prove(actor=actor, view=view, seal_id=seal_id, node_id=node_id)
+    with view.database.reading() as reading:
+        name = _("%(name)s (preuve).zip") % {"name": view.at(reading, node_id).node.name}
+    return _download(packed, "application/zip", name)
 
 
 def _download(data: bytes, content_type: str, name: str) -> HttpResponse:
