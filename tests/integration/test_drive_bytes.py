@@ -186,14 +186,15 @@ def test_a_long_text_is_cut_at_a_whole_sign(drive: Drive, at: Browser) -> None:
     assert given == b"x" + "é".encode() * 99_999
 
 
-def test_a_form_without_a_script_brings_one_file(drive: Drive, at: Browser) -> None:
+def test_a_form_without_a_script_brings_one_file(drive: Drive, at: Browser, nuits: Commune) -> None:
     origin = f"http://127.0.0.1:{at.server.port}"
 
     def post(
-        name: str, body: bytes, origin: str = origin, ending: bytes = b"\r\n--xYz--\r\n"
+        name: str, body: bytes, origin: str = origin, ending: bytes = b"\r\n--xYz--\r\n", of: str = ""
     ) -> tuple[int, str]:
         form = (
-            b'--xYz\r\nContent-Disposition: form-data; name="dossier"\r\n\r\n%d\r\n--xYz\r\n' % drive.own.id
+            b'--xYz\r\nContent-Disposition: form-data; name="collectivite"\r\n\r\n%s\r\n' % of.encode()
+            + b'--xYz\r\nContent-Disposition: form-data; name="dossier"\r\n\r\n%d\r\n--xYz\r\n' % drive.own.id
             + f'Content-Disposition: form-data; name="fichier"; filename="{name}"\r\n'.encode()
             + b"Content-Type: application/octet-stream\r\n\r\n"
             + body
@@ -206,7 +207,7 @@ def test_a_form_without_a_script_brings_one_file(drive: Drive, at: Browser) -> N
         return status, headers.get("location", "")
 
     body = noise(300_000) + b"\r\n--xY\r\n--x"
-    assert post("Écoles.pdf", body) == (303, f"/coffre/{drive.own.id}/?recu=1")
+    assert post("Écoles.pdf", body, of=drive.collectivite_id) == (303, f"/coffre/{drive.own.id}/?recu=1")
     assert post("Écoles.pdf", b"") == (303, f"/coffre/{drive.own.id}/?recu=1")
     assert drive.names() == ["Écoles (2).pdf", "Écoles.pdf"]
     (one,) = [child for child in _children(drive, drive.own.id) if child.size_bytes]
@@ -214,6 +215,7 @@ def test_a_form_without_a_script_brings_one_file(drive: Drive, at: Browser) -> N
     assert post("x.pdf", b"x", origin="https://evil.example")[0] == 403
     assert post("x.pdf", b"x", ending=b"")[1].endswith("?refus=drive.form_broken")
     assert post("", b"")[1].endswith("?refus=drive.form_broken")
+    assert post("x.pdf", b"x", of=nuits.id) == (303, "/coffre/?refus=drive.other_collectivite")
     assert drive.names() == ["Écoles (2).pdf", "Écoles.pdf"]
 
 

@@ -39,6 +39,9 @@ REFUSALS = {
     "drive.into_itself": gettext_lazy(
         "Un dossier ne peut pas aller dans lui-même : choisissez un autre dossier d’arrivée."
     ),
+    "drive.other_collectivite": gettext_lazy(
+        "Vous travaillez maintenant pour une autre collectivité : cette page est restée à celle d’avant. Rechargez-la."
+    ),
     "drive.root_fixed": gettext_lazy("Ce dossier fait partie du Coffre : il reste où il est."),
     "drive.changed": gettext_lazy(
         "Quelqu’un l’a modifié, déplacé ou supprimé entre-temps. Rien n’a changé : regardez la liste, à jour, puis "

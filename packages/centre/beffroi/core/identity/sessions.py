@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.contrib.auth import logout
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
+from django.middleware.csrf import rotate_token
 
 from beffroi.core.identity import queries, sign_ins
 from beffroi.core.identity.actor import Actor
@@ -37,10 +38,12 @@ def person_actor(request: HttpRequest) -> Actor | None:
 
 
 def choose_membership(request: HttpRequest, membership_id: str) -> Actor:
-    """Carry another of the person's own memberships from now on. Errors: NotFound."""
+    """Carry another of the person's own memberships from now on; a form that another tab shows is of the one before,
+    and is refused. Errors: NotFound."""
     for one in queries.current_memberships(str(request.user.pk)):
         if one.id == membership_id:
             request.session.cycle_key()
+            rotate_token(request)
             request.session[MEMBERSHIP_KEY] = one.id
             sign_ins.record(one, sign_ins.client_address(request))
             return actor_of(one)

@@ -36,6 +36,13 @@ class ForeignOrigin(BeffroiError):
     http_status = 403
 
 
+class OtherCollectivite(BeffroiError):
+    """The page that sends is of another collectivité than the one that this person works for by now."""
+
+    code = "drive.other_collectivite"
+    http_status = 409
+
+
 class Visit(NamedTuple):
     """``name``: of this visit, which goes on where the same browser opens the page again; to a page that takes files
     each look is another."""

@@ -68,11 +68,13 @@ _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store")
 
 class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file as the page says it. ``path``: folders below ``folder``, made where they are absent. ``mtime_s``: of the
-    file on the person's computer. ``taken``: what to do where the name is taken."""
+    file on the person's computer. ``taken``: what to do where the name is taken. ``collectivite``: whose page
+    it is: who works for two may have changed in another tab, and numbers of folders are of one collectivité."""
 
     folder: int
     name: str
     size_bytes: int
+    collectivite: str = ""
     path: tuple[str, ...] = ()
     mtime_s: int | None = None
     taken: Literal["ask", "replace", "both"] = "ask"
@@ -127,18 +129,18 @@ class Portal:
             self.visits.enter, who, address, what, goes_on=is_part
         )
         request.still = partial(asyncio.to_thread, self._require, who, view)
-        desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages)
+        desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages, who.collectivite_id)
         if request.method == "GET" and len(steps) == 1:
             return desk.status(_upload(steps[0]))
         match request.method, steps:
             case "POST", ["formulaire"]:
                 return await desk.form(request)
             case "POST", ["fichier"]:
-                return await desk.whole(request, sent_of(request))
+                return await desk.whole(request, desk.sent(request))
             case "POST", [upload]:
-                return await desk.begin(_upload(upload), sent_of(request))
+                return await desk.begin(_upload(upload), desk.sent(request))
             case "POST", [upload, "fin"]:
-                return await desk.finish(request, _upload(upload), sent_of(request))
+                return await desk.finish(request, _upload(upload), desk.sent(request))
             case "PUT", [upload, number] if number.isascii() and number.isdigit() and len(number) < 6:
                 return await desk.part(request, _upload(upload), int(number))
             case "DELETE", [upload]:
@@ -163,6 +165,13 @@ class Desk:
     bodies: Bodies
     act: Act
     pages: str
+    collectivite_id: str
+
+    def sent(self, request: Request) -> Sent:
+        """Errors: Invalid, OtherCollectivite."""
+        sent = sent_of(request)
+        self._require_own(sent.collectivite)
+        return sent
 
     async def whole(self, request: Request, sent: Sent) -> Answer:
         self._look(sent)
@@ -239,6 +248,7 @@ class Desk:
         folder_id = 0
         try:
             found = await form.read(request)
+            self._require_own(found.fields.get("collectivite", ""))
             folder_id = _number(found.fields.get("dossier", ""))
             taken: Literal["replace", "both"] = "replace" if found.fields.get("deja") == "replace" else "both"
             sent = Sent(folder_id, found.name, form.least_bytes(request), taken=taken)
@@ -252,6 +262,10 @@ class Desk:
         return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _require_own(self, collectivite: str) -> None:
+        if collectivite not in ("", self.collectivite_id):
+            raise granted.OtherCollectivite
 
     def _look(self, sent: Sent, upload: str = "") -> None:
         """What can be refused is refused before the body comes. Errors: as ``_place``, ``room.require``; TooLarge."""

@@ -140,7 +140,7 @@
   };
 
   const sendOne = (one) => {
-    const about = { folder, path: one.path, name: one.file.name, size_bytes: one.file.size, mtime_s: Math.floor(one.file.lastModified / 1000), taken: one.taken };
+    const about = { collectivite: words.collectivite, folder, path: one.path, name: one.file.name, size_bytes: one.file.size, mtime_s: Math.floor(one.file.lastModified / 1000), taken: one.taken };
     return send(by, one.file, about, () => name(one), (bytes) => { sent += bytes - one.sent; one.sent = bytes; one.bar.value = bytes; show(); });
   };
 

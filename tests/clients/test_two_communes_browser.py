@@ -1,0 +1,62 @@
+"""Who works for two communes, in two tabs: what a page of the one sends never lands in the other.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actor import Actor
+
+from tests.clients.test_drive_page_browser import drive, page
+from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect
+from tests.fixtures_portal import no_door
+from tests.integration.test_drive_pages import Drive
+
+__all__ = ["browser", "drive", "no_door", "page"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
+]
+FILES = "#desk input[type=file][multiple]"
+LETTER = {"name": "lettre.txt", "mimeType": "text/plain", "buffer": b"de Beaune"}
+
+
+def test_a_tab_that_stayed_with_the_other_commune_changes_nothing(
+    drive: Drive, page: Any, beaune: Commune, nuits: Commune
+) -> None:
+    second = identity.add_membership(
+        actor=Actor.system("tests"),
+        person=beaune.agent_membership.person,
+        collectivite=nuits.collectivite,
+        role="agent",
+    )
+    other = Drive(second)
+    assert drive.own.id == other.own.id, "numbers of folders are of one collectivité"
+    page.goto("/coffre/")
+    sends, makes, chooses = page, page.context.new_page(), page.context.new_page()
+    makes.goto("/coffre/")
+    chooses.goto("/collectivites/")
+    with chooses.expect_navigation():
+        chooses.get_by_role("button", name="Choisir").click()
+    chooses.goto("/coffre/")  # whose grants for files the browser has from now on
+    sends.set_input_files(FILES, [LETTER])
+    sends.wait_for_selector("text=Vous travaillez maintenant pour une autre collectivité")
+    inspect(sends, "deux-communes-envoi")
+    makes.click("summary:has-text('Nouveau dossier')")
+    makes.fill("#id_name", "Dossier de Beaune")
+    with makes.expect_navigation():
+        makes.keyboard.press("Enter")
+    makes.wait_for_selector("h1:has-text('Le formulaire a expiré')")
+    assert drive.names() == other.names() == []
+    sends.reload()
+    with sends.expect_navigation():
+        sends.set_input_files(FILES, [LETTER])
+    sends.wait_for_selector("text=lettre.txt")
+    assert (drive.names(), other.names()) == ([], ["lettre.txt"])
