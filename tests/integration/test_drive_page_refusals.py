@@ -6,6 +6,8 @@ import html
 from typing import Any
 
 import pytest
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actor import Actor
 from django.test import Client
 
 from tests.conftest import Commune
@@ -63,6 +65,22 @@ def test_a_refused_name_leads_to_no_other_commune_s_page(drive: Drive, nuits: Co
     own = Drive(nuits.agent_membership).own
     sent = {"what": "rename", "dossier": str(own.id), "n": str(node.id + 1000), "name": "a/b"}
     assert there.post("/coffre/agir/", sent, follow=True).status_code == 404
+
+
+def test_a_page_of_a_commune_that_one_left_changes_nothing_in_the_other(
+    drive: Drive, beaune: Commune, nuits: Commune
+) -> None:
+    ended = beaune.agent_membership
+    second = identity.add_membership(
+        actor=Actor.system("tests"), person=ended.person, collectivite=nuits.collectivite, role="agent"
+    )
+    there, other = portal_client(ended), Drive(second)
+    sent = {"what": "folder", "dossier": str(other.own.id), "name": "a"}
+    there.post("/coffre/agir/", sent)
+    assert (drive.names(), other.names()) == (["a"], []), "both folders have the same number"
+    identity.end_access(actor=beaune.referent, membership=ended)
+    page = html.unescape(there.post("/coffre/agir/", sent | {"name": "b"}, follow=True).content.decode())
+    assert "Votre session était terminée" in page and (drive.names(), other.names()) == (["a"], [])
 
 
 def test_who_only_reads_a_share_is_told_so_where_they_would_pass_it_on(

@@ -21,18 +21,19 @@ VERSION_KEY = "administrator_session"
 
 
 def person_actor(request: HttpRequest) -> Actor | None:
-    """The actor of a signed-in person, or None. Takes the first current membership if none was chosen."""
+    """The actor of a signed-in person, or None. Takes the first current membership if none was chosen; where the chosen
+    one ended the session does, too: what its pages still send is not for another collectivité."""
     if not request.user.is_authenticated:
         return None
     current = queries.current_memberships(str(request.user.pk))
-    if current and _is_over(request.session, current[0].person):
+    chosen = request.session.get(MEMBERSHIP_KEY)
+    membership = next((one for one in current if chosen in (None, one.id)), None)
+    if current and (membership is None or _is_over(request.session, current[0].person)):
         logout(request)
         return None
-    chosen = request.session.get(MEMBERSHIP_KEY)
-    membership = next((one for one in current if one.id == chosen), current[0] if current else None)
     if membership is None:
         return None
-    if membership.id != chosen:
+    if chosen is None:
         request.session[MEMBERSHIP_KEY] = membership.id
     return actor_of(membership)
 
