@@ -48,6 +48,7 @@ def test_a_file_of_contacts_comes_and_goes_by_the_keyboard(
     choose(page, "contacts.vcf", CARDS + CARDS[: CARDS.index("END:VCARD") + 11] + BROKEN)
     press(page, "Lire le fichier")
     page.wait_for_selector("h2:has-text('15 nouveaux contacts')")
+    assert page.evaluate("document.activeElement.id") == "h-file", "what was read comes next"
     assert page.locator("li:has-text('ligne 81 du fichier')").count() == 1
     inspect(page, "f-apercu")
     press(page, "Ajouter 15 contacts")
