@@ -73,6 +73,9 @@ def test_a_referent_adds_a_person_who_comes_with_the_sheet(beaune: Commune) -> N
     answer = referent.post(reverse("person_new"), {**LEA, "local": "lea.daubigne", "domain": beaune.domain})
     sheet = answer.content.decode()
     assert "no-store" in answer["Cache-Control"] and "premiere-connexion/" in sheet
+    assert re.search(r"[0-9]{4}, [0-9]{1,2} h [0-9]{2}</dd>", sheet.replace("\u00a0", " ")), (
+        "as hours are elsewhere"
+    )
     assert "localhost:8443/reprendre/" in sheet, "the import of the old mailbox, after the first sign-in"
     code, email = code_on(sheet), "lea.daubigne@beaune.test"
     person = Person.objects.get(email=email)

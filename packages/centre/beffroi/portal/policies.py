@@ -23,8 +23,7 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from beffroi.portal.dates import date_format
-from beffroi.portal.words import size
+from beffroi.portal.words import exact, size
 
 LABELS = {
     "enforce": gettext_lazy("Bloquer ce qui est sur les listes"),
@@ -98,7 +97,7 @@ def _said(name: str, value: Any) -> str:
     if name == "observe_until":
         if not value:
             return _("aucune observation")
-        return date_format(timezone.localtime(datetime.fromtimestamp(value, UTC)), "j F Y, H:i")
+        return exact(datetime.fromtimestamp(value, UTC))
     return formats.number_format(value) if isinstance(value, int) else str(value)
 
 
