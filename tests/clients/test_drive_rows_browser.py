@@ -108,6 +108,26 @@ def test_shift_ticks_all_between_two_and_keys_go_through_the_list(drive: Drive, 
     assert drive.names() == ["1.pdf", "3.pdf", "5.pdf"], "keys of a field are the field's"
 
 
+def test_arrows_go_through_the_album_as_it_lies(drive: Drive, page: Any) -> None:
+    for number in range(12):
+        drive.file(f"{number:02}.jpg")
+    page.goto("/coffre/?vue=vignettes")
+    tiles = page.locator("ul.album > li")
+    left = tiles.evaluate_all("all => all.map((one) => one.offsetLeft)")
+    across = left.index(left[0], 1)
+    assert 1 < across < 6, "several stand beside one another, in several lines"
+    tiles.first.locator("a").focus()
+    for key, number in (
+        ("ArrowRight", 1),
+        ("ArrowDown", 1 + across),
+        ("ArrowLeft", across),
+        ("ArrowLeft", across - 1),
+        ("ArrowUp", across - 1),  # there is none above
+    ):
+        page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.innerText").startswith(f"{number:02}.jpg"), key
+
+
 def test_a_finger_finds_the_box_of_a_row(drive: Drive, page: Any) -> None:
     drive.file("a.pdf")
     page.goto("/coffre/")

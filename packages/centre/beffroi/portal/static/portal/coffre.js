@@ -29,16 +29,24 @@
       if (event.shiftKey && before >= 0) for (const one of all.slice(Math.min(at, before), Math.max(at, before) + 1)) one.checked = event.target.checked;
       last = event.target;
     });
-    // In the list: arrows go from row to row, the space bar ticks the row, Ctrl+A all, Delete is the button of that name.
+    // In the list: arrows go from row to row, in the album from picture to picture, down and up in its column; the space
+    // bar ticks the row, Ctrl+A all, Delete is the button of that name.
+    const step = { ArrowDown: "nextElementSibling", ArrowRight: "nextElementSibling", ArrowUp: "previousElementSibling", ArrowLeft: "previousElementSibling" };
+    const beside = (row, key) => {
+      const across = key === "ArrowRight" || key === "ArrowLeft";
+      let found = row && row[step[key]];
+      while (found && (found.offsetLeft === row.offsetLeft) === across) found = across ? null : found[step[key]];
+      return found;
+    };
     document.addEventListener("keydown", (event) => {
-      const row = event.target.closest(".files > li"), step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+      const row = event.target.closest(".files > li"), goal = beside(row, event.key);
       if (!row || event.altKey || event.shiftKey) return;
       if (event.ctrlKey || event.metaKey) {
         if (event.key !== "a") return;
         for (const one of boxes()) one.checked = true;
         say();
-      } else if (step && row[step]) {
-        (row[step].querySelector(event.target.matches("input") ? "input" : event.target.matches(".star") ? ".star" : "a") || row[step].querySelector("a")).focus();
+      } else if (goal) {
+        (goal.querySelector(event.target.matches("input") ? "input" : event.target.matches(".star") ? ".star" : "a") || goal.querySelector("a")).focus();
       } else if (event.key === " " && event.target.matches("a") && row.querySelector("input[form=acts]")) {
         last = row.querySelector("input[form=acts]");
         last.checked = !last.checked;
