@@ -113,6 +113,21 @@ def test_what_a_commune_may_not_do_or_say_is_refused(
     assert (incident.state, incident.severity, incident.owner_id) == ("open", "high", "")
 
 
+def test_a_note_as_long_as_its_field_takes_is_kept(agent: Client, beaune: Commune) -> None:
+    lines = "\r\n".join(
+        ["Vu à 10 h."] * 150
+    )  # as a browser sends it; the field counts 10 signs and the end of a line
+    assert len(lines) > 1650 and len(lines.replace("\r\n", "\n")) == 1649
+    note = (lines + "x" * 351).strip()
+    incident = open_for(beaune)
+    assert agent.post(reverse("incident", args=[incident.id]), {"note": note}).status_code == 302
+    assert agent.post(reverse("incident_new"), {"kind": "suspect_machine", "note": note}).status_code == 302
+    assert (
+        agent.post(reverse("incident_new"), {"kind": "suspect_machine", "note": note + "x"}).status_code
+        == 400
+    )
+
+
 def test_an_incident_of_a_stopped_device_leads_who_sees_it_to_the_alarms_of_the_coffre(
     agent: Client, beaune: Commune
 ) -> None:

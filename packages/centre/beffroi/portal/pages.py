@@ -65,6 +65,12 @@ def sought(request: HttpRequest, most_chars: int) -> str:
     return request.GET.get("q", "").replace("\x00", "").strip()[:most_chars]
 
 
+def typed(request: HttpRequest, name: str) -> str:
+    """What somebody wrote in a field of several lines. Its ``maxlength`` counts the end of a line as one sign; a
+    browser sends two."""
+    return request.POST.get(name, "").replace("\r\n", "\n")
+
+
 def asks_part(request: HttpRequest, name: str) -> bool:
     """Whether htmx asks for this part of a page alone."""
     return bool(request.htmx) and request.GET.get("part") == name  # type: ignore[attr-defined]

@@ -63,7 +63,7 @@ def stop_answering(*, actor: Actor, mailbox: Mailbox, key: str) -> None:
 def add_note(*, actor: Actor, mailbox: Mailbox, key: str, text: str) -> Note:
     """Errors: NotFound, Invalid (empty, too long, too many)."""
     _may(actor, mailbox, key)
-    said = text.replace("\r\n", "\n").strip()
+    said = text.strip()
     if not said or len(said) > MAX_NOTE_CHARS or "\x00" in said:
         raise Invalid("note")
     if Note.objects.filter(mailbox_id=mailbox.id, message_key=key).count() >= MAX_NOTES:

@@ -26,7 +26,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotFound, existing
 from beffroi.portal import explaining, why
 from beffroi.portal.console.by_hand import pending
-from beffroi.portal.pages import asks_part, for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page, typed
 
 LISTED = 100
 PLACE = {"place": "campaigns"}
@@ -140,7 +140,7 @@ def appeal(request: HttpRequest, actor: Actor, appeal_id: str) -> HttpResponse:
         try:
             word = request.POST.get("word")
             appeals.answer(
-                actor=actor, appeal_id=found.id, accept=word == "accept", text=request.POST.get("text", "")
+                actor=actor, appeal_id=found.id, accept=word == "accept", text=typed(request, "text")
             )
             return HttpResponseRedirect(reverse("waiting"))
         except Invalid:

@@ -21,7 +21,7 @@ from beffroi.lib.errors import NotFound
 from beffroi.mail.met import met
 from beffroi.portal import incident_view, words
 from beffroi.portal import incident_words as texts
-from beffroi.portal.pages import asks_part, for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page, typed
 from beffroi.portal.web.incidents import file_answer, write
 
 CLOSED_SHOWN = 50
@@ -64,7 +64,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
         actor=actor,
         collectivite_id=owner.id,
         kind=request.POST.get("kind", ""),
-        text=request.POST.get("note", ""),
+        text=typed(request, "note"),
     )
     return HttpResponseRedirect(reverse("incident", args=[made.id]))
 

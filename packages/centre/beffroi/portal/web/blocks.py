@@ -19,7 +19,7 @@ from beffroi.core.decisions.exceptions import ExceptionRefused
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.portal import explaining, why
-from beffroi.portal.pages import for_agents, page, sought
+from beffroi.portal.pages import for_agents, page, sought, typed
 
 LISTED = 50
 MAX_QUERY_CHARS = 200
@@ -78,7 +78,7 @@ def block(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
 
 def _act(request: HttpRequest, actor: Actor, decision_id: str) -> str:
     """Do what was pressed; return what stood against it."""
-    text = request.POST.get("text", "")
+    text = typed(request, "text")
     if request.POST.get("word") == "contest":
         appeals.appeal(actor=actor, decision_id=decision_id, text=text)
         return ""

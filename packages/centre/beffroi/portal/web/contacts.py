@@ -24,7 +24,7 @@ from beffroi.lib.errors import Conflict, NotFound, TooLarge
 from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.portal import address_words
 from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents, page, typed
 from beffroi.portal.web import invitations
 
 MAX_SOUGHT_CHARS = 100
@@ -130,9 +130,9 @@ def _get(actor: Actor, calendar: str, name: str) -> wire_contacts.Contact:
 
 
 def _typed(request: HttpRequest) -> Form:
-    names = ("given", "family", "organisation", "emails", "phones", "note")
-    given, family, organisation, emails, phones, note = (request.POST.get(one, "").strip() for one in names)
-    return Form(given, family, organisation, emails, phones, note)
+    names = ("given", "family", "organisation", "emails", "phones")
+    given, family, organisation, emails, phones = (request.POST.get(one, "").strip() for one in names)
+    return Form(given, family, organisation, emails, phones, typed(request, "note").strip())
 
 
 def _form_of(found: wire_contacts.Contact) -> Form:

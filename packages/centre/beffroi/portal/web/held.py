@@ -25,7 +25,7 @@ from beffroi.mail import queries as mail
 from beffroi.mail.held import actions, links, queries
 from beffroi.mail.held.models import HeldMail
 from beffroi.portal import held_words
-from beffroi.portal.pages import error_page, for_agents, page
+from beffroi.portal.pages import error_page, for_agents, page, typed
 
 PAGE_ROWS = 50
 SETTLED_ROWS = 20
@@ -121,7 +121,7 @@ def ask_review(request: HttpRequest, actor: Actor, held_id: str) -> HttpResponse
     if request.method == "GET":
         context = PLACE | {"letter": line(queries.shown([row])[0]), "text": _proposed()}
         return page(request, "portal/held_review.html", context)
-    actions.ask_review(actor=actor, held_id=held_id, text=request.POST.get("text", "").strip() or _proposed())
+    actions.ask_review(actor=actor, held_id=held_id, text=typed(request, "text").strip() or _proposed())
     return HttpResponseRedirect(reverse("held"))
 
 

@@ -18,7 +18,7 @@ from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import met as mail
 from beffroi.portal import incident_drive, incident_file, incident_view
 from beffroi.portal import incident_words as words
-from beffroi.portal.pages import asks_part, for_agents, page
+from beffroi.portal.pages import asks_part, for_agents, page, typed
 from beffroi.watch import queries as watch
 
 CLOSED_SHOWN = 50
@@ -48,7 +48,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
         actor=actor,
         collectivite_id=actor.collectivite_id or "",
         kind=request.POST.get("kind", ""),
-        text=request.POST.get("note", ""),
+        text=typed(request, "note"),
     )
     return HttpResponseRedirect(reverse("incident", args=[made.id]))
 
@@ -74,7 +74,7 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
 def write(request: HttpRequest, actor: Actor, found: Incident) -> None:
     """What both sides may do. Errors: NotFound, Invalid, Conflict."""
     if "note" in request.POST:
-        actions.add_note(actor=actor, incident=found, text=request.POST["note"])
+        actions.add_note(actor=actor, incident=found, text=typed(request, "note"))
         return
     word = "done" if "done" in request.POST else "undone"
     if word not in request.POST:

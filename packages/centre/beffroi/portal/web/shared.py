@@ -29,7 +29,7 @@ from beffroi.mail.naming import AddressUnusable
 from beffroi.mail.people import actions, handling, queries
 from beffroi.mail.reader import MessageSummary
 from beffroi.portal import address_words
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents, page, typed
 from beffroi.portal.web.folders import asked_folder
 
 PLACE = {"place": "mail"}
@@ -183,7 +183,7 @@ def handle(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Htt
         back = f"avant={before or '-'}"
     elif what == "note":
         try:
-            handling.add_note(actor=actor, mailbox=mailbox, key=key, text=request.POST.get("text", ""))
+            handling.add_note(actor=actor, mailbox=mailbox, key=key, text=typed(request, "text"))
         except Invalid:
             messages.error(request, _("Écrivez une note de 500 signes au plus."))
     elif what in ("note_remove", "note_back"):

@@ -25,7 +25,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal import explaining, why
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents, page, typed
 from beffroi.portal.web.blocks import PLACE, let_through, may_unlock
 
 
@@ -45,7 +45,7 @@ def unlock(request: HttpRequest, actor: Actor) -> HttpResponse:
     decision = _decision(actor, told.entry_id)
     error = ""
     if request.method == "POST":
-        error = _open(actor, indicator, decision, request.POST.get("text", ""))
+        error = _open(actor, indicator, decision, typed(request, "text"))
         if not error:
             return HttpResponseRedirect(reverse("unlock") + "?" + urlencode({"jeton": token}))
     own = queries.visible_exceptions(actor).filter(state="active")

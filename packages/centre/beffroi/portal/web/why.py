@@ -18,7 +18,7 @@ from beffroi.core.decisions import appeals
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal import why as answers
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents, page, typed
 from beffroi.portal.web.blocks import PLACE, let_through, may_unlock
 
 
@@ -50,7 +50,7 @@ def why(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def _act(request: HttpRequest, actor: Actor, found: answers.Why) -> str:
     """Do what was pressed; return what stood against it."""
-    text = request.POST.get("text", "")
+    text = typed(request, "text")
     if request.POST.get("word") == "contest":
         appeals.appeal_entry(actor=actor, indicator=found.asked, text=text)
         return ""
