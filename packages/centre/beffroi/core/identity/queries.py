@@ -121,7 +121,11 @@ def membership_of(actor: Actor) -> Membership:
 
 def app_passwords(actor: Actor) -> QuerySet[AppPassword]:
     """The actor's own, not revoked, newest first. Nobody sees another person's."""
-    rows = AppPassword.objects.order_by("-created_at").filter(revoked_at=None)
+    return _own_app_passwords(actor).filter(revoked_at=None)
+
+
+def _own_app_passwords(actor: Actor) -> QuerySet[AppPassword]:
+    rows = AppPassword.objects.order_by("-created_at")
     if actor.kind != "person":
         return rows.none()
     return rows.filter(
@@ -155,8 +159,9 @@ def device_labels(actor: Actor, app_password_ids: Collection[str]) -> dict[str, 
 
 
 def access_app_password(actor: Actor, app_password_id: str) -> AppPassword:
-    """Errors: NotFound, for absent and forbidden alike."""
-    return existing(app_passwords(actor).filter(pk=app_password_id).first(), "app password")
+    """Also one that is revoked: who does it twice is told that it is done. Errors: NotFound, for absent and forbidden
+    alike."""
+    return existing(_own_app_passwords(actor).filter(pk=app_password_id).first(), "app password")
 
 
 def person_name(person_id: str) -> str:

@@ -120,6 +120,9 @@ def revoke(request: HttpRequest, actor: Actor, app_password_id: str) -> HttpResp
     if request.method == "GET":
         return page(request, "portal/app_password_revoke.html", {"place": "access", "app_password": found})
     actions.revoke_app_password(actor=actor, app_password=found)
+    messages.success(
+        request, _("« %(label)s » est retiré : son mot de passe n’ouvre plus rien.") % {"label": found.label}
+    )
     return HttpResponseRedirect(reverse("access"))
 
 
