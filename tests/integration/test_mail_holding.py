@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+
 import pytest
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -13,13 +17,16 @@ from beffroi.lib.ids import new_id
 from beffroi.mail import actions, holding, remediation
 from beffroi.mail.gate.facts import Facts, Link, observations
 from beffroi.mail.gate.rules import judge
+from beffroi.mail.held import actions as held
+from beffroi.mail.held import queries
+from beffroi.mail.held.heading import Heading
 from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationJob
 from beffroi_protocol.indicators import normalise
 from beffroi_protocol.messages import Action, Batch, Entry
 from beffroi_protocol.table import DecisionTable
 
 from tests.conftest import Commune
-from tests.fixtures_mail_table import Asked
+from tests.fixtures_mail_table import Asked, Layered
 
 pytestmark = pytest.mark.usefixtures("database")
 CLIENTS = ("91.240.118.66", "91.240.118.67", "91.240.119.66", "2a0b:f4c2:77::9", "2a0b:f4c2:78::9")
@@ -95,6 +102,66 @@ def test_a_decision_takes_back_what_the_mail_door_would_refuse(
     for facts in arrived:
         assert (facts.id in copies) is refused(facts, decision)
         assert (facts.id in copies) is (decision in holding.holding(facts.id, beaune.id))
+
+
+WORLD = (
+    ("domain", "payer-ici.com"),
+    ("domain", "www.payer-ici.com"),
+    ("domain", "net.payer-ici.com"),
+    ("url", "https://www.payer-ici.com/"),
+    ("ip", CLIENTS[0]),
+    ("cidr", "91.240.118.0/24"),
+    ("sender", "a@sender.example.net"),
+    ("domain", "example.net"),
+)
+
+
+@pytest.mark.parametrize("opened", [*combinations(WORLD, 1), *combinations(WORLD[:6], 2)])
+def test_what_a_commune_lets_through_is_taken_back_from_others_alone(
+    beaune: Commune, nuits: Commune, opened: Sequence[tuple[str, str]]
+) -> None:
+    ours, theirs = arrive(beaune, CLIENTS[0]), arrive(nuits, CLIENTS[0])
+    let_pass(beaune, opened)
+    for blocked in WORLD:
+        decision = decide(*blocked, communes=0)
+        taken = {copy.message_id for copy in holding.copies_under(decision)}
+        passes = judge(observations(ours), Layered([blocked], list(opened))).action == "none"
+        is_theirs = judge(observations(theirs), Layered([blocked], [])).action != "none"
+        assert (ours.id in taken) is not passes, blocked
+        assert (ours.id in taken) is (decision in holding.holding(ours.id, beaune.id)), blocked
+        assert (theirs.id in taken) is is_theirs, blocked
+        decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="test")
+
+
+def test_what_is_held_is_its_owners_once_their_commune_lets_it_through(beaune: Commune) -> None:
+    facts = arrive(beaune, CLIENTS[0])
+    decision = decide("domain", "payer-ici.com", communes=0)
+    box = Mailbox.objects.get(collectivite_id=beaune.id)
+    Mailbox.objects.filter(pk=box.pk).update(person_id=beaune.agent.id)
+    row = held.hold(
+        mailbox=box,
+        message_id=facts.id,
+        reason="decision",
+        found=Heading("", "", ""),
+        decision_id=decision.id,
+    )
+    assert [one.by_decision for one in queries.shown([row])] == [True]
+    with pytest.raises(held.HeldByDecision):
+        held.release(actor=beaune.agent, held_id=row.id)
+    let_pass(beaune, [("domain", "payer-ici.com")])
+    assert [one.by_decision for one in queries.shown([row])] == [False]
+    assert held.release(actor=beaune.agent, held_id=row.id).state == "released"
+
+
+def let_pass(commune: Commune, indicators: Sequence[tuple[str, str]]) -> None:
+    for one in indicators:
+        exceptions.allow_locally(
+            actor=Actor("administrator", "adm_1", None, "administrator"),
+            collectivite_id=commune.id,
+            indicator=normalise(*one),
+            ttl_s=3600,
+            reason="notre fournisseur",
+        )
 
 
 def test_a_range_takes_back_each_copy_once_however_many_addresses_it_has(

@@ -10,14 +10,11 @@ from beffroi.mail import projections
 from beffroi.mail.gate.facts import Observation
 from beffroi.mail.gate.owners import Owners
 from beffroi.mail.gate.rules import judge
-from beffroi_protocol import layers
-from beffroi_protocol.indicators import Indicator, normalise
-from beffroi_protocol.messages import Action, Entry, Snapshot
-from beffroi_protocol.table import DecisionTable
+from beffroi_protocol.indicators import normalise
 
+from tests.fixtures_mail_table import Layered
 from tests.fixtures_projections import project
 
-NOW = 1000
 LINK, PARENT = "pay.evil.example.com", "evil.example.com"
 SEEN = [
     Observation(normalise("url", f"https://{LINK}/a"), "link"),
@@ -26,29 +23,6 @@ SEEN = [
     Observation(normalise("domain", "example.com"), "link_parent"),
     Observation(normalise("ip", "91.240.118.66"), "client"),
 ]
-
-
-class Layered:
-    """Base and overlay of one commune, as ``Follower`` asks them."""
-
-    def __init__(self, blocked: list[tuple[str, str]], allowed: list[tuple[str, str]]) -> None:
-        self.tables = [_table("mail", blocked, Action.BLOCK), _table("mail@col_a", allowed, Action.ALLOW)]
-
-    def match(self, indicator: Indicator) -> Entry | None:
-        return layers.match(indicator, self.tables, now=NOW)
-
-    def match_address(self, address: str) -> Entry | None:
-        return layers.match_address(address, self.tables, now=NOW)
-
-    def match_name(self, name: str) -> Entry | None:
-        return layers.match_name(name, self.tables, now=NOW)
-
-
-def _table(channel: str, values: list[tuple[str, str]], action: Action) -> DecisionTable:
-    made = DecisionTable(channel)
-    entries = tuple(Entry(f"dec_{n}", normalise(*v), action, NOW + 9) for n, v in enumerate(values))
-    made.apply(Snapshot(1, channel, 1, 1, NOW, NOW + 9, "", entries), b"")
-    return made
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from beffroi.core.decisions import exceptions, rules
-from beffroi.core.decisions.models import SCOPE_ALL, Decision, LocalException
+from beffroi.core.decisions import exceptions, queries, rules
+from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import sign_ins
 from beffroi.core.identity.models import Person, SignIn
@@ -336,10 +336,7 @@ def _is_command_server(decision: Decision) -> bool:
 
 def _excepted(decision: Decision, collectivite_id: str) -> bool:
     """Whether the commune set this decision aside for itself."""
-    rows = LocalException.objects.filter(
-        collectivite_id=collectivite_id, state=LocalException.State.ACTIVE, expires_at__gt=clock.paced_now()
-    )
-    return any(rules.touches(one.indicator, decision.indicator) for one in rows)
+    return any(rules.touches(one, decision.indicator) for one in queries.let_through(collectivite_id))
 
 
 def _sign_in(row: SignIn) -> Captured:

@@ -1,6 +1,7 @@
 """Which active decisions hold a message: the one question of withdrawal, restoration and late deliveries.
 
-The answer is the mail door's (mail/gate/rules.py), later: an exact match, and for an address also its ranges.
+The answer is the mail door's (mail/gate/rules.py), later: an exact match, and for an address also its ranges; nothing
+of what the collectivité lets through.
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
 
+from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from beffroi.core.decisions import queries, rules
 from beffroi.core.decisions.models import SCOPE_ALL, Decision
+from beffroi.mail.gate.facts import Observation
+from beffroi.mail.gate.rules import asked
 from beffroi.mail.models import MailDelivery, MailObservation
 
 HOLDING_ACTIONS = ("block", "quarantine")
@@ -27,7 +32,7 @@ def applies(kind: str, action: str) -> bool:
 
 def holding(message_id: str, collectivite_id: str) -> list[Decision]:
     """Active decisions that hold a copy of this message in this collectivité, oldest first."""
-    seen = set(MailObservation.objects.filter(message_id=message_id).values_list("kind", "value"))
+    seen = _refusable(message_id, collectivite_id)
     if not seen:
         return []
     rows = Decision.objects.filter(
@@ -60,14 +65,31 @@ def held_among(message_ids: Collection[str]) -> set[str]:
 
 
 def copies_under(decision: Decision) -> list[MailDelivery]:
-    """Every delivered copy that the decision speaks about."""
+    """Every delivered copy that the decision, which is in force, speaks about."""
     found: dict[int, MailDelivery] = {}
     for seen in _observations(decision):
         rows = MailDelivery.objects.filter(message_id__in=seen.values("message_id"))
         if decision.scope != SCOPE_ALL:
             rows = rows.filter(collectivite_id=decision.scope)
         found.update((row.pk, row) for row in rows)
-    return [found[key] for key in sorted(found)]
+    opened = queries.letting_through(decision.indicator)
+    return [
+        copy
+        for _, copy in sorted(found.items())
+        if copy.collectivite_id not in opened or decision in holding(copy.message_id, copy.collectivite_id)
+    ]
+
+
+def _refusable(message_id: str, collectivite_id: str) -> set[tuple[str, str]]:
+    """(kind, value) of all that a decision may name for this collectivité to hold the message."""
+    rows = MailObservation.objects.filter(message_id=message_id)
+    passing = queries.let_through(collectivite_id)
+    if not passing:
+        return set(rows.values_list("kind", "value"))
+    seen = asked(Observation(Indicator(Kind(one.kind), one.value), one.role) for one in rows)
+    left = [one for one in seen if not any(rules.covers(wide, one) for wide in passing)]
+    names = {name for one in left if one.kind is Kind.DOMAIN for name in registered_names(one.value)}
+    return {(one.kind.value, one.value) for one in left} | {(Kind.DOMAIN.value, name) for name in names}
 
 
 def _observations(decision: Decision) -> Iterator[QuerySet[MailObservation]]:

@@ -96,6 +96,22 @@ def visible_exceptions(actor: Actor) -> QuerySet[LocalException]:
     return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
 
 
+def let_through(collectivite_id: str) -> list[Indicator]:
+    """What passes at every door of a collectivité, by exceptions of its own."""
+    rows = _exceptions_in_force().filter(collectivite_id=collectivite_id)
+    return [one.indicator for one in rows]
+
+
+def letting_through(indicator: Indicator) -> set[str]:
+    """The collectivités that let some of what ``indicator`` refuses pass."""
+    found = near(_exceptions_in_force(), indicator)
+    return {one.collectivite_id for one in found if rules.touches(one.indicator, indicator)}
+
+
+def _exceptions_in_force() -> QuerySet[LocalException]:
+    return LocalException.objects.filter(state=LocalException.State.ACTIVE, expires_at__gt=clock.paced_now())
+
+
 def access_exception(actor: Actor, exception_id: str) -> LocalException:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(visible_exceptions(actor).filter(pk=exception_id).first(), "exception")

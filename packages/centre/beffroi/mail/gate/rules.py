@@ -44,7 +44,7 @@ def judge(observations: Iterable[Observation], table: Table) -> Verdict:
     for the child would else open nothing.
     """
     strictest: Entry | None = None
-    for indicator in _asked(observations):
+    for indicator in asked(observations):
         if indicator.kind is Kind.IP:
             entry = table.match_address(indicator.value)
         elif indicator.kind is Kind.DOMAIN:
@@ -71,7 +71,7 @@ def with_findings(verdict: Verdict, findings: tuple[str, ...]) -> Verdict:
     return replace(verdict, action=action, reason=verdict.reason or "content", findings=findings)
 
 
-def _asked(observations: Iterable[Observation]) -> list[Indicator]:
+def asked(observations: Iterable[Observation]) -> list[Indicator]:
     """The indicators, each once, without names that are there only as parents of others."""
     found = list(observations)
     parents = {

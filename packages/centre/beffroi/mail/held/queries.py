@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from beffroi_protocol.indicators import Indicator
 from django.conf import settings
 from django.db.models import Count, Q, QuerySet
 
+from beffroi.core.decisions import queries as decisions
+from beffroi.core.decisions import rules
 from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -26,22 +29,19 @@ UNDO_DAYS = 7
 
 @dataclass(frozen=True)
 class Shown:
-    """One held mail as its owner sees it. ``verdict``: of the entry, {} when no trace is kept any more."""
+    """One held mail as its owner sees it. ``verdict``: of the entry, {} when no trace is kept any more.
+    ``by_decision``: only the Département gives it back."""
 
     row: HeldMail
     address: str
     heading: Heading
     verdict: dict[str, Any]
     decision: Decision | None
+    by_decision: bool
 
     @property
     def overdue(self) -> bool:
         return self.row.seen_at is None and self.row.overdue_at <= clock.now()
-
-    @property
-    def by_decision(self) -> bool:
-        """Only the Département gives it back."""
-        return self.decision is not None and self.decision.state == Decision.State.ACTIVE
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,18 @@ class Counts:
 
 
 def decision_in_force(row: HeldMail) -> bool:
-    """Whether the decision that holds it stands."""
-    return (
-        row.reason == HeldMail.Reason.DECISION
-        and Decision.objects.filter(pk=row.decision_id, state=Decision.State.ACTIVE).exists()
-    )
+    """Whether the decision that holds it stands, and its collectivité does not let through what that names."""
+    if row.reason != HeldMail.Reason.DECISION:
+        return False
+    found = Decision.objects.filter(pk=row.decision_id).first()
+    return _stands(found, decisions.let_through(row.collectivite_id))
+
+
+def _stands(decision: Decision | None, passing: Iterable[Indicator]) -> bool:
+    """``passing``: what the collectivité lets through."""
+    if decision is None or decision.state != Decision.State.ACTIVE:
+        return False
+    return not any(rules.touches(one, decision.indicator) for one in passing)
 
 
 def own_held(actor: Actor) -> QuerySet[HeldMail]:
@@ -88,19 +95,20 @@ def unseen(actor: Actor) -> int:
 
 
 def shown(rows: Sequence[HeldMail]) -> list[Shown]:
-    """With sender, subject and evidence, in their order; three queries however many they are."""
+    """With sender, subject and evidence, in their order; four queries however many they are of a collectivité."""
     opener = Opener(settings.BEFFROI)
     addresses = dict(Mailbox.objects.filter(pk__in={r.mailbox_id for r in rows}).values_list("id", "address"))
     messages = MailMessage.objects.in_bulk([r.message_id for r in rows])
-    decided = {r.decision_id for r in rows if r.reason == HeldMail.Reason.DECISION}
-    decisions = Decision.objects.in_bulk(decided)
+    found = Decision.objects.in_bulk({r.decision_id for r in rows if r.reason == HeldMail.Reason.DECISION})
+    passing = {owner: decisions.let_through(owner) for owner in {r.collectivite_id for r in rows}}
     return [
         Shown(
             row,
             addresses.get(row.mailbox_id, ""),
             opener.open(row.collectivite_id, row.message_id, row.sealed),
             queries.verdict_of(messages[row.message_id]) if row.message_id in messages else {},
-            decisions.get(row.decision_id),
+            decision := found.get(row.decision_id),
+            _stands(decision, passing[row.collectivite_id]),
         )
         for row in rows
     ]
