@@ -8,22 +8,26 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from beffroi.core.decisions import exceptions
+from beffroi.core.decisions import exceptions, lists
 from beffroi.core.decisions.actions import revoke
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database, connect
+from beffroi.drive import door as door_module
 from beffroi.drive.door import FileDoor
 from beffroi.drive.store import frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
-from beffroi.drive.store.model import Act
+from beffroi.drive.store.model import Act, StoreFull
 from beffroi_protocol.indicators import normalise
+from django.db import transaction
 
 from tests.conftest import Commune
 from tests.drive_trees import content
+from tests.fixtures_lists import publish
 from tests.fixtures_stream import Centre, block, eventually, running_centre  # noqa: F401
 
 BAD, GOOD = hashlib.sha256(b"bad").hexdigest(), hashlib.sha256(b"good").hexdigest()
@@ -126,6 +130,66 @@ def test_what_one_commune_lets_through_is_free_for_it_alone(
     assert held(communes, nuits.id)
     with pytest.raises(Frozen):
         door.require(BAD, nuits.id)
+
+
+def test_a_commune_that_could_not_be_searched_is_searched_again(
+    door: FileDoor, communes: Communes, beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk is full when the decision comes, and again when it ends."""
+    monkeypatch.setattr(door_module, "AGAIN_S", 0.2)
+    for owner in (beaune.id, nuits.id):
+        keep(communes, owner, "facture.xlsm", BAD)
+    metadata, tries = communes.metadata(beaune.id), [0]
+    write = metadata.write
+
+    def full(change: Any) -> Any:
+        tries[0] += 1
+        if tries[0] % 3:
+            raise StoreFull
+        return write(change)
+
+    monkeypatch.setattr(metadata, "write", full)
+    decision = block(BAD, "sha256")
+    eventually(lambda: held(communes, nuits.id) == held(communes, beaune.id) == decision.id, "frozen in both")
+    revoke(actor=Actor.system("tests"), decision=decision, reason="tests")
+    eventually(lambda: not held(communes, nuits.id) and not held(communes, beaune.id), "free in both")
+    both = dict.fromkeys((beaune.id, nuits.id), (decision.id, 1, 0))
+    assert told("drive:frozen") == both
+    eventually(lambda: told("drive:thawed") == both, "told")
+
+
+def test_where_another_decision_goes_on_both_are_told(
+    door: FileDoor, communes: Communes, beaune: Commune
+) -> None:
+    keep(communes, beaune.id, "facture.xlsm", BAD)
+    first = block(BAD, "sha256")
+    eventually(lambda: told("drive:frozen") == {beaune.id: (first.id, 1, 0)}, "frozen")
+    with transaction.atomic():
+        revoke(actor=Actor.system("tests"), decision=first, reason="tests")
+        second = block(BAD, "sha256")
+    eventually(lambda: told("drive:frozen") == {beaune.id: (second.id, 1, 0)}, "told of the second")
+    assert told("drive:thawed") == {beaune.id: (first.id, 1, 0)}
+    assert held(communes, beaune.id) == second.id
+
+
+def test_what_a_list_held_is_free_when_the_list_goes(
+    door: FileDoor, communes: Communes, beaune: Commune, administrator: Actor
+) -> None:
+    keep(communes, beaune.id, "outil.exe", BAD)
+    publish("files", BAD, kind="sha256")
+    eventually(lambda: door.refuses(BAD, beaune.id) is not None, "listed")
+    made = exceptions.allow_locally(
+        actor=administrator,
+        collectivite_id=beaune.id,
+        indicator=normalise("sha256", BAD),
+        ttl_s=600,
+        reason="outil métier",
+    )
+    eventually(lambda: door.refuses(BAD, beaune.id) is None, "let through")
+    exceptions.end(actor=administrator, exception_id=made.id)
+    eventually(lambda: held(communes, beaune.id) == "list:files", "held again")
+    lists.withdraw_list(actor=administrator, name="files")
+    eventually(lambda: held(communes, beaune.id) == "", "free")
 
 
 def test_what_cannot_be_a_hash_is_refused_nowhere(door: FileDoor, beaune: Commune) -> None:

@@ -5,17 +5,18 @@ Purpose: ``refuses`` answers for each upload and download from memory. When the 
          tells the outbox how many files of which collectivité: ``drive:frozen``, ``drive:thawed``.
 Process: drive, one thread for the feed, one for the search.
 Hostile: nothing; the feed is verified (``core.planes.follower``).
-Fails:   the last list stays in force while stream is away. A collectivité whose metadata cannot be read is asked again
-         with the next change, and at the next start; its downloads are refused all the same.
+Fails:   the last list stays in force while stream is away. A collectivité whose metadata cannot be read or written is
+         searched anew a minute later, for all that the feed names; its downloads are refused all the same.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Kind, normalise
@@ -28,6 +29,7 @@ from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.drive.store import frozen
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
+from beffroi.drive.store.keys import KeysErased
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError
@@ -35,7 +37,9 @@ from beffroi.lib.errors import BeffroiError
 log = logging.getLogger("beffroi.drive.door")
 CHANNELS = ("drive", every_overlay("drive"))
 _ALL_FROZEN = "all frozen"
-"""Sought after a reset of the feed, and at a start: what ended meanwhile is not told one by one then."""
+"""Sought after a reset of the feed, and at a start: what ended meanwhile is not told one by one then. Nor is
+what a list named."""
+AGAIN_S = 60.0
 
 
 class FileDoor:
@@ -56,12 +60,8 @@ class FileDoor:
             return
         self._thread.start()
         self.follower.start()
-        with self.follower.tables() as tables:
-            known = [entry for table in tables.values() for entry in table]
-            was_heard = tables[CHANNELS[0]].epoch > 0
-        self._seek(known)
-        if was_heard:  # before the first word of the feed nothing would hold what is held
-            self._sought.put(_ALL_FROZEN)
+        for sha256 in self._known():
+            self._sought.put(sha256)
 
     def stop(self) -> None:
         if self.follower is not None:
@@ -88,26 +88,60 @@ class FileDoor:
     # -- the search ----------------------------------------------------------------------------------------
 
     def _changed(self, change: Change) -> None:
-        self._seek([*change.added, *change.removed])
-        if change.reset:
+        for sha256 in _hashes([*change.added, *change.removed]):
+            self._sought.put(sha256)
+        if change.reset or change.lists_added or change.lists_removed:
             self._sought.put(_ALL_FROZEN)
 
-    def _seek(self, entries: list[Entry]) -> None:
-        for value in dict.fromkeys(
-            one.indicator.value for one in entries if one.indicator.kind == Kind.SHA256
-        ):
-            self._sought.put(value)
+    def _known(self) -> list[str]:
+        """All that is to be sought in a collectivité of which nothing is known."""
+        assert self.follower is not None
+        with self.follower.tables() as tables:
+            found = _hashes([entry for table in tables.values() for entry in table])
+            was_heard = tables[CHANNELS[0]].epoch > 0
+        # before the first word of the feed nothing would hold what is held
+        return [*found, _ALL_FROZEN] if was_heard else found
 
     def _search(self) -> None:
-        while (sha256 := self._sought.get()) is not None:
-            for collectivite_id in self._communes.ids():
-                try:
-                    for one in self._frozen(collectivite_id) if sha256 == _ALL_FROZEN else (sha256,):
-                        self.settle(one, collectivite_id)
-                except BeffroiError as error:
-                    log.error("%s is not searched: %s", collectivite_id, error.code)
-                except Exception:  # the thread's outermost place: the next hash is still sought
-                    log.exception("%s is not searched", collectivite_id)
+        left: set[str] = set()
+        again_s = 0.0
+        while True:
+            try:
+                sought = self._sought.get(timeout=max(0.0, again_s - clock.steady_s()) if left else None)
+            except Empty:
+                missed = {one for one in left if not self._search_in(one, self._known())}
+            else:
+                if sought is None:
+                    return
+                missed = {one for one in self._ids() if not self._search_in(one, [sought])}
+                if left:
+                    left |= missed
+                    continue
+            left, again_s = missed, clock.steady_s() + AGAIN_S
+
+    def _ids(self) -> list[str]:
+        while True:
+            try:
+                return self._communes.ids()
+            except OSError as error:
+                log.error("no collectivité is searched: %s", error.strerror)
+                time.sleep(1.0)
+
+    def _search_in(self, collectivite_id: str, sought: list[str]) -> bool:
+        """False where it could not be searched to the end."""
+        try:
+            for sha256 in sought:
+                for one in self._frozen(collectivite_id) if sha256 == _ALL_FROZEN else (sha256,):
+                    self.settle(one, collectivite_id)
+        except KeysErased:
+            return True  # nothing of it lies here any more
+        except BeffroiError as error:
+            log.error("%s is not searched: %s", collectivite_id, error.code)
+            return False
+        except Exception:  # the thread's outermost place: the next hash is still sought
+            log.exception("%s is not searched", collectivite_id)
+            return False
+        return True
 
     def _frozen(self, collectivite_id: str) -> list[str]:
         with self._communes.metadata(collectivite_id).reading() as reading:
@@ -118,13 +152,13 @@ class FileDoor:
         database, entry = self._communes.metadata(collectivite_id), self.refuses(sha256, collectivite_id)
         with database.reading() as reading:
             there, before = frozen.count(reading, sha256), frozen.decision_of(reading, sha256)
-        if entry is not None and any(there):
+        if entry is not None and any(there) and before != entry.id:
             now_s, decision_id = clock.epoch_s(), entry.id
-            if database.write(
-                lambda w: frozen.freeze(w, sha256=sha256, decision_id=decision_id, now_s=now_s)
-            ):
-                self._communes.told(collectivite_id)
-                self._say("drive:frozen", decision_id, sha256, collectivite_id, there)
+            database.write(lambda w: frozen.freeze(w, sha256=sha256, decision_id=decision_id, now_s=now_s))
+            self._communes.told(collectivite_id)
+            if before:  # another decision goes on where that one ended
+                self._say("drive:thawed", before, sha256, collectivite_id, there)
+            self._say("drive:frozen", decision_id, sha256, collectivite_id, there)
         elif entry is None and before and database.write(lambda w: frozen.thaw(w, sha256=sha256)):
             self._communes.told(collectivite_id)
             self._say("drive:thawed", before, sha256, collectivite_id, there)
@@ -141,3 +175,8 @@ class FileDoor:
         }
         with closing(self._tell()) as database, database.transaction():
             outbox.publish(database, kind, told, run=self._config.run, collectivite_id=collectivite_id)
+
+
+def _hashes(entries: list[Entry]) -> list[str]:
+    values = (one.indicator.value for one in entries if one.indicator.kind == Kind.SHA256)
+    return list(dict.fromkeys(values))
