@@ -221,6 +221,21 @@ def test_undoing_a_decision_closes_what_it_opened_and_says_so(beaune: Commune, n
     assert Incident.objects.filter(collectivite_id=beaune.id).count() == 1
 
 
+def test_what_the_drive_tells_of_a_decision_that_was_undone_opens_nothing(beaune: Commune) -> None:
+    """It searches some hundred communes, one after the other; the last ones it freezes behind the word that ends it."""
+    decision = decide("a" * 64, "sha256", detectors=("known_malware",))
+    decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="undone")
+    for kind in ("drive:frozen", "drive:thawed"):
+        with transaction.atomic():
+            outbox.publish(
+                kind,
+                {"decision_id": decision.id, "sha256": decision.value, "files": 1, "versions": 0},
+                collectivite_id=beaune.id,
+            )
+    run_pending("main")
+    assert Incident.objects.count() == Encounter.objects.count() == 0
+
+
 def test_an_expired_decision_closes_nothing(beaune: Commune) -> None:
     looked_back(beaune, decide(detectors=("box_beacon",)))
     with clock.shifted(7200):

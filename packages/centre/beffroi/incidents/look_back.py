@@ -253,8 +253,8 @@ def take_in_frozen(*, collectivite_id: str, at: datetime, payload: Mapping[str, 
     """A decision holds contents that a collectivité has, or not any more (``held``). One encounter a decision; the
     incident is that of the content."""
     decision = Decision.objects.filter(pk=str(payload.get("decision_id", ""))).first()
-    if decision is None:
-        return
+    if decision is None or (held and decision.state == Decision.State.REVOKED):
+        return  # undone while the drive still searched
     files, versions = number_of(payload, "files"), number_of(payload, "versions")
     known = Encounter.objects.filter(decision_id=decision.id, collectivite_id=collectivite_id, door="file")
     if not held:
