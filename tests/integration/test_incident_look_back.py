@@ -7,12 +7,13 @@ from datetime import timedelta
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions as decisions
-from beffroi.core.decisions import exceptions
+from beffroi.core.decisions import exceptions, staging
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership
 from beffroi.incidents import look_back, queries
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.recorded import MAX_EVIDENCE
@@ -234,6 +235,30 @@ def test_what_the_drive_tells_of_a_decision_that_was_undone_opens_nothing(beaune
             )
     run_pending("main")
     assert Incident.objects.count() == Encounter.objects.count() == 0
+
+
+def test_what_was_withdrawn_and_is_confirmed_keeps_its_incidents(
+    beaune: Commune, administrator: Actor
+) -> None:
+    membership = Membership.objects.get(person_id=beaune.agent.id)
+    sign_in(membership)
+    decision = decide(detectors=("box_beacon",))
+    looked_back(beaune, decision)
+    first = decision.id
+    opened = set(Incident.objects.values_list("id", flat=True))
+    assert len(opened) == 2
+    decision.enter(Decision.State.REVIEW)
+    decision.save()
+    staging.approve(actor=administrator, decision=decision)
+    run_pending("main")
+    looked_back(beaune, decision, count=50)
+    assert decision.id != first
+    assert set(Incident.objects.values_list("id", "state", "decision_id")) == {
+        (one, "open", decision.id) for one in opened
+    }
+    decisions.revoke(actor=administrator, decision=decision, reason="undone")
+    run_pending("main")
+    assert {one.close_reason for one in Incident.objects.all()} == {"decision_undone"}
 
 
 def test_an_expired_decision_closes_nothing(beaune: Commune) -> None:

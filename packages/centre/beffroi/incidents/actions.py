@@ -171,6 +171,15 @@ def close_for_decision(*, decision_id: str) -> int:
 
 
 @transaction.atomic
+def follow_decision(*, before: str, after: str) -> None:
+    """A decision goes on under another identifier: so does what was opened because of it, with all that people did."""
+    outbox.serialise()
+    for incident in Incident.objects.select_for_update().filter(decision_id=before):
+        incident.decision_id, incident.subject = after, incident.subject.replace(before, after)
+        incident.save(update_fields=["decision_id", "subject"])
+
+
+@transaction.atomic
 def close_spared(*, actor: Actor, incident: Incident, data: Mapping[str, str]) -> None:
     """All that it rests on passes at every door by ``actor``'s word: a false alarm. Errors: Conflict."""
     _close(actor, incident, SPARED, data)

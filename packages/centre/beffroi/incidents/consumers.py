@@ -5,6 +5,8 @@ Process: worker.
 
 from __future__ import annotations
 
+from beffroi.core.decisions import queries
+from beffroi.core.decisions.actions import DECIDED_ANEW
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.registry import Event, consumer
 from beffroi.incidents import actions, look_back, look_back_lists, spared
@@ -20,6 +22,8 @@ def follow_decision(event: Event) -> None:
     if event.kind == "decision:activated":
         look_back.look_at_sign_ins(decision)
         look_back.take_in_force(decision)
+    elif decision.end_reason == DECIDED_ANEW and (anew := queries.goes_on_as(decision)) is not None:
+        actions.follow_decision(before=decision.id, after=anew.id)
     elif decision.state == Decision.State.REVOKED:
         actions.close_for_decision(decision_id=decision.id)
 

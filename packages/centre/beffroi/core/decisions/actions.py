@@ -29,6 +29,8 @@ EXTEND_FROM = 0.1
 _EXPIRY_BATCH = 500
 NOBODY_DECIDED = "nobody_decided"
 """Why a question to a person ended: it is not blocked, and what comes in for it later asks again."""
+DECIDED_ANEW = "decided_anew"
+"""Why one that was withdrawn ended: a person confirmed it, and it goes on as a decision of its own."""
 _State = Decision.State
 
 
@@ -201,7 +203,7 @@ def put_in_force(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
     if decision.activated_at is not None:
         # By a row of its own: the object holds the grounds on which it goes on.
         before = Decision.objects.get(pk=decision.pk)
-        _end(before, actor=actor, state=_State.REVOKED, reason="decided_anew")
+        _end(before, actor=actor, state=_State.REVOKED, reason=DECIDED_ANEW)
         decision.pk = new_id("dec")
         decision.proposed_at, decision.ended_at = now, None
         decision.ended_by = decision.end_reason = decision.canaries = ""

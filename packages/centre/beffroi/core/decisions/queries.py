@@ -150,6 +150,12 @@ def _registered(name: str) -> str:
     return ".".join(name.split(".")[-2:])
 
 
+def goes_on_as(decision: Decision) -> Decision | None:
+    """What a person made of one that was withdrawn (``actions.DECIDED_ANEW``); None where nothing came after it."""
+    rows = Decision.objects.filter(kind=decision.kind, value=decision.value, scope=decision.scope)
+    return rows.filter(proposed_at__gt=decision.proposed_at).order_by("proposed_at").first()
+
+
 def covering_decisions(actor: Actor, indicator: Indicator) -> list[Decision]:
     """The open decisions, as far as the actor sees them, for which ``indicator`` is refused or observed."""
     rows = visible_decisions(actor).filter(state__in=Decision.OPEN)
