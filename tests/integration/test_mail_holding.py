@@ -18,7 +18,7 @@ from beffroi.mail import actions, holding, remediation
 from beffroi.mail.gate.facts import Facts, Link, observations
 from beffroi.mail.gate.rules import judge
 from beffroi.mail.held import actions as held
-from beffroi.mail.held import queries
+from beffroi.mail.held import following, queries
 from beffroi.mail.held.heading import Heading
 from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationJob
 from beffroi_protocol.indicators import normalise
@@ -151,6 +151,26 @@ def test_what_is_held_is_its_owners_once_their_commune_lets_it_through(beaune: C
     let_pass(beaune, [("domain", "payer-ici.com")])
     assert [one.by_decision for one in queries.shown([row])] == [False]
     assert held.release(actor=beaune.agent, held_id=row.id).state == "released"
+
+
+def test_two_decisions_that_end_one_after_the_other_leave_nothing_on_the_list(beaune: Commune) -> None:
+    """The second ends while the first one's copies are still being given back."""
+    facts = arrive(beaune, CLIENTS[0])
+    box = Mailbox.objects.get(collectivite_id=beaune.id)
+    both = [decide("ip", CLIENTS[0]), decide("sender", "a@sender.example.net")]
+    row = held.hold(
+        mailbox=box, message_id=facts.id, reason="decision", found=Heading("", "", ""), decision_id=both[0].id
+    )
+    for decision in both:
+        decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="test")
+    for decision, state in zip(both, ("kept", "moved"), strict=True):
+        job = RemediationJob.objects.create(decision_id=decision.id, direction="restore", state="done")
+        job.items.create(
+            message_id=facts.id, mailbox_id=box.id, collectivite_id=beaune.id, state=state, folder="INBOX"
+        )
+        following.follow_job(job.id)
+    row.refresh_from_db()
+    assert (row.reason, row.state) == ("decision", "returned")
 
 
 def let_pass(commune: Commune, indicators: Sequence[tuple[str, str]]) -> None:

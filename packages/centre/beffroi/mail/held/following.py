@@ -212,12 +212,18 @@ def _given_back(items: Sequence[RemediationItem]) -> None:
             others = holding.holding(item.message_id, item.collectivite_id)
             if others:
                 HeldMail.objects.filter(pk=row.pk).update(decision_id=others[0].id)
-            else:  # the decision is over; what the door found in the mail is not
-                content, findings = _Reason.CONTENT, " ".join(queries.findings(item.message_id))
+            elif findings := queries.findings(
+                item.message_id
+            ):  # the decision is over, what the door found is not
                 found = heading.Opener(settings.BEFFROI).open(row.collectivite_id, row.message_id, row.sealed)
                 actions.hold(
-                    mailbox=mailbox, message_id=row.message_id, reason=content, found=found, findings=findings
+                    mailbox=mailbox,
+                    message_id=row.message_id,
+                    reason=_Reason.CONTENT,
+                    found=found,
+                    findings=" ".join(findings),
                 )
+            # Else the other one ended since: its own return takes the mail off the list.
         elif item.state == _Item.ABSENT or item.folder != JUNK:
             actions.let_go(row=row, state=_State.RETURNED)
         else:
