@@ -12,7 +12,7 @@ from beffroi.core.decisions import exceptions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
-from beffroi.mail import consumers, holding, journal, queries
+from beffroi.mail import consumers, doveadm, holding, journal, queries, remediation
 from beffroi.mail.engines import layout
 from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
 from beffroi_protocol.indicators import normalise
@@ -218,8 +218,6 @@ def test_late_delivery_is_compared_with_the_decisions_of_the_moment(
 
 
 def test_interrupted_withdrawal_is_finished_and_forgets_no_folder(post: Post, beaune: Commune) -> None:
-    from beffroi.mail import doveadm, remediation
-
     box = post.mailbox(beaune, beaune.agent, "coupe")
     post.send(lure(box.address, "i1"), box.address)
     post.settle(1)
@@ -240,11 +238,43 @@ def test_interrupted_withdrawal_is_finished_and_forgets_no_folder(post: Post, be
     assert _seen(post, box, "Dossier") == before
 
 
+@pytest.mark.parametrize("is_cut", [False, True], ids=["whole", "after a kill"])
+def test_copies_in_several_folders_come_back_each_where_it_was(
+    post: Post, beaune: Commune, is_cut: bool
+) -> None:
+    """A person, or a filter of theirs, keeps a copy."""
+    box = post.mailbox(beaune, beaune.agent, "plusieurs" + "2" * is_cut)
+    post.send(lure(box.address, "c1"), box.address)
+    post.settle(1)
+    client = post.imap(box)
+    client.create_folder("Archives")
+    client.select_folder("INBOX")
+    client.add_flags([1], [b"\\Seen"])
+    client.copy([1], "Archives")
+    client.remove_flags([1], [b"\\Seen"])
+    client.add_flags([1], [b"\\Flagged"])
+    client.logout()
+    before = _seen(post, box, "INBOX"), _seen(post, box, "Archives")
+    decision = post.block("domain", "evil.example.com")
+    if is_cut:
+        job = remediation._open(decision, holding.copies_under(decision))
+        item, engine = RemediationItem.objects.get(job=job), doveadm.Doveadm(post.config)
+        remediation._locate(engine, [item], {box.id: box.address})
+        item.save()
+        first = item.folder.split("\n")[0]
+        engine.run([doveadm.move(box.address, item.message_id, first, engine.quarantine)])
+    run_pending("remediation")
+    assert (post.count(box), post.count(box, "Archives")) == (0, 0)
+    decisions.revoke(actor=SYSTEM, decision=decision, reason="x")
+    run_pending("remediation")
+    assert (_seen(post, box, "INBOX"), _seen(post, box, "Archives")) == before
+
+
 def test_large_withdrawal_without_corroboration_waits_for_two_administrators(
     post: Post, beaune: Commune, administrator: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from beffroi.core.approvals import actions as approvals
-    from beffroi.mail import actions, remediation
+    from beffroi.mail import actions
 
     monkeypatch.setattr(remediation, "FREE_MESSAGES", 0)
     box = post.mailbox(beaune, beaune.agent, "masse")

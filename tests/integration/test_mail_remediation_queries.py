@@ -1,4 +1,4 @@
-"""A withdrawal and its end ask the database as often for many copies as for a few, and lose no folder."""
+"""A withdrawal and its end ask the database as often for many copies as for a few, and lose no folder and no copy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOLDERS = ("INBOX", "Marchés", "INBOX\nCopies")
 
 
 class Boxes:
-    """Stands for Dovecot: in which folders each mailbox has its one mail."""
+    """Stands for Dovecot: in which folders each mailbox has its copies of one mail. A UID is the place in the list."""
 
     lying: dict[str, list[str]]
 
@@ -42,18 +42,24 @@ class Boxes:
         assert isinstance(query, list)
         there, wanted = self.lying[user], query[1]
         if name == "move":
-            self.lying[user] = list(
-                dict.fromkeys(str(arguments["destinationMailbox"]) if one == wanted else one for one in there)
-            )
+            uid = query[query.index("uid") + 1] if "uid" in query else ""
+            self.lying[user] = [
+                str(arguments["destinationMailbox"]) if one == wanted and uid in ("", str(n)) else one
+                for n, one in enumerate(there)
+            ]
             return []
-        seen = [one for one in there if one == wanted or (wanted == "*" and one != QUARANTINE)]
-        return [{"mailbox": one, "uid": "1", "flags": r"\Seen"} for one in seen]
+        return [
+            {"mailbox": one, "uid": str(n), "flags": r"\Seen"}
+            for n, one in enumerate(there)
+            if one == wanted or (wanted == "*" and one != QUARANTINE)
+        ]
 
 
 def delivered(commune: Commune, count: int) -> str:
     """One mail to so many mailboxes; the link in it."""
     message, link = new_id("msg"), f"https://185.203.116.9/{new_id('x')}"
-    MailObservation.objects.create(message_id=message, kind="url", value=link, role="link")
+    for kind, value in (("url", link), ("ip", "185.203.116.9")):
+        MailObservation.objects.create(message_id=message, kind=kind, value=value, role="link")
     for number in range(count):
         address = f"b{number}-{message[-6:]}@{commune.domain}"
         box = Mailbox.objects.create(address=address, collectivite_id=commune.id, crypt_key="-")
@@ -79,15 +85,41 @@ def test_many_copies_cost_no_more_queries_than_a_few(
         with CaptureQueriesContext(connection) as withdrawing:
             job = remediation.withdraw(decision.id)
         assert job is not None and job.moved == count
-        assert set(map(tuple, Boxes.lying.values())) == {(QUARANTINE,)}
+        assert {one for lying in Boxes.lying.values() for one in lying} == {QUARANTINE}
         items = RemediationItem.objects.filter(job=job)
         assert set(items.values_list("folder", "flags", "state")) == {(f, r"\Seen", "moved") for f in FOLDERS}
         decision.__class__.objects.filter(pk=decision.pk).update(state="ended")
         with CaptureQueriesContext(connection) as restoring:
             back = remediation.restore(decision.id)
         assert back is not None and back.moved == count
-        assert sorted(one for (one,) in Boxes.lying.values()) == sorted(
-            FOLDERS[n % len(FOLDERS)].split("\n")[0] for n in range(count)
+        assert sorted("\n".join(one) for one in Boxes.lying.values()) == sorted(
+            FOLDERS[n % len(FOLDERS)] for n in range(count)
         )
         asked.append((len(withdrawing), len(restoring)))
     assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize("word", ["none yet", "refused"])
+def test_what_a_withdrawal_that_waits_for_two_people_kept_comes_back_when_its_decision_ends(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune, word: str
+) -> None:
+    """The first decision took the copies; they stay, since the second stands; nothing else gives them back."""
+    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    Boxes.lying = {}
+    link = delivered(beaune, 3)
+    where = dict(Boxes.lying)
+    first = decide("url", link)
+    remediation.withdraw(first.id)
+    monkeypatch.setattr(remediation, "FREE_MESSAGES", 0)
+    second = decide("ip", "185.203.116.9", communes=1)
+    waiting = remediation.withdraw(second.id)
+    assert waiting is not None and waiting.state == "waiting"
+    if word == "refused":
+        remediation.refused(waiting.id)
+    for decision in (first, second):
+        decision.__class__.objects.filter(pk=decision.pk).update(state="revoked")
+        kept = remediation.restore(decision.id)
+        assert kept is not None
+        if decision is first:
+            assert (kept.moved, Boxes.lying == where) == (0, False)
+    assert Boxes.lying == where

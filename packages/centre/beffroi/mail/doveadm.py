@@ -130,9 +130,9 @@ def text(address: str, beffroi_id: str, folder: str = "*") -> Command:
     return "fetch", {"user": address, "field": ["text"], "query": query}
 
 
-def move(address: str, beffroi_id: str, source: str, destination: str) -> Command:
-    """Flags, received date and encryption stay as they are."""
-    query = ["mailbox", source, "header", ID_HEADER, beffroi_id]
+def move(address: str, beffroi_id: str, source: str, destination: str, *, uid: str = "") -> Command:
+    """Flags, received date and encryption stay as they are. ``uid``: of one copy alone."""
+    query = ["mailbox", source, *(("uid", uid) if uid else ()), "header", ID_HEADER, beffroi_id]
     return "move", {"user": address, "destinationMailbox": destination, "query": query}
 
 

@@ -67,7 +67,7 @@ def held_among(message_ids: Collection[str]) -> set[str]:
 def copies_under(decision: Decision) -> list[MailDelivery]:
     """Every delivered copy that the decision, which is in force, speaks about."""
     found: dict[int, MailDelivery] = {}
-    for seen in _observations(decision):
+    for seen in observations(decision):
         rows = MailDelivery.objects.filter(message_id__in=seen.values("message_id"))
         if decision.scope != SCOPE_ALL:
             rows = rows.filter(collectivite_id=decision.scope)
@@ -82,17 +82,20 @@ def copies_under(decision: Decision) -> list[MailDelivery]:
 
 def _refusable(message_id: str, collectivite_id: str) -> set[tuple[str, str]]:
     """(kind, value) of all that a decision may name for this collectivité to hold the message."""
-    rows = MailObservation.objects.filter(message_id=message_id)
+    rows = list(MailObservation.objects.filter(message_id=message_id))
+    seen = {(one.kind, one.value) for one in rows}
     passing = queries.let_through(collectivite_id)
     if not passing:
-        return set(rows.values_list("kind", "value"))
-    seen = asked(Observation(Indicator(Kind(one.kind), one.value), one.role) for one in rows)
-    left = [one for one in seen if not any(rules.covers(wide, one) for wide in passing)]
+        return seen
+    every = asked(Observation(Indicator(Kind(one.kind), one.value), one.role) for one in rows)
+    left = [one for one in every if not any(rules.covers(wide, one) for wide in passing)]
     names = {name for one in left if one.kind is Kind.DOMAIN for name in registered_names(one.value)}
-    return {(one.kind.value, one.value) for one in left} | {(Kind.DOMAIN.value, name) for name in names}
+    speaking = {(one.kind.value, one.value) for one in left} | {(Kind.DOMAIN.value, name) for name in names}
+    return seen & speaking
 
 
-def _observations(decision: Decision) -> Iterator[QuerySet[MailObservation]]:
+def observations(decision: Decision) -> Iterator[QuerySet[MailObservation]]:
+    """What the decision speaks about, in portions."""
     if decision.kind != "cidr":
         yield MailObservation.objects.filter(kind=decision.kind, value=decision.value)
         return

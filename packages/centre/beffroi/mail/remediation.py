@@ -11,7 +11,7 @@ Source:  docs/internals/remediation.md; header identifier, never Message-ID: an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import cache
 
@@ -23,7 +23,7 @@ from beffroi.core.decisions.models import Decision
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail import doveadm, holding, queries
+from beffroi.mail import doveadm, holding, origins, queries
 from beffroi.mail.doveadm import Command, Doveadm
 from beffroi.mail.models import Mailbox, MailDelivery, RemediationItem, RemediationJob
 
@@ -130,29 +130,52 @@ def _add_late(decision: Decision, late: list[MailDelivery]) -> RemediationJob | 
 
 
 def restore(decision_id: str) -> RemediationJob | None:
-    """Give back what a decision held, unless another active one holds it. None when there is nothing."""
+    """Give back what a decision held, unless another active one holds it. None when there is nothing.
+
+    Of what was not confirmed (FAILED) nobody knows where it lies: it is given back as well."""
+    decision = Decision.objects.filter(pk=decision_id).first()
+    if decision is None or not holding.applies(decision.kind, decision.action):
+        return None
     withdrawn = RemediationJob.objects.filter(
         decision_id=decision_id, direction=RemediationJob.Direction.WITHDRAW
-    ).first()
-    if withdrawn is None:
-        return None
+    )
     with transaction.atomic():
-        if withdrawn.state in (_Job.WAITING, _Job.RUNNING):
-            RemediationJob.objects.filter(pk=withdrawn.pk).update(state=_Job.REFUSED, done_at=clock.now())
-        held = withdrawn.items.filter(state__in=(_Item.MOVED, _Item.KEPT, _Item.FOUND))
-        rows = list(held.values_list("message_id", "mailbox_id", "collectivite_id"))
+        withdrawn.filter(state__in=(_Job.WAITING, _Job.RUNNING)).update(
+            state=_Job.REFUSED, done_at=clock.now()
+        )
+        held = RemediationItem.objects.filter(
+            job__in=withdrawn, state__in=(_Item.MOVED, _Item.KEPT, _Item.FOUND, _Item.FAILED)
+        )
+        rows = sorted(
+            {*held.values_list("message_id", "mailbox_id", "collectivite_id"), *_left_for(decision)}
+        )
         if not rows:
             return None
         job, made = RemediationJob.objects.get_or_create(
             decision_id=decision_id,
             direction=RemediationJob.Direction.RESTORE,
-            defaults={"campaign_id": withdrawn.campaign_id, "state": _Job.RUNNING},
+            defaults={"campaign_id": decision.campaign_id, "state": _Job.RUNNING},
         )
         _add_items(job, rows)
         if made:
             _record(job, "started", copies=len(rows))
     run(job)
     return job
+
+
+def _left_for(decision: Decision) -> Iterator[tuple[str, str, str]]:
+    """Copies that an earlier end left in quarantine because this decision, perhaps among others, held them: its own
+    withdrawal may never have come to them, since it waited for a second person or for Dovecot."""
+    returned = RemediationItem.objects.filter(job__direction=RemediationJob.Direction.RESTORE)
+    for seen in holding.observations(decision):
+        last: dict[tuple[str, str, str], str] = {}
+        for *copy, state in (
+            returned.filter(message_id__in=seen.values("message_id"))
+            .order_by("id")
+            .values_list("message_id", "mailbox_id", "collectivite_id", "state")
+        ):
+            last[copy[0], copy[1], copy[2]] = state
+        yield from (copy for copy, state in last.items() if state == _Item.KEPT)
 
 
 def approved(job_id: str) -> RemediationJob | None:
@@ -205,9 +228,10 @@ def _withdraw_slice(engine: Doveadm, items: list[RemediationItem], addresses: di
     groups: list[list[Command]] = []
     for item in found:
         user = addresses[item.mailbox_id]
-        # A person may have copied it: every folder that holds a copy is cleaned.
+        # A person may have copied it: every folder that holds a copy is cleaned, in this order.
+        folders = dict.fromkeys(item.folder.split("\n"))
         groups.append(
-            [doveadm.move(user, item.message_id, f, engine.quarantine) for f in item.folder.split("\n")]
+            [doveadm.move(user, item.message_id, f, engine.quarantine) for f in folders]
             + [doveadm.find(user, item.message_id, engine.quarantine)]
         )
     for item, answers in zip(found, engine.run_groups(groups), strict=True):
@@ -227,8 +251,9 @@ def _locate(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, 
         if outside is None:
             _conclude(item, None)
         elif found := doveadm.copies(outside):
+            before = item.folder.split("\n") if item.state == _Item.FOUND else []
             item.state = _Item.FOUND
-            item.folder = "\n".join(dict.fromkeys(c.folder for c in found))[:255]
+            item.folder = origins.noted(before, [c.folder for c in found])
             item.flags = found[0].flags[:500]
         else:
             elsewhere.append(item)
@@ -246,20 +271,22 @@ def _locate(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, 
 def _restore_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
     groups: list[list[Command]] = []
     asked: list[RemediationItem] = []
-    origins, kept = _origins(items), cache(_stays)
+    was_in, kept = origins.of(items), cache(_stays)
+    several = origins.of_several(engine, was_in, addresses)
     for item in items:
         if item.mailbox_id not in addresses:
             item.state = _Item.ABSENT
         elif kept(item.message_id, item.collectivite_id):
             item.state = _Item.KEPT
         else:
-            user = addresses[item.mailbox_id]
-            item.folder = origins.get((item.message_id, item.mailbox_id), "INBOX")
-            # The folder may be gone; creating one that exists is refused and changes nothing.
+            user, copy = addresses[item.mailbox_id], (item.message_id, item.mailbox_id)
+            item.folder = was_in.get(copy, ["INBOX"])[0]
+            back = several.get(copy) or [(item.folder, "")]
             groups.append(
                 [
-                    *([] if item.folder == "INBOX" else [doveadm.create_folder(user, item.folder)]),
-                    doveadm.move(user, item.message_id, engine.quarantine, item.folder),
+                    # The folder may be gone; creating one that exists is refused and changes nothing.
+                    *(doveadm.create_folder(user, f) for f in dict(back) if f != "INBOX"),
+                    *(doveadm.move(user, item.message_id, engine.quarantine, f, uid=uid) for f, uid in back),
                     doveadm.find(user, item.message_id, item.folder),
                 ]
             )
@@ -274,22 +301,6 @@ def _restore_slice(engine: Doveadm, items: list[RemediationItem], addresses: dic
 def _stays(message_id: str, collectivite_id: str) -> bool:
     """Whether another decision, or what the mail door found in it, holds a message."""
     return bool(holding.holding(message_id, collectivite_id) or queries.findings(message_id))
-
-
-def _origins(items: Sequence[RemediationItem]) -> dict[tuple[str, str], str]:
-    """Where each copy (message, mailbox) was before the first move that recorded it; none for one that never was
-    delivered."""
-    rows = (
-        RemediationItem.objects.filter(
-            message_id__in={item.message_id for item in items},
-            mailbox_id__in={item.mailbox_id for item in items},
-            job__direction=RemediationJob.Direction.WITHDRAW,
-        )
-        .exclude(folder="")
-        .order_by("changed_at")
-        .values_list("message_id", "mailbox_id", "folder")
-    )
-    return {(message_id, mailbox_id): folder.split("\n")[0] for message_id, mailbox_id, folder in rows}
 
 
 def _conclude(item: RemediationItem, state: str | None) -> None:

@@ -1,0 +1,59 @@
+"""Where the copies of a message lay before a decision took them, so that its end gives each back to its folder.
+
+Process: remediation. ``RemediationItem.folder``: a line for each copy that the mailbox had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from beffroi.mail import doveadm
+from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.models import RemediationItem, RemediationJob
+
+MOST_FOLDERS = 255
+"""Signs of all names together, as the column holds them."""
+type Copied = tuple[str, str]
+"""(message, mailbox)"""
+
+
+def noted(before: Sequence[str], found: Sequence[str]) -> str:
+    """A line for each copy: its folder, in the order in which they go to quarantine. ``before``: as an interrupted run
+    noted them; what is not ``found`` any more it moved, from the first on."""
+    moved = before[: max(0, len(before) - len(found))]
+    grouped = sorted(found, key=list(dict.fromkeys(found)).index)
+    folders = [*moved, *grouped]
+    while len(folders) > 1 and len("\n".join(folders)) > MOST_FOLDERS:
+        folders.pop()
+    return "\n".join(folders)[:MOST_FOLDERS]
+
+
+def of(items: Sequence[RemediationItem]) -> dict[Copied, list[str]]:
+    """The folders before the last move that recorded them; none of what never was delivered."""
+    rows = (
+        RemediationItem.objects.filter(
+            message_id__in={item.message_id for item in items},
+            mailbox_id__in={item.mailbox_id for item in items},
+            job__direction=RemediationJob.Direction.WITHDRAW,
+        )
+        .exclude(folder="")
+        .order_by("changed_at")
+        .values_list("message_id", "mailbox_id", "folder")
+    )
+    return {(message_id, mailbox_id): folder.split("\n") for message_id, mailbox_id, folder in rows}
+
+
+def of_several(
+    engine: Doveadm, was_in: Mapping[Copied, list[str]], addresses: Mapping[str, str]
+) -> dict[Copied, list[tuple[str, str]]]:
+    """(folder, UID in quarantine) of each copy of those messages of which a mailbox had several: they went there in the
+    order of their folders, and go back in it, so that after a kill the last ones are left."""
+    asked = [copy for copy, folders in was_in.items() if len(folders) > 1 and copy[1] in addresses]
+    answers = engine.run([doveadm.find(addresses[box], message, engine.quarantine) for message, box in asked])
+    found = {}
+    for copy, rows in zip(asked, answers, strict=True):
+        uids = sorted((one.uid for one in doveadm.copies(rows)), key=int)
+        folders = was_in[copy]
+        folders = folders + folders[:1] * (len(uids) - len(folders))
+        found[copy] = list(zip(folders[len(folders) - len(uids) :], uids, strict=True))
+    return found
