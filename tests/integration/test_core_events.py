@@ -234,6 +234,28 @@ def test_failing_consumer_keeps_its_event_and_holds_up_nobody(running: Callable[
 
 
 @pytest.mark.usefixtures("committed")
+def test_a_clock_that_is_set_back_holds_up_no_consumer_that_failed_before(
+    running: Callable[[], None],
+) -> None:
+    failed, done = threading.Event(), threading.Event()
+
+    @consumer(name="tests.once_broken", kinds=("test:told",), group=GROUP)
+    def flaky(event: Event) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise Unavailable("The engine")
+        done.set()
+
+    with clock.jumped(86400):
+        tell(1)
+        running()
+        assert failed.wait(PATIENCE_S)
+        while not ConsumerCursor.objects.filter(consumer="tests.once_broken").exclude(retry_at=None).exists():
+            assert not done.is_set()
+    assert done.wait(PATIENCE_S)
+
+
+@pytest.mark.usefixtures("committed")
 def test_event_that_never_succeeds_is_parked_and_the_next_one_is_taken(
     running: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,7 +145,8 @@ def _guarded(one: Consumer, stopping: threading.Event) -> float | None:
     on."""
     try:
         cursor = _cursor(one)
-        if cursor.retry_at and (pause_s := (cursor.retry_at - clock.now()).total_seconds()) > 0:
+        pause_s = (cursor.retry_at - clock.now()).total_seconds() if cursor.retry_at else 0.0
+        if 0 < pause_s <= LONGEST_PAUSE_S:  # nobody waits longer: the clock was set back since
             return pause_s
         end = time.monotonic() + TURN_S
         _, whole = _drain(one, lambda: stopping.is_set() or time.monotonic() > end)
