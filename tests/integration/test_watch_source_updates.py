@@ -289,6 +289,21 @@ def test_an_answer_that_is_taken_twice_after_a_crash_changes_nothing(
     ]
 
 
+def test_a_clock_that_was_ahead_keeps_no_source_from_its_turn(
+    sources_state: Path, publisher: Publisher
+) -> None:
+    source = new_source(publisher.serve("/list", "45.155.204.7\n"))
+    with clock.jumped(40 * 86400):
+        fetch_round(sources_state)
+    source.refresh_from_db()
+    assert source.last_error == ""
+    assert updates.ask_due() == 1
+    with clock.jumped(-3600):  # its answer is lost, and the clock is set back once more
+        updates.ask_due()
+    source.refresh_from_db()
+    assert (source.asked, source.last_error) == ("", "source.too_slow")
+
+
 def test_stopping_a_source_takes_everything_back_at_once(sources_state: Path, publisher: Publisher) -> None:
     source = new_source(publisher.serve("/l", "45.1.1.1\n"))
     fetch_round(sources_state)

@@ -17,7 +17,7 @@ from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import Min, Q
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import listed, lists, protected, sparing
@@ -47,12 +47,18 @@ log = logging.getLogger("beffroi.sources")
 
 
 def ask_due() -> int:
-    """Ask for every active source whose time has come; return for how many."""
+    """Ask for every active source whose time has come, or was set by a clock that was ahead; return for how many."""
     now = clock.now()
     overdue = FeedSource.objects.filter(active=True).exclude(asked="")
-    for source in overdue.filter(asked_at__lt=now - timedelta(seconds=ANSWER_S)):
+    wait = timedelta(seconds=ANSWER_S)
+    for source in overdue.filter(Q(asked_at__lt=now - wait) | Q(asked_at__gt=now + wait)):
         failed(source, TooSlow.code, str(ANSWER_S))
-    due = FeedSource.objects.filter(active=True, asked="", next_at__lte=now).exclude(address="")
+    planned = FeedSource.objects.filter(active=True, asked="").exclude(address="")
+    due = [
+        one
+        for one in planned
+        if one.next_at is not None and not 0 < (one.next_at - now).total_seconds() <= one.every_s
+    ]
     for source in due:
         number = new_id("ask")
         FeedSource.objects.filter(pk=source.pk).update(asked=number, asked_at=now, last_tried_at=now)
