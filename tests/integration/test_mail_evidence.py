@@ -104,6 +104,21 @@ def test_new_sender_and_new_link_in_three_communes_within_an_hour_are_told(
     assert {"new_sender_burst", "new_link_burst", "executable_attachment"} <= from_mail(evidence)
 
 
+def test_files_and_pages_that_mail_had_long_before_are_told_as_such(beaune: Commune, nuits: Commune) -> None:
+    """A lure brings along the logo and the legal notice of the one whom it imitates."""
+    logo, fake = "a" * 64, "b" * 64
+    notice, trap = "https://www.banque-exemple.com/mentions", "https://www.payer-ici.com/"
+    made = {}
+    for days, file, link in ((30, logo, notice), (6, fake, trap), (0, logo, notice), (0, fake, trap)):
+        made[days, file] = arrive(box(beaune), at=NOW - timedelta(days=days), link=link)
+        MailObservation.objects.create(
+            message_id=made[days, file], kind="sha256", value=file, role="attachment"
+        )
+    assert set(told(beaune, made[0, logo])[0]["known_before"]) == {logo, notice}
+    assert told(beaune, made[0, fake])[0]["known_before"] == []
+    assert told(beaune, made[30, logo])[0]["known_before"] == []
+
+
 @pytest.mark.usefixtures("experienced")
 def test_known_sender_and_slow_spread_are_no_burst(beaune: Commune, nuits: Commune, dijon: Commune) -> None:
     known = {"sender": "autre@ancien-fournisseur.com", "link": "https://www.ancien-site.com/page"}

@@ -160,6 +160,32 @@ def test_forged_sender_is_not_blocked_and_an_authenticated_one_is_set_aside(repo
     assert Decision.objects.get(kind="sender").action == "quarantine"
 
 
+def test_what_a_lure_copied_from_whom_it_imitates_is_not_blocked_and_joins_nothing(
+    report: Report, administrator: Actor
+) -> None:
+    logo, notice = ["sha256", "a" * 64], ["url", "https://www.youtube.com/watch?v=1"]
+    told = {**FAIL, "known_before": [logo[1], notice[1]]}
+    for commune, person in (("col_a", "per_1"), ("col_b", "per_2")):
+        report(commune, person, indicators=[["url", URL], logo, notice], evidence=told)
+    assert ("url", URL) in active()
+    assert not active() & {tuple(logo), tuple(notice)}
+    assert {(r["value"], r["code"]) for r in campaign().refusals if r["kind"] != "domain"} == {
+        (logo[1], "known_before"),
+        (notice[1], "known_before"),
+    }
+    actions.confirm_campaign(actor=administrator, campaign=campaign())
+    assert not active() & {tuple(logo), tuple(notice)}
+    report("col_c", "per_3", indicators=[logo, notice], evidence=told)  # the real one, reported by mistake
+    assert Campaign.objects.count() == 2
+
+
+def test_a_file_that_was_new_when_it_was_first_reported_stays_so_for_its_campaign(report: Report) -> None:
+    file = ["sha256", "a" * 64]
+    report("col_a", "per_1", indicators=[["url", URL], file])
+    report("col_b", "per_2", indicators=[["url", URL], file], evidence={**FAIL, "known_before": [file[1]]})
+    assert tuple(file) in active()
+
+
 def test_evidence_of_a_box_is_no_machine_evidence(report: Report) -> None:
     claims = {"symbols": ["PHISHED_OPENPHISH", "CLAM_VIRUS"], "dmarc": "fail"}
     report("col_a", "per_1", evidence=claims, door="box")

@@ -96,6 +96,13 @@ CASES: list[tuple[str, Seen, str]] = [
     ("protected, the Département", Seen(NAME, confirmed=True, protected="public service"), ""),
     ("a range, two communes", Seen(RANGE, TWO, EVIDENCE), ""),
     ("a range, the Département", Seen(RANGE, confirmed=True), ""),
+    ("a file that was there before, two communes", Seen(FILE, TWO, EVIDENCE, known_before=True), ""),
+    ("a file that was there before, with its mail", Seen(FILE, TWO, known_before=True, confirmed=True), ""),
+    (
+        "a file that was there before, proof",
+        Seen(FILE, TWO, frozenset({"known_malware"}), known_before=True),
+        "one_proof",
+    ),
     ("a forged sender, two communes", Seen(SENDER, TWO, EVIDENCE, forged=True), ""),
     ("a forged sender, the Département", Seen(SENDER, confirmed=True, forged=True), ""),
 ]
@@ -205,6 +212,7 @@ seen = st.builds(
     forged=st.booleans(),
     confirmed=st.booleans(),
     follows=st.none() | st.just(NAME),
+    known_before=st.booleans(),
 )
 cases = st.lists(seen, max_size=8).map(lambda s: Case(tuple(s)))
 
@@ -245,6 +253,7 @@ def test_more_evidence_never_unblocks(case: Case) -> None:
                 s.forged,
                 s.confirmed,
                 s.follows,
+                known_before=s.known_before,
             )
             for s in case.seen
         )

@@ -108,6 +108,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
     verdict = queries.verdict_of(message)
     auth = verdict.get("auth", {})
     sighting_id = ids.new_id("sig")
+    indicators = _indicators(message, verdict)
     evidence = {
         "spf": auth.get("spf", "none"),
         "dkim": auth.get("dkim", "none"),
@@ -119,6 +120,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         "client_ip": message.client_ip,
         "attachment_types": verdict.get("attachment_types", []),
         **prevalence.evidence(message),
+        "known_before": prevalence.known_before(message, indicators),
         "checked": True,
     }
     publish(
@@ -130,7 +132,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
             "collectivite_id": mailbox.collectivite_id,
             "person_id": actor.id,
             "seen_at": clock.epoch_s(),
-            "indicators": _indicators(message, verdict),
+            "indicators": indicators,
             "evidence": evidence,
             "message": message.id,
         },

@@ -8,7 +8,7 @@ Fails:   towards silence: a centre that has not watched mail for ``LEARNING`` kn
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -70,6 +70,23 @@ def evidence(message: MailMessage) -> dict[str, int]:
     if urls:
         found["url_communes"] = max(communes(Kind.URL, url, message) for url in urls)
     return found
+
+
+@row_security.unlimited()
+def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> list[str]:
+    """The files and web addresses among them that this centre saw ``LEARNING`` before the message: a logo, a form of
+    the State, the notice of a bank. Whoever imitates somebody sends the real one along."""
+    first: dict[str, str] = {}
+    for kind, value, *_ in indicators:
+        if kind in (Kind.SHA256, Kind.URL):
+            rows = MailObservation.objects.filter(kind=kind, value=value).exclude(role="shown").order_by("id")
+            if (earliest := rows.values_list("message_id", flat=True).first()) is not None:
+                first[value] = earliest
+    old = MailMessage.objects.filter(
+        pk__in=set(first.values()), received_at__lte=message.received_at - LEARNING
+    )
+    known = set(old.values_list("id", flat=True))
+    return [value for value, message_id in first.items() if message_id in known]
 
 
 def spread(kind: Kind, value: str, message: MailMessage) -> Spread:

@@ -137,6 +137,9 @@ REFUSALS = {
         "adresse qui sert aussi une collectivité ou un nom protégé : bloqué par son nom seul"
     ),
     "address_crowded": gettext_lazy("hébergement mutualisé : bloqué par son nom seul"),
+    "known_before": gettext_lazy(
+        "connu de longue date dans les courriels : bloqué seulement par une preuve, ou par la page Bloquer"
+    ),
     "sender_forged": gettext_lazy("l’expéditeur affiché est peut-être lui-même victime d’une usurpation"),
 }
 

@@ -73,11 +73,16 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
     proofs: dict[Indicator, set[Told]] = defaultdict(set)
     found: dict[Indicator, set[str]] = defaultdict(set)
     genuine: set[Indicator] = set()
+    known: set[Indicator] = set()
+    new: set[Indicator] = set()
     for sighting in Sighting.objects.filter(campaign=campaign):
         own = [Indicator(Kind(kind), value) for kind, value in sighting.indicators]
         speaking = evidence_of(sighting)
         forged = clustering.forged(own, sighting.evidence)
         genuine.update(i for i in own if i not in forged)
+        if sighting.door in _MACHINE_DOORS:
+            known |= (old := clustering.known_before(own, sighting.evidence))
+            new.update(i for i in own if i not in old)
         for indicator in own:
             witnesses[indicator].add(Witness(sighting.collectivite_id, sighting.person_id))
             found[indicator].update(speaking)
@@ -106,6 +111,7 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 boxes=frozenset(one.collectivite_id for one in proofs[indicator] & heard),
                 shared=indicator.value in serving,
                 crowded=indicator.value in crowded,
+                known_before=indicator in known - new,
             )
         )
     return Case(tuple(seen), ttl)

@@ -63,6 +63,13 @@ def joining(indicators: Iterable[Indicator], protected: Callable[[Indicator], st
     ]
 
 
+def known_before(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
+    """Return the files and web addresses that mail had long before: what an imitation shares with the real one."""
+    told = evidence.get("known_before")
+    values = {str(one) for one in told} if isinstance(told, list | tuple) else set()
+    return frozenset(i for i in indicators if i.kind in (Kind.SHA256, Kind.URL) and i.value in values)
+
+
 def forged(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
     """Return the indicators that name the mail's sender when nothing authenticated that sender: the victim of
     a forgery must not be blocked for it. A link's host is never among them."""

@@ -41,7 +41,8 @@ class Seen:
     authenticated, so it may be the victim. ``confirmed``: the Département named it. ``follows``: this address
     was found by resolving that name, and stands or falls with it. ``boxes``: collectivités whose boxes it completed
     connections to that nobody has business with. ``shared``: the address serves a member or a protected name too.
-    ``crowded``: names that have nothing to do with this live there.
+    ``crowded``: names that have nothing to do with this live there. ``known_before``: a file or web address that was in
+    mail long before anybody reported it.
     """
 
     indicator: Indicator
@@ -54,6 +55,7 @@ class Seen:
     boxes: frozenset[str] = frozenset()
     shared: bool = False
     crowded: bool = False
+    known_before: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,15 +213,19 @@ def refusals(case: Case) -> list[Refusal]:
 
 
 def refusal_code(seen: Seen) -> str:
-    """Return "protected", "range_never_automatic", "sender_forged", "address_shared", "address_crowded", or "" when
-    evidence may decide. An address that serves a member falls to a person alone; one of a crowded host is never
-    blocked because a name leads there, but for what it does itself."""
+    """Return "protected", "range_never_automatic", "sender_forged", "known_before", "address_shared",
+    "address_crowded", or "" when evidence may decide. What was in mail long before may be what an attacker copied from
+    the one whom they imitate: it falls to proof, or to a person who names it by itself. An address that serves a member
+    falls to a person alone; one of a crowded host is never blocked because a name leads there, but for what it does
+    itself."""
     if seen.protected:
         return "protected"
     if seen.indicator.kind is Kind.CIDR:
         return "range_never_automatic"
     if seen.forged:
         return "sender_forged"
+    if seen.known_before and not any(is_strong(d, seen.indicator.kind) for d in seen.detectors):
+        return "known_before"
     if seen.shared and not seen.confirmed:
         return "address_shared"
     return "address_crowded" if seen.crowded and seen.follows is not None else ""
