@@ -98,10 +98,10 @@ class Listed:
         return replace(found, role=self.roles.get(login, found.role)) if found is not None else None
 
 
-def _require(directory: Path, sha256: str) -> None:
-    """The door of files: what DIRECTORY/refused names, a hash a line, is held. Errors: Frozen."""
+def _require(directory: Path, sha256: str, owner: str) -> None:
+    """The door of files: what DIRECTORY/refused names is held, a hash a line, or COLLECTIVITE:HASH. Errors: Frozen."""
     with contextlib.suppress(FileNotFoundError):
-        if sha256 in (directory / "refused").read_text().split():
+        if not {sha256, f"{owner}:{sha256}"}.isdisjoint((directory / "refused").read_text().split()):
             raise Frozen("dec_tests")
 
 
@@ -118,7 +118,7 @@ def application(
     config = Config(state=directory) if (directory / "secrets").exists() else new_config(directory)
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
         communes = Communes(directory / "drive", commits)
-        bodies = SealedStore(config, communes, workers, lambda sha256, owner: _require(directory, sha256))
+        bodies = SealedStore(config, communes, workers, lambda *asked: _require(directory, *asked))
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)
         teller.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
 from pathlib import Path
@@ -63,6 +64,24 @@ def test_what_was_accepted_is_read_and_each_access_is_told(drive: Served, name: 
     there = found[f"{at}/plan.txt"]
     assert value(there, "oc:id") == value(own, "oc:id")
     assert value(there, "d:getetag") == value(own, "d:getetag")
+
+
+def test_what_the_owner_lets_through_for_itself_stays_refused_to_who_visits(drive: Served, name: str) -> None:
+    answer(drive, share(drive, name, WRITE))
+    inside, own, data = f"{SHARED}/{name}/outil.txt", f"{HOME}/{name}/outil.txt", b"un outil"
+    assert drive.ask("PUT", own, data)[0] == 201
+    assert drive.ask("GET", inside, login="bruno")[2] == data
+    refused = drive.directory / "refused"
+    refused.write_text(f"{B}:{hashlib.sha256(data).hexdigest()}\n")
+    try:
+        elsewhere = f"{BRUNO}/outil.txt"
+        assert drive.ask("GET", inside, login="bruno")[0] == 403
+        assert drive.ask("PUT", f"{SHARED}/{name}/copie.txt", data, login="bruno")[0] == 403
+        assert drive.ask("COPY", inside, login="bruno", Destination=elsewhere)[0] == 403
+        assert drive.ask("GET", elsewhere, login="bruno")[0] == 404
+        assert drive.ask("GET", own)[2] == data
+    finally:
+        refused.unlink()
 
 
 def test_no_listing_goes_into_another_collectivite_from_above(drive: Served, name: str) -> None:

@@ -68,8 +68,12 @@ class Bodies(Protocol):
 SENT_BYTES = 1 << 20
 """Of a piece at most: each costs a turn of the loop, and a client has ``messages.SEND_S`` to take it."""
 
-type BodiesOf = Callable[[str], Bodies]
-"""By the collectivité's identifier. Errors: NotFound, those of the keys."""
+
+class BodiesOf(Protocol):
+    """By the collectivité's identifier. ``visitor``: the collectivité of who comes from another one; what the owner
+    lets through for itself stays refused to them. Errors: NotFound, those of the keys."""
+
+    def __call__(self, collectivite_id: str, visitor: str = "", /) -> Bodies: ...
 
 
 class SealedBodies:
@@ -79,6 +83,15 @@ class SealedBodies:
         self, sealed: content.Content, database: Callable[[], Database], refuse: Callable[[str], object]
     ) -> None:
         self._sealed, self._database, self._refuse = sealed, database, refuse
+
+    def seen_by(self, refuse: Callable[[str], object]) -> SealedBodies:
+        """The same, behind another collectivité's door as well."""
+
+        def both(sha256: str) -> None:
+            self._refuse(sha256)
+            refuse(sha256)
+
+        return SealedBodies(self._sealed, self._database, both)
 
     def require(self, sha256: str) -> None:
         self._refuse(sha256)
@@ -193,7 +206,7 @@ class SealedStore:
         self._workers = content.Workers(threads)
         self._opened: dict[str, SealedBodies] = {}
 
-    def __call__(self, collectivite_id: str) -> Bodies:
+    def __call__(self, collectivite_id: str, visitor: str = "", /) -> Bodies:
         found = self._opened.get(collectivite_id)
         if found is None:
             sealed = content.Content(keys.make(self._config, collectivite_id), self._objects, self._workers)
@@ -203,4 +216,6 @@ class SealedStore:
                 lambda sha256: self._refuse(sha256, collectivite_id),
             )
             self._opened[collectivite_id] = found
-        return found
+        if visitor in ("", collectivite_id):
+            return found
+        return found.seen_by(lambda sha256: self._refuse(sha256, visitor))

@@ -89,9 +89,8 @@ class Found:
         if kept.size_bytes > MOST_READ_BYTES:
             raise TooLarge(MOST_READ_BYTES)
         async with self._at_once:
-            pieces = [
-                piece async for piece in self.bodies(view.collectivite_id).read(kept, 0, kept.size_bytes)
-            ]
+            bodies = self.bodies(view.collectivite_id, who.collectivite_id)
+            pieces = [piece async for piece in bodies.read(kept, 0, kept.size_bytes)]
             text = await asyncio.to_thread(texts.text, node.name, b"".join(pieces), self.reads)
         return wire.Text(text, len(text) == texts.MOST_CHARS)
 

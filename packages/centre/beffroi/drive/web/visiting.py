@@ -50,7 +50,9 @@ class Visits:
             return Entered(home, self.bodies(who.collectivite_id), steps, "/coffre/")
         told = partial(self._told, tell=self.crossed, goes_on=goes_on)
         visit = enter(home, steps[1], what, _node_of(steps[2]), told)
-        return Entered(visit, self.bodies(visit.collectivite_id), steps[2:], pages(visit))
+        return Entered(
+            visit, self.bodies(visit.collectivite_id, who.collectivite_id), steps[2:], pages(visit)
+        )
 
     def require(self, who: Who, view: View) -> None:
         """That they may still be where they entered; what the owner gives is asked in each change. Blocking.

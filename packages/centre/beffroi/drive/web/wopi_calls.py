@@ -56,7 +56,7 @@ class Call:
 
     @property
     def bodies(self) -> Bodies:
-        return self.host.bodies(self.view.collectivite_id)
+        return self.host.bodies(self.view.collectivite_id, self.who.collectivite_id)
 
     # -- reading -------------------------------------------------------------------------------------------------
 

@@ -121,7 +121,8 @@ class Dav:
             view = call.home.towards(reading, target.path)
         if isinstance(view, Visit) and view.share_id != call.view.share_id:
             self._enter(call, view, target)
-        return replace(call, target=target, view=view, bodies=self._bodies(view.collectivite_id))
+        bodies = self._bodies(view.collectivite_id, call.who.collectivite_id)
+        return replace(call, target=target, view=view, bodies=bodies)
 
     def _enter(self, call: Call, visit: Visit, target: paths.Target) -> None:
         who, before = call.who, call.request.still
