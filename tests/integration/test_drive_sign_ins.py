@@ -8,8 +8,12 @@ import subprocess
 import sys
 
 import pytest
+from beffroi.core.decisions import exceptions
+from beffroi.core.identity.actor import Actor
 from beffroi.core.planes import db as planes
 from beffroi.drive.sign_ins import SignIns
+from beffroi.lib.ids import new_id
+from beffroi_protocol.indicators import normalise
 
 from tests import front_planes
 from tests.fixtures_stream import Centre, block, eventually, running_centre
@@ -50,6 +54,30 @@ def test_an_address_that_the_login_door_refuses_is_refused_before_the_password(c
     assert later.refuses(ADDRESS)
     assert later._follower is not None
     later._follower.stop()
+
+
+def test_what_a_commune_lets_through_is_refused_to_people_of_others_alone(centre: Centre) -> None:
+    counted = SignIns(centre.config, "calendars")
+    counted.start()
+    block(ADDRESS)
+    block(OTHER)
+    eventually(lambda: counted.refuses(ADDRESS) and counted.refuses(OTHER), "refused")
+    ours, theirs = new_id("col"), new_id("col")
+    administrator = Actor("administrator", "adm_1", None, "administrator")
+    made = exceptions.allow_locally(
+        actor=administrator,
+        collectivite_id=ours,
+        indicator=normalise("ip", ADDRESS),
+        ttl_s=600,
+        reason="notre mairie",
+    )
+    eventually(lambda: not counted.refuses(ADDRESS), "one has to know who it is")
+    assert (counted.refuses(ADDRESS, ours), counted.refuses(ADDRESS, theirs)) == (False, True)
+    assert counted.refuses(OTHER) and counted.refuses(OTHER, ours)
+    exceptions.end(actor=administrator, exception_id=made.id)
+    eventually(lambda: counted.refuses(ADDRESS) and counted.refuses(ADDRESS, ours), "refused again")
+    assert counted._follower is not None
+    counted._follower.stop()
 
 
 @pytest.mark.root

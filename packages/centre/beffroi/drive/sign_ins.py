@@ -73,11 +73,15 @@ class SignIns:
             self._follower.start()
         threading.Thread(target=self._tell, name="sign-ins", daemon=True).start()
 
-    def refuses(self, address: str) -> bool:
-        """Whether the login door refuses this address. An exception of one collectivité does not count here: before
-        the password nobody knows whose it is."""
+    def refuses(self, address: str, collectivite_id: str = "") -> bool:
+        """Whether the login door refuses this address. ``collectivite_id``: of who signs in, "" before the password:
+        what some collectivité lets through is then looked at, and asked about again once one knows whose it is."""
+        follower = self._follower
+        owners = (collectivite_id,) if collectivite_id else ()
         try:
-            return self._follower is not None and self._follower.match_address(address) is not None
+            if follower is None or follower.match_address(address, owners) is None:
+                return False
+            return bool(owners) or not follower.some_allow(address)
         except IndicatorInvalid:
             return False
 

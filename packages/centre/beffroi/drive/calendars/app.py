@@ -157,7 +157,7 @@ class Calendars:
         """Errors: Refused."""
         address = (environ.get("HTTP_X_FORWARDED_FOR") or environ.get("REMOTE_ADDR") or "").strip()
         if self.sign_ins.refuses(address):
-            raise Refused(HTTPStatus.FORBIDDEN, "blocked by collective immunity\n")
+            raise _immune()
         if self.sign_ins.too_many(address):
             raise Refused(HTTPStatus.TOO_MANY_REQUESTS, Retry_After=str(int(WINDOW_S)))
         login, password = _basic(environ.get("HTTP_AUTHORIZATION", ""))
@@ -167,6 +167,8 @@ class Calendars:
         if who is None:
             self.sign_ins.failed(address, login)
             raise _ask_for_password()
+        if self.sign_ins.refuses(address, who.collectivite_id):
+            raise _immune()
         self.sign_ins.succeeded(address, who.login, who.app_password_id)
         return who
 
@@ -248,6 +250,10 @@ def _answer(refused: Refused, environ: Environ, start_response: StartResponse) -
     headers["Content-Length"] = str(len(body))
     start_response(f"{refused.status.value} {refused.status.phrase}", list(headers.items()))
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+
+
+def _immune() -> Refused:
+    return Refused(HTTPStatus.FORBIDDEN, "blocked by collective immunity\n")
 
 
 def _ask_for_password() -> Refused:

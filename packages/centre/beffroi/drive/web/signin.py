@@ -95,8 +95,13 @@ class Doorman:
         )
         if found is None or app_password_id in self._given_up:
             return None
+        self._require_address(address, found)
         self._require(found)
         return found
+
+    def _require_address(self, address: str, who: Who) -> None:
+        if self._sign_ins.refuses(address, who.collectivite_id):
+            raise AddressRefused
 
     def refuse(self, app_password_id: str) -> None:
         """From now on."""
@@ -111,6 +116,7 @@ class Doorman:
         digest, now_s = hashlib.blake2b(header, key=self._key).digest(), clock.steady_s()
         kept = self._known.get(digest)
         if kept is not None and kept[1] > now_s:
+            self._require_address(request.address, kept[0])
             return kept[0]
         if kept is None and self._sign_ins.too_many(request.address):
             raise TooManySignIns
@@ -124,6 +130,7 @@ class Doorman:
             self._known.pop(digest, None)
             self._sign_ins.failed(request.address, login)
             raise NotSignedIn
+        self._require_address(request.address, found)
         self._sign_ins.succeeded(request.address, found.login, found.app_password_id)
         self._known[digest] = (found, now_s + KEPT_S)
         self._known.move_to_end(digest)
