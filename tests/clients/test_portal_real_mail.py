@@ -115,3 +115,21 @@ def test_a_hostile_mail_is_listed_read_saved_from_and_reported(post: Post, beaun
     refused = client.get(f"/courrier/{box.id}/{uid}/piece/2/")
     assert refused.status_code == 403
     assert FILE not in refused.content
+
+
+def test_a_mail_of_an_impossible_date_and_of_no_charset_is_listed_and_read(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    letter = (
+        f"Date: Fri, 31 Dec 9999 23:59:59 -1200\nFrom: billing@sender.example.net\nTo: {box.address}\n"
+        "Subject: Menu\n\nL’école à midi\n"
+    )
+    assert post.send(letter, box.address)[0] == 250
+    post.wait_count(box, 1)
+    client = portal_client(beaune.agent_membership)
+    assert "Menu" in client.get(f"/courrier/{box.id}/").content.decode()
+    with reader.open_mailbox(post.config, box.address) as opened:
+        uid = opened.list()[0].uid
+    assert "L’école à midi" in client.get(f"/courrier/{box.id}/{uid}/").content.decode()
+    assert "L’école à midi" in client.get(f"/courrier/{box.id}/ecrire/?repondre={uid}").content.decode()

@@ -27,3 +27,43 @@ def test_what_is_no_charset_of_a_mail_is_read_as_utf_8(charset: str) -> None:
 @pytest.mark.parametrize("charset", ["", "undefined", "zlib", "rot13", "x\0y", "é", "nobody"])
 def test_a_charset_that_nobody_knows_is_read_as_utf_8(charset: str) -> None:
     assert decoding.text_of(WORD.encode(), charset) == WORD
+
+
+@pytest.mark.parametrize(
+    ("data", "charset", "text"),
+    [
+        ("l’école à 12 €".encode("cp1252"), "iso-8859-1", "l’école à 12 €"),
+        ("l’école".encode(), "us-ascii", "l’école"),
+        ("l’école".encode("cp1252"), "us-ascii", "l’école"),
+        ("école €".encode()[:-1], "us-ascii", "école "),  # cut off by who fetched it
+    ],
+)
+def test_a_charset_that_says_too_little_is_read_as_it_was_meant(data: bytes, charset: str, text: str) -> None:
+    assert decoding.text_of(data, charset) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("l’été =?utf-8?q?pass=C3=A9?= \\users".encode(), "l’été passé \\users"),
+        ("été".encode("latin-1"), "été"),
+        (b"=?iso-8859-1?q?l=92=E9cole?= =?utf-8?b?w6k=?=\r\n =?utf-8?b?w6k=?=", "l’écoleéé"),
+        (b"=?utf-8?q?a?b?= =?x?z?c?=", "a?b =?x?z?c?="),
+    ],
+)
+def test_a_header_is_read_between_its_encoded_words_too(raw: bytes, text: str) -> None:
+    assert decoding.header_text(raw) == text
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        b"Fri, 31 Dec 9999 23:59:59 -1200",
+        b"Mon, 1 Jan 2024 00:00:00 +99999999999999999999",
+        b"Mon, 1 Jan 99999999999999999999 00:00:00 +0000",
+        b"yesterday",
+    ],
+)
+def test_a_date_of_no_calendar_is_none(date: bytes) -> None:
+    with pytest.raises(ValueError, match="da"):
+        decoding.moment(date)

@@ -2,7 +2,7 @@
 
 Hostile: everything; also the name of the charset. Input is capped by who asks.
 Fails:   open: what does not decode is shown as replacement signs.
-Source:  RFC 2045, RFC 2047.
+Source:  RFC 2045, RFC 2047, https://encoding.spec.whatwg.org/#names-and-labels
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import binascii
 import codecs
 import quopri
 import re
+from datetime import datetime
 from email.errors import HeaderParseError
 from email.header import decode_header
+
+from imapclient.datetime_util import parse_to_datetime
 
 MAX_HEADER_CHARS = 1000
 _CHARSETS = re.compile(
@@ -22,27 +25,48 @@ _CHARSETS = re.compile(
     r"|johab|tis-620|ptcp154|kz1048|hp-roman8"
 )
 """As Python calls them."""
+_WORDS = re.compile(r"=\?[^?\s]*\?[bq]\?.*?\?=(?:\s*=\?[^?\s]*\?[bq]\?.*?\?=)*", re.IGNORECASE | re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
 def header_text(value: bytes | None) -> str:
-    """An encoded header as one line of text (RFC 2047), without signs that reorder or hide it."""
-    raw = (value or b"")[: MAX_HEADER_CHARS * 4]
-    text = raw.decode("utf-8", "replace")
+    """An encoded header as one line of text (RFC 2047), without signs that reorder or hide it. Between encoded words
+    stands what it says, in whatever bytes."""
+    return clean(_WORDS.sub(_words, text_of((value or b"")[: MAX_HEADER_CHARS * 4], "us-ascii")))
+
+
+def _words(found: re.Match[str]) -> str:
     try:
-        pieces = decode_header(text)
-        text = "".join(p if isinstance(p, str) else text_of(p, charset or "utf-8") for p, charset in pieces)
-    except (HeaderParseError, ValueError, LookupError, binascii.Error, IndexError):
-        pass
-    return clean(text)
+        pieces = decode_header(found[0])
+    except (HeaderParseError, ValueError, LookupError, IndexError):
+        return found[0]
+    return "".join(p if isinstance(p, str) else text_of(p, charset or "utf-8") for p, charset in pieces)
 
 
 def clean(text: str) -> str:
     return _CONTROL.sub(" ", text)[:MAX_HEADER_CHARS].strip()
 
 
+def moment(text: bytes, normalise: bool = True) -> datetime:
+    """What imapclient makes of a Date:, for imapclient: it passes over one that cannot be read (ValueError), but not
+    over a year or a zone too large to count, and one such mail shut its folder."""
+    try:
+        found: datetime = parse_to_datetime(text, normalise)
+    except OverflowError as error:
+        raise ValueError("no date") from error
+    return found
+
+
 def text_of(data: bytes, charset: str) -> str:
-    return data.decode(charset if is_charset(charset) else "utf-8", "replace")
+    """As browsers read it (WHATWG Encoding): who says Latin-1 means Windows, with its apostrophes and its euro. Who
+    says ASCII (Dovecot does of what says nothing) and writes more is read as UTF-8 where it can be, else as Windows."""
+    name = codecs.lookup(charset).name if is_charset(charset) else "ascii"
+    if name == "ascii":
+        try:
+            return codecs.getincrementaldecoder("utf-8")().decode(data)  # the last sign may be cut off
+        except UnicodeDecodeError:
+            name = "cp1252"
+    return data.decode("cp1252" if name == "iso8859-1" else name, "replace")
 
 
 def is_charset(name: str) -> bool:

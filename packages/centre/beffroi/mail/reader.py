@@ -21,12 +21,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import imapclient
+from imapclient import response_parser
 from imapclient.exceptions import IMAPClientError
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.mail import tokens
-from beffroi.mail.decoding import clean, decoded, header_text, text_of
+from beffroi.mail.decoding import clean, decoded, header_text, moment, text_of
 from beffroi.mail.engines import layout
 
 TIMEOUT_S = 10.0
@@ -42,6 +43,8 @@ _HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-
 _SUMMARY = ["FLAGS", "INTERNALDATE", "ENVELOPE", _HEADERS]
 _FIELD = re.compile(rb"^(x-beffroi-[a-z]+):[ \t]*([^\r\n]{0,500})", re.IGNORECASE | re.MULTILINE)
 _REFERENCES = re.compile(rb"^references:[ \t\r\n]*(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE)
+
+response_parser.parse_to_datetime = moment
 
 
 class MailboxUnavailable(Unavailable):
@@ -304,7 +307,8 @@ def _authentication(text: str) -> Authentication:
 
 
 def _recipients(envelope: Any) -> tuple[str, ...]:
-    return tuple(address_of(a) for a in (getattr(envelope, "to", None) or ())[:MAX_RECIPIENTS])
+    found = (address_of(a) for a in (getattr(envelope, "to", None) or ())[:MAX_RECIPIENTS])
+    return tuple(one for one in found if one)
 
 
 def address_of(address: Any) -> str:
