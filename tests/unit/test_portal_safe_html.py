@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 import pytest
-from beffroi.portal import safe_html
+from beffroi.portal import safe_html, tame_html
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -181,3 +181,55 @@ def test_a_link_of_no_host_of_its_own_is_no_link(url: str) -> None:
 def test_a_name_with_accents_that_leads_to_itself_is_not_called_deceptive() -> None:
     (link,) = safe_html.clean('<a href="https://mairie-ch\u00e2teau.fr/">mairie-ch\u00e2teau.fr</a>').links
     assert (link.host, link.deceptive) == ("xn--mairie-chteau-qeb.fr", False)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "<p>" + "".join(f"<b a={n}>" for n in range(4000)) + "x</p>" + "<p>x</p>" * 4000,
+        "".join(f"<a href=https://x.example/{n}>" for n in range(4000)) + "<p>x</p>" * 4000,
+        "<div>" * 60_000 + "fin",
+        "<table><tr><td><span>" * 20_000 + "</div>" * 60_000,
+        "<a href=https://evil.example/>" + "a" * 300_000 + "</a>",
+        "<a href=https://evil.example/>" + "a." * 150_000 + "</a>",
+    ],
+)
+def test_what_is_made_to_grow_takes_no_more_than_its_length(bomb: str) -> None:
+    """Each of them took minutes, or gigabytes."""
+    assert len(safe_html.clean(bomb).document) < 4 * len(bomb) + 5000
+    assert len(safe_html.words_in(bomb)) <= len(bomb)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("<p>un<p><b>deux</p>trois", "<p>un</p><p><b>deux</b></p>trois"),
+        ("<ul><li>a<ul><li>b</ul><li>c</ul>", "<ul><li>a<ul><li>b</li></ul></li><li>c</li></ul>"),
+        ("<table><tr><td>a</div><td>b<tr></table>d", "<table><tr><td>a</td><td>b</td></tr><tr></tr></table>d"),
+        ("<form><div>a</form>b</div>c", "<div>ab</div>c"),
+        ("<img src=1 src=2 onerror=x>&lt;<br>", '<img src="1">&lt;<br>'),
+        ("<p>a<!-- <p>b --><style>p{}</style>c", "<p>a<style>p{}</style>c</p>"),
+    ],
+)  # fmt: skip
+def test_tags_are_closed_where_browsers_close_them(written: str, read: str) -> None:
+    assert tame_html.bounded(written, safe_html._TAGS | {"style"}, safe_html._ATTRIBUTES) == read
+
+
+def test_what_stands_too_deep_keeps_its_words() -> None:
+    deep = tame_html.bounded("<div>" * 1000 + "mot" + "</div>" * 1000 + "<p>fin", {"div", "p"}, {})
+    assert deep.count("<div>") == tame_html.MAX_DEPTH == deep.count("</div>")
+    assert "mot" in deep and deep.endswith("<p>fin</p>")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("voir .impots.gouv.fr/a", "impots.gouv.fr"),
+        ("https://maire@impots.gouv.fr:443/", "impots.gouv.fr"),
+        ("impots.gouv.fr.9", "impots.gouv.fr"),
+        ("a_b..c 3.14", ""),
+        ("www.evil.example", ""),
+    ],
+)
+def test_the_host_that_a_text_names_is_found(text: str, shown: str) -> None:
+    assert safe_html.imitated_host(text, "evil.example") == shown

@@ -4,6 +4,7 @@ Process: web.
 Input:   hostile. nh3 (ammonia) parses like a browser and writes well-formed HTML from an allow-list; what is
          added afterwards is our own text, escaped. The result is still shown in a sandboxed frame of an opaque
          origin with ``default-src 'none'``: each of the three walls is enough alone.
+         ``tame_html`` comes before, so that no shape of a mail costs more than its length.
 Fails:   closed: what is not on the list is dropped.
 Source:  https://nh3.readthedocs.io/ ; https://html.spec.whatwg.org/#attr-iframe-sandbox
 """
@@ -21,6 +22,7 @@ import nh3
 from django.utils.translation import gettext as _
 
 from beffroi.portal.link_target import host_name, target
+from beffroi.portal.tame_html import bounded
 
 MAX_LINKS = 200
 # fmt: off
@@ -54,7 +56,8 @@ _INLINE_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+
 # Signs that nobody sees in the middle of a name: soft hyphen, zero widths, marks of direction.
 _UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _ADDRESS = re.compile(r"[^\s@/]+@[^\s@/]+")
-_HOST_IN_TEXT = re.compile(r"(?:https?://|www\.)?(?:[^\s@/]*@)?((?:[\w-]+\.)+[a-z]{2,24})\b", re.IGNORECASE)
+_NAMES = re.compile(r"[\w-]+(?:\.[\w-]+)*")
+_LAST_NAME = re.compile(r"[a-z]{2,24}\b", re.IGNORECASE)
 
 STYLE = (
     "body{margin:16px;font:16px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;overflow-wrap:anywhere}"
@@ -105,7 +108,7 @@ def clean(hostile: str) -> SafeMail:
         return value
 
     body = nh3.clean(
-        hostile,
+        bounded(hostile, _TAGS | _CLEAN_CONTENT, _ATTRIBUTES),
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         clean_content_tags=_CLEAN_CONTENT,
@@ -132,6 +135,15 @@ def links_in_text(text: str) -> tuple[Link, ...]:
     return tuple(Link(url, url, host_of(url)) for url in dict.fromkeys(found))
 
 
+def words_in(hostile: str) -> str:
+    """The words of a mail that has HTML only, line by line."""
+    lines = re.sub(r"(?i)<br\s*/?>|</(?:p|div|tr|li|h[1-6])>", "\n", hostile[:500_000])
+    bare = unescape(
+        nh3.clean(bounded(lines, _CLEAN_CONTENT, {}), tags=set(), clean_content_tags=_CLEAN_CONTENT)
+    )
+    return re.sub(r"\n\s*\n\s*\n+", "\n\n", re.sub(r"[ \t]+", " ", bare)).strip()
+
+
 def host_of(url: str) -> str:
     """As a browser reads it; "" for what leads to none."""
     led = target(url)
@@ -143,14 +155,25 @@ def imitated_host(text: str, host: str) -> str:
     visible = _UNSEEN.sub("", text).strip()
     if not host or _ADDRESS.fullmatch(visible):
         return ""
-    named = _HOST_IN_TEXT.search(visible)
-    if named is None:
+    shown = next(filter(None, map(_host_in, re.split(r"[\s/]+", visible))), "").removeprefix("www.")
+    if not shown:
         return ""
-    shown = named[1].lower().removeprefix("www.")
     # Compared as they are asked of DNS: letters with accents are written in two ways.
     name, led = host_name(shown) or shown, host.removeprefix("www.")
     same = led == name or led.endswith("." + name) or name.endswith("." + led)
     return "" if same else shown
+
+
+def _host_in(word: str) -> str:
+    """The host in a word, behind a name and a password; "" without one. Takes time by the word's length: a mail may
+    have words of a megabyte."""
+    for piece in reversed(word.split("@")):
+        for names in _NAMES.findall(piece):
+            labels = names.lower().split(".")
+            for at in range(len(labels) - 1, 0, -1):
+                if last := _LAST_NAME.match(labels[at]):
+                    return ".".join([*labels[:at], last[0]])
+    return ""
 
 
 def _missing(alternative: str) -> str:

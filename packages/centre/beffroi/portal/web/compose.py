@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from html import unescape
 from typing import Any
 
-import nh3
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
@@ -33,7 +31,7 @@ from beffroi.mail.filters import queries as own_settings
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people import handling
 from beffroi.mail.people import queries as team
-from beffroi.portal import calendars, drive_words, webmail_words
+from beffroi.portal import calendars, drive_words, safe_html, webmail_words
 from beffroi.portal.pages import asks_part, for_agents, page, words_of
 from beffroi.portal.web import delegations, mail_files
 from beffroi.portal.web.folders import asked_folder
@@ -69,7 +67,7 @@ def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
 def _answer(box: Access, uid: int, folder: str, how: str) -> dict[str, Any]:
     with access.open_mailbox(settings.BEFFROI, box) as opened:
         view = opened.read(uid, folder)
-        found = original.fetch(opened, uid, folder, view.text or _text_of(view.html))
+        found = original.fetch(opened, uid, folder, _words(view))
     own = [box.address, *aliases.senders(box.mailbox)]
     names = {"who": found.from_name or found.from_address, "when": found.sent_at}
     if how == "forward":
@@ -94,6 +92,11 @@ def _answer(box: Access, uid: int, folder: str, how: str) -> dict[str, Any]:
     return form
 
 
+def _words(one: reader.MessageView | original.Opened) -> str:
+    """Some programs send an empty text beside their HTML."""
+    return one.text if one.text.strip() else safe_html.words_in(one.html)
+
+
 def _colleague(actor: Actor, mailbox: Mailbox, key: str) -> str:
     """Who else is answering this mail just now; "" for nobody."""
     found = team.marks(actor, mailbox, [key]).get(key)
@@ -108,13 +111,6 @@ def _presence(request: HttpRequest, actor: Actor, mailbox: Mailbox, what: str) -
         tell(actor=actor, mailbox=mailbox, key=key)
 
 
-def _text_of(html: str) -> str:
-    """The words of a mail that has HTML only, for the quote."""
-    lines = re.sub(r"(?i)<br\s*/?>|</(?:p|div|tr|li|h[1-6])>", "\n", html[:500_000])
-    bare = unescape(nh3.clean(lines, tags=set(), clean_content_tags={"script", "style", "title", "head"}))
-    return re.sub(r"\n\s*\n\s*\n+", "\n\n", re.sub(r"[ \t]+", " ", bare)).strip()
-
-
 @require_GET
 @for_agents
 def draft(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
@@ -123,7 +119,7 @@ def draft(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Http
     with access.open_mailbox(settings.BEFFROI, box) as opened:
         found = original.draft(opened, uid)
     form = {name: getattr(found, name, "") for name in FIELDS}
-    form["text"] = found.text or _text_of(found.html)
+    form["text"] = _words(found)
     form |= {"uid": found.uid, "uid_validity": found.uid_validity, "files": found.attachments}
     form["sender"] = found.sender
     return _form(request, box, form)
