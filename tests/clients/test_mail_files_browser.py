@@ -165,6 +165,34 @@ def test_a_link_that_is_taken_back_and_a_draft_that_is_thrown_away_take_the_file
     assert sorted(desk.thrown()) == ["deux.bin", "un.bin"]  # from where they come back
 
 
+def test_what_left_or_is_in_another_draft_keeps_its_link_when_an_old_window_throws_it_away(
+    desk: Desk, tmp_path: Path, beaune: Commune
+) -> None:
+    page, client = desk.page, portal_client(beaune.agent_membership)
+    page.goto(desk.write)
+    page.fill("#id_to", desk.box.address)
+    choose(page, tmp_path, "plan.bin", PLAN)
+    page.click("button:has-text('Mettre un lien')")
+    page.wait_for_selector("[data-linked] .tag:has-text('Lien jusqu’au')")
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
+    names = ("uid", "uid_validity", "message_id", "to", "text")
+    old = {name: page.input_value(f"[name={name}]") for name in names}
+    save = f"/courrier/{desk.box.id}/brouillon/"
+    # Another window keeps a state of its own, and throws that away.
+    apart = {**old, "tab": "another-window", "uid": "99", "what": "save"}
+    found = client.post(save, apart, headers={"Accept": "application/json"}).json()
+    assert found["apart"] and len(desk.links()) == 1
+    client.post(save, {**old, "uid": found["uid"], "what": "discard"})
+    assert len(desk.links()) == 1 and desk.inside(SENT) == ["plan.bin"]
+    # The message has left, and the old window is thrown away.
+    page.click("button:has-text('Envoyer')")
+    page.wait_for_selector("text=Votre message part dans quelques secondes")
+    Sending.objects.filter(state="waiting").update(due_at=clock.now())
+    outgoing.send_due()
+    client.post(save, {**old, "what": "discard"})
+    assert len(desk.links()) == 1 and desk.inside(SENT) == ["plan.bin"]
+
+
 def test_a_file_of_the_coffre_is_attached_or_linked_and_an_attachment_is_kept(
     desk: Desk, tmp_path: Path
 ) -> None:

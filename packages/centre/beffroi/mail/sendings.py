@@ -103,6 +103,12 @@ def call_back(*, actor: Actor, mailbox: Mailbox, place: Place) -> None:
             raise AlreadyLeaving
 
 
+def has_left(mailbox: Mailbox, message_id: str) -> bool:
+    """Whether this message was sent by the webmail, or is on its way."""
+    rows = Sending.objects.filter(mailbox_id=mailbox.id, message_id_hash=hash_of_message_id(message_id))
+    return rows.filter(state__in=(*OPEN, Sending.State.SENT)).exists()
+
+
 def claim(now_due: int = 20) -> list[Sending]:
     """Take messages whose moment has come; each belongs to whoever got it from here."""
     due = Sending.objects.filter(state=Sending.State.WAITING, due_at__lte=clock.now()).order_by("due_at")

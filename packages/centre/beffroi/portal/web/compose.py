@@ -140,8 +140,9 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             sendings.call_back(actor=actor, mailbox=mailbox, place=at)
         if what == "discard":
             _presence(request, actor, mailbox, what)
-            mail_files.forget_message(request, actor, [request.POST.get("message_id", "")])
-            return _discard(request, box, at)
+            answer = _discard(request, box, at)
+            mail_files.forget_message(request, box, [request.POST.get("message_id", "")])
+            return answer
         written = _written(request, box)
         compose.check(written, clock.now(), lenient=what != "send")
         with access.open_drafts(settings.BEFFROI, box) as folder:

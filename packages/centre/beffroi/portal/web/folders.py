@@ -109,7 +109,7 @@ def act(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     with access.open_mailbox(settings.BEFFROI, box) as opened:
         thrown = mail_files.drafts_among(opened, ticked) if what in ("trash", "erase") else []
         count = sum(folders.act(opened, name, uids, what, target) for name, uids in ticked.items())
-    mail_files.forget_message(request, actor, thrown)
+    mail_files.forget_message(request, box, thrown)
     if not ticked:
         messages.info(request, _("Cochez d’abord un ou plusieurs courriels."))
     elif what not in folders.FLAGS:

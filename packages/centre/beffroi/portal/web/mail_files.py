@@ -24,17 +24,17 @@ from django.views.decorators.http import require_GET, require_POST
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
-from beffroi.drive.store import sent_files, tree
+from beffroi.drive.store import sent_files, shares, tree
 from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.store.orders import orders
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
-from beffroi.mail import access
-from beffroi.mail.access import Right
+from beffroi.mail import access, sendings
+from beffroi.mail.access import Access, Right
 from beffroi.mail.drafts import DRAFTS
-from beffroi.mail.reader import MailboxReader, MessageView
+from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageView
 from beffroi.portal import drive_words, words
 from beffroi.portal.dates import date_format
 from beffroi.portal.drive_access import act_of, give_grants, view_of
@@ -154,25 +154,28 @@ def drafts_among(opened: MailboxReader, ticked: Mapping[str, Sequence[int]]) -> 
     return [one.message_id for one in opened.summaries(uids)]
 
 
-def forget_message(request: HttpRequest, actor: Actor, message_ids: Sequence[str]) -> None:
-    """What was put into the Coffre for drafts that are thrown away goes to its trash, and its links end. A Coffre that
+def forget_message(request: HttpRequest, box: Access, message_ids: Sequence[str]) -> None:
+    """What was put into the Coffre for drafts that are thrown away goes to its trash, and its links end: not of a
+    message that left, from another window perhaps, nor of one that another draft still is. A Coffre or a mailbox that
     cannot be reached keeps nobody from throwing a draft away: its links end by their date."""
-    if not message_ids:
-        return
     try:
-        view = view_of(request, actor)
+        view = view_of(request, box.actor)
         with view.database.reading() as reading:
-            found = [
-                one.share_id
-                for message_id in message_ids
-                if message_id
-                for one in sent_files.of_message(reading, actor.id, _hashed(message_id))
-            ]
+            found = {
+                one: sent_files.of_message(reading, box.actor.id, _hashed(one)) for one in message_ids if one
+            }
+        if not any(found.values()):
+            return
+        with access.open_mailbox(settings.BEFFROI, box) as opened:
+            still = {one.message_id for one in opened.list(DRAFTS, MAX_LIST)}
     except BeffroiError:
         return
-    for share_id in found:
-        with suppress(BeffroiError):
-            _take_back(actor, view, share_id)
+    for message_id, files in found.items():
+        if message_id in still or sendings.has_left(box.mailbox, message_id):
+            continue
+        for one in files:
+            with suppress(BeffroiError):
+                _take_back(box.actor, view, one.share_id)
 
 
 def _take_back(actor: Actor, view: View, share_id: str) -> None:
@@ -183,7 +186,7 @@ def _take_back(actor: Actor, view: View, share_id: str) -> None:
 
 
 def _delete(writing: Writing, *, view: View, act: Act, share_id: str) -> None:
-    """The file that was put there for the mail of this link; no other."""
+    """The file that was put there for the mail of this link; no other, and not one that is also shared otherwise."""
     found = sent_files.find(writing, view.who.person_id, share_id)
     if found is None:
         return
@@ -192,7 +195,7 @@ def _delete(writing: Writing, *, view: View, act: Act, share_id: str) -> None:
         place = view.at(writing, found.node)
     except AbsentNode:
         return  # its owner deleted it themselves
-    if place.rights.may_write:
+    if place.rights.may_write and not shares.of_node(writing, found.node, now_s=act.now_s):
         tree.delete(writing, act, found.node)
 
 
