@@ -143,6 +143,26 @@ def test_sending_is_called_back_and_the_draft_is_still_there(post: Post, written
     assert not Sending.objects.filter(state__in=("waiting", "sent")).exists()
 
 
+def test_a_send_that_is_repeated_because_its_answer_got_lost_sends_once(post: Post, written: Any) -> None:
+    writer, box, other = written
+    writer.post(to=other.address, subject="x", text="y")
+    before = dict(writer.form)
+    assert writer.post("send")[0] == 200
+    writer.form = dict(before)
+    assert writer.post("send")[0] == 200
+    assert sorted(Sending.objects.values_list("state", flat=True)) == ["cancelled", "waiting"]
+    # The third one comes while the second is handed over.
+    Sending.objects.filter(state="waiting").update(state="sending")
+    writer.form = dict(before)
+    status, found = writer.post("send")
+    assert status == 409 and "déjà en train de partir" in found["error"]
+    Sending.objects.filter(state="sending").update(state="waiting")
+    after_undo()
+    post.wait_count(other, 1)
+    assert sorted(Sending.objects.values_list("state", flat=True)) == ["cancelled", "sent"]
+    assert (post.count(box, "Drafts"), post.count(box, "Sent")) == (0, 1)
+
+
 def test_what_is_refused_stays_a_draft_and_says_what_to_do(post: Post, written: Any) -> None:
     writer, box, other = written
     bad = f"personne@{other.address.partition('@')[2]}"

@@ -132,3 +132,18 @@ def test_a_colleague_and_a_neighbour_call_nothing_back(beaune: Commune, nuits: C
         with pytest.raises(NotFound):
             sendings.schedule(actor=stranger, mailbox=box, place=Place(1, 9), message_id="", recipients=1)
     assert Sending.objects.get().state == "waiting"
+
+
+def test_attached_files_are_still_ticked_beside_what_is_wrong(beaune: Commune, box: Mailbox) -> None:
+    client = portal_client(beaune.agent_membership)
+    passed_on = {"forward": ["2"], "forwarded_uid": "1", "forwarded_folder": "INBOX"}
+    draft = {"uid": "1", "uid_validity": "1", "keep": ["3"]}  # which this mailbox does not tell of
+    form = {"what": "send", "to": "pas une adresse", **passed_on, **draft}
+    page = client.post(f"/courrier/{box.id}/brouillon/", form).content.decode()
+    for name, value in (
+        ("forward", "2"),
+        ("forwarded_uid", "1"),
+        ("forwarded_folder", "INBOX"),
+        ("keep", "3"),
+    ):
+        assert f'name="{name}" value="{value}"' in page, name

@@ -11,7 +11,7 @@ Source:  RFC 9051 (APPEND, UID EXPUNGE, MOVE), RFC 4315 (APPENDUID).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,9 +67,18 @@ class DraftFolder:
         self._client = client
         self._reader = reader.MailboxReader(client)
 
-    def save(self, draft: Draft, *, at: Place | None, keep: Sequence[str] = (), final: bool = False) -> Saved:
-        """Write this state and remove the one it replaces. ``keep``: sections of attachments of the former state.
-        ``final``: every field must be sound. Errors: compose.DraftInvalid, DraftChanged (final only), NotFound."""
+    def save(
+        self,
+        draft: Draft,
+        *,
+        at: Place | None,
+        replaces: Callable[[Place], object],
+        keep: Sequence[str] = (),
+        final: bool = False,
+    ) -> Saved:
+        """Write this state and remove the one it replaces, for which ``replaces`` is asked first. ``keep``: sections of
+        attachments of the former state. ``final``: every field must be sound. Errors: compose.DraftInvalid,
+        DraftChanged (final only), NotFound, those of ``replaces``."""
         validity = self._select()
         own = self._of_tab(draft.tab)
         former = (
@@ -81,8 +90,11 @@ class DraftFolder:
         kept = self._files(former, keep)
         whole = replace(draft, files=(*kept, *draft.files))
         data = compose.build(whole, clock.now(), lenient=not final)
+        gone = {*own, former} - {None}
+        for uid in gone:
+            replaces(Place(validity, uid))  # type: ignore[arg-type]
         place = self._append(data)
-        self._remove({*own, former} - {None, place.uid})  # type: ignore[arg-type]
+        self._remove(gone)  # type: ignore[arg-type]
         return Saved(place, apart)
 
     def put(self, data: bytes) -> Place:

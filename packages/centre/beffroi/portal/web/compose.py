@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -135,10 +137,14 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     if what not in ("save", "send", "discard"):
         raise Invalid("what")
     at = _place(request)
+
+    def call_back(place: Place) -> None:
+        sendings.call_back(actor=actor, mailbox=mailbox, place=place)
+
     try:
-        if at is not None:
-            sendings.call_back(actor=actor, mailbox=mailbox, place=at)
         if what == "discard":
+            if at is not None:
+                call_back(at)
             _presence(request, actor, mailbox, what)
             answer = _discard(request, box, at)
             mail_files.forget_message(request, box, [request.POST.get("message_id", "")])
@@ -146,7 +152,7 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         written = _written(request, box)
         compose.check(written, clock.now(), lenient=what != "send")
         with access.open_drafts(settings.BEFFROI, box) as folder:
-            saved = folder.save(written, at=at, keep=_kept(request), final=what == "send")
+            saved = folder.save(written, at=at, replaces=call_back, keep=_kept(request), final=what == "send")
     except (
         DraftInvalid,
         DraftChanged,
@@ -217,10 +223,21 @@ def _not_saved(request: HttpRequest, box: Access, error: BeffroiError) -> HttpRe
     at = _place(request)
     form |= {"uid": at.uid if at else "", "uid_validity": at.uid_validity if at else ""}
     form |= {"error": words, "error_field": field_name}
-    if at is not None and not isinstance(error, (DraftChanged, NotFound, reader.MailboxUnavailable)):
-        with access.open_mailbox(settings.BEFFROI, box) as opened:
-            form["files"] = opened.read(at.uid, drafts.DRAFTS).attachments
+    if at is not None and not isinstance(error, (DraftChanged, NotFound)):
+        form["files"] = _named(box, _kept(request), at.uid, drafts.DRAFTS)
+    parts, uid, folder = _passed_on(request)
+    if parts and not isinstance(error, NotFound):
+        form |= {"forwarded": _named(box, parts, uid, folder), "forwarded_uid": uid}
+        form |= {"forwarded_folder": folder}
     return _form(request, box, form, status=error.http_status)
+
+
+def _named(box: Access, parts: Sequence[str], uid: int, folder: str) -> list[reader.Attachment]:
+    """These attachments, to be ticked again; without their names where the mailbox does not tell them now."""
+    known: dict[str, reader.Attachment] = {}
+    with suppress(NotFound, reader.MailboxUnavailable), access.open_mailbox(settings.BEFFROI, box) as opened:
+        known = {one.part: one for one in opened.read(uid, folder).attachments}
+    return [known.get(one) or reader.Attachment(one, "", "", 0) for one in parts]
 
 
 def _written(request: HttpRequest, box: Access) -> Draft:
@@ -259,20 +276,27 @@ def _uploaded(request: HttpRequest) -> list[File]:
 
 def _forwarded(request: HttpRequest, box: Access) -> list[File]:
     """Attachments of the mail that is passed on, at the first saving; none that a decision holds."""
-    parts = [one for one in request.POST.getlist("forward") if _SECTION.fullmatch(one)]
-    uid = request.POST.get("forwarded_uid", "")
-    if not parts or not (uid.isascii() and uid.isdigit() and len(uid) < 11):
+    parts, uid, folder = _passed_on(request)
+    if not parts:
         return []
-    folder = request.POST.get("forwarded_folder", "INBOX")[:255]
     out = []
     with access.open_mailbox(settings.BEFFROI, box) as opened:
-        beffroi_id = opened.read(int(uid), folder).summary.beffroi_id
+        beffroi_id = opened.read(uid, folder).summary.beffroi_id
         for part in parts[: compose.MAX_FILES]:
-            found, data = opened.attachment(int(uid), part, folder)
+            found, data = opened.attachment(uid, part, folder)
             if queries.holds_file(box.actor, beffroi_id, data):
                 raise DraftInvalid("files", "held", found.name)
             out.append(File(found.name, data))
     return out
+
+
+def _passed_on(request: HttpRequest) -> tuple[list[str], int, str]:
+    """(sections of attachments, number and folder of the mail that has them)."""
+    uid = request.POST.get("forwarded_uid", "")
+    if not (uid.isascii() and uid.isdigit() and len(uid) < 11):
+        return [], 0, ""
+    parts = [one for one in request.POST.getlist("forward") if _SECTION.fullmatch(one)]
+    return parts, int(uid), request.POST.get("forwarded_folder", "INBOX")[:255]
 
 
 def _kept(request: HttpRequest) -> list[str]:
