@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -79,6 +80,31 @@ def test_a_draft_is_one_draft_however_often_it_is_saved(post: Post, written: Any
         assert word in page
     writer.post("discard")
     assert (post.count(box, "Drafts"), post.count(box, "Trash")) == (0, 1)
+
+
+def test_a_draft_that_another_program_began_is_finished_and_a_long_list_stays_whole(
+    post: Post, written: Any
+) -> None:
+    writer, box, other = written
+    client = post.imap(box)
+    letter = f"From: {box.address}\r\nTo: {other.address}\r\nMessage-ID: <1@kmail.localdomain>\r\nSubject: x\r\n\r\ny"
+    client.append("Drafts", letter.encode(), flags=[b"\\Draft"])
+    page = writer.client.get(f"/courrier/{box.id}/brouillon/1/").content.decode()
+    form = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page))
+    names = ("uid", "uid_validity", "message_id")
+    writer.form |= {name: unescape(form[name]) for name in names}
+    # A hundred people, the last address not finished: what the page keeps is what it shows again.
+    typed = ", ".join(
+        f'"Émilie Prénom-Composé {n}" <e.prenom{n}@{box.address.partition("@")[2]}>' for n in range(99)
+    )
+    status, found = writer.post(to=f"{typed}, mairie@saul")
+    assert status == 200, found
+    page = writer.client.get(f"/courrier/{box.id}/brouillon/{found['uid']}/").content.decode()
+    assert unescape(page.split('name="to" value="')[1].split('"')[0]) == f"{typed}, mairie@saul"
+    status, found = writer.post("send", to=other.address)
+    assert status == 200, found
+    after_undo()
+    post.wait_count(other, 1)
 
 
 def test_two_windows_never_overwrite_each_other(post: Post, written: Any) -> None:

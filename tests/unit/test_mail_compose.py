@@ -6,10 +6,11 @@ import email
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.policy import default
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from beffroi.mail import compose, submission
+from beffroi.mail import compose, original, submission
 from beffroi.mail.compose import Draft, DraftInvalid, File, Original
 
 NOW = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)
@@ -165,6 +166,17 @@ def test_an_answer_goes_to_whom_it_should_and_continues_the_conversation() -> No
     assert made["References"] == "<m1@pref.example> <m2@pref.example>"
     forward = compose.answer(MAIL, "forward", "mairie@beaune.test", "De : x")
     assert "to" not in forward and forward["subject"] == "Tr: Budget"
+
+
+def test_an_answer_to_more_than_a_message_goes_to_leaves_nobody_out_unsaid() -> None:
+    many = [f"mairie{n}@example.org" for n in range(150)]
+    cc = [SimpleNamespace(mailbox=b"mairie%d" % n, host=b"example.org") for n in range(150)]
+    envelope = SimpleNamespace(to=None, cc=cc, bcc=None)
+    assert original.envelope_recipients(envelope) == many
+    every = compose.answer(replace(MAIL, cc=tuple(many)), "all", "mairie@beaune.test", "")
+    assert all(one in every["cc"] for one in many)
+    with pytest.raises(DraftInvalid, match="too_many"):
+        compose.recipients(replace(DRAFT, to=every["to"], cc=every["cc"]))
 
 
 def test_long_identifiers_stay_what_they_are() -> None:

@@ -27,6 +27,8 @@ MAX_RECIPIENTS = 100
 MAX_SUBJECT_CHARS = 500
 MAX_TEXT_BYTES = 200_000
 """Three times as many on the way is still less than what a draft is read back with."""
+MAX_TYPED_CHARS = 10_000
+"""Of a field of recipients that is not finished: a hundred of them, with their names."""
 MAX_QUOTE_CHARS = 100_000
 MAX_FILES = 50
 MAX_FILES_BYTES = 20_000_000
@@ -207,7 +209,7 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
             if not lenient:
                 raise
             message[f"X-Beffroi-{header}"] = (
-                _CONTROL.sub(" ", typed)[:4000].encode("utf-8", "replace").decode()
+                _CONTROL.sub(" ", typed)[:MAX_TYPED_CHARS].encode("utf-8", "replace").decode()
             )
             continue
         if addresses:
@@ -337,7 +339,7 @@ def answer(
     chain = [one for one in _MESSAGE_ID.findall(original.references) if one != parent]
     return {
         "to": ", ".join(one for one in whom if one),
-        "cc": ", ".join(cc[:MAX_RECIPIENTS]),
+        "cc": ", ".join(cc),
         "subject": f"Re: {first}"[:MAX_SUBJECT_CHARS],
         "text": f"\n\n{words}\n{quote}\n"[:MAX_QUOTE_CHARS],
         "in_reply_to": parent,

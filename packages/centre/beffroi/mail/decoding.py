@@ -29,10 +29,10 @@ _WORDS = re.compile(r"=\?[^?\s]*\?[bq]\?.*?\?=(?:\s*=\?[^?\s]*\?[bq]\?.*?\?=)*",
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
-def header_text(value: bytes | None) -> str:
+def header_text(value: bytes | None, most: int = MAX_HEADER_CHARS) -> str:
     """An encoded header as one line of text (RFC 2047), without signs that reorder or hide it. Between encoded words
     stands what it says, in whatever bytes."""
-    return clean(_WORDS.sub(_words, text_of((value or b"")[: MAX_HEADER_CHARS * 4], "us-ascii")))
+    return clean(_WORDS.sub(_words, text_of((value or b"")[: most * 4], "us-ascii")), most)
 
 
 def _words(found: re.Match[str]) -> str:
@@ -43,8 +43,8 @@ def _words(found: re.Match[str]) -> str:
     return "".join(p if isinstance(p, str) else text_of(p, charset or "utf-8") for p, charset in pieces)
 
 
-def clean(text: str) -> str:
-    return _CONTROL.sub(" ", text)[:MAX_HEADER_CHARS].strip()
+def clean(text: str, most: int = MAX_HEADER_CHARS) -> str:
+    return _CONTROL.sub(" ", text)[:most].strip()
 
 
 def moment(text: bytes, normalise: bool = True) -> datetime:

@@ -13,10 +13,12 @@ from typing import Any
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import compose
 from beffroi.mail.decoding import header_text
-from beffroi.mail.reader import MAX_RECIPIENTS, Attachment, MailboxReader, address_of
+from beffroi.mail.reader import Attachment, MailboxReader, address_of
 
+MAX_ADDRESSES = 1000
+"""Of a field. More than what a message goes to, so that who answers all is told so, and nobody is left out unsaid."""
 _HEADERS = "BODY.PEEK[HEADER.FIELDS (REFERENCES X-BEFFROI-SOURCE X-BEFFROI-TO X-BEFFROI-CC X-BEFFROI-BCC)]"
-_FIELD = re.compile(rb"^([A-Za-z-]+):[ \t]*((?:[^\r\n]|\r?\n[ \t]){0,9000})", re.MULTILINE)
+_FIELD = re.compile(rb"^([A-Za-z-]+):[ \t]*((?:[^\r\n]|\r?\n[ \t]){0,60000})", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _envelope(opened: MailboxReader, uid: int, folder: str) -> tuple[int, Any, d
         (v for k, v in row.items() if k.startswith(b"BODY[HEADER.FIELDS") and isinstance(v, bytes)), b""
     )
     headers = {
-        k.decode("ascii").lower(): header_text(re.sub(rb"\r?\n[ \t]+", b" ", v))
+        k.decode("ascii").lower(): header_text(re.sub(rb"\r?\n[ \t]+", b" ", v), compose.MAX_TYPED_CHARS)
         if k.lower() != b"references"
         else _ascii(re.sub(rb"\s+", b" ", v))
         for k, v in _FIELD.findall(raw)
@@ -117,12 +119,12 @@ def _envelope(opened: MailboxReader, uid: int, folder: str) -> tuple[int, Any, d
 
 
 def _plain(envelope: Any, name: str) -> tuple[str, ...]:
-    return tuple(address_of(one) for one in (getattr(envelope, name, None) or ())[:MAX_RECIPIENTS])
+    return tuple(address_of(one) for one in (getattr(envelope, name, None) or ())[:MAX_ADDRESSES])
 
 
 def _named(envelope: Any, name: str) -> str:
     out = []
-    for one in (getattr(envelope, name, None) or ())[:MAX_RECIPIENTS]:
+    for one in (getattr(envelope, name, None) or ())[:MAX_ADDRESSES]:
         shown, address = header_text(getattr(one, "name", None)), address_of(one)
         quoted = shown.replace("\\", "").replace('"', "")
         out.append(f'"{quoted}" <{address}>' if quoted else address)

@@ -124,6 +124,10 @@ def draft(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Http
     form["text"] = _words(found)
     form |= {"uid": found.uid, "uid_validity": found.uid_validity, "files": found.attachments}
     form["sender"] = found.sender
+    if not _is_own(
+        found.message_id, box.mailbox
+    ):  # begun by a program that names its machine, or the alias' domain
+        form["message_id"] = ""
     return _form(request, box, form)
 
 
@@ -245,7 +249,7 @@ def _written(request: HttpRequest, box: Access) -> Draft:
     mailbox = box.mailbox
     values: dict[str, Any] = {name: request.POST.get(name, "") for name in FIELDS}
     values["message_id"] = values["message_id"] or compose.new_message_id(mailbox.address)
-    if not values["message_id"].endswith(f"@{mailbox.address.rpartition('@')[2]}>"):
+    if not _is_own(values["message_id"], mailbox):
         raise DraftInvalid("message_id", "control")
     sender = request.POST.get("sender", "").lower() or mailbox.address
     if sender != mailbox.address and not aliases.may_write_as(mailbox, sender):
@@ -260,6 +264,10 @@ def _written(request: HttpRequest, box: Access) -> Draft:
         files=files,
         **values,
     )
+
+
+def _is_own(message_id: str, mailbox: Mailbox) -> bool:
+    return message_id.endswith(f"@{mailbox.address.rpartition('@')[2]}>")
 
 
 def _uploaded(request: HttpRequest) -> list[File]:
