@@ -107,6 +107,23 @@ def test_a_draft_that_another_program_began_is_finished_and_a_long_list_stays_wh
     post.wait_count(other, 1)
 
 
+def test_attached_files_are_the_ones_that_were_meant_where_an_answer_got_lost(
+    post: Post, written: Any
+) -> None:
+    writer, box, _ = written
+    for name in ("a.pdf", "b.pdf", "c.pdf"):
+        writer.post(files=SimpleUploadedFile(name, name.encode() * 50))
+    before = dict(writer.form)
+    for again in range(3):  # twice the answer got lost: the page still names the state of before
+        writer.form = dict(before)
+        new = SimpleUploadedFile("d.pdf", b"d" * 50)
+        status, found = writer.post(keep=before["keep"][1:], files=new, text=str(again))
+        assert (status, [one["name"] for one in found["files"]]) == (200, ["b.pdf", "c.pdf", "d.pdf"])
+    assert post.count(box, "Drafts") == 1
+    writer.form = dict(before)  # the first one was taken out by what got lost
+    assert writer.post(keep=before["keep"])[0] == 404
+
+
 def test_two_windows_never_overwrite_each_other(post: Post, written: Any) -> None:
     writer, box, _ = written
     writer.post(text="Première")

@@ -35,6 +35,7 @@ MAX_FILES_BYTES = 20_000_000
 """Of all attachments: with a third more on the way, what nearly every server accepts."""
 MAX_REFERENCES = 30
 TAB_HEADER = "X-Beffroi-Tab"
+TAKEN_HEADER = "X-Beffroi-Taken"
 SOURCE_HEADER = "X-Beffroi-Source"
 AUTHOR_HEADER = "X-Beffroi-Author"
 """Whose draft it is, where somebody writes in the owner's stead. Like the other two, it does not leave."""
@@ -87,8 +88,9 @@ class File:
 
 @dataclass(frozen=True)
 class Draft:
-    """What a person has written so far. ``tab``: the page it is written in; ``source``: see ``source_of``; ``author``
-    and ``sender``: identifier and address of who writes in the owner's stead."""
+    """What a person has written so far. ``tab``: the page it is written in; ``source``: see ``source_of``; ``taken``:
+    number of the state before, and which attachments were taken from it; ``author`` and ``sender``: identifier and
+    address of who writes in the owner's stead."""
 
     from_name: str
     from_address: str
@@ -103,6 +105,7 @@ class Draft:
     references: str = ""
     tab: str = ""
     source: str = ""
+    taken: str = ""
     author: str = ""
     sender: Address | None = None
 
@@ -268,7 +271,7 @@ def _put_own_fields(message: EmailMessage, draft: Draft) -> None:
     """What is for the draft alone (submission.without_private_fields)."""
     if _TAB.fullmatch(draft.tab):
         message[TAB_HEADER] = draft.tab
-    for header, field_name in ((AUTHOR_HEADER, "author"), (SOURCE_HEADER, "source")):
+    for header, field_name in ((AUTHOR_HEADER, "author"), (SOURCE_HEADER, "source"), (TAKEN_HEADER, "taken")):
         if value := getattr(draft, field_name):
             message[header] = _checked(value, field_name, 600)
 

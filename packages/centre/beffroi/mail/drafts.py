@@ -27,6 +27,7 @@ from beffroi.mail.compose import Draft, File
 DRAFTS, SENT, TRASH = "Drafts", "Sent", "Trash"
 MAX_DRAFTS = 500
 _TAB = f"BODY.PEEK[HEADER.FIELDS ({compose.TAB_HEADER.upper()})]"
+_TAKEN = f"BODY.PEEK[HEADER.FIELDS ({compose.TAKEN_HEADER.upper()})]"
 _IDENTIFIER = f"BODY.PEEK[HEADER.FIELDS ({doveadm.ID_HEADER.upper()})]"
 _APPENDED = re.compile(rb"APPENDUID (\d+) (\d+)")
 
@@ -87,8 +88,9 @@ class DraftFolder:
         apart = at is not None and former is None
         if apart and (final or keep):
             raise DraftChanged
-        kept = self._files(former, keep)
-        whole = replace(draft, files=(*kept, *draft.files))
+        kept = self._files(former, self._sections(former, at, keep))
+        taken = f"{at.uid}:{', '.join(keep)}" if at and keep else ""
+        whole = replace(draft, files=(*kept, *draft.files), taken=taken)
         data = compose.build(whole, clock.now(), lenient=not final)
         gone = {*own, former} - {None}
         for uid in gone:
@@ -158,6 +160,24 @@ class DraftFolder:
             for uid, row in rows.items()
             if any(isinstance(v, bytes) and wanted in v for v in row.values())
         ]
+
+    def _sections(self, uid: int | None, at: Place | None, keep: Sequence[str]) -> Sequence[str]:
+        """Where the attachments that the page names lie now. A state whose answer got lost says itself which ones it
+        took from the state that the page still knows. Errors: NotFound."""
+        if uid is None or at is None or uid == at.uid or not keep:
+            return keep
+        raw = b"".join(v for v in self._client.fetch([uid], [_TAKEN])[uid].values() if isinstance(v, bytes))
+        former, _, taken = (
+            re.sub(rb"\s", b"", raw.partition(b":")[2]).decode("ascii", "replace").partition(":")
+        )
+        if former != str(at.uid):
+            raise NotFound("attachment")
+        places = (one.part for one in self._reader.read(uid, DRAFTS).attachments)
+        now = dict(zip(taken.split(","), places, strict=False))
+        self._select()
+        if not now.keys() >= set(keep):
+            raise NotFound("attachment")
+        return [now[one] for one in keep]
 
     def _files(self, uid: int | None, keep: Sequence[str]) -> list[File]:
         if not keep:
