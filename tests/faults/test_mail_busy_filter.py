@@ -8,10 +8,13 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from beffroi.lib import clock
+from beffroi.mail import compose, drafts, outgoing, sendings, submission
 from beffroi.mail.held.models import HeldMail
-from beffroi.mail.models import Mailbox
+from beffroi.mail.models import Mailbox, Sending
 
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
@@ -43,6 +46,32 @@ def test_a_mail_of_lines_that_look_like_boundaries_is_held_and_the_next_one_pass
     post.settle(2)
     assert HeldMail.objects.get().findings == "unparseable"
     post.wait_count(box, 1)
+
+
+def test_a_message_of_the_webmail_that_is_looked_at_for_long_leaves_once(
+    post: Post, box: Mailbox, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = compose.File("note.pdf", b"%PDF-1.4\n%%EOF\n")
+    draft = compose.Draft("Claire", box.address, to=box.address, subject="x", text="y", files=(file,))
+    draft = replace(draft, message_id=compose.new_message_id(box.address))
+    with drafts.open_drafts(post.config, box.address) as folder:
+        place = folder.put(compose.build(draft, clock.now()))
+    sendings.schedule(actor=beaune.agent, mailbox=box, place=place, message_id=draft.message_id, recipients=1)
+    monkeypatch.setattr(submission, "TIMEOUT_S", 3.0)
+    scan = post.engines.running["scan"].pid
+    os.kill(scan, signal.SIGSTOP)
+    goes_on = threading.Timer(8, os.kill, (scan, signal.SIGCONT))
+    goes_on.start()
+
+    def settled() -> bool:
+        Sending.objects.filter(state="waiting").update(due_at=clock.now())
+        outgoing.send_due()
+        return Sending.objects.get().state == "sent"
+
+    until(settled, "the message has left")
+    goes_on.join()
+    post.settle(1)
+    assert [one["Subject"] for one in post.mails(box)] == ["x"]
 
 
 @pytest.fixture

@@ -20,6 +20,9 @@ from beffroi.mail import tokens
 from beffroi.mail.engines import layout
 
 TIMEOUT_S = 30.0
+ANSWER_S = 150.0
+"""For the answer to a whole message: longer than Postfix waits for the filter (milter_content_timeout). Who hangs up
+before gets no answer, and the message leaves all the same; then it was sent again."""
 _PRIVATE = re.compile(rb"(?:bcc|resent-bcc|x-beffroi-[a-z-]+)[ \t]*:", re.IGNORECASE)
 
 
@@ -125,6 +128,8 @@ def _hand_over(smtp: smtplib.SMTP, sender: str, recipients: Sequence[str], messa
         if full:
             raise Refused("full", again=True, addresses=full)
         raise Refused("limit", again=True, addresses=list(bad))
+    if smtp.sock is not None:
+        smtp.sock.settimeout(ANSWER_S)
     code, _text = smtp.data(message)
     if code != 250:
         raise _refusal("content", code)
