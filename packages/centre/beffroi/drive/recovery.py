@@ -110,12 +110,7 @@ def _go_on(writing: Writing, act: Act, device_id: str) -> bool:
         assert row is not None
         steps = msgspec.msgpack.decode(bytes(row[0]), type=tuple[Step, ...])
     some = steps[alarm.done : alarm.done + MOST_STEPS]
-    has_limits = writing.has_limits
-    writing.has_limits = False  # what filled a quota is taken back all the same
-    try:
-        missed = sum(not _taken(writing, act, alarm.person_id, step) for step in some)
-    finally:
-        writing.has_limits = has_limits
+    missed = sum(not _taken(writing, act, alarm.person_id, step) for step in some)
     done = alarm.done + len(some)
     is_over = done >= len(steps)
     writing.run(
