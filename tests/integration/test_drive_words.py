@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -145,6 +146,8 @@ FILES = {
     "pv.pdf": document(["Séance du conseil", "Tarifs de la cantine"]),
     "lettre.docx": scan_samples.docx("Les cantines scolaires"),
     "budget.ods": scan_samples.ods(),
+    "courriel.eml": b"Subject: Menus\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b64encode(b"La cantine"),
+    "ancien.eml": b"Subject: La cantine\r\n\r\nBonjour",
     "vide.txt": b"",
     "faux.txt": b"\0\1\2cantine",
     "casse.pdf": b"%PDF-1.7 cantine",
@@ -156,6 +159,8 @@ def test_texts_documents_and_pdfs_are_found_by_what_they_say(world: World) -> No
         world.put(ALICE, name, data)
     world.settle()
     assert world.names(ALICE, "CANTINES") == [
+        "ancien.eml",
+        "courriel.eml",
         "lettre.docx",
         "liste.csv",
         "marque.txt",

@@ -57,9 +57,40 @@ COMMENT = (
 SLIDE = b"<p:txBody><a:p><a:r><a:t>premier</a:t></a:r><a:br/><a:r><a:t>second</a:t></a:r></a:p></p:txBody>"
 
 
+MAIL = """Received: from x
+Subject: =?iso-8859-1?Q?D=E9lib=E9ration?=
+From: =?utf-8?B?Wm/DqQ==?= <zoe@beaune.test>
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=b
+
+--b
+Content-Type: multipart/alternative; boundary=c
+
+--c
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: quoted-printable
+
+La cantine rouvre apr=C3=A8s l=E2=80=99=C3=A9t=C3=A9.
+--c
+Content-Type: text/html; charset=utf-8
+
+<p>La cantine rouvre</p>
+--c--
+--b
+Content-Type: application/pdf; name="Menu.pdf"
+Content-Transfer-Encoding: base64
+
+JVBERi0xLjcgcmllbg==
+--b--
+"""
+PAGE = "Subject: Avis\nContent-Type: text/html; charset=x-odd\n\n<style>p{}</style><p>Voirie ferm&eacute;e"
+
+
 @pytest.mark.parametrize(
     "data, words",
     [
+        (MAIL.encode(), "Délibération Zoé <zoe@beaune.test> Menu.pdf La cantine rouvre après l’été."),
+        (PAGE.encode(), "Avis Voirie fermée"),
         (odt("premier<text:line-break/>second"), "premier second"),
         (odt(f"appel<text:span>{NOTE}</text:span> suite"), "appel 1 notule suite"),
         (odt(f"mot{COMMENT} suite"), "mot Alice 2026-01-02T03:04:05 revoir suite"),
@@ -98,7 +129,7 @@ def test_an_answer_is_never_longer_than_its_reader_takes() -> None:
 
 def test_mutated_documents_give_a_text_or_none() -> None:
     rng = random.Random(1)
-    for whole in (samples.docx("Bonjour"), samples.ods(), document(["Bonjour"])):
+    for whole in (samples.docx("Bonjour"), samples.ods(), document(["Bonjour"]), MAIL.encode()):
         for _ in range(40):
             data = bytearray(whole)
             for _ in range(rng.randrange(1, 8)):

@@ -18,6 +18,8 @@ from email.header import decode_header
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 
+from beffroi.scan import pages
+
 _ONCE = ("Content-Type", "Content-Transfer-Encoding", "Content-Disposition")
 _MAX_BOUNDARY, _MAX_HEADER = 70, 8192
 # What a reader does with these is its own affair: files begin elsewhere, or nowhere.
@@ -69,6 +71,38 @@ def look(data: bytes) -> Inside:
             continue
         found.embedded += [(name, content) for name in names or [""]]
     return found
+
+
+def text(data: bytes) -> str:
+    """What a mail says: what it is about, between whom, its texts, the names of its files. Errors: as ``look``."""
+    mail = email.message_from_bytes(data)
+    told = [_header(str(mail.get(name, ""))[:_MAX_HEADER]) for name in ("Subject", "From", "To", "Cc")]
+    texts: dict[bool, list[str]] = {True: [], False: []}
+    for part in mail.walk():
+        if part.is_multipart() or any(len(str(part.get(name, ""))) > _MAX_HEADER for name in _ONCE):
+            continue
+        names = list(dict.fromkeys(_names(part)))
+        content = part.get_payload(decode=True) if part.get_content_maintype() == "text" else None
+        if names or not isinstance(content, bytes) or part.get_content_disposition() == "attachment":
+            told += names
+            continue
+        written = _in(part.get_content_charset(), content)
+        is_page = part.get_content_subtype() == "html"
+        texts[is_page].append(pages.said(written) if is_page else written)
+    body = texts[False] if any(one.strip() for one in texts[False]) else texts[True]
+    return "\n".join((*told, *body))
+
+
+def _header(value: str) -> str:
+    pieces = decode_header(value)
+    return "".join(one if isinstance(one, str) else _in(letters, one) for one, letters in pieces)
+
+
+def _in(letters: str | None, data: bytes) -> str:
+    try:
+        return data.decode(letters or "utf-8", "replace")
+    except (LookupError, UnicodeError):
+        return data.decode("latin-1")
 
 
 def _names(part: Message) -> Iterator[str]:

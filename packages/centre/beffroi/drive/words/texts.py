@@ -1,8 +1,8 @@
 """What a stored file says, as text: decoded here where it is plain text, read by ``scan`` where it has a form.
 
 Process: drive-keeper, in the thread of the index; web asks for nothing here.
-Hostile: contents. A file with a form (PDF, Office, OpenDocument) is opened by the process ``scan`` alone, in a child
-         without anything; here bytes are decoded, and tags of a page are left out, nothing else.
+Hostile: contents. A file with a form (PDF, Office, OpenDocument, a mail) is opened by the process ``scan`` alone, in
+         a child without anything; here bytes are decoded, and tags of a page are left out, nothing else.
 Fails:   "" for what cannot be read, is too large or holds no text; Unavailable where scan does not answer, so that the
          file is read later.
 """
@@ -10,9 +10,7 @@ Fails:   "" for what cannot be read, is too large or holds no text; Unavailable 
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 
 from beffroi.drive.store import refs
@@ -21,7 +19,7 @@ from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.stock import Stock
 from beffroi.lib.errors import Unavailable
 from beffroi.previews.wire import suffix_of
-from beffroi.scan import values, wire
+from beffroi.scan import pages, values, wire
 
 MOST_TEXT_BYTES = 2 * 1024 * 1024
 MOST_DOCUMENT_BYTES = 32 * 1024 * 1024
@@ -30,15 +28,14 @@ PATIENCE_S = 90.0
 """More than scan gives one file: who ends before would take a file that is too much for a busy machine for an absence
 of scan, and ask for it first, again and again, while all others wait."""
 _PLAIN = frozenset(
-    ("txt", "md", "csv", "tsv", "log", "json", "xml", "ini", "yaml", "yml", "tex", "ics", "vcf", "eml")
+    ("txt", "md", "csv", "tsv", "log", "json", "xml", "ini", "yaml", "yml", "tex", "ics", "vcf")
 )
+_MAILS = frozenset(("eml",))
 _PAGES = frozenset(("html", "htm", "xhtml"))
 _DOCUMENTS = frozenset(
     ("pdf", "odt", "ott", "odp", "ods", "ots", "odg", "docx", "docm", "dotx", "xlsx", "xlsm", "pptx", "pptm")
 )
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_UNSEEN = re.compile(r"<(script|style)\b[^<>]*>[^<]*", re.I)
-_TAGS = re.compile(r"<[^<>]*>")
 
 type Reads = Callable[[bytes], str]
 """The text of a document. Errors: Unavailable."""
@@ -65,7 +62,7 @@ def is_read(name: str, size_bytes: int) -> bool:
     ending = suffix_of(name)
     if ending in _DOCUMENTS:
         return 0 < size_bytes <= MOST_DOCUMENT_BYTES
-    return size_bytes > 0 and (ending in _PLAIN or ending in _PAGES)
+    return size_bytes > 0 and ending in _PLAIN | _PAGES | _MAILS
 
 
 def text(name: str, data: bytes, reads: Reads) -> str:
@@ -73,9 +70,11 @@ def text(name: str, data: bytes, reads: Reads) -> str:
     ending = suffix_of(name)
     if ending in _DOCUMENTS:
         return reads(data)
+    if ending in _MAILS and (mail := reads(data)):  # else it is as plain as any text
+        return mail
     found = decoded(data)
     if found is not None and ending in _PAGES:
-        found = unescape(_TAGS.sub(" ", _UNSEEN.sub(" ", found)))
+        found = pages.said(found)
     return (found or "")[:MOST_CHARS]
 
 
