@@ -23,14 +23,13 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.sealing import HEADER_BYTES, Header
 from beffroi.drive.store.stock import stocks
-from beffroi.drive.store.writing import Writing
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.found import MOST_READ_BYTES, Found
 from beffroi.drive.web.sync import push
 from beffroi.drive.who import Who
-from beffroi.drive.words import index, indexer, kinds, whole, wire
+from beffroi.drive.words import index, wire
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
 from beffroi.lib.errors import TooLarge, Unavailable
@@ -215,93 +214,6 @@ def test_what_is_replaced_deleted_moved_or_held_leaves_and_what_returns_comes_ba
     world.settle()
     with database.reading() as reading:
         assert reading.all("SELECT 1 FROM word") == [] and index.kept(reading, one.id) is None
-
-
-def test_an_index_of_other_rules_is_made_anew_without_reading_contents_again(world: World) -> None:
-    for number in range(3):
-        world.put(ALICE, f"photo{number}.jpg", b"1")
-    world.put(ALICE, "pv.pdf", document(["Tarifs de la cantine"]))
-    lost = world.put(ALICE, "note.txt", b"Les horaires de la cantine")
-    world.settle()
-    database = world.communes.metadata(ALICE.collectivite_id)
-
-    def age(writing: Writing) -> None:
-        """A hole, kinds that were not kept yet, words under other numbers."""
-        index.replace(writing, lost.id, None)
-        for table in ("DELETE FROM node_kind", "DELETE FROM meta WHERE name = 'words_whole'"):
-            writing.run(table)
-        for (node,) in writing.all("SELECT node FROM word_file"):
-            kept = index.kept(writing, node)
-            assert kept is not None
-            index.replace(writing, node, kept._replace(terms=(1, 2) if kept.terms else ()))
-
-    database.write(age)
-    assert world.names(ALICE, "cantine") == []
-
-    def reads(_: bytes) -> str:
-        raise AssertionError("it was read before")
-
-    world.reads = reads
-    world.restart()
-    world.settle()
-    with database.reading() as reading:
-        root = View(database, ALICE).roots(reading)[0]
-        assert whole.way(reading) is None and kinds.behind(reading, 0) == []
-        assert kinds.all_of(reading, root.id) == ["application", "image", "text"]
-        assert reading.all("SELECT 1 FROM word WHERE term < 3") == []
-    assert world.names(ALICE, "cantine") == ["note.txt", "pv.pdf"]
-
-
-def test_an_index_that_an_operator_has_made_anew_reads_contents_again_and_answers_meanwhile(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(indexer, "MOST_AT_ONCE", 2)
-    scanner, asked = world.reads, []
-    names = [f"pv{number}.pdf" for number in range(5)]
-    for name in names:
-        world.put(ALICE, name, document([f"Tarifs de la cantine, {name}"]))
-    world.settle()
-    database = world.communes.metadata(ALICE.collectivite_id)
-
-    def reads(data: bytes) -> str:
-        asked.append(data)
-        return scanner(data) + " piscine"
-
-    world.reads = reads
-    world.restart()
-    database.write(whole.ask)
-    while world.indexer.step(ALICE.collectivite_id) and len(asked) < 3:
-        assert world.names(ALICE, "cantine") == names
-    database.write(whole.ask)  # once more, and cut in the middle
-    world.restart()
-    world.settle()
-    with database.reading() as reading:
-        assert whole.way(reading) is None
-    assert len(asked) == 5 and world.names(ALICE, "cantine piscine") == names
-
-
-def test_what_is_made_anew_loses_no_word_while_the_scanner_is_away(world: World) -> None:
-    reads, asked = world.reads, []
-    world.put(ALICE, "a.pdf", document(["Tarifs de la cantine"]))
-    world.settle()
-
-    def away(data: bytes) -> str:
-        asked.append(data)
-        raise Unavailable("The scanner of files")
-
-    world.reads = away
-    world.restart()
-    world.put(ALICE, "b.pdf", document(["Menus de la cantine"]))
-    world.settle()
-    database = world.communes.metadata(ALICE.collectivite_id)
-    database.write(whole.ask)
-    world.settle()
-    assert world.names(ALICE, "cantine") == ["a.pdf"] and len(asked) == 1
-    assert list(world.indexer._late) == [ALICE.collectivite_id], "it is looked at again in a minute"
-    world.reads = reads
-    world.restart()
-    world.settle()
-    assert world.names(ALICE, "cantine") == ["a.pdf", "b.pdf"]
 
 
 def test_what_is_set_free_while_the_index_looks_at_it_is_looked_at_again(world: World) -> None:
