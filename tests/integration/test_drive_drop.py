@@ -128,6 +128,14 @@ def test_what_came_opens_for_members_once_it_was_looked_at(
     scanned(drive, held, "active_pdf")
     assert fetched(server, client, held)[0] == 403
     assert "un programme qui se lance" in client.get(f"/coffre/{held.id}/").content.decode()
+    assert sender.hand("macro.pdf", other) == (403, {"code": "drive.drop_held"}), (
+        "nobody is told that it is dangerous"
+    )
+    assert (
+        "doit d’abord être vérifié" in Client().get("/partage/depot/?refus=drive.drop_held").content.decode()
+    )
+    scanned(drive, held, "malware")
+    assert sender.hand("macro.pdf", other) == (403, {"code": "drive.found"})
 
 
 def fetched(server: Served, client: Client, node: Node) -> tuple[int, bytes]:

@@ -50,6 +50,10 @@ REFUSALS = {
     ),
     "drive.name_taken": gettext_lazy("Trop de fichiers portent ce nom : renommez-le, puis recommencez."),
     "drive.found": _DANGEROUS,
+    "drive.drop_held": gettext_lazy(
+        "Ce fichier a un mot de passe, contient des macros ou ne se lit pas : il doit d’abord être vérifié. Appelez la "
+        "collectivité."
+    ),
     "drive.frozen": _DANGEROUS,
     "drive.quota_full": _NO_ROOM,
     "drive.too_many_entries": _NO_ROOM,

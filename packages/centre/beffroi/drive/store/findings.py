@@ -30,6 +30,10 @@ class Found(Frozen):
 
     code = "drive.found"
 
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.is_malice = code in MALICE
+
 
 class NotScanned(BeffroiError):
     """This file came from outside and was not looked at yet; it opens as soon as it was."""

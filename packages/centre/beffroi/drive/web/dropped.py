@@ -39,6 +39,7 @@ from beffroi.drive.store.drops import (
     Box,
     Letter,
 )
+from beffroi.drive.store.findings import Found
 from beffroi.drive.store.model import Content, Node
 from beffroi.drive.store.shares import NO_LIMIT, DropRefused, DropType, LinkClosed, Share
 from beffroi.drive.web import form, granted
@@ -65,6 +66,12 @@ class DropEmpty(DropRefused):
 
     code = "drive.drop_empty"
     http_status = 400
+
+
+class DropHeld(DropRefused):
+    """The same file came before and waits for somebody's word; ask there."""
+
+    code = "drive.drop_held"
 
 
 class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -199,8 +206,10 @@ class Dropped:
                     now_s=clock.epoch_s(),
                 )
             )
-        except BaseException:
+        except BaseException as error:
             self._wasted[share.id] += ends.size_bytes
+            if isinstance(error, Found) and not error.is_malice:
+                raise DropHeld from None
             raise
         return node, handed.reference
 
