@@ -340,6 +340,9 @@ def test_the_process_finds_what_came_says_how_it_is_and_ends_when_told(
         assert drive.ask("PUT", f"{HOME}/a.com", samples.EICAR)[0] == 201
         eventually(lambda: drive.ask("GET", f"{HOME}/a.com")[0] == 403, "frozen")
         assert os.getpriority(os.PRIO_PROCESS, running.pid) == 10
+        process.stop()
+        assert drive.ask("PUT", f"{HOME}/b.txt", b"while it is away")[0] == 201
+        eventually(lambda: told.read(config).away == "scan", "it says which engine is away")
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 0, (tmp_path / "filescan.log").read_text()
     finally:

@@ -136,7 +136,7 @@ class Process:
 
     def _fell_away(self, error: EngineAway) -> None:
         if not self._away[0]:
-            self._away = (str(error.args[0]), clock.epoch_s())
+            self._away = (error.engine, clock.epoch_s())
             log.error("%s does not answer: files wait", self._away[0])
 
     def _hear(self, timeout_s: float) -> None:

@@ -51,6 +51,10 @@ class EngineAway(BeffroiError):
     http_status = 503
     retryable = True
 
+    def __init__(self, engine: str) -> None:
+        super().__init__(engine)
+        self.engine = engine
+
 
 @dataclass(frozen=True)
 class Said:
