@@ -97,33 +97,40 @@ def test_what_a_cut_left_out_is_sent_again_at_a_press(
 ) -> None:
     folder = drive.folder("Pièces")
     path = made(page, folder.id)
-    for name in ("a.pdf", "b.pdf", "c.pdf"):
+    names = ("a.pdf", "b.pdf", "c.pdf", "d.pdf")
+    for name in names:
         (tmp_path / name).write_bytes(EXE if name == "a.pdf" else PDF + name.encode())
     other = stranger(page, browser, scripts=True)
     other.goto(path)
     other.fill("#id_sender", "Mme Petit")
-    other.set_input_files("#id_fichier", [str(tmp_path / name) for name in ("a.pdf", "b.pdf", "c.pdf")])
+    other.set_input_files("#id_fichier", [str(tmp_path / name) for name in names])
     asked: list[str] = []
 
-    def cut_at_the_third(route: Any) -> None:
+    def fail_for_now(route: Any) -> None:
         asked.append(route.request.url)
-        route.abort() if len(asked) == 3 else route.continue_()
+        if len(asked) == 3:
+            route.abort()
+        elif len(asked) == 4:
+            route.fulfill(status=423, json={"code": "drive.locked"})
+        else:
+            route.continue_()
 
-    other.route("**/fichier", cut_at_the_third)
+    other.route("**/fichier", fail_for_now)
     other.click("text=Envoyer")
     other.locator("text=Une partie est arrivée").wait_for()
+    assert "réessayez dans quelques minutes" in other.inner_text("#sent li:has-text('d.pdf')")
     assert other.locator("#sent li:has-text('c.pdf') .tag").inner_text() == "Interrompu"
     inspect(other, "d-depot-coupe")
     reference = other.inner_text("[data-reference]")
     other.click("text=Recommencer")
-    other.locator("#sent li:has-text('c.pdf') >> text=Arrivé").wait_for()
+    other.locator("#sent li:has-text('d.pdf') >> text=Arrivé").wait_for()
     # What was refused is not sent again, and still said.
     other.locator("[data-again]").wait_for(state="hidden")
-    assert len(asked) == 4 and other.locator("#sent li >> text=Refusé").count() == 1
+    assert len(asked) == 6 and other.locator("#sent li >> text=Refusé").count() == 1
     assert "Une partie est arrivée" in other.inner_text("[data-state]")
     assert other.inner_text("[data-reference]") == reference
     other.context.close()
-    assert sorted(drive.names(folder)) == ["b.pdf", "c.pdf"]
+    assert sorted(drive.names(folder)) == ["b.pdf", "c.pdf", "d.pdf"]
 
 
 def test_without_a_script_one_file_is_handed_in(

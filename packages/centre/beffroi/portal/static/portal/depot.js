@@ -11,7 +11,8 @@
   form.querySelector("[data-one]").remove();
   field.removeAttribute("aria-describedby");
   // What did not get through, though nobody refused it: sent again at a press, nothing is chosen anew.
-  const PASSES = ["drive.client_gone", "service.unavailable"], again = receipt.querySelector("[data-again]");
+  const PASSES = ["drive.client_gone", "service.unavailable", "drive.store_unavailable", "drive.chunk_vanished", "drive.locked"];
+  const again = receipt.querySelector("[data-again]");
   let left = [], reference = "";
 
   // A line for each file: its name and length, how far it is, how it ended.
