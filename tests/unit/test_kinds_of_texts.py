@@ -37,7 +37,7 @@ async def came(data: bytes) -> Ends:
 
 @pytest.mark.parametrize("words", WORDS)
 @pytest.mark.parametrize("letters", LETTERS)
-@pytest.mark.parametrize("rest", [LINES, "", "\n", ";1\n"])
+@pytest.mark.parametrize("rest", [LINES, LINES + "\f" + LINES + "\x1a", "", "\n", ";1\n"])
 def test_a_text_is_one_whatever_letters_it_begins_with(words: str, letters: str, rest: str) -> None:
     data = (words + rest).encode(letters)
     assert kind_of(data) == "text" and scan.detect(data) == ""

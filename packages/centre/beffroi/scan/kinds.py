@@ -155,7 +155,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 )
 _WORDS = (b"MZ", b"FWS", b"CWS", b"ZWS", b"ITSF", b"MSCF", b"LZIP", b"xar!")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_HEADER_BYTES = 64
+_FIRST_BYTES = 64
 _PAGE = re.compile(
     rb"^(?:\s|<\?xml[^>]*>|<!--.{0,400}?-->)*<(?:!doctype\s+html|html|svg|script)\b", re.I | re.S
 )
@@ -196,7 +196,7 @@ def detect(data: bytes) -> str:
 def _is_words(data: bytes) -> bool:
     """Whether letters that are a magic, too, begin a text. A program's header without a zero in it would place what
     follows more than 150 MB behind it; the others have zeros there as well."""
-    return _NO_TEXT.search(data, 0, _HEADER_BYTES) is None
+    return _NO_TEXT.search(data, 0, _FIRST_BYTES) is None
 
 
 def others(data: bytes, kind: str) -> tuple[str, ...]:
