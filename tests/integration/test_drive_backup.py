@@ -22,7 +22,7 @@ from beffroi.drive.backup.vault import Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.calendars import homes
 from beffroi.drive.renewal import Renewal
-from beffroi.drive.store import look, tree
+from beffroi.drive.store import look, trash, tree
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.drive.upkeep import DAY_S
@@ -101,6 +101,20 @@ def test_what_a_restore_has_not_is_whole_again_once_a_device_sends_it(place: Pla
     next(copy for copy in held(place) if copy.name == lost.name).unlink()
     assert backups.restore(place.owner).lost == 1
     assert body(place, place.put("renvoyé", data)) == data == body(place, one)
+
+
+def test_what_no_file_needs_any_more_is_not_lost(place: Place, backups: Backups) -> None:
+    """It was collected after the picture, before its objects were copied; who brings it again writes it anew."""
+    data = noise(LARGE, b"x")
+    one, root = place.put("grand", data), place.root()
+    place.database.write(lambda w: tree.delete(w, place.act(), one.id))
+    place.database.write(lambda w: trash.empty(w, place.act(), root.id))
+    trash.destroy_all(place.database, place.act())
+    (loose,) = place.objects()
+    loose.unlink()
+    backups.back_up(place.owner)
+    assert backups.restore(place.owner).lost == 0
+    assert body(place, place.put("renvoyé", data)) == data
 
 
 def test_only_what_is_new_or_sealed_anew_is_copied(place: Place, backups: Backups) -> None:

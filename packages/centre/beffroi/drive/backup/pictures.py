@@ -73,11 +73,11 @@ def bring_forward(path: Path) -> None:
         raise said(error, _PICTURE) from None
 
 
-def chunks_in_objects(path: Path) -> Iterator[tuple[bytes, int]]:
-    """(name, length) of what the picture needs of the objects."""
+def chunks_in_objects(path: Path) -> Iterator[tuple[bytes, int, bool]]:
+    """(name, length, whether a content needs it) of what the picture knows of the objects."""
     with closing(sqlite3.connect(path)) as raw:
-        for row in raw.execute("SELECT id, length FROM chunk WHERE sealed IS NULL ORDER BY id"):
-            yield bytes(row[0]), row[1]
+        for row in raw.execute("SELECT id, length, refs > 0 FROM chunk WHERE sealed IS NULL ORDER BY id"):
+            yield bytes(row[0]), row[1], bool(row[2])
 
 
 def load(writing: Writing, path: Path) -> str:

@@ -11,7 +11,7 @@ Source:  docs/internals/drive.md, "Backup"; docs/decisions/0082-room-keys-and-ba
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -291,18 +291,19 @@ class Backups(Worker):
                 with failures():
                     calendars.load(self._config, collectivite_id, archive)
         push.tell(self._config.run, collectivite_id)
-        return Restored(picture, fingerprint, objects, len(lost), unsealed)
+        return Restored(picture, fingerprint, objects, sum(lost.values()), unsealed)
 
-    def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, list[bytes]]:
-        """(how many objects came back, chunks that are lost)."""
+    def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, dict[bytes, bool]]:
+        """(how many objects came back, chunks that are lost and whether a content needs them): what was loose may have
+        been collected between the picture and the copies of its objects."""
         stock = Stock(collectivite_id, Keys(self._config, collectivite_id), self._objects)
-        objects, lost = 0, list[bytes]()
-        for chunk, length in pictures.chunks_in_objects(picture):
+        objects, lost = 0, dict[bytes, bool]()
+        for chunk, length, is_needed in pictures.chunks_in_objects(picture):
             if self._objects.exists(object_name(collectivite_id, chunk)):
                 continue
             copy = made.fetch(chunk)
             if copy is None or stock.judge(chunk, length, copy) != "sound":
-                lost.append(chunk)
+                lost[chunk] = is_needed
                 continue
             stock.replace(chunk, copy)
             objects += 1
@@ -315,7 +316,7 @@ class Backups(Worker):
             log.error("the state of the backups is not written down: %s", error.strerror)
 
 
-def _load(writing: Writing, path: Path, lost: Sequence[bytes]) -> tuple[str, int]:
+def _load(writing: Writing, path: Path, lost: Collection[bytes]) -> tuple[str, int]:
     """(fingerprint, seals that stand no more): a way back shortens no term. Devices send what they have from here on:
     what is ``lost`` is taken from them."""
     before = seals.terms(writing)
