@@ -285,6 +285,18 @@ def test_added_dates_without_a_rule_are_expanded(agent: Person) -> None:
         assert re.findall(r"DTSTART:202612(..)T090000Z", answer) == dates and "RDATE" not in answer
 
 
+def test_what_does_not_repeat_is_told_with_what_is_expanded(agent: Person) -> None:
+    agent.put("agenda/seul.ics", event("seul", "Seul"))
+    for since, until, said in (("20261201", "20261231", True), ("20270101", "20270201", False)):
+        data = f'<C:calendar-data><C:expand start="{since}T000000Z" end="{until}T000000Z"/></C:calendar-data>'
+        question = (
+            '<C:calendar-multiget xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop>'
+            f"{data}</D:prop><D:href>{agent.at('agenda/seul.ics')}</D:href></C:calendar-multiget>"
+        )
+        status, answer = agent.ask("REPORT", agent.at("agenda/"), question)
+        assert status == 207 and (b"SUMMARY:Seul" in answer) is said
+
+
 def expanding(since: str, until: str) -> str:
     within = f'start="{since}T000000Z" end="{until}T000000Z"/>'
     return (

@@ -4,7 +4,8 @@ others.
 Why:    Radicale answers no question that expands recurrences where an entry has no zone, or one that nobody knows, nor
         where there are dates without their series, or of another kind than it; none about free times where an end is
         of another kind than its start. In a calendar that many write in, one program's entry stopped everybody's
-        questions. And a series of added dates alone (RDATE) was told at its first one, if at all.
+        questions. And a series of added dates alone (RDATE) was told at its first one, if at all; of addresses that
+        are asked for, what does not repeat not at all; and it read each entry of a calendar, also for a week of it.
 Process: calendars; ``install`` once, before anything is asked.
 Rule:    what cannot be expanded is told as it stands; of what cannot be counted nobody is busy.
 Source:  RFC 4791, 7.10 and 9.6.5; radicale.app.report.
@@ -17,8 +18,8 @@ from typing import Any
 from radicale.app import report
 from radicale.item import read_components
 
+from beffroi.drive.calendars import effort
 from beffroi.drive.calendars.entries import UNREADABLE
-from beffroi.drive.calendars.single_dates import are_single
 
 _DAY_S = 86400
 """By so much may a time without a zone lie elsewhere."""
@@ -33,27 +34,33 @@ def install() -> None:
 
 def _expand(element: Any, item: Any, **options: Any) -> Any:
     """(the element with its text, how many dates). ``item`` is this question's own."""
-    text = item.serialize()
+    since, until = (options[f"time_range_{one}"] or options[one] for one in ("start", "end"))
+    first, last = item.time_range
+    if last < since.timestamp() - _DAY_S or first > until.timestamp() + _DAY_S:
+        element.text = ""
+        return element, 0
+    effort.require()
+    element.text = item.serialize()
     try:
-        (whole,) = read_components(text)  # anew: what is expanded is taken apart
-        dates = whole.vevent_list
-        if not are_single(dates):
-            _begin_rule(next(one for one in dates if "recurrence-id" not in one.contents))
+        (whole,) = read_components(element.text)  # anew: what is expanded is taken apart
+        series: dict[str, Any] = next(
+            (one.contents for one in whole.vevent_list if "recurrence-id" not in one.contents), {}
+        )
+        # Radicale leaves out what does not repeat, where nothing but dates to expand is asked for.
+        if {"rrule", "rdate"} & series.keys() or (series and options["time_range_start"]):
+            _begin_rule(whole)
             item._vobject_item = whole
             return _expand_all(element=element, item=item, **options)
     except UNREADABLE:
         pass
-    since, until = (options[f"time_range_{one}"] or options[one] for one in ("start", "end"))
-    first, last = item.time_range
-    is_near = last >= since.timestamp() - _DAY_S and first <= until.timestamp() + _DAY_S
-    element.text = text if is_near else ""
     return element, element.text.count("BEGIN:VEVENT")
 
 
-def _begin_rule(series: Any) -> None:
+def _begin_rule(whole: Any) -> None:
     """Added dates stand beside the first one (RFC 5545, 3.8.5.2); without a rule they are not looked at."""
-    if "rdate" in series.contents and "rrule" not in series.contents:
-        series.add("rrule").value = "FREQ=DAILY;COUNT=1"
+    for one in whole.vevent_list:
+        if "rdate" in one.contents and not {"rrule", "recurrence-id"} & one.contents.keys():
+            one.add("rrule").value = "FREQ=DAILY;COUNT=1"
 
 
 def _periods(item: Any, *asked: Any) -> Any:

@@ -31,7 +31,7 @@ def visit_time_ranges(
 ) -> None:
     """In the place of Radicale's. Each date is told as a recurrence: the next one may lie before it."""
     dates = whole.contents.get(kind.lower(), ()) if kind in _KINDS else ()
-    if len(dates) < 2 or not are_single(dates):
+    if len(dates) < 2 or not _are_single(dates):
         _visit_all(whole, kind, _of_days(dates, visit), *functions)
         return
     is_over = False
@@ -64,5 +64,5 @@ def _of_days(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> C
     return visit_day
 
 
-def are_single(dates: Any) -> bool:
+def _are_single(dates: Any) -> bool:
     return all("recurrence-id" in one.contents for one in dates)
