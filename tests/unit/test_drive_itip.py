@@ -82,6 +82,40 @@ def test_a_zone_of_the_text_is_read_and_never_holds_for_others() -> None:
         assert told.starts == datetime(2026, 7, 3, 10, tzinfo=PARIS)
 
 
+@pytest.mark.parametrize(
+    ("offsets", "months", "stored"),
+    [
+        (
+            ("+0300", "+0200"),
+            ("-1SU;BYMONTH=10", "-1SU;BYMONTH=3"),
+            "DTSTART;TZID=Europe/Athens:20260703T100000",
+        ),
+        (
+            ("-0500", "-0600"),
+            ("1SU;BYMONTH=11", "2SU;BYMONTH=3"),
+            "DTSTART;TZID=America/Chicago:20260703T100000",
+        ),
+        (("+0400", "+0400"), ("-1SU;BYMONTH=10", "-1SU;BYMONTH=3"), "DTSTART:20260703T060000Z"),
+        (("+0300", "+0200"), ("1FR;BYMONTH=9", "1FR;BYMONTH=5"), ""),
+    ],
+)
+def test_what_repeats_keeps_the_summer_of_its_zone_whatever_that_is_called(
+    offsets: tuple[str, str], months: tuple[str, str], stored: str
+) -> None:
+    (summer, winter), zone = offsets, ["BEGIN:VTIMEZONE", "TZID:GTB Standard Time"]
+    for kind, before, after, rule in (
+        ("STANDARD", summer, winter, months[0]),
+        ("DAYLIGHT", winter, summer, months[1]),
+    ):
+        zone += [f"BEGIN:{kind}", "DTSTART:16010101T030000", f"TZOFFSETFROM:{before}", f"TZOFFSETTO:{after}"]
+        zone += [f"RRULE:FREQ=YEARLY;BYDAY={rule}", f"END:{kind}"]
+    block = "\n".join([*zone, "END:VTIMEZONE", ""])
+    starts = "DTSTART;TZID=GTB Standard Time:20260703T100000"
+    found = itip.parse(message(block, event("RRULE:FREQ=WEEKLY", starts=starts))).main
+    assert found.zone_known is bool(stored)
+    assert stored in itip_text.calendar("", [found])
+
+
 @pytest.mark.parametrize("rule", ["FREQ=SECONDLY", "FREQ=YEARLY;BYSECOND=1,2,3", "FREQ=YEARLY;COUNT=9"])
 def test_a_zone_that_would_take_long_is_not_known(rule: str) -> None:
     block = OUTLOOK.format(name="Lent", rule=rule)

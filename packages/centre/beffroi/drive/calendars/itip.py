@@ -16,7 +16,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dateutil import tz
@@ -47,7 +47,15 @@ _WINDOWS = {
     "SA Western Standard Time": "America/La_Paz",
     "UTC": "UTC",
 }
-"""Names that Outlook gives to zones, and those of the Olson database (Unicode CLDR, windowsZones)."""
+"""Names that Outlook gives to zones, and those of the Olson database (Unicode CLDR, windowsZones): where a text does
+not say itself what it means."""
+_LIKE = ("Europe/Paris", "Europe/London", "Europe/Athens", "America/New_York", "America/Chicago",
+         "America/Denver", "America/Los_Angeles", "America/Halifax", "Asia/Jerusalem", "Australia/Sydney",
+         "Pacific/Auckland")  # fmt: skip
+"""With a summer that programs define under names of their own."""
+_NEW_YEAR = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_TELLING = (0, *range(60, 130, 2), 182, *range(260, 316, 2))
+"""Days of a year by which these are told apart: when their clocks change, and between."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,30}(?:/[A-Za-z0-9_+-]{1,30}){0,2}")
 _YEARLY = re.compile(
     r"FREQ=YEARLY(?:;(?:BYMONTH=\d{1,2}|BYDAY=[+-]?\d?[A-Z]{2}|UNTIL=[0-9TZ]{8,16}|INTERVAL=1|WKST=[A-Z]{2}))*"
@@ -192,13 +200,20 @@ class Zones:
             zone: tzinfo | None = tz.tzical(io.StringIO("\n".join([*told, "END:VTIMEZONE"]))).get()
         except (ValueError, TypeError, AttributeError, OverflowError, IndexError):
             return None
-        return LOCAL if zone is not None and _is_local(zone) else zone
+        return _alike(zone) if zone is not None else None
 
 
-def _is_local(zone: tzinfo) -> bool:
-    """Whether it goes as ours in a year, by whatever name: what repeats then keeps its summer."""
-    days = (datetime(2026, month, day, 12, tzinfo=UTC) for month in range(1, 13) for day in (1, 15))
-    return all(one.astimezone(zone).utcoffset() == one.astimezone(LOCAL).utcoffset() for one in days)
+def _alike(zone: tzinfo) -> tzinfo:
+    """One that has a name and goes as this one in a year: what repeats then keeps its summer. Without summer, it is its
+    offset."""
+    offsets = _offsets(zone)
+    if len(set(offsets)) == 1 and offsets[0] is not None:
+        return timezone(offsets[0])
+    return next((one for one in map(ZoneInfo, _LIKE) if _offsets(one) == offsets), zone)
+
+
+def _offsets(zone: tzinfo) -> list[timedelta | None]:
+    return [(_NEW_YEAR + timedelta(days=one)).astimezone(zone).utcoffset() for one in _TELLING]
 
 
 def named_zone(name: str) -> tzinfo | None:
@@ -234,8 +249,14 @@ def _event(part: Component, zones: Zones, *, timeless: bool = False) -> Event:
         if (found := _attendee(one)) is not None:
             people.setdefault(found.address, found)
     number, stamp = part.value("SEQUENCE"), _TIME.fullmatch(part.value("DTSTAMP"))
-    if rule and isinstance(starts, datetime) and "TZID" in start.params and starts.tzinfo is UTC:
-        known = False  # its summer is not ours, and has no name
+    name = start.params.get("TZID", "").strip()
+    if (
+        rule
+        and isinstance(starts, datetime)
+        and name
+        and not isinstance(zones.get(name), ZoneInfo | timezone)
+    ):
+        known = False  # its summer has no name
     return Event(
         uid=uid,
         sequence=int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0,
