@@ -273,6 +273,14 @@ def test_an_entry_that_cannot_be_expanded_keeps_no_question_from_the_others(
     )
     status, answer = elu.ask("REPORT", elu.at("mairie-agenda/"), free)
     assert status == 200 and b"20261203T090000Z/20261203T100000Z" in answer
+    alarm = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:x\r\nTRIGGER;RELATED=END:PT0S\r\nEND:VALARM"
+    agent.put("mairie-agenda/autre-fin.ics", other_kind.replace("DURATION:PT1H", alarm))
+    agent.put("mairie-agenda/rappel.ics", event("c", "Rappel", more=alarm))
+    within = '<C:time-range start="20261201T000000Z" end="20261231T000000Z"/>'
+    of_alarms = f'<C:comp-filter name="VALARM">{within}</C:comp-filter>'
+    question = re.sub(r"<C:time-range [^>]*>", of_alarms, QUERY)
+    status, answer = elu.ask("REPORT", elu.at("mairie-agenda/"), question)
+    assert status == 207 and b"rappel.ics" in answer and b"autre-fin.ics" not in answer
 
 
 def test_added_dates_without_a_rule_are_expanded(agent: Person) -> None:

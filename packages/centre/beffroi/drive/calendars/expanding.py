@@ -2,8 +2,8 @@
 others.
 
 Why:    Radicale answers no question that expands recurrences where an entry has no zone, or one that nobody knows, nor
-        where there are dates without their series, or of another kind than it; none about free times where an end is
-        of another kind than its start. In a calendar that many write in, one program's entry stopped everybody's
+        where there are dates without their series, or of another kind than it; none about free times or alarms where an
+        end is of another kind than its start. In a calendar that many write in, one program's entry stopped everybody's
         questions. And a series of added dates alone (RDATE) was told at its first one, if at all; of addresses that
         are asked for, what does not repeat not at all; and it read each entry of a calendar, also for a week of it.
 Process: calendars; ``install`` once, before anything is asked.
@@ -23,13 +23,15 @@ from beffroi.drive.calendars.entries import UNREADABLE
 
 _DAY_S = 86400
 """By so much may a time without a zone lie elsewhere."""
-_expand_all, _periods_of_one = report._expand, report.freebusy_periods
+_NOT_OF_THE_QUESTION = tuple(set(UNREADABLE) - {ValueError, RuntimeError})
+_expand_all, _periods_of_one, _matches_all = report._expand, report.freebusy_periods, report.test_filter
 
 
 def install() -> None:
     """Twice does nothing more than once."""
     report._expand = _expand  # type: ignore[assignment]
     report.freebusy_periods = _periods  # type: ignore[assignment]
+    report.test_filter = _matches  # type: ignore[assignment]
 
 
 def _expand(element: Any, item: Any, **options: Any) -> Any:
@@ -68,3 +70,11 @@ def _periods(item: Any, *asked: Any) -> Any:
         return _periods_of_one(item, *asked)
     except UNREADABLE:
         return []
+
+
+def _matches(*asked: Any) -> bool:
+    """Of a time that cannot be told, no: a ValueError is of what was asked."""
+    try:
+        return _matches_all(*asked)
+    except _NOT_OF_THE_QUESTION:
+        return False
