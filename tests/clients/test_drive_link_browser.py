@@ -154,3 +154,23 @@ def test_who_comes_back_to_a_link_that_was_shown_once_makes_no_second_one(drive:
     page.wait_for_selector("button:has-text('Créer le lien')")
     assert page.locator("#address").count() == 0
     assert page.get_by_role("link", name="Arrêter").count() == 1
+
+
+def test_who_presses_again_while_a_slow_line_is_awaited_sends_once(drive: Drive, page: Any) -> None:
+    page.goto(f"/coffre/{drive.file('plan.pdf').id}/liens/")
+    page.evaluate(
+        """() => {
+            window.sent = 0;
+            window.addEventListener("submit", (event) => {
+                if (!event.defaultPrevented) window.sent += 1;
+                event.preventDefault();  // the line that is awaited
+            });
+        }"""
+    )
+    page.click("text=Créer le lien")
+    page.wait_for_timeout(2500)  # longer than a double click
+    page.click("text=Créer le lien")
+    assert page.evaluate("window.sent") == 1
+    page.select_option("#id_days", "7")
+    page.click("text=Créer le lien")
+    assert page.evaluate("window.sent") == 2, "what was changed is meant"

@@ -57,14 +57,17 @@
     button.hidden = false;
     button.addEventListener("click", () => navigator.clipboard.writeText((({ value, textContent }) => value ?? textContent)(document.getElementById(button.dataset.copy))).then(() => { button.textContent = button.dataset.done; }));
   }
-  // A double click sends a form once: each POST that arrives makes an entry, a link, a mail. A download's form may be sent again.
+  // Pressed twice a form is sent once, also while a slow line is awaited: each POST that arrives makes an entry, a link, a
+  // mail. What changed in it meanwhile is sent; a download's form may be sent again after that.
   const sent = new WeakMap();
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post") return;
-    if (event.timeStamp - (sent.get(form) ?? -Infinity) < 2000) event.preventDefault();
-    else sent.set(form, event.timeStamp);
+    const said = JSON.stringify([...new FormData(form, event.submitter)]), before = sent.get(form);
+    if (before && before.said === said && event.timeStamp - before.at < 10000) event.preventDefault();
+    else sent.set(form, { said, at: event.timeStamp });
   });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) for (const form of document.forms) sent.delete(form); });
   // What a form answered with: to load it again or come back to it shows the form, and does not send it once more.
   if (document.querySelector("[data-answer]")) history.replaceState(null, "", location.href);
   // A thumbnail that there is not leaves the sign below it; browsers would draw a frame.
