@@ -60,3 +60,15 @@ def test_a_tab_that_stayed_with_the_other_commune_changes_nothing(
         sends.set_input_files(FILES, [LETTER])
     sends.wait_for_selector("text=lettre.txt")
     assert (drive.names(), other.names()) == ([], ["lettre.txt"])
+    # What was begun for the one commune is sent once it is chosen again.
+    makes.goto("/coffre/")
+    makes.click("summary:has-text('Nouveau dossier')")
+    makes.fill("#id_name", "Dossier de Nuits")
+    for _ in ("Beaune", "Nuits"):
+        chooses.goto("/collectivites/")
+        with chooses.expect_navigation():
+            chooses.get_by_role("button", name="Choisir").click()
+    with makes.expect_navigation():
+        makes.keyboard.press("Enter")
+    makes.wait_for_selector("text=Dossier de Nuits")
+    assert (drive.names(), other.names()) == ([], ["Dossier de Nuits", "lettre.txt"])

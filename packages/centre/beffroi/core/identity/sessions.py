@@ -16,6 +16,7 @@ from beffroi.core.identity.models import Administrator, Membership, Person
 from beffroi.lib.errors import NotFound
 
 MEMBERSHIP_KEY = "membership_id"
+FORMS_KEY = "forms_of"
 ADMINISTRATOR_KEY = "administrator_id"
 VERSION_KEY = "administrator_session"
 
@@ -39,16 +40,26 @@ def person_actor(request: HttpRequest) -> Actor | None:
 
 
 def choose_membership(request: HttpRequest, membership_id: str) -> Actor:
-    """Carry another of the person's own memberships from now on; a form that another tab shows is of the one before,
-    and is refused. Errors: NotFound."""
+    """Carry another of the person's own memberships from now on. Errors: NotFound."""
     for one in queries.current_memberships(str(request.user.pk)):
         if one.id == membership_id:
             request.session.cycle_key()
-            rotate_token(request)
+            _part_forms(request, one.id)
             request.session[MEMBERSHIP_KEY] = one.id
             sign_ins.record(one, sign_ins.client_address(request))
             return actor_of(one)
     raise NotFound("membership")
+
+
+def _part_forms(request: HttpRequest, membership_id: str) -> None:
+    """A form that another tab shows is of the membership before, and is refused until that one is chosen again: each
+    has its own secret against forged forms."""
+    kept = dict(request.session.get(FORMS_KEY, {}))
+    kept[request.session.get(MEMBERSHIP_KEY, "")] = request.META.get("CSRF_COOKIE")
+    request.session[FORMS_KEY] = kept
+    rotate_token(request)
+    if kept.get(membership_id):
+        request.META["CSRF_COOKIE"] = kept[membership_id]
 
 
 def _is_over(session: SessionBase, person: Person) -> bool:
