@@ -125,3 +125,12 @@ def test_a_script_hears_whether_a_star_was_put_and_not_where_a_page_would_go(
     assert client.post("/coffre/favoris/", sent, headers=script).status_code == 302, (
         "to the sign-in: nothing was put"
     )
+
+
+def test_whose_session_ended_reads_it_once(drive: Drive, client: Client) -> None:
+    sent = {"ajouter": str(drive.file("note.txt").id), "page": "/coffre/"}
+    client.logout()
+    assert client.post("/coffre/favoris/", sent, headers={"accept": "application/json"}).status_code == 302
+    # The script sends the form itself then, whose page says it.
+    page = client.post("/coffre/favoris/", sent, follow=True).content.decode()
+    assert page.count("Votre session était terminée") == 1

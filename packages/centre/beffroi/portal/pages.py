@@ -149,8 +149,8 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
     target = settings.LOGIN_URL
     if (wanted := _page_wanted(request)) not in ("", "/"):
         target += "?" + urlencode({"next": wanted})
-    if request.method == "POST":
-        # Whoever filled in a form must not believe that it arrived.
+    if request.method == "POST" and request.accepts("text/html"):
+        # Whoever filled in a form must not believe that it arrived. A script says it itself, or sends the form then.
         lost = _("Votre session était terminée : rien n’a été enregistré. Connectez-vous, puis recommencez.")
         messages.error(request, lost)
     if getattr(request, "htmx", False):
