@@ -14,6 +14,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
 from beffroi.mail import consumers, doveadm, holding, journal, queries, remediation
 from beffroi.mail.engines import layout
+from beffroi.mail.met import met
 from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
 from beffroi_protocol.indicators import normalise
 from imapclient.exceptions import IMAPClientError
@@ -249,10 +250,10 @@ def test_copies_in_several_folders_come_back_each_where_it_was(
     client = post.imap(box)
     client.create_folder("Archives")
     client.select_folder("INBOX")
-    client.add_flags([1], [b"\\Seen"])
-    client.copy([1], "Archives")
-    client.remove_flags([1], [b"\\Seen"])
     client.add_flags([1], [b"\\Flagged"])
+    client.copy([1], "Archives")
+    client.remove_flags([1], [b"\\Flagged"])
+    client.add_flags([1], [b"\\Seen"])
     client.logout()
     before = _seen(post, box, "INBOX"), _seen(post, box, "Archives")
     decision = post.block("domain", "evil.example.com")
@@ -265,6 +266,8 @@ def test_copies_in_several_folders_come_back_each_where_it_was(
         engine.run([doveadm.move(box.address, item.message_id, first, engine.quarantine)])
     run_pending("remediation")
     assert (post.count(box), post.count(box, "Archives")) == (0, 0)
+    if not is_cut:
+        assert [one.opened for one in met(SYSTEM, decision.id)] == [1]
     decisions.revoke(actor=SYSTEM, decision=decision, reason="x")
     run_pending("remediation")
     assert (_seen(post, box, "INBOX"), _seen(post, box, "Archives")) == before

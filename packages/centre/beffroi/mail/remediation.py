@@ -254,7 +254,8 @@ def _locate(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, 
             before = item.folder.split("\n") if item.state == _Item.FOUND else []
             item.state = _Item.FOUND
             item.folder = origins.noted(before, [c.folder for c in found])
-            item.flags = found[0].flags[:500]
+            # One that was read counts, whichever it is (mail.met).
+            item.flags = " ".join(dict.fromkeys(flag for c in found for flag in c.flags.split()))[:500]
         else:
             elsewhere.append(item)
     answers = engine.run(
