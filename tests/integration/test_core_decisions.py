@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes import actions as communes
-from beffroi.core.decisions import actions, queries
+from beffroi.core.decisions import actions, never_again, queries
 from beffroi.core.decisions.models import Decision
+from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -35,6 +36,21 @@ def activate(actor: Actor, indicator: Indicator = LURE, **changes: Any) -> Decis
 
 def events(kind: str) -> list[dict[str, Any]]:
     return [json.loads(row.payload) for row in OutboxEvent.objects.filter(kind=kind).order_by("id")]
+
+
+def test_what_another_person_says_never_again_about_at_the_same_moment_is_not_decided(
+    administrator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serialise = outbox.serialise
+
+    def meanwhile() -> None:
+        monkeypatch.setattr(outbox, "serialise", serialise)
+        never_again.never_again(actor=administrator, indicator=LURE, reason="notre fournisseur")
+
+    monkeypatch.setattr(outbox, "serialise", meanwhile)
+    with pytest.raises(actions.ProtectedIndicator):
+        activate(administrator)
+    assert not Decision.objects.exists()
 
 
 def test_activated_decision_is_told_to_the_doors_and_to_the_audit_log(administrator: Actor) -> None:

@@ -68,10 +68,9 @@ def activate(
     canonical = normalise(indicator.kind, indicator.value)
     if not 0 < ttl_s <= MAX_TTL_S:
         raise Invalid("ttl_s")
-    why = protected.current().check(canonical)
-    if why:
-        raise ProtectedIndicator(why)
     outbox.serialise()
+    if why := protected.current().check(canonical):
+        raise ProtectedIndicator(why)
     demand = _Demand(action, strength, rule, reason, evidence, campaign_id)
     strong = strength == stages.STRONG
     present = Decision.objects.filter(
