@@ -22,6 +22,7 @@ from beffroi.drive.store import frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Act, StoreFull
+from beffroi.lib.ids import new_id
 from beffroi_protocol.indicators import normalise
 from django.db import transaction
 
@@ -156,6 +157,34 @@ def test_a_commune_that_could_not_be_searched_is_searched_again(
     both = dict.fromkeys((beaune.id, nuits.id), (decision.id, 1, 0))
     assert told("drive:frozen") == both
     eventually(lambda: told("drive:thawed") == both, "told")
+
+
+def test_after_a_start_what_is_decided_now_waits_for_no_search_for_all_that_was_before(
+    door: FileDoor, communes: Communes, beaune: Commune, centre: Centre, committed: str
+) -> None:
+    block(GOOD, "sha256")
+    eventually(lambda: door.refuses(GOOD, beaune.id) is not None, "the feed was heard")
+    door.stop()
+    owners = sorted((beaune.id, new_id("col")))
+    for owner in owners:
+        communes.metadata(owner)
+    again = FileDoor(centre.config, communes, lambda: connect(committed))
+    order: list[tuple[str, int]] = []
+    search_in = again._search_in
+
+    def searched(owner: str, sought: list[str]) -> bool:
+        if not order:
+            again._sought.put(BAD)  # the feed brings it while the first one is searched
+        order.append((owner, sought.count(BAD)))
+        return search_in(owner, sought)
+
+    again._search_in = searched
+    again.start()
+    try:
+        eventually(lambda: len(order) >= 4, "searched")
+        assert order[1:3] == [(owner, 1) for owner in owners]
+    finally:
+        again.stop()
 
 
 def test_where_another_decision_goes_on_both_are_told(

@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Entry
-from beffroi_protocol.table import Change, every_overlay
+from beffroi_protocol.table import OVERLAY, Change, every_overlay
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
@@ -37,8 +37,7 @@ from beffroi.lib.errors import BeffroiError
 log = logging.getLogger("beffroi.drive.door")
 CHANNELS = ("drive", every_overlay("drive"))
 _ALL_FROZEN = "all frozen"
-"""Sought after a reset of the feed, and at a start: what ended meanwhile is not told one by one then. Nor is
-what a list named."""
+"""Sought when lists change: what a list named is not told one by one."""
 AGAIN_S = 60.0
 
 
@@ -48,6 +47,8 @@ class FileDoor:
     def __init__(self, config: Config, communes: Communes, tell: Callable[[], Database]) -> None:
         self._config, self._communes, self._tell = config, communes, tell
         self._sought: SimpleQueue[str | None] = SimpleQueue()
+        """A hash; _ALL_FROZEN; a channel that is read anew: in its collectivités all that the feed names is sought
+        then, and all that is frozen."""
         self._thread = threading.Thread(target=self._search, name="drive-search", daemon=True)
         self.follower: Follower | None = None
         try:
@@ -58,10 +59,9 @@ class FileDoor:
     def start(self) -> None:
         if self.follower is None:
             return
+        self._sought.put(CHANNELS[0])
         self._thread.start()
         self.follower.start()
-        for sha256 in self._known():
-            self._sought.put(sha256)
 
     def stop(self) -> None:
         if self.follower is not None:
@@ -88,9 +88,12 @@ class FileDoor:
     # -- the search ----------------------------------------------------------------------------------------
 
     def _changed(self, change: Change) -> None:
+        if change.reset:
+            self._sought.put(change.channel)
+            return
         for sha256 in _hashes([*change.added, *change.removed]):
             self._sought.put(sha256)
-        if change.reset or change.lists_added or change.lists_removed:
+        if change.lists_added or change.lists_removed:
             self._sought.put(_ALL_FROZEN)
 
     def _known(self) -> list[str]:
@@ -103,21 +106,25 @@ class FileDoor:
         return [*found, _ALL_FROZEN] if was_heard else found
 
     def _search(self) -> None:
-        left: set[str] = set()
-        again_s = 0.0
+        left: dict[str, float] = {}  # collectivités that are searched for all, and from when on
         while True:
+            wait_s = max(0.0, min(left.values()) - clock.steady_s()) if left else None
             try:
-                sought = self._sought.get(timeout=max(0.0, again_s - clock.steady_s()) if left else None)
-            except Empty:
-                missed = {one for one in left if not self._search_in(one, self._known())}
+                sought = self._sought.get(timeout=wait_s)
+            except Empty:  # one after the other: what the feed brings meanwhile never waits for all of them
+                one = min(left, key=left.__getitem__)
+                del left[one]
+                missed = [] if self._search_in(one, self._known()) else [one]
             else:
                 if sought is None:
                     return
-                missed = {one for one in self._ids() if not self._search_in(one, [sought])}
-                if left:
-                    left |= missed
+                if sought.startswith(CHANNELS[0]):  # what ended meanwhile is not told one by one then
+                    owner = sought.partition(OVERLAY)[2]
+                    left |= dict.fromkeys([one for one in self._ids() if owner in ("", one)], 0.0)
                     continue
-            left, again_s = missed, clock.steady_s() + AGAIN_S
+                missed = [one for one in self._ids() if not self._search_in(one, [sought])]
+            for one in missed:
+                left.setdefault(one, clock.steady_s() + AGAIN_S)
 
     def _ids(self) -> list[str]:
         while True:
