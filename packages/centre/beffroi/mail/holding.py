@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -73,11 +74,12 @@ def copies_under(decision: Decision) -> list[MailDelivery]:
             rows = rows.filter(collectivite_id=decision.scope)
         found.update((row.pk, row) for row in rows)
     opened = queries.letting_through(decision.indicator)
-    return [
-        copy
-        for _, copy in sorted(found.items())
-        if copy.collectivite_id not in opened or decision in holding(copy.message_id, copy.collectivite_id)
-    ]
+
+    @cache  # a message goes to many mailboxes of a collectivité
+    def holds(message_id: str, collectivite_id: str) -> bool:
+        return collectivite_id not in opened or decision in holding(message_id, collectivite_id)
+
+    return [copy for _, copy in sorted(found.items()) if holds(copy.message_id, copy.collectivite_id)]
 
 
 def _refusable(message_id: str, collectivite_id: str) -> set[tuple[str, str]]:
