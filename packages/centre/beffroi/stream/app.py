@@ -29,7 +29,6 @@ from beffroi.core.planes.db import Database, connect
 from beffroi.core.planes.listen import Listener
 from beffroi.core.planes.tokens import read_grant
 from beffroi.core.planes.wake import Waker
-from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotFound, Unavailable
 from beffroi.stream import live, uplink
@@ -247,7 +246,7 @@ class Stream:
     # -- endpoints ---------------------------------------------------------------------------------------
 
     def _nonce(self) -> str:
-        return self.nonces.issue(now=clock.epoch_s())
+        return self.nonces.issue()
 
     async def nonce(self, request: Request) -> Response:
         nonce = self._nonce()

@@ -20,7 +20,6 @@ from starlette.requests import Request
 
 from beffroi.core.planes.follower import DOOR_HEADER, TOKEN_HEADER
 from beffroi.core.planes.tokens import door_token_fits
-from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, NotFound
 from beffroi.lib.ids import is_id
@@ -103,8 +102,7 @@ class Gatekeeper:
         box_id = request.headers.get(BOX_HEADER, "")
         if not is_id(box_id, "box"):
             raise NotSignedIn
-        now = clock.epoch_s()
-        nonce = self._nonces.check(request.headers.get(NONCE_HEADER, ""), now=now)
+        nonce = self._nonces.check(request.headers.get(NONCE_HEADER, ""))
         box = await self._find_box(box_id)
         if box is None:
             raise SignatureInvalid(box_id)
@@ -119,7 +117,7 @@ class Gatekeeper:
             )
         except ProtocolError:
             raise SignatureInvalid(box_id) from None
-        self._nonces.burn(nonce, now=now)
+        self._nonces.burn(nonce)
         if box.state == "revoked":
             raise BoxRevoked
         if box.state != "active":

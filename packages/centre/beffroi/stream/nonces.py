@@ -4,6 +4,8 @@ Purpose: a captured request of a box cannot be sent again.
 Input:   hostile. Issuing costs no memory; a used nonce is remembered until it would be too old anyway, and
          only after the signature over it was verified, so strangers cannot fill the memory.
 Fails:   closed: when too many are remembered, requests are refused for some seconds.
+Time:    of the machine's start, which nobody sets: a clock set back would else make every nonce one of the future, and
+         keep all used ones in memory until it comes there again.
 Format:  base64url of 4 bytes issue time (seconds, big endian), 12 random bytes, 16 bytes HMAC-SHA-256.
 """
 
@@ -17,6 +19,7 @@ from collections import deque
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.signing import b64, unb64
 
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Unavailable
 
 LIFE_S = 60
@@ -32,19 +35,17 @@ class NonceRefused(BeffroiError):
 
 
 class Nonces:
-    """Units: ``now`` in epoch seconds."""
-
     def __init__(self, key: bytes | None = None) -> None:
         # A key that dies with the process is enough: a nonce of before a restart is asked for again.
         self._key = key or secrets.token_bytes(32)
         self._used: set[bytes] = set()
         self._order: deque[tuple[int, bytes]] = deque()
 
-    def issue(self, *, now: int) -> str:
-        body = now.to_bytes(4, "big") + secrets.token_bytes(12)
+    def issue(self) -> str:
+        body = _now_s().to_bytes(4, "big") + secrets.token_bytes(12)
         return b64(body + self._mac(body))
 
-    def check(self, nonce: str, *, now: int) -> bytes:
+    def check(self, nonce: str) -> bytes:
         """Return the nonce's bytes when it is ours, young and unused. Errors: NonceRefused."""
         try:
             raw = unb64(nonce) if len(nonce) <= 64 else b""
@@ -53,13 +54,14 @@ class Nonces:
         body, mac = raw[:16], raw[16:]
         if len(raw) != 32 or not hmac.compare_digest(mac, self._mac(body)):
             raise NonceRefused
-        age_s = now - int.from_bytes(body[:4], "big")
-        if not -1 <= age_s <= LIFE_S or body in self._used:
+        age_s = _now_s() - int.from_bytes(body[:4], "big")
+        if not 0 <= age_s <= LIFE_S or body in self._used:
             raise NonceRefused
         return body
 
-    def burn(self, body: bytes, *, now: int) -> None:
+    def burn(self, body: bytes) -> None:
         """Remember a nonce as used. Errors: NonceRefused (used meanwhile), Unavailable (memory full)."""
+        now = _now_s()
         while self._order and self._order[0][0] < now - LIFE_S - 1:
             self._used.discard(self._order.popleft()[1])
         if body in self._used:
@@ -71,3 +73,7 @@ class Nonces:
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, b"beffroi/nonce/1\n" + body, hashlib.sha256)[:16]
+
+
+def _now_s() -> int:
+    return int(clock.steady_s())
