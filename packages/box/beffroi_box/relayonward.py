@@ -22,6 +22,9 @@ from beffroi_protocol.relaying import Relay
 from beffroi_box.client import verifying_context
 
 TIMEOUT_S = 60.0
+ANSWER_S = 150.0
+"""For the answer to a whole mail: longer than the centre's Postfix waits for its filter. Who hangs up before gets no
+answer, and the mail passes all the same; then it was sent again."""
 PIECE_BYTES = 65536
 
 
@@ -101,6 +104,7 @@ def hand_over(smtp: smtplib.SMTP, sender: str, recipients: Sequence[str], mail: 
             while piece := mail.read(PIECE_BYTES):
                 smtp.sock.sendall(piece)
             smtp.sock.sendall(b".\r\n")
+            smtp.sock.settimeout(ANSWER_S)
             code, said = smtp.getreply()
         if code != 250:
             taken, outcome.sent = outcome.sent, []
