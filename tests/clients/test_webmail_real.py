@@ -375,6 +375,22 @@ def test_folders_marks_and_search(post: Post, written: Any) -> None:
     assert post.count(box, "Trash") == 0
 
 
+def test_a_mailbox_of_many_folders_shows_and_searches_all_of_them(post: Post, written: Any) -> None:
+    writer, box, _ = written
+    client = post.imap(box)
+    for n in range(120):
+        client.create_folder(f"Archives {n:03d}")
+    mail = b"From: a@example.org\r\nSubject: voirie %s\r\n\r\nx\r\n"
+    client.append("INBOX", mail % b"ici")
+    client.append("Archives 119", mail % b"ailleurs")
+    page = writer.client.get(f"/courrier/{box.id}/", {"q": "voirie"}).content.decode()
+    assert "voirie ici" in page and "voirie ailleurs" in page and "Corbeille" in page
+    with reader.open_mailbox(post.config, box.address) as opened:
+        places = folders.listing(opened)
+    assert [one.role for one in places[:6]] == ["inbox", "drafts", "sent", "junk", "trash", ""]
+    assert len(places) == 125
+
+
 def test_a_first_contact_is_marked_until_somebody_wrote_before(post: Post, written: Any) -> None:
     writer, box, other = written
     known, filed = "billing@sender.example.net", "connue@sender.example.net"

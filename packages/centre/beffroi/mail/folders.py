@@ -19,7 +19,8 @@ from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail.quota.rules import Room
 from beffroi.mail.reader import MailboxReader, MessageSummary
 
-MAX_FOLDERS = 100
+MAX_FOLDERS = 1000
+"""Half a millisecond each. An old mailbox that was brought here has hundreds; what is not listed is not searched."""
 MAX_UIDS = 500
 MAX_NAME_CHARS = 100
 MAX_WORDS = 8
@@ -60,14 +61,17 @@ def checked_name(name: str) -> str:
 
 def listing(opened: MailboxReader) -> list[Folder]:
     """The folders in the order of their use."""
-    out = []
-    for flags, _separator, name in opened.client.list_folders()[:MAX_FOLDERS]:
+    found = []
+    for flags, _separator, name in opened.client.list_folders():
         if b"\\Noselect" in flags or b"\\NonExistent" in flags or not isinstance(name, str):
             continue
         role = "inbox" if name.upper() == "INBOX" else next((ROLES[f] for f in flags if f in ROLES), "")
+        found.append((_ORDER.index(role), name.lower(), name, role))
+    out = []
+    for _use, _sorted, name, role in sorted(found)[:MAX_FOLDERS]:
         unseen = opened.client.folder_status(name, ["UNSEEN"]).get(b"UNSEEN", 0)
         out.append(Folder(name, role, int(unseen)))
-    return sorted(out, key=lambda one: (_ORDER.index(one.role), one.name.lower()))
+    return out
 
 
 def room(opened: MailboxReader) -> Room | None:
