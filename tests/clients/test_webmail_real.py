@@ -307,6 +307,25 @@ def test_a_hostile_mail_is_answered_and_passed_on_as_text(post: Post, written: A
     assert "Dans la même conversation" in page and "<script>alert" not in page
 
 
+def test_an_attached_file_has_a_name_to_save_it_under(post: Post, written: Any) -> None:
+    writer, box, _ = written
+    letter = (
+        "From: a@example.org\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        "--b\r\nContent-Type: message/rfc822\r\nContent-Disposition: attachment\r\n\r\nSubject: x\r\n\r\ny\r\n"
+        "--b\r\nContent-Type: text/calendar; method=PUBLISH\r\n\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
+        '--b\r\nContent-Type: application/pdf; name="dossier 12/facture.pdf"\r\n\r\nx\r\n--b--\r\n'
+    )
+    post.imap(box).append("INBOX", letter.encode())
+    page = writer.client.get(f"/courrier/{box.id}/1/").content.decode()
+    names = ["piece-jointe.eml", "piece-jointe.ics", "facture.pdf"]
+    assert re.findall(r'data-name="([^"]+)"', page) == [names[0], names[2]]  # the invitation has its card
+    for part, name in zip("123", names, strict=True):
+        saved = writer.client.get(f"/courrier/{box.id}/1/piece/{part}/")
+        assert saved["Content-Disposition"] == f'attachment; filename="{name}"'
+    status, found = writer.post(forward=list("123"), forwarded_uid=1, forwarded_folder="INBOX")
+    assert (status, [one["name"] for one in found["files"]]) == (200, names)
+
+
 def test_people_of_the_collectivite_and_those_written_to_are_offered_and_no_others(
     post: Post, written: Any, beaune: Commune
 ) -> None:

@@ -26,7 +26,7 @@ from imapclient.exceptions import IMAPClientError
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, TooLarge, Unavailable
-from beffroi.mail import tokens
+from beffroi.mail import compose, tokens
 from beffroi.mail.decoding import clean, decoded, header_text, moment, text_of
 from beffroi.mail.engines import layout
 
@@ -38,6 +38,12 @@ MAX_ATTACHMENT_BYTES = 25_000_000
 MAX_PARTS = 200
 MAX_DEPTH = 20
 MAX_RECIPIENTS = 100
+_ENDINGS = {
+    "message/rfc822": ".eml",
+    "text/calendar": ".ics",
+    "application/pdf": ".pdf",
+    "image/jpeg": ".jpg",
+}
 CHECKED_FLAG = b"$BeffroiChecked"
 _HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH REFERENCES)]"
 _SUMMARY = ["FLAGS", "INTERNALDATE", "ENVELOPE", _HEADERS]
@@ -89,6 +95,11 @@ class Attachment:
     size_bytes: int
     charset: str = "utf-8"
     """As its sender says; hostile."""
+
+    @property
+    def file_name(self) -> str:
+        """To save it under, without any path. Mails that are attached, and invitations, often have no name."""
+        return compose.file_name(self.name or f"piece-jointe{_ENDINGS.get(self.content_type, '')}")
 
 
 @dataclass(frozen=True)

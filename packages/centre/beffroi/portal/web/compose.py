@@ -294,7 +294,7 @@ def _forwarded(request: HttpRequest, box: Access) -> list[File]:
             found, data = opened.attachment(uid, part, folder)
             if queries.holds_file(box.actor, beffroi_id, data):
                 raise DraftInvalid("files", "held", found.name)
-            out.append(File(found.name, data))
+            out.append(File(found.file_name, data))
     return out
 
 

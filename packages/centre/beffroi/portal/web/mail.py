@@ -251,7 +251,7 @@ def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, pa
         found, data = opened.attachment(uid, part, folder)
     if queries.holds_file(actor, beffroi_id, data):
         raise AttachmentBlocked("attachment")
-    disposition = content_disposition_header(True, found.name or "piece-jointe") or "attachment"
+    disposition = content_disposition_header(True, found.file_name) or "attachment"
     return HttpResponse(
         data,
         content_type="application/octet-stream",
