@@ -13,6 +13,7 @@ import pytest
 from beffroi.mail import reader
 from beffroi.mail.models import Sending
 from django.conf import settings as django_settings
+from django.contrib.sessions.models import Session
 
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect
@@ -146,3 +147,24 @@ def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -
     page.click("button:has-text('Appliquer')")
     page.wait_for_selector("text=1 courriel déplacé vers Corbeille")
     assert until(lambda: post.count(box, "Trash") == 1, "it lies in the trash") is None
+
+
+def test_a_draft_outlives_its_session_and_a_new_sign_in(post: Post, desk: Any, beaune: Commune) -> None:
+    page, portal, box, _ = desk
+    page.goto(f"{portal}/courrier/{box.id}/ecrire/")
+    page.fill("#id_text", "Avant")
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
+    Session.objects.all().delete()
+    page.fill("#id_text", "Après")
+    page.wait_for_selector("#trouble:has-text('Votre session est terminée')")
+    # Signed in again in another window: a new session, and a new token for forms.
+    names = (django_settings.SESSION_COOKIE_NAME, django_settings.CSRF_COOKIE_NAME)
+    values = (portal_client(beaune.agent_membership).cookies[names[0]].value, "n" * 32)
+    page.context.add_cookies(
+        [{"name": name, "value": value, "url": portal} for name, value in zip(names, values, strict=True)]
+    )
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=60_000)
+    assert page.is_hidden("#trouble")
+    with reader.open_mailbox(post.config, box.address) as opened:
+        (kept,) = opened.list("Drafts")
+        assert opened.read(kept.uid, "Drafts").text.strip() == "Après"

@@ -34,6 +34,16 @@
     }));
   };
 
+  // A session that ended, or a sign-in in another window: what is typed waits here, and is sent with a new token.
+  let stale = false, ended = false;
+  const renew = async () => {
+    const answer = await fetch(words.fresh, { credentials: "same-origin" });
+    ended = answer.redirected;
+    if (ended || !answer.ok) throw new Error("no token");
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    form.elements.csrfmiddlewaretoken.value = fresh.querySelector("#compose [name=csrfmiddlewaretoken]").value;
+  };
+
   // One request at a time: each state of the draft replaces the one before it.
   let changed = false, running = null, timer = 0, leaving = false, waiting = [];
   const send = async (what) => {
@@ -45,12 +55,15 @@
     state.textContent = words.saving;
     let answer, found;
     try {
+      if (stale) { await renew(); data.set("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value); }
       answer = await fetch(form.action, { method: "POST", body: data, headers: { Accept: "application/json" }, credentials: "same-origin" });
-      if (answer.redirected || !(answer.headers.get("Content-Type") || "").includes("json")) throw new Error("no answer");
+      stale = answer.redirected || !(answer.headers.get("Content-Type") || "").includes("json");
+      ended = answer.redirected;
+      if (stale) throw new Error("no answer");
       found = await answer.json();
     } catch {
       waiting = [...files, ...waiting]; changed = true;
-      state.textContent = ""; say(words.lost);
+      state.textContent = ""; say(ended ? words.ended : words.lost);
       plan(8000);
       return false;
     }
