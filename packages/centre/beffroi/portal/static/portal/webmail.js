@@ -68,6 +68,8 @@
       return false;
     }
     if (found.error) {
+      changed = true;
+      if (answer.status >= 500) plan(8000);
       if (found.field !== "files") waiting = [...files, ...waiting];
       state.textContent = words.unsaved;
       if (found.field === "files") refuse(found.error); else say(found.error);
