@@ -326,6 +326,22 @@ def test_an_attached_file_has_a_name_to_save_it_under(post: Post, written: Any) 
     assert (status, [one["name"] for one in found["files"]]) == (200, names)
 
 
+def test_what_is_answered_is_marked_in_whatever_folder_it_lies(post: Post, written: Any) -> None:
+    writer, box, other = written
+    name = "État civil, délibérations du conseil municipal et arrêtés de 2026"
+    client = post.imap(box)
+    client.create_folder(name)
+    client.append(name, f"From: {other.address}\r\nSubject: x\r\n\r\ny\r\n".encode())
+    page = writer.client.get(
+        f"/courrier/{box.id}/ecrire/", {"repondre": "1", "dossier": name}
+    ).content.decode()
+    source = unescape(page.split('name="source" value="')[1].split('"')[0])
+    assert writer.post("send", to=other.address, subject="x", source=source)[0] == 200
+    after_undo()
+    client.select_folder(name)
+    assert b"\\Answered" in client.get_flags([1])[1]
+
+
 def test_people_of_the_collectivite_and_those_written_to_are_offered_and_no_others(
     post: Post, written: Any, beaune: Commune
 ) -> None:

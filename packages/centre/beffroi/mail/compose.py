@@ -20,6 +20,7 @@ from email.message import EmailMessage
 from email.policy import SMTP, Policy
 from email.utils import format_datetime
 from mimetypes import guess_file_type
+from urllib.parse import quote
 
 from beffroi.lib.errors import Invalid
 
@@ -34,6 +35,7 @@ MAX_FILES = 50
 MAX_FILES_BYTES = 20_000_000
 """Of all attachments: with a third more on the way, what nearly every server accepts."""
 MAX_REFERENCES = 30
+MAX_SOURCE_CHARS = 600
 TAB_HEADER = "X-Beffroi-Tab"
 TAKEN_HEADER = "X-Beffroi-Taken"
 SOURCE_HEADER = "X-Beffroi-Source"
@@ -50,7 +52,7 @@ _TAB = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 class _Identifiers(UnstructuredHeader):
-    """Message-IDs, one a line: the library would make an encoded word of one that is longer than a line."""
+    """Message-IDs and their like, one a line: the library would make an encoded word of a longer one."""
 
     def fold(self, *, policy: Policy) -> str:
         name: str = self.name  # type: ignore[attr-defined] # of BaseHeader, which the registry adds
@@ -58,7 +60,7 @@ class _Identifiers(UnstructuredHeader):
 
 
 _registry = HeaderRegistry()
-for _name in ("message-id", "in-reply-to", "references"):
+for _name in ("message-id", "in-reply-to", "references", SOURCE_HEADER.lower()):
     _registry.map_to_type(_name, _Identifiers)  # type: ignore[arg-type]
 _POLICY = SMTP.clone(header_factory=_registry)
 
@@ -272,8 +274,9 @@ def _put_own_fields(message: EmailMessage, draft: Draft) -> None:
     if _TAB.fullmatch(draft.tab):
         message[TAB_HEADER] = draft.tab
     for header, field_name in ((AUTHOR_HEADER, "author"), (SOURCE_HEADER, "source"), (TAKEN_HEADER, "taken")):
-        if value := getattr(draft, field_name):
-            message[header] = _checked(value, field_name, 600)
+        value = _checked(getattr(draft, field_name), field_name, MAX_SOURCE_CHARS)
+        if value and value.isascii():
+            message[header] = value
 
 
 def check(draft: Draft, now: datetime, *, lenient: bool) -> None:
@@ -301,9 +304,8 @@ def _identifier(text: str) -> str:
 
 def source_of(original: Original, how: str) -> str:
     """Which mail is marked as answered or passed on once this one is sent."""
-    return (
-        f"{original.uid_validity}:{original.uid}:{how}:{original.folder}" if original.folder.isascii() else ""
-    )
+    found = f"{original.uid_validity}:{original.uid}:{how}:{quote(original.folder)}"
+    return found if len(found) <= MAX_SOURCE_CHARS else ""
 
 
 def signed(own: str, common: str) -> str:

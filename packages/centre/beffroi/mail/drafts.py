@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 from imapclient.exceptions import IMAPClientError
 
@@ -123,12 +124,12 @@ class DraftFolder:
     def mark_source(self, source: str) -> str:
         """Mark the mail that was answered or passed on; that it is gone is no fault. Return our identifier of one that
         was answered, else ""."""
-        found = re.fullmatch(r"(\d{1,10}):(\d{1,10}):(reply|all|forward):(.{1,255})", source)
+        found = re.fullmatch(r"(\d{1,10}):(\d{1,10}):(reply|all|forward):(.+)", source)
         if found is None:
             return ""
         uid, flag = int(found[2]), b"$Forwarded" if found[3] == "forward" else b"\\Answered"
         try:
-            chosen = self._client.select_folder(found[4])
+            chosen = self._client.select_folder(unquote(found[4]))
             if int(chosen[b"UIDVALIDITY"]) != int(found[1]):
                 return ""
             self._client.add_flags([uid], [flag], silent=True)
