@@ -208,6 +208,7 @@ def test_what_is_made_to_grow_takes_no_more_than_its_length(bomb: str) -> None:
         ("<table><tr><td>a</div><td>b<tr></table>d", "<table><tr><td>a</td><td>b</td></tr><tr></tr></table>d"),
         ("<form><div>a</form>b</div>c", "<div>ab</div>c"),
         ("<img src=1 src=2 onerror=x>&lt;<br>", '<img src="1">&lt;<br>'),
+        ("a</br>b<br/>c<div/>d", "a<br>b<br>c<div>d</div>"),
         ("<p>a<!-- <p>b --><style>p{}</style>c", "<p>a<style>p{}</style>c</p>"),
     ],
 )  # fmt: skip

@@ -70,8 +70,13 @@ class _Writer(HTMLParser):
         first = {name: value or "" for name, value in reversed(attrs) if name in kept}
         self._out.append("<" + tag + "".join(f' {name}="{escape(first[name])}"' for name in first) + ">")
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)  # the slash means nothing
+
     def handle_endtag(self, tag: str) -> None:
-        if self._left_out[tag]:
+        if tag == "br":  # written by mistake, and a line end all the same
+            self.handle_starttag(tag, [])
+        elif self._left_out[tag]:
             self._left_out[tag] -= 1
         else:
             self._end({tag}, {"table"} if tag in _IN_TABLES else _WALLS)
