@@ -23,8 +23,10 @@ from django.utils import timezone
 from imapclient.exceptions import IMAPClientError
 
 from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, lure, needs_engines
 
+__all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 SYSTEM = Actor.system("tests")
@@ -143,6 +145,8 @@ def test_it_is_found_by_sender_subject_and_day_and_given_back_and_that_is_undone
     today = timezone.localdate()
     assert len(subjects(post, box, since=today.replace(year=today.year - 1), before=today)) == 2
     assert subjects(post, box, before=date(2020, 1, 1)) == []
+    page, odd = f"/courrier/{box.id}/supprimes/", {"du": "0002-01-01", "au": "9999-12-31"}
+    assert "Cantine" in portal_client(beaune.agent_membership).get(page, odd).content.decode()
 
     came, held = give_back(post, beaune, box, "toiture", folder="Budget")
     assert (len(came), held, subjects(post, box)) == (1, 0, ["Cantine"])

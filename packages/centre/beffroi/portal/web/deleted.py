@@ -69,10 +69,12 @@ def find(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
 
 
 def _day(text: str) -> date | None:
+    """None for what is no day, and for one that IMAP has no word for."""
     try:
-        return date.fromisoformat(text) if len(text) == 10 else None
+        found = date.fromisoformat(text) if len(text) == 10 else None
     except ValueError:
         return None
+    return found if found is not None and 1970 <= found.year < 9999 else None
 
 
 def _give_back(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> None:
