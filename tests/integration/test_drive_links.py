@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
 from beffroi.drive.store import shares, trash, tree
 from beffroi.drive.store.model import Node
-from beffroi.drive.web import granted
+from beffroi.drive.web import granted, linked
 from beffroi.lib import clock
 from django.test import Client
 
@@ -20,6 +23,7 @@ from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_pages import Drive, client, drive
+from tests.waiting import until
 
 __all__ = ["client", "drive", "no_door", "server"]
 pytestmark = pytest.mark.django_db
@@ -322,3 +326,27 @@ def test_a_drive_that_cannot_tell_gives_nothing(
         assert status == 503 and b"bonjour" not in body
     finally:
         told.rmdir()
+
+
+def test_who_takes_slowly_leaves_room_to_others_of_the_same_town_hall(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    folder = drive.folder("Plans")
+    node = put(folder, "0.txt")
+    for number in range(1, 8):  # more than lies between the two
+        put(folder, f"{number}.bin", random.Random(number).randbytes(4 << 20))
+    path = make(client, folder.id)
+    slow, other = Visitor(server, path, "2001:db8::1"), Visitor(server, path)
+    slow.page()
+    other.page()
+    cookie = slow.client.cookies[granted.LINK_COOKIE]
+    headers = {"Cookie": f"{granted.LINK_COOKIE}={cookie.value}", "X-Forwarded-For": "2001:db8::2"}
+    with ExitStack() as held:
+        for _ in range(linked.MOST_OF_A_VISITOR):
+            line = held.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=10)))
+            line.request("GET", f"{cookie['path']}zip", headers=headers)
+            held.enter_context(line.getresponse())
+        status, told, _ = slow.fetch(str(node))
+        assert (status, told["location"]) == (303, "/partage/?refus=service.unavailable")
+        assert other.fetch(str(node))[0] == 200
+    until(lambda: slow.fetch(str(node))[0] == 200, "who left gave their places back", 20)

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from weakref import WeakValueDictionary
 
+from beffroi.drive.sign_ins import source
 from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
@@ -50,9 +51,9 @@ from beffroi.previews import wire
 from beffroi.previews.wire import NotShown
 
 PAGE = "/partage/"
-MOST_AT_ONCE, MOST_OF_ONE = 64, 16
-"""Requests of holders of links under way, in all and of one collectivité: each holds some chunks, and colleagues have
-the rest."""
+MOST_AT_ONCE, MOST_OF_ONE, MOST_OF_A_VISITOR = 64, 16, 8
+"""Requests of holders of links under way, in all, of one collectivité, of one address: each holds some chunks, and
+colleagues have the rest."""
 MOST_REMEMBERED = 10_000
 WHOLE = "zip"
 
@@ -119,6 +120,7 @@ class Linked:
     _looked: Remembered = field(default_factory=Remembered, init=False)
     """The same of previews."""
     _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
+    _of_visitors: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_A_VISITOR), init=False)
 
     async def __call__(self, request: Request) -> Answer:
         try:
@@ -134,6 +136,7 @@ class Linked:
         steps = request.path.removeprefix(granted.LINK_PATH).strip("/").split("/")
         if request.method not in ("GET", "HEAD") or len(steps) < 2 or steps[0] != visit.share_id:
             raise LinkClosed
+        self._of_visitors.take(request, source(request.address))
         self._places.take(request, visit.collectivite_id)
         database, bodies = self.communes.metadata(visit.collectivite_id), self.bodies(visit.collectivite_id)
         if len(steps) > 2:
