@@ -31,6 +31,12 @@ def test_a_line_of_dates_that_names_none_is_left_out() -> None:
         )
 
 
+@pytest.mark.parametrize("rule", ["FREQ=WEEKLY;BYDAY=WE,FR;COUNT=3;", " FREQ=WEEKLY; BYDAY=WE, FR;COUNT=3"])
+def test_blanks_in_a_rule_and_a_semicolon_at_its_end_are_none(rule: str) -> None:
+    assert "RRULE:FREQ=WEEKLY;BYDAY=WE,FR;COUNT=3" in stored("VEVENT", f"RRULE:{rule}")
+    assert stored("VEVENT", "RRULE:") == stored("VEVENT")
+
+
 @pytest.mark.parametrize(
     ("rule", "kept"),
     [

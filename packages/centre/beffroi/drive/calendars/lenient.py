@@ -3,8 +3,9 @@
 Why:    Thunderbird writes length and end when it changes a date of a series whose entry has a length, as telephones
         store them; vobject refused all of it, and the change was lost (Radicale helps where the length is zero).
         Dates that are left out of an entry that repeats no more are no series; vobject took it for one without dates,
-        and the entry was never shown. A line of dates that names none, a rule that ends on its first day, a card with
-        its name in two scripts: each was refused.
+        and the entry was never shown. A line of dates that names none, a rule with nothing in it, with blanks or
+        with a semicolon at its end, one that ends on its first day, a card with its name in two scripts: each was
+        refused.
 Process: calendars; ``install`` once, before anything is read.
 Source:  RFC 5545, 3.6.1 (one of the two); RFC 6350, 5.4 (ALTID); Thunderbird's CalItemBase
          (``properties``); vobject.icalendar.
@@ -36,7 +37,9 @@ def _rruleset(entry: Any) -> Any:
 
 def _to_native(entry: Any) -> Any:
     """Twice: as it came, and after it was written, when its lines are read."""
-    for name in {"exdate", "rdate"} & entry.contents.keys():
+    for rule in entry.contents.get("rrule", ()):
+        rule.value = "".join(rule.value.split()).rstrip(";")
+    for name in {"exdate", "rdate", "rrule"} & entry.contents.keys():
         entry.contents[name] = [one for one in entry.contents[name] if str(one.value).strip()]
         if not entry.contents[name]:
             del entry.contents[name]
