@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,34 +77,32 @@ def test_a_list_is_fetched_and_published_by_kind_with_its_counts(
 
 
 def test_what_a_source_names_no_longer_leaves_after_its_ttl(
-    sources_state: Path, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+    sources_state: Path, publisher: Publisher
 ) -> None:
     source = new_source(publisher.serve("/l", "45.1.1.1\n45.1.1.2\n"), ttl_s=3600, every_s=900)
     fetch_round(sources_state)
-    start = clock.now()
     publisher.serve("/l", "45.1.1.2\n")
-    monkeypatch.setattr(clock, "now", lambda: start + timedelta(minutes=30))
-    monkeypatch.setattr(clock, "epoch_s", lambda: int(clock.now().timestamp()))
-    again(source)
-    fetch_round(sources_state)
-    assert lists_in_force() == {"source-essai-ip": 2}
-    monkeypatch.setattr(clock, "now", lambda: start + timedelta(minutes=61))
-    assert updates.sweep() == 1
-    assert lists_in_force() == {"source-essai-ip": 1}
-    # The source fails for long: its list stays until the TTL, and says so.
-    publisher.pages.clear()
-    again(source)
-    fetch_round(sources_state)
-    source.refresh_from_db()
-    assert (source.last_error, source.last_error_detail, source.failures) == ("source.refused", "404", 1)
-    assert lists_in_force() == {"source-essai-ip": 1}
-    assert queries.state_of(source).state == "failing"
-    monkeypatch.setattr(clock, "now", lambda: start + timedelta(minutes=91))
-    updates.sweep()
-    assert lists_in_force() == {}
-    monkeypatch.setattr(clock, "now", lambda: start + timedelta(days=2))
-    assert [one.source.id for one in queries.alarms(SYSTEM)] == [source.id]
-    assert queries.state_of(source).state == "late"
+    with clock.shifted(30 * 60):
+        again(source)
+        fetch_round(sources_state)
+        assert lists_in_force() == {"source-essai-ip": 2}
+    with clock.shifted(61 * 60):
+        assert updates.sweep() == 1
+        assert lists_in_force() == {"source-essai-ip": 1}
+        # The source fails for long: its list stays until the TTL, and says so.
+        publisher.pages.clear()
+        again(source)
+        fetch_round(sources_state)
+        source.refresh_from_db()
+        assert (source.last_error, source.last_error_detail, source.failures) == ("source.refused", "404", 1)
+        assert lists_in_force() == {"source-essai-ip": 1}
+        assert queries.state_of(source).state == "failing"
+    with clock.shifted(91 * 60):
+        updates.sweep()
+        assert lists_in_force() == {}
+    with clock.shifted(2 * 86400):
+        assert [one.source.id for one in queries.alarms(SYSTEM)] == [source.id]
+        assert queries.state_of(source).state == "late"
 
 
 @pytest.mark.parametrize(
@@ -287,6 +284,23 @@ def test_an_answer_that_is_taken_twice_after_a_crash_changes_nothing(
         ("applied", 300, 0),
         ("applied", 0, 0),
     ]
+
+
+def test_a_clock_that_jumps_forward_takes_no_list_back(sources_state: Path, publisher: Publisher) -> None:
+    source = new_source(publisher.serve("/l", "45.1.1.1\n45.1.1.2\n"), ttl_s=3600, every_s=900)
+    fetch_round(sources_state)
+    with clock.jumped(40 * 86400):
+        updates.sweep()
+        assert lists_in_force() == {"source-essai-ip": 2}
+        publisher.serve("/l", "45.1.1.2\n")  # what it names no longer has its hour, too
+        again(source)
+        fetch_round(sources_state)
+        assert lists_in_force() == {"source-essai-ip": 2}
+    updates.sweep()
+    assert lists_in_force() == {"source-essai-ip": 2}
+    with clock.shifted(3700):
+        updates.sweep()
+        assert lists_in_force() == {}
 
 
 def test_a_clock_that_was_ahead_keeps_no_source_from_its_turn(

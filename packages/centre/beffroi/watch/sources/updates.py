@@ -101,7 +101,7 @@ def take(source: FeedSource, brought: handover.Brought) -> None:
         protected=listable.check,
         grave=lambda one: listable.grave(one) and (one.kind, one.value) not in known,
         never_again=protected.NEVER_AGAIN,
-        now_s=clock.epoch_s(),
+        now_s=clock.paced_s(),
     )
     if source.format == FeedSource.Format.RSS:
         notes = [
@@ -234,7 +234,7 @@ def answer(source: FeedSource, update: SourceUpdate) -> None:
 def _apply(
     source: FeedSource, update: SourceUpdate, named: Mapping[str, int], withdrawn: set[str], *, state: str
 ) -> None:
-    state_dir, now_s = settings.BEFFROI.state, clock.epoch_s()
+    state_dir, now_s = settings.BEFFROI.state, clock.paced_s()
     path = store.entries_file(state_dir, source.id)
     merged = rules.merge(store.read(path), named, withdrawn, now_s=now_s, ttl_s=source.ttl_s)
     store.write(path, merged.entries)
@@ -254,7 +254,7 @@ def _apply(
 def _renew(source: FeedSource) -> None:
     """The source says that it did not change since the last time."""
     path = store.entries_file(settings.BEFFROI.state, source.id)
-    now_s = clock.epoch_s()
+    now_s = clock.paced_s()
     entries = rules.alive(rules.renewed(store.read(path), now_s=now_s), now_s=now_s, ttl_s=source.ttl_s)
     store.write(path, entries)
     effect(source, entries)
@@ -262,8 +262,9 @@ def _renew(source: FeedSource) -> None:
 
 
 def sweep() -> int:
-    """Let entries leave that nobody renewed within their TTL; return of how many sources."""
-    due = FeedSource.objects.filter(active=True, next_gone_at__lte=clock.now())
+    """Let entries leave that nobody renewed within their TTL; return of how many sources. As with all that doors
+    refuse, a clock that jumps forward ends none for an hour (``clock.paced``)."""
+    due = FeedSource.objects.filter(active=True, next_gone_at__lte=clock.paced_now())
     for source in due:
         refresh(source)
     return len(due)
@@ -273,7 +274,7 @@ def refresh(source: FeedSource) -> None:
     """Put the effect of a source in step with its entries and its present weight."""
     path = store.entries_file(settings.BEFFROI.state, source.id)
     before = store.read(path)
-    entries = rules.alive(before, now_s=clock.epoch_s(), ttl_s=source.ttl_s)
+    entries = rules.alive(before, now_s=clock.paced_s(), ttl_s=source.ttl_s)
     if len(entries) != len(before):
         store.write(path, entries)
     effect(source, entries)
@@ -356,7 +357,7 @@ def _publish(  # noqa: PLR0917 - made in one place
             licence=source.licence,
             action=action,
             threat=source.threat,
-            ttl_s=max(1, last_s - clock.epoch_s()),
+            ttl_s=max(1, last_s - clock.paced_s()),
         )
     except lists.ListEmpty:
         _withdraw(name)
