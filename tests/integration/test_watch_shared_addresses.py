@@ -62,6 +62,17 @@ def test_an_address_that_serves_a_member_is_not_blocked_for_what_it_does_either(
 
 
 @pytest.mark.usefixtures("names")
+def test_a_clock_that_jumps_forward_makes_no_address_forgotten() -> None:
+    shared.note("www.mairie-saulieu.fr", [SCANNER])
+    with clock.jumped(40 * 86400):
+        shared_addresses.refresh()
+        trap("col_a")
+        trap("col_b")
+        assert active() == set()
+    assert SharedAddress.objects.count() == 1
+
+
+@pytest.mark.usefixtures("names")
 def test_a_block_ends_when_the_address_turns_out_to_serve_a_member() -> None:
     trap("col_a")
     trap("col_b")

@@ -187,7 +187,7 @@ def prune_files() -> int:
     directory = _file("").parent
     if latest > position or not directory.is_dir():
         return 0
-    ListGrowth.objects.filter(at__lt=clock.now() - KEEP_GROWTH).delete()
+    ListGrowth.objects.filter(at__lt=clock.paced_now() - KEEP_GROWTH).delete()
     named = {
         _file(digest).name
         for model in (IndicatorList, ListGrowth)

@@ -172,7 +172,7 @@ def never_blocked(indicator: Indicator) -> NeverAgain | None:
 
 def shared_addresses() -> QuerySet[SharedAddress]:
     """The addresses that serve a member or a protected name, as far as somebody looked of late."""
-    return SharedAddress.objects.filter(seen_at__gte=clock.now() - SHARED_KEPT)
+    return SharedAddress.objects.filter(seen_at__gte=clock.paced_now() - SHARED_KEPT)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def note(name: str, addresses: Iterable[str]) -> None:
     """These addresses serve ``name`` now: what rules decided about one of them ends."""
     for address in addresses:
         _, new = SharedAddress.objects.update_or_create(
-            address=address, defaults={"name": name, "seen_at": clock.now()}
+            address=address, defaults={"name": name, "seen_at": clock.paced_now()}
         )
         if new:
             held = Decision.objects.filter(kind=Kind.IP, value=address, state__in=Decision.OPEN)
@@ -40,7 +40,7 @@ def note(name: str, addresses: Iterable[str]) -> None:
 
 def forget_old() -> int:
     """Return how many are known afterwards."""
-    SharedAddress.objects.filter(seen_at__lt=clock.now() - queries.SHARED_KEPT).delete()
+    SharedAddress.objects.filter(seen_at__lt=clock.paced_now() - queries.SHARED_KEPT).delete()
     return SharedAddress.objects.count()
 
 
