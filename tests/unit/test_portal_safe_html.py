@@ -234,3 +234,10 @@ def test_what_stands_too_deep_keeps_its_words() -> None:
 )
 def test_the_host_that_a_text_names_is_found(text: str, shown: str) -> None:
     assert safe_html.imitated_host(text, "evil.example") == shown
+
+
+def test_many_links_in_front_hide_no_deceptive_one() -> None:
+    many = "<a href=https://a.example/>a</a>" * (safe_html.MAX_LINKS + 1)
+    found = safe_html.clean(f"{many}<a href=https://evil.example/>impots.gouv.fr</a>").links
+    assert [one.shown_host for one in found if one.deceptive] == ["impots.gouv.fr"]
+    assert len(found) == safe_html.MAX_LINKS + 1

@@ -239,7 +239,7 @@ class _LinkWriter(HTMLParser):
         if not host:
             return
         false = imitated_host(text, host)
-        if len(self.links) < MAX_LINKS:
+        if false or len(self.links) < MAX_LINKS:  # two hundred honest ones in front hide none
             self.links.append(Link(text or url, url, host, false))
         style = "beffroi-lien beffroi-faux" if false else "beffroi-lien"
         words = _("mène en réalité à %(host)s") if false else _("mène à %(host)s")
