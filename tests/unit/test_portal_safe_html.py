@@ -229,6 +229,8 @@ def test_what_stands_too_deep_keeps_its_words() -> None:
         ("https://maire@impots.gouv.fr:443/", "impots.gouv.fr"),
         ("impots.gouv.fr.9", "impots.gouv.fr"),
         ("a_b..c 3.14", ""),
+        ("impots\u2024gouv\uff0efr", "impots.gouv.fr"),
+        ("impots\u3002gouv\uff61fr", "impots.gouv.fr"),
         ("www.evil.example", ""),
     ],
 )

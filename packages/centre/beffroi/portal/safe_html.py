@@ -17,6 +17,7 @@ import re
 from dataclasses import dataclass
 from html import escape, unescape
 from html.parser import HTMLParser
+from unicodedata import normalize
 
 import nh3
 from django.utils.translation import gettext as _
@@ -152,7 +153,8 @@ def host_of(url: str) -> str:
 
 def imitated_host(text: str, host: str) -> str:
     """The host that the visible text names, if it is neither the target nor above or below it; else ""."""
-    visible = _UNSEEN.sub("", text).strip()
+    # Dots of other scripts, and leaders, look like one, and browsers take most of them for one.
+    visible = normalize("NFKC", _UNSEEN.sub("", text)).replace("\u3002", ".").strip()
     if not host or _ADDRESS.fullmatch(visible):
         return ""
     shown = next(filter(None, map(_host_in, re.split(r"[\s/]+", visible))), "").removeprefix("www.")
