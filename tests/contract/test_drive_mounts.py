@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from beffroi.drive.store import look, mounts, received, schema, seen, shares, tree
+import pytest
+from beffroi.drive.store import look, mounts, received, schema, seen, shares, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.mounts import Kept
@@ -19,9 +20,9 @@ pytest_plugins = ["tests.fixtures_drive_store"]
 WHO = Who(OTHER.person_id, "mem_x", A, "agent", "x", "X", "")
 
 
-def share(metadata: Database, node: Node, rights: shares.Rights = "read") -> shares.Share:
-    wish = Wish("person", OTHER.person_id, rights)
-    return metadata.write(lambda w: shares.make(w, ME, node.id, wish))[0]
+def share(metadata: Database, node: Node, rights: shares.Rights = "read", after_s: int = 0) -> shares.Share:
+    act, wish = replace(ME, now_s=ME.now_s + after_s), Wish("person", OTHER.person_id, rights)
+    return metadata.write(lambda w: shares.make(w, act, node.id, wish))[0]
 
 
 def view(metadata: Database) -> View:
@@ -106,6 +107,37 @@ def test_what_is_shared_twice_is_one_mount_with_the_wider_right_and_goes_with_th
     metadata.write(lambda w: tree.delete(w, ME, plans.id))
     with metadata.reading() as reading:
         assert mine.mounts(reading) == [] and mine.find(reading, (SHARED_NAME,)) is None
+
+
+@pytest.mark.parametrize("goes", ["ended", "left", "deleted"])
+def test_the_name_of_what_is_shared_no_more_is_given_to_nothing_else(
+    metadata: Database, home: Node, goes: str
+) -> None:
+    """A device may have something for it that it did not send yet."""
+    mine = view(metadata)
+    first = folder(metadata, home.id, "Comptes")
+    second = folder(metadata, folder(metadata, home.id, "Autre").id, "Comptes")
+    one, other = share(metadata, first, "write"), share(metadata, second, "write", after_s=1)
+
+    def names() -> dict[str, int]:
+        with metadata.reading() as reading:
+            return {at.name: at.node.id for at in mine.mounts(reading)}
+
+    assert names() == {"Comptes": first.id, "Comptes (2)": second.id}
+    if goes == "ended":
+        metadata.write(lambda w: shares.end(w, one.id, now_s=ME.now_s))
+    elif goes == "left":
+        metadata.write(lambda w: mounts.leave(w, one.id, WHO.person_id, now_s=ME.now_s))
+    else:
+        metadata.write(lambda w: tree.delete(w, ME, first.id))
+    assert names() == {"Comptes (2)": second.id}
+    if goes == "deleted":
+        metadata.write(lambda w: trash.restore(w, ME, home.id, first.id))
+    else:  # with the same again
+        share(metadata, first, after_s=2)
+    assert names() == {"Comptes": first.id, "Comptes (2)": second.id}
+    metadata.write(lambda w: shares.end(w, other.id, now_s=ME.now_s))
+    assert names() == {"Comptes": first.id}
 
 
 def test_a_view_that_reaches_its_own_collectivite_alone_shows_no_other_s(metadata: Database) -> None:

@@ -99,9 +99,8 @@ def test_people_and_roles_see_what_is_for_them_alone(metadata: Database, home: N
     two, _ = make(metadata, y.id, Wish("role", "elu"))
     with metadata.reading() as reading:
 
-        def seen(person_id: str, role: str, now_s: int = NOW) -> set[str]:
-            found = shares.for_person(reading, person_id=person_id, role=role, now_s=now_s)
-            return {share.id for share in found}
+        def seen(person_id: str, role: str) -> set[str]:
+            return {share.id for share in shares.for_person(reading, person_id=person_id, role=role)}
 
         assert seen(OTHER.person_id, "agent") == {one.id}
         assert seen(OTHER.person_id, "elu") == {one.id, two.id}

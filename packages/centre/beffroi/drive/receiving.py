@@ -2,7 +2,9 @@
 each of it has in their tree.
 
 Rule:    a share that gives a person nothing that they have anyway is none to them; of two on one file the one that
-         writes counts. Names are given to all of it together, so that no two have the same one.
+         writes counts. Names are given to all of it together, so that no two have the same one. The name of what is
+         shared no more, or was left, is nobody else's until its share is forgotten: what a device has for it and did
+         not send yet would come to others.
 Source:  docs/internals/drive.md, "Shares".
 """
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from beffroi.drive.store import look, mounts, received, schema, shares
+from beffroi.drive.store import look, mounts, received, schema, shares, trash
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.mounts import Kept
 from beffroi.drive.store.received import Received
@@ -39,29 +41,25 @@ class Elsewhere(NamedTuple):
 def standing(reading: Reading, who: Who) -> Iterator[Share]:
     """Shares of the collectivité that give this person more than they have in it, left or not; the oldest first."""
     now_s = clock.epoch_s()
-    for share in shares.for_person(reading, person_id=who.person_id, role=who.role, now_s=now_s):
-        if not shares.stands(reading, share, now_s=now_s):
-            continue
-        root = look.above(reading, share.node)[-1].name
-        has = root == schema.COMMON and (share.rights == "read" or who.role in WRITERS)
-        if not has and root != schema.HOME + who.person_id:
-            yield share
+    return (one for one in _giving(reading, who) if shares.stands(reading, one, now_s=now_s))
 
 
 def everything(reading: Reading, who: Who) -> tuple[list[Here], list[Elsewhere]]:
     """But what this person left; the oldest first."""
     kept = mounts.of(reading, who.person_id)
-    here = _of_each_node(reading, who, kept)
-    offers = _accepted(reading)
+    known, offers = _of_each_node(reading, who, kept), _accepted(reading)
     named = mounts.named(
         [
-            *((share.id, node.name) for share, node in here),
+            *(
+                (share.id, node.name if is_seen else trash.name(reading, node))
+                for share, node, is_seen in known
+            ),
             *((one.share_id, one.label) for one in offers),
         ],
         kept,
     )
     return (
-        [Here(share, node, named[share.id]) for share, node in here],
+        [Here(share, node, named[share.id]) for share, node, is_seen in known if is_seen],
         [Elsewhere(one, named[one.share_id]) for one in offers if not _is_left(kept, one.share_id)],
     )
 
@@ -75,17 +73,33 @@ def _accepted(reading: Reading) -> list[Received]:
     return [one for one in received.every(reading) if one.state == "accepted"]
 
 
-def _of_each_node(reading: Reading, who: Who, kept: Mapping[str, Kept]) -> list[tuple[Share, Node]]:
-    """One share for each file that is shared here and not left."""
-    found: dict[int, tuple[Share, Node]] = {}
-    for share in standing(reading, who):
-        before = found.get(share.node)
-        if _is_left(kept, share.id) or (before is not None and before[0].rights == "write"):
-            continue
-        node = look.node(reading, share.node)
-        if node is not None and (before is None or share.rights == "write"):
-            found[share.node] = share, node
-    return list(found.values())
+def _giving(reading: Reading, who: Who) -> Iterator[Share]:
+    """As ``standing``, open or not."""
+    for share in shares.for_person(reading, person_id=who.person_id, role=who.role):
+        above = look.above(reading, share.node)
+        root = above[-1].name if above else ""
+        has = root == schema.COMMON and (share.rights == "read" or who.role in WRITERS)
+        if not has and root != schema.HOME + who.person_id:
+            yield share
+
+
+def _of_each_node(reading: Reading, who: Who, kept: Mapping[str, Kept]) -> list[tuple[Share, Node, bool]]:
+    """One share for each file that is shared here, or was; whether the person sees it."""
+    now_s = clock.epoch_s()
+    found: dict[int, tuple[Share, bool]] = {}
+    for share in _giving(reading, who):
+        is_seen = not _is_left(kept, share.id) and shares.stands(reading, share, now_s=now_s)
+        before, was_seen = found.get(share.node, (share, False))
+        if share.node not in found or (
+            is_seen and (not was_seen or (before.rights != "write" and share.rights == "write"))
+        ):
+            found[share.node] = share, is_seen
+    nodes = {node_id: look.node(reading, node_id) for node_id in found}
+    return [
+        (share, node, is_seen)
+        for node_id, (share, is_seen) in found.items()
+        if (node := nodes[node_id]) is not None
+    ]
 
 
 def _is_left(kept: Mapping[str, Kept], share_id: str) -> bool:

@@ -162,11 +162,11 @@ def every_by(database: Reading, person_id: str) -> list[Share]:
     return [Share(*row) for row in rows]
 
 
-def for_person(database: Reading, *, person_id: str, role: str, now_s: int) -> list[Share]:
-    """What was shared with this person, their role or a group of theirs in the collectivité, their own left out."""
+def for_person(database: Reading, *, person_id: str, role: str) -> list[Share]:
+    """What was shared with this person, their role or a group of theirs in the collectivité, open or not, their own
+    left out; the oldest first."""
     rows = database.all(_SHARES + _FOR_PERSON, (person_id, role, person_id))
-    found = (Share(*row) for row in rows)
-    return [one for one in found if one.is_open(now_s) and one.created_by != person_id]
+    return [one for one in (Share(*row) for row in rows) if one.created_by != person_id]
 
 
 def to_group(database: Reading, group_id: str, *, now_s: int) -> list[Share]:

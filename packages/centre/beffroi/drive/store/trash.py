@@ -66,6 +66,12 @@ def find(database: Reading, root_id: int, node_id: int) -> Trashed:
     return Trashed(*row)
 
 
+def name(database: Reading, node: Node) -> str:
+    """As it was called; of what is in no trash, as it is."""
+    row = database.one("SELECT name FROM trash WHERE node = ?", (node.id,))
+    return row[0] if row else node.name
+
+
 def restore(writing: Writing, act: Act, root_id: int, node_id: int) -> Node:
     """To the folder it lay in, where that still is in its root; else to its former path, made again where it is not.
 
