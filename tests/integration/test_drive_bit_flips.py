@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from beffroi.drive import upkeep
 from beffroi.drive.backup import vault, work
 from beffroi.drive.backup.vault import PROVED_S
 from beffroi.drive.backup.work import Backups
+from beffroi.drive.store import local_objects
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock
@@ -79,6 +82,34 @@ def test_what_is_stored_is_named_by_its_file_and_mended_from_the_backup(
     assert upkeep.problem(place.config) == ""
     require_sound(place, files)
     assert list((place.config.state / "drive" / place.owner).glob(".picture-*")) == []
+
+
+@pytest.mark.parametrize("is_copy", [False, True])
+def test_a_bad_sector_is_passed_and_what_lay_there_is_written_elsewhere(
+    place: Place, backups: Backups, monkeypatch: pytest.MonkeyPatch, is_copy: bool
+) -> None:
+    """Of the files, or of the backup: neither walk nor backup waits for what the disk cannot read any more."""
+    files = filled(place)
+    backups.back_up(place.owner)
+    place.age()
+    victim = (copies(place) if is_copy else place.objects())[0]
+    plain, bad = local_objects._plain, victim.stat().st_ino
+
+    def opened(path: str, flags: int) -> int:
+        found = plain(path, flags)
+        if os.fstat(found).st_ino == bad:
+            os.close(found)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return found
+
+    monkeypatch.setattr(local_objects, "_plain", opened)
+    # Open, so that no other file gets its number.
+    with victim.open("rb"), clock.shifted(2 * PROVED_S + DAY_S):
+        place.work.round()
+        assert backups.round().failed == ()
+        assert upkeep.problem(place.config) == ""
+        assert bad not in {one.stat().st_ino for one in (*place.objects(), *copies(place))}
+    require_sound(place, files)
 
 
 @pytest.mark.parametrize("damage", [flip_object, flip_inline, flip_manifest])
