@@ -14,12 +14,15 @@ from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.store import tree
 from beffroi.drive.store.model import EMPTY, Act, Node
+from beffroi.incidents.rules import Kind
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
 from beffroi.portal import drive_access, stopped_devices
+from django.urls import reverse
 
 from tests.conftest import Commune
 from tests.drive_meanwhile import meanwhile, told
+from tests.fixtures_incidents import open_for
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_pages import Drive, drive
 
@@ -112,6 +115,16 @@ def test_the_referent_sees_looks_ahead_and_has_all_taken_back(
     assert verbs() == ["drive:alarm:taken_back"], (
         "an old page that is pressed tells of nothing that is not done"
     )
+
+
+def test_the_incident_says_to_everybody_what_became_of_the_files(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune
+) -> None:
+    page = reverse("incident", args=[open_for(beaune, Kind.SUSPECT_MACHINE, subject=f"drive:{device}").id])
+    colleague = portal_client(beaune.colleague_membership)
+    assert "remet comme avant les fichiers" in colleague.get(page).content.decode()
+    portal_client(beaune.referent_membership).post(PAGE, {"what": "restore", "device": device})
+    assert "touchés sont remis comme avant" in colleague.get(page).content.decode()
 
 
 def test_what_was_meant_stays_and_the_device_is_free(

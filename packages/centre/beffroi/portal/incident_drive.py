@@ -11,12 +11,13 @@ import re
 from django.http import HttpRequest
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import actions, release
+from beffroi.drive import actions, alarms, release
+from beffroi.drive.alarms import State
 from beffroi.drive.views import Place
 from beffroi.incidents.models import Incident
 from beffroi.incidents.rules import DEVICE_SUBJECT, Kind
 from beffroi.lib.errors import BeffroiError
-from beffroi.portal.drive_access import has_drive, view_of
+from beffroi.portal.drive_access import has_drive, metadata_of, view_of
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -29,6 +30,17 @@ def is_alarm(incident: Incident) -> bool:
 def sees_alarm(actor: Actor, incident: Incident) -> bool:
     """Whether the page of alarms shows it to this reader: who answers there, and whose device it is."""
     return actions.may_answer(actor, incident.collectivite_id) or incident.person_id == actor.id
+
+
+def alarm_state(actor: Actor, incident: Incident) -> State:
+    """What became of the alarm: whoever reads of the incident reads whether the files are back."""
+    try:
+        if is_alarm(incident) and has_drive(actor):
+            with metadata_of(incident.collectivite_id).reading() as reading:
+                return alarms.find(reading, incident.subject.removeprefix(DEVICE_SUBJECT)).state
+    except BeffroiError:
+        pass
+    return "open"
 
 
 def held_files(request: HttpRequest, actor: Actor, incident: Incident) -> list[Place]:

@@ -65,6 +65,7 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
     context |= {
         "is_alarm": incident_drive.is_alarm(found),
         "sees_alarm": incident_drive.sees_alarm(actor, found),
+        "alarm_state": incident_drive.alarm_state(actor, found),
         "held_files": incident_drive.held_files(request, actor, found),
     }
     part = asks_part(request, "incident")
