@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
-from beffroi.mail import remediation
+from beffroi.mail import once, remediation
 from beffroi.mail.doveadm import Command, Rows
 from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationItem
 from django.db import connection
@@ -29,7 +29,7 @@ class Boxes:
     def __init__(self, _config: object) -> None:
         self.quarantine = QUARANTINE
 
-    def run(self, commands: Sequence[Command]) -> list[Rows | None]:
+    def run(self, commands: Sequence[Command], *, at_once: int = 1) -> list[Rows | None]:
         return [self._do(*one) for one in commands]
 
     def run_groups(self, groups: Sequence[Sequence[Command]]) -> list[list[Rows | None]]:
@@ -47,6 +47,10 @@ class Boxes:
                 str(arguments["destinationMailbox"]) if one == wanted and uid in ("", str(n)) else one
                 for n, one in enumerate(there)
             ]
+            return []
+        if name == "expunge":
+            gone = query[query.index("uid") + 1].split(",")
+            self.lying[user] = [one for n, one in enumerate(there) if one != wanted or str(n) not in gone]
             return []
         return [
             {"mailbox": one, "uid": str(n), "flags": r"\Seen"}
@@ -123,3 +127,23 @@ def test_what_a_withdrawal_that_waits_for_two_people_kept_comes_back_when_its_de
         if decision is first:
             assert (kept.moved, Boxes.lying == where) == (0, False)
     assert Boxes.lying == where
+
+
+def test_copies_of_an_owner_are_no_second_delivery_in_quarantine_either(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune
+) -> None:
+    """A mail that came late, twice into the inbox, of which a filter made a copy; a decision takes all three."""
+    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(once, "Doveadm", Boxes)
+    Boxes.lying = {}
+    link = delivered(beaune, 3)
+    copied = next(address for address, lying in Boxes.lying.items() if len(lying) == 2)
+    Boxes.lying[copied] = ["INBOX", "INBOX", "Copies"]
+    decision = decide("url", link)
+    remediation.withdraw(decision.id)
+    with clock.shifted(60):
+        MailDelivery.objects.update(delivered_at=clock.now())
+    assert once.look_at(list(MailDelivery.objects.values_list("message_id", "mailbox_id"))) == 1
+    decision.__class__.objects.filter(pk=decision.pk).update(state="revoked")
+    remediation.restore(decision.id)
+    assert Boxes.lying[copied] == ["INBOX", "Copies"]

@@ -20,7 +20,7 @@ from itertools import batched
 from django.conf import settings
 
 from beffroi.lib.ids import made_at_s
-from beffroi.mail import doveadm
+from beffroi.mail import doveadm, origins
 from beffroi.mail.doveadm import Doveadm, Rows
 from beffroi.mail.models import Mailbox, MailDelivery
 
@@ -67,12 +67,13 @@ def keep_one_of(engine: Doveadm, address: str, rows: Rows) -> int:
 
 def _keep_first(engine: Doveadm, deliveries: Sequence[tuple[str, str]]) -> Iterator[int]:
     """Of each delivery (address, identifier), remove all copies but the first of each folder; yield how many. A copy
-    that the owner put into another folder is the owner's."""
-    folders = ("*", engine.quarantine)
+    that the owner put into another folder is the owner's, also once a decision holds both in quarantine."""
+    folders, was_in = ("*", engine.quarantine), _was_in(deliveries)
     asked = [doveadm.find(*one, folder) for one in deliveries for folder in folders]
     found = batched(engine.run(asked), len(folders), strict=True)
     for (address, beffroi_id), rows in zip(deliveries, found, strict=True):
-        extra = list(_extra(copy for one in rows for copy in doveadm.copies(one)))
+        noted = was_in.get((address, beffroi_id), [])
+        extra = list(_extra((copy for one in rows for copy in doveadm.copies(one)), noted, engine.quarantine))
         engine.run([doveadm.expunge(address, beffroi_id, folder, uids) for folder, uids in extra])
         removed = sum(len(uids) for _folder, uids in extra)
         if removed:
@@ -80,11 +81,24 @@ def _keep_first(engine: Doveadm, deliveries: Sequence[tuple[str, str]]) -> Itera
         yield removed
 
 
-def _extra(copies: Iterable[doveadm.Copy]) -> Iterable[tuple[str, list[str]]]:
+def _was_in(deliveries: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+    """Where the copies lay that a decision holds, in the order in which they went to quarantine."""
+    boxes = Mailbox.objects.filter(address__in={address for address, _ in deliveries})
+    ids = dict(boxes.values_list("address", "id"))
+    copies = {one: (one[1], ids[one[0]]) for one in deliveries if one[0] in ids}
+    noted = origins.of(list(copies.values()))
+    return {one: noted[copy] for one, copy in copies.items() if copy in noted}
+
+
+def _extra(
+    copies: Iterable[doveadm.Copy], noted: Sequence[str], quarantine: str
+) -> Iterable[tuple[str, list[str]]]:
     folders: dict[str, list[str]] = {}
     for copy in copies:
         folders.setdefault(copy.folder, []).append(copy.uid)
-    for folder, uids in folders.items():
-        later = sorted(uids, key=int)[1:]
+    for folder, found in folders.items():
+        uids = sorted(found, key=int)
+        homes = noted if folder == quarantine and len(noted) == len(uids) else [folder] * len(uids)
+        later = [uid for number, uid in enumerate(uids) if homes[number] in homes[:number]]
         if later:
             yield folder, later

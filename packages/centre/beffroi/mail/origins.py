@@ -5,7 +5,7 @@ Process: remediation. ``RemediationItem.folder``: a line for each copy that the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from beffroi.mail import doveadm
 from beffroi.mail.doveadm import Doveadm
@@ -28,12 +28,12 @@ def noted(before: Sequence[str], found: Sequence[str]) -> str:
     return "\n".join(folders)[:MOST_FOLDERS]
 
 
-def of(items: Sequence[RemediationItem]) -> dict[Copied, list[str]]:
+def of(copies: Collection[Copied]) -> dict[Copied, list[str]]:
     """The folders before the last move that recorded them; none of what never was delivered."""
     rows = (
         RemediationItem.objects.filter(
-            message_id__in={item.message_id for item in items},
-            mailbox_id__in={item.mailbox_id for item in items},
+            message_id__in={message_id for message_id, _ in copies},
+            mailbox_id__in={mailbox_id for _, mailbox_id in copies},
             job__direction=RemediationJob.Direction.WITHDRAW,
         )
         .exclude(folder="")

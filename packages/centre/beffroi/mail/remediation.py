@@ -272,7 +272,7 @@ def _locate(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, 
 def _restore_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
     groups: list[list[Command]] = []
     asked: list[RemediationItem] = []
-    was_in, kept = origins.of(items), cache(_stays)
+    was_in, kept = origins.of([(i.message_id, i.mailbox_id) for i in items]), cache(_stays)
     several = origins.of_several(engine, was_in, addresses)
     for item in items:
         if item.mailbox_id not in addresses:
