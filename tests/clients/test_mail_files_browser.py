@@ -257,3 +257,15 @@ def desk_membership(desk: Desk) -> Any:
     from beffroi.core.identity.models import Membership
 
     return Membership.objects.get(person_id=desk.box.person_id)
+
+
+def test_a_link_stands_above_what_is_passed_on(desk: Desk, tmp_path: Path) -> None:
+    letter = b"From: a@example.org\r\nSubject: x\r\n\r\nBonjour\r\n\r\n-- \r\nJean\r\n"
+    desk.post.imap(desk.box).append("INBOX", letter)
+    page = desk.page
+    page.goto(f"{desk.write}?transferer=1")
+    choose(page, tmp_path, "plan.bin", PLAN)
+    page.click("button:has-text('Mettre un lien')")
+    page.wait_for_selector("[data-linked] .tag:has-text('Lien jusqu’au')")
+    text = page.input_value("#id_text")
+    assert text.index("plan.bin") < text.index("Message transféré") < text.index("Bonjour")

@@ -59,7 +59,7 @@
   const limit = Number(form.dataset.limit);
   const write = (value) => { text.value = value; text.dispatchEvent(new Event("input", { bubbles: true })); };
   const insert = (line) => {
-    const mark = text.value.search(/\n-- \n/), at = mark < 0 ? text.value.length : mark;
+    const mark = text.value.search(/\n-- \n|\n-{10} /), at = mark < 0 ? text.value.length : mark;
     write(text.value.slice(0, at).replace(/\s+$/, "") + "\n\n" + line + "\n" + text.value.slice(at));
   };
   const linked = (row, answer, name) => {
