@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Decision
@@ -30,15 +31,64 @@ def test_undo_ends_every_decision_and_the_same_campaign_does_not_block_again(
     assert AuditEntry.objects.filter(verb="campaign:undone").count() == 1
 
 
+BRIDGE = ["url", "https://autre-leurre.com/x"]
+
+
 def test_undone_campaign_is_not_revived_through_another(report: Report, administrator: Actor) -> None:
     report("col_a", "per_1")
     report("col_b", "per_2")
     actions.undo_campaign(actor=administrator, campaign=campaign())
-    bridge = ["url", "https://autre-leurre.com/x"]
-    report("col_c", "per_3", indicators=[bridge])
-    report("col_d", "per_4", indicators=[["url", URL], bridge])
-    report("col_e", "per_5", indicators=[["url", URL], bridge])
+    report("col_c", "per_3", indicators=[BRIDGE])
+    report("col_d", "per_4", indicators=[["url", URL], BRIDGE])
+    report("col_e", "per_5", indicators=[["url", URL], BRIDGE])
+    assert active() == {("url", BRIDGE[1]), ("domain", "autre-leurre.com")}
+
+
+@pytest.mark.parametrize("undone", [True, False])
+def test_a_harmless_link_that_lures_carry_along_silences_nobody_and_stays_open(
+    report: Report, administrator: Actor, undone: bool
+) -> None:
+    report("col_a", "per_1")
+    if undone:
+        report("col_b", "per_2")
+        actions.undo_campaign(actor=administrator, campaign=campaign())
+    else:
+        actions.dismiss_campaign(actor=administrator, campaign=campaign())
+    file = ["sha256", "a" * 64]
+    for carried in (["url", URL], ["url", f"https://{HOST}/autre"]):
+        report("col_c", "per_3", indicators=[carried, BRIDGE, file])
+        report("col_d", "per_4", indicators=[carried, BRIDGE, file])
+    lure = {("url", BRIDGE[1]), ("domain", "autre-leurre.com"), ("sha256", file[1])}
+    assert active() == lure
+    decided = Campaign.objects.get(state="decided")
+    assert {(r["value"], r["code"]) for r in decided.refusals if r["kind"] in ("url", "domain")} == {
+        (URL, "settled"),
+        (f"https://{HOST}/autre", "settled"),
+        (HOST, "settled"),
+    }
+    actions.confirm_campaign(actor=administrator, campaign=decided)
+    assert active() == lure, "a person names by itself what a person took back"
+
+
+def test_another_page_or_text_of_what_was_undone_is_none(report: Report, administrator: Actor) -> None:
+    report("col_a", "per_1")
+    report("col_b", "per_2")
+    actions.undo_campaign(actor=administrator, campaign=campaign())
+    for commune, person in (("col_c", "per_3"), ("col_d", "per_4")):
+        report(
+            commune, person, indicators=[["url", f"https://{HOST}/numero-2"], ["sketch", "0123456789abcdef"]]
+        )
     assert active() == set()
+    assert (campaign().state, campaign().sightings) == ("revoked", 4)
+
+
+def test_what_was_settled_may_be_blocked_again_after_some_days(report: Report, administrator: Actor) -> None:
+    report("col_a", "per_1")
+    actions.dismiss_campaign(actor=administrator, campaign=campaign())
+    with clock.shifted(15 * 86400):
+        report("col_c", "per_3", indicators=[["url", URL], BRIDGE])
+        report("col_d", "per_4", indicators=[["url", URL], BRIDGE])
+        assert {("url", URL), ("url", BRIDGE[1])} <= active()
 
 
 # -- two campaigns, one indicator --------------------------------------------------------------------------

@@ -294,8 +294,8 @@ class Watch:
 
     def _join(self, sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
         joins = clustering.joining(indicators, self.protected)
-        since = clock.epoch() - CAMPAIGN_DAYS_S
-        found = [c for c in self.book.campaigns if c.last_seen >= since and c.joins.intersection(joins)]
+        joins = clustering.beside(joins, self._closed()) or joins
+        found = [c for c in self._recent() if c.joins.intersection(joins)]
         found.sort(key=lambda c: (_ORDER.index(c.state), c.first_seen))
         if not found:
             self.book.made += 1
@@ -312,8 +312,17 @@ class Watch:
         campaign.joins.update(joins)
         return campaign
 
+    def _recent(self) -> list[Campaign]:
+        since = clock.epoch() - CAMPAIGN_DAYS_S
+        return [c for c in self.book.campaigns if c.last_seen >= since]
+
+    def _closed(self) -> set[Indicator]:
+        """What a person dismissed or took back."""
+        return {i for c in self._recent() if c.state in ("revoked", "dismissed") for i in c.joins}
+
     def case_of(self, campaign: Campaign) -> Case:
         """As ``watch.cases.case_of``."""
+        closed = self._closed()
         witnesses: dict[Indicator, set[Witness]] = {}
         spoke: dict[Indicator, set[str]] = {}
         genuine: set[Indicator] = set()
@@ -335,6 +344,9 @@ class Watch:
                     forged=not resolved_from and indicator not in genuine,
                     confirmed=confirmed,
                     follows=Indicator(Kind.DOMAIN, resolved_from) if resolved_from else None,
+                    settled=not resolved_from
+                    and indicator not in campaign.joins
+                    and clustering.is_settled(indicator, closed),
                 )
                 for (indicator, resolved_from), confirmed in campaign.rows.items()
             ),

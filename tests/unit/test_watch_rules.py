@@ -103,6 +103,9 @@ CASES: list[tuple[str, Seen, str]] = [
         Seen(FILE, TWO, frozenset({"known_malware"}), known_before=True),
         "one_proof",
     ),
+    ("what a person took back, two communes", Seen(URL, TWO, EVIDENCE, settled=True), ""),
+    ("what a person took back, proof", Seen(URL, TWO, frozenset({"listed_url"}), settled=True), ""),
+    ("what a person took back, with its mail", Seen(URL, confirmed=True, settled=True), ""),
     ("a forged sender, two communes", Seen(SENDER, TWO, EVIDENCE, forged=True), ""),
     ("a forged sender, the Département", Seen(SENDER, confirmed=True, forged=True), ""),
 ]
@@ -213,6 +216,7 @@ seen = st.builds(
     confirmed=st.booleans(),
     follows=st.none() | st.just(NAME),
     known_before=st.booleans(),
+    settled=st.booleans(),
 )
 cases = st.lists(seen, max_size=8).map(lambda s: Case(tuple(s)))
 
@@ -254,6 +258,7 @@ def test_more_evidence_never_unblocks(case: Case) -> None:
                 s.confirmed,
                 s.follows,
                 known_before=s.known_before,
+                settled=s.settled,
             )
             for s in case.seen
         )

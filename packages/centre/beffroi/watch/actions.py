@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
@@ -26,7 +26,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed
 from beffroi.watch import clustering, resolving
-from beffroi.watch.cases import case_of, command_signs, evidence_of, ttl_of
+from beffroi.watch.cases import CLOSED, campaigns_naming, case_of, command_signs, evidence_of, ttl_of
 from beffroi.watch.detectors import joins_by_address
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.queries import shared_of
@@ -34,8 +34,6 @@ from beffroi.watch.rules import Proposal, corroborate, refusals
 
 COMMAND_SERVER = "command_server"
 """Reason of a decision about what machines inside call: nobody lets it through locally."""
-CAMPAIGN_DAYS = 14
-"""A sighting joins a campaign that was seen in the last days; later it is a new one."""
 _RULES = Actor.system("watch.rules")
 _State = Campaign.State
 
@@ -172,16 +170,15 @@ def _join(sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
     joins = [i for i in clustering.joining(indicators, check) if i not in known]
     if joins_by_address(sighting.door, sighting.detector, sighting.evidence):
         joins += [i for i in indicators if i.kind is Kind.IP and not check(i)]
-    since = clock.now() - timedelta(days=CAMPAIGN_DAYS)
-    found: dict[str, Campaign] = {}
-    for indicator in joins:
-        rows = CampaignIndicator.objects.filter(
-            kind=indicator.kind.value, value=indicator.value, joins=True, campaign__last_seen__gte=since
-        ).select_related("campaign")
-        found.update((row.campaign.id, row.campaign) for row in rows)
-    # A closed campaign wins, so that an undone one is not revived by joining it through another.
+    found = campaigns_naming(joins)
+    # A closed campaign wins, so that an undone one is not revived by joining it through another; but who carries a
+    # harmless link along does not silence what is said of the rest.
+    closed = {i for i, seen in found.items() if any(c.state in CLOSED for c in seen)}
+    if beside := clustering.beside(joins, closed):
+        joins = beside
     order = [_State.REVOKED, _State.DISMISSED, _State.DECIDED, _State.OPEN]
-    ranked = sorted(found.values(), key=lambda c: (order.index(_State(c.state)), c.first_seen))
+    met = {c.id: c for i in joins for c in found.get(i, ())}
+    ranked = sorted(met.values(), key=lambda c: (order.index(_State(c.state)), c.first_seen))
     campaign = ranked[0] if ranked else _open()
     for other in ranked[1:]:
         if other.state == campaign.state == _State.OPEN:

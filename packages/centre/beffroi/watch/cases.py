@@ -6,7 +6,7 @@ Reads the tables, decides nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
@@ -27,6 +27,10 @@ _MACHINE_DOORS = frozenset({"mail"})
 """Doors of the centre itself, whose evidence a machine checked. A box's word is a sighting: it may be stolen."""
 
 
+CAMPAIGN_DAYS = 14
+"""A sighting joins a campaign that was seen in the last days; later it is a new one."""
+CLOSED = frozenset({Campaign.State.REVOKED, Campaign.State.DISMISSED})
+"""By a person: what they named is settled."""
 COMMAND_SIGN_LIFE = timedelta(days=30)
 CROWD, CROWD_LIFE = 2, timedelta(days=30)
 """So many registrable names besides the campaign's own make an address a shared host."""
@@ -67,6 +71,29 @@ def command_signs(indicator: Indicator, follows: Indicator | None = None) -> fro
     return frozenset(rows.values_list("detector", flat=True))
 
 
+def campaigns_naming(indicators: Collection[Indicator]) -> dict[Indicator, list[Campaign]]:
+    """Return the campaigns of the last days that sightings join by these."""
+    since = clock.now() - timedelta(days=CAMPAIGN_DAYS)
+    rows = CampaignIndicator.objects.filter(
+        value__in={i.value for i in indicators}, joins=True, campaign__last_seen__gte=since
+    ).select_related("campaign")
+    found: dict[Indicator, list[Campaign]] = {i: [] for i in indicators}
+    for row in rows:
+        found.get(Indicator(Kind(row.kind), row.value), []).append(row.campaign)
+    return found
+
+
+def _settled(rows: Iterable[CampaignIndicator]) -> set[Indicator]:
+    """Return what a person dismissed or took back of another campaign: carried along here, it joined nothing."""
+    carried = [
+        Indicator(Kind(row.kind), row.value) for row in rows if not row.joins and not row.resolved_from
+    ]
+    hosts = [clustering.link_host(i) for i in carried if i.kind is Kind.URL]
+    named = campaigns_naming({*carried, *hosts})
+    closed = {i for i, seen in named.items() if any(c.state in CLOSED for c in seen)}
+    return {i for i in carried if clustering.is_settled(i, closed)}
+
+
 def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: Ttl) -> Case:
     """Return the case of a campaign as its sightings stand now."""
     witnesses: dict[Indicator, set[Witness]] = defaultdict(set)
@@ -94,7 +121,7 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
     heard = boxes_heard(campaign, {one for told in proofs.values() for one in told})
     rows = list(CampaignIndicator.objects.filter(campaign=campaign).order_by("id"))
     addresses = {row.value for row in rows if row.kind == Kind.IP}
-    serving, crowded = shared.served(addresses), _crowded(campaign, rows)
+    serving, crowded, settled = shared.served(addresses), _crowded(campaign, rows), _settled(rows)
     seen = []
     for row in rows:
         indicator = Indicator(Kind(row.kind), row.value)
@@ -112,6 +139,7 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 shared=indicator.value in serving,
                 crowded=indicator.value in crowded,
                 known_before=indicator in known - new,
+                settled=follows is None and indicator in settled,
             )
         )
     return Case(tuple(seen), ttl)

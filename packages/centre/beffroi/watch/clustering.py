@@ -7,7 +7,7 @@ Input:   hostile: indicators of a mail that an attacker wrote, or of a box; each
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from beffroi_protocol.errors import IndicatorInvalid
@@ -61,6 +61,18 @@ def joining(indicators: Iterable[Indicator], protected: Callable[[Indicator], st
         for i in found
         if i.kind in _JOINING and (i.kind is not Kind.DOMAIN or i.value in hosts) and not protected(i)
     ]
+
+
+def beside(joins: Iterable[Indicator], settled: Collection[Indicator]) -> list[Indicator]:
+    """Return what a sighting names beside what a person dismissed or took back: another place, another file. Another
+    page of the same place is none, and a text that goes otherwise says nothing by itself."""
+    found = [i for i in joins if not is_settled(i, settled)]
+    return found if any(i.kind is not Kind.SKETCH for i in found) else []
+
+
+def is_settled(indicator: Indicator, settled: Collection[Indicator]) -> bool:
+    """Whether it is one of these, or a page of their places."""
+    return indicator in settled or (indicator.kind is Kind.URL and link_host(indicator) in settled)
 
 
 def known_before(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:

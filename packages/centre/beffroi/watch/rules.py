@@ -42,7 +42,7 @@ class Seen:
     was found by resolving that name, and stands or falls with it. ``boxes``: collectivités whose boxes it completed
     connections to that nobody has business with. ``shared``: the address serves a member or a protected name too.
     ``crowded``: names that have nothing to do with this live there. ``known_before``: a file or web address that was in
-    mail long before anybody reported it.
+    mail long before anybody reported it. ``settled``: a person of the Département dismissed it, or took its block back.
     """
 
     indicator: Indicator
@@ -56,6 +56,7 @@ class Seen:
     shared: bool = False
     crowded: bool = False
     known_before: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,8 +214,9 @@ def refusals(case: Case) -> list[Refusal]:
 
 
 def refusal_code(seen: Seen) -> str:
-    """Return "protected", "range_never_automatic", "sender_forged", "known_before", "address_shared",
-    "address_crowded", or "" when evidence may decide. What was in mail long before may be what an attacker copied from
+    """Return "protected", "range_never_automatic", "sender_forged", "settled", "known_before",
+    "address_shared", "address_crowded", or "" when evidence may decide. What a person settled falls to a person who
+    names it by itself. What was in mail long before may be what an attacker copied from
     the one whom they imitate: it falls to proof, or to a person who names it by itself. An address that serves a member
     falls to a person alone; one of a crowded host is never blocked because a name leads there, but for what it does
     itself."""
@@ -224,6 +226,8 @@ def refusal_code(seen: Seen) -> str:
         return "range_never_automatic"
     if seen.forged:
         return "sender_forged"
+    if seen.settled:
+        return "settled"
     if seen.known_before and not any(is_strong(d, seen.indicator.kind) for d in seen.detectors):
         return "known_before"
     if seen.shared and not seen.confirmed:
