@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi.drive import upkeep
@@ -16,6 +17,7 @@ from beffroi.drive.backup.vault import PROVED_S
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.store import local_objects
 from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.objects import StoreUnavailable
 from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock
 from beffroi.lib.envelopes import KeyUnreadable
@@ -110,6 +112,30 @@ def test_a_bad_sector_is_passed_and_what_lay_there_is_written_elsewhere(
         assert upkeep.problem(place.config) == ""
         assert bad not in {one.stat().st_ino for one in (*place.objects(), *copies(place))}
     require_sound(place, files)
+
+
+@pytest.mark.parametrize("what", ["pictures/*.json", "keys.json"])
+def test_a_bad_sector_of_the_place_keeps_no_other_moment_from_coming_back(
+    place: Place, backups: Backups, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    files = filled(place)
+    backups.back_up(place.owner)
+    whole = backups.back_up(place.owner).picture
+    (bad, *_) = sorted((place.config.state / "drive-backup" / place.owner).glob(what))
+    plain = Path.open
+
+    def opened(path: Path, *how: Any, **more: Any) -> Any:
+        if path == bad and "b" in how[0] and "r" in how[0]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return plain(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", opened)
+    if bad.name != "keys.json":
+        with pytest.raises(StoreUnavailable):  # it may need an old key
+            vault.needed(backups.place, place.owner)
+    assert backups.restore(place.owner).picture == whole
+    require_sound(place, files)
+    assert backups.round().failed == ()
 
 
 @pytest.mark.parametrize("damage", [flip_object, flip_inline, flip_manifest])

@@ -19,7 +19,7 @@ import obstore
 
 from beffroi.drive.store import s3_listing
 from beffroi.drive.store.local_objects import LocalObjects
-from beffroi.drive.store.objects import ObjectMissing, Objects, failures
+from beffroi.drive.store.objects import BAD_SECTOR, ObjectMissing, Objects, failures
 from beffroi.drive.store.s3_objects import S3Objects, s3_place
 from beffroi.drive.store.sealing import Bytes
 from beffroi.lib import clock, durable
@@ -44,7 +44,7 @@ class Place(Protocol):
         """Whole or not at all. ``path``: of ours, relative."""
 
     def read(self, path: str) -> bytes | None:
-        """None where nothing is; empty for what is longer than anything that we write."""
+        """None where nothing is; empty for what is longer than anything that we write, or lies on a bad sector."""
 
     def names(self, folder: str) -> list[str]:
         """Of what lies in a folder, sorted; none where there is no such folder."""
@@ -109,6 +109,10 @@ class LocalBackups:
                     data = file.read(MOST_READ_BYTES + 1)
             except FileNotFoundError:
                 return None
+            except OSError as error:
+                if error.errno not in BAD_SECTOR:
+                    raise
+                return b""
         return data if len(data) <= MOST_READ_BYTES else b""
 
     def names(self, folder: str) -> list[str]:

@@ -29,7 +29,14 @@ from beffroi.drive.store import keys as keys_
 from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
-from beffroi.drive.store.objects import ObjectMissing, Objects, chunk_of, failures, object_name
+from beffroi.drive.store.objects import (
+    ObjectMissing,
+    Objects,
+    StoreUnavailable,
+    chunk_of,
+    failures,
+    object_name,
+)
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
 from beffroi.lib.config import Config
 
@@ -309,10 +316,12 @@ def keys_path(collectivite_id: str) -> str:
 
 
 def needed(place: Place, collectivite_id: str) -> set[int]:
-    """Generations that pictures of a collectivité need; without its keys."""
+    """Generations that pictures of a collectivité need; without its keys. Errors: StoreUnavailable."""
     out: set[int] = set()
     for name in place.names(f"{collectivite_id}/{_PICTURES}"):
         data = place.read(f"{collectivite_id}/{_PICTURES}/{name}")
+        if data == b"":  # the disk may read it again one day
+            raise StoreUnavailable(name)
         try:
             out.update(msgspec.json.decode(data or b"", type=Picture).generations)
         except (msgspec.MsgspecError, UnicodeDecodeError):

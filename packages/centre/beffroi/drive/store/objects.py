@@ -30,7 +30,7 @@ _FULL = re.compile(
 )
 """How S3 services say it, since S3 itself has no word for it: RFC 4918, MinIO, Ceph, and the file system below. The
 number alone also stands in names of buckets, and in how long an answer took."""
-_BAD_SECTOR = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
+BAD_SECTOR = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 """What is there and cannot be read: no walk waits for it, and a copy takes its place."""
 _WHY = re.compile(r"<Code>(\w{1,60})<|status code: (\d{3})\b|HttpError {\s+kind: (\w+)")
 BLOCK_BYTES = 4096
@@ -128,7 +128,7 @@ def failures(name: str = "") -> Iterator[None]:
     except OSError as error:
         if name and isinstance(error, FileNotFoundError):
             raise ObjectMissing(name) from None
-        if name and error.errno in _BAD_SECTOR:
+        if name and error.errno in BAD_SECTOR:
             raise ObjectDamaged(chunk_of(name)) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull from None
