@@ -19,7 +19,7 @@ from beffroi.drive.seals.key import public_pem
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from tests.archive_entries import KEY, SUBJECT, TRUSTED, folder, joined
+from tests.archive_entries import HOSTILE, KEY, SUBJECT, TRUSTED, folder, joined
 
 FILES = {"2026/a.pdf": b"un", "2026/b.pdf": b"deux", "pv.odt": b"trois"}
 OTHER = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
@@ -129,6 +129,33 @@ def test_an_export_has_what_was_sealed_and_nothing_else(tmp_path: Path) -> None:
         assert not shown.damages and not shown.is_whole, "a valid bag, of something else"
     stranger = replace(seal(more), statement=seal().statement, signature=seal().signature)
     assert not far.show(bag(tmp_path, more, stranger)).is_whole, "another list beside the signed statement"
+
+
+def test_contents_that_changed_names_are_not_what_was_sealed(tmp_path: Path) -> None:
+    first, second, third = FILES.items()
+    swapped = {first[0]: second[1], second[0]: first[1], third[0]: third[1]}
+    renamed = {"2026/a (signé).pdf": first[1], second[0]: second[1], third[0]: third[1]}
+    for files in (swapped, renamed):
+        shown = far.show(bag(tmp_path, files))
+        assert not shown.damages and not shown.is_whole, "a valid bag, of other files"
+
+
+def test_names_that_a_bag_had_to_change_are_those_that_were_sealed(tmp_path: Path) -> None:
+    files = {path: str(number).encode() for number, path in enumerate(HOSTILE) if path != "cha\u0302teau.pdf"}
+    assert far.show(bag(tmp_path, files, seal(files))).is_whole
+    parts = seal(files).parts() | {"cle.pem": public_pem(KEY), "autre.txt": b""}
+    pieces = bagit.bag(folder(dict(reversed(files.items()))), ABOUT, container="tar", extra=parts)
+    (tmp_path / "paquet.tar").write_bytes(joined(pieces))
+    assert far.show(tmp_path / "paquet.tar").is_whole, "whichever of two that are alike came first"
+
+
+@pytest.mark.parametrize("listed", [b"data/a\t\\u{FFFFFF}\n", b"\xff\t\n"])
+def test_a_list_of_names_that_is_none_is_refused(tmp_path: Path, listed: bytes) -> None:
+    path = bag(tmp_path)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr(f"{file.namelist()[0].split('/')[0]}/beffroi/noms.tsv", listed)
+    with pytest.raises(Malformed):
+        far.show(path)
 
 
 def test_an_export_is_the_same_as_zip_tar_and_folder_and_its_damages_are_named(tmp_path: Path) -> None:

@@ -282,20 +282,16 @@ class _Examination:
         for raw in re.split(rb"\r\n|\n|\r", self._text(name) or b""):
             if not raw:
                 continue
-            try:
-                match = _LINE.fullmatch(raw.decode())
-            except UnicodeDecodeError:
-                match = None
-            if match is None or len(match[1]) != _KNOWN[algorithm]:
+            digest, path = told(raw)
+            if len(digest) != _KNOWN[algorithm]:
                 self._add(Kind.BAD_LINE, name)
                 continue
-            path = decoded(match[2].removeprefix("./"))
             if not _inside(path) or path.startswith("data/") != payload:
                 self._add(Kind.UNSAFE_PATH, path)
             elif path in listed:
                 self._add(Kind.TWICE, path)
             else:
-                listed[path] = match[1].lower()
+                listed[path] = digest
         return listed
 
     def _same_files(self, payload: Mapping[str, Mapping[str, str]]) -> None:
@@ -340,6 +336,15 @@ class _Examination:
             return  # not announced, or some file is a damage already
         if said != f"{sum(self._sizes[path] for path in held)}.{len(held)}".encode():
             self._add(Kind.OXUM, "bag-info.txt")
+
+
+def told(line: bytes) -> tuple[str, str]:
+    """(hash in small letters, path) of a line of a list; ("", "") of what is none."""
+    try:
+        match = _LINE.fullmatch(line.decode())
+    except UnicodeDecodeError:
+        match = None
+    return (match[1].lower(), decoded(match[2].removeprefix("./"))) if match else ("", "")
 
 
 def decoded(path: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +22,16 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from beffroi.drive.archives import bagcheck, manifest, merkle
+from beffroi.drive.archives import bagcheck, manifest, merkle, names
 from beffroi.drive.archives.bagcheck import LIST_BYTES, Damage
-from beffroi.drive.archives.bagit import OWN
+from beffroi.drive.archives.bagit import NAMES, OWN
 from beffroi.drive.archives.manifest import PROOF, PUBLIC, Line, Malformed, Sealed, Statement
 
-HASHES = "manifest-sha256.txt"
+HASHES, RENAMED = "manifest-sha256.txt", NAMES.removeprefix(f"{OWN}/")
 _SMALL_BYTES = 1 << 20
-_MOST_BYTES = {manifest.FILES: LIST_BYTES, HASHES: LIST_BYTES}
+_MOST_BYTES = {manifest.FILES: LIST_BYTES, HASHES: LIST_BYTES, RENAMED: LIST_BYTES}
 _WANTED = frozenset(
-    (manifest.STATEMENT, manifest.SIGNATURE, manifest.STAMP, manifest.FILES, PROOF, PUBLIC, HASHES)
+    (manifest.STATEMENT, manifest.SIGNATURE, manifest.STAMP, manifest.FILES, PROOF, PUBLIC, HASHES, RENAMED)
 )
 
 
@@ -153,15 +153,25 @@ def _proved(said: bytes, statement: Statement) -> Line | None:
 
 
 def _has_what_was_sealed(parts: Mapping[str, bytes], statement: Statement) -> bool:
-    """The list is the one that was signed, and the bag's contents are its own. By hashes: names may differ in a bag.
-
-    Errors: Malformed."""
+    """The list is the one that was signed, and the bag's files are its own: each content under its name, or under the
+    one that the bag says it has in its place. Errors: Malformed."""
     lines = manifest.read_files(parts.get(manifest.FILES, b""))
     is_signed_list = (
         len(lines) == statement.files and merkle.root([one.text() for one in lines]).hex() == statement.root
     )
+    renamed = dict(_renamed(parts.get(RENAMED, b"")))
     in_bag = Counter(
-        line.split(b" ", 1)[0].lower().decode("ascii", "replace")
-        for line in parts.get(HASHES, b"").splitlines()
+        (digest, renamed.get(path, names.escaped(path.removeprefix("data/"))))
+        for digest, path in map(bagcheck.told, parts.get(HASHES, b"").splitlines())
     )
-    return is_signed_list and in_bag == Counter(one.sha256 for one in lines)
+    return is_signed_list and in_bag == Counter((one.sha256, one.path) for one in lines)
+
+
+def _renamed(listed: bytes) -> Iterator[tuple[str, str]]:
+    """(path in the bag, path in the folder as a seal writes it). Errors: Malformed."""
+    try:
+        for line in listed.decode().split("\n"):
+            path, _, before = line.partition("\t")
+            yield path, names.escaped(names.unescaped(before))
+    except (ValueError, OverflowError):
+        raise Malformed(f"{RENAMED} cannot be read") from None
