@@ -8,8 +8,9 @@ import pytest
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.backup import pictures
 from beffroi.drive.backup.work import Backups
-from beffroi.drive.store import seals, tree
+from beffroi.drive.store import look, seal_ends, seals, trash, tree
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.seal_ends import Elimination
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
@@ -55,6 +56,26 @@ def test_a_restore_shortens_no_term_and_counts_what_was_sealed_since(place: Plac
     assert terms(place) == {first.id: late_s, second.id: NO_END, third.id: soon_s}
     assert done.unsealed == 1
     assert backups.restore(place.owner).unsealed == 0
+
+
+def test_a_restore_counts_the_eliminations_that_it_undid(place: Place, backups: Backups) -> None:
+    kept = place.put("petit", b"petit")
+    old, new = folder(place, "a"), folder(place, "b")
+    first, second = (sealed(place, one, clock.epoch_s() + DAY_S) for one in (old, new))
+
+    def eliminate(seal: Seal) -> None:
+        record = Elimination(seal.id, f"apr_{seal.name}", "per_a", "per_b", "AD21", "2026-11-01", "AD21", 1)
+        place.database.write(lambda w: seal_ends.eliminate(w, place.act(), record))
+        trash.destroy_all(place.database, place.act())
+
+    eliminate(first)
+    backups.back_up(place.owner)
+    eliminate(second)
+    assert backups.restore(place.owner).uneliminated == 1
+    with place.database.reading() as reading:
+        assert [look.node(reading, one.id) is None for one in (old, new, kept)] == [True, False, False]
+        assert seals.find(reading, second.id).state == "sealed"
+    assert backups.restore(place.owner).uneliminated == 0
 
 
 def test_what_comes_in_the_moment_of_a_restore_finds_its_seals(

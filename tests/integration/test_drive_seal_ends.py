@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.drive.archives import rules
+from beffroi.drive.backup import pictures
 from beffroi.drive.seals import actions
 from beffroi.drive.seals.verification import of_texts
 from beffroi.drive.store import look, seal_ends, seals
@@ -209,6 +211,28 @@ def test_a_crash_between_the_destruction_and_its_record_is_made_good(
         carry_out()
         carry_out()
     assert verbs() == ["drive:seal:asked", "drive:seal:destroyed"]
+
+
+def test_what_a_restore_brought_back_is_eliminated_again_and_on_record_again(
+    drive: Drive, folder: Node, referent: Client, beaune: Commune, tmp_path: Path
+) -> None:
+    seal = sealed(drive, folder, referent)
+    said = {"seal_id": seal.id, "visa": "AD21-1", "visa_on": "2026-11-01", "visa_by": "AD21"}
+    pictures.take(drive.database, tmp_path / "picture")
+    with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
+        for approval_id in ("apr_1", "apr_2"):
+            actions.carry_out(
+                drive.collectivite_id,
+                said,
+                approval_id=approval_id,
+                asked_by="per_a",
+                granted_by=beaune.referent.id,
+            )
+            with drive.database.reading() as reading:
+                assert look.node(reading, folder.id) is None
+            drive.database.write(lambda w: pictures.load(w, tmp_path / "picture"))
+            assert drive.names(folder) == sorted(BODIES)
+    assert verbs() == ["drive:seal:asked", "drive:seal:destroyed", "drive:seal:destroyed"]
 
 
 def test_the_password_is_asked_for_before_a_seal_ends(

@@ -225,6 +225,11 @@ def _restore(config: Config, communes: Communes, actor: Actor, options: argparse
             f"{done.unsealed} folders were sealed after that: they are not any more. Their référent looks at them, and "
             "seals them again."
         )
+    if done.uneliminated:
+        print(
+            f"{done.uneliminated} folders were eliminated after that: what was destroyed may be there again. Their "
+            "référent looks at them, and has them eliminated again, with the same visa."
+        )
     if name == owner:
         print(
             "This centre's database does not know it: nobody can sign in to it before that is restored, too."

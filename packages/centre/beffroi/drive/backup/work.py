@@ -22,7 +22,7 @@ from beffroi.drive.backup import calendars, pictures, turns, vault
 from beffroi.drive.backup.places import SETTING, open_place
 from beffroi.drive.backup.vault import Copied, Picture, Vault
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import keys, refs, seals
+from beffroi.drive.store import keys, refs, seal_ends, seals
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.object_store import open_objects
@@ -74,13 +74,14 @@ class Made(NamedTuple):
 
 class Restored(NamedTuple):
     """``objects``: that came back; ``lost``: that neither the store nor the backup has whole; ``unsealed``: folders
-    whose seals stood, and are younger than the picture."""
+    whose seals stood, and are younger than the picture; ``uneliminated``: eliminations that are."""
 
     picture: Picture
     fingerprint: str
     objects: int
     lost: int
     unsealed: int = 0
+    uneliminated: int = 0
 
 
 def state_path(config: Config) -> Path:
@@ -286,12 +287,12 @@ class Backups(Worker):
             with turns.collecting(self._config, collectivite_id):
                 objects, lost = self._bring(collectivite_id, made, metadata)
                 database = self._communes.metadata(collectivite_id)
-                fingerprint, unsealed = database.write(partial(_load, path=metadata, lost=lost))
+                fingerprint, *ended = database.write(partial(_load, path=metadata, lost=lost))
             if brings:
                 with failures():
                     calendars.load(self._config, collectivite_id, archive)
         push.tell(self._config.run, collectivite_id)
-        return Restored(picture, fingerprint, objects, sum(lost.values()), unsealed)
+        return Restored(picture, fingerprint, objects, sum(lost.values()), *ended)
 
     def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, dict[bytes, bool]]:
         """(how many objects came back, chunks that are lost and whether a content needs them): what was loose may have
@@ -316,13 +317,13 @@ class Backups(Worker):
             log.error("the state of the backups is not written down: %s", error.strerror)
 
 
-def _load(writing: Writing, path: Path, lost: Collection[bytes]) -> tuple[str, int]:
-    """(fingerprint, seals that stand no more): a way back shortens no term. Devices send what they have from here on:
-    what is ``lost`` is taken from them."""
-    before = seals.terms(writing)
+def _load(writing: Writing, path: Path, lost: Collection[bytes]) -> tuple[str, int, int]:
+    """(fingerprint, seals that stand no more, eliminations that are known no more): a way back shortens no term.
+    Devices send what they have from here on: what is ``lost`` is taken from them."""
+    before, eliminated = seals.terms(writing), seal_ends.every(writing)
     fingerprint = pictures.load(writing, path)
     refs.doubt(writing, lost)
-    return fingerprint, seals.keep_terms(writing, before)
+    return fingerprint, seals.keep_terms(writing, before), len(eliminated - seal_ends.every(writing))
 
 
 def _chosen(made: list[Picture], at_s: int | None) -> Picture:

@@ -331,7 +331,7 @@ def _eliminate(database: Database, collectivite_id: str, record: Elimination) ->
     verb = "drive:seal:destroyed"
     with database.reading() as reading:
         done = seal_ends.of(reading, record.seal)
-    if done is None or AuditEntry.objects.filter(verb=verb, object_id=record.seal).exists():
+    if done is None or _is_recorded(verb, done):
         return
     by = Actor("person", record.granted_by, collectivite_id)
     details: dict[str, str | int] = {
@@ -348,6 +348,12 @@ def _eliminate(database: Database, collectivite_id: str, record: Elimination) ->
             collectivite_id=collectivite_id,
             details=details,
         )
+
+
+def _is_recorded(verb: str, done: Elimination) -> bool:
+    """This one: after a restore the same folder may be eliminated again."""
+    rows = AuditEntry.objects.filter(verb=verb, object_id=done.seal).values_list("details", flat=True)
+    return any(json.loads(one)["approval_id"] == done.approval_id for one in rows)
 
 
 # -- inside ------------------------------------------------------------------------------------------------------

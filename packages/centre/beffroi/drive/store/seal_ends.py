@@ -37,6 +37,11 @@ def of(database: Reading, seal_id: str) -> Elimination | None:
     return Elimination(*row) if row else None
 
 
+def every(database: Reading) -> set[str]:
+    """Seals whose folder was eliminated."""
+    return {row[0] for row in database.all("SELECT seal FROM elimination")}
+
+
 def eliminate(writing: Writing, act: Act, record: Elimination) -> bool:
     """False where it had ended before: nothing is done then."""
     seal = seals.find(writing, record.seal)
