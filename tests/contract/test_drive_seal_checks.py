@@ -141,8 +141,11 @@ def test_a_clock_that_was_ahead_puts_off_neither_a_verification_nor_an_authority
     now_s, ahead_s = seal.begun_s + 100 * DAY_S, seal.begun_s + 3650 * DAY_S
     checked(metadata, seal.id, ahead_s)
     assert due(metadata, now_s - DAY_S, now_s=now_s) == [seal.id]
-    checked(metadata, seal.id, now_s)
+    made = checked(metadata, seal.id, now_s)
     assert due(metadata, now_s - DAY_S, now_s=now_s) == []
+    with metadata.reading() as reading:
+        newest = seal_checks.last(reading, seal.id)
+    assert newest is not None and newest.id == made, "its report is the one that is shown"
     metadata.write(lambda w: w.run("UPDATE seal SET stamp = 'wanted', told_s = 1 WHERE id = ?", (seal.id,)))
 
     def asked(retry_before_s: int) -> list[str]:

@@ -83,12 +83,16 @@ def reached(database: Reading, check_id: str) -> Reached:
 
 
 def ask(writing: Writing, seal_id: str, *, person_id: str, now_s: int) -> Check:
-    """The one that waits already, or a new one. What was due goes on as a person's own."""
+    """The one that waits already, or a new one, the newest also where a clock that was ahead asked before. What was
+    due goes on as a person's own."""
     found = waiting(writing, seal_id)
     if found is not None:
         if found.person_id == NOBODY != person_id:
             writing.run("UPDATE seal_check SET person_id = ? WHERE id = ?", (person_id, found.id))
         return found._replace(person_id=found.person_id or person_id)
+    writing.run(
+        "UPDATE seal_check SET asked_s = ? WHERE seal = ? AND asked_s >= ?", (now_s - 1, seal_id, now_s)
+    )
     made = Check(new_id("chk"), seal_id, person_id, now_s, 0, 0, b"", 0)
     writing.run(
         "INSERT INTO seal_check (id, seal, person_id, asked_s, done_bytes, done_s, report, told_s)"
