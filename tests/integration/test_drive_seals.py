@@ -122,6 +122,15 @@ def test_changes_below_our_rules_are_named(place: Place) -> None:
     assert (found.absent, found.added) == (("Mars/vide",), ("Mars/x",))
 
 
+@pytest.mark.parametrize("part", [manifest.STATEMENT, manifest.FILES, manifest.SIGNATURE])
+@pytest.mark.parametrize("value", ["x", 1 << 40, "", b""])
+def test_a_part_of_a_seal_that_is_none_is_a_damage(place: Place, part: str, value: object) -> None:
+    seal_id = begun(place, filled(place, {"a.pdf": b"a"}))
+    desk_of(place).work(place.owner)
+    place.database.write(lambda w: w.run("UPDATE seal_text SET content = ? WHERE name = ?", (value, part)))
+    assert not checked(place, seal_id).intact
+
+
 def test_a_forged_statement_is_not_believed(place: Place) -> None:
     seal_id = begun(place, filled(place, FILES))
     desk_of(place).work(place.owner)

@@ -204,9 +204,10 @@ def unfinished(database: Reading, *, retry_before_s: int, now_s: int) -> list[Se
 
 
 def texts(database: Reading, seal_id: str) -> dict[str, bytes]:
-    """By name: the parts of the seal (``archives.manifest``)."""
+    """By name: the parts of the seal (``archives.manifest``). SQLite keeps any type in any column: what is no text is
+    not there."""
     rows = database.all("SELECT name, content FROM seal_text WHERE seal = ?", (seal_id,))
-    return {row[0]: bytes(row[1]) for row in rows}
+    return {row[0]: bytes(row[1]) for row in rows if isinstance(row[1], (bytes, memoryview))}
 
 
 def sums(database: Reading, folder: int) -> tuple[int, int, int]:
