@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import subprocess
 import sys
 import tarfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.cli import check_seal
-from beffroi.drive.archives import bagcheck, bagit, far, manifest, merkle
+from beffroi.drive.archives import bagcheck, bagit, far, manifest, merkle, streams
 from beffroi.drive.archives.bagcheck import Damage, Kind
 from beffroi.drive.archives.manifest import Malformed
 from beffroi.drive.seals.key import public_pem
@@ -88,6 +89,50 @@ def test_a_link_in_a_zip_is_a_damage_whatever_it_holds(tmp_path: Path) -> None:
                 one.external_attr = 0o120777 << 16
             file.writestr(one, data)
     assert Kind.UNREADABLE in kinds(path)
+
+
+def test_what_a_zip_says_twice_it_says_alike(tmp_path: Path) -> None:
+    """Who unpacks it as a stream gets what was judged."""
+    path = bag(tmp_path)
+    raw = path.read_bytes()
+    assert not kinds(path)
+    with zipfile.ZipFile(path) as file:
+        start, first = file.start_dir, file.infolist()[1]
+    header = first.header_offset
+    behind = header + 30 + len(first.orig_filename.encode()) + first.compress_size
+    assert raw[behind : behind + 4] == b"PK\x07\x08"
+    for place in (header + 6, header + 8, header + 14, header + 18, header + 35, behind, behind + 8):
+        path.write_bytes(raw[:place] + bytes((raw[place] ^ 1,)) + raw[place + 1 :])
+        with pytest.raises(Malformed):
+            far.show(path)
+    hidden = io.BytesIO()
+    with zipfile.ZipFile(hidden, "w") as other:
+        other.writestr(first.orig_filename, b"autre")
+    more = hidden.getvalue()[: other.start_dir]
+    end = bytearray(raw[start:])
+    end[-6:-2] = struct.pack("<L", start + len(more))
+    path.write_bytes(raw[:start] + more + end)
+    with zipfile.ZipFile(path) as file:
+        assert len(file.read(first)) == first.file_size
+    assert bagcheck.archive(path.open("rb")) == [Damage(Kind.UNREADABLE)]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("zip64", [False, True])
+@pytest.mark.parametrize("seeks", [False, True])
+def test_a_zip_of_any_writer_is_read(tmp_path: Path, compression: int, zip64: bool, seeks: bool) -> None:
+    with zipfile.ZipFile(bag(tmp_path)) as file:
+        parts = [(one.filename, file.read(one)) for one in file.infolist()]
+    path = tmp_path / "autre.zip"
+    sink = streams.Sink()
+    with zipfile.ZipFile(path if seeks else sink, "w", compression) as out:
+        out.mkdir(parts[0][0].split("/")[0])
+        for name, data in parts:
+            with out.open(name, "w", force_zip64=zip64) as member:
+                member.write(data)
+    if not seeks:
+        path.write_bytes(joined(sink.taken()))
+    assert far.show(path).is_whole and not kinds(path)
 
 
 def test_a_proof_that_holds_covers_no_bag_that_was_changed(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
+from beffroi.drive.archives import zips
 from beffroi.drive.archives.entries import PIECE_BYTES
 
 LIST_BYTES = 256 << 20
-_ZIP_BEGINS = b"PK\x03\x04"
 _TAR_END_BYTES = 2 * tarfile.BLOCKSIZE
 _MANIFEST = re.compile(r"(tag)?manifest-([a-z0-9]+)\.txt")
 _LINE = re.compile(r"([0-9A-Fa-f]+)[ \t]+\*?(.+)", re.DOTALL)
@@ -159,8 +159,9 @@ def archive(file: IO[bytes]) -> list[Damage]:
 def opened(file: IO[bytes]) -> Iterator[list[Member]]:
     file.seek(0)
     # By its beginning: a ZIP in a tar, near the end, would make the tar a ZIP for ``is_zipfile``.
-    if file.read(4) == _ZIP_BEGINS:
+    if file.read(len(zips.BEGINS)) == zips.BEGINS:
         with zipfile.ZipFile(file) as package:
+            zips.require_one_account(file, package)
             yield [
                 Member(info.filename, partial(_of_zip, package, info), _is_file(info))
                 for info in package.infolist()
