@@ -105,6 +105,16 @@ def test_the_library_of_the_library_of_congress_agrees(
     assert bagcheck.directory(bag) != []
 
 
+@pytest.mark.parametrize("container", ["zip", "tar"])
+def test_a_bag_of_nothing_has_the_folder_that_no_bag_is_without(
+    tmp_path: Path, container: Literal["zip", "tar"]
+) -> None:
+    bag = unpacked(tmp_path, container, {})
+    assert list((bag / "data").iterdir()) == bagcheck.directory(bag) == []
+    with (tmp_path / f"paquet.{container}").open("rb") as file:
+        assert bagcheck.archive(file) == []
+
+
 @OLD_CALLS
 def test_bags_of_that_library_are_valid_here(tmp_path: Path) -> None:
     other = pytest.importorskip("bagit", reason="PyPI's bagit is not installed")

@@ -95,6 +95,8 @@ def _pieces(
             renamed.append(f"{path}\t{names.quoted(entry.path)}\n")
         size_bytes += entry.size_bytes
         newest_s = max(newest_s, entry.mtime_s)
+    if not count:  # a bag without it is none (RFC 8493 section 2.1.2)
+        yield from out.folder(f"{base}/data")
     tags = {
         "bagit.txt": DECLARATION,
         "bag-info.txt": _info(about, size_bytes, count),

@@ -16,7 +16,7 @@ from typing import Protocol
 
 _DOS_FIRST, _DOS_LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
 _TAR_END_BYTES = 10240
-MODE = 0o644
+MODE, FOLDER_MODE = 0o644, 0o755
 
 
 class Sink:
@@ -43,11 +43,14 @@ class Sink:
 
 
 class Stream(Protocol):
-    """``member`` gives the bytes of one file: read it to its end before the next. ``close``: the last bytes."""
+    """``member`` gives the bytes of one file: read it to its end before the next. ``folder``: of one in which nothing
+    is. ``close``: the last bytes."""
 
     def member(
         self, name: str, size_bytes: int, mtime_s: int, pieces: Iterable[bytes]
     ) -> Iterator[bytes]: ...
+
+    def folder(self, name: str) -> Iterator[bytes]: ...
 
     def close(self) -> Iterator[bytes]: ...
 
@@ -74,6 +77,10 @@ class ZipStream:
                 yield from self._sink.taken()
         yield from self._sink.taken()
 
+    def folder(self, name: str) -> Iterator[bytes]:
+        self._zip.mkdir(name, FOLDER_MODE)
+        yield from self._sink.taken()
+
     def close(self) -> Iterator[bytes]:
         self._zip.close()
         yield from self._sink.taken()
@@ -89,6 +96,11 @@ class TarStream:
         yield from pieces
         if padding := -size_bytes % tarfile.BLOCKSIZE:
             yield bytes(padding)
+
+    def folder(self, name: str) -> Iterator[bytes]:
+        info = tarfile.TarInfo(name)
+        info.type, info.mode = tarfile.DIRTYPE, FOLDER_MODE
+        yield info.tobuf(tarfile.PAX_FORMAT, "utf-8")
 
     def close(self) -> Iterator[bytes]:
         yield bytes(_TAR_END_BYTES)
