@@ -74,6 +74,7 @@ def an_authority(place: Path, key: tuple[str, ...], digest: str, ess: str) -> No
     openssl(place, *issue, "-out", "tsa.pem", "-extfile", "tsa.cnf", "-extensions", "leaf")
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # serials below 1
 @pytest.mark.parametrize(
     ("key", "digest", "ess"),
     [
@@ -112,6 +113,21 @@ def test_a_stamp_of_openssl_is_valid_here_and_there(
     assert (stamp.authority, stamp.policy, stamp.serial) == ("Horodatage", "1.2.3.4.1", 2)
     check = ("ts", "-verify", "-data", "sceau.txt", "-in", "sceau.tsr", "-CAfile", "ca.pem")
     openssl(tmp_path, *check)
+
+    for place in range(len(response)):
+        damaged = bytearray(response)
+        damaged[place] ^= 4
+        try:
+            stamps.verify(bytes(damaged), data, [root])
+        except stamps.StampInvalid:
+            continue
+        (tmp_path / "damaged.tsr").write_bytes(damaged)
+        openssl(tmp_path, *check[:5], "damaged.tsr", *check[6:])  # what is valid here is valid there
+
+    later = ("-attime", str(int(stamp.at.timestamp()) + 3650 * 86400))
+    openssl(tmp_path, *check, *later, well=False)
+    assert stamps.verify(response, data, [root]) == stamp, "its certificate may have ended since"
+    openssl(tmp_path, *check, "-attime", str(int(stamp.at.timestamp())))
 
     for others, nonce in ((data + b"x", NONCE), (data, 1)):
         with pytest.raises(stamps.StampInvalid):

@@ -40,9 +40,11 @@ class Element:
 
     @property
     def object(self) -> str:
-        """Dotted."""
-        numbers = [0]
-        for byte in self.of(OBJECT):
+        """Dotted. Errors: DerInvalid, also for one that is cut."""
+        content, numbers = self.of(OBJECT), [0]
+        if not content or content[-1] & 0x80:
+            raise DerInvalid("object")
+        for byte in content:
             numbers[-1] = numbers[-1] << 7 | byte & 0x7F
             if not byte & 0x80:
                 numbers.append(0)

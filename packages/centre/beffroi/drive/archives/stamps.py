@@ -11,7 +11,7 @@ Source:  RFC 3161, 5652 (CMS), 5035 and 5816 (ESS).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -37,6 +37,7 @@ _SIGNED_DATA, _TOKEN = "1.2.840.113549.1.7.2", "1.2.840.113549.1.9.16.1.4"
 _CONTENT_TYPE, _DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"
 _ESS_V1, _ESS_V2 = "1.2.840.113549.1.9.16.2.12", "1.2.840.113549.1.9.16.2.47"
 _PSS = "1.2.840.113549.1.1.10"
+_NULL = der.written(der.NULL)
 _CERTIFICATES, _ATTRIBUTES = 0xA0, 0xA0
 
 
@@ -94,7 +95,7 @@ def _verified(
     kind, content = rest[0].inner(der.SEQUENCE)
     if kind.object != _SIGNED_DATA:
         raise StampInvalid("it is not signed")
-    _version, _digests, wrapped, *more = der.only(content.of(0xA0)).inner(der.SEQUENCE)
+    version, digests, wrapped, *more = der.only(content.of(0xA0)).inner(der.SEQUENCE)
     kind, content = wrapped.inner(der.SEQUENCE)
     if kind.object != _TOKEN:
         raise StampInvalid("what is signed is no time")
@@ -109,19 +110,32 @@ def _verified(
     signers = more[-1].inner(der.SET)
     if len(signers) != 1:
         raise StampInvalid("it has not one signer")
-    signer = _signer(signers[0], token, certificates)
+    version.of(der.INTEGER)
+    announced = {_algorithm(one) for one in digests.inner(der.SET)}
+    signer = _signer(signers[0], token, certificates, announced)
     stamp = _read(token, data, nonce, signer)
     _trusted(signer, certificates, authorities, stamp.at)
     return stamp
 
 
-def _signer(info: Element, token: bytes, certificates: Sequence[x509.Certificate]) -> x509.Certificate:
-    """The certificate whose key signed ``token``."""
-    _version, name, digest, attributes, algorithm, signature, *_ = info.inner(der.SEQUENCE)
+def _algorithm(named: Element) -> str:
+    """Without parameters, or with NULL for them, but for PSS."""
+    kind, *parameters = named.inner(der.SEQUENCE)
+    if kind.object != _PSS and [one.raw for one in parameters] not in ([], [_NULL]):
+        raise DerInvalid("parameters")
+    return kind.object
+
+
+def _signer(
+    info: Element, token: bytes, certificates: Sequence[x509.Certificate], announced: Collection[str]
+) -> x509.Certificate:
+    """The certificate whose key signed ``token``. ``announced``: hashes that the whole names before."""
+    version, name, digest, attributes, algorithm, signature, *_ = info.inner(der.SEQUENCE)
     issuer, serial = name.inner(der.SEQUENCE)
-    hash_ = _HASHES.get(digest.inner(der.SEQUENCE)[0].object)
-    if hash_ is None:
-        raise StampInvalid("its hash is not one of SHA-256, SHA-384, SHA-512")
+    hash_ = _HASHES.get(_algorithm(digest))
+    version.of(der.INTEGER)
+    if hash_ is None or _algorithm(digest) not in announced:
+        raise StampInvalid("its hash is not one of SHA-256, SHA-384, SHA-512, or not announced")
     for one in certificates:
         if one.serial_number == serial.number and one.issuer.public_bytes() == issuer.raw:
             break
@@ -144,7 +158,7 @@ def _signer(info: Element, token: bytes, certificates: Sequence[x509.Certificate
         signature.of(der.OCTETS),
         der.written(der.SET, attributes.content),
         hash_,
-        algorithm.inner(der.SEQUENCE)[0].object,
+        _algorithm(algorithm),
     )
     return one
 
