@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi.drive.archives import manifest
 from beffroi.drive.archives.rules import Sealed
-from beffroi.drive.seals import contents, key
+from beffroi.drive.seals import contents, files, key
 from beffroi.drive.seals import desk as desk_module
 from beffroi.drive.seals.contents import Stopped
 from beffroi.drive.store import keys, seal_checks, seals, tree
+from beffroi.drive.store.objects import StoreUnavailable
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
@@ -260,6 +262,56 @@ def test_the_thread_hears_who_asks_and_takes_up_what_waited(place: Place) -> Non
     finally:
         desk.stop()
     assert not list(push.directory(place.config.run).iterdir())
+
+
+@pytest.mark.parametrize("by", ["per_ref", seal_checks.NOBODY])
+def test_an_object_that_does_not_answer_keeps_no_other_seal_from_its_turn(
+    place: Place, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    root = place.root()
+    folders = [
+        place.database.write(lambda w, name=name: tree.make_folder(w, place.act(), root.id, name))
+        for name in "abc"
+    ]
+    content = place.taken(b"x")
+    for one in folders:
+        place.database.write(lambda w, it=one: tree.put(w, place.act(), it.id, "x.txt", content))
+    stuck = [folders[0].id]
+    plain = contents.is_sound
+
+    def is_sound(file: files.File, *given: Any) -> bool:
+        if file.node.parent in stuck:
+            raise StoreUnavailable("EIO")
+        return plain(file, *given)
+
+    monkeypatch.setattr(contents, "is_sound", is_sound)
+    seal_ids = [begun(place, one) for one in folders]
+    desk = desk_of(place)
+    with pytest.raises(StoreUnavailable):
+        desk.work(place.owner)
+    assert [seen(place, one)[0].state for one in seal_ids] == ["sealing", "sealed", "sealed"]
+    stuck.clear()
+    desk.work(place.owner)
+    stuck.append(folders[1].id)
+    for number, one in enumerate(reversed(seal_ids)):
+        place.database.write(
+            lambda w, it=one, at=number: seal_checks.ask(w, it, person_id=by, now_s=clock.epoch_s() + at)
+        )
+    failed = 0
+    for _ in range(8):
+        try:
+            desk.work(place.owner)
+        except StoreUnavailable:
+            failed += 1
+    with place.database.reading() as reading:
+        left = [one.seal for one in seal_checks.unfinished(reading)]
+        assert left == [seal_ids[1]] and seal_checks.last(reading, seal_ids[0]) is not None
+    assert failed >= 4
+    stuck.clear()
+    desk.work(place.owner)
+    desk.work(place.owner)
+    with place.database.reading() as reading:
+        assert seal_checks.unfinished(reading) == []
 
 
 def test_of_very_many_damaged_files_as_many_are_named_as_is_said(

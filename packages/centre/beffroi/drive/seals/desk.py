@@ -18,8 +18,8 @@ import logging
 import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from beffroi.drive.archives import manifest, names
 from beffroi.drive.following import Rested
@@ -65,6 +65,8 @@ class Desk:
         self._overview = Overview(config)
         self._left: deque[str] = deque()
         """Collectivités with a verification that was due, and is under way."""
+        self._failed: Counter[str] = Counter()
+        """How often one that was due failed: others come before it."""
         self._thread = threading.Thread(target=self._run, name="drive-seals", daemon=True)
         self._path = push.directory(config.run) / SOCKET
         self._ear: socket.socket | None = None
@@ -127,7 +129,8 @@ class Desk:
         """What people asked for in a collectivité, all of it; one portion of what is due by itself. Whether anything is
         due, waits, or is sealed there, so that it falls due without a change.
 
-        Errors: those of the metadata, the keys, the objects, the outbox."""
+        Errors: those of the metadata, the keys, the objects, the outbox; of the last that failed, for it keeps no other
+        from its turn."""
         database = self._communes.metadata(collectivite_id)
         now_s = clock.epoch_s()
         with database.reading() as reading:
@@ -135,24 +138,39 @@ class Desk:
             # one that waits for its authority is due again without a change
             has_more = bool(seals.unfinished(reading, retry_before_s=1 << 62, now_s=now_s))
             checks = seal_checks.unfinished(reading)
-        for one in due:
-            self._go_on(collectivite_id, database, one)
+        failures: list[BeffroiError] = []
         try:
-            self._verify(collectivite_id, database, checks)
+            for one in due:
+                with _kept(failures):
+                    self._go_on(collectivite_id, database, one)
+            self._verify(collectivite_id, database, checks, failures)
         finally:
             now = self._count(collectivite_id, database)
+        if failures:
+            raise failures[-1]
         return bool(has_more or checks or now.folders)
 
-    def _verify(self, collectivite_id: str, database: Database, checks: Sequence[Check]) -> None:
+    def _verify(
+        self,
+        collectivite_id: str,
+        database: Database,
+        checks: Sequence[Check],
+        failures: list[BeffroiError],
+    ) -> None:
         by_nobody = [one for one in checks if one.person_id == seal_checks.NOBODY]
         for check in checks:
-            while check not in by_nobody and not self._verifier.step(collectivite_id, database, check):
-                if self._stopped.wait(PAUSE_S):
-                    raise contents.Stopped
+            with _kept(failures):
+                while check not in by_nobody and not self._verifier.step(collectivite_id, database, check):
+                    if self._stopped.wait(PAUSE_S):
+                        raise contents.Stopped
         if by_nobody:
-            is_done = self._verifier.step(collectivite_id, database, by_nobody[0])
-            if (not is_done or by_nobody[1:]) and collectivite_id not in self._left:
-                self._left.append(collectivite_id)
+            one = min(by_nobody, key=lambda one: self._failed[one.id])
+            self._failed[one.id] += 1
+            with _kept(failures):
+                is_done = self._verifier.step(collectivite_id, database, one)
+                del self._failed[one.id]
+                if (not is_done or by_nobody[1:]) and not failures and collectivite_id not in self._left:
+                    self._left.append(collectivite_id)
 
     def _count(self, collectivite_id: str, database: Database) -> Sums:
         """Also after an error: what keeps verifications from their end, or stamps away, is told."""
@@ -249,3 +267,12 @@ class Desk:
             log.warning("no time stamp yet for %s: %s", seal.id, error.code)
             return
         database.write(lambda w: seals.stamped(w, seal.id, manifest.STAMP, response))
+
+
+@contextlib.contextmanager
+def _kept(failures: list[BeffroiError]) -> Iterator[None]:
+    """What fails keeps no other from its turn."""
+    try:
+        yield
+    except BeffroiError as error:
+        failures.append(error)
