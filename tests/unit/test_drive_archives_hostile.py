@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,31 @@ def test_what_a_zip_says_twice_it_says_alike(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as file:
         assert len(file.read(first)) == first.file_size
     assert bagcheck.archive(path.open("rb")) == [Damage(Kind.UNREADABLE)]
+
+
+def test_what_lies_behind_a_content_that_says_it_has_ended_is_a_damage() -> None:
+    """Who unpacks a stream takes it for what comes next."""
+    data = b"un" * 100
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(data) + packer.flush()
+    unended = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    for stored, well in (
+        (packed, True),
+        (packed + b"PK\x03\x04", False),
+        (packed[:-1], False),
+        (unended.compress(data) + unended.flush(zlib.Z_SYNC_FLUSH), False),
+    ):
+        sums = zlib.crc32(data), len(stored), len(data)
+        head = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 8, 0, 33, *sums, 1, 0)
+        entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 8, 0, 33, *sums, 1, *bytes(6)) + b"a"
+        raw = head + b"a" + stored + entry
+        raw += struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), len(raw) - len(entry), 0)
+        with bagcheck.opened(io.BytesIO(raw)) as (member,), member.open() as file:
+            if well:
+                assert file.read(1000) == data
+            else:
+                with pytest.raises(zipfile.BadZipFile):
+                    file.read(1000)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

@@ -161,9 +161,11 @@ def opened(file: IO[bytes]) -> Iterator[list[Member]]:
     # By its beginning: a ZIP in a tar, near the end, would make the tar a ZIP for ``is_zipfile``.
     if file.read(len(zips.BEGINS)) == zips.BEGINS:
         with zipfile.ZipFile(file) as package:
-            zips.require_one_account(file, package)
+            begins = zips.beginnings(file, package)
             yield [
-                Member(info.filename, partial(_of_zip, package, info), _is_file(info))
+                Member(
+                    info.filename, partial(_of_zip, file, info, begins[info.header_offset]), _is_file(info)
+                )
                 for info in package.infolist()
                 if not info.is_dir()
             ]
@@ -204,13 +206,10 @@ def _is_file(info: zipfile.ZipInfo) -> bool:
     return stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
 
 
-def _of_zip(package: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+def _of_zip(file: IO[bytes], info: zipfile.ZipInfo, begins: int) -> IO[bytes]:
     if not _is_file(info):
         raise zipfile.BadZipFile("a link")
-    # LZMA lets an archive choose how much memory its reader takes.
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise zipfile.BadZipFile("neither stored nor deflated")
-    return package.open(info)
+    return zips.content(file, info, begins)
 
 
 def _of_tar(package: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

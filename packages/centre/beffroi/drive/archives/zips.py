@@ -1,31 +1,34 @@
-"""Whether a ZIP says the same to everybody. Pure.
+"""ZIPs that say the same to everybody. Pure.
 
-Purpose: who unpacks a stream takes the headers before the contents at their word, who seeks takes the directory's; what
-         was judged by the one must not be something else by the other.
+Purpose: who unpacks a stream takes the headers before the contents at their word, and a content ends where it says
+         itself; who seeks takes the directory's. What was judged by the one must not be something else by the other.
 Input:   hostile, or damaged.
 Source:  APPNOTE 6.3.10, 4.3.7 (local header), 4.3.9 (data descriptor).
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
-from typing import IO
+import zlib
+from typing import IO, cast
 
 BEGINS = b"PK\x03\x04"
 _HEADER = struct.Struct("<4s5H3L2H")
 _ELSEWHERE = 0xFFFFFFFF
 """In place of a number that is too large for a header."""
-_FOLLOWS, _UTF8 = 1 << 3, 1 << 11
-"""Flags of a member: CRC and sizes stand behind its content; how its name is written."""
-_BEHIND_BYTES = 24
+_FOLLOWS, _UTF8, _STRANGE = 1 << 3, 1 << 11, 1 << 0 | 1 << 5 | 1 << 6
+"""Flags of a member: CRC and sizes stand behind its content; how its name is written; encrypted, or a patch."""
+_BEHIND_BYTES, _PIECE_BYTES = 24, 64 << 10
 
 
-def require_one_account(file: IO[bytes], package: zipfile.ZipFile) -> None:
-    """What stands before and behind each content is what the directory says of it, and nothing lies between.
+def beginnings(file: IO[bytes], package: zipfile.ZipFile) -> dict[int, int]:
+    """Where the content of each member begins, by the place of its header, in a ZIP in which what stands before and
+    behind each content is what the directory says of it, and nothing lies between.
 
     Errors: BadZipFile; those of a broken header (struct.error, ValueError, OSError)."""
-    at = 0
+    found, at = {}, 0
     for info in sorted(package.infolist(), key=lambda one: one.header_offset):
         file.seek(at)
         begins, _, flags, kind, _, _, *here, length, more = _HEADER.unpack(file.read(_HEADER.size))
@@ -35,12 +38,14 @@ def require_one_account(file: IO[bytes], package: zipfile.ZipFile) -> None:
         follow = bool(flags & _FOLLOWS)
         if begins != BEGINS or (at, flags, kind, name) != there or not _agree(here, sums, follow=follow):
             raise zipfile.BadZipFile("two accounts of a member")
-        at += _HEADER.size + length + more + info.compress_size
+        found[at] = at + _HEADER.size + length + more
+        at = found[at] + info.compress_size
         if follow:
             file.seek(at)
             at += _behind(file.read(_BEHIND_BYTES), sums)
     if at != package.start_dir:
         raise zipfile.BadZipFile("more than its directory says")
+    return found
 
 
 def _agree(here: list[int], sums: tuple[int, int, int], *, follow: bool) -> bool:
@@ -52,3 +57,53 @@ def _behind(data: bytes, sums: tuple[int, int, int]) -> int:
     forms = ["<LQQ"] if max(sums) > _ELSEWHERE else ["<LQQ", "<LLL"]
     written = [mark + struct.pack(form, *sums) for form in forms for mark in (b"PK\x07\x08", b"")]
     return next((len(one) for one in written if data.startswith(one)), 0)
+
+
+def content(file: IO[bytes], info: zipfile.ZipInfo, begins: int) -> IO[bytes]:
+    """A reader of one member. Errors: BadZipFile, for what is neither stored nor deflated, too; of a read also
+    zlib.error."""
+    # LZMA lets an archive choose how much memory its reader takes.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & _STRANGE:
+        raise zipfile.BadZipFile("neither stored nor deflated")
+    return cast("IO[bytes]", io.BufferedReader(_Content(file, info, begins), _PIECE_BYTES))
+
+
+class _Content(io.RawIOBase):
+    """Ends where the directory says that it does, in itself and in what it is packed in."""
+
+    def __init__(self, file: IO[bytes], info: zipfile.ZipInfo, begins: int) -> None:
+        self._file, self._at, self._left = file, begins, info.compress_size
+        self._inflating = zlib.decompressobj(-zlib.MAX_WBITS) if info.compress_type else None
+        self._told = info.CRC, info.file_size
+        self._crc = self._size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: object, /) -> int:
+        target = memoryview(cast("bytearray", into))
+        data = self._inflated(len(target)) if self._inflating is not None else self._packed(len(target))
+        self._crc, self._size = zlib.crc32(data, self._crc), self._size + len(data)
+        if self._size > self._told[1] or (not data and (self._crc, self._size) != self._told):
+            raise zipfile.BadZipFile("another content")
+        target[: len(data)] = data
+        return len(data)
+
+    def _packed(self, most: int) -> bytes:
+        self._file.seek(self._at)
+        data = self._file.read(min(most, self._left))
+        self._at, self._left = self._at + len(data), self._left - len(data)
+        return data
+
+    def _inflated(self, most: int) -> bytes:
+        one = self._inflating
+        assert one is not None
+        while not one.eof:
+            packed = one.unconsumed_tail or self._packed(_PIECE_BYTES)
+            if data := one.decompress(packed, most):
+                return data
+            if not packed and not one.eof:
+                raise zipfile.BadZipFile("cut")
+        if self._left or one.unused_data or one.unconsumed_tail:
+            raise zipfile.BadZipFile("more behind its end")
+        return b""
