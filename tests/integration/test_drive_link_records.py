@@ -108,8 +108,11 @@ def fetched(door: Linked, visitor: Visitor, share: Share, step: str, **headers: 
     cookie = visitor.client.cookies[granted.LINK_COOKIE].value
     sent = {b"cookie": f"{granted.LINK_COOKIE}={cookie}".encode()}
     sent |= {name.encode(): value.encode() for name, value in headers.items()}
-    path = f"{granted.LINK_PATH}/{share.id}/{step}"
-    return asyncio.run(door(Request("GET", path, "", sent, _never)))
+    asked = Request("GET", f"{granted.LINK_PATH}/{share.id}/{step}", "", sent, _never)
+    try:
+        return asyncio.run(door(asked))
+    finally:
+        asked.end()
 
 
 async def _never() -> MutableMapping[str, Any]:

@@ -93,8 +93,8 @@ def test_after_a_version_was_brought_back_the_name_is_no_longer_what_was_done_la
 @pytest.mark.parametrize(
     ("ends", "words"),
     [
-        (owner_ends_it, "n’existe pas"),
-        (receiver_gives_it_up, "n’existe pas"),
+        (owner_ends_it, "Ce n’est plus là"),
+        (receiver_gives_it_up, "Ce n’est plus là"),
         (owner_lets_read_alone, "Vous pouvez le lire, pas le modifier"),
         (time_passes, CHANGED),
     ],
