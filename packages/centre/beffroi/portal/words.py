@@ -141,7 +141,7 @@ REFUSALS = {
         "connu de longue date dans les courriels : bloqué seulement par une preuve, ou par la page Bloquer"
     ),
     "settled": gettext_lazy(
-        "jugé sans danger par le Département, ou débloqué : bloqué seulement par la page Bloquer"
+        "jugé sans danger par le Département, ou débloqué : bloqué seulement par la page Bloquer"
     ),
     "sender_forged": gettext_lazy("l’expéditeur affiché est peut-être lui-même victime d’une usurpation"),
 }
