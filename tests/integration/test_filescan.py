@@ -14,9 +14,10 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from beffroi.drive.scanning import scanner as scanner_module
@@ -254,22 +255,33 @@ def test_a_clamd_is_asked_besides_where_one_is_set(drive: Served, process: ScanP
             clamd.stop()
 
 
-def test_what_came_by_a_link_and_kills_an_engine_each_time_is_held(drive: Served) -> None:
-    """Never "nothing found": a clamd that a file brings down has said nothing of it. Members open theirs."""
+@contextlib.contextmanager
+def clamd_that_says(answer: Callable[[BinaryIO], bytes]) -> Iterator[str]:
+    """The address of one that tells its version. ``answer`` reads a content and gives what it says of it; b"" for one
+    that breaks off."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def answer() -> None:
+        def run() -> None:
             with contextlib.suppress(OSError):
                 while True:
                     connection, _ = listener.accept()
                     with connection, connection.makefile("rb") as incoming:
-                        if incoming.read(9) == b"zVERSION\0":
-                            connection.sendall(b"ClamAV 1.4.6\0")
-                        elif incoming.read(6) == b"\0\0\0\0\1-":
-                            connection.sendall(b"stream: OK\0")
+                        is_version = incoming.read(9) == b"zVERSION\0"
+                        if said := b"ClamAV 1.4.6" if is_version else answer(incoming):
+                            connection.sendall(said + b"\0")
 
-        threading.Thread(target=answer, daemon=True).start()
-        config = Config(state=drive.directory, scan=False, clamd=f"127.0.0.1:{listener.getsockname()[1]}")
+        threading.Thread(target=run, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_what_came_by_a_link_and_kills_an_engine_each_time_is_held(drive: Served) -> None:
+    """Never "nothing found": a clamd that a file brings down has said nothing of it. Members open theirs."""
+
+    def answer(incoming: BinaryIO) -> bytes:
+        return b"stream: OK" if incoming.read(6) == b"\0\0\0\0\1-" else b""
+
+    with clamd_that_says(answer) as address:
+        config = Config(state=drive.directory, scan=False, clamd=address)
         with scanning(Config(state=drive.directory), Engines(config)) as scan:
             for name, body in (("a.pdf", b"from outside"), ("b.pdf", b"of a member")):
                 assert drive.ask("PUT", f"{HOME}/{name}", body)[0] == 201
@@ -291,23 +303,15 @@ def test_what_came_by_a_link_and_kills_an_engine_each_time_is_held(drive: Served
 def test_while_a_clamd_fails_on_everything_files_wait(drive: Served) -> None:
     """Its disk is full: it says its version, and of each file that it could not look at it."""
     said = [b"INSTREAM: Can't write to temporary file. ERROR"]
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def answer() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection, connection.makefile("rb") as incoming:
-                        if incoming.read(9) == b"zVERSION\0":
-                            connection.sendall(b"ClamAV 1.4.6\0")
-                            continue
-                        incoming.read(1)
-                        while length := int.from_bytes(incoming.read(4)):
-                            incoming.read(length)
-                        connection.sendall(said[0] + b"\0")
+    def answer(incoming: BinaryIO) -> bytes:
+        incoming.read(1)
+        while length := int.from_bytes(incoming.read(4)):
+            incoming.read(length)
+        return said[0]
 
-        threading.Thread(target=answer, daemon=True).start()
-        config = Config(state=drive.directory, scan=False, clamd=f"127.0.0.1:{listener.getsockname()[1]}")
+    with clamd_that_says(answer) as address:
+        config = Config(state=drive.directory, scan=False, clamd=address)
         with scanning(Config(state=drive.directory), Engines(config)) as scan:
             assert drive.ask("PUT", f"{HOME}/a.pdf", b"content")[0] == 201
             for _ in range(2 * scanner_module.TRIES):

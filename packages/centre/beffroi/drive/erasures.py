@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals import queries as requests
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
@@ -114,9 +115,7 @@ def due_at(approval: Approval) -> datetime:
 
 def waiting(collectivite_id: str) -> QuerySet[Approval]:
     """The request that no second administrator answered yet."""
-    return Approval.objects.filter(
-        verb=VERB, subject_id=collectivite_id, state=Approval.State.REQUESTED, expires_at__gt=clock.now()
-    )
+    return requests.waiting(VERB).filter(subject_id=collectivite_id)
 
 
 def granted(collectivite_id: str) -> Approval | None:

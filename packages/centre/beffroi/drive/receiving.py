@@ -40,8 +40,7 @@ class Elsewhere(NamedTuple):
 
 def standing(reading: Reading, who: Who) -> Iterator[Share]:
     """Shares of the collectivité that give this person more than they have in it, left or not; the oldest first."""
-    now_s = clock.epoch_s()
-    return (one for one in _giving(reading, who) if shares.stands(reading, one, now_s=now_s))
+    return (share for share, _, stands in _giving(reading, who) if stands)
 
 
 def everything(reading: Reading, who: Who) -> tuple[list[Here], list[Elsewhere]]:
@@ -73,33 +72,31 @@ def _accepted(reading: Reading) -> list[Received]:
     return [one for one in received.every(reading) if one.state == "accepted"]
 
 
-def _giving(reading: Reading, who: Who) -> Iterator[Share]:
-    """As ``standing``, open or not."""
+def _giving(reading: Reading, who: Who) -> Iterator[tuple[Share, Node, bool]]:
+    """As ``standing``, open or not: with what is shared, and whether the share stands."""
+    now_s = clock.epoch_s()
     for share in shares.for_person(reading, person_id=who.person_id, role=who.role):
-        above = look.above(reading, share.node)
-        root = above[-1].name if above else ""
+        way = look.above(reading, share.node)
+        if not way:
+            continue
+        root = way[-1].name
         has = root == schema.COMMON and (share.rights == "read" or who.role in WRITERS)
         if not has and root != schema.HOME + who.person_id:
-            yield share
+            yield share, way[0], share.is_open(now_s) and shares.lies(way)
 
 
 def _of_each_node(reading: Reading, who: Who, kept: Mapping[str, Kept]) -> list[tuple[Share, Node, bool]]:
     """One share for each file that is shared here, or was; whether the person sees it."""
-    now_s = clock.epoch_s()
-    found: dict[int, tuple[Share, bool]] = {}
-    for share in _giving(reading, who):
-        is_seen = not _is_left(kept, share.id) and shares.stands(reading, share, now_s=now_s)
-        before, was_seen = found.get(share.node, (share, False))
-        if share.node not in found or (
-            is_seen and (not was_seen or (before.rights != "write" and share.rights == "write"))
-        ):
-            found[share.node] = share, is_seen
-    nodes = {node_id: look.node(reading, node_id) for node_id in found}
-    return [
-        (share, node, is_seen)
-        for node_id, (share, is_seen) in found.items()
-        if (node := nodes[node_id]) is not None
-    ]
+    found: dict[int, tuple[Share, Node, bool]] = {}
+    for share, node, stands in _giving(reading, who):
+        is_seen, before = stands and not _is_left(kept, share.id), found.get(node.id)
+        if before is None or (is_seen and _worth(share, is_seen=True) > _worth(before[0], is_seen=before[2])):
+            found[node.id] = share, node, is_seen
+    return list(found.values())
+
+
+def _worth(share: Share, *, is_seen: bool) -> tuple[bool, bool]:
+    return is_seen, share.rights == "write"
 
 
 def _is_left(kept: Mapping[str, Kept], share_id: str) -> bool:

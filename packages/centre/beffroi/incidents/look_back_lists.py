@@ -16,7 +16,7 @@ from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 
 from beffroi.core.decisions import listed, queries, rules
-from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList, LocalException
+from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList
 from beffroi.core.identity import sign_ins
 from beffroi.incidents import actions
 from beffroi.incidents.actions import SYSTEM
@@ -24,7 +24,6 @@ from beffroi.incidents.models import Encounter
 from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import MAX_SESSIONS_ENDED, listed_kind
 from beffroi.incidents.told import number_of, time_of
-from beffroi.lib import clock
 
 MOST_NAMED = 20
 """Values that a door names: of more, those that are left out are not known (``spared``)."""
@@ -138,7 +137,4 @@ def _met(row: IndicatorList, owner: str, door: str, **found: object) -> None:
 
 
 def _excepted(owner: str, indicator: Indicator) -> bool:
-    rows = LocalException.objects.filter(
-        collectivite_id=owner, state=LocalException.State.ACTIVE, expires_at__gt=clock.paced_now()
-    )
-    return any(rules.covers(one.indicator, indicator) for one in rows)
+    return any(rules.covers(one, indicator) for one in queries.let_through(owner))

@@ -26,7 +26,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed
 from beffroi.watch import clustering, resolving
-from beffroi.watch.cases import CLOSED, campaigns_naming, case_of, command_signs, evidence_of, ttl_of
+from beffroi.watch.cases import campaigns_naming, case_of, closed_among, command_signs, evidence_of, ttl_of
 from beffroi.watch.detectors import joins_by_address
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.queries import shared_of
@@ -173,8 +173,7 @@ def _join(sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
     found = campaigns_naming(joins)
     # A closed campaign wins, so that an undone one is not revived by joining it through another; but who carries a
     # harmless link along does not silence what is said of the rest.
-    closed = {i for i, seen in found.items() if any(c.state in CLOSED for c in seen)}
-    if beside := clustering.beside(joins, closed):
+    if beside := clustering.beside(joins, closed_among(found)):
         joins = beside
     order = [_State.REVOKED, _State.DISMISSED, _State.DECIDED, _State.OPEN]
     met = {c.id: c for i in joins for c in found.get(i, ())}

@@ -6,7 +6,7 @@ Reads the tables, decides nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
@@ -29,7 +29,7 @@ _MACHINE_DOORS = frozenset({"mail"})
 
 CAMPAIGN_DAYS = 14
 """A sighting joins a campaign that was seen in the last days; later it is a new one."""
-CLOSED = frozenset({Campaign.State.REVOKED, Campaign.State.DISMISSED})
+_CLOSED = frozenset({Campaign.State.REVOKED, Campaign.State.DISMISSED})
 """By a person: what they named is settled."""
 COMMAND_SIGN_LIFE = timedelta(days=30)
 CROWD, CROWD_LIFE = 2, timedelta(days=30)
@@ -83,14 +83,18 @@ def campaigns_naming(indicators: Collection[Indicator]) -> dict[Indicator, list[
     return found
 
 
+def closed_among(named: Mapping[Indicator, Iterable[Campaign]]) -> set[Indicator]:
+    """Return those of which a person closed a campaign; ``named``: as of ``campaigns_naming``."""
+    return {i for i, seen in named.items() if any(c.state in _CLOSED for c in seen)}
+
+
 def _settled(rows: Iterable[CampaignIndicator]) -> set[Indicator]:
     """Return what a person dismissed or took back of another campaign: carried along here, it joined nothing."""
     carried = [
         Indicator(Kind(row.kind), row.value) for row in rows if not row.joins and not row.resolved_from
     ]
     hosts = [clustering.link_host(i) for i in carried if i.kind is Kind.URL]
-    named = campaigns_naming({*carried, *hosts})
-    closed = {i for i, seen in named.items() if any(c.state in CLOSED for c in seen)}
+    closed = closed_among(campaigns_naming({*carried, *hosts}))
     return {i for i in carried if clustering.is_settled(i, closed)}
 
 

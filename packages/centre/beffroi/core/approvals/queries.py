@@ -6,6 +6,7 @@ from django.db.models import QuerySet
 
 from beffroi.core.approvals.models import Approval
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.errors import existing
 
 
@@ -17,6 +18,11 @@ def visible_approvals(actor: Actor) -> QuerySet[Approval]:
     if actor.role != "referent" or actor.collectivite_id is None:
         return rows.none()
     return rows.filter(collectivite_id=actor.collectivite_id)
+
+
+def waiting(verb: str) -> QuerySet[Approval]:
+    """Requests that nobody answered yet, and that are not too old to be."""
+    return Approval.objects.filter(verb=verb, state=Approval.State.REQUESTED, expires_at__gt=clock.now())
 
 
 def access_approval(actor: Actor, approval_id: str) -> Approval:

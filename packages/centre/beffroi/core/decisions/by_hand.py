@@ -25,6 +25,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals import queries as requests
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
@@ -33,7 +34,6 @@ from beffroi.core.decisions import actions, protected, rules, shared, stages, st
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 
 VERB = "decision.by_hand"
@@ -122,8 +122,7 @@ def undo(*, actor: Actor, decision: Decision, why: str = "") -> bool:
 
 def waiting() -> QuerySet[Approval]:
     """Requests that no second administrator answered yet, the oldest first."""
-    rows = Approval.objects.filter(verb=VERB, state=Approval.State.REQUESTED, expires_at__gt=clock.now())
-    return rows.order_by("requested_at")
+    return requests.waiting(VERB).order_by("requested_at")
 
 
 def why_of(object_id: str) -> str:

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals import queries as requests
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
@@ -80,7 +81,7 @@ def request(*, actor: Actor, person: Person, reason: str) -> Approval:
 
 def waiting() -> QuerySet[Approval]:
     """Requests that no second administrator answered yet."""
-    return Approval.objects.filter(verb=VERB, state=Approval.State.REQUESTED, expires_at__gt=clock.now())
+    return requests.waiting(VERB)
 
 
 def reason_of(approval: Approval) -> str:

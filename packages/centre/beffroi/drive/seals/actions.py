@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import transaction
 
 from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals import queries as requests
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit import queries as audits
@@ -227,13 +228,7 @@ def waits(approval: Approval | None) -> bool:
 
 def waiting(actor: Actor) -> list[Approval]:
     """Requests of the collectivité that nobody answered yet."""
-    rows = Approval.objects.filter(
-        verb=VERB,
-        collectivite_id=actor.collectivite_id,
-        state=Approval.State.REQUESTED,
-        expires_at__gt=clock.now(),
-    )
-    return list(rows)
+    return list(requests.waiting(VERB).filter(collectivite_id=actor.collectivite_id))
 
 
 def is_under_way(approval: Approval | None) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, LiteralString, NamedTuple
 
@@ -241,9 +242,12 @@ def token_hash(token: str) -> str:
 
 
 def _lies(database: Reading, share: Share) -> bool:
-    """It is there, and neither it nor a folder above it was deleted."""
-    steps = above(database, share.node)
-    return bool(steps) and steps[-1].name not in (schema.TRASH, schema.GONE)
+    return lies(above(database, share.node))
+
+
+def lies(way: Sequence[Node]) -> bool:
+    """What this is the way up from (``look.above``) is there, and neither it nor a folder above it was deleted."""
+    return bool(way) and way[-1].name not in (schema.TRASH, schema.GONE)
 
 
 # -- changes -------------------------------------------------------------------------------------------------
