@@ -6,7 +6,9 @@ import smtplib
 import sqlite3
 import ssl
 import stat
+import unicodedata
 from datetime import timedelta
+from email.header import Header
 from email.utils import make_msgid
 
 import pytest
@@ -138,6 +140,7 @@ def test_filters_file_mark_and_copy_in_their_order(post: Post, beaune: Commune, 
         ("subject", "conseil", "copy", "Copies élus"),
         ("from", "Syndicat", "move", "Eaux & forêts"),
         ("subject", "conseil", "move", "Jamais"),
+        ("subject", "école élémentaire", "move", "École"),
     ):
         actions.add_rule(actor=beaune.agent, mailbox=box, field=field, words=words, act=act, folder=folder)
     run_pending("main")
@@ -146,16 +149,24 @@ def test_filters_file_mark_and_copy_in_their_order(post: Post, beaune: Commune, 
         ("mairie-infos@sender.example.net", "Lettre"),
     ):
         assert post.send(letter(sender, box.address, subject), box.address)[0] == 250
+    decomposed = unicodedata.normalize("NFD", "Travaux de l'école élémentaire")
+    for subject in ("École élémentaire", "ÉCOLE ÉLÉMENTAIRE : cantine", decomposed, "Ecole elementaire"):
+        encoded = Header(subject, "utf-8").encode()
+        assert post.send(letter("a@sender.example.net", box.address, encoded), box.address)[0] == 250
     post.wait_count(box, 1, "Eaux & forêts")
     post.wait_count(box, 1, "Copies élus")
-    post.wait_count(box, 1)
-    (filed,), (plain,) = read(post, box, "Eaux & forêts"), read(post, box)
+    post.wait_count(box, 3, "École")
+    post.wait_count(box, 2)
+    (filed,), (plain,) = (
+        read(post, box, "Eaux & forêts"),
+        [one for one in read(post, box) if one.summary.subject == "Lettre"],
+    )
     assert filed.summary.flagged and not filed.summary.seen
     assert plain.summary.seen and not plain.summary.flagged
     with reader.open_mailbox(post.config, box.address) as opened:
         assert "Jamais" not in {one.name for one in folders.listing(opened)}
         rule = queries.as_rule(queries.rules(box)[1])
-        assert preview.look(opened, rule) == (1, 1)
+        assert preview.look(opened, rule) == (1, 2)
 
 
 def test_a_forward_keeps_a_copy_holds_spf_and_ends(

@@ -10,6 +10,7 @@ Source:  RFC 5228, RFC 5230 (vacation), RFC 3834 (what is never answered), RFC 5
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,7 +124,7 @@ def _now(comparison: str, moment: datetime) -> str:
 
 
 def _rule(rule: Rule) -> Iterator[str]:
-    yield f"if header :contains {_list(_HEADERS[rule.field])} {quoted(rule.words)} {{"
+    yield f"if header :contains {_list(_HEADERS[rule.field])} {_list(_spellings(rule.words))} {{"
     if rule.act == "move":
         yield f"  fileinto :create {quoted(rule.folder)};"
         yield "  stop;"
@@ -134,11 +135,21 @@ def _rule(rule: Rule) -> Iterator[str]:
     yield "}"
 
 
+def _spellings(words: str) -> list[str]:
+    """As mails write them: the comparator folds capitals of ASCII alone (RFC 4790, i;ascii-casemap), those of accented
+    letters stand here: small, capital, at the beginning of words; composed, and decomposed as macOS writes them."""
+    if words.isascii():
+        return [words]
+    cases = (words, words.lower(), words.upper(), words.capitalize(), words.title())
+    forms = (unicodedata.normalize(form, one) for one in cases for form in ("NFC", "NFD"))
+    return list(dict.fromkeys((words, *forms)))
+
+
 def matches(rule: Rule, *, sender: str, recipients: Sequence[str], subject: str) -> bool:
-    """What the script would say of a mail: capitals of ASCII do not count, accents do (RFC 4790, i;ascii-casemap)."""
+    """What the script would say of a mail: capitals do not count, accents do."""
     seen = {"from": [sender], "to": list(recipients), "subject": [subject]}[rule.field]
-    wanted = _folded(rule.words)
-    return any(wanted in _folded(one) for one in seen)
+    wanted = [_folded(one) for one in _spellings(rule.words)]
+    return any(one in _folded(text) for text in seen for one in wanted)
 
 
 def _folded(text: str) -> str:
