@@ -101,14 +101,23 @@ class Model:
         found.parent, found.name = parent, name
         return True
 
-    def delete(self, device: str, node: str) -> bool:
+    def delete(self, device: str, node: str, *, with_folder: bool = False) -> bool:
         found = self.nodes[node]
         if not found.is_there:
             return False
         for child in self.children(node):
-            self.delete(device, child)
+            self.delete(device, child, with_folder=True)
         self.journal.append(
-            Entry(device, node, "deleted", found.is_folder, found.parent, found.name, found.version)
+            Entry(
+                device,
+                node,
+                "deleted",
+                found.is_folder,
+                found.parent,
+                found.name,
+                found.version,
+                with_folder=with_folder,
+            )
         )
         found.is_there = False
         return True

@@ -295,6 +295,35 @@ def test_what_a_colleague_took_out_of_the_trash_is_as_it_was(drive: Database, ho
     assert seen(drive, one.id).sha256 == content(b"work").sha256
 
 
+def test_what_a_colleague_deleted_with_a_folder_of_the_device_comes_back(drive: Database, home: Node) -> None:
+    one = put(drive, home.id, "a.txt", b"work", OTHER)
+    old = folder(drive, home.id, "old", OTHER)
+    for name in ("b.txt", "c.txt"):
+        put(drive, folder(drive, old.id, f"in {name}", OTHER).id, name, b"work", OTHER)
+    with drive.reading() as reading:
+        (b_txt,) = [each for each in look.below(reading, old.id) if each.name == "b.txt"]
+    evil = folder(drive, home.id, "LOCKED", EVIL)
+    drive.write(lambda w: tree.move(w, EVIL, one.id, evil.id, "0.locked"))
+    drive.write(lambda w: tree.move(w, EVIL, old.id, evil.id, "1.locked"))
+    put(drive, evil.id, "0.locked", b"scrambled", EVIL)
+    put(drive, b_txt.parent, "b.txt", b"scrambled", EVIL)
+    put(drive, old.id, "LISEZ-MOI", b"pay", EVIL)
+    drive.write(lambda w: tree.delete(w, at(EVIL.now_s, OTHER), evil.id))
+    stop(drive)
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    assert listing(drive, home.id) == {
+        "a.txt": 4,
+        "old": 8,
+        "old/in b.txt": 4,
+        "old/in b.txt/b.txt": 4,
+        "old/in c.txt": 4,
+        "old/in c.txt/c.txt": 4,
+    }
+    for node in (one.id, b_txt.id):
+        assert seen(drive, node).sha256 == content(b"work").sha256
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_a_folder_that_the_device_took_out_of_the_trash_goes_again(
     drive: Database, home: Node, is_deleted: bool

@@ -118,6 +118,29 @@ def test_a_file_that_somebody_deleted_after_the_device_spoiled_it_is_named() -> 
     assert [(one.node, one.kind) for one in found.conflicts] == [("f4", "deleted since")]
 
 
+def test_what_went_with_a_folder_into_which_the_device_had_moved_it_comes_back() -> None:
+    tree = town_hall()
+    assert tree.create(DEVICE, "x", ROOT, "LOCKED", "", is_folder=True)
+    for node, name in (("f4", "1.locked"), ("c", "2")):
+        assert tree.move(DEVICE, node, "x", name)
+    assert tree.change(DEVICE, "f3", "rubbish") and tree.create(DEVICE, "x2", "c", "LISEZ-MOI", "pay")
+    assert tree.change(DEVICE, "f4", "rubbish") and tree.delete(OTHER, "x")
+    assert not tree.restored().conflicts and tree.paths() == town_hall().paths()
+
+
+def test_what_lay_in_a_deleted_folder_before_stays_where_it_is() -> None:
+    tree = town_hall()
+    assert tree.change(DEVICE, "f3", "rubbish") and tree.move(DEVICE, "f1", "c", "annexe.locked")
+    assert tree.move(DEVICE, "f3", ROOT, "plan.locked") and tree.move(DEVICE, "f3", "a", "plan.locked")
+    assert tree.delete(OTHER, "a")
+    found = tree.restored()
+    assert tree.paths() == {"voirie": "", "voirie/route.dwg": "f4 v0", "lisez-moi.txt": "f5 v0"}
+    assert {(one.node, one.kind) for one in found.conflicts} == {
+        ("f1", "deleted since"),
+        ("f3", "deleted since"),
+    }
+
+
 def test_a_file_taken_out_of_the_trash_elsewhere_goes_back_to_its_place() -> None:
     tree = town_hall()
     assert tree.delete(DEVICE, "f4")

@@ -131,7 +131,7 @@ def _plan(reading: Reading, alarm: Raised) -> Plan:
     rows = [Row(*row) for row in found]
     entries = _entries(reading, rows)
     steps = plan.restore(entries, frozenset((alarm.device_id,)), _Tree(reading))
-    others = {one.node for one in entries if one.device != alarm.device_id}
+    others = {one.node for one in entries if one.device != alarm.device_id and not one.with_folder}
     return _with_removals(reading, steps, others)
 
 
@@ -249,6 +249,7 @@ def _inside(
             parent=str(parent),
             name=name,
             version=version,
+            with_folder=row.kind == "deleted",
         )
 
 

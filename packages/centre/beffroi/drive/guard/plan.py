@@ -7,7 +7,7 @@ Hostile: the journal is the centre's own; names in it come from devices, and are
 Rule:    each node has three things: that it exists, its place, its content. Of each, the changes of the devices at
          the end of its history are undone. Where somebody else changed the same thing later, theirs stays, and the
          content from before is put beside it as a copy. What a device created goes, unless somebody else worked on
-         it or put something into it.
+         it or put something into it. Who deletes a folder says nothing about what a device had moved into it.
 
 Wiring:  in one transaction of the store, with the devices suspended and the collectivité's tree locked or checked:
 
@@ -76,6 +76,7 @@ def restore(journal: Iterable[Entry], devices: Collection[str], tree: Tree, labe
         for node, history in histories.items()
         if any(entry.device in devices for entry in history)
     }
+    wishes |= _went_along(histories, devices, tree, wishes)
     gone = {
         node: _states(history)[-1].place
         for node, history in histories.items()
@@ -113,8 +114,37 @@ def _states(history: list[Entry]) -> list[_State]:
     return states
 
 
-def _wish(history: list[Entry], devices: Collection[str]) -> _Wish:
-    states = _states(history)
+def _went_along(
+    histories: dict[str, list[Entry]], devices: Collection[str], tree: Tree, wishes: dict[str, _Wish]
+) -> dict[str, _Wish]:
+    """What somebody deleted with a folder into which the devices had moved it, or a folder above it: as if it had not
+    been."""
+    without = {
+        node: _wish(history, devices, went_along=True)
+        for node, history in histories.items()
+        if history[-1].with_folder and history[-1].device not in devices and tree.place(node) is None
+    }
+
+    def comes_back(node: str) -> bool:
+        seen = set[str]()
+        while node in without and node not in seen:
+            seen.add(node)
+            place = without[node].place or _states(histories[node])[-1].place
+            assert place is not None
+            node = place.parent
+            if node == ROOT or tree.place(node) is not None or (node in wishes and wishes[node].exists):
+                return True
+        return False
+
+    return {node: wish for node, wish in without.items() if comes_back(node)}
+
+
+def _wish(history: list[Entry], devices: Collection[str], *, went_along: bool = False) -> _Wish:
+    """``went_along``: as if its last entry, a deletion, had not been."""
+    states, last = _states(history), history[-1]
+    is_gone = not states[-1].exists
+    if went_along:
+        history, states = history[:-1], states[:-1]
 
     def ours_at_the_end(numbers: list[int]) -> int | None:
         """The first of the devices' run at the end of these entries; None without one."""
@@ -125,7 +155,6 @@ def _wish(history: list[Entry], devices: Collection[str]) -> _Wish:
             found = number
         return found
 
-    last = history[-1]
     existence = ours_at_the_end([n for n, one in enumerate(history) if one.what in {"created", "deleted"}])
     exists = states[existence].exists if existence is not None else states[-1].exists
     wish = _Wish(last.node, exists, last.is_folder)
@@ -139,7 +168,7 @@ def _wish(history: list[Entry], devices: Collection[str]) -> _Wish:
         wish.place = states[run].place
     if not wish.exists and existence is not None:
         return wish
-    if not states[-1].exists and wish.place is None:
+    if is_gone and wish.place is None:
         wish.place = states[-1].place
     contents = [n for n, (one, after) in steps if one.version != after.version]
     run = ours_at_the_end(contents)
@@ -149,7 +178,7 @@ def _wish(history: list[Entry], devices: Collection[str]) -> _Wish:
     ours = next((n for n in contents if history[n].device in devices), None)
     if ours is not None and ours != run and states[ours].version:
         wish.copy_of = states[ours].version
-    if not states[-1].exists and wish.version is None:
+    if is_gone and wish.version is None:
         wish.version = states[-1].version
     return wish
 

@@ -18,7 +18,8 @@ class Entry(msgspec.Struct, frozen=True):
 
     ``created``: new, or taken back from the trash (with ``version_before``); ``parent``, ``name``, ``version``.
     ``changed``: ``version_before``, ``version``. ``renamed`` (or moved): both places. ``deleted``: the place and the
-    version that it had, as ``*_before``. Versions are "" for folders.
+    version that it had, as ``*_before``. Versions are "" for folders. ``with_folder``: deleted since a folder above it
+    was.
     """
 
     device: str
@@ -31,6 +32,7 @@ class Entry(msgspec.Struct, frozen=True):
     parent: str = ""
     name: str = ""
     version: str = ""
+    with_folder: bool = False
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -112,7 +114,7 @@ class Counts(msgspec.Struct):
 
 class Plan(msgspec.Struct, frozen=True):
     """``preview``: by folder in which the nodes lie in the end, or lay when they were removed. ``kept``: nodes that the
-    devices touched, and that are there in the end."""
+    devices touched, or that went along with one, and that are there in the end."""
 
     steps: tuple[Step, ...]
     conflicts: tuple[Conflict, ...]
