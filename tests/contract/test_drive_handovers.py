@@ -335,16 +335,35 @@ def test_an_undoing_in_the_middle_gives_back_what_went(metadata: Database, full:
     assert not metadata.write(lambda w: handovers.step(w, REFERENT, made.id)), "it does not go on"
 
 
-def test_who_got_files_and_leaves_hands_them_on_and_the_first_undoing_leaves_them_there(
-    metadata: Database, full: Node, theirs: Node
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1)])
+def test_what_went_on_to_others_comes_back_to_whose_it_was_whoever_is_back_first(
+    metadata: Database, full: Node, theirs: Node, order: tuple[int, ...]
 ) -> None:
-    first = begin(metadata)
-    run(metadata, first)
-    second = begin(metadata, HEIR, "per_third")
-    run(metadata, second)
-    assert len(files(metadata, second.folder)) == 3
-    assert back(metadata, first).back_files == 0
-    assert len(files(metadata, second.folder)) == 3
+    before = files(metadata, full.id)
+    people = (ME.person_id, HEIR, "per_third", "per_fourth")
+    made: list[Handover] = []
+    for person_id, heir in itertools.pairwise(people):
+        made.append(begin(metadata, person_id, heir))
+        run(metadata, made[-1])
+        if heir == HEIR:
+            put(metadata, made[0].folder, "note.txt", b"of the heir")
+            (school,) = [one for one in inside(metadata, made[0].folder) if one.name == "école.pdf"]
+            metadata.write(lambda w, it=school.id: tree.move(w, REFERENT, it, theirs.id, "mine now.pdf"))
+    assert len(files(metadata, made[-1].folder)) == 4
+    for number in order:
+        back(metadata, made[number])
+    assert files(metadata, full.id) == before - {"Plans/école.pdf"}
+    of_heir = {path.rpartition("/")[2] for path in files(metadata, theirs.id)}
+    assert of_heir == {"note.txt", "mine now.pdf"}
+    with metadata.reading() as reading:
+        for person_id in people[2:]:
+            root = look.root(reading, schema.HOME + person_id)
+            assert root is not None and not [one for one in look.below(reading, root.id) if not one.is_folder]
+
+
+def inside(metadata: Database, top: int) -> list[Node]:
+    with metadata.reading() as reading:
+        return list(look.below(reading, top))
 
 
 def test_folders_at_the_end_of_what_may_be_deep_can_still_be_reached(

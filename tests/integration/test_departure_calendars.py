@@ -13,7 +13,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import handover, handover_calendars
 from beffroi.drive.calendars import asking, homes, passing, wire
 from beffroi.drive.calendars.store import Stores
-from beffroi.drive.store import handovers, room, schema, tree
+from beffroi.drive.store import handovers, look, room, schema, tree
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotAllowed, Unavailable
@@ -86,6 +86,11 @@ def mine(config: Config, beaune: Commune) -> Own:
     made = Own(config, beaune.id, beaune.agent.id)
     made.put("agenda", "a.ics", event("a", "Rendez-vous Petit de mon côté"))
     return made
+
+
+@pytest.fixture
+def third(config: Config, beaune: Commune) -> Own:
+    return Own(config, beaune.id, beaune.referent.id)
 
 
 @pytest.fixture
@@ -245,6 +250,34 @@ def test_an_undone_departure_gives_them_back_as_they_are_now(
     assert verbs()[-1][1]["agenda"] == 2 and verbs()[-1][1]["contacts"] == 1
     page = seen(referent, "departure", departure.id)
     assert "Revenus de chez agent" in page and "2 rendez-vous et 1 contact" in page
+
+
+@pytest.mark.parametrize("is_first_back_first", [True, False])
+def test_what_went_on_to_a_third_comes_back_to_whose_it_was(
+    hall: Hall, theirs: Own, mine: Own, third: Own, referent: Client, *, is_first_back_first: bool
+) -> None:
+    beaune = hall.commune
+    Drive(beaune.colleague_membership).file("budget.ods")
+    first = leave(hall)
+    hand_over(referent, first, beaune.agent.id)
+    run_pending("main")
+    mine.put(mine.handed()[0], "new.ics", event("new", "Ma note"))
+    second = leave(hall, beaune.agent_membership)
+    hand_over(referent, second, beaune.referent.id)
+    run_pending("main")
+    assert mine.names() == set() and third.names() == {"a.ics", "s.ics", "c.vcf", "new.ics"}
+    assert verbs()[-1][1]["files"] == 1
+    for departure in (first, second) if is_first_back_first else (second, first):
+        undo(referent, departure)
+    assert theirs.names() == {"a.ics", "s.ics", "p.ics", "c.vcf"}
+    assert mine.names() == {"a.ics", "new.ics"}
+    assert third.names() == set() and third.handed() == []
+    with drive_access.metadata_of(beaune.id).reading() as reading:
+        kept = room.calendars(reading)
+        home = look.root(reading, schema.HOME + beaune.colleague.id)
+        assert home is not None and look.child(reading, home.id, "budget.ods")
+    for own in (theirs, mine, third):
+        assert kept.get(own.place.name, 0) == sum(homes.entries(own.place))
 
 
 def test_a_heir_without_room_gets_nothing_neither_files_nor_dates(

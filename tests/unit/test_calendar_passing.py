@@ -254,6 +254,35 @@ def test_what_the_colleague_changed_comes_back_so_and_what_they_deleted_or_added
     assert names(heirs / MADE) == {"mine.ics"}
 
 
+def test_what_went_on_to_a_third_comes_back_to_whose_it_was_whoever_is_back_first(
+    home: Path, heirs: Path
+) -> None:
+    third, onto = heirs.with_name("per_third"), "remis-hov_2-0"
+    passing.hand_over(home, "agenda", heirs, MADE, TITLE)
+    (heirs / MADE / "mine.ics").write_text(event("mine", "À moi"))
+    passing.hand_over(heirs, MADE, third, onto, TITLE)
+    assert names(third / onto) == {"a.ics", "b.ics", "mine.ics"}
+    assert passing.give_back(home, "agenda", heirs, MADE, [(third, onto)]) == 2
+    passing.tidy(heirs, MADE)
+    assert names(home / homes.AGENDA) == {"a.ics", "b.ics"} and names(third / onto) == {"mine.ics"}
+    assert passing.give_back(heirs, MADE, third, onto) == 1
+    passing.tidy(third, onto)
+    assert names(heirs / MADE) == {"mine.ics"} and not (third / onto).exists()
+
+
+def test_of_what_went_on_and_came_back_no_empty_collection_stays(home: Path, heirs: Path) -> None:
+    third, onto = heirs.with_name("per_third"), "remis-hov_2-0"
+    passing.hand_over(home, "agenda", heirs, MADE, TITLE)
+    passing.hand_over(heirs, MADE, third, onto, TITLE)
+    for _ in range(2):  # again after a crash
+        assert passing.give_back(home, "agenda", heirs, MADE, [(third, onto)]) == 2
+    passing.tidy(heirs, MADE)
+    assert not (third / onto).exists()
+    assert passing.give_back(heirs, MADE, third, onto) == 0
+    passing.tidy(third, onto)
+    assert not (heirs / MADE).exists()
+
+
 def test_nothing_is_written_over_and_a_collection_that_went_is_made_again(home: Path, heirs: Path) -> None:
     passing.hand_over(home, "agenda", heirs, MADE, TITLE)
     newer = event("a", "Citoyen, noté par qui est revenu")

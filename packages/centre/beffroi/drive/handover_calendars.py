@@ -9,6 +9,7 @@ Source:  docs/decisions/0109-calendars-of-who-left.md; ``calendars.passing``; ``
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from beffroi.drive.calendars import homes, passing
@@ -57,18 +58,20 @@ def _back(database: Database, one: Handover, rows: list[Passed], root: Path) -> 
             passing.tidy(heirs, row.made)
         database.write(lambda w: _count(w, (heirs,)))
         return False
-    count = passing.give_back(home, row.was, heirs, row.made)
+    with database.reading() as reading:
+        onward = [(root / heir, made) for heir, made in passed.onward(reading, one.heir, row.made)]
+    count = passing.give_back(home, row.was, heirs, row.made, onward)
     returned = row._replace(state="back", back=count)
-    database.write(lambda w: _settle(w, returned, (home, heirs)))
+    database.write(lambda w: _settle(w, returned, {home, heirs, *(place for place, _ in onward)}))
     return True
 
 
-def _settle(writing: Writing, row: Passed, places: tuple[Path, Path]) -> None:
+def _settle(writing: Writing, row: Passed, places: Collection[Path]) -> None:
     passed.settle(writing, row)
     _count(writing, places)
 
 
-def _count(writing: Writing, places: tuple[Path, ...]) -> None:
+def _count(writing: Writing, places: Collection[Path]) -> None:
     """Homes anew, whatever a crash left uncounted."""
     kept = room.calendars(writing)
     for place in places:

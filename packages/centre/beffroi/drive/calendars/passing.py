@@ -111,18 +111,23 @@ def hand_over(home: Path, was: str, heirs: Path, made: str, title: str) -> int:
     return len(names)
 
 
-def give_back(home: Path, was: str, heirs: Path, made: str) -> int:
-    """Move what came and is still there to where it was, as it is now; return how many entries. ``tidy`` follows."""
+def give_back(home: Path, was: str, heirs: Path, made: str, onward: Collection[tuple[Path, str]] = ()) -> int:
+    """Move what came and is still there to where it was, as it is now; return how many entries. ``tidy`` follows.
+    ``onward``: collections of others (home, name) to whom it went on since; such a one that is empty then goes."""
     source, target = _inside(heirs, made), _inside(home, was)
-    names = _handed(source)
-    if not names:
-        return 0
-    if not target.is_dir():  # deleted by who is back
+    places = [source, *(_inside(*one) for one in onward)]
+    names = {name for name in _handed(source) for place in places if (place / name).is_file()}
+    if names and not target.is_dir():  # deleted by who is back
         target.mkdir(mode=0o700)
         durable.write(target / homes.PROPS, (msgspec.json.encode(_props(source)),), mode=0o600)
         durable.sync_directory(home)
-    _move(source, target, names)
-    return sum((target / one).is_file() for one in names)
+    for place in places:
+        if place.is_dir():
+            _move(place, target, names)
+    for heir, collection in onward:
+        if not any(_names(heir / collection)):
+            tidy(heir, collection)
+    return sum((target / one).is_file() for one in _handed(source))
 
 
 def tidy(heirs: Path, made: str) -> None:

@@ -263,7 +263,7 @@ def return_step(writing: Writing, act: Act, handover_id: str, *, most: int = MOS
     back = 0
     for node_id, was_in in rows:
         moved = look.node(writing, node_id)
-        if moved is not None and any(each.id == one.folder for each in look.above(writing, node_id)):
+        if moved is not None and _is_still_handed(writing, one, moved):
             is_there = writing.root_of(was_in) == home.id
             with suppress(Sealed):  # the heir gave it to the collectivité, which sealed it: it stays there
                 _move(writing, act, moved, was_in if is_there else home.id)
@@ -289,6 +289,24 @@ def return_step(writing: Writing, act: Act, handover_id: str, *, most: int = MOS
         tree.discard(writing, act, folder)
     _end(writing, one.id, "returned", "", act.now_s)
     return False
+
+
+def _is_still_handed(writing: Writing, one: Handover, moved: Node) -> bool:
+    """It lies in the folder, or did until its heir left, and so on: then in the folder of the handover after that."""
+    rows = writing.all(
+        "SELECT h.folder, f.was_in FROM handover h JOIN handover_file f ON f.handover = h.id"
+        " WHERE h.begun_s >= ? AND f.node = ?",
+        (one.begun_s, moved.id),
+    )
+    came, place = dict[int, int](rows), moved.parent
+    while True:
+        above = {each.id for each in look.above(writing, place)}
+        if one.folder in above:
+            return True
+        later = above & came.keys()
+        if not later:
+            return False
+        place = came.pop(later.pop())
 
 
 def forget_ways(writing: Writing, *, before_s: int, most: int = MOST) -> bool:

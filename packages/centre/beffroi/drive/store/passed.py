@@ -61,6 +61,20 @@ def of(reading: Reading, handover_id: str) -> list[Passed]:
     return [Passed(*row) for row in rows]
 
 
+def onward(reading: Reading, person_id: str, name: str) -> list[tuple[str, str]]:
+    """Where a collection of a home went when its person left, too, and from there on: (person, name)."""
+    found, waiting = list[tuple[str, str]](), [(person_id, name)]
+    while waiting:
+        rows = reading.all(
+            "SELECT h.heir, c.made FROM handover h JOIN handover_collection c ON c.handover = h.id"
+            " WHERE h.person_id = ? AND c.was = ?",
+            waiting.pop(),
+        )
+        waiting += [(heir, made) for heir, made in rows]
+        found += [(heir, made) for heir, made in rows]
+    return found
+
+
 def counts(reading: Reading, handover_id: str) -> dict[str, int]:
     """Entries by kind that were handed over, or of which those came back that did."""
     out: dict[str, int] = {}
