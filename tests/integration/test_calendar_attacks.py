@@ -121,6 +121,10 @@ def test_a_question_that_asks_for_nothing_is_refused(agent: Person) -> None:
         f"<C:free-busy-query {names}/>",
     ):
         assert agent.ask("REPORT", agent.at("agenda/"), question)[0] == 400
+    for path in ("/caldav/", agent.at(""), agent.at("agenda/")):
+        assert agent.ask("PROPFIND", path, '<D:propfind xmlns:D="DAV:"/>')[0] == 400
+    for method in ("PROPPATCH", "MKCOL", "MKCALENDAR"):
+        assert agent.ask(method, "/caldav/")[0] in (403, 405)
 
 
 def test_who_deletes_their_own_calendar_has_an_empty_one_with_the_next_question(agent: Person) -> None:

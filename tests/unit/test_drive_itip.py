@@ -68,6 +68,28 @@ def test_a_time_is_read_in_its_zone(line: str, starts: date) -> None:
     assert found.starts == starts and found.zone_known
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("SA Western Standard Time", "America/Martinique"),
+        ("SA Eastern Standard Time", "America/Cayenne"),
+        ("Saint Pierre Standard Time", "America/Miquelon"),
+        ("Mauritius Standard Time", "Indian/Reunion"),
+        ("E. Africa Standard Time", "Indian/Mayotte"),
+        ("Central Pacific Standard Time", "Pacific/Noumea"),
+        ("Hawaiian Standard Time", "Pacific/Tahiti"),
+        ("UTC-09", "Pacific/Gambier"),
+        ("Marquesas Standard Time", "Pacific/Marquesas"),
+        ("UTC+12", "Pacific/Wallis"),
+    ],
+)
+def test_hours_of_france_beyond_the_seas_are_known_by_the_names_of_windows(name: str, place: str) -> None:
+    for day in ("20260115", "20260715"):
+        found = itip.parse(message(event(starts=f"DTSTART;TZID={name}:{day}T100000"))).main
+        told = datetime.strptime(f"{day}10", "%Y%m%d%H").replace(tzinfo=ZoneInfo(place))
+        assert found.zone_known and found.starts == told.astimezone(UTC)
+
+
 def test_a_zone_of_the_text_is_read_and_never_holds_for_others() -> None:
     """A mail that calls New York "Europe/Paris" moves nobody's calendar."""
     block = OUTLOOK.format(name="Chez nous", rule=AUTUMN)
@@ -102,7 +124,7 @@ def test_a_zone_of_the_text_is_read_and_never_holds_for_others() -> None:
 def test_what_repeats_keeps_the_summer_of_its_zone_whatever_that_is_called(
     offsets: tuple[str, str], months: tuple[str, str], stored: str
 ) -> None:
-    (summer, winter), zone = offsets, ["BEGIN:VTIMEZONE", "TZID:GTB Standard Time"]
+    (summer, winter), zone = offsets, ["BEGIN:VTIMEZONE", "TZID:Customized Time Zone"]
     for kind, before, after, rule in (
         ("STANDARD", summer, winter, months[0]),
         ("DAYLIGHT", winter, summer, months[1]),
@@ -110,7 +132,7 @@ def test_what_repeats_keeps_the_summer_of_its_zone_whatever_that_is_called(
         zone += [f"BEGIN:{kind}", "DTSTART:16010101T030000", f"TZOFFSETFROM:{before}", f"TZOFFSETTO:{after}"]
         zone += [f"RRULE:FREQ=YEARLY;BYDAY={rule}", f"END:{kind}"]
     block = "\n".join([*zone, "END:VTIMEZONE", ""])
-    starts = "DTSTART;TZID=GTB Standard Time:20260703T100000"
+    starts = "DTSTART;TZID=Customized Time Zone:20260703T100000"
     found = itip.parse(message(block, event("RRULE:FREQ=WEEKLY", starts=starts))).main
     assert found.zone_known is bool(stored)
     assert stored in itip_text.calendar("", [found])

@@ -142,7 +142,7 @@ class Calendars:
                 )
             if method in ("PUT", "PROPPATCH", "MKCOL", "MKCALENDAR"):
                 growth = len(body) - self._size(who, parts) if method == "PUT" else max(1, len(body))
-                self._fullness.require(who.collectivite_id, who.person_id, (*parts, "")[1], growth)
+                self._fullness.require(who.collectivite_id, who.person_id, (*parts, "", "")[1], growth)
             if method == "PUT":
                 _require_quick(body.decode("utf-8", "replace"))
             inner = _passed_on(environ, who, parts, target, body)

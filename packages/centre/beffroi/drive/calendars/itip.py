@@ -41,14 +41,29 @@ _WINDOWS = {
     "Greenwich Standard Time": "Atlantic/Reykjavik",
     "E. Europe Standard Time": "Europe/Chisinau",
     "FLE Standard Time": "Europe/Kiev",
+    "GTB Standard Time": "Europe/Bucharest",
+    "Turkey Standard Time": "Europe/Istanbul",
+    "Morocco Standard Time": "Africa/Casablanca",
+    "W. Central Africa Standard Time": "Africa/Lagos",
+    "Israel Standard Time": "Asia/Jerusalem",
+    "Atlantic Standard Time": "America/Halifax",
     "Eastern Standard Time": "America/New_York",
     "Central Standard Time": "America/Chicago",
     "Pacific Standard Time": "America/Los_Angeles",
-    "SA Western Standard Time": "America/La_Paz",
+    "SA Western Standard Time": "America/La_Paz",  # Guadeloupe, Martinique
+    "SA Eastern Standard Time": "America/Cayenne",
+    "Saint Pierre Standard Time": "America/Miquelon",
+    "Mauritius Standard Time": "Indian/Mauritius",  # La Réunion
+    "E. Africa Standard Time": "Africa/Nairobi",  # Mayotte
+    "Central Pacific Standard Time": "Pacific/Guadalcanal",  # Nouvelle-Calédonie
+    "Hawaiian Standard Time": "Pacific/Honolulu",  # Tahiti
+    "UTC-09": "Etc/GMT+9",  # Gambier
+    "Marquesas Standard Time": "Pacific/Marquesas",
+    "UTC+12": "Etc/GMT-12",  # Wallis-et-Futuna
     "UTC": "UTC",
 }
-"""Names that Outlook gives to zones, and those of the Olson database (Unicode CLDR, windowsZones): where a text does
-not say itself what it means."""
+"""Names that Outlook gives to zones, and those of the Olson database: where a text does not say itself what it means.
+Europe, France beyond the seas, and the neighbours of both."""
 _LIKE = ("Europe/Paris", "Europe/London", "Europe/Athens", "America/New_York", "America/Chicago",
          "America/Denver", "America/Los_Angeles", "America/Halifax", "Asia/Jerusalem", "Australia/Sydney",
          "Pacific/Auckland")  # fmt: skip

@@ -35,7 +35,10 @@ class Application(app.Application):
 
     def do_PROPFIND(self, environ: Any, *asked: Any) -> Any:  # noqa: N802 - Radicale's
         """A person has an address, by which programs know them among guests; Radicale tells a path."""
-        status, headers, answer, xml = super().do_PROPFIND(environ, *asked)
+        try:
+            status, headers, answer, xml = super().do_PROPFIND(environ, *asked)
+        except IndexError:  # a question in which nothing stands
+            return httputils.BAD_REQUEST
         if isinstance(answer, bytes) and b"calendar-user-address-set" in answer:
             answer = _with_address(answer, environ[LOGIN_KEY])
         return status, headers, answer, xml
