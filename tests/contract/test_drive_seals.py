@@ -133,13 +133,19 @@ def _moved_in(w: Writing, x: World) -> None:
     tree.move(w, ME, x.c.id, x.sub.id, "c.pdf")
 
 
-def _untagged(w: Writing, x: World) -> None:
-    """Of all files, by who made it: of what is sealed, too."""
+TAGGING = Who(ME.person_id, "mem_me", "col_" + "1" * 26, "agent", "me", "Me", "")
+
+
+def _tagged(w: Writing, x: World) -> tags.Tag:
     made = tags.make(w, ME, "signé", visible=True, assignable=True)
-    who = Who(ME.person_id, "mem_me", "col_" + "1" * 26, "agent", "me", "Me", "")
     for node in (x.c, x.a):
-        tags.assign(w, who, node.id, made.id)
-    tags.remove(w, who, made.id)
+        tags.assign(w, TAGGING, node.id, made.id)
+    return made
+
+
+def _changed(w: Writing, x: World, **fields: object) -> None:
+    """Of all files, by who made it: of what is sealed, too."""
+    tags.change(w, TAGGING, _tagged(w, x)._replace(**fields))  # type: ignore[arg-type]
 
 
 type Change = Callable[[Writing, World], object]
@@ -188,7 +194,9 @@ REFUSED: dict[str, Change] = {
     "recovery, revive": lambda w, x: _recover(w, Revive(str(x.old.id), str(x.sub.id), "n", "present")),
     "recovery, copy": lambda w, x: _recover(w, Copy(str(x.c.id), "present", str(x.sub.id), "n")),
     "recovery, remove": lambda w, x: _recover(w, Remove(str(x.b.id))),
-    "tags.remove": _untagged,
+    "tags.remove": lambda w, x: tags.remove(w, TAGGING, _tagged(w, x).id),
+    "tags.change, name": lambda w, x: _changed(w, x, name="refusé"),
+    "tags.change, hidden": lambda w, x: _changed(w, x, is_visible=0),
     "seals.begin, within": lambda w, x: seals.begin(w, a_seal(x.sub)),
 }  # fmt: skip
 CHANGERS = {

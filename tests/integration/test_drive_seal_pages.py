@@ -181,6 +181,14 @@ def test_a_rule_whose_term_is_over_already_is_not_previewed_as_one(drive: Drive,
     assert "2040" in text(referent.post(page, {"what": "preview", "rule": "invoices", "until": "2040-01-01"}))
 
 
+@pytest.mark.parametrize("then_s", [4_000_000_000, 1 << 40])
+def test_a_file_of_a_day_to_come_puts_off_no_term(drive: Drive, referent: Client, then_s: int) -> None:
+    folder = drive.folder("Photos", drive.common)
+    drive.database.write(lambda w: tree.put(w, drive.act, folder.id, "a", EMPTY, mtime_s=then_s))
+    page = f"/coffre/{folder.id}/sceller/"
+    assert "2036" in text(referent.post(page, {"what": "preview", "rule": "invoices"}))
+
+
 def test_who_changes_the_term_finds_what_was_chosen(drive: Drive, referent: Client) -> None:
     folder = drive.folder("Dossier", drive.common)
     chosen = {"rule": "invoices", "until": "2041-02-03"}

@@ -118,6 +118,48 @@ def test_what_a_zip_says_twice_it_says_alike(tmp_path: Path) -> None:
     assert bagcheck.archive(path.open("rb")) == [Damage(Kind.UNREADABLE)]
 
 
+def test_another_name_of_a_member_stands_in_its_header_too(tmp_path: Path) -> None:
+    path = bag(tmp_path)
+    with zipfile.ZipFile(path) as file:
+        parts = [(one.filename, file.read(one)) for one in file.infolist()]
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as package:
+        for name, data in parts:
+            told = struct.pack("<BL", 1, zlib.crc32(name.encode())) + name.encode()
+            info = zipfile.ZipInfo(name)
+            info.extra = struct.pack("<2H", 0x7075, len(told)) + told
+            package.writestr(info, data)
+    raw = out.getvalue()
+    assert not bagcheck.archive(io.BytesIO(raw))
+    for at in (raw.find(b"\x75\x70"), raw.rfind(b"\x75\x70")):
+        changed = raw[:at] + b"\x76" + raw[at + 1 :]
+        assert bagcheck.archive(io.BytesIO(changed)) == [Damage(Kind.UNREADABLE)]
+
+
+def test_one_end_of_a_zip_says_where_its_directory_is(tmp_path: Path) -> None:
+    """Readers look for it from the one side or the other, and believe its counts or its lengths."""
+    path = bag(tmp_path)
+    raw = path.read_bytes()
+    with zipfile.ZipFile(path) as file:
+        start, count = file.start_dir, len(file.infolist())
+    size = len(raw) - 22 - start
+    for numbers, comment, well in (
+        ((0, 0, count, count, size, start), b"", True),
+        ((0, 0, count, count, size, start), b"Mairie", True),
+        ((0, 0, count, count, size, start), raw[-22:], False),
+        ((0, 0, 1, 1, size, start), b"", False),
+        ((0, 0, count, count, size, start + 1), b"", False),
+        ((1, 1, count, count, size, start), b"", False),
+        ((0, 0, 0xFFFF, 0xFFFF, size, start), b"", False),
+    ):
+        end = struct.pack("<4s4H2LH", b"PK\x05\x06", *numbers, len(comment)) + comment
+        found = bagcheck.archive(io.BytesIO(raw[:-22] + end))
+        assert found == ([] if well else [Damage(Kind.UNREADABLE)]), numbers
+    for more in (b"x", raw[-22:]):
+        assert bagcheck.archive(io.BytesIO(raw + more)) == [Damage(Kind.UNREADABLE)]
+    assert bagcheck.archive(io.BytesIO(raw[:-22] + b"x" * 30 + raw[-22:])) == [Damage(Kind.UNREADABLE)]
+
+
 def test_what_lies_behind_a_content_that_says_it_has_ended_is_a_damage() -> None:
     """Who unpacks a stream takes it for what comes next."""
     data = b"un" * 100

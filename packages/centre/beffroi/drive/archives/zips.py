@@ -3,7 +3,7 @@
 Purpose: who unpacks a stream takes the headers before the contents at their word, and a content ends where it says
          itself; who seeks takes the directory's. What was judged by the one must not be something else by the other.
 Input:   hostile, or damaged.
-Source:  APPNOTE 6.3.10, 4.3.7 (local header), 4.3.9 (data descriptor).
+Source:  APPNOTE 6.3.10, 4.3.7 (local header), 4.3.9 (data descriptor), 4.3.12 to 4.3.16 (directory, end records).
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from typing import IO, cast
 
 BEGINS = b"PK\x03\x04"
 _HEADER = struct.Struct("<4s5H3L2H")
-_ELSEWHERE = 0xFFFFFFFF
-"""In place of a number that is too large for a header."""
+_ENTRY, _END = struct.Struct("<4s24x3H12x"), struct.Struct("<4s4H2LH")
+_END_64, _END_64_AT = struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
+_ELSEWHERE, _ELSEWHERE_2 = 0xFFFFFFFF, 0xFFFF
+"""In place of a number that is too large for a header, of four and of two bytes."""
+_MORE, _UNICODE_PATH = struct.Struct("<2H"), 0x7075
 _FOLLOWS, _UTF8, _STRANGE = 1 << 3, 1 << 11, 1 << 0 | 1 << 5 | 1 << 6
 """Flags of a member: CRC and sizes stand behind its content; how its name is written; encrypted, or a patch."""
 _BEHIND_BYTES, _PIECE_BYTES = 24, 64 << 10
@@ -25,7 +28,7 @@ _BEHIND_BYTES, _PIECE_BYTES = 24, 64 << 10
 
 def beginnings(file: IO[bytes], package: zipfile.ZipFile) -> dict[int, int]:
     """Where the content of each member begins, by the place of its header, in a ZIP in which what stands before and
-    behind each content is what the directory says of it, and nothing lies between.
+    behind each content is what the directory says of it, nothing lies between, and the end says where the directory is.
 
     Errors: BadZipFile; those of a broken header (struct.error, ValueError, OSError)."""
     found, at = {}, 0
@@ -33,10 +36,21 @@ def beginnings(file: IO[bytes], package: zipfile.ZipFile) -> dict[int, int]:
         file.seek(at)
         begins, _, flags, kind, _, _, *here, length, more = _HEADER.unpack(file.read(_HEADER.size))
         name = file.read(length).decode("utf-8" if flags & _UTF8 else "cp437")
-        there = info.header_offset, info.flag_bits, info.compress_type, info.orig_filename
+        other_name = _other_name(file.read(more))
+        there = (
+            info.header_offset,
+            info.flag_bits,
+            info.compress_type,
+            info.orig_filename,
+            _other_name(info.extra),
+        )
         sums = info.CRC, info.compress_size, info.file_size
         follow = bool(flags & _FOLLOWS)
-        if begins != BEGINS or (at, flags, kind, name) != there or not _agree(here, sums, follow=follow):
+        if (
+            begins != BEGINS
+            or (at, flags, kind, name, other_name) != there
+            or not _agree(here, sums, follow=follow)
+        ):
             raise zipfile.BadZipFile("two accounts of a member")
         found[at] = at + _HEADER.size + length + more
         at = found[at] + info.compress_size
@@ -45,7 +59,49 @@ def beginnings(file: IO[bytes], package: zipfile.ZipFile) -> dict[int, int]:
             at += _behind(file.read(_BEHIND_BYTES), sums)
     if at != package.start_dir:
         raise zipfile.BadZipFile("more than its directory says")
+    _require_end(file, at, len(found))
     return found
+
+
+def _require_end(file: IO[bytes], start: int, count: int) -> None:
+    """A directory of so many entries, then one end of it, which says what it is, and nothing more. Some readers take
+    the first end that they find, others the last; some what it counts, others what it measures."""
+    at = start
+    for _ in range(count):
+        file.seek(at)
+        mark, *lengths = _ENTRY.unpack(file.read(_ENTRY.size))
+        at += _ENTRY.size + sum(lengths)
+        if mark != b"PK\x01\x02":
+            raise zipfile.BadZipFile("another directory")
+    file.seek(at)
+    rest = file.read(_END_64.size + _END_64_AT.size + _END.size + _ELSEWHERE_2 + 1)
+    end = 0
+    if rest.startswith(b"PK\x06\x06"):
+        _, size, _, _, *numbers = _END_64.unpack(rest[: _END_64.size])
+        end = _END_64.size + _END_64_AT.size
+        there = _END_64_AT.unpack(rest[_END_64.size : end])
+        told = (size, *numbers), there
+        if told != ((_END_64.size - 12, 0, 0, count, count, at - start, start), (b"PK\x06\x07", 0, at, 1)):
+            raise zipfile.BadZipFile("another end")
+    mark, *small, length = _END.unpack(rest[end : end + _END.size])
+    for one, real, too_large in zip(
+        small, (0, 0, count, count, at - start, start), (_ELSEWHERE_2,) * 4 + (_ELSEWHERE,) * 2, strict=True
+    ):
+        if one != real and not (end and one == too_large):
+            raise zipfile.BadZipFile("another end")
+    comment = rest[end + _END.size :]
+    if mark != b"PK\x05\x06" or len(comment) != length or b"PK\x05\x06" in comment:
+        raise zipfile.BadZipFile("another end")
+
+
+def _other_name(extra: bytes) -> bytes:
+    """By which readers call a member that know it (Info-ZIP's Unicode path)."""
+    while len(extra) >= _MORE.size:
+        kind, length = _MORE.unpack(extra[: _MORE.size])
+        if kind == _UNICODE_PATH:
+            return extra[_MORE.size : _MORE.size + length]
+        extra = extra[_MORE.size + length :]
+    return b""
 
 
 def _agree(here: list[int], sums: tuple[int, int, int], *, follow: bool) -> bool:

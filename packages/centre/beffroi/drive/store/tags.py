@@ -105,10 +105,13 @@ def make(writing: Writing, act: Act, name: str, *, visible: bool, assignable: bo
 
 
 def change(writing: Writing, who: Who, changed: Tag) -> None:
-    """``changed``: with the identifier that it has. Errors also: TagRefused (somebody else's)."""
+    """``changed``: with the identifier that it has. Errors also: TagRefused (somebody else's), Sealed (another name or
+    another reader of what is sealed)."""
     before = find(writing, who, changed.id)
     if not manages(who, before):
         raise TagRefused
+    if before._replace(is_assignable=changed.is_assignable) != changed:
+        _require_unsealed(writing, changed.id)
     if before.name != changed.name:
         _require_good(changed.name)
     if names.folded(before.name) != names.folded(changed.name):
@@ -129,11 +132,7 @@ def remove(writing: Writing, who: Who, tag_id: int) -> None:
     """From all files, too. Errors also: TagRefused (somebody else's), Sealed (it is on what is sealed)."""
     if not manages(who, find(writing, who, tag_id)):
         raise TagRefused
-    looking = seals.Looking(writing)
-    for (node_id,) in writing.all("SELECT node FROM tagged WHERE tag = ?", (tag_id,)):
-        one = look.node(writing, node_id)
-        if one is not None and looking.reach(one) == "inside":
-            raise Sealed
+    _require_unsealed(writing, tag_id)
     writing.run("DELETE FROM tagged WHERE tag = ?", (tag_id,))
     writing.run("DELETE FROM tag WHERE id = ?", (tag_id,))
 
@@ -199,6 +198,15 @@ def _require_good(name: str) -> None:
     """Errors: TagNameRefused."""
     if not 0 < len(name) <= MAX_NAME_CHARS or name != name.strip() or not name.isprintable():
         raise TagNameRefused
+
+
+def _require_unsealed(writing: Writing, tag_id: int) -> None:
+    """Errors: Sealed (it is on what is sealed)."""
+    looking = seals.Looking(writing)
+    for (node_id,) in writing.all("SELECT node FROM tagged WHERE tag = ?", (tag_id,)):
+        one = look.node(writing, node_id)
+        if one is not None and looking.reach(one) == "inside":
+            raise Sealed
 
 
 def _require_free(writing: Writing, name: str) -> None:

@@ -116,7 +116,8 @@ class Sealed:
             bag = bagit.About(seal.name, of, seal.name, seal.id, _day(clock.epoch_s()))
             extra = {name: texts[name] for name in PARTS if name in texts}
             return bagit.bag(entries, bag, extra=extra), f"{seal.name} (BagIt)", seal
-        days = [_day(one.node.mtime_s) for one in found] or [_day(seal.begun_s)]
+        # A day to come is the mistake of a clock, and a term would run from it.
+        days = [_day(min(one.node.mtime_s, seal.begun_s)) for one in found] or [_day(seal.begun_s)]
         made = transfer.of(seal, about, min(days), max(days))
         return seda.package(entries, made), f"{seal.name} (SEDA)", seal
 

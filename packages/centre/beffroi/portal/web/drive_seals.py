@@ -62,7 +62,8 @@ def new(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         except BeffroiError as error:
             refused = words.refusal(error)
         steps = drive.trail(reading, view, place)
-    newest = datetime.fromtimestamp(newest_s or clock.epoch_s(), UTC).date()
+    # Nothing is of a day to come, whatever a camera or a program says: the term would begin then.
+    newest = datetime.fromtimestamp(min(newest_s or clock.epoch_s(), clock.epoch_s()), UTC).date()
     context: dict[str, Any] = drive.PLACE | {
         "node": place.node,
         "trail": steps[:-1],
