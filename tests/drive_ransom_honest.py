@@ -69,6 +69,23 @@ def to_jpeg_xl(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.delete(file)
 
 
+def to_what_is_not_checked(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Aerial photos become ECW, plans DWF, films what televisions play; what they were is deleted."""
+    rng = folders.rng
+    for number in range(240):
+        packets = b"".join(b"\x47" + rng.randbytes(187) for _ in range(60))
+        clocked = b"".join(rng.randbytes(4) + b"\x47" + rng.randbytes(187) for _ in range(60))
+        old, new, data = (
+            ("tif", "ecw", b"e\x02\x01\x02" + rng.randbytes(9000)),
+            ("dwg", "dwf", b"(DWF V06.00)PK\x03\x04" + rng.randbytes(9000)),
+            ("mp4", "ts", packets),
+            ("mp4", "m2ts", clocked),
+        )[number % 4]
+        file = folders.put(f"f{number // 20}", f"piece {number}.{old}", made(old, number % 8))
+        yield ONE, folders.create(file.folder, f"piece {number}.{new}", data)
+        yield ONE, folders.delete(file)
+
+
 def raw_beside_jpeg(folders: Folders) -> Iterator[tuple[str, Change]]:
     """Photos come from a camera as raw data and as JPEG; the JPEGs are deleted."""
     heads = (b"FUJIFILMCCD-RAW ", b"IIRO\x08\0\0\0", b"IIU\0\x18\0\0\0", b"FOVb\0\0\2\0")
@@ -350,6 +367,7 @@ HONEST: dict[str, Script] = {
     "200 photos converted to WebP, the old ones deleted": converted("jpg", "webp"),
     "200 photos converted to JPEG XL (not checked), the old ones deleted": to_jpeg_xl,
     "60 photos as raw data and JPEG, the JPEGs deleted": raw_beside_jpeg,
+    "240 aerial photos, plans and films converted to what is not checked, the old ones deleted": to_what_is_not_checked,
     "200 photos compressed anew under their names": rewritten("jpg", "jpg"),
     "200 photos written as PNG under the name .jpg": rewritten("jpg", "png"),
     "200 PDF converted to PDF/A under their names": rewritten("pdf", "1.5.pdf"),

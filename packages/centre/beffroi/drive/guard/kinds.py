@@ -69,8 +69,8 @@ KINDS: dict[str, Kind] = {
     "other": Kind(
         "other",
         lambda reader: SOUND,
-        "jp2 jxl psd djvu mkv webm wmv asf mpg mpeg exe dll woff2 woff ttf otf wpd lz4 cab parquet p7m raf orf rw2"
-        " rwl x3f",
+        "jp2 jxl psd djvu mkv webm wmv asf mpg mpeg mts m2ts exe dll woff2 woff ttf otf wpd lz4 cab parquet p7m raf"
+        " orf rw2 rwl x3f ecw dwf",
         (
             b"\0\0\0\x0cjP  ",
             b"\0\0\0\x0cJXL ",
@@ -80,6 +80,7 @@ KINDS: dict[str, Kind] = {
             b"\x1a\x45\xdf\xa3",
             b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
             b"\0\0\1\xba",
+            b"\0\0\1\xb3",
             b"MZ",
             b"\x7fELF",
             b"wOFF",
@@ -96,6 +97,11 @@ KINDS: dict[str, Kind] = {
             b"MMOR",
             b"IIU\0",
             b"FOVb",
+            b"e\1\1",
+            b"e\2\1",
+            b"e\3\1",  # ECW: its letter, a version, blocks by level
+            b"(DWF V",
+            b"(W2D V",
         ),
     ),
 }
@@ -140,7 +146,7 @@ def by_content(reader: Reader) -> str:
         return "pdf"
     if archives.is_locked(head):
         return "locked"
-    if archives.is_signed(head):
+    if archives.is_signed(head) or media.is_transport(head):
         return "other"
     if texts.is_armour(head):
         return "armour"

@@ -130,3 +130,12 @@ def check_flac(reader: Reader) -> Finding:
                 SOUND if len(frame) < 2 or (frame[0] == 0xFF and frame[1] & 0xFC == 0xF8) else broken("frame")
             )
     return torn("cut off")
+
+
+def is_transport(head: bytes) -> bool:
+    """MPEG-TS, as cameras and television have it: packets of 188 bytes, each with its sign; M2TS: behind a clock of
+    four bytes."""
+    return any(
+        len(head) > at + 8 * length and head[at : at + 9 * length : length] == b"\x47" * 9
+        for at, length in ((0, 188), (4, 192))
+    )
