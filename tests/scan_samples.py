@@ -222,6 +222,31 @@ def made(
         return path.read_bytes()
 
 
+def signed(data: bytes, *, in_parts: bool = False) -> bytes:
+    """A .p7m; ``in_parts``: with lengths that end where they end. b"": the signature alone."""
+
+    def element(tag: int, body: bytes) -> bytes:
+        if in_parts and tag & 0x20:
+            return bytes((tag, 0x80)) + body + b"\0\0"
+        size = len(body).to_bytes(4, "big")
+        return bytes((tag, 0x84)) + size + body if len(body) > 127 else bytes((tag, len(body))) + body
+
+    def identifier(last: int) -> bytes:
+        return element(0x06, b"\x2a\x86\x48\x86\xf7\x0d\x01\x07" + bytes((last,)))
+
+    pieces = [data[at : at + 1000] for at in range(0, len(data), 1000)]
+    octets = (
+        element(0x24, b"".join(element(0x04, one) for one in pieces)) if in_parts else element(0x04, data)
+    )
+    told = element(0x30, identifier(1) + (element(0xA0, octets) if data else b""))
+    inner = (
+        element(0x02, b"\x01") + element(0x31, b"") + told + element(0xA0, bytes(9000)) + element(0x31, b"")
+    )
+    if in_parts:
+        inner = inner.replace(b"\xa0\x80" + bytes(9002), b"\xa0\x80" + b"\x04\x00" * 3 + b"\0\0")
+    return element(0x30, identifier(2) + element(0xA0, element(0x30, inner)))
+
+
 def rar(name: str, data: bytes) -> bytes:
     """A RAR 5 archive with one stored file."""
 

@@ -130,6 +130,26 @@ FOUND: dict[str, tuple[bytes, str]] = {
         samples.made("ustar", "gzip", {"a.txt": b"x"}) + samples.made("ustar", "gzip", {"a.js": SCRIPT}),
         kinds.PROGRAM,
     ),
+    "a rar behind a picture": (b"\xff\xd8\xff\xe0" + bytes(999) + samples.rar("a.js", SCRIPT), kinds.PROGRAM),
+    "a rar behind a picture and a decoy": (
+        b"\x89PNG\r\n\x1a\nRar!\x1a\x07\x01\0" + bytes(99) + samples.rar("a.js", SCRIPT),
+        kinds.PROGRAM,
+    ),
+    "a 7z behind a picture": (
+        b"GIF89a" + bytes(999) + samples.made("7zip", "none", {"a.js": SCRIPT}),
+        kinds.PROGRAM,
+    ),
+    "a signed zip": (samples.signed(ZIPPED), kinds.MALWARE),
+    "a signed zip, written as a stream": (samples.signed(ZIPPED, in_parts=True), kinds.MALWARE),
+    "a signed mail with a program": (
+        samples.signed(samples.attached_mail(samples.part(EXE, samples.named("a.exe")))),
+        kinds.PROGRAM,
+    ),
+    "a signed script in a zip": (
+        packed(note__js__p7m=samples.signed(SCRIPT)),
+        kinds.PROGRAM,
+    ),
+    "a signature that is cut": (samples.signed(ZIPPED)[:-9000], kinds.UNREADABLE),
     "a program as the sixtieth file of a PDF": (attachments(60), kinds.PROGRAM),
     "more files in a PDF than are looked at": (attachments(600), kinds.UNREADABLE),
 }
@@ -150,6 +170,10 @@ def test_what_one_program_sees_is_seen(name: str) -> None:
         samples.docx(**{"word/media/image1__png": b"\x89PNG\r\n\x1a\n" + bytes(400)}),
         samples.made("ustar", "none", {"a.txt": b"x"}) + bytes(512 * 700),
         samples.made("ustar", "none", {"a.txt": b"x"})[:1024],
+        b"\xff\xd8\xff\xe0" + bytes(99) + b"Rar!\x1a\x07\0 is how a rar begins",
+        samples.signed(b"Bonjour"),
+        samples.signed(samples.docx(), in_parts=True),
+        samples.signed(b""),
     ],
 )
 def test_what_only_looks_like_two_is_left_alone(data: bytes) -> None:

@@ -79,6 +79,18 @@ def ends(body: Body) -> bytes:
     return body.at(0, _HEAD_BYTES) + body.at(body.size_bytes - _TAIL_BYTES, _TAIL_BYTES)
 
 
+def head(body: Body) -> bytes:
+    """All of it, or its beginning."""
+    return body if isinstance(body, bytes) else body.at(0, _HEAD_BYTES)
+
+
+def behind(body: Body, start: int) -> Body:
+    """What begins there."""
+    if isinstance(body, bytes):
+        return body[start:]
+    return Long(body.size_bytes - start, lambda offset, length: body.at(start + offset, length))
+
+
 def windows(body: Body) -> Iterator[bytes]:
     """All of it; of a long one window by window, each full, so that what a rule says of a file's length holds."""
     if isinstance(body, bytes):

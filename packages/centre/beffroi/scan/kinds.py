@@ -9,7 +9,7 @@ Source:  docs/decisions/0039-scanning-of-attachments.md, 0046-scanner-process.md
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 MALWARE, PROGRAM, DISGUISED, SHORTCUT = "malware", "program", "disguised", "shortcut"
@@ -163,6 +163,10 @@ _PAGE = re.compile(
 _MAIL = re.compile(rb"^(?:mime-version|content-(?:type|transfer-encoding|disposition))[ \t]*:", re.I | re.M)
 _HEADER_END = re.compile(rb"\n\r?\n")
 _MAIL_HEADER_BYTES = 1024 * 1024
+_BEHIND = (("rar", re.compile(rb"Rar!\x1a\x07[\x00\x01]")), ("7z", re.compile(rb"7z\xbc\xaf\x27\x1c\x00")))
+"""What programs look for behind the beginning of a file: where it unpacks itself, or stands behind a picture."""
+_SIGNED = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
+"""id-signedData, of a length that is told in up to five bytes."""
 UNPACKED = _set("zip gz bz2 xz zst lz 7z rar cab tar iso xar lha")
 """Kinds, by content, that are opened to see what is inside."""
 
@@ -172,6 +176,8 @@ def detect(data: bytes) -> str:
     for magic, kind in _MAGIC:
         if data.startswith(magic) and not (magic in _WORDS and _is_words(data)):
             return kind
+    if data[:1] == b"\x30" and data.find(_SIGNED, 2, 6 + len(_SIGNED)) > 0:
+        return "p7m"
     if data[32769:32774] == b"CD001":
         return "iso"
     if data[257:262] == b"ustar":
@@ -208,6 +214,11 @@ def others(data: bytes, kind: str) -> tuple[str, ...]:
         "pdf": (at := data.find(b"%PDF-", 0, 1024)) >= 0 and not _is_first_member(data, kind, at),
     }
     return tuple(other for other, is_one in found.items() if is_one and other != kind)
+
+
+def archives_behind(data: bytes) -> Iterator[tuple[str, int]]:
+    """Archives that begin somewhere in something else, where programs look for them: (kind, place)."""
+    return ((kind, at.start()) for kind, begins in _BEHIND for at in begins.finditer(data))
 
 
 def _is_first_member(data: bytes, kind: str, at: int) -> bool:

@@ -13,8 +13,9 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
-from beffroi.scan import archives, bodies, kinds, letter, office, pdf, values
+from beffroi.scan import archives, bodies, kinds, letter, office, pdf, signed, values
 from beffroi.scan.archives import Budget, OutOfTime, TooMuch
 from beffroi.scan.bodies import Body
 from beffroi.scan.kinds import File
@@ -22,6 +23,9 @@ from beffroi.scan.values import Report
 
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
+_CARRIERS = ("", "pdf")
+"""What an archive is put behind: pictures, sounds, texts, PDFs."""
+_MOST_BEHIND = 8
 type Matches = Callable[[bytes], Iterable[tuple[str, str]]]
 """What rules say of some bytes: (finding, name of the rule)."""
 
@@ -94,9 +98,11 @@ class _Look:
             self._early(self.report(""))
         try:
             others = kinds.others(ends, seen.kind)
-            self._inside(body, ends, extension, seen, depth)
+            self._inside(body, ends, name, seen, depth)
             for kind in others:
                 self._besides(body, kind, depth)
+            if seen.kind in _CARRIERS:
+                self._behind(body, depth)
         finally:  # what was seen before a cap counts, too
             one = File(
                 extension or seen.kind, before, seen.kind, frozenset(seen.flags), frozenset(seen.inner)
@@ -104,20 +110,23 @@ class _Look:
             for code in kinds.found([one]):
                 self.add(code)
 
-    def _inside(self, body: Body, ends: bytes, extension: str, seen: _Seen, depth: int) -> None:
+    def _inside(self, body: Body, ends: bytes, name: str, seen: _Seen, depth: int) -> None:
+        extension, _ = kinds.extensions(name)
         if kinds.is_page(extension, seen.kind) and kinds.is_active(ends):
             seen.flags.add("active")
         if seen.kind == "ole":
             self._ole(body, seen, depth)
         elif seen.kind == "pdf":
             self._pdf(body, seen, depth)
-        elif seen.kind in ("eml", "tnef") and not isinstance(body, bytes):
+        elif seen.kind in ("eml", "tnef", "p7m") and not isinstance(body, bytes):
             self._is_whole = False  # their readers would hold it several times
         elif seen.kind == "eml":
             self._mail(ends, depth)
         elif seen.kind == "tnef":
             if self._read(lambda: letter.tnef_carries_files(ends)) is not False:
                 self.add(kinds.UNREADABLE)
+        elif seen.kind == "p7m":
+            self._signed(ends, name, depth)
         elif seen.kind in kinds.UNPACKED:
             self._archive(body, seen, depth)
 
@@ -134,6 +143,13 @@ class _Look:
         with contextlib.suppress(archives.Broken):
             for member in archives.members(body, kind, self._budget, self._rules):
                 self.file(member.data, member.name, depth + 1)
+
+    def _behind(self, body: Body, depth: int) -> None:
+        places = list(islice(kinds.archives_behind(bodies.head(body)), _MOST_BEHIND + 1))
+        self._is_whole &= len(places) <= _MOST_BEHIND
+        for kind, start in places[:_MOST_BEHIND]:
+            if start:
+                self._besides(bodies.behind(body, start), kind, depth)
 
     def _rules(self, data: bytes) -> None:
         for code, rule in self._matches(data):
@@ -199,6 +215,15 @@ class _Look:
             self.add(kinds.UNREADABLE)
         if found is not None:
             self._embedded(found.embedded, depth)
+
+    def _signed(self, data: bytes, name: str, depth: int) -> None:
+        found = self._read(lambda: signed.content(data))
+        if found is None:
+            self.add(kinds.UNREADABLE)
+        elif found:
+            extension, _ = kinds.extensions(name)
+            inner = name[: name.lower().rfind(".p7m")] if extension == "p7m" else ""
+            self._embedded([(inner, found)], depth)
 
     def _archive(self, body: Body, seen: _Seen, depth: int) -> None:
         kind, listed = seen.kind, set[bytes]()
