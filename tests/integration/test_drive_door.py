@@ -201,6 +201,20 @@ def test_where_another_decision_goes_on_both_are_told(
     assert held(communes, beaune.id) == second.id
 
 
+def test_what_a_list_names_is_held_where_it_lies_already(
+    door: FileDoor, communes: Communes, beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door_module, "PORTION", 2)
+    keep(communes, beaune.id, "outil.exe", BAD)
+    for number in range(5):
+        keep(communes, beaune.id, f"{number}.txt", hashlib.sha256(b"%d" % number).hexdigest())
+    keep(communes, nuits.id, "autre.txt", GOOD)
+    publish("files", BAD, kind="sha256")
+    eventually(lambda: held(communes, beaune.id) == "list:files", "held")
+    assert not held(communes, nuits.id) and not held(communes, nuits.id, GOOD)
+    eventually(lambda: told("drive:frozen") == {beaune.id: ("list:files", 1, 0)}, "told")
+
+
 def test_what_a_list_held_is_free_when_the_list_goes(
     door: FileDoor, communes: Communes, beaune: Commune, administrator: Actor
 ) -> None:

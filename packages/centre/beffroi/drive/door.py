@@ -2,7 +2,8 @@
 
 Purpose: ``refuses`` answers for each upload and download from memory. When the feed brings or takes a hash, a thread of
          its own looks for it in the index of every collectivité (no file is opened), freezes it or sets it free, and
-         tells the outbox how many files of which collectivité: ``drive:frozen``, ``drive:thawed``.
+         tells the outbox how many files of which collectivité: ``drive:frozen``, ``drive:thawed``. With a new bulk
+         list of hashes, whatever lies there is compared, a portion at a time while nothing else is sought.
 Process: drive, one thread for the feed, one for the search.
 Hostile: nothing; the feed is verified (``core.planes.follower``).
 Fails:   the last list stays in force while stream is away. A collectivité whose metadata cannot be read or written is
@@ -14,19 +15,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from queue import Empty, SimpleQueue
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Kind, normalise
-from beffroi_protocol.messages import Entry
+from beffroi_protocol.messages import BulkList, Entry
 from beffroi_protocol.table import OVERLAY, Change, every_overlay
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
 from beffroi.core.planes.follower import Follower, door_follower
-from beffroi.drive.store import frozen
+from beffroi.drive.store import findings, frozen
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.keys import KeysErased
@@ -38,7 +39,10 @@ log = logging.getLogger("beffroi.drive.door")
 CHANNELS = ("drive", every_overlay("drive"))
 _ALL_FROZEN = "all frozen"
 """Sought when lists change: what a list named is not told one by one."""
+_ALL_LISTED = "all listed"
 AGAIN_S = 60.0
+PORTION, PAUSE_S = 1000, 0.05
+"""Contents that are compared with bulk lists at once, and the pause after them: the process serves files, too."""
 
 
 class FileDoor:
@@ -52,7 +56,9 @@ class FileDoor:
         self._thread = threading.Thread(target=self._search, name="drive-search", daemon=True)
         self.follower: Follower | None = None
         try:
-            self.follower = door_follower(config, door="drive", channels=CHANNELS, on_change=self._changed)
+            self.follower = door_follower(
+                config, door="drive", channels=CHANNELS, on_change=self._changed, on_loaded=self._loaded
+            )
         except SettingInvalid:
             log.warning("no feed was ever set up: no file is refused")
 
@@ -96,6 +102,10 @@ class FileDoor:
         if change.lists_added or change.lists_removed:
             self._sought.put(_ALL_FROZEN)
 
+    def _loaded(self, bulk: BulkList) -> None:
+        if bulk.kind == Kind.SHA256:
+            self._sought.put(_ALL_LISTED)
+
     def _known(self) -> list[str]:
         """All that is to be sought in a collectivité of which nothing is known."""
         assert self.follower is not None
@@ -107,17 +117,27 @@ class FileDoor:
 
     def _search(self) -> None:
         left: dict[str, float] = {}  # collectivités that are searched for all, and from when on
+        walks: dict[
+            str, tuple[float, str]
+        ] = {}  # those that are compared with lists: from when on, after which hash
         while True:
-            wait_s = max(0.0, min(left.values()) - clock.steady_s()) if left else None
+            due_s = [*left.values(), *(at for at, _ in walks.values())]
+            wait_s = max(0.0, min(due_s) - clock.steady_s()) if due_s else None
             try:
                 sought = self._sought.get(timeout=wait_s)
             except Empty:  # one after the other: what the feed brings meanwhile never waits for all of them
-                one = min(left, key=left.__getitem__)
+                one = min(left, key=left.__getitem__, default="")
+                if not one or left[one] > clock.steady_s():
+                    self._walk(walks)
+                    continue
                 del left[one]
                 missed = [] if self._search_in(one, self._known()) else [one]
             else:
                 if sought is None:
                     return
+                if sought == _ALL_LISTED:
+                    walks |= dict.fromkeys(self._ids(), (0.0, ""))
+                    continue
                 if sought.startswith(CHANNELS[0]):  # what ended meanwhile is not told one by one then
                     owner = sought.partition(OVERLAY)[2]
                     left |= dict.fromkeys([one for one in self._ids() if owner in ("", one)], 0.0)
@@ -125,6 +145,22 @@ class FileDoor:
                 missed = [one for one in self._ids() if not self._search_in(one, [sought])]
             for one in missed:
                 left.setdefault(one, clock.steady_s() + AGAIN_S)
+
+    def _walk(self, walks: dict[str, tuple[float, str]]) -> None:
+        """The next portion of one collectivité."""
+        one = min(walks, key=walks.__getitem__)
+        _, after = walks.pop(one)
+        reached: list[str] = []
+
+        def listed() -> Iterator[str]:
+            with self._communes.metadata(one).reading() as reading:
+                reached.extend(findings.after(reading, after, PORTION))
+            yield from (sha256 for sha256 in reached if self.refuses(sha256, one) is not None)
+
+        if not self._search_in(one, listed()):
+            walks[one] = clock.steady_s() + AGAIN_S, after
+        elif len(reached) == PORTION:
+            walks[one] = clock.steady_s() + PAUSE_S, reached[-1]
 
     def _ids(self) -> list[str]:
         while True:
@@ -134,7 +170,7 @@ class FileDoor:
                 log.error("no collectivité is searched: %s", error.strerror)
                 time.sleep(1.0)
 
-    def _search_in(self, collectivite_id: str, sought: list[str]) -> bool:
+    def _search_in(self, collectivite_id: str, sought: Iterable[str]) -> bool:
         """False where it could not be searched to the end."""
         try:
             for sha256 in sought:

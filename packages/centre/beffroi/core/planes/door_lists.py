@@ -56,12 +56,15 @@ class _Retry:
 
 
 class DoorLists:
-    """Answers without a lock: what is loaded is replaced as a whole."""
+    """Answers without a lock: what is loaded is replaced as a whole. ``on_loaded``: hears of each that is new."""
 
-    def __init__(self, directory: Path, fetch: Fetch, *, door: str) -> None:
+    def __init__(
+        self, directory: Path, fetch: Fetch, *, door: str, on_loaded: Callable[[BulkList], None] | None = None
+    ) -> None:
         self._directory = directory
         self._fetch = fetch
         self._door = door
+        self._on_loaded = on_loaded or (lambda bulk: None)
         self._lock = threading.Lock()  # guards what is wanted, loaded and due again
         self._wanted: dict[_Key, BulkList] = {}
         self._loaded: dict[_Key, _Loaded] = {}
@@ -179,6 +182,7 @@ class DoorLists:
                 self._loaded = {k: loaded[k] for k in self._wanted if k in loaded}  # in their order
                 self._retries.pop(key, None)
                 log.info("door %s: list %s is loaded: %d values", self._door, bulk.name, bulk.count)
+        self._on_loaded(bulk)
 
     def _index(self, bulk: BulkList, *, fetch: bool) -> ListIndex:
         path = self._path(bulk)

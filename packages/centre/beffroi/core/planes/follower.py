@@ -25,7 +25,7 @@ from pathlib import Path
 from beffroi_protocol import layers
 from beffroi_protocol.errors import FileMismatch
 from beffroi_protocol.indicators import Indicator, Kind, normalise
-from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Entry
+from beffroi_protocol.messages import MAX_MESSAGE_BYTES, BulkList, Entry
 from beffroi_protocol.session import FeedSession, FileWanted, Refused, TrustedClock
 from beffroi_protocol.signing import TrustStore, public_bytes, unb64
 from beffroi_protocol.table import (
@@ -66,7 +66,8 @@ def pinned_root(config: Config) -> bytes:
 class Follower:
     """Keeps the tables of some channels up to date and answers from them.
 
-    ``on_change`` is called in the follower's thread after each applied change, outside the lock.
+    ``on_change`` is called in the follower's thread after each applied change, outside the lock; ``on_loaded`` where a
+    bulk list answers, in the thread of the lists, and for those that lie here before the follower is there.
     Locking: tables change only under the lock; every answer takes it (uncontended: well under 1 us).
     """
 
@@ -81,6 +82,7 @@ class Follower:
         channels: Sequence[str],
         silence_s: float = 65.0,
         on_change: Callable[[Change], None] | None = None,
+        on_loaded: Callable[[BulkList], None] | None = None,
     ) -> None:
         self._socket_path = socket_path
         self._door = door
@@ -94,7 +96,7 @@ class Follower:
         self._connected = False
         self._session = FeedSession(TrustStore(root_public_key), channels, TrustedClock())
         self._named = tuple(self._session.tables)
-        self._lists = DoorLists(directory / "lists", self._fetch, door=door)
+        self._lists = DoorLists(directory / "lists", self._fetch, door=door, on_loaded=on_loaded)
         self._disk = DoorState(directory, self._session, door=door)
         self._disk.load(channels)
         for table in self._all():
@@ -337,6 +339,7 @@ def door_follower(
     channels: Sequence[str],
     directory: Path | None = None,
     on_change: Callable[[Change], None] | None = None,
+    on_loaded: Callable[[BulkList], None] | None = None,
 ) -> Follower:
     """Return the follower of a local door, from the configuration; the caller starts it.
 
@@ -351,4 +354,5 @@ def door_follower(
         channels=channels,
         silence_s=config.heartbeat_s * 3 + 5.0,
         on_change=on_change,
+        on_loaded=on_loaded,
     )
