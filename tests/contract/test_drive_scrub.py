@@ -102,6 +102,12 @@ def walked(scrubber: scrub.Scrub) -> tuple[list[scrub.Damage], list[scrub.Damage
     return light, deep
 
 
+def waiting(metadata: Database) -> set[int]:
+    """For the index of words."""
+    with metadata.reading() as reading:
+        return {row[0] for row in reading.all("SELECT node FROM word_due")}
+
+
 @pytest.fixture
 def scrubber(metadata: Database, objects: Folder, copies: Folder) -> scrub.Scrub:
     return scrub.Scrub("col_test", metadata, objects, copies)
@@ -209,6 +215,9 @@ def test_a_good_copy_takes_the_damaged_ones_place_and_a_bad_one_does_not(
         (chunk(b"small"), "damaged", True),
         (chunk(b"second"), "missing", False),
     }
+    assert waiting(metadata) == {filled["copy"], filled["small"]}, (
+        "what could not be read for the index can be now"
+    )
     light, deep = walked(scrubber)
     assert {(one.chunk_id, one.why, one.is_repaired) for one in light + deep} == {
         (chunk(b"second"), "missing", False)
@@ -252,6 +261,7 @@ def test_what_comes_back_by_itself_is_believed_again(
     assert [one.why for one in light] == ["missing"]
     objects.replace(chunk(body), kept)
     assert walked(scrubber) == ([], [])
+    assert len(waiting(metadata)) == 1
     with metadata.reading() as reading:
         assert refs.known(reading, [chunk(body)]) == {chunk(body)}
 
@@ -300,6 +310,7 @@ def test_a_list_of_chunks_with_a_flipped_bit_is_named_and_mended(
     copies.lists += [flipped, packed((chunk(b"first"), 5)), whole]
     light, _ = walked(scrubber)
     assert {one.is_repaired for one in light if one.why == "manifest"} == {True}
+    assert waiting(metadata) == {filled["x"]}
     assert walked(scrubber) == ([], [])
     with metadata.reading() as reading:
         require_whole(reading)

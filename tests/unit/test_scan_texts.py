@@ -34,9 +34,9 @@ def test_what_a_document_says(data: bytes, text: str) -> None:
     assert values.decode(values.encode(report), most_text=values.MOST_WORDS_TEXT) == report
 
 
-def odt(paragraph: str) -> bytes:
+def odt(paragraph: str, **more: bytes) -> bytes:
     content = f"<office:text><text:p>{paragraph}</text:p></office:text>".encode()
-    return packed(content__xml=content, **{"META-INF/manifest__xml": b"<m/>"})
+    return packed(content__xml=content, **{"META-INF/manifest__xml": b"<m/>"}, **more)
 
 
 def word(paragraph: str, **more: bytes) -> bytes:
@@ -44,6 +44,13 @@ def word(paragraph: str, **more: bytes) -> bytes:
     return packed(**{"[Content_Types]__xml": b"<Types/>", "word/document__xml": body}, **more)
 
 
+STYLES = b"""<office:styles><style:style style:name="Header"><style:header-style/></style:style></office:styles>
+<office:automatic-styles><number:text>rien</number:text></office:automatic-styles><office:master-styles>
+<style:master-page style:name="Standard"><style:header><text:p>Commune de Beaune</text:p></style:header>
+<style:header-first style:display="false"/><style:footer loext:x="1"><text:p>Page <text:page-number>2</text:page-number>
+</text:p></style:footer><text:p>rien</text:p></style:master-page><style:master-page><style:header-left>
+<style:region-left><text:p>R&amp;D</text:p></style:region-left><style:region-right><text:p>Voirie</text:p>
+</style:region-right></style:header-left></style:master-page></office:master-styles>"""
 INLINE = b"""<worksheet><sheetData><row><c t="inlineStr"><is><t>Salle</t></is></c><c><v>7</v></c>
 <c t="inlineStr"><is><r><t>poly</t></r><r><t>valente</t></r></is></c></row></sheetData></worksheet>"""
 NOTE = (
@@ -94,6 +101,7 @@ PAGE = "Subject: Avis\nContent-Type: text/html; charset=x-odd\n\n<style>p{}</sty
         (odt("premier<text:line-break/>second"), "premier second"),
         (odt(f"appel<text:span>{NOTE}</text:span> suite"), "appel 1 notule suite"),
         (odt(f"mot{COMMENT} suite"), "mot Alice 2026-01-02T03:04:05 revoir suite"),
+        (odt("corps", styles__xml=STYLES), "corps Commune de Beaune Page 2 R&D Voirie"),
         (odt("<text:span>un</text:span><text:span><text:s/></text:span>deux"), "un deux"),
         (word("<w:r><w:t>sous</w:t><w:noBreakHyphen/><w:t>préfet</w:t></w:r>"), "sous-préfet"),
         (

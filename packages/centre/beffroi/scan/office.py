@@ -160,6 +160,9 @@ _TEXT_PARTS = re.compile(
     r"(?:word/(?:document|header\d*|footer\d*|footnotes|endnotes)|xl/sharedstrings|ppt/slides/slide\d+|content)\.xml"
 )
 _SHEETS = re.compile(r"xl/worksheets/[^/]+\.xml")
+_HEADS = re.compile(rb"<style:(?:header|footer)(?:-left|-first)?(?:\s[^<>]*[^<>/])?>")
+_HEADS_END = re.compile(rb"</style:(?:header|footer)")
+"""Of OpenDocument, in its styles; one that ends where it begins is none."""
 _DELETED = re.compile(rb"<w:delText\b[^<>/]*>[^<]*")
 _HYPHENS, _SPACES = re.compile(rb"<w:noBreakHyphen\b[^<>]*>"), re.compile(rb"<text:s\b[^<>]*>")
 _BREAKS = re.compile(
@@ -175,6 +178,8 @@ def text_of(name: str, part: bytes, most: int) -> str:
     part = part[: 40 * most]
     if _SHEETS.fullmatch(name.lower()):  # most programs write texts beside the cells, some into them
         part = b"".join(one.partition(b"</is>")[0] + b"</is>" for one in part.split(b"<is>")[1:])
+    elif name.lower() == "styles.xml":
+        part = b"\n".join(_HEADS_END.split(one, maxsplit=1)[0] for one in _HEADS.split(part)[1:])
     elif not _TEXT_PARTS.fullmatch(name.lower()):
         return ""
     bare = _HYPHENS.sub(b"-", _SPACES.sub(b" ", _BREAKS.sub(b"\n", _DELETED.sub(b"", part))))

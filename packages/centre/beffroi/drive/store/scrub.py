@@ -231,7 +231,10 @@ class Scrub:
         for change, those in ((refs.doubt, lost - doubted), (refs.believe, doubted - lost)):
             if those:
                 self._database.write(partial(change, chunk_ids=those))
-        held = self._holding(found)
+        back = repaired | (doubted - lost)
+        held = self._holding(found.keys() | back)
+        if again := {one.node for chunk_id in back for one in held[chunk_id] if one.node and not one.version}:
+            self._database.write(partial(_read_again, again))
         return tuple(
             Damage(self._collectivite_id, chunk_id, why, held[chunk_id], chunk_id in repaired)
             for chunk_id, why in found.items()
@@ -271,6 +274,11 @@ class Scrub:
 
 def _raise(chunk_id: bytes, by: int, writing: Writing) -> bool:
     return writing.run("UPDATE chunk SET refs = refs + ?, loose_s = NULL WHERE id = ?", (by, chunk_id)) == 1
+
+
+def _read_again(nodes: Iterable[int], writing: Writing) -> None:
+    """By the index of words, which found them broken."""
+    writing.many("INSERT INTO word_due (node) VALUES (?) ON CONFLICT DO NOTHING", [(one,) for one in nodes])
 
 
 def _surveyed(reading: Reading, slices: int) -> tuple[frozenset[int], set[Kept]]:
@@ -322,6 +330,7 @@ def _relist(one: Kept, manifest: bytes, writing: Writing) -> bool:
     if one.version:
         sql: LiteralString = "UPDATE version SET manifest = ? WHERE node = ? AND size_bytes = ? AND etag = ?"
         return writing.run(sql, (manifest, one.node, one.size_bytes, one.version)) == 1
+    _read_again([one.node], writing)
     sql = "UPDATE node SET manifest = ? WHERE id = ? AND size_bytes = ? AND sha256 = ?"
     return writing.run(sql, (manifest, one.node, one.size_bytes, one.sha256)) == 1
 
