@@ -22,11 +22,12 @@ from beffroi.drive.backup.vault import Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.calendars import homes
 from beffroi.drive.renewal import Renewal
-from beffroi.drive.store import look, trash, tree
+from beffroi.drive.store import look, received, trash, tree
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock
+from beffroi.lib.ids import new_id
 
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
@@ -62,6 +63,23 @@ def test_a_lost_disk_comes_back_whole(place: Place, backups: Backups) -> None:
     with place.database.reading() as reading:
         row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
         assert row is not None and row[0] == restored.fingerprint != ""
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+def test_devices_of_who_it_is_shared_with_hear_that_it_came_back(
+    place: Place, backups: Backups, *, is_accepted: bool
+) -> None:
+    """They look at their own root; else what is newer with them is replaced by what came back."""
+    filled(place)
+    database = place.communes.metadata(new_id("col"))
+    database.write(lambda w: received.offer(w, "shr_1", "Beaune", owner=place.owner, now_s=1))
+    if is_accepted:
+        database.write(lambda w: received.answer(w, place.act(), "shr_1", accepted=True))
+    backups.back_up(place.owner)
+    backups.restore(place.owner)
+    with database.reading() as reading:
+        row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
+    assert row is not None and bool(row[0]) is is_accepted
 
 
 def test_a_moment_comes_back_with_what_was_destroyed_since(place: Place, backups: Backups) -> None:

@@ -93,9 +93,8 @@ def load(writing: Writing, path: Path) -> str:
                 cursor = raw.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
                 while rows := cursor.fetchmany(PAGE):
                     writing.many(_insert(table, columns), rows)
-    fingerprint = secrets.token_hex(16)
     writing.begin_anew(max(number, _meta(writing, "number")) + NUMBERS_APART)
-    writing.run("UPDATE meta SET value = ? WHERE name = 'fingerprint'", (fingerprint,))
+    fingerprint = mark_anew(writing)
     writing.run("DELETE FROM meta WHERE name IN ('resealing', 'upkeep', 'sealed_since')")
     room.keep_usual(writing, limits)  # those of the settings today: nobody opens the metadata anew
     if writing.one("SELECT 1 FROM meta WHERE name = 'weighed'") is None:
@@ -103,6 +102,13 @@ def load(writing: Writing, path: Path) -> str:
         writing.run("INSERT INTO meta (name, value) VALUES ('weighed', '1')")
     if since := max(sealed_since, _meta(writing, "sealed_since")):
         writing.run("INSERT INTO meta (name, value) VALUES ('sealed_since', ?)", (str(since),))
+    return fingerprint
+
+
+def mark_anew(writing: Writing) -> str:
+    """From here on devices send what is newer with them. Return the new fingerprint."""
+    fingerprint = secrets.token_hex(16)
+    writing.run("UPDATE meta SET value = ? WHERE name = 'fingerprint'", (fingerprint,))
     return fingerprint
 
 

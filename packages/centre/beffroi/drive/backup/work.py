@@ -22,7 +22,7 @@ from beffroi.drive.backup import calendars, pictures, turns, vault
 from beffroi.drive.backup.places import SETTING, open_place
 from beffroi.drive.backup.vault import Copied, Picture, Vault
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import keys, refs, seal_ends, seals
+from beffroi.drive.store import keys, received, refs, seal_ends, seals
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.object_store import open_objects
@@ -291,8 +291,22 @@ class Backups(Worker):
             if brings:
                 with failures():
                     calendars.load(self._config, collectivite_id, archive)
+        self._mark_receivers(collectivite_id)
         push.tell(self._config.run, collectivite_id)
         return Restored(picture, fingerprint, objects, sum(lost.values()), *ended)
+
+    def _mark_receivers(self, owner: str) -> None:
+        """Devices of collectivités with which something of this one is shared see that it came back, too: the root at
+        which they look for that is their own."""
+        for one in self._communes.ids():
+            try:
+                database = self._communes.metadata(one)
+                with database.reading() as reading:
+                    shares = received.every(reading)
+                if any((share.owner, share.state) == (owner, "accepted") for share in shares):
+                    database.write(pictures.mark_anew)
+            except BeffroiError as error:
+                log.error("%s: its devices do not hear that %s came back: %s", one, owner, error.code)
 
     def _bring(self, collectivite_id: str, made: Vault, picture: Path) -> tuple[int, dict[bytes, bool]]:
         """(how many objects came back, chunks that are lost and whether a content needs them): what was loose may have
