@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tarfile
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -142,3 +144,16 @@ def zeros(path: str, size_bytes: int) -> Entry:
 
 def joined(pieces: Iterable[bytes]) -> bytes:
     return b"".join(pieces)
+
+
+def as_tar(package: bytes) -> bytes:
+    """The same files in the same order, as somebody who packs them again writes them."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(package)) as members, tarfile.open(fileobj=out, mode="w") as tar:
+        for name in members.namelist():
+            info = tarfile.TarInfo(name.rstrip("/"))
+            info.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            data = members.read(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,11 +14,11 @@ from typing import Literal
 import pytest
 from beffroi.drive.archives import bagcheck, bagit, names
 from beffroi.drive.archives.bagcheck import Damage, Kind
-from beffroi.drive.archives.entries import ContentChanged, Progress, SamePath
+from beffroi.drive.archives.entries import ContentChanged, SamePath
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.archive_entries import HOSTILE, entry, folder, folders, joined, other, unhurried, zeros
+from tests.archive_entries import HOSTILE, as_tar, entry, folder, folders, joined, other, unhurried, zeros
 
 ABOUT = bagit.About(
     "délibérations-2026",
@@ -34,7 +33,8 @@ Container = Literal["zip", "tar"]
 
 def made(files: dict[str, bytes], container: Container = "zip", **more: bytes) -> bytes:
     extra = {name.replace("_", "."): data for name, data in more.items()}
-    return joined(bagit.bag(folder(files), ABOUT, container=container, extra=extra))
+    package = joined(bagit.bag(folder(files), ABOUT, extra=extra))
+    return package if container == "zip" else as_tar(package)
 
 
 def unpacked(bag: bytes) -> dict[str, bytes]:
@@ -53,16 +53,11 @@ def test_a_bag_of_any_folder_is_valid(files: dict[str, bytes], container: Contai
     assert bagcheck.archive(io.BytesIO(made(files, container))) == []
 
 
-@pytest.mark.parametrize("container", ["zip", "tar"])
-def test_a_bag_of_hostile_names_holds_every_content_once(container: Container) -> None:
+def test_a_bag_of_hostile_names_holds_every_content_once() -> None:
     files = {path: str(number).encode() for number, path in enumerate(HOSTILE)}
-    bag = made(files, container)
-    assert bagcheck.archive(io.BytesIO(bag)) == []
-    if container == "zip":
-        tree = unpacked(bag)
-    else:
-        with tarfile.open(fileobj=io.BytesIO(bag)) as package:
-            tree = {one.name.split("/", 1)[1]: package.extractfile(one).read() for one in package}
+    bag = made(files)
+    assert bagcheck.archive(io.BytesIO(bag)) == bagcheck.archive(io.BytesIO(as_tar(bag))) == []
+    tree = unpacked(bag)
     content = sorted(data for path, data in tree.items() if path.startswith("data/"))
     assert content == sorted(files.values())
     changed = dict(line.split("\t") for line in tree[bagit.NAMES].decode().splitlines())
@@ -108,19 +103,9 @@ def test_the_parts_of_a_bag() -> None:
     assert b"beffroi/sceau.txt" in tree["tagmanifest-sha512.txt"]
 
 
-def test_what_is_done_is_told_while_it_is_done() -> None:
-    told: list[tuple[int, int]] = []
-    progress = Progress(6, lambda done, total: told.append((done, total)))
-    joined(bagit.bag(folder(FILES), ABOUT, progress=progress))
-    assert told == [(2, 6), (6, 6)]
-
-
-@pytest.mark.parametrize("container", ["zip", "tar"])
 @pytest.mark.parametrize("data", [b"", b"u", b"UN", b"un et plus"])
-def test_content_that_is_not_as_listed_ends_the_bag_before_its_lists(
-    data: bytes, container: Container
-) -> None:
-    bag = bagit.bag([other(entry("a.pdf", b"un"), data)], ABOUT, container=container)
+def test_content_that_is_not_as_listed_ends_the_bag_before_its_lists(data: bytes) -> None:
+    bag = bagit.bag([other(entry("a.pdf", b"un"), data)], ABOUT)
     sent = b""
     with pytest.raises(ContentChanged, match="File number 1") as raised:
         for piece in bag:
@@ -131,15 +116,14 @@ def test_content_that_is_not_as_listed_ends_the_bag_before_its_lists(
     assert found
 
 
-@pytest.mark.parametrize("container", ["zip", "tar"])
-def test_who_stops_asking_closes_the_file(container: Container) -> None:
+def test_who_stops_asking_closes_the_file() -> None:
     opened: list[io.BytesIO] = []
 
     def reader() -> io.BytesIO:
         opened.append(io.BytesIO(bytes(8 << 20)))
         return opened[-1]
 
-    bag = bagit.bag([replace(zeros("a", 8 << 20), open=reader)], ABOUT, container=container)
+    bag = bagit.bag([replace(zeros("a", 8 << 20), open=reader)], ABOUT)
     assert next(bag) and next(bag)
     bag.close()  # type: ignore[attr-defined]
     assert [one.closed for one in opened] == [True]
@@ -159,11 +143,9 @@ def test_a_tag_file_needs_a_plain_name(name: str) -> None:
 def test_a_large_file_is_sent_in_pieces_not_held() -> None:
     """64 MiB that nobody stores: never more than two pieces between one ``next`` and another."""
     one = zeros("zeros.bin", 64 << 20)
-    for container in ("zip", "tar"):
-        pieces = [len(piece) for piece in bagit.bag([one], ABOUT, container=container)]
-        assert min(pieces) > 0
-        assert max(pieces) <= 2 << 20
-    assert sum(pieces) > 64 << 20
+    pieces = [len(piece) for piece in bagit.bag([one], ABOUT)]
+    assert 0 < min(pieces) <= max(pieces) <= 2 << 20
+    assert len(pieces) > 16
 
 
 SPOILT: dict[str, tuple[Callable[[dict[str, bytes]], object], Damage]] = {
@@ -282,7 +264,7 @@ def test_no_changed_byte_of_a_content_passes(data: st.DataObject) -> None:
 def test_a_cut_zip_or_tar_is_never_valid(data: st.DataObject) -> None:
     container: Container = data.draw(st.sampled_from(["zip", "tar"]))
     bag = made(FILES, container)
-    end = len(bag) - (10240 - 1024 if container == "tar" else 0)
+    end = len(bag.rstrip(b"\0")) if container == "tar" else len(bag)
     cut = data.draw(st.integers(0, end - 1))
     assert bagcheck.archive(io.BytesIO(bag[:cut]))
 

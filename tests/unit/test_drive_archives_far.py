@@ -19,7 +19,7 @@ from beffroi.drive.seals.key import public_pem
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from tests.archive_entries import HOSTILE, KEY, SUBJECT, TRUSTED, folder, joined
+from tests.archive_entries import HOSTILE, KEY, SUBJECT, TRUSTED, as_tar, folder, joined
 
 FILES = {"2026/a.pdf": b"un", "2026/b.pdf": b"deux", "pv.odt": b"trois"}
 OTHER = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
@@ -27,7 +27,7 @@ ABOUT = bagit.About("Délibérations", "Commune de Saint-Exemple", "Registre", "
 
 
 def seal(files: Mapping[str, bytes] = FILES) -> Sealed:
-    return manifest.seal(folder(files), SUBJECT, KEY, read=True)
+    return manifest.seal(folder(files), SUBJECT, KEY)
 
 
 def proof(**changed: bytes) -> dict[str, bytes]:
@@ -144,9 +144,9 @@ def test_names_that_a_bag_had_to_change_are_those_that_were_sealed(tmp_path: Pat
     files = {path: str(number).encode() for number, path in enumerate(HOSTILE) if path != "cha\u0302teau.pdf"}
     assert far.show(bag(tmp_path, files, seal(files))).is_whole
     parts = seal(files).parts() | {"cle.pem": public_pem(KEY), "autre.txt": b""}
-    pieces = bagit.bag(folder(dict(reversed(files.items()))), ABOUT, container="tar", extra=parts)
-    (tmp_path / "paquet.tar").write_bytes(joined(pieces))
-    assert far.show(tmp_path / "paquet.tar").is_whole, "whichever of two that are alike came first"
+    pieces = bagit.bag(folder(dict(reversed(files.items()))), ABOUT, extra=parts)
+    (tmp_path / "autre.zip").write_bytes(joined(pieces))
+    assert far.show(tmp_path / "autre.zip").is_whole, "whichever of two that are alike came first"
 
 
 @pytest.mark.parametrize("listed", [b"data/a\t\\u{FFFFFF}\n", b"\xff\t\n"])
@@ -165,7 +165,7 @@ def test_an_export_is_the_same_as_zip_tar_and_folder_and_its_damages_are_named(t
     assert far.show(unpacked).is_whole and not far.show(unpacked).damages
     parts = seal().parts() | {"cle.pem": public_pem(KEY)}
     tar = tmp_path / "paquet.tar"
-    tar.write_bytes(joined(bagit.bag(folder(FILES), ABOUT, container="tar", extra=parts)))
+    tar.write_bytes(as_tar(joined(bagit.bag(folder(FILES), ABOUT, extra=parts))))
     assert far.show(tar).is_whole and not far.show(tar).damages
     (unpacked / "data" / "pv.odt").write_bytes(b"change")
     assert [one.kind for one in far.show(unpacked).damages] == [bagcheck.Kind.ALTERED, bagcheck.Kind.OXUM]
@@ -175,7 +175,7 @@ def test_sealed_files_that_are_called_as_parts_are_files(tmp_path: Path) -> None
     files = FILES | {"sceau.txt": b"cachet", "beffroi/cle.pem": b"une autre", "manifest-sha256.txt": b"liste"}
     path = tmp_path / "paquet.tar"
     parts = seal(files).parts() | {"cle.pem": public_pem(KEY)}
-    path.write_bytes(joined(bagit.bag(folder(files), ABOUT, container="tar", extra=parts)))
+    path.write_bytes(as_tar(joined(bagit.bag(folder(files), ABOUT, extra=parts))))
     assert far.show(path).is_whole
     with tarfile.open(path) as package:
         package.extractall(tmp_path / "folder", filter="data")
@@ -196,7 +196,7 @@ def test_names_of_a_stranger_write_nothing_to_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     subject = replace(SUBJECT, name="\x1b[2Jdossier")
-    sealed = manifest.seal(folder(FILES), subject, KEY, read=True)
+    sealed = manifest.seal(folder(FILES), subject, KEY)
     path = bag(tmp_path, FILES | {"\x1b[31mrouge.pdf": b"x"}, sealed)
     assert check_seal.main(path, document=None, key="") == 1
     assert "\x1b" not in capsys.readouterr().out

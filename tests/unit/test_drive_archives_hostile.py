@@ -21,14 +21,14 @@ from beffroi.drive.archives.bagcheck import Damage, Kind
 from beffroi.drive.archives.manifest import Malformed
 from beffroi.drive.seals.key import public_pem
 
-from tests.archive_entries import KEY, SUBJECT, folder, joined
+from tests.archive_entries import KEY, SUBJECT, as_tar, folder, joined
 from tests.unit.test_drive_archives_far import ABOUT, FILES, bag, packed, proof, seal
 
 
-def as_tar(path: Path, *more: tuple[tarfile.TarInfo, bytes]) -> Path:
+def tarred(path: Path, *more: tuple[tarfile.TarInfo, bytes]) -> Path:
     """A valid bag of the seal's files, and members that somebody added."""
     parts = seal().parts() | {"cle.pem": public_pem(KEY)}
-    path.write_bytes(joined(bagit.bag(folder(FILES), ABOUT, container="tar", extra=parts)))
+    path.write_bytes(as_tar(joined(bagit.bag(folder(FILES), ABOUT, extra=parts))))
     with tarfile.open(path, "a") as package:
         for info, data in more:
             info.size = len(data) if info.isreg() else 0
@@ -53,18 +53,18 @@ def kinds(path: Path) -> set[Kind]:
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 def test_a_link_or_device_that_no_list_names_is_a_damage(tmp_path: Path, kind: bytes) -> None:
-    path = as_tar(tmp_path / "a.tar")
+    path = tarred(tmp_path / "a.tar")
     assert kinds(path) == set()
     top = base(path)
-    as_tar(path, (member(f"{top}/ailleurs", kind, "/etc"), b""), (member(f"{top}/ailleurs/cron.d/x"), b"x"))
+    tarred(path, (member(f"{top}/ailleurs", kind, "/etc"), b""), (member(f"{top}/ailleurs/cron.d/x"), b"x"))
     assert Damage(Kind.UNREADABLE, "ailleurs") in far.show(path).damages
     assert check_seal.main(path, document=None, key="") == 1
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/../../../x", "..\\..\\x", "a/..\\..\\x"])
 def test_a_file_that_lies_outside_of_the_bag_is_a_damage(tmp_path: Path, name: str) -> None:
-    path = as_tar(tmp_path / "a.tar")
-    as_tar(path, (member(f"{base(path)}/{name}"), b"x"))
+    path = tarred(tmp_path / "a.tar")
+    tarred(path, (member(f"{base(path)}/{name}"), b"x"))
     assert kinds(path) == {Kind.UNSAFE_PATH}
     zipped = bag(tmp_path)
     with zipfile.ZipFile(zipped, "a") as file:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from beffroi.drive.archives import formats, names, seda
-from beffroi.drive.archives.entries import ContentChanged, Entry, Progress, SamePath
+from beffroi.drive.archives.entries import ContentChanged, Entry, SamePath
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
@@ -267,13 +267,6 @@ def test_content_that_is_not_as_listed_ends_the_package_before_its_manifest() ->
     assert not zipfile.is_zipfile(io.BytesIO(sent))
     with pytest.raises(SamePath):
         joined(seda.package([entry("a"), entry("a")], TRANSFER))
-
-
-def test_what_is_done_is_told() -> None:
-    told: list[tuple[int, int]] = []
-    total = sum(map(len, FILES.values()))
-    joined(seda.package(folder(FILES), TRANSFER, progress=Progress(total, lambda *now: told.append(now))))
-    assert told[-1] == (total, total)
 
 
 def test_a_digest_is_in_hexadecimal_and_nothing_else() -> None:

@@ -115,11 +115,11 @@ def test_what_is_not_der_is_refused(raw: str) -> None:
 
 def test_a_report_says_what_proves_the_time() -> None:
     entries = folder({"a.pdf": b"un"})
-    sealed = manifest.seal(entries, SUBJECT, KEY, read=True)
+    sealed = manifest.seal(entries, SUBJECT, KEY)
     stamped = replace(sealed, stamp=answer(OURS, sealed.statement))
 
     def said(one: manifest.Sealed, *roots: Any) -> tuple[bool, str, str]:
-        found = report.verify(one, entries, keys=TRUSTED, read=False, authorities=roots)
+        found = report.verify(one, entries, keys=TRUSTED, damaged=(), authorities=roots)
         return found.intact, found.stamp, sentences(found)[-1]
 
     assert said(sealed)[:2] == (True, "none")

@@ -1,4 +1,4 @@
-"""Export as a bag: the files under ``data/``, two lists of hashes, what the bag is. ZIP or tar, as a stream.
+"""Export as a bag: the files under ``data/``, two lists of hashes, what the bag is. A ZIP, as a stream.
 
 Purpose: an archive service, or anybody with ``sha256sum``, checks that everything arrived.
 Input:   paths are hostile: ``names`` gives each its place. The hashes are of what was written.
@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 from beffroi.drive.archives import names, streams
-from beffroi.drive.archives.entries import Entries, Progress, content
+from beffroi.drive.archives.entries import Entries, content
 from beffroi.lib.errors import Invalid
 
 DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
@@ -50,14 +49,7 @@ def encoded(path: str) -> str:
     return path.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def bag(
-    entries: Entries,
-    about: About,
-    *,
-    container: Literal["zip", "tar"] = "zip",
-    extra: Mapping[str, bytes] | None = None,
-    progress: Progress | None = None,
-) -> Iterator[bytes]:
+def bag(entries: Entries, about: About, *, extra: Mapping[str, bytes] | None = None) -> Iterator[bytes]:
     """Give the package piece by piece. ``extra``: tag files by plain name, under ``beffroi/``: the seal's parts.
 
     Errors: ContentChanged, SamePath, BagInvalid; OSError of the store."""
@@ -65,20 +57,12 @@ def bag(
     for name in extra:
         if not _EXTRA.fullmatch(name) or f"{OWN}/{name}" == NAMES:
             raise BagInvalid("a tag file has no plain name")
-    return _pieces(
-        entries, about, streams.ZipStream() if container == "zip" else streams.TarStream(), extra, progress
-    )
+    return _pieces(entries, about, extra)
 
 
-def _pieces(
-    entries: Entries,
-    about: About,
-    out: streams.Stream,
-    extra: Mapping[str, bytes],
-    progress: Progress | None,
-) -> Iterator[bytes]:
+def _pieces(entries: Entries, about: About, extra: Mapping[str, bytes]) -> Iterator[bytes]:
+    out = streams.ZipStream()
     base = names.component(about.name)
-    progress = progress or Progress()
     given = names.Names()
     lists: dict[str, list[str]] = {algorithm: [] for algorithm in ALGORITHMS}
     renamed: list[str] = []
@@ -86,7 +70,7 @@ def _pieces(
     for count, entry in enumerate(entries, 1):
         path = f"data/{given.add(entry.path)}"
         sha512 = hashlib.sha512()
-        pieces = content(entry, count, progress, sha512)
+        pieces = content(entry, count, sha512)
         yield from out.member(f"{base}/{path}", entry.size_bytes, entry.mtime_s, pieces)
         # What the store says is what was written: ``content`` has compared it.
         for algorithm, digest in zip(ALGORITHMS, (entry.sha256, sha512.hexdigest()), strict=True):

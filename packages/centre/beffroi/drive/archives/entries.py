@@ -52,21 +52,7 @@ class Hash(Protocol):
     def update(self, data: bytes, /) -> None: ...
 
 
-@dataclass
-class Progress:
-    """``tell(done_bytes, total_bytes)`` after each piece of content. ``total_bytes``: what the store says."""
-
-    total_bytes: int = 0
-    tell: Callable[[int, int], None] | None = None
-    done_bytes: int = 0
-
-    def add(self, count: int) -> None:
-        self.done_bytes += count
-        if self.tell is not None:
-            self.tell(self.done_bytes, self.total_bytes)
-
-
-def content(entry: Entry, number: int, progress: Progress, *more: Hash) -> Iterator[bytes]:
+def content(entry: Entry, number: int, *more: Hash) -> Iterator[bytes]:
     """The file in pieces of at most ``PIECE_BYTES``, each added to ``more``. ``number``: for the error, which names
     nothing. Errors: ContentChanged, at the latest after the last piece; OSError of the store."""
     own, left = hashlib.sha256(), entry.size_bytes
@@ -78,6 +64,5 @@ def content(entry: Entry, number: int, progress: Progress, *more: Hash) -> Itera
             for one in (own, *more):
                 one.update(piece)
             yield piece
-            progress.add(len(piece))
     if left or own.hexdigest() != entry.sha256:
         raise ContentChanged(number)

@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from beffroi.drive.archives import merkle, names
-from beffroi.drive.archives.entries import Entries, Entry, Progress, SamePath, content
+from beffroi.drive.archives.entries import Entries, Entry, SamePath
 from beffroi.lib.errors import Invalid
 
 MARK, PROOF_MARK = "beffroi/seal/1", "seal-proof/1"
@@ -151,23 +151,13 @@ class Proof:
         }
 
 
-def seal(
-    entries: Entries,
-    subject: Subject,
-    key: Ed25519PrivateKey,
-    *,
-    read: bool,
-    progress: Progress | None = None,
-) -> Sealed:
-    """List every file, sign. ``read``: each content is read and compared first; else the store's hashes are taken.
+def seal(entries: Entries, subject: Subject, key: Ed25519PrivateKey) -> Sealed:
+    """List every file by the store's hashes, sign: whoever asks has read the contents just before.
 
-    Errors: ContentChanged; SamePath for two paths that are one in NFC."""
+    Errors: SamePath for two paths that are one in NFC."""
     lines, size_bytes = [], 0
     paths: set[str] = set()
     for number, entry in enumerate(entries, 1):
-        if read:
-            for _ in content(entry, number, progress or Progress()):
-                pass
         line = line_of(entry)
         if line.path in paths:
             raise SamePath(number)

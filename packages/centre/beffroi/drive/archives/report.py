@@ -1,4 +1,4 @@
-"""What a look at a sealed folder found: as a value, and as JSON for programs. Pure.
+"""What a look at a sealed folder found: as a value. Pure.
 
 Purpose: say whether each file is there as it was, whether the signature is ours and what proves the time; nothing is
          called intact that was not compared.
@@ -13,7 +13,7 @@ from typing import Literal
 from cryptography.x509 import Certificate
 
 from beffroi.drive.archives import manifest, merkle, stamps
-from beffroi.drive.archives.entries import ContentChanged, Entries, Progress, content
+from beffroi.drive.archives.entries import Entries
 
 type Difference = Literal["content", "size", "date"]
 type StampState = Literal["none", "unchecked", "valid", "invalid"]
@@ -21,15 +21,13 @@ type StampState = Literal["none", "unchecked", "valid", "invalid"]
 
 @dataclass(frozen=True)
 class Report:
-    """Paths are escaped (``names.escaped``), in order. ``read``: whether contents were read again, or only the store's
-    hashes compared. ``listed``: the list is the one that the statement's root covers. ``whole``: a statement and a list
-    could be read at all; without, nothing else is said. ``stamp``: of the
+    """Paths are escaped (``names.escaped``), in order. ``listed``: the list is the one that the statement's root
+    covers. ``whole``: a statement and a list could be read at all; without, nothing else is said. ``stamp``: of the
     outside authority, "unchecked" where none is trusted; ``stamped_at_s``, ``stamped_by``: of a valid one."""
 
     whole: bool
     signed: bool = False
     listed: bool = False
-    read: bool = False
     statement: manifest.Statement | None = None
     present: int = 0
     absent: tuple[str, ...] = ()
@@ -44,45 +42,17 @@ class Report:
         differences = self.absent or self.changed or self.added
         return self.whole and self.signed and self.listed and not differences and self.stamp != "invalid"
 
-    def as_json(self) -> dict[str, object]:
-        subject = self.statement.subject if self.statement else None
-        return {
-            "beffroi": "seal-report/1",
-            "intact": self.intact,
-            "whole": self.whole,
-            "signed": self.signed,
-            "listed": self.listed,
-            "content_read": self.read,
-            "sealed_at": manifest.instant(subject.sealed_at_s) if subject else None,
-            "until": manifest.instant(subject.until_s) if subject and subject.until_s is not None else None,
-            "audit_position": subject.audit_position if subject else None,
-            "audit_hash": subject.audit_hash if subject else None,
-            "root": self.statement.root if self.statement else None,
-            "stamp": self.stamp,
-            "stamped_at": manifest.instant(self.stamped_at_s) if self.stamp == "valid" else None,
-            "stamped_by": self.stamped_by or None,
-            "present": self.present,
-            "absent": list(self.absent),
-            "changed": [{"path": path, "what": list(what)} for path, what in self.changed],
-            "added": list(self.added),
-        }
-
 
 def verify(
     sealed: manifest.Sealed,
     entries: Entries,
     *,
     keys: Sequence[bytes],
-    read: bool,
-    damaged: Collection[str] | None = None,
+    damaged: Collection[str],
     authorities: Sequence[Certificate] = (),
-    progress: Progress | None = None,
 ) -> Report:
     """Compare a folder with its seal. ``keys``: trusted public keys; ``authorities``: trusted roots of time stamps;
-    ``read``: every content is read again, here or, where ``damaged`` is given, just before: these escaped paths are
-    what was not sound then.
-
-    Errors: OSError of the store alone."""
+    ``damaged``: every content was read again just before, and these escaped paths are what was not sound then."""
     try:
         statement = manifest.read_statement(sealed.statement)
         lines = {line.path: line for line in manifest.read_files(sealed.files)}
@@ -98,7 +68,7 @@ def verify(
     present, seen = 0, set[str]()
     changed: list[tuple[str, tuple[Difference, ...]]] = []
     added: list[str] = []
-    for number, entry in enumerate(entries, 1):
+    for entry in entries:
         now = manifest.line_of(entry)
         then = lines.get(now.path)
         if then is None or now.path in seen:
@@ -106,18 +76,10 @@ def verify(
             continue
         seen.add(now.path)
         same: dict[Difference, bool] = {
-            "content": then.sha256 == now.sha256,
+            "content": then.sha256 == now.sha256 and now.path not in damaged,
             "size": then.size_bytes == now.size_bytes,
             "date": then.mtime_s == now.mtime_s,
         }
-        if read and damaged is not None:
-            same["content"] = same["content"] and now.path not in damaged
-        elif read and same["content"]:
-            try:
-                for _ in content(entry, number, progress or Progress()):
-                    pass
-            except ContentChanged:
-                same["content"] = False
         if all(same.values()):
             present += 1
         else:
@@ -127,7 +89,6 @@ def verify(
         whole=True,
         signed=manifest.signed_by(keys, sealed) is not None,
         listed=listed,
-        read=read,
         statement=statement,
         present=present,
         absent=tuple(sorted(path for path in lines if path not in seen)),

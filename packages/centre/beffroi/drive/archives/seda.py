@@ -22,7 +22,7 @@ from typing import Any, Literal
 from lxml import etree
 
 from beffroi.drive.archives import formats, names, streams
-from beffroi.drive.archives.entries import Entries, Progress, SamePath, content
+from beffroi.drive.archives.entries import Entries, SamePath, content
 from beffroi.lib.errors import Invalid
 
 type Version = Literal["2.1", "2.2", "2.3"]
@@ -134,13 +134,13 @@ def is_siren(text: str) -> bool:
     return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
 
 
-def package(entries: Entries, transfer: Transfer, *, progress: Progress | None = None) -> Iterator[bytes]:
+def package(entries: Entries, transfer: Transfer) -> Iterator[bytes]:
     """Give the ZIP piece by piece. Errors: TransferInvalid at once; ContentChanged, SamePath, OSError of the store."""
     transfer.check()
-    return _pieces(entries, transfer, progress or Progress())
+    return _pieces(entries, transfer)
 
 
-def _pieces(entries: Entries, transfer: Transfer, progress: Progress) -> Iterator[bytes]:
+def _pieces(entries: Entries, transfer: Transfer) -> Iterator[bytes]:
     out = streams.ZipStream()
     seen: set[str] = set()
     files = []
@@ -151,7 +151,7 @@ def _pieces(entries: Entries, transfer: Transfer, progress: Progress) -> Iterato
         *folders, name = entry.path.split("/")
         uri = f"{CONTENT}/ID{number}{names.extension(name)}"
         digest, look = hashlib.sha512(), formats.Look()
-        pieces = content(entry, number, progress, digest, look)
+        pieces = content(entry, number, digest, look)
         yield from out.member(uri, entry.size_bytes, entry.mtime_s, pieces)
         kind = look.found(name)
         files.append(

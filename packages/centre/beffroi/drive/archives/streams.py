@@ -1,21 +1,18 @@
-"""ZIP and tar, written piece by piece: no seeking, no second copy, a piece of memory however large the package is.
+"""ZIP, written piece by piece: no seeking, no second copy, a piece of memory however large the package is.
 
 Process: whoever sends the pieces on; one that stops asking stops the reading, too.
-Fails:   what raises in between leaves a ZIP without directory or a tar without end. A broken-off export starts again
-         from the first byte: nothing of it is kept.
-Source:  APPNOTE 6.3.10 (ZIP64, data descriptors); POSIX.1-2001 (pax).
+Fails:   what raises in between leaves a ZIP without directory. A broken-off export starts again from the first byte:
+         nothing of it is kept.
+Source:  APPNOTE 6.3.10 (ZIP64, data descriptors).
 """
 
 from __future__ import annotations
 
-import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Protocol
 
 _DOS_FIRST, _DOS_LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
-_TAR_END_BYTES = 10240
 MODE, FOLDER_MODE = 0o644, 0o755
 
 
@@ -40,19 +37,6 @@ class Sink:
         if self._pieces:
             yield b"".join(self._pieces)
             self._pieces.clear()
-
-
-class Stream(Protocol):
-    """``member`` gives the bytes of one file: read it to its end before the next. ``folder``: of one in which nothing
-    is. ``close``: the last bytes."""
-
-    def member(
-        self, name: str, size_bytes: int, mtime_s: int, pieces: Iterable[bytes]
-    ) -> Iterator[bytes]: ...
-
-    def folder(self, name: str) -> Iterator[bytes]: ...
-
-    def close(self) -> Iterator[bytes]: ...
 
 
 class ZipStream:
@@ -84,26 +68,6 @@ class ZipStream:
     def close(self) -> Iterator[bytes]:
         self._zip.close()
         yield from self._sink.taken()
-
-
-class TarStream:
-    """pax: names of any length in UTF-8, sizes without a limit. Nothing is compressed."""
-
-    def member(self, name: str, size_bytes: int, mtime_s: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        info = tarfile.TarInfo(name)
-        info.size, info.mtime, info.mode = size_bytes, mtime_s, MODE
-        yield info.tobuf(tarfile.PAX_FORMAT, "utf-8")
-        yield from pieces
-        if padding := -size_bytes % tarfile.BLOCKSIZE:
-            yield bytes(padding)
-
-    def folder(self, name: str) -> Iterator[bytes]:
-        info = tarfile.TarInfo(name)
-        info.type, info.mode = tarfile.DIRTYPE, FOLDER_MODE
-        yield info.tobuf(tarfile.PAX_FORMAT, "utf-8")
-
-    def close(self) -> Iterator[bytes]:
-        yield bytes(_TAR_END_BYTES)
 
 
 def _dos_time(mtime_s: int) -> tuple[int, int, int, int, int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-from beffroi.drive.archives.entries import ContentChanged, Progress, content
+from beffroi.drive.archives.entries import ContentChanged, content
 from beffroi.drive.seals import files
 from beffroi.drive.seals.files import File
 from beffroi.drive.store.database import Database
@@ -24,7 +24,7 @@ class Stopped(Exception):
 def is_sound(file: File, database: Database, stock: Stock, stopped: threading.Event) -> bool:
     """Whether every byte is what the store knows of it. Errors: Stopped; those of the objects."""
     try:
-        for _ in content(files.entry(file, database, stock), 1, Progress()):
+        for _ in content(files.entry(file, database, stock), 1):
             if stopped.is_set():
                 raise Stopped
     except ContentChanged:

@@ -242,7 +242,7 @@ class Desk:
             seal.audit_position,
             seal.audit_hash,
         )
-        made = manifest.seal((files.entry(one, database, stock) for one in found), subject, own, read=False)
+        made = manifest.seal((files.entry(one, database, stock) for one in found), subject, own)
         parts = {**made.parts(), manifest.PUBLIC: key.public_pem(own)}
         wants: seals.Stamp = "wanted" if authority.is_set(self._config) else "none"
         database.write(lambda w: seals.finish(w, seal.id, parts, stamp=wants))

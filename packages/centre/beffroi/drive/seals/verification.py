@@ -127,7 +127,6 @@ class Verifier:
             sealed,
             (files.entry(one, database, stock) for one in found),
             keys=[public],
-            read=True,
             damaged=damaged,
             authorities=authority.roots(self._config),
         )
