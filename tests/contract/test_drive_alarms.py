@@ -49,7 +49,7 @@ def home(drive: Database) -> Node:
 
 
 def stop(drive: Database) -> None:
-    alarm = Alarm(ME.device_id, float(EVIL.now_s), float(EVIL.now_s), 30.0, 3, (), {Sign.LOST: 3})
+    alarm = Alarm(ME.device_id, float(EVIL.now_s), 3, {Sign.LOST: 3})
     drive.write(lambda w: alarms.raise_(w, alarm, now_s=EVIL.now_s))
 
 

@@ -135,7 +135,7 @@ def test_what_a_device_did_is_taken_back_but_for_what_was_deleted(metadata: Data
     metadata.write(lambda w: tree.delete(w, EVIL, files[3].id))
     for one in (files[0], files[3]):
         delete(metadata, one, at(NOW_S + 30, OTHER))
-    alarm = Alarm(ME.device_id, float(EVIL.now_s), float(EVIL.now_s), 30.0, 3, (), {Sign.LOST: 3})
+    alarm = Alarm(ME.device_id, float(EVIL.now_s), 3, {Sign.LOST: 3})
     metadata.write(lambda w: alarms.raise_(w, alarm, now_s=EVIL.now_s))
     with metadata.reading() as reading:
         (line,) = recovery.preview(reading, ME.device_id)

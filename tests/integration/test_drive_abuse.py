@@ -115,7 +115,7 @@ def test_one_person_in_a_browser_cannot_take_the_whole_drive(drive: Served) -> N
 def _stop(directory: Path, people: Listed) -> None:
     with ThreadPoolExecutor(1) as commits:
         communes = Communes(directory / "drive", commits)
-        alarm = Alarm("app_alice", 1.0, 1.0, 33.0, 3, (), {Sign.LOST: 3})
+        alarm = Alarm("app_alice", 1.0, 3, {Sign.LOST: 3})
         communes.metadata(A).write(lambda w: alarms.raise_(w, alarm, now_s=1))
         communes.close()
 

@@ -51,7 +51,7 @@ def spoiled(drive: Drive, beaune: Commune, device: str) -> list[Node]:
     content = replace(EMPTY, size_bytes=666)
     for one in files:
         drive.database.write(lambda w, it=one: tree.put(w, act, it.parent, it.name, content))
-    alarm = Alarm(device, float(since_s), float(since_s), 33.0, 3, (), {Sign.LOST: 3, Sign.NO_OVERLAP: 3})
+    alarm = Alarm(device, float(since_s), 3, {Sign.LOST: 3, Sign.NO_OVERLAP: 3})
     drive.database.write(lambda w: alarms.raise_(w, alarm, now_s=since_s))
     return files
 
@@ -272,7 +272,7 @@ def test_an_editor_that_was_stopped_is_answered_for_as_any_device(drive: Drive, 
     one = drive.file("Budget.ods", drive.common)
     act = Act(beaune.agent.id, device, now_s)
     drive.database.write(lambda w: tree.put(w, act, one.parent, one.name, replace(EMPTY, size_bytes=666)))
-    alarm = Alarm(device, float(now_s), float(now_s), 33.0, 1, (), {Sign.LOST: 1})
+    alarm = Alarm(device, float(now_s), 1, {Sign.LOST: 1})
     drive.database.write(lambda w: alarms.raise_(w, alarm, now_s=now_s))
     referent = portal_client(beaune.referent_membership)
     assert "L’éditeur en ligne" in referent.get(PAGE).content.decode()

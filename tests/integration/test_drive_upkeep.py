@@ -252,7 +252,7 @@ def test_nothing_that_a_way_back_may_need_goes_while_an_alarm_waits(place: Place
     place.put("réécrit.bin", noise(LARGE, b"after"))
     place.database.write(lambda w: tree.delete(w, place.act(), gone.id))
     now_s = clock.epoch_s()
-    alarm = Alarm("app_a", float(now_s), float(now_s), 30.0, 3, (), {})
+    alarm = Alarm("app_a", float(now_s), 3, {})
     place.database.write(lambda w: alarms.raise_(w, alarm, now_s=now_s))
     later_s = 40 * DAY_S + place.config.drive_trash_days * DAY_S + place.config.drive_version_days * DAY_S
     for due_s, is_kept in ((later_s, True), (later_s + 2 * DAY_S, False)):

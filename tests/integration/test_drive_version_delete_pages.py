@@ -148,7 +148,7 @@ def test_another_commune_deletes_nothing_of_what_is_shared_with_it(
 
 
 def _alarm(writing: Writing) -> None:
-    alarm = Alarm("apw_1", 1.0, 1.0, 30.0, 3, (), {Sign.LOST: 3})
+    alarm = Alarm("apw_1", 1.0, 3, {Sign.LOST: 3})
     alarms.raise_(writing, alarm, now_s=1)
 
 

@@ -381,11 +381,7 @@ def test_an_editor_that_writes_as_ransomware_does_is_stopped_for_that_person_and
     grant = tokens.read(centre.config.secret("drive-grant.key"), session.token, session.file)
     device, now_s = tokens.device_of(grant), clock.epoch_s()
     with centre.changing(AMIR) as database:
-        database.write(
-            lambda w: alarms.raise_(
-                w, Alarm(device, float(now_s), float(now_s), 33.0, 3, (), {}), now_s=now_s
-            )
-        )
+        database.write(lambda w: alarms.raise_(w, Alarm(device, float(now_s), 3, {}), now_s=now_s))
     centre.server.kill()
     centre.server.start()
     assert session.ask("GET").status == 403

@@ -53,7 +53,7 @@ def put_beside(session: Session, meanwhile: Callable[[], object]) -> int:
 def stop(centre: Centre, session: Session, owner: Who) -> None:
     """The editor of this person and day, with the collectivité of ``owner`` alone."""
     grant = tokens.read(centre.config.secret("drive-grant.key"), session.token, session.file)
-    alarm = Alarm(tokens.device_of(grant), 1.0, 1.0, 33.0, 3, (), {})
+    alarm = Alarm(tokens.device_of(grant), 1.0, 3, {})
     with centre.changing(owner) as database:
         database.write(lambda writing: alarms.raise_(writing, alarm, now_s=clock.epoch_s()))
 

@@ -9,14 +9,9 @@ Rule:    each node has three things: that it exists, its place, its content. Of 
          content from before is put beside it as a copy. What a device created goes, unless somebody else worked on
          it or put something into it. Who deletes a folder says nothing about what a device had moved into it.
 
-Wiring:  in one transaction of the store, with the devices suspended and the collectivité's tree locked or checked:
-
-             found = restore(journal_since(alarm.since_s), frozenset((alarm.device,)), tree)
-             show(found.preview, found.conflicts)      # a page; the person presses
-             for step in found.steps: store.apply(step)
-
-         Steps are valid one by one, in their order: a parent is there before its children, a name is free when it is
-         taken. Between preview and press the tree moves on: ask again in the transaction that applies.
+Wiring:  ``drive.recovery``, with the devices suspended. Steps are valid one by one, in their order: a parent is there
+         before its children, a name is free when it is taken. Between preview and press the tree moves on: it is
+         asked again in the transaction that applies.
 """
 
 from __future__ import annotations

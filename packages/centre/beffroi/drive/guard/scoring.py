@@ -8,15 +8,8 @@ Process: pure state, changed by ``add`` alone; no clock (times are given), no I/
 Hostile: order and times of changes: late and early ones are put in their place, so that any order ends in the same
          alarm; a time after ``now_s`` counts as now. Floods push out the weakest and oldest entries first.
 Fails:   towards quiet: what is not understood adds no points.
-
-Wiring, by whoever owns the journal of the drive:
- 1. ``state = Commune.restore(row) if row else Commune()`` at the start, for each collectivité, when first needed.
- 2. After each commit of changes: ``for alarm in state.add(device, change, now_s): ...`` in the order of the journal.
-    Where ``state.is_dirty``, ``state.save()`` goes into the same row in the next commit, with the last sequence of
-    the journal: after a crash the changes after it are added again (the same change twice counts once).
- 3. On an Alarm: suspend ``alarm.device``; the device's files since ``alarm.since_s`` are what ``plan.restore`` takes
-    back.
- 4. When a person says that it was none: ``state.settle(device, now_s)``; the device starts from zero.
+Wiring:  ``drive.sentry``. What is saved stands beside the number of the last change that was added: after a crash those
+         after it are added again (the same change twice counts once).
 Source:  docs/internals/ransomware.md; docs/decisions/0069-structure-against-the-version-before.md.
 """
 
@@ -37,7 +30,6 @@ EVIDENCE_KEPT = 512
 PAIRS_KEPT = 4096
 LONGER_BYTES = 4096
 """What ransomware adds to a file that it encrypts into another one, at most."""
-_NODES_TOLD = 256
 
 
 @dataclass(frozen=True)
@@ -75,6 +67,9 @@ class Thresholds:
     sealed_few_folders: float = 0.1
 
 
+RULES = Thresholds()
+
+
 class Evidence(msgspec.Struct, frozen=True, array_like=True, order=True):
     """One sign. ``group``: kind of the file it was, or what else this is evidence of. ``folder``, ``mark``: hashes."""
 
@@ -100,19 +95,14 @@ class Half(msgspec.Struct, frozen=True, array_like=True):
 class Alarm(msgspec.Struct, frozen=True):
     """One device, or one of several that act together.
 
-    ``since_s``: when the first sign was given: what the device did from then on is to be taken back. ``at_s``: event
-    time of the sign that made it an alarm. ``files``: different files with signs. ``nodes``: the first of them.
-    ``signs``: how often each.
+    ``since_s``: when the first sign was given: what the device did from then on is to be taken back. ``files``:
+    different files with signs. ``signs``: how often each.
     """
 
     device: str
     since_s: float
-    at_s: float
-    points: float
     files: int
-    nodes: tuple[str, ...]
     signs: dict[Sign, int]
-    together: tuple[str, ...] = ()
 
 
 class Window(msgspec.Struct):
@@ -129,25 +119,22 @@ class Window(msgspec.Struct):
     alarmed_s: float = 0.0
     forgotten_s: float = 0.0
 
-    def add(
-        self, change: Change, now_s: float, device: str = "", thresholds: Thresholds | None = None
-    ) -> Alarm | None:
+    def add(self, change: Change, now_s: float, device: str = "") -> Alarm | None:
         """Return the alarm that this change makes; None, too, after one that stands.
 
         Units: ``now_s`` in epoch seconds, not before the newest change by more than clocks differ.
         """
-        rules = thresholds or Thresholds()
         found = self._found(change, min(change.at_s, now_s))
-        self._forget(now_s - rules.day_s)
+        self._forget(now_s - RULES.day_s)
         if not found or self.alarmed_s:
             return None
         first = min(one.at_s for one in found)
-        for at_s in sorted({one.at_s for one in self.evidence if first <= one.at_s <= first + rules.day_s}):
-            for length_s, least in ((rules.hour_s, rules.hour_points), (rules.day_s, rules.day_points)):
+        for at_s in sorted({one.at_s for one in self.evidence if first <= one.at_s <= first + RULES.day_s}):
+            for length_s, least in ((RULES.hour_s, RULES.hour_points), (RULES.day_s, RULES.day_points)):
                 within = self.within(at_s - length_s, at_s)
-                if (points := score(within, rules)) >= least:
+                if score(within) >= least:
                     self.alarmed_s = at_s
-                    return _alarm(device, within, points)
+                    return _alarm(device, within)
         return None
 
     def within(self, from_s: float, to_s: float) -> list[Evidence]:
@@ -236,14 +223,14 @@ class Window(msgspec.Struct):
         self.halves = sum(len(half) for side in (self.created, self.deleted) for half in side.values())
 
 
-def score(evidence: list[Evidence], rules: Thresholds) -> float:
+def score(evidence: list[Evidence]) -> float:
     """Points of what was seen together; divided where it is all of one group."""
-    points = _unhalved(evidence, rules)
+    points = _unhalved(evidence)
     groups = {one.group for one in evidence}
-    return points / rules.one_group_factor if len(groups) <= 1 else points
+    return points / RULES.one_group_factor if len(groups) <= 1 else points
 
 
-def _unhalved(evidence: list[Evidence], rules: Thresholds) -> float:
+def _unhalved(evidence: list[Evidence]) -> float:
     """Points of each sign, by how many folders it is in."""
     folders: dict[Sign, set[str]] = {}
     places: dict[tuple[Sign, str], set[str]] = {}
@@ -253,45 +240,37 @@ def _unhalved(evidence: list[Evidence], rules: Thresholds) -> float:
     return sum(
         _worth(
             one.sign,
-            rules,
-            many=len(folders[one.sign]) >= rules.many_folders,
-            spread=len(places[one.sign, one.mark]) >= rules.many_folders,
+            many=len(folders[one.sign]) >= RULES.many_folders,
+            spread=len(places[one.sign, one.mark]) >= RULES.many_folders,
         )
         for one in evidence
     )
 
 
-def _worth(sign: Sign, rules: Thresholds, *, many: bool, spread: bool) -> float:
+def _worth(sign: Sign, *, many: bool, spread: bool) -> float:
     if sign in {Sign.NOTE, Sign.SUFFIX} and not spread:
         return 0.0
     field = sign.name.lower()
     if sign in {Sign.SEALED, Sign.REPLACED_SEALED} and not many:
         field += "_few_folders"
-    return float(getattr(rules, field))
+    return float(getattr(RULES, field))
 
 
 class Commune(msgspec.Struct):
     """The windows of all devices of one collectivité that gave a sign within a day."""
 
     windows: dict[str, Window] = msgspec.field(default_factory=dict)
-    is_dirty: bool = False
 
-    def add(
-        self, device: str, change: Change, now_s: float, thresholds: Thresholds | None = None
-    ) -> list[Alarm]:
+    def add(self, device: str, change: Change, now_s: float) -> list[Alarm]:
         """Return the alarms that this change makes: of its device, and of others with which it acts."""
-        rules = thresholds or Thresholds()
         window = self.windows.get(device) or Window()
         before = (len(window.evidence), window.halves, window.alarmed_s)
-        alarm = window.add(change, now_s, device, rules)
+        alarm = window.add(change, now_s, device)
         if (len(window.evidence), window.halves, window.alarmed_s) != before:
-            self.is_dirty = True
             self.windows[device] = window
         if alarm:
             return [alarm]
-        return (
-            self._together(window, min(change.at_s, now_s), rules) if len(window.evidence) > before[0] else []
-        )
+        return self._together(window, min(change.at_s, now_s)) if len(window.evidence) > before[0] else []
 
     def wants_look(self, device: str, change: Change) -> bool:
         """Whether the content of a new file may say something now; else it may when something beside it is deleted
@@ -303,38 +282,33 @@ class Commune(msgspec.Struct):
         half = Half(change.at_s, change.node, _hash(stem(change.name)), change.size_bytes, "")
         return any(_match(half, one) for one in deleted.values())
 
-    def _together(self, window: Window, at_s: float, rules: Thresholds) -> list[Alarm]:
+    def _together(self, window: Window, at_s: float) -> list[Alarm]:
         ends = sorted(
-            {one.at_s for one in window.evidence if at_s <= one.at_s <= at_s + rules.hour_s} | {at_s}
+            {one.at_s for one in window.evidence if at_s <= one.at_s <= at_s + RULES.hour_s} | {at_s}
         )
         for end_s in ends:
-            seen = {name: other.within(end_s - rules.hour_s, end_s) for name, other in self.windows.items()}
+            seen = {name: other.within(end_s - RULES.hour_s, end_s) for name, other in self.windows.items()}
             those = tuple(
-                sorted(
-                    name
-                    for name, evidence in seen.items()
-                    if _unhalved(evidence, rules) >= rules.several_least
-                )
+                sorted(name for name, evidence in seen.items() if _unhalved(evidence) >= RULES.several_least)
             )
             merged = sorted(one for name in those for one in seen[name])
-            if len(those) < 2 or (points := score(merged, rules)) < rules.several_points:
+            if len(those) < 2 or score(merged) < RULES.several_points:
                 continue
             alarms = []
             for name in those:
                 if not self.windows[name].alarmed_s:
                     self.windows[name].alarmed_s = end_s
-                    alarms.append(_alarm(name, seen[name], points, those))
+                    alarms.append(_alarm(name, seen[name]))
             return alarms
         return []
 
     def settle(self, device: str, now_s: float) -> None:
         """A person judged the device: its past is forgotten, and what comes late from it, too."""
         self.windows[device] = Window(forgotten_s=now_s)
-        self.is_dirty = True
 
-    def forget(self, now_s: float, thresholds: Thresholds | None = None) -> None:
+    def forget(self, now_s: float) -> None:
         """Leave out devices that gave no sign for a day; once in a while."""
-        limit_s = now_s - (thresholds or Thresholds()).day_s
+        limit_s = now_s - RULES.day_s
         for device, window in list(self.windows.items()):
             times = [one.at_s for one in window.evidence]
             times += [
@@ -346,11 +320,9 @@ class Commune(msgspec.Struct):
             newest = max(times, default=window.forgotten_s)
             if newest < limit_s and not window.alarmed_s:
                 del self.windows[device]
-                self.is_dirty = True
 
     def save(self) -> bytes:
         """The state as it is now, for ``restore``."""
-        self.is_dirty = False
         return _ENCODER.encode(self)
 
     @staticmethod
@@ -363,17 +335,12 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Commune)
 
 
-def _alarm(device: str, evidence: list[Evidence], points: float, together: tuple[str, ...] = ()) -> Alarm:
-    nodes = tuple(dict.fromkeys(one.node for one in evidence))
+def _alarm(device: str, evidence: list[Evidence]) -> Alarm:
     return Alarm(
         device=device,
         since_s=evidence[0].at_s,
-        at_s=evidence[-1].at_s,
-        points=round(points, 1),
-        files=len(nodes),
-        nodes=nodes[:_NODES_TOLD],
+        files=len({one.node for one in evidence}),
         signs=dict(Counter(one.sign for one in evidence)),
-        together=together,
     )
 
 
