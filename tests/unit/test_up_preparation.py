@@ -212,6 +212,42 @@ def test_the_front_waits_for_the_last_word_of_the_drive(
             assert line.getresponse().status == 201
 
 
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+@pytest.mark.parametrize(
+    ("path", "status", "advice"),
+    [
+        ("/coffre/", 503, "Attendez une minute, puis rechargez cette page."),
+        ("/coffre/octets/7", 503, "Attendez une minute, puis rechargez cette page."),
+        ("/courrier/", 413, "envoyez moins de fichiers à la fois"),
+    ],
+)
+def test_what_the_front_says_itself_is_a_page_in_french(
+    new: Config, request: pytest.FixtureRequest, path: str, status: int, advice: str
+) -> None:
+    """Where no plane answers, as after a fault or while one starts again."""
+    short = Path(tempfile.mkdtemp(prefix="bfp-"))
+    request.addfinalizer(lambda: shutil.rmtree(short, ignore_errors=True))
+    wanted = free_ports(replace(new, state=short, listen="127.0.0.1"))
+    certificates.ensure(wanted)
+    front.write(wanted)
+    (short / "haproxy.cfg").write_text(front.configuration(wanted, drop_privileges=False))
+    argv = ("haproxy", "-db", "-f", str(short / "haproxy.cfg"))
+    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+    request.addfinalizer(process.kill)
+    until_it_listens(wanted.portal_port, process)
+    line = http.client.HTTPSConnection(
+        "127.0.0.1", wanted.portal_port, timeout=30, context=ssl._create_unverified_context()
+    )
+    with contextlib.closing(line):
+        length = "40000000" if status == 413 else "0"
+        line.request("GET", path, headers={"Host": wanted.portal_name, "Content-Length": length})
+        answer = line.getresponse()
+        page = answer.read().decode()
+    assert answer.status == status
+    assert advice in page and '<html lang="fr">' in page
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
 def _answer_late(drive: socket.socket) -> None:
     line, _ = drive.accept()
     with line:

@@ -22,7 +22,7 @@ from pathlib import Path
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.mail.certificates.places import installed
-from beffroi.supervise import acme, front_limits
+from beffroi.supervise import acme, front_limits, front_pages
 from beffroi.supervise.certificates import front_names
 from beffroi.supervise.front_listeners import DISCOVERY_HOSTS, HELD_TIMEOUT, Listener, listeners
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
@@ -142,7 +142,8 @@ def _frontend(config: Config, listener: Listener) -> list[str]:
     pages = " !drive" if listener.drive_requests else ""
     body = [
         *binds,
-        *front_limits.rules(config, listener),
+        *(front_pages.rules(config) if listener.sign_ins else []),
+        *front_limits.rules(listener),
         *([f"acl discovery req.hdr(host),lower -m beg {' '.join(DISCOVERY_HOSTS)}"] if others else []),
         *(f"http-request del-header {header}" for header in _TRUSTED),
         "http-request set-header X-Forwarded-For %[src]",
@@ -179,7 +180,8 @@ def write(config: Config) -> None:
     path = config_path(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o755)
-    write_file(front_limits.page_path(config), front_limits.page(), mode=0o644, owner=supervisor_owner())
+    for page, content in front_pages.files(config).items():
+        write_file(page, content, mode=0o644, owner=supervisor_owner())
     for name in ("", *_box_fronts(config)):
         text = configuration(config, drop_privileges=os.getuid() == 0, box_front=name)
         write_file(config_path(config, name), text.encode(), mode=0o644, owner=supervisor_owner())

@@ -1,34 +1,24 @@
 """What one source may do at the front door: a flood of it is refused before anything behind the door works.
 
-Purpose: HAProxy's rules and tables that count connections, requests and sign-ins of a source (an IPv4 address, a /64),
-         and the page that a person reads instead. Other sources do not notice.
+Purpose: HAProxy's rules and tables that count connections, requests and sign-ins of a source (an IPv4 address, a /64);
+         other sources do not notice. What a person reads instead is in front_pages.py.
 Source:  docs.haproxy.org/3.0/configuration.html (stick tables).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
-
-from beffroi.lib.config import Config
+from beffroi.supervise import front_pages
 from beffroi.supervise.front_listeners import DRIVE_PATHS, Listener
 
-REQUESTS_WINDOW_S, SIGN_INS_WINDOW_S = 10, 60
+REQUESTS_WINDOW_S, SIGN_INS_WINDOW_S = 10, front_pages.RETRY_AFTER_S
 # Sources that one listener remembers, about 200 bytes each; the one that was silent longest is forgotten first.
 _SOURCES = 50_000
 _SOURCE = "src,ipmask(32,64)"
 
 
-def rules(config: Config, listener: Listener) -> list[str]:
+def rules(listener: Listener) -> list[str]:
     """Before all others that refuse or change something: a flood costs as little as it can."""
     refusal = "http-request deny deny_status 429"
-    if listener.sign_ins:
-        refusal = (
-            f"http-request return status 429 content-type text/html;charset=utf-8 file {page_path(config)}"
-            f" hdr Retry-After {SIGN_INS_WINDOW_S} hdr Cache-Control no-store hdr X-Content-Type-Options nosniff"
-            f' hdr Content-Security-Policy "{_page_policy()}"'
-        )
     lines = [
         f"tcp-request connection track-sc0 {_SOURCE} table {listener.name}_sources",
         f"tcp-request connection reject if {{ sc_conn_cur(0) gt {listener.connections} }}",
@@ -77,19 +67,3 @@ def tables(listener: Listener) -> list[str]:
             f" store {connections}http_req_rate({window_s}s)",
         ]
     return lines
-
-
-def page() -> bytes:
-    """What a person reads with an answer 429."""
-    return (Path(__file__).parent / "too_many.html").read_bytes()
-
-
-def _page_policy() -> str:
-    style = page().partition(b"<style>")[2].partition(b"</style>")[0]
-    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
-
-
-def page_path(config: Config) -> Path:
-    """Where HAProxy reads that page: once, at its start."""
-    return config.state / "haproxy" / "429.html"

@@ -1,0 +1,74 @@
+"""Pages of the front door itself: what a person reads where no plane answers, or none is to be asked.
+
+Purpose: HAProxy's rules and files. Without them a browser shows HAProxy's own words, in English.
+Source:  docs.haproxy.org/3.0/configuration.html (http-error).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from beffroi.lib.config import Config
+
+RETRY_AFTER_S = 60
+_AWAY = (
+    "Le service ne répond pas pour le moment",
+    """<p>Attendez une minute, puis rechargez cette page. Ce qui était enregistré n’est pas perdu ; si vous veniez \
+d’envoyer quelque chose, regardez ensuite si c’est arrivé.</p>
+<p class="note">Si cette page revient, prévenez le Département, ou la mairie qui vous a donné un lien.</p>
+<p class="note" lang="en">The service does not answer at the moment. Wait a minute and reload this page.</p>""",
+)
+_WORDS: Mapping[int, tuple[str, str]] = {
+    413: (
+        "C’est trop lourd pour un seul envoi",
+        """<p>Rien n’a été enregistré : ce que vous envoyez dépasse 30 Mo. Revenez à la page précédente, puis \
+envoyez moins de fichiers à la fois, ou passez par le Coffre : il prend de gros fichiers et donne un lien.</p>
+<p class="note" lang="en">What you send has more than 30 MB: nothing was kept. Send fewer files at once.</p>""",
+    ),
+    429: (
+        "Trop de demandes à la fois",
+        """<p>Beaucoup de demandes arrivent de votre réseau. Attendez une minute, puis recommencez. Rien n’est perdu \
+et votre compte n’est pas bloqué.</p>
+<p><a href="/">Réessayer</a></p>
+<p class="note">Si cette page revient alors que vous n’êtes que quelques-uns à travailler, prévenez votre référent : \
+un appareil de la mairie envoie peut-être des demandes sans fin.</p>
+<p class="note" lang="en">Too many requests come from your network. Wait a minute and try again.</p>""",
+    ),
+    502: _AWAY,
+    503: _AWAY,
+    504: _AWAY,
+}
+
+
+def files(config: Config) -> dict[Path, bytes]:
+    """What HAProxy reads at its start, once."""
+    return {_path(config, status): _page(status) for status in _WORDS}
+
+
+def rules(config: Config) -> list[str]:
+    """For a listener that people's browsers ask."""
+    style = _frame().partition("<style>")[2].partition("</style>")[0].encode()
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'self'"
+    return [
+        f"http-error status {status} content-type text/html;charset=utf-8 file {_path(config, status)}"
+        f"{f' hdr Retry-After {RETRY_AFTER_S}' if status == 429 else ''} hdr Cache-Control no-store"
+        f' hdr X-Content-Type-Options nosniff hdr Content-Security-Policy "{policy}"'
+        for status in _WORDS
+    ]
+
+
+def _page(status: int) -> bytes:
+    title, words = _WORDS[status]
+    return _frame().replace("@title", title).replace("@words", words).encode()
+
+
+def _frame() -> str:
+    return (Path(__file__).parent / "front_page.html").read_text("utf-8")
+
+
+def _path(config: Config, status: int) -> Path:
+    return config.state / "haproxy" / f"{status}.html"
