@@ -60,6 +60,13 @@ def test_a_small_file_arrives_and_is_given_back(drive: Drive, at: Browser) -> No
     assert at.ask("GET", f"/coffre/octets/{made['node']}", Range="bytes=1000-")[0] == 416
 
 
+def test_a_download_has_its_name_in_the_order_of_its_letters(drive: Drive, at: Browser) -> None:
+    made = at.send(b"MZ", folder=drive.own.id, name="facture\u202efdp.exe")[1]
+    assert drive.names() == ["facture\u202efdp.exe"]
+    headers = at.ask("GET", f"/coffre/octets/{made['node']}")[1]
+    assert headers["content-disposition"] == "attachment; filename*=UTF-8''facture%EF%BF%BDfdp.exe"
+
+
 def test_what_a_decision_holds_is_held_from_every_method(drive: Drive, at: Browser, server: Served) -> None:
     made = at.send(b"held", folder=drive.own.id, name="held.bin")[1]["node"]
     (one,) = _children(drive, drive.own.id)

@@ -16,6 +16,7 @@ from beffroi.core.identity import limits
 from beffroi.core.identity import queries as identity
 from beffroi.drive.store import shares
 from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.names import in_order
 from beffroi.mail.held import links, posting
 from beffroi.mail.models import Mailbox
 from beffroi.portal.drive_access import metadata_of
@@ -40,7 +41,7 @@ def tell(*, collectivite_id: str, share_id: str, person_id: str) -> bool:
         return False
     with translation.override(LANGUAGE):
         page = links.address(settings.BEFFROI, reverse("drive_drops", args=[share.node], urlconf=PORTAL_URLS))
-        context = {"name": share.label, "page": page, "address": mailbox.address}
+        context = {"name": in_order(share.label), "page": page, "address": mailbox.address}
         subject = "Des fichiers arrivent dans votre Coffre"
         text = render_to_string("file/drop.txt", context)
         html = render_to_string("file/drop.html", context)

@@ -32,6 +32,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.shared_cache import StorageFull
 from beffroi.core.planes.tokens import make_grant
+from beffroi.drive.store.names import in_order
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound, Unavailable
 from beffroi.mail import reader
@@ -43,6 +44,9 @@ LIVE_COOKIE = "beffroi_live"
 LIVE_PATH = "/live"
 LIVE_TTL_S = 900
 View = Callable[..., HttpResponse]
+_NAME_FILES = ("portal/drive_", "portal/departure_files", "portal/incident", "portal/parts/")
+"""Pages, and parts of pages, that show names of files and no text of others: there nothing turns the order of letters,
+be it in a title, in a field or in what a screen reader says."""
 _FULL = ("disk is full", "No space left")
 """What SQLite and PostgreSQL say then."""
 
@@ -53,6 +57,8 @@ def page(
     """Render a page, or the part of it that htmx asked for, inside the frame of this listener."""
     actor: Actor | None = getattr(request, "actor", None)
     response = render(request, template, {**frame(request, actor), **(context or {})}, status=status)
+    if template.startswith(_NAME_FILES):
+        response.content = in_order(response.content.decode()).encode()
     response["Cache-Control"] = "no-store, private"
     response["Vary"] = "Cookie, HX-Request, Accept-Language"
     if actor is not None:

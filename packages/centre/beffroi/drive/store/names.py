@@ -7,6 +7,7 @@ Source:  docs/internals/drive.md, "Names".
 from __future__ import annotations
 
 import mimetypes
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -16,6 +17,7 @@ MAX_NAME_BYTES = 255
 MAX_DEPTH = 100
 FORBIDDEN = frozenset("/\\") | {chr(code) for code in (*range(32), 127, 0xFFFE, 0xFFFF)}
 """Signs that no name holds; the last two no XML may hold either: no program could read the list of such a folder."""
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 class NameRefused(BeffroiError):
@@ -51,6 +53,11 @@ def normal(name: str) -> str:
 def folded(name: str) -> str:
     """What two names share that Windows and macOS take for one. ``name``: as ``normal`` gives it."""
     return unicodedata.normalize("NFC", name.casefold())
+
+
+def in_order(text: str) -> str:
+    """What people are shown: of "facture<turn>fdp.exe" a browser would make "factureexe.pdf"."""
+    return _TURNING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def content_type(name: str) -> str:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from beffroi.drive import past
-from beffroi.drive.store import look, versions
+from beffroi.drive.store import look, names, versions
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
@@ -164,7 +164,7 @@ def download(request: Request, bodies: Bodies, body: Body) -> Answer:
 
 def attachment(name: str) -> bytes:
     """The header Content-Disposition for any name (RFC 6266, RFC 8187)."""
-    return f"attachment; filename*=UTF-8''{quote(name, safe='')}".encode()
+    return f"attachment; filename*=UTF-8''{quote(names.in_order(name), safe='')}".encode()
 
 
 async def image(bodies: Bodies, body: Body) -> Answer:

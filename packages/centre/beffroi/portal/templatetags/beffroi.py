@@ -18,7 +18,6 @@ from django.utils.translation import gettext as _
 from beffroi.portal import dates, words
 
 register = template.Library()
-_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ICONS = Path(__file__).parent.parent / "icons"
 
 
@@ -88,12 +87,6 @@ def since(value: datetime | None) -> str:
 @register.filter
 def octets(value: int) -> str:
     return words.size(value)
-
-
-@register.filter
-def unturned(name: str) -> str:
-    """A file's name in the order of its letters: of "facture<turn>fdp.exe" a browser would make "factureexe.pdf"."""
-    return _TURNING.sub("\N{REPLACEMENT CHARACTER}", name)
 
 
 @register.filter

@@ -26,6 +26,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
 from beffroi.drive.store import sent_files, shares, tree
 from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.drive.store.names import in_order
 from beffroi.drive.store.orders import orders
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
@@ -79,9 +80,11 @@ def place(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             at = view.at(reading, _identifier(asked))
             part = orders.part(reading, at.owner, at.node, first=0, most=MAX_ROWS)
             found["more"] = part.total > MAX_ROWS
-            found["trail"] = [{"id": one, "name": name} for name, one in drive.trail(reading, view, at)]
+            found["trail"] = [
+                {"id": one, "name": in_order(name)} for name, one in drive.trail(reading, view, at)
+            ]
             found["rows"] = [
-                {"id": one.id, "name": one.name, "is_folder": one.is_folder, "size_bytes": one.size_bytes,
+                {"id": one.id, "name": in_order(one.name), "is_folder": one.is_folder, "size_bytes": one.size_bytes,
                  "size": words.size(one.size_bytes)}
                 for one in part.entries
             ]  # fmt: skip
@@ -122,7 +125,7 @@ def link(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     with view.database.reading() as reading:
         node = sharing.shareable(view, reading, node_id).node
     names = {
-        "name": node.name,
+        "name": in_order(node.name),
         "size": words.size(node.size_bytes),
         "day": date_format(datetime.fromtimestamp(share.expires_s, UTC), "j F Y"),
     }

@@ -89,7 +89,7 @@
   const plain = document.getElementById("send");
   const desk = document.getElementById("desk");
   if (!plain || !desk || !window.fetch || !window.crypto || !crypto.subtle) return;
-  const { Refused, hex, send } = window.coffre, size = window.sizes;
+  const { Refused, hex, send } = window.coffre, size = window.sizes, inOrder = window.inOrder;
   const words = desk.dataset;
   const refusals = JSON.parse(document.getElementById("refusals").textContent);
   const folder = Number(words.folder);
@@ -123,7 +123,7 @@
 
   const choose = (name) => forAll ? Promise.resolve(forAll) : new Promise((answered) => {
     asked.hidden = false;
-    asked.querySelector("p").textContent = words.taken.replace("#", name);
+    asked.querySelector("p").textContent = words.taken.replace("#", () => inOrder(name));
     const end = (value) => {
       asked.removeEventListener("click", press);
       giveUp = null;
@@ -201,8 +201,8 @@
       if (litter(file, path)) { left += 1; continue; }
       const row = document.createElement("li"), text = document.createElement("div"), title = document.createElement("p"), why = document.createElement("p"), bar = document.createElement("progress"), tag = document.createElement("span");
       row.className = "row"; text.className = "grow stack"; why.className = "note"; tag.className = "tag quiet";
-      title.textContent = [...path, file.name].join(" › ") + " · " + size(file.size);
-      bar.max = Math.max(file.size, 1); bar.value = 0; bar.setAttribute("aria-label", file.name);
+      title.textContent = inOrder([...path, file.name].join(" › ")) + " · " + size(file.size);
+      bar.max = Math.max(file.size, 1); bar.value = 0; bar.setAttribute("aria-label", inOrder(file.name));
       tag.textContent = words.waiting;
       text.append(title, bar, why); row.append(text, tag); list.append(row);
       row.hidden = list.children.length > 50;

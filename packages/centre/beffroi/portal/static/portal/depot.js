@@ -20,10 +20,10 @@
     const row = document.createElement("li"), text = document.createElement("p"), said = document.createElement("p"), tag = document.createElement("span");
     const bar = document.createElement("progress");
     row.className = "stack"; said.className = "note"; tag.className = "tag quiet";
-    text.textContent = `${file.name} · ${window.sizes(file.size)}`;
+    text.textContent = `${window.inOrder(file.name)} · ${window.sizes(file.size)}`;
     tag.textContent = words.waiting;
     bar.max = Math.max(file.size, 1); bar.value = 0;
-    bar.setAttribute("aria-label", file.name);
+    bar.setAttribute("aria-label", window.inOrder(file.name));
     text.append(" ", tag);
     row.append(text, bar, said);
     list.append(row);

@@ -32,7 +32,7 @@
     bar.max = Math.max(file.size, 1);
     return window.coffre.send(way(signal), file, about, upload, (bytes) => { bar.value = bytes; });
   };
-  const make = (name, text, kind) => { const one = document.createElement(name); if (text) one.textContent = text; if (kind) one.className = kind; return one; };
+  const make = (name, text, kind) => { const one = document.createElement(name); if (text) one.textContent = window.inOrder(text); if (kind) one.className = kind; return one; };
 
   // -- the reading page: each attachment may be kept in the Coffre
   for (const button of document.querySelectorAll("[data-keep]")) {
@@ -86,7 +86,7 @@
     for (const file of event.detail) {
       const row = shown(), ways = make("span", "", "actions"), go = make("button", words.go, "btn primary"), no = make("button", words.no, "btn");
       const state = make("p", words.large, "note"), bar = make("progress"), box = make("div", "", "grow stack");
-      go.type = no.type = "button"; bar.hidden = true; bar.value = 0; bar.setAttribute("aria-label", file.name);
+      go.type = no.type = "button"; bar.hidden = true; bar.value = 0; bar.setAttribute("aria-label", window.inOrder(file.name));
       go.append(make("span", " " + file.name, "sr")); no.append(make("span", " " + file.name, "sr"));
       box.append(make("p", file.name + " · " + size(file.size)), state, bar); ways.append(go, no); row.append(box, ways);
       let stop = new AbortController(), made = null;

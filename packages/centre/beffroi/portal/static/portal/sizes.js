@@ -1,4 +1,5 @@
-/* Lengths of files as the pages say them ("12 ko", "1,4 Mo"): the same as words.size, for scripts that list files. */
+/* Lengths of files as the pages say them ("12 ko", "1,4 Mo"): the same as words.size, for scripts that list files;
+   and their names in the order of their letters, the same as names.in_order. */
 window.sizes = (() => {
   "use strict";
   const lang = document.documentElement.lang, unit = lang.startsWith("fr") ? "o" : "B";
@@ -12,3 +13,4 @@ window.sizes = (() => {
     return new Intl.NumberFormat(lang, { maximumFractionDigits: digits, useGrouping: false }).format(value) + "\u00a0" + sign + unit;
   };
 })();
+window.inOrder = (name) => name.replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
