@@ -79,6 +79,21 @@ def test_who_is_signed_in_sees_the_same_page(drive: Drive, client: Client, serve
     assert "Se déconnecter" not in client.get(path).content.decode()
 
 
+def test_a_page_without_account_speaks_the_other_language_at_a_press(
+    drive: Drive, client: Client, server: Served
+) -> None:
+    """Also after a wrong password. A page that hides its address sends no origin with a form."""
+    path = make(client, drive.file("x.pdf").id, password=PASSWORD)
+    for wrong in (False, True):
+        visitor = Client(enforce_csrf_checks=True, headers={"Accept-Language": "fr"})
+        answer = visitor.post(path, {"password": "autre chose"}) if wrong else visitor.get(path)
+        page = answer.content.decode()
+        assert f'name="next" value="{path}"' in page and "Mot de passe de ce lien" in page
+        chosen = visitor.post("/langue/", {"language": "en", "next": path}, headers={"Origin": "null"})
+        assert chosen["Location"] == path
+        assert "Password of this link" in visitor.get(path).content.decode()
+
+
 def test_a_password_is_asked_first_and_opens_page_and_bytes(
     drive: Drive, client: Client, server: Served, put: Callable[..., int]
 ) -> None:
@@ -173,7 +188,7 @@ def test_wrong_ended_used_up_and_foreign_links_are_one_answer(
     open_ = make(client, node)
     assert client.post(f"/coffre/liens/{share.id}/arreter/").status_code == 302
     pages = {
-        (answer.status_code, answer.content)
+        (answer.status_code, answer.content.replace(path.encode(), b"asked"))
         for path in (
             used,
             ended,

@@ -25,6 +25,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.i18n import set_language
 from django_htmx.http import HttpResponseClientRedirect
 
 from beffroi.core.communes.queries import access_collectivite
@@ -49,6 +51,10 @@ _NAME_FILES = ("portal/drive_", "portal/departure_files", "portal/incident", "po
 be it in a title, in a field or in what a screen reader says."""
 _FULL = ("disk is full", "No space left")
 """What SQLite and PostgreSQL say then."""
+
+
+# Pages of links send no origin with a form; another site would change words here, and nothing else.
+language = csrf_exempt(set_language)
 
 
 def page(

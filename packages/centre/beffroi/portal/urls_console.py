@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.urls import path
-from django.views.i18n import set_language
 
 from beffroi.portal import about, health
 from beffroi.portal.console import (
@@ -42,6 +41,7 @@ from beffroi.portal.console import (
     why,
     withdrawals,
 )
+from beffroi.portal.pages import language
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -52,7 +52,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("", overview.overview, name="home"),
     path("direct/", overview.live_grant, name="live_grant"),
-    path("langue/", set_language, name="set_language"),
+    path("langue/", language, name="set_language"),
     path("accessibilite/", about.accessibility, name="accessibility"),
     path("comptage/", about.counting, name="counting"),
     path("meteo/", weather.territory, name="weather"),

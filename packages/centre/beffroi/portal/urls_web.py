@@ -11,9 +11,9 @@ from allauth.mfa.recovery_codes import views as recovery
 from allauth.mfa.totp import views as totp
 from django.urls import URLPattern, URLResolver, path, re_path, register_converter
 from django.urls.converters import StringConverter
-from django.views.i18n import set_language
 
 from beffroi.portal import about, health
+from beffroi.portal.pages import language
 from beffroi.portal.web import (
     access,
     activate,
@@ -111,7 +111,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("", home.home, name="home"),
     path("direct/", home.live_grant, name="live_grant"),
-    path("langue/", set_language, name="set_language"),
+    path("langue/", language, name="set_language"),
     path("accessibilite/", about.accessibility, name="accessibility"),
     path("comptage/", about.counting, name="counting"),
     # Sign-in: django-allauth's views on our addresses; nobody signs up here and nothing is sent by mail.
