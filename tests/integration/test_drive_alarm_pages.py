@@ -23,7 +23,7 @@ from django.urls import reverse
 from tests.conftest import Commune
 from tests.drive_meanwhile import meanwhile, told
 from tests.fixtures_incidents import open_for
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.integration.test_drive_pages import Drive, drive
 
 __all__ = ["drive", "no_door"]
@@ -118,13 +118,29 @@ def test_the_referent_sees_looks_ahead_and_has_all_taken_back(
 
 
 def test_the_incident_says_to_everybody_what_became_of_the_files(
-    drive: Drive, spoiled: list[Node], device: str, beaune: Commune
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune, administrator: Actor
 ) -> None:
-    page = reverse("incident", args=[open_for(beaune, Kind.SUSPECT_MACHINE, subject=f"drive:{device}").id])
-    colleague = portal_client(beaune.colleague_membership)
-    assert "remet comme avant les fichiers" in colleague.get(page).content.decode()
-    portal_client(beaune.referent_membership).post(PAGE, {"what": "restore", "device": device})
-    assert "touchés sont remis comme avant" in colleague.get(page).content.decode()
+    """To the Département too, and what of them is not back."""
+    incident = open_for(beaune, Kind.SUSPECT_MACHINE, subject=f"drive:{device}")
+    page = reverse("incident", args=[incident.id])
+    colleague, referent = (
+        portal_client(beaune.colleague_membership),
+        portal_client(beaune.referent_membership),
+    )
+
+    def read() -> list[str]:
+        pages = [colleague.get(page)]
+        with on_listener("console"):
+            pages.append(console_client(administrator.id).get(f"/dossiers/{incident.id}/"))
+        return [one.content.decode() for one in pages]
+
+    assert all("La personne référente remet comme avant les fichiers" in one for one in read())
+    referent.post(PAGE, {"what": "restore", "device": device})
+    assert all("touchés sont remis comme avant" in one and "pas pu" not in one for one in read())
+    drive.database.write(lambda w: w.run("UPDATE alarm SET missed = 2"))
+    shown = [*read(), referent.get(PAGE).content.decode()]
+    assert all("2 éléments n’ont pas pu l’être" in one for one in shown)
+    assert "Tout est remis" not in shown[-1]
 
 
 def test_what_was_meant_stays_and_the_device_is_free(

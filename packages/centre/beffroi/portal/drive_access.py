@@ -58,9 +58,9 @@ def view_of(request: HttpRequest, actor: Actor) -> View:
     return View.of_page(who, _communes().metadata)
 
 
-def has_drive(actor: Actor) -> bool:
+def has_drive(collectivite_id: str | None) -> bool:
     """Whether the collectivité ever had a file; asking makes none."""
-    return (settings.BEFFROI.state / "drive" / (actor.collectivite_id or "none")).exists()
+    return (settings.BEFFROI.state / "drive" / (collectivite_id or "none")).exists()
 
 
 def metadata_of(collectivite_id: str) -> Database:

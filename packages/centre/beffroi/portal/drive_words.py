@@ -220,6 +220,19 @@ def signs(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return [(str(words), counts[code]) for code, words in _SIGNS.items() if counts.get(code)]
 
 
+def missed(count: int) -> str:
+    """What was not put back after an alarm; "" for nothing."""
+    if not count:
+        return ""
+    return ngettext(
+        "%(n)d élément n’a pas pu l’être : quelqu’un l’a changé, ou sa version d’avant a été supprimée. Regardez "
+        "dans la corbeille.",
+        "%(n)d éléments n’ont pas pu l’être : quelqu’un les a changés, ou leur version d’avant a été supprimée. "
+        "Regardez dans la corbeille.",
+        count,
+    ) % {"n": count}
+
+
 def refusal(error: BeffroiError) -> str:
     """Why it was not done and what to do next. Errors: ``error`` itself, where it is none of the drive's refusals."""
     if error.code not in REFUSALS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import actions, alarms, release
@@ -17,6 +18,7 @@ from beffroi.drive.views import Place
 from beffroi.incidents.models import Incident
 from beffroi.incidents.rules import DEVICE_SUBJECT, Kind
 from beffroi.lib.errors import BeffroiError
+from beffroi.portal import drive_words
 from beffroi.portal.drive_access import has_drive, metadata_of, view_of
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -32,15 +34,40 @@ def sees_alarm(actor: Actor, incident: Incident) -> bool:
     return actions.may_answer(actor, incident.collectivite_id) or incident.person_id == actor.id
 
 
-def alarm_state(actor: Actor, incident: Incident) -> State:
-    """What became of the alarm: whoever reads of the incident reads whether the files are back."""
+def alarm_said(actor: Actor, incident: Incident) -> str:
+    """What became of the files that a stopped device touched: whoever reads of the incident reads whether they are
+    back. "" for other incidents."""
+    if not is_alarm(incident):
+        return ""
+    state, missed = _alarm_state(incident)
+    if state == "restored":
+        said = _("L’appareil est arrêté dans le Coffre. Les fichiers qu’il a touchés sont remis comme avant.")
+        return f"{said} {drive_words.missed(missed)}".strip()
+    if state == "settled":
+        return _(
+            "L’appareil a été arrêté dans le Coffre. La personne référente a répondu que c’était voulu : rien n’a été "
+            "défait."
+        )
+    if sees_alarm(actor, incident) and not actor.sees_all:  # the console has no such page
+        return _(
+            "L’appareil est arrêté dans le Coffre. Les fichiers qu’il a touchés se remettent comme avant sur la page "
+            "des alertes."
+        )
+    return _(
+        "L’appareil est arrêté dans le Coffre. La personne référente remet comme avant les fichiers qu’il a touchés."
+    )
+
+
+def _alarm_state(incident: Incident) -> tuple[State, int]:
+    """And how many steps of the way back could not be taken."""
     try:
-        if is_alarm(incident) and has_drive(actor):
+        if has_drive(incident.collectivite_id):
             with metadata_of(incident.collectivite_id).reading() as reading:
-                return alarms.find(reading, incident.subject.removeprefix(DEVICE_SUBJECT)).state
+                found = alarms.find(reading, incident.subject.removeprefix(DEVICE_SUBJECT))
+                return found.state, found.missed
     except BeffroiError:
         pass
-    return "open"
+    return "open", 0
 
 
 def held_files(request: HttpRequest, actor: Actor, incident: Incident) -> list[Place]:
@@ -48,6 +75,10 @@ def held_files(request: HttpRequest, actor: Actor, incident: Incident) -> list[P
     if incident.kind != Kind.MALICIOUS_FILE or not _SHA256.fullmatch(incident.subject):
         return []
     try:
-        return release.seen_files(view_of(request, actor), incident.subject) if has_drive(actor) else []
+        return (
+            release.seen_files(view_of(request, actor), incident.subject)
+            if has_drive(actor.collectivite_id)
+            else []
+        )
     except BeffroiError:
         return []

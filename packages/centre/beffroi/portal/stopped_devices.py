@@ -43,7 +43,7 @@ class Stopped:
 def told(actor: Actor) -> list[Stopped]:
     """The newest first."""
     owner = actor.collectivite_id
-    if owner is None or not drive_access.has_drive(actor):
+    if owner is None or not drive_access.has_drive(actor.collectivite_id):
         return []
     try:
         with drive_access.metadata_of(owner).reading() as reading:

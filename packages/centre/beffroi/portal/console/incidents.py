@@ -19,7 +19,7 @@ from beffroi.incidents.models import Incident
 from beffroi.incidents.rules import Severity
 from beffroi.lib.errors import NotFound
 from beffroi.mail.met import met
-from beffroi.portal import incident_view, words
+from beffroi.portal import incident_drive, incident_view, words
 from beffroi.portal import incident_words as texts
 from beffroi.portal.pages import asks_part, for_administrators, page, typed
 from beffroi.portal.web.incidents import file_answer, write
@@ -80,6 +80,7 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
     context = {
         "place": "incidents",
         **incident_view.full(actor, found),
+        "alarm_said": incident_drive.alarm_said(actor, found),
         "app_passwords": mail_devices(actor, found),
         "severities": [(one.value, texts.SEVERITIES[one][0]) for one in Severity],
         "states": [

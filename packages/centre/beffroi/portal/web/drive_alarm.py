@@ -75,6 +75,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
                 "at": datetime.fromtimestamp(one.at_s, UTC),
                 "settled": datetime.fromtimestamp(one.settled_s, UTC) if one.settled_s else None,
                 "reasons": drive_words.signs(one.counts),
+                "missed": drive_words.missed(one.missed),
                 "lines": _lines(previewed, named) if one.device_id == device_id else None,
                 "more": max(0, len(previewed or ()) - LINES_SHOWN),
                 "asks": what == "ask" and one.device_id == device_id and one.state == "open",
@@ -120,14 +121,7 @@ def _answer(request: HttpRequest, actor: Actor, what: str, device_id: str) -> No
         % {"n": done},
     )
     if over.missed:
-        text = ngettext(
-            "%(n)d élément n’a pas pu l’être : quelqu’un l’a changé, ou sa version d’avant a été supprimée. Regardez "
-            "dans la corbeille.",
-            "%(n)d éléments n’ont pas pu l’être : quelqu’un les a changés, ou leur version d’avant a été supprimée. "
-            "Regardez dans la corbeille.",
-            over.missed,
-        )
-        messages.error(request, text % {"n": over.missed})
+        messages.error(request, drive_words.missed(over.missed))
 
 
 def _lines(previewed: list[Line] | None, named: dict[str, str]) -> list[dict[str, Any]] | None:

@@ -20,7 +20,7 @@ from beffroi.portal.drive_access import has_drive, view_of
 
 def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     try:
-        if not has_drive(actor):
+        if not has_drive(actor.collectivite_id):
             return []
         return [*_damaged(request, actor), *_asked(actor)]
     except BeffroiError:

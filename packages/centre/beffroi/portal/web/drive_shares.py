@@ -139,7 +139,7 @@ def with_me(request: HttpRequest, actor: Actor) -> HttpResponse:
 def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     """For the home page: what came since the person looked, and what waits for the référent's answer."""
     try:
-        if not has_drive(actor):
+        if not has_drive(actor.collectivite_id):
             return []
         view = view_of(request, actor)
         with view.database.reading() as reading:

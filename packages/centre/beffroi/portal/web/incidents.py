@@ -63,9 +63,8 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
         return HttpResponseRedirect(reverse("incident", args=[found.id]))
     context = {"place": "incidents", **incident_view.full(actor, found)}
     context |= {
-        "is_alarm": incident_drive.is_alarm(found),
         "sees_alarm": incident_drive.sees_alarm(actor, found),
-        "alarm_state": incident_drive.alarm_state(actor, found),
+        "alarm_said": incident_drive.alarm_said(actor, found),
         "held_files": incident_drive.held_files(request, actor, found),
     }
     part = asks_part(request, "incident")
