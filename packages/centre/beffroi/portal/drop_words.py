@@ -63,6 +63,7 @@ REFUSALS = {
     "drive.form_broken": gettext_lazy("Aucun fichier n’est arrivé : choisissez-en un, puis envoyez-le."),
     "drive.client_gone": _AGAIN,
     "drive.chunk_vanished": _AGAIN,
+    "drive.body_differs": gettext_lazy("Ce fichier a changé pendant l’envoi : choisissez-le de nouveau."),
     "drive.too_slow": gettext_lazy("L’envoi est trop lent : essayez depuis une autre connexion."),
     "drive.foreign_origin": gettext_lazy("Rechargez cette page, puis recommencez."),
     "live.grant_refused": gettext_lazy(

@@ -2,40 +2,52 @@
 window.coffre = (() => {
   "use strict";
   const PART = 5 * 1024 * 1024, TRIES_MS = [1000, 2000, 4000, 8000, 15000], MOST_TRIES = 8;
-  const UNAVAILABLE = "service.unavailable";
+  const UNAVAILABLE = "service.unavailable", GRANT_REFUSED = "live.grant_refused";
   class Refused extends Error { constructor(code) { super(code); this.code = code; } }
   const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   const wait = (ms) => new Promise((done) => { const timer = setTimeout(done, ms); window.addEventListener("online", () => { clearTimeout(timer); done(); }, { once: true }); });
 
-  // How a page sends. base: the address below which it does; signal(): what ends the request under way; moment(): until it may go on; isPaused(); cut(): after
-  // a cut, throws where it is the end; whole(): after an answer.
+  // How a page sends. base: the address below which it does; signal(): what ends the request under way; moment(): until
+  // it may go on; isPaused(); cut(): after a cut, or where the front answers for a drive that is away (a Refused), throws
+  // where it is the end; signedOut(): pauses until somebody is; whole(): after an answer.
   const way = (signal) => ({
     base: "/coffre/envoi/",
     signal: () => signal,
     moment: async () => {},
     isPaused: () => false,
     cut: (error, tries) => { if (signal.aborted) throw error; if (tries >= MOST_TRIES) throw new Refused(UNAVAILABLE); },
+    signedOut: () => { throw new Refused(GRANT_REFUSED); },
     whole: () => {},
   });
 
+  // Of a file that was changed or taken away meanwhile a browser sends nothing more: that is no cut.
+  const isThere = (body) => !body || body.slice(0, 1).arrayBuffer().then(() => true, () => false);
+  const passes = (status) => (status >= 500 && status !== 507) || status === 408 || status === 429;
+
   // One request until it is answered: a cut is waited out, an old grant is made new, what is refused is refused.
   const ask = async (by, method, path, body, about) => {
-    for (let tries = 0; ; tries += 1) {
+    for (let tries = 0, refusals = 0, grants = 0; ; tries += 1) {
       await by.moment();
       let answer = null;
       try {
         const headers = about ? { "X-Beffroi-File": encodeURIComponent(JSON.stringify(about)) } : {};
         answer = await fetch(by.base + path, { method, body, headers, credentials: "same-origin", signal: by.signal() });
-      } catch (error) { by.cut(error, tries); }
+      } catch (error) {
+        if (!(await isThere(body))) throw new Refused("input.invalid");
+        by.cut(error, tries);
+      }
       if (answer && answer.ok) { by.whole(); return answer.status === 204 ? null : answer.json(); }
       if (answer) {
-        const found = await answer.json().catch(() => ({ code: UNAVAILABLE }));
-        if (found.code === "live.grant_refused" && tries < 3) {
+        const code = await answer.json().then((found) => found.code, () => "");
+        if (code === GRANT_REFUSED) {
           const fresh = await fetch("/coffre/droit/", { credentials: "same-origin" }).catch(() => null);
-          if (fresh && fresh.status === 204) continue;
-        }
-        if (answer.status < 500 || answer.status === 507) throw new Refused(found.code);
-        if (tries >= MOST_TRIES) throw new Refused(UNAVAILABLE);
+          if (fresh && fresh.redirected) { by.signedOut(); grants = 0; continue; }
+          if (fresh && fresh.status === 204 && grants < 3) { grants += 1; continue; }
+          if (!fresh || passes(fresh.status)) by.cut(new Refused(UNAVAILABLE), tries);
+          else throw new Refused(code);
+        } else if (!passes(answer.status)) throw new Refused(code || UNAVAILABLE);
+        else if (!code) by.cut(new Refused(UNAVAILABLE), tries);
+        else if ((refusals += 1) > MOST_TRIES) throw new Refused(code);
       }
       if (!by.isPaused()) await wait(TRIES_MS[Math.min(tries, TRIES_MS.length - 1)]);
     }

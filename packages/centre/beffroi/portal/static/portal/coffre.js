@@ -117,8 +117,9 @@
     signal: () => abort.signal,
     moment,
     isPaused: () => paused,
-    cut: () => { if (stopped) throw new Error("stopped"); if (!paused) say(words.cut); },
-    whole: () => { if (state.textContent === words.cut) say(words.running); },
+    cut: (error) => { if (stopped) throw new Error("stopped"); if (!paused) say(error instanceof Refused ? words.away : words.cut); },
+    signedOut: () => { paused = true; pause.textContent = words.goOn; say(words.signedOut); },
+    whole: () => { if ([words.cut, words.away].includes(state.textContent)) say(words.running); },
   };
 
   const choose = (name) => forAll ? Promise.resolve(forAll) : new Promise((answered) => {
@@ -183,7 +184,7 @@
         if (error instanceof Refused && error.code === "skip") { mark(one, words.skipped, "quiet"); continue; }
         failed += 1;
         mark(one, words.failed, "bad");
-        one.why.textContent = refusals[error.code] || words.broken;
+        one.why.textContent = error instanceof Refused ? refusals[error.code] || refusals["drive.client_gone"] : words.broken;
       }
     }
     for (const one of stopped ? queue.splice(0) : []) { whole -= one.file.size - one.sent; mark(one, words.stopped, "quiet"); }

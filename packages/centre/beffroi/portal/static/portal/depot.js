@@ -46,7 +46,8 @@
         done(request.status === 201 ? answer : { code: answer.code });
       } catch { fails("service.unavailable"); }
     });
-    request.addEventListener("error", () => fails("drive.client_gone"));
+    // Of a file that was changed or taken away meanwhile a browser sends nothing more: that is no cut.
+    request.addEventListener("error", () => file.slice(0, 1).arrayBuffer().then(() => fails("drive.client_gone"), () => fails("drive.body_differs")));
     request.send(file);
   });
 

@@ -1,0 +1,97 @@
+"""Files on their way from a real Chromium, and what stops them: what is said, and what goes on by itself."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from tests.clients.test_drive_page_browser import drive, page
+from tests.conftest import Commune
+from tests.fixtures_browser import browser
+from tests.fixtures_drive import noise
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_pages import Drive
+
+__all__ = ["browser", "drive", "no_door", "page"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
+]
+
+
+def test_a_file_that_changes_while_it_is_sent_is_named_and_the_next_one_goes(
+    drive: Drive, page: Any, tmp_path: Path
+) -> None:
+    log, letter = tmp_path / "journal.log", tmp_path / "lettre.txt"
+    log.write_bytes(noise(12 * 1024 * 1024))
+    letter.write_text("Bonjour")
+
+    def grows(route: Any) -> None:
+        if route.request.url.endswith("/2"):
+            with log.open("ab") as more:
+                more.write(b"encore")
+        route.continue_()
+
+    page.goto("/coffre/")
+    page.route("**/coffre/envoi/*/*", grows)
+    page.set_input_files("#desk input[multiple]", [str(log), str(letter)])
+    page.wait_for_selector("#desk [data-state]:has-text('1 fichier refusé')")
+    assert "Ce fichier a changé pendant l’envoi" in page.inner_text("#desk li:has-text('journal.log')")
+    assert drive.names() == ["lettre.txt"]
+
+
+def test_a_drive_that_is_away_is_waited_for_and_what_it_refuses_is_no_fault_of_the_computer(
+    drive: Drive, page: Any, tmp_path: Path
+) -> None:
+    """The front answers by a page, also to too many requests of a town hall."""
+    answers: list[dict[str, Any]] = [
+        {"status": status, "body": "<html>", "content_type": "text/html"} for status in (429, *[503] * 9)
+    ]
+    answers.append({"status": 408, "json": {"code": "drive.too_slow"}})
+
+    def away(route: Any) -> None:
+        if "b.txt" in route.request.headers["x-beffroi-file"]:
+            route.fulfill(status=400, json={"code": "drive.size_differs"})
+        elif answers:
+            route.fulfill(**answers.pop(0))
+        else:
+            route.continue_()
+
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+    page.goto("/coffre/")
+    page.route("**/coffre/envoi/fichier", away)
+    page.clock.install()
+    page.set_input_files("#desk input[multiple]", [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
+    page.wait_for_selector("#desk [data-state]:has-text('Le Coffre ne répond pas pour le moment')")
+    for _ in range(200):
+        page.clock.run_for(15_000)  # the longest wait, which begins once an answer is there
+        if "1 fichier arrivé. 1 fichier refusé" in page.inner_text("#desk [data-state]"):
+            break
+        page.wait_for_timeout(100)
+    assert "L’envoi a été interrompu" in page.inner_text("#desk li:has-text('b.txt')")
+    assert drive.names() == ["a.txt"]
+
+
+def test_a_session_that_ended_is_said_once_and_the_sending_goes_on_after_a_new_one(
+    drive: Drive, page: Any, beaune: Commune, tmp_path: Path
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+    page.goto("/coffre/")
+    address = page.evaluate("location.origin")
+    page.context.clear_cookies()
+    page.set_input_files("#desk input[multiple]", [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
+    page.wait_for_selector("#desk [data-state]:has-text('Votre session est terminée')")
+    assert "Refusé" not in page.inner_text("#desk")
+    name = settings.SESSION_COOKIE_NAME
+    value = portal_client(beaune.agent_membership).cookies[name].value
+    page.context.add_cookies([{"name": name, "value": value, "url": address}])
+    with page.expect_navigation():
+        page.click("#desk button:has-text('Reprendre')")
+    assert drive.names() == ["a.txt", "b.txt"]
