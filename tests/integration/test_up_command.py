@@ -1,0 +1,41 @@
+"""`./beffroi` itself: every verb of its help is one that it hands over, and what is named is the caller's."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(__file__).parents[2] / "beffroi"
+WITHOUT_INSTALLING = (
+    set(re.findall(r"^#   \./beffroi ([a-z]+)", COMMAND.read_text("utf-8"), re.MULTILINE)) | {"stop", "code"}
+) - {"up", "test", "lab", "bench", "box"}
+
+
+def said(place: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        (COMMAND, *words),
+        cwd=place,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("verb", sorted(WITHOUT_INSTALLING))
+def test_a_verb_of_the_help_is_handed_over(verb: str, tmp_path: Path) -> None:
+    if verb == "remove" and os.geteuid() != 0:
+        pytest.skip("is for root")
+    one = said(tmp_path, verb, "--help")
+    assert one.returncode == 0, one.stderr
+    assert one.stdout.startswith(f"usage: beffroi {verb}")
+
+
+def test_a_relative_directory_is_the_callers(tmp_path: Path) -> None:
+    one = said(tmp_path, "status", "--state", "here")
+    assert f"The centre of {tmp_path / 'here'} does not run." in one.stdout
