@@ -17,6 +17,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.supervise import children, keeper, logs, status
+from beffroi.supervise import supervisor as supervising
 from beffroi.supervise.supervisor import StartFailed, Supervisor, stop_running
 
 from tests.waiting import until
@@ -218,9 +219,33 @@ supervisor = Supervisor(place, [child], say=lambda text: None)
 with supervisor.signals():
     supervisor.start()
     supervisor.wait_ready()
-    supervisor.wait()
+    supervisor.wait(list)
     supervisor.stop()
 """
+
+
+def test_what_ends_by_a_date_is_looked_at_while_the_centre_runs_and_a_failure_ends_nothing(
+    place: Config, run: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervising, "STATUS_EVERY_S", 0.01)
+    monkeypatch.setattr(supervising, "KEEP_UP_EVERY_S", 0.0)
+    supervisor = run(sleeper(place, "one"))
+    assert supervisor.wait_ready()
+    answers: Iterator[list[str] | OSError] = iter([["44 more days"], OSError("disk full"), ["43 more days"]])
+
+    def keep_up() -> list[str]:
+        answer = next(answers, None)
+        if answer is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return supervisor.status.notices
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    with supervisor.signals():
+        supervisor.wait(keep_up)
+    found = status.read(place)
+    assert found is not None and found.notices == ["43 more days"]
 
 
 @pytest.fixture

@@ -107,6 +107,46 @@ def test_the_feed_key_is_delegated_by_the_root_and_renewed_in_time(new: Config) 
     assert trust.add_delegation(new.secret(secret_files.DELEGATION)).serial == delegation.serial + 1
 
 
+def test_a_delegation_by_a_clock_that_was_ahead_is_replaced(new: Config) -> None:
+    secret_files.generate(new)
+    with clock.shifted(86400):
+        preparation.keep_up(new)
+    early = new.secret(secret_files.DELEGATION)
+    preparation.keep_up(new)
+    trust = TrustStore(unb64(new.secret(secret_files.ROOT_PUBLIC).decode()))
+    trust.add_delegation(early)
+    found = trust.add_delegation(new.secret(secret_files.DELEGATION))
+    assert found.not_before < clock.epoch_s() and found.serial == 2
+
+
+def test_a_clock_that_jumps_meanwhile_renews_nothing(new: Config) -> None:
+    secret_files.generate(new)
+    preparation.keep_up(new)
+    first = new.secret(secret_files.DELEGATION)
+    with clock.jumped(365 * 86400):
+        preparation.keep_up(new)
+    assert new.secret(secret_files.DELEGATION) == first
+
+
+@pytest.mark.parametrize("name", ["feed.key", "audit.key", "door.token", "feed-delegation.line"])
+def test_a_secret_without_content_stops_the_start(new: Config, name: str) -> None:
+    secret_files.generate(new)
+    preparation.keep_up(new)
+    (new.secrets / name).write_bytes(b"\n")
+    with pytest.raises(secret_files.SecretUnusable, match=name):
+        secret_files.generate(new)
+        preparation.keep_up(new)
+    assert (new.secrets / name).read_bytes() == b"\n"
+
+
+def test_a_first_start_that_was_cut_after_the_root_key_is_made_whole(new: Config) -> None:
+    secret_files.generate(new)
+    public = (new.secrets / secret_files.ROOT_PUBLIC).read_bytes()
+    (new.secrets / secret_files.ROOT_PUBLIC).unlink()
+    assert secret_files.generate(new) == [secret_files.ROOT_PUBLIC]
+    assert (new.secrets / secret_files.ROOT_PUBLIC).read_bytes() == public
+
+
 def test_without_the_root_key_a_person_is_told_and_nothing_breaks(new: Config) -> None:
     secret_files.generate(new)
     secret_files.renew_delegation(new)

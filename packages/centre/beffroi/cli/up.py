@@ -81,7 +81,7 @@ def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
                 return 130
             _ready(config, supervisor, options, planted)
             if not options.check:
-                supervisor.wait()
+                supervisor.wait(lambda: preparation.keep_up(config))
         finally:
             _say("stopping")
             supervisor.stop()

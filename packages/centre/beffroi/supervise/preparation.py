@@ -83,11 +83,17 @@ def prepare(config: Config) -> list[str]:
     """Make directories, secrets, certificates and configurations; return what a person should know."""
     _directories(config)
     secret_files.generate(config)
-    notices = [secret_files.renew_delegation(config), kernel_limits.raise_watchers()]
+    notices = keep_up(config)
     certificates.ensure(config)
     acme.prepare(config)
     centre.write_files(config)
     secret_files.settle_directory(config)
+    return notices
+
+
+def keep_up(config: Config) -> list[str]:
+    """What has to be done again while the centre runs, for months perhaps; return what a person should know."""
+    notices = (secret_files.renew_delegation(config), kernel_limits.raise_watchers())
     return [notice for notice in notices if notice]
 
 

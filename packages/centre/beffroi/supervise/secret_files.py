@@ -5,7 +5,7 @@ Process: the supervisor, before it starts anything; as root in production.
 Modes:   STATE/secrets is 0710 root:USER; every file is root's, and at most one group may read it (0640): what
          only the feed's signer needs, what only the Django processes need, what several kinds of process need.
          Owner and mode are put right at each start. Written with fsync, then renamed.
-Fails:   closed. A file that exists is never overwritten; an unreadable one stops the start.
+Fails:   closed. A file that exists is never overwritten; one that is empty or no key stops the start.
 Source:  docs/internals/secrets.md.
 """
 
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import Delegation, decode_feed
 from beffroi_protocol.signing import b64, delegate, public_bytes, split_line, unb64
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -45,6 +46,12 @@ class UserMissing(BeffroiError):
     """The system user or group {} does not exist; run ./beffroi up as root once, it makes it."""
 
     code = "supervise.user_missing"
+
+
+class SecretUnusable(BeffroiError):
+    """secrets/{} in {} is {}. Put its copy back; what it is for: docs/internals/secrets.md"""
+
+    code = "supervise.secret_unusable"
 
 
 @dataclass(frozen=True)
@@ -195,19 +202,21 @@ def settle_directory(config: Config) -> None:
 
 
 def generate(config: Config) -> list[str]:
-    """Make every missing secret; return the names of those made. Errors: UserMissing, OSError."""
+    """Make every missing secret; return the names of those made. Errors: UserMissing, SecretUnusable, OSError."""
     settle_directory(config)
     made = []
     for name, (maker, _readers) in _OURS.items():
         if not (config.secrets / name).exists():
             put(config, name, maker() + b"\n")
             made.append(name)
-    root, public = config.secrets / ROOT_KEY, config.secrets / ROOT_PUBLIC
-    if not root.exists() and not public.exists():
-        key = Ed25519PrivateKey.generate()
-        put(config, ROOT_KEY, b64(key.private_bytes_raw()).encode() + b"\n")
-        put(config, ROOT_PUBLIC, b64(public_bytes(key)).encode() + b"\n")
-        made += [ROOT_KEY, ROOT_PUBLIC]
+        elif not config.secret(name):  # a word that nobody has to know
+            raise SecretUnusable(name, config.state, "empty")
+    if not (config.secrets / ROOT_PUBLIC).exists():
+        if not (config.secrets / ROOT_KEY).exists():
+            put(config, ROOT_KEY, _ed25519() + b"\n")
+            made.append(ROOT_KEY)
+        put(config, ROOT_PUBLIC, b64(public_bytes(_load(config, ROOT_KEY))).encode() + b"\n")
+        made.append(ROOT_PUBLIC)
     _keep_audit_public(config)
     settle_files(config)
     return made
@@ -227,20 +236,22 @@ def renew_delegation(config: Config) -> str:
     """Let the root key delegate to the feed key when that is due; return "" or what a person has to do.
 
     The root key may have been taken away, as it should be in production: then only the date is checked.
+    Errors: SecretUnusable, SettingInvalid, UserMissing, OSError.
     """
-    path, root_path = config.secrets / DELEGATION, config.secrets / ROOT_KEY
-    current = _read_delegation(path)
+    known = _read_delegation(config)
     feed_public = public_bytes(_load(config, FEED_KEY))
-    now = clock.epoch_s()
-    if current and current.public_key == b64(feed_public) and current.not_after - now > RENEW_BEFORE_S:
+    now = clock.paced_s()
+    # One that begins later was made by a clock that was ahead: doors refuse what is signed before it.
+    fits = known if known and known.public_key == b64(feed_public) and known.not_before <= now else None
+    if fits and fits.not_after - now > RENEW_BEFORE_S:
         return ""
-    if not root_path.exists():
-        days = max(0, (current.not_after - now) // 86400) if current else 0
+    if not (config.secrets / ROOT_KEY).exists():
+        days = max(0, (fits.not_after - now) // 86400) if fits else 0
         return f"The feed key is delegated for {days} more days; sign a new delegation with the root key."
     line = delegate(
         _load(config, ROOT_KEY),
         feed_public,
-        serial=(current.serial + 1) if current else 1,
+        serial=(known.serial + 1) if known else 1,
         not_before=now - 3600,
         not_after=now + DELEGATION_LIFE_S,
     )
@@ -249,11 +260,17 @@ def renew_delegation(config: Config) -> str:
 
 
 def _load(config: Config, name: str) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(unb64(config.secret(name).decode("ascii")))
+    try:
+        return Ed25519PrivateKey.from_private_bytes(unb64(config.secret(name).decode("ascii")))
+    except (ProtocolError, ValueError):
+        raise SecretUnusable(name, config.state, "not a key") from None
 
 
-def _read_delegation(path: Path) -> Delegation | None:
-    if not path.exists():
+def _read_delegation(config: Config) -> Delegation | None:
+    if not (config.secrets / DELEGATION).exists():
         return None
-    message = decode_feed(split_line(path.read_bytes().strip())[2])
+    try:
+        message = decode_feed(split_line(config.secret(DELEGATION))[2])
+    except ProtocolError:
+        raise SecretUnusable(DELEGATION, config.state, "not a delegation") from None
     return message if isinstance(message, Delegation) else None

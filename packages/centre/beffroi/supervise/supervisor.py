@@ -32,6 +32,7 @@ from beffroi.supervise.keeper import Keeper, StopEvent
 FAILED_STARTS = 3
 FULL_BYTES = 8 * 2**20
 STATUS_EVERY_S = 10.0
+KEEP_UP_EVERY_S = 3600.0
 _LOG_LINES = 4
 
 
@@ -118,9 +119,16 @@ class Supervisor:
                 keeper.process.name, problem, f"{keeper.process.advice}\n{self._last_lines(keeper)}"
             )
 
-    def wait(self) -> None:
-        """Until the end is asked for."""
+    def wait(self, keep_up: Callable[[], list[str]]) -> None:
+        """Until the end is asked for. ``keep_up``: done each hour; returns what a person should know."""
+        done = time.monotonic()
         while not self._wanted_end.wait(STATUS_EVERY_S):
+            if time.monotonic() - done >= KEEP_UP_EVERY_S:
+                done = time.monotonic()
+                try:
+                    self.status.notices = keep_up()
+                except Exception as error:  # noqa: BLE001 - outermost loop; the next hour tries again
+                    self._say(f"hourly work failed: {error}")
             self.write_status()
 
     def stop(self) -> None:
