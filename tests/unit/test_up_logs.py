@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,32 @@ def test_on_a_full_disk_the_log_stays_whole(log: Path, monkeypatch: pytest.Monke
         week(log, "one\ntwo\n")
     assert (log.read_text(), kept(log)) == ("one\ntwo\n", [])
     assert not list(log.parent.glob("*.new"))
+
+
+def test_what_a_process_said_goes_in_time_also_when_it_says_nothing_any_more(log: Path) -> None:
+    week(log, "the last word\n")
+    for number in range(1, 3 + KEEP_DAYS // 8):
+        with clock.shifted(8 * number * DAY_S):
+            logs.trim(log, keep_days=KEEP_DAYS)
+            assert kept(log) == ["the last word\n"] or number > KEEP_DAYS // 8
+    assert kept(log) == []
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_log_with_room_ahead_is_written_on_a_full_disk(tmp_path: Path) -> None:
+    subprocess.run(("mount", "-t", "tmpfs", "-o", "size=20m", "none", tmp_path), check=True)
+    try:
+        log = tmp_path / "mail.log"
+        log.write_bytes(b"before\n")
+        logs.reserve(log)
+        assert log.read_bytes() == b"before\n"
+        left = os.statvfs(tmp_path)
+        (tmp_path / "filler").write_bytes(bytes(left.f_bavail * left.f_bsize))
+        with pytest.raises(OSError, match="No space"):
+            (tmp_path / "other").write_bytes(b"one")
+        with log.open("ab") as lines:
+            lines.write(bytes(2**20))
+        assert log.stat().st_size == 2**20 + 7
+    finally:
+        subprocess.run(("umount", tmp_path), check=True)

@@ -37,5 +37,7 @@ class Process:
     """Whether a process that answers no longer, for minutes, is restarted; not when the cause may lie behind it."""
     restart_when_set_back: bool = False
     """Whether it has to begin anew when the machine's clock was set back."""
+    dies_without_log: bool = False
+    """Whether it ends when its log cannot be written: room for some is kept then."""
     advice: str = ""
     """What to do when it will not start: one sentence for a person."""

@@ -95,7 +95,7 @@ class Keeper(threading.Thread):
     def _one_life(self) -> str:
         """From start to end of one run; returns how it ended."""
         try:
-            logs.trim(self.log, keep_days=self.log_days)
+            self._trim()
             child = children.spawn(self.process, self.log)
         except OSError as error:
             return f"cannot be started ({error.strerror}: {error.filename})"
@@ -130,7 +130,7 @@ class Keeper(threading.Thread):
                 back_s, ahead_s = ahead_s - _ahead_s(), _ahead_s()
                 if back_s > CLOCK_BACK_S and self.process.restart_when_set_back:
                     return f"saw the clock of the machine go back by {back_s:.0f} s"
-                logs.trim(self.log, keep_days=self.log_days)
+                self._trim()
                 problem = self._ask()
                 now = time.monotonic()
                 if not problem:
@@ -144,6 +144,11 @@ class Keeper(threading.Thread):
                     return f"did not answer for {limit_s:g} s"
         finally:
             os.close(descriptor)
+
+    def _trim(self) -> None:
+        logs.trim(self.log, keep_days=self.log_days)
+        if self.process.dies_without_log:
+            logs.reserve(self.log)
 
     def _ask(self) -> str:
         try:

@@ -10,6 +10,7 @@ Fails:   open: on a full disk a log stays whole and is tried again. A clock far 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gzip
 import os
 import shutil
@@ -22,6 +23,8 @@ MAX_BYTES = 20_000_000
 WEEK_S = 7 * 86400
 AT_ONCE = 2
 MOST = 100
+AHEAD_BYTES = 8 * 2**20
+_KEEP_SIZE = 1
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -30,9 +33,22 @@ def trim(log: Path, *, keep_days: int) -> None:
     with contextlib.suppress(OSError):
         begun = _begun(log)
         size = log.stat().st_size
-        if size > MAX_BYTES or (size and not 0 <= clock.epoch() - begun <= WEEK_S):
-            _set_aside(log)
-            _forget(log, keep_days=keep_days)
+        if size > MAX_BYTES or not 0 <= clock.epoch() - begun <= WEEK_S:
+            if size:
+                _set_aside(log)
+            os.utime(log.with_suffix(".begun"), (clock.epoch(), clock.epoch()))
+            _forget(log, keep_days=keep_days)  # of a process that has nothing to say any more, too
+
+
+def reserve(log: Path) -> None:
+    """Keep room for what comes next, so that the log can be written while the disk is full."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(log, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            size = ctypes.c_int64(os.fstat(descriptor).st_size)
+            ctypes.CDLL(None).fallocate(descriptor, _KEEP_SIZE, size, ctypes.c_int64(AHEAD_BYTES))
+        finally:
+            os.close(descriptor)
 
 
 def _begun(log: Path) -> float:
@@ -46,7 +62,7 @@ def _begun(log: Path) -> float:
 def _set_aside(log: Path) -> None:
     stamp = datetime.fromtimestamp(clock.epoch(), UTC).strftime(_STAMP)
     aside = log.with_name(f"{log.name}.{stamp}.gz")
-    draft = aside.with_suffix(".new")
+    draft = log.with_suffix(".new")  # one name: what a power cut left of it is written over
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
     try:
         with os.fdopen(descriptor, "wb") as raw, log.open("rb") as lines, gzip.open(raw, "wb", 6) as packed:
@@ -56,7 +72,6 @@ def _set_aside(log: Path) -> None:
         raise
     draft.replace(aside)
     os.truncate(log, 0)
-    os.utime(log.with_suffix(".begun"), (clock.epoch(), clock.epoch()))
 
 
 def _forget(log: Path, *, keep_days: int) -> None:

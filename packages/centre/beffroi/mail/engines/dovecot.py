@@ -163,5 +163,6 @@ def process(config: Config) -> Process:
         stop_timeout_s=10,
         # It ends its workers then, and starts no new ones before the old time has come again.
         restart_when_set_back=True,
+        dies_without_log=True,
         advice=f"Look at {config.log / 'dovecot.log'}; is another program on port {config.imap_port}?",
     )
