@@ -103,6 +103,18 @@ def test_the_end_leaves_nobody_behind_not_even_who_ignores_the_signal(
     assert not status.ready_path(place).exists()
 
 
+def test_files_that_cannot_be_removed_keep_nobody_from_being_stopped(
+    place: Config, run: Callable[..., Supervisor]
+) -> None:
+    supervisor = run(sleeper(place, "one"))
+    assert supervisor.wait_ready()
+    session = supervisor.keepers[0].status.pid
+    status.ready_path(place).unlink()
+    status.ready_path(place).mkdir()
+    supervisor.stop()
+    assert not children.family(session)
+
+
 def test_a_process_that_will_not_start_ends_the_start_with_its_last_words(
     place: Config, run: Callable[..., Supervisor]
 ) -> None:

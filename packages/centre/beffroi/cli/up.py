@@ -75,8 +75,8 @@ def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
     supervisor = Supervisor(config, centre.processes(config), say=_say, addresses=addresses(config))
     supervisor.status.notices = notices
     with supervisor.signals():
-        supervisor.start()
         try:
+            supervisor.start()
             if not supervisor.wait_ready():
                 return 130
             _ready(config, supervisor, options, planted)

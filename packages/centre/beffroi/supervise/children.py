@@ -191,8 +191,14 @@ def end_leftovers(path: Path, *, timeout_s: float = 10) -> list[str]:
     for one in found:
         end(one.pid, since_ticks=one.start_ticks, stop_signal=signal.SIGTERM, timeout_s=timeout_s)
         ended.append(one.name)
-    path.unlink(missing_ok=True)
+    forget(path)
     return ended
+
+
+def forget(path: Path) -> None:
+    """Remove a file of the supervisor; a disk that turned read-only keeps nobody from being stopped."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def signal_recorded(path: Path, name: str, number: signal.Signals) -> bool:

@@ -134,13 +134,13 @@ class Supervisor:
     def stop(self) -> None:
         """Stop all at once and wait; each takes at most its own stop_timeout_s. Nobody is left after this."""
         self.status.stopping, self.status.ready = True, False
-        status.ready_path(self._config).unlink(missing_ok=True)
         self._stop.set()
+        children.forget(status.ready_path(self._config))
         for keeper in self.keepers:
             if keeper.is_alive():
                 keeper.join(keeper.process.stop_timeout_s + 15)
         self.write_status()
-        self._records_path.unlink(missing_ok=True)
+        children.forget(self._records_path)
 
     @contextmanager
     def signals(self) -> Iterator[None]:
