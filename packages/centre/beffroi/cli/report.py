@@ -27,6 +27,7 @@ from beffroi.mail.engines import unscanned
 from beffroi.mail.probe import told as probed
 from beffroi.supervise import accounts, checks, status
 
+OLD_S = 60
 _LABELS = {
     "portal": "Portal",
     "console": "Console",
@@ -54,7 +55,10 @@ def main(arguments: Sequence[str]) -> int:
     if options.accounts:
         return _accounts(config)
     found, pid = status.read(config), status.running_pid(config)
+    if pid and found is not None and found.pid != pid:
+        found = None  # of an earlier run: this one prepares, and has started nothing yet
     low = checks.low_disk(config)
+    old = _old(config, found) if pid and found else ""
     purge = told.problem(config, now=clock.epoch_s()) if pid else ""
     probe = probed.problem(config, now=clock.epoch_s(), alarm_after=2) if pid else ""
     backup = backed_up.problem(config, now=clock.epoch_s()) if pid else ""
@@ -86,19 +90,34 @@ def main(arguments: Sequence[str]) -> int:
         print(f"The centre of {config.state} does not run. Next: ./beffroi up")
         if found is not None and not found.stopping:
             print("It ended without stopping its processes; the next start ends what is left of them.")
-    elif found is not None:
+    elif found is None:
+        print(
+            f"The centre of {config.state} is being prepared; nothing has started yet. Next: wait, ask again"
+        )
+    else:
         print("\n".join(lines(found)))
         print("\n".join(account_lines(config, accounts.load(config), secrets=False)))
     if not options.json:
         issued = certified.sentence(config, now=clock.epoch_s()) if pid else ""
         passing = unscanned.sentence(config, now=clock.epoch_s()) if pid else ""
         renewing = renewal.sentence(config) if pid else ""
-        troubles = (low, purge, probe, backup, certificates, files, scan, sealed)
+        troubles = (old, low, purge, probe, backup, certificates, files, scan, sealed)
         said = [one for one in (issued, passing, renewing, advice, *troubles) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    troubled = low or purge or probe or backup or certificates or files or scan or sealed
+    troubled = old or low or purge or probe or backup or certificates or files or scan or sealed
     return 0 if well and not troubled else 1
+
+
+def _old(config: Config, found: status.CentreStatus) -> str:
+    """ "" or that the supervisor, which writes each ten seconds, cannot: then "healthy" is what was."""
+    age_s = clock.epoch_s() - found.written_at
+    if not found.ready or age_s < OLD_S:
+        return ""
+    return (
+        f"All of this is from {age_s} s ago: {status.directory(config)} is not written any more."
+        " Next: look whether its disk is full or read-only (df -h, df -i, dmesg)"
+    )
 
 
 class NoAccounts(BeffroiError):
