@@ -1,11 +1,14 @@
 """`python -m beffroi.cli VERB`: every process of the centre and every command of a person starts here.
 
-Purpose: one place where verbs become calls; an error of ours becomes one sentence on stderr and status 1.
+Purpose: one place where verbs become calls; an error of ours becomes one sentence on stderr and status 1, and so does
+         a file that the system refuses.
 Process: see each verb.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -212,8 +215,22 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return verb(arguments[1:])
     except BeffroiError as error:
-        print(f"beffroi: {error}", file=sys.stderr)
-        return 1
+        said = str(error)
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise  # of a connection: where it happened says more than a sentence
+        said = f"{error.filename or 'This'}: {error.strerror}."
+        if isinstance(error, PermissionError) and os.getuid() != 0:
+            said += f" Next: sudo ./beffroi {arguments[0]} ..."
+    except UnicodeEncodeError:
+        if not any("\udc80" <= letter <= "\udcff" for word in arguments for letter in word):
+            raise
+        said = "A word of this command is not in UTF-8. Next: set the terminal to it, and type it again"
+    except KeyboardInterrupt:
+        print("beffroi: interrupted.", file=sys.stderr)
+        return 130
+    print(f"beffroi: {said}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ Process: root. ``remove`` asks first, and touches only a directory that holds a 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import os
 import pwd
 import shutil
@@ -20,11 +22,20 @@ from beffroi.mail.engines import patterns
 from beffroi.supervise import children, preparation, secret_files, status
 from beffroi.supervise.supervisor import stop_running
 
+SETTINGS = "beffroi.toml"
+
 
 class NotACentre(BeffroiError):
     """{} holds no centre (no beffroi.toml), so nothing in it is removed."""
 
     code = "cli.not_a_centre"
+
+
+class OtherCentre(BeffroiError):
+    """The centre of {} works with the same packages and system users, which this would take away. Next: remove that one
+    first; or ./beffroi stop --state {}, then delete that directory by hand"""
+
+    code = "cli.other_centre"
 
 
 class NotAllowed(BeffroiError):
@@ -58,21 +69,46 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
     state = options.state.resolve()
-    if state.exists() and not (state / "beffroi.toml").exists():
+    if state.exists() and any(state.iterdir()) and not (state / SETTINGS).exists():
         raise NotACentre(state)
+    if state != DEFAULT_STATE and (DEFAULT_STATE / SETTINGS).exists():
+        raise OtherCentre(DEFAULT_STATE, state)
+    config = load(state)
+    _owner_only(config, "remove")
     if not options.yes and not _agreed(state):
         print("nothing was removed.", file=sys.stderr)
         return 3
     if state.exists():
-        config = load(state)
         if not stop_running(config):
             raise StillRunning
         children.end_leftovers(status.directory(config) / "children.json")
-        shutil.rmtree(state)
+        for name, elsewhere in delete(state):
+            print(f"left as it is: {elsewhere}, to which {name} led")
         _remove_user(config.user)
     shutil.rmtree(patterns.CACHE.parent, ignore_errors=True)
     print(f"removed {state}")
     return 0
+
+
+def delete(state: Path) -> list[tuple[str, Path]]:
+    """Delete the directory; return its links and where they lead, which stays. What is mounted there is emptied.
+    Its settings go last: cut off before, it is a centre still, which a second try removes. Errors: OSError.
+    """
+    entries = sorted(state.iterdir(), key=lambda one: (one.name == SETTINGS, one.name))
+    links = [(one.name, one.resolve()) for one in entries if one.is_symlink()]
+    for one in entries:
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one, onexc=_unless_mounted)
+        else:
+            one.unlink()
+    with contextlib.suppress(OSError):
+        state.rmdir()
+    return links
+
+
+def _unless_mounted(_function: object, _path: str, error: BaseException) -> None:
+    if not isinstance(error, OSError) or error.errno != errno.EBUSY:
+        raise error
 
 
 def _owner_only(config: Config, verb: str) -> None:

@@ -49,7 +49,7 @@ class UserMissing(BeffroiError):
 
 
 class SecretUnusable(BeffroiError):
-    """secrets/{} in {} is {}. Put its copy back; what it is for: docs/internals/secrets.md"""
+    """The secret {} of {} is {}. Put its copy back; what it is for: docs/internals/secrets.md"""
 
     code = "supervise.secret_unusable"
 

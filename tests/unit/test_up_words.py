@@ -1,0 +1,125 @@
+"""What `./beffroi` says and answers: while a centre is prepared or cannot write, of refused files, and to `remove`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from beffroi.cli import __main__ as cli
+from beffroi.cli import remove, report
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.supervise import status
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Config:
+    (tmp_path / "beffroi.toml").touch()
+    return Config(state=tmp_path)
+
+
+@pytest.fixture
+def running(place: Config) -> Iterator[status.Lock]:
+    lock = status.Lock(place)
+    yield lock
+    lock.release()
+
+
+def written(place: Config, *, pid: int, age_s: int = 0) -> None:
+    one = status.ProcessStatus("web", "healthy")
+    found = status.CentreStatus(pid, str(place.state), 0, ready=True, written_at=clock.epoch_s() - age_s)
+    found.processes.append(one)
+    status.write(status.status_path(place), found, draft_directory=status.directory(place))
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize("before", [True, False])
+def test_while_a_centre_is_prepared_nothing_of_an_earlier_run_is_shown(
+    place: Config, capsys: pytest.CaptureFixture[str], before: bool
+) -> None:
+    if before:
+        written(place, pid=os.getpid() + 1)
+    assert report.main(["--state", str(place.state)]) == 1
+    said = capsys.readouterr().out
+    assert "is being prepared" in said and "healthy" not in said
+    assert report.main(["--state", str(place.state), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["running"], found["status"]) == (True, None)
+
+
+@pytest.mark.usefixtures("running")
+def test_a_status_that_is_not_written_any_more_is_no_good_news(
+    place: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(place, pid=os.getpid())
+    assert report.main(["--state", str(place.state)]) == 0
+    capsys.readouterr()
+    written(place, pid=os.getpid(), age_s=300)
+    assert report.main(["--state", str(place.state)]) == 1
+    assert "300 s ago" in capsys.readouterr().out
+
+
+def test_a_file_that_the_system_refuses_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["keys", "new", "--state", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"beffroi: {tmp_path}/secrets/") and said.count("\n") == 1
+
+
+def test_what_is_typed_in_another_encoding_is_named_as_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(cli.VERBS, "lists", lambda words: len(words[0].encode()))
+    assert cli.main(["lists", "march\udce9"]) == 1
+    assert "not in UTF-8" in capsys.readouterr().err
+
+
+def test_a_centre_is_removed_with_its_settings_last_and_what_links_lead_to_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, disk = tmp_path / "state", tmp_path / "disk"
+    for folder in (state, disk, state / "zone"):
+        folder.mkdir()
+    (disk / "mail").touch()
+    for name in ("beffroi.toml", "zone/one"):
+        (state / name).touch()
+    (state / "maildir").symlink_to(disk)
+    with monkeypatch.context() as cut:
+        cut.setattr("shutil.rmtree", lambda *_args, **_more: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            remove.delete(state)
+    assert (state / "beffroi.toml").exists()
+    (state / "maildir").symlink_to(disk)
+    assert remove.delete(state) == [("maildir", disk)]
+    assert not state.exists() and (disk / "mail").exists()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_disk_of_its_own_is_left_empty(tmp_path: Path) -> None:
+    subprocess.run(("mount", "-t", "tmpfs", "none", tmp_path), check=True)
+    try:
+        (tmp_path / "beffroi.toml").touch()
+        (tmp_path / "mail").mkdir()
+        assert remove.delete(tmp_path) == []
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        subprocess.run(("umount", tmp_path), check=True)
+
+
+def test_a_second_centre_is_not_removed_from_under_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "beffroi.toml").touch()
+    monkeypatch.setattr(remove, "DEFAULT_STATE", first)
+    with pytest.raises(remove.OtherCentre):
+        remove.main(["--yes", "--state", str(second)])
+    assert (second / "beffroi.toml").exists()
