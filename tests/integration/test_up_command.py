@@ -19,6 +19,7 @@ def said(place: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         (COMMAND, *words),
         cwd=place,
+        env={name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -39,3 +40,8 @@ def test_a_verb_of_the_help_is_handed_over(verb: str, tmp_path: Path) -> None:
 def test_a_relative_directory_is_the_callers(tmp_path: Path) -> None:
     one = said(tmp_path, "status", "--state", "here")
     assert f"The centre of {tmp_path / 'here'} does not run." in one.stdout
+
+
+def test_sources_without_a_word_is_asked_for_one_and_no_process(tmp_path: Path) -> None:
+    one = said(tmp_path, "sources")
+    assert one.returncode == 2 and one.stderr.startswith("usage: beffroi sources"), one.stderr

@@ -151,7 +151,7 @@ def _webmail(_arguments: Sequence[str]) -> int:
 
 
 def _sources(arguments: Sequence[str]) -> int:
-    if not arguments:  # the process; with a word, the command of a person
+    if not arguments and "DJANGO_SETTINGS_MODULE" in os.environ:  # the process; else the command of a person
         from beffroi.cli import consumers  # noqa: PLC0415
 
         return consumers.main("sources")
