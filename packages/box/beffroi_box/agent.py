@@ -272,7 +272,8 @@ class Agent:
         known = self._acked.get(change.channel)
         if not news and known == (change.epoch, change.version):
             return
-        enforced_at_ms = self.enforcer.apply(change) if news else int(time.time() * 1000)
+        # Without news too: what the kernel would not take is not said to be enforced.
+        enforced_at_ms = self.enforcer.apply(change)
         self.acks.enforced(Ack(change.channel, change.epoch, change.version, enforced_at_ms))
         self.watch.look_back(change.added)
         self._acked[change.channel] = (change.epoch, change.version)

@@ -100,6 +100,8 @@ class Enforcer:
         self.desired = Desired(Floor(*self._extras))
         self._told: set[str] = set()
         self._loads = 0
+        self._lacking = False
+        """Loading all rules and entries failed, so the kernel lacks what is desired."""
         self._restore_due = False
         self._observing = False
         self._proving = False
@@ -124,10 +126,12 @@ class Enforcer:
 
     def _load_all(self) -> None:
         self._loads += 1
+        self._lacking = True
         self._apply_own_rules()
         self._kernel.replace_all(
             lives_ms(self.desired.hot, now=self._now()), self.desired.networks(), self.desired.spares()
         )
+        self._lacking = False
         self._refuse_names()
 
     def _apply_own_rules(self) -> None:
@@ -164,7 +168,7 @@ class Enforcer:
     def apply(self, change: Change) -> int:
         """Enforce a change and return the local time at which it was enforced, in epoch milliseconds.
 
-        Errors: RulesRefused when even a rebuild of the rules does not help.
+        Errors: RulesRefused when even a rebuild of the rules does not help; each further call tries that again.
         """
         with self._lock:
             return self._enforce(self.desired.change(change, now=self._now()))
@@ -174,7 +178,9 @@ class Enforcer:
             self._enforce(self.desired.expire(now=self._now()))
 
     def _enforce(self, delta: Delta) -> int:
-        if delta.kernel:
+        if self._lacking:
+            self._load_all()
+        elif delta.kernel:
             try:
                 self._kernel.change(
                     lives_ms(delta.hot_add, now=self._now()),

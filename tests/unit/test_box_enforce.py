@@ -1,0 +1,85 @@
+"""What the box enforces when its kernel, or its own place, is not as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+from beffroi_box.client import Centre
+from beffroi_box.config import BoxConfig
+from beffroi_box.enforce import Enforcer
+from beffroi_box.errors import RulesRefused
+from beffroi_box.kernel import Kernel
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Action, Entry
+from beffroi_protocol.table import Change
+
+NOW = 1_800_000_000
+
+
+class Sets:
+    """The kernel's set of addresses; ``refuses``: so many transactions fail."""
+
+    def __init__(self) -> None:
+        self.hot: set[str] = set()
+        self.refuses = 0
+
+    def _commit(self) -> None:
+        if self.refuses:
+            self.refuses -= 1
+            raise RulesRefused("ENOMEM")
+
+    def apply_rules(self, text: str) -> None:
+        pass
+
+    def change(self, add_ms: Mapping[str, int], remove: Sequence[str], *_: Sequence[str] | None) -> None:
+        self._commit()
+        self.hot = (self.hot - set(remove)) | set(add_ms)
+
+    def replace_all(self, hot_ms: Mapping[str, int], *_: Sequence[str]) -> None:
+        self._commit()
+        self.hot = set(hot_ms)
+
+
+class Nowhere:
+    def addresses(self) -> tuple[str, ...]:
+        return ("185.61.20.5",)
+
+
+def enforcer(state: Path, kernel: Sets) -> Enforcer:
+    config = BoxConfig(state=state, centre="https://centre.example:8445", resolver=False)
+    centre = cast(Centre, Nowhere())
+    return Enforcer(config, centre, cast(Kernel, kernel), None, lambda: NOW, committed=None)
+
+
+def blocked(address: str) -> Change:
+    entry = Entry(f"dec_{address}", Indicator(Kind.IP, address), Action.BLOCK, NOW + 60)
+    return Change("box", 1, 1, (entry,), ())
+
+
+HEARTBEAT = Change("box", 1, 1, (), ())
+
+
+def test_what_the_kernel_would_not_take_is_not_said_to_be_enforced_and_is_tried_again(tmp_path: Path) -> None:
+    kernel = Sets()
+    box = enforcer(tmp_path, kernel)
+    kernel.refuses = 3  # the change, all of it again, and once more at the heartbeat
+    with pytest.raises(RulesRefused):
+        box.apply(blocked("45.83.64.7"))
+    with pytest.raises(RulesRefused):
+        box.apply(HEARTBEAT)
+    assert kernel.hot == set()
+    box.apply(HEARTBEAT)
+    assert kernel.hot == {"45.83.64.7"}
+
+
+def test_sets_that_stayed_empty_are_filled_by_the_keeper(tmp_path: Path) -> None:
+    kernel = Sets()
+    box = enforcer(tmp_path, kernel)
+    kernel.refuses = 2
+    with pytest.raises(RulesRefused):
+        box.apply(blocked("45.83.64.7"))
+    box.expire()
+    assert kernel.hot == {"45.83.64.7"}
