@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from beffroi_box import enforce
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
 from beffroi_box.enforce import Enforcer
@@ -83,3 +84,22 @@ def test_sets_that_stayed_empty_are_filled_by_the_keeper(tmp_path: Path) -> None
         box.apply(blocked("45.83.64.7"))
     box.expire()
     assert kernel.hot == {"45.83.64.7"}
+
+
+def test_addresses_that_the_box_got_after_its_start_are_protected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: tuple[str, ...] = ()
+    monkeypatch.setattr(enforce, "own_networks", lambda _lan, _wan: places)
+    kernel = Sets()
+    box = enforcer(tmp_path, kernel)
+    box.apply(blocked("45.83.64.7"))
+    places = ("45.83.64.7", "2a0e:b107:10::1/64")  # a lease came, and a prefix of IPv6
+    box.look_at_itself()
+    assert kernel.hot == set()
+    box.apply(blocked("2a0e:b107:10::7"))  # a machine of the LAN
+    assert kernel.hot == set()
+    assert box.ground().networks == ("185.61.20.5", "2a0e:b107:10::1/64", "45.83.64.7")
+    places = ("45.83.64.8",)
+    box.look_at_itself()
+    assert kernel.hot == {"45.83.64.7", "2a0e:b107:10::7"}

@@ -354,6 +354,7 @@ class Agent:
             if time.monotonic() - slow_at > SLOW_EVERY_S:
                 slow_at = time.monotonic()
                 self.enforcer.expire()
+                self.enforcer.look_at_itself()
                 self.enforcer.watch_kernel()
                 self.totals.tell(at=self.now(), refused=self.enforcer.policy.enforce)
                 self.spool.keep()

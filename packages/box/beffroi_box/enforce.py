@@ -163,6 +163,16 @@ class Enforcer:
             self._kernel.refuse_for_a_while(address, life_s * 1000)
             return True
 
+    def look_at_itself(self) -> None:
+        """Protect the addresses that this box, its LAN and the centre have now: those of the box come by DHCP after
+        its start, and change."""
+        own = self._own()
+        with self._lock:
+            extras = extras_of(self.policy, own)
+            if extras != self._extras and not self._proving:
+                self._extras = extras
+                self._enforce(self.desired.set_floor(Floor(*extras), now=self._now()))
+
     # -- deny entries ------------------------------------------------------------------------------------
 
     def apply(self, change: Change) -> int:
@@ -353,12 +363,9 @@ class Enforcer:
     def _own(self) -> Own:
         forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)
         names = (self._config.centre_host,) if "." in self._config.centre_host else ()
-        networks = (
-            *self._centre.addresses(),
-            *forwarders,
-            *own_networks(self._config.own_interface, self._config.wan),
-        )
-        return Own(names=names, networks=networks)
+        places = own_networks(self._config.own_interface, self._config.wan)
+        # In one order: DNS has none, and lists are loaded again when what is protected changes.
+        return Own(names=names, networks=tuple(sorted({*self._centre.addresses(), *forwarders, *places})))
 
 
 def _names_of(policy: Policy) -> tuple[object, ...]:
