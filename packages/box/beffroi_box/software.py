@@ -51,12 +51,13 @@ class Shelf:
             write_checked(self.place / "floor", str(number).encode())
 
     def plan(self) -> Plan | None:
-        data = read_checked(self.place / "plan") if (self.place / "plan").exists() else None
+        data = read_checked(self.place / "plan")
         return msgspec.json.decode(data, type=Plan) if data is not None else None
 
     def save_plan(self, plan: Plan) -> None:
         write_checked(self.place / "plan", msgspec.json.encode(plan))
 
     def clear(self) -> None:
-        for path in (self.place / "plan", self.place / "plan.previous", self.next, self.former):
+        """The plan goes last: a package of before that were left alone would pass for what runs now."""
+        for path in (self.next, self.former, self.place / "plan.previous", self.place / "plan"):
             path.unlink(missing_ok=True)
