@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import io
+import os
 import shutil
 import subprocess
 import zlib
@@ -138,6 +139,28 @@ def test_an_older_number_is_refused(state: Path, root: Path, tmp_path: Path) -> 
     planned(state, package(tmp_path, "0.9"), 4, "0.9")
     assert installer(state, root, lambda: True).run().outcome == "refused"
     assert installed(root) == "1.0"
+
+
+def test_the_way_back_is_on_the_disk_before_anything_is_installed(
+    state: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = planned(state, package(tmp_path, "2.0"), 5, "2.0")
+    fsync, synced = os.fsync, set[int]()
+
+    def noted(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    one = installer(state, root, lambda: True)
+    install = one._dpkg
+
+    def checked(*arguments: str) -> None:
+        assert {shelf.former.stat().st_ino, shelf.place.stat().st_ino} <= synced
+        install(*arguments)
+
+    monkeypatch.setattr(one, "_dpkg", checked)
+    assert one.run().outcome == "installed"
 
 
 def test_an_update_cut_off_after_dpkg_is_ended_at_the_next_start(

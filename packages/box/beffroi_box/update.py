@@ -31,6 +31,7 @@ from beffroi_box.errors import BoxError
 from beffroi_box.kernel import Kernel
 from beffroi_box.software import AGAIN, PACKAGE, Plan, Shelf, UpdateFailed
 from beffroi_box.status import read as read_status
+from beffroi_box.store import sync_directory
 
 log = logging.getLogger("beffroi_box.update")
 
@@ -118,7 +119,10 @@ class Installer:
                 _copy(self._root / line.lstrip("/"), tree / line.lstrip("/"))
             packed = self._shelf.place / "former.new"
             _output("dpkg-deb", "--build", "--root-owner-group", str(tree), str(packed))
+            with packed.open("rb") as file:
+                os.fsync(file.fileno())  # before dpkg begins: it is the way back from a power cut
             packed.replace(self._shelf.former)
+            sync_directory(self._shelf.place)
 
     def _proved(self, began: float) -> bool:
         end = time.monotonic() + self._health_s
