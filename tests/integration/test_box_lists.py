@@ -203,6 +203,22 @@ def test_a_start_without_the_centre_enforces_the_lists_on_disk(hall: TownHall) -
     assert not connects(LAN, EVIL) and connects(LAN, GOOD)
 
 
+@pytest.mark.parametrize("damage", [b"", bytes(5000)])
+def test_a_file_that_the_disk_damaged_is_fetched_again_and_keeps_no_other_list_out(
+    hall: TownHall, damage: bytes
+) -> None:
+    hall.listed(addresses(hall, EVIL))
+    other = addresses(hall, GOOD, name="others")
+    hall.listed(other)
+    until(lambda: '"others"' in (hall.state / "tables" / "box.state").read_text(), "not saved")
+    hall.kill("agent")
+    run(*inside(BOX, "nft", "flush", "ruleset"))
+    (hall.state / "lists" / f"{other.sha256}.list").write_bytes(damage)
+    hall.start_agent()
+    until(lambda: hall.status().get("lists") == 2, f"not mended: {hall.log()}")
+    assert not connects(LAN, EVIL) and not connects(LAN, GOOD)
+
+
 def test_a_killed_agent_leaves_the_lists_in_the_kernel(hall: TownHall) -> None:
     hall.listed(addresses(hall, EVIL))
     hall.kill("agent")

@@ -88,6 +88,7 @@ class ListKeeper:
         self._chosen: dict[Key, BulkList] = self._read()
         self._looked: dict[Key, BulkList] = self._read("looked-back")
         self._needed: set[BulkList] = {*self._chosen.values()}
+        self._whole: set[str] = set()
         self._loaded: dict[str, object] = {}
         self._indexes: tuple[tuple[BulkList, ListIndex], ...] = ()
         self._failures: dict[str, int] = {}
@@ -138,12 +139,12 @@ class ListKeeper:
         active, ground = self._active(), self._enforcer.ground()
         chosen: dict[Key, BulkList] = {}
         for key, one in active.items():
-            if self._path(one).exists():
+            if self._is_here(one):
                 chosen[key] = one
             elif (
                 (before := self._chosen.get(key)) is not None
                 and before.action is one.action
-                and self._path(before).exists()
+                and self._is_here(before)
             ):
                 chosen[key] = before
         self.waiting = sum(1 for key, one in active.items() if chosen.get(key) != one)
@@ -303,6 +304,25 @@ class ListKeeper:
     def _path(self, one: BulkList) -> Path:
         return self._directory / f"{one.sha256}.list"
 
+    def _is_here(self, one: BulkList) -> bool:
+        """Whether its file is on disk. The first time it is read: what the disk damaged since it was checked would keep
+        every other list from being loaded too; it is fetched again."""
+        path = self._path(one)
+        if not path.exists():
+            return False
+        if one.sha256 not in self._whole:
+            try:
+                with path.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:  # a sector that cannot be read
+                found = error.strerror or type(error).__name__
+            if found != one.sha256:
+                log.warning("the file of the list %s is damaged: it is fetched again", one.name)
+                path.unlink(missing_ok=True)
+                return False
+            self._whole.add(one.sha256)
+        return True
+
     def _read(self, name: str = "in-force") -> dict[Key, BulkList]:
         body = read_checked(self._directory / name)
         try:
@@ -316,6 +336,7 @@ class ListKeeper:
 
     def _clean(self) -> None:
         digests = {one.sha256 for one in self._needed}
+        self._whole &= digests
         for path in self._directory.iterdir():
             left = path.suffix in (".list", ".part") and path.stem not in digests
             if left or path.suffix == ".new":  # of a loader that was killed
