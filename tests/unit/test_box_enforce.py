@@ -8,13 +8,18 @@ from typing import cast
 
 import pytest
 from beffroi_box import enforce
+from beffroi_box.blocked import Blocked
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import RulesRefused
+from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
+from beffroi_box.lists import ListKeeper
+from beffroi_box.refusals import Question
+from beffroi_box.watch import Watch
 from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import Action, Entry
+from beffroi_protocol.messages import Action, Entry, Policy, PolicyMessage
 from beffroi_protocol.table import Change
 
 NOW = 1_800_000_000
@@ -49,10 +54,14 @@ class Nowhere:
         return ("185.61.20.5",)
 
 
-def enforcer(state: Path, kernel: Sets) -> Enforcer:
-    config = BoxConfig(state=state, centre="https://centre.example:8445", resolver=False)
+def configured(state: Path) -> BoxConfig:
+    return BoxConfig(state=state, centre="https://centre.example:8445", resolver=False)
+
+
+def enforcer(state: Path, kernel: Sets, policy: Policy | None = None) -> Enforcer:
     centre = cast(Centre, Nowhere())
-    return Enforcer(config, centre, cast(Kernel, kernel), None, lambda: NOW, committed=None)
+    message = PolicyMessage(1, "col_1", 1, NOW, policy) if policy else None
+    return Enforcer(configured(state), centre, cast(Kernel, kernel), None, lambda: NOW, committed=message)
 
 
 def blocked(address: str) -> Change:
@@ -103,3 +112,32 @@ def test_addresses_that_the_box_got_after_its_start_are_protected(
     places = ("45.83.64.8",)
     box.look_at_itself()
     assert kernel.hot == {"45.83.64.7", "2a0e:b107:10::7"}
+
+
+class Lists:
+    def entry_for_name(self, name: str) -> None:
+        return None
+
+
+class Watching:
+    def __init__(self) -> None:
+        self.questions: list[Question] = []
+
+    def asked(self, question: Question) -> None:
+        self.questions.append(question)
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+def test_a_listed_name_that_was_answered_is_not_counted_as_refused(tmp_path: Path, enforce: bool) -> None:
+    (tmp_path / "spool").mkdir()
+    box = enforcer(tmp_path, Sets(), Policy(enforce=enforce))
+    entry = Entry("dec_1", Indicator(Kind.DOMAIN, "colis-suivi.com"), Action.BLOCK, NOW + 60)
+    box.apply(Change("box", 1, 1, (entry,), ()))
+    watching, spool = Watching(), FactSpool(tmp_path / "spool", "box_1")
+    told = Blocked(
+        configured(tmp_path), box, cast(ListKeeper, Lists()), cast(Watch, watching), spool, lambda: NOW
+    )
+    question = Question(f"{'a' * 60}.colis-suivi.com")  # so long that dnsdist tells it, refused or not
+    told.refused(question)
+    assert spool.waiting() == len(told.recent.latest()) == int(enforce)
+    assert watching.questions == ([] if enforce else [question])

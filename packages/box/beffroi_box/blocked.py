@@ -48,11 +48,15 @@ class Blocked:
         self.recent = RecentBlocks()
 
     def entry_for_address(self, address: str) -> Entry | None:
-        """Return what blocks this address: a decision, or a value of a list."""
+        """Return what blocks this address: a decision, or a value of a list; None where the policy enforces none."""
+        if not self._enforcer.policy.enforce:
+            return None
         return self._enforcer.entry_for_address(address) or self._lists.entry_for_address(address)
 
     def entry_for_name(self, name: str) -> Entry | None:
-        """Return what this name is refused for: a decision, or a value of a list."""
+        """Return what this name is refused for: likewise."""
+        if not self._enforcer.policy.enforce:
+            return None
         return self._enforcer.entry_for_name(name) or self._lists.entry_for_name(name)
 
     def read_packets(self, stopping: threading.Event) -> None:
