@@ -133,6 +133,22 @@ def test_a_change_made_from_an_older_policy_overwrites_nothing(administrator: Ac
     assert BoxPolicy.objects.count() == 2
 
 
+def test_after_a_restore_no_policy_has_a_number_that_boxes_have_seen(
+    administrator: Actor, beaune: Commune
+) -> None:
+    change = lambda base: actions.set_policy(  # noqa: E731
+        actor=administrator, collectivite=beaune.collectivite, policy=Policy(), base_version=base
+    )
+    assert [change(0), change(1), change(2)] == [1, 2, 3]
+    BoxPolicy.objects.filter(policy_version__gt=1).delete()  # the backup is of before
+    made(beaune, "lies", policy_version=2**31 - 1)  # uses no numbers up
+    made(beaune, "away", policy_version=2**31 - 1, state="revoked")
+    made(beaune, "BF-1", policy_version=3)
+    assert change(1) == 4, "else the boxes would keep what was lost, and seem to have taken this one"
+    with pytest.raises(Conflict):
+        change(1)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

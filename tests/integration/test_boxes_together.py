@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from beffroi.boxes import actions, queries, together
-from beffroi.boxes.models import Box
+from beffroi.boxes.models import Box, BoxPolicy
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 from beffroi_protocol.messages import Policy
@@ -60,6 +60,16 @@ def test_each_keeps_its_others_and_undo_gives_back(
     assert back.changed == 2
     assert not policy_of(administrator, nuits).refuse_doh
     assert policy_of(administrator, nuits).leak_bytes_hour == 5, "what came since stays"
+
+
+def test_undo_finds_what_stood_before_where_a_restore_left_a_gap(
+    administrator: Actor, beaune: Commune
+) -> None:
+    Box.objects.filter(collectivite_id=beaune.id).update(policy_version=7)
+    done = together.apply(actor=administrator, values={"refuse_doh": True}, reason="DoH", chosen=[beaune.id])
+    assert BoxPolicy.objects.get(batch=done.batch).policy_version == 8
+    assert together.undo(actor=administrator, batch=done.batch, reason="retour").changed == 1
+    assert not policy_of(administrator, beaune).refuse_doh
 
 
 def test_undo_reads_no_more_for_more_communes_and_forgets_none_whose_box_is_gone(

@@ -46,6 +46,8 @@ CANARY_NAMES = ("sauvegardes-mairie.home.arpa", "mots-de-passe.home.arpa")
 LEAK_BYTES_HOUR = 2_000_000_000
 """A first backup to a new place is told too, once; a page or a video never is."""
 MODES = ("router", "bridge")
+MAX_LEAP = 1000
+"""So many changes of one policy are lost with a backup, at most."""
 
 
 class EnrolRefused(BeffroiError):
@@ -233,9 +235,10 @@ def set_policy(
     if not Collectivite.objects.select_for_update().filter(pk=collectivite.pk).exists():
         raise NotFound("collectivité")
     rows = BoxPolicy.objects.filter(collectivite_id=collectivite.id)
-    version = int(rows.aggregate(last=Max("policy_version"))["last"] or 0) + 1
-    if base_version is not None and base_version != version - 1:
+    last = int(rows.aggregate(last=Max("policy_version"))["last"] or 0)
+    if base_version is not None and base_version != last:
         raise Conflict("the policy changed meanwhile")
+    version = max(last, _lost_version(collectivite.id, last)) + 1 if last else 1
     BoxPolicy.objects.create(
         collectivite_id=collectivite.id,
         policy_version=version,
@@ -257,6 +260,14 @@ def set_policy(
         collectivite_id=collectivite.id,
     )
     return version
+
+
+def _lost_version(collectivite_id: str, last: int) -> int:
+    """The highest version that a box in service enforces, 0 for none: above ``last`` where the database was restored
+    from a backup. A box takes no number twice, and a hostile one cannot use the numbers up."""
+    boxes = Box.objects.filter(collectivite_id=collectivite_id, state=Box.State.ACTIVE)
+    sound = boxes.filter(policy_version__lte=last + MAX_LEAP)
+    return int(sound.aggregate(most=Max("policy_version"))["most"] or 0)
 
 
 def default_policy(config: Config, collectivite_id: str) -> Policy:

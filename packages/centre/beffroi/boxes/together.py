@@ -90,10 +90,11 @@ def undo(*, actor: Actor, batch: str, reason: str) -> Outcome:
     """
     if not actor.sees_all:
         raise NotAllowed("change the policy of boxes")
-    before = BoxPolicy.objects.filter(
-        collectivite_id=OuterRef("collectivite_id"), policy_version=OuterRef("policy_version") - 1
+    earlier = BoxPolicy.objects.filter(
+        collectivite_id=OuterRef("collectivite_id"), policy_version__lt=OuterRef("policy_version")
     )
-    rows = list(BoxPolicy.objects.filter(batch=batch).annotate(former=Subquery(before.values("policy"))))
+    before = earlier.order_by("-policy_version").values("policy")[:1]
+    rows = list(BoxPolicy.objects.filter(batch=batch).annotate(former=Subquery(before)))
     if not rows:
         raise NotFound("batch")
     now = {row.collectivite_id: row for row in _newest()}
