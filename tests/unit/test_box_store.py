@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from beffroi_box.errors import IdentityDamaged, KeyUnreadable, NotEnrolled
 from beffroi_box.store import FLOOR_STEP_S, Identity, Store, write_atomic, write_checked
@@ -294,3 +295,39 @@ def test_a_restarted_store_knows_what_floor_is_on_disk(store: Store) -> None:
 def test_a_time_floor_that_is_no_time_counts_as_none(store: Store, text: bytes) -> None:
     write_checked(store.state / "time-floor", text)
     assert store.time_floor() == 0
+
+
+PRIVATE = (
+    "diary/2026-11-29.day",
+    "labels.json",
+    "policy",
+    "policy.previous",
+    "spool/open.json",
+    "policy-log.json",
+)
+"""Of the commune whose machines and policy it was."""
+TOLD = "spool/told/1-1-1800000000.one"
+
+
+@pytest.mark.parametrize(
+    ("box_id", "collectivite_id", "kept"),
+    [
+        ("box_1", "col_1", {*PRIVATE, TOLD, "time-floor"}),
+        ("box_2", "col_1", {*PRIVATE, "time-floor"}),  # another number: told by the box that it was
+        ("box_2", "col_2", {"time-floor"}),
+    ],
+)
+def test_a_machine_that_becomes_another_box_brings_nothing_along_that_is_not_its_own(
+    store: Store, box_id: str, collectivite_id: str, kept: set[str]
+) -> None:
+    first = identity(Ed25519PrivateKey.generate())
+    for name in (*PRIVATE, TOLD, "time-floor"):
+        (store.state / name).parent.mkdir(exist_ok=True)
+        (store.state / name).write_bytes(b"of before")
+    store.move_in(first)
+    then = msgspec.structs.replace(first, box_id=box_id, collectivite_id=collectivite_id)
+    for _ in range(2):
+        store.move_in(then)
+        left = {name for name in (*PRIVATE, TOLD, "time-floor") if (store.state / name).exists()}
+        assert left == kept
+    assert (store.state / "spool").is_dir() and (store.state / "diary").is_dir()

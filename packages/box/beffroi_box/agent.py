@@ -74,6 +74,10 @@ class Agent:
         self.store.prepare()
         prepare(config)
         self.identity = self.store.identity()
+        try:
+            self.store.move_in(self.identity)
+        except OSError as error:
+            log.error("what is of a former box stays: %s", error.strerror)
         self.stopping = threading.Event()
         self.centre = Centre(config, self.store.centre_addresses())
         channels = ("box", overlay("box", self.identity.collectivite_id))

@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,11 @@ log = logging.getLogger("beffroi_box.store")
 
 FLOOR_STEP_S = 300
 """After a power cut trusted time may begin that much earlier than it was: what ended meanwhile holds so much longer."""
+
+
+_OF_A_COMMUNE = (
+    "spool", "diary", "labels.json", "policy", "policy-candidate", "policy-log.json", "policy-failed.json",
+)  # fmt: skip
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -90,6 +96,29 @@ class Store:
     def save_identity(self, identity: Identity) -> None:
         write_twin(self.state / "root.pub", identity.root_public_key.encode() + b"\n")
         write_twin(self.state / "identity.json", msgspec.json.encode(identity))
+
+    def move_in(self, identity: Identity) -> None:
+        """Leave nothing of before to another box, or commune, that this machine became by a new code: what was told is
+        the former box's, and would be told as this one's; what a commune's machines did, and its policy, are its own.
+
+        Errors: OSError."""
+        mark = self.state / "belongs-to"
+        now = f"{identity.box_id} {identity.collectivite_id}".encode()
+        before = read_twin(mark)
+        if before == now:
+            return
+        if before is not None:
+            same_commune = before.split()[1:] == now.split()[1:]
+            log.warning("this machine is another box now: what was of the former one is deleted")
+            for name in ("spool/told",) if same_commune else _OF_A_COMMUNE:
+                path = self.state / name
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+                    _previous(path).unlink(missing_ok=True)
+            self.prepare()
+        write_twin(mark, now)
 
     def pinned_root(self) -> bytes | None:
         """The root key pinned at enrolment, 32 bytes, kept apart from the identity; None when it is lost too."""
