@@ -205,6 +205,19 @@ def test_a_confirmed_box_is_told_who_it_is_for_its_key_without_a_code(
         ask_again(key, prove_key(key))
 
 
+def test_a_machine_that_was_moved_is_told_who_it_became_last(
+    administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    for commune in (beaune, nuits, beaune):
+        code = actions.issue_code(actor=administrator, collectivite=commune.collectivite)
+        actions.enrol(request_of(code, key))
+        box = Box.objects.get(public_key=b64(public_bytes(key)), state="pending")
+        actions.confirm(actor=administrator, box=box)
+        again = EnrolRequest(1, "", "BF-1", b64(public_bytes(key)), "0.1.0", prove_key(key))
+        assert actions.enrol(again).box_id == box.id
+
+
 def test_a_box_with_a_damaged_identity_heals_by_itself_at_its_own_centre_only(
     administrator: Actor,
     beaune: Commune,

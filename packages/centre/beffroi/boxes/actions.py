@@ -119,8 +119,10 @@ def enrol(request: EnrolRequest) -> EnrolAnswer:
 
 
 def _known(request: EnrolRequest, public_key: bytes) -> Box:
-    """A confirmed box that lost its identity file, not its key: nothing new is granted to it."""
-    box = Box.objects.filter(public_key=request.public_key, state=Box.State.ACTIVE).first()
+    """A confirmed box that lost its identity file, not its key: nothing new is granted to it. It is what it became
+    last: a machine that was moved may still be in service at its former place, too."""
+    rows = Box.objects.filter(public_key=request.public_key, state=Box.State.ACTIVE)
+    box = rows.order_by("-enrolled_at").first()
     if box is None or not key_proved(public_key, request.proof):
         raise EnrolRefused
     _record(Actor("box", box.id, box.collectivite_id), "box:identity_asked", box.id, box.collectivite_id)
