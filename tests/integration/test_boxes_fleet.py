@@ -153,6 +153,7 @@ def test_after_a_restore_no_policy_has_a_number_that_boxes_have_seen(
     "bad",
     [
         Policy(inbound=(InboundRule("tcp", 443, ("nowhere",)),)),
+        Policy(allow_addresses=("fe80::1%eth0",)),
         Policy(canary_names=("not a name",)),
         Policy(inbound=(InboundRule("tcp", 23),), honeyports=(23,)),
         Policy(inbound_tcp_ports=(23,), honeyports=(23,)),

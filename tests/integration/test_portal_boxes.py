@@ -204,6 +204,7 @@ def test_what_is_typed_unchanged_changes_nothing(
         ("inbound", "tcp 443 0.0.0.0/0", "trop large"),
         ("honeyports", "99999999999", "n’est pas un port"),
         ("allow_addresses", "<script>", "n’est pas une adresse"),
+        ("allow_addresses", "fe80::1%eth0", "n’est pas une adresse"),
         ("canary_names", "pas un nom", "n’est pas un nom de domaine"),
         ("mode", "hub", "hub"),
     ],

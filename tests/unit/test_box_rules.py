@@ -296,6 +296,8 @@ def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:
         Policy(inbound_tcp_ports=(0,)),
         Policy(inbound_tcp_ports=(70000,)),
         Policy(allow_addresses=("example.org",)),
+        Policy(allow_addresses=("fe80::1%eth0",)),
+        Policy(centre_addresses=("2001:db8::7%} \ninclude #",)),
         Policy(honeyports=(0,)),
         Policy(canary_names=("impots.gouv.fr",)),
         Policy(canary_names=("fr",)),

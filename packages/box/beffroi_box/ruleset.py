@@ -379,8 +379,8 @@ def _split(values: Iterable[str]) -> dict[int, list[str]]:
     """Return canonical prefixes by family. Errors: PolicyInvalid."""
     result: dict[int, list[str]] = {4: [], 6: []}
     try:
-        nets = [ipaddress.ip_network(value, strict=False) for value in values]
-    except ValueError:
+        nets = [ipaddress.ip_network(normalise(Kind.CIDR, value).value) for value in values]
+    except ProtocolError:
         raise PolicyInvalid("address") from None
     for version in (4, 6):
         found = sorted({str(n) for n in nets if n.version == version})

@@ -324,7 +324,7 @@ def _check_policy(policy: Policy) -> None:
     try:
         sources = (text for rule in policy.inbound for text in rule.sources)
         for text in (*policy.allow_addresses, *policy.centre_addresses, *sources):
-            ipaddress.ip_network(text, strict=False)
+            normalise(Kind.CIDR, text)
         for name in policy.canary_names:
             normalise(Kind.DOMAIN, name)
         Floor((*policy.centre_names, *policy.protected_names), policy.protected_networks)

@@ -273,8 +273,8 @@ def _port(text: str) -> int:
 
 def _network(text: str) -> str:
     try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
+        network = ipaddress.ip_network(normalise(Kind.CIDR, text).value)
+    except ProtocolError:
         said = _("« %(text)s » n’est pas une adresse ni une plage, comme 82.64.10.0/24.") % {
             "text": text[:60]
         }
