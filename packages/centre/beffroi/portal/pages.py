@@ -14,6 +14,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
+from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ImproperlyConfigured
@@ -202,6 +204,11 @@ class ErrorPages:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, ReauthenticationRequired):
+            # Allauth keeps what was sent in the session, for the next confirmation whatever it is of: not what was
+            # given up, and nothing of who is not signed in.
+            request.session.pop(STATE_SESSION_KEY, None)
+            return None if getattr(request, "actor", None) else _sign_in_first(request)
         if isinstance(error, OperationalError) and any(word in str(error) for word in _FULL):
             error = StorageFull("database")
         return error_page(request, error) if isinstance(error, BeffroiError) else None

@@ -5,6 +5,7 @@ A membership is chosen at sign-in when there is one, else on a page; changing it
 
 from __future__ import annotations
 
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
 from django.contrib.auth import logout
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
@@ -46,6 +47,9 @@ def choose_membership(request: HttpRequest, membership_id: str) -> Actor:
             request.session.cycle_key()
             _part_forms(request, one.id)
             request.session[MEMBERSHIP_KEY] = one.id
+            request.session.pop(
+                STATE_SESSION_KEY, None
+            )  # what waits for a confirmation was sent for the former
             sign_ins.record(one, sign_ins.client_address(request))
             return actor_of(one)
     raise NotFound("membership")

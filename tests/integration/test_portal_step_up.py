@@ -1,0 +1,64 @@
+"""A step-up lets through what was sent a moment ago, and nothing that was given up, that nobody sent who is signed in,
+or that was begun for another commune."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from beffroi.core.identity import actions
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import AppPassword
+from django.contrib.sessions.models import Session
+from django.test import Client
+
+from tests.conftest import PASSWORD, Commune
+from tests.fixtures_portal import no_door, portal_client
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.django_db
+PAGE, PASSWORD_PAGE = "/acces/mot-de-passe/", "/acces/mot-de-passe-du-portail/"
+HEADERS = {"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.7"}
+
+
+def confirm(client: Client, path: str) -> Any:
+    return client.post("/confirmer/", {"password": PASSWORD, "next": path})
+
+
+def test_what_was_sent_is_done_once_it_is_confirmed(beaune: Commune) -> None:
+    client = portal_client(beaune.agent_membership)
+    assert client.post(PAGE, {"label": "Accueil"})["Location"].startswith("/confirmer/")
+    assert "Accueil" in confirm(client, PAGE).content.decode()
+    assert AppPassword.objects.get().label == "Accueil"
+
+
+def test_what_was_given_up_is_not_done_by_the_next_confirmation(beaune: Commune) -> None:
+    client = portal_client(beaune.agent_membership)
+    client.post(PAGE, {"label": "Accueil"})
+    assert client.get("/acces/").status_code == 200  # thought better of it; hours later, the same page
+    assert client.get(PAGE)["Location"].startswith("/confirmer/")
+    confirm(client, PAGE)
+    assert not AppPassword.objects.exists()
+
+
+def test_what_was_begun_for_one_commune_is_not_done_for_the_other(
+    beaune: Commune, nuits: Commune, system: Actor
+) -> None:
+    person = beaune.agent_membership.person
+    other = actions.add_membership(actor=system, person=person, collectivite=nuits.collectivite, role="agent")
+    client = portal_client(beaune.agent_membership)
+    client.post(PAGE, {"label": "Accueil de Beaune"})
+    client.post("/collectivites/", {"membership_id": other.id})
+    confirm(client, PAGE)
+    assert not AppPassword.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "path", [PAGE, PASSWORD_PAGE, "/acces/double-verification/", "/acces/codes/nouveaux/"]
+)
+def test_nothing_is_kept_of_who_is_not_signed_in(db: None, path: str) -> None:
+    """Else whoever sends what they like fills the table of sessions, and whoever signs in next confirms it."""
+    client = Client(headers=HEADERS)
+    answer = client.post(path, {"label": "x" * 100_000})
+    assert answer.status_code == 302 and answer["Location"].startswith("/connexion/")
+    assert not Session.objects.exists()
