@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword
+from beffroi.core.identity.models import AppPassword, Person
 from django.contrib.sessions.models import Session
 from django.test import Client
 
@@ -18,6 +19,7 @@ from tests.fixtures_portal import no_door, portal_client
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
 PAGE, PASSWORD_PAGE = "/acces/mot-de-passe/", "/acces/mot-de-passe-du-portail/"
+NEW = "quatre sabots de bois"
 HEADERS = {"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.7"}
 
 
@@ -62,3 +64,12 @@ def test_nothing_is_kept_of_who_is_not_signed_in(db: None, path: str) -> None:
     answer = client.post(path, {"label": "x" * 100_000})
     assert answer.status_code == 302 and answer["Location"].startswith("/connexion/")
     assert not Session.objects.exists()
+
+
+def test_a_new_password_waits_nowhere_for_its_confirmation(beaune: Commune) -> None:
+    client = portal_client(beaune.agent_membership)
+    asked = client.post(PASSWORD_PAGE, {"new": NEW, "again": NEW}, follow=True)
+    assert asked.request["PATH_INFO"] == "/confirmer/" and STATE_SESSION_KEY not in client.session
+    assert "saisissez de nouveau" in asked.content.decode()
+    assert confirm(client, PASSWORD_PAGE)["Location"] == PASSWORD_PAGE
+    assert Person.objects.get(pk=beaune.agent.id).check_password(PASSWORD)

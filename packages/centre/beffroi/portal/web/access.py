@@ -8,6 +8,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from allauth.account.decorators import reauthentication_required
+from allauth.account.internal.flows.reauthentication import is_reauthentication_required
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
@@ -89,10 +90,24 @@ def _dav(actor: Actor) -> dict[str, str]:
 
 
 @require_http_methods(["GET", "POST"])
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
 @for_agents
 def password(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """A new password of one's own, typed twice; other sessions end, this one goes on."""
+    """A new password of one's own, typed twice; other sessions end, this one goes on. It waits nowhere in clear for a
+    step-up: where one is due by now, it is typed again."""
+    if request.method == "POST" and is_reauthentication_required(request, app=""):
+        messages.error(
+            request,
+            _(
+                "Rien n’est changé : cinq minutes ont passé. Confirmez, puis saisissez de nouveau votre choix."
+            ),
+        )
+        return HttpResponseRedirect(reverse("password"))
+    answer: HttpResponse = _password(request, actor)
+    return answer
+
+
+@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
+def _password(request: HttpRequest, actor: Actor) -> HttpResponse:
     person = Person.objects.get(pk=actor.id)
     context = {"place": "access", "given_at": person.password_given_at, "error": ""}
     if request.method == "GET":
