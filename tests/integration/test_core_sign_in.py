@@ -203,6 +203,22 @@ def test_guessing_is_stopped_after_some_tries(client: Client, beaune: Any) -> No
     assert client.get("/").content == b"nobody"
 
 
+def test_guessing_at_the_portal_stops_the_guesser_and_not_the_owner(client: Client, beaune: Any) -> None:
+    def guesser(address: str) -> Client:
+        return Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": address})
+
+    for number in range(5):
+        sign_in(guesser(f"198.51.100.{number}"), "agent@beaune.test", "wrong")
+    near = guesser(
+        "198.51.100.77"
+    )  # the same network, now with everything right, and the portal's name in capitals
+    near.post(
+        "/connexion/login/", {"login": "agent@beaune.test", "password": PASSWORD}, headers={"Host": "PORTAIL"}
+    )
+    assert near.get("/").content == b"nobody"
+    assert sign_in(client, "agent@beaune.test").status_code == 302
+
+
 def test_nobody_signs_up(client: Client) -> None:
     client.post("/connexion/signup/", {"email": "x@beaune.test", "password1": "a long enough password"})
     assert client.get("/").content == b"nobody"

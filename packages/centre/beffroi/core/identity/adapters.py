@@ -16,7 +16,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from beffroi.core.events import outbox
-from beffroi.core.identity import failures
+from beffroi.core.identity import failures, limits
 from beffroi.core.identity.secret_fields import decrypt_text, encrypt_text
 
 
@@ -34,6 +34,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth is 
         if user.is_authenticated and did_use_passwordless_login(self.request, user):
             found.sort(key=lambda one: one["id"] != "mfa_reauthenticate:webauthn")
         return found
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Failures count for an account and a network, as everywhere (``limits``): else whoever knows an address locks
+        its owner out. And not by the name that the request came under: it is the client's to spell."""
+        network = limits.network_of(self.get_client_ip(request))
+        return f"{network} {str(credentials.get('email', '')).lower()}"
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Whoever guesses is counted across doors; ``login_failed`` of the rate limits bounds how much is written."""
