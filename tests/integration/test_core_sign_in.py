@@ -371,3 +371,11 @@ def test_administrators_are_managed_by_administrators_only(
         )
     with pytest.raises(NotAllowed):
         administrators.end_administrator_access(actor=beaune.referent, administrator=new_administrator.record)
+
+
+def test_what_refused_sign_ins_write_is_bounded(new_administrator: NewAdministrator) -> None:
+    for _ in range(12):
+        with pytest.raises(SignInRefused):
+            enter(new_administrator, password="wrong", address="9.9.9.9")
+    assert 0 < AuditEntry.objects.filter(verb="identity:administrator:sign_in_refused").count() <= 5
+    assert 0 < OutboxEvent.objects.filter(kind=failures.KIND).count() <= 5

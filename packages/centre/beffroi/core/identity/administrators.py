@@ -92,13 +92,14 @@ def authenticate_administrator(*, email: str, password: str, code: str, address:
         limits.give_back(*tries)
         _record(found, "identity:administrator:signed_in")
         return found
-    if found is not None:
-        _record(found, "identity:administrator:sign_in_refused")
-    # Guessing is seen across doors; the limits bound how much is written.
-    failure = failures.payload(address=address, account=account, door=failures.CONSOLE)
-    if failure is not None and not blocked:
-        with transaction.atomic():
-            outbox.publish(failures.KIND, failure)
+    if not blocked:  # the limits bound how much is written
+        if found is not None:
+            _record(found, "identity:administrator:sign_in_refused")
+        # Guessing is seen across doors.
+        failure = failures.payload(address=address, account=account, door=failures.CONSOLE)
+        if failure is not None:
+            with transaction.atomic():
+                outbox.publish(failures.KIND, failure)
     raise SignInRefused
 
 
