@@ -164,7 +164,10 @@ def step_up(request: HttpRequest, actor: Actor) -> str:
             administrator_id=actor.id, code=request.POST.get("code", ""), address=client_address(request)
         )
     except SignInRefused:
-        return _("Ce code n’est pas le bon, ou il a déjà servi. Attendez le suivant.")
+        return _(
+            "Ce code n’est pas le bon, ou il a déjà servi. Attendez le suivant ; après plusieurs échecs, attendez un"
+            " quart d’heure."
+        )
     return ""
 
 
