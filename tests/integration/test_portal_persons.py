@@ -164,6 +164,14 @@ def test_a_bad_password_uses_nothing_up(beaune: Commune, new: str, again: str, s
     assert come(made.person.email, made.sheet.code).status_code == 302
 
 
+@pytest.mark.parametrize("chosen", ["  deux espaces autour  ", "clé à Noël 💡 ﬁn", "long " * 300])
+def test_the_password_that_was_chosen_opens_whatever_is_in_it(beaune: Commune, chosen: str) -> None:
+    made, client = arrive(beaune), visitor()
+    assert come(made.person.email, made.sheet.code, chosen).status_code == 302
+    client.post(reverse("account_login"), {"login": made.person.email, "password": chosen})
+    assert "_auth_user_id" in client.session
+
+
 def test_a_browser_in_which_somebody_is_signed_in_opens_no_other_account(beaune: Commune) -> None:
     made = arrive(beaune)
     answer = come(made.person.email, made.sheet.code, client=portal_client(beaune.referent_membership))

@@ -61,8 +61,8 @@ def activate(request: HttpRequest) -> HttpResponse:
         return page(request, TEMPLATE, form)
     try:
         record = activation.check(email=email, code=code, address=client_address(request))
-        new = request.POST.get("new", "")[:1024]
-        if new != request.POST.get("again", "")[:1024]:
+        new = request.POST.get("new", "")
+        if new != request.POST.get("again", ""):
             raise ValidationError(_("Les deux saisies ne sont pas les mêmes."))
         person = activation.open_account(record, password=new)
     except ActivationRefused as error:
