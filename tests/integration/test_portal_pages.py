@@ -62,6 +62,13 @@ def test_a_form_sent_after_the_session_is_said_to_be_lost(beaune: Commune) -> No
         assert away.headers.get("Location", away.headers.get("HX-Redirect")) == "/connexion/"
 
 
+def test_what_no_program_of_ours_sends_is_refused_and_breaks_nothing(beaune: Commune) -> None:
+    """PostgreSQL takes no NUL; SQLite has nothing of that name."""
+    agent = portal_client(beaune.agent_membership)
+    assert agent.get("/acces/mot-de-passe/a%00b/retirer/").status_code in (400, 404)
+    assert agent.get("/acces/").status_code == 200
+
+
 def test_signing_in_by_password_leads_home_and_names_what_to_do(beaune: Commune) -> None:
     client = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.7"})
     answer = client.post("/connexion/", {"login": "agent@beaune.test", "password": PASSWORD})

@@ -19,7 +19,7 @@ from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -38,7 +38,7 @@ from beffroi.core.identity.shared_cache import StorageFull
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store.names import in_order
 from beffroi.lib.config import SettingInvalid
-from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound, Unavailable
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from beffroi.mail import reader
 from beffroi.portal import drive_words
 from beffroi.portal.words import size
@@ -211,6 +211,10 @@ class ErrorPages:
             return None if getattr(request, "actor", None) else _sign_in_first(request)
         if isinstance(error, OperationalError) and any(word in str(error) for word in _FULL):
             error = StorageFull("database")
+        elif isinstance(error, DataError) and "NUL" in str(
+            error
+        ):  # PostgreSQL takes none: no program of ours sends it
+            error = Invalid("NUL")
         return error_page(request, error) if isinstance(error, BeffroiError) else None
 
 
