@@ -231,6 +231,21 @@ def test_access_that_ended_opens_no_page_of_an_open_session(client: Client, beau
     assert sign_in(client, "agent@beaune.test").status_code != 302 or client.get("/").content == b"nobody"
 
 
+@pytest.mark.parametrize(("signed_in_s", "ended_s", "again_s"), [(0, 1, 2), (3600, 0, 1), (0, 3600, 1)])
+def test_sessions_that_were_ended_are_over_whatever_the_clock_did(
+    client: Client, beaune: Any, signed_in_s: int, ended_s: int, again_s: int
+) -> None:
+    """Also where it was an hour ahead for a while; and who signs in afterwards is in."""
+    with clock.shifted(signed_in_s):
+        sign_in(client, "agent@beaune.test")
+    with clock.shifted(ended_s):
+        actions.end_sessions(actor=beaune.agent, person=beaune.agent_membership.person)
+    with clock.shifted(again_s):
+        assert client.get("/").content == b"nobody"
+        sign_in(client, "agent@beaune.test")
+        assert client.get("/").content.decode().startswith(beaune.agent.id)
+
+
 def test_person_changes_to_another_own_membership_only(
     client: Client, beaune: Any, nuits: Any, system: Actor
 ) -> None:

@@ -68,9 +68,7 @@ def _part_forms(request: HttpRequest, membership_id: str) -> None:
 
 def _is_over(session: SessionBase, person: Person) -> bool:
     """Whether the person's sessions were ended after this one began (``actions.end_sessions``)."""
-    if person.sessions_from is None:
-        return False
-    return float(session.get(sign_ins.STARTED_KEY, 0)) < person.sessions_from.timestamp()
+    return str(session.get(sign_ins.ENDED_KEY, "")) != sign_ins.ended_last(person)
 
 
 def actor_of(membership: Membership) -> Actor:

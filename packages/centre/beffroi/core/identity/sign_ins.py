@@ -19,12 +19,13 @@ from django.http import HttpRequest
 
 from beffroi.core.communes import row_security
 from beffroi.core.identity import queries
-from beffroi.core.identity.models import Membership, SignIn
+from beffroi.core.identity.models import Membership, Person, SignIn
 from beffroi.lib import clock
 
 KEEP_DAYS = 30
 PORTAL = "portal"
-STARTED_KEY = "session_started"
+ENDED_KEY = "sessions_ended"
+"""Of a session: when all sessions of its person had been ended last, as it began."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,15 @@ def client_address(request: HttpRequest) -> str:
 
 def on_signed_in(sender: object, request: HttpRequest, user: Any, **_: object) -> None:
     """Django's ``user_logged_in``: every factor was right."""
-    request.session[STARTED_KEY] = clock.epoch()
     current = queries.current_memberships(str(user.pk))
     if current:
+        request.session[ENDED_KEY] = ended_last(current[0].person)
         record(current[0], client_address(request))
+
+
+def ended_last(person: Person) -> str:
+    """Whatever else it says now than when a session began: that session is over. No clock is asked which was first."""
+    return person.sessions_from.isoformat() if person.sessions_from else ""
 
 
 @row_security.unlimited()  # who changes to another collectivité is still limited to the present one
