@@ -89,6 +89,8 @@ def test_a_rescue_code_stands_for_the_second_factor_once(locked: Commune) -> Non
     found = re.search(r'class="secret">([a-z0-9 ]{14})<', page.content.decode())
     assert found is not None
     code = found[1]
+    asked = enter("000000", address="192.0.2.9").get("/connexion/code/")
+    assert "code de dépannage" in asked.content.decode(), "who lost all else reads where it is asked for"
     assert not inside(enter(code, password="wrong")), "the password is asked for as ever"
     cache.clear()
     opened = enter(code.upper().replace(" ", "-"))
