@@ -84,6 +84,17 @@ def test_recovery_codes_are_printed_with_whose_they_are(locked: Commune) -> None
     assert portal_client(locked.agent_membership).get("/acces/codes/").status_code == 302, "a step-up first"
 
 
+def test_the_secret_of_a_second_factor_stays_in_no_browser(beaune: Commune) -> None:
+    client = confirmed(beaune.agent_membership)
+    for path in (
+        "/acces/double-verification/",
+        "/acces/codes/nouveaux/",
+        "/acces/cles/nouvelle/",
+        "/confirmer/",
+    ):
+        assert "no-store" in client.get(path).headers.get("Cache-Control", ""), path
+
+
 def test_a_rescue_code_stands_for_the_second_factor_once(locked: Commune) -> None:
     page = confirmed(locked.referent_membership).post("/acces/depannage/", {"person_id": locked.agent.id})
     found = re.search(r'class="secret">([a-z0-9 ]{14})<', page.content.decode())

@@ -195,13 +195,15 @@ def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
 
 class ErrorPages:
     """Middleware: what a view of django-allauth, or one before the sign-in, could not do is said as on every other
-    page; a disk that is full above all."""
+    page; a disk that is full above all. Nor does a browser keep what it shows, a second factor's secret above all."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+        response = self.get_response(request)
+        response.headers.setdefault("Cache-Control", "no-store, private")
+        return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, ReauthenticationRequired):
