@@ -272,6 +272,16 @@ def test_a_run_that_was_cut_off_goes_on_where_it_stood_and_counts_each_row_once(
     assert not MailMessage.objects.exists()
 
 
+def test_a_run_that_stood_at_a_category_of_a_former_version_goes_on_from_the_first(beaune: Commune) -> None:
+    message(beaune)
+    with clock.shifted(400 * DAY_S):
+        run = actions.begin(clock_confirmed_by="root")
+        RetentionRun.objects.filter(pk=run.pk).update(category="of_a_former_version", after="x")
+        actions.go_on(run, for_s=0)
+        assert RetentionRun.objects.get().category != "of_a_former_version"
+        assert actions.go_on(run)
+
+
 def test_a_category_whose_first_rows_are_held_still_reaches_the_others(
     beaune: Commune, monkeypatch: pytest.MonkeyPatch
 ) -> None:

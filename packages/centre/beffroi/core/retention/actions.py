@@ -146,7 +146,7 @@ def _step_of(run: RetentionRun, one: Category) -> bool:
     keys = _next_keys(due, after, one.batch)
     with transaction.atomic():
         locked = RetentionRun.objects.select_for_update().get(pk=run.pk)
-        if (locked.category or one.name, locked.after) != (one.name, after) or locked.state != _State.RUNNING:
+        if (locked.state, locked.category, locked.after) != (run.state, run.category, run.after):
             return True  # another process was faster
         count, _ = RetentionCount.objects.get_or_create(
             run=run, category=one.name, defaults={"cutoff": cutoff}
