@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from beffroi.boxes import actions, fleet, queries
 from beffroi.boxes.models import Box, BoxAck, BoxBypass, BoxPolicy, LearnedFlow
+from beffroi.core.audit.actions import personal_of
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions.models import FeedBatch, FeedChannel
 from beffroi.core.identity.actor import Actor
@@ -115,8 +116,13 @@ def test_every_change_of_policy_says_who_and_why_and_the_former_one_comes_back(
     assert current is not None
     # The address of the centre stays that of now: an old one would cut the box off.
     assert current[1] == Policy(unlock=False, centre_addresses=("192.0.2.9",))
-    details = [e.details for e in AuditEntry.objects.filter(verb="box:policy_changed").order_by("id")]
-    assert "Demande du maire" in str(details[1])
+    entries = list(AuditEntry.objects.filter(verb="box:policy_changed").order_by("id"))
+    assert personal_of(entries[1]) == {"why": "Demande du maire"}, (
+        "words of a person: where they can be erased"
+    )
+    assert [one.details for one in entries[1:]] == [
+        '{"policy_version":2}', '{"policy_version":3,"restores":1}',
+    ]  # fmt: skip
     with pytest.raises(Conflict):
         fleet.restore_policy(
             actor=administrator, collectivite=beaune.collectivite, version=version, reason=""

@@ -251,11 +251,16 @@ def set_policy(
         batch=batch,
     )
     details: dict[str, str | int] = {"policy_version": version}
-    if reason:
-        details["reason"] = reason
     if restores:
         details["restores"] = restores
-    _record(actor, "box:policy_changed", collectivite.id, collectivite.id, details)
+    audit.record(
+        actor=actor,
+        verb="box:policy_changed",
+        object_id=collectivite.id,
+        collectivite_id=collectivite.id,
+        details=details,
+        personal={"why": reason} if reason else None,
+    )
     outbox.publish(
         "box:policy_changed",
         {"collectivite_id": collectivite.id, "policy_version": version},

@@ -243,13 +243,14 @@ def give_password(*, actor: Actor, person: Person, reason: str) -> str:
     if not person.is_active or person.erased_at is not None:
         raise Conflict("this account is closed")
     password = new_password()
-    _set_password(actor, person, password, given_at=clock.now(), reason=reason.strip()[:500])
+    _set_password(actor, person, password, given_at=clock.now(), why=reason.strip()[:500])
     return password
 
 
 def _set_password(
-    actor: Actor, person: Person, password: str, *, given_at: datetime | None, **details: str
+    actor: Actor, person: Person, password: str, *, given_at: datetime | None, why: str = ""
 ) -> None:
+    """``why``: may name somebody, so it stands on the erasable side of the audit log."""
     person.set_password(password)
     person.password_given_at = given_at
     person.save(update_fields=["password", "password_given_at"])
@@ -258,7 +259,7 @@ def _set_password(
         verb="identity:password:given" if given_at else "identity:password:set",
         object_id=person.id,
         collectivite_id=actor.collectivite_id,
-        details=details,
+        personal={"why": why} if why else None,
     )
 
 
