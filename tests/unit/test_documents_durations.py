@@ -69,13 +69,16 @@ def test_every_category_of_the_purge_stands_in_the_table() -> None:
     """Its table is named there, with the same duration, or with its own end."""
     from beffroi.core.retention import registry
 
-    told = {name: duration for where, duration in places() for name in where}
+    told: dict[str, set[int]] = {}
+    for where, duration in places():
+        for name in where:
+            told.setdefault(name, set()).add(length_s(duration))
     for one in registry.categories():
         table = one.due(clock.now()).model._meta.db_table
         assert table in told, f"{one.name}: {table}"
         if one.kept:
             days = getattr(Config(), one.kept) if isinstance(one.kept, str) else one.kept
-            assert length_s(told[table]) == days * 86400, one.name
+            assert days * 86400 in told[table], one.name
 
 
 PROMISED = {

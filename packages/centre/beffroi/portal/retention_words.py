@@ -19,6 +19,7 @@ CATEGORIES = {
     "messages": gettext_lazy("Traces de courriels"),
     "deliveries": gettext_lazy("Traces de remise"),
     "imports": gettext_lazy("Reprises d’anciennes boîtes, terminées"),
+    "abandoned_imports": gettext_lazy("Reprises d’anciennes boîtes abandonnées, avec leur mot de passe"),
     "sendings": gettext_lazy("Envois du courrier en ligne"),
     "absences": gettext_lazy("Absences terminées"),
     "scripts": gettext_lazy("Scripts de logiciels de courriel, boîtes fermées"),

@@ -187,6 +187,12 @@ def erase_personal(*, actor: Actor, entry_id: int) -> bool:
     return bool(deleted)
 
 
+def erase_personal_of(*, actor: Actor, verb: str, actor_id: str) -> int:
+    """The same for all that one actor did of a kind, where that names themselves; return of how many entries."""
+    named = AuditEntry.objects.filter(verb=verb, actor_id=actor_id, personal__isnull=False)
+    return sum(erase_personal(actor=actor, entry_id=one) for one in named.values_list("id", flat=True))
+
+
 def personal_of(entry: AuditEntry) -> dict[str, str]:
     """What names people in this entry; empty when there was nothing or it was erased."""
     row = AuditPersonal.objects.filter(entry=entry).first()

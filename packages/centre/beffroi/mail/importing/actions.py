@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
@@ -243,12 +244,23 @@ def tick(*, actor: Actor, mailbox: Mailbox, key: str, done: bool) -> None:
 
 
 @transaction.atomic
-def mailbox_closed(job: ImportJob) -> None:
-    """The new mailbox is no more."""
-    locked = ImportJob.objects.select_for_update().get(pk=job.pk)
-    if locked.state in queries.OPEN:
-        _end(locked, _State.CANCELLED)
-        _record(ACTOR, "cancelled", locked)
+def end_all(jobs: QuerySet[ImportJob]) -> int:
+    """Those that are not over, whose mailbox or person is gone, or that nobody goes on with: no password is kept that
+    opens a mailbox elsewhere. Return how many."""
+    found = list(jobs.filter(state__in=queries.OPEN).select_for_update())
+    for job in found:
+        _end(job, _State.CANCELLED)
+        _record(ACTOR, "cancelled", job)
+    return len(found)
+
+
+@transaction.atomic
+def forget(person_id: str) -> None:
+    """What an erased person brought into their own mailboxes goes with its old address; the mails stay."""
+    own = Mailbox.objects.filter(person_id=person_id)
+    ImportJob.objects.filter(mailbox_id__in=own.values("pk")).delete()
+    MovedPlace.objects.filter(mailbox_id__in=own.values("pk")).delete()
+    audit.erase_personal_of(actor=ACTOR, verb="mail:import:begun", actor_id=person_id)
 
 
 def where(job: ImportJob) -> Where:

@@ -1,12 +1,17 @@
-"""What the process ``import`` does: an import that a person began or resumed is taken up at once, others when due.
+"""What the process ``import`` does: an import that a person began or resumed is taken up at once, others when due. And
+what worker does: imports end with the access of their person, or with their mailbox.
 
-Process: import (its own: an old provider that is slow keeps nobody else waiting).
+Process: import (its own: an old provider that is slow keeps nobody else waiting); group "main" (worker).
 """
 
 from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.identity.models import Membership
+from beffroi.core.identity.queries import belongs
 from beffroi.mail.importing import actions, children
+from beffroi.mail.importing.models import ImportJob
+from beffroi.mail.models import Mailbox
 
 GROUP = "import"
 
@@ -19,3 +24,21 @@ def follow(event: Event) -> None:
 @periodic("mail.import", every_s=1.0, group=GROUP)
 def tick() -> None:
     children.step()
+
+
+@consumer(name="mail.imports_left", kinds=("identity:access_ended", "mail:mailbox_closed"))
+def end_imports(event: Event) -> None:
+    """Into a mailbox that is closed, or is the own one of somebody who left; a functional one goes on."""
+    if event.kind == "mail:mailbox_closed":
+        gone = Mailbox.objects.filter(pk=event.payload["mailbox_id"]).exclude(closed_at=None)
+    else:
+        left = Membership.objects.get(pk=event.payload["membership_id"])
+        if belongs(left.person_id, left.collectivite_id):
+            return
+        gone = Mailbox.objects.filter(person_id=left.person_id, collectivite_id=left.collectivite_id)
+    actions.end_all(ImportJob.objects.filter(mailbox_id__in=gone.values("pk")))
+
+
+@consumer(name="mail.imports_forgotten", kinds=("identity:person_erased",))
+def forget(event: Event) -> None:
+    actions.forget(event.payload["person_id"])

@@ -63,7 +63,7 @@ def run(job_id: str, *, stretch_s: float = STRETCH_S) -> None:
         return
     mailbox = Mailbox.objects.filter(pk=job.mailbox_id, closed_at=None).first()
     if mailbox is None:
-        actions.mailbox_closed(job)
+        actions.end_all(ImportJob.objects.filter(pk=job.pk))
         return
     config = settings.BEFFROI
     until = time.monotonic() + stretch_s
