@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from beffroi.core.audit.actions import personal_of
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.events.models import OutboxEvent
@@ -351,6 +352,11 @@ def test_an_erased_person_leaves_no_text_behind(beaune: Commune, box: Mailbox, t
     actions.set_signature(actor=beaune.agent, mailbox=box, text="Claire")
     actions.set_absence(actor=beaune.agent, mailbox=box, first=TODAY, last=TODAY, text="x", every_days=7)
     actions.set_forward(actor=beaune.agent, mailbox=box, target=target)
+    actions.add_rule(actor=beaune.agent, mailbox=box, field="from", words="ma sœur", act="star")
+    told = AuditEntry.objects.get(verb="mail:forward:set")
+    assert personal_of(told) == {"target": target}
     erasure.erase(Person.objects.get(pk=beaune.agent.id))
     run_pending("main")
-    assert not (Signature.objects.exists() or Absence.objects.exists() or Forward.objects.exists())
+    for model in (Signature, Absence, Forward, FilterRule):
+        assert not model._default_manager.exists(), model
+    assert personal_of(told) == {}, "where their mail went on to is most often their own address"

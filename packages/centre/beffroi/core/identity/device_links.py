@@ -24,6 +24,7 @@ from beffroi.core.identity.models import DeviceLink, Membership
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound, existing
 
+USED = "identity:device_link:used"
 LIFE_S = 600
 MAX_WAITING = 5
 MAX_LABEL_CHARS = 100
@@ -105,7 +106,7 @@ def open_once(secret: str, *, address: str) -> Opened:
         actor=actor, membership=link.membership, protocol_set="imap,smtp", label=link.label
     )
     DeviceLink.objects.filter(pk=link.pk).update(app_password_id=issued.record.id)
-    _record(actor, "identity:device_link:used", link, address=address)
+    _record(actor, USED, link, address=address)
     return Opened(actor, issued)
 
 

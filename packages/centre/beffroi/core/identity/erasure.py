@@ -12,7 +12,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals import queries as requests
@@ -20,7 +20,7 @@ from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import outbox
-from beffroi.core.identity import actions
+from beffroi.core.identity import actions, device_links
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import (
     ActivationCode,
@@ -130,11 +130,15 @@ def erase(person: Person, *, actor: Actor = SYSTEM) -> int:
     ActivationCode.objects.filter(person=person).delete()
     MembershipOffer.objects.filter(email=email or "-").delete()
     SignIn.objects.filter(person_id=person.pk).delete()
-    named = AuditEntry.objects.filter(object_id=person.pk, personal__isnull=False)
+    asked = Approval.objects.filter(verb=VERB, subject_id=person.pk)
+    named = AuditEntry.objects.filter(
+        Q(object_id=person.pk) | Q(object_id__in=asked.values("pk")), personal__isnull=False
+    )
     entries = sum(
         audit.erase_personal(actor=actor, entry_id=entry_id)
         for entry_id in named.values_list("id", flat=True)
     )
+    entries += audit.erase_personal_of(actor=actor, verb=device_links.USED, actor_id=person.pk)
     audit.record(
         actor=actor,
         verb="identity:person:erased",

@@ -290,12 +290,16 @@ def set_common_line(*, actor: Actor, text: str) -> None:
 
 @transaction.atomic
 def forget(person_id: str) -> None:
-    """What an erased person had set goes, and their scripts follow."""
+    """What an erased person had set goes, with where their mail went on to; their scripts follow."""
+    own = Mailbox.objects.filter(person_id=person_id).values("pk")
     boxes: set[str] = set()
-    for model in (Absence, Forward, Signature):
-        rows = model.objects.filter(person_id=person_id)
+    for rows in (
+        *(model.objects.filter(person_id=person_id) for model in (Absence, Forward, Signature)),
+        FilterRule.objects.filter(mailbox_id__in=own),
+    ):
         boxes |= set(rows.values_list("mailbox_id", flat=True))
         rows.delete()
+    audit.erase_personal_of(actor=SYSTEM, verb="mail:forward:set", actor_id=person_id)
     for mailbox in Mailbox.objects.filter(pk__in=boxes):
         _publish(mailbox.id, mailbox.collectivite_id)
 
