@@ -26,8 +26,9 @@ from django.test import Client
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
 from tests.fixtures_portal_mail import shown_mail
+from tests.fixtures_projections import engines
 
-__all__ = ["no_door", "shown_mail"]
+__all__ = ["engines", "no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
 TODAY = clock.now().astimezone(PLACE).date()
 SYSTEM = Actor.system("tests")
@@ -348,6 +349,7 @@ def test_actions_refuse_another_persons_mailbox(beaune: Commune, nuits: Commune,
                 act(stranger)
 
 
+@pytest.mark.usefixtures("engines")
 def test_an_erased_person_leaves_no_text_behind(beaune: Commune, box: Mailbox, target: str) -> None:
     actions.set_signature(actor=beaune.agent, mailbox=box, text="Claire")
     actions.set_absence(actor=beaune.agent, mailbox=box, first=TODAY, last=TODAY, text="x", every_days=7)

@@ -24,6 +24,9 @@ from beffroi.mail.people import actions as people
 
 from tests.conftest import Commune
 from tests.fixtures_portal import own_mailbox, shared_box
+from tests.fixtures_projections import engines
+
+__all__ = ["engines"]
 
 pytestmark = pytest.mark.django_db
 State = ImportJob.State
@@ -72,6 +75,7 @@ def test_a_closed_mailbox_has_no_import_and_one_that_was_opened_again_keeps_its_
     assert stands(after) == (state, True)
 
 
+@pytest.mark.usefixtures("engines")
 def test_what_an_erased_person_brought_is_forgotten_with_their_old_address(beaune: Commune) -> None:
     mailbox = own_mailbox(beaune)
     imported(beaune, mailbox, State.DONE)

@@ -1,6 +1,6 @@
 """Whoever leaves a collectivité reads none of its functional mailboxes and none that was lent to them any more, nor
-does anybody read theirs, whichever way they left; and a departure is confirmed once the engines have ended it.
-Process: worker."""
+does anybody read theirs, whichever way they left; who is erased has no open mailbox; and a departure is confirmed once
+the engines have ended it. Process: worker."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.core.identity.queries import belongs
+from beffroi.mail import actions as mail
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import actions, delegations, leaving
 from beffroi.mail.people.models import Member
@@ -26,6 +27,13 @@ def end_members(event: Event) -> None:
     rows = Member.objects.filter(person_id=person_id, collectivite_id=owner, ended_at=None)
     for mailbox in Mailbox.objects.filter(pk__in=rows.values("mailbox_id")):
         actions.remove_member(actor=SYSTEM, mailbox=mailbox, person_id=person_id)
+
+
+@consumer(name="mail.erased", kinds=("identity:person_erased",))
+def close_mailboxes(event: Event) -> None:
+    """Of somebody who is erased without a departure: nobody would ever read what still arrives, or could end it."""
+    for mailbox in Mailbox.objects.filter(person_id=event.payload["person_id"], closed_at=None):
+        mail.close_mailbox(actor=SYSTEM, mailbox=mailbox)
 
 
 @periodic("mail.departures", every_s=1.0)
