@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import departures, handover
+from beffroi.drive import alarms, departures, handover
+from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.own_rows import PARTS
 from beffroi.drive.store import favourites, going_back, mounts, seen, shares
 from beffroi.drive.store.ways import Plan
@@ -163,6 +164,20 @@ def test_it_holds_the_ways_back_that_the_person_asked_for(drive: Drive, beaune: 
     (row,) = file_of(beaune)["drive_ways_back"]
     assert row["state"] == "done" and row["ended_at"]
     assert file_of(beaune, "colleague")["drive_ways_back"] == []
+
+
+def test_it_holds_stars_and_the_alarms_of_the_persons_devices(drive: Drive, beaune: Commune) -> None:
+    node = drive.file("Plan.pdf")
+    drive.database.write(lambda w: favourites.set_star(w, drive.who, (beaune.id, node.id), starred=True))
+    found = Alarm("apw_1", clock.epoch_s(), clock.epoch_s(), 9.0, 7, (str(node.id),), {})
+    drive.database.write(lambda w: alarms.raise_(w, found, now_s=clock.epoch_s()))
+    drive.database.write(lambda w: w.run("UPDATE alarm SET person_id = ?", (beaune.agent.id,)))
+    content = file_of(beaune)
+    assert content["drive_stars"] == [{"collectivite_id": beaune.id, "owner": beaune.id, "node_id": node.id}]
+    (row,) = content["drive_alarms"]
+    assert (row["device_id"], row["files"], row["state"]) == ("apw_1", 7, "open")
+    other = file_of(beaune, "colleague")
+    assert other["drive_stars"] == other["drive_alarms"] == []
 
 
 def test_it_holds_answers_to_other_communes_and_reaches_each_collectivite_of_the_person(

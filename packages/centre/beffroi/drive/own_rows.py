@@ -1,5 +1,5 @@
-"""What the metadata of one collectivité hold about one person's shares, links, groups and ways back, for themselves
-(GDPR article 15).
+"""What the metadata of one collectivité hold about one person's shares, links, groups, stars, ways back and stopped
+devices, for themselves (GDPR article 15).
 
 Process: a person's command line on the centre, as the Python user.
 Privacy: of others identifiers alone; names of files only where the person shared them. No token, no password, no hash.
@@ -12,9 +12,11 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
+from beffroi.drive import alarms
 from beffroi.drive.departures import metadata
 from beffroi.drive.store import (
     departed,
+    favourites,
     going_back,
     groups,
     handovers,
@@ -37,6 +39,8 @@ PARTS = (
     "drive_departures",
     "drive_handovers",
     "drive_ways_back",
+    "drive_stars",
+    "drive_alarms",
 )
 type Rows = dict[str, list[dict[str, Any]]]
 """By PARTS; times in UTC, ISO 8601, None for none."""
@@ -48,13 +52,13 @@ def of_person(config: Config, *, collectivite_id: str, person_id: str, roles: Co
         if database is None:
             return {name: [] for name in PARTS}
         with database.reading() as reading:
-            found = _of_person(reading, person_id, roles)
+            found = _of_person(reading, collectivite_id, person_id, roles)
     return {
         name: [{"collectivite_id": collectivite_id, **row} for row in found.get(name, [])] for name in PARTS
     }
 
 
-def _of_person(reading: Reading, person_id: str, roles: Collection[str]) -> Rows:
+def _of_person(reading: Reading, collectivite_id: str, person_id: str, roles: Collection[str]) -> Rows:
     named, every = groups.names(reading), shares.every(reading)
     inside, kept = groups.of_person(reading, person_id), mounts.of(reading, person_id)
     targets = {("person", person_id), *(("role", one) for one in roles), *(("group", one) for one in inside)}
@@ -127,6 +131,16 @@ def _of_person(reading: Reading, person_id: str, roles: Collection[str]) -> Rows
                 "ended_at": _at(one.ended_s),
             }
             for one in going_back.asked_by(reading, person_id)
+        ],
+        "drive_stars": [
+            {"owner": owner, "node_id": node_id}
+            for owner, node_id in sorted(favourites.of_person(reading, person_id, collectivite_id))
+        ],
+        "drive_alarms": [
+            {"device_id": one.device_id, "files": one.files, "signs": dict(one.counts), "state": one.state}
+            | {"since": _at(one.since_s), "settled_at": _at(one.settled_s)}
+            for one in alarms.every(reading)
+            if one.person_id == person_id
         ],
     }
 

@@ -3,9 +3,9 @@
 Process: a person's command line on the centre.
 Privacy: of others it holds identifiers only, but what was written in incidents that concern the person is whole:
          read it before it is handed over. Not in it: the mail itself (the commune's archive, in the mailbox), their
-         files (they download them; what is shared of them is named), calendars and contacts (a program of theirs
-         copies them over CalDAV), hashes of passwords, secrets of second factors, and reports of others about the same
-         mails.
+         files (they download them; what is shared of them is named) and who changed which when, which the drive
+         shows, calendars and contacts (a program of theirs copies them over CalDAV), hashes of passwords, secrets of
+         second factors, and reports of others about the same mails.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from django.db.models import Model, Q
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions.models import Appeal, LocalException
+from beffroi.core.identity import device_links
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import (
@@ -42,13 +43,23 @@ from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.backup.models import Restore
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail, Lesson, SenderRule
-from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
+from beffroi.mail.importing.models import ImportFailure, ImportJob, ImportSender, MovedPlace
+from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, RemediationItem, Sending
 from beffroi.mail.people.models import DelegatedAct, Delegation, Departure, Handling, Member, Note
+from beffroi.mail.reports.models import Complaint
 from beffroi.mail.scripts.models import PersonalScript
+from beffroi.mail.sending.models import Doubted, RefusedDay, SendingAlarm
 from beffroi.watch.models import Sighting
 
 FORM = 1
 SYSTEM = Actor.system("person-export")
+_ABOUT_THEMSELVES = {
+    "mail:forward:set",
+    "mail:import:begun",
+    "identity:erasure:asked",
+    device_links.USED,
+}
+"""Lines of the audit log whose erasable side names who did it, or whom it is about, and nobody else."""
 
 
 def compose(email: str, *, account: str) -> dict[str, Any] | None:
@@ -61,6 +72,8 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         return None
     own = person.pk
     mailboxes = Mailbox.objects.filter(person_id=own)
+    in_own = Q(mailbox_id__in=mailboxes.values("pk"))
+    imports = ImportJob.objects.filter(in_own)
     incidents = Incident.objects.filter(person_id=own)
     content = {
         "form": FORM,
@@ -147,7 +160,7 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
             "delegation_id", "day", "what", "message_key",
         ),
         "mail_restores": _rows(
-            Restore.objects.filter(Q(asked_by=own) | Q(mailbox_id__in=mailboxes.values("pk"))),
+            Restore.objects.filter(Q(asked_by=own) | in_own),
             "mailbox_id", "asked_by", "by_owner", "at", "folder", "search", "message_id", "into", "state", "reason",
             "as_of", "found", "present", "left_out", "created_at", "changed_at",
         ),
@@ -159,7 +172,7 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
             "mailbox_id", "begins_at", "ends_at", "text", "created_at", "ended_at",
         ),
         "filters": _rows(
-            FilterRule.objects.filter(mailbox_id__in=mailboxes.values("pk")),
+            FilterRule.objects.filter(in_own),
             "mailbox_id", "position", "field", "words", "act", "folder", "is_on", "created_at",
         ),
         "forwards": _rows(
@@ -171,8 +184,35 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         ),
         "signatures": _rows(Signature.objects.filter(person_id=own), "mailbox_id", "text", "changed_at"),
         "held_mails": _rows(
-            HeldMail.objects.filter(mailbox_id__in=mailboxes.values("pk")),
+            HeldMail.objects.filter(in_own),
             "message_id", "reason", "state", "held_at", "seen_at", "changed_at",
+        ),
+        "imports": _rows(
+            ImportJob.objects.filter(Q(asked_by=own) | in_own),
+            "id", "mailbox_id", "asked_by", "host", "username", "state", "created_at", "collect_until", "done_at",
+        ),
+        "import_failures": [
+            {"import_id": one.folder.job_id, "folder": one.folder.name}
+            | _row(one, "reason", "size_bytes", "received_at")
+            for one in ImportFailure.objects.filter(folder__job__in=imports).select_related("folder")
+        ],
+        "import_senders": _rows(
+            ImportSender.objects.filter(job__in=imports), "job_id", "address", "mails", "last_at"
+        ),
+        "moved_places": _rows(MovedPlace.objects.filter(in_own), "mailbox_id", "key", "done_at"),
+        "sendings": _rows(
+            Sending.objects.filter(person_id=own),
+            "mailbox_id", "state", "reason", "refused", "created_at", "changed_at",
+        ),
+        "sending_alarms": _rows(
+            SendingAlarm.objects.filter(Q(person_id=own) | in_own),
+            "mailbox_id", "limit", "most", "refused", "began_at", "contained_at", "closed_at",
+        ),
+        "complaints": _rows(Complaint.objects.filter(in_own), "mailbox_id", "kind", "reporter", "received_at"),
+        "doubted": _rows(Doubted.objects.filter(in_own), "mailbox_id", "reasons", "since_at", "ended_at"),
+        "refused_days": _rows(RefusedDay.objects.filter(in_own), "mailbox_id", "day", "count"),
+        "withdrawn_mails": _rows(
+            RemediationItem.objects.filter(in_own), "mailbox_id", "message_id", "state"
         ),
         "lessons": _rows(
             Lesson.objects.filter(person_id=own), "mailbox_id", "message_id", "wanted", "state", "queued_at"
@@ -186,9 +226,11 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
                 "object_id": one.object_id,
                 "collectivite_id": one.collectivite_id,
                 "details": json.loads(one.details),
-                "names": audit.personal_of(one) if one.object_id == own else {},
+                "names": audit.personal_of(one) if one.object_id == own or one.verb in _ABOUT_THEMSELVES else {},
             }
-            for one in AuditEntry.objects.filter(Q(actor_id=own) | Q(object_id=own)).order_by("id")
+            for one in AuditEntry.objects.filter(
+                Q(actor_id=own) | Q(object_id=own) | Q(details__contains=own)
+            ).order_by("id")
         ],
     }  # fmt: skip
     with transaction.atomic():

@@ -29,9 +29,14 @@ def of(home: Reading, who: Who, owner: str) -> frozenset[int]:
 
 
 def everywhere(home: Reading, who: Who) -> frozenset[Star]:
-    rows = home.all("SELECT owner, node FROM favourite_abroad WHERE person_id = ?", (who.person_id,))
-    own = of(home, who, who.collectivite_id)
-    return frozenset((who.collectivite_id, node_id) for node_id in own) | {(row[0], row[1]) for row in rows}
+    return of_person(home, who.person_id, who.collectivite_id)
+
+
+def of_person(home: Reading, person_id: str, collectivite_id: str) -> frozenset[Star]:
+    """``collectivite_id``: whose metadata these are."""
+    own = home.all("SELECT node FROM favourite WHERE person_id = ?", (person_id,))
+    abroad = home.all("SELECT owner, node FROM favourite_abroad WHERE person_id = ?", (person_id,))
+    return frozenset((collectivite_id, row[0]) for row in own) | {(row[0], row[1]) for row in abroad}
 
 
 def set_star(home: Writing, who: Who, star: Star, *, starred: bool) -> None:
