@@ -24,6 +24,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
 from beffroi.lib.ids import new_id
+from beffroi.mail.held.models import SenderRule
 from beffroi.mail.models import (
     MailDelivery,
     MailMessage,
@@ -32,6 +33,7 @@ from beffroi.mail.models import (
     RemediationItem,
     RemediationJob,
 )
+from beffroi.mail.sending.models import SendingAlarm
 from beffroi.portal import retention_words
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from django.contrib.sessions.models import Session
@@ -214,6 +216,23 @@ def test_expired_sessions_go_at_once_and_living_ones_stay() -> None:
         )
     assert purge()["sessions"] == 1
     assert Session.objects.get().session_key == "living"
+
+
+def test_closed_alarms_and_replaced_answers_about_senders_go_after_a_year_and_the_others_stay(
+    beaune: Commune,
+) -> None:
+    for number in (1, 2):
+        over = clock.now() if number == 1 else None
+        SendingAlarm.objects.create(
+            mailbox_id=f"mbx_{number}", collectivite_id=beaune.id, limit="minute", most=1, closed_at=over
+        )
+        SenderRule.objects.create(
+            mailbox_id="mbx_1", collectivite_id=beaune.id, address="a@b.fr", verdict="block", ended_at=over
+        )
+    assert not {"sending_alarms", "former_sender_rules"} & purge(days=364).keys()
+    found = purge(days=366)
+    assert (found["sending_alarms"], found["former_sender_rules"]) == (1, 1)
+    assert SendingAlarm.objects.get().closed_at is SenderRule.objects.get().ended_at is None
 
 
 # -- the run ---------------------------------------------------------------------------------------------------

@@ -81,6 +81,27 @@ def test_every_category_of_the_purge_stands_in_the_table() -> None:
             assert days * 86400 in told[table], one.name
 
 
+NAMES_SOMEBODY = {"person_id", "person", "membership", "email", "address", "username"}
+
+
+@pytest.mark.usefixtures("database")
+def test_every_table_that_names_somebody_stands_in_the_table_of_the_dpo() -> None:
+    from django.apps import apps
+
+    text = (FRENCH / "dpo.md").read_text("utf-8")
+    told = {one.rstrip("*") for one in re.findall(r"`([a-z_]+\*?)`", text)}
+    for model in apps.get_models():
+        table, names = model._meta.db_table, {one.name for one in model._meta.get_fields()}
+        if names & NAMES_SOMEBODY and table not in NOBODY:
+            assert table in told or any(table.startswith(one) for one in told if one.endswith("_")), table
+
+
+NOBODY = {
+    "feed_source",  # of a list
+    "mail_address_listing",  # of our own servers
+    "mail_address_name",
+    "shared_address",  # of sites
+}
 PROMISED = {
     "modeles/information-agents.md": (
         ("pendant {} jours, sans dire quel poste", "beffroi.boxes.retention.KEEP_COUNTS_DAYS"),

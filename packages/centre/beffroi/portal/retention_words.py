@@ -13,6 +13,9 @@ CATEGORIES = {
     "withdrawn_copies": gettext_lazy("Traces des copies retirées"),
     "withdrawals": gettext_lazy("Retraits de courriels terminés"),
     "held_mails": gettext_lazy("Courriels qui ne sont plus retenus"),
+    "former_sender_rules": gettext_lazy(
+        "Réponses remplacées sur un expéditeur (lui faire confiance, le bloquer)"
+    ),
     "mail_lessons": gettext_lazy("Ce que le filtre a appris, et de qui"),
     "bank_mentions": gettext_lazy("Courriels avec coordonnées bancaires"),
     "bank_details": gettext_lazy("Coordonnées bancaires déjà vues, en empreintes"),
@@ -61,6 +64,7 @@ CATEGORIES = {
     "partner_tls": gettext_lazy("Chiffrement de ce qui est parti, par domaine et jour"),
     "lane_days": gettext_lazy("Réponses d’autres serveurs à nos adresses d’envoi, par jour"),
     "refused_days_of_mailboxes": gettext_lazy("Destinataires refusés, par boîte et jour"),
+    "sending_alarms": gettext_lazy("Alertes d’envoi closes"),
     "doubted_senders": gettext_lazy("Comptes qui ont été douteux"),
     "probe_runs": gettext_lazy("Courriels de contrôle du centre"),
     "relay_days": gettext_lazy("Envois des copieurs par le relais du boîtier, par jour"),

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from beffroi.core.retention.registry import Category, category
-from beffroi.mail.held.models import HeldMail, Lesson
+from beffroi.mail.held.models import HeldMail, Lesson, SenderRule
 from beffroi.mail.models import Mailbox
 
 KEEP_DAYS = 30
@@ -25,5 +25,11 @@ def lessons(cutoff: datetime) -> QuerySet[Lesson]:
     return Lesson.objects.filter(queued_at__lt=cutoff)
 
 
+def former_rules(cutoff: datetime) -> QuerySet[SenderRule]:
+    """That another one replaced, or that were taken back."""
+    return SenderRule.objects.filter(ended_at__lt=cutoff)
+
+
+category(Category("former_sender_rules", 39, "retention_accounts_days", former_rules))
 category(Category("held_mails", 25, KEEP_DAYS, held_mails))
 category(Category("mail_lessons", 29, KEEP_DAYS, lessons))

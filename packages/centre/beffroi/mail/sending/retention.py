@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from beffroi.core.retention.registry import Category, category
-from beffroi.mail.sending.models import AnsweredSlot, Doubted, LaneDay, PartnerTls, RefusedDay
+from beffroi.mail.sending.models import AnsweredSlot, Doubted, LaneDay, PartnerTls, RefusedDay, SendingAlarm
 
 KEPT_DAYS = 90
 DOUBT_DAYS = 30
@@ -36,6 +36,11 @@ def doubted(cutoff: datetime) -> QuerySet[Doubted]:
     return Doubted.objects.filter(spared, ended_at__lt=cutoff)
 
 
+def closed_alarms(cutoff: datetime) -> QuerySet[SendingAlarm]:
+    return SendingAlarm.objects.filter(closed_at__lt=cutoff)
+
+
+category(Category("sending_alarms", 149, "retention_evidence_days", closed_alarms))
 category(Category("partner_tls", 105, KEPT_DAYS, partners, batch=500))
 category(Category("lane_days", 145, KEPT_DAYS, lanes, batch=500))
 category(Category("refused_days_of_mailboxes", 146, DOUBT_DAYS, refused, batch=500))
