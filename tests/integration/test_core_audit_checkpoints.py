@@ -370,6 +370,37 @@ def test_by_term_each_stretch_goes_to_a_file_that_verifies_and_the_rest_holds(
     assert queries.verify(full=True).ok
 
 
+def test_a_checkpoint_of_a_clock_that_was_behind_takes_no_younger_entries_along(
+    aged: Ed25519PrivateKey, fill: Fill, config: Config
+) -> None:
+    """A machine that began without its battery: for an hour it is years ago, then it is today again."""
+    with clock.shifted(-2000 * 86400):
+        fill(1)
+        assert actions.checkpoint(aged)
+    fill(1)
+    assert actions.checkpoint(aged)
+    for term, position in ((365, 4), (183, 7)):
+        what = pruning.due(replace(config, audit_keep_days=term))
+        assert what is not None and what.position == position, term
+        pruning.carry_out(replace(config, audit_keep_days=term), what, account="worker")
+        actions.seal()
+    assert not pruning.is_due(replace(config, audit_keep_days=183))
+    what = actions.prunable(clock.now() - timedelta(days=99))
+    assert what is not None and what.position == 9, "of 100 days ago, nothing younger"
+
+
+def test_entries_of_a_clock_that_was_ahead_keep_nothing_back_for_years(
+    key: Ed25519PrivateKey, fill: Fill, config: Config
+) -> None:
+    for days in (-400, 3650, -390):
+        with clock.shifted(days * 86400):
+            fill(2)
+            assert actions.checkpoint(key)
+    fill(1)
+    what = pruning.due(replace(config, audit_keep_days=365))
+    assert what is not None and what.position == 6
+
+
 def test_by_term_nothing_goes_that_does_not_hold_or_is_not_written(
     aged: Ed25519PrivateKey, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

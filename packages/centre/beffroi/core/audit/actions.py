@@ -134,9 +134,8 @@ def prunable(before: datetime, *, at_most: int | None = None) -> Prunable | None
     found = queries.verify(full=True)
     if not found.ok:
         raise ChainBroken(found.first_bad)
-    last = found.start + found.checked
-    # An entry is older than the checkpoint over it. One link at least stays, for the next to hold on to.
-    older = AuditCheckpoint.objects.filter(at__lt=before, position__gt=found.pruned, position__lt=last)
+    # One link at least stays, for the next to hold on to.
+    older = queries.checkpoints_of_before(before).filter(position__lt=found.start + found.checked)
     mark = older.order_by("-position").first()
     if mark is not None and at_most is not None and mark.position - found.pruned > at_most:
         few = older.filter(position__lte=found.pruned + at_most).order_by("-position").first()

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from beffroi.core.audit import actions, export, exported, queries, signing
 from beffroi.core.audit.actions import Prunable
-from beffroi.core.audit.models import AuditCheckpoint
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
@@ -55,7 +54,7 @@ def is_due(config: Config) -> bool:
     before = cutoff(config, clock.now())
     if before is None:
         return False
-    return AuditCheckpoint.objects.filter(at__lt=before, position__gt=queries.pruned_to()).exists()
+    return queries.checkpoints_of_before(before).exists()
 
 
 def due(config: Config) -> Prunable | None:

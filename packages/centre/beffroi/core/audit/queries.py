@@ -14,6 +14,7 @@ from django.db.models.functions import TruncDate
 from beffroi.core.audit import chain, signing
 from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 
 PRUNED = "audit:log:pruned"
 
@@ -67,6 +68,18 @@ def pruned_to() -> int:
 
 def last_checkpoint() -> AuditCheckpoint | None:
     return AuditCheckpoint.objects.order_by("-position").first()
+
+
+def checkpoints_of_before(moment: datetime) -> QuerySet[AuditCheckpoint]:
+    """Those over entries that are kept and of before ``moment``, all of them.
+
+    A checkpoint that a clock signed which was behind stands over entries of later days: its own time says nothing. An
+    entry of the future is one of a clock that was ahead, and keeps nothing back.
+    """
+    marks = AuditCheckpoint.objects.filter(at__lt=moment, position__gt=pruned_to())
+    younger = AuditSeal.objects.filter(entry__at__gte=moment, entry__at__lte=clock.now()).order_by("position")
+    first = younger.values_list("position", flat=True).first()
+    return marks.filter(position__lt=first) if first is not None else marks
 
 
 def last_of(*, verb: str, object_ids: Collection[str], collectivite_id: str | None) -> dict[str, datetime]:
