@@ -22,7 +22,7 @@ from beffroi.drive.backup.vault import Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.calendars import homes
 from beffroi.drive.renewal import Renewal
-from beffroi.drive.store import look, received, trash, tree
+from beffroi.drive.store import look, received, shares, trash, tree
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.drive.upkeep import DAY_S
@@ -285,6 +285,22 @@ def test_calendars_come_back_where_they_are_lost_or_asked_for(place: Place, back
     assert (root / person / "mairie-agenda").resolve() == (root / "mairie" / "agenda").resolve()
     assert not (entry.parent / ".Radicale.cache").exists()
     assert [one.name for one in root.parent.iterdir() if one.name.startswith((".fresh", ".gone"))] == []
+
+
+def test_a_link_that_was_ended_or_used_up_since_opens_nothing_again(place: Place, backups: Backups) -> None:
+    node, now_s = place.put("a", b"a"), clock.epoch_s()
+    wish = shares.Wish("link", expires_s=now_s + DAY_S, downloads=1)
+    made = [place.database.write(lambda w: shares.make(w, place.act(), node.id, wish))[0] for _ in range(3)]
+    backups.back_up(place.owner)
+    ended, used, untouched = made
+    place.database.write(lambda w: shares.end(w, ended.id, now_s=now_s))
+    place.database.write(lambda w: shares.count_download(w, used.id))
+    backups.restore(place.owner)
+    with place.database.reading() as reading:
+        found = {one.id: one for one in shares.every(reading)}
+    assert not found[ended.id].is_open(now_s)
+    assert (found[used.id].downloads_left, found[untouched.id].downloads_left) == (0, 1)
+    assert found[untouched.id].is_open(now_s)
 
 
 @pytest.mark.slow

@@ -6,13 +6,17 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from beffroi.cli import drive as command
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
+from beffroi.core.identity import erasure
 from beffroi.core.identity.actions import add_membership, end_access
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import Membership
+from beffroi.core.identity.models import Membership, Person
 from beffroi.drive import upkeep
-from beffroi.drive.store import departed, groups, shares, tree
+from beffroi.drive.backup.work import Backups
+from beffroi.drive.calendars import homes
+from beffroi.drive.store import departed, favourites, groups, keys, shares, tree
 from beffroi.drive.store.groups import Group
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
@@ -21,6 +25,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
 from beffroi.mail.people import leaving
 from beffroi.mail.people.models import Departure
+from django.conf import settings
 from django.test import Client
 
 from tests.conftest import Commune
@@ -319,3 +324,26 @@ def test_what_a_departure_takes_is_on_record_before(
     run_pending("main")
     assert open_shares(theirs, plans) == set() and inside(theirs, council) == set()
     assert of_kind() == TAKEN[kind] * 2
+
+
+def test_a_restore_gives_who_left_or_is_erased_nothing_back(
+    hall: Hall, council: Group, plans: Node, theirs: Drive
+) -> None:
+    owner, person_id = hall.commune.id, hall.commune.colleague.id
+    home = homes.folder(settings.BEFFROI, owner) / homes.ROOT / person_id
+    (home / "agenda").mkdir(parents=True)
+    star = (owner, plans.id)
+    theirs.database.write(lambda w: favourites.set_star(w, theirs.who, star, starred=True))
+    keys.make(settings.BEFFROI, owner)
+    with command.opened(settings.BEFFROI) as communes:
+        Backups(settings.BEFFROI, communes).back_up(owner)
+        leave(hall)
+        erasure.erase(Person.objects.get(pk=person_id))
+        run_pending("main")
+        assert open_shares(theirs, plans) == set() and person_id not in inside(theirs, council)
+        options = command._parser().parse_args(["restore", owner, "--calendars", "--yes"])
+        assert command.run(settings.BEFFROI, communes, options) == 0
+    with theirs.database.reading() as reading:
+        assert not favourites.has_some(reading, person_id)
+    assert open_shares(theirs, plans) == set() and person_id not in inside(theirs, council)
+    assert not home.exists()

@@ -207,7 +207,7 @@ def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.
 
 
 def _restore(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
-    from beffroi.drive import audited  # noqa: PLC0415
+    from beffroi.drive import audited, leaving  # noqa: PLC0415
     from beffroi.drive.backup.work import Backups  # noqa: PLC0415
 
     backups = Backups(config, communes)
@@ -218,6 +218,7 @@ def _restore(config: Config, communes: Communes, actor: Actor, options: argparse
         raise RestoreNotConfirmed
     with audited.before(actor, "drive:restored", object_id=owner, collectivite_id=owner):
         done = backups.restore(owner, at_s=at_s, with_calendars=options.calendars)
+        leaving.again(owner, as_of_s=done.picture.at_s)
     print(f"{name} is as of {local(done.picture.at_s)}; {done.objects} objects came back.")
     print("Devices send again what is newer with them.")
     if done.unsealed:

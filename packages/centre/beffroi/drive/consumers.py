@@ -14,18 +14,24 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership
-from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import departures, erasures, handover, past_worker, projections, recorded, sightings
+from beffroi.drive import (
+    departures,
+    erasures,
+    handover,
+    leaving,
+    past_worker,
+    projections,
+    recorded,
+    sightings,
+)
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
-from beffroi.drive.departures import end_their_shares, leave_groups
 from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
 from beffroi.drive.sharing import Line
 from beffroi.drive.store import handovers
 from beffroi.drive.store.keys import is_erased
 from beffroi.drive.store.model import Act
-from beffroi.drive.views import LARGEST_ID
 from beffroi.lib import clock
 
 PROTOCOL = "dav"
@@ -91,16 +97,7 @@ def end_shares(event: Event) -> None:
     ended = Membership.objects.filter(pk=event.payload["membership_id"]).exclude(until=None).first()
     if ended is None or identity.goes_on(ended):
         return
-    person_id, owner = ended.person_id, ended.collectivite_id
-    actor = Actor.system("drive.departures")
-    end_their_shares(
-        settings.BEFFROI,
-        collectivite_id=owner,
-        person_id=person_id,
-        before_s=_there_since_s(person_id, owner),
-        left_s=_left_s(person_id, owner),
-        record=lambda line: recorded.record(line, actor=actor),
-    )
+    leaving.end_shares(ended.person_id, ended.collectivite_id)
 
 
 @consumer(name="drive.groups", kinds=("identity:access_ended", "identity:membership_added"), atomic=False)
@@ -112,7 +109,7 @@ def end_group_membership(event: Event) -> None:
     person_id, owner = membership.person_id, membership.collectivite_id
     if event.kind == "identity:access_ended" and identity.belongs(person_id, owner):
         return  # in another role: they never left
-    _end_groups_of_before(person_id, owner)
+    leaving.end_groups(person_id, owner)
 
 
 def give_back(event: Event) -> None:
@@ -129,7 +126,7 @@ def give_back(event: Event) -> None:
 
 def _give_back(told: Mapping[str, Any], owner: str) -> None:
     person_id, actor = told["person_id"], Actor.system("drive.departures")
-    _end_groups_of_before(person_id, owner)
+    leaving.end_groups(person_id, owner)
     departures.give_back(
         settings.BEFFROI,
         Act(told["by"], "", clock.epoch_s()),
@@ -149,31 +146,6 @@ def hand_over(event: Event) -> None:
         return
     if restored := told.get("restored"):
         _give_back(restored, owner)
-
-
-def _end_groups_of_before(person_id: str, owner: str) -> None:
-    """Those that they came to before they are there now."""
-    actor = Actor.system("drive.groups")
-    leave_groups(
-        settings.BEFFROI,
-        collectivite_id=owner,
-        person_id=person_id,
-        before_s=_there_since_s(person_id, owner),
-        left_s=_left_s(person_id, owner),
-        record=lambda line: recorded.group(line, actor=actor),
-    )
-
-
-def _there_since_s(person_id: str, owner: str) -> int:
-    """Of who is not there, later than all that was."""
-    there = [one for one in current_memberships(person_id) if one.collectivite_id == owner]
-    return min((int(one.since.timestamp()) for one in there), default=LARGEST_ID)
-
-
-def _left_s(person_id: str, owner: str) -> int:
-    """When their last role there ended; 0 where none did."""
-    left_at = identity.left_at(person_id, owner, by=clock.now())
-    return int(left_at.timestamp()) if left_at is not None else 0
 
 
 @consumer(name="drive.person_erased", kinds=("identity:person_erased",), atomic=False)
@@ -350,7 +322,7 @@ def _row(one: AppPassword) -> projections.Row | None:
         return None
     if one.revoked_at is not None or PROTOCOL not in one.protocol_set.split(","):
         return None
-    if all(each.id != membership.id for each in current_memberships(membership.person_id)):
+    if all(each.id != membership.id for each in identity.current_memberships(membership.person_id)):
         return None
     return projections.Row(
         sha256=one.sha256,

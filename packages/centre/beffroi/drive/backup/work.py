@@ -22,7 +22,7 @@ from beffroi.drive.backup import calendars, pictures, turns, vault
 from beffroi.drive.backup.places import SETTING, open_place
 from beffroi.drive.backup.vault import Copied, Picture, Vault
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import keys, received, refs, seal_ends, seals
+from beffroi.drive.store import keys, received, refs, seal_ends, seals, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.object_store import open_objects
@@ -332,10 +332,11 @@ class Backups(Worker):
 
 
 def _load(writing: Writing, path: Path, lost: Collection[bytes]) -> tuple[str, int, int]:
-    """(fingerprint, seals that stand no more, eliminations that are known no more): a way back shortens no term.
-    Devices send what they have from here on: what is ``lost`` is taken from them."""
-    before, eliminated = seals.terms(writing), seal_ends.every(writing)
+    """(fingerprint, seals that stand no more, eliminations that are known no more): a way back shortens no term,
+    and opens no link that was ended. Devices send what they have from here on: what is ``lost`` is taken from them."""
+    before, eliminated, shared = seals.terms(writing), seal_ends.every(writing), shares.every(writing)
     fingerprint = pictures.load(writing, path)
+    shares.keep_shut(writing, shared)
     refs.doubt(writing, lost)
     return fingerprint, seals.keep_terms(writing, before), len(eliminated - seal_ends.every(writing))
 

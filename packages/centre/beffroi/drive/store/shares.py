@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, LiteralString, NamedTuple
 
@@ -313,6 +313,17 @@ def end(writing: Writing, share_id: str, *, now_s: int) -> bool:
 def reopen(writing: Writing, share_id: str) -> None:
     """One that had ended, as it was."""
     writing.run("UPDATE share SET ended_s = 0 WHERE id = ?", (share_id,))
+
+
+def keep_shut(writing: Writing, before: Iterable[Share]) -> None:
+    """After everything became as it was at an earlier moment: what a link opens no more, it does not open again.
+    ``before``: what stood."""
+    for one in before:
+        if one.kind == "link":
+            writing.run(
+                "UPDATE share SET ended_s = ?, downloads_left = ? WHERE id = ?",
+                (one.ended_s, one.downloads_left, one.id),
+            )
 
 
 def forget(writing: Writing, *, before_s: int) -> bool:
