@@ -122,6 +122,28 @@ def test_whom_an_incident_concerns_keeps_the_name_until_it_is_over(
     assert erasure.request(actor=administrator, person=person, reason="x")
 
 
+@pytest.mark.usefixtures("engines")
+def test_a_restored_database_brings_nobody_back_who_was_erased(
+    beaune: Commune, person: Person, config: Config
+) -> None:
+    backup = Person.objects.filter(pk=person.pk).values().get()
+    erasure.erase(person)
+    run_pending("main")
+    assert erasure.again(config) == 0
+    Person.objects.filter(pk=person.pk).update(**backup)
+    Membership.objects.filter(person=person).update(until=None)
+    about = incidents.declare(actor=beaune.agent, typed=True, message_id=LURE_ID, evidence=[])
+    assert erasure.again(config) == 0, "an open incident holds the name"
+    incidents.close(
+        actor=Actor("administrator", "adm_1", None, "administrator"), incident=about, reason="resolved"
+    )
+    assert erasure.again(config) == 1
+    gone = Person.objects.get(pk=person.pk)
+    assert (gone.name, gone.email, gone.is_active) == ("", f"{person.pk}@efface.invalid", False)
+    assert Membership.objects.get(person=person).until is not None
+    assert erasure.again(config) == 0
+
+
 # -- the console -----------------------------------------------------------------------------------------------
 
 

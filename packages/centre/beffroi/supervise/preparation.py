@@ -105,6 +105,7 @@ def _directories(config: Config) -> None:
         ("db", 0o700),
         ("feed", 0o700),
         ("audit", 0o700),
+        ("erased", 0o700),
         ("lists", 0o700),
         ("software", 0o700),
         ("doors", 0o700),

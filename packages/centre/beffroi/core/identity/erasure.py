@@ -34,10 +34,13 @@ from beffroi.core.identity.models import (
     SignIn,
 )
 from beffroi.core.retention import registry
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
+from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 
 VERB = "identity.erase"
+ERASED = "erased"
+"""In STATE: a file without content for each, by identifier."""
 ERASED_DOMAIN = "efface.invalid"
 MAX_REASON = 500
 SYSTEM = Actor.system("identity.erasure")
@@ -103,6 +106,21 @@ def carry_out(person_id: str) -> bool:
         actions.end_access(actor=SYSTEM, membership=membership)
     erase(person)
     return True
+
+
+def remember(config: Config, person_id: str) -> None:
+    """Beside the database, which may be restored from a backup of before. Errors: OSError."""
+    folder = config.state / ERASED
+    folder.mkdir(mode=0o700, exist_ok=True)
+    durable.write(folder / person_id, (), mode=0o600)
+
+
+def again(config: Config) -> int:
+    """Erase those who were erased and have a name again; return how many."""
+    names = [one.name for one in (config.state / ERASED).glob("per_*")]
+    back = Person.objects.filter(pk__in=names, erased_at=None).values_list("pk", flat=True)
+    held = registry.held("person", list(back))
+    return sum(carry_out(person_id) for person_id in back if person_id not in held)
 
 
 @transaction.atomic
