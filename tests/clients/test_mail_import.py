@@ -20,7 +20,8 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import journal
-from beffroi.mail.importing import actions, children, letters, queries, runner
+from beffroi.mail.importing import actions, children, letters, queries, runner, target
+from beffroi.mail.importing.letters import Letter
 from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob
 from beffroi.mail.importing.source import Where
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, MailObservation, PendingDelivery
@@ -293,7 +294,8 @@ def test_forged_stamps_of_our_mail_door_do_not_come_along(
     def forged(folder: str, number: int) -> bytes:
         return (
             b"X-Beffroi-Id: msg_" + b"1" * 26 + b"\nX-Beffroi-Auth: spf=pass; dkim=pass; dmarc=pass\n"
-            b"From: a@b.example\nSubject: x\nMessage-ID: <%d@b>\n\nX-Beffroi-Id: body" % number
+            b"From: a@b.example\rX-Beffroi-Id: msg_2\nSubject: x\nMessage-ID: <%d@b>\n\nX-Beffroi-Id: body"
+            % number
         )
 
     provider.fill({"INBOX": 2}, forged)
@@ -304,6 +306,22 @@ def test_forged_stamps_of_our_mail_door_do_not_come_along(
     for row in client.fetch(client.search(), ["BODY.PEEK[]"]).values():
         assert row[b"BODY[]"].lower().count(b"x-beffroi") == 1  # the one in its text
     client.logout()
+
+
+def test_mails_with_odd_line_ends_are_known_again(office: Post, beaune: Commune) -> None:
+    box = office.mailbox(beaune, beaune.agent, "agent")
+    odd = (
+        b"From: a@b\r\r\nMessage-ID: <1@b>\r\r\n\r\r\nbody\r\r\n",
+        b"From: a@b\r\nMessage-ID: <2@b>\r\n\r\nbody\rline\r",
+        b"From: a@b\rMessage-ID: <3\r@b>\n\nbody\0",
+        b"\r\nMessage-ID: <4@b>\r\n\r\nno header",
+        b"From: a@b\nno field\n \nDate : \xe9\nMessage-ID:\n <5@b>",
+    )
+    mails = [Letter(letters.clean(raw), (), clock.now()) for raw in odd]
+    with target.open_target(office.config, box.address) as new:
+        new.ensure("Odd")
+        assert new.append("Odd", mails) == [""] * len(odd)
+        assert new.known("Odd") == {one.key for one in mails}
 
 
 def refused(commune: Commune, mailbox: Mailbox, where: Where) -> str:

@@ -66,7 +66,13 @@ def test_headers_that_only_our_mail_door_may_write_are_taken_out_and_nothing_els
     assert letters.clean(MAIL) == b"Subject: a\r\nMessage-ID: <1@a>\r\n\r\nX-Beffroi-Id: b\r\n"
     assert letters.clean(MAIL.replace(b"\r\n", b"\n")) == letters.clean(MAIL)
     for hidden in (b"X-Beffroi-Id : 1\n", b"x-beffroi-unchecked: yes\n\t; ip=1\n", b"X-Beffroi-Id: 1"):
-        assert b"effroi" not in letters.clean(b"A: b\n" + hidden)
+        for end in (b"\n", b"\r", b"\r\r\n"):
+            assert b"effroi" not in letters.clean(b"A: b" + end + hidden)
+
+
+def test_every_line_ends_as_dovecot_ends_it() -> None:
+    assert letters.clean(b"A: b\r\r\nC: d\r\r\n\r\r\nx\ry\r") == b"A: b\r\nC: d\r\n\r\nx\r\ny\r\n"
+    assert letters.header_of(b"\r\nno header\r\n\r\n") == b"\r\n"
 
 
 @settings(deadline=None)

@@ -48,8 +48,12 @@ class Letter:
 
 
 def clean(raw: bytes) -> bytes:
-    """The mail as it is saved: CRLF line ends, no NUL, without headers that only our mail door may write."""
-    lines = raw.replace(b"\r\n", b"\n").replace(b"\0", b"\x80")
+    """The mail as it is saved: CRLF line ends, no NUL, without headers that only our mail door may write.
+
+    A bare CR ends a line, too: Dovecot makes it one, and what stood behind it would be a header then."""
+    lines = (
+        raw.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\0", b"\x80")
+    )
     end = 0 if lines.startswith(b"\n") else lines.find(b"\n\n") + 1  # of the header, which may be empty
     header, body = (lines[:end], lines[end:]) if end or lines.startswith(b"\n") else (lines, b"")
     if header and not header.endswith(b"\n"):
@@ -59,6 +63,8 @@ def clean(raw: bytes) -> bytes:
 
 def header_of(data: bytes) -> bytes:
     """The header with its empty line, as IMAP's BODY[HEADER] gives it."""
+    if data.startswith(b"\r\n"):
+        return data[:2]
     end = data.find(b"\r\n\r\n")
     return data if end < 0 else data[: end + 4]
 
