@@ -8,6 +8,7 @@ Source:  RFC 9051; RFC 3502 (several mails in one APPEND: all or none).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,8 @@ from beffroi.mail.importing.letters import Letter
 
 TIMEOUT_S = 120.0
 FETCH = 1000
+_AWAY = re.compile(r"\[(?:TRYCREATE|SERVERBUG|UNAVAILABLE|INUSE|NOPERM)\]")
+"""Says nothing of the mail: its owner deleted the folder meanwhile, the storage takes nothing."""
 _FIELDS = ["RFC822.SIZE", "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]"]
 
 
@@ -99,6 +102,8 @@ class NewMailbox:
             raise
         except IMAPClientError as error:
             text = str(error).upper()
+            if _AWAY.search(text):
+                raise
             if "OVERQUOTA" in text:
                 return "mailbox_full"
             return "too_large" if "TOOBIG" in text or "[LIMIT]" in text else "refused"
