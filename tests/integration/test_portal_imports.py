@@ -8,7 +8,7 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
 from beffroi.lib import clock
-from beffroi.mail.importing import actions
+from beffroi.mail.importing import actions, source
 from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob, ImportSender, MovedPlace
 from beffroi.mail.models import Mailbox
 from django.test import Client
@@ -124,6 +124,26 @@ def test_folders_are_chosen_and_progress_is_shown(client: Client, mailbox: Mailb
     )
     page = seen(client, job, "state")
     assert 'value="25"' in page and "plus de 52,4\u00a0Mo" in page and "<html" not in page
+
+
+def test_hundreds_of_folders_are_chosen_in_one_go(client: Client, mailbox: Mailbox) -> None:
+    job = begun(client, mailbox)
+    listed(job)
+    ImportFolder.objects.bulk_create(
+        ImportFolder(job=job, name=f"F{number}", target=f"F{number}")
+        for number in range(source.MAX_FOLDERS - 2)
+    )
+    wanted = [*job.folders.values_list("id", flat=True)]
+    assert say(client, job, "choose", folder=[*wanted, "9" * 5000], collect="1") == 302
+    assert job.folders.filter(chosen=True).count() == source.MAX_FOLDERS
+
+
+def test_a_folder_that_is_gone_is_told_by_its_name(client: Client, mailbox: Mailbox) -> None:
+    job = begun(client, mailbox)
+    inbox, _ = listed(job)
+    ImportFailure.objects.create(folder=inbox, uid=0, reason="folder_gone")
+    page = seen(client, job)
+    assert 'INBOX</span><span class="note">ce dossier n’est plus dans l’ancienne boîte' in page
 
 
 def test_pause_resume_and_cancel_each_work_once(client: Client, mailbox: Mailbox) -> None:

@@ -9,6 +9,7 @@ from beffroi.mail.importing import folders, letters
 from beffroi.mail.importing.providers import PROVIDERS, day_bytes, provider
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from imapclient import imap_utf7
 
 CASES = [
     ("INBOX", "/", (), "inbox", "INBOX", True),
@@ -53,6 +54,7 @@ def test_any_name_becomes_a_folder_that_can_be_made(name: str, delimiter: str) -
     target = folders.place(name, delimiter, ()).target
     assert 1 <= len(target) <= folders.MAX_TARGET_CHARS
     assert not any(ord(sign) < 32 or sign in "\\*%" for sign in target)
+    assert all(len(imap_utf7.encode(part)) <= 255 for part in target.split("/"))
     assert all(part and part.strip(".") and not part.startswith("~") for part in target.split("/"))
 
 

@@ -43,6 +43,10 @@ ERRORS = {
         "Votre nouvelle boîte est pleine : la reprise s’est arrêtée là, rien n’est perdu. Demandez de la place au"
         " Département, puis reprenez."
     ),
+    "mail.import_too_many_folders": gettext_lazy(
+        "Cette boîte a trop de dossiers pour les montrer ici. Demandez à l’ancien fournisseur un fichier de tout le"
+        " courrier (mbox, EML ou ZIP) et confiez-le au Département, ou regroupez des dossiers, puis reprenez."
+    ),
     "mail.import_unreachable": gettext_lazy("L’ancien serveur ne répond pas."),
     "mail.import_not_understood": gettext_lazy("L’ancien serveur donne des réponses incompréhensibles."),
     "mail.import_throttled": gettext_lazy("L’ancien fournisseur demande une pause."),
@@ -55,6 +59,7 @@ REASONS = {
     "mailbox_full": gettext_lazy("plus de place dans la nouvelle boîte"),
     "unreadable": gettext_lazy("l’ancien serveur ne le donne pas, ou il est abîmé"),
     "refused": gettext_lazy("refusé par la nouvelle boîte"),
+    "folder_gone": gettext_lazy("ce dossier n’est plus dans l’ancienne boîte"),
 }
 STATES = {
     _State.LISTING: gettext_lazy("Connexion à l’ancienne boîte"),

@@ -190,7 +190,7 @@ SECURE_CSP = {
     "frame-ancestors": [CSP.NONE],
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 300  # a page of the Coffre has 200 boxes to tick
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2100  # an old mailbox that is brought over has up to 2,000 folders to tick
 
 TEMPLATES = [
     {

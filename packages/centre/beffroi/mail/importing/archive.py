@@ -8,12 +8,11 @@ Source:  RFC 4155 (mbox), with ">From " taken back as in mboxrd; Status, X-Statu
 
 from __future__ import annotations
 
-import email.utils
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO
 
@@ -119,20 +118,12 @@ def _mail(folder: str, raw: bytes, separator: bytes = b"") -> Found:
 
 def _received(header: bytes, separator: bytes) -> datetime:
     """When it came: the last server's word, the sender's, that of the mbox; else now."""
-    texts = (
+    found = letters.dated(
         letters.field(header, b"received").rpartition(b";")[2],
         letters.field(header, b"date"),
         b" ".join(separator.split()[2:]),
     )
-    for text in texts:
-        try:
-            parsed = email.utils.parsedate_to_datetime(text.decode("latin-1"))
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-        at = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-        if 1970 < at.year < 2100:
-            return at
-    return clock.now()
+    return found or clock.now()
 
 
 def _flags(header: bytes) -> tuple[bytes, ...]:

@@ -42,6 +42,12 @@ class SignInRefused(ImportStopped):
     code = "mail.import_sign_in_refused"
 
 
+class TooManyFolders(ImportStopped):
+    """The old mailbox at {} has more folders than can be chosen among."""
+
+    code = "mail.import_too_many_folders"
+
+
 class MailboxFull(ImportStopped):
     """The new mailbox has no room left."""
 

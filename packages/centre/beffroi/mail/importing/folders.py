@@ -11,11 +11,17 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from imapclient import imap_utf7
+
 MAX_PART_CHARS = 100
+MAX_PART_BYTES = 250
+"""As Dovecot writes the name on the disk (modified UTF-7): a letter with an accent that stands alone takes five."""
 MAX_TARGET_CHARS = 250
 MAX_DEPTH = 10
 SPARED = frozenset({"junk", "trash", "starred", "important"})
 """Not chosen unless the person wishes: junk, and what shows mails of other folders a second time."""
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff/\\*%]")
+_RESERVED = frozenset({"INBOX", "DBOX-MAILS"})
 _TARGETS = {
     "inbox": "INBOX",
     "sent": "Sent",
@@ -90,10 +96,12 @@ def _own(parts: list[str]) -> str:
 
 def safe(part: str) -> str:
     """One level of a folder's name in the new mailbox."""
-    text = re.sub(r"[\x00-\x1f\x7f/\\*%]", "_", unicodedata.normalize("NFC", part)).strip()[:MAX_PART_CHARS]
+    text = _UNFIT.sub("_", unicodedata.normalize("NFC", part)).strip()[:MAX_PART_CHARS]
+    while len(imap_utf7.encode(text)) > MAX_PART_BYTES:
+        text = text[:-1]
     if text.strip(".") == "" or text.startswith("~"):
         return "_" + text.strip(".~")
-    return "INBOX_" if text.upper() == "INBOX" else text
+    return f"{text}_" if text.upper() in _RESERVED else text
 
 
 def _plain(text: str) -> str:

@@ -8,11 +8,12 @@ Hostile: the whole mail. Our own ``X-Beffroi-*`` headers are taken out: only the
 
 from __future__ import annotations
 
+import email.utils
 import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 MAX_BYTES = 50 * 1024 * 1024
 """As Postfix takes them (message_size_limit)."""
@@ -90,6 +91,19 @@ def field(header: bytes, name: bytes) -> bytes:
         rb"^" + name + rb"[ \t]*:([^\n]*\n(?:[ \t][^\n]*\n?)*)", header + b"\n", re.IGNORECASE | re.MULTILINE
     )
     return b" ".join(found.group(1).split()) if found else b""
+
+
+def dated(*texts: bytes) -> datetime | None:
+    """The first of these that is a date of mail; None where none is."""
+    for text in texts:
+        try:
+            parsed = email.utils.parsedate_to_datetime(text.decode("latin-1"))
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+        at = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        if 1970 < at.year < 2100:
+            return at
+    return None
 
 
 def kept_flags(flags: Sequence[bytes]) -> tuple[bytes, ...]:

@@ -82,7 +82,8 @@ class ImportFolder(models.Model):
 
 
 class ImportFailure(models.Model):
-    """One mail that could not be copied. ``reason``: "too_large", "mailbox_full", "unreadable" or "refused"."""
+    """One mail that could not be copied. ``reason``: "too_large", "mailbox_full", "unreadable" or "refused"; or
+    "folder_gone" of a whole folder (``uid`` 0) that the old mailbox does not have any more."""
 
     folder = models.ForeignKey(ImportFolder, models.CASCADE, related_name="failures")
     uidvalidity = models.BigIntegerField(default=0)

@@ -122,6 +122,9 @@ class _Copy:
 
     def _folder(self, folder: ImportFolder) -> None:
         selected = self._old.select(folder.name)
+        if selected is None:
+            _keep_failures(folder, [ImportFailure(folder=folder, uid=0, reason="folder_gone")])
+            return
         if folder.uidvalidity != selected.uidvalidity:
             # The server numbered its mails anew: look at all of them again, and know them by what they are.
             folder.uidvalidity, folder.uid_done = selected.uidvalidity, 0
@@ -220,12 +223,9 @@ class _Copy:
 @transaction.atomic
 def keep(job: ImportJob, folder: ImportFolder, uid: int, dealt: Dealt) -> None:
     """Write down that every mail up to ``uid`` was dealt with, and how."""
-    ImportFailure.objects.bulk_create(dealt.failures, ignore_conflicts=True)
+    _keep_failures(folder, dealt.failures)
     ImportFolder.objects.filter(pk=folder.pk).update(
-        uid_done=uid,
-        copied=F("copied") + dealt.copied,
-        present=F("present") + dealt.present,
-        failed=ImportFailure.objects.filter(folder=folder).count(),
+        uid_done=uid, copied=F("copied") + dealt.copied, present=F("present") + dealt.present
     )
     _keep_senders(job, dealt)
     today = clock.now().date()
@@ -234,6 +234,11 @@ def keep(job: ImportJob, folder: ImportFolder, uid: int, dealt: Dealt) -> None:
     ImportJob.objects.filter(pk=job.pk).update(
         day=today, day_bytes=before + dealt.fetched_bytes, attempts=0, error=""
     )
+
+
+def _keep_failures(folder: ImportFolder, failures: Sequence[ImportFailure]) -> None:
+    ImportFailure.objects.bulk_create(failures, ignore_conflicts=True)
+    ImportFolder.objects.filter(pk=folder.pk).update(failed=folder.failures.count())
 
 
 def _note_sender(dealt: Dealt, letter: Letter) -> None:

@@ -19,10 +19,11 @@ import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import imapclient
+from imapclient import imap_utf7
 from imapclient.exceptions import CapabilityError, IMAPClientAbortError, IMAPClientError, LoginError
 
 from beffroi.lib import clock, public
@@ -35,12 +36,14 @@ from beffroi.mail.importing.errors import (
     NotUnderstood,
     SignInRefused,
     Throttled,
+    TooManyFolders,
     Unreachable,
 )
 from beffroi.mail.importing.letters import Head
 
 TIMEOUT_S = 60.0
-MAX_FOLDERS = 500
+MAX_FOLDERS = 2000
+"""The form that chooses among them is one request: see DATA_UPLOAD_MAX_NUMBER_FIELDS."""
 PORTS = {"implicit": 993, "starttls": 143}
 UID_WINDOW = 20_000
 """UIDs asked for in one SEARCH: its answer is one line, and imaplib takes no line above 1 MB."""
@@ -107,6 +110,8 @@ class _Client(imapclient.IMAPClient):  # type: ignore[misc]
         implicit = where.tls == "implicit"
         super().__init__(where.host, where.port, ssl=implicit, timeout=TIMEOUT_S)
         self.normalise_times = False
+        self.folder_encode = False  # _name and _wire know what servers send that follow no standard
+        self._imap._encoding = "latin-1"  # any byte as it is: imaplib's own is ASCII
         if not implicit:
             self.starttls(context)
 
@@ -130,7 +135,8 @@ def open_source(config: Config, where: Where) -> Iterator[OldMailbox]:
             if client.has_capability("AUTH=PLAIN"):
                 client.plain_login(where.username, where.password)
             else:
-                client.login(where.username, where.password)
+                # imaplib quotes the password alone: a name such as MAIRIE\agent is no atom.
+                client.login(client._imap._quote(_bytewise(where.username)), _bytewise(where.password))
         yield OldMailbox(client, where.host)
     finally:
         try:
@@ -190,48 +196,56 @@ class OldMailbox:
 
     def folders(self) -> list[OldFolder]:
         """Those that hold mails, with their number."""
-        found = []
+        found = {}
         with _speaking(self._host):
-            for flags, delimiter, name in self._client.list_folders()[:MAX_FOLDERS]:
-                words = tuple(_text(flag) for flag in flags)
-                if {word.lower() for word in words} & {"\\noselect", "\\nonexistent"}:
-                    continue
-                total = self._total(str(name))
+            listed = self._listed()
+            if len(listed) > MAX_FOLDERS:
+                raise TooManyFolders(self._host)
+            for raw, (words, delimiter) in listed.items():
+                total = self._total(raw)
                 if total is not None:
-                    found.append(OldFolder(str(name), _text(delimiter or b""), words, total))
+                    found[_name(raw)] = OldFolder(_name(raw), delimiter, words, total)
+        return list(found.values())
+
+    def _listed(self, pattern: str = "*") -> dict[bytes, tuple[tuple[str, ...], str]]:
+        """Folders that can be opened, by their name on the wire: flags and delimiter."""
+        found = {}
+        for flags, delimiter, name in self._client.list_folders("", pattern):
+            words = tuple(_text(flag) for flag in flags)
+            if not {word.lower() for word in words} & {"\\noselect", "\\nonexistent"}:
+                raw = name if isinstance(name, bytes) else str(name).encode()
+                found[raw] = (words, _text(delimiter or b""))
         return found
 
-    def _total(self, name: str) -> int | None:
+    def _total(self, raw: bytes) -> int | None:
         try:
-            return int(self._client.folder_status(name, ["MESSAGES"])[b"MESSAGES"])
+            return int(self._client.folder_status(raw.decode("latin-1"), ["MESSAGES"])[b"MESSAGES"])
         except IMAPClientAbortError:
             raise
-        except (IMAPClientError, KeyError):
+        except (IMAPClientError, KeyError) as error:
+            if _BUSY.search(str(error)):
+                raise
             return None  # a folder that is listed and does not open
 
-    def select(self, name: str) -> Selected:
+    def select(self, name: str) -> Selected | None:
+        """None for a folder that is no more."""
         with _speaking(self._host):
-            answer = self._client.select_folder(name, readonly=True)
-            return Selected(
-                int(answer.get(b"UIDVALIDITY", 0)),
-                int(answer.get(b"UIDNEXT", 0)),
-                int(answer.get(b"EXISTS", 0)),
-            )
+            for wire in _wire(name):
+                try:
+                    answer = self._client.select_folder(wire, readonly=True)
+                except IMAPClientAbortError:
+                    raise
+                except IMAPClientError:
+                    if wire.encode("latin-1") in self._listed(wire):
+                        raise
+                    continue
+                return selected(answer)
+        return None
 
     def uids(self, selected: Selected, *, after: int) -> Iterator[list[int]]:
         """Lists of UIDs above ``after``, ascending."""
-        if not selected.total:
-            return
-        last = selected.uidnext - 1 if selected.uidnext else _LAST_UID
-        start = after + 1
-        while start <= last:
-            end = last if selected.total <= UID_WINDOW or not selected.uidnext else start + UID_WINDOW - 1
-            with _speaking(self._host):
-                found = [int(one) for one in self._client.search(["UID", f"{start}:{min(end, last)}"])]
-            # "n:m" with m below n names m too, so the answer may hold what was not asked for.
-            if wanted := sorted(one for one in set(found) if start <= one <= min(end, last)):
-                yield wanted
-            start = end + 1
+        with _speaking(self._host):
+            yield from uid_lists(self._client, selected, after=after)
 
     def heads(self, uids: Sequence[int]) -> list[Head]:
         """In the order of ``uids``; a mail that is gone meanwhile is left out."""
@@ -259,19 +273,62 @@ class OldMailbox:
         return {uid: raw for one in uids for uid, raw in self.bodies([one]).items()}
 
 
+def selected(answer: dict[bytes, Any]) -> Selected:
+    """What SELECT said of a folder."""
+    numbers = (int(answer.get(name, 0)) for name in (b"UIDVALIDITY", b"UIDNEXT", b"EXISTS"))
+    return Selected(*numbers)
+
+
+def uid_lists(client: Any, folder: Selected, *, after: int) -> Iterator[list[int]]:
+    """Lists of UIDs above ``after`` in the folder that is selected, ascending."""
+    if not folder.total:
+        return
+    last = folder.uidnext - 1 if folder.uidnext else _LAST_UID
+    start = after + 1
+    while start <= last:
+        end = last if folder.total <= UID_WINDOW or not folder.uidnext else start + UID_WINDOW - 1
+        found = [int(one) for one in client.search(["UID", f"{start}:{min(end, last)}"])]
+        # "n:m" with m below n names m too, so the answer may hold what was not asked for.
+        if wanted := sorted(one for one in set(found) if start <= one <= min(end, last)):
+            yield wanted
+        start = end + 1
+
+
 def head(uid: int, row: dict[bytes, Any]) -> Head:
     """What FETCH said of one mail. Used for both mailboxes, so that both give the same key."""
     at = row.get(b"INTERNALDATE")
     size = row.get(b"RFC822.SIZE", 0)
     fields = next((v for k, v in row.items() if k.startswith(b"BODY[HEADER") and isinstance(v, bytes)), b"")
     size_bytes = size if isinstance(size, int) else 0
+    date = letters.field(fields.replace(b"\r\n", b"\n"), b"date")
     return Head(
         uid,
         letters.kept_flags([one for one in row.get(b"FLAGS", ()) if isinstance(one, bytes)]),
-        at if isinstance(at, datetime) and at.tzinfo else clock.now().astimezone(UTC),
+        at if isinstance(at, datetime) and at.tzinfo else letters.dated(date) or clock.now(),
         size_bytes,
         letters.partial_key(fields.replace(b"\r\n", b"\n"), size_bytes),
     )
+
+
+def _name(raw: bytes) -> str:
+    """A folder's name as people read it. Servers should send modified UTF-7 (RFC 3501); some pass on what a program
+    once sent them: "R&D", or UTF-8."""
+    try:
+        name = str(imap_utf7.decode(raw))
+        if imap_utf7.encode(name) == raw and "\0" not in name:
+            return name
+    except UnicodeError:
+        pass
+    return raw.decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
+def _wire(name: str) -> list[str]:
+    """How the server may call a folder, byte by byte; what it should be called first."""
+    return list(dict.fromkeys((_bytewise(imap_utf7.encode(name).decode()), _bytewise(name))))
+
+
+def _bytewise(text: str) -> str:
+    return text.encode().decode("latin-1")
 
 
 def _text(value: object) -> str:

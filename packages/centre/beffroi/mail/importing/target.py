@@ -65,14 +65,14 @@ class NewMailbox:
         """Keys of the mails in a folder; empty when there is none."""
         if not self._client.folder_exists(folder):
             return set()
-        self._client.select_folder(folder, readonly=True)
-        uids = self._client.search("ALL")
+        selected = source.selected(self._client.select_folder(folder, readonly=True))
         found: set[bytes] = set()
-        for start in range(0, len(uids), FETCH):
-            rows = self._client.fetch(uids[start : start + FETCH], _FIELDS)
-            heads = [source.head(uid, row) for uid, row in rows.items()]
-            found.update(one.key for one in heads if one.key)
-            found.update(self._by_header([one.uid for one in heads if not one.key]))
+        for uids in source.uid_lists(self._client, selected, after=0):
+            for start in range(0, len(uids), FETCH):
+                rows = self._client.fetch(uids[start : start + FETCH], _FIELDS)
+                heads = [source.head(uid, row) for uid, row in rows.items()]
+                found.update(one.key for one in heads if one.key)
+                found.update(self._by_header([one.uid for one in heads if not one.key]))
         return found
 
     def _by_header(self, uids: Sequence[int]) -> Iterator[bytes]:

@@ -165,7 +165,8 @@ def _act(request: HttpRequest, actor: Actor, job: ImportJob) -> None:
     """Errors: Invalid, Conflict."""
     word = request.POST.get("word", "")
     if word == "choose":
-        ids = [int(one) for one in request.POST.getlist("folder") if one.isascii() and one.isdigit()][:1000]
+        wanted = set(request.POST.getlist("folder"))
+        ids = [one for one in job.folders.values_list("id", flat=True) if str(one) in wanted]
         actions.choose(actor=actor, job=job, folder_ids=ids, collect=request.POST.get("collect") == "1")
     elif word == "pause":
         actions.pause(actor=actor, job=job)
