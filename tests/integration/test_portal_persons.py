@@ -17,6 +17,7 @@ from beffroi.core.identity.models import ActivationCode, Membership, Person
 from beffroi.core.identity.retention import activation_codes
 from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.mail.importing import actions as bringing
 from beffroi.mail.models import Mailbox, MailDelivery
 from beffroi.mail.people import arriving
 from beffroi.mail.people.arriving import ArrivalAddressTaken
@@ -221,15 +222,19 @@ def test_what_nobody_opened_is_taken_back_and_may_be_added_again(beaune: Commune
     assert referent.post(reverse("person", args=[made.person.pk]), {"what": "cancel"}).status_code == 404
 
 
-def test_taking_back_loses_no_mail_and_gives_it_to_nobody(beaune: Commune) -> None:
+@pytest.mark.parametrize("how", ["delivered", "brought"])
+def test_taking_back_loses_no_mail_and_gives_it_to_nobody(beaune: Commune, how: str) -> None:
     made = arrive(beaune)
-    MailDelivery.objects.create(
-        message_id="msg_" + "1" * 26,
-        mailbox_id=made.mailbox.pk,
-        collectivite_id=beaune.id,
-        folder="INBOX",
-        delivered_at=clock.now(),
-    )
+    if how == "brought":
+        bringing.begin_archive(mailbox=made.mailbox, name="vieux.mbox", account="root")
+    else:
+        MailDelivery.objects.create(
+            message_id="msg_" + "1" * 26,
+            mailbox_id=made.mailbox.pk,
+            collectivite_id=beaune.id,
+            folder="INBOX",
+            delivered_at=clock.now(),
+        )
     kept = arriving.cancel(actor=beaune.referent, collectivite=beaune.collectivite, person_id=made.person.pk)
     assert kept == ["lea@beaune.test"]
     closed = Mailbox.objects.get(pk=made.mailbox.pk)

@@ -31,6 +31,7 @@ from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import actions as mail
 from beffroi.mail import naming
 from beffroi.mail.aliases.models import Alias
+from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, MailDelivery
 
 MAX_NAME_CHARS = 100
@@ -150,7 +151,8 @@ def cancel(*, actor: Actor, collectivite: Collectivite, person_id: str) -> list[
         person_id=person.id, collectivite_id=collectivite.id, closed_at=None
     ):
         mail.close_mailbox(actor=actor, mailbox=mailbox)
-        got = MailDelivery.objects.filter(mailbox_id=mailbox.id).exists()
+        # What was brought over is no delivery.
+        got = any(rows.objects.filter(mailbox_id=mailbox.id).exists() for rows in (MailDelivery, ImportJob))
         empty = not got and mailbox.created_at > clock.now() - _SURELY_EMPTY
         if not empty:
             kept.append(mailbox.address)
