@@ -8,7 +8,7 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
 from beffroi.lib import clock
-from beffroi.mail.importing import actions, source
+from beffroi.mail.importing import actions, retention, source
 from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob, ImportSender, MovedPlace
 from beffroi.mail.models import Mailbox
 from django.test import Client
@@ -227,3 +227,24 @@ def test_the_address_on_the_sheet_leads_each_person_to_their_own_import(
         assert portal_client(other).get("/reprendre/").headers["Location"] == reverse("mail")
     stranger = Client().get("/reprendre/", secure=True)
     assert stranger.headers["Location"] == "/connexion/?next=%2Freprendre%2F"
+
+
+@pytest.mark.parametrize("state", [State.READY, State.PAUSED])
+def test_what_waits_for_its_person_for_a_month_forgets_the_password(
+    client: Client, mailbox: Mailbox, state: str
+) -> None:
+    job = begun(client, mailbox)
+    ImportJob.objects.filter(pk=job.pk).update(state=state)
+    assert actions.end_all(retention.abandoned(clock.now())) == 1
+    job.refresh_from_db()
+    assert (job.state, job.password) == (State.CANCELLED, "")
+    assert "Le mot de passe est effacé" in seen(client, job)
+
+
+def test_archives_whose_command_was_killed_stand_in_nobody_s_way(client: Client, mailbox: Mailbox) -> None:
+    cut = [actions.begin_archive(mailbox=mailbox, name=f"{n}.mbox", account="root") for n in range(4)]
+    states = [ImportJob.objects.get(pk=one.pk).state for one in cut]
+    assert states == [State.CANCELLED] * 3 + [State.RUNNING]
+    ImportJob.objects.filter(tls="none").update(state=State.RUNNING)
+    form = {"fournisseur": "free", "username": "x@free.fr", "password": SECRET}
+    assert client.post(reverse("mail_imports", args=[mailbox.id]), form).status_code == 302

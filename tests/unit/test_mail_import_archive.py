@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import mailbox
+import random
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,3 +129,14 @@ def test_any_other_file_is_refused(data: bytes) -> None:
 def test_no_content_of_an_mbox_breaks_the_reader(noise: bytes) -> None:
     for found in read(b"From x\n" + noise):
         assert found.letter is not None or found.reason
+
+
+def test_a_damaged_entry_of_any_compression_is_told() -> None:
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as made:
+            made.writestr("a.eml", b"From: a@b\n\n" + random.Random(1).randbytes(4000))
+        data = bytearray(file.getvalue())
+        data[200:220] = b"\xff" * 20
+        found = list(archive.read(io.BytesIO(bytes(data)), "F"))
+        assert [one.reason for one in found] == ["unreadable"], method

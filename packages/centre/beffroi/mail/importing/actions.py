@@ -64,7 +64,8 @@ def begin(*, actor: Actor, mailbox: Mailbox, where: Where) -> ImportJob:
     """
     mailbox = mail.access_mailbox(actor, mailbox.id)
     _check(where)
-    if ImportJob.objects.filter(mailbox_id=mailbox.id, state__in=queries.OPEN).count() >= MAX_OPEN:
+    mine = ImportJob.objects.filter(mailbox_id=mailbox.id, state__in=queries.OPEN)
+    if mine.exclude(tls=ImportJob.Tls.NONE).count() >= MAX_OPEN:
         raise Conflict("other imports into this mailbox are not over")
     job = ImportJob(
         collectivite_id=mailbox.collectivite_id,
@@ -195,7 +196,13 @@ def interrupted(job: ImportJob, error: ImportStopped) -> None:
 
 @transaction.atomic
 def begin_archive(*, mailbox: Mailbox, name: str, account: str) -> ImportJob:
-    """The operator brings an archive. ``name``: of the file; ``account``: of who gave the command."""
+    """The operator brings an archive. ``name``: of the file; ``account``: of who gave the command.
+
+    The caller has the mailbox's turn: an archive that is still open here was cut off with its command."""
+    for cut in ImportJob.objects.filter(
+        mailbox_id=mailbox.id, tls=ImportJob.Tls.NONE, state__in=queries.OPEN
+    ):
+        end_archive(cut, complete=False)
     job = ImportJob.objects.create(
         collectivite_id=mailbox.collectivite_id,
         mailbox_id=mailbox.id,

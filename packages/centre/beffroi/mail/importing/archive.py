@@ -8,6 +8,7 @@ Source:  RFC 4155 (mbox), with ">From " taken back as in mboxrd; Status, X-Statu
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ from beffroi.mail.importing.letters import Letter
 
 MAX_ENTRIES = 500_000
 _PIECE_BYTES = 64 * 1024
-_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
+)  # fmt: skip
 _MOZILLA_READ, _MOZILLA_REPLIED, _MOZILLA_MARKED, _MOZILLA_EXPUNGED = 0x1, 0x2, 0x4, 0x8
 
 
@@ -57,7 +60,9 @@ def _zip(file: IO[bytes], folder: str) -> Iterator[Found]:
         archive = zipfile.ZipFile(file)
     except _DAMAGED:
         raise Invalid("the ZIP archive is damaged") from None
-    for entry in archive.infolist()[:MAX_ENTRIES]:
+    if len(archive.infolist()) > MAX_ENTRIES:
+        raise Invalid(f"the ZIP archive has more than {MAX_ENTRIES} files: give it in parts")
+    for entry in archive.infolist():
         path = PurePosixPath(entry.filename)
         if entry.is_dir() or "__MACOSX" in path.parts or path.name.startswith("."):
             continue

@@ -7,13 +7,14 @@ Fails:   NewMailboxAway, MailboxFull; what was copied stays, and is known when t
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import IO
 
 from django.conf import settings
 
-from beffroi.mail.importing import actions, archive, runner, target
+from beffroi.mail.importing import actions, archive, runner, target, turns
 from beffroi.mail.importing.archive import Found
-from beffroi.mail.importing.errors import MailboxFull
+from beffroi.mail.importing.errors import Cancelled, MailboxFull
 from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob
 from beffroi.mail.importing.runner import Dealt
 from beffroi.mail.importing.target import NewMailbox
@@ -21,42 +22,50 @@ from beffroi.mail.models import Mailbox
 
 
 def bring(*, mailbox: Mailbox, file: IO[bytes], name: str, folder: str, account: str) -> ImportJob:
-    """Errors: NewMailboxAway, MailboxFull, Invalid (no such format)."""
-    job = actions.begin_archive(mailbox=mailbox, name=name, account=account)
-    try:
-        with target.open_target(settings.BEFFROI, mailbox.address) as new:
-            bringer = _Bringer(job, new)
-            for found in archive.read(file, folder):
-                bringer.take(found)
-            bringer.flush_all()
-    except BaseException:
-        actions.end_archive(job, complete=False)
-        raise
-    return actions.end_archive(job, complete=True)
+    """Wait for the mailbox's turn, then bring it. Errors: NewMailboxAway, MailboxFull, Cancelled, Invalid (no such
+    format)."""
+    with turns.turn(settings.BEFFROI, mailbox.id, wait=True):
+        job = actions.begin_archive(mailbox=mailbox, name=name, account=account)
+        try:
+            with target.open_target(settings.BEFFROI, mailbox.address) as new:
+                bringer = _Bringer(job, new)
+                for found in archive.read(file, folder):
+                    bringer.take(found)
+                bringer.flush()
+        except BaseException:
+            actions.end_archive(job, complete=False)
+            raise
+        return actions.end_archive(job, complete=True)
 
 
 class _Bringer:
+    """What waits is of one folder: an archive of thousands of them is never held."""
+
     def __init__(self, job: ImportJob, new: NewMailbox) -> None:
         self._job, self._new = job, new
         self._folders: dict[str, ImportFolder] = {}
         self._known: dict[str, set[bytes]] = {}
-        self._waiting: dict[str, list[Found]] = defaultdict(list)
+        self._waiting: list[Found] = []
         self._count: dict[str, int] = defaultdict(int)
 
     def take(self, found: Found) -> None:
-        waiting = self._waiting[found.folder]
-        waiting.append(found)
-        held_bytes = sum(one.size_bytes for one in waiting if one.letter)
-        if len(waiting) >= runner.BATCH or held_bytes >= runner.SLICE_BYTES:
-            self._flush(found.folder)
+        held_bytes = sum(one.size_bytes for one in self._waiting if one.letter)
+        is_full = len(self._waiting) >= runner.BATCH or held_bytes >= runner.SLICE_BYTES
+        if self._waiting and (is_full or found.folder != self._waiting[0].folder):
+            self.flush()
+        self._waiting.append(found)
 
-    def flush_all(self) -> None:
-        for name in list(self._waiting):
-            self._flush(name)
+    def flush(self) -> None:
+        if not self._waiting:
+            return
+        if not ImportJob.objects.filter(pk=self._job.pk, state=ImportJob.State.RUNNING).exists():
+            raise Cancelled
+        waiting, self._waiting = self._waiting, []
+        self._flush(waiting[0].folder, waiting)
 
-    def _flush(self, name: str) -> None:
+    def _flush(self, name: str, waiting: Sequence[Found]) -> None:
         folder, known, dealt, sent = self._folder(name), self._known[name], Dealt(), []
-        for one in self._waiting.pop(name):
+        for one in waiting:
             self._count[name] += 1
             if one.letter is None:
                 self._fail(dealt, folder, one, one.reason)

@@ -1,59 +1,62 @@
-"""The children of ``import``: one for each import that is due, with limits of memory.
+"""The children of ``import``: one for each import that is due, with limits of memory and time.
 
 Process: ``import`` starts and reaps them; ``python -m beffroi.cli import JOB`` is one. A child ends when its parent
-         does (its standard input closes) and holds a lock on its import, so that no import runs twice at once.
+         does (its standard input closes) and holds the turn of its mailbox (turns.py).
+Hostile: the old server: one that sends a byte a minute is left after ``LIFE_S``.
 Fails:   a child that ends badly is noted at its import, which is tried again after a pause.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
+import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
+from datetime import timedelta
 
 from django.conf import settings
 
 from beffroi.lib import clock
 from beffroi.lib.config import STATE_VARIABLE, Config
-from beffroi.mail.importing import actions, runner
+from beffroi.mail.importing import actions, runner, turns
 from beffroi.mail.importing.errors import Crashed
 from beffroi.mail.importing.models import ImportJob
 
 CHILDREN = 4
 MEMORY_BYTES = 1536 * 1024 * 1024
+LIFE_S = int(3 * runner.STRETCH_S)
+"""Every time limit of IMAP is one of silence: this one ends what goes on for ever."""
+TURN_AGAIN = timedelta(minutes=1)
 _DUE = (ImportJob.State.LISTING, ImportJob.State.RUNNING, ImportJob.State.COLLECTING)
-_running: dict[str, subprocess.Popen[bytes]] = {}
+_running: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
+"""By mailbox: two imports into one at once would each bring what both old mailboxes hold."""
 
 
 def step() -> int:
     """Reap children that ended, start those that are due; return how many run."""
-    for job_id, child in list(_running.items()):
+    for mailbox_id, (job_id, child) in list(_running.items()):
         status = child.poll()
         if status is None:
             continue
-        del _running[job_id]
+        del _running[mailbox_id]
         job = ImportJob.objects.filter(pk=job_id).first() if status else None
         if job is not None:
             actions.interrupted(job, Crashed())
     due = ImportJob.objects.filter(state__in=_DUE, next_run_at__lte=clock.now()).exclude(
         tls=ImportJob.Tls.NONE
     )
-    due = due.exclude(pk__in=list(_running))
+    due = due.exclude(mailbox_id__in=list(_running)).order_by("next_run_at")
     # A person waits for the list of folders; whoever had a turn goes behind those who had none.
-    listing = due.filter(state=ImportJob.State.LISTING).order_by("next_run_at")
-    rest = due.exclude(state=ImportJob.State.LISTING).order_by("next_run_at")
-    for job_id in [
-        *listing.values_list("id", flat=True)[:CHILDREN],
-        *rest.values_list("id", flat=True)[:CHILDREN],
-    ]:
-        if len(_running) >= CHILDREN:
-            break
-        ImportJob.objects.filter(pk=job_id).update(next_run_at=clock.now())
-        _running[job_id] = start(settings.BEFFROI, job_id)
+    for rows in (due.filter(state=ImportJob.State.LISTING), due.exclude(state=ImportJob.State.LISTING)):
+        for job_id, mailbox_id in rows.values_list("id", "mailbox_id")[: CHILDREN * actions.MAX_OPEN]:
+            if len(_running) >= CHILDREN:
+                break
+            if mailbox_id in _running:
+                continue
+            ImportJob.objects.filter(pk=job_id).update(next_run_at=clock.now())
+            _running[mailbox_id] = (job_id, start(settings.BEFFROI, job_id))
     return len(_running)
 
 
@@ -70,19 +73,16 @@ def child(config: Config, job_id: str) -> int:
     """The child's whole life. Django is set up."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.alarm(LIFE_S)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if not job_id.replace("_", "").isalnum():
+    job = ImportJob.objects.filter(pk=job_id).first()
+    if job is None:
         return 2
-    lock = Path(config.run) / f"import-{job_id}.lock"
-    with lock.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return 0  # another one is at it
-        try:
+    with turns.turn(config, job.mailbox_id, wait=False) as mine:
+        if mine:
             runner.run(job_id)
-        finally:
-            lock.unlink(missing_ok=True)
+        else:  # an archive is being brought
+            ImportJob.objects.filter(pk=job_id).update(next_run_at=clock.now() + TURN_AGAIN)
     return 0
 
 

@@ -54,6 +54,12 @@ class MailboxFull(ImportStopped):
     code = "mail.import_mailbox_full"
 
 
+class Cancelled(ImportStopped):
+    """The owner of the mailbox cancelled this import; what was copied stays."""
+
+    code = "mail.import_cancelled"
+
+
 class Unreachable(ImportStopped, Unavailable):
     """The old mail server {} does not answer at the moment; it is asked again."""
 
