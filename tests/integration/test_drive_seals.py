@@ -51,7 +51,7 @@ def test_a_folder_is_read_signed_and_found_intact(place: Place) -> None:
         )
     ]
     found = checked(place, seal_id, told)
-    assert found.intact and found.read and (found.present, found.stamp) == (4, "none")
+    assert found.intact and found.whole and (found.present, found.stamp) == (4, "none")
     assert told[1][0] == "drive:seal_checked" and told[1][1]["intact"] == 1
     desk_of(place, told).work(place.owner)
     assert len(told) == 2, "nothing is told twice"

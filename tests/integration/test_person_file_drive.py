@@ -169,7 +169,7 @@ def test_it_holds_the_ways_back_that_the_person_asked_for(drive: Drive, beaune: 
 def test_it_holds_stars_and_the_alarms_of_the_persons_devices(drive: Drive, beaune: Commune) -> None:
     node = drive.file("Plan.pdf")
     drive.database.write(lambda w: favourites.set_star(w, drive.who, (beaune.id, node.id), starred=True))
-    found = Alarm("apw_1", clock.epoch_s(), clock.epoch_s(), 9.0, 7, (str(node.id),), {})
+    found = Alarm("apw_1", float(clock.epoch_s()), 7, {})
     drive.database.write(lambda w: alarms.raise_(w, found, now_s=clock.epoch_s()))
     drive.database.write(lambda w: w.run("UPDATE alarm SET person_id = ?", (beaune.agent.id,)))
     content = file_of(beaune)
