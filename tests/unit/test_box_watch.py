@@ -7,11 +7,12 @@ import struct
 from pathlib import Path
 
 import pytest
+from beffroi_box import neighbours
 from beffroi_box.alarms import A_DAY, AGAIN_S, Alarms
 from beffroi_box.ask import read_addresses
 from beffroi_box.diary import DAY_S, RECORDS_A_DAY, Diary
 from beffroi_box.facts import FactSpool
-from beffroi_box.labels import Labels, read
+from beffroi_box.labels import MOST_NAMED, Labels, read
 from beffroi_box.leaks import BEATS, Beacons, Leak, Tunnels, Volumes, clear_passwords, split
 from beffroi_box.learn import MOST_KEYS, SILENT_FLOWS, Learner, Rounds
 from beffroi_box.load import Meet, _meet
@@ -372,6 +373,23 @@ def test_a_label_is_stable_and_only_this_box_knows_whose_it_is(tmp_path: Path) -
     assert Labels(tmp_path, b"k" * 32).of(PC, now=NOW) == one != Labels(tmp_path, b"x" * 32).of(PC, now=NOW)
     assert read(tmp_path)[one].address == PC and PC not in one
     assert (tmp_path / "labels.json").stat().st_mode & 0o077 == 0
+
+
+def test_who_asks_a_thousand_times_or_forges_addresses_is_looked_up_seldom_and_pushes_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(neighbours, "_ip", lambda *words, kind: asked.append(words[-1]) or [])
+    kept = Labels(tmp_path, b"k" * 32)
+    mine = kept.of(PC, now=NOW)
+    assert {kept.of(PC, now=NOW + n // 100) for n in range(1000)} == {mine}
+    assert asked == [PC, PC]
+    for n in range(5000):  # within half a minute
+        kept.of(f"192.168.{2 + n // 250}.{n % 250}", now=NOW + n // 200)
+    assert len(set(asked)) == MOST_NAMED
+    assert kept.of(PC, now=NOW + 30) == mine and read(tmp_path)[mine].address == PC
+    other = "192.168.1.21"
+    assert kept.of(other, now=NOW + 30) == "" != kept.of(other, now=NOW + AGAIN_S + 30)
 
 
 @given(data=st.binary(max_size=300))

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi_box.neighbours import mac_of, name_of
+from beffroi_box.neighbours import is_own, mac_of, name_of
 from beffroi_box.store import read_checked, write_checked
 
 log = logging.getLogger("beffroi_box.labels")
 
 KEPT_S = 30 * 86400
 MOST = 500
-AGAIN_S = 60
+AGAIN_S, MOST_NAMED = 60, 100
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -44,19 +44,32 @@ class Labels:
         self._key = key
         self._lock = threading.Lock()
         self._machines = read(state)
+        self._named: dict[str, tuple[str, int]] = {}
 
     def of(self, address: str, *, now: int) -> str:
-        """Return the label of a machine that an alarm names, and remember whose it is."""
+        """Return the label of a machine that an alarm names, and remember whose it is. "" for the box itself, which
+        calls nobody, and for one more than MOST_NAMED within AGAIN_S: who forges addresses pushes nobody out."""
+        with self._lock:
+            label, at = self._named.get(address, ("", now - AGAIN_S))
+            if now - at < AGAIN_S:
+                return label
+            if len(self._named) >= MOST_NAMED:
+                self._named = {one: known for one, known in self._named.items() if now - known[1] < AGAIN_S}
+                if len(self._named) >= MOST_NAMED:
+                    return ""
+            label = "" if is_own(address) else self._remembered(address, now)
+            self._named[address] = label, now
+            return label
+
+    def _remembered(self, address: str, now: int) -> str:
         digest = int.from_bytes(hmac.digest(self._key, b"label\n" + address.encode(), "sha256")[:5])
         label = "poste-" + "".join(_ALPHABET[digest >> (5 * n) & 31] for n in range(5))
-        with self._lock:
-            known = self._machines.get(label)
-            if known is None or known.address != address or now - known.at >= AGAIN_S:
-                mac = mac_of(address) or (known.mac if known else "")
-                name = name_of(address, mac) or (known.name if known else "")
-                self._machines[label] = Machine(address, now, mac, name)
-                self._machines = _fresh(self._machines, now)
-                self._keep()
+        known = self._machines.get(label)
+        mac = mac_of(address) or (known.mac if known else "")
+        name = name_of(address, mac) or (known.name if known else "")
+        self._machines[label] = Machine(address, now, mac, name)
+        self._machines = _fresh(self._machines, now)
+        self._keep()
         return label
 
     def named(self, address: str) -> list[str]:

@@ -35,7 +35,6 @@ from beffroi_box.labels import Labels
 from beffroi_box.lanprobe import FAR_ADDRESSES
 from beffroi_box.leaks import BEAT_FROM_S, Beacons, Leak, Tunnels, Volumes, clear_passwords
 from beffroi_box.learn import Learner, Rounds
-from beffroi_box.neighbours import is_own
 from beffroi_box.refusals import Question
 from beffroi_box.ruleset import TABLE
 from beffroi_box.services import NAMES
@@ -73,7 +72,7 @@ class Watch:
         self._enforcer = enforcer
         self._spool = spool
         self._now = now
-        self._lock = threading.Lock()  # alarms and labels are told by several threads
+        self._lock = threading.Lock()  # alarms are told by several threads
         self._tallies = Tallies(TABLE)
         self.diary = Diary(config.state / "diary")
         self._labels = Labels(config.state, self.diary.label_key())
@@ -287,13 +286,11 @@ class Watch:
 
     def label(self, address: str) -> str:
         """Name a machine of the LAN to the centre; "" for the box itself, which asks for nobody."""
-        with self._lock:
-            return "" if is_own(address) else self._labels.of(address, now=self._now())
+        return self._labels.of(address, now=self._now())
 
     def named(self, address: str) -> list[str]:
         """What this machine was called in alarms of the last 30 days."""
-        with self._lock:
-            return self._labels.named(address)
+        return self._labels.named(address)
 
     def touched(self, touch: Touch) -> None:
         """A honeyport was touched."""
