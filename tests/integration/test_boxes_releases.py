@@ -109,6 +109,7 @@ def test_from_the_offline_machine_to_the_first_commune_by_the_commands(
     assert "version 0.3.1-1" in on_centre(
         "store", "--deb", str(deb), "--line", line, "--delegation", delegation
     )
+    centre.box(beaune.id)
     assert "begins with Beaune" in on_centre("start", "4", "--canary", "21054")
     on_centre("stop", "4")
     assert "goes on" in on_centre("resume", "4")
@@ -261,6 +262,9 @@ def test_who_may_do_what_when(centre: Centre, signed: Sign, administrator: Actor
         with pytest.raises(NotFound):
             act(actor=administrator, number=9)
     assert not releases.visible_releases(beaune.referent).exists()
+    with pytest.raises(Conflict):  # nobody would try it
+        releases.start(actor=administrator, number=1, canary=beaune.collectivite)
+    centre.box(beaune.id)
     releases.start(actor=administrator, number=1, canary=beaune.collectivite)
     releases.store(actor=administrator, **signed(2))
     with pytest.raises(Conflict):

@@ -139,6 +139,23 @@ def test_boxes_that_are_away_block_nothing_and_get_it_when_they_come_back() -> N
     assert fleet.asked() == FLEET
 
 
+def test_nobody_is_asked_before_the_canary_unless_it_is_away_for_days() -> None:
+    def off_until(back: int) -> Fleet:
+        fleet = Fleet("installed", away={42: back})
+        fleet.boxes["box_0042"] = replace(fleet.boxes["box_0042"], last_seen_s=T0 - 2 * SILENT_S)
+        return fleet
+
+    back = T0 + 20 * 3600
+    fleet = off_until(back)
+    fleet.run(19)
+    assert (fleet.rollout.stage, fleet.asked()) == (0, 0)
+    fleet.run(48)
+    assert fleet.done and fleet.begun[1] > back
+    fleet = off_until(T0 + 1000 * 3600)
+    fleet.run(GONE_S // 3600 + 48)
+    assert fleet.begun[1] - T0 >= GONE_S and fleet.asked() == FLEET - 1
+
+
 def test_stages_are_the_same_at_every_look_and_others_at_the_next_release() -> None:
     boxes = [BoxView(f"box_{n:04d}", f"col_{n:04d}", 0) for n in range(FLEET)]
     first, second = (Rollout(number, "col_0042", 0, 0) for number in (7, 8))

@@ -83,8 +83,11 @@ def store(*, actor: Actor, line: bytes, delegation: bytes, content: bytes) -> Bo
 
 @transaction.atomic
 def start(*, actor: Actor, number: int, canary: Collectivite) -> BoxRelease:
-    """Begin with the boxes of ``canary``. Errors: NotAllowed, NotFound, Conflict (started, ended, or another runs)."""
+    """Begin with the boxes of ``canary``. Errors: NotAllowed, NotFound, Conflict (started, ended, or another runs; it
+    has no box in service)."""
     row = _row(actor, number, BoxRelease.State.STORED)
+    if not Box.objects.filter(collectivite_id=canary.id, state=Box.State.ACTIVE).exists():
+        raise Conflict("no boîtier is in service there")
     if BoxRelease.objects.filter(state=BoxRelease.State.RUNNING).exists():
         raise Conflict("another release is under way")
     row.canary_id = canary.id

@@ -106,7 +106,8 @@ def step(rollout: Rollout, boxes: Sequence[BoxView], now_s: int) -> Step:
     waiting = [box for box in mine if box.asked_s and not box.outcome and not trouble(box, now_s)[0]]
     room = max(AT_ONCE, len(boxes) * AT_ONCE_PERCENT // 100) - len(waiting)
     ask = tuple(unasked[: max(0, room)])
-    if unasked or waiting or now_s - rollout.stage_s < PAUSE_S:
+    # Until one box was asked nobody has tried it: a canary that is away is waited for.
+    if unasked or waiting or now_s - rollout.stage_s < (PAUSE_S if asked else GONE_S):
         return Step(ask=ask, stage=rollout.stage)
     if rollout.stage + 1 < len(STAGES):
         return Step(stage=rollout.stage + 1)
