@@ -8,10 +8,21 @@ from datetime import timedelta
 
 import pytest
 from beffroi.boxes import actions, fleet, queries
-from beffroi.boxes.models import Box, BoxBypass, BoxDiagnosis, BoxNotice, BoxPolicy, BoxRelease, LearnedFlow
+from beffroi.boxes.models import (
+    Box,
+    BoxAck,
+    BoxBypass,
+    BoxDiagnosis,
+    BoxNotice,
+    BoxPolicy,
+    BoxRelease,
+    LearnedFlow,
+)
 from beffroi.core.decisions import door
+from beffroi.core.decisions.models import FeedBatch
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.portal import places
 from beffroi.portal.web import home
 from beffroi_protocol.messages import InboundRule, Policy
 from django.core.cache import cache
@@ -70,6 +81,31 @@ def current(administrator: Actor, commune: Commune) -> Policy:
     found = queries.current_policy(administrator, commune.id)
     assert found is not None
     return found[1]
+
+
+def test_a_commune_is_not_told_that_its_box_enforces_what_it_does_not(
+    administrator: Actor, beaune: Commune
+) -> None:
+    box = made(beaune, 1)
+
+    def said() -> str:
+        (line,) = places.own_boxes(beaune.agent)
+        return f"{line.state}: {line.sentence}".replace("\u00a0", " ").partition(" ;")[0]
+
+    assert said() == "box_active: Votre boîtier applique la liste commune"
+    FeedBatch.objects.create(
+        channel="box", epoch=1, to_version=7, line=b"", created_at=clock.now() - timedelta(minutes=2)
+    )
+    assert said() == "behind: Votre boîtier n’applique pas encore les dernières décisions"
+    BoxAck.objects.create(box_id=box.id, channel="box", epoch=1, version=7, enforced_at_ms=1)
+    for enforce, words in (
+        (False, "observing: Votre boîtier compte ce qui est sur la liste commune et le laisse passer"),
+        (True, "box_active: Votre boîtier applique la liste commune"),
+    ):
+        actions.set_policy(
+            actor=administrator, collectivite=beaune.collectivite, policy=Policy(enforce=enforce)
+        )
+        assert said() == words
 
 
 def test_698_boxes_are_counted_filtered_searched_and_paged(

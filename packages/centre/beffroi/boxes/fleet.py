@@ -35,7 +35,8 @@ FLAGS = ("pending", "silent", "rolled_back", "behind", "outdated", "observing")
 @dataclass(frozen=True)
 class FleetRow:
     """``flags``: those of FLAGS that hold. ``list_version`` 0: it never acknowledged. ``list_lag`` in versions, -1
-    where it cannot be told (another epoch). ``policy_wanted``: the latest policy's version, 0 for none."""
+    where it cannot be told (another epoch). ``policy_wanted``: the latest policy's version, 0 for none; ``enforces``:
+    what is listed is refused by it."""
 
     box: Box
     commune: str
@@ -44,6 +45,7 @@ class FleetRow:
     list_lag: int
     policy_wanted: int
     observe_until: datetime | None
+    enforces: bool
 
     @property
     def state(self) -> str:
@@ -72,7 +74,7 @@ def fleet(actor: Actor, *, with_revoked: bool = False) -> list[FleetRow]:
     silent_before = now - timedelta(seconds=queries.SILENT_AFTER_S)
     rows = []
     for box in found:
-        wanted, observe_until = policies.get(box.collectivite_id, (0, None))
+        wanted, observe_until, enforces = policies.get(box.collectivite_id, _NO_POLICY)
         epoch, version = acks.get(box.id, (0, 0))
         flags = []
         if box.state == Box.State.PENDING:
@@ -89,11 +91,8 @@ def fleet(actor: Actor, *, with_revoked: bool = False) -> list[FleetRow]:
             if observe_until is not None and observe_until > now:
                 flags.append("observing")
         lag = head[1] - version if epoch == head[0] else -1
-        rows.append(
-            FleetRow(
-                box, names.get(box.collectivite_id, ""), tuple(flags), version, lag, wanted, observe_until
-            )
-        )
+        commune = names.get(box.collectivite_id, "")
+        rows.append(FleetRow(box, commune, tuple(flags), version, lag, wanted, observe_until, enforces))
     rows.sort(key=_urgency)
     return rows
 
@@ -103,14 +102,18 @@ def _urgency(row: FleetRow) -> tuple[int, str, str]:
     return (first + 10 * (row.box.state == Box.State.REVOKED), row.commune, row.box.serial)
 
 
-def _policies_now() -> dict[str, tuple[int, datetime | None]]:
+_NO_POLICY = (0, None, True)
+
+
+def _policies_now() -> dict[str, tuple[int, datetime | None, bool]]:
+    """Collectivité -> version, end of observation, whether what is listed is refused."""
     latest = BoxPolicy.objects.filter(collectivite_id=OuterRef("collectivite_id"))
     newest = latest.values("collectivite_id").annotate(v=Max("policy_version")).values("v")
     rows = BoxPolicy.objects.filter(policy_version=Subquery(newest[:1]))
     return {
-        owner: (version, observed_until(until))
-        for owner, version, until in rows.values_list(
-            "collectivite_id", "policy_version", "policy__observe_until"
+        owner: (version, observed_until(until), enforce is not False)
+        for owner, version, until, enforce in rows.values_list(
+            "collectivite_id", "policy_version", "policy__observe_until", "policy__enforce"
         )
     }
 
@@ -271,7 +274,7 @@ def ending_with_proposals(actor: Actor) -> dict[str, datetime]:
     )
     return {
         owner: until
-        for owner, (_version, until) in _policies_now().items()
+        for owner, (_version, until, _enforces) in _policies_now().items()
         if owner in open_ & with_box and until is not None and until <= limit
     }
 
@@ -280,4 +283,4 @@ def refusing_policies(boxes: Iterable[Box]) -> int:
     """How many of these boxes put their former policy back and were given no other since."""
     back = [box for box in boxes if box.rolled_back_version > box.policy_version]
     wanted = _policies_now() if back else {}
-    return sum(wanted.get(box.collectivite_id, (0, None))[0] == box.rolled_back_version for box in back)
+    return sum(wanted.get(box.collectivite_id, _NO_POLICY)[0] == box.rolled_back_version for box in back)

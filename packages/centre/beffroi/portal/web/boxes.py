@@ -31,7 +31,7 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
     latest = relay_requests.visible_requests(actor).first()
     context = {
         "place": "home",
-        "lines": places.own_boxes(actor),
+        "lines": [places.line(row) for row in rows],
         "serials": [row.box.serial for row in rows],
         "observe_until": max(
             (row.observe_until for row in rows if row.observe_until and "observing" in row.flags),
