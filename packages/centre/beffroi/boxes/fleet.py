@@ -7,7 +7,7 @@ Fails:   NotAllowed for a commune; a policy that changed meanwhile is a Conflict
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -59,14 +59,16 @@ def fleet(actor: Actor, *, with_revoked: bool = False) -> list[FleetRow]:
     """The boxes that ``actor`` may see, most urgent first, then by commune."""
     boxes = queries.visible_boxes(actor)
     found = list(boxes if with_revoked else boxes.exclude(state=Box.State.REVOKED))
+    if not found:
+        return []
     names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
     acks = {
         box_id: (epoch, version)
-        for box_id, epoch, version in BoxAck.objects.filter(channel=FEED).values_list(
-            "box_id", "epoch", "version"
-        )
+        for box_id, epoch, version in BoxAck.objects.filter(
+            channel=FEED, box_id__in=boxes.order_by().values("id")
+        ).values_list("box_id", "epoch", "version")
     }
-    policies = _policies_now()
+    policies = _policies_now(() if actor.sees_all else (found[0].collectivite_id,))
     now = clock.now()
     newest = max((_numbers(box.agent_version) for box in found if box.state == Box.State.ACTIVE), default=())
     head = FeedChannel.objects.filter(pk=FEED).values_list("epoch", "version").first() or (0, 0)
@@ -105,11 +107,13 @@ def _urgency(row: FleetRow) -> tuple[int, str, str]:
 _NO_POLICY = (0, None, True)
 
 
-def _policies_now() -> dict[str, tuple[int, datetime | None, bool]]:
-    """Collectivité -> version, end of observation, whether what is listed is refused."""
+def _policies_now(owners: Sequence[str] = ()) -> dict[str, tuple[int, datetime | None, bool]]:
+    """Collectivité -> version, end of observation, whether what is listed is refused; of ``owners``, () for all."""
     latest = BoxPolicy.objects.filter(collectivite_id=OuterRef("collectivite_id"))
     newest = latest.values("collectivite_id").annotate(v=Max("policy_version")).values("v")
     rows = BoxPolicy.objects.filter(policy_version=Subquery(newest[:1]))
+    if owners:
+        rows = rows.filter(collectivite_id__in=owners)
     return {
         owner: (version, observed_until(until), enforce is not False)
         for owner, version, until, enforce in rows.values_list(
