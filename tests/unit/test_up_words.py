@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from beffroi.cli import __main__ as cli
-from beffroi.cli import remove, report
+from beffroi.cli import remove, report, up
 from beffroi.lib import clock
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, SettingInvalid
 from beffroi.supervise import status
 
 
@@ -61,6 +61,16 @@ def test_a_status_that_is_not_written_any_more_is_no_good_news(
     written(place, pid=os.getpid(), age_s=300)
     assert report.main(["--state", str(place.state)]) == 1
     assert "300 s ago" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", 'listen = "*"\n', 'user = "root"\n'])
+def test_settings_that_would_run_the_pages_as_root_are_refused(
+    place: Config, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    (place.state / "beffroi.toml").write_text(text)
+    with pytest.raises(SettingInvalid, match=r"Setting user .* as root"):
+        up.main(["--state", str(place.state)])
 
 
 def test_a_file_that_the_system_refuses_is_one_sentence(

@@ -1,6 +1,6 @@
 """`up`: check, prepare, start, watch, stop. ``./beffroi up`` comes here once everything is installed.
 
-Process: root (or an ordinary user in tests of parts of it); becomes the supervisor.
+Process: root; becomes the supervisor.
 Options for scripts and the laboratory: --state, --demo FILE | --no-demo, --json-ready FD-or-FILE, --foreground
          (the default, accepted for clarity), --no-install (likewise: this part never installs).
 """
@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from beffroi.cli import report
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import DEFAULT_STATE, Config, SettingInvalid, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise import accounts, centre, checks, children, preparation, status
 from beffroi.supervise.supervisor import Supervisor
@@ -52,6 +52,12 @@ def main(arguments: Sequence[str]) -> int:
     checks.check_disk(Config(state=state))
     first = preparation.write_first_settings(state, user=preparation.PYTHON_USER)
     config = load(state)
+    if config.user in (
+        "",
+        "root",
+    ):  # one's own settings, written before the first start, or a file that was cut
+        why = f'everything would run as root; write user = "{preparation.PYTHON_USER}"'
+        raise SettingInvalid("user", state / "beffroi.toml", why)
     lock = status.Lock(config)
     try:
         return _run(config, options, first)
@@ -64,8 +70,7 @@ def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
     if ended:
         _say(f"ended what an earlier run had left: {', '.join(ended)}.")
     checks.check_ports(config)
-    if config.user:
-        preparation.make_user(config.user)
+    preparation.make_user(config.user)
     if first:
         _say(f"a new centre in {config.state}")
     notices = preparation.prepare(config)

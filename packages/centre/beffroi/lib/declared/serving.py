@@ -53,4 +53,6 @@ class ServingSettings:
         "PostgreSQL address 'postgresql://...', without a password: that is read from STATE/secrets/database.password."
         " Empty: SQLite in the state directory.",
     )
-    user: str = setting("", "System user of the Python processes; empty: the user that starts the centre.")
+    user: str = setting(
+        "", "System user of the Python processes; a first start writes `beffroi`. Root is refused."
+    )
