@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from beffroi.core.identity import actions as identity
 from beffroi.lib import clock
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, SettingInvalid
 from beffroi.supervise import certificates, checks, demo, front, preparation, secret_files
 from beffroi_protocol.signing import TrustStore, public_bytes, unb64
 from cryptography import x509
@@ -301,6 +301,26 @@ def test_the_front_removes_every_header_that_planes_trust(new: Config) -> None:
     assert text.count("del-header X-Forwarded-For") == 3
     assert text.count("del-header X-Beffroi-Token") == 3
     assert text.count("set-header X-Forwarded-For %[src]") == 3
+
+
+@pytest.mark.parametrize(
+    "place", ["/srv/my centre", '/srv/a"b', "/srv/a#b", "/srv/a$b", "/srv/a\nb", "/srv/" + "é" * 30, __file__]
+)
+def test_a_place_that_engines_cannot_read_or_bind_in_is_refused_before_anything_is_made(place: str) -> None:
+    with pytest.raises(checks.PlaceUnusable):
+        checks.check_place(Path(place))
+
+
+@pytest.mark.parametrize("place", ["/var/lib/beffroi", "/srv/données/centre-2", "/tmp/a%b"])
+def test_other_places_are_taken(place: str) -> None:
+    checks.check_place(Path(place))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "exémple.fr", "-a.fr", "a..fr", "a.fr\n", "x" * 64 + ".fr"])
+def test_a_name_that_no_certificate_holds_is_named_with_its_setting(new: Config, name: str) -> None:
+    checks.check_names(new)
+    with pytest.raises(SettingInvalid, match="Setting console_name"):
+        checks.check_names(replace(new, console_name=name))
 
 
 def test_a_taken_port_is_named_with_its_setting_and_its_program(new: Config, taken: int) -> None:

@@ -49,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     if os.getuid() != 0:
         raise NeedsRoot
     state = options.state.resolve()
+    checks.check_place(state)
     checks.check_disk(Config(state=state))
     first = preparation.write_first_settings(state, user=preparation.PYTHON_USER)
     config = load(state)
@@ -69,6 +70,7 @@ def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
     ended = children.end_leftovers(status.directory(config) / "children.json")
     if ended:
         _say(f"ended what an earlier run had left: {', '.join(ended)}.")
+    checks.check_names(config)
     checks.check_ports(config)
     preparation.make_user(config.user)
     if first:

@@ -1,4 +1,4 @@
-"""What must hold before anything is started: room on the disk, free ports. Nothing is changed here.
+"""What must hold before anything is started: the place, room on its disk, names, ports. Nothing is changed here.
 
 Process: the supervisor. Fails: closed, with one sentence and the next step.
 Source:  proc(5): /proc/net/tcp, /proc/net/udp.
@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import re
 import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError
 
 NEEDED_DISK_BYTES = 300 * 1024 * 1024
 LOW_DISK_BYTES = 100 * 1024 * 1024
+MOST_OF_PLACE = 64
+"""Of the 107 bytes of a socket's path (unix(7)), Postfix and Dovecot take some 40."""
+_PLACE = re.compile(r"/[\w./%-]*")
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _LOOPBACK_SETTINGS = (
     "mailgate_port",
     "rspamd_proxy_port",
@@ -48,6 +55,12 @@ class DiskFull(BeffroiError):
     code = "supervise.disk_full"
 
 
+class PlaceUnusable(BeffroiError):
+    """{} cannot be the state directory: {}. Choose another one with --state."""
+
+    code = "supervise.place_unusable"
+
+
 class PortTaken(BeffroiError):
     """Port {} is taken{}. Stop that program, or choose another port: {} = NUMBER in {}."""
 
@@ -74,6 +87,16 @@ class _Wanted:
     kind: socket.SocketKind
 
 
+def check_place(state: Path) -> None:
+    """Errors: PlaceUnusable."""
+    if not _PLACE.fullmatch(str(state)):
+        raise PlaceUnusable(state, "engines read it, so it has letters, digits and . _ % - only")
+    if len(os.fsencode(state)) > MOST_OF_PLACE:
+        raise PlaceUnusable(state, f"it has more than {MOST_OF_PLACE} bytes, and sockets lie deep beneath it")
+    if state.exists() and not state.is_dir():
+        raise PlaceUnusable(state, "it is a file")
+
+
 def check_disk(config: Config, *, needed_bytes: int = NEEDED_DISK_BYTES) -> None:
     """Errors: DiskFull."""
     place = _existing(config.state)
@@ -96,6 +119,14 @@ def low_disk(config: Config) -> str:
 
 def _existing(path: Path) -> Path:
     return next(one for one in (path, *path.parents) if one.exists())
+
+
+def check_names(config: Config) -> None:
+    """They go into certificates and into every engine's configuration. Errors: SettingInvalid."""
+    for setting in ("portal_name", "console_name", "box_name", "mail_name"):
+        if not _NAME.fullmatch(getattr(config, setting)):
+            why = "must be a host name or an IPv4 address; accents as in DNS (xn--...)"
+            raise SettingInvalid(setting, config.state / "beffroi.toml", why)
 
 
 def check_ports(config: Config) -> None:

@@ -35,6 +35,12 @@ class DatabaseFailed(BeffroiError):
     code = "supervise.database_failed"
 
 
+class UserNotMade(BeffroiError):
+    """The system user or group {} could not be made: {}"""
+
+    code = "supervise.user_not_made"
+
+
 class LinkedDirectory(BeffroiError):
     """{} must be a directory, and is something else. Remove it; it is made again at the next start."""
 
@@ -56,19 +62,24 @@ def write_first_settings(state: Path, *, user: str) -> bool:
 
 def make_user(name: str) -> None:
     """Make what is missing of the system user of the Python processes, of those that have one of their own, and of the
-    groups that open secrets."""
+    groups that open secrets. Errors: UserNotMade."""
     for user in (name, *(f"{name}-{other}" for other in OTHER_USERS)):
         if not _known(pwd.getpwnam, user):
             command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
-            subprocess.run(
-                (*command, "--shell", "/usr/sbin/nologin", "--home-dir", "/nonexistent", user), check=True
-            )
+            _make(*command, "--shell", "/usr/sbin/nologin", "--home-dir", "/nonexistent", user)
     for readers in (secret_files.FEED, secret_files.PAGES):
         group = f"{name}-{readers}"
         if not _known(grp.getgrnam, group):
-            subprocess.run(("/usr/sbin/groupadd", "--system", group), check=True)
+            _make("/usr/sbin/groupadd", "--system", group)
             # For a person who works as this user; a process of ours has only the group it was given.
-            subprocess.run(("/usr/sbin/usermod", "--append", "--groups", group, name), check=True)
+            _make("/usr/sbin/usermod", "--append", "--groups", group, name)
+
+
+def _make(*command: str) -> None:
+    """Errors: UserNotMade."""
+    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
+    if done.returncode != 0:
+        raise UserNotMade(command[-1], done.stderr.strip() or f"{command[0]} ended with {done.returncode}")
 
 
 def _known(look_up: Callable[[str], object], name: str) -> bool:
