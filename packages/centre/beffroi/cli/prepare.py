@@ -17,6 +17,13 @@ from pathlib import Path
 import django
 
 from beffroi.lib.config import Config, load
+from beffroi.lib.errors import BeffroiError
+
+
+class DatabaseNewer(BeffroiError):
+    """A newer Beffroi has changed it ({}). Start that one again; an older one needs the database as it was before"""
+
+    code = "cli.database_newer"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,8 +37,25 @@ def main(arguments: Sequence[str]) -> int:
     lock = config.state / "db" / "prepare.lock"
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        refuse_newer()
         call_command("migrate", verbosity=0, interactive=False)
         return _plant(config, options.demo) if options.demo else 0
+
+
+def refuse_newer() -> None:
+    """Django itself starts on what it does not know. Errors: DatabaseNewer."""
+    from django.db import connection  # noqa: PLC0415
+    from django.db.migrations.loader import MigrationLoader  # noqa: PLC0415
+
+    loader, newest = MigrationLoader(connection), dict[str, str]()
+    for app, name in loader.disk_migrations:
+        newest[app] = max(name, newest.get(app, ""))
+    # Only what comes after our last one: a migration that we gave up ourselves is no sign of another version.
+    newer = sorted(
+        f"{app}.{name}" for app, name in loader.applied_migrations if name > newest.get(app, "\uffff")
+    )
+    if newer:
+        raise DatabaseNewer(", ".join(newer))
 
 
 def _plant(config: Config, demo_name: str) -> int:

@@ -207,7 +207,14 @@ def prepare_database(config: Config, *, demo: str) -> bool:
         child.stdin.write(_COMMIT)
         child.stdin.flush()
     child.stdin.close()
-    errors = child.stderr.read().decode("utf-8", "replace").strip().splitlines()
+    said = child.stderr.read().decode("utf-8", "replace")
     if child.wait() != 0:
-        raise DatabaseFailed(errors[-1] if errors else f"status {child.returncode}")
+        raise DatabaseFailed(last_words(said) or f"status {child.returncode}")
     return bool(line)
+
+
+def last_words(said: str) -> str:
+    """The last message of what a process wrote: PostgreSQL's go over several lines, the further ones indented."""
+    lines = said.strip().splitlines()
+    first = next((n for n in reversed(range(len(lines))) if not lines[n][:1].isspace()), 0)
+    return " ".join(line.strip() for line in lines[first:]).removeprefix("beffroi: ")
