@@ -95,6 +95,20 @@ def test_the_secret_of_a_second_factor_stays_in_no_browser(beaune: Commune) -> N
         assert "no-store" in client.get(path).headers.get("Cache-Control", ""), path
 
 
+def test_whoever_is_asked_for_a_code_begins_again_with_another_account(locked: Commune) -> None:
+    """At a shared computer: a colleague left at the second step."""
+    client = enter("000000")
+    assert client.get("/connexion/")["Location"] == "/connexion/code/"
+    page = client.get("/connexion/code/").content.decode()
+    found = re.search(
+        r'action="([^"]+)">[^>]*>[^>]*name="next" value="([^"]+)"><button[^>]*>Recommencer', page
+    )
+    assert found is not None
+    assert client.post(found[1], {"next": found[2]})["Location"] == "/connexion/"
+    client.post("/connexion/", {"login": "referent@beaune.test", "password": PASSWORD})
+    assert client.session["_auth_user_id"] == locked.referent.id
+
+
 def test_a_rescue_code_stands_for_the_second_factor_once(locked: Commune) -> None:
     page = confirmed(locked.referent_membership).post("/acces/depannage/", {"person_id": locked.agent.id})
     found = re.search(r'class="secret">([a-z0-9 ]{14})<', page.content.decode())
