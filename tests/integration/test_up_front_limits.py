@@ -136,6 +136,10 @@ def test_sign_ins_of_one_source_end_with_a_page_in_french_and_others_do_not_noti
     assert door.ask(A, port, 1, "/confirmer/", "POST") == [429]
     assert door.ask(A, port, 1, "/premiere-connexion/", "POST") == [429]
     assert door.ask(A, port, 1, "/connexion/") == [200]  # reading is not trying
+    # Another spelling of the same page.
+    assert door.ask(A, port, 1, "/%63onnexion/") == [200] and door.ask(
+        A, port, 1, "/%63onnexion/", "POST"
+    ) == [429]
     assert 429 not in door.ask(B, port, 5, "/connexion/", "POST")
     # The console counts for itself, and less.
     assert 429 not in door.ask(A, door.config.console_port, 3, "/connexion/", "POST")

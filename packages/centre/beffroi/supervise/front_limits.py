@@ -44,7 +44,8 @@ def rules(listener: Listener) -> list[str]:
     if listener.sign_ins:
         # The second form of step-up counts too: it takes a password or a code as well; so does a link.
         lines += [
-            "acl sign_in path_beg /connexion/ /confirmer/ /premiere-connexion/ /partage/",
+            # As the planes read it: /%63onnexion/ is the same page.
+            "acl sign_in path,url_dec -m beg /connexion/ /confirmer/ /premiere-connexion/ /partage/",
             f"http-request track-sc1 {_SOURCE} table {listener.name}_sign_ins if METH_POST sign_in",
             f"{refusal} if METH_POST sign_in {{ sc_http_req_rate(1) gt {listener.sign_ins} }}",
         ]
