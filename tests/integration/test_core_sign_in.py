@@ -180,6 +180,22 @@ def _enter_in_a_process_of_its_own(state: Path, code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.parametrize("ended_by", ["password", "sessions"])
+def test_a_password_that_is_over_waits_for_its_code_in_vain(
+    client: Client, beaune: Any, administrator: Actor, ended_by: str
+) -> None:
+    """Who had it, and talks its owner into a code afterwards, is too late."""
+    person = beaune.agent_membership.person
+    secret = with_totp(person)
+    sign_in(client, "agent@beaune.test")
+    if ended_by == "password":
+        actions.give_password(actor=administrator, person=person, reason="a lure")
+    else:
+        actions.end_sessions(actor=administrator, person=person)
+    client.post("/connexion/2fa/authenticate/", {"code": totp.code_at(secret, time.time())})
+    assert client.get("/").content == b"nobody"
+
+
 def test_secret_of_the_second_factor_is_encrypted_at_rest(beaune: Any) -> None:
     from allauth.mfa.models import Authenticator
 

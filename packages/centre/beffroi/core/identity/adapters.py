@@ -9,15 +9,25 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.stagekit import clear_login
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.webauthn.internal.flows import did_use_passwordless_login
 from django.conf import settings
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
 from beffroi.core.events import outbox
 from beffroi.core.identity import failures, limits
 from beffroi.core.identity.secret_fields import decrypt_text, encrypt_text
+from beffroi.core.identity.sign_ins import ended_last
+
+_PROVED_KEY = "proved_by"
+
+
+def _proved(user: Any) -> str:
+    return f"{user.get_session_auth_hash()} {ended_last(user)}"
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth is untyped
@@ -40,6 +50,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth is 
         its owner out. And not by the name that the request came under: it is the client's to spell."""
         network = limits.network_of(self.get_client_ip(request))
         return f"{network} {str(credentials.get('email', '')).lower()}"
+
+    def pre_login(self, request: HttpRequest, user: Any, **told: Any) -> HttpResponse | None:
+        """After the first step, which is the only one where no second factor is asked for."""
+        request.session[_PROVED_KEY] = _proved(user)
+        answer: HttpResponse | None = super().pre_login(request, user, **told)
+        return answer
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        """After the last step. A password that was changed meanwhile, or whose sessions were ended, proves nothing any
+        more: whoever has it would only need a code, for a quarter of an hour. Errors: ImmediateHttpResponse."""
+        if request.session.pop(_PROVED_KEY, "") != _proved(user):
+            clear_login(request)
+            raise ImmediateHttpResponse(HttpResponseRedirect(reverse("account_login")))
+        super().login(request, user)
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Whoever guesses is counted across doors; ``login_failed`` of the rate limits bounds how much is written."""
