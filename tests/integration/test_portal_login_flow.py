@@ -178,11 +178,17 @@ def _sessions_ended(beaune: Commune) -> None:
     actions.end_sessions(actor=beaune.agent, person=beaune.agent_membership.person)
 
 
+def _password_changed(beaune: Commune) -> None:
+    actions.set_password(
+        actor=beaune.agent, person=beaune.agent_membership.person, password="quatre sabots de bois"
+    )
+
+
 def _member_no_more(beaune: Commune) -> None:
     actions.end_access(actor=beaune.referent, membership=beaune.agent_membership)
 
 
-@pytest.mark.parametrize("end", [_expired, _sessions_ended, _member_no_more])
+@pytest.mark.parametrize("end", [_expired, _sessions_ended, _password_changed, _member_no_more])
 def test_what_ended_between_permission_and_poll_gives_nothing(beaune: Commune, end: Any) -> None:
     token, path = begin()
     assert allow(confirmed(beaune), path).status_code == 200

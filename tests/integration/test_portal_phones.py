@@ -139,11 +139,17 @@ def _sessions_ended(beaune: Commune, link: DeviceLink) -> None:
     actions.end_sessions(actor=Actor.system("tests"), person=beaune.agent_membership.person)
 
 
+def _password_changed(beaune: Commune, link: DeviceLink) -> None:
+    actions.set_password(
+        actor=beaune.agent, person=beaune.agent_membership.person, password="quatre sabots de bois"
+    )
+
+
 def _member_no_more(beaune: Commune, link: DeviceLink) -> None:
     actions.end_access(actor=beaune.referent, membership=beaune.agent_membership)
 
 
-@pytest.mark.parametrize("end", [_expired, _taken_back, _sessions_ended, _member_no_more])
+@pytest.mark.parametrize("end", [_expired, _taken_back, _sessions_ended, _password_changed, _member_no_more])
 @pytest.mark.parametrize("kind", ["iphone", "other"])
 def test_a_link_that_is_over_opens_nothing(beaune: Commune, end: Any, kind: str) -> None:
     own_mailbox(beaune)

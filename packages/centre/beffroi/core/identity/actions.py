@@ -25,7 +25,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import outbox
 from beffroi.core.identity import queries
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword, Membership, Person
+from beffroi.core.identity.models import AppPassword, DeviceLink, LoginFlow, Membership, Person
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 
@@ -254,6 +254,7 @@ def _set_password(
     person.set_password(password)
     person.password_given_at = given_at
     person.save(update_fields=["password", "password_given_at"])
+    _end_what_waits(person)
     audit.record(
         actor=actor,
         verb="identity:password:given" if given_at else "identity:password:set",
@@ -275,9 +276,19 @@ def end_sessions(*, actor: Actor, person: Person, collectivite_id: str | None = 
     if not actor.sees_all and actor.id != person.id:
         raise NotAllowed("end these sessions")
     Person.objects.filter(pk=person.pk).update(sessions_from=clock.now())
+    _end_what_waits(person)
     audit.record(
         actor=actor, verb="identity:sessions:ended", object_id=person.id, collectivite_id=collectivite_id
     )
+
+
+def _end_what_waits(person: Person) -> None:
+    """Links for phones and programs that were let in by a session that is over get no app password any more."""
+    with row_security.unlimited():  # also those of another collectivité
+        for waiting in (DeviceLink, LoginFlow):
+            waiting.objects.filter(membership__person=person, used_at=None, ended_at=None).update(
+                ended_at=clock.now()
+            )
 
 
 def _is_referent(actor: Actor) -> bool:

@@ -3,8 +3,8 @@
 Purpose: a person who is signed in, and has just confirmed it, makes a link; whoever opens it within ten minutes gets
          a new app password, once. It is made when the link is opened: nothing secret waits in the database.
 Input:   hostile: the secret part of a link, 192 random bits, from anybody.
-Fails:   closed: used, ended, too old, of a membership that ended, or made before the person's sessions were ended: the
-         link is not there. Of two requests at the same time one gets the settings.
+Fails:   closed: used, ended, too old, of a membership that ended, or made before the person's sessions were ended or
+         their password was changed: the link is not there. Of two requests at the same time one gets the settings.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.identity import actions, sessions
@@ -131,11 +131,8 @@ def _own(actor: Actor) -> QuerySet[DeviceLink]:
 
 def _alive() -> Q:
     now = clock.now()
-    person = Q(membership__person__is_active=True) & (
-        Q(membership__person__sessions_from=None) | Q(membership__person__sessions_from__lte=F("created_at"))
-    )
     member = Q(membership__until=None) | Q(membership__until__gt=now)
-    return Q(used_at=None, ended_at=None, expires_at__gt=now) & person & member
+    return Q(used_at=None, ended_at=None, expires_at__gt=now, membership__person__is_active=True) & member
 
 
 def _digest(secret: str) -> str:

@@ -4,8 +4,8 @@ Purpose: the program gets a secret to ask with (poll) and an address for the bro
          which program asks, and allows it. The app password is made when the program comes for it: nothing secret waits
          in the database.
 Input:   hostile: both secrets, 256 random bits each, and the program's name, from anybody.
-Fails:   closed: used, refused, too old, of a membership that ended, or allowed before the person's sessions were ended:
-         there is no such request. Of two polls at the same time one gets the app password.
+Fails:   closed: used, refused, too old, of a membership that ended, or allowed before the person's sessions were ended
+         or their password was changed: there is no such request. Of two polls at once one gets the app password.
 Source:  docs/internals/drive-sync.md; docs/decisions/0073.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.identity import actions, limits, sessions
@@ -123,14 +123,11 @@ def refuse(*, actor: Actor, flow: LoginFlow) -> None:
 def poll(poll_secret: str) -> Granted:
     """What was granted, once. Errors: NotFound, for not yet, never and no more alike."""
     now = clock.now()
-    person = Q(membership__person__is_active=True) & (
-        Q(membership__person__sessions_from=None) | Q(membership__person__sessions_from__lte=F("granted_at"))
-    )
     member = Q(membership__until=None) | Q(membership__until__gt=now)
-    rows = LoginFlow.objects.select_related("membership__person", "membership__collectivite")
-    flow = existing(
-        rows.filter(_waits() & person & member, poll_sha256=_digest(poll_secret)).first(), "login flow"
+    rows = LoginFlow.objects.select_related("membership__person", "membership__collectivite").filter(
+        _waits() & member, membership__person__is_active=True
     )
+    flow = existing(rows.filter(poll_sha256=_digest(poll_secret)).first(), "login flow")
     membership = flow.membership
     if membership is None or not LoginFlow.objects.filter(pk=flow.pk, used_at=None).update(used_at=now):
         raise NotFound("login flow")
