@@ -23,6 +23,7 @@ from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, NotAllowed
+from beffroi.mail import doveadm, projections
 from beffroi.mail.models import Mailbox, MailMessage
 from django.test import Client
 
@@ -52,13 +53,22 @@ def person(beaune: Commune) -> Person:
     return beaune.agent_membership.person
 
 
+@pytest.fixture
+def kicked(engines: Config, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What Dovecot is told to do, where it is not there."""
+    told: list[Any] = []
+    monkeypatch.setattr(doveadm.Doveadm, "__init__", lambda *_: None)
+    monkeypatch.setattr(doveadm.Doveadm, "run", lambda _self, commands, **_: told.extend(commands) or [])
+    return told
+
+
 def code_of(one: NewAdministrator) -> str:
     return totp.code_at(one.totp_secret, clock.epoch())
 
 
 @pytest.mark.usefixtures("engines")
 def test_two_administrators_erase_what_names_a_person_and_the_history_stays(
-    beaune: Commune, person: Person, administrator: Actor, other: NewAdministrator
+    beaune: Commune, person: Person, administrator: Actor, other: NewAdministrator, kicked: list[Any]
 ) -> None:
     mailbox = own_mailbox(beaune)
     deliver(mailbox, LURE_ID)
@@ -91,6 +101,22 @@ def test_two_administrators_erase_what_names_a_person_and_the_history_stays(
     assert audit.verify(full=True).ok
     assert erasure.carry_out(person.pk) is False  # a second time nothing is left
     assert not Client().login(username="agent@beaune.test", password=PASSWORD)
+
+
+def test_who_is_erased_is_put_out_of_the_mailbox_that_stays(
+    beaune: Commune, person: Person, engines: Config, kicked: list[Any]
+) -> None:
+    """The rows of the app passwords are gone when Dovecot is told."""
+    mailbox = own_mailbox(beaune)
+    issued = identity.issue_app_password(
+        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp"
+    )
+    run_pending("main")
+    assert projections.opens(engines, addresses=[], app_passwords=[issued.record.id])
+    assert erasure.carry_out(person.pk)
+    run_pending("main")
+    assert not projections.opens(engines, addresses=[], app_passwords=[issued.record.id])
+    assert doveadm.kick(mailbox.address) in kicked
 
 
 def test_one_administrator_alone_erases_nobody_and_no_one_else_may_ask(

@@ -99,8 +99,8 @@ def project_passwords(mailbox: Mailbox) -> None:
         membership__collectivite_id=mailbox.collectivite_id,
         revoked_at=None,
     )
-    for row in rows:
-        _put_password(row)
+    for app_password_id in list(rows.values_list("id", flat=True)):
+        _put_password(app_password_id)
 
 
 @consumer(
@@ -110,12 +110,12 @@ def project_passwords(mailbox: Mailbox) -> None:
 )
 def project_app_password(event: Event) -> None:
     """Read the present row, not the event: a revocation that came first must win."""
-    if event.kind == "identity:access_ended":
-        rows = AppPassword.objects.filter(membership_id=event.payload["membership_id"])
-    else:
-        rows = AppPassword.objects.filter(pk=event.payload["app_password_id"])
-    ended = [row for row in rows.select_related("membership") if not _put_password(row)]
-    end_connections([address for row in ended for address in _addresses(row.membership)])
+    told = event.payload
+    membership = Membership.objects.get(pk=told["membership_id"])
+    one = told.get("app_password_id")
+    asked = [one] if one else list(membership.app_passwords.values_list("id", flat=True))
+    if [each for each in asked if not _put_password(each)]:
+        end_connections(_addresses(membership))
 
 
 def end_connections(addresses: Collection[str]) -> None:
@@ -137,15 +137,13 @@ def _addresses(membership: Membership) -> list[str]:
     return list(mailboxes.values_list("address", flat=True))
 
 
-def _put_password(row: AppPassword) -> bool:
-    """False when it opens nothing any more."""
-    membership = row.membership
-    valid = row.revoked_at is None and any(
-        m.id == membership.id for m in current_memberships(membership.person_id)
-    )
-    if not valid:
-        projections.remove_app_password(settings.BEFFROI, app_password_id=row.id)
+def _put_password(app_password_id: str) -> bool:
+    """False when it opens nothing any more, one of an erased account, too."""
+    row = AppPassword.objects.select_related("membership").filter(pk=app_password_id, revoked_at=None).first()
+    if row is None or all(m.id != row.membership_id for m in current_memberships(row.membership.person_id)):
+        projections.remove_app_password(settings.BEFFROI, app_password_id=app_password_id)
         return False
+    membership = row.membership
     held = Mailbox.objects.filter(pk__in=sending.held_mailboxes()).values_list("address", flat=True)
     projections.put_app_password(
         settings.BEFFROI,
