@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -182,3 +183,30 @@ def test_a_draft_is_kept_once_the_mailbox_answers_again(post: Post, desk: Any) -
         post.engines.start("dovecot")
     page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=60_000)
     assert page.is_hidden("#trouble") and post.count(box, "Drafts") == 1
+
+
+def test_what_is_too_large_to_be_passed_on_keeps_no_text_from_being_saved(post: Post, desk: Any) -> None:
+    page, portal, box, _ = desk
+    letter = EmailMessage()
+    letter["From"], letter["Subject"] = "a@example.org", "Plans"
+    letter.set_content("Les plans")
+    for number in range(2):
+        letter.add_attachment(
+            bytes(11_000_000), maintype="application", subtype="pdf", filename=f"plan{number}.pdf"
+        )
+    post.imap(box).append("INBOX", letter.as_bytes())
+    with reader.open_mailbox(post.config, box.address) as opened:
+        uid = next(one.uid for one in opened.list() if one.subject == "Plans")
+    page.goto(f"{portal}/courrier/{box.id}/ecrire/?transferer={uid}")
+    page.fill("#id_text", "Voici les plans.")
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=60_000)
+    assert page.is_visible("[data-refused]") and page.locator("[name=forward]").count() == 2
+    with reader.open_mailbox(post.config, box.address) as opened:
+        (kept,) = opened.list("Drafts")
+        assert opened.read(kept.uid, "Drafts").text.strip() == "Voici les plans."
+    page.uncheck("[name=forward] >> nth=0")
+    page.wait_for_selector("[name=keep]", timeout=60_000)
+    assert page.locator("[name=forward]").count() == 0
+    with reader.open_mailbox(post.config, box.address) as opened:
+        (kept,) = opened.list("Drafts")
+        assert [one.name for one in opened.read(kept.uid, "Drafts").attachments] == ["plan1.pdf"]

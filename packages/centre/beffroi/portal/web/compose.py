@@ -153,7 +153,8 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             answer = _discard(request, box, at)
             mail_files.forget_message(request, box, [request.POST.get("message_id", "")])
             return answer
-        written = _written(request, box)
+        forwarded, left_out = _passed(request, box, lenient=what != "send" and _by_script(request))
+        written = _written(request, box, forwarded)
         compose.check(written, clock.now(), lenient=what != "send")
         with access.open_drafts(settings.BEFFROI, box) as folder:
             saved = folder.save(written, at=at, replaces=call_back, keep=_kept(request), final=what == "send")
@@ -176,7 +177,17 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         )
         target = f"{reverse('mail_list', args=[mailbox.id])}?envoi={sending.id}"
         return _went(request, target)
-    return _kept_answer(request, box, saved, written)
+    return _kept_answer(request, box, saved, written, left_out)
+
+
+def _passed(request: HttpRequest, box: Access, *, lenient: bool) -> tuple[list[File], str]:
+    """Attachments that are passed on; ``lenient``: none, and why, where they cannot be. Errors: DraftInvalid."""
+    try:
+        return _forwarded(request, box), ""
+    except DraftInvalid as error:
+        if not lenient:
+            raise
+        return [], webmail_words.trouble(error)
 
 
 def _discard(request: HttpRequest, box: Access, at: Place | None) -> HttpResponse:
@@ -193,7 +204,10 @@ def _went(request: HttpRequest, target: str) -> HttpResponse:
     return JsonResponse({"goto": target}) if _by_script(request) else HttpResponseRedirect(target)
 
 
-def _kept_answer(request: HttpRequest, box: Access, saved: drafts.Saved, written: Draft) -> HttpResponse:
+def _kept_answer(
+    request: HttpRequest, box: Access, saved: drafts.Saved, written: Draft, left_out: str
+) -> HttpResponse:
+    """``left_out``: why what is passed on is not in it; the page goes on showing that, ticked."""
     if not _by_script(request):
         return HttpResponseRedirect(reverse("mail_draft", args=[box.mailbox.id, saved.place.uid]))
     with access.open_mailbox(settings.BEFFROI, box) as opened:
@@ -206,6 +220,7 @@ def _kept_answer(request: HttpRequest, box: Access, saved: drafts.Saved, written
             "uid_validity": saved.place.uid_validity,
             "message_id": written.message_id,
             "apart": saved.apart,
+            "left_out": left_out,
             "files": [
                 {"part": one.part, "name": _shown_name(one), "size_bytes": one.size_bytes} for one in files
             ],
@@ -244,7 +259,7 @@ def _named(box: Access, parts: Sequence[str], uid: int, folder: str) -> list[rea
     return [known.get(one) or reader.Attachment(one, "", "", 0) for one in parts]
 
 
-def _written(request: HttpRequest, box: Access) -> Draft:
+def _written(request: HttpRequest, box: Access, forwarded: Sequence[File]) -> Draft:
     """What the form says. Errors: DraftInvalid."""
     mailbox = box.mailbox
     values: dict[str, Any] = {name: request.POST.get(name, "") for name in FIELDS}
@@ -254,7 +269,7 @@ def _written(request: HttpRequest, box: Access) -> Draft:
     sender = request.POST.get("sender", "").lower() or mailbox.address
     if sender != mailbox.address and not aliases.may_write_as(mailbox, sender):
         raise DraftInvalid("sender", "not_yours")
-    files = [*_forwarded(request, box), *_uploaded(request)]
+    files = [*forwarded, *_uploaded(request)]
     if box.delegation is not None:
         values |= delegations.sender(box)
     else:
@@ -283,7 +298,8 @@ def _uploaded(request: HttpRequest) -> list[File]:
 
 
 def _forwarded(request: HttpRequest, box: Access) -> list[File]:
-    """Attachments of the mail that is passed on, at the first saving; none that a decision holds."""
+    """Attachments of the mail that is passed on, at the first saving; none that a decision holds. Errors: DraftInvalid,
+    before more than can leave is in memory."""
     parts, uid, folder = _passed_on(request)
     if not parts:
         return []
@@ -295,6 +311,8 @@ def _forwarded(request: HttpRequest, box: Access) -> list[File]:
             if queries.holds_file(box.actor, beffroi_id, data):
                 raise DraftInvalid("files", "held", found.name)
             out.append(File(found.file_name, data))
+            if sum(len(one.data) for one in out) > compose.MAX_FILES_BYTES:
+                raise DraftInvalid("files", "too_large")
     return out
 
 

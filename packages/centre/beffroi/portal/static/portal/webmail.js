@@ -22,7 +22,7 @@
     return sum + (box && !box.checked ? 0 : Number(row.querySelector("[data-bytes]").dataset.bytes));
   }, 0);
 
-  const show = (files) => {
+  const show = (files, rest) => {
     list.replaceChildren(...files.map((file) => {
       const row = document.createElement("li"), label = document.createElement("label"), box = document.createElement("input"), note = document.createElement("span");
       row.className = "row"; label.className = "grow target"; note.className = "note num";
@@ -31,7 +31,7 @@
       note.dataset.bytes = file.size_bytes; note.textContent = window.sizes(file.size_bytes);
       row.append(label, note);
       return row;
-    }));
+    }), ...rest);
   };
 
   // A session that ended, or a sign-in in another window: what is typed waits here, and is sent with a new token.
@@ -80,8 +80,10 @@
     }
     if (found.goto) { leaving = true; location.assign(found.goto); return true; }
     form.uid.value = found.uid; form.uid_validity.value = found.uid_validity; form.message_id.value = found.message_id;
-    for (const one of form.querySelectorAll("[name=forwarded_uid], [name=forwarded_folder]")) one.remove();
-    show(found.files);
+    // What is passed on is taken once, unless it cannot be: then it stays here, and the text is kept without it.
+    if (found.left_out) refuse(found.left_out);
+    else for (const one of form.querySelectorAll("[name=forwarded_uid], [name=forwarded_folder]")) one.remove();
+    show(found.files, found.left_out ? [...list.querySelectorAll("[name=forward]")].map((box) => box.closest("li")) : []);
     say(found.apart ? words.apart : "");
     state.textContent = words.saved + " " + new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
     return true;
