@@ -133,6 +133,14 @@ def test_known_sender_and_slow_spread_are_no_burst(beaune: Commune, nuits: Commu
     assert told(beaune, first)[0]["sender_communes"] == 1
 
 
+@pytest.mark.usefixtures("experienced")
+def test_a_name_that_was_only_shown_before_is_new_all_the_same(beaune: Commune) -> None:
+    """Its owner may have shown it in an innocent mail weeks ahead."""
+    shown = arrive(box(beaune), at=NOW - timedelta(days=20), sender="x@ailleurs.com")
+    MailObservation.objects.filter(message_id=shown, role__startswith="link").update(role="shown")
+    assert told(beaune, arrive(box(beaune)))[0]["link_age_s"] == 0
+
+
 def test_young_centre_calls_nothing_new(beaune: Commune, nuits: Commune, dijon: Commune) -> None:
     made = [arrive(box(c)) for c in (beaune, nuits, dijon)]
     evidence, _ = told(beaune, made[0])

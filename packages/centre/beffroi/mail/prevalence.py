@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
+from django.db.models import QuerySet, Subquery
 
 from beffroi.core.communes import row_security
 from beffroi.core.communes.queries import collectivite_of_domain
@@ -76,22 +77,17 @@ def evidence(message: MailMessage) -> dict[str, int]:
 def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> list[str]:
     """The files and web addresses among them that this centre saw ``LEARNING`` before the message: a logo, a form of
     the State, the notice of a bank. Whoever imitates somebody sends the real one along."""
-    first: dict[str, str] = {}
-    for kind, value, *_ in indicators:
-        if kind in (Kind.SHA256, Kind.URL):
-            rows = MailObservation.objects.filter(kind=kind, value=value).exclude(role="shown").order_by("id")
-            if (earliest := rows.values_list("message_id", flat=True).first()) is not None:
-                first[value] = earliest
-    old = MailMessage.objects.filter(
-        pk__in=set(first.values()), received_at__lte=message.received_at - LEARNING
-    )
-    known = set(old.values_list("id", flat=True))
-    return [value for value, message_id in first.items() if message_id in known]
+    values = {(kind, value) for kind, value, *_ in indicators if kind in (Kind.SHA256, Kind.URL)}
+    limit = message.received_at - LEARNING
+    return [
+        value
+        for kind, value in sorted(values)
+        if (at := _first_seen(kind, value)) is not None and at <= limit
+    ]
 
 
 def spread(kind: Kind, value: str, message: MailMessage) -> Spread:
-    first = MailObservation.objects.filter(kind=kind.value, value=value).order_by("id")
-    since = _received(first.values_list("message_id", flat=True).first())
+    since = _first_seen(kind.value, value)
     start = MailMessage.objects.order_by("received_at").values_list("received_at", flat=True).first()
     age_s = None
     if since is not None and start is not None and message.received_at - start >= LEARNING:
@@ -101,7 +97,7 @@ def spread(kind: Kind, value: str, message: MailMessage) -> Spread:
 
 def communes(kind: Kind, value: str, message: MailMessage) -> int:
     """How many collectivités got it within an hour before or after this message."""
-    rows = MailObservation.objects.filter(kind=kind.value, value=value).exclude(role="shown")
+    rows = _seen(kind.value, value)
     own = rows.filter(message_id=message.id).order_by("id").values_list("id", flat=True).first()
     if own is None:
         return 0
@@ -155,5 +151,12 @@ def registrable(name: str) -> str:
     return warning_lists.load().suffixes.privatesuffix(name) or name
 
 
-def _received(message_id: str | None) -> datetime | None:
-    return MailMessage.objects.filter(pk=message_id or "").values_list("received_at", flat=True).first()
+def _seen(kind: str, value: str) -> QuerySet[MailObservation]:
+    """What is only shown is no sight: whoever means to use a name later may show it anywhere beforehand."""
+    return MailObservation.objects.filter(kind=kind, value=value).exclude(role="shown")
+
+
+def _first_seen(kind: str, value: str) -> datetime | None:
+    """When this centre first got a message with it."""
+    first = _seen(kind, value).order_by("id").values("message_id")[:1]
+    return MailMessage.objects.filter(pk=Subquery(first)).values_list("received_at", flat=True).first()
