@@ -158,6 +158,27 @@ def test_one_folder_one_search_one_mail_in_their_place(post: Post, beaune: Commu
     client.logout()
 
 
+def test_no_name_of_a_folder_is_an_option_of_a_command(post: Post, beaune: Commune, work: Work) -> None:
+    """doveadm takes "-A" for all mailboxes, wherever it stands."""
+    box, other = (
+        post.mailbox(beaune, who, name) for who, name in ((beaune.agent, "tiret"), (beaune.colleague, "b"))
+    )
+    names = ("-A", "-Archives 2019", f"-u{other.address}", "-h", "--")
+    client = post.imap(box)
+    for name in names:
+        client.create_folder(name)
+        fill(client, name, f"Plan {name}")
+    work.back_up()
+    for name in names:
+        erase(client, name)
+    client.logout()
+    assert restore(work, box, folder="-A", preview=True)["missing"] == 1
+    assert restore(work, box, into="")["restored"] == len(names)
+    assert held(post, box) == {name: [f"Plan {name}"] for name in names}
+    assert held(post, other) == {}
+    assert work.undo({"restore_id": "rst_1"})["removed"] == len(names)
+
+
 def test_what_is_private_comes_back_at_its_owners_wish_alone(post: Post, beaune: Commune, work: Work) -> None:
     box = post.mailbox(beaune, beaune.agent, "prive")
     client = post.imap(box)

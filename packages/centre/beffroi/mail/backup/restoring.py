@@ -144,8 +144,8 @@ class Box:
         for source, some in _batches(letters):
             guids = _any_of("guid", (one.guid for one in some))
             source_path = f"mdbox:{self._former / 'mdbox'}"
-            self._run("import", [*(["-s"] if folder else []), "-u", self._address, source_path, folder,
-                                 "mailbox", source, *guids])  # fmt: skip
+            below = ["-s"] if folder else []
+            self._run("import", [source_path, folder, "mailbox", source, *guids], *below)
             done += len(some)
             tell(done)
 
@@ -160,26 +160,25 @@ class Box:
                 query = ["mailbox", folder, *_any_of("guid", guids[start : start + BATCH])]
                 there = self._letters(query)
                 if there:
-                    self._run("expunge", ["-u", self._address, *query])
+                    self._run("expunge", query)
                 removed += len(there)
         return removed
 
     def texts(self, limit: int, *, former: bool) -> dict[str, str]:
         """SHA-256 of whole mails by their identifier (GUID), of INBOX and at most ``limit``. Errors: EngineRefused."""
-        said = self._run("fetch", ["-u", self._address, "guid text", "mailbox", "INBOX", "uid", f"1:{limit}"],
-                         former=former)  # fmt: skip
+        said = self._run("fetch", ["guid text", "mailbox", "INBOX", "uid", f"1:{limit}"], former=former)
         return {one["guid"]: hashlib.sha256(one["text"].encode()).hexdigest() for one in said}
 
     def _letters(self, query: Sequence[str], *, former: bool = False) -> list[Letter]:
-        return [
-            _letter(one) for one in self._run("fetch", ["-u", self._address, _FIELDS, *query], former=former)
-        ]
+        return [_letter(one) for one in self._run("fetch", [_FIELDS, *query], former=former)]
 
-    def _run(self, verb: str, words: Sequence[str], *, former: bool = False) -> list[dict[str, str]]:
+    def _run(self, verb: str, words: Sequence[str], *more: str, former: bool = False) -> list[dict[str, str]]:
+        """``words``: may be anybody's, a folder "-A" too: none of them is taken for an option."""
         options = ["-o", f"mail_path={self._former / 'mdbox'}"] if former else []
+        whose = [] if verb == "kick" else [*more, "-u", self._address, "--"]
         try:
             done = subprocess.run(
-                ["/usr/bin/doveadm", "-c", self._conf, *options, "-f", "json", verb, *words],
+                ["/usr/bin/doveadm", "-c", self._conf, *options, "-f", "json", verb, *whose, *words],
                 capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False, cwd="/",
                 env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
             )  # fmt: skip
