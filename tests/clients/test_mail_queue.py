@@ -13,7 +13,7 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
-from beffroi.mail.sending import actions, keeper, queries
+from beffroi.mail.sending import actions, keeper, queries, queue
 
 from tests.conftest import Commune
 from tests.foreign_mail import SILENT, Sending
@@ -64,6 +64,19 @@ def test_mail_that_is_returned_comes_back_to_its_sender(kept: Sending, beaune: C
     with submitting(kept.post, box.address, secret_of(beaune)) as smtp:
         smtp.sendmail(box.address, [f"x@{SILENT}"], letter(box.address, f"x@{SILENT}", "revient"))
     until(lambda: any(one.mail.queue == "deferred" for one in _waiting(kept, box.address)), "it waits")
+    actions.change_queued(actor=SYSTEM, verb="return", messages=[_waiting(kept, box.address)[0].mail])
+    run_pending("main")
+    kept.post.wait_count(box, 1)
+    assert not _waiting(kept, box.address)
+
+
+def test_mail_that_is_held_comes_back_to_its_sender_too(kept: Sending, beaune: Commune) -> None:
+    box = kept.post.mailbox(beaune, beaune.agent, "retenu")
+    with submitting(kept.post, box.address, secret_of(beaune)) as smtp:
+        smtp.sendmail(box.address, [f"x@{SILENT}"], letter(box.address, f"x@{SILENT}", "revient"))
+    until(lambda: bool(_waiting(kept, box.address)), "it waits")
+    queue.change(kept.config, "hold", [_waiting(kept, box.address)[0].mail.id])
+    until(lambda: _waiting(kept, box.address)[0].mail.queue == "hold", "it is held")
     actions.change_queued(actor=SYSTEM, verb="return", messages=[_waiting(kept, box.address)[0].mail])
     run_pending("main")
     kept.post.wait_count(box, 1)

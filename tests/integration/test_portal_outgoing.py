@@ -4,7 +4,7 @@ tests/clients/test_mail_queue.py."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -56,7 +56,12 @@ def waiting(monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox) -> list[Waiting]:
     why = "host smtp-in.orange.fr said: 421 <script>alert(1)</script> Too many connections, slow down"
     since = clock.now() - timedelta(hours=3)
     found = [Waiting(ID, "deferred", since, 4_096, mailbox.address, (("x@orange.fr", why),))]
-    monkeypatch.setattr(queue, "read", lambda config: Queue(len(found), tuple(found)))
+
+    def read(_config: object, **wanted: Collection[str]) -> Queue:
+        rows = tuple(one for one in found if "ids" not in wanted or one.id in wanted["ids"])
+        return Queue(len(rows), rows)
+
+    monkeypatch.setattr(queue, "read", read)
     return found
 
 

@@ -36,6 +36,7 @@ from beffroi.mail.models import (
     MailRecipient,
     PendingDelivery,
 )
+from beffroi.mail.naming import base_address
 
 log = logging.getLogger("beffroi.mail.journal")
 NAME = "deliveries"
@@ -161,11 +162,6 @@ def attach(lines: Sequence[Line]) -> list[Line]:
     MailDelivery.objects.bulk_create(made)
     _tell(made)
     return unknown
-
-
-def base_address(address: str) -> str:
-    local, _, domain = address.rpartition("@")
-    return f"{local.partition('+')[0]}@{domain}"
 
 
 def _without_copy(

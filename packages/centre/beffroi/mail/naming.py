@@ -33,6 +33,12 @@ class AddressUnusable(Invalid):
         super().__init__(f"Proposed: {self.proposal}@" if self.proposal else "")
 
 
+def base_address(address: str) -> str:
+    """The mailbox's or alias' own address, without "+detail", which anybody may put there."""
+    local, _, domain = address.lower().rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
+
+
 def check_local(local: str) -> None:
     """Errors: AddressUnusable."""
     if not _LOCAL.fullmatch(local):

@@ -26,7 +26,7 @@ from django.db.models import F
 
 from beffroi.lib import clock
 from beffroi.lib.ids import is_id
-from beffroi.mail import doveadm, journal, once
+from beffroi.mail import doveadm, journal, naming, once
 from beffroi.mail.doveadm import Doveadm, Rows
 from beffroi.mail.engines import layout
 from beffroi.mail.gate.facts import hash_of_message_id
@@ -70,7 +70,7 @@ def _unmark(late: Sequence[PendingDelivery]) -> None:
     """Copies whose evidence came late were checked late: their owners' pages no longer warn of them."""
     commands = []
     for pending in late:
-        address = journal.base_address(pending.address)
+        address = naming.base_address(pending.address)
         messages = MailMessage.objects.filter(message_id_hash=hash_of_message_id(pending.message_id))
         mailboxes = Mailbox.objects.filter(address=address)
         known = MailDelivery.objects.filter(
@@ -90,9 +90,9 @@ def _examine(due: Sequence[PendingDelivery]) -> int:
     """Look at the copies of these in their mailboxes; return how many were settled."""
     engine = Doveadm(settings.BEFFROI)
     PendingDelivery.objects.filter(pk__in=[one.pk for one in due]).update(attempts=F("attempts") + 1)
-    found = Mailbox.objects.filter(address__in={journal.base_address(one.address) for one in due})
+    found = Mailbox.objects.filter(address__in={naming.base_address(one.address) for one in due})
     mailboxes = {one.address: one for one in found}
-    known = [one for one in due if journal.base_address(one.address) in mailboxes]
+    known = [one for one in due if naming.base_address(one.address) in mailboxes]
     answers = journal.confirmed_copies(engine, known)
     settled, unknown = 0, set[tuple[str, str]]()
     for pending in due:
@@ -102,7 +102,7 @@ def _examine(due: Sequence[PendingDelivery]) -> int:
             if clock.now() - pending.first_tried_at > GIVE_UP:
                 pending.delete()
             continue
-        mailbox = mailboxes[journal.base_address(pending.address)]
+        mailbox = mailboxes[naming.base_address(pending.address)]
         once.keep_one_of(engine, mailbox.address, rows)
         done, without_evidence = _judge(engine, pending, mailbox, rows)
         settled += done
@@ -209,7 +209,7 @@ def _next_mailboxes() -> list[Mailbox]:
     # One that is searched already waits for its turn like all others, so a stuck copy does not starve them.
     recent = clock.now() - timedelta(minutes=5)
     waiting = PendingDelivery.objects.filter(attempts__gt=0).order_by("id").values_list("address", flat=True)
-    addresses = {journal.base_address(a) for a in waiting[: SEARCH_MAILBOXES * 5]}
+    addresses = {naming.base_address(a) for a in waiting[: SEARCH_MAILBOXES * 5]}
     ready = Mailbox.objects.filter(closed_at=None).exclude(ready_at=None)
     urgent = ready.filter(address__in=addresses).exclude(searched_at__gte=recent)
     found = list(urgent.order_by("id")[: SEARCH_MAILBOXES // 2])

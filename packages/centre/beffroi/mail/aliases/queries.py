@@ -18,8 +18,8 @@ from beffroi.mail import queries as mail
 from beffroi.mail.alias_routes import MailRoutes
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
 from beffroi.mail.domains import queries as domains
-from beffroi.mail.journal import base_address
 from beffroi.mail.models import Mailbox, MailDelivery, MailRecipient
+from beffroi.mail.naming import base_address
 from beffroi.mail.people import queries as people
 from beffroi.mail.quota import queries as quota
 from beffroi.mail.quota.models import MailboxRoom

@@ -21,6 +21,7 @@ from beffroi.core.identity.models import Person
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound
 from beffroi.mail.models import JournalPosition, Mailbox
+from beffroi.mail.naming import base_address
 from beffroi.mail.sending import doubt, pool_actions, pool_queries, queries, reputation
 from beffroi.mail.sending.models import AddressListing, ChosenPartner, PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
@@ -220,7 +221,10 @@ def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> No
         raise Invalid("verb")
     if not messages:
         raise Conflict("none of these mails waits any more")
-    if verb in ("retry", "release") and {one.sender for one in messages} & queries.held_senders():
+    if (
+        verb in ("retry", "release")
+        and {base_address(one.sender) for one in messages} & queries.held_senders()
+    ):
         raise Conflict("the account of this mail is held; give it back first")
     owners = queries.owners([one.sender for one in messages])
     for one in messages:

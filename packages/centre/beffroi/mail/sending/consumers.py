@@ -55,7 +55,7 @@ def project_held(event: Event) -> None:
     # An alias has several who write with it: what waits of theirs rests, too, until the account is given back.
     senders = {mailbox.address, *aliases.senders(mailbox)}
     try:
-        of_it = [one for one in queue.read(config).messages if one.sender in senders]
+        of_it = queue.read(config, senders=senders).messages
         ids = [one.id for one in of_it if (one.queue != "hold") == held]
         queue.change(config, "hold" if held else "release", ids)
     finally:

@@ -27,6 +27,7 @@ from typing import Any
 from beffroi.lib import asked
 from beffroi.lib.config import Config, load
 from beffroi.mail.engines import layout
+from beffroi.mail.naming import base_address
 from beffroi.mail.sending import answers, left
 
 MAX_IDS = 500
@@ -39,7 +40,7 @@ MAX_QUEUED = 50_000
 """Mails whose sender is remembered until they are gone."""
 COMMAND_TIMEOUT_S = 20.0
 _ID = re.compile(r"[0-9A-Za-z]{6,40}")  # never "ALL", which Postfix would take for every message
-_FLAGS = {"delete": "-d", "hold": "-h", "release": "-H", "return": "-e"}
+_FLAGS = {"delete": "-d", "hold": "-h", "release": "-H", "return": "-f"}
 Answer = dict[str, Any]
 
 
@@ -62,7 +63,7 @@ class Keeper:
         except (ValueError, TypeError, KeyError):
             return _refused("The request is malformed.")
         if verb == "list":
-            return self._list()
+            return self._list(wanted)
         if verb == "left":
             return self._left(wanted.get("offset_bytes"))
         if not isinstance(ids, list) or not 0 < len(ids) <= MAX_IDS:
@@ -75,12 +76,19 @@ class Keeper:
             return self._change(_FLAGS[verb], ids, then_retry=verb in ("return", "release"))
         return _refused("There is no such verb.")
 
-    def _list(self) -> Answer:
+    def _list(self, wanted: Answer) -> Answer:
+        """The oldest of all that waits; or each mail of these ``senders`` ("+detail" or not), or of these ``ids``."""
         code, output = self._run(["/usr/sbin/postqueue", "-c", self._etc, "-j"], low=True)
         if code != 0:
             return _refused("Postfix does not tell its queue.")
-        lines = output.splitlines()
-        return {"ok": True, "total": len(lines), "messages": [_shown(line) for line in lines[:MAX_LISTED]]}
+        found = [json.loads(line) for line in output.splitlines()]
+        most, senders, ids = MAX_LISTED, wanted.get("senders"), wanted.get("ids")
+        if isinstance(senders, list):
+            found, most = [one for one in found if base_address(one["sender"]) in senders], len(found)
+        if isinstance(ids, list):
+            found, most = [one for one in found if one["queue_id"] in ids], len(found)
+        found.sort(key=lambda one: (one["arrival_time"], one["queue_id"]))
+        return {"ok": True, "total": len(found), "messages": [_shown(one) for one in found[:most]]}
 
     def _left(self, offset: object) -> Answer:
         """What left since this place of Postfix's log: domains and numbers, what each lane met, and whose recipients
@@ -150,9 +158,8 @@ class Keeper:
         return done.returncode, done.stdout
 
 
-def _shown(line: str) -> Answer:
+def _shown(found: Answer) -> Answer:
     """One message of ``postqueue -j``, only what a person needs. ``recipients``: [address, reason] each."""
-    found = json.loads(line)
     return {
         "id": found["queue_id"],
         "queue": found["queue_name"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, existing
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.aliases.models import Alias
-from beffroi.mail.journal import base_address
 from beffroi.mail.models import Mailbox
+from beffroi.mail.naming import base_address
 from beffroi.mail.sending import left, queue, reputation
 from beffroi.mail.sending.models import AddressListing, ChosenPartner, PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
@@ -100,11 +100,12 @@ def owners(addresses: Iterable[str]) -> dict[str, str]:
     return {one: known[found] for one, found in bare.items() if found in known}
 
 
-def outgoing(actor: Actor, config: Config) -> OutgoingQueue:
-    """What waits, oldest first. Errors: NotFound (not the Département), QueueUnavailable."""
+def outgoing(actor: Actor, config: Config, **wanted: Collection[str]) -> OutgoingQueue:
+    """What waits, oldest first; ``wanted``: of ``queue.read``. Errors: NotFound (not the Département),
+    QueueUnavailable."""
     if not actor.sees_all:
         raise NotFound("queue")
-    found = queue.read(config)
+    found = queue.read(config, **wanted)
     known = owners(one.sender for one in found.messages)
     counted: dict[str, int] = {}
     for one in found.messages:
@@ -157,5 +158,5 @@ def fresh_listings(*, since: datetime) -> set[tuple[str, str]]:
 
 def access_queued(actor: Actor, config: Config, queue_id: str) -> Outgoing:
     """Errors: NotFound, QueueUnavailable."""
-    rows = outgoing(actor, config).rows
-    return existing(next((one for one in rows if one.mail.id == queue_id), None), "mail")
+    rows = outgoing(actor, config, ids=[queue_id]).rows
+    return existing(next(iter(rows), None), "mail")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -54,9 +54,11 @@ class Queue:
     messages: tuple[Waiting, ...]
 
 
-def read(config: Config) -> Queue:
-    """Errors: QueueUnavailable."""
-    answer = _ask(config, {"verb": "list"})
+def read(config: Config, **wanted: Collection[str]) -> Queue:
+    """The oldest of all; with ``senders`` or ``ids`` each mail of these, however many wait.
+
+    Errors: QueueUnavailable."""
+    answer = _ask(config, {"verb": "list", **{name: sorted(values) for name, values in wanted.items()}})
     found = [
         Waiting(
             one["id"],
@@ -68,7 +70,7 @@ def read(config: Config) -> Queue:
         )
         for one in answer["messages"]
     ]
-    return Queue(answer["total"], tuple(sorted(found, key=lambda one: (one.since, one.id))))
+    return Queue(answer["total"], tuple(found))
 
 
 @dataclass(frozen=True)
