@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions.models import Decision
@@ -12,6 +14,7 @@ from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 from beffroi.watch import actions, queries
 from beffroi.watch.models import Campaign, Sighting
 
+from tests.conftest import Commune
 from tests.fixtures_watch import (
     CLOUDFLARE,
     FAIL,
@@ -158,6 +161,25 @@ def test_forged_sender_is_not_blocked_and_an_authenticated_one_is_set_aside(repo
     report("col_a", "per_1", indicators=[["url", URL], real], evidence=PASS)
     report("col_b", "per_2", indicators=[["url", URL], real], evidence=PASS)
     assert Decision.objects.get(kind="sender").action == "quarantine"
+
+
+def test_a_link_that_names_its_reader_is_told_to_nobody_and_its_site_is_blocked(
+    report: Report, administrator: Actor, beaune: Commune
+) -> None:
+    whole = "https://colis-suivi-bourgogne.com"
+    named = [
+        f"{whole}/x?e=claire.martin@{beaune.domain}",
+        f"{whole}/x/claire.martin%40{beaune.domain}",
+        f"{whole}/x?e=" + b64encode(f"claire.martin@{beaune.domain}".encode()).decode(),
+        f"{whole}/ab/" + b64encode(f"claire.martin@{beaune.domain}".encode()).decode().rstrip("="),
+    ]
+    same = f"{whole}/y?e=info@{beaune.domain}"  # in the mail of two communes: it was made for nobody
+    report(beaune.id, "per_1", indicators=[["url", one] for one in (*named, same)], evidence=FAIL)
+    report("col_b", "per_2", indicators=[["url", same]], evidence=FAIL)
+    actions.confirm_campaign(actor=administrator, campaign=campaign())
+    assert {("domain", "colis-suivi-bourgogne.com"), ("url", same)} <= active()
+    assert not [value for _, value in active() if "claire" in value or "Y2xhaXJl" in value]
+    assert {r["code"] for r in campaign().refusals if r["kind"] == "url"} == {"names_one"}
 
 
 def test_what_a_lure_copied_from_whom_it_imitates_is_not_blocked_and_joins_nothing(

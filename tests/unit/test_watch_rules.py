@@ -106,6 +106,12 @@ CASES: list[tuple[str, Seen, str]] = [
     ("what a person took back, two communes", Seen(URL, TWO, EVIDENCE, settled=True), ""),
     ("what a person took back, proof", Seen(URL, TWO, frozenset({"listed_url"}), settled=True), ""),
     ("what a person took back, with its mail", Seen(URL, confirmed=True, settled=True), ""),
+    (
+        "a link that names its one reader, proof",
+        Seen(URL, TWO, frozenset({"listed_url"}), names_one=True),
+        "",
+    ),
+    ("a link that names its one reader, the Département", Seen(URL, confirmed=True, names_one=True), ""),
     ("a forged sender, two communes", Seen(SENDER, TWO, EVIDENCE, forged=True), ""),
     ("a forged sender, the Département", Seen(SENDER, confirmed=True, forged=True), ""),
 ]
@@ -217,6 +223,7 @@ seen = st.builds(
     follows=st.none() | st.just(NAME),
     known_before=st.booleans(),
     settled=st.booleans(),
+    names_one=st.booleans(),
 )
 cases = st.lists(seen, max_size=8).map(lambda s: Case(tuple(s)))
 
@@ -259,6 +266,7 @@ def test_more_evidence_never_unblocks(case: Case) -> None:
                 s.follows,
                 known_before=s.known_before,
                 settled=s.settled,
+                names_one=s.names_one,
             )
             for s in case.seen
         )

@@ -13,6 +13,7 @@ from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from beffroi_protocol.protected import too_wide
 from django.db.models import Q
 
+from beffroi.core.communes.models import Domain
 from beffroi.core.decisions import shared, warning_lists
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -144,9 +145,18 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 crowded=indicator.value in crowded,
                 known_before=indicator in known - new,
                 settled=follows is None and indicator in settled,
+                names_one=_names_one(indicator, {one.collectivite_id for one in witnesses[indicator]}),
             )
         )
     return Case(tuple(seen), ttl)
+
+
+def _names_one(indicator: Indicator, seen_in: Collection[str]) -> bool:
+    """Whether a link was seen in one collectivité alone, and carries a mail address of its."""
+    if indicator.kind is not Kind.URL or len(seen_in) != 1:
+        return False
+    told = clustering.mail_domains(indicator)
+    return bool(told) and Domain.objects.filter(collectivite_id__in=seen_in, name__in=told).exists()
 
 
 def _crowded(campaign: Campaign, rows: Iterable[CampaignIndicator]) -> set[str]:

@@ -7,13 +7,17 @@ Input:   hostile: indicators of a mail that an attacker wrote, or of a box; each
 from __future__ import annotations
 
 import ipaddress
+import re
+from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 
 MAX_INDICATORS = 100
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}")
+_MAIL_DOMAIN = re.compile(r"[A-Za-z0-9._%+-]@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
 _JOINING = frozenset({Kind.URL, Kind.DOMAIN, Kind.SHA256, Kind.SKETCH})
 
 
@@ -43,6 +47,16 @@ def link_host(url: Indicator) -> Indicator:
     except ValueError:
         return Indicator(Kind.DOMAIN, host)
     return normalise(Kind.IP, host)
+
+
+def mail_domains(url: Indicator) -> set[str]:
+    """Return the domains of the mail addresses that a link carries: as they are, escaped, or in base64."""
+    text = unquote(url.value.partition("://")[2].partition("/")[2])
+    tokens = [token.replace("-", "+").replace("_", "/") for token in _BASE64.findall(text)]
+    for start in (token[offset:] for token in tokens for offset in range(4)):  # a path may stand before it
+        whole = start[: len(start) // 4 * 4 if len(start) % 4 == 1 else None]
+        text += " " + b64decode(whole + "=" * (-len(whole) % 4)).decode("latin-1")
+    return {found.lower() for found in _MAIL_DOMAIN.findall(text)}
 
 
 def link_hosts(indicators: Iterable[Indicator]) -> set[str]:

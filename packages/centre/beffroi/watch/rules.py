@@ -43,6 +43,7 @@ class Seen:
     connections to that nobody has business with. ``shared``: the address serves a member or a protected name too.
     ``crowded``: names that have nothing to do with this live there. ``known_before``: a file or web address that was in
     mail long before anybody reported it. ``settled``: a person of the Département dismissed it, or took its block back.
+    ``names_one``: it carries an address of the one collectivité that it was seen in.
     """
 
     indicator: Indicator
@@ -57,6 +58,7 @@ class Seen:
     crowded: bool = False
     known_before: bool = False
     settled: bool = False
+    names_one: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,12 +216,12 @@ def refusals(case: Case) -> list[Refusal]:
 
 
 def refusal_code(seen: Seen) -> str:
-    """Return "protected", "range_never_automatic", "sender_forged", "settled", "known_before",
+    """Return "protected", "range_never_automatic", "sender_forged", "settled", "names_one", "known_before",
     "address_shared", "address_crowded", or "" when evidence may decide. What a person settled falls to a person who
     names it by itself. What was in mail long before may be what an attacker copied from
     the one whom they imitate: it falls to proof, or to a person who names it by itself. An address that serves a member
     falls to a person alone; one of a crowded host is never blocked because a name leads there, but for what it does
-    itself."""
+    itself. A link that was made for one person would tell every town hall who that is, and stops nobody else's."""
     if seen.protected:
         return "protected"
     if seen.indicator.kind is Kind.CIDR:
@@ -228,6 +230,8 @@ def refusal_code(seen: Seen) -> str:
         return "sender_forged"
     if seen.settled:
         return "settled"
+    if seen.names_one:
+        return "names_one"
     if seen.known_before and not any(is_strong(d, seen.indicator.kind) for d in seen.detectors):
         return "known_before"
     if seen.shared and not seen.confirmed:
