@@ -83,7 +83,6 @@ class Facts(msgspec.Struct, frozen=True):
     user: str = ""
     by_filter: bool = False
     """Sent by delivery for the owner of a mailbox, whose address is the sender."""
-    subject_sha256: str = ""
     size_bytes: float = 0
     urls: list[Link] | dict[str, str] | None = None
     attachments: list[Attachment] | dict[str, str] | None = None

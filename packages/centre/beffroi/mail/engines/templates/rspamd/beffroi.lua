@@ -245,7 +245,6 @@ local function facts(task)
     signed_in = task:get_user() ~= nil,
     user = text_of(task:get_user()) or "",
     by_filter = by_filter(task),
-    subject_sha256 = cryptobox_hash.create_specific("sha256", task:get_subject() or ""):hex(),
     size_bytes = task:get_size(),
     urls = links(task),
     attachments = attachments(task),
