@@ -45,6 +45,34 @@ def test_a_held_file_offers_what_works(
     inspect(page, "dit-retenu-liens")
 
 
+def test_a_drive_that_is_away_is_said_in_words_and_the_page_stays(
+    desk: Callable[[Membership], Any], drive: Drive, beaune: Commune
+) -> None:
+    """No process of the drive stands behind this page: pictures do not come, nor is a star taken."""
+    picture = replace(EMPTY, size_bytes=9, sha256=SHA)
+    node = drive.database.write(lambda w: tree.put(w, drive.act, drive.own.id, "plan.png", picture))[0]
+    page = desk(beaune.agent_membership)
+    page.goto(f"/coffre/{node.id}/")
+    page.locator("text=L’aperçu ne peut pas être fait pour le moment").wait_for()
+    assert page.locator("img.view").count() == 0
+    inspect(page, "dit-apercu-absent")
+    said: list[str] = []
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.accept()))
+    fails: list[Callable[[Any], None]] = [
+        lambda route: route.fulfill(status=503),
+        lambda route: route.abort(),
+    ]
+    for fail in fails:
+        page.route("**/coffre/favoris/", fail)
+        page.click("button.star")
+        page.wait_for_selector("button.star:not([aria-busy])")
+        page.unroute("**/coffre/favoris/")
+    assert len(said) == 2 and all("réessayez dans une minute" in one for one in said)
+    page.click("button.star")
+    page.wait_for_selector("button.star[aria-pressed=true]")
+    assert page.url.endswith(f"/coffre/{node.id}/")
+
+
 def test_who_changed_it_is_said_without_names_that_are_nobody_s_here(
     desk: Callable[[Membership], Any], drive: Drive, beaune: Commune, nuits: Commune
 ) -> None:

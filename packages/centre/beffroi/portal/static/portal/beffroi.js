@@ -70,10 +70,17 @@
   window.addEventListener("pageshow", (event) => { if (event.persisted) for (const form of document.forms) sent.delete(form); });
   // What a form answered with: to load it again or come back to it shows the form, and does not send it once more.
   if (document.querySelector("[data-answer]")) history.replaceState(null, "", location.href);
-  // A thumbnail that there is not leaves the sign below it; browsers would draw a frame.
-  const leaves = (image) => { if (image.matches && image.matches(".thumb img")) image.remove(); };
+  // A thumbnail that there is not leaves the sign below it, a picture leaves words; browsers would draw a frame.
+  const leaves = (image) => {
+    if (!image.matches) return;
+    if (image.matches(".thumb img")) image.remove();
+    if (!image.matches("img[data-broken]")) return;
+    const told = document.createElement("p");
+    told.className = "note"; told.textContent = image.dataset.broken;
+    image.replaceWith(told);
+  };
   document.addEventListener("error", (event) => leaves(event.target), true);
-  for (const image of document.querySelectorAll(".thumb img")) if (image.complete && !image.naturalWidth) leaves(image);
+  for (const image of document.querySelectorAll(".thumb img, img[data-broken]")) if (image.complete && !image.naturalWidth) leaves(image);
   const error = document.querySelector("[aria-invalid='true']") || document.querySelector("[data-focus]");
   if (error) error.focus();
 })();

@@ -12,7 +12,8 @@
     data.append(star.name, star.value);
     try {
       // Led elsewhere, as to the sign-in, is not done.
-      const answer = await fetch(star.form.action, { method: "POST", body: data, headers: { accept: "application/json" }, credentials: "same-origin", redirect: "manual" });
+      const answer = await fetch(star.form.action, { method: "POST", body: data, headers: { accept: "application/json" }, credentials: "same-origin", redirect: "manual" }).catch(() => null);
+      if (!answer || answer.status >= 500) { window.alert(star.form.dataset.away); return; }  // the list stays
       if (answer.status !== 204) throw new Error("refused");
       const on = star.name === "ajouter";
       star.name = on ? "retirer" : "ajouter";
