@@ -5,6 +5,7 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,37 @@ def test_what_a_cut_left_out_is_sent_again_at_a_press(
     assert other.inner_text("[data-reference]") == reference
     other.context.close()
     assert sorted(drive.names(folder)) == ["b.pdf", "c.pdf", "d.pdf"]
+
+
+def test_an_english_sender_keeps_the_page_until_all_arrived(
+    drive: Drive, page: Any, browser: Any, tmp_path: Path
+) -> None:
+    """Who leaves while a file is on its way is asked first; the receipt has the date as the page writes dates."""
+    path = made(page, drive.folder("Pièces").id)
+    (tmp_path / "plan.pdf").write_bytes(PDF)
+    other = stranger(page, browser, scripts=True)
+    other.goto(path)
+    with other.expect_navigation():
+        other.click("text=English")
+    other.fill("#id_sender", "Mr Smith")
+    other.set_input_files("#id_fichier", str(tmp_path / "plan.pdf"))
+    leaves = """() => {
+        const event = new Event("beforeunload", { cancelable: true });
+        window.dispatchEvent(event);
+        return !event.defaultPrevented;
+    }"""
+    asked: list[bool] = []
+
+    def answer(route: Any) -> None:
+        asked.append(other.evaluate(leaves))
+        route.continue_()
+
+    other.route("**/fichier", answer)
+    other.click("text=Send")
+    other.locator("text=Everything has arrived").wait_for()
+    assert asked == [False] and other.evaluate(leaves)
+    assert re.fullmatch(r"\d+ [A-Z][a-z]+ \d{4} at \d\d?:\d\d", other.inner_text("[data-when]"))
+    other.context.close()
 
 
 def test_without_a_script_one_file_is_handed_in(

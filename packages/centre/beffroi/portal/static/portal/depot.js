@@ -13,7 +13,8 @@
   // What did not get through, though nobody refused it: sent again at a press, nothing is chosen anew.
   const PASSES = ["drive.client_gone", "service.unavailable", "drive.store_unavailable", "drive.chunk_vanished", "drive.locked"];
   const again = receipt.querySelector("[data-again]");
-  let left = [], reference = "";
+  const lang = document.documentElement.lang;
+  let left = [], reference = "", running = false;
 
   // A line for each file: its name and length, how far it is, how it ended.
   const line = (file) => {
@@ -53,7 +54,7 @@
 
   const sendAll = async (files) => {
     form.hidden = true; box.hidden = false; receipt.hidden = true;
-    state.textContent = words.running;
+    state.textContent = words.running; running = true;
     const shown = files.map(line);
     left = [];
     for (const [at, file] of files.entries()) {
@@ -68,6 +69,7 @@
       mark(passes ? words.cut : words.failed, "bad");
       said.textContent = refusals[answer.code] || refusals["drive.drop_refused"];
     }
+    running = false;
     const came = list.querySelector(".tag.good");
     state.textContent = !list.querySelector(".tag.bad") ? words.over : came ? words.partly : words.none;
     again.hidden = !left.length;
@@ -77,7 +79,7 @@
     receipt.querySelector("[data-print]").hidden = !came;
     receipt.querySelector(".note").hidden = !came;
     receipt.querySelector("[data-reference]").textContent = reference;
-    receipt.querySelector("[data-when]").textContent = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short", timeZone: words.zone }).format(new Date()).replace(/0?(\d+):(\d+)$/, document.documentElement.lang === "fr" ? "$1\u00a0h\u00a0$2" : "$&");
+    receipt.querySelector("[data-when]").textContent = new Intl.DateTimeFormat(lang === "en" ? "en-GB" : lang, { dateStyle: "long", timeStyle: "short", timeZone: words.zone }).format(new Date()).replace(/0?(\d+):(\d+)$/, lang === "fr" ? "$1\u00a0h\u00a0$2" : "$&");
     state.tabIndex = -1; state.focus();
   };
   form.addEventListener("submit", (event) => {
@@ -89,6 +91,7 @@
     for (const { row } of left) row.remove();
     sendAll(left.map(({ file }) => file));
   });
+  window.addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
   receipt.querySelector("[data-print]").addEventListener("click", () => window.print());
   receipt.querySelector("[data-more]").addEventListener("click", () => { field.value = ""; form.hidden = false; box.hidden = true; field.focus(); });
 })();
