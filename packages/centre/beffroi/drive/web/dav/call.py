@@ -175,15 +175,14 @@ class Call:
     ) -> None:
         """All conditions of a request that changes what was ``found``. ``there``: what the collectivité of the
         destination, another one, knows of a resource. Errors: ConditionFailed, ConditionMalformed."""
-        request = self.request
-        tag = etag(found) if found is not None else ""
-        match, none_match = request.header(b"if-match"), request.header(b"if-none-match")
-        unmodified_s = conditions.date_s(request.header(b"if-unmodified-since"))
-        if match and (found is None or not conditions.names_etag(match, tag)):
-            raise ConditionFailed
-        if none_match and found is not None and conditions.names_etag(none_match, tag):
-            raise ConditionFailed
-        if not match and unmodified_s is not None and found is not None and found.node.mtime_s > unmodified_s:
+        header = self.request.header
+        if found is None:
+            fails = bool(header(b"if-match"))
+        else:
+            tag, none_match = etag(found), header(b"if-none-match")
+            fails = conditions.is_outdated(header, tag, found.node.mtime_s)
+            fails = fails or bool(none_match and conditions.names_etag(none_match, tag))
+        if fails:
             raise ConditionFailed
 
         def state(resource: str | None) -> State:

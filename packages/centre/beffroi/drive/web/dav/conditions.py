@@ -126,6 +126,15 @@ def names_etag(header: str, etag: str) -> bool:
     return not {"*", bare, f'"{bare}"'}.isdisjoint(strong(one) for one in header.split(","))
 
 
+def is_outdated(header: Callable[[bytes], str], etag: str, mtime_s: int) -> bool:
+    """Whether If-Match, or where that is absent If-Unmodified-Since, does not hold of what is there."""
+    if match := header(b"if-match"):
+        return not names_etag(match, etag)
+    since = header(b"if-unmodified-since")
+    since_s = date_s(since) if since else None
+    return since_s is not None and mtime_s > since_s
+
+
 def date_s(header: str) -> int | None:
     """An HTTP date in epoch seconds; None for anything else, which RFC 9110 says to ignore.
 

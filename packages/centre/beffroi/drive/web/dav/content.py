@@ -82,11 +82,7 @@ def file(call: Call, place: Place, reading: Reading | None = None) -> Answer:
         (b"last-modified", http_date(node.mtime_s).encode()),
         (b"accept-ranges", b"bytes"),
     ]
-    match = request.header(b"if-match")
-    unmodified_s = conditions.date_s(request.header(b"if-unmodified-since"))
-    if (match and not conditions.names_etag(match, tag)) or (
-        not match and unmodified_s is not None and node.mtime_s > unmodified_s
-    ):
+    if conditions.is_outdated(request.header, tag, node.mtime_s):
         raise conditions.ConditionFailed
     if _is_known(request, tag, node.mtime_s):  # RFC 9110, section 13.2.2: after those that fail
         return Answer(304, headers)

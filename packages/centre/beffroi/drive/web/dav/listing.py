@@ -1,4 +1,4 @@
-"""PROPFIND and PROPPATCH. A long listing is made and sent in pieces, while other requests go on."""
+"""PROPFIND. A long listing is made and sent in pieces, while other requests go on."""
 
 from __future__ import annotations
 
@@ -8,35 +8,24 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from beffroi.drive.store import favourites, locks, look, room, seals, tree
-from beffroi.drive.store.model import NO_LIMIT, ReadOnly
-from beffroi.drive.store.writing import Reading, Row, Writing
+from beffroi.drive.store import locks, look, room, seals
+from beffroi.drive.store.model import NO_LIMIT
+from beffroi.drive.store.writing import Reading, Row
 from beffroi.drive.views import SHARED_NAME, Place
 from beffroi.drive.web.dav import conditions, paths, plain, properties, walk, xml
 from beffroi.drive.web.dav.call import Call
-from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.properties import Kind, Shown, Template
-from beffroi.drive.web.dav.xml import Element, Name
+from beffroi.drive.web.dav.xml import Name
 from beffroi.drive.web.messages import Answer, Request
-from beffroi.lib.errors import BeffroiError, Invalid
+from beffroi.lib.errors import Invalid
 
 MOST_DEEP = 5_000
 """Entries of a listing that goes below one folder: a commune as a whole is asked for folder by folder."""
 PIECE = 1000
 """Entries that are rendered at a time: some milliseconds."""
 MOST_KEPT_BYTES = 4096
-_WIN32_MTIME = ("urn:schemas-microsoft-com:", "Win32LastModifiedTime")
-_MTIMES = {(xml.DAV, "getlastmodified"), (xml.DAV, "lastmodified"), _WIN32_MTIME}
-_SETTABLE = {*_MTIMES, properties.FAVOURITE}
-_HEADERS = (xml.CONTENT_TYPE, (b"dav", b"1, 2, 3"))
-
-
-class PropertiesTooLarge(BeffroiError):
-    """The properties of this file would take too much room."""
-
-    code = "drive.properties_too_large"
-    http_status = 507
+HEADERS = (xml.CONTENT_TYPE, (b"dav", b"1, 2, 3"))
 
 
 class Wish(NamedTuple):
@@ -95,8 +84,8 @@ async def propfind(call: Call) -> Answer:
             elements, quick.elements(call.target.href(call.target.path, is_folder=True), shown[0].owner, rows)
         )
     if len(shown) + len(rows) <= PIECE:
-        return Answer(207, _HEADERS, f"{xml.MULTISTATUS}{''.join(elements)}{xml.END}".encode())
-    return Answer(207, _HEADERS, _pieces(elements))
+        return Answer(207, HEADERS, f"{xml.MULTISTATUS}{''.join(elements)}{xml.END}".encode())
+    return Answer(207, HEADERS, _pieces(elements))
 
 
 def _depth(request: Request) -> int:
@@ -226,106 +215,3 @@ def _propstats(found: str, absent: str) -> list[str]:
     """XML of what there is, and of the names of what there is not."""
     stats = [xml.propstat(found, "200 OK")] if found or not absent else []
     return [*stats, xml.propstat(absent, "404 Not Found")] if absent else stats
-
-
-# -- PROPPATCH -----------------------------------------------------------------------------------------------
-
-
-async def proppatch(call: Call) -> Answer:
-    body = await xml.read(call.request, "propertyupdate")
-    if body is None:
-        raise xml.XmlRefused
-    steps = _steps(body)
-    refused = {name for _, name, _ in steps if name in properties.PROPERTIES and name not in _SETTABLE}
-    # Windows' own is kept as it came, too; of the others nothing would be left.
-    unread = {
-        name
-        for sets, name, one in steps
-        if sets and name in _MTIMES - {_WIN32_MTIME} and _mtime_s(one) is None
-    }
-    star = next(
-        (sets and _is_true(one) for sets, name, one in reversed(steps) if name == properties.FAVOURITE), None
-    )
-    mtime_s = next((_mtime_s(one) for sets, name, one in steps if sets and name in _MTIMES), None)
-
-    others = any(name != properties.FAVOURITE for _, name, _ in steps)
-
-    def look_up(reading: Reading) -> Place:
-        place = call.view.place(reading, call.target.path)
-        if others and not place.rights.may_write:
-            raise ReadOnly
-        call.check(reading, place)
-        return place
-
-    def put_star(home: Writing, place: Place) -> None:  # for this person alone: also where they only read
-        if not (refused or unread) and star is not None:
-            favourites.set_star(home, call.who, (place.owner, place.node.id), starred=star)
-
-    def change(writing: Writing) -> Place:
-        place = look_up(writing)
-        if not (refused or unread) and others:
-            kept = properties.dead(place.node.properties)
-            for sets, name, element in steps:
-                if sets and (name not in _SETTABLE or name == _WIN32_MTIME):
-                    kept[name] = xml.source(element)
-                elif not sets:
-                    kept.pop(name, None)
-            packed = properties.packed(kept)
-            if len(packed.encode()) > properties.MAX_DEAD_BYTES:
-                raise PropertiesTooLarge
-            tree.set_properties(writing, call.act, place.node.id, packed, mtime_s=mtime_s)
-        if call.view is call.home:
-            put_star(writing, place)
-        return place
-
-    if call.view is call.home or others:
-        place = await call.view.database.write_async(change)
-    else:  # nothing is written where another collectivité's files lie
-        with call.view.database.reading() as reading:
-            place = look_up(reading)
-    if call.view is not call.home and star is not None:
-        await call.home.database.write_async(lambda writing: put_star(writing, place))
-    href = call.target.href(place.path, is_folder=bool(place.node.is_folder))
-    names = list(dict.fromkeys(name for _, name, _ in steps))
-    if refused or unread:
-        bad, odd = ("".join(xml.empty(name) for name in names if name in some) for some in (refused, unread))
-        rest = "".join(xml.empty(name) for name in names if name not in refused | unread)
-        protected = (
-            f"<d:propstat><d:prop>{bad}</d:prop><d:status>HTTP/1.1 403 Forbidden</d:status>"
-            "<d:error><d:cannot-modify-protected-property/></d:error></d:propstat>"
-        )
-        stats = [
-            *([protected] if bad else []),
-            *([xml.propstat(odd, "409 Conflict")] if odd else []),
-            *([xml.propstat(rest, "424 Failed Dependency")] if rest else []),
-        ]
-    else:
-        stats = [xml.propstat("".join(map(xml.empty, names)), "200 OK")]
-    return Answer(207, _HEADERS, f"{xml.MULTISTATUS}{xml.response(href, stats)}{xml.END}".encode())
-
-
-def _steps(body: Element) -> list[tuple[bool, Name, Element]]:
-    """(whether it sets, name, element) in the order of the document. Errors: XmlRefused."""
-    out = []
-    for step in xml.children(body):
-        kind = xml.name_of(step)
-        if kind not in ((xml.DAV, "set"), (xml.DAV, "remove")):
-            continue
-        for holder in xml.children(step):
-            if xml.name_of(holder) == (xml.DAV, "prop"):
-                out += [(kind[1] == "set", xml.name_of(one), one) for one in xml.children(holder)]
-    if not out or len(out) > xml.MAX_NAMES:
-        raise xml.XmlRefused
-    xml.require_short(name for _, name, _ in out)
-    return out
-
-
-def _is_true(element: Element) -> bool:
-    return (element.text or "").strip().lower() in ("1", "true", "yes")
-
-
-def _mtime_s(element: Element) -> int | None:
-    """None for what no file is given: a listing that names a day beyond the calendar could not be answered at all."""
-    text = (element.text or "").strip()
-    found = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else conditions.date_s(text)
-    return found if found is not None and 0 < found < LATEST_MTIME_S else None

@@ -14,7 +14,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import Locked
 from beffroi.drive.views import View, Visit, leads_out
 from beffroi.drive.web.bodies import BodiesOf
-from beffroi.drive.web.dav import changes, content, listing, locking, paths
+from beffroi.drive.web.dav import changes, content, listing, locking, patching, paths
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.owners import Owners
 from beffroi.drive.web.messages import Answer, Request, Routes
@@ -30,7 +30,7 @@ METHODS: Mapping[str, Method] = {
     "HEAD": content.get,
     "PUT": content.put,
     "PROPFIND": listing.propfind,
-    "PROPPATCH": listing.proppatch,
+    "PROPPATCH": patching.proppatch,
     "MKCOL": changes.mkcol,
     "DELETE": changes.delete,
     "COPY": changes.copy,
