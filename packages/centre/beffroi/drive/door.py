@@ -27,6 +27,7 @@ from beffroi_protocol.table import OVERLAY, Change, every_overlay
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
 from beffroi.core.planes.follower import Follower, door_follower
+from beffroi.drive.due import Due
 from beffroi.drive.store import findings, frozen
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
@@ -116,41 +117,42 @@ class FileDoor:
         return [*found, _ALL_FROZEN] if was_heard else found
 
     def _search(self) -> None:
-        left: dict[str, float] = {}  # collectivités that are searched for all, and from when on
-        walks: dict[
-            str, tuple[float, str]
-        ] = {}  # those that are compared with lists: from when on, after which hash
+        left, walks = Due(), Due()  # collectivités: those searched for all, those compared with bulk lists
+        behind: dict[str, str] = {}  # of the latter: the hash up to which
         while True:
-            due_s = [*left.values(), *(at for at, _ in walks.values())]
-            wait_s = max(0.0, min(due_s) - clock.steady_s()) if due_s else None
+            waits_s = [one for one in (left.wait_s(), walks.wait_s()) if one is not None]
             try:
-                sought = self._sought.get(timeout=wait_s)
+                sought = self._sought.get(timeout=min(waits_s, default=None))
             except Empty:  # one after the other: what the feed brings meanwhile never waits for all of them
-                one = min(left, key=left.__getitem__, default="")
-                if not one or left[one] > clock.steady_s():
-                    self._walk(walks)
+                one = left.first()
+                if one is None:
+                    self._walk(walks, behind)
                     continue
-                del left[one]
                 missed = [] if self._search_in(one, self._known()) else [one]
             else:
                 if sought is None:
                     return
                 if sought == _ALL_LISTED:
-                    walks |= dict.fromkeys(self._ids(), (0.0, ""))
+                    behind.clear()
+                    for one in self._ids():
+                        walks.now(one)
                     continue
                 if sought.startswith(CHANNELS[0]):  # what ended meanwhile is not told one by one then
                     owner = sought.partition(OVERLAY)[2]
-                    left |= dict.fromkeys([one for one in self._ids() if owner in ("", one)], 0.0)
+                    for one in self._ids():
+                        if owner in ("", one):
+                            left.now(one)
                     continue
                 missed = [one for one in self._ids() if not self._search_in(one, [sought])]
             for one in missed:
-                left.setdefault(one, clock.steady_s() + AGAIN_S)
+                left.after(one, AGAIN_S)
 
-    def _walk(self, walks: dict[str, tuple[float, str]]) -> None:
+    def _walk(self, walks: Due, behind: dict[str, str]) -> None:
         """The next portion of one collectivité."""
-        one = min(walks, key=walks.__getitem__)
-        _, after = walks.pop(one)
-        reached: list[str] = []
+        one = walks.first()
+        if one is None:
+            return
+        after, reached = behind.pop(one, ""), list[str]()
 
         def listed() -> Iterator[str]:
             with self._communes.metadata(one).reading() as reading:
@@ -158,9 +160,11 @@ class FileDoor:
             yield from (sha256 for sha256 in reached if self.refuses(sha256, one) is not None)
 
         if not self._search_in(one, listed()):
-            walks[one] = clock.steady_s() + AGAIN_S, after
+            behind[one] = after
+            walks.after(one, AGAIN_S)
         elif len(reached) == PORTION:
-            walks[one] = clock.steady_s() + PAUSE_S, reached[-1]
+            behind[one] = reached[-1]
+            walks.after(one, PAUSE_S)
 
     def _ids(self) -> list[str]:
         while True:

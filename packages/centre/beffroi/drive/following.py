@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from beffroi.drive.due import Due
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import KeysErased
 from beffroi.lib.errors import BeffroiError
@@ -131,7 +132,7 @@ class Follower:
 
     def __init__(self, run: Path, name: str, step: Callable[[str], float | None]) -> None:
         self._step = step
-        self._due: dict[str, float] = {}
+        self._due = Due()
         self._stopping = threading.Event()
         path = directory(run) / f"{name}.sock"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -143,18 +144,15 @@ class Follower:
 
     def run(self, collectivite_ids: Iterable[str]) -> None:
         """Work until ``stop``, those first. Each in its turn: a busy one does not keep the others waiting."""
-        self._due = dict.fromkeys(collectivite_ids, 0.0)
+        for one in collectivite_ids:
+            self._due.now(one)
         with self._socket:
             while not self._stopping.is_set():
-                self._hear(max(0.0, min(self._due.values()) - time.monotonic()) if self._due else None)
-                now = time.monotonic()
-                for collectivite_id in [one for one, at in self._due.items() if at <= now]:
-                    if self._stopping.is_set():
-                        break
-                    del self._due[collectivite_id]
-                    again_s = self._stepped(collectivite_id)
-                    if again_s is not None:
-                        self._due.setdefault(collectivite_id, time.monotonic() + again_s)
+                self._hear(self._due.wait_s())
+                collectivite_id = self._due.first()
+                again_s = self._stepped(collectivite_id) if collectivite_id else None
+                if collectivite_id and again_s is not None:
+                    self._due.after(collectivite_id, again_s)
         self._path.unlink(missing_ok=True)
 
     def stop(self) -> None:
@@ -170,7 +168,7 @@ class Follower:
             while True:
                 text = self._socket.recv(64).decode("ascii", "replace")
                 if is_id(text, "col"):
-                    self._due[text] = 0.0
+                    self._due.now(text)
 
     def _stepped(self, collectivite_id: str) -> float | None:
         try:

@@ -13,6 +13,7 @@ from abc import abstractmethod
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from beffroi.drive.due import Due
 from beffroi.drive.following import Rested
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import KeysErased
@@ -34,8 +35,7 @@ class Rounds(Worker):
         self._communes, self._log, self._calm_s, self._pause_s = communes, log, calm_s, pause_s
         self._heard: SimpleQueue[str] = SimpleQueue()
         self._due: set[str] = set()
-        self._late: dict[str, float] = {}
-        """When each of those that failed is tried again."""
+        self._late = Due()
         self._sweep_at = clock.steady_s() + SWEEP_S
         self._rested = Rested(communes)
 
@@ -50,7 +50,7 @@ class Rounds(Worker):
 
     def later(self, collectivite_id: str) -> None:
         """It is tried again after RETRY_S."""
-        self._late.setdefault(collectivite_id, clock.steady_s() + RETRY_S)
+        self._late.after(collectivite_id, RETRY_S)
 
     def start(self) -> None:
         for collectivite_id in self._communes.ids():
@@ -87,13 +87,13 @@ class Rounds(Worker):
     def _take(self) -> None:
         """What was heard of, and what it is time for; waits where nothing is due."""
         if not self._due:
-            next_s = min([self._sweep_at, *self._late.values()])
+            wait_s, late_s = max(0.0, self._sweep_at - clock.steady_s()), self._late.wait_s()
             with suppress(Empty):
-                self._due.add(self._heard.get(timeout=max(0.0, next_s - clock.steady_s())))
+                self._due.add(self._heard.get(timeout=wait_s if late_s is None else min(wait_s, late_s)))
                 self._stopped.wait(self._calm_s)
         now_s = clock.steady_s()
-        self._due |= {one for one, at_s in self._late.items() if at_s <= now_s}
-        self._late = {one: at_s for one, at_s in self._late.items() if at_s > now_s}
+        while (late := self._late.first()) is not None:
+            self._due.add(late)
         if now_s >= self._sweep_at:
             self._due |= set(self._rested.others())
             self._sweep_at = now_s + SWEEP_S

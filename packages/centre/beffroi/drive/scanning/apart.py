@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from beffroi.drive.due import Due
 from beffroi.drive.scanning.engines import EngineAway
 from beffroi.drive.scanning.scanner import Ending, Scanner
 from beffroi.drive.store.keys import KeysErased
-from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive.scanning")
@@ -27,35 +27,31 @@ class Apart:
 
     def __init__(self, work: Scanner, ids: Iterable[str]) -> None:
         """``ids``: what waited before this process was."""
-        self._work, self._failed = work, dict[str, float]()
-        """``_failed``: when each is tried again, the first one first."""
-        self._due: SimpleQueue[str] = SimpleQueue()
+        self._work, self._due = work, Due()
+        self._woken: SimpleQueue[str] = SimpleQueue()
         for one in ids:
-            self._due.put(one)
+            self._due.now(one)
         self._thread = threading.Thread(target=self._run, name="long", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def wake(self, collectivite_id: str) -> None:
-        self._due.put(collectivite_id)
+        self._woken.put(collectivite_id)
 
     def stop(self) -> None:
         """The look that is under way ends at its next piece, and is done again by the next process."""
         self._work.is_ending = True
-        self._due.put("")
+        self._woken.put("")
         self._thread.join(10)
 
     def _run(self) -> None:
         while not self._work.is_ending:
-            next_s = next(iter(self._failed.values()), clock.steady_s() + RETRY_S)
             with suppress(Empty):
-                collectivite_id = self._due.get(timeout=max(0.0, next_s - clock.steady_s()))
-                if collectivite_id and not self._all_of(collectivite_id):
-                    self._failed.setdefault(collectivite_id, clock.steady_s() + RETRY_S)
-            for one in [one for one, at_s in self._failed.items() if at_s <= clock.steady_s()]:
-                del self._failed[one]
-                self._due.put(one)
+                self._due.now(self._woken.get(timeout=self._due.wait_s()))
+            collectivite_id = self._due.first()
+            if collectivite_id and not self._all_of(collectivite_id):
+                self._due.after(collectivite_id, RETRY_S)
 
     def _all_of(self, collectivite_id: str) -> bool:
         """Everything that waits there; whether it was done."""
