@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store import locks, look, names, room, schema, tree
+from beffroi.drive.store import locks, look, names, room, schema, shares, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import (
@@ -23,6 +23,7 @@ from beffroi.drive.store.model import (
     QuotaFull,
     RootFixed,
 )
+from beffroi.drive.store.shares import Wish
 from beffroi.drive.store.writing import Writing
 from beffroi.lib.errors import NotFound, Unavailable
 from beffroi.lib.ids import new_id
@@ -364,6 +365,7 @@ def test_a_picture_is_not_disturbed_by_what_is_written_meanwhile(metadata: Datab
 def test_nothing_is_taken_out_of_a_folder_that_another_person_locked(metadata: Database, home: Node) -> None:
     a = folder(metadata, home.id, "a")
     x = put(metadata, a.id, "x", b"1")
+    metadata.write(lambda w: shares.make(w, ME, a.id, Wish("person", OTHER.person_id, rights="write")))
     metadata.write(lambda w: locks.lock(w, OTHER, a.id, deep=False, shared=False, owner="", timeout_s=60))
     with pytest.raises(Locked):
         metadata.write(lambda w: tree.move(w, ME, x.id, home.id, "x"))

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from beffroi.drive.store import look, received, shares, tree
+from beffroi.drive.store import groups, locks, look, received, shares, tree
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import AbsentNode, Act, Node
+from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
 from beffroi.drive.store.shares import DropRefused, LinkClosed, Share, Wish
 from beffroi.lib.errors import Invalid
 
-from tests.drive_trees import ME, OTHER, folder, put
+from tests.drive_trees import ME, OTHER, at, folder, put
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 NOW = ME.now_s
@@ -214,3 +214,38 @@ def test_what_ended_is_forgotten_later_and_what_is_open_is_not(metadata: Databas
             with pytest.raises(AbsentNode):
                 shares.find_link(reading, gone.id)
     assert left == {open_.id, forever.id}
+
+
+@pytest.mark.parametrize("how", ["ends", "expires", "read", "group", "deep"])
+def test_a_lock_of_who_may_write_no_more_binds_nobody(metadata: Database, home: Node, how: str) -> None:
+    made = metadata.write(lambda w: tree.make_folder(w, ME, home.id, "Plans"))
+    file = put(metadata, made.id, "plan.txt", b"1")
+    group = metadata.write(lambda w: groups.make(w, ME, "Conseil"))
+    metadata.write(lambda w: groups.add(w, ME, group.id, OTHER.person_id))
+    to_group = Wish("group", group.id, rights="write")
+    to_person = Wish("person", OTHER.person_id, rights="write", expires_s=NOW + 3600)
+    one, _ = make(metadata, made.id, to_group if how == "group" else to_person)
+
+    def lock(act: Act) -> locks.Lock:
+        where, deep = (made.id, True) if how == "deep" else (file.id, False)
+        return metadata.write(
+            lambda w: locks.lock(w, act, where, deep=deep, shared=False, owner="", timeout_s=86400)
+        )
+
+    theirs = lock(OTHER)
+    with pytest.raises(Locked):
+        put(metadata, made.id, "plan.txt", b"2")
+    later = at(NOW + 3601) if how == "expires" else ME
+    match how:
+        case "ends" | "deep":
+            metadata.write(lambda w: shares.end(w, one.id, now_s=NOW))
+        case "read":
+            metadata.write(lambda w: shares.change(w, one.id, rights="read", expires_s=0))
+        case "group":
+            metadata.write(lambda w: groups.remove(w, group.id, OTHER.person_id))
+    put(metadata, made.id, "plan.txt", b"2", later)
+    with metadata.reading() as reading:
+        assert locks.held(reading, file.id, now_s=later.now_s) == []
+    assert lock(later).token != theirs.token
+    with pytest.raises(Locked):
+        put(metadata, made.id, "plan.txt", b"3", at(later.now_s, OTHER))

@@ -7,10 +7,11 @@ from beffroi.drive import alarms, recovery
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.recovery import Line
-from beffroi.drive.store import frozen, going_back, locks, look, moments, tree, versions, weights
+from beffroi.drive.store import frozen, going_back, locks, look, moments, shares, tree, versions, weights
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Act, Locked, Node
+from beffroi.drive.store.shares import Wish
 from beffroi.drive.store.versions import VersionAbsent
 
 from tests.drive_trees import ME, NOW_S, OTHER, at, folder, listing, loose, put, require_whole, seen, way_to
@@ -63,6 +64,7 @@ def test_its_room_and_its_chunks_are_given_back_and_nothing_that_something_else_
 def test_what_is_open_elsewhere_or_held_keeps_its_versions(metadata: Database, home: Node) -> None:
     first = put(metadata, home.id, "x", b"1")
     put(metadata, home.id, "x", b"22")
+    metadata.write(lambda w: shares.make(w, ME, first.id, Wish("person", OTHER.person_id, rights="write")))
     lock = metadata.write(
         lambda w: locks.lock(w, OTHER, first.id, deep=False, shared=False, owner="", timeout_s=600)
     )

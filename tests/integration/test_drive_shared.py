@@ -8,13 +8,14 @@ import pytest
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
 
-from tests.drive_asking import HOME, etag, listing, value
+from tests.drive_asking import BODIES, HOME, etag, listing, value
 from tests.drive_server import Served
 from tests.drive_sharing import end, share
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 AMIR = "/remote.php/dav/files/amir"
 SHARED = f"{AMIR}/{quote(SHARED_NAME)}"
+LOCKS = b'<d:propfind xmlns:d="DAV:"><d:prop><d:lockdiscovery/></d:prop></d:propfind>'
 READ, WRITE = Wish("person", "per_amir"), Wish("person", "per_amir", rights="write")
 
 
@@ -42,6 +43,15 @@ def test_a_shared_folder_appears_and_goes_with_its_share(drive: Served, name: st
     end(drive, made)
     assert drive.ask("PROPFIND", f"{SHARED}/{name}/", login="amir", Depth="0")[0] == 404
     assert drive.ask("GET", f"{SHARED}/{name}/plan.txt", login="amir")[0] == 404
+
+
+def test_a_lock_goes_with_the_share_by_which_it_was_taken(drive: Served, name: str) -> None:
+    made = share(drive, name, WRITE)
+    assert drive.ask("LOCK", f"{SHARED}/{name}/plan.txt", BODIES["LOCK"], "amir")[0] == 200
+    assert drive.ask("PUT", f"{HOME}/{name}/plan.txt", b"le mien")[0] == 423
+    end(drive, made)
+    assert b"activelock" not in drive.ask("PROPFIND", f"{HOME}/{name}/plan.txt", LOCKS, Depth="0")[2]
+    assert drive.ask("PUT", f"{HOME}/{name}/plan.txt", b"le mien")[0] == 204
 
 
 def test_who_may_only_read_changes_nothing(drive: Served, name: str) -> None:

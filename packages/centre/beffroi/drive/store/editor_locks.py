@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from beffroi.drive.store.locks import Lock, held
+from beffroi.drive.store.locks import EDITOR, Lock, held
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
-HOLDER = "office"
+HOLDER = EDITOR
 LASTS_S = 1800
 MAX_ID_CHARS = 1024
 _PREFIX = "urn:x-wopi:"

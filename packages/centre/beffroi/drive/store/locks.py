@@ -2,6 +2,8 @@
 
 Source: RFC 4918, sections 6 and 7: a lock of a folder may reach everything below it (deep); who shows its
         token changes.
+Rule:   who may write there no more binds nobody: in somebody's own files, whose share ended, or only reads now. In the
+        collectivité's, where a role may be enough, a lock lasts to its end.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import uuid
 from typing import NamedTuple
 
-from beffroi.drive.store import seals
+from beffroi.drive.store import groups, schema, seals
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
 from beffroi.drive.store.writing import Reading, Writing
@@ -17,6 +19,8 @@ from beffroi.lib.errors import BeffroiError
 
 LONGEST_S = 24 * 3600
 USUAL_S = 1800
+EDITOR = "office"
+"""Whose locks those of an office editor are."""
 MOST_OF_A_PERSON, MOST_SHARED = 1000, 8
 """``MOST_SHARED``: shared locks that reach one node. Each listing tells of all that reach each of its entries."""
 
@@ -42,15 +46,38 @@ class Lock(NamedTuple):
 
 def held(database: Reading, node_id: int, *, now_s: int) -> list[Lock]:
     """The locks that reach a node: its own, and deep ones of the folders above it."""
-    out, above, own = [], node_id, True
+    out, way, above, name = list[Lock](), list[int](), node_id, ""
     while above:
         for row in database.all("SELECT * FROM dav_lock WHERE node = ? AND expires_s > ?", (above, now_s)):
             found = Lock(*row)
-            if own or found.is_deep:
+            if not way or found.is_deep:
                 out.append(found)
-        row_above = database.one("SELECT parent FROM node WHERE id = ?", (above,))
-        above, own = (row_above[0] if row_above else 0), False
-    return out
+        way.append(above)
+        row_above = database.one("SELECT parent, name FROM node WHERE id = ?", (above,))
+        above, name = row_above or (0, "")
+    if not out or not name.startswith(schema.HOME):
+        return out
+    owner = name.removeprefix(schema.HOME)
+    return [
+        one
+        for one in out
+        if one.person_id in (owner, EDITOR)
+        or _may_write(database, one, way[way.index(one.node) :], now_s=now_s)
+    ]
+
+
+def _may_write(database: Reading, one: Lock, way: list[int], *, now_s: int) -> bool:
+    """``way``: the node of the lock and the folders above it. Who has a role or is of elsewhere is not asked."""
+    for node_id in way:
+        for kind, target in database.all(
+            "SELECT kind, target FROM share WHERE node = ? AND kind <> 'link' AND rights = 'write' AND ended_s = 0"
+            " AND (expires_s = 0 OR expires_s > ?)",
+            (node_id, now_s),
+        ):
+            is_named = kind in ("person", "group")
+            if not is_named or target == one.person_id or target in groups.of_person(database, one.person_id):
+                return True
+    return False
 
 
 def require(writing: Writing, act: Act, one: Node, *, deep: bool = False) -> None:
@@ -97,8 +124,9 @@ def lock(
     writing.run("DELETE FROM dav_lock WHERE expires_s <= ?", (act.now_s,))
     others = held(writing, node_id, now_s=act.now_s)
     if deep:
-        rows = writing.all("SELECT * FROM dav_lock")
-        others += [one for one in (Lock(*row) for row in rows) if _lies_below(writing, one.node, node_id)]
+        for (locked,) in writing.all("SELECT DISTINCT node FROM dav_lock"):
+            if _lies_below(writing, locked, node_id):
+                others += [one for one in held(writing, locked, now_s=act.now_s) if one not in others]
     for one in others:
         if not (shared and one.is_shared):
             raise Locked(one.node)
