@@ -107,11 +107,13 @@ _OTHERWISE: Mapping[bool, str] = {
     False: "Une erreur est survenue\u00a0; réessayez plus tard.",
 }
 RETRY_LATER_S = 30
+_OF_WHO_ASKS = (501, 502)
+"""What no server of files does, another server's address: a program or an editor asked for it."""
 
 
 def note(method: str, error: BeffroiError) -> None:
     """For the log what is ours to mend, by its code alone."""
-    if error.http_status >= 500:
+    if error.http_status >= 500 and error.http_status not in _OF_WHO_ASKS:
         log.warning("%s: %s", method, error.code)
 
 
