@@ -77,6 +77,24 @@ def test_what_was_written_while_the_clock_ran_ahead_is_there_since_it_was_writte
             assert sorted(one.size_bytes for one in then.children(common.id)) == sizes
 
 
+@pytest.mark.parametrize("jump_s", [10 * 86400, 10 * 86400 + 43000, -30 * 86400])
+def test_long_after_a_clock_was_wrong_moments_are_what_they_were(
+    metadata: Database, common: Node, jump_s: int
+) -> None:
+    put(metadata, common.id, "a", b"1")
+    put(metadata, common.id, "a", b"22", at(NOW_S + jump_s))
+    put(metadata, common.id, "b", b"333", at(NOW_S + 100))
+    for day in range(1, 20):
+        if day not in (5, 6, 12):  # nobody works each day
+            put(metadata, common.id, "day", b"x" * (10 + day), at(NOW_S + day * 86400))
+    with metadata.reading() as reading:
+        for at_s in range(2 * 86400 + 50, 19 * 86400, 21600):
+            then = moments.seen(reading, common.id, NOW_S + at_s, NOW_S + 20 * 86400)
+            last = max(one for one in range(1, at_s // 86400 + 1) if one not in (5, 6, 12))
+            found = {one.name: one.size_bytes for one in then.children(common.id)}
+            assert found == {"a": 2, "b": 3, "day": 10 + last}, at_s / 86400
+
+
 def test_a_folder_that_lay_in_somebodys_own_files_shows_colleagues_nothing_of_then(
     metadata: Database, home: Node, common: Node
 ) -> None:

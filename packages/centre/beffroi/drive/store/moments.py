@@ -165,14 +165,19 @@ _PLAIN: LiteralString = "SELECT id, parent, name, is_folder, size_bytes, mtime_s
 
 def _first_after(database: Reading, at_s: int, now_s: int) -> int:
     """The number from which on everything happened later. Requests that were begun in one order are committed in
-    another; none waits for longer than APART_S."""
-    first = database.one("SELECT MIN(at_s) FROM change WHERE at_s > ?", (at_s,))
+    another; none waits for longer than APART_S. So what has a smaller number than something of a day before happened
+    before that, under a clock that ran ahead, whatever it says."""
+    before = database.one(
+        "SELECT number FROM change WHERE at_s <= ? ORDER BY at_s DESC LIMIT 1", (at_s - APART_S,)
+    )
+    known = before[0] if before else 0
+    # "+ 0": by the index of times
+    first = database.one("SELECT MIN(at_s) FROM change WHERE at_s > ? AND number + 0 > ?", (at_s, known))
     if first is None or first[0] is None or first[0] > now_s:
         return _FAR
-    # "+ 0": by the index of times
     found = database.one(
-        "SELECT MIN(number + 0) FROM change WHERE at_s > ? AND at_s <= ?",
-        (at_s, min(first[0] + APART_S, now_s)),
+        "SELECT MIN(number + 0) FROM change WHERE at_s > ? AND at_s <= ? AND number + 0 > ?",
+        (at_s, min(first[0] + APART_S, now_s), known),
     )
     assert found is not None, "the first is one of them"
     return int(found[0])
