@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -281,6 +282,15 @@ def test_of_what_went_on_and_came_back_no_empty_collection_stays(home: Path, hei
     assert passing.give_back(heirs, MADE, third, onto) == 0
     passing.tidy(third, onto)
     assert not (heirs / MADE).exists()
+
+
+def test_where_nothing_is_left_to_give_back_no_collection_is_made_for_it(home: Path, heirs: Path) -> None:
+    passing.hand_over(home, "agenda", heirs, MADE, TITLE)
+    for name in ("a.ics", "b.ics"):
+        (heirs / MADE / name).unlink()
+    shutil.rmtree(home / homes.AGENDA)
+    assert passing.give_back(home, "agenda", heirs, MADE) == 0
+    assert not (home / homes.AGENDA).exists()
 
 
 def test_nothing_is_written_over_and_a_collection_that_went_is_made_again(home: Path, heirs: Path) -> None:

@@ -121,7 +121,7 @@ def give_back(home: Path, was: str, heirs: Path, made: str, onward: Collection[t
         target.mkdir(mode=0o700)
         durable.write(target / homes.PROPS, (msgspec.json.encode(_props(source)),), mode=0o600)
         durable.sync_directory(home)
-    for place in places:
+    for place in places if names else ():
         if place.is_dir():
             _move(place, target, names)
     for heir, collection in onward:
