@@ -93,9 +93,21 @@ JVBERi0xLjcgcmllbg==
 PAGE = "Subject: Avis\nContent-Type: text/html; charset=x-odd\n\n<style>p{}</style><p>Voirie ferm&eacute;e"
 
 
+RTF = (
+    rb"{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0 Arial;}}{\*\generator Riched20}{\info{\title secret}}\uc1 "
+    rb"{\header En-t\'eate}D\'e9lib\'e9\b ration\b0\par \u8212? \u-10179?\u-8704? {\deleted rien}{\pict 01\bin3 }{}}"
+    rb" caf\u233\'e9\cell" + b"\r\n" + rb"suite\_et {\field{\*\fldinst HYPERLINK}{\fldrslt lien}} {\b\{x\}}"
+    rb"{\uc2\u339oe}uvre}"
+)
+
+
 @pytest.mark.parametrize(
     "data, words",
     [
+        (RTF, "En-têteDélibération — 😀 café suite-et lien {x}œuvre"),
+        (RTF[:-60], "En-têteDélibération — 😀 café suite-et"),
+        (rb"{\rtf1\ansi\ansicpg1251 \'cf\'f0\'e8}", "При"),
+        (rb"{\rtf1\ansicpg99999\'e9" + b"{" * 5000 + b"x" + b"}" * 5001 + rb"\'", "éx'"),
         (MAIL.encode(), "Délibération Zoé <zoe@beaune.test> Menu.pdf La cantine rouvre après l’été."),
         (PAGE.encode(), "Avis Voirie fermée"),
         (odt("premier<text:line-break/>second"), "premier second"),

@@ -1,4 +1,4 @@
-"""The text of one document, for who looks for a word in it: PDF, Office, OpenDocument, a mail in a file. Pure.
+"""The text of one document, for who looks for a word in it: PDF, Office, OpenDocument, RTF, a mail in a file. Pure.
 
 Process: a child of ``scan`` (worker.py); it knows nothing but the bytes.
 Hostile: everything; libraries that read such bytes raise what they like, and every such error means: no text.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from beffroi.scan import archives, kinds, letter, office, pdf, values
+from beffroi.scan import archives, kinds, letter, office, pdf, rtf, values
 from beffroi.scan.archives import Budget, TooMuch
 from beffroi.scan.values import Report
 
@@ -28,6 +28,8 @@ def read(data: bytes) -> Report:
             text = pdf.words(data, most_text=values.MOST_WORDS_TEXT, cpu_s=CPU_S)
         elif kind == "zip" and office.is_document(archives.names(data, kind)):
             text = _of_parts(data)
+        elif kind == "rtf":
+            text = rtf.text(data, values.MOST_WORDS_TEXT)
         elif kind == "eml":
             text = letter.text(data)
     except (MemoryError, RecursionError):

@@ -33,7 +33,23 @@ _PLAIN = frozenset(
 _MAILS = frozenset(("eml",))
 _PAGES = frozenset(("html", "htm", "xhtml"))
 _DOCUMENTS = frozenset(
-    ("pdf", "odt", "ott", "odp", "ods", "ots", "odg", "docx", "docm", "dotx", "xlsx", "xlsm", "pptx", "pptm")
+    (
+        "pdf",
+        "rtf",
+        "odt",
+        "ott",
+        "odp",
+        "ods",
+        "ots",
+        "odg",
+        "docx",
+        "docm",
+        "dotx",
+        "xlsx",
+        "xlsm",
+        "pptx",
+        "pptm",
+    )
 )
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 

@@ -1,0 +1,153 @@
+"""The text of a document in RTF. Pure: signs are read from the first to the last, nothing is run or opened.
+
+Hostile: everything. One pass, MOST_DEPTH groups deep; what is built otherwise gives less text.
+Source:  Rich Text Format 1.9.1: groups, destinations that readers may ignore, \\ansicpg, \\uc and \\u.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass, replace
+
+MOST_DEPTH = 1000
+_TOKEN = re.compile(
+    rb"\\(?P<word>[a-zA-Z]{1,32})(?P<number>-?\d{1,9})? ?|\\'(?P<byte>[0-9a-fA-F]{2})|\\(?P<sign>[^a-zA-Z'])"
+    rb"|(?P<brace>[{}])|(?P<text>[^\\{}\r\n]+)|[\r\n]+|\\"
+)
+_NOT_TEXT = frozenset(
+    b"fonttbl colortbl stylesheet info pict objdata themedata colorschememapping datastore filetbl listtable"
+    b" listoverridetable revtbl rsidtbl xmlnstbl latentstyles fldinst generator nonesttables".split()
+)
+"""Destinations whose content nobody reads in the document."""
+_BREAKS = frozenset(b"par line row cell nestcell nestrow sect page column tab footnote".split())
+_SIGNS = {
+    b"emdash": "—", b"endash": "–", b"bullet": "•", b"lquote": "‘", b"rquote": "’", b"ldblquote": "“",
+    b"rdblquote": "”", b"emspace": " ", b"enspace": " ", b"qmspace": " ",
+}  # fmt: skip
+_SYMBOLS = {
+    b"~": "\u00a0",
+    b"_": "-",
+    b"{": "{",
+    b"}": "}",
+    b"\\": "\\",
+    b"\r": "\n",
+    b"\n": "\n",
+    b"\t": "\n",
+}
+_HIGH, _LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """``fallback``: how many signs stand behind each \\u for readers that do not know it."""
+
+    is_text: bool = True
+    is_deleted: bool = False
+    fallback: int = 1
+
+
+def text(data: bytes, most: int) -> str:
+    """At most so many characters."""
+    read = _Reader(most)
+    at = 0
+    while at < len(data) and read.left > 0 and (found := _TOKEN.match(data, at)):
+        at = found.end()
+        if found["word"] == b"bin":  # so many bytes that are none of RTF
+            at += max(0, int(found["number"] or 0))
+        else:
+            read.take(found)
+    return read.said()
+
+
+class _Reader:
+    def __init__(self, most: int) -> None:
+        self.left = most
+        self._pieces: list[str] = []
+        self._bytes = bytearray()
+        self._codec = "cp1252"
+        self._group, self._above = _Group(), list[_Group]()
+        self._skip = self._high = 0
+
+    def take(self, found: re.Match[bytes]) -> None:
+        if brace := found["brace"]:
+            self._enter() if brace == b"{" else self._leave()
+        elif word := found["word"]:
+            self._word(word.lower(), int(found["number"]) if found["number"] else None)
+        elif byte := found["byte"]:
+            self._plain(bytes.fromhex(byte.decode()))
+        elif sign := found["sign"]:
+            if sign == b"*":
+                self._group = replace(self._group, is_text=False)
+            elif sign in _SYMBOLS:
+                self._say(_SYMBOLS[sign])
+        elif plain := found["text"]:
+            self._plain(plain)
+
+    def said(self) -> str:
+        self._flush()
+        return "".join(self._pieces)
+
+    def _enter(self) -> None:
+        self._skip = 0
+        if len(self._above) < MOST_DEPTH:
+            self._above.append(self._group)
+
+    def _leave(self) -> None:
+        self._skip = 0
+        if self._above:
+            self._group = self._above.pop()
+
+    def _word(self, word: bytes, number: int | None) -> None:
+        if word == b"u" and number is not None:
+            self._unit(number % 0x10000)
+            self._skip = self._group.fallback
+        elif word == b"uc" and number is not None:
+            self._group = replace(self._group, fallback=min(max(number, 0), 8))
+        elif word == b"ansicpg" and number is not None:
+            self._flush()
+            self._codec = _codec(number)
+        elif word == b"deleted":
+            self._group = replace(self._group, is_deleted=number != 0)
+        elif word in _NOT_TEXT:
+            self._group = replace(self._group, is_text=False)
+        elif word in _BREAKS:
+            self._say("\n")
+        elif word in _SIGNS:
+            self._say(_SIGNS[word])
+
+    def _unit(self, code: int) -> None:
+        """A unit of UTF-16."""
+        high, self._high = self._high, 0
+        if code in _HIGH:
+            self._high = code
+        elif code in _LOW and high:
+            self._say(chr(0x10000 + ((high - 0xD800) << 10) + (code - 0xDC00)))
+        elif code not in _LOW:
+            self._say(chr(code))
+
+    def _plain(self, data: bytes) -> None:
+        skipped = min(self._skip, len(data))
+        self._skip -= skipped
+        if self._group.is_text and not self._group.is_deleted and skipped < len(data):
+            self._bytes += data[skipped:]
+            self.left -= len(data) - skipped
+
+    def _say(self, said: str) -> None:
+        if self._group.is_text and not self._group.is_deleted:
+            self._flush()
+            self._pieces.append(said)
+            self.left -= len(said)
+
+    def _flush(self) -> None:
+        if self._bytes:
+            self._pieces.append(self._bytes.decode(self._codec, "replace"))
+            self._bytes.clear()
+
+
+def _codec(number: int) -> str:
+    try:
+        codecs.lookup(f"cp{number}")
+    except LookupError:
+        return "cp1252"
+    return f"cp{number}"
