@@ -145,6 +145,8 @@ FILES = {
     "pv.pdf": document(["Séance du conseil", "Tarifs de la cantine"]),
     "lettre.docx": scan_samples.docx("Les cantines scolaires"),
     "budget.ods": scan_samples.ods(),
+    "avis.rtf": rb"{\rtf1\ansi\ansicpg1252 Arr\'eat\'e9 du maire}",
+    "lettre.rtf": rb"{\rtf1\ansi\ansicpg1251 \'cf\'f0\'e8\'e2\'e5\'f2}",
     "courriel.eml": b"Subject: Menus\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b64encode(b"La cantine"),
     "ancien.eml": b"Subject: La cantine\r\n\r\nBonjour",
     "vide.txt": b"",
@@ -170,6 +172,7 @@ def test_texts_documents_and_pdfs_are_found_by_what_they_say(world: World) -> No
     assert world.names(ALICE, "été") == ["liste.csv", "page.html"]
     assert world.names(ALICE, "tarif cantine") == ["pv.pdf"]
     assert world.names(ALICE, "budgets") == ["budget.ods"]
+    assert world.names(ALICE, "arrêtés") == ["avis.rtf"] and world.names(ALICE, "привет") == ["lettre.rtf"]
     assert world.names(ALICE, "voirie") == world.names(ALICE, "le la les") == []
     (hit,) = world.found.find(ALICE, "seance").hits
     assert (hit.before, hit.words, hit.after) == ("", "Séance", " du conseil Tarifs de la cantine")
