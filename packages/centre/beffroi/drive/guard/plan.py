@@ -17,7 +17,8 @@ Wiring:  ``drive.recovery``, with the devices suspended. Steps are valid one by 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cache
 from itertools import pairwise
 
 import msgspec
@@ -71,11 +72,12 @@ def restore(journal: Iterable[Entry], devices: Collection[str], tree: Tree, labe
         for node, history in histories.items()
         if any(entry.device in devices for entry in history)
     }
-    wishes |= _went_along(histories, devices, tree, wishes)
+    place = cache(tree.place)
+    wishes |= _went_along(histories, devices, place, wishes)
     gone = {
         node: _states(history)[-1].place
         for node, history in histories.items()
-        if tree.place(node) is None and history[-1].what == "deleted"
+        if history[-1].what == "deleted" and place(node) is None
     }
     return _Planner(_Overlay(tree), wishes, gone, label).plan()
 
@@ -110,14 +112,17 @@ def _states(history: list[Entry]) -> list[_State]:
 
 
 def _went_along(
-    histories: dict[str, list[Entry]], devices: Collection[str], tree: Tree, wishes: dict[str, _Wish]
+    histories: dict[str, list[Entry]],
+    devices: Collection[str],
+    place_of: Callable[[str], Place | None],
+    wishes: dict[str, _Wish],
 ) -> dict[str, _Wish]:
     """What somebody deleted with a folder into which the devices had moved it, or a folder above it: as if it had not
     been."""
     without = {
         node: _wish(history, devices, went_along=True)
         for node, history in histories.items()
-        if history[-1].with_folder and history[-1].device not in devices and tree.place(node) is None
+        if history[-1].with_folder and history[-1].device not in devices and place_of(node) is None
     }
 
     def comes_back(node: str) -> bool:
@@ -127,7 +132,7 @@ def _went_along(
             place = without[node].place or _states(histories[node])[-1].place
             assert place is not None
             node = place.parent
-            if node == ROOT or tree.place(node) is not None or (node in wishes and wishes[node].exists):
+            if node == ROOT or place_of(node) is not None or (node in wishes and wishes[node].exists):
                 return True
         return False
 
