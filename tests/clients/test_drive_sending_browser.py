@@ -95,3 +95,29 @@ def test_a_session_that_ended_is_said_once_and_the_sending_goes_on_after_a_new_o
     with page.expect_navigation():
         page.click("#desk button:has-text('Reprendre')")
     assert drive.names() == ["a.txt", "b.txt"]
+
+
+def test_an_answer_that_is_lost_asks_nobody_about_a_file_that_arrived(
+    drive: Drive, page: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "film.mp4").write_bytes(noise(6 * 1024 * 1024))
+    lost: list[str] = []
+
+    def lose(route: Any) -> None:
+        end = route.request.url.rpartition("/")[2]
+        if end in ("fichier", "fin") and end not in lost:
+            lost.append(end)
+            assert route.fetch().status == 201
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.goto("/coffre/")
+    page.route("**/coffre/envoi/**", lose)
+    with page.expect_navigation():
+        page.set_input_files(
+            "#desk input[multiple]", [str(tmp_path / name) for name in ("a.txt", "film.mp4")]
+        )
+    assert drive.names() == ["a.txt", "film.mp4"] and sorted(lost) == ["fichier", "fin"]
+    assert "2 fichiers sont arrivés" in page.inner_text("main")

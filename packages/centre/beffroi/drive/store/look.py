@@ -54,11 +54,26 @@ def walk(database: Reading, start: int, path: Sequence[str]) -> Node | None:
 
 def free_name(database: Reading, folder: int, name: str) -> str:
     """The name, or *name (2)* and so on where it is taken in a folder; of many, numbers are left out."""
+    return next(one for one in _in_row(name) if not taken(database, folder, one))
+
+
+def last_taken(database: Reading, folder: int, name: str, *, numbered: bool) -> Node | None:
+    """What has this name in a folder; ``numbered``: or what got the last name before that of ``free_name``."""
+    found = None
+    for one in _in_row(name) if numbered else (name,):
+        there = taken(database, folder, one)
+        if there is None:
+            break
+        found = there
+    return found
+
+
+def _in_row(name: str) -> Iterator[str]:
     tried, number = name, 1
-    while taken(database, folder, tried):
+    while True:
+        yield tried
         number += 1 if number < MOST_IN_ROW else number
         tried = names.numbered(name, number)
-    return tried
 
 
 def taken(database: Reading, folder: int, name: str) -> Node | None:

@@ -34,7 +34,7 @@ from beffroi.core.planes.tokens import GrantRefused
 from beffroi.drive import crossing
 from beffroi.drive.store import names, part_names, room, seals, tree, uploads
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.look import above, child, free_name, taken
+from beffroi.drive.store.look import above, child, free_name, last_taken, taken
 from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, ReadOnly
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View, Visit
@@ -68,8 +68,9 @@ _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store")
 
 class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file as the page says it. ``path``: folders below ``folder``, made where they are absent. ``mtime_s``: of the
-    file on the person's computer. ``taken``: what to do where the name is taken. ``collectivite``: whose page
-    it is: who works for two may have changed in another tab, and numbers of folders are of one collectivité."""
+    file on the person's computer. ``taken``: what to do where the name is taken. ``again``: this was asked before, and
+    no answer came. ``collectivite``: whose page it is: who works for two may have changed in another tab, and numbers
+    of folders are of one collectivité."""
 
     folder: int
     name: str
@@ -78,6 +79,7 @@ class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: tuple[str, ...] = ()
     mtime_s: int | None = None
     taken: Literal["ask", "replace", "both"] = "ask"
+    again: bool = False
 
 
 _SENT = msgspec.json.Decoder(Sent)
@@ -216,7 +218,14 @@ class Desk:
     async def finish(self, request: Request, upload: str, sent: Sent) -> Answer:
         self._look(sent, upload)
         begun_s = clock.steady_s()
-        joined = await asyncio.to_thread(uploads.joined, self.view.database, self.view.who.person_id, upload)
+        try:
+            joined = await asyncio.to_thread(
+                uploads.joined, self.view.database, self.view.who.person_id, upload
+            )
+        except uploads.AbsentUpload:
+            if came := self._look(sent):
+                return _made(came)
+            raise
         if joined.size_bytes != sent.size_bytes:
             raise Invalid("size")
         sha1, sha256 = await read_back(self.bodies, joined, joined.size_bytes)
@@ -267,8 +276,10 @@ class Desk:
         if collectivite not in ("", self.collectivite_id):
             raise granted.OtherCollectivite
 
-    def _look(self, sent: Sent, upload: str = "") -> None:
-        """What can be refused is refused before the body comes. Errors: as ``_place``, ``room.require``; TooLarge."""
+    def _look(self, sent: Sent, upload: str = "") -> Node | None:
+        """What can be refused is refused before the body comes. Returns what came before, as ``_came``.
+
+        Errors: as ``_place``, ``room.require``; TooLarge."""
         if not 0 <= sent.size_bytes <= MAX_FILE_BYTES:
             raise TooLarge(MAX_FILE_BYTES)
         with self.view.database.reading() as reading:
@@ -277,11 +288,14 @@ class Desk:
             for name in _checked_path(sent):
                 inside = child(reading, inside.id, name) if inside is not None else None
             if inside is not None:
+                if came := self._came(reading, inside.id, sent):
+                    return came
                 self._name(reading, inside.id, sent)
             # A root that was made now is in no picture that began before.
             root = (above(reading, folder.node.id) or [folder.node])[-1].id
             waiting = uploads.waiting_bytes(reading, self.view.who.person_id, upload) if upload else 0
             room.require(reading, root, sent.size_bytes, waiting_bytes=waiting)
+        return None
 
     def _writable(self, reading: Reading, sent: Sent) -> Place:
         folder = self.view.at(reading, sent.folder)
@@ -296,10 +310,22 @@ class Desk:
 
     def _place(self, writing: Writing, sent: Sent) -> tuple[Node, str]:
         """The folder, made where it is absent, and the name. Errors: AbsentNode, ReadOnly, NameTaken, NameRefused."""
+        folder = self._folder(writing, sent)
+        return folder, self._name(writing, folder.id, sent)
+
+    def _folder(self, writing: Writing, sent: Sent) -> Node:
         folder = self._writable(writing, sent).node
         for name in _checked_path(sent):
             folder = child(writing, folder.id, name) or tree.make_folder(writing, self.act, folder.id, name)
-        return folder, self._name(writing, folder.id, sent)
+        return folder
+
+    def _came(self, reading: Reading, folder: int, sent: Sent) -> Node | None:
+        """What the same request put there before, where its answer was lost: nobody is asked about their own file."""
+        if not sent.again:
+            return None
+        there = last_taken(reading, folder, names.normal(sent.name), numbered=sent.taken == "both")
+        wanted = (0, sent.size_bytes, sent.mtime_s)
+        return there if there and (there.is_folder, there.size_bytes, there.mtime_s) == wanted else None
 
     def _name(self, reading: Reading, folder: int, sent: Sent) -> str:
         name = names.normal(sent.name)
@@ -313,7 +339,11 @@ class Desk:
         return free_name(reading, folder, name)
 
     def _put(self, writing: Writing, sent: Sent, content: Content) -> Node:
-        folder, name = self._place(writing, sent)
+        folder = self._folder(writing, sent)
+        came = self._came(writing, folder.id, sent)
+        if came and came.sha256 == content.sha256:
+            return came
+        name = self._name(writing, folder.id, sent)
         return tree.put(writing, self.act, folder.id, name, content, mtime_s=sent.mtime_s)[0]
 
     def _look_up(self, upload: str) -> None:

@@ -30,7 +30,8 @@ window.coffre = (() => {
       await by.moment();
       let answer = null;
       try {
-        const headers = about ? { "X-Beffroi-File": encodeURIComponent(JSON.stringify(about)) } : {};
+        // Asked again, for no answer came: what arrived all the same is that file.
+        const headers = about ? { "X-Beffroi-File": encodeURIComponent(JSON.stringify(tries ? { ...about, again: true } : about)) } : {};
         answer = await fetch(by.base + path, { method, body, headers, credentials: "same-origin", signal: by.signal() });
       } catch (error) {
         if (!(await isThere(body))) throw new Refused("input.invalid");
