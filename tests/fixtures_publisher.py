@@ -82,7 +82,7 @@ class Bench:
     async def restart(self) -> Publisher:
         if self.publisher is not None:
             self.publisher.close()
-        self.hub.close_all("restart")
+        self.hub.close_all()
         store = Store(self.database, self.config.run)
         self.publisher = Publisher(self.config, store, Signer(FEED), self.hub, lambda _: None)
         await self.publisher.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import http.server
 import ipaddress
 import json
@@ -171,10 +170,6 @@ def again(source: FeedSource) -> FeedSource:
     FeedSource.objects.filter(pk=source.pk).update(next_at=clock.now())
     source.refresh_from_db()
     return source
-
-
-def zipped_bomb(size_bytes: int) -> bytes:
-    return gzip.compress(b"0" * size_bytes, 9)
 
 
 def as_json(value: object) -> bytes:

@@ -43,7 +43,6 @@ from tests.waiting import until
 
 pytest_plugins = ["tests.fixtures_box"]
 pytestmark = needs_network
-HONEY = 23
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def going(directory: Path, script: Callable[[Place], Awaitable[None]]) -> None:
                 await script(place)
             finally:
                 place.connections.close()
-                place.hub.close_all("end")
+                place.hub.close_all()
 
     asyncio.run(run())
 
@@ -329,7 +329,7 @@ def test_an_ended_connection_does_not_wait_for_a_reader_who_leaves_no_room_for_t
         for one in sent[1:]:
             place.hub.send("box", one)
         assert place.subscriber.writing_since_s == 0.0  # the kernel took everything, and takes nothing more
-        place.hub.close_owner(ROW.id, "revoked")
+        place.hub.close_owner(ROW.id)
         ended = select.poll()
         ended.register(writer.get_extra_info("socket"), select.POLLHUP)
         await until(lambda: ended.poll(0))

@@ -173,7 +173,7 @@ class Centre:
         """Killed: whoever is connected notices by the cut line."""
         self.up = False
         if hasattr(self, "hub"):
-            self.hub.close_all("stop")
+            self.hub.close_all()
 
     def backup(self) -> Backup:
         rows = self.database.execute(

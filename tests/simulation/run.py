@@ -15,6 +15,7 @@ from unittest.mock import patch
 from beffroi.stream import publisher, snapshots
 from beffroi.stream.claims import WITNESSES
 from beffroi.stream.publisher import EPOCH_PAUSE_S
+from beffroi_protocol.table import DecisionTable
 
 from tests.simulation import actors, checks, people, seams, trying
 from tests.simulation.schema import empty_database
@@ -139,8 +140,7 @@ def _pass_them(world: World) -> None:
         ahead = [
             one for one in world.boxes if one.agent is not None
             for name, table in one.agent.session.tables.items()
-            if (table.epoch, table.version) >= world.centre.publisher.feed.log(name).position()
-            and table.head != world.centre.publisher.feed.log(name).channel.head
+            if _is_ahead(world, name, table)
         ]  # fmt: skip
         scopes = {one.commune for one in ahead} | _doors_ahead(world)
         if not scopes:
@@ -150,14 +150,19 @@ def _pass_them(world: World) -> None:
         world.run_until(world.time.true + 90.0)
 
 
+def _is_ahead(world: World, name: str, table: DecisionTable) -> bool:
+    """Whether somebody's table is further than the centre's channel, or as far with another content."""
+    own = world.centre.publisher.feed.log(name).channel
+    return (table.epoch, table.version) >= (own.epoch, own.version) and table.head != own.head
+
+
 def _doors_ahead(world: World) -> set[str]:
     """The communes whose overlay a door of the datacenter holds further than the restored centre does."""
-    log, found = world.centre.publisher.feed.log, set()
+    found = set()
     for door in world.doors:
         with door.follower.tables() as tables:
             for name, table in tables.items():
-                at, head = (table.epoch, table.version), table.head
-                if "@" in name and at >= log(name).position() and head != log(name).channel.head:
+                if "@" in name and _is_ahead(world, name, table):
                     found.add(name.partition("@")[2])
     return found
 

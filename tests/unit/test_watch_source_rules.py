@@ -8,8 +8,6 @@ from beffroi.watch.sources.rules import TrialState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-DAY_S = 86400
-
 
 @pytest.mark.parametrize(
     ("before", "kept", "protected", "expected"),

@@ -178,7 +178,7 @@ def _act(options: argparse.Namespace, files: Sequence[bytes]) -> int:
         )
         return 0
     if options.verb == "start":
-        owner = {code: one for one, code in communes.current_codes("insee").items()}.get(options.canary, "")
+        owner = {code: one for one, code in communes.insee_codes().items()}.get(options.canary, "")
         canary = communes.access_collectivite(actor, owner)
         releases.start(actor=actor, number=options.number, canary=canary)
         print(f"Release {options.number} begins with {canary.name}.")

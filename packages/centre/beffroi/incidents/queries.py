@@ -40,9 +40,8 @@ def entries(incident: Incident) -> Sequence[IncidentEntry]:
     return list(incident.entries.order_by("at", "id"))
 
 
-def tasks(incident: Incident, audience: Audience | None = None) -> Sequence[IncidentTask]:
-    rows = incident.tasks.order_by("position")
-    return list(rows.filter(audience=audience) if audience else rows)
+def tasks(incident: Incident) -> Sequence[IncidentTask]:
+    return list(incident.tasks.order_by("position"))
 
 
 def access_task(actor: Actor, incident: Incident, task_id: str) -> IncidentTask:

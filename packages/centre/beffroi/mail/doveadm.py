@@ -177,12 +177,11 @@ def uids(address: str, folder: str) -> Command:
     return "fetch", {"user": address, "field": ["uid"], "query": ["mailbox", folder]}
 
 
-def by_message_id(address: str, message_id: str, *, text: bool = False) -> Command:
-    """Candidates by Message-ID, with our own headers (and the whole message, for a scan)."""
-    fields = ["mailbox", "uid", "hdr.x-beffroi-id", "hdr.x-beffroi-unchecked", *(["text"] if text else [])]
+def by_message_id(address: str, message_id: str) -> Command:
+    """Candidates by Message-ID, with our own headers."""
     return "fetch", {
         "user": address,
-        "field": fields,
+        "field": ["mailbox", "uid", "hdr.x-beffroi-id", "hdr.x-beffroi-unchecked"],
         "query": ["mailbox", "*", "header", "message-id", message_id],
     }
 

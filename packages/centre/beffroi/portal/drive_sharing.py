@@ -94,7 +94,7 @@ def _holds(words: str) -> Q:
     return Q(name__icontains=words)
 
 
-def rows(view: View, reading: Reading, actor: Actor, found: Iterable[Share]) -> list[dict[str, Any]]:
+def rows(reading: Reading, actor: Actor, found: Iterable[Share]) -> list[dict[str, Any]]:
     """What a list shows of each share that leads from here."""
     found = list(found)
     ids = {one.created_by for one in found} | {one.target for one in found if one.kind == "person"}

@@ -126,8 +126,8 @@ class Stream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._connections.close()
-        self.hub.close_all("stop")
-        self.live_hub.close_all("stop")
+        self.hub.close_all()
+        self.live_hub.close_all()
         await self.acks.close()
         if self._uplink is not None:
             self._uplink.close()
@@ -201,7 +201,7 @@ class Stream:
         if event.kind == "box:revoked":
             box_id = str(event.payload.get("box_id", ""))
             self._revoked.add(box_id)
-            self.hub.close_owner(box_id, "revoked")
+            self.hub.close_owner(box_id)
         elif event.kind == "box:policy_changed":
             self._policy_changed(event)
         elif event.kind == "box:question_asked":

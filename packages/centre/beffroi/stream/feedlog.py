@@ -40,10 +40,6 @@ class Log:
     lines: deque[Line] = field(default_factory=deque)
     size_bytes: int = 0
 
-    def position(self) -> tuple[int, int]:
-        """(epoch, version)"""
-        return self.channel.epoch, self.channel.version
-
     def append(self, line: Line) -> None:
         self.lines.append(line)
         self.size_bytes += len(line.data)

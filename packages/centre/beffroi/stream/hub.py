@@ -26,7 +26,6 @@ class Subscriber:
         self.owner = owner
         self.topics = frozenset(topics)
         self.closed = False
-        self.reason = ""
         self.on_ready: Callable[[], object] = _nothing
         """Called when there is something to take, and at the end."""
         self.on_close: Callable[[], object] = _nothing
@@ -44,17 +43,17 @@ class Subscriber:
         queued = len(self._queue) - self._first
         # One long line alone is no sign of a slow reader.
         if queued >= MAX_QUEUED_LINES or (queued and self._queued_bytes + len(data) > MAX_QUEUED_BYTES):
-            self.close("slow")
+            self.close()
             return False
         self._queue.append(data)
         self._queued_bytes += len(data)
         self.on_ready()
         return not self.closed
 
-    def close(self, reason: str) -> None:
+    def close(self) -> None:
         """End the response. What is queued is dropped: a revoked box receives nothing more."""
         if not self.closed:
-            self.closed, self.reason = True, reason
+            self.closed = True
             self._queue.clear()
             self.on_ready()
             self.on_close()
@@ -102,10 +101,10 @@ class Hub:
         for topic in subscriber.topics:
             self._by_topic.setdefault(topic, set()).add(subscriber)
         for old in held[: max(0, len(held) - at_most)]:
-            self.remove(old, "replaced")
+            self.remove(old)
 
-    def remove(self, subscriber: Subscriber, reason: str = "ended") -> None:
-        subscriber.close(reason)
+    def remove(self, subscriber: Subscriber) -> None:
+        subscriber.close()
         held = self._by_owner.get(subscriber.owner, [])
         if subscriber in held:
             held.remove(subscriber)
@@ -127,7 +126,7 @@ class Hub:
             if subscriber.put(data):
                 sent += 1
             else:
-                self.remove(subscriber, "slow")
+                self.remove(subscriber)
         return sent
 
     def cut_stalled(self, *, now_s: float) -> int:
@@ -139,16 +138,16 @@ class Hub:
             if one.writing_since_s and now_s - one.writing_since_s > STALL_S
         ]
         for subscriber in stalled:
-            self.remove(subscriber, "stalled")
+            self.remove(subscriber)
         return len(stalled)
 
-    def close_owner(self, owner: str, reason: str) -> int:
+    def close_owner(self, owner: str) -> int:
         """Close all of one owner at once; return how many."""
         held = list(self._by_owner.get(owner, ()))
         for subscriber in held:
-            self.remove(subscriber, reason)
+            self.remove(subscriber)
         return len(held)
 
-    def close_all(self, reason: str) -> None:
+    def close_all(self) -> None:
         for owner in self.owners():
-            self.close_owner(owner, reason)
+            self.close_owner(owner)

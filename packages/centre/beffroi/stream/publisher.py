@@ -181,7 +181,7 @@ class Publisher:
             self._epoch_at_s = now_s
             await self._in_thread(self._new_epoch, max(self.feed.epoch, seen) + 1)
             self._claims.clear()
-            self._hub.close_all("epoch")
+            self._hub.close_all()
             return True
 
     # -- steps -------------------------------------------------------------------------------------------

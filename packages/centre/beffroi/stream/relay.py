@@ -104,7 +104,7 @@ class Relay(Publisher):
             log.warning("the feed was begun anew: loading it")
         async with self._lock:
             await self._in_thread(self._load)
-            self._hub.close_all("epoch")
+            self._hub.close_all()
         return True
 
     def _make(self) -> Step:

@@ -89,7 +89,6 @@ _SYMBOLS = {
     "MIME_EXE_IN_GEN_SPLIT_RAR": "executable_attachment",
     "MIME_ARCHIVE_IN_ARCHIVE": "archive_attachment",
     "MIME_ENCRYPTED_ARCHIVE": "archive_attachment",
-    "CLAM_VIRUS": "known_malware",
 }
 _EXECUTABLE = frozenset(
     [

@@ -69,7 +69,7 @@ def domain_names() -> list[str]:
     return list(Domain.objects.values_list("name", flat=True))
 
 
-def current_codes(scheme: str) -> dict[str, str]:
-    """The INSEE or SIREN code of today of every collectivité that has one, by its id."""
-    rows = CollectiviteCode.objects.filter(scheme=scheme, until=None)
+def insee_codes() -> dict[str, str]:
+    """The INSEE code of today of every collectivité that has one, by its id."""
+    rows = CollectiviteCode.objects.filter(scheme="insee", until=None)
     return dict(rows.values_list("collectivite_id", "value"))

@@ -68,7 +68,6 @@ class Drive:
         named: Named,
         base_url: str = "https://localhost",
     ) -> None:
-        self.communes, self.bodies = communes, bodies
         self.doorman = Doorman(sign_in, sign_ins, require, executor)
         self._at_work: Counter[str] = Counter()
         """Requests of each person that are not answered to their end."""

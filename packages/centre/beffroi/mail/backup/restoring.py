@@ -142,7 +142,7 @@ class Box:
         """
         done = 0
         for source, some in _batches(letters):
-            guids = _any_of("guid", (one.guid for one in some))
+            guids = _any_of(one.guid for one in some)
             source_path = f"mdbox:{self._former / 'mdbox'}"
             below = ["-s"] if folder else []
             self._run("import", [source_path, folder, "mailbox", source, *guids], *below)
@@ -157,7 +157,7 @@ class Box:
         removed = 0
         for folder in folders:
             for start in range(0, len(guids), BATCH):
-                query = ["mailbox", folder, *_any_of("guid", guids[start : start + BATCH])]
+                query = ["mailbox", folder, *_any_of(guids[start : start + BATCH])]
                 there = self._letters(query)
                 if there:
                     self._run("expunge", query)
@@ -201,10 +201,10 @@ def _batches(letters: Sequence[Letter]) -> Iterable[tuple[str, Sequence[Letter]]
             yield folder, inside[start : start + BATCH]
 
 
-def _any_of(key: str, values: Iterable[str]) -> list[str]:
+def _any_of(guids: Iterable[str]) -> list[str]:
     words: list[str] = []
-    for value in values:
-        words += [*(["or"] if words else []), key, value]
+    for guid in guids:
+        words += [*(["or"] if words else []), "guid", guid]
     return ["(", *words, ")"]
 
 

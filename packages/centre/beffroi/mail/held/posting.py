@@ -35,10 +35,8 @@ def send(config: Config, *, to: str, subject: str, text: str, html: str) -> None
     post(config, compose(config, to=to, subject=subject, text=text, html=html), to)
 
 
-def compose(
-    config: Config, *, to: str, subject: str, text: str, html: str, personal: bool = True
-) -> EmailMessage:
-    """A mail in plain text with the same in HTML, marked as written by a machine. ``personal``: for the owner alone,
+def compose(config: Config, *, to: str, subject: str, text: str, html: str) -> EmailMessage:
+    """A mail in plain text with the same in HTML, marked as written by a machine, and as personal: for the owner alone,
     also where the mailbox is lent (mail/privacy.py): a digest names what is held, and its link opens without a
     sign-in. The Message-ID carries the seal by which the portal knows its own mail."""
     mail = EmailMessage()
@@ -49,8 +47,7 @@ def compose(
     sealed = seal(to=to, subject=subject, text=text, html=html)
     mail["Message-ID"] = f"<{ids.new_id('dig')}.{sealed}@{config.mail_name}>"
     mail["Auto-Submitted"] = "auto-generated"
-    if personal:
-        mail["Sensitivity"] = "Personal"
+    mail["Sensitivity"] = "Personal"
     mail.set_content(text)
     mail.add_alternative(html, subtype="html")
     return mail

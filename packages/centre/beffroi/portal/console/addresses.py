@@ -131,8 +131,8 @@ def _typed(request: HttpRequest, *names: str) -> dict[str, Any]:
     return {name: request.POST.get(name, "").strip()[:4000] for name in names}
 
 
-def _here(collectivite: Collectivite, anchor: str = "") -> HttpResponseRedirect:
-    return HttpResponseRedirect(reverse("commune_addresses", args=[collectivite.id]) + anchor)
+def _unknown_addresses(collectivite: Collectivite) -> HttpResponseRedirect:
+    return HttpResponseRedirect(reverse("commune_addresses", args=[collectivite.id]) + "#h-unknown")
 
 
 def _make_alias(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> HttpResponse:
@@ -196,7 +196,7 @@ def _receive(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> 
     if wrong := step_up(request, actor):
         return shown(request, actor, collectivite, 403, failed="code", error=wrong, form=form)
     receive(request, actor, domain, mailbox.id)
-    return _here(collectivite, "#h-unknown")
+    return _unknown_addresses(collectivite)
 
 
 def _refuse(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> HttpResponse:
@@ -205,4 +205,4 @@ def _refuse(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> H
     row = existing(next((one for one in rows if one.domain == wanted), None), "catch-all")
     actions.end_catch_all(actor=actor, row=row)
     messages.success(request, _("Ces adresses sont de nouveau refusées."))
-    return _here(collectivite, "#h-unknown")
+    return _unknown_addresses(collectivite)

@@ -104,6 +104,6 @@ def _tile(name: str, found: Weather) -> Tile:
 
 def _homes(owners: list[str]) -> dict[str, str]:
     """The EPCI of each commune, by name: neighbours stand together."""
-    codes = communes.current_codes("insee")
+    codes = communes.insee_codes()
     found = {owner: register.find(codes[owner]) for owner in owners if owner in codes}
     return {owner: commune.epci_name for owner, commune in found.items() if commune is not None}

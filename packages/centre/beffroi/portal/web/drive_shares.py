@@ -67,7 +67,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
                 return HttpResponseRedirect(reverse("drive_share", args=[node_id]))
     with view.database.reading() as reading:
         reached = sharing.reached(reading, place)
-        lines = drive_sharing.rows(view, reading, actor, [one.share for one in reached])
+        lines = drive_sharing.rows(reading, actor, [one.share for one in reached])
         for line, one in zip(lines, reached, strict=True):
             line["above"] = one.node.name if one.node.id != node_id else ""
         choices = drive_sharing.choices(reading, actor, asked)
@@ -100,7 +100,7 @@ def mine(request: HttpRequest, actor: Actor) -> HttpResponse:
     view = view_of(request, actor)
     with view.database.reading() as reading:
         found = shares.made_by(reading, view.who.person_id, now_s=clock.epoch_s())
-        lines = drive_sharing.rows(view, reading, actor, [one for one in found if one.kind != "link"])
+        lines = drive_sharing.rows(reading, actor, [one for one in found if one.kind != "link"])
     return drive.drive_page(request, view, "portal/drive_my_shares.html", {"at": "mine", "rows": lines})
 
 

@@ -66,14 +66,14 @@ def refanged(text: str) -> str:
     return "http" + bare[4:] if bare[:4].lower() == "hxxp" else bare
 
 
-def of_text(text: str, *, valid_until: int = 0) -> Value | None:
+def of_text(text: str) -> Value | None:
     """Give a bare text the kind that its shape says; None when it has none."""
     bare = refanged(text)
     kind = _kind(bare)
     if kind is None and (found := _ADDRESS_PORT.fullmatch(bare)):
         bare = found[1]
         kind = _kind(bare)
-    return None if kind is None else Value(kind.value, bare, valid_until)
+    return None if kind is None else Value(kind.value, bare)
 
 
 def _kind(bare: str) -> Kind | None:
