@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import pytest
 from beffroi.cli.prepare import DatabaseNewer, refuse_newer
 from beffroi.supervise.preparation import last_words
 from django.db.migrations.recorder import MigrationRecorder
 
+NOBODY = 65534
+REFUSE = """
+import sys
+from pathlib import Path
+from beffroi.cli import prepare
+prepare.refuse_unwritable(Path(sys.argv[1]))
+"""
 pytestmark = pytest.mark.usefixtures("database")
 
 
@@ -19,6 +32,17 @@ def test_a_database_that_a_newer_version_has_changed_is_refused() -> None:
     applied.create(app="decisions", name="9999_later")
     with pytest.raises(DatabaseNewer, match=r"\(decisions\.9999_later\)"):
         refuse_newer()
+
+
+def test_a_database_that_root_restored_is_named() -> None:
+    user = NOBODY if os.geteuid() == 0 else os.geteuid()
+    with tempfile.TemporaryDirectory(prefix="bfdb-") as place:
+        restored = Path(place, "beffroi.sqlite")
+        restored.touch(0o444)
+        os.chown(place, user, -1)
+        command = (sys.executable, "-c", REFUSE, place)
+        done = subprocess.run(command, user=user, check=False, capture_output=True, text=True)
+    assert f"{restored} cannot be written by this user" in done.stderr
 
 
 @pytest.mark.parametrize(

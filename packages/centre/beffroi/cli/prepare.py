@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,12 @@ class DatabaseNewer(BeffroiError):
     code = "cli.database_newer"
 
 
+class DatabaseNotOurs(BeffroiError):
+    """{} cannot be written by this user, as after a restore by root. Next: chown {} {}"""
+
+    code = "cli.database_not_ours"
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="beffroi prepare")
     parser.add_argument("--demo", default="", help="'default' or a seed file in TOML")
@@ -34,12 +41,20 @@ def main(arguments: Sequence[str]) -> int:
     django.setup()
     from django.core.management import call_command  # noqa: PLC0415
 
+    refuse_unwritable(config.state / "db")
     lock = config.state / "db" / "prepare.lock"
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         refuse_newer()
         call_command("migrate", verbosity=0, interactive=False)
         return _plant(config, options.demo) if options.demo else 0
+
+
+def refuse_unwritable(directory: Path) -> None:
+    """SQLite itself reads what it may not write, and everything looks well. Errors: DatabaseNotOurs."""
+    for path in directory.iterdir():
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise DatabaseNotOurs(path, directory.owner(), directory / "*")
 
 
 def refuse_newer() -> None:
