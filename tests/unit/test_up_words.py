@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from beffroi.supervise import status
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Config:
-    (tmp_path / "beffroi.toml").touch()
-    return Config(state=tmp_path)
+def place() -> Iterator[Config]:
+    with tempfile.TemporaryDirectory(prefix="bf-") as name:  # short enough for the sockets beneath it
+        (Path(name) / "beffroi.toml").touch()
+        yield Config(state=Path(name))
 
 
 @pytest.fixture
