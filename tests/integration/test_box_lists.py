@@ -6,13 +6,14 @@ import ipaddress
 import os
 import random
 import re
+import subprocess
 
 import pytest
 from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Action, BulkList, Entry
 
-from tests.town_hall import TownHall, good_policy, needs_network
+from tests.town_hall import ROOT, TownHall, good_policy, needs_network
 from tests.town_hall_network import (
     BOX,
     EVIL,
@@ -261,6 +262,35 @@ def test_a_full_disk_keeps_the_list_before_and_says_so(hall: TownHall) -> None:
     filler.unlink()
     until(lambda: not connects(LAN, GOOD), "not tried again")
     until(lambda: connects(LAN, EVIL), "the list before it is still there")
+
+
+def test_a_disk_that_takes_nothing_any_more_stops_no_start(hall: TownHall) -> None:
+    """Flash memory that is worn out can be read only."""
+    hall.listed(addresses(hall, EVIL))
+    hall.block(EVIL6)
+    until(lambda: EVIL6 in (hall.state / "tables" / "box.state").read_text(), "not saved")
+    hall.kill("agent")
+    run(*inside(BOX, "nft", "flush", "ruleset"))
+    said = lambda: (hall.state.parent / "agent.log").read_text().count("nothing can be saved")  # noqa: E731
+    before = said()
+    run("mount", "-o", "remount,ro", str(hall.state))
+    try:
+        box = inside(BOX, "/usr/bin/python3", "-m", "beffroi_box", "--state", str(hall.state))
+        path = f"PYTHONPATH={ROOT}/packages/protocol:{ROOT}/packages/box"
+        run("env", path, *box, "resolver-config")
+        subprocess.run(("env", path, *box, "boot"), check=False)
+        assert not connects(LAN, EVIL) and not connects(LAN, EVIL6)
+        hall.start_agent()
+        (given,) = hall.block(GOOD)
+        assert not connects(LAN, GOOD)
+        hall.unblock(given)
+        assert connects(LAN, GOOD) and not connects(LAN, EVIL)
+        assert said() == before + 1, "once, not each second"
+    finally:
+        run("mount", "-o", "remount,rw", str(hall.state))
+        hall.kill("agent")  # it has the mount as it was when it began
+        hall.start_agent()
+    hall.connected()
 
 
 def test_a_snapshot_that_is_a_file_is_fetched(hall: TownHall) -> None:

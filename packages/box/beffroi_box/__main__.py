@@ -223,13 +223,19 @@ def resolver_config(arguments: argparse.Namespace) -> int:
         config.state / "names" / "dnsdist.conf": dnsdist_configuration(config),
     }
     for path, text in written.items():
-        write_atomic(path, text.encode(), mode=0o644)
+        try:
+            write_atomic(path, text.encode(), mode=0o644)
+        except OSError as error:
+            if not path.exists():
+                raise
+            logging.error("%s stays as it was: %s", path, error.strerror)
         _say(str(path))
     for path in (*own_files(config), bulk_file(config), observed_file(config)):
         if not path.exists():
             write_names(path, ())
-    if (owner := user_id(config.resolver_user)) >= 0:
-        os.chown(config.state / "resolver", owner, -1, follow_symlinks=False)
+    owner, own = user_id(config.resolver_user), config.state / "resolver"
+    if owner not in (-1, own.lstat().st_uid):
+        os.chown(own, owner, -1, follow_symlinks=False)
     return 0
 
 

@@ -116,7 +116,7 @@ class Agent:
         self.sender = Sender(self._posts.post, self.spool)
         self.acks = Acknowledger(self._feed.say, lambda: self.enforcer.policy_version)
         self._acked: dict[str, tuple[int, int]] = {}
-        self._useful = self._told_time = False
+        self._useful = self._told_time = self._unwritten = False
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
         self._unsaved: set[str] = set()
         self.blocked = Blocked(config, self.enforcer, self.lists, self.watch, self.spool, self.now)
@@ -368,7 +368,8 @@ class Agent:
     def _write_status(self) -> None:
         tables = self.session.tables.values()
         stale = any(t.version and t.stale(now=self.now()) for t in tables)
-        self._save(
+        unwritten, self._unwritten = self._unwritten, False
+        written = self._save(
             lambda: self.status.write(
                 box_id=self.identity.box_id,
                 collectivite=self.identity.collectivite_name,
@@ -390,6 +391,8 @@ class Agent:
                 stale=stale,
             )
         )
+        if written and not unwritten:
+            self.status.disk_trouble = ""
 
     def _save_tables(self) -> None:
         """After the acknowledgement: a crash before it only means that the same batch is fetched again."""
@@ -400,13 +403,14 @@ class Agent:
                 return
 
     def _save(self, write: Callable[[], None]) -> bool:
-        """A full or broken disk never stops enforcement; it is said once until it is over."""
+        """A full or broken disk never stops enforcement; it is said once until it is over (``_write_status``): that one
+        file was written says nothing of the others, and many calls have nothing to write."""
         try:
             write()
         except OSError as error:
             if not self.status.disk_trouble:
                 log.error("nothing can be saved: %s; enforcing from memory", error.strerror)
             self.status.disk_trouble = error.strerror or "write failed"
+            self._unwritten = True
             return False
-        self.status.disk_trouble = ""
         return True

@@ -15,6 +15,7 @@ Fails:   a full disk keeps facts in memory; enforcement does not depend on them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import secrets
@@ -301,10 +302,11 @@ class FactSpool:
         if self._sealed:
             self._write(self._sealed_path, self._sealed)
             return
-        self._sealed_path.unlink(missing_ok=True)
-        if not self._open():
-            self._open_path.unlink(missing_ok=True)
-            self._written = b""
+        with contextlib.suppress(OSError):  # the same facts again at the next start
+            self._sealed_path.unlink(missing_ok=True)
+            if not self._open():
+                self._open_path.unlink(missing_ok=True)
+                self._written = b""
 
     def keep(self) -> None:
         """Write the open batch to disk, and delete of what was told what is too old."""

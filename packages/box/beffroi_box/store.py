@@ -70,8 +70,9 @@ class Store:
         for name in ("", "tables", "lists", "spool", "names", "resolver", "diary"):
             (self.state / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         # Unbound and dnsdist run as their own users and must reach their files below.
-        for name in ("", "names", "resolver"):
-            (self.state / name).chmod(0o711)
+        for path in (self.state / name for name in ("", "names", "resolver")):
+            if path.stat().st_mode & 0o777 != 0o711:  # a disk that can be read only stops no start
+                path.chmod(0o711)
 
     def key(self) -> Ed25519PrivateKey:
         """Return the box's own key, made at the first call. Errors: KeyUnreadable, OSError."""

@@ -15,6 +15,7 @@ Source:  docs/internals/box.md, decision 0050.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import zlib
@@ -187,7 +188,8 @@ class Told:
         return True
 
     def _delete(self, one: Kept) -> None:
-        (self._directory / one.name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self._directory / one.name).unlink(missing_ok=True)
         self._files.remove(one)
         self._sizes.pop(one, None)
 
