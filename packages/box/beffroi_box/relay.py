@@ -35,6 +35,7 @@ AGENT_AWAY_S = 60.0
 TELL_EVERY_S = 30.0
 PAUSE_FIRST_S, PAUSE_LAST_S = 5.0, 300.0
 GIVEN_UP_S = 4 * 86400
+CLOCK_SET_S = 60.0
 NEIGHBOURS = Path("/proc/net/arp")
 
 
@@ -62,6 +63,7 @@ class Relaying:
         self._stopping = threading.Event()
         self._trouble = ""
         self._away = False
+        self._clock = _clock()
 
     def run(self) -> None:
         """Until the agent wants no relay, or is away for long."""
@@ -155,6 +157,9 @@ class Relaying:
     def _deliver_all(self) -> str:
         """Hand over what waits; return what holds up the rest, "" for nothing."""
         order, trouble, self._away = self._order, "", False
+        if abs(by_s := _clock() - self._clock) > CLOCK_SET_S:
+            self._spool.clock_was_set(by_s)
+            self._clock += by_s
         waiting = list(self._spool.waiting())
         if order is None or not waiting:
             return ""
@@ -245,6 +250,11 @@ class Relaying:
                 self._note(device, sent=count.sent, refused=count.refused, reason=count.reason)
                 continue
             self._told = (waiting, self._trouble)
+
+
+def _clock() -> float:
+    """By how much the machine's clock is ahead of the steady one: it changes when that clock is set."""
+    return time.time() - time.monotonic()
 
 
 def device_of(address: str, relay: Relay) -> Device | None:

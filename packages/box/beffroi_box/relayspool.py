@@ -140,6 +140,16 @@ class Spool:
         """Some of its recipients have it. Errors: OSError."""
         write_atomic(self._directory / f"{mail_id}.json", msgspec.json.encode(envelope))
 
+    def clock_was_set(self, by_s: float) -> None:
+        """What waits is no older for it: a machine without a battery takes mail before it knows the day. A mail that
+        would be of tomorrow then was taken by a right clock, and stays. Errors: OSError."""
+        now = int(time.time())
+        for mail_id, envelope in list(self.waiting()):
+            moved = envelope.accepted_at + max(0, int(by_s))
+            at = moved if moved <= now else min(envelope.accepted_at, now)
+            if at != envelope.accepted_at:
+                self.keep_for(mail_id, msgspec.structs.replace(envelope, accepted_at=at))
+
     def forget(self, mail_id: str) -> None:
         for suffix in ("json", "mail"):
             (self._directory / f"{mail_id}.{suffix}").unlink(missing_ok=True)
