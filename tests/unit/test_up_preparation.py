@@ -311,6 +311,14 @@ def test_a_place_that_engines_cannot_read_or_bind_in_is_refused_before_anything_
         checks.check_place(Path(place))
 
 
+def test_a_place_that_system_users_cannot_enter_is_refused() -> None:
+    with tempfile.TemporaryDirectory(prefix="bfp-") as closed:
+        with pytest.raises(checks.PlaceUnusable, match=f"cannot enter {closed}"):
+            checks.check_place(Path(closed, "state"))
+        Path(closed).chmod(0o711)
+        checks.check_place(Path(closed, "state"))
+
+
 @pytest.mark.parametrize("place", ["/var/lib/beffroi", "/srv/données/centre-2", "/tmp/a%b"])
 def test_other_places_are_taken(place: str) -> None:
     checks.check_place(Path(place))

@@ -67,12 +67,14 @@ def test_a_status_that_is_not_written_any_more_is_no_good_news(
 
 @pytest.mark.parametrize("text", ["", 'listen = "*"\n', 'user = "root"\n'])
 def test_settings_that_would_run_the_pages_as_root_are_refused(
-    place: Config, monkeypatch: pytest.MonkeyPatch, text: str
+    monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 0)
-    (place.state / "beffroi.toml").write_text(text)
-    with pytest.raises(SettingInvalid, match=r"Setting user .* as root"):
-        up.main(["--state", str(place.state)])
+    with tempfile.TemporaryDirectory(prefix="bfp-") as state:
+        Path(state).chmod(0o755)
+        Path(state, "beffroi.toml").write_text(text)
+        with pytest.raises(SettingInvalid, match=r"Setting user .* as root"):
+            up.main(["--state", state])
 
 
 def test_a_file_that_the_system_refuses_is_one_sentence(

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,9 @@ def check_place(state: Path) -> None:
         raise PlaceUnusable(state, f"it has more than {MOST_OF_PLACE} bytes, and sockets lie deep beneath it")
     if state.exists() and not state.is_dir():
         raise PlaceUnusable(state, "it is a file")
+    for one in state.parents:
+        if one.exists() and not one.stat().st_mode & stat.S_IXOTH:
+            raise PlaceUnusable(state, f"system users cannot enter {one}")
 
 
 def check_disk(config: Config, *, needed_bytes: int = NEEDED_DISK_BYTES) -> None:
