@@ -14,7 +14,7 @@ from beffroi.cli import __main__ as cli
 from beffroi.cli import remove, report, up
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
-from beffroi.supervise import status
+from beffroi.supervise import accounts, status
 
 
 @pytest.fixture
@@ -75,6 +75,18 @@ def test_settings_that_would_run_the_pages_as_root_are_refused(
         Path(state, "beffroi.toml").write_text(text)
         with pytest.raises(SettingInvalid, match=r"Setting user .* as root"):
             up.main(["--state", state])
+
+
+def test_accounts_that_somebody_emptied_are_none_and_end_nothing(
+    place: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.secrets.mkdir()
+    for text in ("", "{}", "null", '{"accounts": [{}]}'):
+        accounts.path(place).write_text(text)
+        assert report.main(["--state", str(place.state)]) == 1
+    assert "does not run" in capsys.readouterr().out
+    assert cli.main(["status", "--accounts", "--state", str(place.state)]) == 1
+    assert "No demonstration accounts" in capsys.readouterr().err
 
 
 def test_a_file_that_the_system_refuses_is_one_sentence(

@@ -37,9 +37,9 @@ def save(config: Config, values: dict[str, Any]) -> None:
 
 
 def load(config: Config) -> list[Account]:
-    """[] when there are none or they are not ours to read."""
+    """[] when there are none, or they are not ours to read, or somebody emptied the file."""
     try:
         values = json.loads(path(config).read_text("utf-8"))
-    except OSError:
+        return [Account(**{**one, "communes": tuple(one["communes"])}) for one in values["accounts"]]
+    except (OSError, ValueError, TypeError, KeyError):
         return []
-    return [Account(**{**one, "communes": tuple(one["communes"])}) for one in values["accounts"]]
