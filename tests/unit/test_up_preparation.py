@@ -158,6 +158,16 @@ def test_without_the_root_key_a_person_is_told_and_nothing_breaks(new: Config) -
         )
 
 
+def test_certificates_of_a_clock_that_was_ahead_are_made_anew(new: Config) -> None:
+    with clock.shifted(3 * 86400):
+        certificates.ensure(new)
+        early = (new.state / "tls" / "ca.pem").read_bytes()
+        assert certificates.ensure(new) == []
+    assert certificates.ensure(new) == ["portal.pem", "mail.pem"]
+    assert (new.state / "tls" / "ca.pem").read_bytes() != early
+    assert certificates.ensure(new) == []
+
+
 def test_certificates_verify_against_the_centres_own_authority(new: Config) -> None:
     assert certificates.ensure(new) == ["portal.pem", "mail.pem"]
     tls = new.state / "tls"

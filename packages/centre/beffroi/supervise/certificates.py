@@ -76,7 +76,7 @@ def _authority(folder: Path, owner: Owner, names: tuple[str, ...]) -> _Authority
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         current = x509.load_pem_x509_certificate(certificate_path.read_bytes())
         # Its power ends at the names it was made for: a renamed centre gets a new one.
-        if _permits(current, names):
+        if _permits(current, names) and _is_timely(current, LEAF_LIFE):
             return _Authority(current, key)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Beffroi, autorité de ce centre")])
@@ -110,11 +110,16 @@ def _needs_renewal(path: Path, authority: _Authority, names: tuple[str, ...]) ->
         certificate.verify_directly_issued_by(authority.certificate)
     except (InvalidSignature, ValueError):
         return True  # of our own authority before a renaming
-    if certificate.not_valid_after_utc - clock.now() < RENEW_BEFORE:
+    if not _is_timely(certificate, RENEW_BEFORE):
         return True
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     held = {str(name.value) for name in found}
     return not held.issuperset(names)
+
+
+def _is_timely(certificate: x509.Certificate, before_end: timedelta) -> bool:
+    """It has begun (one that a clock ahead of time made has not), and does not end soon."""
+    return certificate.not_valid_before_utc <= clock.now() <= certificate.not_valid_after_utc - before_end
 
 
 def _leaf(authority: _Authority, names: tuple[str, ...]) -> tuple[bytes, bytes]:
