@@ -187,10 +187,16 @@ def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.
     if options.what == "list":
         named = {one.id: one.name for one in _visible(actor)}
         owners = [_held(actor, backups, options.commune)[0]] if options.commune else backups.place.owners()
-        for owner in owners:
-            for picture in Vault(backups.place, Keys(config, owner)).pictures():
-                size = f"{picture.metadata.size_bytes / gigabytes.GB:.3f} GB of metadata"
-                print(f"{local(picture.at_s)}  {size}  {named.get(owner, owner)}")
+        found = [
+            (picture, owner)
+            for owner in owners
+            for picture in Vault(backups.place, Keys(config, owner)).pictures()
+        ]
+        for picture, owner in found:
+            size = f"{picture.metadata.size_bytes / gigabytes.GB:.3f} GB of metadata"
+            print(f"{local(picture.at_s)}  {size}  {named.get(owner, owner)}")
+        if not found:
+            print("There is no backup yet. Next: ./beffroi drive backup now")
         return 0
     if not options.commune:
         state = backups.round()
@@ -259,7 +265,10 @@ def _chosen(actor: Actor, text: str | None, communes: Communes) -> list[Collecti
     if text:
         return [_one(actor, text)]
     there = set(communes.ids())
-    return [one for one in _visible(actor) if one.id in there]
+    found = [one for one in _visible(actor) if one.id in there]
+    if not found:
+        print("No collectivité has a file in the Coffre yet.")
+    return found
 
 
 def _one(actor: Actor, text: str | None) -> Collectivite:

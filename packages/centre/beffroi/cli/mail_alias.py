@@ -59,8 +59,8 @@ def _run(options: argparse.Namespace) -> int:
 
     actor = Actor.system(ACTOR)
     if options.verb == "list":
-        for one in queries.visible_aliases(actor):
-            print(_line(one))
+        lines = [_line(one) for one in queries.visible_aliases(actor)]
+        print("\n".join(lines) or "There is no alias. Next: ./beffroi mail alias add ALIAS MAILBOX")
         return 0
     address = options.address.strip().lower()
     alias = Alias.objects.filter(address=address).first()
