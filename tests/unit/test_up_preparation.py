@@ -139,6 +139,19 @@ def test_a_secret_without_content_stops_the_start(new: Config, name: str) -> Non
     assert (new.secrets / name).read_bytes() == b"\n"
 
 
+def test_a_master_key_that_is_lost_is_not_replaced_by_another_one(new: Config) -> None:
+    secret_files.generate(new)
+    master = new.secrets / secret_files.MASTER_KEY
+    master.unlink()
+    (new.state / "mailboxes").mkdir()
+    secret_files.generate(new)  # nothing was encrypted: a first start that was cut off
+    (new.state / "mailboxes" / "mbx_1").mkdir()
+    master.unlink()
+    with pytest.raises(secret_files.SecretUnusable, match="is missing"):
+        secret_files.generate(new)
+    assert not master.exists()
+
+
 def test_a_first_start_that_was_cut_after_the_root_key_is_made_whole(new: Config) -> None:
     secret_files.generate(new)
     public = (new.secrets / secret_files.ROOT_PUBLIC).read_bytes()

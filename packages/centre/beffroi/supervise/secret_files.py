@@ -5,7 +5,8 @@ Process: the supervisor, before it starts anything; as root in production.
 Modes:   STATE/secrets is 0710 root:USER; every file is root's, and at most one group may read it (0640): what
          only the feed's signer needs, what only the Django processes need, what several kinds of process need.
          Owner and mode are put right at each start. Written with fsync, then renamed.
-Fails:   closed. A file that exists is never overwritten; one that is empty or no key stops the start.
+Fails:   closed. A file that exists is never overwritten; one that is empty or no key stops the start, and so does the
+         master key where it is missing and something was encrypted: what came in under a new one would be lost.
 Source:  docs/internals/secrets.md.
 """
 
@@ -34,6 +35,7 @@ from beffroi.lib.errors import BeffroiError
 
 DELEGATION_LIFE_S = 90 * 86400
 RENEW_BEFORE_S = 45 * 86400
+MASTER_KEY = "commune-master.key"
 ROOT_KEY, ROOT_PUBLIC, FEED_KEY, DELEGATION = (
     "feed-root.key",
     "feed-root.pub",
@@ -103,7 +105,7 @@ _OURS: dict[str, tuple[Callable[[], bytes], str | None]] = {
     FEED_KEY: (_ed25519, FEED),
     AUDIT_KEY: (_ed25519, PAGES),
     "django.key": (_hex, PAGES),
-    "commune-master.key": (_hex, PAGES),
+    MASTER_KEY: (_hex, PAGES),
     "oauth.key": (_es256, PAGES),
     "doveadm.key": (_hex, PAGES),
     "managesieve.key": (_hex, PAGES),
@@ -207,6 +209,8 @@ def generate(config: Config) -> list[str]:
     made = []
     for name, (maker, _readers) in _OURS.items():
         if not (config.secrets / name).exists():
+            if name == MASTER_KEY and _holds_something(config):
+                raise SecretUnusable(name, config.state, "missing: no mailbox and no file opens without it")
             put(config, name, maker() + b"\n")
             made.append(name)
         elif not config.secret(name):  # a word that nobody has to know
@@ -220,6 +224,12 @@ def generate(config: Config) -> list[str]:
     _keep_audit_public(config)
     settle_files(config)
     return made
+
+
+def _holds_something(config: Config) -> bool:
+    """Whether this centre has begun to work: a first start that was cut off leaves these empty."""
+    folders = (config.state / name for name in ("db", "mailboxes", "drive"))
+    return any(one.is_dir() and any(one.iterdir()) for one in folders)
 
 
 def _keep_audit_public(config: Config) -> None:
