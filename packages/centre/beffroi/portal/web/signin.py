@@ -16,11 +16,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import door
+from beffroi.core.identity import limits
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.portal.drive_access import take_grants
 from beffroi.portal.pages import page
+
+MOST_RECORDED, WINDOW_S = 30, 900
+"""Refusals of one network that the audit log holds of a quarter of an hour."""
 
 
 class Login(LoginView):  # type: ignore[misc] # allauth is untyped
@@ -45,7 +49,8 @@ class Logout(LogoutView):  # type: ignore[misc] # allauth is untyped
 def refuse_blocked(
     request: HttpRequest, *, email: str = "", person_unknown: bool = False
 ) -> HttpResponse | None:
-    """The refusal for an address on the feed, else None. Only a try is recorded, never a mere look.
+    """The refusal for an address on the feed, else None. Only a try is recorded, never a mere look, and a flood of them
+    as ``MOST_RECORDED``.
 
     ``email``: who signs in; an exception of all their collectivités lets them. ``person_unknown``: nobody has said
     yet who it is, so the page is shown where any collectivité lets the address through.
@@ -58,7 +63,9 @@ def refuse_blocked(
         entry = door.blocked_address(address, identity.collectivites_of(email))
         if entry is None:
             return None
-    if request.method == "POST":
+    if request.method == "POST" and limits.take(
+        "refused-by-door", limits.network_of(address), limit=MOST_RECORDED, window_s=WINDOW_S
+    ):
         with transaction.atomic():
             audit.record(
                 actor=Actor("door", "login"),
