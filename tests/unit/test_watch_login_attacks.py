@@ -136,10 +136,20 @@ def test_gate_tells_a_repeated_failure_once_and_keeps_what_could_not_be_told() -
     assert waiting.take() == taken
 
 
+def test_gate_tells_no_flood_of_names_and_what_it_would_hide_all_the_same() -> None:
+    waiting = Failures()
+    for n in range(3 * MAX_ACCOUNTS):  # of one subscriber of IPv6, an address each
+        waiting.add(address=f"2a01:cb00::{n:x}", account=f"a{n}@nobody{n}.fr", door="imap")
+        waiting.add(address=f"2a01:cb00::{n:x}", account=f"a{n}@nolay.fr", door="imap", owner="col_nolay")
+    assert len(waiting.take()) == 2 * MAX_ACCOUNTS
+    assert waiting.add(address="2a01:cb00::1", account="maire@beaune.fr", door="imap", owner="col_beaune")
+    assert waiting.add(address="2a01:cb00:0:1::1", account="a@nolay.fr", door="imap", owner="col_nolay")
+
+
 def test_gate_keeps_the_newest_when_too_many_wait() -> None:
     waiting = Failures()
     for n in range(MAX_WAITING + 10):
-        waiting.add(address="5.181.80.66", account=f"a{n}@nolay.fr", door="imap")
+        waiting.add(address=f"5.181.80.{n % 200}", account=f"a{n}@nolay.fr", door="imap")
     taken = waiting.take()
     assert len(taken) == MAX_WAITING
     waiting.add(address="5.181.80.66", account="new@nolay.fr", door="imap")

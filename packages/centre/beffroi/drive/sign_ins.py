@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import collections
 import http.client
-import ipaddress
 import logging
 import queue
 import threading
@@ -24,6 +23,7 @@ import msgspec
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.table import every_overlay
 
+from beffroi.core.identity.failures import source
 from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.lib.config import Config, SettingInvalid
 
@@ -139,16 +139,3 @@ def tell(config: Config, told: Told) -> None:
         connection.getresponse().read()
     finally:
         connection.close()
-
-
-def source(address: str) -> str:
-    """An IPv4 address itself, the /64 of an IPv6 address; what is no address stands for itself."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)

@@ -21,6 +21,19 @@ def digest(account: str) -> str:
     return hashlib.sha256(account.encode("utf-8", "replace")).hexdigest()[:32]
 
 
+def source(address: str) -> str:
+    """An IPv4 address itself, the /64 of an IPv6 address; what is no address stands for itself."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
 def payload(*, address: str, account: str, door: str) -> dict[str, object] | None:
     """Return the event's payload: address (canonical), account (digest), domain ("" when none), door. None for what
     is no address on the internet: a person at the machine itself, a proxy of ours."""

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from weakref import WeakValueDictionary
 
-from beffroi.drive.sign_ins import source
+from beffroi.core.identity.failures import source
 from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database

@@ -224,7 +224,10 @@ class Gate:
 
     def sign_in_failed(self, attempt: _Policy) -> None:
         """Count it for the rule that finds guessing."""
-        if self.failures.add(address=attempt.remote, account=attempt.login, door=attempt.protocol):
+        owner = "".join(self.owners.of([attempt.login]))
+        if self.failures.add(
+            address=attempt.remote, account=attempt.login, door=attempt.protocol, owner=owner
+        ):
             self.drain.wake()
 
     def signed_in(self, attempt: _Policy) -> None:
