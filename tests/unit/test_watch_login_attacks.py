@@ -157,4 +157,8 @@ def test_gate_keeps_the_newest_when_too_many_wait() -> None:
     again = waiting.take()
     assert len(again) == MAX_WAITING
     assert again[-1]["account"] != taken[-1]["account"]
+    for n in range(MAX_WAITING):
+        waiting.add(address=f"5.181.81.{n % 200}", account=f"b{n}@nolay.fr", door="imap")
+    waiting.put_back(taken)
+    assert waiting.take()[-1]["account"] == failures.digest(f"b{MAX_WAITING - 1}@nolay.fr")
     assert ACCOUNTS > 1

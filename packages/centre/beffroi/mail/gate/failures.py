@@ -66,4 +66,5 @@ class Failures:
     def put_back(self, taken: list[dict[str, object]]) -> None:
         """What could not be told waits again; the oldest give way."""
         with self._lock:
-            self._waiting.extendleft(reversed(taken[-(MAX_WAITING - len(self._waiting)) :]))
+            room = MAX_WAITING - len(self._waiting)
+            self._waiting.extendleft(reversed(taken[max(0, len(taken) - room) :]))
