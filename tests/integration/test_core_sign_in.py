@@ -219,6 +219,13 @@ def test_guessing_is_stopped_after_some_tries(client: Client, beaune: Any) -> No
     assert client.get("/").content == b"nobody"
 
 
+def test_a_large_house_signs_in_by_one_address(client: Client, beaune: Any) -> None:
+    """As many within a minute as the front door lets through; only wrong passwords are fewer."""
+    answers = [client.post("/connexion/login/", {"login": "", "password": "x"}) for _ in range(60)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert sign_in(client, "agent@beaune.test").status_code == 302
+
+
 def test_guessing_at_the_portal_stops_the_guesser_and_not_the_owner(client: Client, beaune: Any) -> None:
     def guesser(address: str) -> Client:
         return Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": address})

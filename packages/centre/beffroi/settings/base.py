@@ -141,7 +141,9 @@ ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 ACCOUNT_PREVENT_ENUMERATION = True
-ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key", "reauthenticate": "10/m/user"}
+# The front door's: a large house comes by one address, all of it at half past eight.
+_SIGN_INS = f"{BEFFROI.portal_source_sign_ins}/m/ip"
+ACCOUNT_RATE_LIMITS = {"login": _SIGN_INS, "login_failed": "10/m/ip,5/5m/key", "reauthenticate": "10/m/user"}
 ALLAUTH_TRUSTED_PROXY_COUNT = 1
 MFA_ADAPTER = "beffroi.core.identity.adapters.MfaAdapter"
 MFA_FORMS = {
@@ -156,7 +158,7 @@ MFA_FORMS = {
 }
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
-MFA_RATE_LIMITS = {"webauthn_login": "30/m/ip"}
+MFA_RATE_LIMITS = {"webauthn_login": _SIGN_INS}
 MFA_TOTP_ISSUER = "Beffroi"
 MFA_TOTP_TOLERANCE = 1
 
