@@ -19,6 +19,7 @@ import pytest
 from beffroi.drive import projections
 from beffroi.drive.calendars import app, effort, entries, homes, invitations, wire_invitations
 from beffroi.drive.calendars.app import Calendars
+from beffroi.drive.sign_ins import MAX_FAILURES
 from beffroi.lib import ids
 from beffroi.lib.config import Config
 
@@ -99,6 +100,16 @@ def agent(calendars: tuple[Calendars, Config]) -> Person:
 @pytest.fixture
 def elu(calendars: tuple[Calendars, Config]) -> Person:
     return Person(*calendars, BEAUNE, "elu")
+
+
+def test_a_neighbour_s_old_password_keeps_nobody_out(agent: Person, elu: Person) -> None:
+    """Behind one address of a town hall."""
+    elu.password, known = "revoked", elu.password
+    assert {elu.ask("OPTIONS", "/caldav/")[0] for _ in range(MAX_FAILURES)} == {401}
+    assert elu.ask("OPTIONS", "/caldav/")[0] == 429
+    assert agent.ask("OPTIONS", "/caldav/")[0] == 200
+    elu.password = known
+    assert elu.ask("OPTIONS", "/caldav/")[0] == 200
 
 
 def test_an_entry_is_moved_to_the_town_hall_and_back_by_who_writes_there(agent: Person, elu: Person) -> None:
