@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from beffroi.mail.importing import folders, letters
+from beffroi.lib import clock
+from beffroi.mail.importing import folders, letters, runner
 from beffroi.mail.importing.providers import PROVIDERS, day_bytes, provider
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -107,6 +108,13 @@ def test_mails_without_a_name_are_told_apart_by_their_whole_header() -> None:
     assert letters.partial_key(b"Message-ID: <>\n" + nameless, 10) == b""
     assert key(nameless) == key(nameless)
     assert key(nameless) != key(nameless.replace(b"x", b"y"))
+
+
+def test_who_wrote_what_no_parser_reads_is_nobody() -> None:
+    dealt = runner.Dealt()
+    for sender in (b":" * 5000, b"Ma\xeetre <notaire@exemple.fr>"):
+        runner._note_sender(dealt, letters.Letter(b"From: " + sender + b"\r\n\r\nx\r\n", (), clock.now()))
+    assert list(dealt.senders) == ["notaire@exemple.fr"]
 
 
 def test_flags_are_kept_without_those_that_mean_something_to_us() -> None:

@@ -243,7 +243,10 @@ def _keep_failures(folder: ImportFolder, failures: Sequence[ImportFailure]) -> N
 
 def _note_sender(dealt: Dealt, letter: Letter) -> None:
     text = letters.field(letters.header_of(letter.data), b"from").decode("latin-1")
-    address = parseaddr(text)[1].lower()
+    try:
+        address = parseaddr(text)[1].lower()
+    except RecursionError:  # a thousand colons
+        return
     if 3 <= len(address) <= 254 and "@" in address and address.isprintable():
         mails, last_at = dealt.senders.get(address, (0, letter.at))
         dealt.senders[address] = (mails + 1, max(last_at, letter.at))

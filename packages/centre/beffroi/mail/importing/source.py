@@ -53,6 +53,10 @@ _HEAD = ["FLAGS", "INTERNALDATE", "RFC822.SIZE", _HEAD_FIELDS]
 _BUSY = re.compile(
     r"\[(?:THROTTLED|OVERQUOTA|LIMIT|INUSE|UNAVAILABLE)\]|too many|bandwidth|try again later", re.I
 )
+_NO_IMAP = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, MemoryError, RecursionError,
+)  # fmt: skip
+"""What a parser raises on what is no IMAP."""
 # It would write commands and answers: at no level of ours.
 logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 
@@ -184,8 +188,8 @@ def _speaking(host: str) -> Iterator[None]:
         raise NotTrusted(host) from None  # it offers no TLS
     except IMAPClientError as error:
         raise (Throttled if _BUSY.search(str(error)) else NotUnderstood)(host) from None
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, MemoryError):
-        raise NotUnderstood(host) from None  # what a parser raises on what is no IMAP
+    except _NO_IMAP:
+        raise NotUnderstood(host) from None
 
 
 class OldMailbox:
