@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from beffroi.lib import clock
+from beffroi.mail import folders as mailbox
 from beffroi.mail.importing import folders, letters, runner
 from beffroi.mail.importing.providers import PROVIDERS, day_bytes, provider
 from hypothesis import example, given, settings
@@ -56,6 +57,9 @@ def test_any_name_becomes_a_folder_that_can_be_made(name: str, delimiter: str) -
     assert 1 <= len(target) <= folders.MAX_TARGET_CHARS
     assert not any(ord(sign) < 32 or sign in "\\*%" for sign in target)
     assert all(len(imap_utf7.encode(part)) <= 255 for part in target.split("/"))
+    assert (
+        mailbox.checked_name(target) == mailbox.checked_name(f"Restauré le 26-11-2026 à 10h00/{target}")[31:]
+    )
     assert all(part and part.strip(".") and not part.startswith("~") for part in target.split("/"))
 
 

@@ -23,6 +23,8 @@ MAX_FOLDERS = 1000
 """Half a millisecond each. An old mailbox that was brought here has hundreds; what is not listed is not searched."""
 MAX_UIDS = 500
 MAX_NAME_CHARS = 100
+MAX_PATH_CHARS = 255
+"""With the folders above it: what programs made, what was brought over or restored."""
 MAX_WORDS = 8
 HITS = 50
 MAX_CONVERSATION = 50
@@ -54,7 +56,7 @@ class Folder:
 
 def checked_name(name: str) -> str:
     """Errors: Invalid."""
-    if not name or len(name) > MAX_NAME_CHARS * 2 or _CONTROL.search(name):
+    if not name or len(name) > MAX_PATH_CHARS or _CONTROL.search(name):
         raise Invalid("folder")
     return name
 

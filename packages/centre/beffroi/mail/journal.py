@@ -199,7 +199,7 @@ def _copy(mailbox: Mailbox, message_id: str, at: datetime, folder: str = "INBOX"
         message_id=message_id,
         mailbox_id=mailbox.id,
         collectivite_id=mailbox.collectivite_id,
-        folder=folder,
+        folder=folder[:255],
         delivered_at=at,
     )
 

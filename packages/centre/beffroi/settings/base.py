@@ -192,7 +192,7 @@ SECURE_CSP = {
     "frame-ancestors": [CSP.NONE],
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 2100  # an old mailbox that is brought over has up to 2,000 folders to tick
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000  # an old mailbox that is brought over has up to 900 folders to tick
 
 TEMPLATES = [
     {

@@ -42,8 +42,8 @@ from beffroi.mail.importing.errors import (
 from beffroi.mail.importing.letters import Head
 
 TIMEOUT_S = 60.0
-MAX_FOLDERS = 2000
-"""The form that chooses among them is one request: see DATA_UPLOAD_MAX_NUMBER_FIELDS."""
+MAX_FOLDERS = 900
+"""The mailbox's page lists 1,000, and the form that chooses among these is one request of as many fields."""
 PORTS = {"implicit": 993, "starttls": 143}
 UID_WINDOW = 20_000
 """UIDs asked for in one SEARCH: its answer is one line, and imaplib takes no line above 1 MB."""
