@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.lib.errors import Invalid
-from beffroi.mail.importing import archive, letters
+from beffroi.mail.importing import archive, folders, letters
 from beffroi.mail.importing.archive import Found
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,3 +140,14 @@ def test_a_damaged_entry_of_any_compression_is_told() -> None:
         data[200:220] = b"\xff" * 20
         found = list(archive.read(io.BytesIO(bytes(data)), "F"))
         assert [one.reason for one in found] == ["unreadable"], method
+
+
+@pytest.mark.parametrize("depth", range(1, 60))
+def test_any_depth_of_an_archive_becomes_a_folder_that_can_be_made(depth: int) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr("..a b/" * depth + "boîte.mbox", b"From x\nA: b\n\nc\n")
+        made.writestr("..a b/" * depth + "un.eml", b"A: b\n\nc\n")
+    for one in archive.read(io.BytesIO(file.getvalue()), "Reprise"):
+        assert one.letter and len(one.folder) <= folders.MAX_TARGET_CHARS
+        assert all(folders.safe(part) == part for part in one.folder.split("/"))

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         from beffroi.mail.importing import bringing, folders, queries  # noqa: PLC0415
         from beffroi.mail.models import Mailbox  # noqa: PLC0415
 
-        target = "/".join(folders.safe(part) for part in options.folder.split("/") if part) or FOLDER
+        target = folders.below(part for part in options.folder.split("/") if part) or FOLDER
         try:
             with file:
                 mailbox = Mailbox.objects.filter(

@@ -66,15 +66,15 @@ def _zip(file: IO[bytes], folder: str) -> Iterator[Found]:
         path = PurePosixPath(entry.filename)
         if entry.is_dir() or "__MACOSX" in path.parts or path.name.startswith("."):
             continue
-        below = "/".join([folder, *(folders.safe(part) for part in path.parts[:-1] if part != "/")])
-        below = below[: folders.MAX_TARGET_CHARS].rstrip("/ ")
+        above = [part for part in path.parts[:-1] if part != "/"]
+        below = folders.below(above, folder)
         try:
             with archive.open(entry) as opened:
                 if path.suffix.lower() == ".eml":
                     yield _mail(below, opened.read(letters.MAX_BYTES + 1))
                 elif opened.read(5) == b"From ":
                     opened.seek(0)
-                    yield from _mbox(opened, f"{below}/{folders.safe(path.stem)}"[: folders.MAX_TARGET_CHARS])
+                    yield from _mbox(opened, folders.below([*above, path.stem], folder))
         except _DAMAGED:
             yield Found(below, None, "unreadable", entry.file_size)
 

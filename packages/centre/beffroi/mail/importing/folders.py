@@ -91,8 +91,13 @@ def _role(name: str, parts: list[str], flags: set[str]) -> str:
 def _own(parts: list[str]) -> str:
     """The person's own folder under its own name, without the INBOX that some servers put before all."""
     rest = parts[1:] if len(parts) > 1 and parts[0].upper() == "INBOX" else parts
-    kept = [safe(part) for part in rest[:MAX_DEPTH]]
-    return "/".join(kept)[:MAX_TARGET_CHARS].rstrip("/ ") or "Import"
+    return below(rest[:MAX_DEPTH]) or "Import"
+
+
+def below(parts: Iterable[str], folder: str = "") -> str:
+    """A folder by its levels, below ``folder``, as long as one may be."""
+    name = "/".join([*([folder] if folder else []), *(safe(part) for part in parts)])
+    return name if len(name) <= MAX_TARGET_CHARS else name[:MAX_TARGET_CHARS].rstrip("/ .~")
 
 
 def safe(part: str) -> str:
@@ -100,6 +105,7 @@ def safe(part: str) -> str:
     text = _UNFIT.sub("_", unicodedata.normalize("NFC", part)).strip()[:MAX_PART_CHARS]
     while len(imap_utf7.encode(text)) > MAX_PART_BYTES:
         text = text[:-1]
+    text = text.rstrip()
     if text.strip(".") == "" or text.startswith("~"):
         return "_" + text.strip(".~")
     return f"{text}_" if text.upper() in _RESERVED else text
