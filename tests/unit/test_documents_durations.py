@@ -107,12 +107,17 @@ PROMISED = {
         ("pendant {} jours, sans dire quel poste", "beffroi.boxes.retention.KEEP_COUNTS_DAYS"),
         ("a parlé, {} jours, sous forme", "beffroi_box.diary.DAYS"),
         ("adresse et jour, {} jours", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
+        ("un fichier et quand, {} jours", "drive_version_days"),
+        ("ce qui est supprimé, {} jours", "drive_trash_days"),
     ),
     "modeles/registre.md": (
         ("comptes {} jours", "beffroi.boxes.retention.KEEP_COUNTS_DAYS"),
         ("carnet du boîtier {} jours", "beffroi_box.diary.DAYS"),
         ("événements {} jours", "beffroi.core.events.retention.KEEP_DAYS"),
         ("connexions ({} jours)", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
+        ("corbeille {} jours", "drive_trash_days"),
+        ("versions {} jours", "drive_version_days"),
+        ("sauvegardes {} jours", "backup_keep_days"),
     ),
     "responsabilites.md": (
         ("adresse réseau de connexion : {} jours", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
