@@ -28,7 +28,7 @@ KEPT = """\
 Kept, and why:
   an identifier without a name, with its memberships and their dates: the audit log and decisions stay verifiable
   incidents of the commune and what was written in them: its evidence
-  mail: the commune's public archive, which it alone disposes of; traces of messages go by their own age
+  mail: the commune's public archive, which it alone disposes of; their mailbox is closed; traces go by their own age
 """
 
 
