@@ -28,6 +28,8 @@ from beffroi.mail.backup.work import Work
 from beffroi.mail.closing import actions, children, erasures, exporting, opening
 from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.engines import layout
+from beffroi.mail.held.models import SenderRule
+from beffroi.mail.importing.models import ImportJob, ImportSender
 from beffroi.mail.models import Mailbox
 from imapclient.exceptions import IMAPClientError
 
@@ -154,6 +156,11 @@ def test_an_erased_mailbox_opens_nowhere_any_more(  # noqa: PLR0917
     client = post.imap(other)
     fill(client, "INBOX", "Reste")
     client.logout()
+    for each in (box, other):
+        kept = {"mailbox_id": each.id, "collectivite_id": beaune.id}
+        SenderRule.objects.create(**kept, address="notaire@exemple.fr", verdict="allow")
+        job = ImportJob.objects.create(**kept, host="", username="claire@exemple.fr", state="done")
+        ImportSender.objects.create(job=job, address="notaire@exemple.fr", last_at=clock.now())
     work.back_up()
     home = layout.Paths(post.config.state).mailboxes / box.id
     key = _key(box)
@@ -173,6 +180,9 @@ def test_an_erased_mailbox_opens_nowhere_any_more(  # noqa: PLR0917
         one.unlink()
     post.engines.start("backup")
     _until_done(post, erasure)
+    for model in (SenderRule, ImportJob):
+        assert list(model._default_manager.values_list("mailbox_id", flat=True)) == [other.id], model
+    assert ImportSender.objects.count() == 1, "who wrote to the old address is somebody else's mail"
     assert not home.exists() and not (post.config.state / "backup-work" / "stage" / box.id).exists()
     assert '"crypt_key": ""' in (post.config.state / "backup-rows" / "rows.json").read_text()
     with pytest.raises(BackupRefused):

@@ -31,7 +31,8 @@ from beffroi.mail.closing.opening import ClosedMailbox, NotClosed
 from beffroi.mail.doveadm import Doveadm, DoveadmUnavailable
 from beffroi.mail.engines import layout
 from beffroi.mail.filters.models import Absence, FilterRule, Signature
-from beffroi.mail.held.models import HeldMail
+from beffroi.mail.held.models import HeldMail, SenderRule
+from beffroi.mail.importing.models import ImportJob, MovedPlace
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people.models import Handling, Note
 from beffroi.mail.reader import MailboxUnavailable
@@ -39,7 +40,18 @@ from beffroi.mail.scripts.models import PersonalScript
 
 AGAIN_S = 60
 _SLICE = 1000
-_OF_ITS_PEOPLE = (HeldMail, Handling, Note, Absence, FilterRule, Signature, PersonalScript)
+_OF_ITS_PEOPLE = (
+    HeldMail,
+    SenderRule,
+    Handling,
+    Note,
+    Absence,
+    FilterRule,
+    Signature,
+    PersonalScript,
+    ImportJob,
+    MovedPlace,
+)
 """Rows that say something of mails, or that its owner wrote. Forwards stay: they tell who could have read."""
 
 
