@@ -48,7 +48,7 @@ LIVE_COOKIE = "beffroi_live"
 LIVE_PATH = "/live"
 LIVE_TTL_S = 900
 View = Callable[..., HttpResponse]
-_NAME_FILES = ("portal/drive_", "portal/departure_files", "portal/incident", "portal/parts/")
+_NAME_FILES = ("portal/drive_", "portal/departure_files", "portal/home", "portal/incident", "portal/parts/")
 """Pages, and parts of pages, that show names of files and no text of others: there nothing turns the order of letters,
 be it in a title, in a field or in what a screen reader says."""
 _FULL = ("disk is full", "No space left")
