@@ -121,3 +121,16 @@ def test_an_answer_that_is_lost_asks_nobody_about_a_file_that_arrived(
         )
     assert drive.names() == ["a.txt", "film.mp4"] and sorted(lost) == ["fichier", "fin"]
     assert "2 fichiers sont arrivés" in page.inner_text("main")
+
+
+def test_a_download_after_the_session_ended_leads_to_the_sign_in_and_is_no_file(
+    drive: Drive, page: Any
+) -> None:
+    """With the attribute ``download`` a browser kept the page of the sign-in as a file, and said nothing."""
+    page.goto(f"/coffre/{drive.file('acte.txt').id}/")
+    page.context.clear_cookies()
+    downloads: list[str] = []
+    page.on("download", lambda one: downloads.append(one.suggested_filename))
+    page.click("a:has-text('Télécharger')")
+    page.wait_for_url("**/connexion/**")
+    assert downloads == []

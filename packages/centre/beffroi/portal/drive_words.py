@@ -93,6 +93,8 @@ REFUSALS = {
     "drive.found": _HELD,
 }
 
+_AWAY = gettext_lazy("Le Coffre ne répond pas : réessayez dans une minute.")
+_LOST = gettext_lazy("Ce fichier ne peut pas être lu pour le moment : prévenez le Département.")
 SENDING = {
     "drive.upload_absent": gettext_lazy("Cet envoi est terminé ou trop ancien : recommencez-le."),
     "drive.form_broken": gettext_lazy("Aucun fichier n’est arrivé : choisissez-en un, puis envoyez-le."),
@@ -114,9 +116,12 @@ SENDING = {
     ),
     "input.too_large": gettext_lazy("Ce fichier est trop grand pour le Coffre."),
     "input.invalid": gettext_lazy("Ce fichier a changé pendant l’envoi : choisissez-le de nouveau."),
-    "service.unavailable": gettext_lazy("Le Coffre ne répond pas : réessayez dans une minute."),
+    "service.unavailable": _AWAY,
+    "drive.store_unavailable": _AWAY,
+    "drive.object_missing": _LOST,
+    "drive.object_damaged": _LOST,
 }
-"""What the drive says of a file that was sent, beside the refusals above."""
+"""What the drive says of a file that was sent or fetched, beside the refusals above."""
 
 _UNREADABLE = gettext_lazy(
     "Ce fichier ne peut pas être lu pour le moment. Prévenez la personne qui vous a donné le lien."

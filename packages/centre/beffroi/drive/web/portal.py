@@ -387,10 +387,20 @@ def _said(request: Request, error: BeffroiError) -> Answer:
     if isinstance(error, GrantRefused) and FETCHED.fullmatch(request.path) and request.query != AGAIN:
         address = f"/coffre/droit/?vers={request.path}"
         return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
+    if FETCHED.fullmatch(request.path) and "text/html" in request.header(b"accept"):
+        return back("", error, page_of(request.path))
     is_form = request.method == "POST" and granted.FILE_HEADER not in request.headers
     if is_form and not isinstance(error, granted.ForeignOrigin):
         return back("", error)
     return _json(error.http_status, {"code": error.code})
+
+
+def page_of(fetched: str) -> str:
+    """The page of the file at an address that ``FETCHED`` knows; of one of the past its folder's."""
+    steps = fetched.removeprefix(granted.OUT_PATH).strip("/").split("/")
+    if steps[0] == "chez":
+        return f"/coffre/chez/{steps[1]}/{steps[2]}/"
+    return f"/coffre/{steps[1] if steps[0] == 'avant' else steps[0]}/"
 
 
 def _checked_path(sent: Sent) -> Sequence[str]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -24,7 +25,7 @@ from beffroi.drive.store.listing import Entry, Maker
 from beffroi.drive.store.orders import orders
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
-from beffroi.drive.web.portal import AGAIN, FETCHED
+from beffroi.drive.web.portal import AGAIN, FETCHED, page_of
 from beffroi.lib import clock
 from beffroi.portal import (
     drive_makers,
@@ -140,13 +141,19 @@ def sent(request: HttpRequest) -> dict[str, Any]:
 
 
 @require_GET
+def grant(request: HttpRequest) -> HttpResponse:
+    """The next minutes for a page that sends files, or for a file that is fetched, as long as the session stands. Who
+    signs in again finds the page of that file: where only a file came, the form of the sign-in would stay."""
+    fetched = request.GET.get("vers", "")
+    fetched = fetched if FETCHED.fullmatch(fetched) else ""
+    if fetched and not request.user.is_authenticated:
+        return redirect_to_login(page_of(fetched), settings.LOGIN_URL)
+    return _granted(request, fetched)
+
+
 @for_agents
-def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """The next minutes for a page that sends files, or for a file that is fetched, as long as the session stands."""
-    wanted = request.GET.get("vers", "")
-    response = HttpResponse(status=204)
-    if FETCHED.fullmatch(wanted):
-        response = HttpResponseRedirect(f"{wanted}?{AGAIN}")
+def _granted(request: HttpRequest, actor: Actor, fetched: str) -> HttpResponse:
+    response = HttpResponseRedirect(f"{fetched}?{AGAIN}") if fetched else HttpResponse(status=204)
     give_grants(response, who_of(request, actor))
     return response
 

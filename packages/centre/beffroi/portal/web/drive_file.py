@@ -55,4 +55,5 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         } | drive_seal_words.of_place(reading, actor, place)
         context |= drive_tag_words.of_place(reading, view, place)
     context["refused_name"] = drive_act.refused_name(request, actor.collectivite_id, node_id)
+    context |= drive.sent(request)
     return drive.drive_page(request, view, "portal/drive_file.html", context)
