@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -145,3 +146,22 @@ def test_a_page_after_no_page_is_the_first(client: Client, path: str) -> None:
 def test_numbers_that_no_file_can_have_are_absent(client: Client) -> None:
     for number in (1 << 63, 1 << 70, 0):
         assert client.get(f"/coffre/{number}/").status_code == 404
+
+
+def test_a_page_takes_back_its_own_change_and_no_later_one(
+    drive: Drive, client: Client, do: Callable[..., str]
+) -> None:
+    """Two tabs: the first one still offers to take back what is not the last change any more."""
+    folder, one, two = drive.folder("Budget"), drive.file("a.pdf"), drive.file("b.pdf")
+    old = do("delete", drive.own, n=[one.id])
+    mark = re.search(r'name="fait" value="([0-9a-f]+)"', old)
+    assert mark is not None
+    do("move", folder, n=[two.id])
+    do("drop", folder)
+    assert "entre-temps" in do("undo", drive.own, fait=mark[1])
+    assert drive.names(folder) == ["b.pdf"] and drive.names() == ["Budget"]
+    later = re.search(
+        r'name="fait" value="([0-9a-f]+)"', client.get(f"/coffre/{folder.id}/").content.decode()
+    )
+    assert later is not None and "C’est annulé" in do("undo", folder, fait=later[1])
+    assert drive.names() == ["Budget", "b.pdf"]

@@ -7,6 +7,7 @@ Rule:   all of it comes back, or nothing does.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ def note(request: HttpRequest, place: Place, view: View, what: str, rows: Sequen
         "count": len(rows),
         "rows": [list(one) for one in rows],
         "at_s": clock.epoch_s(),
+        "mark": secrets.token_hex(4),
     }
 
 
@@ -60,6 +62,7 @@ def last_done(request: HttpRequest, owner: str | None, folder_id: int) -> dict[s
     request.session.modified = True
     return {
         "is_new": is_new,
+        "mark": done["mark"],
         "what": done["what"],
         "sentence": drive_words.done(done["what"], done["count"]),
         "can_undo": done["what"] in _UNDONE,
@@ -74,9 +77,10 @@ def forget(request: HttpRequest, place: Place, view: View) -> None:
 
 
 def undo(request: HttpRequest, view: View, place: Place) -> None:
-    """Take the last change back, in the tree that it was made in. Errors: Changed, those of the change."""
+    """Take the last change back, in the tree that it was made in. Errors: Changed (also: the page offers to take back
+    another one, which is not the last any more), those of the change."""
     done = kept(request, DONE_KEY, owner_of(view))
-    if done is None or done["what"] not in _UNDONE:
+    if done is None or done["what"] not in _UNDONE or request.POST.get("fait", done["mark"]) != done["mark"]:
         raise Changed
     back = [Row(*one) for one in done["rows"]]
     doing = act_of(view)
