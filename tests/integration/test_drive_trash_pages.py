@@ -165,3 +165,18 @@ def test_a_page_takes_back_its_own_change_and_no_later_one(
     )
     assert later is not None and "C’est annulé" in do("undo", folder, fait=later[1])
     assert drive.names() == ["Budget", "b.pdf"]
+
+
+def test_a_page_puts_down_what_it_says_and_nothing_that_was_taken_up_later(
+    drive: Drive, do: Callable[..., str]
+) -> None:
+    """A tab says *Déplacer ici*; what another one took up since was to be copied."""
+    folder, one, two = drive.folder("Budget"), drive.file("a.pdf"), drive.file("b.pdf")
+    page = do("move", folder, n=[one.id])
+    mark = re.search(r'name="fait" value="([0-9a-f]+)"', page)
+    assert mark is not None and "Déplacer ici" in page
+    do("copy", drive.own, n=[two.id])
+    assert "entre-temps" in do("drop", folder, fait=mark[1])
+    assert drive.names(folder) == []
+    do("drop", folder)
+    assert drive.names(folder) == ["b.pdf"] and drive.names() == ["Budget", "a.pdf", "b.pdf"]

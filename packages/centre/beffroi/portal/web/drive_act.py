@@ -74,6 +74,7 @@ def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any
         found["carried"] = {
             "sentence": drive_words.carried(carried["what"], len(carried["nodes"])),
             "what": carried["what"],
+            "mark": carried.get("mark", ""),
         }
     found["refused_name"] = refused_name(request, actor.collectivite_id, folder_id)
     return found
@@ -180,13 +181,12 @@ def _carry(request: HttpRequest, view: View, place: Place) -> None:
         "what": what,
         "nodes": wanted,
         "at_s": clock.epoch_s(),
+        "mark": drive_undo.new_mark(),
     }
 
 
 def _drop(request: HttpRequest, view: View, place: Place) -> None:
-    carried = drive_undo.kept(request, CARRIED_KEY, drive_undo.owner_of(view))
-    if carried is None:
-        raise Changed
+    carried = drive_undo.offered(request, CARRIED_KEY, view)
     what, nodes, doing = carried["what"], carried["nodes"], act_of(view)
     done, left = view.database.write(
         lambda writing: _put_in(view, writing, doing, view.at(writing, place.node.id), what=what, nodes=nodes)

@@ -49,7 +49,7 @@ def note(request: HttpRequest, place: Place, view: View, what: str, rows: Sequen
         "count": len(rows),
         "rows": [list(one) for one in rows],
         "at_s": clock.epoch_s(),
-        "mark": secrets.token_hex(4),
+        "mark": new_mark(),
     }
 
 
@@ -62,7 +62,7 @@ def last_done(request: HttpRequest, owner: str | None, folder_id: int) -> dict[s
     request.session.modified = True
     return {
         "is_new": is_new,
-        "mark": done["mark"],
+        "mark": done.get("mark", ""),
         "what": done["what"],
         "sentence": drive_words.done(done["what"], done["count"]),
         "can_undo": done["what"] in _UNDONE,
@@ -77,10 +77,9 @@ def forget(request: HttpRequest, place: Place, view: View) -> None:
 
 
 def undo(request: HttpRequest, view: View, place: Place) -> None:
-    """Take the last change back, in the tree that it was made in. Errors: Changed (also: the page offers to take back
-    another one, which is not the last any more), those of the change."""
-    done = kept(request, DONE_KEY, owner_of(view))
-    if done is None or done["what"] not in _UNDONE or request.POST.get("fait", done["mark"]) != done["mark"]:
+    """Take the last change back, in the tree that it was made in. Errors: Changed, those of the change."""
+    done = offered(request, DONE_KEY, view)
+    if done["what"] not in _UNDONE:
         raise Changed
     back = [Row(*one) for one in done["rows"]]
     doing = act_of(view)
@@ -103,6 +102,21 @@ def kept(request: HttpRequest, key: str, owner: str | None) -> dict[str, Any] | 
     found: dict[str, Any] | None = request.session.get(key)
     if not found or found.get("owner") != owner or clock.epoch_s() - found["at_s"] > UNDO_S:
         return None
+    return found
+
+
+def new_mark() -> str:
+    """By which a page names what it offers."""
+    return secrets.token_hex(4)
+
+
+def offered(request: HttpRequest, key: str, view: View) -> dict[str, Any]:
+    """What is kept, if the page that was pressed on offers it: one of another tab may be older.
+
+    Errors: Changed."""
+    found = kept(request, key, owner_of(view))
+    if found is None or request.POST.get("fait", found.get("mark")) != found.get("mark"):
+        raise Changed
     return found
 
 
