@@ -26,9 +26,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "ooxml": Kind("office", zips.check, "docx docm dotx xlsx xlsm xltx pptx pptm ppsx potx vsdx"),
     "odf": Kind("office", zips.check, "odt ods odp odg ott ots otp odb"),
-    "ole": Kind(
-        "office", ole.check, "doc dot xls xlt ppt pps msg vsd pub", (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)
-    ),
+    "ole": Kind("office", ole.check, "doc dot xls xlt ppt pps msg vsd pub", (ole.MAGIC,)),
     "text": Kind(
         "office",
         texts.check,
@@ -37,8 +35,8 @@ KINDS: dict[str, Kind] = {
     "armour": Kind("armour", lambda reader: SOUND),
     "pdf": Kind("pdf", pdf.check, "pdf"),
     "jpeg": Kind("image", images.check_jpeg, "jpg jpeg jpe", (b"\xff\xd8\xff",)),
-    "png": Kind("image", images.check_png, "png", (b"\x89PNG\r\n\x1a\n",)),
-    "gif": Kind("image", images.check_gif, "gif", (b"GIF87a", b"GIF89a")),
+    "png": Kind("image", images.check_png, "png", (images.PNG,)),
+    "gif": Kind("image", images.check_gif, "gif", images.GIF),
     "tiff": Kind("image", images.check_tiff, "tif tiff", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     "riff": Kind("image", images.check_riff, "webp wav avi", (b"RIFF", b"RIFX", b"RF64")),
     "ico": Kind("image", images.check_ico, "ico", (b"\0\0\1\0",)),
@@ -47,16 +45,16 @@ KINDS: dict[str, Kind] = {
     "boxes": Kind("film", media.check_boxes, "mp4 m4v m4a mov 3gp"),
     "mp3": Kind("sound", media.check_mp3, "mp3", (b"ID3",)),
     "ogg": Kind("sound", media.check_ogg, "ogg oga ogv opus", (b"OggS",)),
-    "flac": Kind("sound", media.check_flac, "flac", (b"fLaC",)),
-    "sqlite": Kind("table", plans.check_sqlite, "gpkg sqlite sqlite3", (b"SQLite format 3\0",)),
+    "flac": Kind("sound", media.check_flac, "flac", (media.FLAC,)),
+    "sqlite": Kind("table", plans.check_sqlite, "gpkg sqlite sqlite3", (plans.SQLITE,)),
     "shapefile": Kind("plan", plans.check_shapefile, "shp shx", (b"\x00\x00\x27\x0a",)),
     "dbase": Kind("table", plans.check_dbase, "dbf"),
     "dwg": Kind("plan", plans.check_dwg, "dwg dwt", (b"AC10", b"AC1.", b"AC2.", b"MC0.")),
-    "dxf": Kind("office", plans.check_dxf, "", (b"AutoCAD Binary DXF\r\n\x1a\0",)),
+    "dxf": Kind("office", plans.check_dxf, "", (plans.DXF,)),
     "zip": Kind(
         "container", zips.check, "zip epub kmz qgz jar 3mf", (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
     ),
-    "7z": Kind("container", archives.check_7z, "7z", (b"7z\xbc\xaf\x27\x1c",)),
+    "7z": Kind("container", archives.check_7z, "7z", (archives.SEVEN_ZIP,)),
     "rar": Kind("container", archives.check_rar, "rar", (b"Rar!\x1a\x07",)),
     "packed": Kind(
         "container",

@@ -17,6 +17,7 @@ from beffroi.drive.guard.reading import Reader
 
 PREFIX_BYTES = 64 * 1024
 _UNPACKED_BYTES = 256 * 1024
+SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c"
 _AES_OF_7Z = b"\x06\xf1\x07\x01"
 _CMS = bytes.fromhex("06092a864886f70d0107")
 """OBJECT IDENTIFIER 1.2.840.113549.1.7, whose last number follows."""
@@ -36,7 +37,7 @@ def check_7z(reader: Reader) -> Finding:
     """7zFormat.txt of the LZMA SDK. A 7z whose headers are packed does not show whether it has a password: it counts as
     sealed. Errors: reading.Spent."""
     head = reader.head(32)
-    if head[:6] != b"7z\xbc\xaf\x27\x1c" or len(head) < 32:
+    if head[:6] != SEVEN_ZIP or len(head) < 32:
         return broken("header")
     if zlib.crc32(head[12:32]) != int.from_bytes(head[8:12], "little"):
         return broken("crc")

@@ -14,6 +14,7 @@ from typing import Literal
 from beffroi.drive.guard.formats.values import SOUND, Finding, broken, torn
 from beffroi.drive.guard.reading import Reader, spread
 
+PNG, GIF = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a")
 CRC_BYTES = 1024 * 1024
 STRIPS = 16
 _PIECE_BYTES = 256 * 1024
@@ -75,7 +76,7 @@ def _after_scan(reader: Reader, at: int) -> int | None:
 
 def check_png(reader: Reader) -> Finding:
     """PNG, third edition. Errors: reading.Spent."""
-    if reader.head(8) != b"\x89PNG\r\n\x1a\n":
+    if reader.head(8) != PNG:
         return broken("header")
     at = 8
     while at < reader.size_bytes:
@@ -101,7 +102,7 @@ def check_png(reader: Reader) -> Finding:
 def check_gif(reader: Reader) -> Finding:
     """GIF89a. Errors: reading.Spent."""
     head = reader.head(13)
-    if head[:6] not in {b"GIF87a", b"GIF89a"}:
+    if head[:6] not in GIF:
         return broken("header")
     at = 13 + _palette_bytes(head[10])
     while at < reader.size_bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from beffroi.drive.guard.formats.values import SOUND, Finding, broken, torn
 from beffroi.drive.guard.reading import Reader, spread
 
+FLAC = b"fLaC"
 SAMPLES = 12
 _SAMPLE_BYTES = 16 * 1024
 _FIRST = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"}
@@ -113,7 +114,7 @@ def check_ogg(reader: Reader) -> Finding:
 
 def check_flac(reader: Reader) -> Finding:
     """RFC 9639: metadata blocks, and the sync code of the first frame. Errors: reading.Spent."""
-    if reader.head(4) != b"fLaC":
+    if reader.head(4) != FLAC:
         return broken("header")
     at = 4
     while at < reader.size_bytes:

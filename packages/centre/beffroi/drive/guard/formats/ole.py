@@ -13,7 +13,7 @@ from beffroi.drive.guard.reading import Reader, spread
 
 TABLES = 24
 ENTRIES = 512
-_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _LAST_SECTOR = 0xFFFFFFFA
 _END_OF_CHAIN = 0xFFFFFFFE
 
@@ -21,7 +21,7 @@ _END_OF_CHAIN = 0xFFFFFFFE
 def check(reader: Reader) -> Finding:
     """Errors: reading.Spent."""
     head = reader.head(512)
-    if head[:8] != _MAGIC or len(head) < 512:
+    if head[:8] != MAGIC or len(head) < 512:
         return broken("header")
     order, shift = struct.unpack("<HH", head[28:32])
     if order != 0xFFFE or shift not in {9, 12}:

@@ -11,6 +11,7 @@ import struct
 from beffroi.drive.guard.formats.values import SOUND, Finding, broken, torn
 from beffroi.drive.guard.reading import Reader, spread
 
+SQLITE, DXF = b"SQLite format 3\0", b"AutoCAD Binary DXF\r\n\x1a\0"
 PAGES = 24
 RECORDS = 256
 ROWS = 32
@@ -21,7 +22,7 @@ _SHAPES = {0, 1, 3, 5, 8, 11, 13, 15, 18, 21, 23, 25, 28, 31}
 def check_sqlite(reader: Reader) -> Finding:
     """SQLite file format 1.3 to 1.6. Errors: reading.Spent."""
     head = reader.head(100)
-    if head[:16] != b"SQLite format 3\0":
+    if head[:16] != SQLITE:
         return broken("header")
     page_bytes = int.from_bytes(head[16:18], "big")
     page_bytes = 65536 if page_bytes == 1 else page_bytes
@@ -133,4 +134,4 @@ def check_dwg(reader: Reader) -> Finding:
 
 def check_dxf(reader: Reader) -> Finding:
     """Binary DXF; that of text is checked as text. Errors: reading.Spent."""
-    return SOUND if reader.head(22) == b"AutoCAD Binary DXF\r\n\x1a\0" else broken("header")
+    return SOUND if reader.head(22) == DXF else broken("header")
