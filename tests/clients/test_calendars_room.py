@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from beffroi.drive.calendars import entries, homes
+from beffroi.drive.calendars import homes
+from beffroi.drive.calendars.items import MAX_ITEMS
 from beffroi.drive.store import look, room, schema, tree
 from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.model import NO_LIMIT
@@ -29,7 +30,7 @@ def test_a_full_collection_says_so(centre: Wall) -> None:
     assert centre.ask("PUT", f"{path}premier.ics", event("premier", "Premier"), account=person).status == 201
     place = homes.folder(centre.config, BEAUNE) / homes.ROOT / person.person_id / "agenda"
     # Whatever lies there counts; folders, since Radicale reads every entry before it takes a new one.
-    for number in range(entries.MAX_ITEMS - 1):
+    for number in range(MAX_ITEMS - 1):
         (place / f"n{number}").mkdir()
     assert centre.ask("PUT", f"{path}trop.ics", event("trop", "Trop"), account=person).status == 507
     assert centre.ask("PUT", f"{path}premier.ics", event("premier", "Changé"), account=person).status in (

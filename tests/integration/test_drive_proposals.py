@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from beffroi.drive.calendars import entries, homes, invitations, itip, kept, proposals, wire
 from beffroi.drive.calendars import wire_invitations as told
-from beffroi.drive.calendars.entries import collection_at
+from beffroi.drive.calendars.items import collection_at
 from beffroi.drive.calendars.itip import Event, Unreadable
 from beffroi.drive.calendars.store import Stores
 from beffroi.lib.config import Config

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from beffroi.drive.calendars import entries, invitations, itip
+from beffroi.drive.calendars import entries, invitations, items, itip
 from beffroi.drive.calendars import wire_invitations as told
-from beffroi.drive.calendars.entries import collection_at
+from beffroi.drive.calendars.items import collection_at
 from beffroi.lib.errors import Conflict, TooLarge
 from radicale import item as radicale_item
 
@@ -298,7 +298,7 @@ def test_a_calendar_that_is_full_takes_no_invitation_and_still_every_answer(
     agenda: Agenda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agenda.answer(SERIES)
-    monkeypatch.setattr(entries, "MAX_ITEMS", 1)
+    monkeypatch.setattr(items, "MAX_ITEMS", 1)
     with pytest.raises(TooLarge):
         agenda.answer(text("REQUEST", *WEEKLY, *INVITED, uid="u@2"))
     agenda.answer(SERIES, "DECLINED")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from beffroi.drive.calendars import entries, itip, kept
-from beffroi.drive.calendars.entries import collection_at
+from beffroi.drive.calendars.items import collection_at
 from beffroi.lib.errors import Conflict
 
 from tests.integration.test_drive_proposals import (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from beffroi.drive.calendars import itip
-from beffroi.drive.calendars.entries import collection_at
+from beffroi.drive.calendars.items import collection_at
 from beffroi.drive.calendars.itip import Message
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict

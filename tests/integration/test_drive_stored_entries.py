@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from beffroi.drive.calendars import entries, invitations, wire
 from beffroi.drive.calendars import wire_invitations as told
-from beffroi.drive.calendars.entries import collection_at
+from beffroi.drive.calendars.items import collection_at, item_at
 from beffroi.lib.errors import Conflict
 from radicale import item as radicale_item
 from radicale.app import report
@@ -107,7 +107,7 @@ def save(agenda: Agenda, **changed: Any) -> list[wire.Outgoing]:
 
 def lines(agenda: Agenda) -> list[str]:
     with agenda.storage.acquire_lock("r"):
-        item = entries.item_at(collection_at(agenda.storage, agenda.paths[0]), NAME)
+        item = item_at(collection_at(agenda.storage, agenda.paths[0]), NAME)
     return item.serialize().replace("\r\n ", "").splitlines()
 
 
@@ -147,7 +147,7 @@ def test_an_entry_of_the_page_keeps_its_hour_once_a_program_lets_it_repeat(agend
     draft = wire.Draft("own", "", "", "Point", "", starts, starts + timedelta(hours=1), all_day=False)
     name = entries.save(agenda.storage, agenda.paths[0], draft, lambda _bytes: None).name
     with agenda.storage.acquire_lock("r"):
-        item = entries.item_at(collection_at(agenda.storage, agenda.paths[0]), name)
+        item = item_at(collection_at(agenda.storage, agenda.paths[0]), name)
     store(agenda, item.serialize().replace("END:VEVENT", "RRULE:FREQ=MONTHLY;COUNT=8\r\nEND:VEVENT"))
     winter = datetime(2030, 12, 1, tzinfo=UTC)
     found = entries.between(agenda.storage, [("own", agenda.paths[0])], winter, winter + timedelta(days=31))

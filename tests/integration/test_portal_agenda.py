@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive.calendars import asking, entries, homes, wire
+from beffroi.drive.calendars import asking, entries, homes, items, wire
 from beffroi.drive.calendars.store import Stores
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -389,7 +389,7 @@ def test_an_entry_takes_the_room_of_what_it_is(
     )
     assert sum(grown) == stored.stat().st_size < 1000
     # As many as a program may store, and what is there can still be changed.
-    monkeypatch.setattr(entries, "MAX_ITEMS", 1)
+    monkeypatch.setattr(items, "MAX_ITEMS", 1)
     with pytest.raises(TooLarge):
         entries.save(storage, place, draft, grown.append)
     etag = entries.get(storage, "own", place, name).etag

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from beffroi.drive.calendars import asking, bringing, entries, homes, wire_bringing
+from beffroi.drive.calendars import asking, bringing, homes, wire_bringing
 from beffroi.drive.calendars.counted import Storage
+from beffroi.drive.calendars.items import collection_at
 from beffroi.drive.calendars.store import Stores
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -271,7 +272,7 @@ def test_programs_hear_of_what_came_and_went(beaune: Commune, config: Config) ->
 
     def changed(token: str) -> tuple[str, int]:
         with storage.acquire_lock("w"):
-            book = entries.collection_at(storage, f"/{beaune.agent.id}/contacts/")
+            book = collection_at(storage, f"/{beaune.agent.id}/contacts/")
             after, names = book.sync(token)
             return after, len(list(names))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from beffroi.drive.calendars import asking, cards, entries, homes, wire, wire_contacts
+from beffroi.drive.calendars import asking, cards, homes, items, wire, wire_contacts
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound, TooLarge, Unavailable
 from beffroi.portal import calendars
@@ -402,7 +402,7 @@ def test_a_book_that_is_full_takes_no_more(
 
     stores = Stores(config, lambda *_: None)
     storage = stores.home(beaune.id, beaune.agent.id).storage
-    monkeypatch.setattr(entries, "MAX_ITEMS", 1)
+    monkeypatch.setattr(items, "MAX_ITEMS", 1)
     draft = wire_contacts.ContactDraft("own", "", "", "", "Nom", "", [], [], "")
     place = f"/{beaune.agent.id}/{homes.CONTACTS}/"
     cards.save(storage, place, draft)

@@ -31,8 +31,8 @@ from radicale.pathutils import is_safe_filesystem_path_component
 
 from beffroi.drive.calendars import effort, homes, lines, portal_door, questions, rules
 from beffroi.drive.calendars.counted import MAX_PROPS_BYTES, PropsTooLong
-from beffroi.drive.calendars.entries import MAX_ITEMS
 from beffroi.drive.calendars.fullness import Fullness
+from beffroi.drive.calendars.items import MAX_ITEMS
 from beffroi.drive.calendars.programs import LOGIN_KEY
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Store, Stores
 from beffroi.drive.credentials import Credentials

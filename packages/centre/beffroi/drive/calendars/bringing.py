@@ -26,7 +26,7 @@ from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import brought, effort, homes, wire, wire_bringing
 from beffroi.drive.calendars.counted import Collection, Storage, bytes_of
-from beffroi.drive.calendars.entries import MAX_ITEMS, UNREADABLE, collection_at, name_of, opened, title_of
+from beffroi.drive.calendars.items import MAX_ITEMS, UNREADABLE, collection_at, name_of, opened, title_of
 from beffroi.drive.calendars.wire_bringing import MAX_FILE_BYTES, MAX_NAMES, MAX_UNREADABLE, Kind
 from beffroi.lib import accents, clock, durable, ids
 from beffroi.lib.errors import NotFound, TooLarge

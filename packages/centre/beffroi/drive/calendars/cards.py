@@ -17,7 +17,7 @@ import vobject
 from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import effort, lines, wire, wire_contacts
-from beffroi.drive.calendars.entries import (
+from beffroi.drive.calendars.items import (
     UNREADABLE,
     collection_at,
     item_at,

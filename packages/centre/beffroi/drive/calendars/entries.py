@@ -14,18 +14,24 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import vobject
-from radicale import item as radicale_item
-from radicale.pathutils import is_safe_filesystem_path_component
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import effort, homes, inviting, itip, wire
+from beffroi.drive.calendars import effort, inviting, itip, wire
+from beffroi.drive.calendars.items import (
+    UNREADABLE,
+    bytes_of,
+    collection_at,
+    item_at,
+    made,
+    opened,
+    require_place,
+    text_line,
+)
 from beffroi.drive.calendars.single_dates import visit_time_ranges
 from beffroi.lib import clock, ids
-from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge
+from beffroi.lib.errors import Conflict, Invalid, NotFound
 
 MAX_TOLD = 500
-MAX_ITEMS = 10_000
-"""Of a collection."""
 MAX_LOOKED_AT = 100_000
 """Occurrences of one entry: a daily one since the 18th century."""
 MAX_RANGE = timedelta(days=366)
@@ -35,15 +41,6 @@ _UTC = vobject.icalendar.utc
 type RequireRoom = Callable[[int], None]
 """For so many bytes more in this calendar."""
 _PRODID = "-//Beffroi//Agenda//FR"
-UNREADABLE = (
-    RuntimeError,
-    ValueError,
-    AttributeError,
-    TypeError,
-    KeyError,
-    OverflowError,
-    vobject.base.VObjectError,
-)
 
 
 def between(
@@ -129,7 +126,7 @@ def save(storage: BaseStorage, path: str, draft: wire.Draft, require: RequireRoo
         if draft.name:
             item = _simple(collection, draft.name, draft.etag, draft.mine)
             name, whole = draft.name, item.vobject_item
-            before, shown, was_bytes = _read(item), _shown(item, draft), _bytes(item)
+            before, shown, was_bytes = _read(item), _shown(item, draft), bytes_of(item)
             event = whole.vevent
         else:
             require_place(collection)
@@ -142,10 +139,10 @@ def save(storage: BaseStorage, path: str, draft: wire.Draft, require: RequireRoo
         _write(event, title, place, draft, shown)
         is_moved = shown is None or not _is_then(shown, draft) or shown.place != place
         inviting.set_guests(event, before, draft, asks_anew=is_moved)
-        made = _made(collection, whole)
-        require(_bytes(made) - was_bytes)
-        collection.upload(name, made)
-        outgoing = inviting.changed(before, _read(made))
+        item = made(collection, whole)
+        require(bytes_of(item) - was_bytes)
+        collection.upload(name, item)
+        outgoing = inviting.changed(before, _read(item))
     return wire.Done(name, outgoing)
 
 
@@ -156,73 +153,6 @@ def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
         before = _read(_simple(collection, asked.name, asked.etag, asked.mine))
         collection.delete(asked.name)
     return wire.Done(asked.name, inviting.called_off(before))
-
-
-def opened(
-    storage: BaseStorage, collections: Iterable[tuple[wire.Calendar, str]]
-) -> Iterator[tuple[wire.Calendar, BaseCollection, str]]:
-    """Each with its collection and, where it was handed over, its title. Errors: NotFound."""
-    for calendar, path in collections:
-        try:
-            collection = collection_at(storage, path)
-        except NotFound:
-            if calendar != "handed":
-                raise
-            continue  # given back just now
-        yield calendar, collection, title_of(collection) if calendar == "handed" else ""
-
-
-def collection_at(storage: BaseStorage, path: str) -> BaseCollection:
-    """Errors: NotFound: a person may have deleted their own."""
-    found = next(iter(storage.discover(path)), None)
-    if not isinstance(found, BaseCollection):
-        raise NotFound("calendar")
-    return found
-
-
-def title_of(collection: BaseCollection) -> str:
-    """As programs show it."""
-    return _line(collection.get_meta("D:displayname"), wire.MAX_TITLE_CHARS)
-
-
-def name_of(collection: BaseCollection) -> str:
-    """Of its folder."""
-    return str(collection.path).rpartition("/")[2]
-
-
-def put(collection: BaseCollection, name: str, whole: Any) -> Any:
-    """Store what vobject made under this name; return its item."""
-    made = _made(collection, whole)
-    collection.upload(name, made)
-    return made
-
-
-def require_place(collection: BaseCollection) -> None:
-    """For one more item. Errors: TooLarge."""
-    if sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
-        raise TooLarge(MAX_ITEMS)
-
-
-def item_at(collection: BaseCollection, name: str) -> Any:
-    """Errors: NotFound."""
-    safe = is_safe_filesystem_path_component(name) and not name.startswith(".")
-    if not safe or len(name.encode("utf-8", "replace")) > homes.MAX_NAME_BYTES:
-        raise NotFound("entry")
-    found = next((item for _, item in collection.get_multi([name])), None)
-    if found is None:
-        raise NotFound("entry")
-    return found
-
-
-def _made(collection: BaseCollection, whole: Any) -> Any:
-    made = radicale_item.Item(collection=collection, vobject_item=whole)
-    made.prepare()
-    return made
-
-
-def _bytes(item: Any) -> int:
-    """As it is stored."""
-    return len(item.serialize().encode())
 
 
 def _item(collection: BaseCollection, name: str) -> Any:
@@ -360,13 +290,13 @@ class _Part:
         begin = event.dtstart.value
         self.all_day = not isinstance(begin, datetime)
         self.floating = isinstance(begin, datetime) and begin.tzinfo is None
-        self.title = _line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS)
-        self.place = _line(getattr(event, "location", None), wire.MAX_PLACE_CHARS)
+        self.title = text_line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS)
+        self.place = text_line(getattr(event, "location", None), wire.MAX_PLACE_CHARS)
         self.guests, self.organizer = inviting.guests_of(event), inviting.organizer_of(event)
         answers = (one.answer for one in self.guests if one.address in mine)
         self.own = next(answers, "") if self.organizer not in mine else ""
         is_date_off = (
-            "recurrence-id" in event.contents and _line(getattr(event, "status", None), 20) == "CANCELLED"
+            "recurrence-id" in event.contents and text_line(getattr(event, "status", None), 20) == "CANCELLED"
         )
         self.is_off = self.own == "DECLINED" or is_date_off
 
@@ -408,8 +338,3 @@ def _set(event: Any, name: str, value: str) -> None:
     event.contents.pop(name, None)
     if value:
         event.add(name).value = value
-
-
-def _line(value: Any, most_chars: int) -> str:
-    """One line of text, whatever a program wrote."""
-    return itip.one_line(str(getattr(value, "value", value) or ""), most_chars)

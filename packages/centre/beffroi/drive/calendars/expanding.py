@@ -19,7 +19,7 @@ from radicale.app import report
 from radicale.item import read_components
 
 from beffroi.drive.calendars import effort
-from beffroi.drive.calendars.entries import UNREADABLE
+from beffroi.drive.calendars.items import UNREADABLE
 
 _DAY_S = 86400
 """By so much may a time without a zone lie elsewhere."""

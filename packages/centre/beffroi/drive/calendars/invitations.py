@@ -15,8 +15,9 @@ from datetime import UTC
 
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import against, entries, inviting, itip, itip_text, kept, proposals, wire
+from beffroi.drive.calendars import against, inviting, itip, itip_text, kept, proposals, wire
 from beffroi.drive.calendars import wire_invitations as told
+from beffroi.drive.calendars.items import collection_at
 from beffroi.drive.calendars.itip import Attendee, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.kept import Found
 from beffroi.lib import clock
@@ -33,7 +34,7 @@ def look(storage: BaseStorage, paths: Sequence[str], asked: told.Received) -> to
     except Unreadable as error:
         return told.Invitation(readable=error.why)
     with storage.acquire_lock("r"):
-        own, (_, found) = entries.collection_at(storage, paths[0]), _kept(storage, paths, message)
+        own, (_, found) = collection_at(storage, paths[0]), _kept(storage, paths, message)
         asks = message.method in ("REQUEST", "COUNTER", "ADD")
         conflicts = kept.conflicts(own, message.events, asked.mine) if asks else []
     if message.method in proposals.METHODS:
@@ -51,7 +52,7 @@ def answer(storage: BaseStorage, path: str, asked: told.Answered) -> wire.Outgoi
     if message.main.organizer is None or message.main.organizer.address in asked.mine:
         raise Invalid("organizer")
     with storage.acquire_lock("w"):
-        collection = entries.collection_at(storage, path)
+        collection = collection_at(storage, path)
         found = kept.find(collection, message.main.uid)
         if message.method == "ADD":
             whole, events = proposals.added(message, found, asked.mine, me)
@@ -86,7 +87,7 @@ def _kept(
     storage: BaseStorage, paths: Sequence[str], message: Message
 ) -> tuple[BaseCollection, Found | None]:
     """What is there of this UID, and where: what an organizer sends is about one's own calendar alone."""
-    own, *shared = (entries.collection_at(storage, one) for one in paths)
+    own, *shared = (collection_at(storage, one) for one in paths)
     for collection in (own, *(shared if message.method in proposals.FROM_GUESTS else ())):
         found = kept.find(collection, message.main.uid)
         if found is not None:

@@ -19,6 +19,7 @@ from radicale.item import check_and_sanitize_items, read_components
 from radicale.storage import BaseCollection
 
 from beffroi.drive.calendars import carried, effort, entries, inviting, itip, itip_text, wire
+from beffroi.drive.calendars.items import UNREADABLE, require_place
 from beffroi.drive.calendars.itip import MAX_EVENTS, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.store import MAX_OCCURRENCES
 from beffroi.lib.errors import Conflict
@@ -66,7 +67,7 @@ class Found:
         at = inviting.utc(occurrence)
         try:
             told = entries.occurrences("own", self.item, at, at + _DAY)
-        except entries.UNREADABLE:
+        except UNREADABLE:
             return False
         return any(one.starts == at for one in told)
 
@@ -104,7 +105,7 @@ def store_all(
         if len(events) > MAX_EVENTS:
             raise Unreadable("flood")
         if found is None:
-            entries.require_place(collection)
+            require_place(collection)
         new = hashlib.sha256(events[0].uid.encode()).hexdigest()[:40] + ".ics"
         made = _item(collection, events, found or rest_of, ours=ours)
         items.append((found.item.href if found is not None else new, made))
@@ -163,7 +164,7 @@ def conflicts(collection: BaseCollection, events: Sequence[Event], mine: Sequenc
         first = min(inviting.utc(one.starts) for one in events) - _DAY
         until = first + entries.MAX_RANGE
         spans = entries.occurrences("own", item, first, until)[:OCCURRENCES_ASKED]
-    except (Unreadable, *entries.UNREADABLE):
+    except (Unreadable, *UNREADABLE):
         return []
     if main.all_day or not spans:
         return []
@@ -176,7 +177,7 @@ def conflicts(collection: BaseCollection, events: Sequence[Event], mine: Sequenc
                 continue
             if len(clashes) >= MAX_CLASHES:
                 break
-            with suppress(*entries.UNREADABLE):
+            with suppress(*UNREADABLE):
                 if not _is_free(other):
                     clashes += [
                         one

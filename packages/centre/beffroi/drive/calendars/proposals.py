@@ -19,6 +19,7 @@ from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import entries, inviting, itip_text, kept, series, wire
 from beffroi.drive.calendars import wire_invitations as told
+from beffroi.drive.calendars.items import collection_at
 from beffroi.drive.calendars.itip import MAX_DATES, MAX_EVENTS, Attendee, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.kept import Found
 from beffroi.lib import clock, ids
@@ -156,7 +157,7 @@ def settle(
         raise Invalid("method")
     with storage.acquire_lock("w"):
         for path in paths if message.method in FROM_GUESTS else paths[:1]:
-            collection = entries.collection_at(storage, path)
+            collection = collection_at(storage, path)
             found = kept.find(collection, message.main.uid)
             if found is not None:
                 break
