@@ -23,20 +23,20 @@ class Aliases:
     """Some thousand rows, read again when the file has changed."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._projected = path, Projected(path, _live)
+        self._path, self._projected = path, Projected(path, "aliases", _live)
 
     def expanded(self, addresses: Iterable[str]) -> list[str]:
         """These addresses (lower case, without "+detail") and those that they lead to, each once."""
         written = list(addresses)
         found = dict.fromkeys(written)
+        targets, catching = self._projected.current() or ({}, frozenset())
+        for one in written:
+            found.update(dict.fromkeys(targets.get(one, ())))
+        unknown = [one for one in written if one.rpartition("@")[2] in catching]
         try:
-            targets, catching = self._projected.current()
-            for one in written:
-                found.update(dict.fromkeys(targets.get(one, ())))
-            unknown = [one for one in written if one.rpartition("@")[2] in catching]
             found.update(dict.fromkeys(self._caught(unknown) if unknown else ()))
-        except (OSError, sqlite3.Error) as error:
-            log.warning("aliases are not read: %s", type(error).__name__)
+        except sqlite3.Error as error:
+            log.warning("catch-alls are not read: %s", type(error).__name__)
         return list(found)
 
     def _caught(self, addresses: Iterable[str]) -> list[str]:

@@ -63,12 +63,12 @@ class Exits:
         self.several = len(self._exits) > 1
         self._providers = pools.providers(slow(config)) if self.several else {}
         self._ours = config.mail_name
-        self._projected = Projected(state_path(config), _state)
+        self._projected = Projected(state_path(config), "doubtful senders", _state, may_lack=True)
         self._warmed = Warmed(config.state / "mailgate" / "warming.sqlite") if self.several else None
 
     def lane(self, account: str, recipients: Sequence[str], ours: Collection[str], *, now_s: float) -> str:
         """The lane of a mail of ``account``; "" for the usual way. ``ours``: the domains whose mail stays here."""
-        state, domains = self._current(), {one.rpartition("@")[2] for one in recipients}
+        state, domains = self._projected.current() or State(), {one.rpartition("@")[2] for one in recipients}
         inside = [one for one in domains if one in ours or one == self._ours]
         if account in state.doubtful and any(one.pool is Pool.DOUBTFUL for one in self._exits):
             return pools.SPLIT if len(inside) < len(domains) else ""
@@ -98,15 +98,6 @@ class Exits:
         except sqlite3.Error as error:
             log.warning("mail of a new address is not counted: %s", type(error).__name__)
             return False
-
-    def _current(self) -> State:
-        """Read again when the file has changed."""
-        try:
-            return self._projected.current()
-        except (OSError, msgspec.MsgspecError) as error:
-            if not isinstance(error, FileNotFoundError):
-                log.warning("doubtful senders are not read: %s", type(error).__name__)
-            return State()
 
     def close(self) -> None:
         if self._warmed is not None:

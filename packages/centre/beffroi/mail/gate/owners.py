@@ -7,22 +7,18 @@ Source:  mail/projections.py (the writer).
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from beffroi.mail.gate.projected import Projected, opened
 
-log = logging.getLogger("beffroi.mailgate")
-
 
 class Owners:
     """Some hundred rows, read again when the file has changed."""
 
     def __init__(self, path: Path) -> None:
-        self._projected = Projected(path, _owners)
+        self._projected = Projected(path, "owners of domains", _owners)
         self._owners: dict[str, str] = {}
 
     def of(self, addresses: Iterable[str]) -> frozenset[str]:
@@ -38,11 +34,10 @@ class Owners:
         return frozenset(owners.get(one.lower().rpartition("@")[2], "") for one in addresses) - {""}
 
     def current(self) -> dict[str, str]:
-        """Domain -> collectivité; empty while it cannot be read. Not to be changed."""
-        try:
-            self._owners = self._projected.current()
-        except (OSError, sqlite3.Error) as error:
-            log.warning("owners of domains are not read: %s", type(error).__name__)
+        """Domain -> collectivité; as it was last while it cannot be read. Not to be changed."""
+        found = self._projected.current()
+        if found is not None:
+            self._owners = found
         return self._owners
 
 

@@ -6,21 +6,35 @@ Source:  mail/projections.py, mail/sending/exits.py (the writers).
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
+log = logging.getLogger("beffroi.mailgate")
+
 
 class Projected[T]:
-    """``read``: makes of the file what is asked of it."""
+    """``what`` it is, in words for the log; ``read``: makes of the file what is asked of it. ``may_lack``: it is no
+    trouble where the file is not there."""
 
-    def __init__(self, path: Path, read: Callable[[Path], T]) -> None:
-        self._path, self._read = path, read
+    def __init__(self, path: Path, what: str, read: Callable[[Path], T], *, may_lack: bool = False) -> None:
+        self._path, self._what, self._read, self._may_lack = path, what, read, may_lack
         self._kept: tuple[tuple[int, int], T] | None = None
         """(time and number of the file, what was made of it)."""
 
-    def current(self) -> T:
-        """Errors: OSError, those of ``read``."""
+    def current(self) -> T | None:
+        """None while it cannot be read."""
+        try:
+            return self._current()
+        except (OSError, sqlite3.Error, msgspec.MsgspecError) as error:
+            if not (self._may_lack and isinstance(error, FileNotFoundError)):
+                log.warning("%s are not read: %s", self._what, type(error).__name__)
+            return None
+
+    def _current(self) -> T:
         status = self._path.stat()
         mark = (status.st_mtime_ns, status.st_ino)
         kept = self._kept

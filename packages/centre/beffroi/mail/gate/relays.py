@@ -8,8 +8,6 @@ Source:  docs/decisions/0055-relay-recipients-at-the-centre.md; mail/projections
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ from pathlib import Path
 
 from beffroi.mail.gate.projected import Projected, opened
 
-log = logging.getLogger("beffroi.mailgate")
 RECIPIENTS, RATE = "relay_recipients", "relay_rate"
 """In the place of a field of ``sending.Limits``."""
 UNKNOWN_TEXT = (
@@ -56,15 +53,11 @@ class Relays:
     """Some hundred rows, read again when the file has changed."""
 
     def __init__(self, path: Path) -> None:
-        self._projected = Projected(path, _allowed)
+        self._projected = Projected(path, "policies of relays", _allowed)
 
     def of(self, login: str) -> Allowed | None:
         """None where nothing is known of it."""
-        try:
-            return self._projected.current().get(login)
-        except (OSError, sqlite3.Error) as error:
-            log.warning("what relays may send is not read: %s", type(error).__name__)
-            return None
+        return (self._projected.current() or {}).get(login)
 
 
 def _allowed(path: Path) -> dict[str, Allowed]:

@@ -15,11 +15,13 @@ import collections
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from beffroi.lib.config import Config
 from beffroi.mail.gate import relays
+from beffroi.mail.gate.projected import opened
 
 KIND = "mail:sending_refused"
 SLOT_S = 300
@@ -105,19 +107,17 @@ class Held:
     """Accounts that a person has to give back, from the routes' projection; asked for each signed-in mail."""
 
     def __init__(self, routes: Path) -> None:
-        self._uri = f"{routes.absolute().as_uri()}?mode=ro"
+        self._routes = routes
 
     def has(self, account: str) -> bool:
         """False also when the projection cannot be read: mail goes on."""
         try:
-            connection = sqlite3.connect(self._uri, uri=True, timeout=1)
-            try:
-                row = connection.execute("SELECT 1 FROM held WHERE account = ?", (account,)).fetchone()
-            finally:
-                connection.close()
+            with closing(opened(self._routes)) as routes:
+                return (
+                    routes.execute("SELECT 1 FROM held WHERE account = ?", (account,)).fetchone() is not None
+                )
         except sqlite3.Error:
             return False
-        return row is not None
 
 
 class Sent:
