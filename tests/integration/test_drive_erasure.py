@@ -5,95 +5,36 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import socket
 import zipfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
-from beffroi.cli import drive as command
 from beffroi.core.approvals.actions import SamePerson
 from beffroi.core.approvals.models import Approval
-from beffroi.core.audit import signing
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.administrators import create_administrator
 from beffroi.core.identity.models import Membership
 from beffroi.drive import erasures, projections, removal
 from beffroi.drive.backup import places
-from beffroi.drive.backup.work import Backups, NoPicture
+from beffroi.drive.backup.work import Backups
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import keys, room, tree
-from beffroi.drive.store.commune import open_communes
+from beffroi.drive.store import keys, room
 from beffroi.drive.store.keys import Keys, KeysErased
 from beffroi.drive.store.objects import ObjectMissing
-from beffroi.drive.store.stock import stocks
-from beffroi.drive.upkeep import Upkeep
-from beffroi.drive.web.bodies import SealedStore
-from beffroi.drive.web.sync import push
-from beffroi.drive.words.indexer import Indexer
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.portal import words
 from beffroi.portal.console import drive as console_drive
-from beffroi_protocol.signing import b64
 
-from tests.conftest import PASSWORD, Commune
-from tests.drive_meanwhile import told
+from tests.conftest import Commune
 from tests.fixtures_drive import noise
+from tests.fixtures_erasure import TERM_S, agreed, other, place, state
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.integration.test_drive_renewal import body
 from tests.integration.test_drive_upkeep import LARGE, Place
 
-__all__ = ["no_door"]
+__all__ = ["no_door", "other", "place", "state"]
 pytestmark = pytest.mark.django_db
-
-
-TERM_S = erasures.CALL_BACK_H * 3600 + 60
-
-
-@pytest.fixture
-def state(config: Config, tmp_path: Path, settings: Any) -> Iterator[Config]:
-    """The drive of this test alone; the pages' process opens it."""
-    from beffroi.portal import drive_access
-
-    from tests.fixtures_drive import new_config
-
-    made = new_config(tmp_path / "state")
-    (made.secrets / signing.KEY).write_text(b64(b"a" * 32))
-    settings.BEFFROI = made
-    drive_access._opened.cache_clear()
-    yield made
-    drive_access._communes().close()
-    drive_access._opened.cache_clear()
-
-
-@pytest.fixture
-def other(system: Actor) -> Actor:
-    made = create_administrator(actor=system, email="bea@cotedor.test", name="Béa", password=PASSWORD)
-    return Actor("administrator", made.record.id, None, "administrator")
-
-
-@pytest.fixture
-def place(state: Config, beaune: Commune) -> Iterator[Place]:
-    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
-        communes = open_communes(state, commits)
-        bodies = SealedStore(state, communes, workers, lambda sha256, owner: None)
-        yield Place(state, communes, bodies, Upkeep(state, communes), beaune.id)
-        communes.close()
-
-
-def agreed(collectivite: Any, one: Actor, two: Actor) -> str:
-    approval = erasures.request(
-        actor=one, collectivite=collectivite, reason="La commune quitte le Département."
-    )
-    erasures.grant(actor=two, approval=approval)
-    return approval.id
 
 
 def test_two_administrators_destroy_everything_and_nothing_opens_any_more(
@@ -246,69 +187,6 @@ def test_the_console_shows_asks_and_keeps_the_certificate(
     assert {"drive:key:asked", "drive:quota:collectivite", "drive:erasure:done"} <= verbs
     answer = portal_client(beaune.agent_membership).get("/coffre/")
     assert (answer.status_code, "a été effacé" in answer.content.decode()) == (410, True)
-
-
-@contextmanager
-def push_heard(config: Config) -> Iterator[list[str]]:
-    """What the process drive is told of."""
-    path, heard = push.directory(config.run) / "test.sock", list[str]()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(path))
-        yield heard
-        path.unlink()
-        listener.setblocking(False)
-        with suppress(BlockingIOError):
-            while True:
-                heard.append(listener.recv(64).decode())
-
-
-def test_the_command_gives_room_replaces_keys_backs_up_and_restores(
-    place: Place, beaune: Commune, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(*arguments: str) -> str:
-        options = command._parser().parse_args(list(arguments))
-        command.run(place.config, place.communes, options)
-        return capsys.readouterr().out
-
-    name = beaune.collectivite.name
-    (place.config.state / "drive-backup").mkdir()
-    assert "no backup yet" in run("backup", "list")
-    one = place.put("grand", noise(LARGE, b"x"))
-    assert f"of 9 GB, 1 entries  {name}  (own limit)" in run("quota", name, "--gb", "9")
-    assert "of 500 GB" in run("quota", name, "--usual") and name in run("quota")
-    assert "2 objects" in run("backup", "now", name) or "objects" in run("backup", "now", name)
-    assert "1 collectivités" in run("backup", "now") and name in run("backup", "list")
-    assert "key 1 of" in run("key", name)
-    assert "replaces 1: begins in a minute" in run("key", name, "--replace")
-    for _ in range(2):
-        with push_heard(place.config) as heard:
-            said = run("words", name, "--rebuild")
-        assert heard == [beaune.id] and f"made anew: 0 of 1 files and folders  {name}" in said
-    follower = Indexer(place.communes, stocks(place.config), partial(keys.make, place.config), lambda _: "")
-    while follower.step(beaune.id):
-        pass
-    assert run("words") == f"whole  {name}\n"
-    place.database.write(lambda w: tree.delete(w, place.act(), one.id))
-    with pytest.raises(command.RestoreNotConfirmed):
-        run("restore", name)
-    assert f"{name} is as of" in run("restore", name, "--yes")
-    assert body(place, one) == noise(LARGE, b"x")
-    with place.database.reading() as reading:
-        row = reading.one("SELECT parent FROM node WHERE id = ?", (one.id,))
-        assert row is not None and row[0] == place.root().id
-    for wrong in (
-        ("quota", "Nulle-part"),
-        ("restore", "Nulle-part", "--yes"),
-        ("key", "--replace"),
-        ("words", "--rebuild"),
-    ):
-        with pytest.raises(command.NoSuchCommune):
-            run(*wrong)
-    assert AuditEntry.objects.filter(verb="drive:restored", object_id=beaune.id).count() == 1
-    with pytest.raises(NoPicture):
-        run("restore", name, "--yes", "--at", "2001-01-01")
-    assert told()[-2:] == ["drive:restored", "not drive:restored: drive.backup_absent"]
 
 
 def test_a_certificate_is_signed(place: Place, beaune: Commune, administrator: Actor, other: Actor) -> None:
