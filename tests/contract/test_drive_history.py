@@ -22,7 +22,7 @@ from beffroi.drive.store import (
 )
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
-from beffroi.drive.store.model import AbsentNode, Changed, Content, Node, QuotaFull
+from beffroi.drive.store.model import EMPTY, AbsentNode, Changed, Content, Node, QuotaFull
 from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import (
@@ -262,11 +262,13 @@ def test_parts_become_one_file_in_their_order(metadata: Database, home: Node) ->
         )
     assert (joined.size_bytes, read_back) == (9, b"onetwoten")
     sha1, sha256 = hashlib.sha1(read_back).hexdigest(), hashlib.sha256(read_back).hexdigest()
-    uploads.require_checksum(f"SHA1:{sha1.upper()}", sha1=sha1, sha256=sha256)
-    with pytest.raises(uploads.ChecksumDiffers):
-        uploads.require_checksum("SHA1:00", sha1=sha1, sha256=sha256)
+    whole = Content(joined.size_bytes, sha1, sha256, joined.manifest)
+    assert not any(
+        whole.differs_from(one) for one in ("", f"SHA1:{sha1.upper()}", f"sha256: {sha256}", "MD5:00")
+    )
+    assert whole.differs_from("SHA1:00") and whole.differs_from(f"SHA256:{sha1}")
     made, fresh = metadata.write(
-        lambda w: uploads.finish(w, ME, "u1", joined, parent=home.id, name="x", sha1=sha1, sha256=sha256)
+        lambda w: uploads.finish(w, ME, "u1", joined, whole, parent=home.id, name="x")
     )
     assert (fresh, made.size_bytes, made.sha256) == (True, 9, sha256)
     with metadata.reading() as reading:
@@ -304,9 +306,7 @@ def test_a_part_that_is_sent_anew_after_the_reading_back_is_not_put_unread(
         joined = uploads.join(reading, "per_me", "u")
     metadata.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"two")))
     with pytest.raises(Changed):
-        metadata.write(
-            lambda w: uploads.finish(w, ME, "u", joined, parent=home.id, name="x", sha1="", sha256="")
-        )
+        metadata.write(lambda w: uploads.finish(w, ME, "u", joined, EMPTY, parent=home.id, name="x"))
     with pytest.raises(Changed):  # of what went to another collectivité
         metadata.write(lambda w: uploads.end(w, ME, "u", joined))
     with metadata.reading() as reading:

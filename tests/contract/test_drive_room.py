@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from beffroi.drive.store import room, schema, trash, tree, uploads, versions, weights
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import NO_LIMIT, Act, Limits, Node, QuotaFull, TooManyEntries, Weight
+from beffroi.drive.store.model import NO_LIMIT, Act, Content, Limits, Node, QuotaFull, TooManyEntries, Weight
 from beffroi.drive.store.room import WHOLE
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.store.writing import Writing
@@ -160,7 +160,15 @@ def test_parts_count_for_the_collectivite_and_once_only_when_they_become_a_file(
         joined = uploads.join(reading, ME.person_id, "u")
         room.require(reading, home.id, 7, waiting_bytes=uploads.waiting_bytes(reading, ME.person_id, "u"))
     metadata.write(
-        lambda w: uploads.finish(w, ME, "u", joined, parent=home.id, name="a", sha1="1", sha256="2")
+        lambda w: uploads.finish(
+            w,
+            ME,
+            "u",
+            joined,
+            Content(joined.size_bytes, "1", "2", joined.manifest),
+            parent=home.id,
+            name="a",
+        )
     )
     assert (used(metadata, WHOLE), used(metadata, home.id)) == (7, 7)
     metadata.write(lambda w: uploads.begin(w, ME, "v"))
@@ -177,7 +185,15 @@ def test_an_end_that_is_refused_leaves_the_parts(metadata: Database, home: Node)
         joined = uploads.join(reading, ME.person_id, "u")
     with pytest.raises(QuotaFull):
         metadata.write(
-            lambda w: uploads.finish(w, ME, "u", joined, parent=home.id, name="a", sha1="1", sha256="2")
+            lambda w: uploads.finish(
+                w,
+                ME,
+                "u",
+                joined,
+                Content(joined.size_bytes, "1", "2", joined.manifest),
+                parent=home.id,
+                name="a",
+            )
         )
     with metadata.reading() as reading:
         assert [one.number for one in uploads.parts(reading, ME.person_id, "u")] == [1]

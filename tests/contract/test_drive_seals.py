@@ -28,7 +28,7 @@ from beffroi.drive.store import (
     ways,
 )
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import Node
+from beffroi.drive.store.model import EMPTY, Node
 from beffroi.drive.store.seal_ends import Elimination
 from beffroi.drive.store.seals import NO_END, Seal, SealRefused
 from beffroi.drive.store.writing import Writing
@@ -107,7 +107,7 @@ def _upload(w: Writing, x: World) -> None:
     uploads.begin(w, ME, "up")
     uploads.put_part(w, ME, "up", 1, content(b"part"))
     joined = uploads.join(w, ME.person_id, "up")
-    uploads.finish(w, ME, "up", joined, parent=x.sub.id, name="n", sha1="", sha256="", mtime_s=1)
+    uploads.finish(w, ME, "up", joined, EMPTY, parent=x.sub.id, name="n", mtime_s=1)
 
 
 def _take(w: Writing, x: World, *steps: ways.Step) -> None:

@@ -55,13 +55,12 @@ class _Wish(msgspec.Struct):
     is_used: bool = False  # others worked on what a device created
 
 
-def restore(journal: Iterable[Entry], devices: Collection[str], tree: Tree, label: str = "avant") -> Plan:
+def restore(journal: Iterable[Entry], devices: Collection[str], tree: Tree) -> Plan:
     """Return what takes back the changes of ``devices``.
 
     ``journal``: the entries of all devices since the moment, oldest first; those of nodes that ``devices`` did not
-    touch are needed only for folders that somebody deleted. ``label``: what is put behind the name of a copy or of a
-    node whose name is
-    taken: "budget (avant).xlsx".
+    touch are needed only for folders that somebody deleted. A copy, or a node whose name
+    is taken, is called "budget (avant).xlsx".
     Errors: none; what cannot be done is a Conflict.
     """
     histories: dict[str, list[Entry]] = {}
@@ -79,7 +78,7 @@ def restore(journal: Iterable[Entry], devices: Collection[str], tree: Tree, labe
         for node, history in histories.items()
         if history[-1].what == "deleted" and place(node) is None
     }
-    return _Planner(_Overlay(tree), wishes, gone, label).plan()
+    return _Planner(_Overlay(tree), wishes, gone).plan()
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -235,10 +234,8 @@ class _Overlay:
 
 
 class _Planner:
-    def __init__(
-        self, tree: _Overlay, wishes: dict[str, _Wish], gone: dict[str, Place | None], label: str
-    ) -> None:
-        self.tree, self.wishes, self.gone, self.label = tree, wishes, gone, label
+    def __init__(self, tree: _Overlay, wishes: dict[str, _Wish], gone: dict[str, Place | None]) -> None:
+        self.tree, self.wishes, self.gone = tree, wishes, gone
         self.steps: list[Step] = []
         self.conflicts: list[Conflict] = []
         self.preview: dict[str, Counts] = {}
@@ -342,7 +339,7 @@ class _Planner:
             stem, point, extension = place.name, "", ""  # what is so long is none, and would leave no room
         number = 1
         while True:
-            words = self.label if number == 1 else f"{self.label} {number}"
+            words = "avant" if number == 1 else f"avant {number}"
             end = f" ({words}){point}{extension}".encode("utf-8", "surrogatepass")
             short = stem.encode("utf-8", "surrogatepass")[: max(0, NAME_BYTES - len(end))]
             found = Place(place.parent, short.decode("utf-8", "ignore") + end.decode("utf-8", "ignore"))

@@ -42,7 +42,7 @@ class Written(NamedTuple):
     ``inline``:  chunks of at most INLINE_BYTES, by name: the caller seals them (``Content.sealed``) and keeps them with
                  the metadata, in one change.
     ``stored``:  length of each sealed object that was written for it, by chunk: on the disk already.
-    ``reused``:  chunks that were there: whoever commits the manifest makes sure that they still are.
+    Whoever commits the manifest makes sure that all other chunks of it are there still.
     """
 
     manifest: Manifest
@@ -51,7 +51,6 @@ class Written(NamedTuple):
     sha256: bytes
     inline: Mapping[bytes, bytes]
     stored: Mapping[bytes, int]
-    reused: Set[bytes]
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class Content:
         digests.update(data)
         manifest = Manifest(tuple(Chunk(name, len(data)) for name in names))
         inline = dict.fromkeys(names, data)
-        return Written(manifest, len(data), digests.sha1, digests.sha256, inline, {}, frozenset())
+        return Written(manifest, len(data), digests.sha1, digests.sha256, inline, {})
 
     def opened(self, chunk: Chunk, sealed: Bytes, start: int, end: int) -> bytes:
         """Bytes ``start`` to ``end`` (exclusive) of a chunk that lies with the metadata. Errors: as ``read``."""
@@ -194,7 +193,6 @@ class Writer:
         self._taken: set[bytes] = set()
         self._inline: dict[bytes, bytes] = {}
         self._stored: dict[bytes, int] = {}
-        self._reused: set[bytes] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -221,7 +219,7 @@ class Writer:
         self._ended = True
         manifest = Manifest(tuple(self._chunks))
         sums = self._digests.sha1, self._digests.sha256
-        return Written(manifest, manifest.size_bytes, *sums, self._inline, self._stored, self._reused)
+        return Written(manifest, manifest.size_bytes, *sums, self._inline, self._stored)
 
     async def _start(self, data: Bytes) -> None:
         await self._workers.chunks.acquire()
@@ -252,9 +250,7 @@ class Writer:
             self._taken.add(name)
             if len(data) <= INLINE_BYTES:
                 self._inline[name] = bytes(data)
-            elif name in await self._known((name,)):
-                self._reused.add(name)
-            elif not self._ended:
+            elif name not in await self._known((name,)) and not self._ended:
                 self._stored[name] = await self._workers.run(self._content.store, name, data)
         await hashed
 

@@ -204,6 +204,12 @@ class Content:
     stored: Mapping[bytes, int] = field(default_factory=dict)
     since: int = 0
 
+    def differs_from(self, claimed: str) -> bool:
+        """``claimed``: a client's "SHA1:hex" or "SHA256:hex"; other algorithms are not judged."""
+        kind, _, digest = claimed.partition(":")
+        own = {"SHA1": self.sha1, "SHA256": self.sha256}.get(kind.strip().upper())
+        return own is not None and own != digest.strip().lower()
+
 
 EMPTY = Content(
     0,

@@ -77,19 +77,16 @@ def put(
     content: Content,
     *,
     mtime_s: int | None = None,
-    if_etag: int | None = None,
     if_absent: bool = False,
 ) -> tuple[Node, bool]:
     """Write a file; return it, and whether it is new. The content before becomes a version.
 
-    ``if_etag``: only over this state of it. ``if_absent``: only where nothing is. Errors: Changed for both.
+    ``if_absent``: only where nothing is. Errors: Changed.
     """
     folder = folder_at(writing, parent)
     there = taken(writing, folder.id, name)
     before = there if there is not None and there.name == name else None
-    if (if_etag is not None and (before is None or before.etag != if_etag)) or (
-        if_absent and before is not None
-    ):
+    if if_absent and before is not None:
         raise Changed
     mtime_s = act.now_s if mtime_s is None else mtime_s
     if before is None:
@@ -241,11 +238,9 @@ def copy(
     return first, fresh
 
 
-def delete(writing: Writing, act: Act, node_id: int, *, if_etag: int | None = None) -> None:
+def delete(writing: Writing, act: Act, node_id: int) -> None:
     """To the trash of its root, whole."""
     gone = movable(writing, node_id)
-    if if_etag is not None and gone.etag != if_etag:
-        raise Changed
     require(writing, act, gone, deep=True)
     require(writing, act, folder_at(writing, gone.parent))
     discard(writing, act, gone)

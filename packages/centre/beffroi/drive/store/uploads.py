@@ -4,7 +4,7 @@ Rule:    ``join`` says what the parts make together; whoever puts it reads it ba
          arithmetic gives from the parts' own. The reading back also proves that every chunk opens before the client
          is told to forget the file. ``finish`` refuses when a part was sent anew meanwhile.
 Hostile: identifiers and numbers, from the client.
-Errors:  AbsentUpload (also for another person's), UploadExists, TooManyUploads, PartRefused, ChecksumDiffers.
+Errors:  AbsentUpload (also for another person's), UploadExists, TooManyUploads, PartRefused.
 Source:  docs/internals/drive.md; chunked uploads of Nextcloud, versions 1 and 2.
 """
 
@@ -49,13 +49,6 @@ class TooManyUploads(BeffroiError):
     http_status = 507
 
 
-class ChecksumDiffers(BeffroiError):
-    """What arrived is not what was sent, by its checksum; send it again."""
-
-    code = "drive.checksum_differs"
-    http_status = 400
-
-
 class Part(NamedTuple):
     """``name``: where the client gave one that is no number of a part (``part_names``)."""
 
@@ -71,7 +64,7 @@ class Joined(NamedTuple):
     size_bytes: int
     manifest: bytes
     sha256: str = ""
-    """Known once it was read back."""
+    """Of no content yet: it is known once all was read back."""
 
 
 def begin(writing: Writing, act: Act, upload: str) -> None:
@@ -156,30 +149,16 @@ def finish(
     act: Act,
     upload: str,
     joined: Joined,
+    content: Content,
     *,
     parent: int,
     name: str,
-    sha1: str,
-    sha256: str,
     mtime_s: int | None = None,
-    if_etag: int | None = None,
-    if_absent: bool = False,
 ) -> tuple[Node, bool]:
-    """Put what was joined and read back; the upload ends. As ``tree.put``. Errors also: Changed (a part was sent anew
-    since ``join``)."""
-    content = Content(joined.size_bytes, sha1, sha256, joined.manifest)
+    """Put what was joined; ``content``: as it was read back. The upload ends. As ``tree.put``. Errors also: Changed (a
+    part was sent anew since ``join``)."""
     end(writing, act, upload, joined)  # first: what its parts took, the file takes
-    return tree.put(
-        writing, act, parent, name, content, mtime_s=mtime_s, if_etag=if_etag, if_absent=if_absent
-    )
-
-
-def require_checksum(claimed: str, *, sha1: str, sha256: str) -> None:
-    """``claimed``: a client's "SHA1:hex" or "SHA256:hex"; other algorithms are not judged. Errors: ChecksumDiffers."""
-    algorithm, _, digest = claimed.partition(":")
-    expected = {"SHA1": sha1, "SHA256": sha256}.get(algorithm.upper())
-    if expected is not None and digest.lower() != expected:
-        raise ChecksumDiffers
+    return tree.put(writing, act, parent, name, content, mtime_s=mtime_s)
 
 
 def end(writing: Writing, act: Act, upload: str, joined: Joined) -> None:

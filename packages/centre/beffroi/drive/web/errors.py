@@ -122,14 +122,14 @@ def words(error: BeffroiError) -> str:
     return _WORDS.get(error.code, _OTHERWISE[error.http_status < 500])
 
 
-def refusal(error: BeffroiError, inside: str = "", headers: tuple[Header, ...] = ()) -> Answer:
-    """The answer for an error. ``inside``: XML of a precondition that RFC 4918 names."""
+def refusal(error: BeffroiError, headers: tuple[Header, ...] = ()) -> Answer:
+    """The answer for an error. ``error.precondition``, where it has one: XML that RFC 4918 names."""
     status = error.http_status
     kind = _KINDS.get(status, "ServiceUnavailable" if status >= 500 else "BadRequest")
     said = words(error)
     body = (
         '<?xml version="1.0" encoding="utf-8"?>\n<d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns">'
-        f"{inside or getattr(error, 'precondition', '')}<s:exception>Sabre\\DAV\\Exception\\{kind}</s:exception>"
+        f"{getattr(error, 'precondition', '')}<s:exception>Sabre\\DAV\\Exception\\{kind}</s:exception>"
         f"<s:message>{escape(said)}</s:message></d:error>"
     )
     if status == 405:

@@ -228,22 +228,13 @@ class Desk:
             raise
         if joined.size_bytes != sent.size_bytes:
             raise Invalid("size")
-        sha1, sha256 = await read_back(self.bodies, joined, joined.size_bytes)
-        self.bodies.require(sha256)
+        content = await read_back(self.bodies, joined)
         await request.ask_again(begun_s)
 
         def change(writing: Writing) -> Node:
             folder, name = self._place(writing, sent)
             return uploads.finish(
-                writing,
-                self.act,
-                upload,
-                joined,
-                parent=folder.id,
-                name=name,
-                sha1=sha1,
-                sha256=sha256,
-                mtime_s=sent.mtime_s,
+                writing, self.act, upload, joined, content, parent=folder.id, name=name, mtime_s=sent.mtime_s
             )[0]
 
         return _made(await self.view.database.write_async(change))

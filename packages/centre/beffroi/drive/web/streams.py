@@ -9,7 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from beffroi.drive.store.chunking import Digests
-from beffroi.drive.web.bodies import Bodies, Kept
+from beffroi.drive.store.model import Content
+from beffroi.drive.store.uploads import Joined
+from beffroi.drive.web.bodies import Bodies
 from beffroi.lib.errors import TooLarge
 
 
@@ -23,11 +25,13 @@ async def at_most(pieces: AsyncIterator[bytes], most_bytes: int) -> AsyncIterato
         yield piece
 
 
-async def read_back(bodies: Bodies, kept: Kept, size_bytes: int) -> tuple[str, str]:
-    """SHA-1 and SHA-256 of what is stored, in hex. Errors: those of ``Bodies.read``."""
+async def read_back(bodies: Bodies, joined: Joined) -> Content:
+    """What the parts of an upload are together. Errors: those of ``Bodies.read``, also of all that was read."""
     digests = Digests()
-    async for piece in bodies.read(kept, 0, size_bytes):
+    async for piece in bodies.read(joined, 0, joined.size_bytes):
         await asyncio.to_thread(
             digests.update, piece
         )  # milliseconds each, and of a long file thousands of them
-    return digests.sha1.hex(), digests.sha256.hex()
+    content = Content(joined.size_bytes, digests.sha1.hex(), digests.sha256.hex(), joined.manifest)
+    bodies.require(content.sha256)
+    return content

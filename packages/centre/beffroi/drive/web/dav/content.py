@@ -212,9 +212,7 @@ async def receive(call: Call, pieces: AsyncIterator[bytes], announced: int | Non
     content = await call.bodies.receive(pieces, announced)
     if announced is not None and content.size_bytes != announced:
         raise BodyDiffers
-    kind, _, digest = call.request.header(b"oc-checksum").partition(":")
-    kept = {"SHA1": content.sha1, "SHA256": content.sha256}.get(kind.strip().upper())
-    if kept is not None and kept != digest.strip().lower():
+    if content.differs_from(call.request.header(b"oc-checksum")):
         raise BodyDiffers
     return content
 

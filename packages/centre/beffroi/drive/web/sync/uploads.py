@@ -38,6 +38,13 @@ class SizeDiffers(BeffroiError):
     http_status = 400
 
 
+class ChecksumDiffers(BeffroiError):
+    """What arrived is not what was sent, by its checksum; send it again."""
+
+    code = "drive.checksum_differs"
+    http_status = 400
+
+
 class Uploads:
     def __init__(self, call_for: CallFor) -> None:
         self._call_for = call_for
@@ -111,9 +118,9 @@ async def _finish(call: Call, upload: str) -> Answer:
     if empties if total is None else total != joined.size_bytes:
         raise SizeDiffers
     begun_s = clock.steady_s()
-    sha1, sha256 = await read_back(call.bodies, joined, joined.size_bytes)
-    call.bodies.require(sha256)
-    uploads.require_checksum(request.header(b"oc-checksum").strip(), sha1=sha1, sha256=sha256)
+    content = await read_back(call.bodies, joined)
+    if content.differs_from(request.header(b"oc-checksum")):
+        raise ChecksumDiffers
 
     if there.view is not call.view:
         node, is_new = await _send_on(call, there, upload, joined, mtime_s, begun_s=begun_s)
@@ -122,16 +129,9 @@ async def _finish(call: Call, upload: str) -> Answer:
 
     def change(writing: Writing) -> tuple[Node, bool]:
         parent, before = _place_of(there, writing, path)
+        name = before.node.name if before is not None else path[-1]
         return uploads.finish(
-            writing,
-            call.act,
-            upload,
-            joined,
-            parent=parent.node.id,
-            name=before.node.name if before is not None else path[-1],
-            sha1=sha1,
-            sha256=sha256,
-            mtime_s=mtime_s,
+            writing, call.act, upload, joined, content, parent=parent.node.id, name=name, mtime_s=mtime_s
         )
 
     node, is_new = await database.write_async(change)
