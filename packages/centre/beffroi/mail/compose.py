@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
@@ -129,7 +129,6 @@ class Original:
     text: str
     message_id: str = ""
     references: str = ""
-    names: tuple[str, ...] = field(default=())
 
 
 def new_message_id(address: str) -> str:

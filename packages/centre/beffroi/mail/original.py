@@ -41,9 +41,7 @@ class Opened:
     sender: str = ""
 
 
-def fetch(
-    opened: MailboxReader, uid: int, folder: str, text: str, names: tuple[str, ...] = ()
-) -> compose.Original:
+def fetch(opened: MailboxReader, uid: int, folder: str, text: str) -> compose.Original:
     """``text``: what is quoted, as the page has read it. Errors: NotFound."""
     validity, envelope, headers = _envelope(opened, uid, folder)
     sender = (getattr(envelope, "from_", None) or (None,))[0]
@@ -62,16 +60,15 @@ def fetch(
         text=text,
         message_id=_ascii(getattr(envelope, "message_id", None)),
         references=headers.get("references", ""),
-        names=names,
     )
 
 
-def draft(opened: MailboxReader, uid: int, folder: str = "Drafts") -> Opened:
+def draft(opened: MailboxReader, uid: int) -> Opened:
     """Errors: NotFound, Invalid (longer than what is shown: to be written on in the program that began it)."""
-    view = opened.read(uid, folder)
+    view = opened.read(uid, "Drafts")
     if view.truncated:
         raise Invalid("draft")
-    validity, envelope, headers = _envelope(opened, uid, folder)
+    validity, envelope, headers = _envelope(opened, uid, "Drafts")
     return Opened(
         uid=uid,
         uid_validity=validity,

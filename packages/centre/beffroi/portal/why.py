@@ -29,7 +29,7 @@ MAX_CHARS = 2048
 
 @dataclass(frozen=True)
 class Entry:
-    """One value of a list. ``since`` None: for longer than ``known_since``, when the list was first seen to name it."""
+    """One value of a list. ``since``: as ``listed.since``, None where that is longer ago than is remembered."""
 
     row: IndicatorList
     indicator: Indicator

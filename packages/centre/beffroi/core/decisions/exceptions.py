@@ -86,13 +86,13 @@ def allow_locally(
 
 
 @transaction.atomic
-def end(*, actor: Actor, exception_id: str, reason: str = "") -> bool:
+def end(*, actor: Actor, exception_id: str) -> bool:
     """Block again at once; False if it had ended already. Errors: NotFound."""
     found = access_exception(actor, exception_id)
     if not actor.sees_all and actor.kind != "person":
         raise NotAllowed("end an exception")
     outbox.serialise()
-    return _end(found, actor=actor, state=_State.ENDED, reason=reason or "person")
+    return _end(found, actor=actor, state=_State.ENDED, reason="person")
 
 
 def end_touched(indicator: Indicator, *, actor: Actor) -> int:

@@ -41,7 +41,7 @@ def together(request: HttpRequest, actor: Actor) -> HttpResponse:
     if setting not in fleet.SETTINGS:
         return page(request, "console/box_together.html", context)
     form = _form(setting, request)
-    choices = sorted((names.get(one, one), one) for one in _with_policy(actor))
+    choices = sorted((names.get(one, one), one) for one in fleet.owners(actor))
     context |= {"field": form[FIELDS[setting]], "communes": choices, "label": policies.LABELS[setting]}
     if request.method == "GET" or not form.is_valid():
         return page(request, "console/box_together.html", context)
@@ -88,7 +88,3 @@ def _value(setting: str, form: policies.PolicyForm) -> object:
     if value is None:
         raise Invalid(setting)
     return value
-
-
-def _with_policy(actor: Actor) -> list[str]:
-    return fleet.owners(actor)

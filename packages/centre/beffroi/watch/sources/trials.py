@@ -186,12 +186,11 @@ def _move(trial: SourceTrial, state: TrialState, used: int) -> None:
         outbox.publish(WAITS, {"source_id": trial.source_id, "kind": trial.kind})
 
 
-def record(source: FeedSource, kind: str, count: int, *, actor: Actor, verb: str, why: str = "") -> None:
+def record(source: FeedSource, kind: str, count: int, *, actor: Actor, verb: str) -> None:
     audit.record(
         actor=actor,
         verb=f"source:{verb}",
         object_id=source.id,
         collectivite_id=None,
         details={"kind": kind, "count": count},
-        personal={"why": why} if why else None,
     )
