@@ -119,12 +119,6 @@ class Content:
                 self.workers.lent.release()
             await begun.give_up()
 
-    async def check(self, chunk: Chunk, inline: Inline) -> None:
-        """Read a chunk whole and compare its content with its name. Errors: as ``read``."""
-        data = b"".join(await self._piece(_Piece(chunk, 0, chunk.length), inline))
-        if await self.workers.run(self.name, data) != chunk.id:
-            raise ObjectDamaged(chunk.id)
-
     def name(self, data: Bytes) -> bytes:
         return chunk_id(self._keys.naming(), data)
 
