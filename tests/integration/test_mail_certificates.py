@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import os
 import shutil
 import socket
@@ -10,12 +11,13 @@ import ssl
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib import config as config_module
 from beffroi.lib.config import Config
 from beffroi.mail.certificates import places, rules
@@ -73,6 +75,14 @@ def config(authority: Pebble) -> Iterator[Config]:
         door.terminate()
         door.wait(10)
         shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def alone(config: Config) -> None:
+    """What a test before wanted is not wanted any more."""
+    for kind in ("wanted", "orders", "keys"):
+        for path in (places.folder(config.state) / kind).iterdir():
+            path.unlink()
 
 
 def want(config: Config, domain: str, *labels: str) -> None:
@@ -192,6 +202,95 @@ def test_what_was_put_there_by_hand_is_never_replaced(config: Config) -> None:
     found = told(config, "seurre.example")
     assert found.state == "by_hand"
     assert found.not_after > 0
+
+
+def test_a_renewal_that_the_disk_refused_twice_is_still_ours(
+    authority: Pebble, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want(config, "pommard.example", "mta-sts")
+    turn(config)
+    first = told(config, "pommard.example")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with clock.shifted(65 * DAY_S):
+        keeper = Keeper(config.state)
+        keeper.turn()
+        Authority(config).step()
+        monkeypatch.setattr(durable, "write", beside(durable.write, "pommard.example.pem", full))
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space"):
+                keeper.turn()
+        monkeypatch.undo()
+        keeper.turn()
+    found = told(config, "pommard.example")
+    assert (found.state, found.not_after > first.not_after) == ("ok", True)
+    leaf = shown(config, "mta-sts.pommard.example", authority.root())
+    assert int(leaf.not_valid_after_utc.timestamp()) == found.not_after
+
+
+def beside(function: Callable[..., None], name: str, other: Callable[..., None]) -> Callable[..., None]:
+    """``other`` for the file of this name, ``function`` for every other."""
+    return lambda path, *rest, **more: (other if path.name == name else function)(path, *rest, **more)
+
+
+def test_orders_that_nobody_wants_any_more_hold_no_others_back(config: Config) -> None:
+    folder, keeper = places.folder(config.state), Keeper(config.state)
+    left = [f"quitte{number}.example" for number in range(rules.MAX_OPEN)]
+    for domain in left:
+        want(config, domain, "mta-sts")
+    keeper.turn()
+    assert {path.name for path in (folder / "orders").iterdir()} == set(left)
+    (places.installed(config.state) / f"{left[0]}.pem").write_bytes(
+        (config.state / "tls" / "portal.pem").read_bytes()
+    )
+    for domain in left[1:]:
+        (folder / "wanted" / domain).unlink()
+    keeper.turn()
+    want(config, "volnay.example", "mta-sts")
+    keeper.turn()
+    assert {path.name for path in (folder / "orders").iterdir()} == {"volnay.example"}
+    assert {path.name for path in (folder / "keys").iterdir()} == {"volnay.example.key"}
+    Authority(config).step()
+    keeper.turn()
+    assert told(config, "volnay.example").state == "ok"
+
+
+def test_a_failure_under_a_clock_that_was_ahead_keeps_nothing_back(authority: Pebble, config: Config) -> None:
+    authority.point("mta-sts.meursault.example", "127.0.0.9")
+    want(config, "meursault.example", "mta-sts")
+    with clock.jumped(1000 * DAY_S):
+        turn(config)
+    authority.point_back("mta-sts.meursault.example")
+    assert told(config, "meursault.example").code == "challenge"
+    turn(config)
+    assert told(config, "meursault.example").state == "ok"
+
+
+@pytest.mark.parametrize("directory", ["{}", "[]", '{"meta": 7}', '"x"'])
+def test_a_directory_that_is_none_is_said_and_ends_nothing(config: Config, directory: str) -> None:
+    class Odd(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(directory)))
+            self.end_headers()
+            self.wfile.write(directory.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Odd)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    folder = places.folder(config.state)
+    places.write(folder / "orders" / "savigny.example", {"number": directory, "csr": "x"})
+    try:
+        Authority(replace(config, acme_directory=f"http://127.0.0.1:{server.server_address[1]}/dir")).step()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert places.read(folder / "brought" / "savigny.example") == {"number": directory, "code": "odd"}
 
 
 @pytest.mark.parametrize("brought", ["another's", "nonsense", "link"])

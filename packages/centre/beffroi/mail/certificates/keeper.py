@@ -56,6 +56,10 @@ class Keeper:
             self._load(path)
         # Who waits longest first, so that a few that fail never keep others back.
         wanted = sorted((self._folder / "wanted").iterdir(), key=lambda one: self._told(one.name).tried_at)
+        # An order that nobody waits for would keep a place for ever.
+        for path in (self._folder / "orders").glob("[!.]*"):
+            if not (self._folder / "wanted" / path.name).exists():
+                self._over(path.name)
         for path in wanted:
             listed = places.read(path).get("names")
             names = rules.names(path.name, listed) if isinstance(listed, list) else ()
@@ -69,6 +73,7 @@ class Keeper:
         path, told = places.installed(self._state) / f"{domain}.pem", self._told(domain)
         if path.exists() and mark_of(path) not in (told.mark, told.former):
             self._tell_by_hand(domain, path, told)
+            self._over(domain)
             return
         if not path.exists() and told.not_after:
             told = Told("waiting", code=told.code, failures=told.failures, tried_at=told.tried_at)
@@ -79,7 +84,8 @@ class Keeper:
         times = {"not_before": told.not_before, "not_after": told.not_after, "now": clock.epoch_s()}
         if not rules.due(told.names, names, domain=domain, **times):
             return
-        if told.code and clock.epoch_s() < told.tried_at + rules.wait_s(told.failures, told.code):
+        # A try under a clock that was ahead keeps nothing back.
+        if told.code and 0 <= clock.epoch_s() - told.tried_at < rules.wait_s(told.failures, told.code):
             return
         if len(list((self._folder / "orders").glob("[!.]*"))) < rules.MAX_OPEN:
             self._ask(domain, names, told)
@@ -120,8 +126,9 @@ class Keeper:
             self._failed(domain, told, "odd")
             return
         path = places.installed(self._state) / f"{domain}.pem"
-        mark = hashlib.sha256(pem).hexdigest()
-        places.tell(self._state, domain, replace(_ok(leaf, mark=mark), former=told.mark))
+        # Of what lies there, not of what was told: a write that failed comes here again.
+        mark, former = hashlib.sha256(pem).hexdigest(), mark_of(path) if path.exists() else ""
+        places.tell(self._state, domain, replace(_ok(leaf, mark=mark), former=former))
         durable.write(path, (pem,), mode=0o600)
         self._over(domain)
         log.info("%s: installed, until %s", domain, leaf.not_valid_after_utc.date())
