@@ -61,7 +61,7 @@ def test_all_comes_back_but_what_lay_in_a_folder_that_a_colleague_deleted(opens:
     for number in range(rng.randint(4, 16)):
         with suppress(BeffroiError, IndexError):
             step(database, home, rng, f"x{number}", deleted)
-    alarm = Alarm(ME.device_id, float(EVIL.now_s), float(EVIL.now_s), 30.0, 3, (), {Sign.LOST: 3})
+    alarm = Alarm(ME.device_id, float(EVIL.now_s), 3, {Sign.LOST: 3})
     database.write(lambda w: alarms.raise_(w, alarm, now_s=EVIL.now_s))
     assert recovery.carry_out(database, REFERENT, ME.device_id).missed == 0
     after = {one.id: (one.parent, one.name, one.sha256) for one in below(database, home)}

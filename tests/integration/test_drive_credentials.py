@@ -14,6 +14,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import publish, registry, run_pending, run_periodic
 from beffroi.core.identity import actions, erasure
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.failures import source
 from beffroi.core.identity.models import AppPassword, Membership, Person, SignIn
 from beffroi.core.planes.db import Database
 from beffroi.core.retention import actions as retention
@@ -21,7 +22,7 @@ from beffroi.drive import people, projections
 from beffroi.drive.calendars import homes
 from beffroi.drive.calendars.store import Stores
 from beffroi.drive.credentials import Credentials
-from beffroi.drive.sign_ins import MAX_FAILURES, SignIns, source
+from beffroi.drive.sign_ins import MAX_FAILURES, SignIns
 from beffroi.drive.store import favourites
 from beffroi.lib import clock
 from beffroi.lib.config import Config
