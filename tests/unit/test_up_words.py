@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,29 @@ def test_settings_that_would_run_the_pages_as_root_are_refused(
         Path(state, "beffroi.toml").write_text(text)
         with pytest.raises(SettingInvalid, match=r"Setting user .* as root"):
             up.main(["--state", state])
+
+
+@pytest.mark.parametrize("target", ["987", "9" * 40, "/nonexistent/ready.json"])
+def test_a_place_for_the_status_that_is_not_there_is_refused_before_the_start(
+    capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    with pytest.raises(SystemExit):
+        up.main(["--json-ready", target])
+    assert "argument --json-ready" in capsys.readouterr().err
+
+
+def test_the_status_on_the_standard_output_leaves_it_open(place: Config) -> None:
+    script = (
+        "import argparse, sys; from pathlib import Path; from beffroi.cli import up;"
+        "from beffroi.lib.config import Config; from beffroi.supervise.supervisor import Supervisor;"
+        "config = Config(state=Path(sys.argv[1])); (config.state / 'secrets').mkdir();"
+        "up._ready(config, Supervisor(config, [], say=print), argparse.Namespace(json_ready='1', check=False), False)"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", script, str(place.state)), check=False, capture_output=True, text=True
+    )
+    first, *others = done.stdout.splitlines()
+    assert json.loads(first)["processes"] == [] and others[-1] == "Ctrl-C stops everything.", done.stderr
 
 
 def test_accounts_that_somebody_emptied_are_none_and_end_nothing(

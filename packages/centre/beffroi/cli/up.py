@@ -37,11 +37,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--demo", default="default", metavar="FILE", help="seed file for a first run")
     parser.add_argument("--no-demo", dest="demo", action="store_const", const="", help="start empty")
     parser.add_argument(
-        "--json-ready", default="", metavar="FD|FILE", help="write the status here when ready"
+        "--json-ready",
+        default="",
+        type=_open_or_file,
+        metavar="FD|FILE",
+        help="write the status here when ready",
     )
     parser.add_argument("--foreground", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--no-install", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _open_or_file(text: str) -> str:
+    """Asked at once, not when all has started. Errors: ArgumentTypeError, which argparse tells."""
+    if text.isdigit():
+        try:
+            os.fstat(int(text))
+        except (OSError, OverflowError):
+            raise argparse.ArgumentTypeError(f"no file is open under the number {text}") from None
+    elif text and not Path(text).resolve().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory for {text}")
+    return text
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -100,7 +116,9 @@ def _ready(config: Config, supervisor: Supervisor, options: argparse.Namespace, 
     if options.json_ready:
         line = json.dumps(asdict(supervisor.status), ensure_ascii=False) + "\n"
         if options.json_ready.isdigit():
-            with os.fdopen(int(options.json_ready), "w", encoding="utf-8") as handle:
+            number = int(options.json_ready)
+            # Closed, so that the reader sees the end; but our own words go out by 1 and 2.
+            with os.fdopen(number, "w", encoding="utf-8", closefd=number > 2) as handle:
                 handle.write(line)
         else:
             Path(options.json_ready).write_text(line, "utf-8")
