@@ -37,7 +37,7 @@ def fill(home: Path, owner: Owner) -> None:
 def variables(home: Path, *, db: Path | None = None) -> tuple[str, ...]:
     """Where rspamd and its tools find their files, as arguments."""
     folders = {"LOCAL_CONFDIR": home / "etc", "DBDIR": db or home / "db", "RUNDIR": home / "run"}
-    return tuple(f"--var={name}={path}" for name, path in {**folders, "LOGDIR": home / "log"}.items())
+    return tuple(f"--var={name}={path}" for name, path in folders.items())
 
 
 def _compiled(home: Path, owner: Owner) -> Path:

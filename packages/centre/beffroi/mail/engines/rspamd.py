@@ -14,6 +14,7 @@ Source:  docs.rspamd.com; docs/internals/mail-engines.md.
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from beffroi.lib.config import Config, SettingInvalid
@@ -118,7 +119,8 @@ def _overrides(config: Config) -> dict[str, str]:
             # All maps are files: one that changed is read after a tenth of this.
             "map_watch_interval = 30s;\n"
         ),
-        "logging.inc": 'type = "file"; filename = "$LOGDIR/rspamd.log"; level = "notice";\nlog_urls = false;\n',
+        # To the supervisor's log, which ends by size and by date; a file of its own was kept for ever.
+        "logging.inc": 'type = "console"; level = "notice";\nlog_urls = false;\n',
         "worker-normal.inc": f'bind_socket = "127.0.0.1:{config.rspamd_normal_port}"; count = 1;\n',
         "worker-controller.inc": (
             f'bind_socket = "127.0.0.1:{config.rspamd_controller_port}"; secure_ip = ["127.0.0.1"];\n'
@@ -156,8 +158,9 @@ def write(config: Config) -> None:
     etc = home / "etc"
     for folder in (etc, etc / "local.d", etc / "override.d", etc / "lua.local.d"):
         layout.directory(folder, 0o755)
-    for name in ("db", "run", "log"):
+    for name in ("db", "run"):
         layout.directory(home / name, 0o750, owner)
+    shutil.rmtree(home / "log", ignore_errors=True)  # of before; it names senders
     wanted = _overrides(config)
     for name, text in wanted.items():
         layout.write(etc / "override.d" / name, text, 0o644)
@@ -208,5 +211,5 @@ def process(config: Config) -> Process:
         start_timeout_s=60,
         # Its own patience is twice task_timeout as long as a client holds a connection open.
         stop_timeout_s=4,
-        advice=f"Look at {home / 'log' / 'rspamd.log'}.",
+        advice=f"Look at {config.log / 'rspamd.log'}.",
     )

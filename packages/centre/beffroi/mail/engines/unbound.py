@@ -9,9 +9,9 @@ Source:  unbound.conf(5).
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from beffroi.lib import durable
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, probes
@@ -30,7 +30,7 @@ def write(config: Config) -> None:
     layout.directory(paths.unbound, 0o750, owner)
     log = config.log / "unbound.log"
     log.touch()
-    os.chown(log, owner.uid, owner.gid)
+    durable.settle(log, mode=0o640, owner=(owner.uid, owner.gid))  # it names who mail goes to
     layout.write(
         paths.unbound / "unbound.conf",
         layout.render(
