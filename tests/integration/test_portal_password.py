@@ -53,6 +53,7 @@ def test_the_page_asks_for_the_former_password_first(beaune: Commune) -> None:
         ("", "", "12"),
         ("agent@beaune.test", "agent@beaune.test", "trop semblable"),
         ("qwerty123456", "qwerty123456", "courant"),
+        (PASSWORD, PASSWORD, "mot de passe actuel"),
     ],
 )
 def test_a_password_that_does_not_do_says_why(beaune: Commune, new: str, again: str, said: str) -> None:

@@ -116,6 +116,8 @@ def _password(request: HttpRequest, actor: Actor) -> HttpResponse:
     try:
         if new != request.POST.get("again", ""):
             raise ValidationError(_("Les deux saisies ne sont pas les mêmes."))
+        if person.check_password(new):  # it was told to somebody, or given: nothing would be changed
+            raise ValidationError(_("C’est votre mot de passe actuel : choisissez-en un autre."))
         actions.set_password(actor=actor, person=person, password=new)
     except ValidationError as error:
         return page(
