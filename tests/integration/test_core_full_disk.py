@@ -13,6 +13,7 @@ from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.shared_cache import StorageFull
 from beffroi.lib import clock
 from django.core.cache import cache
+from django.core.cache.backends.db import DatabaseCache
 from django.db import OperationalError, connection
 from django.test import Client
 
@@ -75,6 +76,19 @@ def test_a_key_that_somebody_holds_is_no_full_disk() -> None:
         with pytest.raises(StorageFull):
             cache.add("another", 1)
     assert cache.get("key") == 1
+
+
+def test_a_key_that_others_hold_in_turn_is_no_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A house signs in at once, by one address: its lock is free when one looks, and taken when one wants it."""
+    add = DatabaseCache.add
+
+    def taken(self: DatabaseCache, key: str, *given: Any, **more: Any) -> bool:
+        return key != "lock" and add(self, key, *given, **more)
+
+    monkeypatch.setattr(DatabaseCache, "add", taken)
+    assert not cache.add("lock", 1)
+    with full_disk(), pytest.raises(StorageFull):
+        cache.add("lock", 1)
 
 
 def test_failed_sign_ins_of_the_console_are_counted_as_those_of_every_door(

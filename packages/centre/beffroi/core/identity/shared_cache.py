@@ -7,6 +7,7 @@ Fails:   closed: without a place to count, nobody signs in; but the page says wh
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from django.core.cache.backends.db import DatabaseCache
@@ -24,9 +25,13 @@ class SharedCache(DatabaseCache):
     def add(self, key: Any, value: Any, timeout: Any = ..., version: int | None = None) -> bool:
         """Errors: StorageFull where neither this key nor somebody else's could be written."""
         options = {"version": version} if timeout is ... else {"version": version, "timeout": timeout}
-        for _attempt in (1, 2):  # a second one where the other's ended between the two questions
-            if super().add(key, value, **options):
-                return True
-            if self.has_key(key, version=version):
-                return False
-        raise StorageFull("cache")
+        if super().add(key, value, **options):
+            return True
+        if self.has_key(key, version=version):
+            return False
+        # It ended between the two questions, or nothing can be written: a key that nobody else asks for tells.
+        probe = f"written:{secrets.token_hex(16)}"
+        if not super().add(probe, 1, timeout=1):
+            raise StorageFull("cache")
+        self.delete(probe)
+        return super().add(key, value, **options)
