@@ -52,6 +52,14 @@ def test_a_line_that_begins_like_a_separator_inside_of_a_mail_cuts_nothing() -> 
     assert bodies(data) == [b"Bonjour\r\nFrom now on\r\n>From deeper\r\n"]
 
 
+def test_files_that_were_put_together_without_an_empty_line_come_apart() -> None:
+    one = b"From a@b Tue Jan  1 10:00:00 2019\nSubject: 1\n\nBonjour\nFrom Monday to Friday\nno end"
+    two = b"From - Wed Oct 12 09:05:01 2022\nSubject: 2\n\nfin\n"
+    found = [each.letter for each in archive.read(io.BytesIO(one + b"\n" + two + one), "F")]
+    assert [each.data[:10] for each in found if each] == [b"Subject: 1", b"Subject: 2", b"Subject: 1"]
+    assert found[0] and found[0].data.endswith(b"From Monday to Friday\r\nno end\r\n")
+
+
 def test_flags_and_dates_come_from_what_programs_wrote() -> None:
     data = b"".join(
         b"From x Tue Jan  1 10:00:00 2019\n" + extra + mail(number) + b"\n"

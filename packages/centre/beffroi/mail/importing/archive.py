@@ -9,6 +9,7 @@ Source:  RFC 4155 (mbox), with ">From " taken back as in mboxrd; Status, X-Statu
 from __future__ import annotations
 
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ _PIECE_BYTES = 64 * 1024
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
 )  # fmt: skip
+_SEPARATOR = re.compile(rb"From \S.* (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]?\d \d\d:\d\d")
+"""Surely one, though no empty line is before it: files were put together, or a program wrote none."""
 _MOZILLA_READ, _MOZILLA_REPLIED, _MOZILLA_MARKED, _MOZILLA_EXPUNGED = 0x1, 0x2, 0x4, 0x8
 
 
@@ -84,7 +87,7 @@ def _mbox(file: IO[bytes], folder: str) -> Iterator[Found]:
     begins = blank = True
     while piece := file.readline(_PIECE_BYTES):
         starts, begins = begins, piece.endswith(b"\n")
-        if starts and blank and piece.startswith(b"From "):
+        if starts and piece.startswith(b"From ") and (blank or _SEPARATOR.match(piece)):
             if not first:
                 yield from _one(folder, held, size, separator)
             held, size, separator, first, blank = bytearray(), 0, piece, False, False
