@@ -14,6 +14,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.sending import actions, keeper, queries, queue
+from beffroi.mail.sending.models import SendingAlarm
 
 from tests.conftest import Commune
 from tests.foreign_mail import SILENT, Sending
@@ -81,6 +82,23 @@ def test_mail_that_is_held_comes_back_to_its_sender_too(kept: Sending, beaune: C
     run_pending("main")
     kept.post.wait_count(box, 1)
     assert not _waiting(kept, box.address)
+
+
+def test_all_that_a_held_account_has_waiting_is_held_whatever_detail_it_wrote(
+    kept: Sending, beaune: Commune
+) -> None:
+    box = kept.post.mailbox(beaune, beaune.agent, "tenu")
+    senders = [box.address, box.address.replace("@", "+promo@"), box.address.replace("tenu@", "Tenu+2@")]
+    with submitting(kept.post, box.address, secret_of(beaune)) as smtp:
+        for sender in senders:
+            smtp.sendmail(sender, [f"x@{SILENT}"], letter(sender, f"x@{SILENT}", "attend"))
+    until(lambda: sum(len(_waiting(kept, one)) for one in senders) == len(senders), "they wait")
+    alarm = SendingAlarm.objects.create(
+        mailbox_id=box.id, collectivite_id=beaune.id, person_id=beaune.agent.id, limit="day_messages", most=1
+    )
+    assert actions.contain(actor=SYSTEM, alarm=alarm)
+    run_pending("main")
+    assert {one.mail.queue for sender in senders for one in _waiting(kept, sender)} == {"hold"}
 
 
 @pytest.mark.parametrize(

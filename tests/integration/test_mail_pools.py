@@ -334,10 +334,10 @@ def test_what_was_counted_goes_with_its_days(box: Mailbox) -> None:
     assert retention.doubted(later).count() == 1
 
 
-def _heard(box: Mailbox, unknown: int, answered: int) -> SendingAlarm | None:
+def _heard(box: Mailbox, unknown: int, answered: int, *, sender: str = "") -> SendingAlarm | None:
     """The worker reads so much of the log; return the open alarm."""
     place = JournalPosition.objects.get_or_create(pk=actions.LEFT)[0].offset_bytes
-    told = ((box.address, unknown, unknown, answered),)
+    told = ((sender or box.address, unknown, unknown, answered),)
     assert actions.count_left(before=place, after=place + 1, rows=(), senders=told)
     return SendingAlarm.objects.filter(mailbox_id=box.id, closed_at=None).first()
 
@@ -358,6 +358,13 @@ def test_who_writes_to_a_list_of_strangers_is_held_and_told_why(
     # One click; what was counted before counts no more.
     assert console.post(f"/sortant/compte/{alarm.id}/", {"word": "give_back"}).status_code == 302
     assert _heard(box, 1, 1) is None and not banners([box])
+
+
+def test_no_detail_behind_a_plus_hides_whose_mail_it_is(config: Config, box: Mailbox) -> None:
+    for number in range(20):
+        assert SendingAlarm.objects.count() == 0
+        _heard(box, 1, 1, sender=box.address.replace("@", f"+{number}@").title())
+    assert SendingAlarm.objects.get().contained_at is not None
 
 
 def test_a_newsletter_that_the_departement_marked_is_not_held(

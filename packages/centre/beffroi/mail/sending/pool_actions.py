@@ -14,6 +14,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail.models import Mailbox
+from beffroi.mail.naming import base_address
 from beffroi.mail.sending import warming
 from beffroi.mail.sending.models import AddressName, AnsweredSlot, Doubted, LaneDay, RefusedDay, Warming
 
@@ -26,7 +27,7 @@ def count_answers(
     lanes: Sequence[tuple[str, str, str, int]], senders: Sequence[tuple[str, int, int, int]], *, now: datetime
 ) -> list[Mailbox]:
     """Add what ``answers`` counted, within the transaction of its caller; return whose recipients were unknown. A
-    sender without a mailbox counts nowhere."""
+    sender with a "+detail" is the mailbox; one without a mailbox counts nowhere."""
     today = now.date()
     hour = now.replace(minute=0, second=0, microsecond=0)
     slot = hour + (now - hour) // AnsweredSlot.SLOT * AnsweredSlot.SLOT
@@ -37,25 +38,24 @@ def count_answers(
             rows.update(sent=F("sent") + n)
         else:
             rows.update(refused=F("refused") + n)
-    known = {
-        one.address: one for one in Mailbox.objects.filter(address__in=[sender for sender, *_ in senders])
-    }
-    unknown_of = []
+    bare = {base_address(sender) for sender, *_ in senders}
+    known = {one.address: one for one in Mailbox.objects.filter(address__in=bare)}
+    unknown_of = {}
     for sender, n, unknown, answered in senders:
-        if (box := known.get(sender)) is None:
+        if (box := known.get(base_address(sender))) is None:
             continue
         part, _ = AnsweredSlot.objects.get_or_create(mailbox_id=box.id, at=slot)
         AnsweredSlot.objects.filter(pk=part.pk).update(
             answered=F("answered") + answered, unknown=F("unknown") + unknown
         )
         if unknown:
-            unknown_of.append(box)
+            unknown_of[box.id] = box
         if n:
             day, _ = RefusedDay.objects.get_or_create(
                 mailbox_id=box.id, day=today, defaults={"collectivite_id": box.collectivite_id}
             )
             RefusedDay.objects.filter(pk=day.pk).update(count=F("count") + n)
-    return unknown_of
+    return list(unknown_of.values())
 
 
 @transaction.atomic
