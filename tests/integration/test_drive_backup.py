@@ -290,17 +290,24 @@ def test_calendars_come_back_where_they_are_lost_or_asked_for(place: Place, back
 def test_a_link_that_was_ended_or_used_up_since_opens_nothing_again(place: Place, backups: Backups) -> None:
     node, now_s = place.put("a", b"a"), clock.epoch_s()
     wish = shares.Wish("link", expires_s=now_s + DAY_S, downloads=1)
-    made = [place.database.write(lambda w: shares.make(w, place.act(), node.id, wish))[0] for _ in range(3)]
+    made = [place.database.write(lambda w: shares.make(w, place.act(), node.id, wish))[0] for _ in range(4)]
     backups.back_up(place.owner)
-    ended, used, untouched = made
+    ended, used, forgotten, untouched = made
+    place.database.write(lambda w: w.run("DELETE FROM share WHERE id = ?", (forgotten.id,)))
     place.database.write(lambda w: shares.end(w, ended.id, now_s=now_s))
     place.database.write(lambda w: shares.count_download(w, used.id))
     backups.restore(place.owner)
     with place.database.reading() as reading:
         found = {one.id: one for one in shares.every(reading)}
-    assert not found[ended.id].is_open(now_s)
+    assert not found[ended.id].is_open(now_s) and not found[forgotten.id].is_open(now_s)
     assert (found[used.id].downloads_left, found[untouched.id].downloads_left) == (0, 1)
     assert found[untouched.id].is_open(now_s)
+    place.database.write(
+        lambda w: w.run("DELETE FROM share")
+    )  # as on a new disk, which somebody uses already
+    assert backups.restore(place.owner)
+    with place.database.reading() as reading:
+        assert len(shares.all_open(reading, now_s=now_s)) == 4
 
 
 @pytest.mark.slow

@@ -336,7 +336,7 @@ def _load(writing: Writing, path: Path, lost: Collection[bytes]) -> tuple[str, i
     and opens no link that was ended. Devices send what they have from here on: what is ``lost`` is taken from them."""
     before, eliminated, shared = seals.terms(writing), seal_ends.every(writing), shares.every(writing)
     fingerprint = pictures.load(writing, path)
-    shares.keep_shut(writing, shared)
+    shares.keep_shut(writing, shared, now_s=clock.epoch_s())
     refs.doubt(writing, lost)
     return fingerprint, seals.keep_terms(writing, before), len(eliminated - seal_ends.every(writing))
 

@@ -315,14 +315,19 @@ def reopen(writing: Writing, share_id: str) -> None:
     writing.run("UPDATE share SET ended_s = 0 WHERE id = ?", (share_id,))
 
 
-def keep_shut(writing: Writing, before: Iterable[Share]) -> None:
+def keep_shut(writing: Writing, before: Iterable[Share], *, now_s: int) -> None:
     """After everything became as it was at an earlier moment: what a link opens no more, it does not open again.
-    ``before``: what stood."""
-    for one in before:
+    ``before``: what stood; a link that is not among them had ended so long ago that it was forgotten. Where none of
+    them is known, the files were lost, and all links come back."""
+    known, there = {one.id: one for one in before}, every(writing)
+    if not any(one.id in known for one in there):
+        return
+    for one in there:
         if one.kind == "link":
+            last = known.get(one.id, one._replace(ended_s=one.ended_s or now_s))
             writing.run(
                 "UPDATE share SET ended_s = ?, downloads_left = ? WHERE id = ?",
-                (one.ended_s, one.downloads_left, one.id),
+                (last.ended_s, last.downloads_left, one.id),
             )
 
 
