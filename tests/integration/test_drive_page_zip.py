@@ -18,7 +18,9 @@ from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web import given, granted
 from beffroi.drive.who import Who
+from django.test import Client
 
+from tests.conftest import Commune
 from tests.drive_browser import Browser, at, server
 from tests.drive_under_way import taken_in
 from tests.fixtures_portal import no_door
@@ -51,6 +53,23 @@ def test_several_files_and_folders_come_as_one_zip(drive: Drive, at: Browser) ->
     ):
         status, headers, _ = at.ask("POST", "/coffre/octets/zip", urlencode(form).encode(), Origin=origin)
         assert (status, headers["location"]) == (303, where)
+
+
+def test_a_page_of_another_collectivite_packs_nothing(
+    drive: Drive, at: Browser, client: Client, nuits: Commune
+) -> None:
+    """Who works for two may have changed in another tab: numbers of files are of one of them."""
+    made = at.send(b"un", folder=drive.own.id, name="un.txt")[1]["node"]
+    page = client.get("/coffre/").content.decode()
+    assert page.count(f'name="collectivite" value="{drive.collectivite_id}"') == 3, (
+        "sending, ticked, all of it"
+    )
+    origin = f"http://127.0.0.1:{at.server.port}"
+    for of, wanted in ((drive.collectivite_id, 200), (nuits.id, 303)):
+        form = urlencode({"n": made, "collectivite": of, "dossier": drive.own.id}).encode()
+        status, headers, _ = at.ask("POST", "/coffre/octets/zip", form, Origin=origin)
+        assert status == wanted
+    assert headers["location"] == "/coffre/?refus=drive.other_collectivite"
 
 
 def test_a_list_that_is_too_long_is_taken_in_before_it_is_refused(at: Browser) -> None:

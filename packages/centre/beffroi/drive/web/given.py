@@ -105,6 +105,7 @@ class Given:
             folder = ""
             try:
                 fields = await request.form(FORM_BYTES, MOST_ZIPPED)
+                granted.require_collectivite(who, fields.get("collectivite", [""])[0])
                 folder = fields.get("dossier", [""])[0]
                 return await asyncio.to_thread(_zip, view, bodies, _numbers(fields.get("n", [])))
             except BeffroiError as error:

@@ -37,7 +37,7 @@ class ForeignOrigin(BeffroiError):
 
 
 class OtherCollectivite(BeffroiError):
-    """The page that sends is of another collectivité than the one that this person works for by now."""
+    """The page that sends or fetches is of another collectivité than the one that this person works for by now."""
 
     code = "drive.other_collectivite"
     http_status = 409
@@ -88,6 +88,12 @@ def _cookie(request: Request, name: str) -> str:
         raise GrantRefused from None
     found = jar.get(name)
     return found.value if found else ""
+
+
+def require_collectivite(who: Who, of: str) -> None:
+    """``of``: whose page it is, "" where it does not say. Errors: OtherCollectivite."""
+    if of not in ("", who.collectivite_id):
+        raise OtherCollectivite
 
 
 def require_own_origin(request: Request) -> None:

@@ -131,7 +131,7 @@ class Portal:
             self.visits.enter, who, address, what, goes_on=is_part
         )
         request.still = partial(asyncio.to_thread, self._require, who, view)
-        desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages, who.collectivite_id)
+        desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages, who)
         if request.method == "GET" and len(steps) == 1:
             return desk.status(_upload(steps[0]))
         match request.method, steps:
@@ -167,12 +167,12 @@ class Desk:
     bodies: Bodies
     act: Act
     pages: str
-    collectivite_id: str
+    who: Who
 
     def sent(self, request: Request) -> Sent:
         """Errors: Invalid, OtherCollectivite."""
         sent = sent_of(request)
-        self._require_own(sent.collectivite)
+        granted.require_collectivite(self.who, sent.collectivite)
         return sent
 
     async def whole(self, request: Request, sent: Sent) -> Answer:
@@ -248,7 +248,7 @@ class Desk:
         folder_id = 0
         try:
             found = await form.read(request)
-            self._require_own(found.fields.get("collectivite", ""))
+            granted.require_collectivite(self.who, found.fields.get("collectivite", ""))
             folder_id = _number(found.fields.get("dossier", ""))
             taken: Literal["replace", "both"] = "replace" if found.fields.get("deja") == "replace" else "both"
             sent = Sent(folder_id, found.name, form.least_bytes(request), taken=taken)
@@ -262,10 +262,6 @@ class Desk:
         return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
 
     # -- inside ----------------------------------------------------------------------------------------------
-
-    def _require_own(self, collectivite: str) -> None:
-        if collectivite not in ("", self.collectivite_id):
-            raise granted.OtherCollectivite
 
     def _look(self, sent: Sent, upload: str = "") -> Node | None:
         """What can be refused is refused before the body comes. Returns what came before, as ``_came``.

@@ -14,6 +14,7 @@
       note.textContent = count === 0 ? note.dataset.none : count === 1 ? note.dataset.one : note.dataset.many.replace("#", count);
     };
     all.hidden = false;
+    document.addEventListener("htmx:afterSettle", () => { if (!note.hidden) say(); });  // more rows came, unticked
     all.addEventListener("click", () => {
       const found = boxes(), on = found.some((one) => !one.checked);
       for (const one of found) one.checked = on;
