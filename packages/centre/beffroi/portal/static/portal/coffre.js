@@ -215,7 +215,7 @@
     leftOut.hidden = !left;
     leftOut.textContent = left === 1 ? words.leftOne : words.leftMany.replace("#", left);
     if (queue.length) run();
-    else if (!running && left) say(words.doneNone);
+    else if (!running) say(words.doneNone);  // an empty folder, or one that holds litter alone
   };
 
   for (const input of desk.querySelectorAll("input[type=file]")) input.addEventListener("change", () => {
