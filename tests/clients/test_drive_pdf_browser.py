@@ -72,7 +72,10 @@ def test_what_cannot_be_shown_is_said_with_the_next_step(drive: Drive, page: Any
         file.write_bytes(data)
         opened(page, file)
         page.wait_for_selector(f"[data-pdf] [data-state]:has-text('{words}')")
-        assert page.locator("a[download]").first.is_visible()
+        assert page.locator("a:has-text('Télécharger')").first.is_visible()
+    page.route("**/coffre/octets/*", lambda route: route.fulfill(status=503, body="<html>"))
+    page.reload()
+    page.wait_for_selector("[data-pdf] [data-state]:has-text('rechargez la page dans quelques minutes')")
 
 
 def test_a_scanned_page_is_drawn_without_webassembly(drive: Drive, page: Any, tmp_path: Path) -> None:
@@ -94,5 +97,6 @@ def test_without_javascript_a_pdf_is_downloaded(
     bare = context.new_page()
     bare.goto(page.url)
     assert "L’aperçu demande JavaScript" in bare.inner_text("main")
-    assert bare.locator("a[download]").first.is_visible() and not bare.locator("[data-pdf]").is_visible()
+    assert bare.locator("a:has-text('Télécharger')").first.is_visible()
+    assert not bare.locator("[data-pdf]").is_visible()
     context.close()

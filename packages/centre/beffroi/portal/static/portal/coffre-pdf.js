@@ -132,6 +132,6 @@ const open = async (desk) => {
 for (const desk of document.querySelectorAll("[data-pdf]")) {
   open(desk).catch((error) => {
     const words = desk.dataset;
-    desk.querySelector("[data-state]").textContent = error.name === "PasswordException" ? words.locked : words.broken;
+    desk.querySelector("[data-state]").textContent = ({ PasswordException: words.locked, ResponseException: words.away })[error.name] || words.broken;
   });
 }
