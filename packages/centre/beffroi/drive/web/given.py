@@ -15,14 +15,16 @@ import itertools
 import re
 import time
 import zipfile
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
 from beffroi.drive import past
 from beffroi.drive.store import look, names, versions
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
@@ -54,6 +56,10 @@ HARMLESS: tuple[Header, ...] = (
 )
 
 _INLINE = (*HARMLESS, (b"content-disposition", b"inline"))
+
+
+type Lend = Callable[[int, int], bytes | AsyncGenerator[Bytes]]
+"""Bytes from the first number to before the second: ``Bodies.lend`` of one content."""
 
 
 class NothingTicked(Invalid):
@@ -150,17 +156,30 @@ def download(request: Request, bodies: Bodies, body: Body) -> Answer:
     if tag:
         headers.append((b"etag", tag.encode()))
     goes_on = request.header(b"if-range") in ("", tag)  # else another content has this name by now
+    asked = request.header(b"range") if goes_on else ""
+    return ranged(request, asked, headers, body.size_bytes, partial(bodies.lend, body))
+
+
+def ranged(request: Request, asked: str, headers: list[Header], size_bytes: int, lend: Lend) -> Answer:
+    """All of it, or the range that is ``asked`` for. Errors: those of ``lend``."""
     try:
-        wanted = conditions.parse_range(request.header(b"range") if goes_on else "", body.size_bytes)
+        wanted = conditions.parse_range(asked, size_bytes)
     except conditions.RangeOutside:
-        return Answer(416, [*headers, (b"content-range", f"bytes */{body.size_bytes}".encode())])
-    status, start, end = 200, 0, body.size_bytes
+        return Answer(416, [*headers, (b"content-range", f"bytes */{size_bytes}".encode())])
+    status, start, end = 200, 0, size_bytes
     if wanted is not None:
         status, start, end = 206, wanted.start, wanted.end
-        headers.append((b"content-range", f"bytes {start}-{end - 1}/{body.size_bytes}".encode()))
+        headers.append((b"content-range", f"bytes {start}-{end - 1}/{size_bytes}".encode()))
     headers.append((b"content-length", str(end - start).encode()))
-    pieces = bodies.lend(body, start, end)  # what is held is refused to HEAD, too
+    pieces = lend(start, end)  # what is held is refused to HEAD, too
     return Answer(status, headers, b"" if request.method == "HEAD" else pieces)
+
+
+async def nothing() -> AsyncGenerator[bytes]:
+    """To HEAD of a ZIP: an empty body would say that nothing would come, and nobody knows how long it gets."""
+    none: tuple[bytes, ...] = ()
+    for piece in none:
+        yield piece
 
 
 def attachment(name: str) -> bytes:

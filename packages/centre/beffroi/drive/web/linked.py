@@ -38,7 +38,7 @@ from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.errors import note, words
-from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download, image, number
+from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download, image, nothing, number
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Request
@@ -152,7 +152,7 @@ class Linked:
         if request.method == "HEAD":
             if share.downloads_left == 0 and not self._counted.has(visit, seen):
                 raise LinkClosed
-            return Answer(answer.status, answer.headers, _nothing())
+            return Answer(answer.status, answer.headers, nothing())
         async with self._counting.setdefault(seen, asyncio.Lock()):
             if self._counted.has(visit, seen) and _goes_on(answer):
                 return answer
@@ -308,13 +308,6 @@ async def _with_first(first: Bytes, pieces: AsyncGenerator[Bytes]) -> AsyncGener
         yield first
         async for piece in pieces:
             yield piece
-
-
-async def _nothing() -> AsyncGenerator[bytes]:
-    """The answer to HEAD: an empty body would say that nothing would come, and nobody knows how long a ZIP gets."""
-    none: tuple[bytes, ...] = ()
-    for piece in none:
-        yield piece
 
 
 def _as_get(request: Request) -> Request:

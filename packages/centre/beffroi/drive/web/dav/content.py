@@ -6,20 +6,20 @@ Hostile: bodies of any length and pace. Nothing of one is visible before it is w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 from beffroi.drive.store import look, room, tree
 from beffroi.drive.store.chunking import INLINE_BYTES
 from beffroi.drive.store.model import Content, Node
 from beffroi.drive.store.names import content_type
-from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import conditions, walk
 from beffroi.drive.web.dav.call import ON_FOLDERS, Call, MethodRefused
 from beffroi.drive.web.dav.properties import etag, file_id, http_date
-from beffroi.drive.web.given import MOST_ZIPPED, archive
+from beffroi.drive.web.given import MOST_ZIPPED, archive, nothing, ranged
 from beffroi.drive.web.messages import Answer, Header, Request
 from beffroi.lib.errors import BeffroiError, Invalid
 
@@ -69,8 +69,9 @@ async def get(call: Call) -> Answer:
         *_HARMLESS,
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"etag", etag(place).encode()),
+        (b"content-length", str(len(text)).encode()),
     ]
-    return _answer(call.request, 200, headers, len(text), _whole(text))
+    return Answer(200, headers, b"" if call.request.method == "HEAD" else text)
 
 
 def file(call: Call, place: Place, reading: Reading | None = None) -> Answer:
@@ -93,18 +94,8 @@ def file(call: Call, place: Place, reading: Reading | None = None) -> Answer:
     ]
     if node.sha1:
         headers.append((b"oc-checksum", f"SHA1:{node.sha1}".encode()))
-
-    def lend(start: int, end: int) -> bytes | AsyncGenerator[Bytes]:
-        return call.bodies.lend(node, start, end, reading)
-
-    try:
-        wanted = conditions.parse_range(_range(request, tag, node.mtime_s), node.size_bytes)
-    except conditions.RangeOutside:
-        return Answer(416, [*headers, (b"content-range", f"bytes */{node.size_bytes}".encode())])
-    if wanted is None:
-        return _answer(request, 200, headers, node.size_bytes, lend(0, node.size_bytes))
-    headers.append((b"content-range", f"bytes {wanted.start}-{wanted.end - 1}/{node.size_bytes}".encode()))
-    return _answer(request, 206, headers, wanted.end - wanted.start, lend(wanted.start, wanted.end))
+    lend = partial(call.bodies.lend, node, reading=reading)
+    return ranged(request, _range(request, tag, node.mtime_s), headers, node.size_bytes, lend)
 
 
 def _wants_zip(request: Request) -> bool:
@@ -122,18 +113,7 @@ def _zip(call: Call, top: Place) -> Answer:
     named = (("/".join(one.path[above:]) + ("/" if one.node.is_folder else ""), one.node) for one in found)
     entries = [(path, node) for path, node in named if path != "/"]
     answer = archive(call.bodies, entries, top.path[-1] if top.path else "Coffre")
-    return replace(answer, body=_whole(b"")) if call.request.method == "HEAD" else answer
-
-
-def _answer(
-    request: Request, status: int, headers: list[Header], length: int, body: bytes | AsyncGenerator[Bytes]
-) -> Answer:
-    headers.append((b"content-length", str(length).encode()))
-    return Answer(status, headers, b"" if request.method == "HEAD" else body)
-
-
-async def _whole(data: bytes) -> AsyncGenerator[Bytes]:
-    yield data
+    return replace(answer, body=nothing()) if call.request.method == "HEAD" else answer
 
 
 def _is_known(request: Request, tag: str, mtime_s: int) -> bool:
