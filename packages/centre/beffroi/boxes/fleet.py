@@ -266,9 +266,7 @@ SOON_S = 3 * 86400
 def ending_with_proposals(actor: Actor) -> dict[str, datetime]:
     """Collectivité -> when its observation ends (within three days) or ended, with inbound proposals that nobody
     answered; of those that the actor may see."""
-    own = LearnedFlow.objects.filter(direction="in", state=LearnedFlow.State.OPEN)
-    if not actor.sees_all:
-        own = own.filter(collectivite_id=actor.collectivite_id or "")
+    own = actor.visible(LearnedFlow.objects.filter(direction="in", state=LearnedFlow.State.OPEN))
     open_ = set(own.values_list("collectivite_id", flat=True).distinct())
     if not open_:
         return {}

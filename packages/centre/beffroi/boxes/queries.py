@@ -24,8 +24,7 @@ SILENT_AFTER_S = 180
 
 def visible_boxes(actor: Actor) -> QuerySet[Box]:
     """Newest first."""
-    rows = Box.objects.order_by("-created_at")
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(Box.objects.order_by("-created_at"))
 
 
 def access_box(actor: Actor, box_id: str) -> Box:
@@ -64,8 +63,7 @@ def acks_for(actor: Actor, *, channel: str, epoch: int, version: int) -> list[Bo
 
 def visible_flows(actor: Actor) -> QuerySet[FlowCount]:
     """What was refused, latest first."""
-    rows = FlowCount.objects.order_by("-last_at")
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(FlowCount.objects.order_by("-last_at"))
 
 
 @dataclass(frozen=True)
@@ -112,9 +110,7 @@ def refused_by_day(actor: Actor, *, since: date) -> dict[tuple[str, date], Refus
     counted = visible_flows(actor).filter(day__gte=since).order_by()
     for row in counted.values("collectivite_id", "day", "direction").annotate(n=Sum("count")):
         setattr(found[row["collectivite_id"], row["day"]], fields[row["direction"]], int(row["n"]))
-    sums = RefusedDay.objects.filter(day__gte=since)
-    if not actor.sees_all:
-        sums = sums.filter(collectivite_id=actor.collectivite_id or "")
+    sums = actor.visible(RefusedDay.objects.filter(day__gte=since))
     for one in sums:
         day = found[one.collectivite_id, one.day]
         day.packets += one.packets
@@ -124,8 +120,7 @@ def refused_by_day(actor: Actor, *, since: date) -> dict[tuple[str, date], Refus
 
 def visible_notices(actor: Actor) -> QuerySet[BoxNotice]:
     """Entries refused by boxes and policies rolled back, latest first."""
-    rows = BoxNotice.objects.order_by("-at")
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(BoxNotice.objects.order_by("-at"))
 
 
 def current_policy(actor: Actor, collectivite_id: str) -> tuple[int, Policy] | None:

@@ -20,8 +20,7 @@ _RANK = Case(
 
 def visible_incidents(actor: Actor) -> QuerySet[Incident]:
     """Newest first."""
-    rows = Incident.objects.order_by("-opened_at", "-id")
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(Incident.objects.order_by("-opened_at", "-id"))
 
 
 def open_incidents(actor: Actor) -> QuerySet[Incident]:
@@ -59,15 +58,15 @@ def deadlines(actor: Actor) -> QuerySet[IncidentTask]:
     """Dates of the law that are still to be kept, the next one first."""
     rows = IncidentTask.objects.exclude(due_at=None).filter(done_at=None)
     rows = rows.exclude(incident__state=Incident.State.CLOSED).select_related("incident")
-    if not actor.sees_all:
-        rows = rows.filter(collectivite_id=actor.collectivite_id or "")
+    rows = actor.visible(rows)
     return rows.order_by("due_at", "id")
 
 
 def encounters(actor: Actor, decision_id: str) -> Sequence[Encounter]:
     """Who met what a decision names, by collectivité and door."""
-    rows = Encounter.objects.filter(decision_id=decision_id).order_by("collectivite_id", "door")
-    return list(rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or ""))
+    return list(
+        actor.visible(Encounter.objects.filter(decision_id=decision_id).order_by("collectivite_id", "door"))
+    )
 
 
 def of_files(actor: Actor, *, limit: int) -> Sequence[Incident]:
@@ -84,7 +83,4 @@ def of_devices(actor: Actor, *, limit: int) -> Sequence[Incident]:
 
 def frozen_files(actor: Actor, *, limit: int) -> Sequence[Encounter]:
     """What decisions hold of the drives' contents, by decision and collectivité, the newest first."""
-    rows = Encounter.objects.filter(door="file").order_by("-last_at", "-id")
-    return list(
-        (rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or ""))[:limit]
-    )
+    return list(actor.visible(Encounter.objects.filter(door="file").order_by("-last_at", "-id"))[:limit])

@@ -47,8 +47,7 @@ def met(actor: Actor, decision_id: str) -> Sequence[Met]:
     items = RemediationItem.objects.filter(
         job__decision_id=decision_id, job__direction=RemediationJob.Direction.WITHDRAW
     )
-    if not actor.sees_all:
-        items = items.filter(collectivite_id=actor.collectivite_id or "")
+    items = actor.visible(items)
     rows: dict[str, list[tuple[str, str, str]]] = {}
     for owner, mailbox, state, flags in items.values_list("collectivite_id", "mailbox_id", "state", "flags"):
         rows.setdefault(owner, []).append((mailbox, state, flags))

@@ -79,10 +79,7 @@ def access_mailbox(actor: Actor, mailbox_id: str) -> Mailbox:
 
 def visible_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
     """Addresses that exist (not their content): all for the Département, else those of the collectivité."""
-    rows = Mailbox.objects.filter(closed_at=None).order_by("address")
-    if actor.sees_all:
-        return rows
-    return rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(Mailbox.objects.filter(closed_at=None).order_by("address"))
 
 
 def functional_mailboxes(actor: Actor, collectivite_id: str) -> QuerySet[Mailbox]:
@@ -230,19 +227,15 @@ def stopped_by_day(actor: Actor, *, since: date) -> dict[tuple[str, date], Stopp
         counted = rows.annotate(
             owner=Subquery(owners), day=TruncDate(Subquery(came, output_field=DateTimeField()), tzinfo=UTC)
         ).exclude(owner=None)
-        counted = _own(actor, counted, "owner").order_by()
+        counted = actor.visible(counted, "owner").order_by()
         for row in counted.values("owner", "day").annotate(n=Count("message_id", distinct=True)):
             setattr(found[row["owner"], row["day"]], field, row["n"])
     moved = RemediationItem.objects.filter(state=RemediationItem.State.MOVED, changed_at__gte=start)
     moved = moved.filter(job__direction=RemediationJob.Direction.WITHDRAW)
-    copies = _own(actor, moved, "collectivite_id").annotate(day=TruncDate("changed_at", tzinfo=UTC))
-    for row in copies.values("collectivite_id", "day").annotate(n=Count("id")).order_by():
-        found[row["collectivite_id"], row["day"]].withdrawn = row["n"]
+    copies = actor.visible(moved).annotate(day=TruncDate("changed_at", tzinfo=UTC))
+    for one in copies.values("collectivite_id", "day").annotate(n=Count("id")).order_by():
+        found[one["collectivite_id"], one["day"]].withdrawn = one["n"]
     return dict(found)
-
-
-def _own(actor: Actor, rows: QuerySet[Any], field: str) -> QuerySet[Any]:
-    return rows if actor.sees_all else rows.filter(**{field: actor.collectivite_id or ""})
 
 
 def withdrawn_campaigns(*, since: datetime) -> dict[str, set[str]]:

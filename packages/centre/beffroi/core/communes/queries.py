@@ -40,8 +40,7 @@ def named(actor: Actor, text: str) -> list[Collectivite]:
 
 
 def visible_domains(actor: Actor) -> QuerySet[Domain]:
-    rows = Domain.objects.order_by("name")
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(Domain.objects.order_by("name"))
 
 
 def access_domain(actor: Actor, domain_id: str) -> Domain:

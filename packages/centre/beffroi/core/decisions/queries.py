@@ -92,8 +92,7 @@ def staged(actor: Actor) -> QuerySet[Decision]:
 
 def visible_exceptions(actor: Actor) -> QuerySet[LocalException]:
     """Newest first; a commune sees its own."""
-    rows = LocalException.objects.order_by("-created_at")
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(LocalException.objects.order_by("-created_at"))
 
 
 def let_through(collectivite_id: str) -> list[Indicator]:
@@ -119,8 +118,7 @@ def access_exception(actor: Actor, exception_id: str) -> LocalException:
 
 def visible_appeals(actor: Actor) -> QuerySet[Appeal]:
     """Newest first; a commune sees its own."""
-    rows = Appeal.objects.order_by("-created_at")
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(Appeal.objects.order_by("-created_at"))
 
 
 def access_appeal(actor: Actor, appeal_id: str) -> Appeal:
@@ -130,8 +128,7 @@ def access_appeal(actor: Actor, appeal_id: str) -> Appeal:
 
 def visible_effects(actor: Actor, decision: Decision) -> QuerySet[DecisionEffect]:
     """What boxes counted for a decision, by collectivité; a commune sees its own."""
-    rows = DecisionEffect.objects.filter(decision_id=decision.id).order_by("-last_at")
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(DecisionEffect.objects.filter(decision_id=decision.id).order_by("-last_at"))
 
 
 def near[M: (Decision, LocalException, NeverAgain, Appeal)](

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from django.db.models import Model, QuerySet
 
 ActorKind = Literal["person", "administrator", "box", "system", "door"]
 
@@ -30,3 +33,7 @@ class Actor:
     def may_see(self, collectivite_id: str | None) -> bool:
         """Whether rows of this collectivité exist for the actor. Rows of nobody are for those who see all."""
         return self.sees_all or (collectivite_id is not None and collectivite_id == self.collectivite_id)
+
+    def visible[M: Model, R](self, rows: QuerySet[M, R], field: str = "collectivite_id") -> QuerySet[M, R]:
+        """As ``may_see``, of many: the rows that exist for the actor. ``field``: where they name their collectivité."""
+        return rows if self.sees_all else rows.filter(**{field: self.collectivite_id or ""})

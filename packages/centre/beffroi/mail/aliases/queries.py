@@ -183,8 +183,9 @@ def catch_all(actor: Actor, domain: str) -> CatchAll | None:
 def catch_alls(actor: Actor) -> list[CatchAll]:
     if not people.may_manage(actor):
         return []
-    rows = CatchAll.objects.filter(ended_at=None, expires_at__gt=clock.now()).order_by("domain")
-    return list(rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or ""))
+    return list(
+        actor.visible(CatchAll.objects.filter(ended_at=None, expires_at__gt=clock.now()).order_by("domain"))
+    )
 
 
 def caught_by(mailbox: Mailbox) -> list[CatchAll]:

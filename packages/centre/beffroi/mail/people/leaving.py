@@ -106,9 +106,7 @@ def visible(actor: Actor) -> list[Departure]:
     """Newest first; for the référent of the collectivité and the Département, empty for everybody else."""
     if not queries.may_manage(actor):
         return []
-    rows = Departure.objects.order_by("-created_at", "-id")
-    if not actor.sees_all:
-        rows = rows.filter(collectivite_id=actor.collectivite_id or "")
+    rows = actor.visible(Departure.objects.order_by("-created_at", "-id"))
     return list(rows[:200])
 
 

@@ -61,9 +61,7 @@ def shared_of(actor: Actor, collectivite_id: str) -> list[Shared]:
 
 
 def _visible(actor: Actor) -> QuerySet[Mailbox]:
-    rows = Mailbox.objects.filter(closed_at=None, pk__in=SharedMailbox.objects.values("pk"))
-    if not actor.sees_all:
-        rows = rows.filter(collectivite_id=actor.collectivite_id or "")
+    rows = actor.visible(Mailbox.objects.filter(closed_at=None, pk__in=SharedMailbox.objects.values("pk")))
     if not may_manage(actor):
         rows = rows.filter(pk__in=mail.own_mailboxes(actor).values("pk"))
     return rows.order_by("address")

@@ -55,7 +55,7 @@ def alarms(actor: Actor) -> QuerySet[SendingAlarm]:
     """Open ones, first those whose person cannot write meanwhile; a commune's own for its people."""
     rows = SendingAlarm.objects.filter(closed_at=None)
     rows = rows.order_by(F("contained_at").desc(nulls_last=True), "-seen_at")
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(rows)
 
 
 def access_alarm(actor: Actor, alarm_id: str) -> SendingAlarm:

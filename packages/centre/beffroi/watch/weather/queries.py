@@ -15,4 +15,4 @@ def visible_days(actor: Actor, *, since: date, until: date | None = None) -> Que
     rows = WeatherDay.objects.filter(day__gte=since).order_by("day", "collectivite_id")
     if until is not None:
         rows = rows.filter(day__lte=until)
-    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.visible(rows)
