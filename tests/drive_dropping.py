@@ -14,8 +14,8 @@ from beffroi.drive.store.model import Node
 from beffroi.drive.web import granted
 from django.test import Client
 
+from tests.drive_pages import Drive
 from tests.drive_server import Served
-from tests.integration.test_drive_pages import Drive
 
 PDF = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog>>\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 FORM = {"days": "30", "types": "documents", "size": "5", "total": "100", "files": "10"}

@@ -18,8 +18,8 @@ from beffroi.drive.store.stock import stocks
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
+from tests.drive_place import LARGE, Place
 from tests.fixtures_drive import noise
-from tests.integration.test_drive_upkeep import LARGE, Place
 
 
 class Told(list[tuple[str, Mapping[str, str | int]]]):

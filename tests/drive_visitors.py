@@ -13,8 +13,8 @@ from beffroi.drive.web import granted
 from beffroi.lib import clock
 from django.test import Client
 
+from tests.drive_pages import Drive
 from tests.drive_server import Served
-from tests.integration.test_drive_pages import Drive
 
 
 class Visitor:

@@ -19,7 +19,7 @@ from beffroi.lib.config import Config
 from beffroi_protocol.signing import b64
 
 from tests.conftest import PASSWORD, Commune
-from tests.integration.test_drive_upkeep import Place
+from tests.drive_place import Place
 
 TERM_S = erasures.CALL_BACK_H * 3600 + 60
 

@@ -18,9 +18,9 @@ from django.urls import reverse
 
 from tests.conftest import PASSWORD, Commune, make_member
 from tests.drive_browser import Browser
+from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_portal import portal_client
-from tests.integration.test_drive_pages import Drive
 
 BODIES = {"Facture 1.pdf": b"%PDF-1.4 facture 1", "Facture 2.pdf": b"%PDF-1.4 facture 2"}
 DAY_S = 86400

@@ -43,6 +43,7 @@ from msgspec import to_builtins
 from pytest_django import DjangoDbBlocker
 
 from tests.conftest import Commune, commune, make_administrator
+from tests.drive_pages import Drive
 from tests.fixtures_held import hold
 from tests.fixtures_portal import (
     LURE_ID,
@@ -52,7 +53,6 @@ from tests.fixtures_portal import (
     sighting,
 )
 from tests.fixtures_stream import block
-from tests.integration.test_drive_pages import Drive
 
 NOTHING_ENDED = '{"roles": [], "closed": [], "left": [], "app_passwords": 0}'
 

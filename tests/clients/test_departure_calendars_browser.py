@@ -15,11 +15,11 @@ from beffroi.lib.config import Config
 
 from tests.browsing import desks
 from tests.conftest import Commune
+from tests.drive_pages import Drive
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_calendars import calendars_alone, card, event
 from tests.fixtures_portal import no_door
 from tests.integration.test_departure_calendars import INVITING, SERIES, Own
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

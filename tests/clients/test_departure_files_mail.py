@@ -17,9 +17,9 @@ from django.conf import settings
 from django.db import transaction
 
 from tests.conftest import Commune
+from tests.drive_pages import Drive
 from tests.fixtures_calendars import event
 from tests.integration.test_departure_calendars import Own
-from tests.integration.test_drive_pages import Drive
 from tests.mail_post import Post, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]

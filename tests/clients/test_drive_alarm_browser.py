@@ -14,10 +14,10 @@ from beffroi.drive.store.model import Node
 
 from tests.browsing import desk
 from tests.conftest import Commune
+from tests.drive_pages import Drive, drive
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_alarm_pages import PAGE, device, sizes, spoiled
-from tests.integration.test_drive_pages import Drive, drive
 
 __all__ = ["browser", "desk", "device", "drive", "no_door", "spoiled"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -15,7 +15,7 @@ from beffroi.mail.models import Mailbox
 from django.conf import settings
 
 from tests.conftest import Commune
-from tests.integration.test_drive_pages import Drive
+from tests.drive_pages import Drive
 from tests.mail_post import Post, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]

@@ -18,8 +18,8 @@ from django.conf import settings
 from tests import waiting
 from tests.clients.test_drive_page_browser import browser, drive, no_door, page
 from tests.conftest import STATE
+from tests.drive_pages import Drive
 from tests.fixtures_browser import inspect
-from tests.integration.test_drive_pages import Drive
 from tests.pdf_samples import document
 from tests.scan_samples import docx
 

@@ -19,10 +19,10 @@ from tests import office_editor
 from tests import office_samples as samples
 from tests.conftest import STATE, Commune
 from tests.drive_desk import joined
+from tests.drive_pages import Drive
 from tests.drive_server import served
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive
 from tests.integration.test_previews_process import Previews
 from tests.office_editor import Office
 from tests.photo_samples import photo

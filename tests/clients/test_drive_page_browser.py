@@ -17,11 +17,11 @@ from django.conf import settings
 
 from tests.conftest import STATE, Commune
 from tests.drive_desk import joined
+from tests.drive_pages import Drive
 from tests.drive_server import served
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_drive import noise
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "no_door"]
 pytestmark = [

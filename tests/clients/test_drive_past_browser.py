@@ -20,10 +20,10 @@ from django.utils import timezone
 
 from tests.browsing import desk
 from tests.conftest import Commune
+from tests.drive_pages import Drive, drive
 from tests.drive_ways import ways_back
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive, drive
 from tests.integration.test_drive_past_pages import AGO_S, Aged, aged
 
 __all__ = ["aged", "browser", "desk", "drive", "no_door"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.clients.test_drive_page_browser import browser, drive, no_door, page
+from tests.drive_pages import Drive
 from tests.fixtures_browser import inspect
-from tests.integration.test_drive_pages import Drive
 from tests.pdf_samples import document, protected, scanned
 
 __all__ = ["browser", "drive", "no_door", "page"]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.clients.test_drive_page_browser import drive, page
+from tests.drive_pages import Drive
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [

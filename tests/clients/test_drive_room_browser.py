@@ -19,9 +19,9 @@ from beffroi.lib import ids
 
 from tests.browsing import desk
 from tests.conftest import Commune
+from tests.drive_pages import Drive, drive
 from tests.fixtures_browser import Centre, administrator, agent, browser, centre, inspect, press
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive, drive
 
 __all__ = ["administrator", "agent", "browser", "centre", "desk", "drive", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

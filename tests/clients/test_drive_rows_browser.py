@@ -15,8 +15,8 @@ from beffroi.lib import clock
 from beffroi.portal import words
 
 from tests.clients.test_drive_page_browser import browser, drive, no_door, page
+from tests.drive_pages import Drive
 from tests.fixtures_browser import inspect
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [

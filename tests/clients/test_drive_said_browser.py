@@ -20,9 +20,9 @@ from beffroi.lib import clock
 from tests.browsing import desk
 from tests.conftest import Commune
 from tests.contract.test_drive_seals import a_seal
+from tests.drive_pages import Drive, drive
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive, drive
 
 __all__ = ["browser", "desk", "drive", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -25,6 +25,7 @@ from tests.browsing import desk
 from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.drive_desk import joined
+from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
@@ -41,7 +42,6 @@ from tests.fixtures_seals import (
     text,
     until,
 )
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "desk", "drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

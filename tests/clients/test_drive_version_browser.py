@@ -15,10 +15,10 @@ import pytest
 
 from tests import office_samples, waiting
 from tests.clients.test_drive_office_browser import drive, office, page
+from tests.drive_pages import Drive
 from tests.drive_pictures import png
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive
 from tests.pdf_samples import document
 
 __all__ = ["browser", "drive", "no_door", "office", "page"]

@@ -13,9 +13,9 @@ from beffroi.core.identity.models import Membership
 
 from tests.browsing import desk
 from tests.conftest import Commune
+from tests.drive_pages import Drive, drive
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive, drive
 from tests.integration.test_drive_past_pages import Aged, aged
 from tests.integration.test_drive_version_delete_pages import history, written
 

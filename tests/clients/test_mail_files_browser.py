@@ -22,10 +22,10 @@ from django.conf import settings as django_settings
 
 from tests.conftest import Commune
 from tests.drive_desk import joined
+from tests.drive_pages import Drive
 from tests.drive_server import served
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive
 from tests.mail_post import Post, needs_engines
 
 __all__ = ["browser", "no_door"]

@@ -14,9 +14,9 @@ from beffroi.core.identity.actor import Actor
 
 from tests.clients.test_drive_page_browser import drive, page
 from tests.conftest import Commune
+from tests.drive_pages import Drive
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [

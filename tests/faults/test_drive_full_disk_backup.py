@@ -23,9 +23,9 @@ from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.lib import clock
 
+from tests.drive_place import LARGE, Place, placed
 from tests.fixtures_drive import erase, new_config, noise
 from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound, sealed_by
-from tests.integration.test_drive_upkeep import LARGE, Place, placed
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
 MIB = 1 << 20

@@ -27,11 +27,11 @@ from django.urls import reverse
 from django.utils.text import slugify
 
 from tests.conftest import Commune
+from tests.drive_pages import Drive
 from tests.fixtures_calendars import calendars_alone, card, event
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_departure_files import hand_over, verbs
 from tests.integration.test_drive_groups import Hall, hall
-from tests.integration.test_drive_pages import Drive
 from tests.integration.test_drive_returns import leave
 from tests.integration.test_portal_people import seen, stepped_up
 

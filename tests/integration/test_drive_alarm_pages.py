@@ -22,9 +22,9 @@ from django.urls import reverse
 
 from tests.conftest import Commune
 from tests.drive_meanwhile import meanwhile, told
+from tests.drive_pages import Drive, drive
 from tests.fixtures_incidents import open_for
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
-from tests.integration.test_drive_pages import Drive, drive
 
 __all__ = ["drive", "no_door"]
 pytestmark = pytest.mark.django_db

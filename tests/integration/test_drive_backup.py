@@ -29,10 +29,10 @@ from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
+from tests.drive_place import LARGE, Place, placed
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
 from tests.integration.test_drive_renewal import body, filled, keys, numbers, require_sound, sealed_by
-from tests.integration.test_drive_upkeep import LARGE, Place, placed
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from beffroi.drive.store.sqlite import MetadataDamaged
 from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock, ids
 
+from tests.drive_place import LARGE, Place, placed
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import erase, noise
 from tests.integration.test_drive_backup import backups, place
 from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound
-from tests.integration.test_drive_upkeep import LARGE, Place, placed
 
 __all__ = ["backups", "place"]
 

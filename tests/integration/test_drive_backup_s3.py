@@ -21,9 +21,9 @@ from beffroi.drive.store.s3_objects import S3Place
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config, SettingInvalid
 
+from tests.drive_place import Place, placed
 from tests.fixtures_drive import erase, new_config, s3_server, with_others_keys
 from tests.integration.test_drive_renewal import filled, keys, require_sound
-from tests.integration.test_drive_upkeep import Place, placed
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
 
 from tests.contract.test_drive_seals import DAY_S, a_seal
+from tests.drive_place import Place
 from tests.integration.test_drive_backup import backups, place
-from tests.integration.test_drive_upkeep import Place
 
 __all__ = ["backups", "place"]
 

@@ -22,10 +22,10 @@ from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock
 from beffroi.lib.envelopes import KeyUnreadable
 
+from tests.drive_place import LARGE, Place
 from tests.fixtures_drive import noise
 from tests.integration.test_drive_backup import backups, place
 from tests.integration.test_drive_renewal import filled, keys, require_sound
-from tests.integration.test_drive_upkeep import LARGE, Place
 
 CHANCE = random.Random(7)
 

@@ -29,8 +29,8 @@ from beffroi.lib.config import Config
 from beffroi.mail.gate import sign_ins as gate
 
 from tests.conftest import Commune
+from tests.drive_pages import Drive
 from tests.drive_server import A
-from tests.integration.test_drive_pages import Drive
 
 pytestmark = pytest.mark.django_db
 

@@ -27,11 +27,11 @@ from django.test import Client
 from tests.conftest import Commune, make_member
 from tests.drive_browser import server
 from tests.drive_dropping import EXE, FORM, PDF, Sender, folder, make, sender
+from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.drive_trees import content
 from tests.drive_visitors import verbs
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "folder", "no_door", "sender", "server"]
 pytestmark = pytest.mark.django_db

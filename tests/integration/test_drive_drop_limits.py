@@ -22,9 +22,9 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.drive_dropping import EXE, FORM, PDF, Sender, folder, make, sender
+from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served, everything
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive, client, drive
 from tests.waiting import until
 
 __all__ = ["client", "drive", "folder", "no_door", "sender", "server"]

@@ -9,9 +9,9 @@ from beffroi.drive.store.model import Node
 from tests.contract.test_drive_seals import a_seal
 from tests.drive_browser import server
 from tests.drive_dropping import Sender, folder, sender
+from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "folder", "no_door", "sender", "server"]
 pytestmark = pytest.mark.django_db

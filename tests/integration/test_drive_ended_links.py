@@ -16,11 +16,11 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.drive_browser import server
+from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_links import put
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "no_door", "put", "server"]
 pytestmark = pytest.mark.django_db

@@ -15,9 +15,9 @@ from beffroi.portal.console import drive as console_drive
 
 from tests.conftest import Commune
 from tests.contract.test_drive_seals import DAY_S, a_seal
+from tests.drive_place import Place
 from tests.fixtures_erasure import other, place, state
 from tests.fixtures_portal import console_client, no_door, on_listener
-from tests.integration.test_drive_upkeep import Place
 
 __all__ = ["no_door", "other", "place", "state"]
 pytestmark = pytest.mark.django_db

@@ -20,11 +20,11 @@ from django.test import Client
 from tests import office_samples as samples
 from tests.conftest import STATE, Commune
 from tests.drive_dropping import FORM
+from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_links import CLOSED, PASSWORD, put, server
-from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_previews_process import Previews
 from tests.pdf_samples import document
 from tests.photo_samples import photo, shape

@@ -19,10 +19,10 @@ from django.test import Client
 
 from tests.conftest import STATE, Commune
 from tests.drive_browser import Browser, server
+from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive, client, drive
 from tests.waiting import until
 
 __all__ = ["client", "drive", "no_door", "server"]

@@ -17,9 +17,9 @@ from django.test import Client
 
 from tests.conftest import Commune, make_member
 from tests.drive_dropping import FORM
+from tests.drive_pages import Drive, client, drive
 from tests.drive_visitors import make, only_share, verbs
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db

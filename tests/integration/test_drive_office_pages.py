@@ -23,9 +23,9 @@ from tests import office_editor
 from tests import office_samples as samples
 from tests.conftest import STATE, Commune
 from tests.drive_browser import Browser
+from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served, served
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_previews_process import Previews
 from tests.office_editor import Office
 from tests.photo_samples import photo, shape

@@ -20,9 +20,9 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.drive_pages import Drive, drive
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_office_pages import office, with_editor
-from tests.integration.test_drive_pages import Drive, drive
 
 __all__ = ["drive", "no_door", "office", "with_editor"]
 pytestmark = pytest.mark.django_db

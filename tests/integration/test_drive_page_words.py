@@ -11,8 +11,8 @@ from beffroi.drive.store.model import EMPTY
 from django.conf import settings
 from django.test import Client
 
+from tests.drive_pages import Drive, client, drive
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db

@@ -11,76 +11,20 @@ from typing import Any
 
 import pytest
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import Membership
 from beffroi.drive.store import look, tree
-from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import EMPTY, Act, Node
-from beffroi.drive.views import View
+from beffroi.drive.store.model import EMPTY, Node
 from beffroi.drive.web.sync import push
-from beffroi.drive.who import Who
-from beffroi.lib import clock
-from beffroi.portal import drive_access
 from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from tests.conftest import Commune, make_member
+from tests.drive_pages import Drive, client, do, drive, shown
 from tests.fixtures_portal import no_door, portal_client
 
-__all__ = ["no_door"]
+__all__ = ["client", "do", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
-
-
-class Drive:
-    """The drive of one person, filled without the pages."""
-
-    def __init__(self, membership: Membership) -> None:
-        role: Any = membership.role
-        self.who = Who(membership.person_id, membership.id, membership.collectivite_id, role, "", "", "")
-        self.database: Database = drive_access._communes().metadata(membership.collectivite_id)
-        self.collectivite_id = membership.collectivite_id
-        self.act = Act(membership.person_id, "", clock.epoch_s())
-        with self.database.reading() as reading:
-            self.own, self.common = View(self.database, self.who).roots(reading)
-
-    def folder(self, name: str, parent: Node | None = None) -> Node:
-        above = (parent or self.own).id
-        return self.database.write(lambda writing: tree.make_folder(writing, self.act, above, name))
-
-    def file(self, name: str, parent: Node | None = None) -> Node:
-        above = (parent or self.own).id
-        return self.database.write(lambda writing: tree.put(writing, self.act, above, name, EMPTY))[0]
-
-    def names(self, parent: Node | None = None) -> list[str]:
-        with self.database.reading() as reading:
-            return sorted(one.name for one in look.children(reading, (parent or self.own).id))
-
-
-@pytest.fixture
-def drive(beaune: Commune) -> Drive:
-    return Drive(beaune.agent_membership)
-
-
-@pytest.fixture
-def client(beaune: Commune) -> Client:
-    return portal_client(beaune.agent_membership)
-
-
-@pytest.fixture
-def do(client: Client) -> Callable[..., str]:
-    """``do("delete", folder, n=[...])``: press a button; the page that follows."""
-
-    def press(what: str, folder: Node, **more: Any) -> str:
-        data = {"what": what, "dossier": str(folder.id), **more}
-        return client.post("/coffre/agir/", data, follow=True).content.decode()
-
-    return press
-
-
-def shown(page: str) -> list[str]:
-    """The names of a list, in its order."""
-    return [part.partition("<")[0] for part in page.split('<span class="name">')[1:]]
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from django.utils import timezone
 from tests.conftest import Commune, make_member
 from tests.contract.test_drive_seals import a_seal
 from tests.drive_browser import Browser, server
+from tests.drive_pages import Drive, client, drive, shown
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive, client, drive, shown
 
 __all__ = ["client", "drive", "no_door", "server"]
 pytestmark = pytest.mark.django_db

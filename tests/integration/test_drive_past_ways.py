@@ -25,11 +25,11 @@ from django.db import transaction
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.drive_pages import Drive, client, drive
 from tests.drive_trees import way_to
 from tests.drive_ways import ways_back
 from tests.fixtures_portal import no_door, portal_client
 from tests.fixtures_stream import eventually
-from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_drive_past_pages import AGO_S, Aged, aged, lines, plain, text
 
 __all__ = ["aged", "client", "drive", "no_door"]

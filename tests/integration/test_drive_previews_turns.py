@@ -23,8 +23,8 @@ from beffroi.lib import ids
 from beffroi.previews import wire
 from beffroi.previews.wire import Preview
 
+from tests.drive_place import Place, placed
 from tests.fixtures_drive import new_config
-from tests.integration.test_drive_upkeep import Place, placed
 
 
 @pytest.fixture

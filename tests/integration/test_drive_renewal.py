@@ -28,9 +28,9 @@ from beffroi.drive.store.stock import Stock
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 
+from tests.drive_place import LARGE, Place, placed
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
-from tests.integration.test_drive_upkeep import LARGE, Place, placed
 from tests.waiting import until
 
 DAY_S = 86400

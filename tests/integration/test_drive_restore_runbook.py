@@ -21,9 +21,9 @@ from beffroi.drive.web.bodies import SealedStore
 from beffroi.lib.config import Config, load
 from beffroi.supervise import secret_files
 
+from tests.drive_place import LARGE, Place
 from tests.fixtures_drive import noise
 from tests.integration.test_drive_renewal import body, filled, require_sound
-from tests.integration.test_drive_upkeep import LARGE, Place
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "runbooks" / "restore-drive.md"

@@ -29,9 +29,9 @@ from django.conf import settings
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.drive_pages import Drive, client, drive
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_groups import Hall, add, come_back, council, every, hall, inside
-from tests.integration.test_drive_pages import Drive, client, drive
 from tests.integration.test_drive_share_pages import make, text
 
 __all__ = ["client", "council", "drive", "hall", "no_door"]

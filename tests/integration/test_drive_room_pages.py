@@ -18,8 +18,8 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.drive_meanwhile import meanwhile, told
+from tests.drive_pages import Drive, drive
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive, drive
 
 __all__ = ["drive", "no_door"]
 pytestmark = pytest.mark.django_db

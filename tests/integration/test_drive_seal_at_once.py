@@ -16,9 +16,9 @@ from django.test import Client
 
 from tests.drive_browser import server
 from tests.drive_meanwhile import meanwhile, told
+from tests.drive_pages import Drive
 from tests.fixtures_portal import no_door
 from tests.fixtures_seals import DAY_S, drive, folder, referent, seal_of, sealed
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["drive", "folder", "no_door", "referent", "server"]
 pytestmark = pytest.mark.django_db

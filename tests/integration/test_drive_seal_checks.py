@@ -32,6 +32,7 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.drive_browser import server
+from tests.drive_pages import Drive
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.fixtures_seals import (
     DAY_S,
@@ -47,7 +48,6 @@ from tests.fixtures_seals import (
     until,
     verbs,
 )
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = pytest.mark.django_db

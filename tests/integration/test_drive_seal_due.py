@@ -19,9 +19,9 @@ from beffroi.lib import clock
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import Unavailable
 
+from tests.drive_place import Place, place
 from tests.drive_sealing import FILES, Told, begun, checked, damage, desk_of, filled, until
 from tests.integration.test_drive_archives_stamps import an_authority
-from tests.integration.test_drive_upkeep import Place, place
 
 __all__ = ["place"]
 DAY_S = 86400

@@ -29,11 +29,11 @@ from lxml import etree
 
 from tests.conftest import Commune
 from tests.drive_browser import Browser, server
+from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door, portal_client
 from tests.fixtures_seals import BODIES, drive, elu, folder, node_of, referent, sealed, text, verbs
 from tests.integration.test_drive_archives_tools import OLD_CALLS
-from tests.integration.test_drive_pages import Drive
 from tests.unit.test_drive_archives_seda import SCHEMAS, schema
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]

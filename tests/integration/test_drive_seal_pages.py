@@ -21,6 +21,7 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.drive_browser import Browser, server
+from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door, portal_client
 from tests.fixtures_seals import (
@@ -36,7 +37,6 @@ from tests.fixtures_seals import (
     text,
     verbs,
 )
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = pytest.mark.django_db

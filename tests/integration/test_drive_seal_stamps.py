@@ -16,9 +16,9 @@ from beffroi.drive.seals import overview
 from beffroi.lib import clock
 from cryptography import x509
 
+from tests.drive_place import Place, place
 from tests.drive_sealing import FILES, begun, checked, desk_of, filled, seen
 from tests.integration.test_drive_archives_stamps import an_authority, openssl
-from tests.integration.test_drive_upkeep import Place, place
 from tests.loopback import serving
 
 __all__ = ["place"]

@@ -20,9 +20,9 @@ from beffroi.drive.web.sync import push
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
+from tests.drive_place import Place, place
 from tests.drive_sealing import DAMAGES, FILES, Told, begun, checked, damage, desk_of, filled, seen, until
 from tests.integration.test_drive_archives_stamps import openssl
-from tests.integration.test_drive_upkeep import Place, place
 
 __all__ = ["place"]
 

@@ -24,9 +24,9 @@ from django.test import Client
 
 from tests.conftest import STATE, Commune, make_member
 from tests.drive_browser import Browser
+from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served, served
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db

@@ -20,8 +20,8 @@ from beffroi.portal.web import drive_tags
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.drive_pages import Drive, client, drive, shown
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive, client, drive, shown
 from tests.integration.test_drive_share_pages import colleague, make, there
 from tests.integration.test_drive_visit_pages import folder, share
 

@@ -14,8 +14,8 @@ from beffroi.drive.store.model import EMPTY
 from django.test import Client
 
 from tests.conftest import Commune, make_member
+from tests.drive_pages import Drive, client, do, drive, shown
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive, client, do, drive, shown
 
 __all__ = ["client", "do", "drive", "no_door"]
 pytestmark = pytest.mark.django_db

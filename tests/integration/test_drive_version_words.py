@@ -12,8 +12,8 @@ from beffroi.portal import drive_words
 from django.test import Client
 from django.utils import timezone, translation
 
+from tests.drive_pages import Drive, client, drive
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db

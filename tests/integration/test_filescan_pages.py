@@ -24,8 +24,8 @@ from django.test import Client
 
 from tests.conftest import Commune, make_member
 from tests.drive_meanwhile import meanwhile, told
+from tests.drive_pages import Drive, client, drive
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db

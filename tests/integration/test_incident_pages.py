@@ -26,6 +26,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import Commune
+from tests.drive_pages import Drive
 from tests.fixtures_incidents import open_for
 from tests.fixtures_portal import (
     LURE_ID,
@@ -39,7 +40,6 @@ from tests.fixtures_portal import (
 )
 from tests.fixtures_portal_mail import shown_mail
 from tests.fixtures_stream import block
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db

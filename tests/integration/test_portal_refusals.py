@@ -14,6 +14,7 @@ from beffroi.mail.scripts.models import PersonalScript
 from beffroi.mail.sending.models import SendingAlarm
 from django.test import Client
 
+from tests.drive_pages import Drive
 from tests.fixtures_portal import (
     LURE_ID,
     console_client,
@@ -22,7 +23,6 @@ from tests.fixtures_portal import (
     portal_client,
 )
 from tests.fixtures_portal_mail import shown_mail
-from tests.integration.test_drive_pages import Drive
 from tests.refusals_rules import (
     DOMAIN,
     FORWARD,
