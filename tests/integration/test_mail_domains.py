@@ -109,6 +109,24 @@ def test_the_job_rotates_when_it_is_due_and_waits_while_dns_lags(domain: Domain,
         assert states(domain) == {"beffroi1": "retired", "beffroi2": "active"}
 
 
+def test_a_key_does_not_sign_because_dns_showed_the_one_before_under_its_selector(
+    domain: Domain, system: Actor
+) -> None:
+    seen(system, domain, dkim__beffroi2="ok")
+    actions.rotate_key(actor=system, domain=domain)
+    with clock.shifted(actions.OVERLAP.total_seconds() + 60):
+        seen(system, domain, dkim__beffroi1="ok", dkim__beffroi2="ok")
+        consumers.rotate_due()
+        assert states(domain) == {"beffroi1": "next", "beffroi2": "active"}
+        with pytest.raises(Conflict):
+            actions.rotate_key(actor=system, domain=domain)
+        seen(system, domain, dkim__beffroi1="unknown", dkim__beffroi2="ok")
+        with pytest.raises(Conflict):
+            actions.rotate_key(actor=system, domain=domain)
+        seen(system, domain, dkim__beffroi1="ok", dkim__beffroi2="ok")
+        assert actions.rotate_key(actor=system, domain=domain).selector == "beffroi1"
+
+
 def test_choices_are_checked_and_change_the_plan(domain: Domain, system: Actor) -> None:
     actions.choose(
         actor=system,

@@ -72,6 +72,11 @@ def _store_keys(actor: Actor, domain: Domain, pairs: Sequence[dkim.KeyPair]) -> 
         key.save(force_insert=True)
         _record(actor, "mail:dkim_key:made", domain, {"key_id": key.id, "selector": key.selector})
         made.append(key)
+    last = queries.last_check(domain.id) if made else None
+    if last is not None:  # what DNS showed under these selectors was a key before
+        for one in made:
+            last.items.pop(f"dkim:{one.selector}", None)
+        last.save(update_fields=["items"])
     if made:
         _tell("mail:dkim_changed", domain)
     return made
