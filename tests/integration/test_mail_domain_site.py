@@ -103,6 +103,7 @@ def test_a_site_as_it_should_be(served: tuple[type[Site], site.Way]) -> None:
         ({("https", DOMAIN): (302, "http://ailleurs.example/")}, "site_same", "foreign"),
         ({("https", DOMAIN): (302, f"https://{DOMAIN}/")}, "site_https", "not_answering"),
         ({("https", DOMAIN): (302, "file:///etc/passwd")}, "site_https", "not_answering"),
+        ({("https", DOMAIN): (302, "https://[mairie/")}, "site_https", "not_answering"),
     ],
 )
 def test_each_fault_is_named(

@@ -60,7 +60,10 @@ def follow(url: str, domain: str, asker: Asker, way: Way) -> Visit:
         problem, status, target = _get(parts.scheme, host, parts.path or "/", asker, way)
         if problem or status not in (301, 302, 303, 307, 308) or not target:
             return Visit(problem, status, parts.scheme, host, foreign)
-        url = urljoin(url, target)
+        try:
+            url = urljoin(url, target)
+        except ValueError:  # an address that none can be
+            return Visit("loop", foreign=foreign)
     return Visit("loop", foreign=foreign)
 
 
