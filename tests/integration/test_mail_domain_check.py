@@ -166,6 +166,11 @@ def test_an_include_that_includes_itself_ends(knot: Authority) -> None:
     assert found()["spf_lookups"].state == "ok"
 
 
+def test_null_bytes_are_shown_as_signs_that_every_database_keeps(knot: Authority) -> None:
+    knot.change(DOMAIN, (DOMAIN, "TXT", '"v=spf1 mx\\000 -all"'))
+    assert found()["spf"].seen == "v=spf1 mx\N{REPLACEMENT CHARACTER} -all"
+
+
 def test_a_silent_resolver_says_nothing_of_the_domain() -> None:
     [only] = check.check(SUBJECT, Asker(fixtures_dns.ADDRESS, 22788))
     assert (only.item, only.state) == ("resolver", "unknown")

@@ -81,7 +81,9 @@ class Asker:
         if answer.rrset is None:
             return Answer("absent", name=end, authentic=authentic)
         if kind == "TXT":
-            rows = tuple(b"".join(one.strings).decode("ascii", "replace") for one in answer)
+            # PostgreSQL's JSON holds no null byte.
+            texts = (b"".join(one.strings).decode("ascii", "replace") for one in answer)
+            rows = tuple(one.replace("\0", "\N{REPLACEMENT CHARACTER}") for one in texts)
         else:
             rows = tuple(one.to_text() for one in answer)
         return Answer("found", rows, end, authentic)
