@@ -183,6 +183,16 @@ def test_a_refused_change_leaves_the_former_one_to_be_taken_back_and_one_cut_off
     assert registrar_asking.look(config, zone, plan(zone)).clashes == ()
 
 
+def test_what_is_anothers_and_put_back_is_still_anothers(server: PowerDns, config: Config, zone: str) -> None:
+    name = f"autoconfig.{zone}"
+    server.put(zone, name, "CNAME", "www.old.example.")
+    refused = plan(zone, servers=replace(CENTRE, front="portail..example"))
+    assert f"{name} CNAME" in write(config, zone, refused, f"{name} CNAME").refused
+    assert server.ask(name, "CNAME") == ["www.old.example."]
+    [clash] = registrar_asking.look(config, zone, plan(zone)).clashes
+    assert [one.data for one in clash.goes] == ["www.old.example."]
+
+
 def test_a_wrong_key_is_not_kept_and_a_former_one_stays(config: Config, zone: str) -> None:
     with pytest.raises(RegistrarRefused, match="key"):
         registrar_asking.keep(config, zone, "powerdns", {"auth_token": "wrong"})

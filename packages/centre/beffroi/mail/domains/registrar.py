@@ -231,7 +231,9 @@ class Registrar:
         task = {"verb": verb, "domain": domain, "provider": kept["provider"], "keys": kept["keys"]}
         task |= {"options": options, "resolver_port": self._config.resolver_port, **more}
         ours = {tuple(one) for one in store.read("ours") or []}
-        before = {tuple(row) for _doing, row, had in store.steps() if had}
+        # What goes and was not ours is not ours when it is put back, either.
+        theirs = {tuple(row) for doing, row, had in store.steps() if doing == "remove" and not had}
+        theirs = theirs if verb == "undo" else set()
         answer: Answer = {"ok": False, "code": "slow"}
         began = False
         for line in self._lines(json.dumps(task).encode()):
@@ -245,8 +247,9 @@ class Registrar:
                     store.begin()
                 began = True
                 store.note(json.dumps({**step, "ours": one in ours}).encode() + b"\n")
-            # What is put back is ours again where it was.
-            added = step["doing"] == "add" and (verb == "apply" or one in before)
+            if step["doing"] == "remove" and one not in ours:
+                theirs.add(one)
+            added = step["doing"] == "add" and one not in theirs
             ours = ours | {one} if added else ours - {one}
             store.write("ours", sorted(ours))
         if began and answer["ok"]:
