@@ -95,6 +95,42 @@ def test_an_interface_of_sets_keeps_what_stands_beside(monkeypatch: pytest.Monke
     assert interface.asked.pop() == ("delete", None, "TXT", "@")
 
 
+def test_a_name_that_cannot_be_emptied_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands_module, "say", lambda _line: None)
+    name = f"autoconfig.{ZONE}"
+    stands = [Row(name, "A", "192.0.2.1"), Row(name, "AAAA", "2001:db8::1")]
+
+    class Locked:
+        def __init__(self) -> None:
+            self.held = {
+                one: {"name": name, "type": one.type, "content": one.data, "id": one} for one in stands
+            }
+            self.provider = SimpleNamespace(domain=ZONE)
+
+        def list_records(self) -> list[dict[str, Any]]:
+            return list(self.held.values())
+
+        def create_record(self, kind: str, name: str, data: str) -> None:
+            self.held[Row(name, kind, data)] = {"name": name, "type": kind, "content": data, "id": "new"}
+
+        def delete_record(self, one: Row) -> None:
+            if one.type == "AAAA":
+                error = OSError()
+                error.response = SimpleNamespace(status_code=422)  # type: ignore[attr-defined]
+                raise error
+            del self.held[one]
+
+    interface = Locked()
+    hands = Hands(PROVIDERS["scaleway"], interface)
+    hands.rows()
+    pointer = Row(name, "CNAME", "portail.example.")
+    refused = hands_module.change(hands, [(stands, [pointer])])
+    assert refused == {f"{name} AAAA": "refused"}
+    assert {(one["type"], one["content"]) for one in interface.held.values()} == {
+        (one.type, one.data) for one in stands
+    }
+
+
 def test_a_providers_exception_becomes_a_word_and_its_text_goes_nowhere() -> None:
     error = OSError("token abc")
     error.response = SimpleNamespace(status_code=403)  # type: ignore[attr-defined]

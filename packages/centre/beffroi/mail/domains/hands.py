@@ -201,8 +201,8 @@ def change(hands: Hands, todo: Iterable[tuple[list[Row], list[Row]]]) -> dict[st
 
 
 def _replace(hands: Hands, goes: Sequence[Row], comes: Sequence[Row], refused: dict[str, str]) -> None:
-    if _each(hands, "remove", goes, refused) and not _each(hands, "add", comes, refused):
-        _each(hands, "add", goes, refused)
+    if not (_each(hands, "remove", goes, refused) and _each(hands, "add", comes, refused)):
+        _each(hands, "add", [one for one in goes if not hands.sees(one)], refused)
 
 
 def _each(hands: Hands, verb: str, rows: Iterable[Row], refused: dict[str, str]) -> bool:
