@@ -72,6 +72,16 @@ def test_an_update_made_twice_changes_nothing(knot: Authority) -> None:
     assert {one.key: sorted(knot.ask(*one.key)) for one in plan()} == before
 
 
+def test_pointers_to_the_domain_itself_make_no_zones_of_their_names() -> None:
+    before = "@ A 192.0.2.80\nautoconfig CNAME @\n* CNAME @\n"
+    with fixtures_dns.authority({DOMAIN: before, "cloud.example": ""}) as knot:
+        for _ in range(2):
+            assert update.apply(SERVER, plan()) == [DOMAIN]
+        for one in plan():
+            assert one.rdata in knot.ask(one.name, one.type), one.name
+        assert knot.ask(f"www.{DOMAIN}", "CNAME") == [f"{DOMAIN}."]
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_pointer_that_led_elsewhere_is_replaced(signed: bool) -> None:
     with fixtures_dns.authority({DOMAIN: "autoconfig CNAME www\nwww A 192.0.2.80\n"}, signed=signed) as knot:

@@ -138,8 +138,9 @@ def _to_delete(target: Server, name: str, ours: Sequence[Record]) -> Iterator[tu
 
 def _ask(target: Server, name: str, kind: str) -> list[dns.rdata.Rdata]:
     answer = _exchange(target, dns.message.make_query(f"{name}.", kind), quiet=True)
-    wanted = dns.rdatatype.from_text(kind)
-    return [row for one in answer.answer if one.rdtype == wanted for row in one]
+    # Of this name itself: a server follows pointers.
+    wanted = dns.name.from_text(name), dns.rdatatype.from_text(kind)
+    return [row for one in answer.answer if (one.name, one.rdtype) == wanted for row in one]
 
 
 def _zone_of(target: Server, name: str) -> str:
