@@ -11,10 +11,10 @@ from django.conf import settings
 
 from tests.clients.test_drive_page_browser import drive, page
 from tests.conftest import Commune
+from tests.drive_pages import Drive
 from tests.fixtures_browser import browser
 from tests.fixtures_drive import noise
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_pages import Drive
 
 __all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [

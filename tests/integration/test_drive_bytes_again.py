@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.drive_browser import Browser, at, server
+from tests.drive_pages import Drive, client, drive
 from tests.fixtures_drive import noise
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_bytes import PART, UPLOAD
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["at", "client", "drive", "no_door", "server"]
 pytestmark = pytest.mark.django_db

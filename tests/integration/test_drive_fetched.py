@@ -9,9 +9,9 @@ from beffroi.drive.web import granted
 from django.test import Client
 
 from tests.drive_browser import Browser, at, server
+from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_pages import Drive, client, drive
 
 __all__ = ["at", "client", "drive", "no_door", "server"]
 pytestmark = pytest.mark.django_db
