@@ -13,6 +13,7 @@ from typing import Any
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import compose
 from beffroi.mail.decoding import header_text
+from beffroi.mail.drafts import DRAFTS
 from beffroi.mail.reader import Attachment, MailboxReader, address_of
 
 MAX_ADDRESSES = 1000
@@ -65,10 +66,10 @@ def fetch(opened: MailboxReader, uid: int, folder: str, text: str) -> compose.Or
 
 def draft(opened: MailboxReader, uid: int) -> Opened:
     """Errors: NotFound, Invalid (longer than what is shown: to be written on in the program that began it)."""
-    view = opened.read(uid, "Drafts")
+    view = opened.read(uid, DRAFTS)
     if view.truncated:
         raise Invalid("draft")
-    validity, envelope, headers = _envelope(opened, uid, "Drafts")
+    validity, envelope, headers = _envelope(opened, uid, DRAFTS)
     return Opened(
         uid=uid,
         uid_validity=validity,

@@ -64,7 +64,7 @@ def submit(
 ) -> None:
     """As the mailbox ``address``; ``sender``: of the envelope, where it is not that one; ``relay``: with the right of a
     boîtier, which sends in its name and opens nothing. Errors: Refused."""
-    host = layout.LOOPBACK if config.listen == "*" else config.listen
+    host = layout.own_address(config)
     try:
         with smtplib.SMTP(host, config.submission_port, local_hostname="webmail", timeout=TIMEOUT_S) as smtp:
             smtp.starttls(context=_own_certificate_only(config))

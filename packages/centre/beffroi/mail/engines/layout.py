@@ -35,6 +35,11 @@ SCRIPT_EXTENSIONS = (
 """What people's own scripts may use (mail/scripts): nothing that sends, and nothing that reads other files."""
 
 
+def own_address(config: Config) -> str:
+    """Where this machine reaches its own public listeners."""
+    return LOOPBACK if config.listen == "*" else config.listen
+
+
 class EngineMissing(BeffroiError):
     """The system user {} of a mail engine does not exist; install the package {}."""
 

@@ -20,11 +20,6 @@ _TIMEOUT_S = 3.0
 _QUERY = struct.pack(">6H", 0x4242, 0x0100, 1, 0, 0, 0) + b"\x09localhost\x00" + struct.pack(">2H", 1, 1)
 
 
-def address(config: Config) -> str:
-    """Where the public listeners can be reached from this machine."""
-    return layout.LOOPBACK if config.listen == "*" else config.listen
-
-
 def _banner(host: str, port: int, expected: bytes, name: str) -> str:
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection:
@@ -35,7 +30,7 @@ def _banner(host: str, port: int, expected: bytes, name: str) -> str:
 
 
 def smtp(config: Config) -> str:
-    return _banner(address(config), config.smtp_port, b"220 ", "Postfix")
+    return _banner(layout.own_address(config), config.smtp_port, b"220 ", "Postfix")
 
 
 def imap(config: Config) -> str:

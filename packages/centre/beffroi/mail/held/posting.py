@@ -55,7 +55,7 @@ def compose(config: Config, *, to: str, subject: str, text: str, html: str) -> E
 
 def post(config: Config, mail: EmailMessage, to: str) -> None:
     """Errors: MailNotTaken."""
-    host = layout.LOOPBACK if config.listen == "*" else config.listen
+    host = layout.own_address(config)
     try:
         with smtplib.SMTP(host, config.smtp_port, timeout=TIMEOUT_S, local_hostname=config.mail_name) as smtp:
             smtp.send_message(mail, from_addr="", to_addrs=[to])

@@ -28,7 +28,7 @@ from beffroi.lib import clock, ids
 from beffroi.lib.config import Config
 from beffroi.mail import drafts, projections, reader, submission, tokens
 from beffroi.mail.drafts import Place
-from beffroi.mail.engines import layout, pools, probes
+from beffroi.mail.engines import layout, pools
 from beffroi.mail.engines.pools import Exit
 from beffroi.mail.probe import echo
 
@@ -125,7 +125,7 @@ def _hand_in(config: Config, mark: str) -> None:
     message = _message(mark, "sonde@probe.invalid", to)
     try:
         with smtplib.SMTP(
-            probes.address(config), config.smtp_port, local_hostname="probe.invalid", timeout=CONNECT_S
+            layout.own_address(config), config.smtp_port, local_hostname="probe.invalid", timeout=CONNECT_S
         ) as smtp:
             smtp.sendmail("", [to], message.as_bytes())
     except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused):
@@ -205,7 +205,7 @@ def _public(config: Config) -> imapclient.IMAPClient:
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return imapclient.IMAPClient(
-        probes.address(config), config.imaps_port, ssl=True, ssl_context=context, timeout=CONNECT_S
+        layout.own_address(config), config.imaps_port, ssl=True, ssl_context=context, timeout=CONNECT_S
     )
 
 
