@@ -10,7 +10,6 @@ Source:  RFC 1034 4.2 (zones are cut by NS records of the parent), 2181 6.1.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
+from beffroi.lib import public
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.mail.domains.asking import Asker
 from beffroi.mail.domains.records import Purpose, Record
@@ -139,7 +139,7 @@ def _delegated(name: str, parent: str, asker: Asker, way: Way) -> set[str] | Non
 def _addresses(zone: str, asker: Asker, way: Way) -> Iterable[str]:
     for host in sorted(asker.ask(zone, "NS").rows):
         for address in sorted(asker.addresses(host.rstrip(".")), key=lambda one: ":" in one):
-            if way.private or ipaddress.ip_address(address).is_global:
+            if way.private or public.is_public(public.reached(address)):
                 yield address
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import ipaddress
 import re
 import shutil
 import subprocess
@@ -25,6 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from beffroi.lib import public
 from beffroi.mail.domains import asking, hellos
 from beffroi.mail.domains.asking import Asker, Greeting
 from beffroi.mail.domains.results import Result
@@ -187,7 +187,7 @@ def name_servers(asker: Asker, domain: str, *, port: int = 53, private: bool = F
     if len(named) < NAME_SERVERS:
         return Result("ns_ipv6", "warn", "absent", seen)
     answers = [
-        _answers(domain, [row for row in six[one] if private or ipaddress.ip_address(row).is_global], port)
+        _answers(domain, [row for row in six[one] if private or public.is_public(public.reached(row))], port)
         for one in named
     ]
     if answers.count(True) >= NAME_SERVERS:
