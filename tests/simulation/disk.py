@@ -17,6 +17,7 @@ import os
 import random
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from stat import S_IFDIR
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -190,6 +191,8 @@ class DiskPath:
         return (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
 
     def stat(self) -> SimpleNamespace:
+        if self._text in self.disk.directories:
+            return SimpleNamespace(st_mode=S_IFDIR | 0o711)
         return SimpleNamespace(st_size=len(self._content().data), st_mtime=0.0)
 
     def _content(self) -> _Content:
