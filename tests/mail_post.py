@@ -145,11 +145,7 @@ class Engines:
 
     def _tails(self, process: Process) -> str:
         """What it wrote last."""
-        logs = (
-            self.config.log / f"{process.name}.out",
-            *(self.config.state / process.name).glob("log/*.log"),
-        )
-        return "\n".join(one.read_text("utf-8", "replace")[-3000:] for one in logs)
+        return (self.config.log / f"{process.name}.out").read_text("utf-8", "replace")[-3000:]
 
     def kill(self, *names: str) -> None:
         """kill -9 of the whole process group, and its end: who is still dying holds its sockets."""
