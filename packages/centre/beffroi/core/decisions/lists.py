@@ -228,7 +228,7 @@ def _checked(name: str, kind: str, source: str, licence: str, ttl_s: int) -> Kin
         if not text.strip() or len(text) > most:
             raise Invalid(f"{field}: 1 to {most} characters")
     if not 0 <= ttl_s <= MAX_TTL_S:
-        raise Invalid("ttl_s")
+        raise Invalid(f"life: 0 to {MAX_TTL_S // 86400} days")
     return known
 
 
