@@ -16,6 +16,7 @@ from beffroi.drive.calendars.store import Stores
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotAllowed, NotFound, TooLarge, Unavailable
+from beffroi.lib.unix_http import UnixConnection
 from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
@@ -340,7 +341,7 @@ def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config
         make_grant(key, subject_id="adm_1", collectivite_id=None, paths=(wire.OWN,)),
         "",
     ):
-        connection = asking._Connection(config.run / "calendars.sock")
+        connection = UnixConnection(config.run / "calendars.sock", timeout_s=10)
         connection.request("POST", "/portal/list", headers={"Authorization": f"Bearer {text}"})
         answer = connection.getresponse()
         assert answer.status == 403, text

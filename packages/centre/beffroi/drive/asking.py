@@ -7,8 +7,6 @@ Fails:   Unavailable where drive does not answer; AbsentNode, Frozen as a browse
 from __future__ import annotations
 
 import http.client
-import socket
-from pathlib import Path
 
 import msgspec
 
@@ -21,21 +19,11 @@ from beffroi.drive.who import Who
 from beffroi.drive.words import wire
 from beffroi.lib.config import Config
 from beffroi.lib.errors import TooLarge, Unavailable
+from beffroi.lib.unix_http import UnixConnection
 
 GRANT_TTL_S = 30
 SEARCH_S, CONTENT_S = 5.0, 20.0
 """A search waits less: names are shown without it."""
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 def found(config: Config, who: Who, words: str) -> wire.Hits:
@@ -106,7 +94,8 @@ def _grant(config: Config, who: Who, path: str) -> str:
 def _ask(
     config: Config, method: str, path: str, headers: dict[str, str], body: bytes = b""
 ) -> tuple[int, bytes]:
-    connection = _Connection(config.run / "drive.sock", SEARCH_S if path == wire.PATH else CONTENT_S)
+    timeout_s = SEARCH_S if path == wire.PATH else CONTENT_S
+    connection = UnixConnection(config.run / "drive.sock", timeout_s=timeout_s)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import http.client
 import logging
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -25,6 +24,7 @@ from beffroi.core.planes.follower import DOOR_HEADER, TOKEN_HEADER
 from beffroi.core.planes.tokens import door_token_fits
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
+from beffroi.lib.unix_http import UnixConnection
 from beffroi.stream.auth import is_local
 
 log = logging.getLogger("beffroi.stream")
@@ -84,17 +84,6 @@ class Followers:
         return sum(count for count, at_s in self._said.values() if now_s - at_s < 3 * BEAT_S)
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, config: Config) -> None:
-        super().__init__("stream", timeout=TIMEOUT_S)
-        self._path = str(config.run / "stream.sock")
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(self._path)
-
-
 class Uplink:
     """The relay's end: collects in the event loop, sends in a thread over one kept connection."""
 
@@ -103,7 +92,7 @@ class Uplink:
         self._config = config
         self._name = name
         self._thread = ThreadPoolExecutor(1, "uplink")
-        self._connection = _Connection(config)
+        self._connection = UnixConnection(config.run / "stream.sock", timeout_s=TIMEOUT_S)
         self._wake = asyncio.Event()
         self._enforced: dict[tuple[str, str], Enforced] = {}
         """By box and channel what it said last: no more than the boxes held here, however fast they speak."""

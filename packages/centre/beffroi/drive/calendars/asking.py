@@ -7,9 +7,7 @@ Fails:   ``Unavailable`` where nobody answers; what calendars refuses is the sam
 from __future__ import annotations
 
 import http.client
-import socket
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +17,7 @@ from beffroi.drive.calendars import homes, wire, wire_bringing, wire_contacts, w
 from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, TooLarge, Unavailable
+from beffroi.lib.unix_http import UnixConnection
 
 GRANT_TTL_S = 30
 TIMEOUT_S, FILE_TIMEOUT_S = 10.0, 45.0
@@ -31,17 +30,6 @@ _ERRORS: dict[int, tuple[type[BeffroiError], str]] = {
 }
 _FULL: dict[str, type[BeffroiError]] = {one.code: one for one in (QuotaFull, StoreFull)}
 """What an entry needs room for, by code: both have one status."""
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 class _Questions:
@@ -59,7 +47,7 @@ class _Questions:
             paths=self._paths,
             ttl_s=GRANT_TTL_S,
         )
-        connection = _Connection(self._config.run / "calendars.sock", timeout_s)
+        connection = UnixConnection(self._config.run / "calendars.sock", timeout_s=timeout_s)
         try:
             headers = {"Authorization": f"Bearer {grant}", "Content-Type": "application/json"}
             connection.request("POST", f"/portal/{question}", msgspec.json.encode(asked), headers)
