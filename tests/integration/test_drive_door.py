@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from beffroi.core.decisions import exceptions, lists
 from beffroi.core.decisions.actions import revoke
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
-from beffroi.core.planes.db import Database, connect
 from beffroi.drive import door as door_module
-from beffroi.drive.door import FileDoor
+from beffroi.drive.door import FileDoor, Tell
 from beffroi.drive.store import frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Act, StoreFull
+from beffroi.drive.telling import tell
 from beffroi.lib.ids import new_id
 from beffroi_protocol.indicators import normalise
 from django.db import transaction
@@ -42,9 +43,13 @@ def communes(tmp_path: Path) -> Iterator[Communes]:
         made.close()
 
 
+def telling(centre: Centre, committed: str) -> Tell:
+    return partial(tell, replace(centre.config, database_url=committed))
+
+
 @pytest.fixture
 def door(centre: Centre, communes: Communes, committed: str) -> Iterator[FileDoor]:
-    made = FileDoor(centre.config, communes, lambda: connect(committed))
+    made = FileDoor(centre.config, communes, telling(centre, committed))
     made.start()
     eventually(lambda: made.follower is not None and made.follower.connected, "connected")
     yield made
@@ -103,7 +108,7 @@ def test_what_a_decision_held_that_ended_meanwhile_is_free_after_the_next_start(
     door.stop()
     metadata = communes.metadata(beaune.id)
     metadata.write(lambda w: frozen.freeze(w, sha256=BAD, decision_id="dec_ended", now_s=1))
-    again = FileDoor(centre.config, communes, lambda: connect(committed))
+    again = FileDoor(centre.config, communes, telling(centre, committed))
     again.start()
     try:
         eventually(lambda: held(communes, beaune.id) == "", "free again")
@@ -168,7 +173,7 @@ def test_after_a_start_what_is_decided_now_waits_for_no_search_for_all_that_was_
     owners = sorted((beaune.id, new_id("col")))
     for owner in owners:
         communes.metadata(owner)
-    again = FileDoor(centre.config, communes, lambda: connect(committed))
+    again = FileDoor(centre.config, communes, telling(centre, committed))
     order: list[tuple[str, int]] = []
     search_in = again._search_in
 
@@ -245,7 +250,7 @@ def test_what_cannot_be_told_ends_no_search(
 ) -> None:
     """The centre's database is away for a moment: the file is held all the same, and so is the next one."""
 
-    def away() -> Database:
+    def away(*told: object) -> None:
         raise OSError
 
     made = FileDoor(centre.config, communes, away)

@@ -8,7 +8,7 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -18,7 +18,6 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity import sign_ins
 from beffroi.core.identity.actor import Actor
-from beffroi.core.planes.db import connect
 from beffroi.drive.door import FileDoor
 from beffroi.drive.scanning.__main__ import tell_found
 from beffroi.drive.scanning.engines import Engines
@@ -28,6 +27,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Act, Content, Node
 from beffroi.drive.store.stock import stocks
+from beffroi.drive.telling import tell
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.rules import Kind
@@ -93,7 +93,9 @@ def drives(centre: Centre, process: ScanProcess, committed: str) -> Iterator[Dri
         (centre.config.state / "secrets" / name).write_text(secrets.token_hex(32))
     with ThreadPoolExecutor(2) as pool, ThreadPoolExecutor(2) as workers:
         communes = Communes(centre.config.state / "drive", pool)
-        door = FileDoor(centre.config, communes, lambda: connect(committed))
+        door = FileDoor(
+            centre.config, communes, partial(tell, replace(centre.config, database_url=committed))
+        )
         door.start()
         eventually(lambda: door.follower is not None and door.follower.connected, "connected")
         yield Drives(

@@ -77,10 +77,11 @@ async def run(config: Config) -> int:
         ThreadPoolExecutor(SIGN_IN_THREADS, "passwords") as passwords,
     ):
         communes = open_communes(config, commits, most_open=MOST_OPEN)
-        door = FileDoor(config, communes, lambda: connect(config.database))
+        door = FileDoor(config, communes, partial(tell, config))
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)
         try:
+            grant_key, crossed = config.secret("drive-grant.key"), partial(crossing.tell, config)
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             door.start()
@@ -93,7 +94,7 @@ async def run(config: Config) -> int:
                 sign_ins,
                 passwords,
                 require=stops.require,
-                crossed=partial(crossing.tell, config),
+                crossed=crossed,
                 shares=Shares(partial(people.of, config), partial(tell_share, config)),
                 named=partial(people.name_of, config),
                 base_url=config.portal_origin,
@@ -103,7 +104,7 @@ async def run(config: Config) -> int:
                 drive.dav,
                 drive.doorman,
                 drive.sync.push,
-                config.secret("drive-grant.key"),
+                grant_key,
                 drive.enter,
                 partial(tell_given_up, config),
                 config.portal_origin,
@@ -112,10 +113,10 @@ async def run(config: Config) -> int:
             Portal(
                 communes,
                 bodies,
-                config.secret("drive-grant.key"),
+                grant_key,
                 drive.enter,
-                lambda access: tell_access(config, access),
-                partial(crossing.tell, config),
+                partial(tell_access, config),
+                crossed,
                 maker,
                 standing,
             ).add_to(drive.routes)
@@ -125,20 +126,19 @@ async def run(config: Config) -> int:
                     communes,
                     bodies,
                     stocks(config),
-                    config.secret("drive-grant.key"),
+                    grant_key,
                     drive.enter,
                     partial(tell, config),
                 ),
                 is_open=True,
             )
             reads = by_scan(wire.files_socket_path(config.state), patience_s=asking.CONTENT_S)
-            grant_key = config.secret("drive-grant.key")
-            keys_of, crossed = partial(keys.make, config), partial(crossing.tell, config)
+            keys_of = partial(keys.make, config)
             Found(communes, keys_of, bodies, reads, grant_key, drive.enter, crossed).add_to(drive.routes)
             Dropped(
                 communes,
                 bodies,
-                config.secret("drive-grant.key"),
+                grant_key,
                 partial(tell_handed, config),
                 standing,
                 is_scanned=config.scan or bool(config.clamd),
@@ -149,7 +149,7 @@ async def run(config: Config) -> int:
                 communes,
                 bodies,
                 maker=maker,
-                crossed=partial(crossing.tell, config),
+                crossed=crossed,
                 members=Members(lambda: connect(config.database)),
                 require=stops.require,
                 base_url=config.portal_origin,

@@ -15,8 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from queue import Empty, SimpleQueue
 
 from beffroi_protocol.errors import IndicatorInvalid
@@ -24,8 +23,6 @@ from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import BulkList, Entry
 from beffroi_protocol.table import OVERLAY, Change, every_overlay
 
-from beffroi.core.planes import outbox
-from beffroi.core.planes.db import Database
 from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.drive.due import Due
 from beffroi.drive.store import findings, frozen
@@ -46,11 +43,15 @@ PORTION, PAUSE_S = 1000, 0.05
 """Contents that are compared with bulk lists at once, and the pause after them: the process serves files, too."""
 
 
-class FileDoor:
-    """``tell`` gives the centre's database, to the thread of the search alone."""
+type Tell = Callable[[str, str, Mapping[str, object]], object]
+"""``tell(kind, collectivite_id, payload)``: to the outbox. Errors: Unavailable."""
 
-    def __init__(self, config: Config, communes: Communes, tell: Callable[[], Database]) -> None:
-        self._config, self._communes, self._tell = config, communes, tell
+
+class FileDoor:
+    """``tell``: as ``telling.tell``, by the thread of the search alone."""
+
+    def __init__(self, config: Config, communes: Communes, tell: Tell) -> None:
+        self._communes, self._tell = communes, tell
         self._sought: SimpleQueue[str | None] = SimpleQueue()
         """A hash; _ALL_FROZEN; a channel that is read anew: in its collectivités all that the feed names is sought
         then, and all that is frozen."""
@@ -220,8 +221,7 @@ class FileDoor:
             "files": there.files,
             "versions": there.versions,
         }
-        with closing(self._tell()) as database, database.transaction():
-            outbox.publish(database, kind, told, run=self._config.run, collectivite_id=collectivite_id)
+        self._tell(kind, collectivite_id, told)
 
 
 def _hashes(entries: list[Entry]) -> list[str]:
