@@ -3,6 +3,7 @@ need several pages (TAXII, MISP feeds), from a real server over TLS."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import socket
@@ -70,6 +71,24 @@ def cut(request: Request) -> None:
     request.connection.close()
 
 
+def cut_without_size(request: Request) -> None:
+    """The last line was to be 45.1.1.20."""
+    request.send_response(200)
+    request.end_headers()
+    request.wfile.write(b"45.1.1.1\n45.1.1.2")
+    request.wfile.flush()
+    request.connection.close()
+
+
+def ended_without_size(request: Request) -> None:
+    request.send_response(200)
+    request.end_headers()
+    request.wfile.write(b"45.1.1.1\n45.1.1.20\n")
+    request.wfile.flush()
+    with contextlib.suppress(OSError):
+        request.connection.unwrap()
+
+
 def not_http(request: Request) -> None:
     request.wfile.write(b"SSH-2.0-OpenSSH_10.0\r\n" * 5)
     request.wfile.flush()
@@ -100,6 +119,7 @@ CASES: list[tuple[str, str, Any, str]] = [
     ("plain", "handler", lambda request: request.reply(b"no", status=403), "source.refused"),
     ("plain", "handler", lambda request: request.reply(b"no", status=500), "source.refused"),
     ("plain", "handler", cut, "source.unreachable"),
+    ("plain", "handler", cut_without_size, "source.unreachable"),
     ("plain", "handler", not_http, "source.unreachable"),
 ]
 
@@ -119,6 +139,15 @@ def test_a_hostile_server_becomes_one_clear_error(
     assert (source.last_error, source.failures, source.asked) == (code, 1, "")
     assert not IndicatorList.objects.exists()
     assert list((sources_state / "sources" / "brought").glob("src_*")) == []
+
+
+def test_a_list_without_a_size_that_ends_as_tls_says_is_taken(
+    sources_state: Path, publisher: Publisher
+) -> None:
+    source = new_source(publisher.behave("/list", ended_without_size), format="plain")
+    fetch_round(sources_state)
+    source.refresh_from_db()
+    assert (source.last_error, source.in_force) == ("", 2)
 
 
 def answer_to(state: Path, ask: Ask) -> handover.Brought:

@@ -8,7 +8,7 @@ Rule:    https only, certificates always verified. A redirect is followed within
          go. Addresses of private networks are refused unless the setting ``sources_networks`` lists them: an address
          typed on a page must not reach what stands behind the centre. Credentials go to the source's own host only.
 Fails:   closed, each failure with its own code.
-Source:  RFC 9110, RFC 9112.
+Source:  RFC 9110, RFC 9112 (9.8: an answer that ends without TLS saying so is not whole).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import ssl
 import zipfile
 import zlib
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from beffroi.lib import public
@@ -82,6 +82,8 @@ class Web:
         self._context = ssl.create_default_context()
         if ask.authority:
             self._context.load_verify_locations(cadata=ask.authority)
+        # Where no size is said, the end of the connection is the end of the list: TLS says it, or it was cut.
+        self._context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         self._networks = [ipaddress.ip_network(text) for text in ask.networks]
         self.bytes_left = ask.max_bytes
 
@@ -105,6 +107,8 @@ class Web:
         target = (parts.path or "/") + (f"?{query}" if query else "")
         try:
             with contextlib.closing(connection):
+                connection.connect()
+                cast("Any", connection.sock).suppress_ragged_eofs = False
                 connection.request("GET", target, headers=self._headers(accept, conditional=conditional))
                 response = connection.getresponse()
                 if response.status in _REDIRECTS:
@@ -263,8 +267,8 @@ def _megabytes(size_bytes: int) -> str:
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, http.client.HTTPException | ssl.SSLEOFError):
+        return "the answer is not HTTP, or was cut off"
     if isinstance(error, ssl.SSLError):
         return "TLS failed"
-    if isinstance(error, http.client.HTTPException):
-        return "the answer is not HTTP, or was cut off"
     return (error.strerror if isinstance(error, OSError) else "") or "the connection failed"
