@@ -22,9 +22,9 @@ from tests.clients.test_drive_share_browser import somebody
 from tests.conftest import Commune
 from tests.drive_pages import Drive
 from tests.drive_pictures import png
+from tests.drive_share_pages import make, only_share
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_share_pages import make, only_share
 from tests.pdf_samples import document
 
 __all__ = ["browser", "drive", "no_door", "office", "page", "scanner"]

@@ -27,10 +27,10 @@ from django.urls import reverse
 
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, drive
+from tests.drive_share_pages import make, text
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_groups import Hall, come_back, council, hall
 from tests.integration.test_drive_returns import leave, open_shares
-from tests.integration.test_drive_share_pages import make, text
 from tests.integration.test_portal_people import seen, stepped_up
 
 __all__ = ["client", "council", "drive", "hall", "no_door"]

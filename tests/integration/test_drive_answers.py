@@ -7,8 +7,8 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, drive
+from tests.drive_share_pages import make, only_share, recorded, text, there
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_share_pages import make, only_share, recorded, text, there
 
 __all__ = ["client", "drive", "no_door", "there"]
 pytestmark = pytest.mark.django_db

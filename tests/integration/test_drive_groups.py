@@ -22,8 +22,8 @@ from django.test import Client
 
 from tests.conftest import Commune, make_member
 from tests.drive_pages import Drive, client, drive
+from tests.drive_share_pages import make, only_share, text
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_share_pages import make, only_share, text
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db

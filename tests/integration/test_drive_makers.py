@@ -13,11 +13,11 @@ from django.test import Client
 
 from tests.conftest import Commune, make_member
 from tests.drive_pages import Drive, client, drive
+from tests.drive_share_pages import make
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_departure_files import hand_over, home, referent, theirs
 from tests.integration.test_drive_groups import Hall, council, hall
 from tests.integration.test_drive_returns import leave, undo
-from tests.integration.test_drive_share_pages import make
 
 __all__ = ["client", "council", "drive", "hall", "no_door", "referent", "theirs"]
 pytestmark = pytest.mark.django_db

@@ -12,8 +12,9 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, do, drive
+from tests.drive_share_pages import make, only_share
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_share_pages import _children, make, only_share
+from tests.integration.test_drive_share_pages import _children
 from tests.integration.test_drive_tag_pages import known, put
 
 __all__ = ["client", "do", "drive", "no_door"]

@@ -30,9 +30,9 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, drive
+from tests.drive_share_pages import make, text
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_groups import Hall, add, come_back, council, every, hall, inside
-from tests.integration.test_drive_share_pages import make, text
 
 __all__ = ["client", "council", "drive", "hall", "no_door"]
 pytestmark = pytest.mark.django_db

@@ -28,8 +28,8 @@ from tests.conftest import STATE, Commune
 from tests.drive_dropping import PDF
 from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Listed, application
+from tests.drive_share_pages import make, only_share, there
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_share_pages import make, only_share, there
 
 __all__ = ["client", "drive", "no_door", "there"]
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import Event
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
@@ -16,7 +15,6 @@ from beffroi.drive import consumers
 from beffroi.drive.sharing import Line, Sharing
 from beffroi.drive.store import look, seen, shares
 from beffroi.drive.store.model import AbsentNode, Node, StoreFull
-from beffroi.drive.store.shares import Share
 from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
@@ -26,41 +24,11 @@ from tests.conftest import STATE, Commune, make_member
 from tests.drive_browser import Browser
 from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served, served
+from tests.drive_share_pages import colleague, make, only_share, recorded, text, there
 from tests.fixtures_portal import no_door, portal_client
 
-__all__ = ["client", "drive", "no_door"]
+__all__ = ["client", "colleague", "drive", "no_door", "there"]
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def colleague(beaune: Commune) -> Client:
-    return portal_client(beaune.colleague_membership)
-
-
-@pytest.fixture
-def there(nuits: Commune) -> Client:
-    """The référent of another commune."""
-    return portal_client(nuits.referent_membership)
-
-
-def make(client: Client, node_id: int, target: str, rights: str = "read", days: str = "") -> Any:
-    form = {"with": target, "rights": rights, "days": days}
-    return client.post(f"/coffre/{node_id}/partage/", form)
-
-
-def only_share(drive: Drive) -> Share:
-    with drive.database.reading() as reading:
-        (found,) = shares.made_by(reading, drive.act.person_id, now_s=clock.epoch_s())
-    return found
-
-
-def text(client: Client, path: str) -> str:
-    return client.get(path).content.decode()
-
-
-def recorded(collectivite_id: str) -> list[str]:
-    rows = AuditEntry.objects.filter(verb__startswith="drive:share:", collectivite_id=collectivite_id)
-    return [one.verb.removeprefix("drive:share:") for one in rows.order_by("id")]
 
 
 def test_a_colleague_finds_what_is_shared_and_the_maker_ends_it(

@@ -10,8 +10,8 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, drive, shown
+from tests.drive_share_pages import there
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_share_pages import there
 from tests.integration.test_drive_visit_pages import crossings, folder, inside, share
 
 __all__ = ["client", "drive", "folder", "no_door", "share", "there"]

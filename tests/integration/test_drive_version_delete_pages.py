@@ -23,9 +23,9 @@ from tests.conftest import Commune
 from tests.contract.test_drive_seals import a_seal
 from tests.drive_meanwhile import meanwhile, told
 from tests.drive_pages import Drive, client, drive
+from tests.drive_share_pages import colleague, make, text, there
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_past_pages import Aged, aged, plain
-from tests.integration.test_drive_share_pages import colleague, make, text, there
 from tests.integration.test_drive_visit_pages import folder, share
 
 __all__ = ["aged", "client", "colleague", "drive", "folder", "no_door", "share", "there"]

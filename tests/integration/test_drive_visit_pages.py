@@ -26,10 +26,10 @@ from tests.conftest import Commune
 from tests.drive_browser import Browser
 from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
+from tests.drive_share_pages import colleague, make, only_share, text, there
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_link_previews import PDF, PNG
 from tests.integration.test_drive_office_pages import office, server, with_editor
-from tests.integration.test_drive_share_pages import colleague, make, only_share, text, there
 from tests.office_editor import Office
 
 __all__ = ["client", "colleague", "drive", "no_door", "office", "server", "there", "with_editor"]

@@ -22,10 +22,10 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.drive_dropping import FORM
 from tests.drive_pages import Drive, client, drive
+from tests.drive_share_pages import make, only_share, there
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_groups import Hall, add, council, every, hall, remove
 from tests.integration.test_drive_returns import leave
-from tests.integration.test_drive_share_pages import make, only_share, there
 
 __all__ = ["client", "council", "drive", "hall", "no_door", "there"]
 pytestmark = pytest.mark.django_db
