@@ -40,9 +40,12 @@ class Drive:
         above = (parent or self.own).id
         return self.database.write(lambda writing: tree.put(writing, self.act, above, name, EMPTY))[0]
 
-    def names(self, parent: Node | None = None) -> list[str]:
+    def children(self, folder: int | None = None) -> list[Node]:
         with self.database.reading() as reading:
-            return sorted(one.name for one in look.children(reading, (parent or self.own).id))
+            return look.children(reading, self.own.id if folder is None else folder)
+
+    def names(self, parent: Node | None = None) -> list[str]:
+        return sorted(one.name for one in self.children((parent or self.own).id))
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_a_download_has_its_name_in_the_order_of_its_letters(drive: Drive, at: B
 
 def test_what_a_decision_holds_is_held_from_every_method(drive: Drive, at: Browser, server: Served) -> None:
     made = at.send(b"held", folder=drive.own.id, name="held.bin")[1]["node"]
-    (one,) = _children(drive, drive.own.id)
+    (one,) = drive.children(drive.own.id)
     held = server.directory / "refused"
     held.write_text(one.sha256)
     try:
@@ -83,9 +83,9 @@ def test_what_a_decision_holds_is_held_from_every_method(drive: Drive, at: Brows
 def test_folders_of_a_path_are_made_once(drive: Drive, at: Browser) -> None:
     for name in ("a.txt", "b.txt"):
         assert at.send(b"x", folder=drive.own.id, path=["Photos", "Été"], name=name)[0] == 201
-    (photos,) = _children(drive, drive.own.id)
-    (summer,) = _children(drive, photos.id)
-    assert [one.name for one in sorted(_children(drive, summer.id))] == ["a.txt", "b.txt"]
+    (photos,) = drive.children(drive.own.id)
+    (summer,) = drive.children(photos.id)
+    assert [one.name for one in sorted(drive.children(summer.id))] == ["a.txt", "b.txt"]
 
 
 def test_a_taken_name_is_asked_about_replaced_or_kept_beside(
@@ -217,7 +217,7 @@ def test_a_form_without_a_script_brings_one_file(drive: Drive, at: Browser, nuit
     assert post("Écoles.pdf", body, of=drive.collectivite_id) == (303, f"/coffre/{drive.own.id}/?recu=1")
     assert post("Écoles.pdf", b"") == (303, f"/coffre/{drive.own.id}/?recu=1")
     assert drive.names() == ["Écoles (2).pdf", "Écoles.pdf"]
-    (one,) = [child for child in _children(drive, drive.own.id) if child.size_bytes]
+    (one,) = [child for child in drive.children(drive.own.id) if child.size_bytes]
     assert at.ask("GET", f"/coffre/octets/{one.id}")[2] == body
     assert post("x.pdf", b"x", origin="https://evil.example")[0] == 403
     assert post("x.pdf", b"x", ending=b"")[1].endswith("?refus=drive.form_broken")
@@ -386,8 +386,3 @@ def test_a_form_of_a_page_that_was_open_for_long_leads_back(drive: Drive, at: Br
 @pytest.mark.parametrize("path", ["octets/x", "octets", "octets/1/2/3", "envoi/x", "envoi", "envoi/fin/1"])
 def test_odd_addresses_are_absent(at: Browser, path: str) -> None:
     assert at.ask("GET", f"/coffre/{path}")[0] == 404
-
-
-def _children(drive: Drive, folder: int) -> list[Any]:
-    with drive.database.reading() as reading:
-        return sorted(look.children(reading, folder), key=lambda one: one.id)

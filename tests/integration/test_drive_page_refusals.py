@@ -14,7 +14,6 @@ from tests.conftest import Commune
 from tests.drive_pages import Drive, client, do, drive
 from tests.drive_share_pages import make, only_share
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_share_pages import _children
 from tests.integration.test_drive_tag_pages import known, put
 
 __all__ = ["client", "do", "drive", "no_door"]
@@ -128,7 +127,7 @@ def test_a_visitor_s_refused_name_is_in_its_field_there(
     page = page_of(there, answer.headers["Location"])
     assert 'value="a/b"' in page and 'aria-describedby="id_folder-wrong"' in page
     assert "a/b" not in page_of(there, answer.headers["Location"])
-    node = next(one for one in _children(drive, folder.id) if one.name == "plan.pdf")
+    node = next(one for one in drive.children(folder.id) if one.name == "plan.pdf")
     there.post(f"{path}{node.id}/", {"what": "rename", "name": ".."})
     assert 'aria-describedby="id_new_name-wrong"' in page_of(there, f"{path}{node.id}/")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import look, tree
-from beffroi.drive.store.model import EMPTY, Node
+from beffroi.drive.store import tree
+from beffroi.drive.store.model import EMPTY
 from beffroi.drive.web.sync import push
 from django.conf import settings
 from django.db import connection
@@ -137,7 +137,7 @@ def test_a_folder_is_made_renamed_and_named_again(
 ) -> None:
     page = do("folder", drive.own, name="  Délibérations ")
     assert "<h1>Délibérations</h1>" in page
-    (folder,) = _children(drive)
+    (folder,) = drive.children()
     page = do("rename", folder, n=[folder.id], name="Délibérations 2026")
     assert "<h1>Délibérations 2026</h1>" in page and "C’est renommé." in page
     assert "C’est annulé" in do("undo", drive.own)
@@ -349,11 +349,6 @@ def test_what_is_carried_in_one_commune_is_not_put_down_in_another(
 def test_a_form_that_no_page_makes_is_refused(drive: Drive, client: Client, data: dict[str, str]) -> None:
     answer = client.post("/coffre/agir/", {"what": "delete", "dossier": str(drive.own.id)} | data)
     assert answer.status_code in (400, 404)
-
-
-def _children(drive: Drive) -> list[Node]:
-    with drive.database.reading() as reading:
-        return look.children(reading, drive.own.id)
 
 
 def test_a_change_of_the_pages_is_told_to_those_who_wait_for_it(

@@ -13,8 +13,8 @@ from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import consumers
 from beffroi.drive.sharing import Line, Sharing
-from beffroi.drive.store import look, seen, shares
-from beffroi.drive.store.model import AbsentNode, Node, StoreFull
+from beffroi.drive.store import seen, shares
+from beffroi.drive.store.model import AbsentNode, StoreFull
 from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
@@ -232,7 +232,7 @@ def test_a_visit_stays_below_what_is_shared_and_changes_it_by_its_rights(
     assert there.get(f"{at}/{secret.id}/").status_code == 404
     there.post(f"{at}/", {"what": "folder", "name": "Plans"})
     assert drive.names(folder) == ["Plans"]
-    (plans,) = _children(drive, folder.id)
+    (plans,) = drive.children(folder.id)
     there.post(f"{at}/{plans.id}/", {"what": "rename", "name": "Relevés"})
     assert drive.names(folder) == ["Relevés"]
     for what in ("rename", "delete"):
@@ -243,11 +243,6 @@ def test_a_visit_stays_below_what_is_shared_and_changes_it_by_its_rights(
     client.post(f"/coffre/partages/{share.id}/arreter/")
     assert there.get(f"{at}/").status_code == 404
     assert there.post(f"{at}/", {"what": "folder", "name": "x"}).status_code == 404
-
-
-def _children(drive: Drive, folder: int) -> list[Node]:
-    with drive.database.reading() as reading:
-        return look.children(reading, folder)
 
 
 @pytest.fixture
