@@ -82,6 +82,15 @@ def test_pointers_to_the_domain_itself_make_no_zones_of_their_names() -> None:
         assert knot.ask(f"www.{DOMAIN}", "CNAME") == [f"{DOMAIN}."]
 
 
+def test_a_pointer_at_the_domain_itself_is_anothers_and_stays() -> None:
+    name = f"nolay.{DOMAIN}"
+    with fixtures_dns.authority({DOMAIN: "nolay CNAME site\nsite A 192.0.2.80\n"}) as knot:
+        with pytest.raises(update.UpdateClash, match=f"{name} is a CNAME"):
+            update.apply(SERVER, records.plan(name, CENTRE, FIRST, KEYS))
+        assert knot.ask(name, "CNAME") == [f"site.{DOMAIN}."]
+        assert knot.ask(f"_dmarc.{name}", "TXT") == []
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_pointer_that_led_elsewhere_is_replaced(signed: bool) -> None:
     with fixtures_dns.authority({DOMAIN: "autoconfig CNAME www\nwww A 192.0.2.80\n"}, signed=signed) as knot:

@@ -49,6 +49,13 @@ class UpdateRefused(BeffroiError):
     http_status = 409
 
 
+class UpdateClash(BeffroiError):
+    """{} is a CNAME, beside which no mail can be. Nothing was changed."""
+
+    code = "mail.update_clash"
+    http_status = 409
+
+
 class UpdateUnanswered(Unavailable):
     """The DNS server {} does not answer; try again shortly."""
 
@@ -78,7 +85,7 @@ def server(config: Config) -> Server:
 def apply(target: Server, records: Sequence[Record]) -> list[str]:
     """Put these records in place of what stood there; return the zones that changed.
 
-    Errors: UpdateRefused (also a zone that is not this server's), UpdateUnanswered.
+    Errors: UpdateRefused (also a zone that is not this server's), UpdateClash, UpdateUnanswered.
     """
     by_zone: dict[str, list[Record]] = {}
     for one in records:
@@ -128,6 +135,8 @@ def _to_delete(target: Server, name: str, ours: Sequence[Record]) -> Iterator[tu
                 yield host, text
         return
     pointed = bool(_ask(target, name, "CNAME"))
+    if pointed and ours[0].purpose is Purpose.MX:
+        raise UpdateClash(name)  # of the website, say: a person's to take away
     if kind == "CNAME" and pointed:
         return  # the new one takes its place (RFC 2136 3.4.2.2); Knot loses both where the old one is deleted first
     if kind == "CNAME" or pointed:

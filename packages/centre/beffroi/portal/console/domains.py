@@ -95,6 +95,11 @@ def _publish(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
         update.apply(target, planned)
     except update.UpdateUnanswered:
         return _("Le serveur DNS ne répond pas : rien n’a été écrit. Réessayez dans une minute.")
+    except update.UpdateClash:
+        return _(
+            "Le domaine lui-même est un CNAME, sans doute vers le site : aucun courrier ne peut se trouver à côté. Rien"
+            " n’a été écrit. Remplacez-le par des lignes A et AAAA, puis publiez de nouveau."
+        )
     except (update.UpdateRefused, update.NoUpdateServer):
         return _("Le serveur DNS a refusé : cette zone n’est pas chez lui, ou la clé n’est pas la bonne.")
     actions.note_published(actor=actor, domain=one, server=config.dns_update_server, count=len(planned))
