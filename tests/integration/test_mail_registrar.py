@@ -20,7 +20,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import config as config_module
 from beffroi.lib.config import Config
-from beffroi.mail.domains import records, registrar, registrar_asking
+from beffroi.mail.domains import queries, records, registrar, registrar_asking
 from beffroi.mail.domains.records import Choices, PublicKey, Record, Servers
 from beffroi.mail.domains.registrar_asking import RegistrarRefused
 from django.test import Client
@@ -277,6 +277,29 @@ def test_an_administrator_gives_a_key_sees_what_differs_writes_it_and_takes_it_b
         "undone",
         "forgotten",
     ]
+
+
+def test_what_was_written_before_a_cut_is_in_the_audit_log_and_nothing_else_is(
+    server: PowerDns, config: Config, domain: Domain, console: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registrar_asking.keep(config, domain.name, "powerdns", {"auth_token": pdns.KEY})
+    page = f"/domaines/{domain.id}/fournisseur/"
+    whole = registrar_asking.apply
+
+    def cut(*arguments: object, **named: object) -> None:
+        whole(*arguments, **named)  # type: ignore[arg-type]
+        raise RegistrarRefused("slow")
+
+    def apply(status: int) -> int:
+        mark = registrar_asking.look(config, domain.name, queries.plan(domain)).mark
+        said(console.post(page, {"word": "apply", "mark": mark}), status)
+        return AuditEntry.objects.filter(object_id=domain.id, verb="mail:domain:published").count()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registrar_asking, "apply", cut)
+        assert apply(409) == 1
+    assert server.ask(domain.name, "MX") == ["10 mx.beffroi.test."]
+    assert apply(200) == 1, "nothing was left to do"
 
 
 def test_a_stopped_service_is_said_with_what_to_do(domain: Domain, console: Client, settings: object) -> None:

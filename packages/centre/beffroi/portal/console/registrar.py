@@ -101,17 +101,19 @@ def _again(one: Domain) -> Shown:
 
 
 def _apply(actor: Actor, one: Domain, given: QueryDict) -> Shown:
-    planned = queries.plan(one)
-    done = asking.apply(
-        settings.BEFFROI,
-        one.name,
-        planned,
-        mark=given.get("mark", ""),
-        replace=set(given.getlist("replace")),
-    )
-    count = asking.state(settings.BEFFROI, one.name).steps
-    if count:
-        actions.note_published(actor=actor, domain=one, server="registrar", count=count)
+    config, before = settings.BEFFROI, asking.state(settings.BEFFROI, one.name)
+    try:
+        done = asking.apply(
+            config,
+            one.name,
+            queries.plan(one),
+            mark=given.get("mark", ""),
+            replace=set(given.getlist("replace")),
+        )
+    finally:  # what was written before a cut is written
+        after = asking.state(config, one.name)
+        if after != before:
+            actions.note_published(actor=actor, domain=one, server="registrar", count=after.steps)
     wrong = [{"key": key, "said": registrar_words.REFUSED} for key in sorted(done.refused)]
     return {**_said(done.left), "written": True, "refused": wrong}
 
