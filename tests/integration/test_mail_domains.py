@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -14,7 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-from beffroi.mail.domains import actions, consumers, queries
+from beffroi.mail.domains import actions, checking, consumers, queries
 from beffroi.mail.domains.models import DkimKey, DomainCheck
 from django.conf import settings
 
@@ -193,6 +194,23 @@ def test_an_unanswered_question_keeps_what_was_known(domain: Domain, system: Act
         row = seen(system, domain, spf="unknown")
     assert row.lost == []
     assert row.items["spf"][0] == "ok"
+
+
+def test_a_check_under_a_clock_that_was_ahead_is_made_again_and_forgotten(
+    domain: Domain, system: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with clock.jumped(400 * DAY_S):
+        seen(system, domain, mx="ok")
+
+    def check(_actor: Actor, one: Domain) -> tuple[SimpleNamespace, DomainCheck]:
+        return SimpleNamespace(silent=False), seen(system, one, mx="bad")
+
+    monkeypatch.setattr(checking, "check_and_store", check)
+    consumers.check_due()
+    last = queries.last_check(domain.id)
+    assert last is not None
+    assert last.items["mx"][0] == "bad"
+    assert last.checked_at <= clock.now()
 
 
 def test_checks_and_public_keys_are_purged_after_their_time(domain: Domain, system: Actor) -> None:

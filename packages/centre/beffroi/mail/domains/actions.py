@@ -231,6 +231,8 @@ def store_check(
         for name, (state, _seen) in found.items()
         if state in ("bad", "warn") and (name in held or old.get(name, ["", ""])[0] == "ok")
     }
+    # Of a clock that was ahead: it would be the last one until that day.
+    DomainCheck.objects.filter(domain_id=domain.id, day__gt=now.date()).delete()
     row, _ = DomainCheck.objects.update_or_create(
         domain_id=domain.id,
         day=now.date(),
