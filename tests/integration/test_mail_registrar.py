@@ -193,6 +193,22 @@ def test_what_is_anothers_and_put_back_is_still_anothers(server: PowerDns, confi
     assert [one.data for one in clash.goes] == ["www.old.example."]
 
 
+def test_what_could_not_be_put_back_is_put_back_later_whatever_was_written_meanwhile(
+    server: PowerDns, config: Config, zone: str
+) -> None:
+    name = f"autoconfig.{zone}"
+    server.put(zone, name, "A", "192.0.2.7")
+    write(config, zone, plan(zone), f"{name} CNAME")
+    server.put(zone, name, "CNAME", "www.other.example.")
+    assert f"{name} A" in registrar_asking.undo(config, zone)
+    write(config, zone, plan(zone))
+    assert server.ask(zone, "MX") == ["10 mx.cloud.example."]
+    server.put(zone, name, "CNAME")
+    assert registrar_asking.undo(config, zone) == {}
+    assert server.ask(name, "A") == ["192.0.2.7"]
+    assert server.ask(zone, "MX") == []
+
+
 def test_a_wrong_key_is_not_kept_and_a_former_one_stays(config: Config, zone: str) -> None:
     with pytest.raises(RegistrarRefused, match="key"):
         registrar_asking.keep(config, zone, "powerdns", {"auth_token": "wrong"})

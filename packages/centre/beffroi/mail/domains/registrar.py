@@ -41,6 +41,8 @@ TASK_S = 50.0
 _AT_ONCE = 4
 _NAME = re.compile(r"(?=.{4,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+\Z")
 _END = '{"end": true}\n'
+_AGAIN = b'{"undo": true}\n'
+"""Taken back in part: what is changed next joins it."""
 log = logging.getLogger("beffroi.mail.registrar")
 Answer = dict[str, Any]
 
@@ -245,14 +247,16 @@ class Registrar:
             if verb == "apply":
                 if not began:
                     store.begin()
-                began = True
                 store.note(json.dumps({**step, "ours": one in ours}).encode() + b"\n")
+            elif not began:
+                store.note(_AGAIN)
+            began = True
             if step["doing"] == "remove" and one not in ours:
                 theirs.add(one)
             added = step["doing"] == "add" and one not in theirs
             ours = ours | {one} if added else ours - {one}
             store.write("ours", sorted(ours))
-        if began and answer["ok"]:
+        if began and answer["ok"] and verb == "apply":
             store.note(_END.encode())
         if not answer["ok"]:
             log.info("%s: %s: %s", domain, verb, answer["code"])
