@@ -41,7 +41,7 @@ TASK_S = 50.0
 _AT_ONCE = 4
 _NAME = re.compile(r"(?=.{4,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+\Z")
 _END = '{"end": true}\n'
-_AGAIN = b'{"undo": true}\n'
+_AGAIN = b'\n{"undo": true}\n'
 """Taken back in part: what is changed next joins it."""
 log = logging.getLogger("beffroi.mail.registrar")
 Answer = dict[str, Any]
@@ -106,11 +106,13 @@ class Store:
     def begin(self) -> None:
         """A new change, or more of one that was cut off: that one is taken back as a whole."""
         try:
-            ended = self._path("last").read_text("utf-8").endswith(_END)
+            told = self._path("last").read_text("utf-8")
         except OSError:
             return
-        if ended:
+        if told.endswith(_END):
             self.forget("last")
+        elif not told.endswith("\n"):
+            self.note(b"\n")
 
     def note(self, line: bytes) -> None:
         """One step, on disk when this returns."""
