@@ -20,6 +20,7 @@ def in_a_process(step: Callable[[], object]) -> int:
     if pid == 0:
         status = 1
         try:
+            os.closerange(3, 4096)  # of what other tests opened here
             resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
             if os.geteuid() == 0:
                 os.setgroups([])
