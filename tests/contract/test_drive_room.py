@@ -56,6 +56,11 @@ def usually(metadata: Database, limits: Limits) -> None:
     metadata.write(keep)
 
 
+def finish(metadata: Database, home: Node, joined: uploads.Joined) -> None:
+    whole = Content(joined.size_bytes, "1", "2", joined.manifest)
+    metadata.write(lambda w: uploads.finish(w, ME, "u", joined, whole, parent=home.id, name="a"))
+
+
 def test_a_version_takes_room_until_it_goes(metadata: Database, home: Node) -> None:
     one = put(metadata, home.id, "a", b"12345")
     put(metadata, home.id, "a", b"123")
@@ -159,17 +164,7 @@ def test_parts_count_for_the_collectivite_and_once_only_when_they_become_a_file(
     with metadata.reading() as reading:
         joined = uploads.join(reading, ME.person_id, "u")
         room.require(reading, home.id, 7, waiting_bytes=uploads.waiting_bytes(reading, ME.person_id, "u"))
-    metadata.write(
-        lambda w: uploads.finish(
-            w,
-            ME,
-            "u",
-            joined,
-            Content(joined.size_bytes, "1", "2", joined.manifest),
-            parent=home.id,
-            name="a",
-        )
-    )
+    finish(metadata, home, joined)
     assert (used(metadata, WHOLE), used(metadata, home.id)) == (7, 7)
     metadata.write(lambda w: uploads.begin(w, ME, "v"))
     metadata.write(lambda w: uploads.put_part(w, ME, "v", 1, content(b"123")))
@@ -184,17 +179,7 @@ def test_an_end_that_is_refused_leaves_the_parts(metadata: Database, home: Node)
     with metadata.reading() as reading:
         joined = uploads.join(reading, ME.person_id, "u")
     with pytest.raises(QuotaFull):
-        metadata.write(
-            lambda w: uploads.finish(
-                w,
-                ME,
-                "u",
-                joined,
-                Content(joined.size_bytes, "1", "2", joined.manifest),
-                parent=home.id,
-                name="a",
-            )
-        )
+        finish(metadata, home, joined)
     with metadata.reading() as reading:
         assert [one.number for one in uploads.parts(reading, ME.person_id, "u")] == [1]
     assert used(metadata, WHOLE) == 4

@@ -20,6 +20,7 @@ from beffroi.drive import following
 from beffroi.drive.scanning import told as filescan
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
+from beffroi.lib.unix_http import UnixConnection
 from beffroi.mail.certificates import health as certificates_health
 from beffroi.mail.domains import registrar, registrar_asking
 from beffroi.mail.engines import probes
@@ -31,17 +32,6 @@ from beffroi.supervise import front, secret_files
 from beffroi.watch.sources import fetch
 
 WEB_WORKERS = 2
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=5)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 def processes(config: Config) -> list[Process]:
@@ -375,7 +365,7 @@ def _environment(config: Config, settings: str | None) -> dict[str, str]:
 
 def answers(path: Path, request: str) -> str:
     """ "" when whoever listens on this socket answers below 500, else one sentence."""
-    connection = _UnixConnection(path)
+    connection = UnixConnection(path, timeout_s=5)
     try:
         connection.request("GET", request)
         status = connection.getresponse().status

@@ -22,6 +22,7 @@ from pathlib import Path
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.mail.certificates.places import installed
+from beffroi.mail.engines import layout
 from beffroi.supervise import acme, front_limits, front_pages
 from beffroi.supervise.certificates import front_names
 from beffroi.supervise.front_listeners import DISCOVERY_HOSTS, HELD_TIMEOUT, Listener, listeners
@@ -231,7 +232,7 @@ def _alive(path: Path) -> bool:
 
 def _healthy(config: Config) -> str:
     """One request through TLS on each listener; any answer below 500 means that the plane behind it answers."""
-    host = "127.0.0.1" if config.listen == "*" else config.listen
+    host = layout.own_address(config)
     context = ssl.create_default_context()
     # This asks whether the door opens, on loopback; who it is was settled when the files were written.
     context.check_hostname = False

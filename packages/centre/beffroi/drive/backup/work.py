@@ -302,8 +302,8 @@ class Backups(Worker):
             try:
                 database = self._communes.metadata(one)
                 with database.reading() as reading:
-                    shares = received.every(reading)
-                if any((share.owner, share.state) == (owner, "accepted") for share in shares):
+                    theirs = received.every(reading)
+                if any((share.owner, share.state) == (owner, "accepted") for share in theirs):
                     database.write(pictures.mark_anew)
             except BeffroiError as error:
                 log.error("%s: its devices do not hear that %s came back: %s", one, owner, error.code)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import uuid
 from typing import NamedTuple
 
-from beffroi.drive.store import groups, schema, seals
+from beffroi.drive.store import groups, schema, seals, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
 from beffroi.drive.store.writing import Reading, Writing
@@ -69,13 +69,15 @@ def held(database: Reading, node_id: int, *, now_s: int) -> list[Lock]:
 def _may_write(database: Reading, one: Lock, way: list[int], *, now_s: int) -> bool:
     """``way``: the node of the lock and the folders above it. Who has a role or is of elsewhere is not asked."""
     for node_id in way:
-        for kind, target in database.all(
-            "SELECT kind, target FROM share WHERE node = ? AND kind <> 'link' AND rights = 'write' AND ended_s = 0"
-            " AND (expires_s = 0 OR expires_s > ?)",
-            (node_id, now_s),
-        ):
-            is_named = kind in ("person", "group")
-            if not is_named or target == one.person_id or target in groups.of_person(database, one.person_id):
+        for share in shares.of_node(database, node_id, now_s=now_s):
+            if share.kind == "link" or share.rights != "write":
+                continue
+            is_named = share.kind in ("person", "group")
+            if (
+                not is_named
+                or share.target == one.person_id
+                or share.target in groups.of_person(database, one.person_id)
+            ):
                 return True
     return False
 

@@ -32,25 +32,9 @@ _PLAIN = frozenset(
 )
 _MAILS = frozenset(("eml",))
 _PAGES = frozenset(("html", "htm", "xhtml"))
-_DOCUMENTS = frozenset(
-    (
-        "pdf",
-        "rtf",
-        "odt",
-        "ott",
-        "odp",
-        "ods",
-        "ots",
-        "odg",
-        "docx",
-        "docm",
-        "dotx",
-        "xlsx",
-        "xlsm",
-        "pptx",
-        "pptm",
-    )
-)
+_DOCUMENTS = frozenset((
+    "pdf", "rtf", "odt", "ott", "odp", "ods", "ots", "odg", "docx", "docm", "dotx", "xlsx", "xlsm", "pptx", "pptm",
+))  # fmt: skip
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 type Reads = Callable[[bytes], str]
