@@ -397,11 +397,14 @@ def test_a_task_is_ticked_and_the_file_taken_with_the_keyboard(centre: Centre, a
     assert download.value.suggested_filename.endswith(".zip")
 
 
-def test_the_sheet_of_a_month_prints_on_one_page(centre: Centre, agent: Any) -> None:
-    agent.goto(centre.portal + "/meteo/mois/")
+@pytest.mark.parametrize(
+    ("path", "seen"), [("/meteo/mois/", "Le mois en chiffres"), ("/dossiers/fiche-reflexe/", "Qui appeler")]
+)
+def test_a_sheet_prints_on_one_page(centre: Centre, agent: Any, path: str, seen: str) -> None:
+    agent.goto(centre.portal + path)
     printed = agent.pdf(prefer_css_page_size=True)
     assert b"/Count 1" in printed and b"/Count 2" not in printed
     agent.emulate_media(media="print")
     assert not agent.get_by_text("Imprimer").is_visible()
-    assert agent.get_by_text("Le mois en chiffres").is_visible()
+    assert agent.get_by_text(seen).is_visible()
     agent.emulate_media(media="screen")

@@ -82,6 +82,7 @@ PORTAL = {
     "home": Rule("own"),
     "weather": Rule("own"),
     "weather_month": Rule("own"),
+    "emergency_sheet": Rule("own"),
     "live_grant": Rule("own"),
     "access": Rule("own"),
     "mfa_index": Rule("own"),

@@ -25,12 +25,12 @@ def accessibility(request: HttpRequest) -> HttpResponse:
     context = {
         "base": BASES[settings.LISTENER],
         "contact": settings.BEFFROI.accessibility_contact,
-        "referents": _referents(getattr(request, "actor", None)),
+        "referents": referents(getattr(request, "actor", None)),
     }
     return page(request, "portal/accessibility.html", context)
 
 
-def _referents(actor: Actor | None) -> list[Membership]:
+def referents(actor: Actor | None) -> list[Membership]:
     """Whom a signed-in person can tell while the Département has given no address."""
     if actor is None or actor.collectivite_id is None:
         return []

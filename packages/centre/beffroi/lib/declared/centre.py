@@ -76,6 +76,11 @@ class CentreSettings:
         "What a town hall calls or writes to in an emergency, shown on each open incident and for a suspended mailbox;"
         " empty: nothing is shown.",
     )
+    crisis_contacts: str = setting(
+        "",
+        "Whom a town hall may call besides in an emergency, printed on its emergency sheet, separated by ';': 'CSIRT"
+        " régional : 01 99 00 12 34; Préfecture : 01 99 00 56 78'. Empty: lines to fill in by hand.",
+    )
     accessibility_contact: str = setting(
         "",
         "Mail address for difficulties of access, in the accessibility statement; empty: it names the référents.",
