@@ -68,6 +68,11 @@ def metadata_of(collectivite_id: str) -> Database:
     return _communes().metadata(collectivite_id)
 
 
+def drives() -> set[str]:
+    """The collectivités that have a drive."""
+    return set(_communes().ids())
+
+
 def act_of(view: View) -> Act:
     """A change by this person, now, from the portal."""
     return Act(view.who.person_id, "", clock.epoch_s())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from beffroi.core.communes import row_security
 from beffroi.core.communes.models import Collectivite
@@ -60,6 +60,14 @@ def without_referent() -> set[str]:
     led = _current().filter(role=Membership.Role.REFERENT, person__is_active=True).order_by()
     rows = Collectivite.objects.exclude(enrolled_at=None).exclude(kind=Collectivite.Kind.DEPARTEMENT)
     return set(rows.exclude(pk__in=led.values("collectivite_id")).values_list("id", flat=True))
+
+
+def headcounts() -> dict[str, int]:
+    """Collectivité -> how many people belong to it now, for the Département."""
+    rows = _current().filter(person__is_active=True).order_by().values("collectivite_id")
+    return dict(
+        rows.annotate(persons=Count("person_id", distinct=True)).values_list("collectivite_id", "persons")
+    )
 
 
 def belonged(person_ids: Collection[str]) -> dict[str, list[tuple[str, datetime, datetime | None]]]:

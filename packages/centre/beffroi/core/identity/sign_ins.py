@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from django.db.models import F
+from django.db.models import Count, F
 from django.http import HttpRequest
 
 from beffroi.core.communes import row_security
@@ -112,6 +112,13 @@ def from_addresses(wanted: Iterable[str], *, collectivite_id: str = "") -> Seque
     """Who signed in from these addresses in the days that are kept; of one collectivité, or of all."""
     rows = SignIn.objects.filter(address__in=list(wanted)).order_by("first_at", "id")
     return _grouped(rows.filter(collectivite_id=collectivite_id) if collectivite_id else rows)
+
+
+def came() -> dict[str, int]:
+    """Collectivité -> how many people signed in there, at any door, in the days that are kept. Numbers alone."""
+    rows = SignIn.objects.order_by().values("collectivite_id")
+    found = rows.annotate(persons=Count("person_id", distinct=True))
+    return dict(found.values_list("collectivite_id", "persons"))
 
 
 def own_addresses(person_id: str, *, collectivite_id: str, door: str, since: date) -> list[str]:
