@@ -159,6 +159,7 @@ PORTAL = {
     "activate": Rule("open"),  # address and code: tests/integration/test_portal_persons.py
     "persons": Rule("own"),  # of a référent alone: the same
     "membership_offers": Rule("own", data={"word": "accept", "offer": "x"}),
+    "access_review": Rule("own"),
     "person_new": Rule("own", data={"first": "x", "last": "y", "local": "z", "domain": "beaune.test"}),
     "person": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}, {"what": "cancel"}),
     "closed_mailboxes": Rule("own"),  # of a référent alone: tests/integration/test_portal_closed.py

@@ -16,6 +16,7 @@ from beffroi.portal import about, health
 from beffroi.portal.pages import language
 from beffroi.portal.web import (
     access,
+    access_review,
     activate,
     agenda,
     aliases,
@@ -219,6 +220,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("reprendre/", imports.own, name="own_imports"),
     path("personnes/", persons.persons, name="persons"),
     path("personnes/ajouter/", persons.add, name="person_new"),
+    path("personnes/acces/", access_review.review, name="access_review"),
     path("personnes/<str:person_id>/", persons.person, name="person"),
     path("dossiers/", incidents.incidents, name="incidents"),
     path("dossiers/nouveau/", incidents.new, name="incident_new"),

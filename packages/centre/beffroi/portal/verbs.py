@@ -12,6 +12,7 @@ VERBS = {
     "identity:person:created": gettext_lazy("Compte créé"),
     "identity:membership:added": gettext_lazy("Rattachement ajouté"),
     "identity:membership:role_changed": gettext_lazy("Rôle changé"),
+    "identity:accesses:reviewed": gettext_lazy("Accès relus et confirmés"),
     "identity:activation_code:made": gettext_lazy("Feuille d’accès remise à une personne"),
     "identity:activation_code:used": gettext_lazy("Feuille d’accès utilisée : compte ouvert"),
     "identity:offer:made": gettext_lazy("Question posée à une personne d’une autre collectivité"),

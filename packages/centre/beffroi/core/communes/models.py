@@ -24,6 +24,9 @@ class Collectivite(models.Model):
     name = models.CharField(max_length=200)
     enrolled_at = models.DateTimeField(null=True, default=None)
     created_at = models.DateTimeField(default=clock.now)
+    accesses_reviewed_at = models.DateTimeField(
+        null=True, default=None
+    )  # by a référent (``identity.reviews``)
 
     class Meta:
         db_table = "collectivite"

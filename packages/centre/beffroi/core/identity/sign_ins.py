@@ -114,6 +114,12 @@ def from_addresses(wanted: Iterable[str], *, collectivite_id: str = "") -> Seque
     return _grouped(rows.filter(collectivite_id=collectivite_id) if collectivite_id else rows)
 
 
+def who_came(collectivite_id: str) -> set[str]:
+    """The people who signed in there, at any door, in the days that are kept."""
+    rows = SignIn.objects.filter(collectivite_id=collectivite_id).order_by()
+    return set(rows.values_list("person_id", flat=True).distinct())
+
+
 def came() -> dict[str, int]:
     """Collectivité -> how many people signed in there, at any door, in the days that are kept. Numbers alone."""
     rows = SignIn.objects.order_by().values("collectivite_id")

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.boxes import queries as boxes
 from beffroi.core.communes import actions, queries, register
 from beffroi.core.identity import queries as identity
+from beffroi.core.identity import reviews
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
@@ -40,6 +41,7 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
             "domains": domains.get(one.id, []),
             "box": one.id in with_box,
             "no_referent": one.id in headless,
+            "to_review": one.id not in headless and reviews.is_due(one),
         }
         for one in queries.visible_collectivites(actor).exclude(enrolled_at=None)
     ]

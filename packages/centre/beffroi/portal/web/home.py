@@ -30,6 +30,7 @@ from beffroi.portal.dates import date_format
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
 from beffroi.portal.web import (
+    access_review,
     delegations,
     drive_erasure,
     drive_seals_told,
@@ -91,7 +92,7 @@ def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     return [
         *(*held.todo(actor), *persons.told(actor), *delegations.told(actor), *told(actor)),
         *(*drive_seals_told.told(request, actor), *drive_shares.told(request, actor)),
-        *(*closing(actor), *actions_of(request)),
+        *(*closing(actor), *actions_of(request), *access_review.told(actor)),
     ]
 
 
