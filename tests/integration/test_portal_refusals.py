@@ -110,6 +110,7 @@ PORTAL = {
     "membership_choose": Rule("own"),
     "own_boxes": Rule("own"),
     "unlock": Rule("account"),  # a page of who brings a word of a boîtier: without one there is none
+    "security_txt": Rule("open"),
     "mta_sts": Rule("open"),
     "autoconfig": Rule("open"),
     "autoconfig_well_known": Rule("open"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.mail.models import Mailbox
 from django.test import Client
 from django.utils import formats, translation
@@ -63,8 +65,6 @@ def test_every_page_leads_to_the_accessibility_statement(listener: str, db: None
 def test_the_statement_names_the_address_that_the_departement_gave(
     db: None, config: Any, settings: Any
 ) -> None:
-    from dataclasses import replace
-
     settings.BEFFROI = replace(config, accessibility_contact="acces@cotedor.test")
     assert 'href="mailto:acces@cotedor.test"' in Client().get("/accessibilite/").content.decode()
 
@@ -149,3 +149,14 @@ def test_an_empty_list_says_what_comes_next(beaune: Commune, path: str) -> None:
 def test_a_day_stands_in_the_same_order_in_both_languages(language: str, day: str) -> None:
     with translation.override(language):
         assert formats.date_format(date(2026, 12, 28), "DATE_FORMAT") == day
+
+
+def test_who_found_a_weakness_reads_whom_to_tell(settings: Any) -> None:
+    assert Client().get("/.well-known/security.txt").status_code == 404
+    settings.BEFFROI = replace(settings.BEFFROI, security_contact="securite@cotedor.example")
+    answer = Client().get("/.well-known/security.txt")
+    said = dict(line.split(": ", 1) for line in answer.content.decode().splitlines())
+    assert answer["Content-Type"].startswith("text/plain")
+    assert said["Contact"] == "mailto:securite@cotedor.example"
+    assert clock.now() < datetime.fromisoformat(said["Expires"]) < clock.now() + timedelta(days=366)
+    assert said["Canonical"].endswith("/.well-known/security.txt")

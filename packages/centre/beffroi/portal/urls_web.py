@@ -237,6 +237,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("retenus/<str:held_id>/verifier/", held.ask_review, name="held_review"),
     path("retenus/pieces-jointes/", safety.attachments, name="attachments"),
     # Under names of the communes' domains; the front lets nothing else through there.
+    path(".well-known/security.txt", about.security_txt, name="security_txt"),
     path(".well-known/mta-sts.txt", discovery.mta_sts, name="mta_sts"),
     path("mail/config-v1.1.xml", discovery.autoconfig, name="autoconfig"),
     path(".well-known/autoconfig/mail/config-v1.1.xml", discovery.autoconfig, name="autoconfig_well_known"),

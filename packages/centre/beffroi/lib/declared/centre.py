@@ -81,6 +81,11 @@ class CentreSettings:
         "Whom a town hall may call besides in an emergency, printed on its emergency sheet, separated by ';': 'CSIRT"
         " régional : 01 99 00 12 34; Préfecture : 01 99 00 56 78'. Empty: lines to fill in by hand.",
     )
+    security_contact: str = setting(
+        "",
+        "Where somebody who found a weakness says so, published in /.well-known/security.txt of the portal: a mail"
+        " address or an https:// page; empty: there is no such file.",
+    )
     accessibility_contact: str = setting(
         "",
         "Mail address for difficulties of access, in the accessibility statement; empty: it names the référents.",
