@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
+from beffroi.drive.backup import drills
+from beffroi.drive.backup.drills import Drill
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
@@ -181,3 +184,25 @@ def test_the_rows_that_open_a_backup_are_kept_as_they_are_today(beaune: Commune,
     assert gone not in path.read_text(), "a key that was destroyed is in no later copy"
     path.unlink()
     folder.rmdir()
+
+
+def test_the_console_says_what_the_drills_of_the_coffre_found(
+    beaune: Commune, nuits: Commune, administrator: Actor, state: Config
+) -> None:
+    now = clock.epoch_s()
+    drills.path(state).parent.mkdir(parents=True, exist_ok=True)
+    found = {
+        beaune.id: Drill(now, took_s=40, picture_s=now - 60, files=1234, size_bytes=2_100_000_000),
+        nuits.id: Drill(now, took_s=1, picture_s=now - 60, files=3, size_bytes=30, lost=2),
+    }
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        assert "chaque mois, tout est relu" in text(client.get("/sauvegardes/"))
+        drills.path(state).write_bytes(msgspec.json.encode(found))
+        page = text(client.get("/sauvegardes/"))
+        assert "1 Coffre relu, rien ne manque : 1234 fichiers et versions, 2,1 Go en 40 s." in page
+        assert "Nuits-Saint-Georges" in page and "2 morceaux de fichiers manquent" in page
+        own = text(client.get(f"/communes/{beaune.id}/coffre/"))
+        assert "1234 fichiers" in own and "Nuits-Saint-Georges" not in own
+    assert nuits.id in drills.problem(state)
+    drills.path(state).unlink()

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from beffroi.cli.mail_backup import local
 from beffroi.cli.person import enter_centre
-from beffroi.drive.backup import vault, work
+from beffroi.drive.backup import drills, vault, work
+from beffroi.drive.backup.drills import Drill
 from beffroi.drive.backup.places import Place, open_place
 from beffroi.drive.backup.vault import Vault
 from beffroi.drive.store.commune import open_communes
@@ -18,6 +19,7 @@ from beffroi.drive.store.keys import Keys, KeysMissing
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.lib.gigabytes import GB
 
 
 def main(config: Config) -> int:
@@ -27,7 +29,13 @@ def main(config: Config) -> int:
     print(f"Backups of the Coffre lie in {place}.")
     with ThreadPoolExecutor(1) as pool:
         owners = open_communes(config, pool).ids()
-    wrong = [one for one in (work.problem(config, now_s=clock.epoch_s()), work.advice(config)) if one]
+    for owner, one in sorted(drills.read(config).items()):
+        print(f"{local(one.at_s)}  {owner}  drill: {_drilled(one)}")
+    wrong = [
+        one
+        for one in (work.problem(config, now_s=clock.epoch_s()), drills.problem(config), work.advice(config))
+        if one
+    ]
     for owner in owners:
         try:
             said = _said(place, Vault(place, Keys(config, owner)))
@@ -41,6 +49,14 @@ def main(config: Config) -> int:
     if wrong:
         print("What to do: docs/runbooks/restore-drive.md")
     return 1 if wrong else 0
+
+
+def _drilled(one: Drill) -> str:
+    if one.code:
+        return f"broke off ({one.code})"
+    return (
+        f"{one.files} files, {one.size_bytes / GB:.2f} GB read in {one.took_s} s, {one.lost} pieces lacking"
+    )
 
 
 def _said(place: Place, found: Vault) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from beffroi.core.identity import totp
 from beffroi.core.retention import told
 from beffroi.drive import renewal, upkeep
+from beffroi.drive.backup import drills
 from beffroi.drive.backup import work as drive_backup
 from beffroi.drive.scanning import told as filescan
 from beffroi.drive.seals import overview as seals
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     certificates = certified.problem(config, now=clock.epoch_s()) if pid else ""
     files = upkeep.problem(config) if pid else ""
     files = files or (drive_backup.problem(config, now_s=clock.epoch_s()) if pid else "")
+    files = files or (drills.problem(config) if pid else "")
     scan = filescan.problem(config) if pid else ""
     advice = drive_backup.advice(config) if pid else ""
     sealed = seals.problem(config) if pid else ""

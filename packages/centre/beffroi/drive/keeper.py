@@ -1,8 +1,8 @@
 """``python -m beffroi.drive.keeper``: what the drive needs done while nobody waits for it, until SIGTERM.
 
-Purpose: upkeep, backups, new keys, seals, the index of words, long ways back: much work in small steps. Each has a
-         thread, its queue in the metadata, and goes on where it was; beside the server, their time would be everybody's
-         (decision 75).
+Purpose: upkeep, backups and their drills, new keys, seals, the index of words, long ways back: much work in small
+         steps. Each has a thread, its queue in the metadata, and goes on where it was; beside the server, their time
+         would be everybody's (decision 75).
 Process: drive-keeper, low priority. Changes are heard of from drive (``following``).
 """
 
@@ -17,6 +17,7 @@ from functools import partial
 from typing import Protocol
 
 from beffroi.core.planes.db import connect
+from beffroi.drive.backup.drills import Drills
 from beffroi.drive.backup.work import Backups, needed
 from beffroi.drive.following import Follower
 from beffroi.drive.past_worker import WaysBack
@@ -55,6 +56,7 @@ def run(config: Config) -> None:
         works: tuple[Work, ...] = (
             Upkeep(config, communes),
             Backups(config, communes),
+            Drills(config, communes),
             Renewal(config, communes, partial(tell_key, config), partial(needed, config)),
             Desk(config, communes, stocks(config), partial(tell, config)),
             indexer,

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
+from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -32,7 +33,11 @@ def backups(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {
         "place": "mail",
         "backup": restore_words.backup(told.read(settings.BEFFROI), clock.epoch_s()),
-        "drive_backup": drive_backup_words.backup(settings.BEFFROI, now_s=clock.epoch_s()),
+        "drive_backup": drive_backup_words.backup(
+            settings.BEFFROI,
+            now_s=clock.epoch_s(),
+            names=dict(communes.visible_collectivites(actor).values_list("id", "name")),
+        ),
         "rows": shown,
         "days": settings.BEFFROI.backup_keep_days,
     }

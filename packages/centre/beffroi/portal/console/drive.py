@@ -51,7 +51,9 @@ def drive(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespo
             return HttpResponseRedirect(reverse("commune_drive", args=[collectivite.id]))
     context: dict[str, Any] = {"place": "communes", "collectivite": collectivite, "errors": errors}
     context["typed"] = {name: request.POST.get(name, "")[:300] for name in ("limit", "reason", "name")}
-    context["drive_backup"] = drive_backup_words.backup(settings.BEFFROI, now_s=clock.epoch_s())
+    context["drive_backup"] = drive_backup_words.backup(
+        settings.BEFFROI, now_s=clock.epoch_s(), names={collectivite.id: collectivite.name}
+    )
     context |= _erased(certificate) if certificate else _standing(actor, collectivite)
     status = HTTPStatus.FORBIDDEN if "code" in errors else HTTPStatus.BAD_REQUEST if errors else HTTPStatus.OK
     return page(request, "console/drive.html", context, status=status)
