@@ -269,6 +269,7 @@ def test_an_export_holds_the_persons_data_and_nobody_elses(
     assert AuditEntry.objects.filter(verb="identity:person:exported", object_id=person.pk).count() == 1
     with pytest.raises(persons.PersonUnknown):
         persons.main(["export", "nobody@beaune.test", str(tmp_path / "x.json"), "--state", str(config.state)])
+    assert not (tmp_path / "x.json").exists()
 
 
 def test_the_retention_command_shows_counts_and_purges(

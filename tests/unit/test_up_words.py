@@ -17,6 +17,8 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.supervise import accounts, status
 
+from tests.waiting import until
+
 
 @pytest.fixture
 def place() -> Iterator[Config]:
@@ -127,6 +129,41 @@ def test_what_is_typed_in_another_encoding_is_named_as_that(
     monkeypatch.setitem(cli.VERBS, "lists", lambda words: len(words[0].encode()))
     assert cli.main(["lists", "march\udce9"]) == 1
     assert "not in UTF-8" in capsys.readouterr().err
+
+
+GIVES_UP_ROOT = """
+import os, signal, sys
+from pathlib import Path
+from beffroi.cli.person import new_file
+
+with new_file(Path(sys.argv[1])) as out:
+    if os.getuid() == 0:
+        os.setuid(65534)
+    out.write("half")
+    out.flush()
+    exec(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "left"),
+    [
+        ("pass", "half"),
+        ("sys.exit(1)", None),
+        ("raise OSError(28, os.strerror(28))", None),
+        ("os.kill(os.getpid(), signal.SIGKILL)", None),
+    ],
+)
+def test_a_file_for_a_person_is_there_whole_or_not_at_all(
+    tmp_path: Path, ends: str, left: str | None
+) -> None:
+    path = tmp_path / "-f of 'one'.json"
+    done = subprocess.run(
+        (sys.executable, "-c", GIVES_UP_ROOT, str(path), ends), check=False, capture_output=True, text=True
+    )
+    assert (done.returncode == 0) is (left is not None), done.stderr
+    until(lambda: path.exists() is (left is not None), "who asked took back what was not finished")
+    assert left is None or path.read_text() == left
 
 
 def test_a_centre_is_removed_with_its_settings_last_and_what_links_lead_to_stays(

@@ -10,9 +10,7 @@ Source:  docs/internals/data.md; docs/runbooks/audit-log.md.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, new_file
+from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, in_centre, new_file
 from beffroi.core.audit import exported, signing
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
@@ -56,10 +54,9 @@ def main(arguments: Sequence[str]) -> int:
         )
     config = load(options.state.resolve())
     asking = account()
-    out = new_file(options.output) if options.verb == "export" else -1
-    enter_centre(config)
     if options.verb == "export":
-        return export(config, out, options.output)
+        return export(config, options.output)
+    enter_centre(config)
     if options.verb == "prune" and options.by_term:
         return prune_by_term(config, account=asking, confirmed=options.yes)
     if options.verb == "prune":
@@ -149,29 +146,12 @@ def verify_file(file: Path, public_key: Path | None, *, expected_head: str, as_j
     return 0 if found.ok else 1
 
 
-def export(config: Config, out: int, path: Path) -> int:
-    """Errors: NoDatabase, ChainBroken, SettingInvalid, FileUnusable; then the file is left empty."""
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+def export(config: Config, path: Path) -> int:
+    """Errors: NoDatabase, ChainBroken, SettingInvalid, FileUnusable; then no file is left."""
+    with new_file(path) as out, in_centre(config, NoDatabase):
+        from beffroi.core.audit import export as audit  # noqa: PLC0415 - needs Django's settings
 
-    from beffroi.core.audit import export as audit  # noqa: PLC0415
-
-    done = False
-    with os.fdopen(out, "w", encoding="utf-8") as handle:
-        try:
-            _need_database(config)
-            said = audit.write(handle, signing.private_key(config))
-            handle.flush()
-            os.fsync(handle.fileno())
-            done = True
-        except DatabaseError:
-            raise NoDatabase(config.state) from None
-        except OSError as error:
-            raise FileUnusable(path, error.strerror) from None
-        finally:
-            if not done:
-                with contextlib.suppress(OSError):
-                    handle.flush()
-                os.ftruncate(handle.fileno(), 0)
+        said = audit.write(out, signing.private_key(config))
     print(f"{said.count} entries up to {said.position} are in {path}. Head: {said.hash}")
     print(f"Next: keep it elsewhere, and check it there: ./beffroi audit verify --file {path.name}")
     return 0

@@ -10,11 +10,12 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import django
 
@@ -32,6 +33,10 @@ class FileUnusable(BeffroiError):
     code = "cli.file_unusable"
 
 
+_TAKES_BACK = ("/bin/sh", "-c", 'read -r _word || rm -f -- "$1"', "sh")
+"""It still is who asked, when this process is the Python user and may remove nothing in their directory."""
+
+
 def account() -> str:
     """The account of the machine that asks: an administrator's own name under sudo."""
     return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
@@ -45,12 +50,26 @@ def open_file(path: Path) -> BinaryIO:
         raise FileUnusable(path, error.strerror) from None
 
 
-def new_file(path: Path) -> int:
-    """A descriptor, 0600, open before root is given up. Errors: FileUnusable."""
+@contextmanager
+def new_file(path: Path) -> Iterator[TextIO]:
+    """A new file, 0600, open before root is given up, and on the disk when the block ends. Where the block fails, or
+    this process is killed, nothing is left of it. Errors: FileUnusable."""
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise FileUnusable(path, f"{error.strerror}; name a new file") from None
+    with subprocess.Popen(
+        (*_TAKES_BACK, path.absolute()), stdin=subprocess.PIPE, start_new_session=True
+    ) as taker:
+        assert taker.stdin is not None
+        with os.fdopen(out, "w", encoding="utf-8") as handle:
+            try:
+                yield handle
+                handle.flush()
+                os.fsync(out)
+            except OSError as error:
+                raise FileUnusable(error.filename or path, error.strerror) from None
+        taker.stdin.write(b"kept\n")
 
 
 def enter_centre(config: Config) -> None:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from beffroi.cli.decision import commune_named
-from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, new_file, sign_in
+from beffroi.cli.person import account, in_centre, new_file, sign_in
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
@@ -47,24 +46,21 @@ class PersonUnavailable(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
-    if not has_database(config):
-        raise PersonUnavailable(config.state)
     asking = account()
-    out = new_file(options.output) if options.verb == "export" else -1
-    enter_centre(config)
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
-
-    try:
-        if options.verb == "export":
-            return export(options.email, out, options.output, account=asking)
+    if options.verb == "export":
+        with new_file(options.output) as out, in_centre(config, PersonUnavailable):
+            export(options.email, out, account=asking)
+        print(f"All that is held about this person is in {options.output},")
+        print("except mail and files: they are where they lie.")
+        print("It names a person: give it to them only, then delete it.")
+        return 0
+    with in_centre(config, PersonUnavailable):
         if options.verb == "add":
             return add(
                 options.email, name=options.name, commune=options.commune, role=options.role, by=options.by
             )
         work = password if options.verb == "password" else erase
         return work(options.email, reason=options.reason, by=options.by)
-    except DatabaseError:
-        raise PersonUnavailable(config.state) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -161,22 +157,12 @@ def _person(email: str) -> Person:
     return found
 
 
-def export(email: str, out: int, path: Path, *, account: str) -> int:
-    """Errors: PersonUnknown, FileUnusable; then the file is left empty."""
+def export(email: str, out: TextIO, *, account: str) -> None:
+    """Errors: PersonUnknown."""
     from beffroi.portal import person_file  # noqa: PLC0415
 
-    with os.fdopen(out, "w", encoding="utf-8") as handle:
-        content = person_file.compose(email, account=account)
-        if content is None:
-            raise PersonUnknown
-        try:
-            json.dump(content, handle, ensure_ascii=False, indent=1)
-            handle.write("\n")
-            handle.flush()
-            os.fsync(handle.fileno())
-        except OSError as error:
-            os.ftruncate(handle.fileno(), 0)
-            raise FileUnusable(path, error.strerror) from None
-    print(f"All that is held about this person is in {path}, except mail and files: they are where they lie.")
-    print("It names a person: give it to them only, then delete it.")
-    return 0
+    content = person_file.compose(email, account=account)
+    if content is None:
+        raise PersonUnknown
+    json.dump(content, out, ensure_ascii=False, indent=1)
+    out.write("\n")
