@@ -45,3 +45,31 @@ def test_a_relative_directory_is_the_callers(tmp_path: Path) -> None:
 def test_sources_without_a_word_is_asked_for_one_and_no_process(tmp_path: Path) -> None:
     one = said(tmp_path, "sources")
     assert one.returncode == 2 and one.stderr.startswith("usage: beffroi sources"), one.stderr
+
+
+COPIES = """
+source <(sed '/^verb=/,$d' "$0")
+here=$1 opt=$2 home=$2/src
+copy_home
+"""
+
+
+@pytest.mark.parametrize("cut_before_environment", [True, False])
+def test_a_copy_of_the_code_that_was_cut_off_leaves_no_former_file_and_keeps_the_environment(
+    tmp_path: Path, cut_before_environment: bool
+) -> None:
+    here, opt = tmp_path / "checkout", tmp_path / "opt"
+    for path, text in (
+        (here / "packages/a.py", "now"),
+        (opt / "src/packages/a.py", "before"),
+        (opt / "src.new/packages/a.py", "cut"),
+        (opt / "src.new/packages/gone.py", "cut"),
+        (opt / ("src" if cut_before_environment else "src.new") / ".venv/stamp", "kept"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    argv = ("bash", "-c", COPIES, COMMAND, here, opt)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = {str(one.relative_to(opt)): one.read_text() for one in opt.rglob("*") if one.is_file()}
+    assert found == {"src/packages/a.py": "now", "src/.venv/stamp": "kept"}
