@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from beffroi.cli import __main__ as cli
 from beffroi.cli import remove, report, up
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
-from beffroi.supervise import accounts, status
+from beffroi.supervise import accounts, children, status
 
 from tests.waiting import until
 
@@ -66,6 +67,50 @@ def test_a_status_that_is_not_written_any_more_is_no_good_news(
     written(place, pid=os.getpid(), age_s=300)
     assert report.main(["--state", str(place.state)]) == 1
     assert "300 s ago" in capsys.readouterr().out
+
+
+LOCKS = """
+import fcntl, os, sys
+from pathlib import Path
+from beffroi.lib.config import Config
+from beffroi.supervise import status
+
+os.setuid(65534)
+place = Config(state=Path(sys.argv[1]))
+for path in status.directory(place).iterdir():
+    try:
+        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pass
+print(status.running_pid(place), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes its user")
+def test_any_user_sees_that_a_centre_runs_and_none_keeps_it_from_starting(place: Config) -> None:
+    place.state.chmod(0o755)
+    first = status.Lock(place)
+    argv = (sys.executable, "-c", LOCKS, str(place.state))
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None and other.stdout is not None
+        assert int(other.stdout.readline()) == os.getpid()
+        first.release()
+        assert status.running_pid(place) == 0
+    status.Lock(place).release()
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None and other.stdout is not None
+        assert int(other.stdout.readline()) == 0
+        status.Lock(place).release()
+
+
+def test_a_number_that_another_process_has_now_is_no_centre(place: Config) -> None:
+    held = status.Lock(place)
+    before = children.recorded("supervisor", os.getpid())
+    children.write_records(status.running_path(place), [replace(before, start_ticks=before.start_ticks - 1)])
+    assert status.running_pid(place) == 0
+    held.release()
 
 
 @pytest.mark.parametrize("text", ["", 'listen = "*"\n', 'user = "root"\n'])

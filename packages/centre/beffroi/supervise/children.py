@@ -64,6 +64,25 @@ def start_ticks(pid: int) -> int:
     return found.start_ticks if found else 0
 
 
+def recorded(name: str, pid: int) -> Record:
+    return Record(name, pid, start_ticks(pid), boot_id())
+
+
+def read_records(path: Path) -> list[Record]:
+    """[] where there are none that can be read; what they name may be gone (``lives``)."""
+    try:
+        return [Record(**one) for one in json.loads(path.read_text("utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def lives(one: Record) -> bool:
+    """The process of this record itself, no other one with its number."""
+    found = _stat(one.pid)
+    alive = found is not None and found.state not in "ZX"
+    return bool(found and alive and found.start_ticks == one.start_ticks and one.boot_id == boot_id())
+
+
 def family(session: int, *, since_ticks: int = 0) -> list[int]:
     """Living processes of a session that began at or after ``since_ticks``."""
     members = []
@@ -180,14 +199,10 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 def end_leftovers(path: Path, *, timeout_s: float = 10) -> list[str]:
     """End what the records of a killed supervisor still find alive; return the names."""
-    try:
-        records = [Record(**one) for one in json.loads(path.read_text("utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return []
     here, ended = boot_id(), []
-    found = [one for one in records if one.boot_id == here and _is_left(one)]
+    found = [one for one in read_records(path) if one.boot_id == here and _is_left(one)]
     for one in found:  # all at once: each may need seconds
-        _send([one.pid] if start_ticks(one.pid) == one.start_ticks else [], signal.SIGTERM)
+        _send([one.pid] if lives(one) else [], signal.SIGTERM)
     for one in found:
         end(one.pid, since_ticks=one.start_ticks, stop_signal=signal.SIGTERM, timeout_s=timeout_s)
         ended.append(one.name)
@@ -203,12 +218,8 @@ def forget(path: Path) -> None:
 
 def signal_recorded(path: Path, name: str, number: signal.Signals) -> bool:
     """Signal one child of a running supervisor by its record; False when there is none."""
-    try:
-        records = [Record(**one) for one in json.loads(path.read_text("utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return False
-    for one in records:
-        if one.name == name and one.boot_id == boot_id() and start_ticks(one.pid) == one.start_ticks:
+    for one in read_records(path):
+        if one.name == name and lives(one):
             _send([one.pid], number)
             return True
     return False

@@ -99,14 +99,13 @@ class Keeper(threading.Thread):
             child = children.spawn(self.process, self.log)
         except OSError as error:
             return f"cannot be started ({error.strerror}: {error.filename})"
-        ticks = children.start_ticks(child.pid)
-        self.record = children.Record(self.process.name, child.pid, ticks, children.boot_id())
+        record = self.record = children.recorded(self.process.name, child.pid)
         self.status.pid = child.pid
         self._set("starting", "")
         reason = self._watch(child)
         children.end(
             child.pid,
-            since_ticks=ticks,
+            since_ticks=record.start_ticks,
             stop_signal=self.process.stop_signal,
             timeout_s=self.process.stop_timeout_s,
         )

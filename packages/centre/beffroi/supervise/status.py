@@ -15,6 +15,7 @@ from pathlib import Path
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.supervise import children
 
 
 class AlreadyRunning(BeffroiError):
@@ -81,37 +82,34 @@ def read(config: Config) -> CentreStatus | None:
 
 
 class Lock:
-    """Held by the one supervisor of a state directory; the kernel lets go of it when that dies."""
+    """Held by the one supervisor of a state directory; the kernel lets go of it when that dies. Its file is root's
+    alone: whoever may open it may lock it, and would keep the centre from starting."""
 
     def __init__(self, config: Config) -> None:
         folder = directory(config)
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
-        self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.fchmod(self._descriptor, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(self._descriptor, 20).decode("ascii", "replace").strip()
             os.close(self._descriptor)
-            raise AlreadyRunning(config.state, holder or "unknown") from None
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, str(os.getpid()).encode())
+            raise AlreadyRunning(config.state, running_pid(config) or "unknown") from None
+        self._running = running_path(config)
+        children.write_records(self._running, [children.recorded("supervisor", os.getpid())])
+        self._running.chmod(0o644)
 
     def release(self) -> None:
+        children.forget(self._running)
         os.close(self._descriptor)
+
+
+def running_path(config: Config) -> Path:
+    """Who holds the lock, for anybody to read."""
+    return directory(config) / "running.json"
 
 
 def running_pid(config: Config) -> int:
     """Process id of the supervisor of this state directory, 0 if none runs."""
-    try:
-        descriptor = os.open(directory(config) / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.read(descriptor, 20).decode("ascii", "replace").strip()
-        return int(text) if text.isdigit() else 0
-    finally:
-        os.close(descriptor)
-    return 0
+    return next((one.pid for one in children.read_records(running_path(config)) if children.lives(one)), 0)
