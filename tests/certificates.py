@@ -8,7 +8,9 @@ from pathlib import Path
 ELLIPTIC = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 
 
-def self_signed(certificate: Path, key: Path, *names: str, kind: tuple[str, ...] = ELLIPTIC) -> None:
+def self_signed(
+    certificate: Path, key: Path, *names: str, kind: tuple[str, ...] = ELLIPTIC, days: int = 30
+) -> None:
     """Write both as PEM. ``names``: of the host, the first also as the subject's; ``kind``: of its key, as openssl's
     ``-newkey`` takes it."""
     what = (
@@ -17,5 +19,5 @@ def self_signed(certificate: Path, key: Path, *names: str, kind: tuple[str, ...]
         "-addext",
         f"subjectAltName={','.join(f'DNS:{one}' for one in names)}",
     )
-    argv = ("openssl", "req", "-x509", "-nodes", "-days", "30", "-newkey", *kind, *what)
+    argv = ("openssl", "req", "-x509", "-nodes", "-days", str(days), "-newkey", *kind, *what)
     subprocess.run((*argv, "-keyout", str(key), "-out", str(certificate)), check=True, capture_output=True)

@@ -17,6 +17,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import create_administrator
 from beffroi.core.identity.totp import code_at
 from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.mail.certificates import own
 from beffroi.mail.models import RemediationJob
 from beffroi.portal.console import journal
 from beffroi.watch import resolving
@@ -368,6 +370,24 @@ def test_an_empty_list_says_what_comes_next(console: Client, path: str) -> None:
     page = console.get(path).content.decode()
     assert page.count("<h1") == 1
     assert path == "/journal/" or 'class="empty"' in page
+
+
+def test_the_overview_says_which_certificate_of_the_centre_ends_and_what_to_do(
+    console: Client, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "certificat du centre" not in console.get("/").content.decode()
+    now, day_s = clock.epoch_s(), 86400
+    ends = [own.End("portal.pem", now + 12 * day_s), own.End("mail.pem", now - day_s, ours=True)]
+    monkeypatch.setattr(own, "soon", lambda _config, *, now: ends)
+    shown = console.get("/").content.decode()
+    assert "2 certificats du centre sont à remplacer" in shown
+    assert "Le certificat du portail et de la console prend fin le" in shown
+    assert f"{config.state}/tls/portal.pem" in shown and "./beffroi up" in shown
+    mail, pages = shown.index("serveur de courrier a pris fin le"), shown.index("de la console prend fin le")
+    assert mail < pages, "most urgent first"
+    assert "Le centre le renouvelle à son démarrage" in shown[mail:pages]
+    monkeypatch.setattr(own, "soon", lambda _config, *, now: [own.End("mail.pem", 0)])
+    assert "aucun certificat lisible" in console.get("/").content.decode()
 
 
 def test_the_consoles_policy_allows_no_inline_code(console: Client, decided: Campaign) -> None:

@@ -24,6 +24,7 @@ from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import health as certified
+from beffroi.mail.certificates import own as own_certificates
 from beffroi.mail.engines import unscanned
 from beffroi.mail.probe import told as probed
 from beffroi.supervise import accounts, checks, status
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     purge = told.problem(config, now=clock.epoch_s()) if pid else ""
     probe = probed.problem(config, now=clock.epoch_s(), alarm_after=2) if pid else ""
     backup = backed_up.problem(config, now=clock.epoch_s()) if pid else ""
-    certificates = certified.problem(config, now=clock.epoch_s()) if pid else ""
+    certificates = _certificates(config) if pid else ""
     files = upkeep.problem(config) if pid else ""
     files = files or (drive_backup.problem(config, now_s=clock.epoch_s()) if pid else "")
     files = files or (drills.problem(config) if pid else "")
@@ -120,6 +121,13 @@ def _old(config: Config, found: status.CentreStatus) -> str:
         f"All of this is from {age_s} s ago: {status.directory(config)} is not written any more."
         " Next: look whether its disk is full or read-only (df -h, df -i, dmesg)"
     )
+
+
+def _certificates(config: Config) -> str:
+    """Of the domains' names and of the centre's own: "" or what ends soon, with the next step."""
+    now = clock.epoch_s()
+    said = (certified.problem(config, now=now), own_certificates.problem(config, now=now))
+    return " ".join(one for one in said if one)
 
 
 class NoAccounts(BeffroiError):

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from beffroi.core.communes.models import Domain
 from beffroi.lib import clock
-from beffroi.mail.certificates import health, rules, wanting
+from beffroi.mail.certificates import health, own, rules, wanting
 
 REASONS = {
     "challenge": gettext_lazy(
@@ -64,6 +64,21 @@ def overview() -> dict[str, Any]:
             "reason": REASONS.get(found.code, REASONS["odd"]) if found.failed else "",
         }
     }
+
+
+def own_ending() -> list[dict[str, Any]]:
+    """The certificates of the centre's own names that end soon, most urgent first."""
+    config, now = settings.BEFFROI, clock.epoch_s()
+    return [
+        {
+            "of_pages": one.file == own.FILES[0],
+            "until": _moment(one.ends_at),
+            "ended": one.ends_at <= now,
+            "ours": one.ours,
+            "path": str(own.folder(config) / one.file),
+        }
+        for one in sorted(own.soon(config, now=now), key=lambda one: one.ends_at)
+    ]
 
 
 def _moment(epoch_s: int) -> datetime | None:

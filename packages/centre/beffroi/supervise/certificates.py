@@ -29,11 +29,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from beffroi.lib import clock
 from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
 from beffroi.supervise.secret_files import Owner, supervisor_owner, write_file
 
 CA_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=397)
 RENEW_BEFORE = timedelta(days=60)
+
+
+class CertificateUnusable(BeffroiError):
+    """{} holds no certificate that can be read (PEM). Put it right, or remove the file: the centre then makes one of
+    its own."""
+
+    code = "supervise.certificate_unusable"
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,10 @@ def _permits(certificate: x509.Certificate, names: tuple[str, ...]) -> bool:
 def _needs_renewal(path: Path, authority: _Authority, names: tuple[str, ...]) -> bool:
     if not path.exists():
         return True
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError:
+        raise CertificateUnusable(path) from None
     if certificate.issuer != authority.certificate.subject:
         return False  # a public certificate that the Département put here
     try:

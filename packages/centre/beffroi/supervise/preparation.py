@@ -21,6 +21,7 @@ from pathlib import Path
 from beffroi.lib import durable
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail.certificates import own
 from beffroi.supervise import accounts, acme, centre, certificates, children, kernel_limits, secret_files
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
 
@@ -94,8 +95,8 @@ def prepare(config: Config) -> list[str]:
     """Make directories, secrets, certificates and configurations; return what a person should know."""
     _directories(config)
     secret_files.generate(config)
-    notices = keep_up(config)
     certificates.ensure(config)
+    notices = keep_up(config)
     acme.prepare(config)
     centre.write_files(config)
     secret_files.settle_directory(config)
@@ -105,6 +106,7 @@ def prepare(config: Config) -> list[str]:
 def keep_up(config: Config) -> list[str]:
     """What has to be done again while the centre runs, for months perhaps; return what a person should know."""
     notices = (secret_files.renew_delegation(config), kernel_limits.raise_watchers())
+    own.note(config)
     return [notice for notice in notices if notice]
 
 

@@ -21,7 +21,7 @@ from beffroi.core.retention import queries as retention
 from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
-from beffroi.portal import chart, weather, weather_words
+from beffroi.portal import certificate_view, chart, weather, weather_words
 from beffroi.portal.console import evidence, tasks
 from beffroi.portal.pages import asks_part, for_administrators, give_live_grant, page
 from beffroi.watch import queries as watch
@@ -70,6 +70,16 @@ def facts(actor: Actor) -> dict[str, Any]:
     unowned = incidents.open_incidents(actor).filter(owner_id="").count()
     purge_stopped = retention.needs_a_person(actor)
     said = [one["said"] for one in todo]
+    certificates = certificate_view.own_ending()
+    if certificates:
+        said.append(
+            ngettext(
+                "%(n)s certificat du centre est à remplacer",
+                "%(n)s certificats du centre sont à remplacer",
+                len(certificates),
+            )
+            % {"n": len(certificates)}
+        )
     if unowned:
         said.append(
             ngettext(
@@ -105,6 +115,7 @@ def facts(actor: Actor) -> dict[str, Any]:
         "tasks": todo,
         "erasures": erasures,
         "purge_stopped": purge_stopped,
+        "certificates": certificates,
         "undecided": undecided,
         "withdrawals_waiting": len(withdrawals),
         "incidents_unowned": unowned,
