@@ -25,7 +25,7 @@ from beffroi_box import AGENT_VERSION, labels, status
 from beffroi_box.agent import Agent
 from beffroi_box.client import Centre
 from beffroi_box.clock import correct, plausible, set_machine
-from beffroi_box.config import DEFAULT_STATE, keep_setting, load
+from beffroi_box.config import DEFAULT_STATE, BoxConfig, keep_setting, load
 from beffroi_box.enforce import site_of
 from beffroi_box.enrol import enrol, recover, serial_of
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable, IdentityDamaged
@@ -91,7 +91,7 @@ def enrol_box(arguments: argparse.Namespace) -> int:
 
 
 def boot(arguments: argparse.Namespace) -> int:
-    config = load(arguments.state)
+    config = _started(load(arguments.state))
     if not is_enrolled(Store(arguments.state)):
         guard(config)
         return 0
@@ -115,8 +115,19 @@ def run(arguments: argparse.Namespace) -> int:
             logging.error("the damaged identity cannot be asked again yet: %s", error)
             time.sleep(RECOVER_EVERY_S)
     store.forget_asked()
-    Agent(config).run()
+    Agent(_started(config)).run()
     return 0
+
+
+def _started(config: BoxConfig) -> BoxConfig:
+    if config.network_trouble:
+        logging.error(
+            "%s; the box starts as %s, internet at %s",
+            config.network_trouble,
+            config.mode or "box.toml says",
+            config.wan,
+        )
+    return config
 
 
 def _identity_is_damaged(store: Store) -> bool:

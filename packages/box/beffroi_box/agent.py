@@ -378,6 +378,7 @@ class Agent:
                 addresses=len(self.enforcer.desired.hot),
                 networks=len(self.enforcer.desired.nets),
                 names=len(self.enforcer.desired.names),
+                network_trouble=self.config.network_trouble,
                 resolver_trouble=self.enforcer.resolver.trouble if self.enforcer.resolver else "",
                 inspection=self.enforcer.inspection.state,
                 lists=self.lists.in_force,

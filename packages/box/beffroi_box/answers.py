@@ -18,8 +18,8 @@ from beffroi_protocol.unlock import Unlock, make_token
 
 from beffroi_box import AGENT_VERSION
 from beffroi_box.enrol import serial_of
+from beffroi_box.found import read as read_network
 from beffroi_box.local import Answer, AskBlock, AskEnrol, AskState, AskToken, Block, Request, State
-from beffroi_box.network import read as read_network
 
 if TYPE_CHECKING:
     from beffroi_box.agent import Agent

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from beffroi_box import modes
 from beffroi_box.errors import ConfigInvalid
+from beffroi_box.found import read
 from beffroi_box.store import write_atomic
 
 DEFAULT_STATE = Path("/var/lib/beffroi-box")
@@ -81,6 +83,9 @@ class BoxConfig:
         "", "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: the centre."
     )
 
+    network_trouble: str = ""
+    """Why network.toml was not used, no setting; "" when all is well."""
+
     @property
     def own_interface(self) -> str:
         """Where the LAN finds the box itself."""
@@ -112,19 +117,31 @@ class BoxConfig:
 
 
 def load(state: Path) -> BoxConfig:
-    """What ``beffroi-box network`` found out (network.toml) counts more than box.toml. Errors: ConfigInvalid."""
-    values: dict[str, Any] = {}
-    for name in ("box.toml", "network.toml"):
-        path = state / name
-        try:
-            values |= tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigInvalid("file", path, error) from None
-    return build(state, values, state / "box.toml")
+    """What ``beffroi-box network`` found out (network.toml) counts more than box.toml. Where that file is damaged the
+    box still comes up, as network.json says or as box.toml does: nobody could mend it from afar else; ``network``
+    writes it again. Errors: ConfigInvalid (box.toml)."""
+    own = _values(state / "box.toml")
+    plain = build(state, own, state / "box.toml")
+    path = state / "network.toml"
+    try:
+        return build(state, own | _values(path), path)
+    except ConfigInvalid as error:
+        trouble = str(error)
+    plan = read(state).plan
+    config = build(state, own | modes.settings(plan), path) if plan is not None else plain
+    return replace(config, network_trouble=trouble[:200])
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """Errors: ConfigInvalid."""
+    try:
+        return tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigInvalid("file", path, error) from None
 
 
 def build(state: Path, values: dict[str, Any], path: Path) -> BoxConfig:
-    known = {f.name: f for f in fields(BoxConfig) if f.name != "state"}
+    known = {f.name: f for f in fields(BoxConfig) if f.name not in ("state", "network_trouble")}
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:

@@ -30,10 +30,10 @@ from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
 from beffroi_box.doh import CANARY, DOH_NAMES
 from beffroi_box.errors import PolicyInvalid, RulesRefused
 from beffroi_box.facts import FactSpool
+from beffroi_box.found import read as read_network
 from beffroi_box.inspection import Inspection
 from beffroi_box.kernel import Kernel
 from beffroi_box.lanprobe import lan_reaches, probe_target, probe_version
-from beffroi_box.network import read as read_network
 from beffroi_box.resolver import Resolver
 from beffroi_box.ruleset import Site, ruleset
 

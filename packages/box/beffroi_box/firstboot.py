@@ -24,9 +24,9 @@ from beffroi_box import AGENT_VERSION
 from beffroi_box.config import BoxConfig, build, keep_setting, load
 from beffroi_box.enrol import enrol, serial_of
 from beffroi_box.errors import BoxError, IdentityDamaged, NotEnrolled
+from beffroi_box.found import read as read_network
 from beffroi_box.kernel import Kernel
 from beffroi_box.local import Answer, AskEnrol, AskState, LocalSocket, Request, State
-from beffroi_box.network import read as read_network
 from beffroi_box.store import Store
 from beffroi_box.wanguard import guard_rules
 

@@ -3,7 +3,7 @@
 Purpose: look at the ports, try the plans of ``modes.py`` one after the other until one is proved (the box reaches its
          centre, or its router where no centre is known; a machine of the LAN reaches the internet), watch the cables.
 Process: one, as root. Writes files of systemd-networkd, ``network.toml`` (read by every other process of the box) and
-         ``network.json`` (what it found).
+         ``network.json`` (what it found: ``found``).
 Fails:   where nothing can be proved, the plan that last proved itself comes back, else a bridge: whatever worked
          without the box works through it. Then it looks again, every minute at first. Rules in the kernel stay.
 Source:  docs/internals/box.md.
@@ -26,6 +26,7 @@ import msgspec
 from beffroi_box import config as settings
 from beffroi_box.bridgeprobe import bridged_machine_reaches
 from beffroi_box.client import Centre
+from beffroi_box.found import read
 from beffroi_box.lanprobe import lan_reaches, probe_target
 from beffroi_box.look import look
 from beffroi_box.modes import BRIDGE, PREFIX, Plan, contradicts, files, plans, trouble
@@ -38,16 +39,6 @@ DIRECTORY = Path("/etc/systemd/network")
 LOOK_S, PROOF_S = 4.0, 20.0
 POLL_S, AGAIN_FIRST_S, AGAIN_LAST_S = 2.0, 60.0, 900.0
 _AFTER = ("beffroi-box.service", "beffroi-box-dnsdist.service", "beffroi-box-page.service")
-
-
-class Found(msgspec.Struct):
-    """What is in force, for the page and for a person. ``trouble``: a code, "" when all is well."""
-
-    plan: Plan | None = None
-    proved: bool = False
-    proved_at: int = 0
-    trouble: str = ""
-    last_proved: Plan | None = None
 
 
 def restart_units(before: Callable[[], None]) -> None:
@@ -138,7 +129,7 @@ class Network:
             mac = next((link.address for link in _json("link", "show", "dev", plan.wan)), "")
             for name, text in files(plan, mac).items():
                 write_atomic(self._directory / name, text.encode(), mode=0o644)
-            write_atomic(self._state / "network.toml", settings.toml_text(plan_settings(plan)).encode())
+            write_atomic(self._state / "network.toml", _toml(plan))
             if plan.mode == "router":
                 _ip("link", "del", BRIDGE)
             for port in self.ports:
@@ -152,6 +143,12 @@ class Network:
         self._note(plan=plan, proved=False)
 
     def _is_real(self, plan: Plan) -> bool:
+        """Also whether the box's other processes read this plan: what the disk damaged is written again."""
+        try:
+            if (self._state / "network.toml").read_bytes() != _toml(plan):
+                return False
+        except OSError:
+            return False
         return all((self._directory / name).exists() for name in files(plan))
 
     def _proved(self, plan: Plan) -> bool:
@@ -191,11 +188,8 @@ class Network:
         return {port: _has_cable(port) for port in self.ports}
 
 
-def read(state: Path) -> Found:
-    try:
-        return msgspec.json.decode((state / "network.json").read_bytes(), type=Found)
-    except (OSError, msgspec.MsgspecError):
-        return Found()
+def _toml(plan: Plan) -> bytes:
+    return settings.toml_text(plan_settings(plan)).encode()
 
 
 def physical_ports() -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class Report(msgspec.Struct, omit_defaults=False):
     addresses: int = 0
     networks: int = 0
     names: int = 0
+    network_trouble: str = ""
     resolver_trouble: str = ""
     inspection: str = ""
     lists: int = 0

@@ -63,6 +63,16 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
                 _("Faites vérifier le câble entre le boîtier et le commutateur de la mairie."),
             )
         )
+    if report.get("network_trouble"):
+        found.append(
+            Finding(
+                _("Le fichier qui dit ses prises réseau était abîmé."),
+                _(
+                    "Il a démarré avec le dernier réseau qu’il connaît et récrit ce fichier de lui-même, en une "
+                    "minute. Si cela revient, son disque s’use : remplacez-le."
+                ),
+            )
+        )
     if report.get("resolver", "ok") not in ("ok", "off"):
         found.append(
             Finding(
