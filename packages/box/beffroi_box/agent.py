@@ -103,7 +103,7 @@ class Agent:
         )
         key = self.store.key()
         self.relay = RelayKeeper(
-            config, self.identity.box_id, key, self.centre, self.spool, self.now,
+            config, self.identity, key, self.centre, self.spool, self.now,
             wanted=lambda: self.enforcer.policy.relay,
         )  # fmt: skip
         self._feed, self._posts, self._snapshots, downloads, software = (

@@ -56,6 +56,7 @@ class Relaying:
         self._spool = Spool(directory)
         self._receiver = Receiver(self._spool, device_of, self._refused, self._received)
         self._order: Order | None = None
+        self._owner = ""
         self._lock = threading.Lock()
         self._counts: dict[str, _Count] = {}
         self._told = (-1, "")
@@ -92,6 +93,7 @@ class Relaying:
                     order = None
             if order is None:
                 break
+            self._move_in(order.owner)
             self._order, self._receiver.relay = order, order.relay
             await self._bind(open_, {(address, port) for address in order.listen for port in self._ports})
             await asyncio.sleep(LOOK_S)
@@ -101,6 +103,17 @@ class Relaying:
     def _ask(self) -> Order | None:
         """Errors: OSError, ValueError."""
         return ask(self._socket, AskOrder()).order
+
+    def _move_in(self, owner: str) -> None:
+        """Nothing of a collectivité that this box served before leaves in the name of another one. Errors: OSError
+        (this process ends, and tries again)."""
+        if owner in ("", self._owner):
+            return
+        if deleted := self._spool.move_in(owner):
+            log.warning("%d mails of the collectivité that this box served before were deleted", deleted)
+            self._note("", refused=deleted, reason="moved")
+            self._wake.set()
+        self._owner = owner
 
     async def _bind(self, open_: dict[tuple[str, int], asyncio.Server], wanted: set[tuple[str, int]]) -> None:
         for place in set(open_) - wanted:

@@ -38,6 +38,7 @@ from beffroi_box.relaylink import (
     TellRelayed,
     socket_path,
 )
+from beffroi_box.store import Identity
 
 LOOK_S = 1.0
 SILENT_S = 60.0
@@ -50,7 +51,7 @@ class RelayKeeper:
     def __init__(  # noqa: PLR0917 - made in one place
         self,
         config: BoxConfig,
-        box_id: str,
+        identity: Identity,
         key: Ed25519PrivateKey,
         centre: Centre,
         spool: FactSpool,
@@ -58,7 +59,7 @@ class RelayKeeper:
         wanted: Callable[[], Relay | None],
     ) -> None:
         self._config = config
-        self._box_id = box_id
+        self._identity = identity
         self._key = key
         self._centre = centre
         self._spool = spool
@@ -113,12 +114,13 @@ class RelayKeeper:
         except (OSError, ValueError):
             authority = "unreadable"  # never the system's instead
         own = own_address(self._config.own_interface)
-        return Order(relay, (own,) if own else (), self._centre.addresses(), authority)
+        owner = self._identity.collectivite_id
+        return Order(relay, (own,) if own else (), self._centre.addresses(), authority, owner)
 
     def _token(self, relay: Relay | None) -> RelayAnswer:
         if relay is None:
             return RelayAnswer("off")
-        request = make_request(self._key, MailTokenRequest(1, self._box_id, self._now()))
+        request = make_request(self._key, MailTokenRequest(1, self._identity.box_id, self._now()))
         try:
             answer = msgspec.json.decode(
                 self._centre.post_unsigned("/v1/mail-token", request.encode()), type=MailToken

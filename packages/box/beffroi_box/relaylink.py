@@ -18,12 +18,14 @@ from beffroi_box.local import asked
 
 
 class Order(msgspec.Struct):
-    """``listen``: the box's own IPv4 addresses in the LAN; ``centre``: where the centre was found; ``ca``: as PEM."""
+    """``listen``: the box's own IPv4 addresses in the LAN; ``centre``: where the centre was found; ``ca``: as PEM;
+    ``owner``: the collectivité that the box serves, "" from an agent that does not say it."""
 
     relay: Relay
     listen: tuple[str, ...]
     centre: tuple[str, ...]
     ca: str = ""
+    owner: str = ""
 
 
 class AskOrder(msgspec.Struct, tag="order", tag_field="ask"):

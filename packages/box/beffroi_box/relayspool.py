@@ -3,7 +3,7 @@
 Purpose: a mail for which a device heard "250" survives a crash, a power cut and days without the centre.
 Process: ``beffroi-box relay``; the directory is its own.
 Format:  ``ID.mail``: the mail as it stands on the wire (CRLF, dots doubled), without the final dot; ``ID.json``: for
-         whom. A mail counts when both have their final name; ``ID`` sorts by age.
+         whom. A mail counts when both have their final name; ``ID`` sorts by age. ``belongs-to``: whose they are.
 Bounds:  ``MAX_BYTES``, ``MAX_MAILS``, and room that is left to others on the disk.
 Fails:   SpoolFull before anything was promised. A crash after the centre took a mail and before it is forgotten here
          sends it again, with the same Message-ID.
@@ -24,6 +24,7 @@ from beffroi_box.store import sync_directory, write_atomic
 
 MAX_BYTES = 512 << 20
 MAX_MAILS = 2000
+BELONGS_TO = "belongs-to"
 SPARE_BYTES = 64 << 20
 """The agent's own state must find room on the same disk."""
 
@@ -96,9 +97,25 @@ class Spool:
         self._directory = directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = {path.stem for path in directory.glob("*.json")}
-        for path in directory.iterdir():
+        for path in self._files():
             if path.suffix not in (".json", ".mail") or path.stem not in known:
                 path.unlink(missing_ok=True)
+
+    def move_in(self, owner: str) -> int:
+        """Leave nothing to another collectivité: only the former one's key could send it. What is being received ends
+        with "try again". Return how many mails were deleted. Errors: OSError."""
+        mark = self._directory / BELONGS_TO
+        before = mark.read_text("utf-8") if mark.exists() else owner
+        deleted = self.size()[0] if before != owner else 0
+        if before != owner:
+            for path in self._files():
+                path.unlink(missing_ok=True)
+        if before != owner or not mark.exists():
+            write_atomic(mark, owner.encode())
+        return deleted
+
+    def _files(self) -> list[Path]:
+        return [path for path in self._directory.iterdir() if path.name != BELONGS_TO]
 
     def draft(self) -> Draft:
         """Errors: SpoolFull."""

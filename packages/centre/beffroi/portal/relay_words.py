@@ -22,6 +22,9 @@ REASONS = {
     "size": gettext_lazy("un document trop grand"),
     "content": gettext_lazy("un message mal formé : mettez à jour le logiciel de l’appareil"),
     "full": gettext_lazy("le boîtier est plein : il n’atteint pas le centre"),
+    "moved": gettext_lazy(
+        "le boîtier servait une autre collectivité : ce qui y attendait d’être envoyé a été supprimé"
+    ),
     "onward": gettext_lazy("le centre l’a refusé : la boîte d’envoi a reçu la raison"),
 }
 
