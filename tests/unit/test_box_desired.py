@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
+from beffroi_box import desired as desired_module
 from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
+from beffroi_box.ruleset import HOT_SIZE
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.messages import Action, Entry, Policy
@@ -216,3 +220,62 @@ def test_small_changes_lead_where_a_fresh_start_leads(steps: list[tuple[bool, st
     assert (hot, names, networks) == (fresh.hot, set(fresh.names), fresh.networks())
     assert "gouv.fr" not in names
     assert all(normalise(Kind.DOMAIN, n).value == n for n in names)
+
+
+ADDRESSES = [f"45.83.64.{n}" for n in range(1, 9)]
+MOST = 4
+
+
+def told(delta: Delta, kernel: dict[str, int]) -> None:
+    """What the kernel holds after it, as ``Kernel.change`` does it."""
+    for address in delta.hot_remove:
+        kernel.pop(address, None)
+    kernel.update(delta.hot_add)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(ADDRESSES), st.sampled_from([0, 1, 2, 3])), max_size=25), st.randoms()
+)
+@settings(deadline=None, max_examples=60)
+def test_beyond_what_the_kernel_holds_the_latest_are_enforced_and_nothing_is_forgotten(
+    history: list[tuple[str, int]], chance: Random
+) -> None:
+    assert desired_module.MOST_ADDRESSES < HOT_SIZE
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(desired_module, "MOST_ADDRESSES", MOST)
+        desired, kernel, wanted, now = new(), dict[str, int](), dict[str, int](), NOW
+        for address, hours in history:
+            made = entry(Kind.IP, address, end=NOW + hours * 3600)
+            if hours:
+                is_news = wanted.get(address) != made.expires_at
+                wanted[address] = made.expires_at
+                told(desired.change(change(made), now=now), kernel)
+                assert address in kernel or made.expires_at <= now or not is_news, (
+                    "what came last is enforced"
+                )
+            elif address in wanted:
+                del wanted[address]
+                told(desired.change(change(removed=(made,)), now=now), kernel)
+            if chance.random() < 0.5:
+                now += 1000
+                told(desired.expire(now=now), kernel)
+                wanted = {one: end for one, end in wanted.items() if end > now}
+                told(desired.set_floor(Floor(*extras_of(POLICY, OWN)), now=now), kernel)
+            assert kernel == desired.hot
+            active = {one: end for one, end in wanted.items() if end > now}
+            assert {one: end for one, end in (desired.hot | desired.left_out).items() if end > now} == active
+            assert len(kernel) == min(MOST, len(desired.hot | desired.left_out))
+
+
+def test_the_first_address_without_room_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desired_module, "MOST_ADDRESSES", MOST)
+    desired = new()
+    whole = change(*(entry(Kind.IP, address) for address in ADDRESSES[:6]))
+    delta = desired.change(whole, now=NOW)
+    assert [(one.indicator.value, why) for one, why in delta.refused] == [
+        (ADDRESSES[0], desired_module.NO_ROOM)
+    ]
+    assert list(desired.hot) == ADDRESSES[2:6] and list(desired.left_out) == ADDRESSES[:2]
+    assert not desired.change(change(entry(Kind.IP, ADDRESSES[7])), now=NOW).refused
+    delta = desired.change(change(removed=(entry(Kind.IP, ADDRESSES[7]),)), now=NOW)
+    assert (delta.hot_add, delta.hot_remove) == ({ADDRESSES[2]: LATER}, {ADDRESSES[7]})

@@ -376,6 +376,7 @@ class Agent:
                 policy_version=self.enforcer.policy_version,
                 versions={t.channel: f"{t.epoch}:{t.version}" for t in tables},
                 addresses=len(self.enforcer.desired.hot),
+                addresses_left_out=len(self.enforcer.desired.left_out),
                 networks=len(self.enforcer.desired.nets),
                 names=len(self.enforcer.desired.names),
                 network_trouble=self.config.network_trouble,

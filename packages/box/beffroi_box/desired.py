@@ -12,12 +12,18 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
 from beffroi_protocol.messages import Action, Entry, Policy
 from beffroi_protocol.protected import SHORTEST_PREFIX, Floor
 from beffroi_protocol.table import Change, DecisionTable
+
+MOST_ADDRESSES = 250_000
+"""Below what a set of the kernel holds (``ruleset.HOT_SIZE``): one transaction adds before what ended is freed."""
+NO_ROOM = "more addresses than the box holds"
+"""Known to the centre's words."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ def extras_of(policy: Policy, own: Own) -> tuple[tuple[str, ...], tuple[str, ...
 
 class Desired:
     """``hot``: address -> expiry; ``nets``: prefix -> expiry; ``names``: name -> expiry. All of them are refused.
+    ``left_out``: addresses beyond MOST_ADDRESSES. The latest decisions are in force, of attacks that go on now; where
+    one ends, the last that was left out comes back.
 
     ``spared`` (addresses and prefixes) and ``spared_names``: local exceptions, each with its expiry. ``watched``: what
     is observed and counted, never refused.
@@ -71,6 +79,7 @@ class Desired:
         self._entries: dict[Indicator, dict[tuple[str, str], Entry]] = {}
         self._where: dict[tuple[str, str], Indicator] = {}
         self.hot: dict[str, int] = {}
+        self.left_out: dict[str, int] = {}
         self.nets: dict[str, int] = {}
         self.names: dict[str, int] = {}
         self.spared: dict[str, int] = {}
@@ -79,36 +88,33 @@ class Desired:
 
     def load(self, tables: Iterable[DecisionTable], *, now: int) -> Delta:
         """Take saved tables over at a start."""
-        touched: set[Indicator] = set()
-        for table in tables:
-            for entry in table:
-                touched.add(self._put(table.channel, entry))
+        touched = [self._put(table.channel, entry) for table in tables for entry in table]
         return self._settle(touched, now=now)
 
     def change(self, change: Change, *, now: int) -> Delta:
-        touched: set[Indicator] = set()
+        touched: list[Indicator] = []
         if change.reset:
             kept = {entry.id for entry in change.added}
             for key in [k for k in self._where if k[0] == change.channel and k[1] not in kept]:
-                touched.add(self._drop(key))
+                touched.append(self._drop(key))
         for entry in change.removed:
             if (change.channel, entry.id) in self._where:
-                touched.add(self._drop((change.channel, entry.id)))
+                touched.append(self._drop((change.channel, entry.id)))
         for entry in change.added:
             if (change.channel, entry.id) in self._where:
-                touched.add(self._drop((change.channel, entry.id)))
-            touched.add(self._put(change.channel, entry))
+                touched.append(self._drop((change.channel, entry.id)))
+            touched.append(self._put(change.channel, entry))
         return self._settle(touched, now=now)
 
     def set_floor(self, floor: Floor, *, now: int) -> Delta:
         self._floor = floor
-        return self._settle(set(self._entries), now=now)
+        return self._settle(self._entries, now=now)
 
     def expire(self, *, now: int) -> Delta:
         """Names and prefixes have no timer in the engines: their end is found here."""
         due = {Indicator(Kind.DOMAIN, n) for n, end in self.names.items() if end <= now}
         due |= {Indicator(Kind.CIDR, n) for n, end in self.nets.items() if end <= now}
-        due |= {Indicator(Kind.IP, n) for n, end in self.hot.items() if end <= now}
+        due |= {Indicator(Kind.IP, n) for n, end in (*self.hot.items(), *self.left_out.items()) if end <= now}
         due |= {_address(n) for n, end in self.spared.items() if end <= now}
         due |= {Indicator(Kind.DOMAIN, n) for n, end in self.spared_names.items() if end <= now}
         due |= {i for i, entry in self.watched.items() if entry.expires_at <= now}
@@ -162,10 +168,11 @@ class Desired:
             del self._entries[indicator]
         return indicator
 
-    def _settle(self, touched: set[Indicator], *, now: int) -> Delta:
+    def _settle(self, touched: Iterable[Indicator], *, now: int) -> Delta:
+        """In the order of ``touched``: what comes later is newer."""
         delta = Delta()
         nets_changed = spares_changed = False
-        for indicator in touched:
+        for indicator in dict.fromkeys(touched):
             spared, observed = self._settle_other(indicator, now=now)
             if indicator.kind is Kind.DOMAIN:
                 delta.other_names |= spared or observed
@@ -178,6 +185,7 @@ class Desired:
                 nets_changed |= _keep(self.nets, indicator.value, end)
             elif indicator.kind is Kind.DOMAIN and _keep(self.names, indicator.value, end):
                 (delta.names_add if end else delta.names_remove).add(indicator.value)
+        self._make_room(delta)
         if nets_changed:
             delta.networks = self.networks()
         if spares_changed:
@@ -199,12 +207,31 @@ class Desired:
         return spared, was_observed != (observed is not None)
 
     def _settle_address(self, address: str, end: int, delta: Delta) -> None:
+        if end and self.left_out.get(address) == end:
+            return
+        self.left_out.pop(address, None)
         before = self.hot.get(address, 0)
-        _keep(self.hot, address, end)
         if end and end != before:
-            delta.hot_add[address] = end
+            self.hot.pop(address, None)  # decided again, it is among the latest
+            self.hot[address] = delta.hot_add[address] = end
         elif before and not end:
+            del self.hot[address]
             delta.hot_remove.add(address)
+
+    def _make_room(self, delta: Delta) -> None:
+        """A full set would refuse the whole transaction, and each one after it."""
+        first = not self.left_out
+        for address in list(islice(self.hot, max(0, len(self.hot) - MOST_ADDRESSES))):
+            self.left_out[address] = self.hot.pop(address)
+            delta.hot_add.pop(address, None)
+            delta.hot_remove.add(address)
+        while self.left_out and len(self.hot) < MOST_ADDRESSES:
+            address, end = self.left_out.popitem()
+            self.hot[address] = delta.hot_add[address] = end
+            delta.hot_remove.discard(address)
+        if first and self.left_out:
+            entry = self._blocking(Indicator(Kind.IP, next(iter(self.left_out))))
+            delta.refused += [(entry, NO_ROOM)] if entry is not None else []
 
     def _judge(self, indicator: Indicator, delta: Delta, *, now: int) -> int:
         """Return the latest expiry of the entries that may be enforced, 0 for none."""

@@ -108,6 +108,7 @@ class Doctor:
                 f"{channel} {version}" for channel, version in sorted(status.versions.items())
             ),
             "addresses_blocked": str(status.addresses),
+            "addresses_left_out": str(status.addresses_left_out or ""),
             "networks_blocked": str(status.networks),
             "names_blocked": str(status.names),
             "bulk_lists": f"{status.lists} ({status.lists_waiting} waiting)",

@@ -37,6 +37,7 @@ from beffroi_box.relayrules import relay_input, relay_output, relay_redirect
 from beffroi_box.tallies import attempt_sets, counting, declarations
 
 TABLE = "beffroi"
+HOT_SIZE = 262_144
 MODES = ("router", "bridge")
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
@@ -115,8 +116,8 @@ def _declarations() -> str:
 add table bridge {TABLE}
 delete table bridge {TABLE}
 table inet {TABLE} {{
-  set hot4 {{ type ipv4_addr; flags timeout; size 262144; }}
-  set hot6 {{ type ipv6_addr; flags timeout; size 262144; }}
+  set hot4 {{ type ipv4_addr; flags timeout; size {HOT_SIZE}; }}
+  set hot6 {{ type ipv6_addr; flags timeout; size {HOT_SIZE}; }}
   set cold4 {{ type ipv4_addr; flags interval; }}
   set cold6 {{ type ipv6_addr; flags interval; }}
   set keep4 {{ type ipv4_addr; flags interval; auto-merge; }}

@@ -25,6 +25,7 @@ class Report(msgspec.Struct, omit_defaults=False):
     policy_version: int = 0
     versions: dict[str, str] = {}
     addresses: int = 0
+    addresses_left_out: int = 0
     networks: int = 0
     names: int = 0
     network_trouble: str = ""

@@ -27,6 +27,7 @@ agent system kernel python mode uptime_s load rules policy_version rolled_back l
 names_blocked bulk_lists bulk_lists_trouble resolver inspection list_stale disk_trouble disk_free_bytes disk_total_bytes
 memory_available_kib memory_total_kib agent_memory_kib clock_offset_s facts_waiting facts_dropped last_line_refused
 wan_link wan_addresses lan_link lan_addresses network_trouble
+addresses_left_out
 """
 KNOWN = frozenset(_KNOWN.split())
 

@@ -127,6 +127,17 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
                 ),
             )
         )
+    if left_out := _number(report, "addresses_left_out"):
+        found.append(
+            Finding(
+                _("Il n’a pas de place pour toutes les adresses décidées : %(n)s ne sont pas bloquées.")
+                % {"n": left_out},
+                _(
+                    "Les décisions les plus récentes le sont. Mettez une longue suite d’adresses dans une liste "
+                    "(./beffroi lists), ou mettez fin aux décisions qui ne servent plus."
+                ),
+            )
+        )
     if report.get("bulk_lists_trouble"):
         found.append(
             Finding(

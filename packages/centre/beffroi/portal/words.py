@@ -361,6 +361,10 @@ def notice(one: BoxNotice) -> str:
         return _("Réglages n° %(version)s essayés, puis abandonnés : le boîtier a gardé les précédents.") % {
             "version": one.policy_version
         }
+    if one.reason == "more addresses than the box holds":
+        return _(
+            "Trop d’adresses bloquées à la fois : celles des décisions les plus anciennes ne le sont plus."
+        )
     return _("Blocage de %(value)s refusé : protégé.") % {"value": shorten(one.indicator_value)}
 
 
