@@ -359,6 +359,51 @@ def test_a_full_disk_is_told_once_and_the_release_is_taken_when_there_is_room(
     assert launched == [state]
 
 
+def test_without_room_for_the_way_back_the_number_stays_free_and_is_taken_when_there_is_some(  # noqa: PLR0917 - fixtures
+    updater: Updater, centre: Centre, launched: list[Path], state: Path, root: Path, tmp_path: Path
+) -> None:
+    content = package(tmp_path, "2.0")
+    centre.served[hashlib.sha256(content).hexdigest()] = content
+    (root / "usr/lib/beffroi-box/version").write_bytes(b"1.0".ljust(300_000))
+    place = str(state / "software")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", place], check=True)
+    try:
+        updater.offer(release(content))
+        updater.step()
+        assert launched == [state]
+        plan = installer(state, root, lambda: True).run()
+        assert (plan.outcome, plan.reason) == ("again", "it cannot be written here: ENOSPC")
+        shelf = Shelf(state)
+        assert shelf.floor() == 0 and {one.name for one in shelf.place.iterdir()} <= {
+            "next.deb", "plan", "plan.previous",
+        }  # fmt: skip
+        for _ in range(2):
+            updater._tell()
+            updater.step()
+        assert told(updater) == [("refused", plan.reason)] and launched == [state]
+        subprocess.run(["mount", "-o", "remount,size=4m", place], check=True)
+        updater._launched_at = float("-inf")
+        updater.step()
+        assert launched == [state, state]
+        (root / "usr/lib/beffroi-box/version").write_text("1.0")
+        assert installer(state, root, lambda: True).run().outcome == "installed"
+        assert installed(root) == "2.0" and shelf.floor() == 5
+        updater._tell()
+        assert shelf.plan() is None, "it is told"
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_an_attempt_that_waits_for_room_ends_with_its_release(
+    updater: Updater, launched: list[Path], state: Path
+) -> None:
+    planned(state, b"x", 5, "2.0").save_plan(Plan(5, "2.0", "again", "it cannot be written here: ENOSPC"))
+    updater.offer(release(b"x", expires_at=NOW))
+    updater.step()
+    assert launched == [] and Shelf(state).plan() is None
+    assert told(updater)[-1] == ("refused", "expired")
+
+
 def test_a_number_that_was_tried_and_whose_plan_is_lost_is_told(
     updater: Updater, launched: list[Path], state: Path
 ) -> None:

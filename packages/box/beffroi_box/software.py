@@ -6,6 +6,7 @@ Fails:   what cannot be read counts as absent; the floor never falls.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -24,13 +25,19 @@ class UpdateFailed(BoxError):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """An update under way; ``outcome`` "" until it is decided, AGAIN for an attempt that proved nothing."""
+    """An update under way; ``outcome`` "" until it is decided, AGAIN for an attempt that proved nothing, with a
+    ``reason`` where it did not come to one."""
 
     number: int
     version: str
     outcome: str = ""
     reason: str = ""
     tries: int = 0
+
+
+def unwritable(error: OSError) -> str:
+    """In the words that the centre knows."""
+    return f"it cannot be written here: {errno.errorcode.get(error.errno or 0, type(error).__name__)}"
 
 
 class Shelf:

@@ -7,7 +7,8 @@ Trust:   what stands on the shelf was verified by the updater; number and the pa
 Fails:   nothing is installed unless all fits; what is not healthy in ``HEALTH_S`` is replaced by what ran before. A
          power cut in between is ended at the next start, by the agent or, where that cannot start, by
          beffroi-box-update-resume.service. A number that failed is not tried again; an attempt after which the former
-         software reaches nobody either says nothing of the new one, and is made again when the centre offers it again.
+         software reaches nobody either says nothing of the new one, and is made again when the centre offers it again;
+         so is one whose way back could not be packed, which is told.
 Source:  dpkg(1), dpkg-deb(1); the way of packing what is installed is that of dpkg-repack.
 """
 
@@ -29,7 +30,7 @@ import msgspec
 
 from beffroi_box.errors import BoxError
 from beffroi_box.kernel import Kernel
-from beffroi_box.software import AGAIN, PACKAGE, Plan, Shelf, UpdateFailed
+from beffroi_box.software import AGAIN, PACKAGE, Plan, Shelf, UpdateFailed, unwritable
 from beffroi_box.status import read as read_status
 from beffroi_box.store import sync_directory
 
@@ -74,10 +75,16 @@ class Installer:
         if not self._shelf.former.exists():
             try:
                 self._check()
-                self._pack_present()
             except (UpdateFailed, OSError) as error:
                 self._shelf.raise_floor(plan.number)
                 return self._end(plan, "refused", str(error))
+            try:
+                self._pack_present()
+            except (
+                UpdateFailed,
+                OSError,
+            ) as error:  # a full disk: the new one was not tried, its number stays free
+                return self._end(plan, AGAIN, unwritable(error) if isinstance(error, OSError) else str(error))
             self._shelf.raise_floor(plan.number)
         try:
             self._dpkg("--install", str(self._shelf.next))
@@ -118,9 +125,13 @@ class Installer:
             for line in (admin / "info" / f"{PACKAGE}.list").read_text().splitlines():
                 _copy(self._root / line.lstrip("/"), tree / line.lstrip("/"))
             packed = self._shelf.place / "former.new"
-            _output("dpkg-deb", "--build", "--root-owner-group", str(tree), str(packed))
-            with packed.open("rb") as file:
-                os.fsync(file.fileno())  # before dpkg begins: it is the way back from a power cut
+            try:
+                _output("dpkg-deb", "--build", "--root-owner-group", str(tree), str(packed))
+                with packed.open("rb") as file:
+                    os.fsync(file.fileno())  # before dpkg begins: it is the way back from a power cut
+            except BaseException:
+                packed.unlink(missing_ok=True)
+                raise
             packed.replace(self._shelf.former)
             sync_directory(self._shelf.place)
 
@@ -178,7 +189,8 @@ def _output(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UpdateFailed(f"{command[0]}: {type(error).__name__}") from None
     if done.returncode:
-        raise UpdateFailed(f"{command[0]} ended with {done.returncode}")
+        last = "".join(done.stderr.strip().splitlines()[-1:])[-120:]
+        raise UpdateFailed(f"{command[0]} ended with {done.returncode}: {last}".removesuffix(": "))
     return done.stdout
 
 

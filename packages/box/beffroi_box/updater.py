@@ -28,12 +28,14 @@ from beffroi_protocol.messages import Release
 from beffroi_box.download import Files, fetch_snapshot
 from beffroi_box.errors import CentreRefused, CentreUnreachable
 from beffroi_box.facts import FactSpool
-from beffroi_box.software import AGAIN, PACKAGE, Plan, Shelf
+from beffroi_box.software import AGAIN, PACKAGE, Plan, Shelf, unwritable
 from beffroi_box.store import write_atomic
 
 log = logging.getLogger("beffroi_box.update")
 
 RETRY_S = 60.0
+ROOM_AGAIN_S = 900.0
+"""So long after an attempt for which there was no room the next one is made, where the centre does not ask before."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
@@ -55,6 +57,7 @@ class Updater:
         self._now = now
         self._launch = launch or launch_unit
         self._wanted: Release | None = None
+        self._started: Release | None = None
         self._launched_at = float("-inf")
         self._complained = 0
         self._news = threading.Event()
@@ -74,14 +77,14 @@ class Updater:
 
     def step(self) -> None:
         """Do what can be done now about the release that is wanted."""
-        wanted, plan = self._wanted, self._shelf.plan()
+        plan = self._shelf.plan()
         if plan is not None and not self._gave_way(plan):
             return
-        if wanted is None:
+        if (wanted := self._wanted) is None:
             return
         if wanted.number <= self._shelf.floor():
             self._wanted = None
-            self._complain(wanted, "it was tried here before")
+            self._complain(wanted.number, wanted.version, "it was tried here before")
             return
         if self._now() < wanted.not_before:
             return
@@ -100,9 +103,9 @@ class Updater:
         except OSError as error:
             log.warning("release %d cannot be kept: %s", wanted.number, error)
             if error.errno in _NO_ROOM:
-                self._complain(wanted, f"it cannot be written here: {errno.errorcode[error.errno]}")
+                self._complain(wanted.number, wanted.version, unwritable(error))
             return
-        self._wanted = None
+        self._started, self._wanted = wanted, None
         self._start()
 
     def _gave_way(self, plan: Plan) -> bool:
@@ -113,12 +116,16 @@ class Updater:
             if not plan.outcome and time.monotonic() - self._launched_at > RETRY_S:
                 self._start()
             return False
+        if plan.reason:
+            self._complain(plan.number, plan.version, plan.reason)
+            if wanted is None and time.monotonic() - self._launched_at > ROOM_AGAIN_S:
+                wanted = self._wanted = self._started
         if wanted is None:
             return False  # until the centre is there and still wants it
-        if wanted.number != plan.number:
+        if wanted.number != plan.number or self._now() >= wanted.expires_at:
             self._shelf.clear()
             return True
-        self._wanted = None
+        self._started, self._wanted = wanted, None
         self._shelf.save_plan(msgspec.structs.replace(plan, outcome="", reason=""))
         self._start()
         return False
@@ -144,12 +151,12 @@ class Updater:
         self._shelf.raise_floor(release.number)
         self._report(Plan(release.number, release.version, "refused", reason))
 
-    def _complain(self, release: Release, why: str) -> None:
+    def _complain(self, number: int, version: str, why: str) -> None:
         """Tell the centre once that this release is not taken now, so that it does not wait for it in vain; where room
         comes back it is taken after all, and the centre believes that later word."""
-        if self._complained != release.number:
-            self._complained = release.number
-            self._report(Plan(release.number, release.version, "refused", why))
+        if self._complained != number:
+            self._complained = number
+            self._report(Plan(number, version, "refused", why))
 
     def _tell(self) -> None:
         plan = self._shelf.plan()
