@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from beffroi.boxes import actions, fleet, queries
-from beffroi.boxes.models import Box, BoxAck, BoxBypass, BoxPolicy, LearnedFlow
+from beffroi.boxes.models import Box, BoxAck, BoxBypass, BoxPolicy, BoxRun, LearnedFlow
 from beffroi.core.audit.actions import personal_of
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions.models import FeedBatch, FeedChannel
@@ -93,6 +93,22 @@ def test_each_row_says_what_is_wrong_with_its_box_the_urgent_first(
     assert {row.box.serial: row.list_lag for row in rows}["behind"] == 3
     assert {row.box.serial for row in fleet.fleet(beaune.agent)} == {"observing"}
     assert "gone" in {row.box.serial for row in fleet.fleet(administrator, with_revoked=True)}
+
+
+def test_a_box_that_exists_twice_comes_first_for_a_day_and_only_to_its_own_commune(
+    administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    made(nuits, "pending", state="pending")
+    copied, ended = made(beaune, "copied"), made(beaune, "ended", state="revoked")
+    for box in (copied, ended):
+        BoxRun.objects.create(
+            box_id=box.id, number="a", former="b", twice_at=clock.now() - timedelta(hours=23)
+        )
+    assert next(iter(flags(administrator))) == "copied" and "twice" in flags(administrator)["copied"]
+    assert "twice" in flags(beaune.referent)["copied"] and "copied" not in flags(nuits.referent)
+    assert fleet.followed_twice([copied]) == 1
+    with clock.shifted(2 * 3600):
+        assert "twice" not in flags(administrator)["copied"] and fleet.followed_twice([copied]) == 0
 
 
 def test_every_change_of_policy_says_who_and_why_and_the_former_one_comes_back(

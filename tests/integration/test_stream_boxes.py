@@ -45,6 +45,45 @@ def facts(*found: NamesRefused | Sighting) -> bytes:
     return encode(FactBatch(VERSION, found))
 
 
+# -- two machines with one identity ------------------------------------------------------------------------
+
+
+def joins(box: BoxClient, *numbers: str) -> None:
+    """Each opens the feed in its turn, and is cut by the next one."""
+    for number in numbers:
+        path = f"/v1/feed?run={number}&since=box:0:0:"
+        held = box.centre.hold(path, box.headers("POST", path), method="POST")
+        assert held.line(), "it follows"
+
+
+def twice(centre: Centre, box: BoxClient) -> bool:
+    rows = centre.plane.execute("SELECT twice_at FROM box_run WHERE box_id = ?", (box.id,))
+    return bool(rows) and rows[0][0] is not None
+
+
+FIRST, SECOND, THIRD = (f"{n:016x}" for n in (1, 2, 3))
+
+
+def test_a_start_that_comes_back_after_another_is_of_a_second_machine(
+    centre: Centre, box: BoxClient, other: BoxClient
+) -> None:
+    joins(box, FIRST, FIRST, SECOND, SECOND, THIRD)
+    assert not twice(centre, box), "it was started three times"
+    joins(box, SECOND)
+    assert twice(centre, box) and not twice(centre, other)
+    assert f"two machines follow as {box.id}" in centre.log()
+
+
+def test_an_older_agent_and_a_number_that_is_none_are_followed_and_say_nothing(
+    centre: Centre, box: BoxClient
+) -> None:
+    joins(box, FIRST, "", "x" * 16, "1" * 33, "%00", FIRST)
+    assert not twice(centre, box)
+    path = f"/v1/feed?run={SECOND}&since=box:0:0:"
+    forged = box.centre.request("POST", path, b"", box.headers("POST", "/v1/feed?since=box:0:0:"))
+    assert forged.status == 401, "the number is part of what is signed"
+
+
 # -- the feed ----------------------------------------------------------------------------------------------
 
 

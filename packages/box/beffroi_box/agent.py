@@ -12,6 +12,7 @@ import http.client
 import logging
 import queue
 import random
+import secrets
 import signal
 import threading
 import time
@@ -115,6 +116,7 @@ class Agent:
         self.watch.observe(self.lists)
         self.sender = Sender(self._posts.post, self.spool)
         self.acks = Acknowledger(self._feed.say, lambda: self.enforcer.policy_version)
+        self._run = secrets.token_hex(8)  # by it the centre sees two machines with this box's identity
         self._acked: dict[str, tuple[int, int]] = {}
         self._useful = self._told_time = self._unwritten = False
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
@@ -216,7 +218,7 @@ class Agent:
             pause_s = min(BACKOFF_LAST_S, pause_s * 2)
 
     def _follow_once(self) -> None:
-        path = "/v1/feed?since=" + quote(self.session.since(), safe=":,@")
+        path = f"/v1/feed?run={self._run}&since=" + quote(self.session.since(), safe=":,@")
         try:
             response = self._feed.open_feed(path, read_timeout_s=self.config.read_timeout_s)
             self.status.note(connected=True, trouble="")

@@ -1,7 +1,7 @@
 """The Département's words on policies of boxes: observation, learned flows, going back, and what a fleet looks like.
 
 Purpose: 698 boxes and one operator: one row a box with what is wrong with it, counts first.
-Input:   ``fleet`` asks five queries for any number of boxes and keeps one row of each in memory.
+Input:   ``fleet`` asks six queries for any number of boxes and keeps one row of each in memory.
 Fails:   NotAllowed for a commune; a policy that changed meanwhile is a Conflict, never overwritten.
 """
 
@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Max, OuterRef, QuerySet, Subquery
 
 from beffroi.boxes import actions, queries
-from beffroi.boxes.models import Box, BoxAck, BoxBypass, BoxPolicy, LearnedFlow
+from beffroi.boxes.models import Box, BoxAck, BoxBypass, BoxPolicy, BoxRun, LearnedFlow
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
@@ -28,7 +28,9 @@ from beffroi.lib.errors import Conflict, NotAllowed, NotFound, existing
 
 FEED = "box"
 BEHIND_AFTER_S = 60
-FLAGS = ("pending", "silent", "rolled_back", "behind", "outdated", "observing")
+TWICE_FOR = timedelta(days=1)
+"""So long after they were last seen two machines with one identity are an alarm."""
+FLAGS = ("twice", "pending", "silent", "rolled_back", "behind", "outdated", "observing")
 """What an operator looks for, most urgent first."""
 
 
@@ -73,6 +75,7 @@ def fleet(actor: Actor, *, with_revoked: bool = False) -> list[FleetRow]:
     newest = max((_numbers(box.agent_version) for box in found if box.state == Box.State.ACTIVE), default=())
     head = FeedChannel.objects.filter(pk=FEED).values_list("epoch", "version").first() or (0, 0)
     due = _due(now)
+    twice = seen_twice(now)
     silent_before = now - timedelta(seconds=queries.SILENT_AFTER_S)
     rows = []
     for box in found:
@@ -82,6 +85,8 @@ def fleet(actor: Actor, *, with_revoked: bool = False) -> list[FleetRow]:
         if box.state == Box.State.PENDING:
             flags.append("pending")
         elif box.state == Box.State.ACTIVE:
+            if box.id in twice:
+                flags.append("twice")
             if box.last_seen_at is None or box.last_seen_at < silent_before:
                 flags.append("silent")
             if box.rolled_back_version and box.rolled_back_version == wanted > box.policy_version:
@@ -97,6 +102,17 @@ def fleet(actor: Actor, *, with_revoked: bool = False) -> list[FleetRow]:
         rows.append(FleetRow(box, commune, tuple(flags), version, lag, wanted, observe_until, enforces))
     rows.sort(key=_urgency)
     return rows
+
+
+def seen_twice(now: datetime) -> set[str]:
+    """Boxes as which two machines followed lately, revoked ones too."""
+    return set(BoxRun.objects.filter(twice_at__gt=now - TWICE_FOR).values_list("box_id", flat=True))
+
+
+def followed_twice(boxes: Iterable[Box]) -> int:
+    """How many of these boxes two machines followed as lately."""
+    twice = seen_twice(clock.now())
+    return sum(box.id in twice for box in boxes)
 
 
 def _urgency(row: FleetRow) -> tuple[int, str, str]:

@@ -79,6 +79,22 @@ class BoxTold(models.Model):
         return f"{self.box_id}:{self.number}"
 
 
+class BoxRun(models.Model):
+    """The number that a box's agent drew at its start, and the one before; written by stream. ``twice_at``: when the
+    former one came back, so that two machines follow with one identity."""
+
+    box_id = reference(primary_key=True)
+    number = models.CharField(max_length=32)
+    former = models.CharField(max_length=32, default="", blank=True)
+    twice_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "box_run"
+
+    def __str__(self) -> str:
+        return f"{self.box_id}:{self.number}"
+
+
 class BoxAck(models.Model):
     """What a box enforces of one channel; written by stream. ``enforced_at_ms``: the box's clock."""
 

@@ -84,6 +84,7 @@ STATES = {
     "canary": (gettext_lazy("Essayée dans quelques communes"), "warn", "circle-dot"),
     "review": (gettext_lazy("Attend une personne"), "warn", "circle-dot"),
     "pending": (gettext_lazy("À confirmer"), "warn", "circle-dot"),
+    "twice": (gettext_lazy("Deux appareils"), "bad", "triangle-alert"),
     "silent": (gettext_lazy("Silencieux"), "warn", "triangle-alert"),
     "box_active": (gettext_lazy("En service"), "good", "circle-check"),
     "box_revoked": (gettext_lazy("Révoqué"), "quiet", "ban"),

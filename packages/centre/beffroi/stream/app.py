@@ -46,6 +46,7 @@ from beffroi.stream.nonces import Nonces
 from beffroi.stream.posts import Facts
 from beffroi.stream.publisher import POLICY_TOPIC, Publisher
 from beffroi.stream.relay import Relay
+from beffroi.stream.runs import Runs
 from beffroi.stream.store import BoxRow, Event, Store
 from beffroi.stream.uplink import Enforced, Followers, Uplink
 
@@ -86,6 +87,7 @@ class Stream:
         self.gate = Gatekeeper(config, self.nonces, Lookups(self._run, store).box)
         self.acks = Acks(self._run, store, self._on_enforced)
         self.facts = Facts(self._run, store)
+        self.runs = Runs(self._run, store)
         self._downloads = Downloads()
         self._posts = asyncio.Semaphore(MAX_POSTS_AT_ONCE)
         self._revoked: set[str] = set()  # since the start; a revoked box never becomes active again
@@ -265,6 +267,7 @@ class Stream:
         caller = await self.gate.caller(request)
         if caller.box is None:
             raise NotFound("page")
+        await self.runs.joined(caller.box, request.query_params.get("run", ""))
         subscriber = await self._subscribe(caller, request)
         up = self.acks.uplink(caller.box, lambda: not subscriber.closed)
         return Followed(subscriber, up, self._nonce(), caller.box.told)

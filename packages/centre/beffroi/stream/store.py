@@ -83,6 +83,8 @@ class BoxRow:
     state: str
     told: int = 0
     """Up to which number all its posts of facts are here."""
+    run: str = ""
+    """The number of the agent's start that opened the feed last (``runs``)."""
 
 
 @dataclass(frozen=True)
@@ -253,8 +255,9 @@ class Store:
         for part in batched(ids, IDS_A_QUERY, strict=False):
             marks = ", ".join("?" * len(part))
             rows = self.database.execute(
-                "SELECT id, collectivite_id, public_key, state, COALESCE(box_told.number, 0) FROM box LEFT JOIN"  # noqa: S608
-                f" box_told ON box_told.box_id = box.id WHERE id IN ({marks})",
+                "SELECT id, collectivite_id, public_key, state, COALESCE(box_told.number, 0),"  # noqa: S608
+                " COALESCE(box_run.number, '') FROM box LEFT JOIN box_told ON box_told.box_id = box.id"
+                f" LEFT JOIN box_run ON box_run.box_id = box.id WHERE id IN ({marks})",
                 part,
             )
             found.update((row[0], BoxRow(*row)) for row in rows)

@@ -43,6 +43,15 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
             reverse("boxes") + "?etat=observing",
         ),
         (
+            fleet.followed_twice(one.box for one in active),
+            ngettext_lazy(
+                "%(n)s boîtier existe en deux exemplaires",
+                "%(n)s boîtiers existent en deux exemplaires",
+                "n",
+            ),
+            reverse("boxes") + "?etat=twice",
+        ),
+        (
             fleet.refusing_policies(one.box for one in active),
             ngettext_lazy(
                 "%(n)s boîtier a refusé ses réglages", "%(n)s boîtiers ont refusé leurs réglages", "n"
