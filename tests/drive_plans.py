@@ -34,6 +34,7 @@ SWEEPS = {
     "weights.py:_parts_there": "each day: parts of uploads under way, and when a database is made",
     "weights.py:count": "each day, and when a database is made",
     "weights.py:drift": "each day",
+    "whole.py:listed": "an export of a collectivité, when it leaves",
 }
 """Who may read all of a table: file and function, and when it does."""
 _SCAN = re.compile(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?")

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from beffroi.boxes.models import Box, BoxPolicy, RelayRequest
 from beffroi.core.approvals.models import Approval
+from beffroi.core.communes.models import CommuneExport
 from beffroi.core.decisions import appeals, by_hand, exceptions, never_again, sparing
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.events.models import OutboxEvent
@@ -180,6 +181,9 @@ def _made() -> World:
         **owner, mailbox_id=gone.id, approval_id="x", state="done", granted_at=now, begun_at=now, done_at=now
     )
     RelayRequest.objects.create(**owner, sender="copieur@beaune.test", purpose="x", hour=1)
+    CommuneExport.objects.create(
+        collectivite_id=beaune.id, asked_by=administrator.id, reason="Courrier du maire"
+    )
     Export.objects.create(**owner, mailbox_id=gone.id, state="ready", ends_at=now + timedelta(days=1))
     link_id = device_links.make(
         actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x"
@@ -261,6 +265,7 @@ def changed() -> tuple[object, ...]:
         set(Departure.objects.values_list("id", "state")),
         set(Export.objects.values_list("id", "state", "downloads")),
         set(Erasure.objects.values_list("id", "state")),
+        set(CommuneExport.objects.values_list("id", "state")),
         set(RelayRequest.objects.values_list("id", "state")),
         Member.objects.filter(ended_at=None).count(),
         set(Alias.objects.values_list("address", "sends", "ended_at")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from beffroi.core.communes.models import CommuneExport
 from beffroi.drive.store import groups, look, tags, versions
 from beffroi.mail.aliases.models import Alias
 from beffroi.mail.closing.models import Export
@@ -163,6 +164,9 @@ PORTAL = {
     "access_review": Rule("own"),
     "person_new": Rule("own", data={"first": "x", "last": "y", "local": "z", "domain": "beaune.test"}),
     "person": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}, {"what": "cancel"}),
+    "commune_export": Rule(
+        "led", lambda world: {"export_id": CommuneExport.objects.get().id}, {"word": "stop"}
+    ),
     "closed_mailboxes": Rule("own"),  # of a référent alone: tests/integration/test_portal_closed.py
     "closed_mailbox": Rule("led", ERASED, {"word": "export"}),
     "closed_certificate": Rule("led", ERASED),

@@ -105,6 +105,12 @@ def _person(arguments: Sequence[str]) -> int:
     return persons.main(arguments)
 
 
+def _commune(arguments: Sequence[str]) -> int:
+    from beffroi.cli import communes  # noqa: PLC0415
+
+    return communes.main(arguments)
+
+
 def _mail(arguments: Sequence[str]) -> int:
     from beffroi.cli import mail, mail_alias, mail_backup, mail_import, mail_quota, mail_unscanned  # noqa: PLC0415
 
@@ -193,6 +199,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "retention": _retention,
     "administrator": _administrator,
     "person": _person,
+    "commune": _commune,
     "mail": _mail,
     "drive": _drive,
     "scan": _scan,

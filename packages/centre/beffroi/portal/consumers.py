@@ -7,6 +7,7 @@ from beffroi.portal import (
     delegation_told,
     drop_told,
     erasure_told,
+    export_told,
     handover_told,
     held_digest,
     relay_enforced,
@@ -75,3 +76,8 @@ def tell_heir(event: Event) -> None:
 def tell_commune(event: Event) -> None:
     is_granted = event.kind == "approval:granted"
     erasure_told.tell(approval_id=event.payload["approval_id"], is_granted=is_granted)
+
+
+@consumer(name="export.told", kinds=("communes:export_changed",), atomic=False)
+def tell_of_export(event: Event) -> None:
+    export_told.tell(event.payload["export_id"])

@@ -79,6 +79,7 @@ CATEGORIES = {
     "delegations": gettext_lazy("Boîtes confiées : à qui, de quel jour à quel jour"),
     "mail_export_files": gettext_lazy("Exports de boîtes fermées : fichiers"),
     "mail_exports": gettext_lazy("Exports de boîtes fermées : liste"),
+    "commune_exports": gettext_lazy("Exports de toute une collectivité : liste"),
     "mail_erasure_requests": gettext_lazy("Effacements de boîtes refusés ou abandonnés"),
     "retention_runs": gettext_lazy("Rapports de purge"),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from beffroi.core.fields import id_field
+from beffroi.core.fields import id_field, reference
 from beffroi.lib import clock
 
 
@@ -67,6 +67,38 @@ class Domain(models.Model):
 
     class Meta:
         db_table = "domain"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class CommuneExport(models.Model):
+    """All that a collectivité has, written to a folder by the Département at its wish. ``reason``: the wish and where
+    it stands. A row is made before the first byte is read."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        STOPPED = "stopped"
+        """By the collectivité's référent: nothing more is read."""
+
+    id = id_field("cex")
+    collectivite_id = reference(db_index=True)
+    state = models.CharField(max_length=16, choices=State, default=State.RUNNING)
+    asked_by = reference()
+    reason = models.CharField(max_length=500)
+    begun_at = models.DateTimeField(default=clock.now)
+    changed_at = models.DateTimeField(default=clock.now)
+    """Of the last sign that it goes on, or of its end."""
+    files = models.BigIntegerField(default=0)
+    size_bytes = models.BigIntegerField(default=0)
+    missing = models.IntegerField(default=0)
+    """Things that could not be read; the export names them."""
+    manifest_sha256 = models.CharField(max_length=64, default="")
+    stopped_by = reference(default="", blank=True)
+
+    class Meta:
+        db_table = "commune_export"
 
     def __str__(self) -> str:
         return self.id

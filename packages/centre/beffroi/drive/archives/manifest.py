@@ -28,6 +28,8 @@ MARK, PROOF_MARK = "beffroi/seal/1", "seal-proof/1"
 STATEMENT, FILES, SIGNATURE, STAMP = "sceau.txt", "fichiers.txt", "sceau.sig", "sceau.tsr"
 PUBLIC, PROOF = "cle.pem", "preuve.json"
 """Beside them: the key that a signature is checked by; the proof of one file."""
+PARTS = (STATEMENT, FILES, SIGNATURE, STAMP, PUBLIC)
+"""Of a seal, as it goes with a package."""
 NO_END = "none"
 _LINE = re.compile(r"([0-9a-f]{64}) (0|[1-9][0-9]{0,18}) (0|-?[1-9][0-9]{0,18}) ([^\n]*)", re.DOTALL)
 _FIELDS = (

@@ -84,7 +84,7 @@ def _fitted(name: str, suffix: str) -> str:
     return (stem or "_") + suffix + end
 
 
-def _alike(name: str) -> str:
+def alike(name: str) -> str:
     """Equal for two names that one system takes for the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
@@ -124,9 +124,9 @@ class Names:
         return next(self._ids), f"{prefix}{safe}/"
 
     def _unused(self, where: int, safe: str) -> str:
-        name, like = safe, _alike(safe)
-        while (where, _alike(name)) in self._used:
+        name, like = safe, alike(safe)
+        while (where, alike(name)) in self._used:
             self._used[where, like] += 1
             name = _fitted(safe, f"~{self._used[where, like]}")
-        self._used[where, _alike(name)] = 1
+        self._used[where, alike(name)] = 1
         return name

@@ -46,6 +46,16 @@ class _Found(NamedTuple):
     closed: int
 
 
+class Shown(NamedTuple):
+    """A collection, as others than its owner may read it. ``entries``: names of files; ``closed``: how many others."""
+
+    place: Path
+    kind: Kind
+    title: str
+    entries: list[str]
+    closed: int
+
+
 class _Read(NamedTuple):
     """One entry. ``is_closed``: by what a line of it says, or of any of its parts; ``personal``: UIDs of the members of
     a group with a personal name."""
@@ -73,6 +83,16 @@ def left(home: Path) -> tuple[list[Going], int]:
             title = str(props.get(_TITLE, "") or "")
             found.append(Going(place.name, kind, title, len(inside.open), sum(inside.open.values())))
     return found, closed
+
+
+def shown(home: Path, *, of_all: bool) -> Iterator[Shown]:
+    """Every collection of a home, by name. ``of_all``: of what all share nothing is closed."""
+    for place in _collections(home):
+        props = _props(place)
+        kind = _KINDS.get(str(props.get("tag", "")))
+        if kind is not None:
+            found = _Found(dict.fromkeys(_names(place), 0), 0) if of_all else _look(place)
+            yield Shown(place, kind, str(props.get(_TITLE, "") or ""), sorted(found.open), found.closed)
 
 
 def waiting_bytes(home: Path, was: str) -> int:

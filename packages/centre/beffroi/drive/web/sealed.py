@@ -43,8 +43,6 @@ PATH, PAGE = f"{granted.OUT_PATH}/sceaux", "/coffre/sceaux/"
 MOST_AT_ONCE, MOST_OF_ONE = 4, 2
 """Exports under way, in all and of one collectivité."""
 PIECE_BYTES = 256 << 10
-PARTS = (manifest.STATEMENT, manifest.FILES, manifest.SIGNATURE, manifest.STAMP, manifest.PUBLIC)
-"""Of a seal, in a bag."""
 
 type StockOf = Callable[[str], Stock]
 
@@ -114,7 +112,7 @@ class Sealed:
         if kind == "bagit":
             of = about.get("organisation", "") or who.collectivite_id
             bag = bagit.About(seal.name, of, seal.name, seal.id, _day(clock.epoch_s()))
-            extra = {name: texts[name] for name in PARTS if name in texts}
+            extra = {name: texts[name] for name in manifest.PARTS if name in texts}
             return bagit.bag(entries, bag, extra=extra), f"{seal.name} (BagIt)", seal
         # A day to come is the mistake of a clock, and a term would run from it.
         days = [_day(min(one.node.mtime_s, seal.begun_s)) for one in found] or [_day(seal.begun_s)]

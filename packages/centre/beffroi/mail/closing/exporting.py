@@ -158,7 +158,7 @@ def pack(export: Export, mailbox: Mailbox, box: ClosedMailbox, out: Sink) -> str
                 continue
             directory = bag.folder(one.name)
             box.guarded.select_folder(one.name, readonly=True)
-            for group in _groups(box, one.uids):
+            for group in groups(box, one.uids):
                 rows = box.client.fetch(group, ["BODY.PEEK[]", "INTERNALDATE"])
                 for uid in group:
                     if data := rows.get(uid, {}).get(b"BODY[]"):
@@ -173,7 +173,8 @@ def pack(export: Export, mailbox: Mailbox, box: ClosedMailbox, out: Sink) -> str
         raise
 
 
-def _groups(box: ClosedMailbox, uids: Sequence[int]) -> Iterator[list[int]]:
+def groups(box: ClosedMailbox, uids: Sequence[int]) -> Iterator[list[int]]:
+    """As many mails at once as memory may hold."""
     group: list[int] = []
     size = 0
     for start in range(0, len(uids), 1000):

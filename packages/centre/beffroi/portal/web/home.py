@@ -31,6 +31,7 @@ from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
 from beffroi.portal.web import (
     access_review,
+    commune_export,
     delegations,
     drive_erasure,
     drive_seals_told,
@@ -90,6 +91,7 @@ def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     """What waits for this person, beside the incidents."""
     return [
+        *commune_export.told(actor),
         *(*held.todo(actor), *persons.told(actor), *delegations.told(actor), *told(actor)),
         *(*drive_seals_told.told(request, actor), *drive_shares.told(request, actor)),
         *(*closing(actor), *actions_of(request), *access_review.told(actor)),
