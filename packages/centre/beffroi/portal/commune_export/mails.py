@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import fcntl
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from beffroi.lib.config import Config
 from beffroi.lib.envelopes import KeyUnreadable
+from beffroi.lib.errors import BeffroiError
 from beffroi.mail.closing import opening
 from beffroi.mail.closing.exporting import groups
 from beffroi.mail.closing.opening import ClosedMailbox, NotClosed
@@ -32,7 +33,12 @@ from beffroi.portal.commune_export.about import Work
 from beffroi.portal.commune_export.folder import Out
 
 FOLDER = "courriel"
-ATTEMPTS = 3
+ATTEMPTS, PAUSE_S = 3, 3.0
+WHY: dict[type[BeffroiError], str] = {
+    MailboxUnavailable: "le serveur de courrier n'a pas répondu",
+    NotClosed: "sa fermeture n'est pas terminée",
+    KeyUnreadable: "sa clé ne s'ouvre pas",
+}
 _MARKS = re.compile(rb"^(?=(?:x-)?status[ \t]*:|x-keywords[ \t]*:|x-mozilla-)", re.IGNORECASE | re.MULTILINE)
 _FROM = re.compile(rb"^(?=>*From )", re.MULTILINE)
 _STATUS = ((b"\\Answered", b"A", 0x2), (b"\\Flagged", b"F", 0x4))
@@ -53,24 +59,29 @@ def _write(work: Work, mailbox: Mailbox) -> None:
         return  # erased, with the archives' visa
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with _opened(work.config, mailbox) as box:
+            with _opened(work, mailbox) as box:
                 _folders(work, mailbox, box)
             return
-        except (MailboxUnavailable, NotClosed, KeyUnreadable) as error:
+        except tuple(WHY) as error:
             if attempt == ATTEMPTS or not isinstance(error, MailboxUnavailable):
-                work.miss(mailbox.address, str(error))
+                work.miss(mailbox.address, WHY[type(error)])
                 return
+            time.sleep(PAUSE_S)
 
 
 @contextmanager
-def _opened(config: Config, mailbox: Mailbox) -> Iterator[ClosedMailbox]:
+def _opened(work: Work, mailbox: Mailbox) -> Iterator[ClosedMailbox]:
     """Errors: MailboxUnavailable, NotClosed, KeyUnreadable."""
     if mailbox.closed_at is None:
         with opening.connected(mailbox.address) as box:
             yield box
         return
-    with (config.run / "closing.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # the worker's child exports or erases: its turn first
+    with (work.config.run / "closing.lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            work.say("waits: another closed mailbox is being exported or erased")
+            fcntl.flock(held, fcntl.LOCK_EX)
         with opening.opened(mailbox) as name, opening.connected(name) as box:
             yield box
 
@@ -107,7 +118,7 @@ def _mails(box: ClosedMailbox, name: str, uids: Sequence[int], out: Out, note: d
 def as_mbox(data: bytes, at: datetime, flags: Sequence[bytes]) -> bytes:
     """One mail of an mbox file. ``at``: when it was received, aware; ``flags``: of IMAP."""
     text = data.replace(b"\r\n", b"\n")
-    head, gap, body = text.partition(b"\n\n")
+    head, gap, body = (b"", b"", text) if text.startswith(b"\n") else text.partition(b"\n\n")
     # Who wrote a mail must not say here whether it was read, or that it is deleted.
     head = _MARKS.sub(b"X-Was-", head)
     seen = b"\\Seen" in flags
