@@ -316,13 +316,14 @@ def test_the_home_of_a_referent_says_it_and_one_button_stops_it(hall: Hall, run:
     assert "exporte" not in text(with_rights.get("/"))
     run(hall.commune, tmp_path / "a")
     row = CommuneExport.objects.get()
-    assert "Le Département a exporté tout ce qui est à la collectivité" in text(with_rights.get("/"))
+    assert "L’export de toute la collectivité est terminé" in text(with_rights.get("/"))
     page = text(with_rights.get(f"/export/{row.id}/"))
     assert WISH in page and row.manifest_sha256 in page and "Arrêter l’export" not in page
-    assert "exporté tout" not in text(portal_client(hall.commune.agent_membership).get("/"))
+    assert "L’export" not in text(portal_client(hall.commune.agent_membership).get("/"))
 
     row.state = "running"
     row.save()
+    assert "Le Département exporte tout" in text(with_rights.get("/"))
     assert "Arrêter l’export" in text(with_rights.get(f"/export/{row.id}/"))
     assert "rien de plus n’est lu" in text(
         with_rights.post(f"/export/{row.id}/", {"word": "stop"}, follow=True)

@@ -10,7 +10,7 @@ _HEAD = """\
 EXPORT DE LA COLLECTIVITÉ : {name}
 {line}
 
-Commencé le {begun}, terminé le {ended} (heure universelle).
+Commencé le {begun}, terminé le {ended} (heure de Paris).
 Demande de la collectivité : {reason}
 
 Ce dossier contient ce que le centre garde pour la collectivité. Il nomme des personnes : gardez-le

@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from django.conf import settings
+from django.utils import timezone
 
 from beffroi.core.communes import exports
 from beffroi.core.communes.models import Collectivite, CommuneExport
@@ -83,8 +84,8 @@ def _finished(actor: Actor, work: Work, row: CommuneExport) -> Finished:
     about = {
         "name": work.owner.name,
         "reason": row.reason,
-        "begun": row.begun_at,
-        "ended": ended,
+        "begun": timezone.localtime(row.begun_at),
+        "ended": timezone.localtime(ended),
         "coffre": work.folder.told("coffre"),
         "counts": work.counts,
         "missing": work.missing,

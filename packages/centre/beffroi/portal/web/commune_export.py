@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -20,28 +21,31 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.portal.pages import for_agents, page
 
-SHOWN = timedelta(days=31)
-"""On the home, after its last sign."""
+SHOWN = timedelta(days=7)
+"""On the home, after its end: a disk is to be received, and compared."""
 
 
 def told(actor: Actor) -> list[dict[str, str]]:
     """For the home of a référent."""
     if actor.role != "referent":
         return []
-    titles = {
-        CommuneExport.State.RUNNING: _("Le Département exporte tout ce qui est à la collectivité"),
-        CommuneExport.State.DONE: _("Le Département a exporté tout ce qui est à la collectivité"),
-        CommuneExport.State.STOPPED: _("L’export de toute la collectivité est arrêté"),
-    }
+    states = CommuneExport.State
+    rows = exports.visible_exports(actor).filter(
+        Q(state=states.RUNNING) | Q(state=states.DONE, changed_at__gt=clock.now() - SHOWN)
+    )
     return [
         {
-            "title": titles[CommuneExport.State(one.state)],
-            "why": _("Demande : %(reason)s") % {"reason": one.reason},
+            "title": _("Le Département exporte tout ce qui est à la collectivité")
+            if one.state == states.RUNNING
+            else _("L’export de toute la collectivité est terminé"),
+            "why": _("Demande : %(reason)s") % {"reason": one.reason}
+            if one.state == states.RUNNING
+            else _("Le Département vous remet le disque : comparez l’empreinte."),
             "url": "commune_export",
             "of": one.id,
-            "button": _("Voir, arrêter") if one.state == CommuneExport.State.RUNNING else _("Voir"),
+            "button": _("Voir, arrêter") if one.state == states.RUNNING else _("Voir"),
         }
-        for one in exports.visible_exports(actor).filter(changed_at__gt=clock.now() - SHOWN)[:3]
+        for one in rows[:3]
     ]
 
 

@@ -1,0 +1,83 @@
+"""Export of a whole collectivité as its référent sees it, in a real Chromium: read on the home, stopped by keyboard.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from beffroi.lib import clock
+from beffroi.lib.ids import new_id
+
+from tests.fixtures_browser import Centre, browser, centre, inspect
+from tests.portal_server import PASSWORD
+
+__all__ = ["browser", "centre"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+REASON = "Courrier du maire du 12 novembre 2026, signé A. Martin, reçu en préfecture le 14"
+ROW = {
+    "state": "running",
+    "asked_by": "adm_x",
+    "reason": REASON,
+    "files": 45210,
+    "size_bytes": 12_400_000_000,
+    "missing": 0,
+    "manifest_sha256": "",
+    "stopped_by": "",
+}
+
+
+@pytest.fixture
+def exports(centre: Centre) -> dict[str, str]:
+    """One under way and one that is whole but for two things, by their states."""
+    found = {"running": new_id("cex"), "done": new_id("cex")}
+    now = clock.now().strftime("%Y-%m-%d %H:%M:%S")
+    with closing(sqlite3.connect(centre.state / "db" / "beffroi.sqlite")) as database, database:
+        (owner,) = database.execute(
+            "SELECT m.collectivite_id FROM membership m JOIN person p ON p.id = m.person_id WHERE p.email = ?",
+            (centre.seeded["referent_email"],),
+        ).fetchone()
+        for state, key in found.items():
+            over = {"missing": 2, "manifest_sha256": "4f" * 32} if state == "done" else {}
+            row = {**ROW, **over, "id": key, "collectivite_id": owner, "state": state}
+            row |= {"begun_at": now, "changed_at": now}
+            database.execute(
+                f"INSERT INTO commune_export ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                tuple(row.values()),
+            )
+    return found
+
+
+@pytest.fixture
+def referent(centre: Centre, exports: dict[str, str], browser: Any) -> Iterator[Any]:
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(centre.portal + "/")
+    page.fill("#id_login", centre.seeded["referent_email"])
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('Bonjour')")
+    yield page
+    context.close()
+
+
+def test_a_referent_reads_of_it_on_the_home_and_stops_it(
+    centre: Centre, exports: dict[str, str], referent: Any
+) -> None:
+    inspect(referent, "export-accueil")
+    referent.goto(f"{centre.portal}/export/{exports['done']}/")
+    inspect(referent, "export-fini")
+    assert referent.get_by_role("button", name="Arrêter l’export").count() == 0
+    referent.goto(f"{centre.portal}/")
+    referent.get_by_role("link", name="Voir, arrêter").first.press("Enter")
+    referent.wait_for_selector(f"text={REASON}")
+    inspect(referent, "export-en-cours")
+    referent.get_by_role("button", name="Arrêter l’export").press("Enter")
+    referent.wait_for_selector("text=L’export est arrêté")
+    inspect(referent, "export-arrete")
+    assert referent.get_by_role("button", name="Arrêter l’export").count() == 0
