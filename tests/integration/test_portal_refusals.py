@@ -126,6 +126,8 @@ PORTAL = {
     "app_password_revoke": Rule("thing", lambda world: {"app_password_id": world.app_password_id}),
     "mail_reported": Rule("thing", lambda world: {"beffroi_id": LURE_ID}),
     "mail_declare": Rule("thing", lambda world: {"beffroi_id": LURE_ID}, {"what": "typed"}),
+    "own_journal": Rule("own"),  # of a DPO or référent alone: tests/integration/test_journal_pages.py
+    "own_retention": Rule("own"),  # the same
     "incidents": Rule("own"),
     "incident_new": Rule("own", data={"kind": "leak", "note": "x"}),
     "incident": Rule("ours", INCIDENT, {"note": "x"}),

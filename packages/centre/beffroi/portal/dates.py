@@ -8,6 +8,7 @@ from datetime import date, datetime
 from django.utils import formats
 from django.utils.translation import get_language
 
+_EARLIEST = 1970
 _FIRST = re.compile(r"(?<!\d)1(?= [^\W\d])")
 
 
@@ -24,3 +25,13 @@ def written(text: str) -> str:
 def is_french() -> bool:
     """The language of now, or of who has none."""
     return (get_language() or "fr").startswith("fr")
+
+
+def day(text: str) -> date | None:
+    """What a field of the type "date" sends; None for what is no day, and for one that other programs have no word
+    for."""
+    try:
+        found = date.fromisoformat(text) if len(text) == 10 else None
+    except ValueError:
+        return None
+    return found if found is not None and _EARLIEST <= found.year < 9999 else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -76,6 +78,7 @@ VERBS = {
     "identity:rescue_code:used": gettext_lazy("Code de dépannage utilisé"),
     "identity:administrator:created": gettext_lazy("Administrateur créé"),
     "identity:administrator:ended": gettext_lazy("Administrateur retiré"),
+    "identity:administrator:erased": gettext_lazy("Nom et adresse d’un ancien administrateur effacés"),
     "identity:administrator:renewed": gettext_lazy("Accès d’un administrateur renouvelé"),
     "identity:administrator:signed_in": gettext_lazy("Connexion à la console"),
     "identity:administrator:sign_in_refused": gettext_lazy("Connexion à la console refusée"),
@@ -110,6 +113,7 @@ VERBS = {
     "retention:done": gettext_lazy("Purge terminée"),
     "retention:refused": gettext_lazy("Purge refusée : horloge incertaine"),
     "retention:clock_confirmed": gettext_lazy("Purge : horloge confirmée par une personne"),
+    "audit:journal:exported": gettext_lazy("Journal d’une collectivité téléchargé"),
     "audit:log:pruned": gettext_lazy("Anciennes lignes du journal retirées"),
     "communes:collectivite:enrolled": gettext_lazy("Collectivité inscrite"),
     "communes:export:begun": gettext_lazy("Export de toute la collectivité commencé"),
@@ -281,6 +285,7 @@ VERBS = {
     "approval:granted": gettext_lazy("Second avis favorable"),
     "approval:refused": gettext_lazy("Second avis défavorable"),
     "approval:withdrawn": gettext_lazy("Accord retiré avant son effet"),
+    "approval:expired": gettext_lazy("Second avis jamais rendu : demande sans suite"),
     "mail:domain:checked": gettext_lazy("Domaine de courriel vérifié"),
     "mail:domain:declared": gettext_lazy("Domaine de courriel : page de Service-Public recopiée"),
     "mail:domain:chosen": gettext_lazy("Domaine de courriel : réglages choisis"),
@@ -315,10 +320,27 @@ VERBS = {
     "mail:import:archive": gettext_lazy("Fichier d’anciens courriels copié dans une boîte"),
     "mail:sending:takeover": gettext_lazy("Compte de courriel peut-être piraté"),
 }
+ASKED = {
+    "decision.by_hand": gettext_lazy("blocage large"),
+    "drive:erasure": gettext_lazy("effacement du Coffre"),
+    "drive:seal:destroy": gettext_lazy("élimination d’un dossier scellé"),
+    "identity.erase": gettext_lazy("effacement du nom d’une personne"),
+    "mail:erasure": gettext_lazy("effacement d’une boîte fermée"),
+    "mail:remediation": gettext_lazy("retrait de nombreux courriels"),
+}
+"""What a second person was asked about."""
 
 
 def sentence(verb: str) -> str:
     return str(VERBS.get(verb, verb))
+
+
+def sentence_of(verb: str, details: Mapping[str, object]) -> str:
+    """The same, with what a second person was asked about."""
+    said, asked = sentence(verb), ASKED.get(str(details.get("verb", "")))
+    if asked is None:
+        return said
+    return _("%(said)s : %(what)s") % {"said": said, "what": asked}
 
 
 def actor(kind: str, actor_id: str) -> str:

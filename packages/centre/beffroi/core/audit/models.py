@@ -28,6 +28,10 @@ class AuditEntry(models.Model):
         indexes = (
             models.Index(fields=["collectivite_id", "id"], name="audit_entry_collectivite"),
             models.Index(fields=["object_id"], name="audit_entry_object"),
+            # What the Département did of itself, for the journals of all communes.
+            models.Index(
+                fields=["verb", "id"], condition=models.Q(collectivite_id=None), name="audit_entry_central"
+            ),
         )
 
     def __str__(self) -> str:

@@ -195,14 +195,17 @@ def _first_slipped_in(start: _Start) -> int | None:
     return seals.values_list("position", flat=True).first()
 
 
+def may_read(actor: Actor) -> bool:
+    """The Département reads all of it; a référent or DPO what concerns their collectivité."""
+    if actor.sees_all:
+        return True
+    return actor.kind == "person" and actor.role in ("referent", "dpo") and bool(actor.collectivite_id)
+
+
 def visible_entries(actor: Actor) -> QuerySet[AuditEntry]:
     """Entries that the actor may read, newest first: all for the Département, its own for a référent or DPO."""
     rows = AuditEntry.objects.select_related("seal", "personal").order_by("-id")
-    if actor.sees_all:
-        return rows
-    if actor.kind == "person" and actor.role in ("referent", "dpo") and actor.collectivite_id:
-        return rows.filter(collectivite_id=actor.collectivite_id)
-    return rows.none()
+    return actor.visible(rows) if may_read(actor) else rows.none()
 
 
 def counts_by_day(verb: str, *, since: date) -> dict[date, int]:

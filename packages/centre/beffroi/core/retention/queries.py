@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from beffroi.core.audit import queries as audit
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import told
 from beffroi.core.retention.actions import EVERY
@@ -70,8 +71,9 @@ def _is_late() -> bool:
 
 
 def report(actor: Actor) -> Report:
-    """Errors: NotFound for whoever does not act for the whole département."""
-    if not actor.sees_all:
+    """Errors: NotFound for whoever may not read the journal. The counts are of all communes together: a commune's
+    page shows none."""
+    if not audit.may_read(actor):
         raise NotFound("retention")
     runs = list(RetentionRun.objects.order_by("-id")[:STORED])
     last = runs[0] if runs else None

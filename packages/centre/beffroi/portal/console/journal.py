@@ -74,7 +74,7 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
         "entries": [
             {
                 "entry": one,
-                "what": verbs.sentence(one.verb),
+                "what": verbs.sentence_of(one.verb, json.loads(one.details)),
                 "who": who(one.actor_kind, one.actor_id),
                 "commune": names.get(one.collectivite_id or "", ""),
                 "details": json.loads(one.details),

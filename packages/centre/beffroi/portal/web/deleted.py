@@ -6,7 +6,6 @@ Access: the mailbox is looked up among the actor's own; another one's is "no suc
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +21,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail import deleted, folders, queries, reader
 from beffroi.mail.models import Mailbox
+from beffroi.portal.dates import day
 from beffroi.portal.pages import for_agents, page, sought
 from beffroi.portal.web.folders import NAMES, title
 
@@ -44,7 +44,7 @@ def find(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             _give_back(request, actor, mailbox)
         return HttpResponseRedirect(reverse("mail_deleted", args=[mailbox.id]))
     asked = sought(request, MAX_SEARCH_CHARS)
-    since, before = _day(request.GET.get("du", "")), _day(request.GET.get("au", ""))
+    since, before = day(request.GET.get("du", "")), day(request.GET.get("au", ""))
     with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
         letters, total = deleted.search(opened, asked, since=since, before=before)
         places = folders.listing(opened)
@@ -66,15 +66,6 @@ def find(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         "done": _done(request, mailbox),
     }
     return page(request, "portal/mail_deleted.html", context)
-
-
-def _day(text: str) -> date | None:
-    """None for what is no day, and for one that IMAP has no word for."""
-    try:
-        found = date.fromisoformat(text) if len(text) == 10 else None
-    except ValueError:
-        return None
-    return found if found is not None and 1970 <= found.year < 9999 else None
 
 
 def _give_back(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> None:
