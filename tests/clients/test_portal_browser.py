@@ -90,7 +90,7 @@ CONSOLE_PAGES = {
     "dossier-nouveau": "/dossiers/nouveau/",
     "dossier": "/dossiers/{account_incident_id}/",
     "dossier-ouvert": "/dossiers/{incident_id}/",
-    "dossier-clore": "/dossiers/{incident_id}/clore/",
+    "dossier-clore": "/dossiers/{account_incident_id}/clore/",
     "dossier-plainte": "/dossiers/{incident_id}/plainte/",
     "dossier-mots-de-passe": "/dossiers/{account_incident_id}/mots-de-passe/",
     "retrospective": "/retrospective/{decision_id}/",

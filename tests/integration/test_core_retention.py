@@ -155,7 +155,7 @@ def test_an_incident_goes_six_years_after_it_was_closed_unless_a_complaint_is_un
 ) -> None:
     plain, contested, still_open = (incident(beaune) for _ in range(3))
     for one in (plain, contested):
-        incidents.close(actor=administrator, incident=one, reason="resolved")
+        incidents.close(actor=administrator, incident=one, reason="false_alarm")
     incidents.set_complaint(actor=administrator, incident=contested, under_way=True)
     assert "incidents" not in purge(days=2191)
     assert purge(days=2193)["incidents"] == 1
@@ -174,7 +174,7 @@ def test_an_open_incident_keeps_the_decision_it_is_about(beaune: Commune, admini
     about = incident(beaune, decision.id)
     assert "decisions" not in purge(days=500)
     with clock.shifted(500 * DAY_S):
-        incidents.close(actor=administrator, incident=about, reason="resolved")
+        incidents.close(actor=administrator, incident=about, reason="false_alarm")
     assert purge(days=501)["decisions"] == 1
     assert Incident.objects.get().decision_id == decision.id  # the incident has its own evidence
 

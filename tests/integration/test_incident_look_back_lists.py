@@ -240,7 +240,7 @@ def test_taken_back_it_opens_again_what_it_closed(
     told(beaune, "feodo", values=1)
     told(nuits, "feodo", values=1)
     by_hand = Incident.objects.get(collectivite_id=nuits.id)
-    actions.close(actor=administrator, incident=by_hand, reason="resolved")
+    actions.close(actor=administrator, incident=by_hand, reason="false_alarm")
     row = spare(administrator, ttl_s=60)
     assert states(beaune, nuits) == ["closed", "closed"]
     if lifted == "by a person":

@@ -21,6 +21,7 @@ from beffroi.incidents.models import Incident
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock
 from beffroi.mail.models import MailObservation, RemediationItem, RemediationJob
+from beffroi.portal import incident_file
 from beffroi.portal import incident_words as words
 from django.test import Client
 from django.urls import reverse
@@ -277,12 +278,49 @@ def test_the_departement_leads_an_incident_to_its_end(administrator: Actor, beau
         assert "Suivi par Ada." in text_of(client.get(address))
         close = reverse("incident_close", args=[incident.id])
         assert client.post(close, {"reason": "decision_undone"}).status_code == 400
+        refused = client.post(close, {"reason": "resolved"})
+        assert refused.status_code == 409
+        assert "un délai de la loi est sans réponse" in text_of(refused)
+        complaint, cnil = queries.unanswered(incident)
+        for data in ({"done": complaint.id}, {"not_needed": cnil.id, "why": "Poste neuf, sans données."}):
+            assert client.post(address, {**data, "back": "close"})["Location"] == close
+        assert "Délais de la loi" not in text_of(client.get(close))
         assert client.post(close, {"reason": "resolved"}).status_code == 302
         assert client.post(close, {"reason": "resolved"}).status_code == 409
+        assert "« Poste neuf, sans données. »" in text_of(client.get(address))
         assert "Clos : résolu." in text_of(client.get(address))
         assert client.post(address, {"reopen": "1"}).status_code == 302
     incident.refresh_from_db()
     assert incident.state == "in_progress"
+
+
+def test_a_commune_says_why_the_cnil_need_not_be_told(agent: Client, beaune: Commune) -> None:
+    incident = open_for(beaune)
+    address = reverse("incident", args=[incident.id])
+    assert "Pourquoi ce n’est pas nécessaire" in text_of(agent.get(address))
+    cnil = next(one for one in queries.unanswered(incident) if one.code == "cnil")
+    assert agent.post(address, {"not_needed": cnil.id, "why": ""}).status_code == 400
+    assert agent.post(address, {"not_needed": cnil.id, "why": "<b>Rien</b> d’écrit."}).status_code == 302
+    page = text_of(agent.get(address))
+    assert "Pas nécessaire" in page and "<b>Rien" not in agent.get(address).content.decode()
+    data = incident_file.content(beaune.agent, incident, clock.now())
+    told = [one for one in data["tasks"] if one["not_needed"]]
+    assert [(one["not_needed"], one["done_at"]) for one in told] == [("<b>Rien</b> d’écrit.", None)]
+
+
+def test_lists_show_a_closed_incident_whose_date_nobody_answered(
+    agent: Client, administrator: Actor, beaune: Commune
+) -> None:
+    incident = open_for(beaune)
+    Incident.objects.update(state="closed", closed_at=clock.now(), close_reason="resolved")
+    assert "Clos, un délai de la loi sans réponse" in text_of(agent.get(reverse("incidents")))
+    assert "encore 71 h" in text_of(agent.get(reverse("incident", args=[incident.id])))
+    with on_listener("console"):
+        page = text_of(console_client(administrator.id).get(reverse("incidents")))
+        assert "Clos, un délai de la loi sans réponse" in page and "encore 71 h" in page
+    Incident.objects.update(close_reason="false_alarm")
+    assert "délai de la loi" not in text_of(agent.get(reverse("incidents")))
+    assert "encore 71 h" not in text_of(agent.get(reverse("incident", args=[incident.id])))
 
 
 def test_app_passwords_go_after_a_present_code_only(

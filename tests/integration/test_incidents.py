@@ -49,6 +49,9 @@ LEADING: dict[str, Word] = {
 SHARED: dict[str, Word] = {
     "note": lambda actor, one: actions.add_note(actor=actor, incident=one, text="Vu."),
     "tick": lambda actor, one: actions.tick(actor=actor, incident=one, task=queries.tasks(one)[0], done=True),
+    "not_needed": lambda actor, one: actions.not_needed(
+        actor=actor, incident=one, task=queries.unanswered(one)[0], why="Aucune donnée."
+    ),
     "export": lambda actor, one: actions.record_export(actor=actor, incident=one, sha256="0" * 64),
 }
 
@@ -96,6 +99,62 @@ def test_its_life_is_told_by_its_timeline(beaune: Commune, administrator: Actor,
     verbs = set(AuditEntry.objects.filter(object_id=incident.id).values_list("verb", flat=True))
     assert {"incident:opened", "incident:note_added", "incident:closed", "incident:reopened"} <= verbs
     assert not AuditEntry.objects.filter(details__contains="débranché").exists()
+
+
+def test_it_is_resolved_once_each_date_of_the_law_is_answered(
+    beaune: Commune, nuits: Commune, administrator: Actor, incident: Incident
+) -> None:
+    with pytest.raises(actions.DateUnanswered):
+        actions.close(actor=administrator, incident=incident, reason="resolved")
+    complaint, cnil = queries.unanswered(incident)
+    actions.tick(actor=beaune.agent, incident=incident, task=complaint, done=True)
+    with pytest.raises(actions.DateUnanswered):
+        actions.close(actor=administrator, incident=incident, reason="resolved")
+    actions.not_needed(
+        actor=beaune.referent, incident=incident, task=cnil, why="  Poste vide, sans données.  "
+    )
+    assert not queries.deadlines(beaune.agent)
+    said = queries.entries(incident)[-1]
+    assert (said.code, said.text) == ("task_not_needed", "Poste vide, sans données.")
+    assert entry(incident.kind, said.code, said.data).startswith("Pas nécessaire : Si des données")
+    assert not AuditEntry.objects.filter(details__contains="Poste vide").exists()
+    actions.tick(actor=beaune.agent, incident=incident, task=cnil, done=False)
+    assert [one.why for one in queries.unanswered(incident)] == [""]
+    actions.not_needed(actor=administrator, incident=incident, task=cnil, why="Poste vide.")
+    actions.close(actor=administrator, incident=incident, reason="resolved")
+    assert not queries.closed_unanswered(beaune.agent)
+    assert [one.id for one in queries.closed_incidents(beaune.agent)] == [incident.id]
+    assert not queries.closed_incidents(nuits.referent)
+
+
+def test_what_was_nothing_closes_without_an_answer(administrator: Actor, incident: Incident) -> None:
+    actions.close(actor=administrator, incident=incident, reason="false_alarm")
+    assert not queries.deadlines(administrator)
+    assert not queries.closed_unanswered(administrator)
+
+
+def test_a_date_that_was_left_open_is_seen_beyond_the_end(
+    beaune: Commune, nuits: Commune, administrator: Actor, incident: Incident
+) -> None:
+    """As those that were closed before an answer was asked for."""
+    Incident.objects.update(state="closed", closed_at=clock.now(), close_reason="resolved")
+    assert {one.code for one in queries.deadlines(beaune.agent)} == {"complaint", "cnil"}
+    assert [one.id for one in queries.closed_unanswered(administrator)] == [incident.id]
+    assert not queries.closed_incidents(administrator)
+    assert not queries.closed_unanswered(nuits.referent)
+    assert not queries.deadlines(nuits.referent)
+
+
+@pytest.mark.parametrize("why", ["", "  ", "x" * 501, "a\x00b"])
+def test_a_date_is_not_needless_without_a_reason(beaune: Commune, incident: Incident, why: str) -> None:
+    with pytest.raises(Invalid):
+        actions.not_needed(
+            actor=beaune.agent, incident=incident, task=queries.unanswered(incident)[0], why=why
+        )
+    with pytest.raises(Invalid):  # nothing that only a reflex asks for
+        actions.not_needed(
+            actor=beaune.agent, incident=incident, task=queries.tasks(incident)[0], why="Inutile."
+        )
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 2001, "a\x00b"])

@@ -15,7 +15,8 @@ from beffroi.core.events import outbox
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import queries as people
 from beffroi.core.identity.actor import Actor
-from beffroi.incidents.models import Incident, IncidentEntry, IncidentTask
+from beffroi.incidents import queries
+from beffroi.incidents.models import RESOLVED, Incident, IncidentEntry, IncidentTask
 from beffroi.incidents.recorded import Captured, capture, change, lock, payload, tell, write
 from beffroi.incidents.rules import BY_HAND, LEGAL_DELAY, PLANS, Kind, Severity
 from beffroi.lib import clock
@@ -24,10 +25,18 @@ from beffroi.lib.ids import new_id
 
 SYSTEM = Actor.system("incidents")
 MAX_TEXT = 2000
-CLOSE_REASONS = ("resolved", "false_alarm", "duplicate")
+MAX_WHY = 500
+CLOSE_REASONS = (RESOLVED, "false_alarm", "duplicate")
 SPARED = "never_again"
 """Why the centre closes what a list's entry opened, once the Département lets that entry pass for good."""
 _State = Incident.State
+
+
+class DateUnanswered(Conflict):
+    """A date of the law is neither kept nor said to be needless: answer it before the incident is closed as
+    resolved."""
+
+    code = "incident.date_unanswered"
 
 
 @transaction.atomic
@@ -153,10 +162,12 @@ def set_severity(*, actor: Actor, incident: Incident, severity: str) -> None:
 
 @transaction.atomic
 def close(*, actor: Actor, incident: Incident, reason: str) -> None:
-    """Errors: NotAllowed, Invalid, Conflict."""
+    """Errors: NotAllowed, Invalid, Conflict; DateUnanswered."""
     _only_the_departement(actor)
     if reason not in CLOSE_REASONS:
         raise Invalid("reason")
+    if reason == RESOLVED and queries.unanswered(lock(incident, open_only=True)):
+        raise DateUnanswered
     _close(actor, incident, reason)
 
 
@@ -214,13 +225,33 @@ def tick(*, actor: Actor, incident: Incident, task: IncidentTask, done: bool) ->
     changed = (
         rows.filter(done_at=None).update(done_at=clock.now(), done_by=actor.id)
         if done
-        else rows.exclude(done_at=None).update(done_at=None, done_by="")
+        else rows.exclude(done_at=None).update(done_at=None, done_by="", why="")
     )
-    if not changed:
-        return
-    what = "task_done" if done else "task_undone"
-    write(incident, actor, what, data={"task": task.code})
-    if done and locked.state == _State.WAITING and not _left_for_commune(locked):
+    if changed:
+        _told(actor, incident, locked, task, what="task_done" if done else "task_undone")
+
+
+@transaction.atomic
+def not_needed(*, actor: Actor, incident: Incident, task: IncidentTask, why: str) -> None:
+    """A date of the law need not be kept, for this reason, which stays (GDPR, article 33.5); ``tick`` takes it back.
+
+    Errors: NotFound, Conflict, Invalid (no reason, or no date of the law).
+    """
+    _may_see(actor, incident)
+    said = why.strip()
+    if not said or len(said) > MAX_WHY or "\x00" in said or task.due_at is None:
+        raise Invalid("why")
+    locked = lock(incident, open_only=True)
+    rows = IncidentTask.objects.filter(pk=task.pk, incident=locked, done_at=None)
+    if rows.update(done_at=clock.now(), done_by=actor.id, why=said):
+        _told(actor, incident, locked, task, what="task_not_needed", said=said)
+
+
+def _told(
+    actor: Actor, incident: Incident, locked: Incident, task: IncidentTask, *, what: str, said: str = ""
+) -> None:
+    write(incident, actor, what, data={"task": task.code}, text=said)
+    if what != "task_undone" and locked.state == _State.WAITING and not _left_for_commune(locked):
         change(locked, incident, {"state": _State.IN_PROGRESS})
         write(incident, SYSTEM, "state", data={"state": str(_State.IN_PROGRESS)})
     tell(actor, incident, what, task=task.code)

@@ -12,6 +12,9 @@ from beffroi.core.fields import id_field, reference
 from beffroi.incidents.rules import Audience, Kind, Severity
 from beffroi.lib import clock
 
+RESOLVED = "resolved"
+"""The one reason for closing under which something did happen."""
+
 
 class Incident(models.Model):
     """``subject``: what it is about within its kind (a decision, a person, a detector): one open incident for each.
@@ -58,6 +61,11 @@ class Incident(models.Model):
     def is_open(self) -> bool:
         return self.state != self.State.CLOSED
 
+    @property
+    def dates_stand(self) -> bool:
+        """Whether the dates of the law are still to be answered; what turned out to be nothing has none."""
+        return self.is_open or self.close_reason == RESOLVED
+
 
 class IncidentEntry(models.Model):
     """One line of the timeline. ``code`` says what happened, ``data`` its values; ``text``: what a person wrote.
@@ -83,7 +91,9 @@ class IncidentEntry(models.Model):
 
 
 class IncidentTask(models.Model):
-    """Something that one side has to do; ``due_at``: a date that the law or a contract sets."""
+    """Something that one side has to do; ``due_at``: a date that the law or a contract sets.
+
+    ``why``: it is answered, and was not done: the reason in a person's own words."""
 
     id = id_field("tsk")
     incident = models.ForeignKey(Incident, models.CASCADE, related_name="tasks")
@@ -94,6 +104,7 @@ class IncidentTask(models.Model):
     due_at = models.DateTimeField(null=True, default=None)
     done_at = models.DateTimeField(null=True, default=None)
     done_by = models.CharField(max_length=80, default="", blank=True)
+    why = models.CharField(max_length=500, default="", blank=True)
 
     class Meta:
         db_table = "incident_task"

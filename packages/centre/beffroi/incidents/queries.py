@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 
 from beffroi.core.identity.actor import Actor
-from beffroi.incidents.models import Encounter, Incident, IncidentEntry, IncidentEvidence, IncidentTask
+from beffroi.incidents.models import (
+    RESOLVED,
+    Encounter,
+    Incident,
+    IncidentEntry,
+    IncidentEvidence,
+    IncidentTask,
+)
 from beffroi.incidents.rules import DEVICE_SUBJECT, Audience, Kind, Severity
 from beffroi.lib.errors import existing
 
@@ -16,6 +23,7 @@ _RANK = Case(
     default=Value(2),
     output_field=IntegerField(),
 )
+_UNANSWERED = IncidentTask.objects.exclude(due_at=None).filter(done_at=None)
 
 
 def visible_incidents(actor: Actor) -> QuerySet[Incident]:
@@ -55,11 +63,26 @@ def evidence(incident: Incident) -> Sequence[IncidentEvidence]:
 
 
 def deadlines(actor: Actor) -> QuerySet[IncidentTask]:
-    """Dates of the law that are still to be kept, the next one first."""
-    rows = IncidentTask.objects.exclude(due_at=None).filter(done_at=None)
-    rows = rows.exclude(incident__state=Incident.State.CLOSED).select_related("incident")
-    rows = actor.visible(rows)
-    return rows.order_by("due_at", "id")
+    """Dates of the law that nobody answered, the next one first; those of what was resolved are not over with it."""
+    rows = _UNANSWERED.exclude(~Q(incident__close_reason=RESOLVED), incident__state=Incident.State.CLOSED)
+    return actor.visible(rows.select_related("incident")).order_by("due_at", "id")
+
+
+def unanswered(incident: Incident) -> Sequence[IncidentTask]:
+    """Its dates of the law that are neither kept nor said to be needless."""
+    return list(_UNANSWERED.filter(incident=incident).order_by("position"))
+
+
+def closed_unanswered(actor: Actor) -> QuerySet[Incident]:
+    """Those that were resolved with such a date left open."""
+    rows = visible_incidents(actor).filter(state=Incident.State.CLOSED, close_reason=RESOLVED)
+    return rows.filter(Exists(_UNANSWERED.filter(incident=OuterRef("pk"))))
+
+
+def closed_incidents(actor: Actor) -> QuerySet[Incident]:
+    """The other closed ones."""
+    rows = visible_incidents(actor).filter(state=Incident.State.CLOSED)
+    return rows.exclude(pk__in=closed_unanswered(actor).values("pk"))
 
 
 def encounters(actor: Actor, decision_id: str) -> Sequence[Encounter]:

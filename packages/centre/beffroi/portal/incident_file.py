@@ -89,7 +89,8 @@ def content(actor: Actor, incident: Incident, at: datetime) -> dict[str, Any]:
             {
                 "what": one.text,
                 "due_at": moment(one.task.due_at) if one.task.due_at else None,
-                "done_at": moment(one.task.done_at) if one.task.done_at else None,
+                "done_at": moment(one.task.done_at) if one.task.done_at and not one.task.why else None,
+                "not_needed": one.task.why,
             }
             for one in (*shown["tasks"], *shown["departement_tasks"])
         ],

@@ -80,8 +80,9 @@ def summaries(actor: Actor, rows: Iterable[Incident]) -> list[Summary]:
     ]
 
 
-def todo(task: IncidentTask) -> Todo:
-    if task.due_at is None or task.done_at is not None:
+def todo(task: IncidentTask, *, stands: bool = True) -> Todo:
+    """``stands``: whether its date is still to be kept."""
+    if task.due_at is None or task.done_at is not None or not stands:
         return Todo(task, words.task(task.code))
     left, tone = words.left(task.due_at)
     return Todo(task, words.task(task.code), left, tone)
@@ -89,7 +90,7 @@ def todo(task: IncidentTask) -> Todo:
 
 def full(actor: Actor, incident: Incident) -> dict[str, Any]:
     """All that a page of it shows. The caller got the incident by ``access_incident``."""
-    tasks = [todo(one) for one in queries.tasks(incident)]
+    tasks = [todo(one, stands=incident.dates_stand) for one in queries.tasks(incident)]
     mine = [one for one in tasks if one.task.audience == Audience.COMMUNE]
     return {
         "incident": incident,
@@ -98,6 +99,7 @@ def full(actor: Actor, incident: Incident) -> dict[str, Any]:
         "commune": communes.access_collectivite(actor, incident.collectivite_id).name,
         "tasks": mine,
         "left": sum(one.task.done_at is None for one in mine),
+        "unanswered": [todo(one) for one in queries.unanswered(incident)] if incident.dates_stand else [],
         "departement_tasks": [one for one in tasks if one.task.audience == Audience.DEPARTEMENT],
         "lines": timeline(actor, incident),
         "evidence": [{"one": one, "source": words.source(one.source)} for one in queries.evidence(incident)],

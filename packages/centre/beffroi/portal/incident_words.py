@@ -222,8 +222,12 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         return _spared(code, words.shorten(str(data.get("value", ""))))
     if code == "closed":
         return _("Dossier clos : %(reason)s") % {"reason": reason(str(data.get("reason", "")))}
-    if code in ("task_done", "task_undone"):
-        done = _("Fait : %(task)s") if code == "task_done" else _("À refaire : %(task)s")
+    if code in ("task_done", "task_undone", "task_not_needed"):
+        done = {
+            "task_done": _("Fait : %(task)s"),
+            "task_undone": _("À refaire : %(task)s"),
+            "task_not_needed": _("Pas nécessaire : %(task)s"),
+        }[code]
         return done % {"task": task(str(data.get("task", "")))}
     if code == "app_passwords_revoked":
         said = ngettext(

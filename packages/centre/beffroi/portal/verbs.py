@@ -274,6 +274,7 @@ VERBS = {
     "incident:severity_changed": gettext_lazy("Gravité du dossier changée"),
     "incident:note_added": gettext_lazy("Note ajoutée au dossier"),
     "incident:task_done": gettext_lazy("Dossier : action faite"),
+    "incident:task_not_needed": gettext_lazy("Dossier : délai de la loi sans objet, avec une raison"),
     "incident:task_undone": gettext_lazy("Dossier : action à refaire"),
     "incident:app_passwords_revoked": gettext_lazy("Dossier : mots de passe d’application retirés"),
     "incident:exported": gettext_lazy("Dossier téléchargé pour une plainte"),

@@ -31,7 +31,7 @@ CLOSED_SHOWN = 50
 @for_administrators
 def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
     rows = incident_view.summaries(actor, queries.open_incidents(actor))
-    closed = queries.visible_incidents(actor).filter(state=Incident.State.CLOSED)[:CLOSED_SHOWN]
+    closed = queries.closed_incidents(actor)[:CLOSED_SHOWN]
     groups = [
         {"title": title, "rows": [one for one in rows if one.incident.state in states]}
         for title, states in (
@@ -40,6 +40,8 @@ def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
             (_("En attente de la commune"), (Incident.State.WAITING,)),
         )
     ]
+    left = incident_view.summaries(actor, queries.closed_unanswered(actor))
+    groups.append({"title": _("Clos, un délai de la loi sans réponse"), "rows": left})
     groups.append({"title": _("Clos"), "rows": incident_view.summaries(actor, closed)})
     context = {
         "place": "incidents",
@@ -76,7 +78,8 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
     found = queries.access_incident(actor, incident_id)
     if request.method == "POST":
         _lead(request, actor, found)
-        return HttpResponseRedirect(reverse("incident", args=[found.id]))
+        back = "incident_close" if request.POST.get("back") == "close" else "incident"
+        return HttpResponseRedirect(reverse(back, args=[found.id]))
     context = {
         "place": "incidents",
         **incident_view.full(actor, found),
@@ -116,13 +119,22 @@ def mail_devices(actor: Actor, found: Incident) -> int:
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def close(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
-    found = queries.access_incident(actor, incident_id)
+    """Close it; as resolved, once every date of the law is answered. Errors: NotFound, Invalid, Conflict."""
+    found, refused = queries.access_incident(actor, incident_id), False
     if request.method == "POST":
-        actions.close(actor=actor, incident=found, reason=request.POST.get("reason", ""))
-        return HttpResponseRedirect(reverse("incident", args=[found.id]))
+        try:
+            actions.close(actor=actor, incident=found, reason=request.POST.get("reason", ""))
+            return HttpResponseRedirect(reverse("incident", args=[found.id]))
+        except actions.DateUnanswered:
+            refused = True
     reasons = [(one, texts.reason(one)) for one in actions.CLOSE_REASONS]
-    context = {"place": "incidents", "reasons": reasons, **incident_view.full(actor, found)}
-    return page(request, "console/incident_close.html", context)
+    context = {
+        "place": "incidents",
+        "reasons": reasons,
+        "refused": refused,
+        **incident_view.full(actor, found),
+    }
+    return page(request, "console/incident_close.html", context, status=409 if refused else 200)
 
 
 @require_http_methods(["GET", "POST"])

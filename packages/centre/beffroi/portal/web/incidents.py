@@ -27,10 +27,11 @@ CLOSED_SHOWN = 50
 @require_GET
 @for_agents
 def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
-    closed = queries.visible_incidents(actor).filter(state=Incident.State.CLOSED)[:CLOSED_SHOWN]
+    closed = queries.closed_incidents(actor)[:CLOSED_SHOWN]
     context = {
         "place": "incidents",
         "open": incident_view.summaries(actor, queries.open_incidents(actor)),
+        "unanswered": incident_view.summaries(actor, queries.closed_unanswered(actor)),
         "closed": incident_view.summaries(actor, closed),
     }
     part = asks_part(request, "list")
@@ -75,6 +76,10 @@ def write(request: HttpRequest, actor: Actor, found: Incident) -> None:
     """What both sides may do. Errors: NotFound, Invalid, Conflict."""
     if "note" in request.POST:
         actions.add_note(actor=actor, incident=found, text=typed(request, "note"))
+        return
+    if "not_needed" in request.POST:
+        task = queries.access_task(actor, found, request.POST["not_needed"])
+        actions.not_needed(actor=actor, incident=found, task=task, why=request.POST.get("why", ""))
         return
     word = "done" if "done" in request.POST else "undone"
     if word not in request.POST:
