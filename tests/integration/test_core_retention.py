@@ -7,11 +7,15 @@ from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
+from beffroi.core.audit import actions as audit
+from beffroi.core.audit import queries as audit_queries
 from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Appeal, Decision, DecisionEffect
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
+from beffroi.core.identity import administrators
+from beffroi.core.identity import queries as identity_queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person, SignIn
 from beffroi.core.retention import actions, consumers, queries, registry, rules, told
@@ -22,7 +26,7 @@ from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import Kind
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import Conflict, NotFound
 from beffroi.lib.ids import new_id
 from beffroi.mail.held.models import SenderRule
 from beffroi.mail.models import (
@@ -39,7 +43,7 @@ from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from django.contrib.sessions.models import Session
 from django.db import IntegrityError, OperationalError
 
-from tests.conftest import Commune
+from tests.conftest import PASSWORD, Commune
 from tests.fixtures_incidents import decide
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -200,6 +204,44 @@ def test_a_closed_account_loses_its_name_after_a_year_and_its_history_stays(
     assert Membership.objects.get(pk=member.pk).until is not None
     assert "closed_accounts" not in purge(days=377)  # once
     assert Person.objects.get(pk=beaune.colleague.id).name == "collegue"
+
+
+def test_a_closed_administrator_loses_the_name_after_a_year_and_what_they_did_stays(
+    administrator: Actor, system: Actor
+) -> None:
+    other = administrators.create_administrator(
+        actor=administrator, email="former@cotedor.test", name="Odile Rey", password=PASSWORD
+    ).record
+    them = Actor("administrator", other.id, None, "administrator")
+    audit.record(actor=them, verb="mail:quota:mailbox", object_id="mbx_1", collectivite_id=None)
+    assert "closed_administrators" not in purge(days=800)  # at work
+    with clock.shifted(10 * DAY_S):
+        administrators.end_administrator_access(actor=administrator, administrator=other)
+    assert "closed_administrators" not in purge(days=374)
+    assert purge(days=376)["closed_administrators"] == 1
+    other.refresh_from_db()
+    assert (other.name, other.email, other.totp_secret) == ("", f"{other.id}@efface.invalid", "")
+    assert not AuditPersonal.objects.filter(content__contains="Odile").exists()
+    assert AuditEntry.objects.filter(actor_id=other.id, verb="mail:quota:mailbox").exists()
+    assert AuditEntry.objects.filter(object_id=other.id, verb="identity:administrator:erased").count() == 1
+    assert audit_queries.verify(full=True).ok
+    assert other not in identity_queries.administrators()
+    with pytest.raises(Conflict):
+        administrators.renew_administrator(actor=administrator, administrator=other, password=PASSWORD)
+    assert "closed_administrators" not in purge(days=377)  # once
+    assert administrators.create_administrator(
+        actor=administrator, email="former@cotedor.test", name="Odile Rey", password=PASSWORD
+    )
+
+
+def test_an_administrator_who_came_back_keeps_the_name(administrator: Actor) -> None:
+    other = administrators.create_administrator(
+        actor=administrator, email="back@cotedor.test", name="Odile Rey", password=PASSWORD
+    ).record
+    administrators.end_administrator_access(actor=administrator, administrator=other)
+    administrators.renew_administrator(actor=administrator, administrator=other, password=PASSWORD)
+    assert "closed_administrators" not in purge(days=800)
+    assert administrators.erase_closed(other) == 0
 
 
 def test_an_account_that_an_open_incident_concerns_keeps_its_name(beaune: Commune, system: Actor) -> None:

@@ -104,7 +104,10 @@ def end(email: str, *, by: str) -> int:
 
     found = _administrator(email)
     administrators.end_administrator_access(actor=sign_in(by), administrator=found)
-    print(f"{found.email} signs in no more, and is signed out. What they decided stays, under their name.")
+    print(
+        f"{found.email} signs in no more, and is signed out. What they decided stays on record; their name and address"
+        " are erased by the daily purge, after the time that retention_accounts_days says."
+    )
     return 0
 
 

@@ -46,6 +46,7 @@ CATEGORIES = {
     "private_calendars": gettext_lazy("Agendas et contacts privés de personnes parties"),
     "departures": gettext_lazy("Départs confirmés ou annulés"),
     "closed_accounts": gettext_lazy("Noms de comptes fermés"),
+    "closed_administrators": gettext_lazy("Noms d’anciens administrateurs du Département"),
     "flow_counts": gettext_lazy("Connexions refusées, par jour"),
     "refused_days": gettext_lazy("Totaux refusés, par jour"),
     "box_notices": gettext_lazy("Avis de boîtiers"),

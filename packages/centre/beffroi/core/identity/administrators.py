@@ -16,9 +16,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from beffroi.core.audit import actions as audit
+from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import outbox
 from beffroi.core.identity import failures, limits, totp
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.erasure import ERASED_DOMAIN
 from beffroi.core.identity.models import Administrator
 from beffroi.core.identity.secret_fields import decrypt_text, encrypt_text
 from beffroi.lib import clock
@@ -27,6 +29,7 @@ from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 _WINDOW_S = 900
 _PER_ACCOUNT_AND_NETWORK = 5
 _PER_NETWORK = 30
+_ERASING = Actor.system("identity.erasure")
 
 
 class SignInRefused(BeffroiError):
@@ -131,7 +134,7 @@ def end_administrator_access(*, actor: Actor, administrator: Administrator) -> N
     if not others.exists():
         raise Conflict("this is the last administrator")
     Administrator.objects.filter(pk=administrator.pk).update(
-        is_active=False, session_version=F("session_version") + 1
+        is_active=False, closed_at=clock.now(), session_version=F("session_version") + 1
     )
     audit.record(
         actor=actor, verb="identity:administrator:ended", object_id=administrator.id, collectivite_id=None
@@ -141,20 +144,54 @@ def end_administrator_access(*, actor: Actor, administrator: Administrator) -> N
 @transaction.atomic
 def renew_administrator(*, actor: Actor, administrator: Administrator, password: str) -> str:
     """A new password and second factor for who lost theirs; sessions end, a closed account is open again. Return the
-    secret (base32), shown once. Errors: NotAllowed."""
+    secret (base32), shown once. Errors: NotAllowed; Conflict where the name was erased."""
     _only_administrators(actor)
     secret = totp.new_secret()
-    Administrator.objects.filter(pk=administrator.pk).update(
+    renewed = Administrator.objects.filter(pk=administrator.pk, erased_at=None).update(
         is_active=True,
+        closed_at=None,
         password=make_password(password),
         totp_secret=encrypt_text(secret),
         totp_last_step=0,
         session_version=F("session_version") + 1,
     )
+    if not renewed:
+        raise Conflict("this account was erased")
     audit.record(
         actor=actor, verb="identity:administrator:renewed", object_id=administrator.id, collectivite_id=None
     )
     return secret
+
+
+@transaction.atomic
+def erase_closed(administrator: Administrator) -> int:
+    """Erase the name, address and secrets of a closed account; return 1, or 0 when it is open or was erased before.
+
+    The identifier stays, so that the audit log, decisions and incidents still say that one and the same administrator
+    acted, and no longer who.
+    """
+    outbox.serialise()
+    closed = Administrator.objects.filter(pk=administrator.pk, is_active=False, erased_at=None)
+    if not closed.update(
+        email=f"{administrator.pk}@{ERASED_DOMAIN}",
+        name="",
+        password=make_password(None),
+        totp_secret="",
+        erased_at=clock.now(),
+    ):
+        return 0
+    named = AuditEntry.objects.filter(object_id=administrator.pk, personal__isnull=False)
+    entries = sum(
+        audit.erase_personal(actor=_ERASING, entry_id=one) for one in named.values_list("id", flat=True)
+    )
+    audit.record(
+        actor=_ERASING,
+        verb="identity:administrator:erased",
+        object_id=administrator.pk,
+        collectivite_id=None,
+        details={"audit_entries": entries},
+    )
+    return 1
 
 
 def _use_code(administrator: Administrator, code: str) -> bool:

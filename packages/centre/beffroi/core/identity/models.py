@@ -246,6 +246,8 @@ class Administrator(models.Model):
     is_active = models.BooleanField(default=True)
     session_version = models.IntegerField(default=1)
     created_at = models.DateTimeField(default=clock.now)
+    closed_at = models.DateTimeField(null=True, default=None)
+    erased_at = models.DateTimeField(null=True, default=None)  # name and address are gone
 
     class Meta:
         db_table = "administrator"

@@ -183,8 +183,8 @@ def person_names(person_ids: Collection[str]) -> dict[str, str]:
 
 
 def administrators() -> list[Administrator]:
-    """All, also closed ones, by their addresses."""
-    return list(Administrator.objects.order_by("email"))
+    """All, also closed ones, by their addresses; those whose name was erased have none."""
+    return list(Administrator.objects.filter(erased_at=None).order_by("email"))
 
 
 def administrator(administrator_id: str) -> Administrator:

@@ -1,4 +1,5 @@
-"""How long sessions, links for phones, codes of people, sign-ins and the names of closed accounts are kept."""
+"""How long sessions, links for phones, codes of people, sign-ins and the names of closed accounts are kept, those of
+administrators too."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from typing import Any
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from beffroi.core.identity import erasure
+from beffroi.core.identity import administrators, erasure
 from beffroi.core.identity.models import (
     ActivationCode,
+    Administrator,
     DeviceLink,
     LoginFlow,
     Membership,
@@ -69,6 +71,14 @@ def closed_accounts(cutoff: datetime) -> QuerySet[Person]:
     return past.exclude(Exists(member))
 
 
+def closed_administrators(cutoff: datetime) -> QuerySet[Administrator]:
+    return Administrator.objects.filter(is_active=False, erased_at=None, closed_at__lt=cutoff)
+
+
+def _erase_administrators(ids: list[Any]) -> int:
+    return sum(administrators.erase_closed(one) for one in Administrator.objects.filter(pk__in=ids))
+
+
 def _erase_accounts(ids: list[Any]) -> int:
     return sum(erasure.erase(person) for person in Person.objects.filter(pk__in=ids))
 
@@ -88,6 +98,16 @@ category(
         closed_accounts,
         _erase_accounts,
         held_as="person",
+        batch=20,
+    )
+)
+category(
+    Category(
+        "closed_administrators",
+        163,
+        "retention_accounts_days",
+        closed_administrators,
+        _erase_administrators,
         batch=20,
     )
 )
