@@ -213,7 +213,7 @@ def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.
 
 
 def _restore(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
-    from beffroi.drive import audited, leaving  # noqa: PLC0415
+    from beffroi.drive import audited, deleted_again, leaving  # noqa: PLC0415
     from beffroi.drive.backup.work import Backups  # noqa: PLC0415
 
     backups = Backups(config, communes)
@@ -225,6 +225,7 @@ def _restore(config: Config, communes: Communes, actor: Actor, options: argparse
     with audited.before(actor, "drive:restored", object_id=owner, collectivite_id=owner):
         done = backups.restore(owner, at_s=at_s, with_calendars=options.calendars)
         leaving.again(owner, as_of_s=done.picture.at_s)
+        again = deleted_again.again(communes.metadata(owner), owner, as_of_s=done.picture.at_s)
     print(f"{name} is as of {local(done.picture.at_s)}; {done.objects} objects came back.")
     print("Devices send again what is newer with them.")
     if done.unsealed:
@@ -236,6 +237,13 @@ def _restore(config: Config, communes: Communes, actor: Actor, options: argparse
         print(
             f"{done.uneliminated} folders were eliminated after that: what was destroyed may be there again. Their "
             "référent looks at them, and has them eliminated again, with the same visa."
+        )
+    if again.deleted:
+        print(f"{again.deleted} versions that people had deleted since are deleted again.")
+    if again.stay:
+        print(
+            f"{again.stay} contents that people had deleted since are there again, as a file's present content or "
+            "under a seal or lock: whose files they are looks at them (the audit log: drive:version:deleted)."
         )
     if name == owner:
         print(

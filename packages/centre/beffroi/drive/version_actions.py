@@ -21,6 +21,8 @@ from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict
 
+DELETED = "drive:version:deleted"
+
 
 class NotYoursToDelete(BeffroiError):
     """Whose file it is deletes a version of it; in the collectivité's folder, a référent."""
@@ -50,7 +52,7 @@ def delete(*, actor: Actor, view: View, node_id: int, etag: int) -> None:
     version = view.database.write(look)
     with audited.before(
         actor,
-        "drive:version:deleted",
+        DELETED,
         object_id=str(node_id),
         collectivite_id=view.collectivite_id,
         details={"version": etag, "size_bytes": version.size_bytes, "replaced_s": version.replaced_s},
