@@ -46,21 +46,22 @@ class _Bringer:
         self._folders: dict[str, ImportFolder] = {}
         self._known: dict[str, set[bytes]] = {}
         self._waiting: list[Found] = []
+        self._waiting_bytes = 0
         self._count: dict[str, int] = defaultdict(int)
 
     def take(self, found: Found) -> None:
-        held_bytes = sum(one.size_bytes for one in self._waiting if one.letter)
-        is_full = len(self._waiting) >= runner.BATCH or held_bytes >= runner.SLICE_BYTES
+        is_full = len(self._waiting) >= runner.BATCH or self._waiting_bytes >= runner.SLICE_BYTES
         if self._waiting and (is_full or found.folder != self._waiting[0].folder):
             self.flush()
         self._waiting.append(found)
+        self._waiting_bytes += found.size_bytes if found.letter else 0
 
     def flush(self) -> None:
         if not self._waiting:
             return
         if not ImportJob.objects.filter(pk=self._job.pk, state=ImportJob.State.RUNNING).exists():
             raise Cancelled
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         self._flush(waiting[0].folder, waiting)
 
     def _flush(self, name: str, waiting: Sequence[Found]) -> None:
