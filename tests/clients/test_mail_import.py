@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +22,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import journal
-from beffroi.mail.importing import actions, children, letters, queries, runner, target
+from beffroi.mail.importing import actions, bringing, children, letters, queries, runner, target
 from beffroi.mail.importing.letters import Letter
 from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob
 from beffroi.mail.importing.source import Where
@@ -263,6 +265,23 @@ def test_an_archive_is_brought_by_the_command_line_once(
         (*argv[:5], "nobody@beaune.test", *argv[6:]), capture_output=True, text=True, check=False
     )
     assert other.returncode == 1 and "No open mailbox" in other.stderr
+
+
+def test_files_of_an_archive_that_are_no_mails_are_counted_and_some_are_named(
+    office: Post, beaune: Commune
+) -> None:
+    box = office.mailbox(beaune, beaune.agent, "agent")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr("1.eml", old_provider.generated("x", 1))
+        for number in range(12):
+            made.writestr(f"{number}\x1b[2J.pst", b"!BDN")
+    file.seek(0)
+    job = bringing.bring(mailbox=box, file=file, name="vieux.zip", folder="Reprise", account="root")
+    told = queries.progress(job)
+    assert (job.state, told.copied, told.failed) == (State.DONE, 1, 0)
+    assert job.passed_over == 12
+    assert job.passed_names.splitlines() == [f"{number}\ufffd[2J.pst" for number in range(bringing.NAMES)]
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,14 @@ def test_a_folder_that_is_gone_is_told_by_its_name(client: Client, mailbox: Mail
     assert 'INBOX</span><span class="note">ce dossier n’est plus dans l’ancienne boîte' in page
 
 
+def test_files_that_are_no_mails_are_said(client: Client, mailbox: Mailbox) -> None:
+    job = actions.begin_archive(mailbox=mailbox, name="vieux.zip", account="root")
+    actions.end_archive(job, complete=True, passed_over=12, names=["<b>.pst", "INBOX.msf"])
+    page = seen(client, job)
+    assert "12 fichiers de l’archive ne sont pas des courriels" in page
+    assert "&lt;b&gt;.pst" in page and "INBOX.msf" in page and "Les premiers noms" in page
+
+
 def test_pause_resume_and_cancel_each_work_once(client: Client, mailbox: Mailbox) -> None:
     job = begun(client, mailbox)
     inbox, _ = listed(job)

@@ -102,7 +102,6 @@ def test_a_zip_gives_mails_and_boxes_in_folders_of_its_own_names() -> None:
             "../../etc/2.eml": mail(2),
             "Locaux/Envoyés": box,
             "__MACOSX/Boîte/1.eml": mail(9),
-            "lisez-moi.txt": b"rien",
         }
     )
     assert {(one.folder, one.reason) for one in read(data)} == {
@@ -110,6 +109,21 @@ def test_a_zip_gives_mails_and_boxes_in_folders_of_its_own_names() -> None:
         ("Reprise/_/_/etc", ""),
         ("Reprise/Locaux/Envoyés", ""),
     }
+
+
+def test_a_file_of_a_zip_that_is_no_mail_is_named_and_what_systems_leave_there_is_not() -> None:
+    data = zipped(
+        {
+            "Boîte/INBOX.msf": b"// index",
+            "archives/2019.pst": b"!BDN",
+            "Boîte/1.eml": mail(1),
+            "Boîte/Vide": b"",
+            "Boîte/.DS_Store": b"x",
+            "__MACOSX/Boîte/2.txt": b"x",
+        }
+    )
+    told = {(one.reason, one.name) for one in read(data) if one.letter is None}
+    assert told == {("no_mail", "Boîte/INBOX.msf"), ("no_mail", "archives/2019.pst")}
 
 
 def test_what_is_too_large_or_damaged_is_told_and_the_next_one_follows(

@@ -59,6 +59,10 @@ def main(arguments: Sequence[str]) -> int:
     for one in queries.failures(job):
         at = f"{one.received_at:%Y-%m-%d %H:%M}" if one.received_at else "no date"
         print(f"  {one.folder.target}: {at}, {one.size_bytes} bytes: {one.reason}")
+    if job.passed_over:
+        names = ", ".join(job.passed_names.splitlines())
+        more = ", ..." if job.passed_over > len(job.passed_names.splitlines()) else ""
+        print(f"{job.passed_over} files of the archive are no mails and were left out: {names}{more}")
     return 0 if not told.failed else 1
 
 

@@ -6,7 +6,7 @@ Process: web, cli; ``import`` for what ends by itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -218,10 +218,14 @@ def begin_archive(*, mailbox: Mailbox, name: str, account: str) -> ImportJob:
 
 
 @transaction.atomic
-def end_archive(job: ImportJob, *, complete: bool) -> ImportJob:
+def end_archive(
+    job: ImportJob, *, complete: bool, passed_over: int = 0, names: Sequence[str] = ()
+) -> ImportJob:
+    """``passed_over``: files of it that are no mails; ``names``: of some of them."""
     locked = ImportJob.objects.select_for_update().get(pk=job.pk)
     for folder in locked.folders.all():
         locked.folders.filter(pk=folder.pk).update(total=folder.copied + folder.present + folder.failed)
+    _set(locked, passed_over=passed_over, passed_names="\n".join(names))
     _end(locked, _State.DONE if complete else _State.CANCELLED)
     found = queries.progress(locked)
     _record(COMMAND, "done", locked, copied=found.copied, present=found.present, failed=found.failed)

@@ -24,6 +24,7 @@ from beffroi.mail.importing import folders, letters
 from beffroi.mail.importing.letters import Letter
 
 MAX_ENTRIES = 500_000
+NO_MAIL = "no_mail"
 _PIECE_BYTES = 64 * 1024
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
@@ -35,12 +36,14 @@ _MOZILLA_READ, _MOZILLA_REPLIED, _MOZILLA_MARKED, _MOZILLA_EXPUNGED = 0x1, 0x2, 
 
 @dataclass(frozen=True)
 class Found:
-    """A mail for ``folder``, or why there is none ("too_large", "unreadable")."""
+    """A mail for ``folder``, or why there is none: "too_large", "unreadable", or NO_MAIL of a file of an archive that
+    is none (``name``: what it is called there)."""
 
     folder: str
     letter: Letter | None
     reason: str = ""
     size_bytes: int = 0
+    name: str = ""
 
 
 def read(file: IO[bytes], folder: str) -> Iterator[Found]:
@@ -78,6 +81,8 @@ def _zip(file: IO[bytes], folder: str) -> Iterator[Found]:
                 elif opened.read(5) == b"From ":
                     opened.seek(0)
                     yield from _mbox(opened, folders.below([*above, path.stem], folder))
+                elif entry.file_size:  # a folder without mails is an empty file
+                    yield Found(below, None, NO_MAIL, entry.file_size, entry.filename)
         except _DAMAGED:
             yield Found(below, None, "unreadable", entry.file_size)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import IO
 
 from django.conf import settings
@@ -20,22 +21,43 @@ from beffroi.mail.importing.runner import Dealt
 from beffroi.mail.importing.target import NewMailbox
 from beffroi.mail.models import Mailbox
 
+NAMES = 10
+"""Of files of an archive that are no mails: enough to know what kind of file they are."""
+MAX_NAME_CHARS = 100
+
+
+@dataclass
+class Passed:
+    """Files of an archive that are no mails: how many, and the first of their names."""
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def note(self, name: str) -> None:
+        self.count += 1
+        if len(self.names) < NAMES:
+            shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in name[-MAX_NAME_CHARS:])
+            self.names.append(shown)
+
 
 def bring(*, mailbox: Mailbox, file: IO[bytes], name: str, folder: str, account: str) -> ImportJob:
     """Wait for the mailbox's turn, then bring it. Errors: NewMailboxAway, MailboxFull, Cancelled, Invalid (no such
     format)."""
     with turns.turn(settings.BEFFROI, mailbox.id, wait=True):
-        job = actions.begin_archive(mailbox=mailbox, name=name, account=account)
+        job, passed = actions.begin_archive(mailbox=mailbox, name=name, account=account), Passed()
         try:
             with target.open_target(settings.BEFFROI, mailbox.address) as new:
                 bringer = _Bringer(job, new)
                 for found in archive.read(file, folder):
-                    bringer.take(found)
+                    if found.reason == archive.NO_MAIL:
+                        passed.note(found.name)
+                    else:
+                        bringer.take(found)
                 bringer.flush()
         except BaseException:
-            actions.end_archive(job, complete=False)
+            actions.end_archive(job, complete=False, passed_over=passed.count, names=passed.names)
             raise
-        return actions.end_archive(job, complete=True)
+        return actions.end_archive(job, complete=True, passed_over=passed.count, names=passed.names)
 
 
 class _Bringer:

@@ -14,7 +14,8 @@ from beffroi.lib import clock
 class ImportJob(models.Model):
     """``password``: wrapped by the collectivité's key; "" once the import is over. ``error``: code of what stopped it,
     or what it waits for. ``next_run_at``: when a runner takes it up (again). ``collect_until``: until then what still
-    arrives at the old address is fetched too."""
+    arrives at the old address is fetched too. ``passed_over``: files of an archive that are no mails, ``passed_names``
+    of some of them, one a line."""
 
     class State(models.TextChoices):
         LISTING = "listing"  # the folders are being asked for
@@ -46,6 +47,8 @@ class ImportJob(models.Model):
     collect_until = models.DateTimeField(null=True, default=None)
     day = models.DateField(null=True, default=None)
     day_bytes = models.BigIntegerField(default=0)
+    passed_over = models.IntegerField(default=0)
+    passed_names = models.TextField(default="")
     created_at = models.DateTimeField(default=clock.now)
     done_at = models.DateTimeField(null=True, default=None)
 

@@ -146,6 +146,7 @@ def one_import(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str)
             (one, import_words.target(one.folder.target), import_words.reason(one))
             for one in queries.failures(job)
         ],
+        "passed": job.passed_names.splitlines(),
         "moving": job.state in (_State.LISTING, _State.RUNNING),
         "archive": job.tls == ImportJob.Tls.NONE,
         "error": error,
