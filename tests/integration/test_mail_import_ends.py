@@ -15,6 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.core.retention import actions as purge
 from beffroi.lib import clock
+from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import actions as mail
 from beffroi.mail.importing import actions, consumers
 from beffroi.mail.importing.models import ImportJob, MovedPlace
@@ -55,7 +56,34 @@ def test_who_leaves_takes_the_password_of_the_old_mailbox_along(
     identity.end_access(actor=system, membership=beaune.agent_membership)
     run_pending("main")
     assert stands(own) == (State.CANCELLED, False)
-    assert stands(of_all) == (state, True), "the town hall's own old mailbox is nobody's"
+    assert stands(of_all) == (State.PAUSED, False), "another member goes on, with the password"
+
+
+@pytest.mark.parametrize("state", [State.LISTING, State.READY, State.RUNNING, State.PAUSED, State.COLLECTING])
+def test_who_reads_a_functional_mailbox_no_more_brings_nothing_into_it_until_a_member_gives_the_password(
+    beaune: Commune, state: str
+) -> None:
+    shared = shared_box(beaune)
+    for one in (beaune.agent_membership, beaune.colleague_membership):
+        people.add_member(actor=beaune.referent, mailbox=shared, person=one.person)
+    job = imported(beaune, shared, state)
+    of_colleague = actions.begin(actor=beaune.colleague, mailbox=shared, where=OLD)
+    archive = actions.begin_archive(mailbox=shared, name="ancienne.mbox", account="root")
+    people.remove_member(actor=beaune.referent, mailbox=shared, person_id=beaune.agent.id)
+    run_pending("main")
+    assert stands(job) == (State.PAUSED, False)
+    assert job.error == "mail.import_asker_gone"
+    assert stands(of_colleague) == (State.LISTING, True) and stands(archive)[0] == State.RUNNING
+    with pytest.raises(Invalid):
+        actions.resume(actor=beaune.colleague, job=job)
+    with pytest.raises(NotFound):
+        actions.resume(actor=beaune.agent, job=job, password="mot-de-passe-ancien")
+    actions.resume(actor=beaune.colleague, job=job, password="mot-de-passe-ancien")
+    assert stands(job) == (State.LISTING, True)
+    people.add_member(actor=beaune.referent, mailbox=shared, person=beaune.agent_membership.person)
+    people.remove_member(actor=beaune.referent, mailbox=shared, person_id=beaune.agent.id)
+    run_pending("main")
+    assert stands(job) == (State.LISTING, True), "it is the colleague's password now"
 
 
 @pytest.mark.parametrize("state", [State.READY, State.PAUSED])

@@ -47,6 +47,10 @@ ERRORS = {
         "Cette boîte a trop de dossiers pour les montrer ici. Demandez à l’ancien fournisseur un fichier de tout le"
         " courrier (mbox, EML ou ZIP) et confiez-le au Département, ou regroupez des dossiers, puis reprenez."
     ),
+    "mail.import_asker_gone": gettext_lazy(
+        "La personne qui avait demandé cette reprise n’a plus accès à cette boîte : la reprise s’est arrêtée, et le mot"
+        " de passe de l’ancienne boîte est effacé. Pour continuer, saisissez-le de nouveau ; sinon, annulez."
+    ),
     "mail.import_unreachable": gettext_lazy("L’ancien serveur ne répond pas."),
     "mail.import_not_understood": gettext_lazy("L’ancien serveur donne des réponses incompréhensibles."),
     "mail.import_throttled": gettext_lazy("L’ancien fournisseur demande une pause."),

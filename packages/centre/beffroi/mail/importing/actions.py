@@ -21,7 +21,7 @@ from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import keys
 from beffroi.mail import queries as mail
 from beffroi.mail.importing import queries
-from beffroi.mail.importing.errors import FieldInvalid, ImportStopped
+from beffroi.mail.importing.errors import AskerGone, FieldInvalid, ImportStopped
 from beffroi.mail.importing.models import ImportJob, MovedPlace
 from beffroi.mail.importing.source import Where
 from beffroi.mail.models import Mailbox
@@ -124,7 +124,8 @@ def pause(*, actor: Actor, job: ImportJob) -> None:
 
 @transaction.atomic
 def resume(*, actor: Actor, job: ImportJob, password: str = "") -> None:
-    """Go on where it stopped; ``password``: the new one, where the old one was refused. Errors: Conflict, Invalid."""
+    """Go on where it stopped; ``password``: a new one, where the old one was refused or is forgotten. Who gives it asks
+    for the import from now on. Errors: Conflict, Invalid."""
     locked = _own(actor, job)
     if locked.state != _State.PAUSED:
         raise Conflict("it is not paused")
@@ -132,7 +133,9 @@ def resume(*, actor: Actor, job: ImportJob, password: str = "") -> None:
     if password:
         where = Where(locked.host, locked.port, locked.tls, locked.username, password)
         _check(where)
-        changes["password"] = _wrapped(locked, password)
+        changes |= {"password": _wrapped(locked, password), "asked_by": actor.id}
+    elif not locked.password:
+        raise FieldInvalid("password")
     state = _State.RUNNING if locked.folders.filter(chosen=True).exists() else _State.LISTING
     _set(locked, state=state, error="", attempts=0, next_run_at=clock.now(), **changes)
     _record(actor, "resumed", locked, new_password=int(bool(password)))
@@ -263,6 +266,22 @@ def end_all(jobs: QuerySet[ImportJob]) -> int:
         _end(job, _State.CANCELLED)
         _record(ACTOR, "cancelled", job)
     return len(found)
+
+
+@transaction.atomic
+def stop_unasked(mailbox_id: str) -> None:
+    """Stop imports into a functional mailbox whose asker does not read it any more, and forget the password: it may
+    open a mailbox of their own, and what they would still send through it is not for those who stay."""
+    rows = ImportJob.objects.filter(mailbox_id=mailbox_id, state__in=queries.OPEN)
+    found = list(rows.exclude(tls=ImportJob.Tls.NONE).exclude(password="").select_for_update())
+    gone = [
+        one
+        for one in found
+        if not mail.opened_by(one.asked_by, one.collectivite_id).filter(pk=mailbox_id).exists()
+    ]
+    for job in gone:
+        _set(job, state=_State.PAUSED, error=AskerGone.code, password="", next_run_at=clock.now())
+        _record(ACTOR, "stopped", job, error=job.error)
 
 
 @transaction.atomic

@@ -1,5 +1,5 @@
 """What the process ``import`` does: an import that a person began or resumed is taken up at once, others when due. And
-what worker does: imports end with the access of their person, or with their mailbox.
+what worker does: imports end with the access of their person, or with their mailbox, and stop with who asked for them.
 
 Process: import (its own: an old provider that is slow keeps nobody else waiting); group "main" (worker).
 """
@@ -28,7 +28,7 @@ def tick() -> None:
 
 @consumer(name="mail.imports_left", kinds=("identity:access_ended", "mail:mailbox_closed"))
 def end_imports(event: Event) -> None:
-    """Into a mailbox that is closed, or is the own one of somebody who left; a functional one goes on."""
+    """Into a mailbox that is closed, or is the own one of somebody who left; into a functional one see below."""
     if event.kind == "mail:mailbox_closed":
         gone = Mailbox.objects.filter(pk=event.payload["mailbox_id"]).exclude(closed_at=None)
     else:
@@ -37,6 +37,12 @@ def end_imports(event: Event) -> None:
             return
         gone = Mailbox.objects.filter(person_id=left.person_id, collectivite_id=left.collectivite_id)
     actions.end_all(ImportJob.objects.filter(mailbox_id__in=gone.values("pk")))
+
+
+@consumer(name="mail.imports_unasked", kinds=("mail:members_changed",))
+def stop_unasked(event: Event) -> None:
+    """Whoever leaves a collectivité leaves its functional mailboxes first (mail/people)."""
+    actions.stop_unasked(event.payload["mailbox_id"])
 
 
 @consumer(name="mail.imports_forgotten", kinds=("identity:person_erased",))

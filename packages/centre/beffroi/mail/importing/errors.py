@@ -54,6 +54,12 @@ class MailboxFull(ImportStopped):
     code = "mail.import_mailbox_full"
 
 
+class AskerGone(ImportStopped):
+    """Who asked for this import does not read its mailbox any more; a member gives the old mailbox's password anew."""
+
+    code = "mail.import_asker_gone"
+
+
 class Cancelled(ImportStopped):
     """The owner of the mailbox cancelled this import; what was copied stays."""
 

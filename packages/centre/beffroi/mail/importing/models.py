@@ -12,10 +12,10 @@ from beffroi.lib import clock
 
 
 class ImportJob(models.Model):
-    """``password``: wrapped by the collectivité's key; "" once the import is over. ``error``: code of what stopped it,
-    or what it waits for. ``next_run_at``: when a runner takes it up (again). ``collect_until``: until then what still
-    arrives at the old address is fetched too. ``passed_over``: files of an archive that are no mails, ``passed_names``
-    of some of them, one a line."""
+    """``asked_by``: whose password it is. ``password``: wrapped by the collectivité's key; "" once the import is over,
+    or its asker reads the mailbox no more. ``error``: code of what stopped it, or what it waits for. ``next_run_at``: when
+    a runner takes it up (again). ``collect_until``: until then what still arrives at the old address is fetched too.
+    ``passed_over``: files of an archive that are no mails, ``passed_names`` of some of them, one a line."""
 
     class State(models.TextChoices):
         LISTING = "listing"  # the folders are being asked for

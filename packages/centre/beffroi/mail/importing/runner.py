@@ -65,6 +65,10 @@ def run(job_id: str, *, stretch_s: float = STRETCH_S) -> None:
     if mailbox is None:
         actions.end_all(ImportJob.objects.filter(pk=job.pk))
         return
+    actions.stop_unasked(mailbox.id)  # worker may be behind
+    job.refresh_from_db()
+    if job.state not in _TAKEN_UP:
+        return
     config = settings.BEFFROI
     until = time.monotonic() + stretch_s
     try:
