@@ -267,6 +267,17 @@ def test_an_archive_is_brought_by_the_command_line_once(
     assert other.returncode == 1 and "No open mailbox" in other.stderr
 
 
+def test_a_folder_that_was_only_above_another_one_takes_mails_too(office: Post, beaune: Commune) -> None:
+    box = office.mailbox(beaune, beaune.agent, "agent")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        for number, folder in enumerate(("A/B", "A", "")):
+            made.writestr(f"{folder}/{number}.eml", old_provider.generated("x", number))
+    file.seek(0)
+    bringing.bring(mailbox=box, file=file, name="vieux.zip", folder="Reprise", account="root")
+    assert [office.count(box, one) for one in ("Reprise", "Reprise/A", "Reprise/A/B")] == [1, 1, 1]
+
+
 def test_files_of_an_archive_that_are_no_mails_are_counted_and_some_are_named(
     office: Post, beaune: Commune
 ) -> None:
@@ -339,7 +350,7 @@ def test_mails_with_odd_line_ends_are_known_again(office: Post, beaune: Commune)
     mails = [Letter(letters.clean(raw), (), clock.now()) for raw in odd]
     with target.open_target(office.config, box.address) as new:
         new.ensure("Odd")
-        assert new.append("Odd", mails) == [""] * len(odd)
+        assert [one.reason for one in new.append("Odd", mails)] == [""] * len(odd)
         assert new.known("Odd") == {one.key for one in mails}
 
 

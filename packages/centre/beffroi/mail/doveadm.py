@@ -147,6 +147,16 @@ def create_folder(address: str, folder: str) -> Command:
     return "mailboxCreate", {"user": address, "mailbox": [folder]}
 
 
+def delete_empty_folder(address: str, folder: str) -> Command:
+    """One that holds a mail gives None, which is no failure: Dovecot asks itself, so no mail that arrives is lost."""
+    return "mailboxDelete", {
+        "user": address,
+        "mailbox": [folder],
+        "requireEmpty": True,
+        "subscriptions": True,
+    }
+
+
 def kick(address: str) -> Command:
     """End every connection of this mailbox; none gives None, which is no failure."""
     return "kick", {"mask": [address]}

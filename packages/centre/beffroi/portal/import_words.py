@@ -73,6 +73,8 @@ STATES = {
     _State.COLLECTING: gettext_lazy("Repris ; l’ancienne adresse reste relevée"),
     _State.DONE: gettext_lazy("Terminé"),
     _State.CANCELLED: gettext_lazy("Annulé"),
+    _State.UNDOING: gettext_lazy("Retrait en cours"),
+    _State.UNDONE: gettext_lazy("Retiré"),
 }
 TARGETS = {
     "INBOX": gettext_lazy("Boîte de réception"),
@@ -116,6 +118,8 @@ def told(job: ImportJob) -> Told:
     if error and job.state == _State.PAUSED:
         advice = gettext("Rien de ce qui est copié n’est perdu : la reprise repartira de là.")
         return Told(error, advice, "bad")
+    if error and job.state == _State.UNDOING:
+        return Told(error, gettext("Le retrait continuera de lui-même."), "warn")
     if error:
         return Told(error, str(GOES_ON), "warn")
     return Told("", "", "")

@@ -327,6 +327,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/", mail.messages, name="mail_list"),
     path("courrier/<str:mailbox_id>/reprendre/", imports.imports, name="mail_imports"),
     path("courrier/<str:mailbox_id>/reprendre/<str:job_id>/", imports.one_import, name="mail_import"),
+    path("courrier/<str:mailbox_id>/reprendre/<str:job_id>/retirer/", imports.undo, name="mail_import_undo"),
     path("courrier/<str:mailbox_id>/reglages/", mail_settings.show, name="mail_settings"),
     path("courrier/<str:mailbox_id>/reglages/absence/", mail_settings.absence, name="mail_absence"),
     path("courrier/<str:mailbox_id>/reglages/filtres/", mail_settings.add_filter, name="mail_filter_new"),

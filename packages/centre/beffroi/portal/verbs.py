@@ -318,6 +318,8 @@ VERBS = {
     "mail:import:cancelled": gettext_lazy("Reprise d’une ancienne boîte arrêtée"),
     "mail:import:done": gettext_lazy("Reprise d’une ancienne boîte terminée"),
     "mail:import:stopped": gettext_lazy("Reprise d’une ancienne boîte interrompue"),
+    "mail:import:undo": gettext_lazy("Retrait de ce qu’une reprise a copié, demandé"),
+    "mail:import:undone": gettext_lazy("Ce qu’une reprise a copié, retiré"),
     "mail:import:archive": gettext_lazy("Fichier d’anciens courriels copié dans une boîte"),
     "mail:sending:takeover": gettext_lazy("Compte de courriel peut-être piraté"),
 }

@@ -151,6 +151,16 @@ def cancel(*, actor: Actor, job: ImportJob) -> None:
     _record(actor, "cancelled", locked)
 
 
+@transaction.atomic
+def undo(*, actor: Actor, job: ImportJob) -> None:
+    """Take away again what it brought (undoing.py). Errors: NotFound, Conflict (not over, or its list is no more)."""
+    locked = _own(actor, job)
+    if not queries.may_undo(locked):
+        raise Conflict("this import is not to be undone")
+    _set(locked, state=_State.UNDOING, error="", attempts=0, next_run_at=clock.now())
+    _record(actor, "undo", locked)
+
+
 # -- what happens by itself --------------------------------------------------------------------------------
 
 
@@ -181,16 +191,28 @@ def finished(job: ImportJob) -> None:
 
 
 @transaction.atomic
+def undone(job: ImportJob) -> None:
+    locked = ImportJob.objects.select_for_update().get(pk=job.pk)
+    if locked.state == _State.UNDOING:
+        _end(locked, _State.UNDONE)
+        _record(ACTOR, "undone", locked, taken=locked.taken, stayed=locked.stayed)
+
+
+@transaction.atomic
 def interrupted(job: ImportJob, error: ImportStopped) -> None:
     """Something is in the way: try again after a growing pause, or stop and ask the person."""
     locked = ImportJob.objects.select_for_update().get(pk=job.pk)
-    if locked.state not in (_State.LISTING, _State.RUNNING, _State.COLLECTING):
+    if locked.state not in (_State.LISTING, _State.RUNNING, _State.COLLECTING, _State.UNDOING):
         return
     attempts = locked.attempts + 1
+    # Undoing asks nothing of a person: our own mailbox answers again.
+    lasting = locked.state != _State.UNDOING and (
+        error.lasting or attempts >= MAX_ATTEMPTS or (locked.state == _State.LISTING and attempts >= 3)
+    )
     pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempts - 1, 10))
     if error.code == "mail.import_throttled":
         pause_s = LONGEST_PAUSE_S
-    if error.lasting or attempts >= MAX_ATTEMPTS or (locked.state == _State.LISTING and attempts >= 3):
+    if lasting:
         _set(locked, state=_State.PAUSED, error=error.code, attempts=attempts)
         _record(ACTOR, "stopped", locked, error=error.code)
         return
@@ -261,7 +283,7 @@ def tick(*, actor: Actor, mailbox: Mailbox, key: str, done: bool) -> None:
 def end_all(jobs: QuerySet[ImportJob]) -> int:
     """Those that are not over, whose mailbox or person is gone, or that nobody goes on with: no password is kept that
     opens a mailbox elsewhere. Return how many."""
-    found = list(jobs.filter(state__in=queries.OPEN).select_for_update())
+    found = list(jobs.filter(state__in=(*queries.OPEN, _State.UNDOING)).select_for_update())
     for job in found:
         _end(job, _State.CANCELLED)
         _record(ACTOR, "cancelled", job)
@@ -333,5 +355,5 @@ def _record(actor: Actor, what: str, job: ImportJob, **details: str | int) -> No
         details={"mailbox_id": job.mailbox_id, **details},
         personal={"address": job.username, "host": job.host} if what == "begun" else {},
     )
-    kind = ENDED if job.state in (_State.DONE, _State.CANCELLED) else CHANGED
+    kind = ENDED if job.state in (*queries.OVER, _State.UNDONE) else CHANGED
     publish(kind, {"job_id": job.id, "state": job.state}, collectivite_id=job.collectivite_id)

@@ -13,7 +13,7 @@ from typing import IO
 
 from django.conf import settings
 
-from beffroi.mail.importing import actions, archive, runner, target, turns
+from beffroi.mail.importing import actions, archive, runner, target, turns, undoing
 from beffroi.mail.importing.archive import Found
 from beffroi.mail.importing.errors import Cancelled, MailboxFull
 from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob
@@ -97,7 +97,7 @@ class _Bringer:
             else:
                 known.add(one.letter.key)
                 sent.append((one, one.letter))
-        reasons = self._new.append(name, [letter for _, letter in sent]) if sent else []
+        reasons = undoing.append(self._new, folder, [letter for _, letter in sent]) if sent else []
         for (one, letter), reason in zip(sent, reasons, strict=True):
             if reason:
                 known.discard(letter.key)
@@ -121,9 +121,9 @@ class _Bringer:
 
     def _folder(self, name: str) -> ImportFolder:
         if name not in self._folders:
-            self._new.ensure(name)
-            self._known[name] = self._new.known(name)
             self._folders[name] = ImportFolder.objects.create(
                 job=self._job, name=name, target=name, chosen=True, place=len(self._folders)
             )
+            runner.ensure(self._new, self._folders[name])
+            self._known[name] = self._new.known(name)
         return self._folders[name]

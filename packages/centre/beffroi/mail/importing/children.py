@@ -17,6 +17,7 @@ import threading
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import Q
 
 from beffroi.lib import clock
 from beffroi.lib.config import STATE_VARIABLE, Config
@@ -30,6 +31,7 @@ LIFE_S = int(3 * runner.STRETCH_S)
 """Every time limit of IMAP is one of silence: this one ends what goes on for ever."""
 TURN_AGAIN = timedelta(minutes=1)
 _DUE = (ImportJob.State.LISTING, ImportJob.State.RUNNING, ImportJob.State.COLLECTING)
+_UNDOING = ImportJob.State.UNDOING
 _running: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
 """By mailbox: two imports into one at once would each bring what both old mailboxes hold."""
 
@@ -44,9 +46,9 @@ def step() -> int:
         job = ImportJob.objects.filter(pk=job_id).first() if status else None
         if job is not None:
             actions.interrupted(job, Crashed())
-    due = ImportJob.objects.filter(state__in=_DUE, next_run_at__lte=clock.now()).exclude(
-        tls=ImportJob.Tls.NONE
-    )
+    # Only its command goes on with an archive; what it brought is taken away here.
+    ours = (Q(state__in=_DUE) & ~Q(tls=ImportJob.Tls.NONE)) | Q(state=_UNDOING)
+    due = ImportJob.objects.filter(ours, next_run_at__lte=clock.now())
     due = due.exclude(mailbox_id__in=list(_running)).order_by("next_run_at")
     # A person waits for the list of folders; whoever had a turn goes behind those who had none.
     for rows in (due.filter(state=ImportJob.State.LISTING), due.exclude(state=ImportJob.State.LISTING)):

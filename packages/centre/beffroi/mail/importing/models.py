@@ -13,9 +13,10 @@ from beffroi.lib import clock
 
 class ImportJob(models.Model):
     """``asked_by``: whose password it is. ``password``: wrapped by the collectivité's key; "" once the import is over,
-    or its asker reads the mailbox no more. ``error``: code of what stopped it, or what it waits for. ``next_run_at``: when
-    a runner takes it up (again). ``collect_until``: until then what still arrives at the old address is fetched too.
-    ``passed_over``: files of an archive that are no mails, ``passed_names`` of some of them, one a line."""
+    or its asker reads the mailbox no more. ``error``: code of what stopped it, or what it waits for. ``next_run_at``:
+    when a runner takes it up (again). ``collect_until``: until then what still arrives at the old address is fetched
+    too. ``taken``: mails that undoing took away again; ``stayed``: that it left. ``passed_over``: files of an archive
+    that are no mails, ``passed_names`` of some of them, one a line."""
 
     class State(models.TextChoices):
         LISTING = "listing"  # the folders are being asked for
@@ -25,6 +26,8 @@ class ImportJob(models.Model):
         COLLECTING = "collecting"  # all is copied; new mail at the old address goes on being fetched
         DONE = "done"
         CANCELLED = "cancelled"
+        UNDOING = "undoing"  # what it brought is being taken away again
+        UNDONE = "undone"
 
     class Tls(models.TextChoices):
         IMPLICIT = "implicit"
@@ -47,6 +50,8 @@ class ImportJob(models.Model):
     collect_until = models.DateTimeField(null=True, default=None)
     day = models.DateField(null=True, default=None)
     day_bytes = models.BigIntegerField(default=0)
+    taken = models.IntegerField(default=0)
+    stayed = models.IntegerField(default=0)
     passed_over = models.IntegerField(default=0)
     passed_names = models.TextField(default="")
     created_at = models.DateTimeField(default=clock.now)
@@ -61,7 +66,8 @@ class ImportJob(models.Model):
 
 class ImportFolder(models.Model):
     """One folder of the old mailbox. ``uid_done``: every mail up to this UID (of ``uidvalidity``) was dealt with.
-    ``present``: were in the new mailbox already. ``role``: what it is for ("sent", "trash", "all"...), or ""."""
+    ``present``: were in the new mailbox already. ``made``: its target was not there before. ``role``: what it is for
+    ("sent", "trash", "all"...), or ""."""
 
     job = models.ForeignKey(ImportJob, models.CASCADE, related_name="folders")
     name = models.CharField(max_length=1000)
@@ -75,6 +81,7 @@ class ImportFolder(models.Model):
     copied = models.IntegerField(default=0)
     present = models.IntegerField(default=0)
     failed = models.IntegerField(default=0)
+    made = models.BooleanField(default=False)
 
     class Meta:
         db_table = "mail_import_folder"
@@ -82,6 +89,28 @@ class ImportFolder(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id}:{self.pk}"
+
+
+class ImportedMails(models.Model):
+    """What one APPEND put into a folder of the new mailbox, for the import's undoing (undoing.py).
+
+    ``uids``: in IMAP's words ("4:9,12"), of ``uidvalidity``; "" while its answer is not known: then they are above
+    ``after``, and ``keys`` (letters.key, 16 bytes each) tell them. ``marks``: JSON, by mark of undoing.MARKS those that
+    came with it. ``weighed``: ``uids`` are those that go, and nothing is left but to expunge them."""
+
+    folder = models.ForeignKey(ImportFolder, models.CASCADE, related_name="mails")
+    uidvalidity = models.BigIntegerField()
+    after = models.BigIntegerField()
+    keys = models.BinaryField(default=b"")
+    uids = models.TextField(default="")
+    marks = models.TextField(default="{}")
+    weighed = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "mail_import_mails"
+
+    def __str__(self) -> str:
+        return f"{self.folder_id}:{self.pk}"
 
 
 class ImportFailure(models.Model):

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import existing
 from beffroi.mail import queries as mail
-from beffroi.mail.importing.models import ImportFailure, ImportJob, ImportSender, MovedPlace
+from beffroi.mail.importing.models import ImportedMails, ImportFailure, ImportJob, ImportSender, MovedPlace
 from beffroi.mail.models import Mailbox
 
 OPEN = (
@@ -19,6 +19,8 @@ OPEN = (
     ImportJob.State.PAUSED,
     ImportJob.State.COLLECTING,
 )
+OVER = (ImportJob.State.DONE, ImportJob.State.CANCELLED)
+"""What it brought can be taken away again (undoing.py)."""
 MAX_FAILURES = 500
 
 
@@ -59,6 +61,11 @@ def progress(job: ImportJob) -> Progress:
         sum(one.present for one in rows),
         sum(one.failed for one in rows),
     )
+
+
+def may_undo(job: ImportJob) -> bool:
+    """Whether there is something on the list of what it brought."""
+    return job.state in OVER and ImportedMails.objects.filter(folder__job=job).exists()
 
 
 def failures(job: ImportJob) -> QuerySet[ImportFailure]:

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from beffroi.core.retention.registry import Category, category
-from beffroi.mail.importing import actions
+from beffroi.mail.importing import actions, queries
 from beffroi.mail.importing.models import ImportJob
 
 ABANDONED_DAYS = 30
@@ -30,7 +30,7 @@ def _end(ids: list[Any]) -> int:
 
 
 def ended(cutoff: datetime) -> QuerySet[ImportJob]:
-    over = (ImportJob.State.DONE, ImportJob.State.CANCELLED)
+    over = (*queries.OVER, ImportJob.State.UNDONE)
     return ImportJob.objects.filter(state__in=over, done_at__lt=cutoff)
 
 

@@ -12,7 +12,7 @@ Fails:   an error of ours (errors.py) is noted at the job; it is retried or wait
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -22,8 +22,9 @@ from django.db import transaction
 from django.db.models import F
 
 from beffroi.lib import clock
-from beffroi.mail.importing import actions, folders, letters, providers, source, target
-from beffroi.mail.importing.errors import ImportStopped, MailboxFull
+from beffroi.mail.doveadm import DoveadmUnavailable
+from beffroi.mail.importing import actions, folders, letters, providers, source, target, undoing
+from beffroi.mail.importing.errors import ImportStopped, MailboxFull, NewMailboxAway
 from beffroi.mail.importing.letters import Head, Letter
 from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob, ImportSender
 from beffroi.mail.importing.source import OldMailbox
@@ -38,6 +39,7 @@ STRETCH_S = 600.0
 MAX_SENDERS = 2000
 _State = ImportJob.State
 _TAKEN_UP = (_State.LISTING, _State.RUNNING, _State.COLLECTING)
+_COPYING = (_State.RUNNING, _State.COLLECTING)
 
 
 @dataclass
@@ -59,11 +61,16 @@ class _TimeUp(Exception):
 def run(job_id: str, *, stretch_s: float = STRETCH_S) -> None:
     """Take an import up. Errors: none of its own; what stopped it is written at the job."""
     job = ImportJob.objects.filter(pk=job_id).first()
-    if job is None or job.tls == ImportJob.Tls.NONE or job.state not in _TAKEN_UP:
+    if job is None or not (
+        job.state == _State.UNDOING or (job.tls != ImportJob.Tls.NONE and job.state in _TAKEN_UP)
+    ):
         return
     mailbox = Mailbox.objects.filter(pk=job.mailbox_id, closed_at=None).first()
     if mailbox is None:
         actions.end_all(ImportJob.objects.filter(pk=job.pk))
+        return
+    if job.state == _State.UNDOING:
+        _undo(job, mailbox, time.monotonic() + stretch_s)
         return
     actions.stop_unasked(mailbox.id)  # worker may be behind
     job.refresh_from_db()
@@ -83,6 +90,27 @@ def run(job_id: str, *, stretch_s: float = STRETCH_S) -> None:
         return
     except ImportStopped as error:
         actions.interrupted(job, error)
+
+
+def _undo(job: ImportJob, mailbox: Mailbox, until: float) -> None:
+    try:
+        with target.open_target(settings.BEFFROI, mailbox.address) as new:
+            undoing.take_away(new.client, job, mailbox.address, lambda: _check(job, until, (_State.UNDOING,)))
+        actions.undone(job)
+    except _TimeUp:
+        return
+    except DoveadmUnavailable:
+        actions.interrupted(job, NewMailboxAway())
+    except ImportStopped as error:
+        actions.interrupted(job, error)
+
+
+def _check(job: ImportJob, until: float, states: Collection[str]) -> ImportJob:
+    """Errors: _TimeUp."""
+    found = ImportJob.objects.get(pk=job.pk)
+    if time.monotonic() > until or found.state not in states:
+        raise _TimeUp
+    return found
 
 
 @transaction.atomic
@@ -140,17 +168,14 @@ class _Copy:
             for start in range(0, len(uids), BATCH):
                 self._may_go_on()
                 if not ready:
-                    self._new.ensure(folder.target)
-                    ready = True
+                    ready = ensure(self._new, folder)
                 batch = uids[start : start + BATCH]
                 dealt = self._batch(folder, batch)
                 self._keep(folder, batch[-1], dealt)
                 time.sleep(self._pause_s)
 
     def _may_go_on(self) -> None:
-        job = ImportJob.objects.get(pk=self._job.pk)
-        if time.monotonic() > self._until or job.state not in (_State.RUNNING, _State.COLLECTING):
-            raise _TimeUp
+        job = _check(self._job, self._until, _COPYING)
         limit, now = providers.day_bytes(job.host), clock.now()
         if limit and job.day == now.date() and job.day_bytes >= limit:
             tomorrow = now.replace(hour=0, minute=5, second=0, microsecond=0) + timedelta(days=1)
@@ -193,7 +218,7 @@ class _Copy:
                 sent.append((one, letter))
         if not sent:
             return
-        reasons = self._new.append(folder.target, [letter for _, letter in sent])
+        reasons = undoing.append(self._new, folder, [letter for _, letter in sent])
         for (one, letter), reason in zip(sent, reasons, strict=True):
             if not reason:
                 dealt.copied += 1
@@ -222,6 +247,13 @@ class _Copy:
 
     def _keep(self, folder: ImportFolder, uid: int, dealt: Dealt) -> None:
         keep(self._job, folder, uid, dealt)
+
+
+def ensure(new: NewMailbox, folder: ImportFolder) -> bool:
+    """Where its mails go is there afterwards."""
+    if new.ensure(folder.target):
+        ImportFolder.objects.filter(pk=folder.pk).update(made=True)
+    return True
 
 
 @transaction.atomic

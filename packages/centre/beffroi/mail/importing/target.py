@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import imapclient
@@ -22,11 +23,13 @@ from beffroi.mail.engines import layout
 from beffroi.mail.importing import letters, source
 from beffroi.mail.importing.errors import NewMailboxAway
 from beffroi.mail.importing.letters import Letter
+from beffroi.mail.importing.source import Selected
 
 TIMEOUT_S = 120.0
 FETCH = 1000
 _AWAY = re.compile(r"\[(?:TRYCREATE|SERVERBUG|UNAVAILABLE|INUSE|NOPERM)\]")
 """Says nothing of the mail: its owner deleted the folder meanwhile, the storage takes nothing."""
+_APPENDUID = re.compile(rb"\[APPENDUID \d+ ([\d:,]+)\]")
 _FIELDS = ["RFC822.SIZE", "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]"]
 
 
@@ -49,55 +52,64 @@ def open_target(config: Config, address: str) -> Iterator[NewMailbox]:
                 pass
 
 
+@dataclass(frozen=True)
+class Saved:
+    """What became of a mail. ``reason``: why it was refused ("mailbox_full", "too_large", "refused"), or "". ``uid``:
+    its number in the folder; 0 where that is not known."""
+
+    reason: str = ""
+    uid: int = 0
+
+
 class NewMailbox:
     """An open new mailbox. Errors of every method: NewMailboxAway, by ``open_target``."""
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self.client = client
 
-    def ensure(self, folder: str) -> None:
-        """The folder is there and shown afterwards."""
-        if not self._client.folder_exists(folder):
-            self._client.create_folder(folder)
-            self._client.subscribe_folder(folder)
+    def ensure(self, folder: str) -> bool:
+        """The folder is there and shown afterwards. True where it was made now."""
+        if self._is_there(folder):
+            return False
+        self.client.create_folder(folder)
+        self.client.subscribe_folder(folder)
+        return True
+
+    def _is_there(self, folder: str) -> bool:
+        """What is only above another folder is listed and does not open."""
+        listed = self.client.list_folders("", folder)
+        return any({b"\\Noselect", b"\\NonExistent"}.isdisjoint(flags) for flags, _, _ in listed)
+
+    def numbers(self, folder: str) -> tuple[int, int]:
+        """UIDVALIDITY and UIDNEXT."""
+        found = self.client.folder_status(folder, ["UIDVALIDITY", "UIDNEXT"])
+        return int(found[b"UIDVALIDITY"]), int(found[b"UIDNEXT"])
 
     def known(self, folder: str) -> set[bytes]:
         """Keys of the mails in a folder; empty when there is none."""
-        if not self._client.folder_exists(folder):
+        if not self._is_there(folder):
             return set()
-        selected = source.selected(self._client.select_folder(folder, readonly=True))
-        found: set[bytes] = set()
-        for uids in source.uid_lists(self._client, selected, after=0):
-            for start in range(0, len(uids), FETCH):
-                rows = self._client.fetch(uids[start : start + FETCH], _FIELDS)
-                heads = [source.head(uid, row) for uid, row in rows.items()]
-                found.update(one.key for one in heads if one.key)
-                found.update(self._by_header([one.uid for one in heads if not one.key]))
-        return found
+        selected = source.selected(self.client.select_folder(folder, readonly=True))
+        return {key for _, key in keyed(self.client, selected)}
 
-    def _by_header(self, uids: Sequence[int]) -> Iterator[bytes]:
-        """Keys of mails without a Message-ID."""
-        rows = self._client.fetch(uids, ["RFC822.SIZE", "BODY.PEEK[HEADER]"]) if uids else {}
-        for row in rows.values():
-            yield letters.key(row.get(b"BODY[HEADER]") or b"", row[b"RFC822.SIZE"])
-
-    def append(self, folder: str, found: Sequence[Letter]) -> list[str]:
-        """Save mails; return for each "" or why it was refused ("mailbox_full", "too_large", "refused")."""
+    def append(self, folder: str, found: Sequence[Letter]) -> list[Saved]:
+        """Save mails; return for each what became of it."""
         if len(found) > 1:
             messages = [{"msg": one.data, "flags": one.flags, "date": one.at} for one in found]
             try:
-                kind, _ = self._client.multiappend(folder, messages)
+                kind, told = self.client.multiappend(folder, messages)
             except IMAPClientAbortError:
                 raise
             except IMAPClientError:
-                kind = "BAD"
+                kind, told = "BAD", []
             if kind == "OK":
-                return [""] * len(found)
+                uids = _appended(told[-1] if told else b"")
+                return [Saved(uid=one) for one in (uids if len(uids) == len(found) else [0] * len(found))]
         return [self._append(folder, one) for one in found]
 
-    def _append(self, folder: str, one: Letter) -> str:
+    def _append(self, folder: str, one: Letter) -> Saved:
         try:
-            self._client.append(folder, one.data, one.flags, one.at)
+            told = self.client.append(folder, one.data, one.flags, one.at)
         except IMAPClientAbortError:
             raise
         except IMAPClientError as error:
@@ -105,6 +117,32 @@ class NewMailbox:
             if _AWAY.search(text):
                 raise
             if "OVERQUOTA" in text:
-                return "mailbox_full"
-            return "too_large" if "TOOBIG" in text or "[LIMIT]" in text else "refused"
-        return ""
+                return Saved("mailbox_full")
+            return Saved("too_large" if "TOOBIG" in text or "[LIMIT]" in text else "refused")
+        return Saved(uid=next(iter(_appended(told)), 0))
+
+
+def keyed(client: Any, selected: Selected, *, after: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Number and key of each mail above ``after`` in the folder that is open."""
+    for uids in source.uid_lists(client, selected, after=after):
+        for start in range(0, len(uids), FETCH):
+            rows = client.fetch(uids[start : start + FETCH], _FIELDS)
+            heads = [source.head(uid, row) for uid, row in rows.items()]
+            yield from ((one.uid, one.key) for one in heads if one.key)
+            yield from _by_header(client, [one.uid for one in heads if not one.key])
+
+
+def _by_header(client: Any, uids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """The same of mails without a Message-ID."""
+    rows = client.fetch(uids, ["RFC822.SIZE", "BODY.PEEK[HEADER]"]) if uids else {}
+    for uid, row in rows.items():
+        yield uid, letters.key(row.get(b"BODY[HEADER]") or b"", row[b"RFC822.SIZE"])
+
+
+def _appended(told: object) -> list[int]:
+    """The numbers that Dovecot gave, in the order of the mails (RFC 4315)."""
+    found = _APPENDUID.search(told) if isinstance(told, bytes) else None
+    if found is None:
+        return []
+    runs = [[int(one) for one in part.split(b":")] for part in found[1].split(b",")]
+    return [uid for run in runs for uid in range(run[0], run[-1] + 1)]

@@ -1,4 +1,4 @@
-"""Reprendre mon ancien courrier: ask an old mailbox, choose folders, follow, and tell the world the new address.
+"""Reprendre mon ancien courrier: ask an old mailbox, choose folders, follow, tell the world the new address, undo.
 
 Access: the mailbox is looked up among the actor's own; another one's is "no such page". A password comes in once, is
         wrapped at once, and never goes back to a page.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,7 +19,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail import queries as mail
-from beffroi.mail.importing import actions, providers, queries
+from beffroi.mail import reader
+from beffroi.mail.deleted import KEEP_DAYS
+from beffroi.mail.importing import actions, providers, queries, undoing
 from beffroi.mail.importing.errors import FieldInvalid
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.importing.source import PORTS, Where
@@ -147,7 +150,10 @@ def one_import(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str)
             for one in queries.failures(job)
         ],
         "passed": job.passed_names.splitlines(),
-        "moving": job.state in (_State.LISTING, _State.RUNNING),
+        "moving": job.state in (_State.LISTING, _State.RUNNING, _State.UNDOING),
+        "may_undo": queries.may_undo(job),
+        "left": undoing.left(job) if job.state == _State.UNDOING else 0,
+        "days": KEEP_DAYS,
         "archive": job.tls == ImportJob.Tls.NONE,
         "error": error,
     }
@@ -160,6 +166,24 @@ def one_import(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str)
     if job.state == _State.READY:  # its form of folders is no part that changes under the person's hands
         response["HX-Refresh"] = "true"
     return response
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def undo(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str) -> HttpResponse:
+    """What would go and what would stay; POST takes away what the import brought. Nothing, once its list is no more."""
+    mailbox = mail.access_mailbox(actor, mailbox_id)
+    job = queries.access_import(actor, mailbox, job_id)
+    back = HttpResponseRedirect(reverse("mail_import", args=[mailbox.id, job.id]))
+    if not queries.may_undo(job):  # also the second press of the button
+        return back
+    if request.method == "POST":
+        actions.undo(actor=actor, job=job)
+        return back
+    with reader.connect(settings.BEFFROI, mailbox.address) as client:
+        weighed = undoing.weigh(client, job)
+    context = {"place": "mail", "mailbox": mailbox, "job": job, "weighed": weighed, "days": KEEP_DAYS}
+    return page(request, "portal/import_undo.html", context)
 
 
 def _act(request: HttpRequest, actor: Actor, job: ImportJob) -> None:
