@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import datetime, timedelta
 
 import pytest
@@ -83,6 +84,32 @@ def test_the_last_word_about_a_sender_counts_and_undo_brings_the_one_before_back
     assert SenderRule.objects.get(ended_at=None).verdict == "block"
     actions.undo(actor=beaune.agent, held_id=first.id)
     assert not SenderRule.objects.filter(ended_at=None).exists()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_words_about_a_sender_taken_back_in_any_order_leave_those_that_stand(
+    beaune: Commune, box: Mailbox, seed: int
+) -> None:
+    """The rule in force is that of the last word that was not taken back."""
+    chance = random.Random(seed)
+    rows = [hold(box) for _ in range(5)]
+    said: list[tuple[str, str]] = []
+    for _ in range(14):
+        row = chance.choice(rows)
+        if row.id in dict(said):
+            actions.undo(actor=beaune.agent, held_id=row.id)
+            said = [one for one in said if one[0] != row.id]
+        elif chance.random() < 0.5:
+            actions.release(actor=beaune.agent, held_id=row.id)
+            said.append((row.id, "allow"))
+        else:
+            try:
+                actions.block_sender(actor=beaune.agent, held_id=row.id)
+            except Conflict:
+                continue
+            said.append((row.id, "block"))
+        rules = SenderRule.objects.filter(ended_at=None).values_list("held_id", "verdict")
+        assert list(rules) == said[-1:]
 
 
 def test_a_mail_without_a_sender_is_released_but_blocks_nobody(beaune: Commune, box: Mailbox) -> None:

@@ -162,10 +162,12 @@ def undo(*, actor: Actor, held_id: str) -> HeldMail:
     before = row.state
     if before not in (_State.RELEASED, _State.BLOCKED) or not _change(row, _State.HELD, before):
         raise Conflict("there is nothing to take back")
-    made = SenderRule.objects.filter(held_id=row.id, ended_at=None).first()
+    made = SenderRule.objects.filter(held_id=row.id).order_by("-created_at", "-id").first()
     if made is not None:
-        SenderRule.objects.filter(pk=made.pk).update(ended_at=clock.now())
-        SenderRule.objects.filter(pk=made.replaces).update(ended_at=None)
+        # A later word stands; taken back as well, it gives way to the one before this.
+        SenderRule.objects.filter(replaces=made.id).update(replaces=made.replaces)
+        if SenderRule.objects.filter(pk=made.pk, ended_at=None).update(ended_at=clock.now()):
+            SenderRule.objects.filter(pk=made.replaces).update(ended_at=None)
     lessons.withdraw(mailbox_id=row.mailbox_id, message_id=row.message_id)
     _tell(actor, "undone", row, {"was": before})
     return row
