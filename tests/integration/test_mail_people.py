@@ -293,6 +293,28 @@ def test_a_departure_is_undone_within_its_time(beaune: Commune) -> None:
         leaving.undo(actor=beaune.referent, departure=late)
 
 
+def test_of_two_departures_of_one_person_at_once_one_is_made(
+    beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PostgreSQL lets it be: the other one's transaction ended after this one had looked."""
+    box = own_mailbox(beaune)
+    before = people_of.memberships_in(beaune.referent, beaune.id)
+    leaving.depart(
+        actor=beaune.referent, collectivite=beaune.collectivite, person=person(beaune.agent), successors={}
+    )
+    monkeypatch.setattr(people_of, "memberships_in", lambda *_: before)
+    with pytest.raises(NotFound):
+        leaving.depart(
+            actor=beaune.referent,
+            collectivite=beaune.collectivite,
+            person=person(beaune.agent),
+            successors={},
+        )
+    assert Departure.objects.count() == 1
+    box.refresh_from_db()
+    assert box.closed_at is not None
+
+
 def test_a_departure_of_another_commune_of_oneself_or_to_a_stranger_is_refused(
     beaune: Commune, nuits: Commune
 ) -> None:

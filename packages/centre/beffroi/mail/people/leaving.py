@@ -68,8 +68,8 @@ def depart(
         mail.close_mailbox(actor=actor, mailbox=mailbox)
         closed.append(mailbox.id)
     passwords = AppPassword.objects.filter(membership__in=current, revoked_at=None).count()
-    for membership in current:
-        identity.end_access(actor=actor, membership=membership)
+    if not sum(identity.end_access(actor=actor, membership=one) for one in current):
+        raise NotFound("person")  # somebody else was faster
     ended = {
         "roles": [one.role for one in current],
         "closed": closed,
