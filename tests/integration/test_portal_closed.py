@@ -16,7 +16,8 @@ from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import signing
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import run_pending
+from beffroi.core.events import Event, run_pending
+from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import actions as purge
 from beffroi.core.retention import registry
@@ -24,12 +25,13 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import actions as mail
-from beffroi.mail.closing import actions, bag, erasures, queries, vault
+from beffroi.mail.closing import actions, bag, children, consumers, erasures, queries, vault
 from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.models import Mailbox
 from beffroi.portal.web import closed as pages
 from beffroi_protocol.signing import b64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
@@ -167,6 +169,46 @@ def test_an_erasure_needs_thirty_days_a_visa_and_can_be_called_back(
     ):
         with pytest.raises(Conflict):
             act()
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_an_erasure_is_not_of_a_mailbox_that_was_open_in_between(
+    beaune: Commune, administrator: Actor, granted: bool
+) -> None:
+    """What came in that time has no visa, and no thirty days."""
+    box = closed(beaune)
+    erasure = erasures.ask(actor=beaune.referent, mailbox=box)
+    if granted:
+        erasures.grant(actor=administrator, erasure=erasure, visa="AD21/2026/12")
+    mail.reopen_mailbox(actor=beaune.referent, mailbox=box)
+    mail.close_mailbox(actor=beaune.referent, mailbox=box)
+    if granted:
+        Erasure.objects.update(due_at=clock.now())
+        children.work(settings.BEFFROI)
+        erasure.refresh_from_db()
+        assert erasure.state == "withdrawn"
+    else:
+        with pytest.raises(Conflict):
+            erasures.grant(actor=administrator, erasure=erasure, visa="AD21/2026/12")
+    box.refresh_from_db()
+    assert box.crypt_key == "-"
+
+
+def test_a_request_ends_when_its_mailbox_is_opened_again(beaune: Commune) -> None:
+    box = closed(beaune)
+    erasure = erasures.ask(actor=beaune.referent, mailbox=box)
+    mail.reopen_mailbox(actor=beaune.referent, mailbox=box)
+    row = OutboxEvent.objects.get(kind="mail:mailbox_created")
+    opened = Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload), row.created_at)
+    consumers.reopened(opened)
+    erasure.refresh_from_db()
+    assert erasure.state == "withdrawn"
+    mail.close_mailbox(actor=beaune.referent, mailbox=box)
+    Mailbox.objects.update(closed_at=clock.now() - timedelta(days=31))
+    again = erasures.ask(actor=beaune.referent, mailbox=box)
+    consumers.reopened(opened)  # a worker that was behind
+    again.refresh_from_db()
+    assert again.state == "asked"
 
 
 def test_an_open_incident_keeps_the_mailbox(beaune: Commune, administrator: Actor, monkeypatch: Any) -> None:

@@ -78,7 +78,7 @@ def run(erasure: Erasure) -> None:
 def _begin(erasure: Erasure) -> bool:
     """Count, and destroy the key."""
     mailbox = Mailbox.objects.get(pk=erasure.mailbox_id)
-    if mailbox.closed_at is None:
+    if not erasures.stands(erasure, mailbox):
         with transaction.atomic():
             erasures.call_back(actor=SYSTEM, erasure=erasure)
         return False

@@ -7,7 +7,7 @@ Who may: a référent asks, 30 days after the closing; the Département grants (
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
@@ -18,7 +18,7 @@ from beffroi.core.retention import registry
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.mail.closing import queries
-from beffroi.mail.closing.actions import change, record
+from beffroi.mail.closing.actions import SYSTEM, change, record
 from beffroi.mail.closing.models import Erasure
 from beffroi.mail.models import Mailbox
 
@@ -81,7 +81,7 @@ def grant(*, actor: Actor, erasure: Erasure, visa: str) -> Erasure:
         raise Invalid("visa")
     locked = Erasure.objects.select_for_update().get(pk=erasure.pk)
     mailbox = Mailbox.objects.get(pk=locked.mailbox_id)
-    if locked.state != _State.ASKED or mailbox.closed_at is None:
+    if locked.state != _State.ASKED or not stands(locked, mailbox):
         raise Conflict("this request does not wait any more")
     if held(mailbox):
         raise MailboxHeld
@@ -115,6 +115,19 @@ def call_back(*, actor: Actor, erasure: Erasure) -> None:
     record(actor, "mail:erasure:withdrawn", found)
 
 
+def stands(erasure: Erasure, mailbox: Mailbox) -> bool:
+    """Whether the mailbox is closed, and was so all the time since it was asked for."""
+    return mailbox.closed_at is not None and mailbox.closed_at <= erasure.created_at
+
+
+@transaction.atomic
+def reopened(mailbox_id: str, *, at: datetime) -> None:
+    """What was asked for, or granted, of a mailbox before it was opened again is over."""
+    rows = Erasure.objects.filter(mailbox_id=mailbox_id, state__in=(_State.ASKED, _State.GRANTED))
+    for one in rows.filter(created_at__lte=at):
+        call_back(actor=SYSTEM, erasure=one)
+
+
 def held(mailbox: Mailbox) -> bool:
     """Whether an incident needs what lies in it."""
     return bool(mailbox.person_id and registry.held("person", [mailbox.person_id]))
@@ -125,7 +138,9 @@ def _end(actor: Actor, erasure: Erasure, state: str, reason: str) -> None:
     if locked.state not in (_State.ASKED, _State.GRANTED):
         raise Conflict("this erasure has begun, or is over")
     approval = Approval.objects.get(pk=locked.approval_id)
-    if approval.state == Approval.State.REQUESTED and approval.expires_at > clock.now():
+    # No program answers a request of a person: one that a reopening ended is void in time.
+    answers = actor.kind != "system" and approval.expires_at > clock.now()
+    if answers and approval.state == Approval.State.REQUESTED:
         approvals.refuse(actor=actor, approval=approval)
     change(locked, state=state, reason=reason, decided_by=locked.decided_by or actor.id)
 
