@@ -16,8 +16,12 @@ from beffroi.mail.actions import report_phishing
 from beffroi.mail.held import actions, due, following, lessons, workdays
 from beffroi.mail.held.models import HeldMail, Lesson
 from beffroi.mail.models import Mailbox, MailDelivery
+from beffroi.mail.people import delegations
+from beffroi.mail.people.models import Delegation
+from beffroi.mail.quota import actions as quota
 from beffroi.portal import held_digest
 from django.test import Client
+from imapclient.exceptions import IMAPClientError
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
@@ -230,7 +234,44 @@ def test_a_digest_arrives_by_mail_and_its_link_opens_the_subjects(
     later = datetime.combine(
         workdays.next_working(workdays.next_working(day)), morning.time(), workdays.PLACE
     )
-    assert [len(one.again) for one in due.due(later, limit=5)] == [1]
+    assert [len(one.again) for one in due.due(later)] == [1]
+
+
+def test_a_full_mailbox_keeps_no_other_from_hearing_of_what_is_held_or_lent(
+    post: Post, beaune: Commune, nuits: Commune, box: Mailbox
+) -> None:
+    other = post.mailbox(nuits, nuits.agent, "agent")
+    assert box.id < other.id, "the full one comes first"
+    for one in (box, other):
+        receive(post, one, 1)
+    quota.limit_mailbox(actor=Actor.system("tests"), mailbox=box, limit_mib=1)
+    run_pending("main")
+    client = post.imap(box)
+    for size in (100_000, 10_000, 1_000):
+        with pytest.raises(IMAPClientError, match="OVERQUOTA"):
+            while True:
+                client.append("INBOX", b"Subject: x\r\n\r\n" + b"x" * size)
+    client.logout()
+    day = workdays.next_working(clock.now().date())
+    morning = datetime.combine(day, datetime.min.time(), workdays.PLACE) + timedelta(hours=8)
+    assert held_digest.send_due(morning) == 1
+    post.wait_count(other, 1)
+    assert HeldMail.objects.get(mailbox_id=box.id).told_at is None
+    first = clock.now().date()
+    rows = [
+        delegations.give(
+            actor=commune.referent,
+            mailbox=one,
+            person_id=commune.colleague.id,
+            right="read",
+            first=first,
+            last=first,
+            reason="absente",
+        )
+        for commune, one in ((beaune, box), (nuits, other))
+    ]
+    run_pending("main")
+    assert [Delegation.objects.get(pk=one.pk).told_at is None for one in rows] == [True, False]
 
 
 def test_both_mailboxes_of_two_communes_keep_their_own_list(

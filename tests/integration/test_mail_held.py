@@ -295,7 +295,7 @@ def test_a_link_opens_one_mailbox_of_one_owner_for_some_days(
 
 
 def names(when: str) -> list[tuple[int, int]]:
-    return [(len(one.fresh), len(one.again)) for one in due.due(at(when), limit=10)]
+    return [(len(one.fresh), len(one.again)) for one in due.due(at(when))]
 
 
 def test_a_digest_is_due_at_its_hour_on_working_days_for_something_new(beaune: Commune, box: Mailbox) -> None:
@@ -329,7 +329,7 @@ def test_what_nobody_looked_at_within_a_working_day_is_brought_up_again_until_se
 def test_a_digest_names_subjects_and_senders_and_how_to_get_at_them(beaune: Commune, box: Mailbox) -> None:
     hold(box)
     HeldMail.objects.update(overdue_at=at("2026-11-25 09:00"))
-    [one] = due.due(at("2026-11-24 08:00"), limit=10)
+    [one] = due.due(at("2026-11-24 08:00"))
     subject, text, html = held_digest.words_of(one)
     assert subject == "1 courriel retenu à regarder"
     assert SUBJECT in text and SENDER in text and "usurpé" in text

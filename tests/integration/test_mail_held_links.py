@@ -43,7 +43,7 @@ def test_a_program_that_opens_every_link_of_a_digest_releases_and_blocks_nothing
     beaune: Commune, box: Mailbox
 ) -> None:
     hold(box)
-    [one] = due.due(at("2026-11-24 08:00"), limit=10)
+    [one] = due.due(at("2026-11-24 08:00"))
     found = re.findall(r"https://localhost:8443(/\S+)", held_digest.words_of(one)[1])
     assert [path.split("?")[0] for path in found] == [
         "/retenus/lien/liberer/",
@@ -101,7 +101,7 @@ def test_what_a_decision_or_a_program_holds_is_not_offered_for_release(beaune: C
     decided = hold(box, reason="decision", decision_id=decide().id)
     program = hold(box, reason="content", findings="program")
     mine = hold(box, reason="sender_blocked")
-    [one] = due.due(at("2026-11-24 08:00"), limit=10)
+    [one] = due.due(at("2026-11-24 08:00"))
     _, text, page = held_digest.words_of(one)
     assert text.count("Demander une vérification\xa0:") == 1 and text.count("Libérer\xa0:") == 1
     assert "Bloquer" not in text + page
@@ -158,7 +158,7 @@ def test_a_digest_of_two_hundred_mails_names_each_and_stays_small(box: Mailbox) 
         told_at=clock.now()
     )
     HeldMail.objects.update(overdue_at=at("2026-11-24 07:00"))
-    [one] = due.due(at("2026-11-24 08:00"), limit=10)
+    [one] = due.due(at("2026-11-24 08:00"))
     subject, text, page = held_digest.words_of(one)
     assert text.count("Libérer\xa0:") == 200 and page.count("Bloquer l’expéditeur</a>") == 200
     assert "de plus sur la page" not in text

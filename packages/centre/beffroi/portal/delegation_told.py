@@ -23,7 +23,7 @@ from beffroi.portal.held_digest import LANGUAGE, PORTAL_URLS
 
 
 def tell_owner(delegation_id: str) -> bool:
-    """Whether a mail left: not to an owner who lent it, not twice. Errors: MailNotTaken."""
+    """Whether a mail left: not to an owner who lent it, not twice, not into a full mailbox. Errors: MailNotTaken."""
     row = Delegation.objects.filter(pk=delegation_id, told_at=None).first()
     mailbox = Mailbox.objects.filter(pk=row.mailbox_id, closed_at=None).first() if row else None
     if row is None or mailbox is None or row.by == row.owner_id:
@@ -42,6 +42,7 @@ def tell_owner(delegation_id: str) -> bool:
         subject = f"Votre boîte est confiée à {context['name']}"
         text = render_to_string("file/delegation.txt", context)
         html = render_to_string("file/delegation.html", context)
-    posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
+    if not posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html):
+        return False
     Delegation.objects.filter(pk=row.pk).update(told_at=clock.now())
     return True

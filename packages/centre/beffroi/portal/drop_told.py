@@ -45,6 +45,7 @@ def tell(*, collectivite_id: str, share_id: str, person_id: str) -> bool:
         subject = "Des fichiers arrivent dans votre Coffre"
         text = render_to_string("file/drop.txt", context)
         html = render_to_string("file/drop.html", context)
-    posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
+    if not posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html):
+        return False
     limits.count("drop_told", share_id, window_s=APART_S)
     return True

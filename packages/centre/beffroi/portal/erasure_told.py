@@ -53,7 +53,8 @@ def tell(*, approval_id: str, is_granted: bool) -> int:
         parts = (approval.id, subject, mailbox.id)
         if limits.used_up("erasure_told", *parts, limit=1, window_s=APART_S):
             continue
-        posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
+        if not posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html):
+            continue
         limits.count("erasure_told", *parts, window_s=APART_S)
         sent += 1
     return sent

@@ -48,8 +48,7 @@ def tell(*, collectivite_id: str, handover_id: str) -> bool:
         subject = "Ce qu’un collègue a laissé vous est remis"
         text = render_to_string("file/handover.txt", context)
         html = render_to_string("file/handover.html", context)
-    posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
-    return True
+    return posting.send(settings.BEFFROI, to=mailbox.address, subject=subject, text=text, html=html)
 
 
 def _address(name: str, *arguments: int) -> str:

@@ -3,8 +3,8 @@
 Purpose: names what is newly held, and again what nobody looked at for a working day.
 Process: worker (timer). Composes mail's state with the portal's words and addresses.
 Privacy: subjects and senders go to the mailbox for which they came, over the centre's own Postfix, and into no log.
-Fails:   Postfix away: nothing is noted as told, and the next round tries again. A kill between Postfix's word and the
-         note of it sends the same digest once more.
+Fails:   Postfix away: nothing is noted as told, and the next round tries again. A full mailbox is tried again later,
+         and keeps no other waiting. A kill between Postfix's word and the note of it sends the same digest once more.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 
+from beffroi.core.identity import limits
 from beffroi.lib import clock
 from beffroi.mail.held import actions, due, links, posting, queries, workdays
 from beffroi.mail.held.due import Due
@@ -28,6 +29,8 @@ from beffroi.portal import held_words
 log = logging.getLogger("beffroi.portal.digest")
 BATCH = 25
 """Digests a round: what else the worker does waits for no more."""
+REFUSED_S = 3600
+"""A mailbox that is full is tried again then."""
 NAMED = 100
 """Of the new ones, and of those that are brought up again: with their links, a mail of some hundred kilobytes."""
 LANGUAGE = "fr"
@@ -39,19 +42,27 @@ def send_due(now: datetime | None = None) -> int:
     """Send what is due; return how many. Errors: MailNotTaken."""
     local = (now or clock.now()).astimezone(workdays.PLACE)
     sent = 0
-    for one in due.due(local, limit=BATCH):
-        send(one, local)
-        sent += 1
+    for one in due.due(local):
+        if limits.used_up("digest_refused", one.mailbox.id, limit=1, window_s=REFUSED_S):
+            continue
+        if send(one, local):
+            sent += 1
+        else:
+            limits.count("digest_refused", one.mailbox.id, window_s=REFUSED_S)
+        if sent == BATCH:
+            break
     return sent
 
 
-def send(one: Due, local: datetime) -> None:
-    """Errors: MailNotTaken."""
+def send(one: Due, local: datetime) -> bool:
+    """False where this mailbox takes no mail. Errors: MailNotTaken."""
     with translation.override(LANGUAGE):
         subject, text, html = words_of(one)
-    posting.send(settings.BEFFROI, to=one.mailbox.address, subject=subject, text=text, html=html)
+    if not posting.send(settings.BEFFROI, to=one.mailbox.address, subject=subject, text=text, html=html):
+        return False
     actions.note_told(mailbox=one.mailbox, held_ids=[row.id for row in one.rows], on=local.date())
     log.info("digest of %s: %d new, %d again", one.mailbox.id, len(one.fresh), len(one.again))
+    return True
 
 
 def words_of(one: Due) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,10 +27,10 @@ class Due:
         return [*self.again, *self.fresh]
 
 
-def due(local: datetime, *, limit: int) -> list[Due]:
-    """At most ``limit`` of them. ``local``: now, in mainland France; [] on a day off."""
+def due(local: datetime) -> Iterator[Due]:
+    """``local``: now, in mainland France; none on a day off. Each is looked up when it is asked for."""
     if not workdays.is_working(local.date()):
-        return []
+        return
     minute = local.hour * 60 + local.minute
     waiting = _waiting(local).values("mailbox_id")
     told = Digest.objects.filter(sent_on__gte=local.date()).values("mailbox_id")
@@ -37,7 +38,7 @@ def due(local: datetime, *, limit: int) -> list[Due]:
     mailboxes = Mailbox.objects.filter(read, pk__in=waiting, closed_at=None)
     candidates = list(mailboxes.exclude(pk__in=told).order_by("id"))
     times = queries.digest_times(candidates)
-    return [_of(one, local) for one in candidates if times[one.id] <= minute][:limit]
+    yield from (_of(one, local) for one in candidates if times[one.id] <= minute)
 
 
 def _waiting(local: datetime) -> QuerySet[HeldMail]:

@@ -3,11 +3,13 @@
 Purpose: the centre's word to a mailbox of a collectivité, on the way that all mail takes: rspamd stamps it, Dovecot
          delivers it. The envelope has no sender, so that nothing ever comes back.
 Process: worker.
-Fails:   MailNotTaken (retryable): the caller tries again.
+Fails:   MailNotTaken (retryable): the caller tries again. A mailbox that is full, or is not there, is its own matter:
+         nobody else's mail waits for it.
 """
 
 from __future__ import annotations
 
+import logging
 import smtplib
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -22,6 +24,7 @@ from beffroi.mail.engines import layout
 from beffroi.mail.held.sealing import LOCAL_PART, seal
 
 TIMEOUT_S = 60.0
+log = logging.getLogger("beffroi.mail.held")
 
 
 class MailNotTaken(Unavailable):
@@ -30,9 +33,9 @@ class MailNotTaken(Unavailable):
     code = "mail.not_taken"
 
 
-def send(config: Config, *, to: str, subject: str, text: str, html: str) -> None:
-    """Errors: MailNotTaken."""
-    post(config, compose(config, to=to, subject=subject, text=text, html=html), to)
+def send(config: Config, *, to: str, subject: str, text: str, html: str) -> bool:
+    """False where this mailbox takes no mail. Errors: MailNotTaken."""
+    return post(config, compose(config, to=to, subject=subject, text=text, html=html), to)
 
 
 def compose(config: Config, *, to: str, subject: str, text: str, html: str) -> EmailMessage:
@@ -53,11 +56,18 @@ def compose(config: Config, *, to: str, subject: str, text: str, html: str) -> E
     return mail
 
 
-def post(config: Config, mail: EmailMessage, to: str) -> None:
-    """Errors: MailNotTaken."""
+def post(config: Config, mail: EmailMessage, to: str) -> bool:
+    """As ``send``. Errors: MailNotTaken."""
     host = layout.own_address(config)
     try:
         with smtplib.SMTP(host, config.smtp_port, timeout=TIMEOUT_S, local_hostname=config.mail_name) as smtp:
             smtp.send_message(mail, from_addr="", to_addrs=[to])
+    except smtplib.SMTPRecipientsRefused as error:
+        code, told = error.recipients[to]
+        if code < 500 and not told.startswith(b"4.2.2"):  # RFC 3463: full
+            raise MailNotTaken("Postfix") from None
+        log.warning("a mail of the centre is not taken for its mailbox: %d", code)
+        return False
     except (OSError, smtplib.SMTPException):
         raise MailNotTaken("Postfix") from None
+    return True
