@@ -25,7 +25,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import actions as mail
-from beffroi.mail.closing import actions, bag, children, consumers, erasures, queries, vault
+from beffroi.mail.closing import actions, bag, children, consumers, erasures, exporting, queries, vault
 from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.models import Mailbox
 from beffroi.portal.web import closed as pages
@@ -219,6 +219,17 @@ def test_an_open_incident_keeps_the_mailbox(beaune: Commune, administrator: Acto
         erasures.grant(actor=administrator, erasure=erasure, visa="AD21 2026-114")
     with pytest.raises(erasures.MailboxHeld):
         erasures.ask(actor=beaune.referent, mailbox=closed(beaune, local="autre"))
+
+
+def test_a_file_whose_key_was_never_kept_goes_with_the_next_run(beaune: Commune, state: Config) -> None:
+    """The run died after it had named the file: the database took nothing more."""
+    export = actions.ask_export(actor=beaune.referent, mailbox=closed(beaune))
+    Export.objects.update(state="running", attempts=exporting.ATTEMPTS)
+    path = actions.path_of(state, export.id)
+    path.write_bytes(b"x" * 1000)
+    exporting.run(export)
+    export.refresh_from_db()
+    assert (export.state, path.exists()) == ("failed", False)
 
 
 def test_the_file_says_nothing_without_its_key_and_every_damage_is_seen(

@@ -99,6 +99,8 @@ def run(export: Export) -> None:
     taken = actions.take_up(export)
     if taken is None:
         return
+    path = actions.path_of(settings.BEFFROI, taken.id)
+    path.unlink(missing_ok=True)  # of a run that died before its key was kept: nobody opens it
     mailbox = Mailbox.objects.get(pk=taken.mailbox_id)
     if mailbox.closed_at is None or not mailbox.crypt_key:
         actions.failed(taken, "open", again_s=None)
@@ -106,7 +108,6 @@ def run(export: Export) -> None:
     if taken.attempts > ATTEMPTS:
         actions.failed(taken, taken.error or "engine", again_s=None)
         return
-    path = actions.path_of(settings.BEFFROI, taken.id)
     draft = path.with_suffix(".part")
     try:
         _make(taken, mailbox, draft, path)
