@@ -103,6 +103,7 @@ def test_a_domain_published_by_our_own_update_is_in_order(knot: Authority) -> No
         ((DOMAIN, "TXT", '"v=spf1 mx ip4:192.0.2.1 -all"'), "spf", ("warn", "differs")),
         ((f"beffroi1._domainkey.{DOMAIN}", "TXT", ""), "dkim:beffroi1", ("bad", "absent")),
         ((f"beffroi2._domainkey.{DOMAIN}", "TXT", ""), "dkim:beffroi2", ("warn", "absent")),
+        ((f"beffroi1._domainkey.{DOMAIN}", "TXT", '"v=spf1 mx -all"'), "dkim:beffroi1", ("bad", "absent")),
         (
             (f"beffroi1._domainkey.{DOMAIN}", "TXT", f'"v=DKIM1; k=rsa; p={"A" * 200}"'),
             "dkim:beffroi1",
@@ -145,6 +146,22 @@ def test_every_diagnosis_has_words(knot: Authority) -> None:
         assert words.said != one.code, one
         assert words.label != one.item or words.label.isupper(), one
         assert words.todo or one.state == "ok", one
+
+
+def test_a_missing_key_is_missing_where_a_wildcard_answers_for_every_name(knot: Authority) -> None:
+    key = f"beffroi1._domainkey.{DOMAIN}"
+    knot.add(DOMAIN, DOMAIN, "TXT", '"site-verification=a b"')
+    knot.add(DOMAIN, f"*.{DOMAIN}", "CNAME", f"{DOMAIN}.")
+    try:
+        knot.change(DOMAIN, (key, "TXT", ""), (f"beffroi2._domainkey.{DOMAIN}", "TXT", ""))
+        missing = found()
+        assert (missing["dkim:beffroi1"].state, missing["dkim:beffroi1"].code) == ("bad", "absent")
+        assert (missing["dkim:beffroi2"].state, missing["dkim:beffroi2"].code) == ("warn", "absent")
+        for data in ('"v=DKIM1; p=CCCC"', '"site-verification=a b"'):
+            knot.add(DOMAIN, key, "TXT", data)
+        assert found()["dkim:beffroi1"].code == "several", "a key and something else at one name"
+    finally:
+        knot.change(DOMAIN, (f"*.{DOMAIN}", "CNAME", ""))
 
 
 def test_two_policies_are_none(knot: Authority) -> None:

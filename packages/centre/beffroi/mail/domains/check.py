@@ -175,6 +175,8 @@ def _dkim(subject: Subject, asker: Asker, key: records.PublicKey) -> Result:
     answer = asker.ask(f"{key.selector}._domainkey.{subject.domain}", "TXT")
     if missing := _unless(item, answer, wanted, state=state):
         return missing
+    if not any(_is_key(one) for one in answer.rows):  # what a wildcard of the zone shows at every name
+        return Result(item, state, "absent", " / ".join(answer.rows), wanted)
     seen = answer.rows[0]
     if len(answer.rows) > 1:
         return Result(item, state, "several", seen, wanted)
@@ -183,6 +185,12 @@ def _dkim(subject: Subject, asker: Asker, key: records.PublicKey) -> Result:
     if shown == key.text:
         return Result(item, "ok", "ok", seen, wanted)
     return Result(item, state, "cut" if shown and key.text.startswith(shown) else "differs", seen, wanted)
+
+
+def _is_key(text: str) -> bool:
+    """RFC 6376 3.6.1: the version may be left out, the key may not."""
+    tags = _tags(text)
+    return tags.get("v", "DKIM1").upper() == "DKIM1" and ("v" in tags or "p" in tags)
 
 
 def _dmarc(subject: Subject, asker: Asker, ours: Record) -> Iterator[Result]:
