@@ -15,8 +15,10 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.mail import keys
 from beffroi.mail.domains import actions, checking, consumers, queries
 from beffroi.mail.domains.models import DkimKey, DomainCheck
+from beffroi.mail.models import CommuneKey
 from django.conf import settings
 
 from tests.conftest import Commune
@@ -108,6 +110,17 @@ def test_the_job_rotates_when_it_is_due_and_waits_while_dns_lags(domain: Domain,
         seen(system, domain, dkim__beffroi2="ok")
         consumers.rotate_due()
         assert states(domain) == {"beffroi1": "retired", "beffroi2": "active"}
+
+
+def test_a_key_that_does_not_open_keeps_no_other_domain_from_its_turn(
+    beaune: Commune, nuits: Commune, config: Config
+) -> None:
+    first, other = Domain.objects.filter(collectivite_id__in=(beaune.id, nuits.id)).order_by("id")
+    keys.commune_key(config, first.collectivite_id)
+    CommuneKey.objects.filter(pk=first.collectivite_id).update(wrapped="1.AAAA")
+    consumers.rotate_due()
+    assert states(first) == {}
+    assert states(other) == {"beffroi1": "active", "beffroi2": "next"}
 
 
 def test_a_key_does_not_sign_because_dns_showed_the_one_before_under_its_selector(

@@ -14,7 +14,7 @@ from beffroi.core.communes.models import Domain
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib.errors import BeffroiError, Conflict
 from beffroi.mail.certificates import wanting
 from beffroi.mail.domains import actions, checking, delegation, queries, update
 from beffroi.mail.domains.models import DkimKey
@@ -37,18 +37,24 @@ def give_keys(event: Event) -> None:
 def rotate_due() -> None:
     """Free what was retired long enough, make the next key, and let it sign when it is due and DNS shows it."""
     for domain in Domain.objects.order_by("id"):
-        actions.free_retired(actor=SYSTEM, domain=domain)
-        actions.ensure_keys(actor=SYSTEM, domain=domain)
-        old = DkimKey.objects.filter(
-            domain_id=domain.id,
-            state=DkimKey.State.ACTIVE,
-            activated_at__lte=clock.now() - actions.ROTATE_AFTER,
-        )
-        if old.exists():
-            try:
-                actions.rotate_key(actor=SYSTEM, domain=domain)
-            except BeffroiError as error:
-                log.info("domain %s keeps its key: %s", domain.id, error.code)
+        try:
+            _rotate(domain)
+        except Conflict as error:
+            log.info("domain %s keeps its key: %s", domain.id, error.code)
+        except BeffroiError as error:  # one key that does not open: those of the others have their turn
+            log.error("domain %s: %s", domain.id, error.code)
+
+
+def _rotate(domain: Domain) -> None:
+    actions.free_retired(actor=SYSTEM, domain=domain)
+    actions.ensure_keys(actor=SYSTEM, domain=domain)
+    old = DkimKey.objects.filter(
+        domain_id=domain.id,
+        state=DkimKey.State.ACTIVE,
+        activated_at__lte=clock.now() - actions.ROTATE_AFTER,
+    )
+    if old.exists():
+        actions.rotate_key(actor=SYSTEM, domain=domain)
 
 
 @consumer(name="mail.dkim_zone", kinds=("mail:dkim_changed",), group="sources", atomic=False)
