@@ -158,7 +158,8 @@ def client(provider: Provider, keys: dict[str, str], domain: str, options: dict[
 
 
 def _mended(driver: Any) -> Any:
-    """lexicon's driver for PowerDNS puts the zone behind every CNAME's target that lies outside."""
+    """lexicon's driver for PowerDNS puts the zone behind every CNAME's target that lies outside, and lists what is
+    switched off and no question is answered with. It keeps that when it writes: so do we."""
 
     class Mended(driver):  # type: ignore[misc]
         def _clean_content(self, rtype: str, content: str) -> str:
@@ -166,6 +167,15 @@ def _mended(driver: Any) -> Any:
 
         def _unclean_content(self, rtype: str, content: str) -> str:
             return content if rtype == "CNAME" else super()._unclean_content(rtype, content)
+
+        def list_records(self, *arguments: Any) -> Any:
+            off = {
+                self._make_identifier(rows["type"], rows["name"], one["content"])
+                for rows in self.zone_data()["rrsets"]
+                for one in rows["records"]
+                if one["disabled"]
+            }
+            return [one for one in super().list_records(*arguments) if one["id"] not in off]
 
     return Mended
 
