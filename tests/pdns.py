@@ -8,10 +8,13 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +72,57 @@ class PowerDns:
         )
         urllib.request.urlopen(request, timeout=10).read()
 
-    def put(self, zone: str, name: str, kind: str, *values: str) -> None:
-        """These values and no others stand there."""
+    def put(self, zone: str, name: str, kind: str, *values: str, off: bool = False) -> None:
+        """These values and no others stand there. ``off``: switched off, no question is answered with them."""
         row = {"name": f"{name}.", "type": kind, "ttl": 60, "changetype": "REPLACE"}
-        row["records"] = [{"content": one, "disabled": False} for one in values]
+        row["records"] = [{"content": one, "disabled": off} for one in values]
         self.call("PATCH", f"/zones/{zone}.", {"rrsets": [row]})
 
     def add_zone(self, zone: str) -> None:
         self.call("POST", "/zones", {"name": f"{zone}.", "kind": "Native", "nameservers": [f"ns1.{zone}."]})
+
+
+class Gate(BaseHTTPRequestHandler):
+    """Before its API: after ``left`` more changes the provider is in no hurry any more (429)."""
+
+    left: int | None = None
+
+    def _pass(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.command == "PATCH" and Gate.left is not None:
+            if not Gate.left:
+                self.send_error(429)
+                return
+            Gate.left -= 1
+        named = {name: self.headers[name] for name in ("X-API-Key", "Content-Type") if name in self.headers}
+        url = f"http://{ADDRESS}:{API_PORT}{self.path}"
+        try:
+            answer = urllib.request.urlopen(
+                urllib.request.Request(url, body, named, method=self.command), timeout=10
+            )
+        except urllib.error.HTTPError as error:
+            answer = error
+        said = answer.read()
+        self.send_response(answer.status)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    do_GET = do_PATCH = do_PUT = _pass  # noqa: N815 - as http.server calls them
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def gate() -> Iterator[str]:
+    """Its address."""
+    server = ThreadingHTTPServer((ADDRESS, 0), Gate)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://{ADDRESS}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextmanager

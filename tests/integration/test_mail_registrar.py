@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,22 +58,28 @@ def server() -> Iterator[PowerDns]:
 @pytest.fixture(scope="module")
 def config(server: PowerDns) -> Iterator[Config]:
     state = Path(tempfile.mkdtemp(prefix="bfreg-"))
-    (state / "beffroi.toml").write_text(f'powerdns_api = "{server.api}"\nresolver_port = {pdns.PORT}\n')
     (state / "registrar" / "keys").mkdir(parents=True)
     environment = os.environ | {"BEFFROI_STATE": str(state)}
-    made = config_module.load(state)
-    with (state / "out.log").open("ab") as log:
+    with pdns.gate() as api, (state / "out.log").open("ab") as log:
+        (state / "beffroi.toml").write_text(f'powerdns_api = "{api}"\nresolver_port = {pdns.PORT}\n')
+        made = config_module.load(state)
         process = subprocess.Popen(
             (sys.executable, "-m", "beffroi.mail.domains.registrar"), env=environment, stdout=log, stderr=log
         )
-    try:
-        until(lambda: registrar_asking.answers(made), "the registrar answers")
-        yield made
-        assert pdns.KEY not in (state / "out.log").read_text()
-    finally:
-        process.terminate()
-        process.wait(10)
-        shutil.rmtree(state, ignore_errors=True)
+        try:
+            until(lambda: registrar_asking.answers(made), "the registrar answers")
+            yield made
+            assert pdns.KEY not in (state / "out.log").read_text()
+        finally:
+            process.terminate()
+            process.wait(10)
+            shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture
+def cut_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
+    """So many changes more, and the provider takes no more; None: as many as there are."""
+    return lambda left: monkeypatch.setattr(pdns.Gate, "left", left)
 
 
 @pytest.fixture
@@ -149,7 +155,7 @@ def test_the_last_change_is_taken_back(server: PowerDns, config: Config, zone: s
     server.put(zone, f"autoconfig.{zone}", "A", "192.0.2.81")
     write(config, zone, plan(zone), f"{zone} MX", f"autoconfig.{zone} CNAME")
     assert registrar_asking.state(config, zone).changed_at is not None
-    assert registrar_asking.undo(config, zone) == {}
+    assert registrar_asking.undo(config, zone).refused == {}
     assert server.ask(zone, "MX") == before
     assert server.ask(f"autoconfig.{zone}", "A") == ["192.0.2.81"]
     assert server.ask(f"_dmarc.{zone}", "TXT") == []
@@ -157,6 +163,20 @@ def test_the_last_change_is_taken_back(server: PowerDns, config: Config, zone: s
         registrar_asking.undo(config, zone)
     again = registrar_asking.look(config, zone, plan(zone))
     assert {one.key for one in again.clashes} == {f"{zone} MX", f"autoconfig.{zone} CNAME"}, "not ours"
+
+
+def test_what_is_switched_off_in_the_zone_does_not_stand_there(
+    server: PowerDns, config: Config, zone: str
+) -> None:
+    server.put(zone, zone, "MX", "10 mx.cloud.example.", off=True)
+    server.put(zone, zone, "CAA", '0 issue "other-ca.example"', off=True)
+    server.put(zone, f"autoconfig.{zone}", "A", "192.0.2.81", off=True)
+    assert registrar_asking.look(config, zone, plan(zone)).clashes == ()
+    done = write(config, zone, plan(zone))
+    assert (done.left.empty, done.refused) == (True, {})
+    assert server.ask(zone, "MX") == ["10 mx.cloud.example."]
+    assert server.ask(zone, "CAA") == ['0 issue "letsencrypt.org"'], "and what is off stays off"
+    assert server.ask(f"autoconfig.{zone}", "CNAME") == ["portail.cloud.example."]
 
 
 def test_a_zone_that_changed_meanwhile_is_not_written(server: PowerDns, config: Config, zone: str) -> None:
@@ -179,7 +199,7 @@ def test_a_refused_change_leaves_the_former_one_to_be_taken_back_and_one_cut_off
     journal.write_text(journal.read_text().replace('{"end": true}\n', '{"doing": "re'))
     write(config, zone, plan(zone, Choices(dmarc="reject")))
     assert registrar_asking.state(config, zone).steps == steps + 2
-    assert registrar_asking.undo(config, zone) == {}
+    assert registrar_asking.undo(config, zone).refused == {}
     assert server.ask(f"_dmarc.{zone}", "TXT") == []
     assert registrar_asking.look(config, zone, plan(zone)).clashes == ()
 
@@ -201,11 +221,11 @@ def test_what_could_not_be_put_back_is_put_back_later_whatever_was_written_meanw
     server.put(zone, name, "A", "192.0.2.7")
     write(config, zone, plan(zone), f"{name} CNAME")
     server.put(zone, name, "CNAME", "www.other.example.")
-    assert f"{name} A" in registrar_asking.undo(config, zone)
+    assert f"{name} A" in registrar_asking.undo(config, zone).refused
     write(config, zone, plan(zone))
     assert server.ask(zone, "MX") == ["10 mx.cloud.example."]
     server.put(zone, name, "CNAME")
-    assert registrar_asking.undo(config, zone) == {}
+    assert registrar_asking.undo(config, zone).refused == {}
     assert server.ask(name, "A") == ["192.0.2.7"]
     assert server.ask(zone, "MX") == []
 
@@ -296,27 +316,34 @@ def test_an_administrator_gives_a_key_sees_what_differs_writes_it_and_takes_it_b
     ]
 
 
-def test_what_was_written_before_a_cut_is_in_the_audit_log_and_nothing_else_is(
-    server: PowerDns, config: Config, domain: Domain, console: Client, monkeypatch: pytest.MonkeyPatch
+def test_what_was_written_or_taken_back_before_a_cut_is_in_the_audit_log_and_nothing_else_is(
+    server: PowerDns,
+    config: Config,
+    domain: Domain,
+    console: Client,
+    cut_after: Callable[[int | None], None],
 ) -> None:
     registrar_asking.keep(config, domain.name, "powerdns", {"auth_token": pdns.KEY})
-    page = f"/domaines/{domain.id}/fournisseur/"
-    whole = registrar_asking.apply
 
-    def cut(*arguments: object, **named: object) -> None:
-        whole(*arguments, **named)  # type: ignore[arg-type]
-        raise RegistrarRefused("slow")
-
-    def apply(status: int) -> int:
+    def act(status: int, word: str) -> list[str]:
         mark = registrar_asking.look(config, domain.name, queries.plan(domain)).mark
-        said(console.post(page, {"word": "apply", "mark": mark}), status)
-        return AuditEntry.objects.filter(object_id=domain.id, verb="mail:domain:published").count()
+        said(console.post(f"/domaines/{domain.id}/fournisseur/", {"word": word, "mark": mark}), status)
+        rows = AuditEntry.objects.filter(object_id=domain.id).order_by("pk").values_list("verb", flat=True)
+        return [one.rpartition(":")[2] for one in rows if one.endswith((":published", ":undone"))]
 
-    with monkeypatch.context() as patched:
-        patched.setattr(registrar_asking, "apply", cut)
-        assert apply(409) == 1
+    assert act(409, "undo") == [], "nothing is there to take back"
+    cut_after(3)
+    assert act(409, "apply") == ["published"]
+    cut_after(None)
+    assert act(200, "apply") == ["published", "published"]
+    assert act(200, "apply") == ["published", "published"], "nothing was left to do"
     assert server.ask(domain.name, "MX") == ["10 mx.beffroi.test."]
-    assert apply(200) == 1, "nothing was left to do"
+    cut_after(2)
+    assert act(409, "undo") == ["published", "published", "undone"]
+    cut_after(None)
+    assert act(200, "undo") == ["published", "published", "undone", "undone"]
+    assert server.ask(domain.name, "MX") == []
+    assert act(409, "undo") == ["published", "published", "undone", "undone"], "nothing is left to take back"
 
 
 def test_a_stopped_service_is_said_with_what_to_do(domain: Domain, console: Client, settings: object) -> None:

@@ -126,10 +126,15 @@ class Store:
             os.close(descriptor)
 
     def changed_at(self) -> int:
+        return self.noted()[0] // 1_000_000_000
+
+    def noted(self) -> tuple[int, int]:
+        """When something was last noted of the last change, in ns, and how much is by now; zeros where nothing is."""
         try:
-            return int(self._path("last").stat().st_mtime)
+            found = self._path("last").stat()
         except OSError:
-            return 0
+            return 0, 0
+        return found.st_mtime_ns, found.st_size
 
 
 class Registrar:
@@ -146,20 +151,28 @@ class Registrar:
         return struct.unpack("3i", peer)[1] in self._callers
 
     def answer(self, request: bytes) -> Answer:
-        """{"ok": true, ...} or {"ok": false, "code"}. No answer holds a key."""
+        """{"ok": true, ...} or {"ok": false, "code"}; "wrote": how many steps the last change has, where one was made
+        or taken back now, also before a cut. No answer holds a key."""
+        wrote: Answer = {}
         try:
             asked = json.loads(request)
             domain = str(asked["domain"])
             store = Store(self._config.state, domain)
             with self._alone(domain):
-                return {"ok": True, **self._do(asked, domain, store)}
+                before = store.noted()
+                try:
+                    answer = {"ok": True, **self._do(asked, domain, store)}
+                finally:
+                    if store.noted() != before:
+                        wrote["wrote"] = len(store.steps())
         except (ValueError, TypeError, KeyError, AttributeError):
-            return {"ok": False, "code": "request"}
+            answer = {"ok": False, "code": "request"}
         except Refused as error:
-            return {"ok": False, "code": error.code}
+            answer = {"ok": False, "code": error.code}
         except OSError as error:
             log.error("%s", error.strerror)
-            return {"ok": False, "code": "disk"}
+            answer = {"ok": False, "code": "disk"}
+        return answer | wrote
 
     @contextlib.contextmanager
     def _alone(self, domain: str) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,9 +28,10 @@ class RegistrarRefused(Conflict):
 
     code = "mail.registrar_refused"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, wrote: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.wrote = wrote  # as of ``Done``: before it was cut
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ class State:
 
 @dataclass(frozen=True)
 class Done:
-    """``left``: what still differs; ``refused``: "name type" -> code."""
+    """``refused``: "name type" -> code; ``wrote``: steps of the last change, None where none was made or taken back;
+    ``left``: what still differs, after writing."""
 
-    left: Difference
     refused: Mapping[str, str]
+    wrote: int | None
+    left: Difference = field(default_factory=Difference)
 
 
 def state(config: Config, domain: str) -> State:
@@ -79,13 +82,13 @@ def apply(
     Errors: RegistrarRefused ("changed": the zone is not any more what was shown).
     """
     answer = _ask(config, "apply", domain, records=_packed(plan), mark=mark, replace=sorted(replace))
-    return Done(_difference(answer, plan), answer["refused"])
+    return Done(answer["refused"], answer.get("wrote"), _difference(answer, plan))
 
 
-def undo(config: Config, domain: str) -> Mapping[str, str]:
-    """Take the last change back; what the provider refused. Errors: RegistrarRefused."""
-    refused: Mapping[str, str] = _ask(config, "undo", domain)["refused"]
-    return refused
+def undo(config: Config, domain: str) -> Done:
+    """Take the last change back. Errors: RegistrarRefused."""
+    answer = _ask(config, "undo", domain)
+    return Done(answer["refused"], answer.get("wrote"))
 
 
 def answers(config: Config) -> bool:
@@ -120,5 +123,5 @@ def _ask(config: Config, verb: str, domain: str, **values: Any) -> dict[str, Any
     except (OSError, ValueError):
         raise RegistrarRefused("away") from None
     if not answer.get("ok"):
-        raise RegistrarRefused(str(answer.get("code", "odd")))
+        raise RegistrarRefused(str(answer.get("code", "odd")), answer.get("wrote"))
     return answer

@@ -22,7 +22,7 @@ from beffroi.lib.errors import Invalid
 from beffroi.mail.domains import actions, providers, queries
 from beffroi.mail.domains import registrar_asking as asking
 from beffroi.mail.domains.difference import Difference
-from beffroi.mail.domains.registrar_asking import RegistrarRefused, State
+from beffroi.mail.domains.registrar_asking import Done, RegistrarRefused, State
 from beffroi.portal import registrar_words
 from beffroi.portal.pages import for_administrators, page
 
@@ -101,30 +101,40 @@ def _again(one: Domain) -> Shown:
 
 
 def _apply(actor: Actor, one: Domain, given: QueryDict) -> Shown:
-    config, before = settings.BEFFROI, asking.state(settings.BEFFROI, one.name)
-    try:
-        done = asking.apply(
-            config,
-            one.name,
-            queries.plan(one),
-            mark=given.get("mark", ""),
-            replace=set(given.getlist("replace")),
-        )
-    finally:  # what was written before a cut is written
-        after = asking.state(config, one.name)
-        if after != before:
-            actions.note_published(actor=actor, domain=one, server="registrar", count=after.steps)
+    config = settings.BEFFROI
+    mark, replace = given.get("mark", ""), set(given.getlist("replace"))
+    done = _noted(
+        lambda: asking.apply(config, one.name, queries.plan(one), mark=mark, replace=replace),
+        lambda count: actions.note_published(actor=actor, domain=one, server="registrar", count=count),
+    )
     wrong = [{"key": key, "said": registrar_words.REFUSED} for key in sorted(done.refused)]
     return {**_said(done.left), "written": True, "refused": wrong}
 
 
 def _undo(actor: Actor, one: Domain, _given: QueryDict) -> Shown:
-    refused = asking.undo(settings.BEFFROI, one.name)
-    actions.note_registrar(actor=actor, domain=one, what="undone")
+    done = _noted(
+        lambda: asking.undo(settings.BEFFROI, one.name),
+        lambda _count: actions.note_registrar(actor=actor, domain=one, what="undone"),
+    )
     return {
         "undone": True,
-        "refused": [{"key": key, "said": registrar_words.REFUSED} for key in sorted(refused)],
+        "refused": [{"key": key, "said": registrar_words.REFUSED} for key in sorted(done.refused)],
     }
+
+
+def _noted[D: Done](change: Callable[[], D], note: Callable[[int], None]) -> D:
+    """What was written before a cut is written, and noted; where nothing was, nothing."""
+    wrote: int | None = None
+    try:
+        done = change()
+        wrote = done.wrote
+    except RegistrarRefused as error:
+        wrote = error.wrote
+        raise
+    finally:
+        if wrote is not None:
+            note(wrote)
+    return done
 
 
 def _said(found: Difference) -> Shown:
