@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 
 from beffroi.drive.groups import GroupLine, RecordGroup
 from beffroi.drive.sharing import Line, Record, receiver_of
@@ -27,14 +28,23 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 
-def end_their_shares(
-    config: Config, *, collectivite_id: str, person_id: str, before_s: int, left_s: int, record: Record
-) -> None:
-    """Of their own files, with people, groups, roles and collectivités; and what is shared with them: what was made
-    before a moment. ``left_s``: when they left.
+@dataclass(frozen=True)
+class Departure:
+    """Takes what was made ``before_s``: of who is back by now, no more. ``left_s``: when they left, 0 if they never
+    did."""
+
+    collectivite_id: str
+    person_id: str
+    before_s: int
+    left_s: int
+
+
+def end_their_shares(config: Config, departure: Departure, *, record: Record) -> None:
+    """Of their own files, with people, groups, roles and collectivités; and what is shared with them.
 
     Errors: StoreFull, Unavailable.
     """
+    collectivite_id, person_id = departure.collectivite_id, departure.person_id
     now_s = clock.epoch_s()
     with metadata(config, collectivite_id) as database:
         if database is None:
@@ -44,7 +54,7 @@ def end_their_shares(
                 one
                 for one in shares.every(reading)
                 if one.kind != "link"
-                and one.created_s < before_s
+                and one.created_s < departure.before_s
                 and (_is_with(one, person_id) or _is_own(reading, one, person_id))
             ]
         found = [one for one in theirs if one.is_open(now_s)]
@@ -53,37 +63,27 @@ def end_their_shares(
 
         def end(writing: Writing) -> None:
             ended = [one.id for one in found if shares.end(writing, one.id, now_s=now_s)]
-            departed.take(writing, person_id, "share", ended, left_s=left_s)
+            departed.take(writing, person_id, "share", ended, left_s=departure.left_s)
             departed.keep_from_others(writing, person_id, [one.id for one in theirs])
 
         database.write(end)
 
 
-def leave_groups(
-    config: Config,
-    *,
-    collectivite_id: str,
-    person_id: str,
-    before_s: int,
-    left_s: int,
-    record: RecordGroup,
-) -> None:
-    """Take them out of each group that they came to before a moment. ``left_s``: when they left.
-
-    Errors: StoreFull, Unavailable.
-    """
+def leave_groups(config: Config, departure: Departure, *, record: RecordGroup) -> None:
+    """Take them out of each group that they had come to. Errors: StoreFull, Unavailable."""
+    collectivite_id, person_id = departure.collectivite_id, departure.person_id
     with metadata(config, collectivite_id) as database:
         if database is None:
             return
         with database.reading() as reading:
             found = groups.of_person(reading, person_id)
         for group_id, since_s in found.items():
-            if since_s < before_s:
+            if since_s < departure.before_s:
                 record(GroupLine("removed", group_id, collectivite_id, details={"person_id": person_id}))
 
         def leave(writing: Writing) -> None:
-            left = groups.leave(writing, person_id, before_s=before_s)
-            departed.take(writing, person_id, "group", left, left_s=left_s)
+            left = groups.leave(writing, person_id, before_s=departure.before_s)
+            departed.take(writing, person_id, "group", left, left_s=departure.left_s)
 
         database.write(leave)
 

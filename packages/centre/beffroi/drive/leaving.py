@@ -15,6 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person
 from beffroi.drive import departures, recorded
 from beffroi.drive.calendars import homes
+from beffroi.drive.departures import Departure
 from beffroi.drive.views import LARGEST_ID
 from beffroi.lib import clock
 
@@ -24,10 +25,7 @@ def end_shares(person_id: str, owner: str) -> None:
     actor = Actor.system("drive.departures")
     departures.end_their_shares(
         settings.BEFFROI,
-        collectivite_id=owner,
-        person_id=person_id,
-        before_s=_there_since_s(person_id, owner),
-        left_s=_left_s(person_id, owner),
+        _departure(person_id, owner),
         record=lambda line: recorded.record(line, actor=actor),
     )
 
@@ -36,12 +34,7 @@ def end_groups(person_id: str, owner: str) -> None:
     """Those that they came to before they are there now. Errors: StoreFull, Unavailable."""
     actor = Actor.system("drive.groups")
     departures.leave_groups(
-        settings.BEFFROI,
-        collectivite_id=owner,
-        person_id=person_id,
-        before_s=_there_since_s(person_id, owner),
-        left_s=_left_s(person_id, owner),
-        record=lambda line: recorded.group(line, actor=actor),
+        settings.BEFFROI, _departure(person_id, owner), record=lambda line: recorded.group(line, actor=actor)
     )
 
 
@@ -58,13 +51,13 @@ def again(owner: str, *, as_of_s: int) -> None:
         departures.forget_own_marks(settings.BEFFROI, person.pk)
 
 
-def _there_since_s(person_id: str, owner: str) -> int:
-    """Of who is not there, later than all that was."""
+def _departure(person_id: str, owner: str) -> Departure:
+    """Of who is there again, what was before; of who is not, all."""
     there = [one for one in identity.current_memberships(person_id) if one.collectivite_id == owner]
-    return min((int(one.since.timestamp()) for one in there), default=LARGEST_ID)
-
-
-def _left_s(person_id: str, owner: str) -> int:
-    """When their last role there ended; 0 where none did."""
     left_at = identity.left_at(person_id, owner, by=clock.now())
-    return int(left_at.timestamp()) if left_at is not None else 0
+    return Departure(
+        owner,
+        person_id,
+        before_s=min((int(one.since.timestamp()) for one in there), default=LARGEST_ID),
+        left_s=int(left_at.timestamp()) if left_at is not None else 0,
+    )
