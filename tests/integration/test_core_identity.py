@@ -198,6 +198,25 @@ def test_people_of_another_commune_do_not_exist(beaune: Any, nuits: Any, adminis
         queries.memberships_in(nuits.referent, beaune.id)
 
 
+def test_what_is_the_departements_or_a_referents_to_see(
+    beaune: Any, nuits: Any, administrator: Actor
+) -> None:
+    rows = Membership.objects.order_by("id")
+    everything = set(rows)
+    own = set(rows.filter(collectivite_id=beaune.id))
+    assert own < everything
+    for all_ in (administrator, Actor.system("test")):
+        assert set(all_.departement(rows)) == set(all_.led(rows)) == everything
+    assert set(beaune.referent.led(rows)) == own
+    for one in (
+        beaune.agent,
+        Actor("person", beaune.referent.id, None, "referent"),
+        Actor("box", "box_1", beaune.id),
+    ):
+        assert set(one.led(rows)) == set(one.departement(rows)) == set()
+    assert set(beaune.referent.departement(rows)) == set()
+
+
 def test_membership_that_begins_later_opens_nothing_yet(beaune: Any) -> None:
     Membership.objects.filter(pk=beaune.agent_membership.pk).update(since=clock.now().replace(year=2099))
     assert queries.current_memberships(beaune.agent.id) == []

@@ -28,12 +28,7 @@ _State = RelayRequest.State
 
 def visible_requests(actor: Actor) -> QuerySet[RelayRequest]:
     """Newest first: all for the Département, those of the own collectivité for a référent, else none."""
-    rows = RelayRequest.objects.order_by("-asked_at")
-    if actor.sees_all:
-        return rows
-    if actor.role != "referent" or actor.collectivite_id is None:
-        return rows.none()
-    return rows.filter(collectivite_id=actor.collectivite_id)
+    return actor.led(RelayRequest.objects.order_by("-asked_at"))
 
 
 def access_request(actor: Actor, request_id: str) -> RelayRequest:

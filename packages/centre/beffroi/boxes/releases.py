@@ -121,14 +121,13 @@ def keep(box_id: str, fact: SoftwareUpdated) -> None:
 
 def visible_releases(actor: Actor) -> QuerySet[BoxRelease]:
     """Newest first; for the Département only."""
-    rows = BoxRelease.objects.order_by("-number")
-    return rows if actor.sees_all else rows.none()
+    return actor.departement(BoxRelease.objects.order_by("-number"))
 
 
 def failed_updates(actor: Actor) -> QuerySet[BoxUpdate]:
     """Boxes that put the former software back or refused, latest first; for the Département only."""
     rows = BoxUpdate.objects.filter(outcome__in=("rolled_back", "refused")).order_by("-told_at")
-    return rows if actor.sees_all else rows.none()
+    return actor.departement(rows)
 
 
 def mute_updates(actor: Actor, number: int) -> list[tuple[rollout.BoxView, str]]:

@@ -38,7 +38,7 @@ def own_report(actor: Actor, message_id: str) -> OwnReport | None:
 
 def access_campaign(actor: Actor, campaign_id: str) -> Campaign:
     """Return a campaign. Errors: NotFound, also for everyone but the Département."""
-    return existing(Campaign.objects.filter(pk=campaign_id).first() if actor.sees_all else None, "campaign")
+    return existing(actor.departement(Campaign.objects.filter(pk=campaign_id)).first(), "campaign")
 
 
 def campaigns(actor: Actor, *, state: str = "", limit: int = 100) -> Sequence[Campaign]:

@@ -12,12 +12,7 @@ from beffroi.lib.errors import existing
 
 def visible_approvals(actor: Actor) -> QuerySet[Approval]:
     """Newest first; all for the Département, else those of the own collectivité for a référent."""
-    rows = Approval.objects.order_by("-requested_at")
-    if actor.sees_all:
-        return rows
-    if actor.role != "referent" or actor.collectivite_id is None:
-        return rows.none()
-    return rows.filter(collectivite_id=actor.collectivite_id)
+    return actor.led(Approval.objects.order_by("-requested_at"))
 
 
 def waiting(verb: str) -> QuerySet[Approval]:

@@ -62,13 +62,13 @@ def decisions_of_campaign(actor: Actor, campaign_id: str) -> QuerySet[Decision]:
 def review_queue(actor: Actor) -> QuerySet[Decision]:
     """Decisions that wait for a person, the oldest first; none for others than the Département."""
     rows = Decision.objects.filter(state=Decision.State.REVIEW).order_by("state_since")
-    return rows if actor.sees_all else rows.none()
+    return actor.departement(rows)
 
 
 def spared_entries(actor: Actor) -> QuerySet[NeverAgain]:
     """Entries of lists that pass until a person has looked, the oldest first; none for others than the Département."""
     rows = NeverAgain.objects.filter(pending=True, revoked_at=None).order_by("created_at")
-    return rows if actor.sees_all else rows.none()
+    return actor.departement(rows)
 
 
 def undecided_count(actor: Actor) -> int:
@@ -87,7 +87,7 @@ def applying_decisions(actor: Actor) -> QuerySet[Decision]:
 def staged(actor: Actor) -> QuerySet[Decision]:
     """Decisions that are observed or in a canary stage; none for others than the Département."""
     rows = Decision.objects.filter(state__in=(Decision.State.OBSERVED, Decision.State.CANARY))
-    return rows.order_by("-state_since") if actor.sees_all else rows.none()
+    return actor.departement(rows.order_by("-state_since"))
 
 
 def visible_exceptions(actor: Actor) -> QuerySet[LocalException]:
@@ -200,7 +200,7 @@ def lists_in_force(actor: Actor) -> QuerySet[IndicatorList]:
 def never_again_entries(actor: Actor) -> QuerySet[NeverAgain]:
     """In force first, newest first; none for others than the Département."""
     rows = NeverAgain.objects.order_by("-revoked_at", "-created_at")
-    return rows if actor.sees_all else rows.none()
+    return actor.departement(rows)
 
 
 def visible_lists(actor: Actor) -> QuerySet[IndicatorList]:

@@ -37,3 +37,11 @@ class Actor:
     def visible[M: Model, R](self, rows: QuerySet[M, R], field: str = "collectivite_id") -> QuerySet[M, R]:
         """As ``may_see``, of many: the rows that exist for the actor. ``field``: where they name their collectivité."""
         return rows if self.sees_all else rows.filter(**{field: self.collectivite_id or ""})
+
+    def led[M: Model, R](self, rows: QuerySet[M, R]) -> QuerySet[M, R]:
+        """As ``visible``, of what is a référent's to see in a collectivité: none for its other people."""
+        return self.visible(rows) if self.sees_all or self.role == "referent" else rows.none()
+
+    def departement[M: Model, R](self, rows: QuerySet[M, R]) -> QuerySet[M, R]:
+        """All for those who see all; for everyone else there are none."""
+        return rows if self.sees_all else rows.none()

@@ -148,11 +148,10 @@ def new_app_passwords(actor: Actor) -> QuerySet[AppPassword]:
 
 def app_passwords_of(actor: Actor, person_id: str, collectivite_id: str) -> QuerySet[AppPassword]:
     """Another person's, not revoked: for the Département, which may revoke them and never sees the secret."""
-    if not actor.sees_all:
-        return AppPassword.objects.none()
-    return AppPassword.objects.filter(
+    rows = AppPassword.objects.filter(
         membership__person_id=person_id, membership__collectivite_id=collectivite_id, revoked_at=None
     )
+    return actor.departement(rows)
 
 
 def device_labels(actor: Actor, app_password_ids: Collection[str]) -> dict[str, str]:

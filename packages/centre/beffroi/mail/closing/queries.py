@@ -46,12 +46,7 @@ def access_export(actor: Actor, mailbox_id: str, export_id: str) -> Export:
 
 def visible_erasures(actor: Actor) -> QuerySet[Erasure]:
     """Newest first."""
-    rows = Erasure.objects.order_by("-created_at", "-id")
-    if actor.sees_all:
-        return rows
-    if actor.kind != "person" or actor.role != "referent":
-        return rows.none()
-    return rows.filter(collectivite_id=actor.collectivite_id or "")
+    return actor.led(Erasure.objects.order_by("-created_at", "-id"))
 
 
 def access_erasure(actor: Actor, erasure_id: str) -> Erasure:

@@ -142,7 +142,7 @@ def hand_over(*, actor: Actor, held_id: str) -> HeldMail:
     """The Département gives a mail whose attachment it had looked at by other means. Errors: NotFound, HeldByDecision,
     Conflict (not held for its content)."""
     outbox.serialise()
-    row = existing(HeldMail.objects.filter(pk=held_id).first() if actor.sees_all else None, "held mail")
+    row = existing(actor.departement(HeldMail.objects.filter(pk=held_id)).first(), "held mail")
     if holding.holding(row.message_id, row.collectivite_id):
         raise HeldByDecision
     if row.reason != _Reason.CONTENT or not _change(row, _State.RELEASED):

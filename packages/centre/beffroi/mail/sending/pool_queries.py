@@ -82,14 +82,12 @@ def _all(found: Mapping[str, Answered]) -> Answered:
 
 def access_warming(actor: Actor, exit_: str) -> Warming:
     """Errors: NotFound, for absent and forbidden alike."""
-    rows = Warming.objects.all() if actor.sees_all else Warming.objects.none()
-    return existing(rows.filter(pk=exit_).first(), "exit")
+    return existing(actor.departement(Warming.objects.filter(pk=exit_)).first(), "exit")
 
 
 def access_doubted(actor: Actor, mailbox_id: str) -> Doubted:
     """Errors: NotFound, for absent and forbidden alike."""
-    rows = Doubted.objects.all() if actor.sees_all else Doubted.objects.none()
-    return existing(rows.filter(pk=mailbox_id).first(), "account")
+    return existing(actor.departement(Doubted.objects.filter(pk=mailbox_id)).first(), "account")
 
 
 def refused_warmings(actor: Actor) -> int:

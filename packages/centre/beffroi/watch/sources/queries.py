@@ -36,8 +36,7 @@ class SourceState:
 
 
 def visible_sources(actor: Actor) -> QuerySet[FeedSource]:
-    rows = FeedSource.objects.order_by("name")
-    return rows if actor.sees_all else rows.none()
+    return actor.departement(FeedSource.objects.order_by("name"))
 
 
 def access_source(actor: Actor, source_id: str) -> FeedSource:
@@ -47,9 +46,8 @@ def access_source(actor: Actor, source_id: str) -> FeedSource:
 
 def access_update(actor: Actor, source: FeedSource, update_id: str) -> SourceUpdate:
     """Errors: NotFound, for absent and forbidden alike."""
-    return existing(
-        SourceUpdate.objects.filter(pk=update_id, source=source).first() if actor.sees_all else None, "update"
-    )
+    rows = actor.departement(SourceUpdate.objects.filter(pk=update_id, source=source))
+    return existing(rows.first(), "update")
 
 
 def held_count(actor: Actor) -> int:
