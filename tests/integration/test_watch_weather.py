@@ -153,6 +153,30 @@ def test_a_silent_box_and_a_campaign_that_nobody_reported_are_to_be_watched(
     assert weather.inputs(beaune.agent)[beaune.id].unreported == 0
 
 
+def test_days_before_the_first_box_are_no_usual_days(beaune: Commune) -> None:
+    enrolled(beaune)
+    today = clock.now().date()
+    for back in range(1, 29):
+        actions.record_weather({beaune.id: Weather(Level.CALM)}, day=today - timedelta(days=back))
+    box = Box.objects.create(
+        collectivite_id=beaune.id,
+        serial="BF-1",
+        public_key="A" * 43,
+        fingerprint="k7qd",
+        state="active",
+        enrolled_at=clock.now() - timedelta(days=7),
+        last_seen_at=clock.now(),
+    )
+    now = clock.epoch_s()
+    told(beaune, FlowsBlocked("f1", EVIL, "in", 400, now, now, "tcp", 22), 1)
+    found = weather.inputs(beaune.agent)[beaune.id]
+    assert (found.attempts, found.baseline) == (400, None), "six whole days"
+    assert rules.of_commune(found) == Weather(Level.CALM)
+    Box.objects.filter(pk=box.pk).update(enrolled_at=clock.now() - timedelta(days=8))
+    found = weather.inputs(beaune.agent)[beaune.id]
+    assert (found.baseline, rules.of_commune(found).level) == (0.0, Level.WATCH)
+
+
 def test_the_worst_of_a_day_stays_and_400_days_are_kept(beaune: Commune) -> None:
     today = clock.now().date()
     storm = Weather(Level.STORM, ((Reason.SEVERE_INCIDENT, 1),))

@@ -38,9 +38,10 @@ def inputs(actor: Actor) -> dict[str, Inputs]:
         opened[owner] += 1
         severe[owner] += severity == Severity.HIGH
     limit = now - timedelta(seconds=rules.SILENT_AFTER_S)
+    states = boxes.box_states(actor)
     silent = Counter(
         one.box.collectivite_id
-        for one in boxes.box_states(actor)
+        for one in states
         if one.silent and (one.box.last_seen_at or one.box.enrolled_at or one.box.created_at) < limit
     )
     reached = mail.withdrawn_campaigns(since=now - timedelta(days=rules.UNREPORTED_DAYS))
@@ -48,11 +49,18 @@ def inputs(actor: Actor) -> dict[str, Inputs]:
         reached if actor.sees_all else {one: reached[one] for one in owners if one in reached}
     )
     refused = boxes.refused_by_day(actor, since=today)
+    # Before its first box nothing was counted at a collectivité, nor all day on the day when it came.
+    came: dict[str, date] = {}
+    for one in states:
+        if one.box.enrolled_at is not None:
+            at, owner = one.box.enrolled_at.date(), one.box.collectivite_id
+            came[owner] = min(came.get(owner, at), at)
     before = defaultdict(list)
     for day in queries.visible_days(
         actor, since=today - timedelta(days=rules.BASELINE_DAYS), until=today - timedelta(days=1)
     ):
-        before[day.collectivite_id].append(attempts(day.figures))
+        if came.get(day.collectivite_id, today) < day.day:
+            before[day.collectivite_id].append(attempts(day.figures))
     found = {}
     for owner in owners:
         counted = refused.get((owner, today), boxes.Refused())
