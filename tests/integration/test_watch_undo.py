@@ -181,3 +181,34 @@ def test_decision_taken_back_singly_is_not_made_again_by_the_next_report(
     assert ("ip", LANDING) not in active()
     actions.confirm_campaign(actor=administrator, campaign=campaign())
     assert ("ip", LANDING) in active()
+
+
+def test_decision_taken_back_singly_is_not_made_again_by_another_campaign(
+    report: Report, names: NameServer, administrator: Actor
+) -> None:
+    _first, second = two_campaigns_on_one_address(report, names)
+    decisions.revoke(actor=administrator, decision=Decision.objects.get(value=LANDING), reason="undone")
+    report("col_e", "per_5", indicators=[["url", OTHER_URL]])
+    assert ("ip", LANDING) not in active()
+    names.zone["troisieme-leurre.com", "A"] = [LANDING]
+    for number in (6, 7):
+        report(f"col_{number}", f"per_{number}", indicators=[["url", "https://troisieme-leurre.com/z"]])
+    assert ("domain", "troisieme-leurre.com") in active()
+    assert ("ip", LANDING) not in active()
+    actions.confirm_campaign(actor=administrator, campaign=second)
+    assert ("ip", LANDING) in active()
+
+
+def test_what_a_later_campaign_shows_of_the_thing_itself_is_heard(
+    report: Report, administrator: Actor
+) -> None:
+    sender = [["sender", "facturation@fournisseur-inconnu.example"]]
+    authentic = {"spf": "pass", "dmarc": "pass", "link_mismatch": "true"}
+    for number in (1, 2):
+        first = [*sender, ["url", URL]]
+        report(f"col_{number}", f"per_{number}", indicators=first, evidence=authentic)
+    decisions.revoke(actor=administrator, decision=Decision.objects.get(kind="sender"), reason="undone")
+    for number in (3, 4):
+        later = [*sender, ["url", OTHER_URL]]
+        report(f"col_{number}", f"per_{number}", indicators=later, evidence=authentic)
+    assert Decision.objects.filter(kind="sender", state="active").count() == 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
@@ -20,13 +20,21 @@ from django.db.models import Count, F
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions import protected, queries
-from beffroi.core.decisions.models import Decision
+from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed
 from beffroi.watch import clustering, resolving
-from beffroi.watch.cases import campaigns_naming, case_of, closed_among, command_signs, evidence_of, ttl_of
+from beffroi.watch.cases import (
+    CAMPAIGN_DAYS,
+    campaigns_naming,
+    case_of,
+    closed_among,
+    command_signs,
+    evidence_of,
+    ttl_of,
+)
 from beffroi.watch.detectors import joins_by_address
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.queries import shared_of
@@ -34,6 +42,7 @@ from beffroi.watch.rules import Proposal, corroborate, refusals
 
 COMMAND_SERVER = "command_server"
 """Reason of a decision about what machines inside call: nobody lets it through locally."""
+_DISMISSED, _UNDONE = "campaign_dismissed", "campaign_undone"
 _RULES = Actor.system("watch.rules")
 _State = Campaign.State
 
@@ -111,7 +120,7 @@ def dismiss_campaign(*, actor: Actor, campaign: Campaign) -> None:
     _only_the_departement(actor)
     outbox.serialise()
     _close(campaign, actor=actor, before=(_State.OPEN,), after=_State.DISMISSED, verb="campaign:dismissed")
-    decisions.revoke_campaign(actor=actor, campaign_id=campaign.id, reason="campaign_dismissed")
+    decisions.revoke_campaign(actor=actor, campaign_id=campaign.id, reason=_DISMISSED)
 
 
 @transaction.atomic
@@ -127,7 +136,7 @@ def undo_campaign(*, actor: Actor, campaign: Campaign) -> int:
     _close(campaign, actor=actor, before=(_State.DECIDED,), after=_State.REVOKED, verb="campaign:undone")
     held = queries.decisions_of_campaign(_RULES, campaign.id).filter(state=Decision.State.ACTIVE)
     lifted = {d.indicator for d in held}
-    ended = decisions.revoke_campaign(actor=actor, campaign_id=campaign.id, reason="campaign_undone")
+    ended = decisions.revoke_campaign(actor=actor, campaign_id=campaign.id, reason=_UNDONE)
     for other in _demanding(lifted):
         _decide(other, actor=_RULES, named=lifted, named_at=other.last_seen)
     return ended
@@ -305,13 +314,40 @@ def _demanded(
     past = {d.indicator: d.state for d in queries.decisions_of_campaign(_RULES, campaign.id).order_by("id")}
     values = {p.indicator.value for p in proposals}
     active = {d.indicator for d in queries.active_decisions(_RULES).filter(value__in=values)}
-    by_person = actor.kind == "administrator"
-    return [
+    demanded = [
         p
         for p in proposals
-        if (p.indicator in named or (p.indicator not in past and p.indicator not in active))
-        and (by_person or past.get(p.indicator) != Decision.State.REVOKED)
+        if p.indicator in named or (p.indicator not in past and p.indicator not in active)
     ]
+    if actor.kind == "administrator":
+        return demanded
+    elsewhere = _taken_back(campaign, demanded)
+    return [
+        p
+        for p in demanded
+        if past.get(p.indicator) != Decision.State.REVOKED and p.indicator not in elsewhere
+    ]
+
+
+def _taken_back(campaign: Campaign, proposals: Sequence[Proposal]) -> set[Indicator]:
+    """What a person took back singly these days, of whichever campaign, and that this one named by then, or names only
+    because a name leads there. What speaks anew of the thing itself is heard: an address that guesses again."""
+    values = {p.indicator.value for p in proposals}
+    rows = Decision.objects.filter(value__in=values, scope=SCOPE_ALL).order_by("proposed_at", "id")
+    since = clock.now() - timedelta(days=CAMPAIGN_DAYS)
+    ended = {
+        d.indicator: d.ended_at
+        if d.state == Decision.State.REVOKED and d.end_reason not in (_UNDONE, _DISMISSED)
+        else None
+        for d in rows  # the last one of each counts
+    }
+    return {
+        p.indicator
+        for p in proposals
+        if (at := ended.get(p.indicator)) is not None
+        and at >= since
+        and (p.follows is not None or campaign.first_seen < at)
+    }
 
 
 def _note_refusals(campaign: Campaign, refused: list[dict[str, str]]) -> None:
