@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from beffroi.core.decisions.models import Decision
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.mail import once, remediation
 from beffroi.mail.doveadm import Command, Rows
-from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationItem
+from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationItem, RemediationJob
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -127,6 +128,32 @@ def test_what_a_withdrawal_that_waits_for_two_people_kept_comes_back_when_its_de
         if decision is first:
             assert (kept.moved, Boxes.lying == where) == (0, False)
     assert Boxes.lying == where
+
+
+def test_a_withdrawal_whose_decision_ends_meanwhile_takes_no_more(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune
+) -> None:
+    decided: list[Decision] = []
+
+    class Undone(Boxes):
+        """Somebody presses Annuler while the first slice is moved."""
+
+        def run_groups(self, groups: Sequence[Sequence[Command]]) -> list[list[Rows | None]]:
+            Decision.objects.filter(pk=decided[0].pk).update(state="revoked")
+            return super().run_groups(groups)
+
+    monkeypatch.setattr(remediation, "Doveadm", Undone)
+    monkeypatch.setattr(remediation, "SLICE", 2)
+    Boxes.lying = {}
+    decided.append(decide("url", delivered(beaune, 6)))
+    where = dict(Boxes.lying)
+    remediation.withdraw(decided[0].id)
+    assert sum(lying != where[one] for one, lying in Boxes.lying.items()) == 2
+    remediation.resume()
+    assert sum(lying != where[one] for one, lying in Boxes.lying.items()) == 2
+    back = remediation.restore(decided[0].id)
+    assert back is not None and (back.moved, Boxes.lying) == (2, where)
+    assert not RemediationJob.objects.filter(state="running").exists()
 
 
 def test_copies_of_an_owner_are_no_second_delivery_in_quarantine_either(

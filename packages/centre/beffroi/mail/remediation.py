@@ -206,19 +206,24 @@ def resume() -> int:
 
 
 def run(job: RemediationJob) -> None:
-    """Work through the open items. Errors: DoveadmUnavailable; what was done is kept."""
+    """Work through the open items. Errors: DoveadmUnavailable; what was done is kept.
+
+    A withdrawal whose decision ended meanwhile takes nothing more: what it took goes back by that end, the next event.
+    """
     engine = Doveadm(settings.BEFFROI)
-    step = _restore_slice if job.direction == RemediationJob.Direction.RESTORE else _withdraw_slice
-    while True:
+    gives_back = job.direction == RemediationJob.Direction.RESTORE
+    step = _restore_slice if gives_back else _withdraw_slice
+    standing = Decision.objects.filter(pk=job.decision_id, state=Decision.State.ACTIVE)
+    while gives_back or standing.exists():
         items = list(job.items.filter(state__in=_OPEN).order_by("id")[:SLICE])
         if not items:
-            break
+            _finish(job)
+            return
         addresses = dict(
             Mailbox.objects.filter(pk__in={i.mailbox_id for i in items}).values_list("id", "address")
         )
         step(engine, items, addresses)
         _keep(items)
-    _finish(job)
 
 
 def _withdraw_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
