@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 
+import pytest
 from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
 from beffroi.stream.feedlog import parse_since
+from beffroi.stream.store import NewBatch, Store
 
 from tests.fixtures_publisher import TABLES, Bench, Door, bench, steps
 
@@ -157,5 +161,49 @@ def test_fork_at_the_same_version_is_healed_by_a_snapshot_without_a_new_epoch(be
             await door.read()
         assert door.refused == []
         assert (table.epoch, {e.id for e in table}) == (1, {"dec_ipall2"})
+
+    asyncio.run(play())
+
+
+def test_a_commit_that_stood_though_its_answer_was_lost_is_found_and_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is cut off between its commit and the word of it."""
+
+    async def play() -> None:
+        publisher, door = await bench.restart(), Door("box")
+        bench.publish("decision:activated", 1)
+        await steps(publisher)
+        door.connect(publisher, bench.hub)
+        bench.publish("decision:activated", 2)
+        commit = Store.commit
+
+        def cut(store: Store, batches: Sequence[NewBatch], position: int) -> None:
+            commit(store, batches, position)
+            raise Unavailable("The database")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Store, "commit", cut)
+            with pytest.raises(Unavailable):
+                await publisher.step()
+        bench.publish("decision:activated", 3)
+        await steps(publisher)
+        await door.read()
+        door.connect(publisher, bench.hub)
+        await door.read()
+        assert [e.id for e in door.session.tables["box"]] == ["dec_ipall1", "dec_ipall2", "dec_ipall3"]
+        assert (publisher.feed.epoch, door.refused) == (1, [])
+
+        def refuse(*_: object) -> None:
+            raise Unavailable("The database")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Store, "commit", refuse)
+            bench.publish("decision:activated", 4)
+            with pytest.raises(Unavailable):
+                await publisher.step()
+        await steps(publisher)
+        await door.read()
+        assert len(list(door.session.tables["box"])) == 4, "where nothing stood nobody is cut"
 
     asyncio.run(play())

@@ -102,6 +102,7 @@ class Publisher:
         self._claims = Claims()
         self._audit_head = ""
         self._beaten = ""
+        self._unsure = False  # whether the last commit stands: it failed, or only its answer was lost
         self.position = 0
         self.published = 0
         """Batches since the start."""
@@ -189,6 +190,8 @@ class Publisher:
     async def step(self) -> bool:
         """Publish what is new; True when there may be more at once. Errors: Unavailable."""
         async with self._lock:
+            if self._unsure:
+                await self._make_sure()
             step = await self._in_thread(self._make)
             self.position = step.position
             self.published += len(step.made)
@@ -205,6 +208,17 @@ class Publisher:
         if any(event.kind == PURGED for event in step.events) and (self._aged is None or self._aged.done()):
             self._aged = asyncio.create_task(self._checkpoint_old())
         return step.more or len(step.events) == EVENTS_A_STEP
+
+    async def _make_sure(self) -> None:
+        """Where a commit stands of which memory knows nothing, load the feed anew: whoever follows comes back for it.
+        Errors: Unavailable."""
+        if await self._in_thread(self._store.cursor) > self.position:
+            log.warning("a commit stood whose answer was lost: the feed is loaded anew")
+            async with self._saving:
+                await self._in_thread(self._load)
+            self._policies.clear()
+            self._hub.close_all()
+        self._unsure = False
 
     def _send_to_all_overlays(self, batch: Batch, line: bytes) -> None:
         """A door that asked for every overlay learns of a new one by its snapshot: its first line follows nothing."""
@@ -235,7 +249,9 @@ class Publisher:
                 made.append((batch, line))
         if changes or len(events) == EVENTS_A_STEP:
             # Other rows alone are not worth a commit: reading them again after a restart tells nobody twice.
+            self._unsure = True
             self._store.commit(new, position)
+            self._unsure = False
         if new:
             for name in self._config.relay_names:
                 wake.send(wake.directory(self._config.run) / f"{name}.sock")
