@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -30,7 +30,7 @@ from beffroi.core.planes.listen import Listener
 from beffroi.core.planes.tokens import read_grant
 from beffroi.core.planes.wake import Waker
 from beffroi.lib.config import Config
-from beffroi.lib.errors import Invalid, NotFound, Unavailable
+from beffroi.lib.errors import Invalid, NotFound
 from beffroi.stream import live, uplink
 from beffroi.stream.acks import Acks
 from beffroi.stream.answers import Held, answer, inflated, read_body
@@ -185,8 +185,8 @@ class Stream:
             boxes = [owner for owner in self.hub.owners() if owner.startswith("box_")]
             try:
                 await self._run(lambda boxes=boxes: self._store.seen(boxes))  # type: ignore[misc]
-            except Unavailable:
-                log.error("boxes seen are not noted: database")
+            except Exception as error:  # noqa: BLE001 - outermost loop of the process
+                log.error("boxes seen are not noted: %s", getattr(error, "code", type(error).__name__))
 
     async def _cut_stalled(self) -> None:
         while True:
@@ -205,14 +205,29 @@ class Stream:
             self._revoked.add(box_id)
             self.hub.close_owner(box_id)
         elif event.kind == "box:policy_changed":
-            self._policy_changed(event)
+            owner = event.collectivite_id or str(event.payload.get("collectivite_id", ""))
+            self.publisher.forget_policy(owner)
+            self._later(self._send_policy, owner)
         elif event.kind == "box:question_asked":
             self._ask(event)
         elif event.kind == "box:release_offered":
-            self._tasks.append(asyncio.create_task(self._offer(str(event.payload.get("box_id", "")))))
+            self._later(self._offer, str(event.payload.get("box_id", "")))
         data = live.message(event)
         for topic in live.audience(event):
             self.live_hub.send(topic, data)
+
+    def _later(self, send: Callable[[str], Awaitable[None]], whom: str) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(self._patiently(send, whom)))
+
+    async def _patiently(self, send: Callable[[str], Awaitable[None]], whom: str) -> None:
+        """Who is connected is told once the database answers: no event says it again."""
+        while True:
+            try:
+                return await send(whom)
+            except Exception as error:  # noqa: BLE001 - as in the loops above
+                log.error("%s: not sent yet: %s", whom, getattr(error, "code", type(error).__name__))
+                await asyncio.sleep(RETRY_MAX_S)
 
     async def _offer(self, box_id: str) -> None:
         if lines := await self._run(lambda: self._store.release_lines(box_id)):
@@ -223,12 +238,6 @@ class Stream:
         box_id, question_id = (str(event.payload.get(name, "")) for name in ("box_id", "question_id"))
         if box_id and question_id:
             self.hub.send(POLICY_TOPIC + box_id, self.publisher.question_line(box_id, question_id))
-
-    def _policy_changed(self, event: Event) -> None:
-        owner = event.collectivite_id or str(event.payload.get("collectivite_id", ""))
-        self.publisher.forget_policy(owner)
-        self._tasks = [task for task in self._tasks if not task.done()]
-        self._tasks.append(asyncio.create_task(self._send_policy(owner)))
 
     async def _send_policy(self, collectivite_id: str) -> None:
         if (line := await self.publisher.policy_line(collectivite_id)) is not None:

@@ -1,0 +1,87 @@
+"""What a stream process still does after its database failed for a moment, in one process with the test."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import pytest
+from beffroi.core.planes.db import Database
+from beffroi.lib.config import Config, load
+from beffroi.lib.errors import Unavailable
+from beffroi.stream import app
+from beffroi.stream.app import Stream
+from beffroi.stream.hub import Subscriber
+from beffroi.stream.publisher import POLICY_TOPIC
+from beffroi.stream.store import Event
+
+from tests.fixtures_stream import make_state, write_keys
+
+TOPICS = [POLICY_TOPIC + "col_a", POLICY_TOPIC + "box_1"]
+
+
+@pytest.fixture
+def stream(
+    committed: str, plane: Database, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stream]:
+    monkeypatch.setattr(app, "SEEN_EVERY_S", 0.01)
+    monkeypatch.setattr(app, "RETRY_MAX_S", 0.01)
+    state = make_state(committed, config.run / "wake")
+    write_keys(state / "secrets")
+    yield Stream(load(state))
+    shutil.rmtree(state, ignore_errors=True)
+
+
+def test_boxes_are_seen_again_after_an_error_of_the_disk(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[Sequence[str]] = []
+
+    def seen(boxes: Sequence[str]) -> None:
+        noted.append(boxes)
+        if len(noted) == 1:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(stream._store, "seen", seen)
+
+    async def play() -> None:
+        stream.hub.add(Subscriber("box_1", TOPICS, []), at_most=1)
+        task = asyncio.create_task(stream._note_seen())
+        async with asyncio.timeout(20):
+            while len(noted) < 3:
+                await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(play())
+    assert noted[1:3] == [["box_1"], ["box_1"]]
+
+
+@pytest.mark.parametrize("kind", ["box:policy_changed", "box:release_offered"])
+def test_a_policy_and_a_release_are_sent_once_the_database_answers(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    failures = iter([Unavailable("The database"), sqlite3.OperationalError("disk I/O error")])
+
+    def asked(_: str) -> bytes:
+        for error in failures:
+            raise error
+        return b"a line\n"
+
+    async def policy_line(owner: str) -> bytes:
+        return asked(owner)
+
+    monkeypatch.setattr(stream.publisher, "policy_line", policy_line)
+    monkeypatch.setattr(stream._store, "release_lines", asked)
+
+    async def play() -> None:
+        box = Subscriber("box_1", TOPICS, [])
+        stream.hub.add(box, at_most=1)
+        stream._on_event(Event(1, kind, "col_a", {"box_id": "box_1"}))
+        async with asyncio.timeout(20):
+            while not (data := box.take()):
+                await asyncio.sleep(0.01)
+        assert data == b"a line\n"
+
+    asyncio.run(play())
