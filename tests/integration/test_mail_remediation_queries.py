@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
+from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.models import Decision
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.registry import Event
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
-from beffroi.mail import once, remediation
+from beffroi.mail import consumers, once, remediation
 from beffroi.mail.doveadm import Command, Rows
+from beffroi.mail.held import following
 from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationItem, RemediationJob
+from beffroi_protocol.indicators import normalise
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -154,6 +160,48 @@ def test_a_withdrawal_whose_decision_ends_meanwhile_takes_no_more(
     back = remediation.restore(decided[0].id)
     assert back is not None and (back.moved, Boxes.lying) == (2, where)
     assert not RemediationJob.objects.filter(state="running").exists()
+
+
+def test_what_passed_by_an_exception_is_taken_when_it_turns_out_an_attack(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune, nuits: Commune
+) -> None:
+    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(following, "Doveadm", Boxes)
+    Boxes.lying = {}
+    link = delivered(beaune, 3)
+    decision = decide("url", link, communes=1)
+    remediation.withdraw(decision.id)
+    exceptions.allow_locally(
+        actor=beaune.referent,
+        collectivite_id=beaune.id,
+        indicator=normalise("url", link),
+        ttl_s=3600,
+        reason="notre fournisseur",
+    )
+    released, message = next(iter(Boxes.lying)), MailObservation.objects.get(kind="url").message_id
+    Boxes.lying[released] = ["INBOX"]
+    late = Mailbox.objects.create(address="tard@beaune.test", collectivite_id=beaune.id, crypt_key="-")
+    Boxes.lying[late.address] = ["INBOX"]
+    MailDelivery.objects.create(
+        message_id=message,
+        mailbox_id=late.id,
+        collectivite_id=beaune.id,
+        folder="INBOX",
+        delivered_at=clock.now(),
+    )
+    assert remediation.add_late([(message, late.id)]) == []
+    decide("url", link, communes=2)
+    for row in OutboxEvent.objects.filter(kind="exception:ended"):
+        consumers.withdraw_what_passed(
+            Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload), row.created_at)
+        )
+    assert {one for lying in Boxes.lying.values() for one in lying} == {QUARANTINE}
+    job = RemediationJob.objects.get(direction="withdraw")
+    assert (job.state, job.moved) == ("done", 4)
+    Decision.objects.update(state="revoked")
+    remediation.restore(decision.id)
+    assert Boxes.lying[released] == Boxes.lying[late.address] == ["INBOX"]
+    assert QUARANTINE not in {one for lying in Boxes.lying.values() for one in lying}
 
 
 def test_copies_of_an_owner_are_no_second_delivery_in_quarantine_either(

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
 
 from beffroi.core.communes.models import Domain
+from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.reach import MAIL, reaches
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.models import AppPassword, Membership
@@ -180,6 +182,15 @@ def withdraw_late(event: Event) -> None:
     """Copies saved after their decision; and those that were late because they had been delivered before."""
     once.look_at(event.payload["copies"])
     remediation.add_late(event.payload["copies"])
+
+
+@consumer(name="mail.exceptions_closed", kinds=("exception:ended",), group="remediation", atomic=False)
+def withdraw_what_passed(event: Event) -> None:
+    """What a person opened for an hour and an hour ended is that person's; what turned out an attack is not."""
+    told = event.payload
+    if told.get("reason") == exceptions.ATTACK:
+        journal.follow()
+        remediation.withdraw_passed(Indicator(Kind(told["kind"]), told["value"]), told["scope"])
 
 
 @consumer(

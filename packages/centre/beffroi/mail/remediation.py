@@ -11,15 +11,19 @@ Source:  docs/internals/remediation.md; header identifier, never Message-ID: an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
+from types import MappingProxyType
 
+from beffroi_protocol.indicators import Indicator
 from django.conf import settings
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions.models import Decision
+from beffroi.core.decisions import queries as decisions
+from beffroi.core.decisions import rules
+from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -103,28 +107,44 @@ def add_late(copies: Sequence[tuple[str, str]]) -> list[RemediationJob]:
     decision."""
     held = holding.held_among({message_id for message_id, _ in copies})
     asked = {copy for copy in map(tuple, copies) if copy[0] in held}
-    decisions: dict[str, Decision] = {}
+    holders: dict[str, Decision] = {}
     late: dict[str, list[MailDelivery]] = {}
     for delivery in MailDelivery.objects.filter(message_id__in={message_id for message_id, _ in asked}):
         if (delivery.message_id, delivery.mailbox_id) in asked:
             for decision in holding.holding(delivery.message_id, delivery.collectivite_id):
-                decisions[decision.id] = decision
+                holders[decision.id] = decision
                 late.setdefault(decision.id, []).append(delivery)
-    found = [_add_late(decisions[decision_id], deliveries) for decision_id, deliveries in late.items()]
+    found = [_add_late(holders[decision_id], deliveries) for decision_id, deliveries in late.items()]
     return [job for job in found if job is not None]
 
 
-def _add_late(decision: Decision, late: list[MailDelivery]) -> RemediationJob | None:
+def withdraw_passed(indicator: Indicator, collectivite_id: str) -> list[RemediationJob]:
+    """A collectivité had let this through, and what it let through is an attack: what came meanwhile, and what its
+    owners released, is withdrawn there as everywhere."""
+    rows = Decision.objects.filter(state=Decision.State.ACTIVE, scope__in=(SCOPE_ALL, collectivite_id))
+    found = []
+    for decision in decisions.near(rows, indicator).order_by("activated_at", "id"):
+        if rules.touches(decision.indicator, indicator) and holding.applies(decision.kind, decision.action):
+            copies = [one for one in holding.copies_under(decision) if one.collectivite_id == collectivite_id]
+            found.append(_add_late(decision, copies, again={_Item.MOVED: _Item.FOUND}) if copies else None)
+    return [job for job in found if job is not None]
+
+
+def _add_late(
+    decision: Decision, late: list[MailDelivery], *, again: Mapping[str, str] = MappingProxyType({})
+) -> RemediationJob | None:
     if not RemediationJob.objects.filter(
         decision_id=decision.id, direction=RemediationJob.Direction.WITHDRAW
     ).exists():
         return withdraw(decision.id)  # its own event comes behind these deliveries
     job = _open(decision, late)
-    # Its owner had deleted it when the decision came, and took it back since.
     wanted = {(one.message_id, one.mailbox_id) for one in late}
-    absent = job.items.filter(state=_Item.ABSENT, message_id__in={message_id for message_id, _ in wanted})
-    back = [one.pk for one in absent if (one.message_id, one.mailbox_id) in wanted]
-    job.items.filter(pk__in=back).update(state=_Item.PENDING, attempts=0)
+    items = job.items.filter(message_id__in={message_id for message_id, _ in wanted})
+    # Its owner had deleted it when the decision came, and took it back since.
+    for before, after in {_Item.ABSENT: _Item.PENDING, **again}.items():
+        there = items.filter(state=before)
+        back = [one.pk for one in there if (one.message_id, one.mailbox_id) in wanted]
+        job.items.filter(pk__in=back).update(state=after, attempts=0)
     _go_on(job)
     return job
 

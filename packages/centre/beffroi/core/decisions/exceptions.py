@@ -29,6 +29,8 @@ from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound
 
 MAX_TTL_S = 90 * 86400
+ATTACK = "attack"
+"""Why one was closed: what it let through is now known for an attack."""
 _EXPIRY_BATCH = 500
 _State = LocalException.State
 
@@ -100,7 +102,7 @@ def end_touched(indicator: Indicator, *, actor: Actor) -> int:
     transaction. Return how many."""
     rows = LocalException.objects.filter(state=_State.ACTIVE, by_departement=False)
     found = [one for one in queries.near(rows, indicator) if rules.touches(one.indicator, indicator)]
-    return sum(_end(one, actor=actor, state=_State.ENDED, reason="attack") for one in found)
+    return sum(_end(one, actor=actor, state=_State.ENDED, reason=ATTACK) for one in found)
 
 
 def end_listed(row: IndicatorList, *, actor: Actor) -> int:
@@ -118,7 +120,7 @@ def end_listed(row: IndicatorList, *, actor: Actor) -> int:
     with transaction.atomic():
         outbox.serialise()
         found = [one for one in open_ if one.indicator in named]
-        return sum(_end(one, actor=actor, state=_State.ENDED, reason="attack") for one in found)
+        return sum(_end(one, actor=actor, state=_State.ENDED, reason=ATTACK) for one in found)
 
 
 def expire_due() -> int:
@@ -212,5 +214,6 @@ def _tell(found: LocalException, what: str, *, actor: Actor, details: dict[str, 
         "scope": found.collectivite_id,
         "expires_at": int(found.expires_at.timestamp()),
         "state": found.state,
+        "reason": details.get("reason", ""),
     }
     outbox.publish(f"exception:{what}", payload, collectivite_id=found.collectivite_id)
