@@ -84,6 +84,7 @@ UNSOUND = [
     encode(AckBatch(VERSION, (Ack("box", 1, 1, 1),) * (rules.MAX_ACKS + 1))),
     encode(AckBatch(VERSION, (), 2**40)),
     encode(AckBatch(VERSION, (), 1, "x" * 41)),
+    encode(AckBatch(VERSION, (), 1, "0.1\0")),
     b" " * (MAX_UPLINK_LINE_BYTES + 1),
 ]
 

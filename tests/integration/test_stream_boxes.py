@@ -8,11 +8,12 @@ import time
 import zlib
 
 import pytest
-from beffroi.core.events import outbox
+from beffroi.boxes.models import BoxNotice, FlowCount
+from beffroi.core.events import outbox, run_pending
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
-from beffroi_protocol.facts import FactBatch, NamesRefused, Sighting
+from beffroi_protocol.facts import EntryRefused, FactBatch, NamesRefused, Sighting
 from beffroi_protocol.indicators import normalise
 from beffroi_protocol.messages import MAX_POST_BYTES, VERSION, Policy, PolicyMessage, encode
 from django.db import transaction
@@ -340,6 +341,27 @@ def test_hostile_facts_are_refused_with_a_code(box: BoxClient, plane: Database) 
         refused = box.post("/v1/facts", body)
         assert (refused.status, refused.code in codes) == (400, True), (body[:80], refused.code)
     assert plane.execute("SELECT id FROM inbox_fact") == []
+
+
+def test_a_null_byte_in_what_a_box_says_stops_no_facts(
+    box: BoxClient, other: BoxClient, plane: Database
+) -> None:
+    """PostgreSQL takes none: who reads the fact would try again and again, and those of all others would wait."""
+    hostile = (
+        EntryRefused("f1", "dec_1", normalise("ip", "185.203.116.9"), "no\0reason", 1),
+        Sighting(
+            "f2",
+            "honey\0port",
+            (normalise("ip", "185.203.116.9"),),
+            1,
+            {"completed_tcp": "tr\0ue", "k\0": ""},
+        ),
+    )
+    assert box.post("/v1/facts", encode(FactBatch(VERSION, hostile))).status == 200
+    assert other.post("/v1/facts", facts(names_refused("f3"))).status == 200
+    run_pending("main")
+    assert FlowCount.objects.get().collectivite_id == B
+    assert BoxNotice.objects.get().reason == "no\N{REPLACEMENT CHARACTER}reason"
 
 
 def test_oversized_request_is_refused_unread(centre: Centre, box: BoxClient) -> None:

@@ -82,7 +82,8 @@ class Acks:
         own = ("box", overlay("box", box.collectivite_id))
         if len(batch.acks) > MAX_ACKS or not all(_sound(ack, own) for ack in batch.acks):
             raise Invalid("acks")
-        if not 0 <= batch.policy_version < 2**31 or len(batch.agent_version) > 40:
+        told = batch.agent_version
+        if not 0 <= batch.policy_version < 2**31 or len(told) > 40 or not told.isprintable():
             raise Invalid("acks")
         said = self._waiting.setdefault(box.id, _Said(box))
         said.hear(batch.acks)
