@@ -12,7 +12,7 @@ from django.conf import settings
 from tests.clients.test_drive_page_browser import drive, page
 from tests.conftest import Commune
 from tests.drive_pages import Drive
-from tests.fixtures_browser import browser
+from tests.fixtures_browser import browser, inspect
 from tests.fixtures_drive import noise
 from tests.fixtures_portal import no_door, portal_client
 
@@ -134,3 +134,40 @@ def test_a_download_after_the_session_ended_leads_to_the_sign_in_and_is_no_file(
     page.click("a:has-text('Télécharger')")
     page.wait_for_url("**/connexion/**")
     assert downloads == []
+
+
+def test_empty_folders_of_a_dropped_tree_are_made(drive: Drive, page: Any) -> None:
+    """A stand-in for the browser's entries: no drop of a real folder can be made by a program."""
+    drive.file("Acte", drive.folder("dossiers"))
+    page.goto("/coffre/")
+    drop = """(tree) => {
+        const parts = (inside) => [Object.keys(inside).map((one) => entry(one, inside[one])), []];
+        const folder = (name, left) => ({ name, createReader: () => ({ readEntries: (on) => on(left.shift()) }) });
+        const file = (name) => ({ name, isFile: true, file: (on) => on(new File(["x"], name)) });
+        const entry = (name, inside) => inside === null ? file(name) : folder(name, parts(inside));
+        const items = parts(tree)[0].map((one) => ({ webkitGetAsEntry: () => one }));
+        const event = new Event("drop", { bubbles: true, cancelable: true });
+        event.dataTransfer = { types: ["Files"], items };
+        document.body.dispatchEvent(event);
+    }"""
+    tree = {
+        "Dossiers": {"2025": {}, "2026": {"note.txt": None, "Annexes": {}, "@eaDir": {}}, "Acte": {}},
+        "Vide": {"Thumbs.db": None},
+    }
+    page.evaluate(drop, tree)
+    page.set_default_timeout(20_000)
+    page.wait_for_selector(
+        "#desk [data-state]:has-text('1 fichier arrivé. 3 dossiers vides créés. 1 fichier refusé')"
+    )
+    assert "Un fichier et un dossier auraient le même nom" in page.inner_text("#desk li:has-text('Acte')")
+    inspect(page, "d-dossiers-vides")
+    assert drive.names() == ["Vide", "dossiers"]
+    (kept,) = [one for one in drive.children() if one.name == "dossiers"]
+    assert drive.names(kept) == ["2025", "2026", "Acte"]
+    (last,) = [one for one in drive.children(kept.id) if one.name == "2026"]
+    assert drive.names(last) == ["Annexes", "note.txt"]
+    page.goto("/coffre/")
+    with page.expect_navigation():
+        page.evaluate(drop, {"Marchés": {"Lot 1": {}, "Lot 2": {}}})
+    page.wait_for_selector(".say:has-text('2 dossiers vides créés.')")
+    assert "fichier" not in page.inner_text("main .say.good")

@@ -88,6 +88,29 @@ def test_folders_of_a_path_are_made_once(drive: Drive, at: Browser) -> None:
     assert [one.name for one in sorted(drive.children(summer.id))] == ["a.txt", "b.txt"]
 
 
+def test_an_empty_folder_is_made_once_in_whatever_capitals_and_nowhere_else(
+    drive: Drive, at: Browser, nuits: Commune
+) -> None:
+    def make(name: str, *path: str, folder: int = drive.own.id, **more: Any) -> tuple[int, Any]:
+        sent = {"folder": folder, "path": path, "name": name, "size_bytes": 0, **more}
+        status, _, body = at.ask("POST", "/coffre/envoi/dossier", sent=sent)
+        return status, json.loads(body)
+
+    status, made = make("2026", "Marchés")
+    assert (status, make("2026", "marchés")) == (201, (201, made))
+    assert at.send(b"x", folder=drive.own.id, path=["MARCHÉS"], name="a.txt")[0] == 201
+    assert drive.names() == ["Marchés"]
+    (folder,) = drive.children()
+    assert drive.names(folder) == ["2026", "a.txt"]
+    for refused in (make("b", "Marchés", "a.txt"), make("A.txt", "Marchés")):
+        assert refused == (409, {"code": "drive.kind_differs"})
+    assert make("Commune") == (409, {"code": "drive.name_taken"})
+    assert make("x", folder=10**9)[0] == 404
+    assert make("x", collectivite=nuits.collectivite.id) == (409, {"code": "drive.other_collectivite"})
+    assert make("x/y") == (400, {"code": "drive.name_refused"})
+    assert drive.names(folder) == ["2026", "a.txt"] and drive.names() == ["Marchés"]
+
+
 def test_a_taken_name_is_asked_about_replaced_or_kept_beside(
     drive: Drive, at: Browser, client: Client
 ) -> None:

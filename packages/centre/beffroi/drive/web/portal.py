@@ -1,59 +1,34 @@
-"""What the portal's page sends: a small file in one piece, a large one in parts that outlive a cut, a form's file.
+"""What the portal's pages send and fetch: who asks, what is asked, and how an error is said.
 
 Process: drive, under the portal's grant (``granted``).
-Hostile: everything: names, paths, numbers, bodies. A name travels in the header ``X-Beffroi-File`` (JSON,
-         percent-encoded), never in an address, for front and planes keep addresses in their logs.
-Rule:    addresses below /coffre/envoi/:
-
-           POST   fichier        body = the file, at most PART_BYTES       201 {"node"}
-           POST   UPLOAD         begin, or go on: no body                  200 {"part_bytes", "parts": [[number, size]]}
-           PUT    UPLOAD/NUMBER  body = a part, at most PART_BYTES         204
-           GET    UPLOAD         what arrived                              200 {"parts"}
-           POST   UPLOAD/fin     join the parts                            201 {"node"}
-           DELETE UPLOAD         give it up                                204
-           POST   formulaire     multipart/form-data, without JavaScript   303 to the folder's page
-
-         UPLOAD is a name that the page chooses from the file's own (32 to 64 hex digits): chosen again after a crash,
-         the same file goes on where it was. An error is {"code"} with its status; the page has the words.
+Hostile: everything: grants, addresses, bodies. What is sent: ``desk``; what is fetched: ``given``; links: ``linked``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal
-from urllib.parse import unquote_to_bytes
-
-import msgspec
 
 from beffroi.core.planes.tokens import GrantRefused
 from beffroi.drive import crossing
-from beffroi.drive.store import names, part_names, room, seals, tree, uploads
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.look import above, child, free_name, last_taken, taken
-from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, ReadOnly
-from beffroi.drive.store.writing import Reading, Writing
-from beffroi.drive.views import Place, View, Visit
-from beffroi.drive.web import form, granted
-from beffroi.drive.web.bodies import Bodies, BodiesOf
-from beffroi.drive.web.dav.content import LATEST_MTIME_S
+from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.drive.views import View
+from beffroi.drive.web import granted
+from beffroi.drive.web.bodies import BodiesOf
+from beffroi.drive.web.desk import Desk, json_answer, upload_of
 from beffroi.drive.web.errors import note
 from beffroi.drive.web.given import Given, back
 from beffroi.drive.web.linked import Linked, Standing, Tell
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
-from beffroi.drive.web.streams import at_most, read_back
 from beffroi.drive.web.visiting import Visits
 from beffroi.drive.who import Who
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
+from beffroi.lib.errors import BeffroiError
 
-PART_BYTES = 5 * 1024 * 1024
-MAX_FILE_BYTES = PART_BYTES * part_names.MAX_PARTS
 AGAIN = "encore=1"
 """What follows the address of a file that is fetched with a grant made anew: it is asked for once."""
 FETCHED = re.compile(
@@ -62,27 +37,6 @@ FETCHED = re.compile(
     re.ASCII,
 )
 """Addresses of files that a person fetches by a link of a page: whose grant is over is led to a new one."""
-_UPLOAD = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
-_JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
-
-
-class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file as the page says it. ``path``: folders below ``folder``, made where they are absent. ``mtime_s``: of the
-    file on the person's computer. ``taken``: what to do where the name is taken. ``again``: this was asked before, and
-    no answer came. ``collectivite``: whose page it is: who works for two may have changed in another tab, and numbers
-    of folders are of one collectivité."""
-
-    folder: int
-    name: str
-    size_bytes: int
-    collectivite: str = ""
-    path: tuple[str, ...] = ()
-    mtime_s: int | None = None
-    taken: Literal["ask", "replace", "both"] = "ask"
-    again: bool = False
-
-
-_SENT = msgspec.json.Decoder(Sent)
 
 
 @dataclass(frozen=True)
@@ -133,20 +87,22 @@ class Portal:
         request.still = partial(asyncio.to_thread, self._require, who, view)
         desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages, who)
         if request.method == "GET" and len(steps) == 1:
-            return desk.status(_upload(steps[0]))
+            return desk.status(upload_of(steps[0]))
         match request.method, steps:
             case "POST", ["formulaire"]:
                 return await desk.form(request)
             case "POST", ["fichier"]:
                 return await desk.whole(request, desk.sent(request))
+            case "POST", ["dossier"]:
+                return await desk.empty_folder(desk.sent(request))
             case "POST", [upload]:
-                return await desk.begin(_upload(upload), desk.sent(request))
+                return await desk.begin(upload_of(upload), desk.sent(request))
             case "POST", [upload, "fin"]:
-                return await desk.finish(request, _upload(upload), desk.sent(request))
+                return await desk.finish(request, upload_of(upload), desk.sent(request))
             case "PUT", [upload, number] if number.isascii() and number.isdigit() and len(number) < 6:
-                return await desk.part(request, _upload(upload), int(number))
+                return await desk.part(request, upload_of(upload), int(number))
             case "DELETE", [upload]:
-                return await desk.give_up(_upload(upload))
+                return await desk.give_up(upload_of(upload))
         raise AbsentNode("file")
 
     def _require(self, who: Who, view: View) -> None:
@@ -159,216 +115,6 @@ class Portal:
         self.visits.require(who, view)
 
 
-@dataclass(frozen=True)
-class Desk:
-    """One request of one person."""
-
-    view: View
-    bodies: Bodies
-    act: Act
-    pages: str
-    who: Who
-
-    def sent(self, request: Request) -> Sent:
-        """Errors: Invalid, OtherCollectivite."""
-        sent = sent_of(request)
-        granted.require_collectivite(self.who, sent.collectivite)
-        return sent
-
-    async def whole(self, request: Request, sent: Sent) -> Answer:
-        self._look(sent)
-        if sent.size_bytes > PART_BYTES:
-            raise TooLarge(PART_BYTES)
-        content = await self.bodies.receive(at_most(request.chunks(), sent.size_bytes), sent.size_bytes)
-        if content.size_bytes != sent.size_bytes:
-            raise Invalid("size")
-        return _made(await self.view.database.write_async(lambda writing: self._put(writing, sent, content)))
-
-    async def begin(self, upload: str, sent: Sent) -> Answer:
-        self._look(sent, upload)
-        with self.view.database.reading() as reading:
-            try:
-                return self._told_parts(reading, upload)
-            except uploads.AbsentUpload:
-                pass
-        try:
-            await self.view.database.write_async(lambda writing: uploads.begin(writing, self.act, upload))
-        except uploads.UploadExists:
-            pass  # another tab began it just now
-        return _json(200, {"part_bytes": PART_BYTES, "parts": []})
-
-    def status(self, upload: str) -> Answer:
-        with self.view.database.reading() as reading:
-            return self._told_parts(reading, upload)
-
-    async def part(self, request: Request, upload: str, number: int) -> Answer:
-        self._look_up(upload)  # before the body: a part of what is over need not be sent in vain
-        announced = request.count(b"content-length")
-        if announced is not None and announced > PART_BYTES:
-            raise TooLarge(PART_BYTES)
-        content = await self.bodies.receive(at_most(request.chunks(), PART_BYTES), None)
-
-        def change(writing: Writing) -> None:
-            self._require_given(writing)
-            uploads.put_part(writing, self.act, upload, number, content)
-
-        await self.view.database.write_async(change)
-        return Answer(204)
-
-    async def finish(self, request: Request, upload: str, sent: Sent) -> Answer:
-        self._look(sent, upload)
-        begun_s = clock.steady_s()
-        try:
-            joined = await asyncio.to_thread(
-                uploads.joined, self.view.database, self.view.who.person_id, upload
-            )
-        except uploads.AbsentUpload:
-            if came := self._look(sent):
-                return _made(came)
-            raise
-        if joined.size_bytes != sent.size_bytes:
-            raise Invalid("size")
-        content = await read_back(self.bodies, joined)
-        await request.ask_again(begun_s)
-
-        def change(writing: Writing) -> Node:
-            folder, name = self._place(writing, sent)
-            return uploads.finish(
-                writing, self.act, upload, joined, content, parent=folder.id, name=name, mtime_s=sent.mtime_s
-            )[0]
-
-        return _made(await self.view.database.write_async(change))
-
-    async def give_up(self, upload: str) -> Answer:
-        await self.view.database.write_async(lambda writing: uploads.abort(writing, self.act, upload))
-        return Answer(204)
-
-    async def form(self, request: Request) -> Answer:
-        """One file of a form: an answer for a person, who is led back to the folder's page."""
-        folder_id = 0
-        try:
-            found = await form.read(request)
-            granted.require_collectivite(self.who, found.fields.get("collectivite", ""))
-            folder_id = _number(found.fields.get("dossier", ""))
-            taken: Literal["replace", "both"] = "replace" if found.fields.get("deja") == "replace" else "both"
-            sent = Sent(folder_id, found.name, form.least_bytes(request), taken=taken)
-            self._look(sent)
-            content = await self.bodies.receive(at_most(found.pieces, MAX_FILE_BYTES), None)
-            node = await self.view.database.write_async(lambda writing: self._put(writing, sent, content))
-        except BeffroiError as error:
-            await request.drain()
-            return back(str(folder_id or ""), error, self.pages)
-        address = f"{self.pages}{node.parent}/?recu=1"
-        return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
-
-    # -- inside ----------------------------------------------------------------------------------------------
-
-    def _look(self, sent: Sent, upload: str = "") -> Node | None:
-        """What can be refused is refused before the body comes. Returns what came before, as ``_came``.
-
-        Errors: as ``_place``, ``room.require``; TooLarge."""
-        if not 0 <= sent.size_bytes <= MAX_FILE_BYTES:
-            raise TooLarge(MAX_FILE_BYTES)
-        with self.view.database.reading() as reading:
-            folder = self._writable(reading, sent)
-            inside: Node | None = folder.node
-            for name in _checked_path(sent):
-                inside = child(reading, inside.id, name) if inside is not None else None
-            if inside is not None:
-                if came := self._came(reading, inside.id, sent):
-                    return came
-                self._name(reading, inside.id, sent)
-            # A root that was made now is in no picture that began before.
-            root = (above(reading, folder.node.id) or [folder.node])[-1].id
-            waiting = uploads.waiting_bytes(reading, self.view.who.person_id, upload) if upload else 0
-            room.require(reading, root, sent.size_bytes, waiting_bytes=waiting)
-        return None
-
-    def _writable(self, reading: Reading, sent: Sent) -> Place:
-        folder = self.view.at(reading, sent.folder)
-        if not folder.node.is_folder:
-            raise AbsentNode("folder")
-        if not folder.rights.may_write:
-            raise ReadOnly
-        seals.require_free(reading, folder.node)
-        if self.view.is_reserved((*folder.path, names.normal((*sent.path, sent.name)[0]))):
-            raise NameTaken("reserved")
-        return folder
-
-    def _place(self, writing: Writing, sent: Sent) -> tuple[Node, str]:
-        """The folder, made where it is absent, and the name. Errors: AbsentNode, ReadOnly, NameTaken, NameRefused."""
-        folder = self._folder(writing, sent)
-        return folder, self._name(writing, folder.id, sent)
-
-    def _folder(self, writing: Writing, sent: Sent) -> Node:
-        folder = self._writable(writing, sent).node
-        for name in _checked_path(sent):
-            folder = child(writing, folder.id, name) or tree.make_folder(writing, self.act, folder.id, name)
-        return folder
-
-    def _came(self, reading: Reading, folder: int, sent: Sent) -> Node | None:
-        """What the same request put there before, where its answer was lost: nobody is asked about their own file."""
-        if not sent.again:
-            return None
-        there = last_taken(reading, folder, names.normal(sent.name), numbered=sent.taken == "both")
-        wanted = (0, sent.size_bytes, sent.mtime_s)
-        return there if there and (there.is_folder, there.size_bytes, there.mtime_s) == wanted else None
-
-    def _name(self, reading: Reading, folder: int, sent: Sent) -> str:
-        name = names.normal(sent.name)
-        there = taken(reading, folder, name)
-        if there is None:
-            return name
-        if sent.taken == "replace" and not there.is_folder:
-            return there.name
-        if sent.taken != "both":
-            raise NameTaken("name")
-        return free_name(reading, folder, name)
-
-    def _put(self, writing: Writing, sent: Sent, content: Content) -> Node:
-        folder = self._folder(writing, sent)
-        came = self._came(writing, folder.id, sent)
-        if came and came.sha256 == content.sha256:
-            return came
-        name = self._name(writing, folder.id, sent)
-        return tree.put(writing, self.act, folder.id, name, content, mtime_s=sent.mtime_s)[0]
-
-    def _look_up(self, upload: str) -> None:
-        """Errors: AbsentUpload, those of ``_require_given``."""
-        with self.view.database.reading() as reading:
-            self._require_given(reading)
-            uploads.parts(reading, self.view.who.person_id, upload)
-
-    def _require_given(self, reading: Reading) -> None:
-        """That another collectivité still takes something: parts of a file have no place yet that would say it.
-
-        Errors: AbsentNode, ReadOnly."""
-        if not isinstance(self.view, Visit):
-            return
-        mount = self.view.mount(reading)
-        if mount is None:
-            raise AbsentNode("share")
-        if not mount.may_write:
-            raise ReadOnly
-
-    def _told_parts(self, reading: Reading, upload: str) -> Answer:
-        parts = uploads.parts(reading, self.view.who.person_id, upload)
-        return _json(
-            200, {"part_bytes": PART_BYTES, "parts": [[one.number, one.size_bytes] for one in parts]}
-        )
-
-
-def sent_of(request: Request) -> Sent:
-    """Errors: Invalid."""
-    try:
-        sent = _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
-    except msgspec.MsgspecError:
-        raise Invalid("file") from None
-    if sent.mtime_s is not None and not 0 < sent.mtime_s < LATEST_MTIME_S:
-        return msgspec.structs.replace(sent, mtime_s=None)  # no calendar has it: now
-    return sent
-
-
 def _said(request: Request, error: BeffroiError) -> Answer:
     """For a script the code, which the page has words for; a person is led to a page, or to a new grant."""
     if isinstance(error, GrantRefused) and FETCHED.fullmatch(request.path) and request.query != AGAIN:
@@ -379,7 +125,7 @@ def _said(request: Request, error: BeffroiError) -> Answer:
     is_form = request.method == "POST" and granted.FILE_HEADER not in request.headers
     if is_form and not isinstance(error, granted.ForeignOrigin):
         return back("", error)
-    return _json(error.http_status, {"code": error.code})
+    return json_answer(error.http_status, {"code": error.code})
 
 
 def page_of(fetched: str) -> str:
@@ -388,29 +134,3 @@ def page_of(fetched: str) -> str:
     if steps[0] == "chez":
         return f"/coffre/chez/{steps[1]}/{steps[2]}/"
     return f"/coffre/{steps[1] if steps[0] == 'avant' else steps[0]}/"
-
-
-def _checked_path(sent: Sent) -> Sequence[str]:
-    if len(sent.path) > names.MAX_DEPTH:
-        raise names.TooDeep
-    return [names.normal(one) for one in sent.path]
-
-
-def _made(node: Node) -> Answer:
-    return _json(201, {"node": node.id, "folder": node.parent})
-
-
-def _json(status: int, value: object) -> Answer:
-    return Answer(status, _JSON, json.dumps(value).encode())
-
-
-def _upload(text: str) -> str:
-    if not _UPLOAD.fullmatch(text):
-        raise uploads.AbsentUpload("upload")
-    return text
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Invalid("number")
-    return int(text)

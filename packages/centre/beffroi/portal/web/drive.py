@@ -134,6 +134,7 @@ def sent(request: HttpRequest) -> dict[str, Any]:
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     return {
         "received": number(request.GET.get("recu", "")),
+        "made": number(request.GET.get("dossiers", "")),
         "left_out": number(request.GET.get("laisses", "")),
         "refused": words.get(request.GET.get("refus", ""), ""),
         "words": words,

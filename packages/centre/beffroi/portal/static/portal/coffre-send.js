@@ -70,5 +70,7 @@ window.coffre = (() => {
     }
     return ask(by, "POST", name + "/fin", undefined, about);
   };
-  return { Refused, hex, send, way };
+  // A folder that nothing lies in.
+  const make = (by, about) => ask(by, "POST", "dossier", undefined, about);
+  return { Refused, hex, make, send, way };
 })();

@@ -90,7 +90,7 @@
   const plain = document.getElementById("send");
   const desk = document.getElementById("desk");
   if (!plain || !desk || !window.fetch || !window.crypto || !crypto.subtle) return;
-  const { Refused, hex, send } = window.coffre, size = window.sizes, inOrder = window.inOrder;
+  const { Refused, hex, make, send } = window.coffre, size = window.sizes, inOrder = window.inOrder;
   const words = desk.dataset;
   const refusals = JSON.parse(document.getElementById("refusals").textContent);
   const folder = Number(words.folder);
@@ -103,12 +103,12 @@
   // locks of open documents, attributes of macOS, bins. It goes with a folder unseen; who picks one by itself wants it.
   const LITTER = /^(thumbs\.db|ehthumbs(_vista)?\.db|desktop\.ini|\.ds_store|\.localized|\.apdisk|\.directory|icon\r|\._.*|~\$.*|~.*\.tmp|\.~lock\..*#|\.nfs[0-9a-f]+|\.fuse_hidden.*)$/i;
   const LITTER_FOLDER = /^(__macosx|\.trashes|\.trash-\d+|\.temporaryitems|\.documentrevisions-v100|\.spotlight-v100|\.fseventsd|system volume information|\$recycle\.bin|@eadir)$/i;
-  const litter = (file, path) => path.length > 0 && (LITTER.test(file.name) || path.slice(1).some((one) => LITTER_FOLDER.test(one)));
+  const litter = (file, path) => path.length > 0 && ((file.isFolder ? LITTER_FOLDER : LITTER).test(file.name) || path.slice(1).some((one) => LITTER_FOLDER.test(one)));
 
   // State changes are rare enough to be read out; the running bytes are not said.
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
-  let queue = [], sent = 0, whole = 0, files = 0, done = 0, failed = 0, left = 0, running = false, paused = false, stopped = false, forAll = "", wake = null, giveUp = null;
+  let queue = [], sent = 0, whole = 0, files = 0, done = 0, made = 0, failed = 0, left = 0, running = false, paused = false, stopped = false, forAll = "", wake = null, giveUp = null;
   let abort = new AbortController();
   const show = () => { total.max = Math.max(whole, 1); total.value = sent; total.textContent = Math.floor(100 * sent / Math.max(whole, 1)) + " %"; count.textContent = words.soFar.replace("#", done).replace("#", files); };
   const moment = async () => { while (paused && !stopped) await new Promise((on) => { wake = on; }); if (stopped) throw new Error("stopped"); };
@@ -150,11 +150,17 @@
   };
 
   const sendOne = (one) => {
-    const about = { collectivite: words.collectivite, folder, path: one.path, name: one.file.name, size_bytes: one.file.size, mtime_s: Math.floor(one.file.lastModified / 1000), taken: one.taken };
+    const about = { collectivite: words.collectivite, folder, path: one.path, name: one.file.name, size_bytes: one.file.size, mtime_s: one.file.isFolder ? null : Math.floor(one.file.lastModified / 1000), taken: one.taken };
+    if (one.file.isFolder) return make(by, about);
     return send(by, one.file, about, () => name(one), (bytes) => { sent += bytes - one.sent; one.sent = bytes; one.bar.value = bytes; show(); });
   };
 
   const mark = (one, text, tone) => { one.state.textContent = text; one.state.className = "tag " + tone; one.bar.hidden = text !== words.sending; };
+
+  const told = () => {
+    const folders = made === 0 ? "" : made === 1 ? words.madeOne : words.madeMany.replace("#", made);
+    return done === 0 ? folders || words.doneNone : (done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (folders && " " + folders);
+  };
 
   const run = async () => {
     if (running) return;
@@ -170,13 +176,14 @@
         if (one.file.isUnread) throw new Error("unread");
         for (;;) {
           try { await sendOne(one); break; } catch (error) {
-            if (!(error instanceof Refused) || error.code !== "drive.name_taken" || one.taken !== "ask") throw error;
+            if (!(error instanceof Refused) || error.code !== "drive.name_taken" || one.taken !== "ask" || one.file.isFolder) throw error;
             const answer = await choose(one.file.name);
             if (answer === "skip") throw new Refused("skip");
             one.taken = answer;
           }
         }
-        done += 1; show();
+        if (one.file.isFolder) made += 1; else done += 1;
+        show();
         mark(one, words.done, "good");
         if (list.children.length > 50) one.row.remove();  // thousands of lines would slow the page
       } catch (error) {
@@ -193,9 +200,9 @@
     // A button that goes takes the focus along: it goes to what is said.
     if ([pause, stop].includes(document.activeElement)) { state.tabIndex = -1; state.focus(); }
     pause.hidden = stop.hidden = true; total.hidden = count.hidden = true;
-    say((stopped ? words.halted + " " : "") + (done === 0 ? words.doneNone : done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
-    if (done && !failed && !stopped) location.assign(words.page + "?recu=" + done + (left ? "&laisses=" + left : ""));
-    else desk.querySelector("[data-reload]").hidden = !done;
+    say((stopped ? words.halted + " " : "") + told() + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
+    if (done + made && !failed && !stopped) location.assign(words.page + "?recu=" + done + (made ? "&dossiers=" + made : "") + (left ? "&laisses=" + left : ""));
+    else desk.querySelector("[data-reload]").hidden = !(done + made);
   };
 
   const add = (found) => {
@@ -203,19 +210,19 @@
       if (litter(file, path)) { left += 1; continue; }
       const row = document.createElement("li"), text = document.createElement("div"), title = document.createElement("p"), why = document.createElement("p"), bar = document.createElement("progress"), tag = document.createElement("span");
       row.className = "row"; text.className = "grow stack"; why.className = "note"; tag.className = "tag quiet";
-      title.textContent = inOrder([...path, file.name].join(" › ")) + " · " + size(file.size);
+      title.textContent = inOrder([...path, file.name].join(" › ")) + (file.isFolder ? "" : " · " + size(file.size));
       bar.max = Math.max(file.size, 1); bar.value = 0; bar.setAttribute("aria-label", inOrder(file.name));
       tag.textContent = words.waiting;
       text.append(title, bar, why); row.append(text, tag); list.append(row);
       row.hidden = list.children.length > 50;
       queue.push({ file, path, row, bar, why, state: tag, sent: 0, taken: "ask" });
-      whole += file.size; files += 1;
+      whole += file.size; if (!file.isFolder) files += 1;
     }
     show();
     leftOut.hidden = !left;
     leftOut.textContent = left === 1 ? words.leftOne : words.leftMany.replace("#", left);
     if (queue.length) run();
-    else if (!running) say(words.doneNone);  // an empty folder, or one that holds litter alone
+    else if (!running) say(words.doneNone);  // a folder that holds nothing, or litter alone
   };
 
   for (const input of desk.querySelectorAll("input[type=file]")) input.addEventListener("change", () => {
@@ -236,10 +243,15 @@
   const walk = async (entry, path, out) => {
     try {
       if (entry.isFile) { out.push([await new Promise((on, off) => entry.file(on, off)), path]); return; }
-      const reader = entry.createReader();
+      const reader = entry.createReader(), first = out.length;
       for (;;) {
         const some = await new Promise((on, off) => reader.readEntries(on, off));
-        if (!some.length) return;
+        if (!some.length) {
+          // A folder is made with what lies in it; where nothing that is sent does, by itself.
+          const folder = { name: entry.name, size: 0, isFolder: true };
+          if (!litter(folder, path) && out.slice(first).every(([file, way]) => litter(file, way))) out.push([folder, path]);
+          return;
+        }
         for (const one of some) await walk(one, [...path, entry.name], out);
       }
     } catch { out.push([{ name: entry.name, size: 0, isUnread: true }, path]); }
