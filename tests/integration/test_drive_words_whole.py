@@ -49,6 +49,34 @@ def test_an_index_of_other_rules_is_made_anew_without_reading_contents_again(wor
     assert world.names(ALICE, "cantine") == ["note.txt", "pv.pdf"]
 
 
+def test_what_was_stored_before_more_of_its_kind_was_read_is_read_once_more(world: World) -> None:
+    """An RTF had no text, an OpenDocument one without its headers; what else is kept is not read again."""
+    asked: list[bytes] = []
+    for name in ("plan.odt", "lettre.rtf", "pv.pdf"):
+        world.put(ALICE, name, name.encode())
+    world.reads = lambda data: "" if data == b"lettre.rtf" else "cantine"
+    world.restart()
+    world.settle()
+    database = world.communes.metadata(ALICE.collectivite_id)
+
+    def age(writing: Writing) -> None:
+        writing.run("UPDATE meta SET value = '2' WHERE name = 'words_whole'")
+        writing.run("UPDATE word_file SET content = '' WHERE name = 'lettre.rtf'")
+
+    def reads(data: bytes) -> str:
+        asked.append(data)
+        return "cantine mairie"
+
+    database.write(age)
+    for _ in range(2):
+        world.reads = reads
+        world.restart()
+        world.settle()
+    assert world.names(ALICE, "mairie") == ["lettre.rtf", "plan.odt"]
+    assert world.names(ALICE, "cantine") == ["lettre.rtf", "plan.odt", "pv.pdf"]
+    assert sorted(asked) == [b"lettre.rtf", b"plan.odt"]
+
+
 def test_an_index_that_an_operator_has_made_anew_reads_contents_again_and_answers_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

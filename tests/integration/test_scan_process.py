@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from beffroi.cli import scan as command
 from beffroi.lib.config import load
-from beffroi.scan import server, values, wire
+from beffroi.scan import looking, server, values, wire
 from beffroi.scan.rules import directory
 
 from tests import scan_samples as samples
@@ -159,7 +159,8 @@ def test_it_answers_as_clamd_does(scanner: Scanner) -> None:
     assert scanner.raw(b"nPING\n") == b"PONG\n"
     assert scanner.raw(b"zINSTREAM\0" + stream) == b"stream: OK\0"
     assert scanner.raw(b"nINSTREAM\n" + stream) == b"stream: OK\n"
-    assert scanner.raw(b"zVERSION\0").startswith(b"Beffroi scan; rules ")
+    version = scanner.raw(b"zVERSION\0").decode()
+    assert version.startswith("Beffroi scan; rules ") and f", reader {looking.READER}" in version
     assert scanner.found(samples.EICAR) == "stream: Beffroi.Malware.Eicar FOUND"
     assert scanner.found(samples.workbook(0, 1)) == "stream: Beffroi.Macro.Excel4 FOUND"
 

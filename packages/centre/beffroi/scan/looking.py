@@ -21,6 +21,9 @@ from beffroi.scan.bodies import Body
 from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
 
+READER = 2
+"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 2: .p7m, and a rar
+or 7z behind something else."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _CARRIERS = ("", "pdf")

@@ -30,7 +30,7 @@ import beffroi_protocol
 import beffroi
 from beffroi.lib import programs, seclusion
 from beffroi.lib.config import Config
-from beffroi.scan import kinds, values, wire, worker
+from beffroi.scan import kinds, looking, values, wire, worker
 from beffroi.scan.rules import Folder, Rules, directory
 from beffroi.scan.values import Report
 
@@ -161,7 +161,7 @@ class Server:
     def _version(self) -> bytes:
         rules: Rules = self._rules.rules
         refused = f"; refused: {', '.join(sorted(self._rules.refused))}" if self._rules.refused else ""
-        return f"Beffroi scan; rules {rules.mark}, {rules.count} in force{refused}".encode()
+        return f"Beffroi scan; rules {rules.mark}, {rules.count} in force, reader {looking.READER}{refused}".encode()
 
     def _hear(self, descriptor: int) -> None:
         child = self._children[descriptor]

@@ -5,7 +5,7 @@ A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends i
 | command | then | answer |
 |---|---|---|
 | PING | | PONG |
-| VERSION | | "Beffroi scan", mark and number of the rules in force, files of rules that are refused |
+| VERSION | | "Beffroi scan", mark and number of the rules in force, the reader (``looking``), refused files of rules |
 | INSTREAM | pieces: length (4 bytes, big-endian), bytes; length 0 ends | "stream: OK" or "stream: NAME FOUND" |
 | FACTS | as INSTREAM | one line of JSON: a ``values.Report``, with all findings and the text |
 | WORDS | as INSTREAM | one line of JSON: a ``values.Report`` without findings, with more of the text, for an index |

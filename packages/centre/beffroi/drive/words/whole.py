@@ -2,8 +2,9 @@
 
 Rule:    an index that was made by other rules than those of today (FORMAT), or that an operator wants made anew, is
          gone through once, node by node, when its follower has nothing else to do. What waits is found as it was.
-         Texts that are kept are taken as they are; for an operator contents are read again. The place is kept in
-         ``meta``: a restart goes on from there, and FORMAT alone begins again.
+         Texts that are kept are taken as they are, but for kinds of which more is read today; for an operator all
+         contents are read again. The place is kept in ``meta``: a restart goes on from there, and FORMAT alone begins
+         again.
 Source:  docs/decisions/0080-words-of-files.md.
 """
 
@@ -13,9 +14,13 @@ from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.words import index
+from beffroi.previews.wire import suffix_of
 
-FORMAT = 2
+FORMAT = 3
 """To be raised with what ``terms`` makes of a text or a name, and with a mend of what left something out."""
+_READ_ANEW = frozenset(("odt", "ott", "odp", "ods", "ots", "odg"))
+"""Endings of which older formats have less of the text than is read today: headers and footers. A content without a
+text is asked again by itself."""
 _AGAIN = "again"
 _NEXT: LiteralString = """
     SELECT id FROM (SELECT id FROM node WHERE id > ? ORDER BY id LIMIT ?) n
@@ -68,15 +73,18 @@ def go_on(writing: Writing, most: int) -> None:
         return
     rows = writing.all(_NEXT, (here.reached, most, here.reached, most, most))
     nodes = [row[0] for row in rows]
-    if here.is_again:
-        # Another content than the node has, for the follower; the same one for who looks for its words meanwhile.
-        writing.many(
-            "UPDATE word_file SET content = content || '.' WHERE node = ?", [(one,) for one in nodes]
-        )
+    again = nodes if here.is_again else [one for one in nodes if _is_read_anew(writing, one)]
+    # Another content than the node has, for the follower; the same one for who looks for its words meanwhile.
+    writing.many("UPDATE word_file SET content = content || '.' WHERE node = ?", [(one,) for one in again])
     # Of which there is no row here, parts of names and numbers of words are made anew (``index.replace``, ``indexer``).
     writing.many("DELETE FROM node_kind WHERE node = ?", [(one,) for one in nodes])
     index.wait(writing, nodes)
     _set(writing, here._replace(reached=nodes[-1]) if nodes else None)
+
+
+def _is_read_anew(reading: Reading, node: int) -> bool:
+    row = reading.one("SELECT name FROM word_file WHERE node = ? AND content <> ''", (node,))
+    return row is not None and suffix_of(row[0]) in _READ_ANEW
 
 
 def _set(writing: Writing, under_way: Way | None = None) -> None:
