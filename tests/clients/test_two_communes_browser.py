@@ -28,6 +28,43 @@ FILES = "#desk input[type=file][multiple]"
 LETTER = {"name": "lettre.txt", "mimeType": "text/plain", "buffer": b"de Beaune"}
 
 
+def test_a_tab_that_stayed_with_the_other_commune_opens_nothing_of_this_one(
+    drive: Drive, page: Any, beaune: Commune, nuits: Commune
+) -> None:
+    """Numbers of files are of one collectivité: the same one is another file there."""
+    other = Drive(
+        identity.add_membership(
+            actor=Actor.system("tests"),
+            person=beaune.agent_membership.person,
+            collectivite=nuits.collectivite,
+            role="agent",
+        )
+    )
+    mine, theirs = drive.file("de-beaune.pdf"), other.file("de-nuits.pdf")
+    assert mine.id == theirs.id
+    page.goto("/coffre/")
+    lists, reads, chooses = page, page.context.new_page(), page.context.new_page()
+    reads.goto("/coffre/")
+    with reads.expect_navigation():
+        reads.click(".files >> text=de-beaune.pdf")
+    with reads.expect_download() as waiting:
+        reads.click("a:has-text('Télécharger')")
+    assert waiting.value.suggested_filename == "de-beaune.pdf"
+    chooses.goto("/collectivites/")
+    with chooses.expect_navigation():
+        chooses.get_by_role("button", name="Choisir").click()
+    chooses.goto("/coffre/")
+    for tab, link in ((lists, ".files >> text=de-beaune.pdf"), (reads, "a:has-text('Télécharger')")):
+        downloads: list[str] = []
+        tab.on("download", lambda one, seen=downloads: seen.append(one.suggested_filename))
+        tab.click(link)
+        tab.wait_for_selector("h1:has-text('Cette page est celle d’une autre collectivité')")
+        assert "de-nuits" not in tab.content() and downloads == []
+    inspect(lists, "deux-communes-autre", status=409)
+    chooses.click(".files >> text=de-nuits.pdf")
+    chooses.wait_for_selector("h1:has-text('de-nuits.pdf')")
+
+
 def test_a_tab_that_stayed_with_the_other_commune_changes_nothing(
     drive: Drive, page: Any, beaune: Commune, nuits: Commune
 ) -> None:

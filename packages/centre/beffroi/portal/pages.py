@@ -34,13 +34,14 @@ from django_htmx.http import HttpResponseClientRedirect
 from beffroi.core.communes.queries import access_collectivite
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership
 from beffroi.core.identity.shared_cache import StorageFull
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store.names import in_order
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from beffroi.mail import reader
-from beffroi.portal import drive_words
+from beffroi.portal import drive_words, marked
 from beffroi.portal.words import size
 
 log = logging.getLogger("beffroi.portal")
@@ -98,11 +99,20 @@ def frame(request: HttpRequest, actor: Actor | None) -> dict[str, Any]:
     if actor.kind == "administrator":
         names["who"] = identity.administrator(actor.id).name
         return names
-    current = identity.current_memberships(actor.id)
+    current = _memberships(request, actor)
     names["who"] = current[0].person.name if current else ""
     names["collectivite"] = access_collectivite(actor, actor.collectivite_id or "")
     names["several"] = len(current) > 1
     return names
+
+
+def _memberships(request: HttpRequest, actor: Actor) -> list[Membership]:
+    """Asked once a request."""
+    found: list[Membership] | None = getattr(request, "current_memberships", None)
+    if found is None:
+        found = identity.current_memberships(actor.id)
+        request.current_memberships = found  # type: ignore[attr-defined]
+    return found
 
 
 def give_live_grant(response: HttpResponse, actor: Actor) -> None:
@@ -147,7 +157,8 @@ def _guarded(view: View, kind: str) -> View:
         if actor is None or actor.kind != kind:
             return _sign_in_first(request)
         try:
-            return view(request, actor, *args, **kwargs)
+            with marked.of(actor, lambda: len(_memberships(request, actor)) > 1):
+                return view(request, actor, *args, **marked.plain(actor, kwargs))
         except BeffroiError as error:
             return error_page(request, error)
 
@@ -224,6 +235,13 @@ _BY_CODE = {
     "box.same_administrator": (
         gettext_lazy("Une autre personne doit confirmer ce boîtier"),
         gettext_lazy("Vous avez émis son code : un second administrateur compare l’empreinte et confirme."),
+    ),
+    "drive.other_collectivite": (
+        gettext_lazy("Cette page est celle d’une autre collectivité"),
+        gettext_lazy(
+            "Vous travaillez maintenant pour une autre. Si c’est l’une des vôtres, « changer », en haut de la page, y "
+            "mène : choisissez-la, puis rouvrez cette page."
+        ),
     ),
     "unlock.link_too_old": (
         gettext_lazy("Ce lien du boîtier n’est plus valable"),

@@ -12,7 +12,7 @@ from allauth.mfa.totp import views as totp
 from django.urls import URLPattern, URLResolver, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from beffroi.portal import about, health
+from beffroi.portal import about, health, marked
 from beffroi.portal.pages import language
 from beffroi.portal.web import (
     access,
@@ -110,6 +110,7 @@ class Calendar(StringConverter):
 
 
 register_converter(Section, "section")
+register_converter(marked.Converter, "numbered")
 register_converter(Calendar, "calendar")
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
@@ -258,19 +259,19 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("coffre/alertes/", drive_alarm.drive_alarms, name="drive_alarms"),
     path("coffre/favoris/", drive_stars.stars, name="drive_stars"),
     path("coffre/etiquettes/", drive_tags.every, name="drive_tags"),
-    path("coffre/etiquettes/<int:tag_id>/", drive_tags.one, name="drive_tag"),
-    path("coffre/<int:node_id>/", drive_file.node, name="drive_node"),
-    path("coffre/<int:node_id>/avant/", drive_past.past_of, name="drive_past"),
-    path("coffre/<int:node_id>/comparer/<int:etag>/", drive_compare.compare, name="drive_compare"),
-    path("coffre/<int:node_id>/versions/<int:etag>/", drive_version.version, name="drive_version"),
+    path("coffre/etiquettes/<numbered:tag_id>/", drive_tags.one, name="drive_tag"),
+    path("coffre/<numbered:node_id>/", drive_file.node, name="drive_node"),
+    path("coffre/<numbered:node_id>/avant/", drive_past.past_of, name="drive_past"),
+    path("coffre/<numbered:node_id>/comparer/<int:etag>/", drive_compare.compare, name="drive_compare"),
+    path("coffre/<numbered:node_id>/versions/<int:etag>/", drive_version.version, name="drive_version"),
     path(
-        "coffre/<int:node_id>/versions/<int:etag>/supprimer/",
+        "coffre/<numbered:node_id>/versions/<int:etag>/supprimer/",
         drive_version_delete.delete,
         name="drive_version_delete",
     ),
-    path("coffre/<int:node_id>/editer/", drive_office.edit, name="drive_edit"),
-    path("coffre/<int:node_id>/liens/", drive_links.of_node, name="drive_links"),
-    path("coffre/<int:node_id>/partage/", drive_shares.of_node, name="drive_share"),
+    path("coffre/<numbered:node_id>/editer/", drive_office.edit, name="drive_edit"),
+    path("coffre/<numbered:node_id>/liens/", drive_links.of_node, name="drive_links"),
+    path("coffre/<numbered:node_id>/partage/", drive_shares.of_node, name="drive_share"),
     path("coffre/partages/", drive_shares.mine, name="drive_my_shares"),
     path("coffre/partages/<str:share_id>/arreter/", drive_shares.end, name="drive_share_end"),
     path("coffre/groupes/", drive_groups.every, name="drive_groups"),
@@ -278,29 +279,31 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("coffre/groupes/<str:group_id>/supprimer/", drive_groups.delete, name="drive_group_delete"),
     path("coffre/partages-avec-moi/", drive_shares.with_me, name="drive_shared"),
     path("coffre/chez/<str:share_id>/", drive_visit.visit, name="drive_visit"),
-    path("coffre/chez/<str:share_id>/<int:node_id>/", drive_visit.visit, name="drive_visit_node"),
+    path("coffre/chez/<str:share_id>/<numbered:node_id>/", drive_visit.visit, name="drive_visit_node"),
     path(
-        "coffre/chez/<str:share_id>/<int:node_id>/comparer/<int:etag>/",
+        "coffre/chez/<str:share_id>/<numbered:node_id>/comparer/<int:etag>/",
         drive_compare.compare,
         name="drive_visit_compare",
     ),
     path(
-        "coffre/chez/<str:share_id>/<int:node_id>/versions/<int:etag>/",
+        "coffre/chez/<str:share_id>/<numbered:node_id>/versions/<int:etag>/",
         drive_version.version,
         name="drive_visit_version",
     ),
-    path("coffre/chez/<str:share_id>/<int:node_id>/editer/", drive_office.edit, name="drive_visit_edit"),
-    path("coffre/<int:node_id>/analyse/", drive_scan.answer, name="drive_scan"),
-    path("coffre/<int:node_id>/depots/", drive_drop.of_node, name="drive_drops"),
+    path("coffre/chez/<str:share_id>/<numbered:node_id>/editer/", drive_office.edit, name="drive_visit_edit"),
+    path("coffre/<numbered:node_id>/analyse/", drive_scan.answer, name="drive_scan"),
+    path("coffre/<numbered:node_id>/depots/", drive_drop.of_node, name="drive_drops"),
     path("coffre/liens/", drive_links.own, name="drive_own_links"),
     path("coffre/liens/<str:share_id>/arreter/", drive_links.end, name="drive_link_end"),
     # For whoever holds a link; nobody signs in there.
-    path("coffre/<int:node_id>/sceller/", drive_seals.new, name="drive_seal_new"),
+    path("coffre/<numbered:node_id>/sceller/", drive_seals.new, name="drive_seal_new"),
     path("coffre/sceaux/", drive_seals.every, name="drive_seals"),
     path("coffre/sceaux/<str:seal_id>/", drive_seals.one, name="drive_seal"),
     path("coffre/sceaux/<str:seal_id>/seda/", drive_seals.seda, name="drive_seal_seda"),
     path("coffre/sceaux/<str:seal_id>/pdf/", drive_seals.sheet, name="drive_seal_sheet"),
-    path("coffre/sceaux/<str:seal_id>/preuve/<int:node_id>/", drive_seals.proof, name="drive_seal_proof"),
+    path(
+        "coffre/sceaux/<str:seal_id>/preuve/<numbered:node_id>/", drive_seals.proof, name="drive_seal_proof"
+    ),
     path("partage/", drive_public.refused, name="drive_link_refused"),
     path("partage/depot/", drive_public.dropped, name="drive_dropped"),
     path("partage/<str:collectivite_id>/<str:token>/", drive_public.link, name="drive_link"),

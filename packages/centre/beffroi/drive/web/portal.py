@@ -16,7 +16,7 @@ from beffroi.drive import crossing
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.views import View
-from beffroi.drive.web import granted
+from beffroi.drive.web import granted, numbered
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.desk import Desk, json_answer, upload_of
 from beffroi.drive.web.errors import note
@@ -33,7 +33,7 @@ AGAIN = "encore=1"
 """What follows the address of a file that is fetched with a grant made anew: it is asked for once."""
 FETCHED = re.compile(
     granted.OUT_PATH
-    + r"(?:(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?|/avant(?:/[0-9]{1,18}){3})",
+    + r"(?:(?:/chez/shr_[0-9a-z]{26})?/N(?:/N)?|/avant(?:/N){3})".replace("N", "[0-9]{1,18}" + numbered.MARK),
     re.ASCII,
 )
 """Addresses of files that a person fetches by a link of a page: whose grant is over is led to a new one."""

@@ -16,6 +16,7 @@ from beffroi.drive import crossing
 from beffroi.drive.crossing import Crossing, Told, What
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.views import View, Visit
+from beffroi.drive.web import numbered
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.who import Who
 
@@ -42,9 +43,9 @@ class Visits:
         """``address``: below the grant's path. ``goes_on``: another part of what was read before, or is being sent.
         Blocking.
 
-        Errors: AbsentNode, Unavailable.
+        Errors: AbsentNode, OtherCollectivite, Unavailable.
         """
-        steps = address.strip("/").split("/")
+        steps = [numbered.plain(step, who.collectivite_id) for step in address.strip("/").split("/")]
         home = View.of_page(who, self.communes.metadata)
         if steps[0] != ABROAD or len(steps) < 3:
             return Entered(home, self.bodies(who.collectivite_id), steps, "/coffre/")

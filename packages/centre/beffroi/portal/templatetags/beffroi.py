@@ -15,9 +15,10 @@ from django.template import defaultfilters
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from beffroi.portal import dates, words
+from beffroi.portal import dates, marked, words
 
 register = template.Library()
+register.filter("marked", marked.written)
 _ICONS = Path(__file__).parent.parent / "icons"
 
 

@@ -31,12 +31,13 @@ from beffroi.drive.store.orders import orders
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
+from beffroi.drive.web.granted import OUT_PATH
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
 from beffroi.mail import access, sendings
 from beffroi.mail.access import Access, Right
 from beffroi.mail.drafts import DRAFTS
 from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageView
-from beffroi.portal import drive_words, words
+from beffroi.portal import drive_words, marked, words
 from beffroi.portal.dates import date_format
 from beffroi.portal.drive_access import act_of, give_grants, view_of
 from beffroi.portal.pages import for_agents
@@ -85,6 +86,7 @@ def place(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             ]
             found["rows"] = [
                 {"id": one.id, "name": in_order(one.name), "is_folder": one.is_folder, "size_bytes": one.size_bytes,
+                 "bytes": f"{OUT_PATH}/{marked.written(one.id)}",
                  "size": words.size(one.size_bytes)}
                 for one in part.entries
             ]  # fmt: skip

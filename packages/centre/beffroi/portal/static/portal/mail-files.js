@@ -6,7 +6,7 @@
   if (!desk || !window.fetch || !window.crypto || !crypto.subtle) return;
   const words = desk.dataset;
   const refusals = JSON.parse(document.getElementById("coffre-refusals").textContent);
-  const { Refused, hex, way } = window.coffre, size = window.sizes, OUT = "/coffre/octets/";
+  const { Refused, hex, way } = window.coffre, size = window.sizes;
   const why = (error) => (error instanceof Refused && refusals[error.code]) || words.broken;
 
   // Where files go; its answer also gives this browser the right to send and to fetch for some minutes.
@@ -140,7 +140,7 @@
         ways.append(button);
       };
       add(words.attach, async () => {
-        const answer = await fetch(OUT + one.id, { credentials: "same-origin" });
+        const answer = await fetch(one.bytes, { credentials: "same-origin" });
         if (!answer.ok) throw new Refused((await answer.json().catch(() => ({}))).code || "service.unavailable");
         form.dispatchEvent(new CustomEvent("beffroi:attach", { detail: [new File([await answer.blob()], one.name)] }));
       }, one.size_bytes > limit);
