@@ -25,7 +25,6 @@ import msgspec
 
 from beffroi.drive.guard.steps import (
     ROOT,
-    Conflict,
     Copy,
     Counts,
     Entry,
@@ -52,7 +51,6 @@ class _Wish(msgspec.Struct):
     place: Place | None = None
     version: str | None = None
     copy_of: str | None = None
-    is_used: bool = False  # others worked on what a device created
 
 
 def restore(journal: Iterable[Entry], devices: Collection[str], tree: Tree) -> Plan:
@@ -61,7 +59,7 @@ def restore(journal: Iterable[Entry], devices: Collection[str], tree: Tree) -> P
     ``journal``: the entries of all devices since the moment, oldest first; those of nodes that ``devices`` did not
     touch are needed only for folders that somebody deleted. A copy, or a node whose name
     is taken, is called "budget (avant).xlsx".
-    Errors: none; what cannot be done is a Conflict.
+    What cannot be done is left as it is.
     """
     histories: dict[str, list[Entry]] = {}
     for entry in journal:
@@ -158,9 +156,8 @@ def _wish(history: list[Entry], devices: Collection[str], *, went_along: bool = 
     exists = states[existence].exists if existence is not None else states[-1].exists
     wish = _Wish(last.node, exists, last.is_folder)
     if existence is not None and not exists:
-        wish.is_used = any(one.device not in devices for one in history[existence:])
-        # As others left it, also where the devices spoiled or deleted it then.
-        wish.exists = wish.is_used
+        # Others worked on what a device created: as they left it, also where the devices spoiled or deleted it then.
+        wish.exists = any(one.device not in devices for one in history[existence:])
     # Who takes one back from the trash as it is changes neither its place nor its content.
     steps = list(enumerate(pairwise(states)))
     if (run := ours_at_the_end([n for n, (one, after) in steps if one.place != after.place])) is not None:
@@ -237,7 +234,6 @@ class _Planner:
     def __init__(self, tree: _Overlay, wishes: dict[str, _Wish], gone: dict[str, Place | None]) -> None:
         self.tree, self.wishes, self.gone = tree, wishes, gone
         self.steps: list[Step] = []
-        self.conflicts: list[Conflict] = []
         self.preview: dict[str, Counts] = {}
         self.revived: set[str] = set()
         self.waiting = {node for node, wish in wishes.items() if self._has_to_move(wish)}
@@ -246,10 +242,6 @@ class _Planner:
         }
 
     def plan(self) -> Plan:
-        # Also of what the devices deleted after that: it comes back.
-        self.conflicts += [
-            Conflict(node, "used since") for node in sorted(self.wishes) if self.wishes[node].is_used
-        ]
         for node in sorted(self.leaving):
             if not self.wishes[node].is_folder:
                 self._remove(node)
@@ -260,7 +252,7 @@ class _Planner:
         for node, wish in self.wishes.items():
             self._content(node, wish)
         kept = frozenset(node for node, wish in self.wishes.items() if wish.exists)
-        return Plan(tuple(self.steps), tuple(self.conflicts), self.preview, kept)
+        return Plan(tuple(self.steps), self.preview, kept)
 
     def _has_to_move(self, wish: _Wish) -> bool:
         now = self.tree.place(wish.node)
@@ -296,10 +288,7 @@ class _Planner:
         wish, now = self.wishes[node], self.tree.place(node)
         assert wish.place is not None
         parent = self._folder(node)
-        if parent != wish.place.parent:
-            self.conflicts.append(Conflict(node, "folder gone"))
         if not self.tree.is_there(parent) or node in self.tree.ancestors(parent):
-            self.conflicts.append(Conflict(node, "moved into itself"))
             if now is not None:
                 return
             parent = ROOT
@@ -325,7 +314,6 @@ class _Planner:
             self.steps.append(Move(other, aside.parent, aside.name))
             self.tree.put(other, aside)
             return target
-        self.conflicts.append(Conflict(node, "name taken"))
         return self._free_name(target)
 
     def _comes_and_goes(self, node: str) -> bool:
@@ -361,17 +349,12 @@ class _Planner:
         for node in sorted(self.leaving, key=lambda one: (-depth[one], one)):
             if self.tree.children(node):
                 self.leaving.discard(node)
-                self.conflicts.append(Conflict(node, "used since"))
             else:
                 self._remove(node)
 
     def _content(self, node: str, wish: _Wish) -> None:
         place = self.tree.place(node)
-        if wish.is_folder:
-            return
-        if place is None:
-            if wish.version is not None and not wish.exists:
-                self.conflicts.append(Conflict(node, "deleted since"))
+        if wish.is_folder or place is None:
             return
         if wish.version is not None and wish.exists and node not in self.revived:
             self.steps.append(Revert(node, wish.version))
@@ -381,7 +364,6 @@ class _Planner:
             self.steps.append(Copy(node, wish.copy_of, beside.parent, beside.name))
             self.tree.put(f"{node} copy", beside)
             self._counts(place.parent).copied += 1
-            self.conflicts.append(Conflict(node, "changed since"))
 
     def _counts(self, folder: str) -> Counts:
         return self.preview.setdefault(folder, Counts())

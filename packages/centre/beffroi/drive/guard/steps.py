@@ -1,4 +1,4 @@
-"""What a way back is told and what it says: entries of the journal, the tree as it is, steps, conflicts. Pure.
+"""What a way back is told and what it says: entries of the journal, the tree as it is, steps. Pure.
 
 Source:  ``plan``.
 """
@@ -88,19 +88,6 @@ class Remove(msgspec.Struct, frozen=True, tag=True):
 Step = Revert | Move | Revive | Copy | Remove
 
 
-class Conflict(msgspec.Struct, frozen=True):
-    """``changed since``: both contents are kept. ``deleted since``: it lies in the trash, with the version from
-    before; a person decides, since whoever deleted it may have seen what was no use any more. ``used since``: what a
-    device created stays, as somebody else left it who worked on it or in it. ``name taken``: it has another name now.
-    ``folder gone``: somebody else deleted the folder; it lies in the nearest one above. ``moved into itself``: it stays
-    where it is."""
-
-    node: str
-    kind: Literal[
-        "changed since", "deleted since", "used since", "name taken", "folder gone", "moved into itself"
-    ]
-
-
 class Counts(msgspec.Struct):
     """Nodes of one folder. ``lost``: whose content of before is kept nowhere any more."""
 
@@ -117,6 +104,5 @@ class Plan(msgspec.Struct, frozen=True):
     devices touched, or that went along with one, and that are there in the end."""
 
     steps: tuple[Step, ...]
-    conflicts: tuple[Conflict, ...]
     preview: dict[str, Counts]
     kept: frozenset[str] = frozenset()
