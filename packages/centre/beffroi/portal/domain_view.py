@@ -59,7 +59,6 @@ def delegated(domain: Domain, what: str) -> dict[str, Any]:
     cut = [one for one in asked if one.purpose is records.Purpose.DELEGATION]
     return {
         "what": what,
-        "cut": zone.lines(domain.name, cut),
         "text": zone.zone_file(domain.name, cut),
         "records": [{"line": one} for one in zone.lines(domain.name, asked)],
     }

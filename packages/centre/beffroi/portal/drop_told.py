@@ -41,7 +41,7 @@ def tell(*, collectivite_id: str, share_id: str, person_id: str) -> bool:
         return False
     with translation.override(LANGUAGE):
         page = links.address(settings.BEFFROI, reverse("drive_drops", args=[share.node], urlconf=PORTAL_URLS))
-        context = {"name": in_order(share.label), "page": page, "address": mailbox.address}
+        context = {"name": in_order(share.label), "page": page}
         subject = "Des fichiers arrivent dans votre Coffre"
         text = render_to_string("file/drop.txt", context)
         html = render_to_string("file/drop.html", context)

@@ -121,7 +121,6 @@ VERBS = {
     "communes:export:done": gettext_lazy("Export de toute la collectivité terminé"),
     "communes:export:stopped": gettext_lazy("Export de toute la collectivité arrêté par elle"),
     "communes:domain:added": gettext_lazy("Domaine ajouté"),
-    "mail:mailbox:provisioned": gettext_lazy("Boîte de courriel créée"),
     "mail:mailbox:created": gettext_lazy("Boîte de courriel créée"),
     "mail:mailbox:closed": gettext_lazy("Boîte de courriel fermée"),
     "mail:mailbox:reopened": gettext_lazy("Boîte de courriel rouverte"),

@@ -103,11 +103,9 @@ def mailbox(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
         "erasure": erasure,
         "stands": erasure is not None and erasure["row"].state in queries.STANDING,
         "gone": gone,
-        "exportable": not gone,
         "erasable_from": queries.erasable_from(found),
         "too_early": queries.erasable_from(found) > clock.now(),
         "held": erasures.held(found),
-        "export_days": actions.EXPORT_DAYS,
         "call_back_h": erasures.CALL_BACK_H,
         "backup_days": settings.BEFFROI.backup_keep_days,
     }

@@ -168,15 +168,14 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         return _not_saved(request, box, error)
     _presence(request, actor, mailbox, what)
     if what == "send":
-        sending = sendings.schedule(
+        sendings.schedule(
             actor=actor,
             mailbox=mailbox,
             place=saved.place,
             message_id=written.message_id,
             recipients=len(compose.recipients(written)),
         )
-        target = f"{reverse('mail_list', args=[mailbox.id])}?envoi={sending.id}"
-        return _went(request, target)
+        return _went(request, reverse("mail_list", args=[mailbox.id]))
     return _kept_answer(request, box, saved, written, left_out)
 
 

@@ -179,7 +179,6 @@ def _shown(
         if shared is None or inside is None:
             raise LinkClosed
         context |= {
-            "share": share,
             "node": shared,
             "size": words.size(shared.size_bytes),
             "ends": datetime.fromtimestamp(share.expires_s, UTC),

@@ -55,7 +55,7 @@ def space(request: HttpRequest, actor: Actor) -> HttpResponse:
             return HttpResponseRedirect(reverse("drive_room"))
     with view.database.reading() as reading:
         context = shown(reading, named)
-    context |= {"place": "drive", "at": "room", "error": error, "error_at": chosen}
+    context |= {"place": "drive", "error": error, "error_at": chosen}
     context["typed"] = request.POST.get("limit", "")[:40]
     status = HTTPStatus.BAD_REQUEST if error else HTTPStatus.OK
     return page(request, "portal/drive_room.html", context, status=status)

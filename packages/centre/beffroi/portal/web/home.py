@@ -10,7 +10,6 @@ from typing import Any
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
@@ -26,7 +25,6 @@ from beffroi.lib.errors import Unavailable
 from beffroi.mail import queries as mail
 from beffroi.mail import reader
 from beffroi.portal import chart, explaining, incident_view, weather_words, words
-from beffroi.portal.dates import date_format
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
 from beffroi.portal.web import (
@@ -66,7 +64,6 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
         {
             **context,
             "first_name": _first_name(request),
-            "today": date_format(timezone.localtime(clock.now()), "l j F"),
             "erasure": erasure,
             "incidents": opened,
             "todo": todo,

@@ -115,7 +115,7 @@ def answer(request: HttpRequest, actor: Actor, secret: str) -> HttpResponse:
             login_flows.refuse(actor=actor, flow=flow)
     except NotFound:
         return page(request, "portal/login_flow_over.html", status=HTTPStatus.NOT_FOUND)
-    return page(request, "portal/login_flow_done.html", {"flow": flow, "allowed": allowed})
+    return page(request, "portal/login_flow_done.html", {"allowed": allowed})
 
 
 @require_http_methods(["GET", "POST"])

@@ -119,7 +119,6 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "more": asked and nth * folders.HITS < total and nth < MAX_RESULT_PAGES,
         "too_many": asked and nth == MAX_RESULT_PAGES and nth * folders.HITS < total,
         "sendings": [compose.shown(one) for one in sendings.unsettled(actor, mailbox)],
-        "watched": request.GET.get("envoi", ""),
         "place": "mail",
         "mailbox": mailbox,
         **delegations.shown(box),

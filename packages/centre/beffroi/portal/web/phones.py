@@ -105,7 +105,7 @@ def landing(request: HttpRequest, secret: str) -> HttpResponse:
             opened = device_links.open_once(secret, address=client_address(request))
         except NotFound:
             return page(request, "portal/phone_over.html", status=HTTPStatus.NOT_FOUND)
-        context = {**_settings(opened.actor, opened.issued), "kind": OTHER, "on_phone": True}
+        context = {**_settings(opened.actor, opened.issued), "kind": OTHER}
         return page(request, "portal/phone_settings.html", context)
 
 

@@ -55,7 +55,6 @@ def unlock(request: HttpRequest, actor: Actor) -> HttpResponse:
         "one": explaining.explain(actor, decision.id) if decision else None,
         "source": "" if decision else told.entry_id,
         "why": None if decision else why.explain(actor, indicator),
-        "days": why.DAYS,
         "may_unlock": may_unlock(actor),
         "exception": own.filter(kind=indicator.kind.value, value=indicator.value).first(),
         "minutes": settings.BEFFROI.exception_person_s // 60,
