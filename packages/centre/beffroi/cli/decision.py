@@ -24,6 +24,7 @@ from beffroi_protocol.threats import Threat
 
 from beffroi.cli.person import in_centre, sign_in
 from beffroi.core.decisions import rules
+from beffroi.lib import digits
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError, Invalid
 
@@ -118,8 +119,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _number(most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) <= most:
-            return int(text)
+        if 0 < (found := digits.number(text) or 0) <= most:
+            return found
         raise argparse.ArgumentTypeError(f"a number from 1 to {most} is needed")
 
     return read

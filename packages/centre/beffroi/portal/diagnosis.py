@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.lib import digits
 from beffroi.portal import words
 
 LITTLE = 0.1
@@ -204,5 +205,4 @@ def _share(report: Mapping[str, str], part: str, whole: str) -> float:
 
 def _number(report: Mapping[str, str], name: str) -> int:
     text = report.get(name, "")
-    bare = text.removeprefix("-")
-    return int(text) if bare.isascii() and bare.isdigit() and len(bare) < 19 else 0
+    return 0 if digits.number(text.removeprefix("-")) is None else int(text)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from beffroi.drive.calendars.wire import Guest
 from beffroi.drive.calendars.wire_invitations import OtherDate
 from beffroi.drive.store.model import QuotaFull, StoreFull
+from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError, TooLarge
 from beffroi.portal.dates import date_format
 from beffroi.portal.words import hour
@@ -193,7 +194,7 @@ def repeats(rule: str) -> str:
     number = told.get("INTERVAL", "1")
     words = str(one) if number == "1" else str(several) % {"n": number}
     if count := told.get("COUNT", ""):
-        if count.isdigit() and len(count) < 6:
+        if digits.number(count, 5) is not None:
             words += ", " + ngettext("%(n)s fois", "%(n)s fois", int(count)) % {"n": count}
     elif found := re.match(r"(\d{4})(\d{2})(\d{2})(T\d{6}Z)?", told.get("UNTIL", "")):
         words += _until(found[0])

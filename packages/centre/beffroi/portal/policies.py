@@ -23,6 +23,7 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.lib import digits
 from beffroi.portal.words import exact, size
 
 LABELS = {
@@ -264,11 +265,12 @@ def _rule(line: str) -> InboundRule:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+    port = digits.number(text) or 0
+    if not 0 < port < 65536:
         raise ValidationError(
             _("« %(text)s » n’est pas un port : un nombre de 1 à 65535.") % {"text": text[:40]}
         )
-    return int(text)
+    return port
 
 
 def _network(text: str) -> str:

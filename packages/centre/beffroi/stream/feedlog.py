@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from beffroi_protocol.table import OVERLAY, every_overlay
 
+from beffroi.lib import digits
 from beffroi.lib.errors import Invalid
 from beffroi.stream.batches import Channel
 
@@ -93,9 +94,10 @@ def _parse_part(part: str) -> Since:
     if not name or len(name) > 80:
         raise Invalid("since")
     numbers = rest.split(":")
-    if len(numbers) != 3 or not all(n.isascii() and n.isdigit() and len(n) <= 18 for n in numbers[:2]):
+    if len(numbers) != 3:
         return Since(name)
-    return Since(name, int(numbers[0]), int(numbers[1]), numbers[2])
+    epoch, version = digits.number(numbers[0]), digits.number(numbers[1])
+    return Since(name) if epoch is None or version is None else Since(name, epoch, version, numbers[2])
 
 
 class FeedLog:

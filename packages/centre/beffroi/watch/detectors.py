@@ -15,6 +15,8 @@ from enum import IntEnum
 
 from beffroi_protocol.indicators import Kind
 
+from beffroi.lib import digits
+
 
 class Strength(IntEnum):
     NONE = 0
@@ -204,8 +206,7 @@ def _burst(evidence: Mapping[str, object], who: str) -> bool:
 
 
 def _number(evidence: Mapping[str, object], key: str) -> int | None:
-    text = str(evidence.get(key, ""))
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+    return digits.number(str(evidence.get(key, "")), 11)
 
 
 def _texts(evidence: Mapping[str, object], *keys: str) -> list[str]:

@@ -17,6 +17,8 @@ import collections
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from beffroi.lib import digits
+
 DOOR = "login"
 ACCOUNTS, COMMUNES, WINDOW_S = 5, 2, 600
 NOBODY = 2
@@ -56,7 +58,7 @@ def evidence(failures: Collection[Failure], *, now_s: float) -> dict[str, str]:
 def speaks(found: Mapping[str, object]) -> bool:
     """Whether a sighting's evidence carries the detector ``login_attack``."""
     told = (str(found.get(f"login_{what}", "")) for what in ("accounts", "communes", "nobody"))
-    accounts, communes, nobody = (int(text) if text.isascii() and text.isdigit() else 0 for text in told)
+    accounts, communes, nobody = (digits.number(text) or 0 for text in told)
     return accounts >= ACCOUNTS and (communes >= COMMUNES or nobody >= NOBODY)
 
 

@@ -28,7 +28,7 @@ from beffroi.drive.calendars.items import (
     text_line,
 )
 from beffroi.drive.calendars.single_dates import visit_time_ranges
-from beffroi.lib import clock, ids
+from beffroi.lib import clock, digits, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
 MAX_TOLD = 500
@@ -315,9 +315,8 @@ def _write(event: Any, title: str, place: str, draft: wire.Draft, shown: wire.En
     event.add("dtstamp").value = now
     event.add("last-modified").value = now
     before = event.contents.pop("sequence", None)
-    told = str(before[0].value) if before else ""
-    number = int(told) + 1 if told.isascii() and told.isdigit() and len(told) < 10 else 0
-    event.add("sequence").value = str(number)
+    told = digits.number(str(before[0].value), 9) if before else None
+    event.add("sequence").value = str(0 if told is None else told + 1)
 
 
 def _set_time(event: Any, draft: wire.Draft) -> None:

@@ -24,6 +24,7 @@ from dateutil import tz
 from beffroi.drive.calendars import lines
 from beffroi.drive.calendars.lines import Component, Line
 from beffroi.drive.calendars.rules import is_bounded
+from beffroi.lib import digits
 from beffroi.lib.errors import Invalid
 
 LOCAL = ZoneInfo("Europe/Paris")
@@ -274,7 +275,7 @@ def _event(part: Component, zones: Zones, *, timeless: bool = False) -> Event:
         known = False  # its summer has no name
     return Event(
         uid=uid,
-        sequence=int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0,
+        sequence=digits.number(number, 9) or 0,
         stamp=_at(stamp[1], UTC) if stamp else datetime(1970, 1, 1, tzinfo=UTC),
         starts=starts,
         ends=_end(part, starts, zones),

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError
 
 OLDEST_S = 20 * 60
@@ -55,12 +56,13 @@ def require(
 ) -> None:
     """``keys``: the present one, and perhaps the one before. ``time``, ``proof``, ``former``: X-WOPI-TimeStamp,
     X-WOPI-Proof, X-WOPI-ProofOld. Errors: ProofRefused."""
-    if not (time.isascii() and time.isdigit() and len(time) < 19):
+    then = digits.number(time)
+    if then is None:
         raise ProofRefused
-    age_s = (ticks(now_s) - int(time)) / _TICKS_A_S
+    age_s = (ticks(now_s) - then) / _TICKS_A_S
     if not -OLDEST_S <= age_s <= OLDEST_S:
         raise ProofRefused
-    expected = message(token, address, int(time))
+    expected = message(token, address, then)
     # Their key may be newer than ours, or ours newer than theirs.
     tried = [(keys[0], proof), (keys[0], former), *((one, proof) for one in keys[1:])]
     if not any(_fits(key, signature, expected) for key, signature in tried):

@@ -43,7 +43,7 @@ from beffroi.drive.web.given import back
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.streams import at_most, read_back
 from beffroi.drive.who import Who
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
 PART_BYTES = 5 * 1024 * 1024
@@ -166,7 +166,7 @@ class Desk:
         try:
             found = await form.read(request)
             granted.require_collectivite(self.who, found.fields.get("collectivite", ""))
-            folder_id = _number(found.fields.get("dossier", ""))
+            folder_id = digits.needed(found.fields.get("dossier", ""))
             taken: Literal["replace", "both"] = "replace" if found.fields.get("deja") == "replace" else "both"
             sent = Sent(folder_id, found.name, form.least_bytes(request), taken=taken)
             self._look(sent)
@@ -312,9 +312,3 @@ def upload_of(text: str) -> str:
     if not _UPLOAD.fullmatch(text):
         raise uploads.AbsentUpload("upload")
     return text
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Invalid("number")
-    return int(text)

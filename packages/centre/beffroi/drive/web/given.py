@@ -32,6 +32,7 @@ from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.dav import conditions
 from beffroi.drive.web.messages import Answer, Enter, Header, Request
 from beffroi.drive.web.visiting import Visits
+from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError, Invalid
 
 TEXT_BYTES = 200_000
@@ -340,6 +341,7 @@ def _numbers(texts: Sequence[str]) -> list[int]:
 
 def number(text: str) -> int:
     """Of a file or of a content, in an address or a form. Errors: AbsentNode."""
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    found = digits.number(text)
+    if found is None:
         raise AbsentNode("file")
-    return int(text)
+    return found

@@ -19,6 +19,7 @@ from beffroi.drive.views import View, Visit
 from beffroi.drive.web import numbered
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.who import Who
+from beffroi.lib import digits
 
 ABROAD = "chez"
 
@@ -50,7 +51,7 @@ class Visits:
         if steps[0] != ABROAD or len(steps) < 3:
             return Entered(home, self.bodies(who.collectivite_id), steps, "/coffre/")
         told = partial(self._told, tell=self.crossed, goes_on=goes_on)
-        visit = enter(home, steps[1], what, _node_of(steps[2]), told)
+        visit = enter(home, steps[1], what, digits.number(steps[2]) or 0, told)
         return Entered(
             visit, self.bodies(visit.collectivite_id, who.collectivite_id), steps[2:], pages(visit)
         )
@@ -92,7 +93,3 @@ def enter(
         )
     )
     return visit
-
-
-def _node_of(step: str) -> int:
-    return int(step) if step.isascii() and step.isdigit() and len(step) < 19 else 0

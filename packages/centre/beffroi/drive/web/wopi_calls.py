@@ -28,7 +28,7 @@ from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.streams import at_most
 from beffroi.drive.web.visiting import pages
 from beffroi.drive.who import Who
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import Invalid, TooLarge
 
 
@@ -102,9 +102,9 @@ class Call:
         """GetFile."""
         with self.view.database.reading() as reading:
             node = self._place(reading).node
-        most = self.request.header(b"x-wopi-maxexpectedsize")
+        most = digits.number(self.request.header(b"x-wopi-maxexpectedsize"))
         # A number of more digits limits nothing: some programs say their largest one.
-        if most.isascii() and most.isdigit() and len(most) < 19 and node.size_bytes > int(most):
+        if most is not None and node.size_bytes > most:
             raise wire.TooLargeForEditor
         length = (b"content-length", str(node.size_bytes).encode())
         kind = (b"content-type", b"application/octet-stream")

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import digits
 from beffroi.lib.errors import Conflict, Invalid, existing
 from beffroi.mail import queries as mail
 from beffroi.mail.aliases import actions, queries
@@ -62,10 +63,9 @@ def shown(
     asked = request.GET.get("etat", "")
     state = asked if asked in STATES else ""
     text = sought(request, 100)
-    number = request.GET.get("page", "")
-    at = int(number) if number.isascii() and number.isdigit() and 0 < len(number) < 6 else 1
+    at = digits.number(request.GET.get("page", ""), 5) or 1
     aliases, total = queries.found(
-        actor, owner, state=STATES[state], text=text, start=(max(1, at) - 1) * PAGE, most=PAGE
+        actor, owner, state=STATES[state], text=text, start=(at - 1) * PAGE, most=PAGE
     )
     counts = queries.counted(actor, owner)
     closed = people.closed_shared(actor, owner)

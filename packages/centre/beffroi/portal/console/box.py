@@ -17,7 +17,7 @@ from beffroi.boxes.models import Box, BoxPolicy
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.portal import diagnosis, policies, verbs, words
 from beffroi.portal.console.incidents import step_up
@@ -87,7 +87,7 @@ def policy(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         form = policies.PolicyForm(initial=policies.PolicyForm.initial_of(old))
         return page(request, "console/box_policy.html", {**context, "form": form})
     form = policies.PolicyForm(request.POST)
-    base = _number(request.POST.get("base", ""))
+    base = digits.number(request.POST.get("base", ""), 9) or 0
     if base != version:
         raise Conflict("the policy changed meanwhile")
     if not form.fits(old) or "edit" in request.POST:
@@ -112,7 +112,7 @@ def policy(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
 def restore(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
     """One press: the policy of an earlier version again. With another relay of copiers in it, after a present code."""
     found, commune = _access(actor, box_id)
-    version = _number(request.POST.get("version", ""))
+    version = digits.number(request.POST.get("version", ""), 9) or 0
     if _brings_back_a_relay(actor, commune.id, version):
         error = step_up(request, actor) if "code" in request.POST else ""
         if error or "code" not in request.POST:
@@ -150,7 +150,7 @@ def observe(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
 def flow(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
     """Answer a proposal: accept makes it a rule, ignore leaves it to default deny."""
     found, commune = _access(actor, box_id)
-    flow_id = _number(request.POST.get("flow", ""))
+    flow_id = digits.number(request.POST.get("flow", "")) or 0
     if request.POST.get("word") == "accept":
         fleet.accept_flow(
             actor=actor,
@@ -194,7 +194,3 @@ def _access(actor: Actor, box_id: str) -> tuple[Box, Collectivite]:
 
 def _content(row: BoxPolicy) -> Policy:
     return msgspec.convert(row.policy, Policy)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.boxes import actions, fleet, queries
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import digits
 from beffroi.portal import words
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
@@ -86,7 +87,7 @@ def _folded(text: str) -> str:
 
 def _page_number(text: str, rows: int) -> int:
     last = max(1, -(-rows // ROWS_A_PAGE))
-    return min(last, max(1, int(text))) if text.isascii() and text.isdigit() and len(text) < 7 else 1
+    return min(last, digits.number(text) or 1)
 
 
 @require_http_methods(["GET", "POST"])

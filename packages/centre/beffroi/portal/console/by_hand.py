@@ -17,6 +17,7 @@ from beffroi.core.approvals.models import Approval
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import by_hand, exceptions, rules
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import digits
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.portal import touched, words
 from beffroi.portal import why as answers
@@ -53,7 +54,7 @@ def block(request: HttpRequest, actor: Actor) -> HttpResponse:
                 indicator=asked,
                 reason=given.get("reason", ""),
                 why=given.get("why", ""),
-                ttl_s=_life(given.get("ttl", "")),
+                ttl_s=digits.number(given.get("ttl", ""), 9) or 0,
                 reach=touched.look(actor, asked).reach,
             )
         except Invalid as invalid:
@@ -78,10 +79,6 @@ def _error(invalid: Invalid) -> str:
     if "indicator" in str(invalid):
         return _("Une plage va jusqu’à /24 (IPv4) ou /48 (IPv6), pas au-delà.")
     return _("Choisissez un motif et une durée, et écrivez pourquoi.")
-
-
-def _life(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 @require_http_methods(["GET", "POST"])
@@ -131,7 +128,7 @@ def let_pass(request: HttpRequest, actor: Actor) -> HttpResponse:
                 actor=actor,
                 collectivite_id=commune.id,
                 indicator=asked,
-                ttl_s=_life(given.get("ttl", "")),
+                ttl_s=digits.number(given.get("ttl", ""), 9) or 0,
                 reason=given.get("reason", ""),
                 decision_id=given.get("decision", ""),
             )

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 from beffroi.core.audit import queries as audit
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.portal import verbs
 from beffroi.portal.pages import for_administrators, page
 
@@ -59,10 +59,10 @@ verification = Verification()
 @require_GET
 @for_administrators
 def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
-    before = request.GET.get("avant", "")
+    before = digits.number(request.GET.get("avant", ""))
     rows = audit.visible_entries(actor)
-    if before.isascii() and before.isdigit() and len(before) < 19:
-        rows = rows.filter(id__lt=int(before))
+    if before is not None:
+        rows = rows.filter(id__lt=before)
     found = list(rows[: PAGE_ENTRIES + 1])
     names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
     who = cache(verbs.actor)

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods
 from beffroi.boxes import queries, releases, rollout
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import digits
 from beffroi.lib.errors import Invalid
 from beffroi.portal.pages import for_administrators, page
 
@@ -52,10 +53,7 @@ def software(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def _word(request: HttpRequest, actor: Actor) -> None:
     """Errors: Invalid, and those of releases."""
-    text = request.POST.get("number", "")
-    if not (text.isascii() and text.isdigit() and len(text) < 17):
-        raise Invalid("number")
-    number, word = int(text), request.POST.get("word", "")
+    number, word = digits.needed(request.POST.get("number", ""), most=16), request.POST.get("word", "")
     if word == "start":
         canary = communes.access_collectivite(actor, request.POST.get("canary", ""))
         releases.start(actor=actor, number=number, canary=canary)

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.mail import access, compose, contacts, drafts, original, queries, reader, sendings
 from beffroi.mail.access import Access, Right
@@ -53,9 +53,9 @@ def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     mailbox = box.mailbox
     form: dict[str, Any] = {"to": request.GET.get("a", "")[:MAX_ASKED_CHARS]}
     for word, how in ANSWERS.items():
-        asked = request.GET.get(word, "")
-        if asked.isascii() and asked.isdigit() and len(asked) < 11:
-            form = _answer(box, int(asked), asked_folder(request), how)
+        uid = digits.number(request.GET.get(word, ""), 10)
+        if uid is not None:
+            form = _answer(box, uid, asked_folder(request), how)
             if how != "forward" and team.title_of(mailbox) and form["answered"]:
                 form["answering"] = _colleague(actor, mailbox, form["answered"])
                 handling.answering(actor=actor, mailbox=mailbox, key=form["answered"])
@@ -317,11 +317,11 @@ def _forwarded(request: HttpRequest, box: Access) -> list[File]:
 
 def _passed_on(request: HttpRequest) -> tuple[list[str], int, str]:
     """(sections of attachments, number and folder of the mail that has them)."""
-    uid = request.POST.get("forwarded_uid", "")
-    if not (uid.isascii() and uid.isdigit() and len(uid) < 11):
+    uid = digits.number(request.POST.get("forwarded_uid", ""), 10)
+    if uid is None:
         return [], 0, ""
     parts = [one for one in request.POST.getlist("forward") if _SECTION.fullmatch(one)]
-    return parts, int(uid), request.POST.get("forwarded_folder", "INBOX")[:255]
+    return parts, uid, request.POST.get("forwarded_folder", "INBOX")[:255]
 
 
 def _kept(request: HttpRequest) -> list[str]:
@@ -329,10 +329,8 @@ def _kept(request: HttpRequest) -> list[str]:
 
 
 def _place(request: HttpRequest) -> Place | None:
-    uid, validity = request.POST.get("uid", ""), request.POST.get("uid_validity", "")
-    if all(one.isascii() and one.isdigit() and len(one) < 11 for one in (uid, validity)):
-        return Place(int(validity), int(uid))
-    return None
+    uid, validity = (digits.number(request.POST.get(name, ""), 10) for name in ("uid", "uid_validity"))
+    return None if uid is None or validity is None else Place(validity, uid)
 
 
 def _by_script(request: HttpRequest) -> bool:

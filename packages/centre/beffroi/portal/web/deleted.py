@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import NotFound
 from beffroi.mail import deleted, folders, queries, reader
 from beffroi.mail.models import Mailbox
@@ -69,11 +69,8 @@ def find(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
 
 
 def _give_back(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> None:
-    uids = [
-        int(one)
-        for one in request.POST.getlist("uid")[: folders.MAX_UIDS]
-        if one.isascii() and one.isdigit() and len(one) < 11
-    ]
+    ticked = request.POST.getlist("uid")[: folders.MAX_UIDS]
+    uids = [uid for one in ticked if (uid := digits.number(one, 10)) is not None]
     target = request.POST.get("target", "INBOX")
     if not uids:
         messages.info(request, _("Cochez d’abord un ou plusieurs courriels."))

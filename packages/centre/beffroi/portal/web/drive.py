@@ -26,7 +26,7 @@ from beffroi.drive.store.orders import orders
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
 from beffroi.drive.web.portal import AGAIN, FETCHED, page_of
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.portal import (
     drive_makers,
     drive_seal_words,
@@ -231,4 +231,4 @@ def trail(reading: Reading, view: View, place: Place) -> list[tuple[str, int]]:
 
 def number(text: str) -> int:
     """What a page sent as a number; 0 for anything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    return digits.number(text) or 0

@@ -27,7 +27,7 @@ from beffroi.drive.store.names import NameRefused
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.given import NothingTicked
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import act_of, require_movable, require_writable, view_of
@@ -50,7 +50,7 @@ def act(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Do what the pressed button says; then the folder again. Errors: AbsentNode (the folder), Invalid."""
     view = view_of(request, actor)
     with view.database.reading() as reading:
-        place = view.at(reading, _identifier(request.POST.get("dossier", "")))
+        place = view.at(reading, digits.needed(request.POST.get("dossier", "")))
     what = request.POST.get("what", "")
     if what not in _ACTS:
         raise Invalid("what")
@@ -122,7 +122,7 @@ def ticked(request: HttpRequest) -> list[int]:
         raise NothingTicked("n")
     if len(texts) > MAX_NODES:
         raise TooMany(MAX_NODES)
-    return list(dict.fromkeys(_identifier(one) for one in texts))
+    return list(dict.fromkeys(digits.needed(one) for one in texts))
 
 
 # -- what the buttons do ---------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
 
 def _into(request: HttpRequest, view: View, place: Place) -> None:
     """What was dragged goes into the folder ``vers``; the page stays where it is."""
-    nodes, goal, doing = ticked(request), _identifier(request.POST.get("vers", "")), act_of(view)
+    nodes, goal, doing = ticked(request), digits.needed(request.POST.get("vers", "")), act_of(view)
     require_writable(place)
     done, _left = view.database.write(
         lambda writing: _put_in(view, writing, doing, view.at(writing, goal), what="move", nodes=nodes)
@@ -216,7 +216,7 @@ def _put_down(request: HttpRequest, view: View, place: Place) -> None:
 
 def _version(request: HttpRequest, view: View, place: Place) -> HttpResponse:
     """An earlier content of the file ``n`` becomes the present one, which stays in the list."""
-    (node_id,), etag = ticked(request)[:1], _identifier(request.POST.get("etag", ""))
+    (node_id,), etag = ticked(request)[:1], digits.needed(request.POST.get("etag", ""))
     doing = act_of(view)
 
     def change(writing: Writing) -> None:
@@ -318,9 +318,3 @@ def _in_folder(view: View, reading: Reading, node_id: int, folder: Place) -> Nod
     if one.node.parent != folder.node.id:
         raise Changed
     return one.node
-
-
-def _identifier(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Invalid("number")
-    return int(text)

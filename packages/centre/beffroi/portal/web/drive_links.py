@@ -37,7 +37,7 @@ from beffroi.drive.store.shares import (
 )
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.portal import drive_sharing, drive_words, scan_words, words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
@@ -209,8 +209,7 @@ def asked_wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
         errors["days"], days = _("Choisissez jusqu’à quand."), "7"
     if password and not shares.may_be_password(password):
         errors["password"] = wrong_password()
-    is_number = count.isascii() and count.isdigit() and len(count) < 6
-    if count and not (is_number and 1 <= int(count) <= MOST_DOWNLOADS):
+    if count and not 1 <= (digits.number(count) or 0) <= MOST_DOWNLOADS:
         errors["downloads"] = _("Un nombre de 1 à %(most)s, ou rien du tout.") % {
             "most": drive_words.count(MOST_DOWNLOADS)
         }

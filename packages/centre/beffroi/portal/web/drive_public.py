@@ -41,7 +41,7 @@ from beffroi.drive.store.orders import Part, orders
 from beffroi.drive.store.shares import LinkClosed, Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import NotFound, Unavailable
 from beffroi.lib.ids import is_id
@@ -192,7 +192,7 @@ def _shown(
         elif not shared.is_folder:
             context |= drive_link_previews.shown(reading, share, shared)
         else:
-            first, etag = (_number(request.GET.get(one, "")) or 0 for one in ("rang", "etat"))
+            first, etag = (digits.number(request.GET.get(one, "")) or 0 for one in ("rang", "etat"))
             part = orders.part(reading, collectivite_id, inside, first=first, most=PAGE_ROWS, etag=etag)
             context |= _list(reading, share, inside, part, first)
     template = "portal/drive_link_file.html" if file is not None else "portal/drive_link.html"
@@ -207,7 +207,7 @@ def _file(reading: Reading, share: Share, text: str) -> Node | None:
     """The file of a shared folder that the address names; None without one. Errors: LinkClosed."""
     if not text:
         return None
-    number = _number(text)
+    number = digits.number(text)
     found = find_node(reading, number) if number is not None else None
     if (
         found is None
@@ -223,7 +223,7 @@ def _inside(reading: Reading, share: Share, text: str) -> Node | None:
     """The folder below the share that the address names; what was shared without one. None for anything else."""
     if not text:
         return find_node(reading, share.node)
-    number = _number(text)
+    number = digits.number(text)
     found = find_node(reading, number) if number is not None else None
     if found is None or not found.is_folder or not shares.covers(reading, share, found.id):
         return None
@@ -324,7 +324,3 @@ def _quiet(response: HttpResponse) -> HttpResponse:
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex, nofollow, noarchive"
     return response
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -22,6 +22,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import trash_actions
 from beffroi.drive.store import trash as bin_
 from beffroi.drive.views import Place, View
+from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import act_of, view_of
@@ -92,9 +93,5 @@ def _restore(request: HttpRequest, view: View, place: Place) -> None:
 
 
 def _after(text: str) -> tuple[int, int] | None:
-    deleted_s, dash, node = text.partition("-")
-    if not dash or not (text.isascii() and deleted_s.isdigit() and node.isdigit()):
-        return None
-    if max(len(deleted_s), len(node)) > 18:
-        return None
-    return int(deleted_s), int(node)
+    deleted_s, _dash, node = (digits.number(one) for one in text.partition("-"))
+    return None if deleted_s is None or node is None else (deleted_s, node)

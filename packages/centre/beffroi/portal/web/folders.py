@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import digits
 from beffroi.lib.errors import Invalid
 from beffroi.mail import access, folders, reader
 from beffroi.mail.access import Right
@@ -127,9 +128,9 @@ def _ticked(request: HttpRequest, folder: str) -> dict[str, list[int]]:
     for several in request.POST.getlist("uid")[: folders.MAX_UIDS]:
         numbers, named, place = several.partition("/")
         uids = [
-            int(one)
+            uid
             for one in numbers.split(",")[: folders.MAX_UIDS]
-            if one.isascii() and one.isdigit() and len(one) < 11
+            if (uid := digits.number(one, 10)) is not None
         ]
         if uids:
             found.setdefault(folders.checked_name(place) if named else folder, []).extend(uids)

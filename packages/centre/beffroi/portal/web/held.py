@@ -19,7 +19,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import BeffroiError, Invalid
+from beffroi.lib import digits
+from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 from beffroi.mail import queries as mail
 from beffroi.mail.held import actions, links, queries
@@ -133,10 +134,8 @@ def _proposed() -> str:
 @for_agents
 def digest_time(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     mailbox = mail.access_mailbox(actor, mailbox_id)
-    text = request.POST.get("at_minute", "")
-    if not (text.isascii() and text.isdigit() and len(text) < 5):
-        raise Invalid("at_minute")
-    actions.set_digest_time(actor=actor, mailbox=mailbox, at_minute=int(text))
+    at_minute = digits.needed(request.POST.get("at_minute", ""), "at_minute", 4)
+    actions.set_digest_time(actor=actor, mailbox=mailbox, at_minute=at_minute)
     return HttpResponseRedirect(f"{reverse('held')}#h-digest")
 
 

@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import digits
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail import queries as mail
 from beffroi.mail import reader
@@ -101,11 +102,12 @@ def _where(request: HttpRequest) -> Where:
     form = request.POST
     tls = form.get("tls", "implicit")
     port = form.get("port", "").strip() or str(PORTS.get(tls, 993))
-    if not (port.isascii() and port.isdigit() and len(port) <= 5):
+    number = digits.number(port, 5)
+    if number is None:
         raise FieldInvalid("port")
     chosen = providers.provider(form.get("fournisseur", ""))
     host = chosen.host if chosen else form.get("host", "")
-    return Where(host, int(port), tls, form.get("username", ""), form.get("password", ""))
+    return Where(host, number, tls, form.get("username", ""), form.get("password", ""))
 
 
 def _field_error(name: str) -> str:

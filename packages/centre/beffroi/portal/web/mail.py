@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.mail import access, actions, folders, queries, reader, sendings
@@ -89,8 +90,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
     mailbox = box.mailbox
     folder = asked_folder(request)
     asked = sought(request, MAX_SEARCH_CHARS)
-    before = request.GET.get("avant", "")
-    before_uid = int(before) if before.isascii() and before.isdigit() and len(before) < 11 else None
+    before_uid = digits.number(request.GET.get("avant", ""), 10)
     part = asks_part(request, "list")
     # A search looks everywhere, unless it names a folder.
     everywhere = bool(asked) and not request.GET.get("dossier")
@@ -140,12 +140,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
 
 def _nth(request: HttpRequest) -> int:
     """Which page of the results is asked for, from 1 on."""
-    asked = request.GET.get("suite", "")
-    return (
-        min(max(int(asked), 1), MAX_RESULT_PAGES)
-        if asked.isascii() and asked.isdigit() and len(asked) < 4
-        else 1
-    )
+    return min(digits.number(request.GET.get("suite", ""), 3) or 1, MAX_RESULT_PAGES)
 
 
 def _warned(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

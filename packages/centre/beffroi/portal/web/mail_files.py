@@ -32,7 +32,8 @@ from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
 from beffroi.drive.web.granted import OUT_PATH
-from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.lib import digits
+from beffroi.lib.errors import BeffroiError, NotAllowed
 from beffroi.mail import access, sendings
 from beffroi.mail.access import Access, Right
 from beffroi.mail.drafts import DRAFTS
@@ -78,7 +79,7 @@ def place(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         found: dict[str, Any] = {"folder": own.id, "sent": sent_files.FOLDER, "received": RECEIVED_FOLDER}
         asked = request.GET.get("dossier", "")
         if asked:
-            at = view.at(reading, _identifier(asked))
+            at = view.at(reading, digits.needed(asked))
             part = orders.part(reading, at.owner, at.node, first=0, most=MAX_ROWS)
             found["more"] = part.total > MAX_ROWS
             found["trail"] = [
@@ -107,7 +108,7 @@ def link(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     Errors: NotFound, AbsentNode, ReadOnly, Invalid.
     """
     access.access(actor, mailbox_id, Right.ANSWER)
-    view, node_id = view_of(request, actor), _identifier(request.POST.get("node", ""))
+    view, node_id = view_of(request, actor), digits.needed(request.POST.get("node", ""))
     wish, errors = drive_links.asked_wish(request)
     if errors:
         return JsonResponse({"errors": errors}, status=400)
@@ -222,9 +223,3 @@ def refusals() -> dict[str, str]:
 
 def _hashed(message_id: str) -> str:
     return hashlib.sha256(message_id.encode("utf-8", "replace")).hexdigest()
-
-
-def _identifier(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Invalid("number")
-    return int(text)

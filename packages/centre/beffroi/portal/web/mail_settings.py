@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import Invalid, NotFound, Unavailable
 from beffroi.mail import folders, reader
 from beffroi.mail import queries as mail
@@ -120,14 +120,13 @@ def absence(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
             messages.info(request, _("L’absence est terminée : plus aucune réponse automatique ne part."))
         return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]))
     try:
-        every = request.POST.get("every_days", "")
         actions.set_absence(
             actor=actor,
             mailbox=mailbox,
             first=_day(request, "first"),
             last=_day(request, "last"),
             text=request.POST.get("text", ""),
-            every_days=int(every) if every.isascii() and every.isdigit() and len(every) < 4 else 0,
+            every_days=digits.number(request.POST.get("every_days", ""), 3) or 0,
         )
     except SettingRefused as error:
         return _page(request, actor, mailbox, error=error)

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import digits
 from beffroi.lib.errors import Conflict, Invalid, NotFound, existing
 from beffroi.mail.aliases import actions, queries
 from beffroi.mail.models import Mailbox
@@ -63,13 +64,12 @@ def unknown(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def receive(request: HttpRequest, actor: Actor, domain: str, mailbox_id: str) -> None:
     """Begin it, for the days that the form names, and say so; the caller has asked for a step-up. Errors: NotFound."""
-    asked = request.POST.get("days", "")
     try:
         actions.begin_catch_all(
             actor=actor,
             domain=domain,
             mailbox_id=mailbox_id,
-            days=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 4 else 0,
+            days=digits.number(request.POST.get("days", ""), 3) or 0,
         )
     except Invalid:
         messages.error(request, _("Choisissez de 1 à %(n)s jours.") % {"n": actions.CATCH_ALL_DAYS})

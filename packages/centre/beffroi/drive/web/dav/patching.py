@@ -14,6 +14,7 @@ from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.dav.listing import HEADERS
 from beffroi.drive.web.dav.xml import Element, Name
 from beffroi.drive.web.messages import Answer
+from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError
 
 _WIN32_MTIME = ("urn:schemas-microsoft-com:", "Win32LastModifiedTime")
@@ -157,5 +158,7 @@ def _is_true(element: Element) -> bool:
 def _mtime_s(element: Element) -> int | None:
     """None for what no file is given: a listing that names a day beyond the calendar could not be answered at all."""
     text = (element.text or "").strip()
-    found = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else conditions.date_s(text)
+    found = digits.number(text, 10)
+    if found is None:
+        found = conditions.date_s(text)
     return found if found is not None and 0 < found < LATEST_MTIME_S else None

@@ -16,7 +16,7 @@ from beffroi.drive.store import shares
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import NEVER
 from beffroi.drive.web.messages import Request, fields
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import BeffroiError, Invalid
 
 READ, UPDATE, CREATE, DELETE = 1, 2, 4, 8
@@ -93,13 +93,13 @@ def rights(fields: Mapping[str, str], usual: int, node: Node) -> shares.Rights:
     """Of what clients can ask for only all or nothing is had here: what is not all of it gives no more than it says.
 
     Errors: Invalid, SharedUnread (reading alone would give more)."""
-    text = fields.get("permissions", str(usual))
-    if not (text.isascii() and text.isdigit() and len(text) < 3 and 0 < int(text) <= ALL):
+    asked = digits.needed(fields.get("permissions", str(usual)), "permissions")
+    if not 0 < asked <= ALL:
         raise Invalid("permissions")
-    if not int(text) & READ:
+    if not asked & READ:
         raise SharedUnread
     wanted = WRITES if node.is_folder else UPDATE
-    return "write" if int(text) & wanted == wanted else "read"
+    return "write" if asked & wanted == wanted else "read"
 
 
 def expires_s(fields: Mapping[str, str], usual_s: int) -> int:
@@ -125,5 +125,5 @@ def is_true(fields: Mapping[str, str], name: str) -> bool:
 
 def most(fields: Mapping[str, str], limit: int) -> int:
     """How many are asked for at once, ``limit`` at most."""
-    text = fields.get("perPage", "")
-    return min(int(text), limit) if text.isascii() and text.isdigit() and len(text) < 6 else limit
+    found = digits.number(fields.get("perPage", ""))
+    return limit if found is None else min(found, limit)

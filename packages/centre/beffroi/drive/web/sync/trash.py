@@ -27,6 +27,7 @@ from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
 from beffroi.drive.web.given import Body
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
+from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError
 from beffroi.previews.wire import has_thumbnail
 
@@ -170,11 +171,12 @@ def _label(one: Trashed) -> str:
 
 def _find(call: Call, reading: Reading, item: str) -> tuple[Trashed, bool]:
     """Errors: AbsentNode, also where what it names is somebody else's."""
-    name, _, number = item.rpartition(".d")
-    if number.isascii() and number.isdigit() and len(number) < 19:
+    name, _, text = item.rpartition(".d")
+    number = digits.number(text)
+    if number is not None:
         for root_id, is_common in _roots(call, reading):
             try:
-                found = trash.find(reading, root_id, int(number))
+                found = trash.find(reading, root_id, number)
             except AbsentNode:
                 continue
             if found.name == name:

@@ -13,6 +13,7 @@ import io
 
 from beffroi_protocol.indicators import Kind
 
+from beffroi.lib import digits
 from beffroi.watch.sources.errors import Unreadable
 from beffroi.watch.sources.formats import misp
 from beffroi.watch.sources.formats.values import Found, lines, of_text
@@ -76,8 +77,8 @@ def table(ask: Ask, text: str) -> Found:
 
 
 def _column(wanted: str, names: list[str] | None) -> int:
-    if wanted.isascii() and wanted.isdigit() and 0 < int(wanted) <= 1000:
-        return int(wanted) - 1
+    if 0 < (nth := digits.number(wanted) or 0) <= 1000:
+        return nth - 1
     if names is None or wanted not in (bare := [name.strip().strip("#").strip() for name in names]):
         raise Unreadable(f"no column {wanted[:40]}")
     return bare.index(wanted)
