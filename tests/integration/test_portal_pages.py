@@ -128,7 +128,7 @@ def test_pages_carry_a_policy_without_inline_code(
     assert " style=" not in page
     assert "<style" not in page
     assert "onclick" not in page
-    assert "no-store" in answer["Cache-Control"]
+    assert "no-store" in answer["Cache-Control"] and answer["X-Content-Type-Options"] == "nosniff"
 
 
 def test_the_live_grant_is_limited_to_its_path_and_the_commune(beaune: Commune, config: Any) -> None:

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
 from beffroi.core.identity import queries as identity
@@ -22,7 +21,6 @@ SECURITY_TXT_LASTS = timedelta(days=90)
 BASES = {"portal": "portal/web.html", "console": "console/base.html"}
 
 
-@never_cache
 @require_GET
 def accessibility(request: HttpRequest) -> HttpResponse:
     """The statement that French law asks for. It claims what was checked and nothing else."""
@@ -42,7 +40,6 @@ def referents(actor: Actor | None) -> list[Membership]:
     return [one for one in members if one.role == Membership.Role.REFERENT]
 
 
-@never_cache
 @require_safe
 def security_txt(request: HttpRequest) -> HttpResponse:
     """RFC 9116, for who found a weakness. Errors: Http404 where no contact is set."""
@@ -59,7 +56,6 @@ def security_txt(request: HttpRequest) -> HttpResponse:
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
 
 
-@never_cache
 @require_GET
 def counting(request: HttpRequest) -> HttpResponse:
     """What each figure counts, and what it does not say."""

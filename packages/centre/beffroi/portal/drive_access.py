@@ -26,6 +26,7 @@ from beffroi.drive.who import Role, Who
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import NotAllowed
+from beffroi.portal.pages import give_cookie
 
 GRANT_TTL_S = 900
 GRANT_KEY = "drive-grant.key"
@@ -106,15 +107,7 @@ def give_grants(response: HttpResponse, who: Who) -> None:
             ttl_s=GRANT_TTL_S,
             role=who.role,
         )
-        response.set_cookie(
-            name,
-            grant,
-            max_age=GRANT_TTL_S,
-            path=path,
-            secure=settings.SESSION_COOKIE_SECURE,
-            httponly=True,
-            samesite="Strict",
-        )
+        give_cookie(response, name, grant, path=path, life_s=GRANT_TTL_S)
 
 
 def take_grants(response: HttpResponseBase) -> None:

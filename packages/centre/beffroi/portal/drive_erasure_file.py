@@ -21,6 +21,7 @@ from beffroi.drive.store import keys
 from beffroi.incidents import sealed
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
+from beffroi.portal.pages import as_file
 
 MARK = "drive-erasure/1"
 README = """Attestation d'effacement du Coffre d'une collectivité
@@ -60,15 +61,7 @@ def answer(actor: Actor, collectivite: Collectivite) -> HttpResponse:
         audit_head=audit.head(),
         key=signing.private_key(settings.BEFFROI),
     )
-    return HttpResponse(
-        packed,
-        content_type="application/zip",
-        headers={
-            "Content-Disposition": f'attachment; filename="attestation-coffre-{collectivite.id[-6:]}.zip"',
-            "Cache-Control": "no-store, private",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    return as_file(packed, "application/zip", f"attestation-coffre-{collectivite.id[-6:]}.zip")
 
 
 def _name(administrator_id: str) -> str:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 def healthz(request: HttpRequest) -> HttpResponse:
     """For the supervisor and the front: no session, no database."""
-    return HttpResponse("ok\n", content_type="text/plain", headers={"Cache-Control": "no-store"})
+    return HttpResponse("ok\n", content_type="text/plain")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

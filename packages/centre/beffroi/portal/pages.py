@@ -24,9 +24,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.i18n import set_language
 from django_htmx.http import HttpResponseClientRedirect
@@ -68,11 +68,16 @@ def page(
     response = render(request, template, {**frame(request, actor), **(context or {})}, status=status)
     if template.startswith(_NAME_FILES):
         response.content = in_order(response.content.decode()).encode()
-    response["Cache-Control"] = "no-store, private"
     response["Vary"] = "Cookie, HX-Request, Accept-Language"
     if actor is not None:
         give_live_grant(response, actor)
     return response
+
+
+def as_file(content: bytes | str, content_type: str, name: str) -> HttpResponse:
+    """A file to keep, and never to show. ``name``: of any signs."""
+    disposition = content_disposition_header(True, name) or "attachment"
+    return HttpResponse(content, content_type=content_type, headers={"Content-Disposition": disposition})
 
 
 def sought(request: HttpRequest, most_chars: int) -> str:
@@ -128,11 +133,16 @@ def give_live_grant(response: HttpResponse, actor: Actor) -> None:
         paths=(LIVE_PATH,),
         ttl_s=LIVE_TTL_S,
     )
+    give_cookie(response, LIVE_COOKIE, grant, path=LIVE_PATH, life_s=LIVE_TTL_S)
+
+
+def give_cookie(response: HttpResponseBase, name: str, grant: str, *, path: str, life_s: int) -> None:
+    """A grant that this browser shows at ``path`` alone, to no script, and never where another site led there."""
     response.set_cookie(
-        LIVE_COOKIE,
+        name,
         grant,
-        max_age=LIVE_TTL_S,
-        path=LIVE_PATH,
+        max_age=life_s,
+        path=path,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Strict",
@@ -150,7 +160,6 @@ def for_administrators(view: View) -> View:
 
 
 def _guarded(view: View, kind: str) -> View:
-    @never_cache
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         actor: Actor | None = getattr(request, "actor", None)
@@ -206,7 +215,7 @@ def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
 
 class ErrorPages:
     """Middleware: what a view of django-allauth, or one before the sign-in, could not do is said as on every other
-    page; a disk that is full above all. Nor does a browser keep what it shows, a second factor's secret above all."""
+    page; a disk that is full above all. Nor does a browser keep what any view answers."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -94,9 +94,7 @@ def _liftable(found: explaining.Explanation) -> bool:
 @require_GET
 @for_administrators
 def decision_json(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
-    response = JsonResponse(explaining.as_json(explaining.explain(actor, decision_id)))
-    response["Cache-Control"] = "no-store, private"
-    return response
+    return JsonResponse(explaining.as_json(explaining.explain(actor, decision_id)))
 
 
 @require_http_methods(["GET", "POST"])

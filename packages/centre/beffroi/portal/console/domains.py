@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -21,7 +20,7 @@ from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail.domains import actions, checking, queries, update, zone
 from beffroi.mail.reports import queries as reports
 from beffroi.portal import certificate_view, domain_view, domain_words
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import as_file, for_administrators, page
 
 CHECK_S = 20.0
 """A person waits for this check; what is not answered by then is "not verified"."""
@@ -162,9 +161,7 @@ _ACTS: dict[str, Callable[[Actor, Domain, Any], str]] = {
 def zone_file(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
     one = queries.access_domain(actor, domain_id)
     text = zone.zone_file(one.name, queries.plan(one))
-    response = HttpResponse(text, content_type="text/plain; charset=utf-8")
-    response["Content-Disposition"] = content_disposition_header(True, f"{one.name}.zone") or "attachment"
-    return response
+    return as_file(text, "text/plain; charset=utf-8", f"{one.name}.zone")
 
 
 @require_GET

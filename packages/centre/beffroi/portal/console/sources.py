@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid
 from beffroi.portal import source_words, verbs, words
-from beffroi.portal.pages import asks_part, for_administrators, page
+from beffroi.portal.pages import as_file, asks_part, for_administrators, page
 from beffroi.watch.sources import actions, catalogue, export, handover, queries
 from beffroi.watch.sources.formats.values import KINDS
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
@@ -260,10 +260,7 @@ def download(request: HttpRequest, actor: Actor, format_: str) -> HttpResponse:
     """The Département's own decisions as a file. Errors: NotFound."""
     with transaction.atomic():
         content, media_type, name = export.export(actor=actor, format_=format_)
-    response = HttpResponse(content, content_type=media_type)
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["Cache-Control"] = "no-store, private"
-    return response
+    return as_file(content, media_type, name)
 
 
 def _row(one: queries.SourceState) -> Row:

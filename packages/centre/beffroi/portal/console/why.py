@@ -62,6 +62,4 @@ def why_json(request: HttpRequest, actor: Actor) -> HttpResponse:
     asked = answers.read(request.GET.get("q", ""))
     if asked is None:
         raise NotFound("indicator")
-    response = JsonResponse(answers.as_json(answers.explain(actor, asked), departement=True))
-    response["Cache-Control"] = "no-store, private"
-    return response
+    return JsonResponse(answers.as_json(answers.explain(actor, asked), departement=True))

@@ -17,7 +17,6 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -43,7 +42,6 @@ OVER = {
 }
 
 
-@never_cache
 @sensitive_post_parameters("code", "new", "again")
 @require_http_methods(["GET", "POST"])
 def activate(request: HttpRequest) -> HttpResponse:

@@ -24,7 +24,7 @@ from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.portal import bringing_words
 from beffroi.portal.calendars import CALENDARS, SHOWN, WORDS, asking, require_new
 from beffroi.portal.dates import date_format
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import as_file, for_agents, page
 
 _GIVEN: dict[tuple[Kind, str], str] = {
     ("contacts", "prive"): "mes-contacts",
@@ -65,15 +65,7 @@ def give(request: HttpRequest, actor: Actor, kind: Kind, calendar: str, handed: 
         return HttpResponseRedirect(reverse(kind))
     name = _GIVEN.get((kind, calendar)) or slugify(given.title) or kind
     media_type, suffix = _TYPES[kind]
-    return HttpResponse(
-        given.text,
-        content_type=f"{media_type}; charset=utf-8",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}.{suffix}"',
-            "Cache-Control": "no-store, private",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    return as_file(given.text, f"{media_type}; charset=utf-8", f"{name}.{suffix}")
 
 
 def _look(request: HttpRequest, actor: Actor, kind: Kind) -> HttpResponse:

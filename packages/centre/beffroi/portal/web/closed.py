@@ -26,7 +26,7 @@ from beffroi.mail.closing import actions, bag, erasures, queries
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 from beffroi.portal import closing_words, erasure_file
-from beffroi.portal.pages import asks_part, for_agents, page
+from beffroi.portal.pages import as_file, asks_part, for_agents, page
 
 PLACE = {"place": "persons"}
 AT_ONCE = 2
@@ -161,8 +161,6 @@ def download(request: HttpRequest, actor: Actor, mailbox_id: str, export_id: str
         headers={
             "Content-Length": str(size_bytes),
             "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "no-store, private",
-            "X-Content-Type-Options": "nosniff",
         },
     )
 
@@ -184,15 +182,8 @@ def certificate(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResp
 
 def certificate_answer(actor: Actor, erasure: Any) -> HttpResponse:
     """The signed ZIP."""
-    return HttpResponse(
-        erasure_file.make(actor, erasure),
-        content_type="application/zip",
-        headers={
-            "Content-Disposition": f'attachment; filename="attestation-{erasure.id[-6:]}.zip"',
-            "Cache-Control": "no-store, private",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    name = f"attestation-{erasure.id[-6:]}.zip"
+    return as_file(erasure_file.make(actor, erasure), "application/zip", name)
 
 
 def _erasure(box: Mailbox) -> dict[str, Any] | None:

@@ -372,9 +372,7 @@ def people(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     found = contacts.suggestions(settings.BEFFROI, actor, mailbox)
     known = {address.lower() for _, address in found}
     found += [one for one in calendars.suggestions(actor) if one[1].lower() not in known]
-    answer = JsonResponse({"people": found})
-    answer["Cache-Control"] = "no-store, private"
-    return answer
+    return JsonResponse({"people": found})
 
 
 @require_GET

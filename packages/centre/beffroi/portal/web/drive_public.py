@@ -21,7 +21,6 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -47,7 +46,7 @@ from beffroi.lib.errors import NotFound, Unavailable
 from beffroi.lib.ids import is_id
 from beffroi.portal import drive_link_previews, drive_words, words
 from beffroi.portal.drive_access import GRANT_KEY, metadata_of
-from beffroi.portal.pages import asks_part, page
+from beffroi.portal.pages import asks_part, give_cookie, page
 from beffroi.portal.web import drive_dropped
 from beffroi.portal.web.signin import refuse_blocked
 
@@ -61,7 +60,6 @@ PAGE_PATH, PAGE_COOKIE = "/partage", "beffroi_partage"
 
 
 @csrf_exempt  # without a referrer a browser sends no origin, and there is no session that another site could misuse
-@never_cache
 @require_http_methods(["GET", "POST"])
 def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse:
     """The file or folder, or the form for its password."""
@@ -101,7 +99,6 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
         return _left(0) if asks_part(request, LEFT) else closed_page(request)
 
 
-@never_cache
 @require_GET
 def refused(request: HttpRequest) -> HttpResponse:
     """Where the drive leads whoever asked for a file in vain."""
@@ -149,7 +146,6 @@ def _ask(request: HttpRequest, collectivite_id: str, share: Share, context: dict
     return response
 
 
-@never_cache
 @require_GET
 def dropped(request: HttpRequest) -> HttpResponse:
     """Where the drive leads whoever handed a file in by the plain form."""
@@ -298,15 +294,7 @@ def _give(
         ttl_s=VISIT_S,
         session=visit,
     )
-    response.set_cookie(
-        name,
-        grant,
-        max_age=VISIT_S,
-        path=at,
-        secure=settings.SESSION_COOKIE_SECURE,
-        httponly=True,
-        samesite="Strict",
-    )
+    give_cookie(response, name, grant, path=at, life_s=VISIT_S)
 
 
 def _to_page(request: HttpRequest) -> HttpResponse:

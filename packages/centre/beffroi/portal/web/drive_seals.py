@@ -17,7 +17,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -38,7 +37,7 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.portal import drive_seal_sheet
 from beffroi.portal import drive_seal_words as words
 from beffroi.portal.drive_access import act_of, give_grants, view_of
-from beffroi.portal.pages import asks_part, for_agents, page
+from beffroi.portal.pages import as_file, asks_part, for_agents, page
 from beffroi.portal.web import drive
 from beffroi.portal.words import size
 
@@ -162,19 +161,7 @@ def proof(request: HttpRequest, actor: Actor, seal_id: str, node_id: int) -> Htt
     packed = actions.prove(actor=actor, view=view, seal_id=seal_id, node_id=node_id)
     with view.database.reading() as reading:
         name = _("%(name)s (preuve).zip") % {"name": view.at(reading, node_id).node.name}
-    return _download(packed, "application/zip", name)
-
-
-def _download(data: bytes, content_type: str, name: str) -> HttpResponse:
-    return HttpResponse(
-        data,
-        content_type=content_type,
-        headers={
-            "Content-Disposition": content_disposition_header(True, name) or "attachment",
-            "Cache-Control": "no-store, private",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    return as_file(packed, "application/zip", name)
 
 
 @require_POST
@@ -198,7 +185,7 @@ def sheet(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
     except drive_seal_sheet.NotPrinted as error:
         messages.error(request, words.refusal(error))
         return HttpResponseRedirect(reverse("drive_seal", args=[seal_id]))
-    return _download(packed, "application/pdf", name)
+    return as_file(packed, "application/pdf", name)
 
 
 # -- inside ------------------------------------------------------------------------------------------------------

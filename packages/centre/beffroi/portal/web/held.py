@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from beffroi.core.identity.actor import Actor
@@ -140,7 +139,6 @@ def digest_time(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResp
 
 
 @require_GET
-@never_cache
 def linked(request: HttpRequest) -> HttpResponse:
     """The subjects behind a digest's link, without a sign-in. Errors (as a page): NotFound."""
     try:

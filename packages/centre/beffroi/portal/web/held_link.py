@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
@@ -27,7 +26,6 @@ _State, _Reason = HeldMail.State, HeldMail.Reason
 
 
 @require_GET
-@never_cache
 def held_link(request: HttpRequest, act: str) -> HttpResponse:
     """Errors (as a page): NotFound."""
     actor: Actor | None = getattr(request, "actor", None)

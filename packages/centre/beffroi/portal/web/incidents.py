@@ -18,7 +18,7 @@ from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import met as mail
 from beffroi.portal import incident_drive, incident_file, incident_view
 from beffroi.portal import incident_words as words
-from beffroi.portal.pages import asks_part, for_agents, page, typed
+from beffroi.portal.pages import as_file, asks_part, for_agents, page, typed
 from beffroi.watch import queries as watch
 
 CLOSED_SHOWN = 50
@@ -102,15 +102,7 @@ def export(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse
 
 
 def file_answer(actor: Actor, found: Incident) -> HttpResponse:
-    return HttpResponse(
-        incident_file.make(actor, found),
-        content_type="application/zip",
-        headers={
-            "Content-Disposition": f'attachment; filename="{incident_file.name_of(found)}"',
-            "Cache-Control": "no-store, private",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    return as_file(incident_file.make(actor, found), "application/zip", incident_file.name_of(found))
 
 
 @require_http_methods(["GET", "POST"])

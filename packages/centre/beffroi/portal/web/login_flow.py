@@ -18,7 +18,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -40,7 +39,6 @@ gives its sign-in up where the first use of what it got is refused."""
 
 
 @csrf_exempt
-@never_cache
 @require_POST
 def begin(request: HttpRequest) -> HttpResponse:
     """Where the person is to go, and how to poll."""
@@ -65,7 +63,6 @@ def begin(request: HttpRequest) -> HttpResponse:
 
 
 @csrf_exempt
-@never_cache
 @require_POST
 def poll(request: HttpRequest) -> HttpResponse:
     """404 until the person allowed it; then the app password, once. iOS says its token in the address.
@@ -78,15 +75,13 @@ def poll(request: HttpRequest) -> HttpResponse:
         except NotFound:
             return HttpResponse(status=HTTPStatus.NOT_FOUND)
     _until_the_drive_knows(granted.issued.record.id)
-    answer = JsonResponse(
+    return JsonResponse(
         {
             "server": settings.BEFFROI.portal_origin,
             "loginName": granted.login,
             "appPassword": granted.issued.secret,
         }
     )
-    answer["Cache-Control"] = "no-store, private"
-    return answer
 
 
 def _until_the_drive_knows(app_password_id: str) -> None:

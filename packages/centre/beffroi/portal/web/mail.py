@@ -220,9 +220,7 @@ def content(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Ht
     return HttpResponse(
         safe_html.clean(view.html).document,
         headers={
-            "Cache-Control": "no-store, private",
             "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
             "Cross-Origin-Resource-Policy": "same-origin",
         },
     )
@@ -252,8 +250,6 @@ def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, pa
         headers={
             "Content-Disposition": disposition,
             "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "no-store, private",
             "Referrer-Policy": "no-referrer",
             "Cross-Origin-Resource-Policy": "same-origin",
         },

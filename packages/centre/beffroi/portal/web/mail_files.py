@@ -94,7 +94,6 @@ def place(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             if at.node.id == own.id:
                 found["rows"].insert(0, {"id": common.id, "name": _("Commune"), "is_folder": True})
     response = JsonResponse(found)
-    response["Cache-Control"] = "no-store, private"
     give_grants(response, view.who)
     return response
 

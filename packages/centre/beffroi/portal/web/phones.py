@@ -16,7 +16,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.communes import row_security
@@ -29,7 +28,7 @@ from beffroi.mail import phones
 from beffroi.mail import queries as mail
 from beffroi.mail.domains.queries import servers
 from beffroi.portal import qr
-from beffroi.portal.pages import asks_part, error_page, for_agents, page
+from beffroi.portal.pages import as_file, asks_part, error_page, for_agents, page
 from beffroi.portal.web.signin import refuse_blocked
 
 IPHONE, ANDROID, OTHER, COMPUTER = "iphone", "android", "other", "computer"
@@ -89,7 +88,6 @@ def link(request: HttpRequest, actor: Actor, link_id: str) -> HttpResponse:
     return page(request, "portal/parts/phone_state.html" if part else "portal/phone_link.html", context)
 
 
-@never_cache
 @require_http_methods(["GET", "POST"])
 def landing(request: HttpRequest, secret: str) -> HttpResponse:
     """What the phone sees. Looking uses nothing up: cameras and messengers look too. POST shows the settings, once."""
@@ -109,7 +107,6 @@ def landing(request: HttpRequest, secret: str) -> HttpResponse:
         return page(request, "portal/phone_settings.html", context)
 
 
-@never_cache
 @require_GET
 def profile(request: HttpRequest, secret: str) -> HttpResponse:
     """The profile for an iPhone or iPad, once: GET, because Safari fetches profiles by following a link."""
@@ -127,10 +124,7 @@ def profile(request: HttpRequest, secret: str) -> HttpResponse:
             content = _profile(opened)
         except BeffroiError as error:
             return error_page(request, error)
-    response = HttpResponse(content, content_type=phones.PROFILE_TYPE)
-    response["Content-Disposition"] = 'attachment; filename="courrier.mobileconfig"'
-    response["Cache-Control"] = "no-store, private"
-    return response
+    return as_file(content, phones.PROFILE_TYPE, "courrier.mobileconfig")
 
 
 def _profile(opened: device_links.Opened) -> bytes:

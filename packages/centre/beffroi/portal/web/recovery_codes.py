@@ -30,5 +30,4 @@ _view = _View.as_view()
 @for_agents
 def view(request: HttpRequest, actor: Actor) -> HttpResponse:
     response: HttpResponse = _view(request)
-    response["Cache-Control"] = "no-store, private"
     return response

@@ -65,9 +65,7 @@ def _act(request: HttpRequest, actor: Actor, found: answers.Why) -> str:
 @for_agents
 def why_json(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Errors: NotFound (it is no indicator)."""
-    response = JsonResponse(answers.as_json(_found(request, actor), departement=False))
-    response["Cache-Control"] = "no-store, private"
-    return response
+    return JsonResponse(answers.as_json(_found(request, actor), departement=False))
 
 
 def _found(request: HttpRequest, actor: Actor) -> answers.Why:
