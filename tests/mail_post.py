@@ -33,7 +33,7 @@ from beffroi_protocol.indicators import normalise
 from dnslib import QTYPE, RCODE, RR
 from dnslib.server import BaseResolver
 
-from tests import waiting
+from tests import waiting, warm
 from tests.conftest import Commune
 
 until = partial(waiting.until, limit_s=90.0)
@@ -104,7 +104,7 @@ class Engines:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.table = {p.name: p for p in processes(config)}
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, subprocess.Popen[bytes] | warm.Begun] = {}
 
     def start(self, *names: str) -> None:
         for name in names:
@@ -121,10 +121,14 @@ class Engines:
                 assert is_well, f"{name}: {process.healthy()} {process.advice}\n{self._tails(process)}"
 
     def _begin(self, process: Process) -> None:
+        environment = {**os.environ, **process.environment}
         with (self.config.log / f"{process.name}.out").open("ab") as log:
+            if warm.knows(process.argv):
+                self.running[process.name] = warm.Begun(process.argv[1:], env=environment, out=log)
+                return
             self.running[process.name] = subprocess.Popen(
                 process.argv,
-                env={**os.environ, **process.environment},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
