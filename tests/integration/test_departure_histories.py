@@ -1,4 +1,4 @@
-"""Random histories of departures, their undoing, functional mailboxes and roles, against a plain model of who reads what."""
+"""Random histories of departures, their undoing, functional mailboxes and roles, against a model of who reads what."""
 
 from __future__ import annotations
 
