@@ -10,6 +10,7 @@ from beffroi.boxes.models import Box, BoxAck
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions import door, lists
 from beffroi.core.decisions.models import Decision, FeedBatch
 from beffroi.core.events.models import OutboxEvent
@@ -334,6 +335,9 @@ def test_a_commune_is_found_in_the_register_and_enrolled_with_its_own_domain(
         console.post("/communes/inscrire/", {"insee": "21584", "domain": "saulieu.test"}).status_code == 302
     )
     assert Domain.objects.get().name == "saulieu.test"
+    found = console.get("/communes/", {"q": "saulieu", "part": "hits"}).content.decode()
+    made = Collectivite.objects.get(name="Saulieu")
+    assert "Inscrite" in found and f"/communes/{made.id}/personnes/" in found
     again = console.post("/communes/inscrire/", {"insee": "21584", "domain": "autre.test"})
     assert again.status_code == 400
     assert "déjà inscrit" in again.content.decode()

@@ -59,6 +59,12 @@ def current_code(collectivite_id: str, scheme: str) -> str:
     return rows.values_list("value", flat=True).first() or ""
 
 
+def current_codes(scheme: str) -> dict[str, str]:
+    """The codes of today of all collectivités that have one."""
+    rows = CollectiviteCode.objects.filter(scheme=scheme, until=None)
+    return dict(rows.values_list("collectivite_id", "value"))
+
+
 def names() -> dict[str, str]:
     """Of all collectivités, by their identifiers."""
     return dict(Collectivite.objects.values_list("id", "name"))

@@ -33,11 +33,11 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
     domains: dict[str, list[str]] = {}
     for owner, name in queries.visible_domains(actor).values_list("collectivite_id", "name"):
         domains.setdefault(owner, []).append(name)
-    headless = identity.without_referent()
+    headless, insee = identity.without_referent(), queries.current_codes("insee")
     enrolled = [
         {
             "collectivite": one,
-            "insee": queries.current_code(one.id, "insee"),
+            "insee": insee.get(one.id, ""),
             "domains": domains.get(one.id, []),
             "box": one.id in with_box,
             "no_referent": one.id in headless,
@@ -45,12 +45,12 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
         }
         for one in queries.visible_collectivites(actor).exclude(enrolled_at=None)
     ]
-    known = {one["insee"] for one in enrolled}
+    known = {one["insee"]: one for one in enrolled}
     hits = register.search(text, departement=settings.BEFFROI.departement, limit=HITS) if text else []
     context = {
         "place": "communes",
         "q": text,
-        "hits": [{"commune": hit, "enrolled": hit.insee in known} for hit in hits],
+        "hits": [{"commune": hit, "enrolled": known.get(hit.insee)} for hit in hits],
         "enrolled": enrolled,
     }
     part = asks_part(request, "hits")
