@@ -12,7 +12,7 @@ import beffroi_box.agent
 import beffroi_box.bulk
 import beffroi_box.download
 import beffroi_box.enforce
-import beffroi_box.lists
+import beffroi_box.listed
 import beffroi_box.resolver
 from beffroi_box import load
 from beffroi_box.errors import CentreUnreachable
@@ -104,7 +104,7 @@ def seams() -> list[tuple[Any, str, object]]:
         (beffroi_box.bulk, "SetWriter", lambda _: bulksets.Writer(Box.now_running.engines.bulk_table)),
         (beffroi_box.bulk, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: 0.0)),
         (beffroi_box.download, "os", DiskOs()),
-        (beffroi_box.lists, "mmap", DiskMmap()),
+        (beffroi_box.listed, "mmap", DiskMmap()),
         (beffroi_box.resolver.Resolver, "_read", lambda _: Box.now_running.engines.restart_resolver()),
         (beffroi_box.enforce, "own_networks", lambda *_: (Box.now_running.lan,)),
         # A child in interfaces of its own; what cuts the box off cuts the LAN off.

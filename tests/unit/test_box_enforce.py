@@ -15,7 +15,7 @@ from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import RulesRefused
 from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
-from beffroi_box.lists import ListKeeper
+from beffroi_box.listed import Listed
 from beffroi_box.refusals import Question
 from beffroi_box.watch import Watch
 from beffroi_protocol.indicators import Indicator, Kind
@@ -135,7 +135,7 @@ def test_a_listed_name_that_was_answered_is_not_counted_as_refused(tmp_path: Pat
     box.apply(Change("box", 1, 1, (entry,), ()))
     watching, spool = Watching(), FactSpool(tmp_path / "spool", "box_1")
     told = Blocked(
-        configured(tmp_path), box, cast(ListKeeper, Lists()), cast(Watch, watching), spool, lambda: NOW
+        configured(tmp_path), box, cast(Listed, Lists()), cast(Watch, watching), spool, lambda: NOW
     )
     question = Question(f"{'a' * 60}.colis-suivi.com")  # so long that dnsdist tells it, refused or not
     told.refused(question)

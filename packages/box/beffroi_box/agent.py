@@ -113,7 +113,7 @@ class Agent:
         self.updater = Updater(config.state, software, self.spool, self.now)
         self.lists = ListKeeper(config, downloads, self.spool, self.enforcer, self.watch.diary, self.now)
         self.lists.want(self.session.tables.values())
-        self.watch.observe(self.lists)
+        self.watch.observe(self.lists.listed)
         self.sender = Sender(self._posts.post, self.spool)
         self.acks = Acknowledger(self._feed.say, lambda: self.enforcer.policy_version)
         self._run = secrets.token_hex(8)  # by it the centre sees two machines with this box's identity
@@ -121,7 +121,7 @@ class Agent:
         self._useful = self._told_time = self._unwritten = False
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
         self._unsaved: set[str] = set()
-        self.blocked = Blocked(config, self.enforcer, self.lists, self.watch, self.spool, self.now)
+        self.blocked = Blocked(config, self.enforcer, self.lists.listed, self.watch, self.spool, self.now)
         self.changes = PolicyLog(config.state / "policy-log.json")
 
     def _clock(self) -> TrustedClock:
@@ -368,34 +368,8 @@ class Agent:
             self._write_status()
 
     def _write_status(self) -> None:
-        tables = self.session.tables.values()
-        stale = any(t.version and t.stale(now=self.now()) for t in tables)
         unwritten, self._unwritten = self._unwritten, False
-        written = self._save(
-            lambda: self.status.write(
-                box_id=self.identity.box_id,
-                collectivite=self.identity.collectivite_name,
-                policy_version=self.enforcer.policy_version,
-                versions={t.channel: f"{t.epoch}:{t.version}" for t in tables},
-                addresses=len(self.enforcer.desired.hot),
-                addresses_left_out=len(self.enforcer.desired.left_out),
-                networks=len(self.enforcer.desired.nets),
-                names=len(self.enforcer.desired.names),
-                network_trouble=self.config.network_trouble,
-                resolver_trouble=self.enforcer.resolver.trouble if self.enforcer.resolver else "",
-                inspection=self.enforcer.inspection.state,
-                lists=self.lists.in_force,
-                lists_waiting=self.lists.waiting,
-                lists_trouble=self.lists.trouble,
-                facts_waiting=self.spool.waiting(),
-                facts_dropped=self.spool.dropped + self.spool.rejected,
-                observing=self.enforcer.observes(self.enforcer.policy),
-                alarms_held_back=self.watch.alarms_held_back,
-                diary_left_out=self.watch.diary.left_out,
-                stale=stale,
-            )
-        )
-        if written and not unwritten:
+        if self._save(lambda: self.status.write(self)) and not unwritten:
             self.status.disk_trouble = ""
 
     def _save_tables(self) -> None:

@@ -18,7 +18,7 @@ from beffroi_protocol.threats import NEVER_LIFTED
 from beffroi_box.config import BoxConfig
 from beffroi_box.enforce import Enforcer
 from beffroi_box.facts import FactSpool
-from beffroi_box.lists import ListKeeper
+from beffroi_box.listed import Listed
 from beffroi_box.local import RecentBlocks
 from beffroi_box.nflog import PacketLog
 from beffroi_box.refusals import Question, RefusalSocket
@@ -34,7 +34,7 @@ class Blocked:
         self,
         config: BoxConfig,
         enforcer: Enforcer,
-        lists: ListKeeper,
+        lists: Listed,
         watch: Watch,
         spool: FactSpool,
         now: Callable[[], int],

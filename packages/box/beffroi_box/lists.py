@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import mmap
 import random
 import threading
 import time
@@ -23,20 +22,19 @@ from pathlib import Path
 import msgspec
 from beffroi_protocol.errors import FileMismatch, ListInvalid, ProtocolError
 from beffroi_protocol.facts import LookBack
-from beffroi_protocol.indicators import Indicator, Kind, registered_names
-from beffroi_protocol.lists import ListIndex
-from beffroi_protocol.messages import Action, BulkList, Entry
+from beffroi_protocol.indicators import Kind
+from beffroi_protocol.messages import Action, BulkList
 from beffroi_protocol.table import DecisionTable
 
 from beffroi_box import load
 from beffroi_box.config import BoxConfig
-from beffroi_box.desired import prefixes_around
 from beffroi_box.diary import Diary
 from beffroi_box.download import Files, fetch_list
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import BoxError, LoadFailed
 from beffroi_box.facts import FactSpool, new_id
 from beffroi_box.inspection import inspected_file
+from beffroi_box.listed import Listed
 from beffroi_box.resolver import bulk_file, observed_file
 from beffroi_box.store import read_checked, write_checked
 
@@ -44,8 +42,6 @@ log = logging.getLogger("beffroi_box.lists")
 
 WAKE_S = 1.0
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 2.0, 600.0
-SHORTEST = {4: 8, 6: 16}
-"""No listed prefix is sought that is wider."""
 _ADDRESSES = (Kind.IP, Kind.CIDR)
 _DAMAGED = (FileMismatch.code, ListInvalid.code)
 
@@ -90,7 +86,7 @@ class ListKeeper:
         self._needed: set[BulkList] = {*self._chosen.values()}
         self._whole: set[str] = set()
         self._loaded: dict[str, object] = {}
-        self._indexes: tuple[tuple[BulkList, ListIndex], ...] = ()
+        self.listed = Listed(enforcer)
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self.in_force = 0
@@ -167,8 +163,7 @@ class ListKeeper:
             jobs.append(("observed names", (observed, ground.names), job))
         if self._all_loaded(jobs):
             self.in_force = len(blocking)
-            if tuple(chosen.values()) != tuple(one for one, _ in self._indexes):
-                self._indexes = tuple((one, self._index(one)) for one in chosen.values())
+            self.listed.hold(chosen.values(), self._path)
             if chosen != self._chosen:
                 self._write(chosen)
                 self._chosen = chosen
@@ -342,55 +337,6 @@ class ListKeeper:
             if left or path.suffix == ".new":  # of a loader that was killed
                 path.unlink(missing_ok=True)
 
-    # -- which list it was -------------------------------------------------------------------------------
-
-    def _index(self, one: BulkList) -> ListIndex:
-        with self._path(one).open("rb") as file:
-            buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if one.count else b""
-        # As plain values: an index of networks would hold each of them in memory.
-        return ListIndex(buffer, Kind.IP)
-
-    def entry_for_address(self, address: str) -> Entry | None:
-        """Return the listed value that covers this address, for the record of a refused flow."""
-        return self._of_address(address, Action.BLOCK)
-
-    def observed_address(self, address: str) -> Entry | None:
-        """Return the value on trial that covers this address and would refuse it."""
-        found = self._of_address(address, Action.WARN)
-        passes = (
-            found is None or self._enforcer.is_spared_address(address) or self._enforcer.is_protected(address)
-        )
-        return None if passes else found
-
-    def _of_address(self, address: str, action: Action) -> Entry | None:
-        for one, index in self._indexes:
-            if one.action is not action:
-                continue
-            if one.kind is Kind.IP and address in index:
-                return _entry(one, address)
-            if one.kind is Kind.CIDR:
-                for network in prefixes_around(address, SHORTEST):
-                    if network in index:
-                        return _entry(one, network)
-        return None
-
-    def entry_for_name(self, name: str) -> Entry | None:
-        """Return the listed name for which this one is refused: itself, or a parent."""
-        return self._of_name(name, Action.BLOCK)
-
-    def observed_name(self, name: str) -> Entry | None:
-        """Return the name on trial that is this one or a parent, and would refuse it."""
-        found = self._of_name(name, Action.WARN)
-        return None if found is None or self._enforcer.is_spared_name(name) else found
-
-    def _of_name(self, name: str, action: Action) -> Entry | None:
-        for one, index in self._indexes:
-            if one.kind is Kind.DOMAIN and one.action is action:
-                for parent in registered_names(name):
-                    if parent in index:
-                        return _entry(one, parent)
-        return None
-
 
 def _packed(lists: Mapping[Key, BulkList]) -> bytes:
     rows = [(channel, one) for (channel, _), one in sorted(lists.items())]
@@ -403,7 +349,3 @@ def _is_observed(one: BulkList, kind: Kind) -> bool:
 
 def _content(one: BulkList | None) -> tuple[str, Kind] | None:
     return (one.sha256, one.kind) if one is not None else None
-
-
-def _entry(one: BulkList, value: str) -> Entry:
-    return Entry(one.name, Indicator(one.kind, value), one.action, one.expires_at, one.threat or one.reason)

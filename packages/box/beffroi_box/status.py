@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from beffroi_box.agent import Agent
 
 
 class Report(msgspec.Struct, omit_defaults=False):
@@ -59,10 +63,33 @@ class Status:
         for name, value in values.items():
             setattr(self._report, name, value)
 
-    def write(self, **values: object) -> None:
+    def write(self, agent: Agent) -> None:
         """Errors: OSError. Not synced: it is worth nothing after a power cut."""
+        enforcer, lists, tables = agent.enforcer, agent.lists, agent.session.tables.values()
         self.note(
-            written_at=int(time.time()), disk_trouble=self.disk_trouble, memory_kib=_memory_kib(), **values
+            written_at=int(time.time()),
+            disk_trouble=self.disk_trouble,
+            memory_kib=_memory_kib(),
+            box_id=agent.identity.box_id,
+            collectivite=agent.identity.collectivite_name,
+            policy_version=enforcer.policy_version,
+            versions={t.channel: f"{t.epoch}:{t.version}" for t in tables},
+            addresses=len(enforcer.desired.hot),
+            addresses_left_out=len(enforcer.desired.left_out),
+            networks=len(enforcer.desired.nets),
+            names=len(enforcer.desired.names),
+            network_trouble=agent.config.network_trouble,
+            resolver_trouble=enforcer.resolver.trouble if enforcer.resolver else "",
+            inspection=enforcer.inspection.state,
+            lists=lists.in_force,
+            lists_waiting=lists.waiting,
+            lists_trouble=lists.trouble,
+            facts_waiting=agent.spool.waiting(),
+            facts_dropped=agent.spool.dropped + agent.spool.rejected,
+            observing=enforcer.observes(enforcer.policy),
+            alarms_held_back=agent.watch.alarms_held_back,
+            diary_left_out=agent.watch.diary.left_out,
+            stale=any(t.version and t.stale(now=agent.now()) for t in tables),
         )
         temporary = self._path.with_name("status.json.new")
         temporary.write_bytes(msgspec.json.encode(self._report) + b"\n")
