@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from beffroi.drive.store.model import Node
 from beffroi.drive.whole import LISTS, NOT_LISTED
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal.commune_export import folder as folders
-from beffroi.portal.commune_export import mails, rows, work
+from beffroi.portal.commune_export import mails, out, rows, work
 from beffroi.portal.commune_export.folder import DiskFull, ExportFolder, FilesLost, FolderUnusable
 from django.apps import apps
 from django.conf import settings
@@ -213,7 +214,7 @@ def test_a_sealed_folder_comes_with_its_proofs_and_a_package_that_archives_check
 def cut_after(monkeypatch: pytest.MonkeyPatch, files: int) -> Iterator[None]:
     """As a kill: what was not noted by then is as if it had not been."""
     made = [0]
-    real = folders.Out.write
+    real = out.Out.write
 
     def write(self: Any, data: Any) -> int:
         made[0] += 1
@@ -222,10 +223,10 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, files: int) -> Iterator[None]:
         return real(self, data)
 
     monkeypatch.setattr(folders, "CHECK_FILES", 2)
-    monkeypatch.setattr(folders.Out, "write", write)
+    monkeypatch.setattr(out.Out, "write", write)
     with pytest.raises(KeyboardInterrupt):
         yield
-    monkeypatch.setattr(folders.Out, "write", real)
+    monkeypatch.setattr(out.Out, "write", real)
 
 
 def test_what_was_cut_goes_on_and_takes_what_changed_meanwhile(
@@ -279,11 +280,11 @@ def test_a_full_disk_is_said_and_the_same_call_goes_on(
     path = tmp_path / "disque"
     room = os.statvfs(tmp_path)
     free = room.f_bavail * room.f_frsize
-    monkeypatch.setattr(folders, "KEPT_FREE_BYTES", free + (1 << 30))
+    monkeypatch.setattr(out, "KEPT_FREE_BYTES", free + (1 << 30))
     with pytest.raises(DiskFull):
         run(hall.commune, path)
     assert not (path / "manifest-sha256.txt").exists()
-    monkeypatch.setattr(folders, "KEPT_FREE_BYTES", 0)
+    monkeypatch.setattr(out, "KEPT_FREE_BYTES", 0)
     run(hall.commune, path)
     check(path)
 
@@ -396,8 +397,8 @@ def test_each_table_of_the_coffre_is_in_it_or_left_out_for_a_reason() -> None:
 def test_what_the_disk_lost_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "disque"
     path.mkdir()
-    with _folder(path) as folder, folder.file("a", "", "a.txt") as out:
-        out.write(b"whole")
+    with _folder(path) as folder, folder.file("a", "", "a.txt") as file:
+        file.write(b"whole")
     os.truncate(path / "a.txt", 2)
     with _folder(path) as folder:
         assert folder.done("a", "", "", "a.txt") is not None
@@ -405,8 +406,8 @@ def test_what_the_disk_lost_is_made_again(tmp_path: Path) -> None:
             folder.finish(lambda made: None)
     with _folder(path) as folder:
         assert folder.done("a", "", "", "a.txt") is None
-        with folder.file("a", "", "a.txt") as out:
-            out.write(b"whole")
+        with folder.file("a", "", "a.txt") as file:
+            file.write(b"whole")
         folder.finish(lambda made: None)
     assert (path / "a.txt").read_bytes() == b"whole"
 
@@ -422,6 +423,46 @@ def _folder(path: Path) -> Iterator[ExportFolder]:
         folder.close()
 
 
+def test_a_stop_is_heard_in_the_middle_of_a_long_file(
+    hall: Hall, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "CHECK_S", 0.0)
+    hall.send("Film.mp4", hall.drive.common, os.urandom(5_000_000))
+    real, written = out.Out.write, [0]
+
+    def write(self: Any, data: Any) -> int:
+        if len(data) > 500_000:
+            written[0] += 1
+            exports_of = CommuneExport.objects.filter(state="running")
+            for one in exports_of:
+                exports.stop(actor=hall.commune.referent, export=one)
+        return real(self, data)
+
+    monkeypatch.setattr(out.Out, "write", write)
+    with pytest.raises(exports.ExportStopped):
+        run(hall.commune, tmp_path / "a")
+    assert written == [1] and not any("Film" in one for one in files_of(tmp_path / "a"))
+
+
+def test_a_disk_that_goes_away_is_said_without_a_name_of_a_file(
+    hall: Hall, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "disque"
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        if "Budget" in str(target):
+            raise OSError(errno.EIO, "Input/output error", str(self), None, str(target))
+        return real(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(FolderUnusable) as said:
+        patch.setattr(Path, "replace", replace)
+        run(hall.commune, path)
+    assert "Input/output error" in str(said.value) and "Budget" not in str(said.value)
+    run(hall.commune, path)
+    check(path)
+
+
 def test_names_that_one_system_takes_for_the_same_lie_apart_and_none_leads_out(tmp_path: Path) -> None:
     path = tmp_path / "disque"
     path.mkdir()
@@ -432,8 +473,8 @@ def test_names_that_one_system_takes_for_the_same_lie_apart_and_none_leads_out(t
             above = folder.directory(f"d{number}", above, "z" * 240)
         for number, name in enumerate(names):
             for where in ("coffre", above):
-                with folder.file(f"n{where[:2]}{number}", where, name) as out:
-                    out.write(name.encode())
+                with folder.file(f"n{where[:2]}{number}", where, name) as file:
+                    file.write(name.encode())
         made = folder.finish(lambda made: None)
     assert made.files == 2 * len(names)
     found = {one: body for one, body in files_of(path).items() if one != "manifest-sha256.txt"}

@@ -14,7 +14,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
-import io
 import os
 import sqlite3
 import time
@@ -22,24 +21,21 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import msgspec
 
-from beffroi.drive.archives.names import PATH_BYTES, alike, component, extension
+from beffroi.drive.archives.names import alike
 from beffroi.lib import durable
 from beffroi.lib.errors import BeffroiError, Conflict
+from beffroi.portal.commune_export.out import Out, paths
 
 STATE, INCOMPLETE, MANIFEST = ".etat.sqlite", "INCOMPLET.txt", "manifest-sha256.txt"
 README, SUMMARY = "LISEZ-MOI.txt", "export.json"
-LONG = "_chemins-longs"
-"""Where goes what would have a path longer than ``PATH_BYTES``."""
-KEPT_FREE_BYTES = 512 * 1024 * 1024
-"""Where the folder lies on the disk of the centre, mail has this room left."""
 CHECK_BYTES, CHECK_FILES, CHECK_S = 1 << 30, 2000, 5.0
 """What was written is safe, and noted, after so much of it."""
 _PAGE = 1000
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL, _GONE = (errno.ENOSPC, errno.EDQUOT), (errno.EIO, errno.EROFS, errno.ENODEV, errno.ESTALE)
 _TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS file (
@@ -87,19 +83,23 @@ class Finished:
 
 class ExportFolder:
     """``path``: a directory of ours, empty or with a part of this export. ``beside``: the centre's state; ``tick`` is
-    called each time that something is safe, and may raise."""
+    called each few seconds while something is written, and may raise."""
 
     def __init__(self, path: Path, *, owner: str, beside: Path, tick: Callable[[], object]) -> None:
         self.path, self._tick = path, tick
         self._spares = path.stat().st_dev == beside.stat().st_dev
         self._since_s, self._bytes, self._files = time.monotonic(), 0, 0
+        self._ticked_s = 0.0
         self.size_bytes = self.files = 0
-        """Written by this run."""
+        """That are there, of earlier runs too, and what is being written."""
         self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self._require_ours(owner)
             with self._told():
                 self._db = self._open_state(owner)
+                self.files, self.size_bytes = self._db.execute(
+                    "SELECT COUNT(*), COALESCE(SUM(size_bytes), 0) FROM file"
+                ).fetchone()
         except BaseException:
             os.close(self._directory)
             raise
@@ -193,9 +193,9 @@ class ExportFolder:
         if row is not None and row[0] == wanted:
             return str(row[1])
         if row is not None:  # moved, or called otherwise: what was made of it goes
-            self._run("DELETE FROM file WHERE path = ?", (row[1],))
+            self._drop(row[1])
             self._run("DELETE FROM place WHERE key = ?", (key,))
-        for path in _paths(folder, name, key):
+        for path in paths(folder, name, key):
             same = alike(path)
             if self._run("SELECT 1 FROM place WHERE alike = ?", (same,)).fetchone() is None:
                 break
@@ -220,14 +220,14 @@ class ExportFolder:
         """
         note = {} if note is None else note
         path = self._place(key, folder, name)
-        self._run("DELETE FROM file WHERE path = ?", (path,))
+        self._drop(path)
         target = self.path / path
         draft = target.with_name(f".{hashlib.sha256(path.encode()).hexdigest()[:16]}.part")
         with self._told():
             self._made(str(Path(path).parent))
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             with os.fdopen(os.open(draft, flags, 0o600), "wb", buffering=0) as raw:
-                out = Out(raw, self._spares)
+                out = Out(raw, self._spares, self._wrote)
                 try:
                     yield out
                 except BaseException:
@@ -244,11 +244,24 @@ class ExportFolder:
                 "UPDATE place SET mark = ?, note = ?, run = ? WHERE key = ?",
                 (mark, msgspec.json.encode(note).decode(), self.run, key),
             )
-        self.files, self.size_bytes = self.files + 1, self.size_bytes + out.size_bytes
-        self._files, self._bytes = self._files + 1, self._bytes + out.size_bytes
+        self.files, self._files, self._bytes = self.files + 1, self._files + 1, self._bytes + out.size_bytes
         late = time.monotonic() - self._since_s >= CHECK_S
         if late or self._bytes >= CHECK_BYTES or self._files >= CHECK_FILES:
             self.keep()
+
+    def _drop(self, path: str) -> None:
+        """A file that is about to be another one is first no file of the export, whatever happens in between."""
+        if self._run("DELETE FROM file WHERE path = ?", (path,)).rowcount:
+            self.keep()
+
+    def _wrote(self, size_bytes: int) -> None:
+        self.size_bytes += size_bytes
+        if time.monotonic() - self._ticked_s >= CHECK_S:
+            self._tick_now()
+
+    def _tick_now(self) -> None:
+        self._ticked_s = time.monotonic()
+        self._tick()
 
     def keep(self) -> None:
         """All that was made is on the disk, and noted. Errors: DiskFull; those of ``tick``."""
@@ -259,7 +272,7 @@ class ExportFolder:
             self._run("COMMIT")
             self._run("BEGIN EXCLUSIVE")
         self._since_s, self._bytes, self._files = time.monotonic(), 0, 0
-        self._tick()
+        self._tick_now()
 
     def _made(self, folder: str) -> None:
         made = self.path
@@ -354,6 +367,9 @@ class ExportFolder:
                     self.path,
                     "its file system takes no file as large as one of these; use ext4, exFAT or NTFS",
                 ) from None
+            if error.errno in _GONE or str(error.filename or "").startswith(f"{self.path}/"):
+                # Without the name of a file of the collectivité.
+                raise FolderUnusable(self.path, error.strerror) from None
             raise
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
@@ -363,44 +379,6 @@ class ExportFolder:
             raise FolderUnusable(self.path, f"its notes cannot be read or written ({error})") from None
         except sqlite3.DatabaseError:
             raise FolderUnusable(self.path, "its notes are damaged; name a new folder") from None
-
-
-class Out(io.RawIOBase):
-    """What is written, on its way: counted, summed, and refused in good time."""
-
-    def __init__(self, raw: IO[bytes], spares: bool) -> None:
-        super().__init__()
-        self._raw, self._spares = raw, spares
-        self.size_bytes, self.digest = 0, hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any, /) -> int:
-        if self._spares:
-            room = os.fstatvfs(self._raw.fileno())
-            if room.f_bavail * room.f_frsize < KEPT_FREE_BYTES + len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.digest.update(data)
-        self.size_bytes += len(data)
-        left = memoryview(data).cast("B")
-        while left:  # what a full disk has room for is written, and only the next write says so
-            left = left[self._raw.write(left) :]
-        return len(data)
-
-
-def _paths(folder: str, name: str, key: str) -> Iterator[str]:
-    """Where it may lie, the best first."""
-    safe, end = component(name), extension(name)
-    above = f"{folder}/" if folder else ""
-    stem = safe.removesuffix(safe[len(safe) - len(end) :]) if end else safe
-    number = 1
-    while True:
-        one = above + (safe if number == 1 else component(f"{stem[:200]}~{number}{end}"))
-        if len(one.encode()) > PATH_BYTES:
-            one = f"{LONG}/{hashlib.sha256(f'{key} {number}'.encode()).hexdigest()}{end}"
-        yield one
-        number += 1
 
 
 def _libc() -> ctypes.CDLL:

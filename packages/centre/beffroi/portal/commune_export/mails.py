@@ -24,13 +24,14 @@ from typing import Any
 
 from beffroi.lib.envelopes import KeyUnreadable
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail import projections
 from beffroi.mail.closing import opening
 from beffroi.mail.closing.exporting import groups
 from beffroi.mail.closing.opening import ClosedMailbox, NotClosed
 from beffroi.mail.models import Mailbox
 from beffroi.mail.reader import MailboxUnavailable
 from beffroi.portal.commune_export.about import Work
-from beffroi.portal.commune_export.folder import Out
+from beffroi.portal.commune_export.out import Out
 
 FOLDER = "courriel"
 ATTEMPTS, PAUSE_S = 3, 3.0
@@ -82,6 +83,7 @@ def _opened(work: Work, mailbox: Mailbox) -> Iterator[ClosedMailbox]:
         except BlockingIOError:
             work.say("waits: another closed mailbox is being exported or erased")
             fcntl.flock(held, fcntl.LOCK_EX)
+        projections.forget_closed(work.config)  # what a killed run left open
         with opening.opened(mailbox) as name, opening.connected(name) as box:
             yield box
 

@@ -11,6 +11,7 @@ Source:  docs/decisions/0126-export-of-a-collectivite.md.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -23,11 +24,13 @@ from beffroi.core.communes.models import Collectivite, CommuneExport
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid
+from beffroi.lib.gigabytes import GB
 from beffroi.portal.commune_export import coffre, mails, readme, rows
 from beffroi.portal.commune_export.about import Work
 from beffroi.portal.commune_export.folder import README, SUMMARY, ExportFolder, Finished
 
 FORM = 1
+SAY_S = 30.0
 
 
 class NotAllRead(Conflict):
@@ -54,10 +57,15 @@ def run(
     if actor.kind == "administrator" and not reason.strip():
         raise Invalid("reason")
     row: CommuneExport | None = None
+    said_s = time.monotonic()
 
     def tick() -> None:
+        nonlocal said_s
         if row is not None:
             exports.progress(row.id, files=folder.files, size_bytes=folder.size_bytes)
+        if time.monotonic() - said_s >= SAY_S:
+            said_s = time.monotonic()
+            say(f"{folder.files} files, {folder.size_bytes / GB:.2f} GB")
 
     folder = ExportFolder(path, owner=collectivite.id, beside=settings.BEFFROI.state, tick=tick)
     with closing(folder):
