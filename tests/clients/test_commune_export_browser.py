@@ -14,10 +14,10 @@ import pytest
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
-from tests.fixtures_browser import Centre, browser, centre, inspect
+from tests.fixtures_browser import Centre, administrator, browser, centre, inspect
 from tests.portal_server import PASSWORD
 
-__all__ = ["browser", "centre"]
+__all__ = ["administrator", "browser", "centre"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 REASON = "Courrier du maire du 12 novembre 2026, signé A. Martin, reçu en préfecture le 14"
 ROW = {
@@ -81,3 +81,12 @@ def test_a_referent_reads_of_it_on_the_home_and_stops_it(
     referent.wait_for_selector("text=L’export est arrêté")
     inspect(referent, "export-arrete")
     assert referent.get_by_role("button", name="Arrêter l’export").count() == 0
+
+
+def test_the_console_lists_exports_with_the_command(
+    centre: Centre, exports: dict[str, str], administrator: Any
+) -> None:
+    administrator.goto(f"{centre.console}/communes/")
+    administrator.wait_for_selector("text=Une collectivité part")
+    inspect(administrator, "export-console")
+    assert administrator.get_by_text(REASON).count() >= len(exports)

@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from beffroi.drive.calendars import homes
 from beffroi.drive.store import schema
 from beffroi.drive.store.model import Node
 from beffroi.drive.whole import LISTS, NOT_LISTED
+from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal.commune_export import folder as folders
 from beffroi.portal.commune_export import mails, out, rows, work
@@ -32,7 +34,7 @@ from tests.drive_browser import Browser, server
 from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_calendars import card, event
-from tests.fixtures_portal import no_door, own_mailbox, portal_client
+from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
 from tests.fixtures_seals import confirmed, sealed, text
 
 __all__ = ["no_door", "server"]
@@ -481,3 +483,24 @@ def test_names_that_one_system_takes_for_the_same_lie_apart_and_none_leads_out(t
     assert sorted(found.values()) == sorted(2 * [one.encode() for one in names])
     assert len({one.casefold() for one in found}) == len(found) and max(map(len, found)) <= 1000
     assert not (tmp_path / "etc").exists() and [one.name for one in tmp_path.iterdir()] == ["disque"]
+
+
+def test_the_console_shows_exports_and_the_command(
+    hall: Hall, run: Run, tmp_path: Path, administrator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown() -> str:
+        with on_listener("console"):
+            return text(console_client(administrator.id).get("/communes/"))
+
+    empty = shown()
+    assert "Aucun export depuis un an" in empty and "./beffroi commune export" in empty
+    path = tmp_path / "a"
+    path.mkdir()
+    with cut_after(monkeypatch, 5):
+        run(hall.commune, path)
+    assert "En cours" in shown()
+    CommuneExport.objects.update(changed_at=clock.now() - timedelta(hours=1))
+    assert "Interrompu" in shown()
+    run(hall.commune, path)
+    page = shown()
+    assert "Terminé" in page and WISH in page and "Interrompu" not in page

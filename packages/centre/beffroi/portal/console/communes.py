@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.boxes import queries as boxes
-from beffroi.core.communes import actions, queries, register
+from beffroi.core.communes import actions, exports, queries, register
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity import reviews
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
 MAX_QUERY_CHARS = 80
 HITS = 12
+EXPORTS = 10
+SILENT = timedelta(minutes=10)
+_CUT = ("warn", "triangle-alert", gettext_lazy("Interrompu"))
+_SHORT = ("warn", "triangle-alert", gettext_lazy("Terminé, incomplet"))
+_STATES = {
+    "running": ("quiet", "clock", gettext_lazy("En cours")),
+    "done": ("good", "circle-check", gettext_lazy("Terminé")),
+    "stopped": ("bad", "ban", gettext_lazy("Arrêté par la commune")),
+}
 
 
 @require_GET
@@ -52,9 +65,33 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "q": text,
         "hits": [{"commune": hit, "enrolled": known.get(hit.insee)} for hit in hits],
         "enrolled": enrolled,
+        "exports": _exports(actor),
+        "email": identity.administrator(actor.id).email,
     }
     part = asks_part(request, "hits")
     return page(request, "console/parts/hits.html" if part else "console/communes.html", context)
+
+
+def _exports(actor: Actor) -> list[dict[str, Any]]:
+    """The latest, one that goes on and says nothing for a while among them as what was cut."""
+    names, people = queries.names(), {one.id: one.name for one in identity.administrators()}
+    silent = clock.now() - SILENT
+    found = []
+    for one in exports.visible_exports(actor)[:EXPORTS]:
+        was_cut = one.state == one.State.RUNNING and one.changed_at < silent
+        is_short = one.state == one.State.DONE and one.missing
+        tone, icon, title = _CUT if was_cut else _SHORT if is_short else _STATES[one.state]
+        found.append(
+            {
+                "row": one,
+                "name": names.get(one.collectivite_id, one.collectivite_id),
+                "by": people.get(one.asked_by, one.asked_by),
+                "tone": tone,
+                "icon": icon,
+                "title": title,
+            }
+        )
+    return found
 
 
 @require_http_methods(["GET", "POST"])
