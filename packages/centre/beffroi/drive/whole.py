@@ -158,11 +158,11 @@ type Step = tuple[Place, Node | Left]
 def roots(database: Database) -> list[Place]:
     """The collectivité's folder, then those of people, by identifier."""
     with database.reading() as reading:
-        found = look.children(reading, 0)
-    mine = [one for one in found if one.name == schema.COMMON]
-    theirs = sorted((one for one in found if one.name.startswith(schema.HOME)), key=lambda one: one.name)
+        found = sorted(look.children(reading, 0), key=lambda one: (one.name != schema.COMMON, one.name))
     return [
-        Place(one, one.name.removeprefix(schema.HOME) if one in theirs else "", ()) for one in mine + theirs
+        Place(one, one.name.removeprefix(schema.HOME) if one.name != schema.COMMON else "", ())
+        for one in found
+        if one.name == schema.COMMON or one.name.startswith(schema.HOME)
     ]
 
 

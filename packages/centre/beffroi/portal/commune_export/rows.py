@@ -34,7 +34,7 @@ _OFFER_REFUSED = "identity:offer:refused"
 """The collectivité that asks never learns of it."""
 
 SECRET = {
-    "person": {"password", "totp_last_step", "sessions_from"},
+    "person": {"password", "totp_last_step", "sessions_from", "last_login"},
     "app_password": {"sha256"},
     "device_link": {"sha256"},
     "rescue_code": {"sha256"},
@@ -50,6 +50,10 @@ SECRET = {
 
 FOLDERS = {"mail_filter_rule": ("folder",), "mail_import_folder": ("name", "target")}
 """Table -> columns with names of folders of mail: a row about one that is personal is its owner's alone."""
+
+
+ADDRESSES = {"person": "email"}
+"""Table -> an address that may be of another collectivité by now, where who left works: it is that one's."""
 
 
 def _persons(owner: str) -> QuerySet[Person]:
@@ -139,11 +143,18 @@ def _listed(model: type[Model], owner: str) -> Iterator[dict[str, Any]]:
     own = BY_OTHERS.get(model)
     rows = own(owner) if own else model._default_manager.filter(collectivite_id=owner)
     names, table = columns(model), model._meta.db_table
+    address = ADDRESSES.get(table, "")
+    foreign = (
+        set(Domain.objects.exclude(collectivite_id=owner).values_list("name", flat=True)) if address else ()
+    )
     rows, after = rows.order_by("pk"), None
     while page := list((rows if after is None else rows.filter(pk__gt=after))[:PAGE].values(*names, "pk")):
         for row in page:
-            if not any(privacy.is_private_folder(str(row[one] or "")) for one in FOLDERS.get(table, ())):
-                yield {name: plain(row[name]) for name in names}
+            if any(privacy.is_private_folder(str(row[one] or "")) for one in FOLDERS.get(table, ())):
+                continue
+            if address and row[address].rpartition("@")[2] in foreign:
+                row[address] = ""
+            yield {name: plain(row[name]) for name in names}
         after = page[-1]["pk"]
 
 
