@@ -16,6 +16,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 from beffroi.lib.gigabytes import GB
+from beffroi.mail import actions as mail
 from beffroi.mail import deleted, folders
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox
@@ -268,3 +269,17 @@ def test_the_command_shows_and_gives_room(
         run("--gb", "3")
     with pytest.raises(SystemExit):
         run(box.address, "--gb", "0")
+
+
+def test_a_mailbox_that_is_opened_again_has_the_limit_that_it_had(
+    box: Mailbox, system: Actor, engines: Config
+) -> None:
+    actions.limit_mailbox(actor=system, mailbox=box, limit_mib=50_000)
+    takes(box, 30 * GIB)
+    mail.close_mailbox(actor=system, mailbox=box)
+    run_pending("main")
+    assert queries.use(system, box.collectivite_id).room.used_bytes == 0
+    mail.reopen_mailbox(actor=system, mailbox=box)
+    assert queries.limit_mib(box.id) == 50_000
+    (use,) = queries.use(system, box.collectivite_id).mailboxes
+    assert (use.room.used_bytes, use.counted_at) == (30 * GIB, None), "the first to be counted"

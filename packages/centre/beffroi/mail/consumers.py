@@ -61,7 +61,8 @@ def project_mailbox(event: Event) -> None:
     config = settings.BEFFROI
     if mailbox.closed_at is not None:
         projections.remove_mailbox(config, mailbox_id=mailbox.id, address=mailbox.address)
-        MailboxRoom.objects.filter(pk=mailbox.pk).delete()
+        # Opened again it has the limit that it had, and is counted first.
+        MailboxRoom.objects.filter(pk=mailbox.pk).update(counted_at=None)
         return
     outer = keys.commune_key(config, mailbox.collectivite_id)
     pair = key_pairs.of_secret(envelopes.unwrap(outer, mailbox.crypt_key, mailbox.id))

@@ -35,6 +35,7 @@ from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.importing.models import ImportJob, MovedPlace
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people.models import Handling, Note
+from beffroi.mail.quota.models import MailboxRoom
 from beffroi.mail.reader import MailboxUnavailable
 from beffroi.mail.scripts.models import PersonalScript
 
@@ -51,8 +52,9 @@ _OF_ITS_PEOPLE = (
     PersonalScript,
     ImportJob,
     MovedPlace,
+    MailboxRoom,
 )
-"""Rows that say something of mails, or that its owner wrote. Forwards stay: they tell who could have read."""
+"""Rows that say something of mails, or that its owner wrote; its room. Forwards stay: they tell who could have read."""
 
 
 @dataclass(frozen=True)
