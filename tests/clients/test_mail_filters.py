@@ -15,6 +15,7 @@ import pytest
 from beffroi.core.events import publish, run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.mail import actions as mail
 from beffroi.mail import folders, reader
 from beffroi.mail.filters import actions, preview, queries
 from beffroi.mail.filters.models import Absence, Forward
@@ -167,6 +168,22 @@ def test_filters_file_mark_and_copy_in_their_order(post: Post, beaune: Commune, 
         assert "Jamais" not in {one.name for one in folders.listing(opened)}
         rule = queries.as_rule(queries.rules(box)[1])
         assert preview.look(opened, rule) == (1, 2)
+
+
+def test_filters_work_again_in_a_mailbox_that_is_opened_again(
+    post: Post, beaune: Commune, box: Mailbox
+) -> None:
+    actions.add_rule(
+        actor=beaune.agent, mailbox=box, field="subject", words="conseil", act="move", folder="Conseil"
+    )
+    run_pending("main")
+    mail.close_mailbox(actor=beaune.referent, mailbox=box)
+    run_pending("main")
+    mail.reopen_mailbox(actor=beaune.referent, mailbox=box)
+    run_pending("main")
+    assert post.send(letter("a@sender.example.net", box.address, "conseil"), box.address)[0] == 250
+    until(lambda: post.count(box) + post.count(box, "Conseil"), "it is delivered")
+    assert (post.count(box), post.count(box, "Conseil")) == (0, 1)
 
 
 def test_a_forward_keeps_a_copy_holds_spf_and_ends(

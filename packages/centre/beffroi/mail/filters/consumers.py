@@ -15,7 +15,7 @@ from beffroi.mail.models import Mailbox
 
 @consumer(
     name="mail.filters",
-    kinds=("mail:filters_changed", "mail:sending_held", "mail:mailbox_closed"),
+    kinds=("mail:filters_changed", "mail:sending_held", "mail:mailbox_created", "mail:mailbox_closed"),
     atomic=False,
 )
 def project_script(event: Event) -> None:
