@@ -15,6 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import actions as retention
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.mail import actions as mail
 from beffroi.mail.held import actions, due, links, queries, workdays
 from beffroi.mail.held.actions import HeldByDecision
 from beffroi.mail.held.models import Digest, HeldMail, Lesson, SenderRule
@@ -349,6 +350,22 @@ def test_a_digest_that_postfix_does_not_take_is_due_again(beaune: Commune, box: 
 
 
 # -- retention -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_held_is_on_the_list_of_a_mailbox_that_is_opened_again(
+    beaune: Commune, system: Actor, box: Mailbox
+) -> None:
+    kept = hold(box, reason="content", findings="program")
+    with clock.shifted(40 * 86400):
+        mail.close_mailbox(actor=system, mailbox=box)
+    with clock.shifted(60 * 86400):
+        retention.go_on(retention.begin(clock_confirmed_by="root"))
+        mail.reopen_mailbox(actor=system, mailbox=box)
+        assert [one.id for one in queries.waiting(beaune.agent)] == [kept.id]
+        mail.close_mailbox(actor=system, mailbox=box)
+    with clock.shifted(91 * 86400):
+        retention.go_on(retention.begin(clock_confirmed_by="root"))
+    assert not HeldMail.objects.exists()
 
 
 def test_the_purge_forgets_what_is_over_and_never_what_is_held(beaune: Commune, box: Mailbox) -> None:

@@ -14,10 +14,11 @@ KEEP_DAYS = 30
 
 
 def held_mails(cutoff: datetime) -> QuerySet[HeldMail]:
-    """Released, blocked, given back or gone; never one that is held in a mailbox that somebody may open."""
-    opened = Mailbox.objects.filter(closed_at=None).values("id")
+    """Released, blocked, given back or gone; what is held only where the mailbox was closed as long ago: until then
+    a departure is undone, and without the list nobody would find what lies in quarantine."""
+    alive = Mailbox.objects.exclude(closed_at__lt=cutoff).values("id")
     rows = HeldMail.objects.filter(changed_at__lt=cutoff)
-    return rows.exclude(state=HeldMail.State.HELD, mailbox_id__in=opened)
+    return rows.exclude(state=HeldMail.State.HELD, mailbox_id__in=alive)
 
 
 def lessons(cutoff: datetime) -> QuerySet[Lesson]:
