@@ -14,6 +14,7 @@ from beffroi.core.identity.models import Person
 from beffroi.lib import clock
 from beffroi.mail import doveadm, outgoing, reader, submission
 from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people import actions, arriving, leaving, queries
 from django.test import Client
@@ -237,3 +238,25 @@ def test_who_is_added_taken_back_and_added_again_reads_their_first_mail(
         assert len(opened.list()) == 1
     with pytest.raises(activation.AlreadyCame):
         activation.make(actor=beaune.referent, collectivite_id=beaune.id, person_id=second.person.pk)
+
+
+def test_a_lure_that_was_decided_on_while_a_mailbox_was_closed_is_not_in_it_when_it_is_opened_again(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    assert post.send(lure(box.address, "1"), box.address)[0] == 250
+    post.settle(1)
+    departure = leaving.depart(
+        actor=beaune.referent,
+        collectivite=beaune.collectivite,
+        person=Person.objects.get(pk=beaune.agent.id),
+        successors={},
+    )
+    run_pending("main")
+    post.block("domain", "pay.evil.example.com")
+    run_pending("remediation")
+    leaving.undo(actor=beaune.referent, departure=departure)
+    run_pending("main")
+    run_pending("remediation")
+    assert post.count(box) == 0
+    assert HeldMail.objects.get().reason == "decision"

@@ -5,14 +5,16 @@ people wrote in the portal leaves."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import batched
 
 from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
+from django.db import transaction
 
 from beffroi.core.communes.models import Domain
 from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.reach import MAIL, reaches
-from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.events import Event, consumer, periodic, publish
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock, envelopes
@@ -38,6 +40,7 @@ from beffroi.mail.quota import queries as quota
 from beffroi.mail.quota.models import MailboxRoom
 from beffroi.mail.sending import queries as sending
 
+RECOVERED_AT_ONCE = 500
 MAIL_PROTOCOLS = ("imap", "smtp", "sieve")
 REMEDIATION_VERB = "mail:remediation"
 
@@ -74,6 +77,9 @@ def project_mailbox(event: Event) -> None:
     project_passwords(mailbox)
     projections.put_route(config, address=mailbox.address)
     Mailbox.objects.filter(pk=mailbox.pk, ready_at=None).update(ready_at=clock.now())
+    for copies in batched(remediation.missed(mailbox.id), RECOVERED_AT_ONCE, strict=False):
+        with transaction.atomic():
+            publish(deleted.RECOVERED, {"copies": copies}, collectivite_id=mailbox.collectivite_id)
 
 
 @consumer(name="mail.listed", kinds=("list:published",), atomic=False)

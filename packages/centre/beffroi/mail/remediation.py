@@ -140,13 +140,21 @@ def _add_late(
     job = _open(decision, late)
     wanted = {(one.message_id, one.mailbox_id) for one in late}
     items = job.items.filter(message_id__in={message_id for message_id, _ in wanted})
-    # Its owner had deleted it when the decision came, and took it back since.
-    for before, after in {_Item.ABSENT: _Item.PENDING, **again}.items():
+    # Its owner had deleted it when the decision came, and took it back since; or the mailbox was closed then.
+    for before, after in {_Item.ABSENT: _Item.PENDING, _Item.FAILED: _Item.PENDING, **again}.items():
         there = items.filter(state=before)
         back = [one.pk for one in there if (one.message_id, one.mailbox_id) in wanted]
         job.items.filter(pk__in=back).update(state=after, attempts=0)
     _go_on(job)
     return job
+
+
+def missed(mailbox_id: str) -> list[tuple[str, str]]:
+    """Copies (message, mailbox) that no decision could withdraw: the mailbox was closed, or Dovecot did not answer."""
+    rows = RemediationItem.objects.filter(
+        mailbox_id=mailbox_id, state=_Item.FAILED, job__direction=RemediationJob.Direction.WITHDRAW
+    )
+    return sorted((one, mailbox_id) for one in set(rows.values_list("message_id", flat=True)))
 
 
 def restore(decision_id: str) -> RemediationJob | None:
