@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -23,11 +24,12 @@ from beffroi_lab.plan import MAX_COMMUNES
 from beffroi_lab.topology import LabFailed, LabImpossible
 
 MAX_HISTORY_DAYS = 3650
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_in_order()
 
     def say(text: str) -> None:
         print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
@@ -110,8 +112,22 @@ def _days(text: str) -> int:
     return days
 
 
+def end_in_order() -> None:
+    """Ctrl-C, an end, and a terminal that is closed stop the run; whoever presses again does not stop its removal."""
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _interrupt)
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> Any:
+    for number in _ENDS:
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, _patience)
     raise KeyboardInterrupt
+
+
+def _patience(_number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"beffroi lab: it is being removed; that takes up to a minute\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,7 +62,9 @@ class Namespace:
         return sum(memory_bytes(pid) for pid in self.pids())
 
     def pids(self) -> list[int]:
-        done = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
+        argv = ["ip", "netns", "pids", self.name]
+        # Ctrl-C reaches all of a session, and this is asked when all is removed.
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, start_new_session=True)
         return [int(line) for line in done.stdout.split()]
 
 
@@ -241,14 +244,25 @@ class LabFailed(Exception):
 
 
 def remove_leftovers() -> list[str]:
-    """Remove the namespaces and memory directories of runs whose process is gone; return the namespaces' names."""
+    """Remove the namespaces and directories of runs whose process is gone, but for what was to be kept; return the
+    namespaces' names."""
     found = [p.name for p in NETNS.glob(f"{PREFIX}*")] if NETNS.exists() else []
     dead = {name: pid for name in found if not _alive(pid := name.removeprefix(PREFIX).partition("-")[0])}
     _remove(list(dead))
     # By the names of its networks only: a process id says nothing of a run in another namespace of processes.
-    for left in (path for pid in set(dead.values()) for path in _MEMORY.glob(f"beffroi-lab-{pid}-*")):
-        shutil.rmtree(left, ignore_errors=True)
+    for pid in set(dead.values()):
+        for left in (
+            *Path(tempfile.gettempdir()).glob(f"{directory_prefix(pid)}*"),
+            *_MEMORY.glob(f"{directory_prefix(pid)}*"),
+            *_MEMORY.glob(f"{directory_prefix(pid, kept=True)}*"),
+        ):
+            shutil.rmtree(left, ignore_errors=True)
     return list(dead)
+
+
+def directory_prefix(pid: str, *, kept: bool = False) -> str:
+    """How the directory of a run is called."""
+    return f"beffroi-lab-{'kept-' if kept else ''}{pid}-"
 
 
 def memory_directory(directory: Path) -> Path:
@@ -265,7 +279,11 @@ def network(plan: Plan, directory: Path) -> Iterator[Network]:
         built.build()
         yield built
     finally:
-        built.remove()
+        try:
+            built.remove()
+        except KeyboardInterrupt:  # it came at the very end
+            built.remove()
+            raise
 
 
 def memory_bytes(pid: int) -> int:
@@ -302,7 +320,7 @@ def _remove(names: Sequence[str]) -> None:
             pids = {pid for pid in pids if Path(f"/proc/{pid}").exists()}
             time.sleep(0.05)
     for name in names:
-        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False, start_new_session=True)
 
 
 def _veth(near: Namespace, near_name: str, far: Namespace, far_name: str) -> None:

@@ -153,7 +153,7 @@ def world(
     """
     topology.check_possible()
     with ExitStack() as stack:
-        directory = Path(tempfile.mkdtemp(prefix=f"beffroi-lab-{os.getpid()}-"))
+        directory = Path(tempfile.mkdtemp(prefix=topology.directory_prefix(str(os.getpid()), kept=keep)))
         memory = topology.memory_directory(directory)
         for one in (directory, memory):
             one.mkdir(exist_ok=True)
