@@ -23,7 +23,7 @@ from beffroi_lab.campaign import LureUnusable
 from beffroi_lab.plan import MAX_COMMUNES
 from beffroi_lab.topology import LabFailed, LabImpossible
 
-MAX_HISTORY_DAYS = 3650
+MAX_HISTORY_DAYS, MAX_PARTITION_S = 3650, 3600
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     two = commands.add_parser("attacks", help="real attacks: seen, blocked, explained, undone")
     two.add_argument(
         "--partition-s",
-        type=float,
+        type=_seconds,
         default=attacks.PARTITION_S,
         metavar="S",
         help=f"how long a box is without its centre; default {attacks.PARTITION_S:.0f}",
@@ -106,10 +106,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _days(text: str) -> int:
-    days = int(text)
-    if not 0 <= days <= MAX_HISTORY_DAYS:
-        raise argparse.ArgumentTypeError(f"0 to {MAX_HISTORY_DAYS} days, not {days}")
-    return days
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_HISTORY_DAYS):
+        raise argparse.ArgumentTypeError(f"0 to {MAX_HISTORY_DAYS} days, not {text}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        if 0 <= (seconds := float(text)) <= MAX_PARTITION_S:
+            return seconds
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"0 to {MAX_PARTITION_S} seconds, not {text}")
 
 
 def end_in_order() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from beffroi_lab import __main__ as lab
 from beffroi_lab import names, plan
 from beffroi_lab.names import Sender, Zone
 from beffroi_lab.report import Report, percentiles
@@ -16,6 +17,20 @@ from dnslib import QTYPE, RCODE, DNSRecord
 def test_fewer_than_three_communes_are_no_scenario() -> None:
     with pytest.raises(ValueError, match="3 to 20"):
         plan.make(2)
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong"),
+    [("--history-days", "-1"), ("--history-days", "x"), ("--partition-s", "-5"), ("--partition-s", "nan")],
+)
+def test_what_no_run_can_do_is_said_before_it(
+    option: str, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario = "attacks" if option == "--partition-s" else "immunity"
+    with pytest.raises(SystemExit) as refused:
+        lab.main([scenario, f"{option}={wrong}"])
+    assert refused.value.code == 2
+    assert f"argument {option}: 0 to " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("communes", [3, 8, plan.MAX_COMMUNES])
