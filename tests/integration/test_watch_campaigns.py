@@ -40,6 +40,15 @@ def test_first_report_decides_nothing(report: Report) -> None:
     assert (campaign().state, campaign().communes, campaign().persons) == ("open", 1, 1)
 
 
+def test_what_machines_saw_is_counted_as_nobodys_report(report: Report) -> None:
+    report("col_a", "", door="packet")
+    report("col_b", "", door="packet")
+    assert (campaign().sightings, campaign().communes, campaign().persons) == (2, 2, 0)
+    report("", "", door="login", indicators=[["ip", "45.155.204.9"]])
+    of_the_centre = Campaign.objects.get(sightings=1)
+    assert (of_the_centre.communes, of_the_centre.persons) == (0, 0)
+
+
 def test_second_commune_with_evidence_blocks_link_name_and_landing_addresses(report: Report) -> None:
     report("col_a", "per_1")
     report("col_b", "per_2")

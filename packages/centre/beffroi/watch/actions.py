@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F
+from django.db.models import Count, F, Q
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import actions as decisions
@@ -230,8 +230,10 @@ def _add_indicators(
 
 def _count(campaign: Campaign) -> None:
     seen = Sighting.objects.filter(campaign=campaign)
+    # A machine is no person, and one of the centre itself no commune.
     counts = seen.aggregate(
-        communes=Count("collectivite_id", distinct=True), persons=Count("person_id", distinct=True)
+        communes=Count("collectivite_id", distinct=True, filter=~Q(collectivite_id="")),
+        persons=Count("person_id", distinct=True, filter=~Q(person_id="")),
     )
     detectors = sorted({d for one in seen for d in evidence_of(one)})
     Campaign.objects.filter(pk=campaign.pk).update(
