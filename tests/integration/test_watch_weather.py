@@ -10,6 +10,7 @@ import pytest
 from beffroi.boxes import queries as boxes
 from beffroi.boxes.models import Box, FlowCount, RefusedDay
 from beffroi.core.communes.models import Collectivite
+from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import InboxFact
 from beffroi.core.events.registry import Event
 from beffroi.core.identity.actor import Actor
@@ -149,6 +150,9 @@ def test_a_silent_box_and_a_campaign_that_nobody_reported_are_to_be_watched(
     day = own_day(beaune)
     assert (day.level, day.reasons) == ("watch", [["box_silent", 1], ["unreported", 1]])
     assert own_day(nuits).level == "calm"
+    for state, counted in (("revoked", 0), ("review", 0), ("expired", 1), ("active", 1)):
+        Decision.objects.filter(kind="url").update(state=state)
+        assert weather.inputs(beaune.agent)[beaune.id].unreported == counted, state
     sighting(beaune.id, beaune.agent.id, LURE_ID)
     assert weather.inputs(beaune.agent)[beaune.id].unreported == 0
 

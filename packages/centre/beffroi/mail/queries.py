@@ -17,6 +17,7 @@ from django.db.models.functions import TruncDate
 
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.decisions import rules
+from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import existing
 from beffroi.mail.models import (
@@ -239,9 +240,12 @@ def stopped_by_day(actor: Actor, *, since: date) -> dict[tuple[str, date], Stopp
 
 
 def withdrawn_campaigns(*, since: datetime) -> dict[str, set[str]]:
-    """Campaigns whose copies were taken out of a collectivité's mailboxes, by collectivité. For rules of the centre."""
+    """Campaigns whose copies were taken out of a collectivité's mailboxes, by collectivité; what was taken back, or was
+    withdrawn until a person says so, is no attack. For rules of the centre."""
     found: dict[str, set[str]] = defaultdict(set)
+    stood = Decision.objects.filter(state__in=(Decision.State.ACTIVE, Decision.State.EXPIRED))
     rows = RemediationItem.objects.filter(
+        job__decision_id__in=stood.values("id"),
         state=RemediationItem.State.MOVED,
         changed_at__gte=since,
         job__direction=RemediationJob.Direction.WITHDRAW,
