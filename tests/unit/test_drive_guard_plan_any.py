@@ -8,7 +8,6 @@ from beffroi.drive.guard.steps import (
     ROOT,
     Entry,
     Move,
-    Place,
 )
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -162,26 +161,6 @@ def test_nothing_from_before_and_nothing_of_others_is_lost(past: list[Change], s
     for node in untouched:
         assert tree.nodes[node].version == at_alarm.nodes[node].version
         assert tree.place(node) == at_alarm.place(node)
-    others_way = _touched_by_others(before, at_alarm)
-    for node, was in before.nodes.items():
-        if node not in others_way:
-            assert tree.place(node) == Place(was.parent, was.name) and tree.nodes[node].version == was.version
-
-
-def _touched_by_others(before: Model, at_alarm: Model) -> set[str]:
-    """Nodes that somebody else touched, or a folder that they ever lay in, or their name."""
-    others = {one.node for one in at_alarm.journal if one.device == OTHER}
-    folders = {node: {was.parent} for node, was in at_alarm.nodes.items()}
-    for node, was in before.nodes.items():
-        folders[node].add(was.parent)
-    for one in at_alarm.journal:
-        folders[one.node] |= {one.parent, one.parent_before}
-    names = {(one.parent, one.name) for one in at_alarm.journal if one.node in others}
-    found = others | {node for node, was in before.nodes.items() if (was.parent, was.name) in names}
-    while more := {node for node, above in folders.items() if above & (found & others)} - others:
-        others |= more
-        found |= more
-    return found
 
 
 def test_a_tree_of_a_thousand_folders_in_each_other_comes_back() -> None:
