@@ -7,6 +7,7 @@ import hashlib
 import io
 import re
 import secrets
+import shutil
 import time
 import wsgiref.util
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from beffroi.drive.sign_ins import MAX_FAILURES
 from beffroi.lib import ids
 from beffroi.lib.config import Config
 
+from tests import waiting
 from tests.fixtures_calendars import event
 from tests.fixtures_drive import new_config
 
@@ -234,6 +236,23 @@ def test_daily_entries_of_centuries_end_a_question_and_what_lies_near_is_shown(
     monkeypatch.setattr(effort, "MOST_CPU_S", 60.0)
     assert titles() == ({"Conseil", "Permanence"}, False)
     assert agent.ask("REPORT", agent.at("mairie-agenda/"), QUERY)[0] == 207
+
+
+def test_a_collection_that_is_to_be_read_anew_is_read_on_after_the_question_that_ended(
+    agent: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restore: the next question has an answer within the same time."""
+    for number in range(60):
+        yearly = event(f"d{number}", "Anniversaire", starts="19500101T090000Z", more="RRULE:FREQ=YEARLY")
+        agent.put(f"agenda/d{number}.ics", yearly)
+    assert agent.ask("REPORT", agent.at("agenda/"), QUERY)[0] == 207
+    folder = homes.folder(agent.calendars._config, BEAUNE) / homes.ROOT / agent.id / homes.AGENDA
+    cache = folder / ".Radicale.cache" / "item"
+    shutil.rmtree(cache)
+    monkeypatch.setattr(effort, "MOST_CPU_S", 0.0)
+    assert agent.ask("REPORT", agent.at("agenda/"), QUERY)[0] == 507
+    waiting.until(lambda: cache.is_dir() and len(list(cache.iterdir())) >= 60, "all entries read")
+    waiting.until(lambda: not agent.calendars._warmer._is_running, "the end")
 
 
 def test_daily_entries_of_centuries_end_the_look_for_what_clashes_with_an_invitation(

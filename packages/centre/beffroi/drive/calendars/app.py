@@ -22,6 +22,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.items import MAX_ITEMS
 from beffroi.drive.calendars.programs import LOGIN_KEY
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Store, Stores
+from beffroi.drive.calendars.warming import Warmer
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.drive.web.errors import words
@@ -95,6 +97,7 @@ class Calendars:
         self._fullness = Fullness(config)
         self._stores = Stores(config, self._fullness.grown)
         self._portal = portal_door.PortalDoor(config, self._stores, self._fullness)
+        self._warmer = Warmer()
         self.sign_ins = SignIns(config, "calendars")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -146,7 +149,7 @@ class Calendars:
             if method == "PUT":
                 _require_quick(body.decode("utf-8", "replace"))
             inner = _passed_on(environ, who, parts, target, body)
-            return _bounded(store, inner, start_response)
+            return _bounded(store, inner, start_response, partial(self._read_on, store, parts))
         except BeffroiError as error:
             raise Refused(HTTPStatus(error.http_status), f"{words(error)}\n") from None
         except OSError as error:
@@ -171,6 +174,10 @@ class Calendars:
             raise _immune()
         self.sign_ins.succeeded(address, who.login, who.app_password_id)
         return who
+
+    def _read_on(self, store: Store, parts: list[str]) -> None:
+        if len(parts) > 1:
+            self._warmer.want(store.storage, f"/{parts[0]}/{parts[1]}/")
 
     def _size(self, who: Who, parts: list[str]) -> int:
         home = homes.folder(self._config, who.collectivite_id) / homes.ROOT / who.person_id
@@ -221,13 +228,16 @@ def _passed_on(environ: Environ, who: Who, parts: list[str], target: list[str], 
     }
 
 
-def _bounded(store: Store, inner: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Radicale's answer. Errors: Refused."""
+def _bounded(
+    store: Store, inner: Environ, start_response: StartResponse, spent: Callable[[], object]
+) -> Iterable[bytes]:
+    """Radicale's answer. ``spent``: called where there was no time for it. Errors: Refused."""
     try:
         with effort.bounded():
             answer: Iterable[bytes] = store.application(inner, start_response)
             return answer
     except effort.Spent:
+        spent()
         raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, TOO_BUSY) from None
     except PropsTooLong:
         raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, PROPS_TOO_LONG) from None
