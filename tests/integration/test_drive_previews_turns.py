@@ -19,9 +19,9 @@ from beffroi.drive.web.making import (
     Maker,
     TooManyWait,
 )
-from beffroi.lib import ids
+from beffroi.lib import clock, ids
 from beffroi.previews import wire
-from beffroi.previews.wire import Preview
+from beffroi.previews.wire import NotShown, Preview
 
 from tests.drive_place import Place, placed
 from tests.fixtures_drive import new_config
@@ -212,3 +212,34 @@ def test_a_picture_that_a_guest_and_a_colleague_had_made_at_once_takes_its_room_
     monkeypatch.setattr(wire, "PHOTOS_AT_ONCE", 2)
     made, refused = run(tmp_path / "previews.sock", use)
     assert (len(made), refused) == (16, 0)
+
+
+@pytest.mark.parametrize(("why", "asked"), [("slow", 2), ("unreadable", 1)])
+def test_what_took_too_long_on_a_busy_machine_is_tried_again_after_a_while(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: wire.Why, asked: int
+) -> None:
+    """What cannot be read is not: nothing but another content would change that."""
+    file = place.put("budget.odt", b"budget")
+    answers = [b"no %b\n" % why.encode(), wire.answer(Preview(b"", (PICTURE,)))]
+    made: list[bytes] = []
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            made.append(await reader.readline())
+            writer.write(answers[len(made) - 1])
+            await writer.drain()
+
+    async def looked_at() -> list[str]:
+        async with await asyncio.start_unix_server(busy, tmp_path / "previews.sock"):
+            maker, seen = Maker(tmp_path / "previews.sock"), list[str]()
+            for kept_s in (900.0, 900.0, 0.0):
+                monkeypatch.setattr(clock, "steady_s", lambda at=1800.0 - 2 * kept_s: at)
+                try:
+                    await maker.preview(place.owner, place.bodies(place.owner), Body.of(file))
+                    seen.append("shown")
+                except NotShown as refused:
+                    seen.append(refused.why)
+            return seen
+
+    assert asyncio.run(looked_at()) == [why, why, "shown" if why == "slow" else why]
+    assert len(made) == asked

@@ -20,12 +20,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.given import Body
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, TooLarge
 from beffroi.previews import wire
 from beffroi.previews.wire import Ended, NotShown, Preview
@@ -51,11 +54,20 @@ class TooManyWait(BeffroiError):
     retryable = True
 
 
+SLOW_KEPT_S = 900.0
+"""How long it is said without another try that a document takes too much: a busy machine is slow, too, and so is the
+first one after a start."""
 _GUESTS = "guests"
 """Among the collectivités that take turns."""
 type _Key = tuple[str, str, str, int]
 """(collectivité, SHA-256 of the content, ending of the name, edge of a thumbnail or 0)."""
 type _Make = Callable[[], Awaitable[Preview]]
+
+
+class _Refused(NamedTuple):
+    why: wire.Why
+    until_s: float
+    """By the steady clock."""
 
 
 class _Turns:
@@ -120,7 +132,7 @@ class Maker:
     """``socket``: of the process ``previews``; None where there is none."""
 
     socket: Path | None
-    _kept: OrderedDict[_Key, Preview | NotShown] = field(default_factory=OrderedDict, init=False)
+    _kept: OrderedDict[_Key, Preview | _Refused] = field(default_factory=OrderedDict, init=False)
     _kept_bytes: int = field(default=0, init=False)
     _documents: _Queue = field(default_factory=_documents, init=False)
     _photos: _Queue = field(default_factory=_photos, init=False)
@@ -142,7 +154,7 @@ class Maker:
         if body.size_bytes > wire.MAX_DOCUMENT_BYTES:
             raise TooLarge(wire.MAX_DOCUMENT_BYTES)
         key = collectivite_id, body.sha256, suffix, edge_px
-        if key not in self._kept:
+        if not self._is_kept(key):
             queue = self._photos if edge_px else self._documents
             task = queue.under_way[False].get(key) or (queue.under_way[True].get(key) if is_guest else None)
             if task is None:
@@ -156,27 +168,32 @@ class Maker:
         return self._found(key)
 
     async def _make(self, key: _Key, bodies: Bodies, body: Body) -> Preview:
-        if key in self._kept:  # made for the others meanwhile
+        if self._is_kept(key):  # made for the others meanwhile
             return self._found(key)
         assert self.socket is not None
         data = b"".join([piece async for piece in bodies.read(body, 0, body.size_bytes)])
         try:
             made = await asyncio.to_thread(_ask, self.socket, key[2], data, key[3])
         except NotShown as refused:
-            self._keep(key, refused)
+            until_s = clock.steady_s() + SLOW_KEPT_S if refused.why == "slow" else inf
+            self._keep(key, _Refused(refused.why, until_s))
             raise
         self._keep(key, made)
         return made
+
+    def _is_kept(self, key: _Key) -> bool:
+        found = self._kept.get(key)
+        return found is not None and (isinstance(found, Preview) or clock.steady_s() < found.until_s)
 
     def _found(self, key: _Key) -> Preview:
         """Errors: NotShown."""
         self._kept.move_to_end(key)
         found = self._kept[key]
-        if isinstance(found, NotShown):
+        if isinstance(found, _Refused):
             raise NotShown(found.why)
         return found
 
-    def _keep(self, key: _Key, made: Preview | NotShown) -> None:
+    def _keep(self, key: _Key, made: Preview | _Refused) -> None:
         # A guest and a colleague may have had one picture made at once.
         self._kept_bytes += _size_bytes(made) - _size_bytes(self._kept.get(key))
         self._kept[key] = made
@@ -193,5 +210,5 @@ def _ask(socket: Path, suffix: str, data: bytes, edge_px: int) -> Preview:
         raise Ended from None
 
 
-def _size_bytes(made: Preview | NotShown | None) -> int:
+def _size_bytes(made: Preview | _Refused | None) -> int:
     return made.size_bytes if isinstance(made, Preview) else 0
