@@ -33,7 +33,7 @@ from beffroi.core.identity.models import Administrator
 from beffroi.core.planes.follower import pinned_root
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound
 
 CODE_LIFE_S = 20 * 60
 OBSERVE_DAYS = 14
@@ -72,7 +72,7 @@ def issue_code(*, actor: Actor, collectivite: Collectivite, replaces: Box | None
     Errors: NotAllowed, Invalid (the Département has no town hall), Conflict (that box is revoked, or of another
     collectivité).
     """
-    _only_departement(actor, "issue enrolment codes")
+    actor.require_departement("issue enrolment codes")
     if collectivite.kind == Collectivite.Kind.DEPARTEMENT:
         raise Invalid("collectivité")
     if replaces is not None:
@@ -166,7 +166,7 @@ def confirm(*, actor: Actor, box: Box) -> Box:
     Where the directory has a second administrator, the one who issued the code may not confirm; a lone
     administrator may, and the audit log says so.
     """
-    _only_departement(actor, "confirm boxes")
+    actor.require_departement("confirm boxes")
     policy = default_policy(settings.BEFFROI, box.collectivite_id)  # asks DNS: before the transaction
     with transaction.atomic():
         code = EnrolmentCode.objects.filter(box_id=box.id).first()
@@ -199,7 +199,7 @@ def confirm(*, actor: Actor, box: Box) -> Box:
 @transaction.atomic
 def revoke(*, actor: Actor, box: Box) -> Box:
     """End a box's access at once; its stream is closed by the event. Errors: NotAllowed, Conflict."""
-    _only_departement(actor, "revoke boxes")
+    actor.require_departement("revoke boxes")
     changed = (
         Box.objects.filter(pk=box.pk)
         .exclude(state=Box.State.REVOKED)
@@ -230,7 +230,7 @@ def set_policy(
 
     Errors: NotAllowed, Invalid, Conflict (another change came in between).
     """
-    _only_departement(actor, "change the policy of boxes")
+    actor.require_departement("change the policy of boxes")
     reason = " ".join(reason.split())[:REASON_CHARS]
     _check_policy(policy)
     # The row of the collectivité is the lock: two changes at once get two versions.
@@ -350,11 +350,6 @@ def _sound_key(request: EnrolRequest) -> bytes:
     if not all(text.isascii() and (not text or text.isprintable()) for text in texts):
         raise Invalid("serial")
     return public_key
-
-
-def _only_departement(actor: Actor, what: str) -> None:
-    if not actor.sees_all:
-        raise NotAllowed(what)
 
 
 def _record(

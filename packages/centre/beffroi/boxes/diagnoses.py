@@ -18,7 +18,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotAllowed
+from beffroi.lib.errors import Conflict
 
 KEPT_DAYS = 7
 PAUSE_S = 10
@@ -35,8 +35,7 @@ KNOWN = frozenset(_KNOWN.split())
 @transaction.atomic
 def ask(*, actor: Actor, box: Box) -> BoxDiagnosis:
     """Ask a box how it is. Errors: NotAllowed, Conflict (not in service). A question of a moment ago is returned."""
-    if not actor.sees_all:
-        raise NotAllowed("ask boxes for a diagnosis")
+    actor.require_departement("ask boxes for a diagnosis")
     if box.state != Box.State.ACTIVE:
         raise Conflict("this box is not in service")
     now = clock.now()

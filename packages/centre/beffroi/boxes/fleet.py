@@ -24,7 +24,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions.models import FeedBatch, FeedChannel
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotAllowed, NotFound, existing
+from beffroi.lib.errors import Conflict, NotFound, existing
 
 FEED = "box"
 BEHIND_AFTER_S = 60
@@ -255,8 +255,7 @@ def with_source(rules: tuple[InboundRule, ...], flow: LearnedFlow, label: str) -
 
 
 def _answered(actor: Actor, collectivite: Collectivite, flow_id: int, state: str) -> LearnedFlow:
-    if not actor.sees_all:
-        raise NotAllowed("answer proposals of boxes")
+    actor.require_departement("answer proposals of boxes")
     flows = learned_flows(actor, collectivite.id).filter(direction="in")
     flow = flows.filter(pk=flow_id).first()
     if flow is None:

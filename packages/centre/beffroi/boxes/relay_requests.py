@@ -48,8 +48,8 @@ def ask(*, actor: Actor, sender: str, purpose: str, hour: int, recipients: Seque
     Whether ``sender`` is a functional mailbox is looked at where it counts, at each token (boxes.relay).
     Errors: NotAllowed, Invalid, Conflict (one waits already; no boîtier is in service).
     """
-    owner = actor.collectivite_id
-    if actor.kind != "person" or actor.role != "referent" or owner is None:
+    owner = actor.leads
+    if owner is None:
         raise NotAllowed("ask for a relay")
     listed, said = "\n".join(recipients), " ".join(purpose.split())
     if not sender or not said or len(said) > MAX_TEXT_CHARS or not 1 <= hour <= MAX_HOUR:

@@ -31,7 +31,7 @@ from beffroi.core.planes import files
 from beffroi.core.planes.follower import pinned_root
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
-from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound
+from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
 LOOK_EVERY_S = 30.0
 
@@ -48,7 +48,7 @@ def store(*, actor: Actor, line: bytes, delegation: bytes, content: bytes) -> Bo
 
     ``delegation``: the root's line for the key that signed. Errors: NotAllowed, ReleaseRefused, OSError.
     """
-    _only_departement(actor)
+    actor.require_departement("change the software of boxes")
     config: Config = settings.BEFFROI
     trust = TrustStore(pinned_root(config))
     try:
@@ -211,7 +211,7 @@ def plan_of(row: BoxRelease) -> rollout.Rollout:
 
 
 def _row(actor: Actor, number: int, state: str) -> BoxRelease:
-    _only_departement(actor)
+    actor.require_departement("change the software of boxes")
     row = BoxRelease.objects.select_for_update().filter(pk=number).first()
     if row is None:
         raise NotFound("release")
@@ -238,11 +238,6 @@ def _record(actor: Actor, verb: str, row: BoxRelease) -> None:
         actor=actor, verb=verb, object_id=f"release_{row.number}", collectivite_id=None, details=details
     )
     outbox.publish(verb, {"id": str(row.number)}, collectivite_id=None)
-
-
-def _only_departement(actor: Actor) -> None:
-    if not actor.sees_all:
-        raise NotAllowed("change the software of boxes")
 
 
 def _epoch(moment: datetime | None) -> int:

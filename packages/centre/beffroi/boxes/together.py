@@ -18,7 +18,7 @@ from beffroi.boxes import actions
 from beffroi.boxes.models import Box, BoxPolicy
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.lib.ids import new_id
 
 SETTINGS = (
@@ -58,8 +58,7 @@ class Progress:
 
 def preview(actor: Actor, values: Mapping[str, object], chosen: Iterable[str] | None = None) -> list[Change]:
     """The communes whose policy ``values`` would change; ``chosen`` None: all. Errors: NotAllowed, Invalid."""
-    if not actor.sees_all:
-        raise NotAllowed("change the policy of boxes")
+    actor.require_departement("change the policy of boxes")
     if not values or not set(values) <= set(SETTINGS):
         raise Invalid("settings")
     wanted = None if chosen is None else set(chosen)
@@ -88,8 +87,7 @@ def undo(*, actor: Actor, batch: str, reason: str) -> Outcome:
 
     Errors: NotAllowed, NotFound.
     """
-    if not actor.sees_all:
-        raise NotAllowed("change the policy of boxes")
+    actor.require_departement("change the policy of boxes")
     earlier = BoxPolicy.objects.filter(
         collectivite_id=OuterRef("collectivite_id"), policy_version__lt=OuterRef("policy_version")
     )

@@ -17,10 +17,6 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 
 
-def may_answer(actor: Actor, collectivite_id: str) -> bool:
-    return actor.sees_all or (actor.collectivite_id == collectivite_id and actor.role == "referent")
-
-
 def take_back(*, actor: Actor, database: Database, collectivite_id: str, device_id: str) -> Raised:
     """Everything as before, as ``recovery.carry_out``. Errors: NotFound, NotAllowed, Conflict."""
     with database.reading() as reading:
@@ -61,6 +57,6 @@ def require(actor: Actor, reading: Reading, collectivite_id: str, device_id: str
     """The alarm that this actor may answer. Errors: NotFound (there is none, or not there), NotAllowed."""
     if not actor.may_see(collectivite_id):
         raise NotFound("alarm")
-    if not may_answer(actor, collectivite_id):
+    if not actor.manages(collectivite_id):
         raise NotAllowed("answer an alarm")
     return alarms.find(reading, device_id)

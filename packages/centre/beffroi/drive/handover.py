@@ -47,7 +47,7 @@ def is_possible(collectivite_id: str) -> bool:
 
 
 def may_hand_over(actor: Actor, collectivite_id: str) -> bool:
-    return actor.kind == "person" and actor.role == "referent" and actor.collectivite_id == collectivite_id
+    return actor.leads == collectivite_id
 
 
 def hand_over(

@@ -22,17 +22,13 @@ from beffroi.lib import clock, gigabytes
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 
 
-def may_limit_persons(actor: Actor, collectivite_id: str) -> bool:
-    return actor.sees_all or (actor.collectivite_id == collectivite_id and actor.role == "referent")
-
-
 def limit_person(
     *, actor: Actor, database: Database, collectivite_id: str, person_id: str, limit_bytes: int | None
 ) -> None:
     """The room of a person; None is the usual one again. Errors: NotFound, NotAllowed, Invalid."""
     if not actor.may_see(collectivite_id):
         raise NotFound("person")
-    if not may_limit_persons(actor, collectivite_id):
+    if not actor.manages(collectivite_id):
         raise NotAllowed("give room")
 
     def change(writing: Writing) -> None:
@@ -47,8 +43,7 @@ def limit_collectivite(
     *, actor: Actor, database: Database, collectivite_id: str, limit_bytes: int | None
 ) -> None:
     """The room of a collectivité; None is the usual one again. Errors: NotAllowed, Invalid."""
-    if not actor.sees_all:
-        raise NotAllowed("only the Département gives room")
+    actor.require_departement("only the Département gives room")
     with _before(actor, "drive:quota:collectivite", collectivite_id, collectivite_id, limit_bytes):
         database.write(lambda writing: tree.set_limit(writing, WHOLE, _limit(limit_bytes)))
 
@@ -58,8 +53,7 @@ def replace_key(*, actor: Actor, keys: Keys) -> int:
 
     Errors: NotAllowed, Conflict (a key is being replaced already), those of the keys.
     """
-    if not actor.sees_all:
-        raise NotAllowed("replace a key")
+    actor.require_departement("replace a key")
     if len(keys.generations()) > 1:
         raise Conflict("a key is being replaced already")
     with audited.before(

@@ -39,7 +39,7 @@ def provision_mailbox(
     Errors: NotFound (not the actor's collectivité), AddressUnusable (accents, spaces, ...), Invalid (address or
     domain), Conflict (address taken).
     """
-    if not (actor.sees_all or (actor.role == "referent" and actor.may_see(collectivite.id))):
+    if not actor.manages(collectivite.id):
         raise NotFound("collectivité")
     try:
         canonical = normalise(Kind.SENDER, address).value
@@ -70,7 +70,7 @@ def provision_mailbox(
 def close_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
     """Accept nothing more for a mailbox and let nobody in; its content stays, unreadable without its key. False if it
     was closed already. Errors: NotFound (not the actor's)."""
-    if not (actor.sees_all or (actor.role == "referent" and actor.may_see(mailbox.collectivite_id))):
+    if not actor.manages(mailbox.collectivite_id):
         raise NotFound("mailbox")
     if not Mailbox.objects.filter(pk=mailbox.pk, closed_at=None).update(closed_at=clock.now()):
         return False
@@ -85,7 +85,7 @@ def reopen_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
 
     False if it was open. Errors: NotFound, Conflict (its content was erased).
     """
-    if not (actor.sees_all or (actor.role == "referent" and actor.may_see(mailbox.collectivite_id))):
+    if not actor.manages(mailbox.collectivite_id):
         raise NotFound("mailbox")
     rows = Mailbox.objects.filter(pk=mailbox.pk).exclude(closed_at=None)
     if rows.filter(crypt_key="").exists():

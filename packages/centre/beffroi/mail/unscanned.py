@@ -13,7 +13,7 @@ from django.db import transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Invalid, NotAllowed
+from beffroi.lib.errors import Invalid
 from beffroi.mail import projections
 
 HOURS = range(1, 25)
@@ -23,8 +23,7 @@ _OBJECT = "incoming"
 @transaction.atomic
 def allow(*, actor: Actor, hours: int) -> datetime:
     """Mail passes unscanned from now on, until the moment returned. Errors: NotAllowed, Invalid."""
-    if not actor.sees_all:
-        raise NotAllowed("only the Département lets mail pass unscanned")
+    actor.require_departement("only the Département lets mail pass unscanned")
     if hours not in HOURS:
         raise Invalid("hours")
     until = clock.now() + timedelta(hours=hours)
@@ -36,8 +35,7 @@ def allow(*, actor: Actor, hours: int) -> datetime:
 @transaction.atomic
 def stop(*, actor: Actor) -> None:
     """Mail waits again. Errors: NotAllowed."""
-    if not actor.sees_all:
-        raise NotAllowed("only the Département ends this")
+    actor.require_departement("only the Département ends this")
     _record(actor, "stopped", 0)
     projections.put_unscanned(settings.BEFFROI, None)
 

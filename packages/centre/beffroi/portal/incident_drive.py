@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import actions, alarms, release
+from beffroi.drive import alarms, release
 from beffroi.drive.alarms import State
 from beffroi.drive.views import Place
 from beffroi.incidents.models import Incident
@@ -31,7 +31,7 @@ def is_alarm(incident: Incident) -> bool:
 
 def sees_alarm(actor: Actor, incident: Incident) -> bool:
     """Whether the page of alarms shows it to this reader: who answers there, and whose device it is."""
-    return actions.may_answer(actor, incident.collectivite_id) or incident.person_id == actor.id
+    return actor.manages(incident.collectivite_id) or incident.person_id == actor.id
 
 
 def alarm_said(actor: Actor, incident: Incident) -> str:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import actions, alarms
+from beffroi.drive import alarms
 from beffroi.drive.alarms import State
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
@@ -66,7 +66,7 @@ def told(actor: Actor) -> list[Stopped]:
             datetime.fromtimestamp(one.at_s, UTC),
             drive_words.signs(one.counts),
             one.state,
-            actions.may_answer(actor, owner),
+            actor.manages(owner),
         )
         for one in found
     ]

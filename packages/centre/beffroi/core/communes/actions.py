@@ -12,7 +12,7 @@ from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, Invalid, NotFound
 
 
 @transaction.atomic
@@ -20,7 +20,7 @@ def create_collectivite(
     *, actor: Actor, kind: str, name: str, insee: str = "", siren: str = ""
 ) -> Collectivite:
     """Enrol a collectivité from today. Errors: NotAllowed, Invalid, Conflict (a code is in use)."""
-    _only_the_departement(actor)
+    actor.require_departement("enrol collectivités")
     if kind not in Collectivite.Kind.values:
         raise Invalid("kind")
     now = clock.now()
@@ -61,7 +61,7 @@ def enrol_commune(*, actor: Actor, insee: str) -> Collectivite:
 @transaction.atomic
 def add_domain(*, actor: Actor, collectivite: Collectivite, name: str) -> Domain:
     """Bind a domain name to a collectivité; from then on it is protected. Errors: NotAllowed, Invalid, Conflict."""
-    _only_the_departement(actor)
+    actor.require_departement("enrol collectivités")
     try:
         canonical = normalise(Kind.DOMAIN, name).value
     except IndicatorInvalid:
@@ -94,8 +94,3 @@ def _add_code(collectivite: Collectivite, scheme: str, value: str) -> None:
             )
     except IntegrityError:
         raise Conflict("this code belongs to an enrolled collectivité") from None
-
-
-def _only_the_departement(actor: Actor) -> None:
-    if not actor.sees_all:
-        raise NotAllowed("enrol collectivités")

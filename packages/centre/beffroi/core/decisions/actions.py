@@ -20,7 +20,7 @@ from beffroi.core.decisions.models import SCOPE_ALL, Appeal, Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.lib.ids import new_id
 
 MAX_TTL_S = 3650 * 86400
@@ -64,7 +64,7 @@ def activate(
     ``reason``, ``rule``: codes; ``evidence``: counts and machine evidence, no reporter; ``ttl_s`` in seconds.
     Errors: ProtectedIndicator, NotAllowed, Invalid.
     """
-    _only_the_departement(actor)
+    actor.require_departement("decide for others")
     canonical = normalise(indicator.kind, indicator.value)
     if not 0 < ttl_s <= MAX_TTL_S:
         raise Invalid("ttl_s")
@@ -250,7 +250,7 @@ def _close_exceptions(decision: Decision, *, actor: Actor) -> None:
 @transaction.atomic
 def revoke(*, actor: Actor, decision: Decision, reason: str) -> bool:
     """End an open decision now, everywhere; False if it had ended already. Errors: NotAllowed."""
-    _only_the_departement(actor)
+    actor.require_departement("decide for others")
     outbox.serialise()
     return _end(decision, actor=actor, state=Decision.State.REVOKED, reason=reason)
 
@@ -259,7 +259,7 @@ def revoke(*, actor: Actor, decision: Decision, reason: str) -> bool:
 def revoke_covering(*, actor: Actor, decision: Decision, reason: str) -> int:
     """End every open decision that refuses what ``decision`` is about, now and everywhere; return how many. One that
     has expired counts as taken back, so that its campaign does not make it again. Errors: NotAllowed."""
-    _only_the_departement(actor)
+    actor.require_departement("decide for others")
     outbox.serialise()
     Decision.objects.filter(pk=decision.pk, state=_State.EXPIRED).update(
         state=_State.REVOKED, ended_by=actor.id, end_reason=reason
@@ -275,7 +275,7 @@ def revoke_covering(*, actor: Actor, decision: Decision, reason: str) -> int:
 @transaction.atomic
 def revoke_campaign(*, actor: Actor, campaign_id: str, reason: str) -> int:
     """End every open decision of a campaign in one transaction; return how many. Errors: NotAllowed, Invalid."""
-    _only_the_departement(actor)
+    actor.require_departement("decide for others")
     if not campaign_id:
         raise Invalid("campaign_id")
     outbox.serialise()
@@ -318,11 +318,6 @@ def _extend(decision: Decision, *, actor: Actor, ttl_s: int, changed: bool) -> N
     elif not changed:
         return
     tell(decision, "extended", actor=actor)
-
-
-def _only_the_departement(actor: Actor) -> None:
-    if not actor.sees_all:
-        raise NotAllowed("decide for others")
 
 
 def _end(decision: Decision, *, actor: Actor, state: Decision.State, reason: str) -> bool:

@@ -41,7 +41,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.planes import files
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
-from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, Unavailable
+from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
 
 PUBLISHED, WITHDRAWN = "list:published", "list:withdrawn"
 REASON = "bulk_list"
@@ -89,7 +89,7 @@ def publish_list(
     ``account``: of the machine, where a person acts by command; kept in the personal side of the audit entry.
     Errors: ListEmpty, Invalid, NotAllowed; OSError when the file cannot be written.
     """
-    _only_the_departement(actor)
+    actor.require_departement("decide for others")
     known = _checked(name, kind, source, licence, ttl_s)
     if threat and threat not in Threat:
         raise Invalid(f"threat: one of {', '.join(Threat)}")
@@ -162,7 +162,7 @@ def _put(
 @transaction.atomic
 def withdraw_list(*, actor: Actor, name: str, account: str = "") -> None:
     """End a list at every door. Errors: NotFound, NotAllowed."""
-    _only_the_departement(actor)
+    actor.require_departement("decide for others")
     outbox.serialise()
     _end(access_list(actor, name), actor=actor, account=account, verb=WITHDRAWN)
 
@@ -306,8 +306,3 @@ def _collectivite(row: IndicatorList) -> str | None:
 def _file(digest: str) -> Path:
     config: Config = settings.BEFFROI
     return files.list_file(config.state, digest)
-
-
-def _only_the_departement(actor: Actor) -> None:
-    if not actor.sees_all:
-        raise NotAllowed("decide for others")

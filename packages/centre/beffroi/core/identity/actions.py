@@ -41,7 +41,7 @@ class IssuedAppPassword:
 @transaction.atomic
 def create_person(*, actor: Actor, email: str, name: str, password: str | None = None) -> Person:
     """Create an account; without a password it opens by a reset only. Errors: NotAllowed, Invalid, Conflict."""
-    if not (actor.sees_all or _is_referent(actor)):
+    if not (actor.sees_all or actor.leads):
         raise NotAllowed("create an account")
     address = email.strip().lower()
     try:
@@ -291,16 +291,12 @@ def _end_what_waits(person: Person) -> None:
             )
 
 
-def _is_referent(actor: Actor) -> bool:
-    return actor.kind == "person" and actor.role == Membership.Role.REFERENT and bool(actor.collectivite_id)
-
-
 def _may_manage(actor: Actor, collectivite_id: str) -> None:
     if actor.sees_all:
         return
     if actor.collectivite_id != collectivite_id:
         raise NotFound("collectivité")
-    if not _is_referent(actor):
+    if actor.leads is None:
         raise NotAllowed("manage accounts")
 
 
@@ -308,7 +304,7 @@ def roles_given_by(actor: Actor) -> tuple[str, ...]:
     """Which roles this actor may give to somebody: only the Département makes a référent or a DPO."""
     if actor.sees_all:
         return tuple(Membership.Role.values)
-    return (Membership.Role.AGENT, Membership.Role.ELU) if _is_referent(actor) else ()
+    return (Membership.Role.AGENT, Membership.Role.ELU) if actor.leads else ()
 
 
 def _may_give(actor: Actor, role: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from beffroi.lib.errors import NotAllowed
+
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
 
@@ -30,6 +32,20 @@ class Actor:
         """True for the Département's administrators and the centre itself."""
         return self.kind in ("administrator", "system")
 
+    @property
+    def leads(self) -> str | None:
+        """The collectivité whose référent this is; None for everybody else."""
+        return self.collectivite_id if self.kind == "person" and self.role == "referent" else None
+
+    def manages(self, collectivite_id: str) -> bool:
+        """Whether they decide for a collectivité: its référent, and who sees all."""
+        return self.sees_all or self.leads == collectivite_id
+
+    def require_departement(self, what: str) -> None:
+        """``what``: done for the whole département. Errors: NotAllowed."""
+        if not self.sees_all:
+            raise NotAllowed(what)
+
     def may_see(self, collectivite_id: str | None) -> bool:
         """Whether rows of this collectivité exist for the actor. Rows of nobody are for those who see all."""
         return self.sees_all or (collectivite_id is not None and collectivite_id == self.collectivite_id)
@@ -40,7 +56,7 @@ class Actor:
 
     def led[M: Model, R](self, rows: QuerySet[M, R]) -> QuerySet[M, R]:
         """As ``visible``, of what is a référent's to see in a collectivité: none for its other people."""
-        return self.visible(rows) if self.sees_all or self.role == "referent" else rows.none()
+        return rows if self.sees_all else rows.filter(collectivite_id=self.leads or "")
 
     def departement[M: Model, R](self, rows: QuerySet[M, R]) -> QuerySet[M, R]:
         """All for those who see all; for everyone else there are none."""

@@ -24,7 +24,7 @@ from beffroi.core.identity.erasure import ERASED_DOMAIN
 from beffroi.core.identity.models import Administrator
 from beffroi.core.identity.secret_fields import decrypt_text, encrypt_text
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid
 
 _WINDOW_S = 900
 _PER_ACCOUNT_AND_NETWORK = 5
@@ -50,7 +50,7 @@ class NewAdministrator:
 @transaction.atomic
 def create_administrator(*, actor: Actor, email: str, name: str, password: str) -> NewAdministrator:
     """Errors: NotAllowed, Invalid, Conflict."""
-    _only_administrators(actor)
+    actor.require_departement("manage administrators")
     address = email.strip().lower()
     try:
         validate_email(address)
@@ -129,7 +129,7 @@ def confirm_by_code(*, administrator_id: str, code: str, address: str) -> None:
 @transaction.atomic
 def end_administrator_access(*, actor: Actor, administrator: Administrator) -> None:
     """Close the account and its sessions. Errors: NotAllowed; Conflict for the last one left."""
-    _only_administrators(actor)
+    actor.require_departement("manage administrators")
     others = Administrator.objects.filter(is_active=True).exclude(pk=administrator.pk)
     if not others.exists():
         raise Conflict("this is the last administrator")
@@ -145,7 +145,7 @@ def end_administrator_access(*, actor: Actor, administrator: Administrator) -> N
 def renew_administrator(*, actor: Actor, administrator: Administrator, password: str) -> str:
     """A new password and second factor for who lost theirs; sessions end, a closed account is open again. Return the
     secret (base32), shown once. Errors: NotAllowed; Conflict where the name was erased."""
-    _only_administrators(actor)
+    actor.require_departement("manage administrators")
     secret = totp.new_secret()
     renewed = Administrator.objects.filter(pk=administrator.pk, erased_at=None).update(
         is_active=True,
@@ -226,8 +226,3 @@ def _record(administrator: Administrator, verb: str) -> None:
             object_id=administrator.id,
             collectivite_id=None,
         )
-
-
-def _only_administrators(actor: Actor) -> None:
-    if not actor.sees_all:
-        raise NotAllowed("manage administrators")

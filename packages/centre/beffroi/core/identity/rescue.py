@@ -53,10 +53,10 @@ def candidates(actor: Actor) -> list[Membership]:
 
     Errors: NotAllowed.
     """
-    if actor.kind != "person" or actor.role != Membership.Role.REFERENT or not actor.collectivite_id:
+    if actor.leads is None:
         raise NotAllowed("make a rescue code")
     seen: dict[str, Membership] = {}
-    for one in queries.memberships_in(actor, actor.collectivite_id):
+    for one in queries.memberships_in(actor, actor.leads):
         if one.person_id != actor.id and second_factors.of(one.person_id).any:
             seen.setdefault(one.person_id, one)
     return sorted(seen.values(), key=lambda one: (one.person.name, one.person_id))

@@ -26,7 +26,6 @@ from beffroi.mail.aliases.errors import AddressTaken, AliasLoop, NoTarget, TooMa
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
 from beffroi.mail.filters.models import Forward
 from beffroi.mail.models import Mailbox
-from beffroi.mail.people.queries import may_manage
 
 MAX_TARGETS = 50
 CATCH_ALL_DAYS = 30
@@ -168,7 +167,7 @@ def end_over() -> int:
 
 
 def _may(actor: Actor, collectivite_id: str) -> None:
-    if not (may_manage(actor) and actor.may_see(collectivite_id)):
+    if not actor.manages(collectivite_id):
         raise NotFound("alias")
 
 

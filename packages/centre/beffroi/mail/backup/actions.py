@@ -113,7 +113,7 @@ def preview(*, actor: Actor, restore: Restore) -> dict[str, Any]:
 
     Errors: NotAllowed, Conflict (it is over), BackupUnavailable, BackupRefused.
     """
-    _operator(actor)
+    actor.require_departement("restore from a backup")
     _open(restore)
     return asking.ask(settings.BEFFROI, "restore", preview=True, **_asked(restore))
 
@@ -123,7 +123,7 @@ def carry_out(*, actor: Actor, restore: Restore, tell: Tell | None = None) -> Re
 
     Errors: NotAllowed, Conflict (it is over), BackupUnavailable, BackupRefused.
     """
-    _operator(actor)
+    actor.require_departement("restore from a backup")
     with transaction.atomic():
         locked = Restore.objects.select_for_update().get(pk=restore.pk)
         _open(locked)
@@ -148,7 +148,7 @@ def undo(*, actor: Actor, restore: Restore) -> int:
 
     Errors: NotAllowed, Conflict (not done), BackupUnavailable, BackupRefused.
     """
-    _operator(actor)
+    actor.require_departement("restore from a backup")
     if restore.state != Restore.State.DONE:
         raise Conflict("this restore is not done")
     removed = int(asking.ask(settings.BEFFROI, "undo", restore_id=restore.id)["removed"])
@@ -195,11 +195,6 @@ def _look_again(restore: Restore, ours: list[str]) -> None:
         copies = [(one, restore.mailbox_id) for one in known.values_list("message_id", flat=True)]
         if copies:
             publish(deleted.RECOVERED, {"copies": copies}, collectivite_id=restore.collectivite_id)
-
-
-def _operator(actor: Actor) -> None:
-    if not actor.sees_all:
-        raise NotAllowed("restore from a backup")
 
 
 def _open(restore: Restore) -> None:

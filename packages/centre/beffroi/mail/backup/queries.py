@@ -37,7 +37,7 @@ def waiting(actor: Actor) -> int:
 
 def may_ask(actor: Actor) -> QuerySet[Mailbox]:
     """Mailboxes for which this person may ask: those they read, and for a référent those of the collectivité."""
-    if actor.kind == "person" and actor.role == "referent":
+    if actor.leads is not None:
         return mail.visible_mailboxes(actor)
     return mail.own_mailboxes(actor)
 

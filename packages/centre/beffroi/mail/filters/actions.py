@@ -279,13 +279,14 @@ def set_signature(*, actor: Actor, mailbox: Mailbox, text: str) -> None:
 @transaction.atomic
 def set_common_line(*, actor: Actor, text: str) -> None:
     """Under every signature of the référent's collectivité; "" for none. Errors: NotAllowed, SettingRefused (line)."""
-    if actor.kind != "person" or actor.role != "referent" or not actor.collectivite_id:
+    owner = actor.leads
+    if owner is None:
         raise NotAllowed("set this line")
     text = _checked(text, "line", MAX_LINE_CHARS, empty=True)
     CommonLine.objects.update_or_create(
-        collectivite_id=actor.collectivite_id, defaults={"text": text, "changed_at": clock.now()}
+        collectivite_id=owner, defaults={"text": text, "changed_at": clock.now()}
     )
-    _record(actor, "mail:common_line:set", actor.collectivite_id, actor.collectivite_id)
+    _record(actor, "mail:common_line:set", owner, owner)
 
 
 @transaction.atomic

@@ -116,9 +116,9 @@ def shown(rows: Sequence[HeldMail]) -> list[Shown]:
 
 def counts(actor: Actor) -> list[Counts]:
     """For the référent of a collectivité: numbers by mailbox, no sender, no subject. [] for everybody else."""
-    if actor.kind != "person" or actor.role != "referent" or actor.collectivite_id is None:
+    if actor.leads is None:
         return []
-    rows = HeldMail.objects.filter(collectivite_id=actor.collectivite_id, state=_State.HELD)
+    rows = HeldMail.objects.filter(collectivite_id=actor.leads, state=_State.HELD)
     late = Q(seen_at=None, overdue_at__lte=clock.now())
     found = rows.values("mailbox_id").annotate(held=Count("id"), overdue=Count("id", filter=late)).order_by()
     addresses = dict(queries.visible_mailboxes(actor).values_list("id", "address"))

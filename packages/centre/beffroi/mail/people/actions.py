@@ -91,7 +91,7 @@ def _publish(mailbox: Mailbox) -> None:
 
 def _may(actor: Actor, mailbox: Mailbox) -> None:
     shared = SharedMailbox.objects.filter(pk=mailbox.pk, collectivite_id=mailbox.collectivite_id).exists()
-    if not (shared and queries.may_manage(actor) and actor.may_see(mailbox.collectivite_id)):
+    if not (shared and actor.manages(mailbox.collectivite_id)):
         raise NotFound("mailbox")
 
 

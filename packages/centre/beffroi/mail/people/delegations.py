@@ -210,9 +210,9 @@ def candidates(actor: Actor, mailbox: Mailbox) -> list[Person]:
 def lendable(actor: Actor) -> list[Mailbox]:
     """One's own mailboxes; for a référent then those of colleagues, to lend while their owner cannot."""
     own = list(mail.personal_mailboxes(actor))
-    if actor.kind != "person" or actor.role != "referent" or actor.collectivite_id is None:
+    if actor.leads is None:
         return own
-    rows = Mailbox.objects.filter(collectivite_id=actor.collectivite_id, closed_at=None)
+    rows = Mailbox.objects.filter(collectivite_id=actor.leads, closed_at=None)
     return [*own, *rows.exclude(person_id=None).exclude(person_id=actor.id).order_by("address")]
 
 

@@ -47,7 +47,7 @@ class Marks:
 
 def may_manage(actor: Actor) -> bool:
     """Whether this actor decides who reads the functional mailboxes of the collectivité of their credential."""
-    return actor.sees_all or (actor.kind == "person" and actor.role == "referent")
+    return actor.sees_all or actor.leads is not None
 
 
 def visible_shared(actor: Actor) -> list[Shared]:
@@ -86,7 +86,7 @@ def titles(mailboxes: Sequence[Mailbox]) -> dict[str, str]:
 def closed_shared(actor: Actor, collectivite_id: str) -> list[Mailbox]:
     """Functional mailboxes of a collectivité that were closed, not erased, and may be opened again; for its référent
     and the Département."""
-    if not (may_manage(actor) and actor.may_see(collectivite_id)):
+    if not actor.manages(collectivite_id):
         return []
     rows = Mailbox.objects.filter(collectivite_id=collectivite_id, pk__in=SharedMailbox.objects.values("pk"))
     return list(rows.exclude(closed_at=None).exclude(crypt_key="").order_by("address"))

@@ -8,7 +8,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Invalid, NotAllowed
+from beffroi.lib.errors import Invalid
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
 
@@ -40,8 +40,7 @@ def limit_collectivite(*, actor: Actor, collectivite: Collectivite, limit_mib: i
 
 
 def _check(actor: Actor, limit_mib: int | None) -> None:
-    if not actor.sees_all:
-        raise NotAllowed("only the Département gives room")
+    actor.require_departement("only the Département gives room")
     if limit_mib is not None and not 1 <= limit_mib <= MOST_MIB:
         raise Invalid("limit")
 

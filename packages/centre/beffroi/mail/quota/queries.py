@@ -49,7 +49,7 @@ def use(actor: Actor, collectivite_id: str) -> CollectiviteUse:
     """Which mailbox takes how much. Errors: NotFound (another collectivité), NotAllowed (neither référent nor
     Département): how full a colleague's mailbox is concerns nobody else."""
     collectivite = communes.access_collectivite(actor, collectivite_id)
-    if not (actor.sees_all or actor.role == "referent"):
+    if not actor.manages(collectivite.id):
         raise NotAllowed("room is the référent's")
     boxes = list(queries.visible_mailboxes(actor).filter(collectivite_id=collectivite.id))
     rooms = MailboxRoom.objects.in_bulk([one.id for one in boxes])

@@ -174,8 +174,7 @@ def say(*, actor: Actor, domain: Domain, operator: str, word: str) -> SourceWord
 
     By the Département or the commune's référent. Errors: NotAllowed; Invalid for a word or a source that is none.
     """
-    referent = actor.role == "referent" and actor.may_see(domain.collectivite_id)
-    if not (actor.sees_all or referent):
+    if not actor.manages(domain.collectivite_id):
         raise NotAllowed("only the Département or the référent says who sends for a commune")
     if word not in ("", *SourceWord.Word.values) or operator == operators.OURS:
         raise Invalid("word")

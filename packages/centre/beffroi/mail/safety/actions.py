@@ -23,26 +23,27 @@ POLICY_CHANGED = "mail:attachment_policy_changed"
 @transaction.atomic
 def set_policy(*, actor: Actor, allowed: Collection[str]) -> None:
     """What the référent's collectivité lets pass from now on: some of ``LOOSENED``. Errors: NotAllowed, Invalid."""
-    if actor.kind != "person" or actor.role != "referent" or actor.collectivite_id is None:
+    owner = actor.leads
+    if owner is None:
         raise NotAllowed("attachments are the référent's")
     if not set(allowed) <= set(LOOSENED):
         raise Invalid("allowed")
-    before = queries.allowed(actor.collectivite_id)
+    before = queries.allowed(owner)
     if before == frozenset(allowed):
         return
     text = " ".join(one for one in LOOSENED if one in allowed)
     AttachmentPolicy.objects.update_or_create(
-        pk=actor.collectivite_id,
+        pk=owner,
         defaults={"allowed": text, "changed_at": clock.now(), "changed_by": actor.id},
     )
     audit.record(
         actor=actor,
         verb="mail:attachments:changed",
-        object_id=actor.collectivite_id,
-        collectivite_id=actor.collectivite_id,
+        object_id=owner,
+        collectivite_id=owner,
         details={"allowed": text, "before": " ".join(sorted(before))},
     )
-    publish(POLICY_CHANGED, {"collectivite_id": actor.collectivite_id}, collectivite_id=actor.collectivite_id)
+    publish(POLICY_CHANGED, {"collectivite_id": owner}, collectivite_id=owner)
 
 
 @transaction.atomic

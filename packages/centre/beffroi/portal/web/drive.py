@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import past, quotas, release
+from beffroi.drive import past, release
 from beffroi.drive.store import favourites, listing, look, room, shares
 from beffroi.drive.store.listing import Entry, Maker
 from beffroi.drive.store.orders import orders
@@ -115,7 +115,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "room_advice": drive_words.own_advice(*room.room(reading, root_id))
             if at_of(place) == "own"
             else "",
-            "sees_space": quotas.may_limit_persons(actor, view.who.collectivite_id),
+            "sees_space": actor.manages(view.who.collectivite_id),
         }
         context |= drive_seal_words.of_place(reading, actor, place)
         context |= drive_tag_words.of_place(reading, view, place)

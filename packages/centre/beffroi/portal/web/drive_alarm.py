@@ -35,7 +35,7 @@ LINES_SHOWN = 100
 def shown(reading: Reading, actor: Actor) -> list[Raised]:
     """What this person may see, newest first."""
     found = alarms.every(reading)
-    if actions.may_answer(actor, actor.collectivite_id or ""):
+    if actor.manages(actor.collectivite_id or ""):
         return found
     return [one for one in found if one.person_id == actor.id]
 
@@ -64,7 +64,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
     labels = identity.device_labels(actor, [one.device_id for one in found])
     context: dict[str, Any] = {"place": "drive"} | {
         "at": "alarms",
-        "may_answer": actions.may_answer(actor, owner),
+        "may_answer": actor.manages(owner),
         "rows": [
             {
                 "alarm": one,

@@ -16,8 +16,8 @@ from beffroi.portal import words
 
 def told(actor: Actor) -> list[dict[str, str]]:
     """(title, why) for the top of the home and of the Coffre's lists: none, or what is asked for or granted."""
-    owner = actor.collectivite_id
-    if actor.role != "referent" or not owner or is_erased(settings.BEFFROI.state / "drive" / owner):
+    owner = actor.leads
+    if owner is None or is_erased(settings.BEFFROI.state / "drive" / owner):
         return []
     if (granted := erasures.granted(owner)) is not None:
         title = _("Tout le Coffre sera effacé %(when)s, au plus tôt") % {

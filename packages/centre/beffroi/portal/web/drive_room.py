@@ -35,7 +35,7 @@ def space(request: HttpRequest, actor: Actor) -> HttpResponse:
     NotFound."""
     view = view_of(request, actor)
     owner = view.who.collectivite_id
-    if not quotas.may_limit_persons(actor, owner):
+    if not actor.manages(owner):
         raise NotAllowed("see who takes how much")
     chosen, error = request.POST.get("person", ""), ""
     named = {one.person_id: one.person.name for one in identity.memberships_in(actor, owner)}

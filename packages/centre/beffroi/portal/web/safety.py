@@ -44,11 +44,11 @@ def bank(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
 @for_agents
 def attachments(request: HttpRequest, actor: Actor) -> HttpResponse:
     """What is held, and what this collectivité lets pass. Errors: NotAllowed, Invalid."""
-    if actor.role != "referent" or actor.collectivite_id is None:
+    if actor.leads is None:
         raise NotAllowed("attachments are the référent's")
     if request.method == "POST":
         actions.set_policy(actor=actor, allowed=request.POST.getlist("allowed"))
         messages.success(request, _("Enregistré. Cela vaut pour les prochains courriels, d’ici une minute."))
         return HttpResponseRedirect(reverse("attachments"))
-    rows = safety_words.policy_rows(queries.allowed(actor.collectivite_id))
+    rows = safety_words.policy_rows(queries.allowed(actor.leads))
     return page(request, "portal/attachments.html", {"place": "held", "rows": rows})

@@ -20,7 +20,7 @@ from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.secret_fields import encrypt_text
 from beffroi.lib import clock, durable
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, TooLarge
+from beffroi.lib.errors import Conflict, Invalid, TooLarge
 from beffroi.lib.ids import new_id
 from beffroi.watch.sources import handover, web
 from beffroi.watch.sources.errors import KeyMissing
@@ -38,7 +38,7 @@ MIN_WHY = 3
 @transaction.atomic
 def add_source(*, actor: Actor, name: str, secret: str = "", **fields: Any) -> FeedSource:
     """Add a source, off. ``fields``: those of FeedSource that ``change_source`` takes. Errors: NotAllowed, Invalid."""
-    _only_the_departement(actor)
+    actor.require_departement("decide about sources")
     source = FeedSource(name=name, slug=_slug(name), created_by=actor.id)
     _set(source, {"name": name, **fields}, secret)
     source.save(force_insert=True)
@@ -49,7 +49,7 @@ def add_source(*, actor: Actor, name: str, secret: str = "", **fields: Any) -> F
 @transaction.atomic
 def change_source(*, actor: Actor, source: FeedSource, secret: str = "", **fields: Any) -> None:
     """Change a source; an empty ``secret`` keeps the present one. Errors: NotAllowed, Invalid."""
-    _only_the_departement(actor)
+    actor.require_departement("decide about sources")
     source = FeedSource.objects.select_for_update().get(pk=source.pk)
     before = (source.address, source.format, source.kinds, source.options)
     _set(source, fields, secret)
@@ -66,7 +66,7 @@ def change_source(*, actor: Actor, source: FeedSource, secret: str = "", **field
 @transaction.atomic
 def start_source(*, actor: Actor, source: FeedSource) -> None:
     """From now on it is fetched and takes effect. Errors: NotAllowed, Conflict (it runs already)."""
-    _only_the_departement(actor)
+    actor.require_departement("decide about sources")
     now = clock.now()
     if not FeedSource.objects.filter(pk=source.pk, active=False).update(
         active=True, next_at=now, failures=0, last_error="", last_error_detail="", asked=""
@@ -80,7 +80,7 @@ def start_source(*, actor: Actor, source: FeedSource) -> None:
 @transaction.atomic
 def stop_source(*, actor: Actor, source: FeedSource) -> None:
     """End it and everything it brought, at every door. Errors: NotAllowed, Conflict (it is off)."""
-    _only_the_departement(actor)
+    actor.require_departement("decide about sources")
     if not FeedSource.objects.filter(pk=source.pk, active=True).update(active=False):
         raise Conflict("the source is off")
     source.refresh_from_db()
@@ -91,7 +91,7 @@ def stop_source(*, actor: Actor, source: FeedSource) -> None:
 @transaction.atomic
 def remove_source(*, actor: Actor, source: FeedSource) -> None:
     """Forget a source that is off. Errors: NotAllowed, Conflict."""
-    _only_the_departement(actor)
+    actor.require_departement("decide about sources")
     if source.active or source.in_force:
         raise Conflict("stop the source first")
     _record(source, actor, "removed")
@@ -101,7 +101,7 @@ def remove_source(*, actor: Actor, source: FeedSource) -> None:
 @transaction.atomic
 def fetch_now(*, actor: Actor, source: FeedSource) -> None:
     """Errors: NotAllowed, Conflict (it is off, or has no address)."""
-    _only_the_departement(actor)
+    actor.require_departement("decide about sources")
     if (
         not FeedSource.objects.filter(pk=source.pk, active=True)
         .exclude(address="")
@@ -116,7 +116,7 @@ def give_file(*, actor: Actor, source: FeedSource, pieces: Iterable[bytes], acco
 
     Errors: NotAllowed, Conflict (it is off), TooLarge.
     """
-    _only_the_departement(actor)
+    actor.require_departement("decide about sources")
     if not source.active:
         raise Conflict("the source is off")
     durable.write(handover.given_file(settings.BEFFROI.state, source.id), _bounded(pieces))
@@ -159,7 +159,7 @@ def ask(source: FeedSource, number: str, *, given: bool = False, secret: str = "
 def answer_update(*, actor: Actor, update: SourceUpdate, accept: bool, why: str) -> None:
     """Let a held update take effect, or not. Errors: NotAllowed, Invalid (no reason), Conflict (answered, or another
     one took its place meanwhile)."""
-    _only_the_departement(actor)
+    actor.require_departement("decide about sources")
     reason = " ".join(why.split())
     if not MIN_WHY <= len(reason) <= 300:
         raise Invalid("why")
@@ -187,7 +187,7 @@ def answer_trial(
 
     Errors: NotAllowed, Invalid (no reason), Conflict (it does not run, or was answered so).
     """
-    _only_the_departement(actor)
+    actor.require_departement("decide about sources")
     reason = " ".join(why.split())
     if not MIN_WHY <= len(reason) <= 300:
         raise Invalid("why")
@@ -292,11 +292,6 @@ def _record(source: FeedSource, actor: Actor, what: str, *, account: str = "") -
         },
         personal={"account": account} if account else None,
     )
-
-
-def _only_the_departement(actor: Actor) -> None:
-    if not actor.sees_all:
-        raise NotAllowed("decide about sources")
 
 
 def next_at(pause_s: int) -> datetime:

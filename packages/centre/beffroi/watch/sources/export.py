@@ -23,7 +23,7 @@ from beffroi.core.decisions import queries
 from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import NotAllowed, NotFound
+from beffroi.lib.errors import NotFound
 
 _NAMESPACE = uuid.UUID("6f7e2f0d-7c5c-5b0e-9a53-0d6a4f6a2c11")
 _MISP_TYPES = {
@@ -44,8 +44,7 @@ _STIX_PATHS = {
 
 def own_decisions(actor: Actor) -> QuerySet[Decision]:
     """Active ones for all, of kinds that others understand. Errors: NotAllowed."""
-    if not actor.sees_all:
-        raise NotAllowed("export decisions")
+    actor.require_departement("export decisions")
     rows = queries.active_decisions(actor).filter(scope=SCOPE_ALL, action__in=("block", "quarantine"))
     kinds = [kind.value for kind in _MISP_TYPES]
     return rows.filter(kind__in=kinds, expires_at__gt=clock.paced_now()).order_by("kind", "value")
