@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -16,7 +17,8 @@ from beffroi.core.retention import actions as retention
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import actions as mail
-from beffroi.mail.held import actions, due, links, queries, workdays
+from beffroi.mail import doveadm
+from beffroi.mail.held import actions, due, following, links, queries, workdays
 from beffroi.mail.held.actions import HeldByDecision
 from beffroi.mail.held.models import Digest, HeldMail, Lesson, SenderRule
 from beffroi.mail.models import Mailbox
@@ -350,6 +352,37 @@ def test_a_digest_that_postfix_does_not_take_is_due_again(beaune: Commune, box: 
 
 
 # -- retention -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["closed", "silent"])
+def test_mailboxes_that_nobody_opens_keep_no_other_from_being_looked_at(
+    beaune: Commune, box: Mailbox, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    monkeypatch.setattr(following, "LOOK_MAILBOXES", 2)
+    for number in range(3):
+        made = Mailbox.objects.create(
+            collectivite_id=beaune.id,
+            address=f"{other}{number}@beaune.test",
+            crypt_key="-",
+            closed_at=clock.now() if other == "closed" else None,
+        )
+        for _ in range(4):
+            hold(made)
+    row = hold(box)
+
+    class Engine:
+        def __init__(self, _config: object) -> None:
+            pass
+
+        def run(self, commands: list[doveadm.Command]) -> list[Any]:
+            return [[] if one["user"] == box.address else None for _, one in commands]
+
+    monkeypatch.setattr(following, "Doveadm", Engine)
+    HeldMail.objects.update(changed_at=clock.now() - timedelta(hours=1))
+    HeldMail.objects.filter(pk=row.pk).update(changed_at=clock.now() - timedelta(minutes=59))
+    assert sum(following.look() for _ in range(3)) == 1
+    row.refresh_from_db()
+    assert row.state == "gone"
 
 
 def test_what_is_held_is_on_the_list_of_a_mailbox_that_is_opened_again(

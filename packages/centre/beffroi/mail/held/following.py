@@ -238,19 +238,21 @@ def look() -> int:
     Errors: DoveadmUnavailable.
     """
     before = clock.now() - LOOK_AFTER
-    rows = HeldMail.objects.filter(state=_State.HELD, changed_at__lt=before).exclude(
-        reason__in=(_Reason.DECISION, _Reason.CONTENT)
-    )
+    opened = Mailbox.objects.filter(closed_at=None)
+    rows = HeldMail.objects.filter(
+        state=_State.HELD, changed_at__lt=before, mailbox_id__in=opened.values("id")
+    ).exclude(reason__in=(_Reason.DECISION, _Reason.CONTENT))
     ids = list(rows.order_by("changed_at").values_list("mailbox_id", flat=True)[: LOOK_MAILBOXES * 5])
     chosen = list(dict.fromkeys(ids))[:LOOK_MAILBOXES]
-    mailboxes = list(Mailbox.objects.filter(pk__in=chosen, closed_at=None))
+    mailboxes = list(opened.filter(pk__in=chosen))
     asked = [
         ("fetch", {"user": m.address, "field": ["hdr.x-beffroi-id"], "query": ["mailbox", JUNK]})
         for m in mailboxes
     ]
     gone = 0
     for mailbox, answer in zip(mailboxes, Doveadm(settings.BEFFROI).run(asked), strict=True):
-        if answer is None:
+        if answer is None:  # its turn comes again behind all others
+            rows.filter(mailbox_id=mailbox.id).update(changed_at=clock.now())
             continue
         there = {one.get("hdr.x-beffroi-id", "").strip() for one in answer}
         for row in rows.filter(mailbox_id=mailbox.id):
