@@ -211,6 +211,18 @@ def test_a_file_for_a_person_is_there_whole_or_not_at_all(
     assert left is None or path.read_text() == left
 
 
+def test_a_software_key_for_which_there_is_no_room_is_told_to_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "software.key"
+    argv = (sys.executable, "-m", "beffroi.cli", "releases", "key", str(path))
+    full = ("bash", "-c", 'trap "" XFSZ; ulimit -f 0; exec "$@"', "bash", *argv)
+    done = subprocess.run(full, check=False, capture_output=True, text=True)
+    assert done.returncode == 1 and "cannot be used" in done.stderr and not done.stdout, done.stderr
+    assert not path.exists()
+    assert (
+        subprocess.run(argv, check=True, capture_output=True, text=True).stdout and path.stat().st_size > 40
+    )
+
+
 def test_a_centre_is_removed_with_its_settings_last_and_what_links_lead_to_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

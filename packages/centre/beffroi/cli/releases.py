@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from beffroi_protocol.messages import MAX_RELEASE_BYTES, VERSION, Release, decod
 from beffroi_protocol.signing import ROLE_SOFTWARE, Signer, b64, public_bytes, unb64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from beffroi.cli.person import FileUnusable, enter_centre, has_database, open_file
+from beffroi.cli.person import FileUnusable, enter_centre, has_database, new_file, open_file
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
@@ -89,12 +88,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _key(options: argparse.Namespace) -> int:
     key = Ed25519PrivateKey.generate()
-    try:
-        descriptor = os.open(options.output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise FileUnusable(options.output, error.strerror) from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(b64(key.private_bytes_raw()).encode() + b"\n")
+    with new_file(options.output) as file:
+        file.write(b64(key.private_bytes_raw()) + "\n")
     print(b64(public_bytes(key)))
     return 0
 
