@@ -132,8 +132,8 @@ def update_of(box: BoxClient) -> BoxUpdate:
     return BoxUpdate.objects.get(box_id=box.id)
 
 
-def tell(box: BoxClient, outcome: str, number: int = 1) -> None:
-    fact = SoftwareUpdated(f"sof_{outcome}{number}", number, "0.1", outcome, "because", 1)
+def tell(box: BoxClient, outcome: str, number: int = 1, reason: str = "because") -> None:
+    fact = SoftwareUpdated(f"sof_{outcome}{number}", number, "0.1", outcome, reason, 1)
     assert box.post("/v1/facts", encode(FactBatch(1, (fact,)))).status == 200
     run_pending("main")
 
@@ -196,6 +196,28 @@ def test_a_box_that_is_asked_hears_the_release_fetches_it_and_tells(
     tell(canary, "installed")
     tell(canary, "rolled_back")  # the first word counts
     assert (update_of(canary).outcome, BoxUpdate.objects.count()) == ("installed", 1)
+
+
+def offered(centre: Centre, box: BoxClient) -> list[int]:
+    """The releases that it hears of when it comes back."""
+    session, held = centre.session("box"), box.follow("box:0:0:")
+    heard = [session.receive(held.line(), monotonic=0.0) for _ in range(4)]
+    return [one.number for one in heard if isinstance(one, Release)]
+
+
+def test_one_without_room_is_offered_it_again_and_one_that_refused_for_another_reason_is_not(
+    centre: Centre, signed: Sign, administrator: Actor, beaune: Commune
+) -> None:
+    full, odd = centre.box(beaune.id), centre.box(beaune.id)
+    present(full, odd)
+    releases.store(actor=administrator, **signed())
+    releases.start(actor=administrator, number=1, canary=beaune.collectivite)
+    assert releases.look() == 2
+    tell(full, "refused", reason="it cannot be written here: ENOSPC")
+    tell(odd, "refused", reason="digest")
+    assert (offered(centre, full), offered(centre, odd)) == ([1], [])
+    tell(full, "installed")
+    assert BoxUpdate.objects.get(box_id=full.id).outcome == "installed" and offered(centre, full) == []
 
 
 def test_one_that_never_answers_stops_it_visibly_and_may_answer_late(

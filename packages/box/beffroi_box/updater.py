@@ -118,6 +118,8 @@ class Updater:
             return False
         if plan.reason:
             self._complain(plan.number, plan.version, plan.reason)
+            if time.monotonic() - self._launched_at < RETRY_S:
+                return False  # it is offered again with each connection
             if wanted is None and time.monotonic() - self._launched_at > ROOM_AGAIN_S:
                 wanted = self._wanted = self._started
         if wanted is None:

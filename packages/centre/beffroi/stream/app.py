@@ -31,7 +31,7 @@ from beffroi.core.planes.tokens import read_grant
 from beffroi.core.planes.wake import Waker
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotFound
-from beffroi.stream import live, uplink
+from beffroi.stream import live, software, uplink
 from beffroi.stream.acks import Acks
 from beffroi.stream.answers import Held, answer, inflated, read_body
 from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Caller, Gatekeeper, is_local
@@ -230,7 +230,7 @@ class Stream:
                 await asyncio.sleep(RETRY_MAX_S)
 
     async def _offer(self, box_id: str) -> None:
-        if lines := await self._run(lambda: self._store.release_lines(box_id)):
+        if lines := await self._run(lambda: software.release_lines(self._store.database, box_id)):
             self.hub.send(POLICY_TOPIC + box_id, lines)
 
     def _ask(self, event: Event) -> None:
@@ -299,7 +299,7 @@ class Stream:
             if (policy := await self.publisher.policy_line(caller.box.collectivite_id)) is not None:
                 first.append(policy)
             box_id = caller.box.id
-            if release := await self._run(lambda: self._store.release_lines(box_id)):
+            if release := await self._run(lambda: software.release_lines(self._store.database, box_id)):
                 first.append(release)
         # No await from here to the hub: a batch, or a revocation, made in between would be missed.
         if caller.owner in self._revoked:
@@ -328,7 +328,9 @@ class Stream:
     async def _software(self, caller: Caller, digest: str) -> Path:
         """The package that this box was asked to install. Errors: NotFound."""
         box = caller.box
-        if box is None or not await self._run(lambda: self._store.may_have_software(box.id, digest)):
+        if box is None or not await self._run(
+            lambda: software.may_have(self._store.database, box.id, digest)
+        ):
             raise NotFound("file")
         path = files.software_file(self.config.state, digest)
         if not path.exists():

@@ -280,24 +280,6 @@ class Store:
         by, why = str(rows[0][2]), str(rows[0][3])
         return PolicyMessage(1, collectivite_id, int(rows[0][0]), 0, read_policy(content), by, why)
 
-    def release_lines(self, box_id: str) -> bytes:
-        """Return delegation and release that this box was asked to install and told nothing of; b"" for none."""
-        rows = self.database.execute(
-            "SELECT r.line FROM box_update u JOIN box_release r ON r.number = u.number"
-            " WHERE u.box_id = ? AND u.outcome = '' AND r.state <> 'stopped' ORDER BY u.number DESC LIMIT 1",
-            (box_id,),
-        )
-        return f"{rows[0][0]}\n".encode() if rows else b""
-
-    def may_have_software(self, box_id: str, sha256: str) -> bool:
-        """Whether this box was asked to install the package with this digest."""
-        rows = self.database.execute(
-            "SELECT 1 FROM box_update u JOIN box_release r ON r.number = u.number"
-            " WHERE u.box_id = ? AND r.sha256 = ? LIMIT 1",
-            (box_id, sha256),
-        )
-        return bool(rows)
-
     def seen(self, box_ids: Sequence[str]) -> None:
         now = clock.now()
         for part in batched(box_ids, IDS_A_QUERY, strict=False):  # a decision must not wait for thousands
