@@ -17,7 +17,8 @@ from beffroi.mail import projections
 from beffroi.mail.closing import opening
 from beffroi.mail.importing import archive, letters
 from beffroi.mail.models import Mailbox
-from beffroi.portal.commune_export import work
+from beffroi.portal.commune_export import mails, work
+from beffroi.portal.commune_export.folder import ExportFolder, FilesLost
 from beffroi.portal.commune_export.mails import as_mbox
 
 from tests.clients.test_mail_backup import fill, letter
@@ -111,22 +112,38 @@ def test_open_and_closed_mailboxes_come_with_folders_and_flags_and_without_what_
     )
 
 
+def lost(folder: ExportFolder, whole: object) -> None:
+    folder.keep()
+    raise FilesLost(1)
+
+
 def test_without_dovecot_nothing_is_called_whole_and_the_same_call_goes_on(
-    post: Post, beaune: Commune, export: Callable[[Commune], Path], tmp_path: Path
+    post: Post,
+    beaune: Commune,
+    export: Callable[[Commune], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     box = post.mailbox(beaune, beaune.agent, "accueil")
     client = post.imap(box)
     fill(client, "INBOX", "Urbanisme")
     client.logout()
-    post.engines.kill("dovecot")
+    monkeypatch.setattr(mails, "PAUSE_S", 0.0)
     path = tmp_path / "disque"
+    with monkeypatch.context() as patch, pytest.raises(FilesLost):
+        patch.setattr(ExportFolder, "finish", lost)  # the first call ends at its last step
+        export(beaune)
+    post.engines.kill("dovecot")
     try:
         with pytest.raises(work.NotAllRead):
             export(beaune)
     finally:
         post.engines.start("dovecot")
     assert not (path / "manifest-sha256.txt").exists() and box.address in (path / "INCOMPLET.txt").read_text()
+    read: list[str] = []
+    monkeypatch.setattr(mails, "_mails", lambda box, name, *rest: read.append(name))
     export(beaune)
+    assert read == []  # what the first call had read is not read once more
     assert subjects(path / "courriel" / box.address / "INBOX.mbox") == ["Urbanisme"]
 
 

@@ -18,13 +18,13 @@ from beffroi.core.communes import exports
 from beffroi.core.communes.models import CommuneExport
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import schema
+from beffroi.drive.store import schema, tree
 from beffroi.drive.store.model import Node
 from beffroi.drive.whole import LISTS, NOT_LISTED
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.portal.commune_export import coffre, mails, out, rows, work
 from beffroi.portal.commune_export import folder as folders
-from beffroi.portal.commune_export import mails, out, rows, work
 from beffroi.portal.commune_export.folder import DiskFull, ExportFolder, FilesLost, FolderUnusable
 from django.apps import apps
 from django.conf import settings
@@ -254,6 +254,24 @@ def test_what_was_cut_goes_on_and_takes_what_changed_meanwhile(
     assert not (path / "INCOMPLET.txt").exists() and not (path / ".etat.sqlite").exists()
     with pytest.raises(FolderUnusable):
         run(hall.commune, path)
+
+
+def test_what_is_thrown_away_between_two_walks_is_not_in_it(
+    hall: Hall, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = tmp_path / "disque", coffre._Walk.rows
+
+    def rows(self: Any) -> Iterator[dict[str, Any]]:
+        yield from real(self)
+        found = [one for one in hall.drive.children(hall.drive.common.id) if one.name.startswith("Budget")]
+        for one in found:
+            hall.drive.database.write(lambda w, one=one: tree.delete(w, hall.drive.act, one.id))
+
+    monkeypatch.setattr(coffre._Walk, "rows", rows)
+    run(hall.commune, path)
+    check(path)
+    assert not any("Budget" in one for one in files_of(path))
+    assert "Budget" not in (path / "coffre-listes/fichiers.json").read_text()
 
 
 def test_a_file_that_is_damaged_is_named_and_the_export_never_calls_itself_whole(

@@ -64,6 +64,7 @@ def _stock(work: Work) -> Stock | None:
 
 def _tree(work: Work, database: Database, stock: Stock | None) -> None:
     for _ in range(MOST_WALKS):
+        work.folder.look_again()
         walk = _Walk(work, database, stock)
         count = work.write_list("list:files", LISTS, "fichiers.json", walk.rows())
         work.say(f"Coffre: {count} files and folders, {walk.written} of them written now")

@@ -176,8 +176,19 @@ class ExportFolder:
         self._run("UPDATE place SET run = ? WHERE key = ?", (self.run, key))
         return path
 
+    def look_again(self) -> None:
+        """From now on counts as met what is met again."""
+        self.run += 1
+        self.tell("run", str(self.run))
+
+    def retain(self, prefix: str) -> None:
+        """What an earlier run made of something that cannot be read now stays."""
+        self._run(
+            "UPDATE place SET run = ? WHERE key >= ? AND key < ?", (self.run, prefix, prefix + "\U0010ffff")
+        )
+
     def forget(self, prefix: str) -> None:
-        """What no run needs any more: what this one did not meet. The files themselves go at the end."""
+        """What was not met since this run began, or looked again. The files themselves go at the end."""
         self._run(
             "DELETE FROM file WHERE path IN (SELECT path FROM place WHERE key >= ? AND key < ? AND run < ?)",
             (prefix, prefix + "\U0010ffff", self.run),

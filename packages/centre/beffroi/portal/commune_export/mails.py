@@ -66,6 +66,7 @@ def _write(work: Work, mailbox: Mailbox) -> None:
         except tuple(WHY) as error:
             if attempt == ATTEMPTS or not isinstance(error, MailboxUnavailable):
                 work.miss(mailbox.address, WHY[type(error)])
+                work.folder.retain(f"mail:{mailbox.id}:")
                 return
             time.sleep(PAUSE_S)
 
