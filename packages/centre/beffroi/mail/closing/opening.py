@@ -2,7 +2,8 @@
 
 Purpose: Dovecot, which has forgotten the closed mailbox, knows it again as ``<identifier>@boite-fermee.invalid``:
          Postfix routes nothing there, no app password opens it, and the portal knows no such mailbox.
-Process: the child of worker that exports and erases (``children``).
+Process: the child of worker that exports and erases (``children``); a command that exports a whole collectivité. Each
+         holds run/closing.lock.
 Fails:   closed: NotClosed while Dovecot still (or again) knows the mailbox by its address. What a killed run left open
          is closed before the next job, and by it.
 """
