@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,17 @@ def run(monkeypatch: pytest.MonkeyPatch, config: Config, new_administrator: NewA
         return program.main(["commune", "export", *words, *by, "--state", str(config.state)])
 
     return called
+
+
+def test_each_verb_that_the_one_command_names_is_one_that_it_takes() -> None:
+    text = (Path(__file__).parents[2] / "beffroi").read_text("utf-8")
+    named = set(re.findall(r"^#   \./beffroi ([a-z]+)", text, re.MULTILINE))
+    cases = text.partition("case $verb in")[2]
+    taken = {
+        word for line in re.findall(r"^  ([a-z| ]+)\)$", cases, re.MULTILINE) for word in line.split(" | ")
+    }
+    assert {"commune", "person", "up"} <= named <= taken
+    assert {one for one in named if one in program.VERBS} >= {"commune", "mail"}
 
 
 def test_it_writes_a_whole_export_and_says_what_to_do_with_it(
