@@ -42,7 +42,7 @@ def test_each_verb_that_the_one_command_names_is_one_that_it_takes() -> None:
     named = set(re.findall(r"^#   \./beffroi ([a-z]+)", text, re.MULTILINE))
     cases = text.partition("case $verb in")[2]
     taken = {
-        word for line in re.findall(r"^  ([a-z| ]+)\)$", cases, re.MULTILINE) for word in line.split(" | ")
+        word for line in re.findall(r"^  ([a-z| ]+)\)", cases, re.MULTILINE) for word in line.split(" | ")
     }
     assert {"commune", "person", "up"} <= named <= taken
     assert {one for one in named if one in program.VERBS} >= {"commune", "mail"}
