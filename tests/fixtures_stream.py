@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
 from beffroi.core.planes.follower import Follower
+from beffroi.core.planes.sessions import Session, mark_of
 from beffroi.core.planes.tokens import make_grant
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
@@ -259,14 +261,36 @@ class Centre:
     def grant(
         self, collectivite_id: str | None, *, subject: str = "per_1", ttl_s: int = 300, path: str = "/live"
     ) -> dict[str, str]:
+        key = self.config.secret("live.key")
         text = make_grant(
-            self.config.secret("live.key"),
+            key,
             subject_id=subject,
             collectivite_id=collectivite_id,
             paths=(path,),
             ttl_s=ttl_s,
+            role="agent" if collectivite_id else "administrator",
+            session=signed_in(subject, collectivite_id).sealed(key),
         )
         return {"Cookie": f"beffroi_live={text}"}
+
+
+def signed_in(subject: str, collectivite_id: str | None) -> Session:
+    """A session of an agent, or of an administrator, who is made where nobody is."""
+    from beffroi.core.communes.models import Collectivite
+    from beffroi.core.identity.models import Administrator, Membership, Person
+    from django.contrib.sessions.models import Session as Row
+
+    mail, mark = {"email": f"{subject}@stream.test"}, "1"
+    if collectivite_id is None:
+        Administrator.objects.get_or_create(pk=subject, defaults=mail)
+    else:
+        person, _ = Person.objects.get_or_create(pk=subject, defaults={**mail, "password": subject})
+        owner, _ = Collectivite.objects.get_or_create(pk=collectivite_id, defaults={"name": collectivite_id})
+        Membership.objects.get_or_create(person=person, collectivite=owner, role="agent")
+        mark = mark_of(person.password, person.sessions_from)
+    made = Session(secrets.token_hex(16), mark)
+    Row.objects.create(session_key=made.key, session_data="", expire_date=clock.now() + timedelta(hours=1))
+    return made
 
 
 def block(value: str, kind: str = "ip", *, scope: str = "all", ttl_s: int = 3600) -> Decision:

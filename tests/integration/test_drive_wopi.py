@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beffroi.core.planes import sessions
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive import alarms
 from beffroi.drive.guard.scoring import Alarm
@@ -109,7 +110,7 @@ class Centre:
             who,
             File(owner, node),
             may_write=may_write,
-            session=tokens.Session(session, "digest").sealed(key),
+            session=sessions.Session(session, "digest").sealed(key),
             share_id=share.id if share else "",
             ttl_s=ttl_s,
         )
@@ -422,7 +423,7 @@ def test_a_token_ends_with_its_session_and_is_none_without_one(centre: Centre, f
         (centre.server.directory / "ended-sessions").unlink()
     key = centre.config.secret("drive-grant.key")
     where = File(ALICE.collectivite_id, file)
-    for session in ("", "AAAA", tokens.Session("one", "digest").sealed(b"another key")):
+    for session in ("", "AAAA", sessions.Session("one", "digest").sealed(b"another key")):
         token = tokens.make(key, ALICE, where, may_write=True, session=session)
         assert centre.office.ask(centre.server.port, "GET", where.path, token).status == 401
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from datetime import timedelta
 
+import pytest
 from beffroi.core.events import outbox
+from beffroi.core.identity.models import Administrator, Membership, Person
 from beffroi.core.planes.db import Database
+from beffroi.core.planes.tokens import make_grant
 from beffroi.lib import clock
 from beffroi.stream import live
 from beffroi.stream.uplink import Enforced
+from django.contrib.sessions.models import Session
 from django.db import transaction
 
-from tests.fixtures_stream import Centre, Held, block, eventually, running_centre  # noqa: F401
+from tests.fixtures_stream import Centre, Held, block, eventually, running_centre, signed_in  # noqa: F401
 
 A, B = "col_a", "col_b"
 
@@ -151,6 +157,75 @@ def test_person_holds_few_connections(centre: Centre) -> None:
         centre.live(A)
     assert first.ended()
     assert centre.health()["browsers"] == 8
+
+
+def _signs_out(subject: str) -> None:
+    Session.objects.all().delete()
+
+
+def _is_suspended(subject: str) -> None:
+    Person.objects.filter(pk=subject).update(is_active=False)
+
+
+def _leaves(subject: str) -> None:
+    Membership.objects.filter(person_id=subject).update(until=clock.now())
+
+
+def _is_sanctioned(subject: str) -> None:
+    Person.objects.filter(pk=subject).update(sessions_from=clock.now())
+
+
+def _has_another_password(subject: str) -> None:
+    Person.objects.filter(pk=subject).update(password="another")
+
+
+def _comes_to_its_term(subject: str) -> None:
+    Session.objects.update(expire_date=clock.now() - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    "ends", [_signs_out, _is_suspended, _leaves, _is_sanctioned, _has_another_password, _comes_to_its_term]
+)
+def test_who_may_no_more_hears_nothing_within_seconds(centre: Centre, ends: Callable[[str], None]) -> None:
+    grant, other = centre.grant(A), centre.grant(B, subject="per_2")
+    held, stays = centre.hold("/live", grant), centre.hold("/live", other)
+    assert held.line() == b"retry: 2000"
+    ends("per_1")
+    assert held.ended()
+    refused = centre.request("GET", "/live", b"", grant)
+    assert (refused.status, refused.code) == (403, "live.grant_refused"), "nor does a kept grant begin again"
+    if ends not in (_signs_out, _comes_to_its_term):
+        tell("decision:ended", {"decision_id": "dec_1", "kind": "ip", "scope": "all"})
+        assert events(stays, "decision:ended")
+
+
+@pytest.mark.parametrize("ends", [{"is_active": False}, {"session_version": 2}])
+def test_an_administrator_who_was_ended_or_renewed_hears_nothing_more(
+    centre: Centre, ends: dict[str, object]
+) -> None:
+    grant = centre.grant(None, subject="adm_1")
+    held = centre.hold("/live", grant)
+    assert held.line() == b"retry: 2000"
+    Administrator.objects.filter(pk="adm_1").update(**ends)
+    assert held.ended()
+    assert centre.request("GET", "/live", b"", grant).status == 403
+
+
+def test_a_grant_of_somebody_else_or_of_another_commune_opens_nothing(centre: Centre) -> None:
+    key, own = centre.config.secret("live.key"), signed_in("per_1", A)
+    signed_in("per_2", B)
+    for subject, owner, role, session in (
+        ("per_2", B, "agent", own.sealed(key)),
+        ("per_1", B, "agent", own.sealed(key)),
+        ("per_1", A, "referent", own.sealed(key)),
+        ("per_1", A, "agent", own.sealed(b"another key")),
+        ("per_1", A, "agent", ""),
+        ("per_1", None, "administrator", own.sealed(key)),
+    ):
+        text = make_grant(
+            key, subject_id=subject, collectivite_id=owner, paths=(live.PATH,), role=role, session=session
+        )
+        assert centre.request("GET", "/live", b"", {"Cookie": f"beffroi_live={text}"}).status == 403
 
 
 def test_page_hears_of_an_incident_of_its_own_commune_only(centre: Centre) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from beffroi.core.planes.sessions import Session, mark_of
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.office import blank, tokens
 from beffroi.drive.web import granted
@@ -62,7 +63,7 @@ def previews_have_no_network_and_are_asked_by_the_drive_alone(centre: Centre) ->
     assert wire.ask(path, "odt", office_samples.text("Bonjour"), timeout_s=60).pictures
 
 
-def a_session(centre: Centre, person_id: str) -> tokens.Session:
+def a_session(centre: Centre, person_id: str) -> Session:
     """Of the portal, of somebody who signed in."""
     ((password,),) = centre.plane.execute("SELECT password FROM person WHERE id = ?", (person_id,))
     expires = clock.now() + timedelta(hours=12)
@@ -70,7 +71,7 @@ def a_session(centre: Centre, person_id: str) -> tokens.Session:
         "INSERT INTO django_session (session_key, session_data, expire_date) VALUES (?, ?, ?)",
         ("k" * 32, "", expires),
     )
-    return tokens.Session("k" * 32, tokens.password_digest(password))
+    return Session("k" * 32, mark_of(password, None))
 
 
 def an_editor_writes_behind_the_front_door(centre: Centre, office: Office) -> None:
@@ -123,7 +124,7 @@ def an_editor_writes_behind_the_front_door(centre: Centre, office: Office) -> No
     assert ask("GET", f"/coffre/octets/{node}")[2] == written
     assert ask("GET", f"/coffre/octets/bureau/{node}/page/1")[2].startswith(b"\x89PNG")
     assert office.ask(port, "GET", path, token, signed=False).status == 500
-    other = tokens.make(key, who, file, may_write=True, session=tokens.Session("none", "").sealed(key))
+    other = tokens.make(key, who, file, may_write=True, session=Session("none", "").sealed(key))
     assert office.ask(port, "GET", path, other).status == 401
     centre.plane.execute("UPDATE membership SET until = since WHERE id = ?", (membership_id,))
     assert office.ask(port, "GET", path, token).status == 401

@@ -35,7 +35,9 @@ from beffroi.core.communes.queries import access_collectivite
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
+from beffroi.core.identity.sessions import VERSION_KEY
 from beffroi.core.identity.shared_cache import StorageFull
+from beffroi.core.planes.sessions import Session, mark_of
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store.names import in_order
 from beffroi.lib.config import SettingInvalid
@@ -70,7 +72,7 @@ def page(
         response.content = in_order(response.content.decode()).encode()
     response["Vary"] = "Cookie, HX-Request, Accept-Language"
     if actor is not None:
-        give_live_grant(response, actor)
+        give_live_grant(request, response, actor)
     return response
 
 
@@ -120,8 +122,18 @@ def _memberships(request: HttpRequest, actor: Actor) -> list[Membership]:
     return found
 
 
-def give_live_grant(response: HttpResponse, actor: Actor) -> None:
-    """Let this browser hear of changes for some minutes; without the key there are no live updates."""
+def session_of(request: HttpRequest) -> Session:
+    """By which grants live: of the person or the administrator who is signed in."""
+    user = request.user if hasattr(request, "user") else None
+    if user is not None and user.is_authenticated:
+        mark = mark_of(user.password, user.sessions_from)
+    else:
+        mark = str(request.session.get(VERSION_KEY, ""))
+    return Session(str(request.session.session_key), mark)
+
+
+def give_live_grant(request: HttpRequest, response: HttpResponse, actor: Actor) -> None:
+    """Let this browser hear of changes, as long as its session stands; without the key there are no live updates."""
     try:
         key = settings.BEFFROI.secret("live.key")
     except SettingInvalid:
@@ -132,6 +144,8 @@ def give_live_grant(response: HttpResponse, actor: Actor) -> None:
         collectivite_id=actor.collectivite_id,
         paths=(LIVE_PATH,),
         ttl_s=LIVE_TTL_S,
+        role=actor.role,
+        session=session_of(request).sealed(key),
     )
     give_cookie(response, LIVE_COOKIE, grant, path=LIVE_PATH, life_s=LIVE_TTL_S)
 
@@ -147,6 +161,11 @@ def give_cookie(response: HttpResponseBase, name: str, grant: str, *, path: str,
         httponly=True,
         samesite="Strict",
     )
+
+
+def take_live_grant(response: HttpResponseBase) -> None:
+    """Who sat at this computer is gone."""
+    response.delete_cookie(LIVE_COOKIE, path=LIVE_PATH, samesite="Strict")
 
 
 def for_agents(view: View) -> View:

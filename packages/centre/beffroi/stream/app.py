@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -27,11 +27,11 @@ from starlette.routing import Route
 from beffroi.core.planes import files
 from beffroi.core.planes.db import Database, connect
 from beffroi.core.planes.listen import Listener
-from beffroi.core.planes.tokens import read_grant
+from beffroi.core.planes.tokens import GrantRefused, read_grant
 from beffroi.core.planes.wake import Waker
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotFound
-from beffroi.stream import live, software, uplink
+from beffroi.stream import live, software, standing, uplink
 from beffroi.stream.acks import Acks
 from beffroi.stream.answers import Held, answer, inflated, read_body
 from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Caller, Gatekeeper, is_local
@@ -66,6 +66,7 @@ class Stream:
         self.name = relay or "stream"
         self.hub = Hub()
         self.live_hub = Hub()
+        self._watching = standing.Watching(self.live_hub, self._standing)
         self._gathered = live.Gathered(self.live_hub.send)
         self.nonces = Nonces()
         self._databases: list[Database] = [connect(config.database), connect(config.database)]
@@ -117,7 +118,7 @@ class Stream:
     async def start(self) -> None:
         """Errors: Unavailable (no database)."""
         await self.publisher.start()
-        jobs = [self._publish, self._beat, self._note_seen, self._cut_stalled]
+        jobs = [self._publish, self._beat, self._note_seen, self._cut_stalled, self._watching.run]
         if self._uplink is not None:
             jobs.append(self._uplink.run)
         self._tasks += [asyncio.create_task(job()) for job in jobs]
@@ -193,6 +194,9 @@ class Stream:
             await asyncio.sleep(STALL_S / 4)
             for hub in (self.hub, self.live_hub):
                 hub.cut_stalled(now_s=asyncio.get_running_loop().time())
+
+    async def _standing(self, watchers: Sequence[standing.Watcher]) -> set[standing.Watcher]:
+        return await self._run(lambda: standing.standing(self._store.database, watchers))
 
     async def _run[R](self, function: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
@@ -352,8 +356,12 @@ class Stream:
     async def watch(self, request: Request) -> Response:
         grant = read_grant(self._live_key, _grant_text(request), path=live.PATH)
         topics = live.topics(grant.collectivite_id, request.headers.get(LISTENER_HEADER, ""))
+        watcher = standing.watcher(self._live_key, grant)
+        if not await self._standing([watcher]):
+            raise GrantRefused
         subscriber = Subscriber(f"live:{grant.subject_id}", topics, [live.GREETING])
         self.live_hub.add(subscriber, at_most=live.CONNECTIONS_A_PERSON)
+        self._watching.add(subscriber, watcher)
         return Held(
             self.live_hub,
             subscriber,

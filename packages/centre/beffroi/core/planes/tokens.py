@@ -31,10 +31,9 @@ class GrantRefused(BeffroiError):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """``collectivite_id`` None sees the whole département (the console). ``role``: of the membership, for files.
-    ``share_id``: by which share of another collectivité; ``session``: what it lives by (``drive.office.tokens``), or
-    which visit of a link it is of.
-    ``made_at``: epoch seconds. ``nonce``: two that are made within a second are not one."""
+    """``collectivite_id`` None sees the whole département (the console). ``role``: of the membership.
+    ``share_id``: by which share of another collectivité; ``session``: what it lives by (``sessions``), or which visit
+    of a link it is of. ``nonce``: two that are made within a second are not one."""
 
     subject_id: str
     collectivite_id: str | None
@@ -43,7 +42,6 @@ class Grant(msgspec.Struct, frozen=True):
     role: str = ""
     share_id: str = ""
     session: str = ""
-    made_at: int = 0
     nonce: str = ""
 
 
@@ -65,14 +63,11 @@ def make_grant(
     role: str = "",
     share_id: str = "",
     session: str = "",
-    made_at: int | None = None,
 ) -> str:
-    """Return the text of a grant, fit for a cookie. ``key``: STATE/secrets/live.key, or drive-grant.key. ``made_at``:
-    of the one that this one goes on from; now without it."""
+    """Return the text of a grant, fit for a cookie. ``key``: STATE/secrets/live.key, or drive-grant.key."""
     now_s = clock.epoch_s()
-    began_s = now_s if made_at is None else made_at
     nonce = secrets.token_urlsafe(9)
-    grant = Grant(subject_id, collectivite_id, paths, now_s + ttl_s, role, share_id, session, began_s, nonce)
+    grant = Grant(subject_id, collectivite_id, paths, now_s + ttl_s, role, share_id, session, nonce)
     body = base64.urlsafe_b64encode(msgspec.json.encode(grant)).decode().rstrip("=")
     return f"{body}.{_mac(key, body)}"
 

@@ -233,7 +233,6 @@ class Call:
             session=self.grant.session,
             share_id=self.grant.share_id,
             ttl_s=max(1, self.grant.expires_at - clock.epoch_s()),
-            made_at=self.grant.made_at,
         )
         page = self._page(made)
         return wire.answered(

@@ -43,7 +43,7 @@ def overview(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_administrators
 def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
     response = HttpResponse(status=204)
-    give_live_grant(response, actor)
+    give_live_grant(request, response, actor)
     return response
 
 

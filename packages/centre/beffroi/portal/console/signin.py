@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from beffroi.core.identity.administrators import SignInRefused, authenticate_administrator
 from beffroi.core.identity.sessions import start_administrator_session
 from beffroi.core.identity.sign_ins import client_address
-from beffroi.portal.pages import page
+from beffroi.portal.pages import page, take_live_grant
 from beffroi.portal.web.signin import refuse_blocked
 
 MAX_CHARS = 1024
@@ -49,7 +49,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     request.session.flush()
-    return HttpResponseRedirect(reverse("console_login"))
+    response = HttpResponseRedirect(reverse("console_login"))
+    take_live_grant(response)
+    return response
 
 
 def _target(request: HttpRequest) -> str:

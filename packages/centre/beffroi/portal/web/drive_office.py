@@ -19,6 +19,7 @@ from django.views.decorators.csp import csp_override
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
+from beffroi.core.planes.sessions import Session
 from beffroi.drive.office import tokens
 from beffroi.drive.office.discovery import Editor, editor
 from beffroi.drive.store.model import AbsentNode
@@ -27,7 +28,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.portal import drive_visits, drive_words
 from beffroi.portal.drive_access import GRANT_KEY
-from beffroi.portal.pages import for_agents
+from beffroi.portal.pages import for_agents, session_of
 from beffroi.portal.web import drive
 from beffroi.previews import wire
 
@@ -106,10 +107,9 @@ def edit(request: HttpRequest, actor: Actor, node_id: int, share_id: str = "") -
     return csp_override(_policy(found.origin))(shown)(request)
 
 
-def _session(request: HttpRequest) -> tokens.Session:
+def _session(request: HttpRequest) -> Session:
     request.session.modified = True  # it does not end while the editor goes on
-    password = request.user.password if request.user.is_authenticated else ""
-    return tokens.Session(str(request.session.session_key), tokens.password_digest(password))
+    return session_of(request)
 
 
 def _policy(origin: str) -> dict[str, Any]:

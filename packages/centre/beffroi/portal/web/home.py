@@ -81,7 +81,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
 def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
     """A new grant for a page that stayed open longer than its first one."""
     response = HttpResponse(status=204)
-    give_live_grant(response, actor)
+    give_live_grant(request, response, actor)
     return response
 
 

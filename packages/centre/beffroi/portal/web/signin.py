@@ -21,7 +21,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.portal.drive_access import take_grants
-from beffroi.portal.pages import page
+from beffroi.portal.pages import page, take_live_grant
 
 MOST_RECORDED, WINDOW_S = 30, 900
 """Refusals of one network that the audit log holds of a quarter of an hour."""
@@ -43,6 +43,7 @@ class Logout(LogoutView):  # type: ignore[misc] # allauth is untyped
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
         if request.method == "POST":
             take_grants(response)
+            take_live_grant(response)
         return response
 
 
