@@ -13,7 +13,7 @@ from beffroi.core.approvals import actions as approvals
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity import erasure
+from beffroi.core.identity import erasure, offers
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.core.retention.models import RetentionCount, RetentionRun
@@ -151,6 +151,35 @@ def test_an_erased_person_has_no_name_here_either_and_the_erasure_is_told(
     assert "Nom et adresse d’un compte effacés" not in text_of(
         stranger.get(reverse("own_journal"), {"genre": "tout"})
     )
+
+
+def test_nobody_is_watched_over_and_a_refusal_stays_unknown(
+    beaune: Commune, nuits: Commune, administrator: Actor, system: Actor
+) -> None:
+    [dpo] = dpo_of(system, beaune)
+    for verb in (
+        "mail:sending:scheduled", "mail:sending:sent", "mail:held:blocked", "mail:message:reported",
+        "mail:absence:set",
+    ):  # fmt: skip
+        told(verb, beaune.agent, beaune)
+    told("mail:sending:sent", system, beaune)
+    offer = offers.make(
+        actor=beaune.referent,
+        collectivite=beaune.collectivite,
+        email=nuits.agent_membership.person.email,
+        role="agent",
+    )
+    offers.answer(actor=nuits.agent, offer_id=offer.pk, accept=False)
+    told("mail:held:released", administrator, beaune)
+    for membership in (dpo, beaune.referent_membership):
+        client = portal_client(membership)
+        for asked in ({"genre": "tout"}, {}):
+            page = text_of(client.get(reverse("own_journal"), asked))
+            assert "Courriel envoyé" not in page and "Courriel parti" not in page
+            assert "signalé<" not in page and "Absence" not in page and "bloqué par une personne" not in page
+            assert "Rattachement refusé" not in page
+            assert "Question posée" in page
+            assert "Courriel retenu libéré" in page, "what the Département did"
 
 
 def test_what_befell_a_person_elsewhere_after_they_left_is_not_told(

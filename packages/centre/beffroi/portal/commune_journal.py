@@ -1,7 +1,8 @@
 """The journal of one commune, for its data protection officer and its référent: which entries, and in which words.
 
 Access: entries of the collectivité of the session; of those that name no collectivité, what the Département did of
-        itself (who came to the console, what the purge did) and what befell people of this collectivité.
+        itself (who came to the console, what the purge did) and what befell people of this collectivité. Never what
+        people do in their own mailbox.
 Names:  of people who are or were of this collectivité, and of administrators; from their accounts, so that an erasure
         takes them away here too. What ``audit_personal`` holds is not shown.
 """
@@ -87,7 +88,6 @@ KINDS = {
         gettext_lazy("Restaurations"),
         (
             "mail:restore:",
-            "mail:deleted:given_back",
             "drive:restored",
             "drive:alarm:taken_back",
             "drive:folder:put_back",
@@ -98,6 +98,24 @@ KINDS = {
     "purge": (gettext_lazy("Purge et conservation"), ("retention:", "audit:log:pruned")),
 }
 """Name in the address -> (words, beginnings of verbs)."""
+_OWN_AFFAIRS = (
+    "identity:offer:refused",
+    "mail:absence:",
+    "mail:deleted:",
+    "mail:filter:",
+    "mail:handling:",
+    "mail:held:",
+    "mail:import:",
+    "mail:message:reported",
+    "mail:script:",
+    "mail:sending:cancelled",
+    "mail:sending:refused",
+    "mail:sending:scheduled",
+    "mail:sending:sent",
+    "mail:signature:",
+)
+"""What people do in their own mailbox, whom they report, and that they did not want to join: read by nobody else in the
+commune, unless an administrator did it. A journal of each mail and hour would watch over agents."""
 _OF_ITSELF = (
     "identity:administrator:created",
     "identity:administrator:ended",
@@ -171,17 +189,23 @@ def _narrowed(rows: QuerySet[AuditEntry], wanted: Wanted) -> QuerySet[AuditEntry
         rows = rows.filter(at__gte=_begin(wanted.since))
     if wanted.until is not None:
         rows = rows.filter(at__lt=_begin(wanted.until + timedelta(days=1)))
+    by_departement = Q(actor_kind="administrator")
+    rows = rows.exclude(_begin_with(_OWN_AFFAIRS) & ~by_departement)
     if wanted.kind == ALL:
         return rows
-    by_departement = Q(actor_kind="administrator")
     if wanted.kind == DEPARTEMENT:
         return rows.filter(by_departement)
-    kinds = [wanted.kind] if wanted.kind else list(KINDS)
-    chosen = Q() if wanted.kind else by_departement
-    for kind in kinds:
-        for beginning in KINDS[kind][1]:
-            chosen |= Q(verb__startswith=beginning)
-    return rows.filter(chosen)
+    if wanted.kind:
+        return rows.filter(_begin_with(KINDS[wanted.kind][1]))
+    every = _begin_with([one for _words, beginnings in KINDS.values() for one in beginnings])
+    return rows.filter(by_departement | every)
+
+
+def _begin_with(beginnings: Iterable[str]) -> Q:
+    found = Q()
+    for one in beginnings:
+        found |= Q(verb__startswith=one)
+    return found
 
 
 def _begin(day: date) -> datetime:
