@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from beffroi.core.approvals import actions as approvals
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity import actions as identity
@@ -17,6 +16,7 @@ from beffroi.core.identity import erasure, offers
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.core.retention.models import RetentionCount, RetentionRun
+from beffroi.drive import erasures
 from beffroi.lib import clock
 from beffroi.mail.models import Mailbox
 from beffroi.portal import commune_journal, verbs
@@ -60,7 +60,7 @@ def rows(answer: Any) -> list[list[str]]:
 
 
 def test_a_dpo_reads_what_was_done_in_words_with_who_and_whom(
-    beaune: Commune, administrator: Actor, system: Actor
+    beaune: Commune, nuits: Commune, administrator: Actor, system: Actor
 ) -> None:
     [dpo] = dpo_of(system, beaune)
     mailbox = Mailbox.objects.create(
@@ -70,13 +70,7 @@ def test_a_dpo_reads_what_was_done_in_words_with_who_and_whom(
     told("mail:quota:mailbox", administrator, beaune, mailbox.id)
     told("identity:administrator:signed_in", administrator, None, administrator.id)
     identity.change_role(actor=beaune.referent, membership=beaune.agent_membership, role="elu")
-    approvals.request(
-        actor=administrator,
-        verb="drive:erasure",
-        subject_id=beaune.id,
-        payload={},
-        collectivite_id=beaune.id,
-    )
+    erasures.request(actor=administrator, collectivite=beaune.collectivite, reason="Fin de convention.")
     client = portal_client(dpo)
     assert reverse("own_journal") in text_of(client.get("/"))
     page = text_of(client.get(reverse("own_journal")))
@@ -87,9 +81,12 @@ def test_a_dpo_reads_what_was_done_in_words_with_who_and_whom(
         "Ada, Département",
         "Connexion à la console",
         "Rôle changé",
+        "Effacement du Coffre d’une collectivité demandé",
         "Second avis demandé : effacement du Coffre",
     ):
         assert words in page
+    stranger = portal_client(nuits.referent_membership)
+    assert "effacement du Coffre" not in text_of(stranger.get(reverse("own_journal"), {"genre": "accords"}))
     of_departement = text_of(client.get(reverse("own_journal"), {"genre": "departement"}))
     assert "Connexion à la console" in of_departement
     assert "Restauration de courriels demandée" not in of_departement

@@ -180,7 +180,9 @@ def _sources(actor: Actor) -> Iterable[QuerySet[AuditEntry]]:
     )
     people = central.filter(verb__startswith="identity:", object_id__in=here.values("person_id"))
     yield people.filter(Q(verb__in=_ABOUT_THE_PAST) | Exists(at_that_time))
-    asked = Approval.objects.filter(verb=erasure.VERB, subject_id__in=here.values("person_id"))
+    asked = Approval.objects.filter(
+        Q(verb=erasure.VERB, subject_id__in=here.values("person_id")) | Q(subject_id=actor.collectivite_id)
+    )
     yield central.filter(object_id__in=asked.values("pk"))
 
 
