@@ -73,6 +73,32 @@ def test_a_file_without_a_certificate_is_told_and_stops_a_start_with_a_sentence(
         certificates.ensure(place)
 
 
+def test_a_certificate_without_its_own_key_stops_a_start_and_is_never_replaced(
+    place: Config, tmp_path: Path
+) -> None:
+    tls = own.folder(place)
+    for name in ("mail", "other"):
+        self_signed(tmp_path / f"{name}.pem", tmp_path / f"{name}.key", "mx.exemple.fr", days=60)
+    mail = (tmp_path / "mail.pem").read_bytes()
+    (tls / "mail.pem").write_bytes(mail)
+    for key, why in (
+        (None, "no key that can be read in mail.key"),
+        ((tmp_path / "mail.pem").read_bytes(), "no key that can be read in mail.key"),
+        ((tmp_path / "other.key").read_bytes(), "is not for the key in mail.key"),
+    ):
+        (tls / "mail.key").unlink(missing_ok=True)
+        if key is not None:
+            (tls / "mail.key").write_bytes(key)
+        with pytest.raises(certificates.CertificateUnusable, match=why):
+            certificates.ensure(place)
+        assert (tls / "mail.pem").read_bytes() == mail
+    (tls / "mail.key").write_bytes((tmp_path / "mail.key").read_bytes())
+    assert certificates.ensure(place) == []
+    (tls / "portal.pem").write_bytes(mail)
+    with pytest.raises(certificates.CertificateUnusable, match=r"in portal\.pem"):
+        certificates.ensure(place)
+
+
 def test_the_status_says_it_and_ends_with_one(place: Config, capsys: pytest.CaptureFixture[str]) -> None:
     lock = status.Lock(place)
     found = status.CentreStatus(os.getpid(), str(place.state), 0, ready=True, written_at=clock.epoch_s())

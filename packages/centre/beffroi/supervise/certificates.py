@@ -38,8 +38,7 @@ RENEW_BEFORE = timedelta(days=60)
 
 
 class CertificateUnusable(BeffroiError):
-    """{} holds no certificate that can be read (PEM). Put it right, or remove the file: the centre then makes one of
-    its own."""
+    """{} {}. Put it right, or remove the file: the centre then makes one of its own."""
 
     code = "supervise.certificate_unusable"
 
@@ -69,7 +68,7 @@ def ensure(config: Config) -> list[str]:
         key, chain = _leaf(authority, wanted)
         write_file(folder / "portal.pem", chain + key, mode=0o600, owner=owner)
         made.append("portal.pem")
-    if _needs_renewal(folder / "mail.pem", authority, mail_names) or not (folder / "mail.key").exists():
+    if _needs_renewal(folder / "mail.pem", authority, mail_names, folder / "mail.key"):
         key, chain = _leaf(authority, mail_names)
         write_file(folder / "mail.key", key, mode=0o600, owner=owner)
         write_file(folder / "mail.pem", chain, mode=0o644, owner=owner)
@@ -108,15 +107,21 @@ def _permits(certificate: x509.Certificate, names: tuple[str, ...]) -> bool:
     return all(_general_name(name, as_constraint=True) in permitted for name in names)
 
 
-def _needs_renewal(path: Path, authority: _Authority, names: tuple[str, ...]) -> bool:
+def _needs_renewal(
+    path: Path, authority: _Authority, names: tuple[str, ...], apart: Path | None = None
+) -> bool:
+    """``apart``: where its key is, None for beside it in the file. Errors: CertificateUnusable."""
     if not path.exists():
         return True
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError:
-        raise CertificateUnusable(path) from None
+        raise CertificateUnusable(path, "holds no certificate that can be read (PEM)") from None
     if certificate.issuer != authority.certificate.subject:
+        _need_key(path, certificate, apart or path)
         return False  # a public certificate that the Département put here
+    if apart is not None and not apart.exists():
+        return True
     try:
         certificate.verify_directly_issued_by(authority.certificate)
     except (InvalidSignature, ValueError):
@@ -126,6 +131,16 @@ def _needs_renewal(path: Path, authority: _Authority, names: tuple[str, ...]) ->
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     held = {str(name.value) for name in found}
     return not held.issuperset(names)
+
+
+def _need_key(path: Path, certificate: x509.Certificate, key_path: Path) -> None:
+    """An engine would start all the same, and refuse each connection. Errors: CertificateUnusable."""
+    try:
+        key = load_pem_private_key(key_path.read_bytes(), None)
+    except (OSError, ValueError, TypeError):  # none, none that can be read, one with a password
+        raise CertificateUnusable(path, f"has no key that can be read in {key_path.name}") from None
+    if key.public_key() != certificate.public_key():
+        raise CertificateUnusable(path, f"is not for the key in {key_path.name}")
 
 
 def _is_timely(certificate: x509.Certificate, before_end: timedelta) -> bool:
