@@ -20,6 +20,7 @@ from beffroi.mail.importing.models import ImportedMails, ImportJob
 from beffroi.mail.importing.undoing import Weighed
 from beffroi.mail.models import Mailbox
 from django.urls import reverse
+from imapclient.exceptions import IMAPClientAbortError
 
 from tests import old_provider
 from tests.conftest import Commune
@@ -162,6 +163,35 @@ def test_an_import_that_was_killed_in_the_middle_of_an_append_is_undone_whole(
     undo(beaune, job)
     assert (job.taken, job.stayed) == (8, 0)
     assert in_trash(office, box) == 8
+
+
+def test_what_was_announced_and_came_later_is_counted_once(
+    office: Post, provider: OldProvider, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wire to Dovecot was cut before an APPEND; the mails came with the next run, some of them answered."""
+    monkeypatch.setattr(runner, "BATCH", 10)
+    monkeypatch.setattr(undoing, "TOGETHER", 1)
+    provider.fill({"INBOX": 40})
+    box = office.mailbox(beaune, beaune.agent, "agent")
+    job = chosen(beaune, box)
+    whole = target.NewMailbox.append
+    calls: list[int] = []
+
+    def cut(new: target.NewMailbox, folder: str, found: Any) -> Any:
+        calls.append(len(found))
+        if len(calls) == 2:
+            raise IMAPClientAbortError("cut")
+        return whole(new, folder, found)
+
+    monkeypatch.setattr(target.NewMailbox, "append", cut)
+    runner.run(job.id)
+    job.refresh_from_db()
+    assert (job.state, job.error, office.count(box)) == (State.RUNNING, "mail.import_mailbox_away", 10)
+    finish(job)
+    assert office.count(box) == 40
+    assert weighed(office, box, job) == Weighed(goes=40)
+    undo(beaune, job)
+    assert (job.taken, job.stayed, office.count(box)) == (40, 0, 0)
 
 
 @pytest.mark.parametrize("where", ["add_flags", "uid_expunge", "after"])

@@ -153,13 +153,16 @@ def _open(client: Any, row: ImportedMails, *, readonly: bool) -> bool:
 
 
 def _listed(client: Any, row: ImportedMails) -> set[int]:
-    """In the folder that is open, which mails the row tells of. Those whose APPEND was cut off are known by their keys;
-    which marks they came with is not known, and any mark keeps them."""
+    """In the folder that is open, which mails the row tells of. Those whose APPEND was cut off are known by their keys,
+    unless another one, of any import, brought them; which marks they came with is not known: any mark keeps them."""
     if not row.keys:
         return _uids(row.uids)
+    there = ImportedMails.objects.filter(uidvalidity=row.uidvalidity, folder__target=row.folder.target)
+    others = there.filter(folder__job__mailbox_id=row.folder.job.mailbox_id).values_list("uids", flat=True)
+    known = {uid for text in others for uid in _uids(text)}
     keys = {bytes(one) for one in batched(bytes(row.keys), KEY_BYTES, strict=True)}
     total = source.Selected(row.uidvalidity, 0, 1)
-    return {uid for uid, key in keyed(client, total, after=row.after) if key in keys}
+    return {uid for uid, key in keyed(client, total, after=row.after) if key in keys and uid not in known}
 
 
 def _among(client: Any, uids: Collection[int], *words: str) -> set[int]:

@@ -15,6 +15,8 @@ from beffroi.lib import durable
 from beffroi.lib.config import Config
 
 LATE_AFTER_S = 3600
+MAX_BYTES = 65536
+"""About 80 a path, and there is one for each sending address."""
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -39,7 +41,7 @@ def _path(config: Config) -> Path:
 
 def read(config: Config) -> Told | None:
     try:
-        return msgspec.json.decode(_path(config).read_bytes()[:4096], type=Told)
+        return msgspec.json.decode(_path(config).read_bytes()[:MAX_BYTES], type=Told)
     except (OSError, msgspec.MsgspecError):
         return None
 
