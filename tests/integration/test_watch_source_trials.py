@@ -18,6 +18,7 @@ from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.core.planes import files
 from beffroi.incidents.models import Incident
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
@@ -126,6 +127,27 @@ def test_a_new_list_is_observed_and_then_in_force_everywhere(
     assert lists() == {LIST: ("block", 5)} and state(source) == ""
     bring(source, *names(0, 25))
     assert lists() == {LIST: ("block", 25)}, "few new ones of a known list are tried by nobody"
+
+
+def test_a_source_whose_list_is_damaged_keeps_no_other_from_its_turn(
+    source: FeedSource, town_halls: list[str]
+) -> None:
+    other = new_source(name="Autre", threat="phishing")
+    try:
+        bring(source, *names(0, 5))
+        bring(other, *names(10, 5))
+        met(town_halls[0], names(0, 1)[0])
+        met(town_halls[1], names(0, 1)[0])
+        damaged = IndicatorList.objects.get(name=TRIAL)
+        files.list_file(settings.BEFFROI.state, damaged.sha256).write_bytes(b"damaged")
+        assert later() == 1
+        assert lists()[f"source-{other.slug}-domain"] == ("block", 5)
+        assert state(source) == "observing"
+        FeedSource.objects.update(next_gone_at=clock.now() - timedelta(days=1))
+        assert updates.sweep() == 1
+        assert FeedSource.objects.get(pk=other.pk).next_gone_at > clock.now()
+    finally:
+        updates.stop(other.id, other.slug)
 
 
 def test_what_grew_at_once_is_observed_while_the_rest_stays_in_force(

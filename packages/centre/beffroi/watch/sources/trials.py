@@ -11,6 +11,7 @@ Source:  docs/decisions/0030-lists-are-tried-first.md.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 
 from beffroi_protocol.indicators import Indicator, Kind
@@ -26,11 +27,13 @@ from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
+from beffroi.lib.errors import Unavailable
 from beffroi.watch.sources import queries, rules
 from beffroi.watch.sources.models import FeedSource, SourceTrial
 from beffroi.watch.sources.rules import TrialState
 
 ACTOR = Actor.system("watch.sources")
+log = logging.getLogger("beffroi.sources")
 WAITS = "source:trial_waits"
 NOTED_S = 60
 """A trial's time is written down so often: less is lost with a crash than anyone would notice."""
@@ -95,7 +98,11 @@ def tick() -> list[FeedSource]:
     """Look at every trial that runs; return the sources of those that passed, to be put in force."""
     communes, config = queries.communes_heard(), settings.BEFFROI
     for trial in SourceTrial.objects.filter(state=TrialState.OBSERVING, source__active=True):
-        used, exposed_s = _used(trial), _look(trial, communes)
+        try:
+            used, exposed_s = _used(trial), _look(trial, communes)
+        except Unavailable:
+            log.error("the trial of %s waits: its list cannot be read", trial.source_id)
+            continue
         state = rules.after_time(
             TrialState(trial.state),
             exposed_s=exposed_s,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from beffroi_protocol import lists as content
@@ -264,10 +264,7 @@ def _renew(source: FeedSource) -> None:
 def sweep() -> int:
     """Let entries leave that nobody renewed within their TTL; return of how many sources. As with all that doors
     refuse, a clock that jumps forward ends none for an hour (``clock.paced``)."""
-    due = FeedSource.objects.filter(active=True, next_gone_at__lte=clock.paced_now())
-    for source in due:
-        refresh(source)
-    return len(due)
+    return _refresh_each(FeedSource.objects.filter(active=True, next_gone_at__lte=clock.paced_now()))
 
 
 def refresh(source: FeedSource) -> None:
@@ -282,10 +279,19 @@ def refresh(source: FeedSource) -> None:
 
 def move_trials() -> int:
     """Put in force what passed its trial; return of how many sources."""
-    passed = trials.tick()
-    for source in passed:
-        refresh(source)
-    return len(passed)
+    return _refresh_each(trials.tick())
+
+
+def _refresh_each(sources: Iterable[FeedSource]) -> int:
+    """Return of how many. One whose file is damaged, or finds no room, has its turn again; the others have theirs."""
+    done = 0
+    for source in sources:
+        try:
+            refresh(source)
+            done += 1
+        except (OSError, BeffroiError) as error:
+            log.error("source %s: %s", source.id, getattr(error, "code", type(error).__name__))
+    return done
 
 
 def stop(source_id: str, slug: str) -> None:
