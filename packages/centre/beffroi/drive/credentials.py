@@ -12,7 +12,6 @@ Fails:   closed: without the file, or with one that cannot be read, nobody is le
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 import sqlite3
@@ -21,6 +20,7 @@ from typing import Literal, cast
 
 from beffroi.drive import projections
 from beffroi.drive.who import Role, Who
+from beffroi.lib import hashed
 from beffroi.lib.config import Config
 
 log = logging.getLogger("beffroi.drive")
@@ -40,7 +40,7 @@ class Credentials:
         """None for whatever reason; nothing tells apart a wrong login, a wrong password and a revoked one."""
         if len(login) > MAX_CHARS or len(password) > MAX_CHARS:
             return None
-        found = self._find("sha256", hashlib.sha256(password.encode("utf-8", "replace")).hexdigest())
+        found = self._find("sha256", hashed.sha256(password))
         known = found.login if found is not None else ""
         same = hmac.compare_digest(_bytes(known), _bytes(login.strip().lower()))
         return found if found is not None and same else None

@@ -7,7 +7,6 @@ the own app passwords.
 from __future__ import annotations
 
 import base64
-import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from beffroi.core.events import outbox
 from beffroi.core.identity import queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, DeviceLink, LoginFlow, Membership, Person
-from beffroi.lib import clock
+from beffroi.lib import clock, hashed
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 
 
@@ -199,7 +198,7 @@ def issue_app_password(
     record = AppPassword.objects.create(
         membership=membership,
         protocol_set=protocol_set,
-        sha256=hashlib.sha256(secret.encode()).hexdigest(),
+        sha256=hashed.sha256(secret),
         label=label.strip()[:100],
     )
     _record(actor, "identity:app_password:issued", membership, object_id=record.id, protocols=protocol_set)

@@ -11,7 +11,6 @@ Fails:   closed. Of two requests with one code, one changes the row.
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +27,7 @@ from beffroi.core.identity import failures, limits, paper_codes, queries
 from beffroi.core.identity.actions import roles_given_by
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import ActivationCode, Membership, Person
-from beffroi.lib import clock
+from beffroi.lib import clock, hashed
 from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound
 
 LIFE = timedelta(days=7)
@@ -224,7 +223,7 @@ def _may(actor: Actor, collectivite_id: str) -> None:
 
 
 def _digest(email: str, code: str) -> str:
-    return hashlib.sha256(f"activation:{email}:{code}".encode("utf-8", "replace")).hexdigest()
+    return hashed.sha256(f"activation:{email}:{code}")
 
 
 def _record(actor: Actor, verb: str, record: ActivationCode) -> None:

@@ -9,7 +9,6 @@ Fails:   closed: used, ended, too old, of a membership that ended, or made befor
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +20,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.identity import actions, sessions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import DeviceLink, Membership
-from beffroi.lib import clock
+from beffroi.lib import clock, hashed
 from beffroi.lib.errors import Conflict, Invalid, NotFound, existing
 
 USED = "identity:device_link:used"
@@ -65,7 +64,7 @@ def make(*, actor: Actor, membership: Membership, kind: str, label: str) -> Made
         membership=membership,
         kind=kind,
         label=label.strip(),
-        sha256=_digest(secret),
+        sha256=hashed.sha256(secret),
         expires_at=clock.now() + timedelta(seconds=LIFE_S),
     )
     _record(actor, "identity:device_link:made", record)
@@ -89,7 +88,7 @@ def is_waiting(link: DeviceLink) -> bool:
 def find(secret: str) -> DeviceLink:
     """The link that may still be opened; looking changes nothing. Errors: NotFound."""
     rows = DeviceLink.objects.select_related("membership__person", "membership__collectivite")
-    return existing(rows.filter(_alive(), sha256=_digest(secret)).first(), "link")
+    return existing(rows.filter(_alive(), sha256=hashed.sha256(secret)).first(), "link")
 
 
 @transaction.atomic
@@ -133,10 +132,6 @@ def _alive() -> Q:
     now = clock.now()
     member = Q(membership__until=None) | Q(membership__until__gt=now)
     return Q(used_at=None, ended_at=None, expires_at__gt=now, membership__person__is_active=True) & member
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 def _record(actor: Actor, verb: str, link: DeviceLink, *, address: str = "") -> None:

@@ -7,9 +7,10 @@ Source:  docs/security/attack-model.md; the reader is watch.login_attacks.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import re
+
+from beffroi.lib import hashed
 
 KIND = "identity:sign_in_failed"
 CONSOLE = "console"
@@ -18,7 +19,7 @@ _DOMAIN = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,8}", re.ASCII)
 
 def digest(account: str) -> str:
     """``account``: in lower case."""
-    return hashlib.sha256(account.encode("utf-8", "replace")).hexdigest()[:32]
+    return hashed.sha256(account)[:32]
 
 
 def source(address: str) -> str:

@@ -5,12 +5,11 @@ Failures count per (account, network), never per account alone: else whoever kno
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 
 from django.core.cache import cache
 
-from beffroi.lib import clock
+from beffroi.lib import clock, hashed
 
 
 def network_of(address: str) -> str:
@@ -56,5 +55,5 @@ def give_back(*slots: str) -> None:
 
 def _key(subject: str, parts: tuple[str, ...], window_s: int) -> str:
     window = clock.epoch_s() // window_s
-    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:32]
+    digest = hashed.sha256("\0".join(parts))[:32]
     return f"limit:{subject}:{window_s}:{window}:{digest}"

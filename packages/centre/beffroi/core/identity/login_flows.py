@@ -11,7 +11,6 @@ Source:  docs/internals/drive-sync.md; docs/decisions/0073.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +22,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.identity import actions, limits, sessions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import LoginFlow, Membership
-from beffroi.lib import clock
+from beffroi.lib import clock, hashed
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound, existing
 
 LIFE_S = 20 * 60
@@ -65,8 +64,8 @@ def begin(*, program: str, address: str) -> Begun:
         raise TooManyBegun
     poll_secret, page_secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     record = LoginFlow.objects.create(
-        poll_sha256=_digest(poll_secret),
-        page_sha256=_digest(page_secret),
+        poll_sha256=hashed.sha256(poll_secret),
+        page_sha256=hashed.sha256(page_secret),
         program=_printable(program),
         network=network,
         expires_at=clock.now() + timedelta(seconds=LIFE_S),
@@ -77,7 +76,7 @@ def begin(*, program: str, address: str) -> Begun:
 def find(page_secret: str) -> LoginFlow:
     """The request that still waits for an answer; looking changes nothing. Errors: NotFound."""
     rows = LoginFlow.objects.filter(_waits(), membership=None)
-    return existing(rows.filter(page_sha256=_digest(page_secret)).first(), "login flow")
+    return existing(rows.filter(page_sha256=hashed.sha256(page_secret)).first(), "login flow")
 
 
 @transaction.atomic
@@ -127,7 +126,7 @@ def poll(poll_secret: str) -> Granted:
     rows = LoginFlow.objects.select_related("membership__person", "membership__collectivite").filter(
         _waits() & member, membership__person__is_active=True
     )
-    flow = existing(rows.filter(poll_sha256=_digest(poll_secret)).first(), "login flow")
+    flow = existing(rows.filter(poll_sha256=hashed.sha256(poll_secret)).first(), "login flow")
     membership = flow.membership
     if membership is None or not LoginFlow.objects.filter(pk=flow.pk, used_at=None).update(used_at=now):
         raise NotFound("login flow")
@@ -139,10 +138,6 @@ def poll(poll_secret: str) -> Granted:
 
 def _waits() -> Q:
     return Q(used_at=None, ended_at=None, expires_at__gt=clock.now())
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 def _printable(program: str) -> str:

@@ -9,7 +9,6 @@ Fails:   closed; of two requests with one code, one changes the row.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from beffroi.core.communes import row_security
 from beffroi.core.identity import paper_codes, queries, second_factors
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person, RescueCode
-from beffroi.lib import clock
+from beffroi.lib import clock, hashed
 from beffroi.lib.errors import NotAllowed, NotFound
 
 LIFE = timedelta(days=1)
@@ -122,7 +121,7 @@ def told(actor: Actor) -> list[Told]:
 
 
 def _digest(person_id: str, code: str) -> str:
-    return hashlib.sha256(f"{person_id}:{code}".encode("utf-8", "replace")).hexdigest()
+    return hashed.sha256(f"{person_id}:{code}")
 
 
 def _record(actor: Actor, verb: str, record: RescueCode) -> None:

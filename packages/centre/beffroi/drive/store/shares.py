@@ -20,6 +20,7 @@ from beffroi.drive.store import findings, groups, schema
 from beffroi.drive.store.look import above, node
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.writing import Reading, Writing
+from beffroi.lib import hashed
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.lib.ids import new_id
 
@@ -203,7 +204,7 @@ def find_link(database: Reading, share_id: str) -> Share:
 
 def behind(database: Reading, token: str, *, now_s: int) -> Share:
     """The share behind a link, its password not asked yet. Errors: LinkClosed."""
-    row = database.one(_SHARES + " WHERE token_hash = ?", (token_hash(token),)) if token else None
+    row = database.one(_SHARES + " WHERE token_hash = ?", (hashed.sha256(token),)) if token else None
     found = Share(*row) if row else None
     if found is None or found.downloads_left == 0 or not stands(database, found, now_s=now_s):
         raise LinkClosed
@@ -235,10 +236,6 @@ def owner(database: Reading, share: Share) -> str:
     steps = above(database, share.node)
     root = steps[-1].name if steps else ""
     return root.removeprefix(schema.HOME) if root.startswith(schema.HOME) else ""
-
-
-def token_hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 def _lies(database: Reading, share: Share) -> bool:
@@ -284,7 +281,7 @@ def make(writing: Writing, act: Act, node_id: int, wish: Wish, *, share_id: str 
         kind=wish.kind,
         target=wish.target,
         rights=wish.rights,
-        token_hash=token_hash(token) if token else "",
+        token_hash=hashed.sha256(token) if token else "",
         password_hash=_hashed(wish.password) if wish.password else "",
         expires_s=wish.expires_s,
         downloads_left=wish.downloads,

@@ -7,7 +7,6 @@ Source:  mail/engines/templates/rspamd/beffroi.lua (the writer).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import msgspec
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
 
+from beffroi.lib import hashed
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 from beffroi.mail.gate.attachments import Attached
@@ -128,7 +128,7 @@ def decode(body: bytes) -> Facts:
 
 def hash_of_message_id(message_id: str) -> str:
     """Hash of a Message-ID without its brackets: Dovecot shows them, rspamd does not."""
-    return hashlib.sha256(bare_message_id(message_id).encode("utf-8", "replace")).hexdigest()
+    return hashed.sha256(bare_message_id(message_id))
 
 
 def bare_message_id(message_id: str) -> str:

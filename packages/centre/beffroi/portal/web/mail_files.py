@@ -10,7 +10,6 @@ Bytes:  go between browser and drive under the grants of docs/decisions/0074; th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -32,7 +31,7 @@ from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
 from beffroi.drive.web.granted import OUT_PATH
-from beffroi.lib import digits
+from beffroi.lib import digits, hashed
 from beffroi.lib.errors import BeffroiError, NotAllowed
 from beffroi.mail import access, sendings
 from beffroi.mail.access import Access, Right
@@ -116,7 +115,7 @@ def link(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     def note(writing: Writing, share: Share) -> None:
         node = sharing.shareable(view, writing, node_id).node
         if message_id and _lies_among_sent(view, writing, node.parent):
-            sent_files.note(writing, share.id, node_id, actor.id, _hashed(message_id))
+            sent_files.note(writing, share.id, node_id, actor.id, hashed.sha256(message_id))
 
     try:
         share, token = links.make(
@@ -167,7 +166,9 @@ def forget_message(request: HttpRequest, box: Access, message_ids: Sequence[str]
         view = view_of(request, box.actor)
         with view.database.reading() as reading:
             found = {
-                one: sent_files.of_message(reading, box.actor.id, _hashed(one)) for one in message_ids if one
+                one: sent_files.of_message(reading, box.actor.id, hashed.sha256(one))
+                for one in message_ids
+                if one
             }
         if not any(found.values()):
             return
@@ -218,7 +219,3 @@ def refusals() -> dict[str, str]:
         "drive.frozen": _("Ce fichier a été reconnu comme dangereux : le Coffre ne le prend pas."),
     }
     return {code: str(words) for code, words in (drive_words.REFUSALS | drive_words.SENDING).items()} | own
-
-
-def _hashed(message_id: str) -> str:
-    return hashlib.sha256(message_id.encode("utf-8", "replace")).hexdigest()
