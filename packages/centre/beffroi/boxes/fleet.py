@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from beffroi_protocol.messages import InboundRule, Policy
@@ -131,15 +131,11 @@ def _policies_now(owners: Sequence[str] = ()) -> dict[str, tuple[int, datetime |
     if owners:
         rows = rows.filter(collectivite_id__in=owners)
     return {
-        owner: (version, observed_until(until), enforce is not False)
+        owner: (version, clock.moment(until), enforce is not False)
         for owner, version, until, enforce in rows.values_list(
             "collectivite_id", "policy_version", "policy__observe_until", "policy__enforce"
         )
     }
-
-
-def observed_until(epoch_s: int | None) -> datetime | None:
-    return datetime.fromtimestamp(epoch_s, UTC) if epoch_s else None
 
 
 def _due(now: datetime) -> tuple[int, int]:

@@ -40,6 +40,11 @@ def epoch_s() -> int:
     return int(epoch())
 
 
+def moment(of_s: float | None) -> datetime | None:
+    """Aware UTC time of an epoch second; None where none is said, 0 too."""
+    return datetime.fromtimestamp(of_s, UTC) if of_s else None
+
+
 def steady_s() -> float:
     """Seconds since the machine was started, asleep or not: nobody sets this clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) + _shift_s

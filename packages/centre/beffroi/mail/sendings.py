@@ -27,6 +27,7 @@ from beffroi.mail.people.models import DelegatedAct, Delegation
 UNDO_S = 10
 OPEN = (Sending.State.WAITING, Sending.State.SENDING, Sending.State.ACCEPTED)
 SYSTEM = Actor.system("mail.webmail")
+_AT_ONCE = 20
 
 
 class AlreadyLeaving(Conflict):
@@ -109,10 +110,10 @@ def has_left(mailbox: Mailbox, message_id: str) -> bool:
     return rows.filter(state__in=(*OPEN, Sending.State.SENT)).exists()
 
 
-def claim(now_due: int = 20) -> list[Sending]:
+def claim() -> list[Sending]:
     """Take messages whose moment has come; each belongs to whoever got it from here."""
     due = Sending.objects.filter(state=Sending.State.WAITING, due_at__lte=clock.now()).order_by("due_at")
-    return [one for one in due[:now_due] if _set(one, (Sending.State.WAITING,), Sending.State.SENDING)]
+    return [one for one in due[:_AT_ONCE] if _set(one, (Sending.State.WAITING,), Sending.State.SENDING)]
 
 
 def put_off(sending: Sending, pause_s: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -41,10 +40,10 @@ def context(domain: Domain) -> dict[str, Any]:
         "certificate": {
             "names": names,
             "held": told.names if told else (),
-            "until": _moment(told.not_after) if told else None,
+            "until": clock.moment(told.not_after) if told else None,
             "by_hand": bool(told and told.state == "by_hand"),
             "reason": REASONS.get(told.code, REASONS["odd"]) if told and told.state == "failed" else "",
-            "again": _moment(again),
+            "again": clock.moment(again),
             "soon": wanting.ends_soon(domain),
         }
     }
@@ -58,8 +57,8 @@ def overview() -> dict[str, Any]:
     return {
         "certificates": {
             "count": found.certificates,
-            "issued_at": _moment(found.issued_at),
-            "due_at": _moment(found.due_at),
+            "issued_at": clock.moment(found.issued_at),
+            "due_at": clock.moment(found.due_at),
             "failed": found.failed,
             "reason": REASONS.get(found.code, REASONS["odd"]) if found.failed else "",
         }
@@ -72,14 +71,10 @@ def own_ending() -> list[dict[str, Any]]:
     return [
         {
             "of_pages": one.file == own.FILES[0],
-            "until": _moment(one.ends_at),
+            "until": clock.moment(one.ends_at),
             "ended": one.ends_at <= now,
             "ours": one.ours,
             "path": str(own.folder(config) / one.file),
         }
         for one in sorted(own.soon(config, now=now), key=lambda one: one.ends_at)
     ]
-
-
-def _moment(epoch_s: int) -> datetime | None:
-    return datetime.fromtimestamp(epoch_s, UTC) if epoch_s else None

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from beffroi.drive.backup import drills, work
 from beffroi.drive.backup.drills import Drill
 from beffroi.drive.backup.places import open_place
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal.dates import date_format
@@ -28,7 +29,7 @@ def backup(config: Config, *, now_s: int, names: Mapping[str, str]) -> dict[str,
         place = ""
     return {
         "told": told,
-        "at": datetime.fromtimestamp(told.done_s, UTC) if told.done_s else None,
+        "at": clock.moment(told.done_s),
         "place": place,
         "shares_disk": bool(work.advice(config)),
         "problem": work.problem(config, now_s=now_s),

@@ -21,7 +21,6 @@ from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import words
 from beffroi.portal.dates import date_format
-from beffroi.portal.drive_seal_words import moment
 from beffroi.previews import wire
 from beffroi.previews.server import socket_path
 
@@ -65,7 +64,10 @@ def elimination(context: dict[str, Any], listed: Sequence[manifest.Line]) -> She
         (_("Demandée par"), [record["asked_by"] or "–"]),
         (_("Accordée par"), [record["granted_by"] or "–"]),
         (_("Détruit"), [_time(record["at"])]),
-        (_("Dates extrêmes"), [f"{_day(moment(days[0]))} – {_day(moment(days[-1]))}" if days else "–"]),
+        (
+            _("Dates extrêmes"),
+            [f"{_day(clock.moment(days[0]))} – {_day(clock.moment(days[-1]))}" if days else "–"],
+        ),
         (_("Fichiers"), [f"{len(listed)} ({words.size(sum(one.size_bytes for one in listed))})"]),
     ]
     note = _(
@@ -73,7 +75,7 @@ def elimination(context: dict[str, Any], listed: Sequence[manifest.Line]) -> She
         "ailleurs dans le Coffre avant l’élimination n’est pas touchée."
     )
     title = ngettext("%(n)d fichier éliminé", "%(n)d fichiers éliminés", len(listed)) % {"n": len(listed)}
-    lines = [(one.path, f"{words.size(one.size_bytes)}, {_day(moment(one.mtime_s))}") for one in listed]
+    lines = [(one.path, f"{words.size(one.size_bytes)}, {_day(clock.moment(one.mtime_s))}") for one in listed]
     return _sheet(
         _("Bordereau d’élimination"), context, [context["seal"]["name"], note], facts, (title, lines)
     )

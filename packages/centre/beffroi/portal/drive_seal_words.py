@@ -17,6 +17,7 @@ from beffroi.drive.store import look, schema, seals
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import words
 from beffroi.portal.dates import date_format
@@ -129,10 +130,6 @@ def rule(code: str) -> dict[str, Any]:
     }
 
 
-def moment(epoch_s: int) -> datetime | None:
-    return datetime.fromtimestamp(epoch_s, UTC) if epoch_s else None
-
-
 def shown(one: Seal) -> dict[str, Any]:
     """What pages show of a seal."""
     return {
@@ -141,9 +138,9 @@ def shown(one: Seal) -> dict[str, Any]:
         "name": one.name,
         "state": one.state,
         "words": str(STATES[one.state]),
-        "begun": moment(one.begun_s),
-        "until": moment(one.until_s) if one.until_s != NO_END else None,
-        "ended": moment(one.ended_s),
+        "begun": clock.moment(one.begun_s),
+        "until": clock.moment(one.until_s) if one.until_s != NO_END else None,
+        "ended": clock.moment(one.ended_s),
         "rule": rule(one.rule),
         "files": one.files,
         "size": words.size(one.size_bytes),

@@ -211,7 +211,7 @@ def door(code: str) -> str:
 
 def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
     """One line of the timeline as a sentence; a note is the words of who wrote it, so it has none."""
-    count, days = _number(data, "count"), _number(data, "days")
+    count, days = words.number(data, "count"), words.number(data, "days")
     if code == "happened":
         return _happened(kind, data, count, days)
     if code == "state":
@@ -239,7 +239,7 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
     if code == "sessions_left":
         return _(
             "Sessions laissées ouvertes : trop de personnes à la fois pour un attaquant (%(n)s) ; à vérifier."
-        ) % {"n": _number(data, "people")}
+        ) % {"n": words.number(data, "people")}
     return {
         "opened": _("Dossier ouvert"),
         "review_asked": _("Une personne de la commune demande de vérifier ce fichier"),
@@ -300,7 +300,7 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
         )
         return said % {"what": detector(str(data.get("detector"))), "machine": data["machine"]}
     if "drive_files" in data:
-        files = _number(data, "drive_files")
+        files = words.number(data, "drive_files")
         said = ngettext(
             "Coffre : un appareil est arrêté, %(n)s fichier montrait un signe de rançongiciel",
             "Coffre : un appareil est arrêté, %(n)s fichiers montraient des signes de rançongiciel",
@@ -308,7 +308,7 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
         )
         return said % {"n": files}
     if kind == "malicious_file":
-        files = _number(data, "files")
+        files = words.number(data, "files")
         said = ngettext("Coffre : %(n)s fichier retenu", "Coffre : %(n)s fichiers retenus", files) % {
             "n": files
         }
@@ -329,8 +329,3 @@ def left(due_at: datetime) -> tuple[str, str]:
     if hours:
         return _("encore %(hours)s h %(minutes)02d") % {"hours": hours, "minutes": minutes}, tone
     return _("encore %(minutes)s min") % {"minutes": minutes}, tone
-
-
-def _number(data: Mapping[str, object], key: str) -> int:
-    value = data.get(key)
-    return value if isinstance(value, int) else 0

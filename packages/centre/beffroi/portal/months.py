@@ -55,7 +55,7 @@ def month_of(code: str) -> Month:
     if found is None:
         raise NotFound("month")
     first = date(int(found[1]), int(found[2]), 1)
-    last = _next(first) - timedelta(days=1)
+    last = following(first) - timedelta(days=1)
     if first > today or last < today - timedelta(days=KEEP_DAYS):
         raise NotFound("month")
     return Month(first, min(last, today))
@@ -71,7 +71,8 @@ def months() -> list[Month]:
     return found
 
 
-def _next(first: date) -> date:
+def following(first: date) -> date:
+    """The first day of the month after ``first``, the first day of one."""
     return (first.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.lib import clock
 from beffroi.mail.backup.models import Restore
 from beffroi.mail.backup.told import Told, late
 
@@ -37,14 +37,10 @@ def restore(row: Restore, address: str) -> dict[str, Any]:
 def backup(told: Told, now: int) -> dict[str, Any]:
     """What the console shows: lines and whether they alarm. ``now``: epoch seconds."""
     return {
-        "at": _moment(told.backup_at),
+        "at": clock.moment(told.backup_at),
         "late": late(told, now=now),
         "hours": max(0, now - told.backup_at) // 3600,
-        "checked_at": _moment(told.checked_at),
+        "checked_at": clock.moment(told.checked_at),
         "bad": bool(told.damaged or told.check_failure),
         "told": told,
     }
-
-
-def _moment(at_s: int) -> datetime | None:
-    return datetime.fromtimestamp(at_s, UTC) if at_s else None

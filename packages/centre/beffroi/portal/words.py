@@ -250,7 +250,7 @@ def shorten(value: str, limit: int = 64) -> str:
 
 def evidence(facts: Mapping[str, object]) -> str:
     """Counts of a decision or campaign: ``signalé dans 2 communes par 2 personnes``. Never who."""
-    communes, persons = _number(facts, "communes"), _number(facts, "persons")
+    communes, persons = number(facts, "communes"), number(facts, "persons")
     if not communes:
         return ""
     where = ngettext("dans %(n)s collectivité", "dans %(n)s collectivités", communes) % {"n": communes}
@@ -369,6 +369,7 @@ def notice(one: BoxNotice) -> str:
     return _("Blocage de %(value)s refusé : protégé.") % {"value": shorten(one.indicator_value)}
 
 
-def _number(facts: Mapping[str, object], key: str) -> int:
+def number(facts: Mapping[str, object], key: str) -> int:
+    """A count of evidence; 0 where it says none."""
     value = facts.get(key)
     return value if isinstance(value, int) else 0

@@ -81,7 +81,7 @@ def judge(indicator: Indicator) -> int:
             continue
         regular = sum(max(row.regular_days, row.refused_days) >= stages.REGULAR_DAYS for row in rows)
         if regular > limit:
-            spared += _spare(listed.opening(one, indicator), USED, regular)
+            spared += _spare(listed.opening(one, indicator), regular)
     return spared
 
 
@@ -90,7 +90,7 @@ def hold_out(kind: Kind, values: Collection[str], *, threat: str, known: Collect
     regularly, as far as boxes told; return how many."""
     used = lived_on(kind, threat=threat)
     return sum(
-        _spare(Indicator(kind, value), USED, used[value])
+        _spare(Indicator(kind, value), used[value])
         for value in sorted((used.keys() & set(values)) - set(known))
     )
 
@@ -136,7 +136,7 @@ def forget_old() -> int:
     return EntryUse.objects.filter(last_at__lt=clock.paced_now() - KEPT).delete()[0]
 
 
-def _spare(indicator: Indicator, reason: str, communes: int) -> bool:
+def _spare(indicator: Indicator, communes: int) -> bool:
     if too_wide(indicator) or not is_open(indicator):
         return False
-    return never_again.spare(actor=ACTOR, indicator=indicator, reason=reason, communes=communes)
+    return never_again.spare(actor=ACTOR, indicator=indicator, reason=USED, communes=communes)

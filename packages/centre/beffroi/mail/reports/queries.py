@@ -240,10 +240,10 @@ def alarms(actor: Actor) -> QuerySet[SourceWord]:
     return SourceWord.objects.filter(domain_id__in=owned, word="").exclude(alarm_at=None)
 
 
-def refusals(actor: Actor, *, days: int = 7) -> list[tuple[str, int]]:
-    """(code, how many) of mails that gave no report. For the Département: they are of no commune."""
+def refusals(actor: Actor) -> list[tuple[str, int]]:
+    """(code, how many) of the week's mails that gave no report. For the Département: they are of no commune."""
     if not actor.sees_all:
         return []
-    since = clock.now().date() - timedelta(days=days)
+    since = clock.now().date() - timedelta(days=7)
     rows = ReportRefusal.objects.filter(day__gt=since).values("code").annotate(n=Sum("count"))
     return [(one["code"], one["n"]) for one in rows.order_by("-n")]

@@ -15,8 +15,8 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import overview
 from beffroi.drive.seals.overview import Sums
+from beffroi.lib import clock
 from beffroi.portal import words
-from beffroi.portal.drive_seal_words import moment
 from beffroi.portal.pages import for_administrators, page
 
 
@@ -47,6 +47,6 @@ def _row(collectivite_id: str, name: str, sums: Sums) -> dict[str, Any]:
         "commune": name,
         "sums": sums,
         "size": words.size(sums.size_bytes),
-        "checked": moment(sums.checked_s),
-        "since": moment(sums.since_s),
+        "checked": clock.moment(sums.checked_s),
+        "since": clock.moment(sums.since_s),
     }

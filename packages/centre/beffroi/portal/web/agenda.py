@@ -24,7 +24,7 @@ from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import access, sendings
 from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.mail.models import Sending
-from beffroi.portal import address_words, invitation_words, words
+from beffroi.portal import address_words, invitation_words, months, words
 from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
 from beffroi.portal.dates import date_format
 from beffroi.portal.pages import for_agents, page
@@ -75,7 +75,7 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
     """What comes until the end of the month; the whole of a month that the address names. Errors: NotFound."""
     asked = request.GET.get("mois", "")
     first = _month(asked)
-    following = _following(first)
+    following = months.following(first)
     since = first if asked else timezone.localdate(clock.now())
     whose = invitations.mine(invitations.own_boxes(actor))
     found = asking(actor).list(wire.Range(_at(since, time()), _at(following, time()), whose))
@@ -199,10 +199,6 @@ def _years(today: date) -> range:
 def _turned_to(first: date) -> str:
     """For the address; "" where the page does not go that far."""
     return first.strftime("%Y-%m") if first.year in _years(timezone.localdate(clock.now())) else ""
-
-
-def _following(first: date) -> date:
-    return (first.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
 def _at(day: date, moment: time) -> datetime:

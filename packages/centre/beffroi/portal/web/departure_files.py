@@ -25,6 +25,7 @@ from beffroi.drive import handover
 from beffroi.drive.store import handed, handovers, passed
 from beffroi.drive.store.handovers import Handover, HandoverUnderWay
 from beffroi.drive.store.model import AbsentNode, QuotaFull, StoreFull, TooManyEntries
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, NotFound, Unavailable
 from beffroi.mail.people import leaving, queries
 from beffroi.mail.people.models import Departure
@@ -170,5 +171,5 @@ def _shown(one: Handover, entries: Mapping[str, int]) -> dict[str, Any]:
         "done": count,
         "amount": words.size(one.done_bytes),
         "begun": datetime.fromtimestamp(one.begun_s, UTC),
-        "ended": datetime.fromtimestamp(one.ended_s, UTC) if one.ended_s else None,
+        "ended": clock.moment(one.ended_s),
     }

@@ -23,6 +23,7 @@ from beffroi.drive.alarms import Raised
 from beffroi.drive.office.tokens import is_device
 from beffroi.drive.recovery import Line
 from beffroi.drive.store.writing import Reading
+from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.portal import drive_words
@@ -73,7 +74,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
                 or (_("L’éditeur en ligne") if is_device(one.device_id) else ""),
                 "since": datetime.fromtimestamp(one.since_s, UTC),
                 "at": datetime.fromtimestamp(one.at_s, UTC),
-                "settled": datetime.fromtimestamp(one.settled_s, UTC) if one.settled_s else None,
+                "settled": clock.moment(one.settled_s),
                 "reasons": drive_words.signs(one.counts),
                 "missed": drive_words.missed(one.missed),
                 "lines": _lines(previewed, named) if one.device_id == device_id else None,

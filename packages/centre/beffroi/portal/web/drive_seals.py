@@ -78,7 +78,7 @@ def new(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         try:
             rule, until_s = _term(request, newest)
             rules.seal(now_s=clock.paced_s(), until_s=until_s, by=actor.id, rule=rule)
-            context |= {"chosen": words.rule(rule), "until": words.moment(until_s or 0), "is_previewed": True}
+            context |= {"chosen": words.rule(rule), "until": clock.moment(until_s or 0), "is_previewed": True}
             if request.POST.get("what") == "seal":
                 made = actions.seal(
                     actor=actor, view=view, act=act_of(view), node_id=node_id, rule=rule, until_s=until_s
@@ -263,7 +263,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "is_stamping": is_stamping,
         "is_unstamped": is_stamping and overview.is_late(found.stamp, found.told_s, now_s=clock.epoch_s()),
         "alarm": alarm,
-        "settled_at": words.moment(alarm.settled_s) if alarm else None,
+        "settled_at": clock.moment(alarm.settled_s) if alarm else None,
         "settled_by": named.get(alarm.settled_by, "") if alarm else "",
         "read_percent": _percent(waiting.done_bytes if waiting else 0, found.size_bytes),
         "term_is_over": term_is_over,
@@ -284,7 +284,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
     if check is not None:
         report = unpacked(check.report)
         context["check"] = {
-            "at": words.moment(check.done_s),
+            "at": clock.moment(check.done_s),
             "by": named.get(check.person_id, ""),
             "was_due": check.person_id == seal_checks.NOBODY,
             "intact": report.intact,
@@ -308,7 +308,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
             "visa_by": ended.visa_by,
             "asked_by": named.get(ended.asked_by, ""),
             "granted_by": named.get(ended.granted_by, ""),
-            "at": words.moment(ended.at_s),
+            "at": clock.moment(ended.at_s),
             "lines": [line.path for line in manifest.read_files(texts[manifest.FILES])],
         }
     return context
@@ -350,7 +350,7 @@ def _wrong(error: BeffroiError) -> str:
 
 
 def _end_of(code: str, newest: date) -> datetime | None:
-    return words.moment(actions.proposed(code, newest) or 0)
+    return clock.moment(actions.proposed(code, newest) or 0)
 
 
 def _day_s(text: str) -> int:
