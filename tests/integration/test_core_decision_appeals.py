@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from beffroi.core.decisions import actions, appeals, staging
 from beffroi.core.decisions.models import Appeal, Decision
+from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, NotFound
 from beffroi_protocol.indicators import normalise
 
 from tests.conftest import Commune
@@ -39,6 +42,39 @@ def test_an_appeal_moves_with_the_decision_and_accepted_it_opens(
         assert appeals.appeal(actor=beaune.agent, decision_id=again.id, text="Encore.").id == made.id
         appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
         assert at_doors(plane) == ""
+
+
+def test_what_came_while_an_appeal_or_its_answer_waited_for_its_turn_counts(
+    system: Actor, administrator: Actor, beaune: Commune, plane: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision = decide(system, campaign_id="cmp_1")
+
+    def waits(meanwhile: Callable[[], object]) -> None:
+        whole = outbox.serialise
+
+        def turn() -> None:
+            with monkeypatch.context() as other:
+                other.setattr(outbox, "serialise", whole)
+                meanwhile()
+            monkeypatch.setattr(outbox, "serialise", whole)
+
+        monkeypatch.setattr(outbox, "serialise", turn)
+
+    waits(lambda: actions.revoke(actor=administrator, decision=decision, reason="undone"))
+    with pytest.raises((Conflict, NotFound)):
+        appeals.appeal(actor=beaune.agent, decision_id=decision.id, text="Non.")
+    assert not Appeal.objects.exists()
+    again = decide(system, campaign_id="cmp_2")
+    made = appeals.appeal(actor=beaune.agent, decision_id=again.id, text="Non.")
+
+    def moves() -> None:
+        with clock.shifted(TTL_S + 1):
+            actions.expire_due()
+            decide(system, campaign_id="cmp_3")
+
+    waits(moves)
+    appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
+    assert Appeal.objects.get().state == "accepted" and at_doors(plane) == ""
 
 
 def test_an_open_appeal_outlives_what_a_person_decided_anew(

@@ -28,9 +28,9 @@ def appeal(*, actor: Actor, decision_id: str, text: str) -> Appeal:
 
     Errors: NotFound, NotAllowed, Invalid, Conflict (the decision ended; or too many are open).
     """
-    decision = access_decision(actor, decision_id)
     owner = _check(actor, text)
-    outbox.serialise()
+    outbox.serialise()  # what ends it meanwhile has ended it
+    decision = access_decision(actor, decision_id)
     if decision.state not in Decision.OPEN:
         raise Conflict("the decision ended already")
     return _put(actor, owner, text, decision_id=decision.id)
@@ -82,12 +82,12 @@ def answer(*, actor: Actor, appeal_id: str, accept: bool, text: str) -> Appeal:
 
     Errors: NotFound, NotAllowed, Invalid, Conflict (answered already).
     """
+    outbox.serialise()  # it may follow its decision to the next one meanwhile
     found = access_appeal(actor, appeal_id)
     if actor.kind != "administrator":
         raise NotAllowed("answer an appeal")
     if not text.strip() or len(text) > 2000:
         raise Invalid("text")
-    outbox.serialise()
     about = {"decision_id": found.decision_id, "kind": found.kind, "value": found.value}
     same = Appeal.objects.filter(**about, state=Appeal.State.OPEN)
     if not same.filter(pk=found.pk).exists():
