@@ -82,7 +82,7 @@ REFUSALS = {
         "personne référente."
     ),
     "drive.kind_differs": gettext_lazy(
-        "Un fichier et un dossier auraient le même nom : renommez l’un des deux, puis recommencez."
+        "Un fichier et un dossier auraient le même nom : renommez l’un des deux, puis recommencez."
     ),
     "drive.nothing_ticked": gettext_lazy("Cochez d’abord un ou plusieurs fichiers."),
     "drive.too_many": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
