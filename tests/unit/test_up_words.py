@@ -16,6 +16,9 @@ from beffroi.cli import __main__ as cli
 from beffroi.cli import remove, report, up
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
+from beffroi.mail.engines import patterns
+from beffroi.mail.engines.layout import Owner
+from beffroi.mail.importing.turns import turn
 from beffroi.supervise import accounts, children, status
 
 from tests.waiting import until
@@ -103,6 +106,23 @@ def test_any_user_sees_that_a_centre_runs_and_none_keeps_it_from_starting(place:
         assert other.stdin is not None and other.stdout is not None
         assert int(other.stdout.readline()) == 0
         status.Lock(place).release()
+
+
+def test_what_is_there_to_be_locked_is_open_to_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(state=tmp_path)
+    config.run.mkdir()
+    monkeypatch.setattr(patterns, "CACHE", tmp_path / "cache")
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setattr(patterns, "_compile", lambda *_of: None)
+    locks = (tmp_path / "cache" / "lock", config.run / "import-mbx_1.lock")
+    for path in locks:
+        path.touch(0o644)  # of an earlier version
+    patterns._compiled(tmp_path, Owner(os.getuid(), os.getgid()))
+    with turn(config, "mbx_1", wait=False) as mine, turn(config, "mbx_1", wait=False) as other:
+        assert (mine, other) == (True, False)
+    assert [path.stat().st_mode & 0o777 for path in locks] == [0o600, 0o600]
 
 
 def test_a_number_that_another_process_has_now_is_no_centre(place: Config) -> None:

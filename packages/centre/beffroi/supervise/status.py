@@ -15,6 +15,7 @@ from pathlib import Path
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.lib.locks import open_lock
 from beffroi.supervise import children
 
 
@@ -82,15 +83,13 @@ def read(config: Config) -> CentreStatus | None:
 
 
 class Lock:
-    """Held by the one supervisor of a state directory; the kernel lets go of it when that dies. Its file is root's
-    alone: whoever may open it may lock it, and would keep the centre from starting."""
+    """Held by the one supervisor of a state directory; the kernel lets go of it when that dies."""
 
     def __init__(self, config: Config) -> None:
         folder = directory(config)
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
-        self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.fchmod(self._descriptor, 0o600)
+        self._descriptor = open_lock(folder / "lock")
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

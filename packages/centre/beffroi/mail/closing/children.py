@@ -20,6 +20,7 @@ from django.conf import settings
 
 from beffroi.lib import clock
 from beffroi.lib.config import STATE_VARIABLE, Config
+from beffroi.lib.locks import opened_lock
 from beffroi.mail import projections
 from beffroi.mail.closing import erasing, exporting, queries
 from beffroi.mail.closing.models import Erasure
@@ -57,7 +58,7 @@ def child(config: Config) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with (config.run / "closing.lock").open("w") as held:
+    with opened_lock(config.run / "closing.lock") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

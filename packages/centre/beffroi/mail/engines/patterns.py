@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from beffroi.lib.locks import opened_lock
 from beffroi.mail.engines.layout import Owner
 
 CACHE = Path("/var/cache/beffroi/rspamd")
@@ -44,7 +45,7 @@ def _compiled(home: Path, owner: Owner) -> Path:
     """The directory of this version of the package; filled now if nobody did it before."""
     CACHE.mkdir(parents=True, exist_ok=True)
     ready = CACHE / str(Path("/usr/bin/rspamd").stat().st_mtime_ns)
-    with (CACHE / "lock").open("w") as lock:
+    with opened_lock(CACHE / "lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two state directories on one machine
         if not ready.exists():
             for old in CACHE.iterdir():
