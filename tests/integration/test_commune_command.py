@@ -54,6 +54,7 @@ def test_it_writes_a_whole_export_and_says_what_to_do_with_it(
     path = tmp_path / "disque"
     assert run(beaune.collectivite.name, str(path)) == 0
     said = capsys.readouterr().out
+    assert "about 0.00 GB" in said and "are free there" in said
     assert "The export is whole" in said and "hand it over yourself" in said
     assert path.stat().st_mode & 0o777 == 0o700 and (path / "manifest-sha256.txt").exists()
     assert json.loads((path / "export.json").read_text())["collectivite"]["identifiant"] == beaune.id

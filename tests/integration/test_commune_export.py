@@ -23,6 +23,7 @@ from beffroi.drive.store.model import Node
 from beffroi.drive.whole import LISTS, NOT_LISTED
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.mail.quota.models import MailboxRoom
 from beffroi.portal.commune_export import coffre, mails, out, rows, work
 from beffroi.portal.commune_export import folder as folders
 from beffroi.portal.commune_export.folder import DiskFull, ExportFolder, FilesLost, FolderUnusable
@@ -355,6 +356,14 @@ def test_the_home_of_a_referent_says_it_and_one_button_stops_it(hall: Hall, run:
     assert "rien n’a changé" in again
     with pytest.raises(exports.ExportStopped):
         exports.progress(row.id, files=1, size_bytes=1)
+
+
+def test_what_it_takes_is_told_before(hall: Hall) -> None:
+    before = work.about_bytes(hall.commune.id)
+    hall.send("Carte.bin", hall.drive.common, os.urandom(100_000))
+    box = own_mailbox(hall.commune)
+    MailboxRoom.objects.create(mailbox_id=box.id, collectivite_id=hall.commune.id, used_bytes=1_000_000)
+    assert work.about_bytes(hall.commune.id) == before + 1_100_000
 
 
 def test_only_an_administrator_exports_and_says_why(hall: Hall, run: Run, tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def _export(path: Path, asking: str, options: argparse.Namespace) -> int:
 
     actor = sign_in(options.by)
     collectivite = commune_named(actor, options.commune)
-    free = shutil.disk_usage(path).free
-    print(f"{collectivite.name}: {free / GB:.1f} GB are free on the disk of {path}.", flush=True)
+    free, wanted = shutil.disk_usage(path).free, work.about_bytes(collectivite.id)
+    print(f"{collectivite.name}: about {wanted / GB:.2f} GB; {free / GB:.2f} GB are free there.", flush=True)
     made, row = work.run(
         actor=actor,
         collectivite=collectivite,

@@ -17,14 +17,18 @@ from contextlib import closing
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import Sum
 from django.utils import timezone
 
 from beffroi.core.communes import exports
 from beffroi.core.communes.models import Collectivite, CommuneExport
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import departures
+from beffroi.drive.store import room
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.lib.gigabytes import GB
+from beffroi.mail.quota.models import MailboxRoom
 from beffroi.portal.commune_export import coffre, mails, readme, rows
 from beffroi.portal.commune_export.about import Work
 from beffroi.portal.commune_export.folder import README, SUMMARY, ExportFolder, Finished
@@ -85,6 +89,17 @@ def run(
             folder.name_missing(work.missing)
             raise NotAllRead(len(work.missing))
         return _finished(actor, work, row), row
+
+
+def about_bytes(collectivite_id: str) -> int:
+    """What an export takes at most, as far as it was counted last: what is left out counts too."""
+    rooms = MailboxRoom.objects.filter(collectivite_id=collectivite_id)
+    mail = rooms.aggregate(sum=Sum("used_bytes"))["sum"] or 0
+    with departures.metadata(settings.BEFFROI, collectivite_id) as database:
+        if database is None:
+            return int(mail)
+        with database.reading() as reading:
+            return int(mail) + room.room(reading, room.WHOLE)[0]
 
 
 def _finished(actor: Actor, work: Work, row: CommuneExport) -> Finished:
