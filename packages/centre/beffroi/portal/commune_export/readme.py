@@ -25,7 +25,8 @@ VÉRIFIER QUE TOUT EST LÀ
 CE QU'IL Y A, ET CE QUI L'OUVRE
   courriel/               {boites} boîtes, {courriels} courriels. Un dossier par adresse, un fichier .mbox par dossier
                           de courrier, avec les dates et ce qui était lu, marqué ou répondu.
-                          Thunderbird (module « ImportExportTools NG »), Apple Mail, Evolution, KMail, mutt.
+                          Thunderbird (fichier copié dans le répertoire de ses Dossiers locaux, puis relancé),
+                          Apple Mail, Evolution, KMail, mutt.
                           courriel/boites.json : la liste des boîtes et de leurs dossiers.
   coffre/                 {fichiers} fichiers, dans leurs dossiers, avec leur date de modification.
                           Chaque fichier s'ouvre avec son logiciel habituel (LibreOffice, lecteur PDF...).

@@ -29,7 +29,7 @@ from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob
 from beffroi.portal.commune_export.about import Work
 
 FOLDER, ZONES = "donnees", "domaines"
-PAGE = 2000
+PAGE = 500
 _OFFER_REFUSED = "identity:offer:refused"
 """The collectivité that asks never learns of it."""
 
