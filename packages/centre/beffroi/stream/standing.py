@@ -19,7 +19,6 @@ from beffroi.core.planes.db import Database, Row
 from beffroi.core.planes.sessions import Session, mark_of, opened
 from beffroi.core.planes.tokens import Grant
 from beffroi.lib import clock
-from beffroi.lib.errors import Unavailable
 from beffroi.stream.hub import Hub, Subscriber
 
 log = logging.getLogger("beffroi.stream")
@@ -53,8 +52,8 @@ class Watching:
             asked = dict(self._who)
             try:
                 stand = await self._ask([*asked.values()])
-            except Unavailable:
-                log.error("whether pages still may listen is not known: database")
+            except Exception as error:  # noqa: BLE001 - outermost loop: that it goes on is what ends sessions
+                log.error("who may listen is not known: %s", getattr(error, "code", type(error).__name__))
                 continue
             for subscriber, who in asked.items():
                 if who not in stand:
@@ -93,7 +92,8 @@ def _standing(database: Database, watchers: Sequence[Watcher]) -> set[Watcher]:
         one
         for one in watchers
         if one.session.key in sessions
-        and hmac.compare_digest(present.get(one.subject_id, ""), one.session.mark)
+        and one.subject_id in present
+        and hmac.compare_digest(present[one.subject_id], one.session.mark)
         and (one.collectivite_id is None or (one.subject_id, one.collectivite_id, one.role) in roles)
     }
 
