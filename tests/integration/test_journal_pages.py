@@ -89,6 +89,7 @@ def test_a_dpo_reads_what_was_done_in_words_with_who_and_whom(
     assert "effacement du Coffre" not in text_of(stranger.get(reverse("own_journal"), {"genre": "accords"}))
     of_departement = text_of(client.get(reverse("own_journal"), {"genre": "departement"}))
     assert "Connexion à la console" in of_departement
+    assert "Administrateur créé" in of_departement, "also by the command line"
     assert "Restauration de courriels demandée" not in of_departement
 
 

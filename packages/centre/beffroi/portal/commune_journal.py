@@ -32,7 +32,7 @@ from beffroi.portal import verbs
 
 DEPARTEMENT, ALL = "departement", "tout"
 KINDS = {
-    DEPARTEMENT: (gettext_lazy("Ce qu’a fait le Département"), ()),
+    DEPARTEMENT: (gettext_lazy("Ce qu’a fait le Département"), ("identity:administrator:",)),
     "droits": (
         gettext_lazy("Droits et accès des personnes"),
         (
@@ -97,7 +97,7 @@ KINDS = {
     "dossiers": (gettext_lazy("Dossiers d’incident"), ("incident:",)),
     "purge": (gettext_lazy("Purge et conservation"), ("retention:", "audit:log:pruned")),
 }
-"""Name in the address -> (words, beginnings of verbs)."""
+"""Name in the address -> (words, beginnings of verbs); the first has all that an administrator did, besides."""
 _OWN_AFFAIRS = (
     "identity:offer:refused",
     "mail:absence:",
@@ -195,12 +195,9 @@ def _narrowed(rows: QuerySet[AuditEntry], wanted: Wanted) -> QuerySet[AuditEntry
     rows = rows.exclude(_begin_with(_OWN_AFFAIRS) & ~by_departement)
     if wanted.kind == ALL:
         return rows
-    if wanted.kind == DEPARTEMENT:
-        return rows.filter(by_departement)
-    if wanted.kind:
-        return rows.filter(_begin_with(KINDS[wanted.kind][1]))
-    every = _begin_with([one for _words, beginnings in KINDS.values() for one in beginnings])
-    return rows.filter(by_departement | every)
+    kinds = [wanted.kind] if wanted.kind else [*KINDS]
+    chosen = _begin_with([one for kind in kinds for one in KINDS[kind][1]])
+    return rows.filter(chosen | by_departement if DEPARTEMENT in kinds else chosen)
 
 
 def _begin_with(beginnings: Iterable[str]) -> Q:
