@@ -154,6 +154,17 @@ def test_files_that_are_no_mails_are_said(client: Client, mailbox: Mailbox) -> N
     assert "&lt;b&gt;.pst" in page and "INBOX.msf" in page and "Les premiers noms" in page
 
 
+def test_what_an_import_brought_is_taken_away_once_it_is_over(client: Client, mailbox: Mailbox) -> None:
+    job = begun(client, mailbox)
+    path = reverse("mail_import_undo", args=[mailbox.id, job.id])
+    assert "pas finie" in client.get(path).content.decode() and client.post(path).status_code == 409
+    say(client, job, "cancel")
+    page = client.get(path).content.decode()
+    assert "plus rien à retirer" in page and "<button" not in page.split("h-what")[1].split("</main")[0]
+    assert client.post(path).status_code == 409
+    assert path not in seen(client, job)
+
+
 def test_pause_resume_and_cancel_each_work_once(client: Client, mailbox: Mailbox) -> None:
     job = begun(client, mailbox)
     inbox, _ = listed(job)

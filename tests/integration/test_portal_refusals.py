@@ -282,6 +282,9 @@ PORTAL = {
         lambda world: {"mailbox_id": world.mailbox.id, "job_id": world.import_id},
         {"word": "cancel"},
     ),
+    "mail_import_undo": Rule(
+        "thing", lambda world: {"mailbox_id": world.mailbox.id, "job_id": world.import_id}, {}
+    ),
     "box_enrol": Rule("box"),
     "box_mail_token": Rule("box"),
 }

@@ -26,6 +26,7 @@ from beffroi.mail.importing import actions, providers, queries, undoing
 from beffroi.mail.importing.errors import FieldInvalid
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.importing.source import PORTS, Where
+from beffroi.mail.importing.undoing import Weighed
 from beffroi.mail.models import Mailbox
 from beffroi.portal import import_words
 from beffroi.portal.pages import asks_part, for_agents, page
@@ -177,14 +178,23 @@ def undo(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str) -> Ht
     mailbox = mail.access_mailbox(actor, mailbox_id)
     job = queries.access_import(actor, mailbox, job_id)
     back = HttpResponseRedirect(reverse("mail_import", args=[mailbox.id, job.id]))
-    if not queries.may_undo(job):  # also the second press of the button
+    if job.state in (_State.UNDOING, _State.UNDONE):  # also the second press of the button
         return back
     if request.method == "POST":
         actions.undo(actor=actor, job=job)
         return back
-    with reader.connect(settings.BEFFROI, mailbox.address) as client:
-        weighed = undoing.weigh(client, job)
-    context = {"place": "mail", "mailbox": mailbox, "job": job, "weighed": weighed, "days": KEEP_DAYS}
+    weighed = Weighed()
+    if queries.may_undo(job):
+        with reader.connect(settings.BEFFROI, mailbox.address) as client:
+            weighed = undoing.weigh(client, job)
+    context = {
+        "place": "mail",
+        "mailbox": mailbox,
+        "job": job,
+        "goes_on": job.state in queries.OPEN,
+        "weighed": weighed,
+        "days": KEEP_DAYS,
+    }
     return page(request, "portal/import_undo.html", context)
 
 
