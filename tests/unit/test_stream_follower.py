@@ -160,6 +160,22 @@ def test_true_batch_of_another_channel_is_not_taken(place: Path) -> None:
         liar.close()
 
 
+def test_what_the_disk_did_not_take_is_saved_once_it_does(place: Path) -> None:
+    signer, state = Signer(FEED), place / "login" / "login.state"
+    state.mkdir(parents=True)  # as a full disk: it cannot be replaced
+    door, liar = follow(place, lines(DELEGATION, signer.line(snapshot(5, 1))))
+    try:
+        until(lambda: door.match_address("185.203.116.1") is not None, "it is enforced all the same")
+        until(lambda: len(liar.asked) >= 2, "the answer was read to its end")
+        state.rmdir()
+        beat = Batch(1, "login", 1, 5, 5, NOW, NOW + 3600, f"{5:064x}")
+        liar._scripts.append(lines(DELEGATION, signer.line(beat)))
+        until(state.is_file, "saved by a line that changes nothing")
+    finally:
+        door.stop()
+        liar.close()
+
+
 def test_head_of_the_chain_is_the_hash_of_the_exact_bytes() -> None:
     line = Signer(FEED).line(batch(2, "0" * 64, 2))
     assert payload_hash(split_line(line)[2]) != payload_hash(split_line(changed(line))[2])

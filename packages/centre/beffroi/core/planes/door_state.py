@@ -62,13 +62,12 @@ class DoorState:
         begun_s = time.monotonic()
         if not self._unsaved or (begun_s < self._save_at_s and not at_once):
             return
-        for channel in self._unsaved:
-            self._save(channel, self._session.tables[channel].dump())
-        self._unsaved.clear()
+        saved = {one for one in self._unsaved if self._save(one, self._session.tables[one].dump())}
+        self._unsaved -= saved  # what found no room is tried again with the next line
         cost_s = time.monotonic() - begun_s
         self._save_at_s = begun_s + 10 * cost_s if cost_s > LONG_SAVE_S else 0.0
 
-    def _save(self, channel: str, state: bytes) -> None:
+    def _save(self, channel: str, state: bytes) -> bool:
         """Replace the file whole. No fsync: its checksum shows a torn one, and the feed repairs it."""
         path = self._path(channel)
         mark = hashlib.sha256(f"{os.getpid()}:{id(self)}".encode()).hexdigest()[:12]
@@ -79,6 +78,8 @@ class DoorState:
             temporary.replace(path)
         except OSError as error:
             log.warning("door %s: state not saved: %s", self._door, error.strerror)
+            return False
+        return True
 
     def _path(self, channel: str) -> Path:
         return self._directory / f"{channel}.state"
