@@ -11,6 +11,7 @@ import pytest
 from tests.clients.test_drive_page_browser import browser, drive, no_door, page
 from tests.drive_pages import Drive
 from tests.fixtures_browser import inspect
+from tests.fixtures_drive import noise
 from tests.pdf_samples import document, protected, scanned
 
 __all__ = ["browser", "drive", "no_door", "page"]
@@ -100,3 +101,22 @@ def test_without_javascript_a_pdf_is_downloaded(
     assert bare.locator("a:has-text('Télécharger')").first.is_visible()
     assert not bare.locator("[data-pdf]").is_visible()
     context.close()
+
+
+def test_a_page_that_a_cut_kept_back_is_said_and_drawn_once_the_line_is_there_again(
+    drive: Drive, page: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "long.pdf"
+    file.write_bytes(
+        document([f"Page {number} " + noise(60_000, b"%d" % number).hex() for number in range(1, 21)])
+    )
+    opened(page, file)
+    page.wait_for_selector("[data-drawn] .words span")
+    page.set_default_timeout(20_000)
+    page.context.set_offline(True)
+    page.fill("[data-number]", "15")
+    page.press("[data-number]", "Enter")
+    page.wait_for_selector("[data-pdf] [data-state]:has-text('La liaison est coupée')")
+    page.context.set_offline(False)
+    page.wait_for_selector(".sheet:nth-of-type(15)[data-drawn]")
+    assert page.inner_text("[data-pdf] [data-state]") == ""

@@ -1,12 +1,49 @@
 /* Coffre: a PDF on its page. Pages are drawn when they come near, and given up when they are far; their text lies over
    the picture, so that it is read aloud, searched and copied. The bytes come by the grant of the page, in ranges.
    Without this file the download stays. No script of a PDF is run; WebAssembly is not allowed by the page's policy. */
-import { AbortException, GlobalWorkerOptions, TextLayer, getDocument } from "./pdfjs/pdf.min.mjs";
+import { AbortException, GlobalWorkerOptions, PDFDataRangeTransport, TextLayer, getDocument } from "./pdfjs/pdf.min.mjs";
 
 const here = new URL(".", import.meta.url);
 GlobalWorkerOptions.workerSrc = new URL("pdfjs/pdf.worker.min.mjs", here).href;
 const ZOOMS = [0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 4], NEAR = "600px", MOST_PIXELS = 16e6;
+const FIRST_BYTES = 128 * 1024, TRIES_MS = [1000, 2000, 4000, 8000, 15000];
 const inPercent = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" });
+
+const asked = (url, begin, end, signal) => fetch(url, { headers: { Range: `bytes=${begin}-${end - 1}` }, credentials: "same-origin", signal });
+const passes = (status) => status >= 500 || status === 408 || status === 429;
+const wait = (ms) => new Promise((done) => { const timer = setTimeout(done, ms); window.addEventListener("online", () => { clearTimeout(timer); done(); }, { once: true }); });
+
+// pdf.js asks for no piece twice: one that a cut kept back would never come. A cut is waited out here instead.
+class Pieces extends PDFDataRangeTransport {
+  constructor(url, length, first, say) { super(length, first, first.length === length); this.url = url; this.say = say; this.ended = new AbortController(); }
+  async requestDataRange(begin, end) {
+    for (let tries = 0; !this.ended.signal.aborted; tries += 1) {
+      let answer = null;
+      try {
+        answer = await asked(this.url, begin, end, this.ended.signal);
+        if (answer.status === 206) {
+          const piece = new Uint8Array(await answer.arrayBuffer());
+          this.say("");
+          this.onDataRange(begin, piece);
+          return;
+        }
+      } catch { answer = null; }
+      if (answer && !passes(answer.status)) { this.say("away"); return; }
+      this.say("cut");
+      await wait(TRIES_MS[Math.min(tries, TRIES_MS.length - 1)]);
+    }
+  }
+  abort() { this.ended.abort(); }
+}
+
+// The beginning, and with it how long the whole is; all of it where that is what is answered.
+const source = async (url, say) => {
+  const answer = await asked(url, 0, FIRST_BYTES).catch(() => null);
+  if (!answer || !answer.ok) throw new Away();
+  const first = new Uint8Array(await answer.arrayBuffer()), length = Number((answer.headers.get("Content-Range") || "").split("/")[1]);
+  return answer.status === 206 && length ? { range: new Pieces(url, length, first, say) } : { data: first };
+};
+class Away extends Error {}
 
 const open = async (desk) => {
   const words = desk.dataset, find = (name) => desk.querySelector(`[data-${name}]`);
@@ -14,7 +51,7 @@ const open = async (desk) => {
   state.textContent = words.opening;
   desk.hidden = false;
   const loading = getDocument({
-    url: words.pdf, wasmUrl: new URL("pdfjs/", here).href, useWasm: false, enableXfa: false, disableAutoFetch: true,
+    ...await source(words.pdf, (what) => { state.textContent = words[what] || ""; }), wasmUrl: new URL("pdfjs/", here).href, useWasm: false, enableXfa: false, disableAutoFetch: true,
     disableStream: true, maxImageSize: 64e6, useWorkerFetch: false,
   });
   const pdf = await loading.promise;
@@ -132,6 +169,6 @@ const open = async (desk) => {
 for (const desk of document.querySelectorAll("[data-pdf]")) {
   open(desk).catch((error) => {
     const words = desk.dataset;
-    desk.querySelector("[data-state]").textContent = ({ PasswordException: words.locked, ResponseException: words.away })[error.name] || words.broken;
+    desk.querySelector("[data-state]").textContent = error instanceof Away ? words.away : error.name === "PasswordException" ? words.locked : words.broken;
   });
 }
