@@ -27,8 +27,9 @@ def test_a_star_is_put_shown_everywhere_and_taken_away(drive: Drive, client: Cli
     folder = drive.folder("Dossier")
     node = drive.file("note.txt", folder)
     assert "Aucun favori" in client.get("/coffre/favoris/").content.decode()
-    sent = {"ajouter": str(node.id), "page": f"/coffre/{folder.id}/"}
-    assert client.post("/coffre/favoris/", sent)["Location"] == f"/coffre/{folder.id}/"
+    sent = {"ajouter": str(node.id)}
+    for page in (f"/coffre/{folder.id}-abc123/", f"/coffre/{folder.id}/"):
+        assert client.post("/coffre/favoris/", sent | {"page": page})["Location"] == page
     assert stars(drive) == {node.id}
     pressed = f'name="retirer" value="{node.id}" aria-pressed="true"'
     for page in (f"/coffre/{folder.id}/", f"/coffre/{node.id}/", "/coffre/favoris/", "/coffre/recents/"):

@@ -22,13 +22,16 @@ from beffroi.drive.store.listing import Entry, by_name
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
+from beffroi.drive.web import numbered
 from beffroi.portal import drive_visits
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_found
 
 MOST_SHOWN = 500
-_OWN_PAGES = re.compile(r"/coffre/(?:[a-z]{1,20}/|(?:chez/shr_[0-9a-z]{26}/)?[0-9]{1,18}/)?", re.ASCII)
+_OWN_PAGES = re.compile(
+    rf"/coffre/(?:[a-z]{{1,20}}/|(?:chez/shr_[0-9a-z]{{26}}/)?[0-9]{{1,18}}{numbered.MARK}/)?", re.ASCII
+)
 
 
 @require_http_methods(["GET", "POST"])
