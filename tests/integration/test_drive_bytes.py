@@ -157,6 +157,12 @@ def test_a_taken_name_is_asked_about_replaced_or_kept_beside(
     assert drive.names(folder) == []
 
 
+def test_what_says_nothing_of_a_file_is_refused(at: Browser) -> None:
+    for told in ("", "{", "%FF", "%7B%22name%22%3A%22%FF%22%7D"):
+        status, _, answer = at.ask("POST", "/coffre/envoi/fichier", b"x", X_Beffroi_File=told)
+        assert (status, json.loads(answer)["code"]) == (400, "input.invalid"), told
+
+
 def test_a_large_file_goes_on_after_a_cut(drive: Drive, at: Browser) -> None:
     body = noise(2 * PART + 70_000)
     sent = {"folder": drive.own.id, "name": "film.mp4", "size_bytes": len(body)}

@@ -22,7 +22,7 @@ from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.resealing import Resealing, Step
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.working import Worker
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -54,10 +54,7 @@ def report_path(config: Config) -> Path:
 
 
 def read_report(config: Config) -> Report:
-    try:
-        return msgspec.json.decode(report_path(config).read_bytes(), type=Report)
-    except (OSError, msgspec.MsgspecError):
-        return Report()
+    return json_file.read(report_path(config), Report) or Report()
 
 
 def sentence(config: Config) -> str:

@@ -51,7 +51,7 @@ from beffroi.drive.store.scrub import Cursor, Damage, Scrub
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.working import Worker
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -107,10 +107,7 @@ def report_path(config: Config) -> Path:
 
 def read_report(config: Config) -> Report:
     """Empty where there is none, or none that can be read."""
-    try:
-        return msgspec.json.decode(report_path(config).read_bytes(), type=Report)
-    except (OSError, msgspec.MsgspecError):
-        return Report()
+    return json_file.read(report_path(config), Report) or Report()
 
 
 def problem(config: Config) -> str:

@@ -25,7 +25,7 @@ from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import MAX_SNAPSHOT_FILE_BYTES, Snapshot, decode_snapshot_file, encode
 
 from beffroi.core.planes import files
-from beffroi.lib import durable
+from beffroi.lib import durable, json_file
 from beffroi.stream.batches import Saved
 
 log = logging.getLogger("beffroi.stream")
@@ -60,7 +60,7 @@ class Archive:
             return msgspec.json.decode((self.directory / "epoch").read_bytes(), type=Mark)
         except FileNotFoundError:
             return Mark()
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *json_file.UNREADABLE) as error:
             log.error("mark of the feed is not readable: %s", type(error).__name__)
             return Mark()
 
@@ -126,10 +126,7 @@ class Archive:
             del self._replaced[digest]
 
     def _pointer(self, channel: str) -> _Pointer | None:
-        try:
-            return msgspec.json.decode((self.directory / f"{channel}.json").read_bytes(), type=_Pointer)
-        except (OSError, msgspec.MsgspecError):
-            return None
+        return json_file.read(self.directory / f"{channel}.json", _Pointer)
 
     def _write(self, path: Path, data: bytes, *, compress: bool = False) -> bool:
         try:

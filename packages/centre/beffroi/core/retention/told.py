@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import durable
+from beffroi.lib import durable, json_file
 from beffroi.lib.config import Config
 
 LATE_AFTER_S = 36 * 3600
@@ -31,10 +31,7 @@ def _path(config: Config) -> Path:
 
 
 def read(config: Config) -> Told | None:
-    try:
-        return msgspec.json.decode(_path(config).read_bytes()[:4096], type=Told)
-    except (OSError, msgspec.MsgspecError):
-        return None
+    return json_file.read(_path(config), Told)
 
 
 def write(config: Config, told: Told) -> None:

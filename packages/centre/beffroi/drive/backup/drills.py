@@ -24,7 +24,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysMissing
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.working import Worker
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -58,10 +58,7 @@ def path(config: Config) -> Path:
 
 def read(config: Config) -> Mapping[str, Drill]:
     """By collectivité."""
-    try:
-        return msgspec.json.decode(path(config).read_bytes(), type=dict[str, Drill])
-    except (OSError, msgspec.MsgspecError):
-        return {}
+    return json_file.read(path(config), dict[str, Drill]) or {}
 
 
 def problem(config: Config) -> str:

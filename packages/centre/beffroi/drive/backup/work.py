@@ -31,7 +31,7 @@ from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.web.sync import push
 from beffroi.drive.working import Worker
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -89,10 +89,7 @@ def state_path(config: Config) -> Path:
 
 
 def read_state(config: Config) -> State:
-    try:
-        return msgspec.json.decode(state_path(config).read_bytes(), type=State)
-    except (OSError, msgspec.MsgspecError):
-        return State()
+    return json_file.read(state_path(config), State) or State()
 
 
 def problem(config: Config, *, now_s: int) -> str:

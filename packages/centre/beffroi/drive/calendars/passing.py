@@ -25,7 +25,7 @@ import msgspec
 
 from beffroi.drive.calendars import homes, lines
 from beffroi.drive.store.passed import Going, Kind
-from beffroi.lib import durable
+from beffroi.lib import durable, json_file
 from beffroi.lib.errors import Invalid
 from beffroi.lib.personal import is_personal_name, says, words_of
 
@@ -269,7 +269,7 @@ def _props(place: Path) -> dict[str, Any]:
         return msgspec.json.decode((place / homes.PROPS).read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
         return {}
-    except msgspec.MsgspecError as error:
+    except json_file.UNREADABLE as error:
         raise OSError("properties of a collection") from error
 
 
@@ -279,5 +279,5 @@ def _handed(place: Path) -> set[str]:
         return msgspec.json.decode((place / homes.HANDED).read_bytes(), type=set[str])
     except FileNotFoundError:
         return set()
-    except msgspec.MsgspecError as error:
+    except json_file.UNREADABLE as error:
         raise OSError("list of what was handed over") from error

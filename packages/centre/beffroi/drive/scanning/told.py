@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 
 LATE_S = 300.0
@@ -39,10 +39,7 @@ def write(config: Config, told: Told) -> None:
 
 def read(config: Config) -> Told:
     """Empty where nothing was told, or it cannot be read."""
-    try:
-        return msgspec.json.decode(path(config).read_bytes(), type=Told)
-    except (OSError, msgspec.MsgspecError):
-        return Told()
+    return json_file.read(path(config), Told) or Told()
 
 
 def late(config: Config) -> str:

@@ -17,7 +17,7 @@ import msgspec
 from beffroi.drive.store import seal_alarms, seal_checks
 from beffroi.drive.store.seals import Stamp
 from beffroi.drive.store.writing import Reading
-from beffroi.lib import durable
+from beffroi.lib import durable, json_file
 from beffroi.lib.config import Config
 
 log = logging.getLogger("beffroi.drive.seals")
@@ -51,10 +51,7 @@ def path(config: Config) -> Path:
 
 def read(config: Config) -> Mapping[str, Sums]:
     """By collectivité; those without a seal are not in it."""
-    try:
-        return msgspec.json.decode(path(config).read_bytes(), type=dict[str, Sums])
-    except (OSError, msgspec.MsgspecError):
-        return {}
+    return json_file.read(path(config), dict[str, Sums]) or {}
 
 
 def problem(config: Config) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from beffroi.lib import json_file
 from beffroi.lib.config import Config
 
 LATE_AFTER_S = 26 * 3600
 MAX_NAMED = 20
-_MAX_BYTES = 16 * 1024
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -44,10 +44,7 @@ def _path(config: Config) -> Path:
 
 
 def read(config: Config) -> Told:
-    try:
-        return msgspec.json.decode(_path(config).read_bytes()[:_MAX_BYTES], type=Told)
-    except (OSError, msgspec.MsgspecError):
-        return Told()
+    return json_file.read(_path(config), Told) or Told()
 
 
 def write(config: Config, told: Told) -> None:

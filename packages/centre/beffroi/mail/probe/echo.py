@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import durable
+from beffroi.lib import durable, json_file
 from beffroi.lib.config import Config
 
 
@@ -33,10 +33,7 @@ def _path(config: Config) -> Path:
 
 def last(config: Config) -> Sent | None:
     """What waits for its answer."""
-    try:
-        return msgspec.json.decode(_path(config).read_bytes()[:1024], type=Sent)
-    except (OSError, msgspec.MsgspecError):
-        return None
+    return json_file.read(_path(config), Sent)
 
 
 def remember(config: Config, sent: Sent | None) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from beffroi_protocol.indicators import MAX_VALUE_BYTES
 
-from beffroi.lib import durable
+from beffroi.lib import durable, json_file
 
 MAX_VALUES = 1_000_000
 MAX_HEADER_BYTES = 256 * 1024
@@ -113,10 +113,8 @@ def put_ask(state: Path, ask: Ask) -> None:
 def asks(state: Path) -> Iterator[Ask]:
     """Every question that waits; one that cannot be read is left out."""
     for path in sorted((root(state) / "ask").glob("*.json")):
-        try:
-            yield msgspec.json.decode(path.read_bytes(), type=Ask)
-        except (OSError, msgspec.MsgspecError):
-            continue
+        if (ask := json_file.read(path, Ask)) is not None:
+            yield ask
 
 
 def read_brought(state: Path, source_id: str) -> Brought | None:
@@ -133,7 +131,7 @@ def read_brought(state: Path, source_id: str) -> Brought | None:
         data = file.read(MAX_HEADER_BYTES + 1)
     try:
         found = msgspec.json.decode(data, type=Brought)
-    except (msgspec.MsgspecError, RecursionError):
+    except json_file.UNREADABLE:
         raise BroughtInvalid from None
     return msgspec.structs.replace(
         found,

@@ -1,0 +1,21 @@
+"""What a process keeps or tells in a file of JSON.
+
+Input:   hostile or damaged, whoever wrote it: a file that is not there, or is no such thing, says nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding raises: for bytes in a string that are no UTF-8 it is a ValueError of Python's."""
+
+
+def read[T](path: Path, kind: type[T]) -> T | None:
+    """None where there is none, or none that can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, *UNREADABLE):
+        return None
