@@ -36,6 +36,15 @@ if len(sys.argv) > 2:
     making.OFFICE, making.RUNNABLE = Path(sys.argv[2]), (*making.RUNNABLE, *map(Path, sys.argv[2:]))
 server.main()
 """
+# Says how each program ended.
+MAKING = """
+import sys
+from pathlib import Path
+from beffroi.previews import making
+run = making._run
+making._run = lambda *given: print(code := run(*given)) or code
+making.make(Path(sys.argv[1]), "odt", Path(sys.argv[2]).read_bytes())
+"""
 PYTHON = str(Path("/usr/bin/python3").resolve())
 WAITING = f"#!{PYTHON} -S\nimport time\ntime.sleep(1000)\n"
 REACHING = """#!{python} -P
@@ -128,6 +137,15 @@ def test_a_text_becomes_a_pdf_and_pictures_of_its_first_pages(previews: Previews
     assert made.pdf.startswith(b"%PDF-") and len(made.pictures) == wire.PICTURES
     assert all(one.startswith(b"\x89PNG\r\n\x1a\n") for one in made.pictures)
     assert "Délibération n° 7" in previews.text("odt", samples.text("Délibération n° 7"))
+
+
+def test_libreoffice_is_started_once_for_a_document(tmp_path: Path) -> None:
+    """It would end after it made its profile, and be started once more."""
+    document, folder = tmp_path / "a.odt", tmp_path / "folder"
+    document.write_bytes(samples.text("x"))
+    folder.mkdir()
+    command = (sys.executable, "-c", MAKING, folder, document)
+    assert subprocess.check_output(command, text=True).split() == ["0", "0"]
 
 
 def test_of_a_long_text_the_first_twenty_pages_are_shown(previews: Previews) -> None:

@@ -13,6 +13,7 @@ Rule:    a fresh profile each time: no macro runs, no link is followed, no lock 
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -28,6 +29,7 @@ from beffroi.previews import wire
 from beffroi.previews.wire import NotShown, Preview
 
 OFFICE = Path("/usr/lib/libreoffice/program/soffice.bin")
+VERSION = OFFICE.with_name("versionrc")
 PICTURES = Path("/usr/bin/pdftoppm")
 THUMBNAILS = Path("/usr/bin/vipsthumbnail")
 RUNNABLE = (
@@ -66,7 +68,7 @@ _A_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _TOO_MUCH = signal.SIGKILL, signal.SIGXFSZ
 """Nobody but the kernel kills it before it ends: it had CPU_S, or there was no memory left on the machine."""
 _STARTED_ANEW = 81
-"""How LibreOffice ends after it made its profile: whoever started it is to start it once more."""
+"""How LibreOffice ends after it made its profile, as where ``_build`` is not its own: it is to be started once more."""
 _KINDS = {
     **dict.fromkeys(("odt", "ott", "docx", "doc", "rtf", wire.PRINTED), "writer"),
     **dict.fromkeys(("ods", "ots", "xlsx", "xls"), "calc"),
@@ -126,6 +128,8 @@ def _printed(folder: Path, source: Path, how: str = _FIRST_PAGES, limit_s: float
     profile = folder / "profile" / "user"
     profile.mkdir(parents=True)
     (profile / "registrymodifications.xcu").write_text(_profile())
+    (profile / "extensions").mkdir()
+    (profile / "extensions" / "buildid").write_text(_build())
     argv = (
         OFFICE,
         "--headless",
@@ -145,6 +149,16 @@ def _printed(folder: Path, source: Path, how: str = _FIRST_PAGES, limit_s: float
     if _run(folder, argv, until) == _STARTED_ANEW:
         _run(folder, argv, until)
     return folder / "out" / "document.pdf"
+
+
+def _build() -> str:
+    """What a profile says of the LibreOffice that made it: of one that says nothing another is made, by a start of its
+    own. "" where that is not known."""
+    try:
+        found = re.search(r"^buildid=(.+)$", VERSION.read_text("utf-8"), re.MULTILINE)
+    except OSError:
+        return ""
+    return found[1] if found else ""
 
 
 def _profile() -> str:
