@@ -10,8 +10,9 @@ import contextlib
 import gc
 import http.client
 import json
+import os
+import signal
 import socket
-import subprocess
 import sys
 import threading
 from base64 import b64encode
@@ -55,6 +56,7 @@ from beffroi.lib.config import Config, load
 from beffroi.scan import wire
 
 from bench.drive_serve import on_loopback
+from tests import warm
 from tests.fixtures_drive import new_config
 from tests.waiting import until_it_listens
 
@@ -278,7 +280,7 @@ class Served:
 
     directory: Path
     port: int
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: warm.Begun = field(init=False)
 
     def __post_init__(self) -> None:
         self.start()
@@ -293,18 +295,15 @@ class Served:
 
     def start(self) -> None:
         with self.directory.with_suffix(".log").open("ab") as log:
-            self.process = subprocess.Popen(
-                (sys.executable, "-m", "tests.drive_server", self.directory, str(self.port)),
-                stderr=log,
-                stdout=log,
-            )
+            argv = ("-m", "tests.drive_server", str(self.directory), str(self.port))
+            self.process = warm.Begun(argv, env=os.environ, out=log)
         try:
             until_it_listens(self.port, self.process)
         except AssertionError as error:
             raise AssertionError(self.log) from error
 
     def kill(self) -> None:
-        self.process.kill()
+        self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
 
     def ask(

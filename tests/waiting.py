@@ -7,6 +7,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from tests import warm
+
 _PAUSE_S = 0.03
 
 
@@ -19,7 +21,7 @@ def until(check: Callable[[], object], what: str, limit_s: float = 240.0) -> Non
         time.sleep(_PAUSE_S)
 
 
-def until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
+def until_it_listens(port: int, process: subprocess.Popen[bytes] | warm.Begun) -> None:
     """Wait until something takes connections on that port of loopback.
 
     Errors: ``AssertionError`` when the process ends before.

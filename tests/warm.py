@@ -1,8 +1,10 @@
 """Processes that tests begin by the hundred, forked by one that has imported what they import.
 
-Purpose: stream and mailgate begin anew for each test of mail, and importing is most of what a beginning costs.
-Process: ``python -m tests.warm``, one for each process that asks: it imports, waits for questions on its standard input
-         and forks. A child runs its module as ``python -m`` does, with the environment and the files it was asked for.
+Purpose: stream and mailgate begin anew for each test of mail, a drive for many a file of tests, and importing is most
+         of what a beginning costs.
+Process: ``python -m tests.warm MODULE``, one for each module and process that asks: it imports, waits for questions on
+         its standard input and forks. A child runs the module as ``python -m`` does, with the environment and the files
+         it was asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import IO, Any
 
 from beffroi.lib.ready import readable
 
-MODULES = ("beffroi.stream", "beffroi.mail.gate")
+MODULES = ("beffroi.stream", "beffroi.mail.gate", "tests.drive_server")
 _MOST_BYTES = 1 << 17
 """Of a question, which is a process's environment for the most part."""
 _ONE_AT_A_TIME = threading.Lock()
@@ -36,7 +38,7 @@ class Begun:
     def __init__(self, argv: tuple[str, ...], *, env: Mapping[str, str], out: IO[bytes]) -> None:
         self.args = argv
         self.returncode: int | None = None
-        self.pid = _ask({"argv": argv[1:], "env": dict(env)}, out)
+        self.pid = self._ask({"argv": argv[1:], "env": dict(env)}, out)
         self._end = os.pidfd_open(self.pid)
 
     def poll(self) -> int | None:
@@ -55,39 +57,39 @@ class Begun:
 
     def _look(self, timeout_s: float | None) -> int | None:
         if self.returncode is None and readable(self._end, timeout_s):
-            self.returncode = _ask({"ended": self.pid})
+            self.returncode = self._ask({"ended": self.pid})
             os.close(self._end)
         return self.returncode
+
+    def _ask(self, question: dict[str, Any], *files: IO[bytes]) -> int:
+        with _ONE_AT_A_TIME:
+            line = _line(self.args[1])
+            socket.send_fds(line, [json.dumps(question).encode()], [file.fileno() for file in files])
+            return int(line.recv(100))
 
 
 def knows(argv: tuple[str, ...]) -> bool:
     return argv[:2] == (sys.executable, "-m") and argv[2] in MODULES
 
 
-def _ask(question: dict[str, Any], *files: IO[bytes]) -> int:
-    with _ONE_AT_A_TIME:
-        line = _line()
-        socket.send_fds(line, [json.dumps(question).encode()], [file.fileno() for file in files])
-        return int(line.recv(100))
-
-
 @cache
-def _line() -> socket.socket:
+def _line(module: str) -> socket.socket:
     """It ends when this process does, for then nobody holds our end."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     root = Path(__file__).parents[1]
     subprocess.Popen(
-        (sys.executable, "-m", "tests.warm"), stdin=theirs.fileno(), cwd=root, start_new_session=True
+        (sys.executable, "-m", "tests.warm", module), stdin=theirs.fileno(), cwd=root, start_new_session=True
     )
     theirs.close()
     return ours
 
 
-def _serve() -> None:
+def _serve(module: str) -> None:
     line = socket.socket(fileno=os.dup(0))
-    for module in MODULES:
-        importlib.import_module(f"{module}.__main__")
-        del sys.modules[f"{module}.__main__"]  # it is run, not imported
+    if hasattr(importlib.import_module(module), "__path__"):
+        module += ".__main__"
+        importlib.import_module(module)
+    del sys.modules[module]  # it is run, not imported
     gc.freeze()
     while True:
         said, files, _, _ = socket.recv_fds(line, _MOST_BYTES, 1)
@@ -121,4 +123,4 @@ def _become(argv: list[str], environment: dict[str, str], out: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])
