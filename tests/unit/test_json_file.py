@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
 from beffroi.lib import json_file
 
 
@@ -15,7 +14,16 @@ class Told(msgspec.Struct):
     count: int = 0
 
 
-DAMAGED = [b"", b"{", b"[1]", b'{"name":1}', b'{"name":"\xff"}', b'{"name":"\\ud800"}', b"\0" * 64, b"[" * 100_000]
+DAMAGED = [
+    b"",
+    b"{",
+    b"[1]",
+    b'{"name":1}',
+    b'{"name":"\xff"}',
+    b'{"name":"\\ud800"}',
+    b"\0" * 64,
+    b"[" * 100_000,
+]
 
 
 @pytest.mark.parametrize("data", DAMAGED, ids=lambda data: repr(data[:16]))
