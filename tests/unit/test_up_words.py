@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -108,6 +109,7 @@ def test_any_user_sees_that_a_centre_runs_and_none_keeps_it_from_starting(place:
         status.Lock(place).release()
 
 
+@pytest.mark.skipif(shutil.which("rspamd") is None, reason="rspamd is not installed")
 def test_what_is_there_to_be_locked_is_open_to_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
