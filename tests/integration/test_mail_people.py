@@ -116,7 +116,7 @@ def test_held_mails_of_a_functional_mailbox_are_told_and_the_link_ends_with_its_
         links.read(link)
     for one in (beaune.agent, beaune.colleague):
         actions.remove_member(actor=beaune.referent, mailbox=box, person_id=one.id)
-    assert list(due.due(monday)) == []
+    assert not list(due.due(monday))
     with pytest.raises(NotFound):
         links.read(links.make(box))
 
@@ -341,6 +341,26 @@ def test_a_departure_of_another_commune_of_oneself_or_to_a_stranger_is_refused(
             depart(beaune.referent, beaune.agent, heir)
     assert not Departure.objects.exists() and opened(beaune.agent) == [box.address]
     assert leaving.visible(nuits.referent) == [] and leaving.visible(beaune.agent) == []
+
+
+def test_an_old_departure_is_found_behind_hundreds_of_later_ones(beaune: Commune, system: Actor) -> None:
+    """After an election."""
+    rows = [
+        Departure(
+            collectivite_id=beaune.id,
+            person_id=beaune.agent.id,
+            by="x",
+            created_at=clock.now() - timedelta(days=20),
+        )
+        for _ in range(201)
+    ]
+    oldest = rows[0]
+    oldest.created_at -= timedelta(days=1)
+    Departure.objects.bulk_create(rows)
+    for actor in (system, beaune.referent):
+        assert leaving.access_departure(actor, oldest.id) == oldest
+    with pytest.raises(NotFound):
+        leaving.access_departure(beaune.agent, oldest.id)
 
 
 def test_an_account_that_stays_elsewhere_stays_open_there(beaune: Commune, nuits: Commune) -> None:

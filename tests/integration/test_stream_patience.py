@@ -73,7 +73,7 @@ def test_a_policy_and_a_release_are_sent_once_the_database_answers(
         return asked(owner)
 
     monkeypatch.setattr(stream.publisher, "policy_line", policy_line)
-    monkeypatch.setattr(stream._store, "release_lines", asked)
+    monkeypatch.setattr(software, "release_lines", lambda _database, box_id: asked(box_id))
 
     async def play() -> None:
         box = Subscriber("box_1", TOPICS, [])

@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
@@ -104,15 +105,18 @@ def app_passwords_of(person_id: str, collectivite_id: str) -> int:
 
 def visible(actor: Actor) -> list[Departure]:
     """Newest first; for the référent of the collectivité and the Département, empty for everybody else."""
-    if not queries.may_manage(actor):
-        return []
-    rows = actor.visible(Departure.objects.order_by("-created_at", "-id"))
-    return list(rows[:200])
+    return list(_visible(actor)[:200])
 
 
 def access_departure(actor: Actor, departure_id: str) -> Departure:
     """Errors: NotFound, for absent and forbidden alike."""
-    return existing(next((one for one in visible(actor) if one.id == departure_id), None), "departure")
+    return existing(_visible(actor).filter(pk=departure_id).first(), "departure")
+
+
+def _visible(actor: Actor) -> QuerySet[Departure]:
+    if not queries.may_manage(actor):
+        return Departure.objects.none()
+    return actor.visible(Departure.objects.order_by("-created_at", "-id"))
 
 
 def ended(departure: Departure) -> dict[str, Any]:
