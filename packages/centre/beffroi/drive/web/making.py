@@ -20,7 +20,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -54,9 +53,9 @@ class TooManyWait(BeffroiError):
     retryable = True
 
 
-SLOW_KEPT_S = 900.0
-"""How long it is said without another try that a document takes too much: a busy machine is slow, too, and so is the
-first one after a start."""
+REFUSED_KEPT_S = 900.0
+"""How long a refusal is said without another try: a busy machine is slow, too, and where memory is full a program ends
+as it does over a document that nobody can read."""
 _GUESTS = "guests"
 """Among the collectivités that take turns."""
 type _Key = tuple[str, str, str, int]
@@ -175,8 +174,7 @@ class Maker:
         try:
             made = await asyncio.to_thread(_ask, self.socket, key[2], data, key[3])
         except NotShown as refused:
-            until_s = clock.steady_s() + SLOW_KEPT_S if refused.why == "slow" else inf
-            self._keep(key, _Refused(refused.why, until_s))
+            self._keep(key, _Refused(refused.why, clock.steady_s() + REFUSED_KEPT_S))
             raise
         self._keep(key, made)
         return made
