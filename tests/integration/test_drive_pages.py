@@ -89,6 +89,8 @@ def test_a_large_folder_comes_in_parts_of_two_hundred(drive: Drive, client: Clie
         found += shown(part)
     assert found == [f"{number:04d}.txt" for number in range(401)]
     assert "rang=200" in client.get(address).content.decode()
+    other = client.get("/coffre/?rang=200&part=rows&de=1-zzzzzz", headers={"HX-Request": "true"})
+    assert other.status_code == 409, "a list of the other collectivité gets no rows of this one"
 
 
 def test_who_reads_on_sees_nothing_twice_because_somebody_wrote_meanwhile(

@@ -25,6 +25,7 @@ from beffroi.drive.store.listing import Entry, Maker
 from beffroi.drive.store.orders import orders
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
+from beffroi.drive.web import numbered
 from beffroi.drive.web.portal import AGAIN, FETCHED, page_of
 from beffroi.lib import clock, digits
 from beffroi.portal import (
@@ -63,9 +64,10 @@ def common(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) -> HttpResponse:
-    """A folder's list, or the next part of it."""
+    """A folder's list, or the next part of it. Errors: OtherCollectivite."""
     if place.path == (SHARED_NAME,):
         return HttpResponseRedirect(reverse("drive_shared"))
+    numbered.plain(request.GET.get("de", ""), view.who.collectivite_id)  # the list that this part goes to
     newest_first = request.GET.get("tri") == "date"
     if (asked := request.GET.get("vue")) in VIEWS:
         request.session["drive_view"] = asked
