@@ -11,7 +11,7 @@ import pytest
 from beffroi.core.planes.db import Database
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import Unavailable
-from beffroi.stream import app
+from beffroi.stream import app, software
 from beffroi.stream.app import Stream
 from beffroi.stream.hub import Subscriber
 from beffroi.stream.publisher import POLICY_TOPIC

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from beffroi_box import network, status
 from beffroi_box.errors import IdentityDamaged, KeyUnreadable, NotEnrolled
 from beffroi_box.store import FLOOR_STEP_S, Identity, Store, write_atomic, write_checked
 from beffroi_protocol.indicators import Indicator, Kind
@@ -331,3 +332,14 @@ def test_a_machine_that_becomes_another_box_brings_nothing_along_that_is_not_its
         left = {name for name in (*PRIVATE, TOLD, "time-floor") if (store.state / name).exists()}
         assert left == kept
     assert (store.state / "spool").is_dir() and (store.state / "diary").is_dir()
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[1]", b'{"box_id":"\xff","trouble":"\xff","code":"\xff"}', b"\0" * 64]
+)
+def test_what_a_flash_damaged_says_nothing(store: Store, data: bytes) -> None:
+    """Also a byte that is no text within a word, for which decoding raises another error than for all else."""
+    for name in ("status.json", "network.json", "enrolment.json"):
+        (store.state / name).write_bytes(data)
+    assert status.read(store.state) is None and store.asked() is None
+    assert network.read(store.state) == network.Found()

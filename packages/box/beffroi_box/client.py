@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.messages import MAX_POST_BYTES, Problem
 from beffroi_protocol.requests import NONCE_HEADER, sign_request
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -359,7 +360,7 @@ def _refusal(answer: http.client.HTTPResponse) -> CentreRefused:
     body = answer.read(65536)
     try:
         problem = msgspec.json.decode(body, type=Problem).code[:60]
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         problem = "no reason given"
     return CentreRefused(answer.status, problem)
 

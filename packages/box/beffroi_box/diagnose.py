@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.facts import Diagnosis
 from beffroi_protocol.messages import Question
 
@@ -167,7 +168,7 @@ def _interface(name: str) -> _Interface | None:
             check=True,
         ).stdout
         rows = msgspec.json.decode(shown, type=list[_Interface])
-    except (OSError, subprocess.SubprocessError, msgspec.MsgspecError):
+    except (OSError, subprocess.SubprocessError, *UNDECODABLE):
         return None
     return rows[0] if rows else None
 

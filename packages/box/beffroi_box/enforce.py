@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import msgspec
-from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.errors import UNDECODABLE, ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Entry, Policy, PolicyMessage
 from beffroi_protocol.protected import Floor
@@ -382,7 +382,7 @@ def own_networks(lan: str, wan: str) -> tuple[str, ...]:
         )
         try:
             links = msgspec.json.decode(done.stdout or b"[]", type=list[_Link])
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             continue
         for link in links:
             found += [f"{a.local}/{a.prefixlen}" if whole else a.local for a in link.addr_info if a.local]

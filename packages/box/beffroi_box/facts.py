@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.facts import (
     EntryRefused,
     Fact,
@@ -394,6 +395,6 @@ def _read(path: Path) -> tuple[Fact, ...]:
         return _FILE.decode(path.read_bytes()).facts
     except FileNotFoundError:
         return ()
-    except (OSError, msgspec.MsgspecError, ValueError) as error:
+    except (OSError, *UNDECODABLE) as error:
         log.warning("%s is unusable (%s)", path.name, type(error).__name__)
         return ()

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi_box.config import BoxConfig
 from beffroi_box.inspectconf import BULK, OWN_SETS, Order, Report, write_set
@@ -68,7 +69,7 @@ def question_of(record: bytes) -> tuple[int, Question] | None:
         read = msgspec.json.decode(record, type=_Record)
         answer = read.direction == "to_client"
         machine = str(ipaddress.ip_address(read.dest_ip if answer else read.src_ip))
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         return None
     name = (read.tls.sni or read.http.hostname or read.quic.sni).lower().rstrip(".")
     return (read.flow_id, Question(name, machine=machine)) if name and len(name) <= 253 else None
@@ -249,7 +250,7 @@ class Inspection:
         assert self._peer is not None
         try:
             report = msgspec.json.decode(self._peer.recv(1 << 14), type=Report)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, *UNDECODABLE):
             self._part()
             return
         with self._lock:

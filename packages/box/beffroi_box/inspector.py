@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi_box.inspectconf import (
     BULK,
@@ -234,7 +235,7 @@ class Inspector:
                 order = msgspec.json.decode(self._peer.recv(1 << 16), type=Order)
         except BlockingIOError:
             pass
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, *UNDECODABLE):
             self._peer.close()  # the agent went: its last order stands
             self._peer = None
             return False

@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi_box.neighbours import is_own, mac_of, name_of
 from beffroi_box.store import read_checked, write_checked
@@ -111,5 +112,5 @@ def read(state: Path) -> dict[str, Machine]:
     """Return label -> machine."""
     try:
         return msgspec.json.decode(read_checked(state / "labels.json") or b"{}", type=dict[str, Machine])
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return {}

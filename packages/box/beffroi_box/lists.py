@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from beffroi_protocol.errors import FileMismatch, ListInvalid, ProtocolError
+from beffroi_protocol.errors import UNDECODABLE, FileMismatch, ListInvalid, ProtocolError
 from beffroi_protocol.facts import LookBack
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import Action, BulkList
@@ -322,7 +322,7 @@ class ListKeeper:
         body = read_checked(self._directory / name)
         try:
             lists = msgspec.json.decode(body, type=_InForce).lists if body else []
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             return {}
         return {(channel, one.name): one for channel, one in lists}
 

@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
-from beffroi_protocol.errors import FileMismatch, ProtocolError
+from beffroi_protocol.errors import UNDECODABLE, FileMismatch, ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.lists import ListCheck
 from beffroi_protocol.messages import BulkList
@@ -121,7 +121,7 @@ def run(job: Job) -> Result:
             argv, input=msgspec.json.encode(job), capture_output=True, check=False, timeout=LIMIT_S
         )
         result = msgspec.json.decode(done.stdout, type=Result)
-    except (subprocess.TimeoutExpired, msgspec.MsgspecError) as error:
+    except (subprocess.TimeoutExpired, *UNDECODABLE) as error:
         raise LoadFailed("loader", type(error).__name__) from None
     return sound(result)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.messages import PolicyMessage
 
 from beffroi_box.config import BoxConfig
@@ -187,7 +188,7 @@ class LocalSocket:
     def _one(self, line: bytes) -> msgspec.Struct:
         try:
             return self._answer(self._requests.decode(line))
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             return Answer(error="request")
 
     def close(self) -> None:
@@ -208,7 +209,7 @@ def asked[T: msgspec.Struct](path: Path, request: msgspec.Struct, kind: type[T],
         client.sendall(msgspec.json.encode(request) + b"\n")
         try:
             return msgspec.json.decode(_line(client, MAX_ANSWER_BYTES), type=kind)
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             raise ValueError("answer") from None
 
 
@@ -229,7 +230,7 @@ class PolicyLog:
         self._path = path
         try:
             self._changes = msgspec.json.decode(path.read_bytes(), type=list[PolicyChange])
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, *UNDECODABLE):
             self._changes = []
 
     def note(self, message: PolicyMessage, at: int, *, outcome: str = "applied") -> None:

@@ -13,6 +13,7 @@ import ipaddress
 import subprocess
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 MAX_NAME = 63
 
@@ -87,5 +88,5 @@ def _answer[T](*command: str, kind: type[T], nothing: T) -> T:
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=5)
         return msgspec.json.decode(done.stdout, type=kind) if done.stdout.strip() else nothing
-    except (msgspec.MsgspecError, OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError, *UNDECODABLE):
         return nothing

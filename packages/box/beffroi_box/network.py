@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi_box import config as settings
 from beffroi_box.bridgeprobe import bridged_machine_reaches
@@ -245,7 +246,7 @@ def _json(*arguments: str, family: str = "-4") -> list[_Shown]:
     done = subprocess.run(["ip", family, "-json", *arguments], capture_output=True, check=False, timeout=10)
     try:
         return msgspec.json.decode(done.stdout or b"[]", type=list[_Shown])
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return []
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.facts import MailRelayed
 from beffroi_protocol.mail_token import MailToken, MailTokenRequest, make_request
 from beffroi_protocol.relaying import Relay
@@ -127,7 +128,7 @@ class RelayKeeper:
             )
         except CentreRefused as error:
             return RelayAnswer(error.problem)
-        except (CentreUnreachable, msgspec.MsgspecError):
+        except (CentreUnreachable, *UNDECODABLE):
             return RelayAnswer("unreachable")
         if answer.sender != relay.sender:
             return RelayAnswer("another_sender")  # the policy is on its way

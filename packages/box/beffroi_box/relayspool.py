@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi_box.store import sync_directory, write_atomic
 
@@ -146,7 +147,7 @@ class Spool:
                 yield path.stem, msgspec.json.decode(path.read_bytes(), type=Envelope)
             except FileNotFoundError:
                 continue
-            except (OSError, msgspec.MsgspecError):
+            except (OSError, *UNDECODABLE):
                 self.forget(path.stem)
 
     def open(self, mail_id: str) -> BinaryIO:

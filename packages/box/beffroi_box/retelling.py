@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.facts import FactBatch, FactsTaken
 from beffroi_protocol.messages import encode
 
@@ -93,5 +94,5 @@ def has(answer: bytes) -> int | None:
     """What the answer to a post says; None where it says nothing."""
     try:
         return msgspec.json.decode(answer, type=FactsTaken).told
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 if TYPE_CHECKING:
     from beffroi_box.agent import Agent
@@ -99,7 +100,7 @@ class Status:
 def read(state: Path) -> Report | None:
     try:
         return msgspec.json.decode((state / "status.json").read_bytes(), type=Report)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNDECODABLE):
         return None
 
 

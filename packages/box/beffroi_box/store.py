@@ -20,7 +20,7 @@ import shutil
 from pathlib import Path
 
 import msgspec
-from beffroi_protocol.errors import ProtocolError, StateDamaged
+from beffroi_protocol.errors import UNDECODABLE, ProtocolError, StateDamaged
 from beffroi_protocol.messages import PolicyMessage, decode_feed
 from beffroi_protocol.signing import TrustStore, b64, split_line, unb64
 from beffroi_protocol.table import DecisionTable
@@ -130,7 +130,7 @@ class Store:
         """The enrolment that a power cut may have broken off."""
         try:
             return msgspec.json.decode((self.state / "enrolment.json").read_bytes(), type=Asked)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, *UNDECODABLE):
             return None
 
     def save_asked(self, asked: Asked) -> None:

@@ -25,6 +25,7 @@ from itertools import batched
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.facts import Fact, FactBatch
 from beffroi_protocol.messages import VERSION, encode
 
@@ -202,7 +203,7 @@ class Told:
             return _POST.decode(data).facts
         except FileNotFoundError:
             raise
-        except (OSError, zlib.error, msgspec.MsgspecError, ValueError) as error:
+        except (OSError, zlib.error, *UNDECODABLE) as error:
             log.warning("%s of what was told is unusable (%s)", one.name, type(error).__name__)
             return ()
 

@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi_box.facts import FactSpool
 from beffroi_box.ruleset import TABLE
@@ -36,7 +37,7 @@ class Totals:
         self._spool = spool
         try:
             self._told = msgspec.json.decode(self._path.read_bytes(), type=_Told)
-        except (OSError, msgspec.MsgspecError, ValueError):
+        except (OSError, *UNDECODABLE):
             self._told = _Told()
 
     def tell(self, *, at: int, refused: bool) -> None:
@@ -72,7 +73,7 @@ def kernel_counts() -> dict[str, int]:
     )
     try:
         listed = msgspec.json.decode(done.stdout or b"{}", type=_Listed)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return {}
     return {one.counter.name: one.counter.packets for one in listed.nftables if one.counter is not None}
 

@@ -13,6 +13,7 @@ import logging
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.messages import PolicyMessage
 
 from beffroi_box.store import write_atomic
@@ -83,5 +84,5 @@ class Trials:
 def _read(path: Path | None) -> Failed:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Failed) if path else Failed()
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNDECODABLE):
         return Failed()

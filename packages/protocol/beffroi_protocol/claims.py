@@ -13,7 +13,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from beffroi_protocol.errors import MessageMalformed, SignatureInvalid
+from beffroi_protocol.errors import UNDECODABLE, MessageMalformed, SignatureInvalid
 from beffroi_protocol.signing import b64, unb64
 
 EARLY_S = 600
@@ -54,7 +54,7 @@ class Form[C: Claim]:
         payload, signature = map(unb64, text.split("."))
         try:
             claim = msgspec.json.decode(payload, type=self.of)
-        except (msgspec.MsgspecError, ValueError):
+        except UNDECODABLE:
             raise MessageMalformed(f"no {self.role}") from None
         if claim.v != 1:
             raise MessageMalformed("another version")

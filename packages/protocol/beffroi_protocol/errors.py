@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import msgspec
+
+UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding raises: for a string whose bytes are no UTF-8 a ValueError of Python's, unlike for all else."""
+
 
 class ProtocolError(Exception):
     """A message of the feed could not be used: {}"""

@@ -17,7 +17,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 
-from beffroi_protocol.errors import MessageMalformed, MessageTooLarge, VersionUnknown
+from beffroi_protocol.errors import UNDECODABLE, MessageMalformed, MessageTooLarge, VersionUnknown
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.relaying import Relay
 
@@ -338,7 +338,7 @@ def _decode[T](decoder: msgspec.json.Decoder[T], payload: bytes, limit_bytes: in
         raise MessageTooLarge(len(payload), limit_bytes)
     try:
         return decoder.decode(payload)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         version = _peek_version(payload)
         if version is not None and not OLDEST_VERSION <= version <= VERSION:
             raise VersionUnknown(version, OLDEST_VERSION, VERSION) from None
@@ -386,7 +386,7 @@ class _Versioned(msgspec.Struct):
 def _peek_version(payload: bytes) -> int | None:
     try:
         return msgspec.json.decode(payload, type=_Versioned).v
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except UNDECODABLE:
         return None
 
 

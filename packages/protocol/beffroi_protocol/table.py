@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from beffroi_protocol.errors import (
+    UNDECODABLE,
     BatchReplayed,
     ChainBroken,
     EpochBehind,
@@ -328,7 +329,7 @@ class DecisionTable:
             if state_v > STATE_VERSION:
                 raise VersionUnknown(state_v, 1, STATE_VERSION)
             state = msgspec.json.decode(body, type=_State)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except UNDECODABLE as error:
             raise StateDamaged(str(error)[:200]) from None
         table = cls(state.channel)
         table._reset(table._sort(state.entries)[0])

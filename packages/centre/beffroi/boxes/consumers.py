@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.facts import (
     Bypass,
     Diagnosis,
@@ -57,7 +58,7 @@ def take_in_fact(event: Event) -> None:
         return
     try:
         fact = _DECODER.decode(row.payload)
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         return  # stored by a newer stream: nothing that this version can show
     if isinstance(fact, FlowsBlocked):
         direction = fact.direction if fact.direction in ("in", "out") else "out"

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive import alarms, journal
 from beffroi.drive.alarms import Raised
@@ -44,7 +45,7 @@ from beffroi.drive.store.stored import Stored
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.telling import tell
 from beffroi.drive.web.sync import push
-from beffroi.lib import clock, json_file, programs
+from beffroi.lib import clock, programs
 from beffroi.lib.config import Config
 
 log = logging.getLogger("beffroi.drive.sentry")
@@ -278,7 +279,7 @@ def _remembered(reading: Reading) -> _State:
         return _State((before and before[0]) or 0, scoring.Commune(), has_alarms)
     try:
         return _State(row[0], scoring.Commune.restore(bytes(row[1])), has_alarms)
-    except json_file.UNREADABLE:
+    except UNDECODABLE:
         return _State(row[0], scoring.Commune(), has_alarms)
 
 

@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive import alarms, people, telling
 from beffroi.drive.backup.copies import Copies
@@ -339,7 +340,7 @@ def _progress(database: Database) -> Progress:
     try:
         found = msgspec.json.decode(row[0], type=Progress) if row else Progress()
         bytes.fromhex(found.deep_at)
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         return Progress()
     return found
 

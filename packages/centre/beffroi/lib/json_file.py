@@ -8,14 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-
-UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What decoding raises: for bytes in a string that are no UTF-8 it is a ValueError of Python's."""
+from beffroi_protocol.errors import UNDECODABLE
 
 
 def read[T](path: Path, kind: type[T]) -> T | None:
     """None where there is none, or none that can be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, *UNREADABLE):
+    except (OSError, *UNDECODABLE):
         return None

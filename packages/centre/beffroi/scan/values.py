@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
-from beffroi.lib import json_file
 from beffroi.scan import kinds
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -58,7 +58,7 @@ def decode(data: bytes, *, most_text: int = MAX_TEXT) -> Report:
     """Errors: ValueError for anything that a child of ours would not say."""
     try:
         report = _DECODER.decode(data)
-    except json_file.UNREADABLE as error:
+    except UNDECODABLE as error:
         raise ValueError("no report") from error
     details = [detail for found in report.found.values() for detail in found]
     if not set(report.found) <= set(kinds.ORDER) or len(details) > MAX_DETAILS:

@@ -21,7 +21,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
-from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.errors import UNDECODABLE, ProtocolError
 from beffroi_protocol.messages import MAX_SNAPSHOT_FILE_BYTES, Snapshot, decode_snapshot_file, encode
 
 from beffroi.core.planes import files
@@ -60,7 +60,7 @@ class Archive:
             return msgspec.json.decode((self.directory / "epoch").read_bytes(), type=Mark)
         except FileNotFoundError:
             return Mark()
-        except (OSError, *json_file.UNREADABLE) as error:
+        except (OSError, *UNDECODABLE) as error:
             log.error("mark of the feed is not readable: %s", type(error).__name__)
             return Mark()
 

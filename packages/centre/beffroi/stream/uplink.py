@@ -18,11 +18,11 @@ from http import HTTPStatus
 from itertools import islice
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from starlette.requests import Request
 
 from beffroi.core.planes.follower import DOOR_HEADER, TOKEN_HEADER
 from beffroi.core.planes.tokens import door_token_fits
-from beffroi.lib import json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
 from beffroi.lib.unix_http import UnixConnection
@@ -68,7 +68,7 @@ def read(config: Config, request: Request, body: bytes) -> News:
         raise NotFound("page")
     try:
         return msgspec.json.decode(body, type=News)
-    except json_file.UNREADABLE:
+    except UNDECODABLE:
         raise NotFound("page") from None
 
 

@@ -15,6 +15,7 @@ import secrets
 from binascii import Error as Base64Error
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -81,7 +82,7 @@ def read_grant(key: bytes, text: str, *, path: str) -> Grant:
         raise GrantRefused
     try:
         grant = _DECODER.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    except (Base64Error, msgspec.MsgspecError):
+    except (Base64Error, *UNDECODABLE):
         raise GrantRefused from None
     if grant.expires_at <= clock.epoch_s() or path not in grant.paths:
         raise GrantRefused

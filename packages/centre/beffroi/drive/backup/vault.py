@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive.backup.places import Place
 from beffroi.drive.store import keys as keys_
@@ -245,7 +246,7 @@ class Vault:
             data = self._place.read(f"{self.owner}/{_PICTURES}/{name}")
             try:
                 found = msgspec.json.decode(data or b"", type=Picture)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except UNDECODABLE:
                 out.append((name, None))
                 continue
             is_ours = _NAME.fullmatch(name) and (found.version, found.collectivite_id) == (
@@ -324,7 +325,7 @@ def needed(place: Place, collectivite_id: str) -> set[int]:
             raise StoreUnavailable(name)
         try:
             out.update(msgspec.json.decode(data or b"", type=Picture).generations)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNDECODABLE:
             continue
     return out
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from radicale import item as radicale_item
 from radicale.storage import BaseCollection, BaseStorage
 
@@ -28,7 +29,7 @@ from beffroi.drive.calendars import brought, effort, homes, wire, wire_bringing
 from beffroi.drive.calendars.counted import Collection, Storage, bytes_of
 from beffroi.drive.calendars.items import MAX_ITEMS, UNREADABLE, collection_at, name_of, opened, title_of
 from beffroi.drive.calendars.wire_bringing import MAX_FILE_BYTES, MAX_NAMES, MAX_UNREADABLE, Kind
-from beffroi.lib import accents, clock, durable, ids, json_file
+from beffroi.lib import accents, clock, durable, ids
 from beffroi.lib.errors import NotFound, TooLarge
 
 MOST_CPU_S = 6.0
@@ -269,7 +270,7 @@ def _read(home: Path, kind: Kind, wanted: str = "") -> _Record:
     """``wanted``: "" for any. Errors: NotFound: none, another one, or too long ago."""
     try:
         record = msgspec.json.decode(homes.brought(home, kind).read_bytes(), type=_Record)
-    except (FileNotFoundError, *json_file.UNREADABLE):
+    except (FileNotFoundError, *UNDECODABLE):
         raise NotFound("file") from None
     at: datetime | None = record.told.at
     if at is None or (clock.now() - at).days >= wire_bringing.KEPT_DAYS or wanted not in ("", record.told.id):

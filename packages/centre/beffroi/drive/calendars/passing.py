@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive.calendars import homes, lines
 from beffroi.drive.store.passed import Going, Kind
-from beffroi.lib import durable, json_file
+from beffroi.lib import durable
 from beffroi.lib.errors import Invalid
 from beffroi.lib.personal import is_personal_name, says, words_of
 
@@ -269,7 +270,7 @@ def _props(place: Path) -> dict[str, Any]:
         return msgspec.json.decode((place / homes.PROPS).read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
         return {}
-    except json_file.UNREADABLE as error:
+    except UNDECODABLE as error:
         raise OSError("properties of a collection") from error
 
 
@@ -279,5 +280,5 @@ def _handed(place: Path) -> set[str]:
         return msgspec.json.decode((place / homes.HANDED).read_bytes(), type=set[str])
     except FileNotFoundError:
         return set()
-    except json_file.UNREADABLE as error:
+    except UNDECODABLE as error:
         raise OSError("list of what was handed over") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
 from beffroi.drive.calendars import (
@@ -57,7 +58,7 @@ class PortalDoor:
             grant = self._grant(environ, wire.LEFT if path == PREFIX + "left" else wire.OWN)
             try:
                 asked = msgspec.json.decode(body, type=form)
-            except (msgspec.MsgspecError, ValueError):
+            except UNDECODABLE:
                 raise Invalid("question") from None
             return HTTPStatus.OK, msgspec.json.encode(act(self, grant, asked))
         except BeffroiError as error:

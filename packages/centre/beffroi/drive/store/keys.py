@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from blake3 import blake3
 
 from beffroi.lib import clock, durable, envelopes, ids
@@ -354,7 +355,7 @@ def _decoded(collectivite_id: str, data: bytes) -> KeyFile:
     """Errors: KeyUnreadable."""
     try:
         file = msgspec.json.decode(data, type=KeyFile)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         raise envelopes.KeyUnreadable(collectivite_id) from None
     if file.version != VERSION or file.collectivite_id != collectivite_id or not file.generations:
         raise envelopes.KeyUnreadable(collectivite_id)

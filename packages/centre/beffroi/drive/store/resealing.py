@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import Keys, WrappedKey
@@ -180,7 +181,7 @@ def decoded(row: Row | None) -> Progress | None:
     try:
         found = msgspec.json.decode(row[0], type=Progress) if row else None
         bytes.fromhex(found.at if found is not None else "")
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         return None
     return found
 

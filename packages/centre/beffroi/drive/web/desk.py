@@ -30,6 +30,7 @@ from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive.store import names, part_names, room, seals, tree, uploads
 from beffroi.drive.store.look import above, free_name, last_taken, taken
@@ -43,7 +44,7 @@ from beffroi.drive.web.given import back
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.streams import at_most, read_back
 from beffroi.drive.who import Who
-from beffroi.lib import clock, digits, json_file
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
 PART_BYTES = 5 * 1024 * 1024
@@ -279,7 +280,7 @@ def sent_of(request: Request) -> Sent:
     """Errors: Invalid."""
     try:
         sent = _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
-    except json_file.UNREADABLE:
+    except UNDECODABLE:
         raise Invalid("file") from None
     if sent.mtime_s is not None and not 0 < sent.mtime_s < LATEST_MTIME_S:
         return msgspec.structs.replace(sent, mtime_s=None)  # no calendar has it: now

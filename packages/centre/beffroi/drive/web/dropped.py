@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive.store import drops, look, room
 from beffroi.drive.store.commune import Communes
@@ -239,7 +240,7 @@ def _sent_of(request: Request) -> Sent:
     told = request.header(granted.FILE_HEADER)
     try:
         sent = _SENT.decode(unquote_to_bytes(told) if "%" in told else base64.b64decode(told))
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         raise Invalid("file") from None
     if sent.size_bytes < 0:
         raise Invalid("size")

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive import crossing, reach
 from beffroi.drive.reach import Reach
@@ -136,7 +137,7 @@ class Found:
 def _decoded[T](body: bytes, form: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=form)
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         raise Invalid("question") from None
 
 

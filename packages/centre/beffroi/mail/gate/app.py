@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.errors import UNDECODABLE, IndicatorInvalid
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import Entry
 from beffroi_protocol.table import every_overlay
@@ -277,7 +277,7 @@ def _authpolicy(gate: Gate, request: Request) -> dict[str, Any]:
     command = parse_qs(request.query).get("command", [""])[-1]
     try:
         attempt = msgspec.json.decode(body, type=_Policy)
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         return {"status": 0, "msg": ""}
     if command == "allow" and gate.refuses(attempt.remote, attempt.login):
         return {"status": -1, "msg": "blocked by collective immunity"}

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 import msgspec
-from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.errors import UNDECODABLE, IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
 
 from beffroi.lib import hashed
@@ -118,7 +118,7 @@ def decode(body: bytes) -> Facts:
         raise FactsMalformed("too long")
     try:
         facts = _DECODER.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         place = _PLACE.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
         raise FactsMalformed(place[1] if place else "JSON") from None
     if not is_id(facts.id, "msg"):

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from beffroi.lib import json_file
+from beffroi_protocol.errors import UNDECODABLE
 
 log = logging.getLogger("beffroi.mailgate")
 
@@ -29,7 +29,7 @@ class Projected[T]:
         """None while it cannot be read."""
         try:
             return self._current()
-        except (OSError, sqlite3.Error, *json_file.UNREADABLE) as error:
+        except (OSError, sqlite3.Error, *UNDECODABLE) as error:
             if not (self._may_lack and isinstance(error, FileNotFoundError)):
                 log.warning("%s are not read: %s", self._what, type(error).__name__)
             return None

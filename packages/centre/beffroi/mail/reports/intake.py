@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.lib import clock, durable, seclusion, waking
 from beffroi.lib.config import load
@@ -82,7 +83,7 @@ def read_apart(path: Path) -> bytes:
         _, status = os.waitpid(child, 0)
     try:
         msgspec.json.decode(answer, type=Read)
-    except (msgspec.MsgspecError, ValueError):
+    except UNDECODABLE:
         log.warning("a mail with a report was too much for its reader (status %d)", status)
         return msgspec.json.encode(Read(code=Crashed.code))
     return answer

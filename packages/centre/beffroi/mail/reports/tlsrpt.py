@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.mail.reports import values
 from beffroi.mail.reports.dmarc import name_of, span
@@ -25,7 +26,7 @@ def read(data: bytes, *, now_s: float) -> list[Tls]:
     """Errors: ReportRefused."""
     try:
         found = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except UNDECODABLE:
         raise Unreadable("JSON") from None
     policies = found.get("policies") if isinstance(found, dict) else None
     if not isinstance(policies, list):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 MAX_ROWS = 5000
 """Rows of one report. A commune's have a dozen; a report of more is no commune's."""
@@ -128,5 +129,5 @@ def results(state: Path) -> Iterator[tuple[Path, Read]]:
             if len(data) > MAX_ANSWER_BYTES or _ZERO in data:
                 raise ValueError
             yield path, msgspec.json.decode(data, type=Read)
-        except (OSError, ValueError, msgspec.MsgspecError):
+        except (OSError, *UNDECODABLE):
             yield path, Read(code="report.crashed")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.indicators import MAX_VALUE_BYTES
 
 from beffroi.lib import durable, json_file
@@ -131,7 +132,7 @@ def read_brought(state: Path, source_id: str) -> Brought | None:
         data = file.read(MAX_HEADER_BYTES + 1)
     try:
         found = msgspec.json.decode(data, type=Brought)
-    except json_file.UNREADABLE:
+    except UNDECODABLE:
         raise BroughtInvalid from None
     return msgspec.structs.replace(
         found,

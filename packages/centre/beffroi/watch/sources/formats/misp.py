@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 from beffroi_protocol.indicators import Kind
 
 from beffroi.watch.sources.errors import TooDeep, Unreadable
@@ -112,7 +113,7 @@ def decode[T](data: bytes, type_: type[T]) -> T:
         return msgspec.json.decode(data, type=type_, strict=False)
     except RecursionError:
         raise TooDeep from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise Unreadable(str(error)[:100]) from None
 
 
