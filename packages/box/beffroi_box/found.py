@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi_box.modes import Plan
 
@@ -26,5 +27,5 @@ def read(state: Path) -> Found:
     """What is damaged counts as absent."""
     try:
         return msgspec.json.decode((state / "network.json").read_bytes(), type=Found)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNDECODABLE):
         return Found()

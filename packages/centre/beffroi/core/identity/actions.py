@@ -14,8 +14,6 @@ from datetime import datetime
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from beffroi.core.audit import actions as audit
@@ -42,11 +40,7 @@ def create_person(*, actor: Actor, email: str, name: str, password: str | None =
     """Create an account; without a password it opens by a reset only. Errors: NotAllowed, Invalid, Conflict."""
     if not (actor.sees_all or actor.leads):
         raise NotAllowed("create an account")
-    address = email.strip().lower()
-    try:
-        validate_email(address)
-    except ValidationError:
-        raise Invalid("email") from None
+    address = queries.checked_address(email)
     person = Person(email=address, name=name.strip())
     if password is None:
         person.set_unusable_password()
@@ -73,7 +67,7 @@ def create_person(*, actor: Actor, email: str, name: str, password: str | None =
 def add_membership(*, actor: Actor, person: Person, collectivite: Collectivite, role: str) -> Membership:
     """Give a person a role in a collectivité, from now on. Errors: NotFound, NotAllowed, Invalid, Conflict."""
     _may_manage(actor, collectivite.id)
-    _may_give(actor, role)
+    may_give(actor, role)
     return _add_membership(actor, person, collectivite, role)
 
 
@@ -103,8 +97,8 @@ def change_role(*, actor: Actor, membership: Membership, role: str) -> bool:
     Conflict (it ended, or the person has this role besides).
     """
     _may_manage(actor, membership.collectivite_id)
-    _may_give(actor, role)
-    _may_give(actor, membership.role)
+    may_give(actor, role)
+    may_give(actor, membership.role)
     if actor.id == membership.person_id:
         raise NotAllowed("change one's own role")
     if role == membership.role:
@@ -306,7 +300,8 @@ def roles_given_by(actor: Actor) -> tuple[str, ...]:
     return (Membership.Role.AGENT, Membership.Role.ELU) if actor.leads else ()
 
 
-def _may_give(actor: Actor, role: str) -> None:
+def may_give(actor: Actor, role: str) -> None:
+    """Errors: Invalid, NotAllowed."""
     if role not in Membership.Role.values:
         raise Invalid("role")
     if role not in roles_given_by(actor):

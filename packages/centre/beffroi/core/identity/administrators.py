@@ -10,21 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.contrib.auth.hashers import check_password, make_password
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import outbox
-from beffroi.core.identity import failures, limits, totp
+from beffroi.core.identity import failures, limits, queries, totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.erasure import ERASED_DOMAIN
 from beffroi.core.identity.models import Administrator
 from beffroi.core.identity.secret_fields import decrypt_text, encrypt_text
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid
+from beffroi.lib.errors import BeffroiError, Conflict
 
 _WINDOW_S = 900
 _PER_ACCOUNT_AND_NETWORK = 5
@@ -51,11 +49,7 @@ class NewAdministrator:
 def create_administrator(*, actor: Actor, email: str, name: str, password: str) -> NewAdministrator:
     """Errors: NotAllowed, Invalid, Conflict."""
     actor.require_departement("manage administrators")
-    address = email.strip().lower()
-    try:
-        validate_email(address)
-    except ValidationError:
-        raise Invalid("email") from None
+    address = queries.checked_address(email)
     secret = totp.new_secret()
     try:
         with transaction.atomic():

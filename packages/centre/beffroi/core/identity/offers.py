@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -22,9 +20,9 @@ from beffroi.core.communes import row_security
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity import actions, queries
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import Membership, MembershipOffer, Person
+from beffroi.core.identity.models import MembershipOffer, Person
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound, existing
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound, existing
 
 LIFE = timedelta(days=30)
 MAX_WAITING = 20
@@ -54,15 +52,8 @@ class Asked:
 def make(*, actor: Actor, collectivite: Collectivite, email: str, role: str) -> MembershipOffer:
     """Errors: NotFound, NotAllowed (role), Invalid (address, role), Conflict (works here, asked already, too many)."""
     _may(actor, collectivite.id)
-    if role not in Membership.Role.values:
-        raise Invalid("role")
-    if role not in actions.roles_given_by(actor):
-        raise NotAllowed("give this role")
-    address = email.strip().lower()
-    try:
-        validate_email(address)
-    except ValidationError:
-        raise Invalid("email") from None
+    actions.may_give(actor, role)
+    address = queries.checked_address(email)
     here = queries.memberships_in(actor, collectivite.id)
     if any(one.person.email == address for one in here):
         raise Conflict("this person works here already")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import Count, Q, QuerySet
 
 from beffroi.core.communes import row_security
@@ -12,9 +14,19 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator, AppPassword, Membership, Person
 from beffroi.lib import clock
-from beffroi.lib.errors import NotFound, existing
+from beffroi.lib.errors import Invalid, NotFound, existing
 
 NEW_APP_PASSWORD = timedelta(days=3)
+
+
+def checked_address(email: str) -> str:
+    """As it stands in an account. Errors: Invalid."""
+    address = email.strip().lower()
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise Invalid("email") from None
+    return address
 
 
 def current_memberships(person_id: str) -> list[Membership]:

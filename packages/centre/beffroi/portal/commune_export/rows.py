@@ -93,7 +93,8 @@ LEFT_OUT = {
     "mail_message": "traces", "mail_observation": "traces", "mail_recipient": "traces", "mail_delivery": "traces",
     "mail_remediation_item": "traces", "mail_held": "traces", "mail_lesson": "traces", "mail_bank_mention": "traces",
     "mail_bank_detail": "traces", "mail_import_sender": "traces", "sign_in": "traces, for 30 days",
-    "mail_digest": "of the program", "mail_import_mails": "numbers in mailboxes, for an undoing", "mail_script": "its owner's, whose program has it",
+    "mail_digest": "of the program", "mail_import_mails": "numbers in mailboxes",
+    "mail_script": "its owner's, whose program has it",
     "decision_effect": "of the program, in weather_day", "entry_use": "of the program",
     "mail_journal_position": "of the program", "mail_pending_delivery": "of the program, for days",
     "mail_remediation_job": "of all",
@@ -103,7 +104,7 @@ LEFT_OUT = {
     "mail_address_name": "of the Département", "watch_campaign": "of all", "watch_campaign_indicator": "of all",
     "feed_source": "of the Département", "feed_source_update": "of the Département",
     "feed_source_trial": "of the Département", "box_told": "of the program", "box_ack": "of the program",
-    "box_run": "of the program",    "box_release": "of all",
+    "box_run": "of the program", "box_release": "of all",
 }  # fmt: skip
 """Tables that are in no export, and why."""
 
