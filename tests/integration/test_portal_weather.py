@@ -11,6 +11,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.portal import about, months, weather_words
+from beffroi.watch.sources.models import FeedSource, SourceTrial
 from beffroi.watch.weather import actions
 from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.rules import FIGURES, Level, Reason, Weather
@@ -156,6 +157,15 @@ def test_the_console_shows_every_commune_as_a_tile_and_why(
         month = text(client.get("/meteo/mois/", {"mois": f"{day:%Y-%m}"}))
         assert "5 526" in month, "the sum of one figure over all communes"
         assert "4 711" in month and "815" in month
+
+
+def test_the_trial_of_a_list_that_waits_is_told_as_a_trial(administrator: Actor, territory: None) -> None:
+    source = FeedSource.objects.create(name="Essai", slug="essai", format="plain", weight="list", active=True)
+    SourceTrial.objects.create(source=source, kind="domain", state="review", count=5)
+    with on_listener("console"):
+        text = console_client(administrator.id).get("/meteo/").content.decode()
+    assert "1 mise à jour ou essai d’une liste attend un avis." in text
+    assert "retenue" not in text
 
 
 def test_the_method_is_published_without_an_account_and_with_the_boxs_own_numbers(client: object) -> None:

@@ -66,8 +66,8 @@ REASONS: dict[str, _StrPromise] = {
         "%(n)s collectivité est dans la tempête.", "%(n)s collectivités sont dans la tempête.", "n"
     ),
     Reason.SOURCES_HELD: ngettext_lazy(
-        "%(n)s mise à jour d’une liste est retenue et attend un avis.",
-        "%(n)s mises à jour de listes sont retenues et attendent un avis.",
+        "%(n)s mise à jour ou essai d’une liste attend un avis.",
+        "%(n)s mises à jour ou essais de listes attendent un avis.",
         "n",
     ),
     Reason.REVIEWS: ngettext_lazy(
@@ -159,7 +159,7 @@ def territory_conditions() -> list[tuple[dict[str, str], str]]:
     rows = (
         (Level.STORM, _("%(share)s collectivités sur cent ou plus sont dans la tempête")),
         (Level.WATCH, _("une collectivité au moins est dans la tempête")),
-        (Level.WATCH, _("la mise à jour d’une liste est retenue, ou une décision attend un avis")),
+        (Level.WATCH, _("la mise à jour ou l’essai d’une liste attend un avis, ou une décision")),
         (Level.CALM, _("rien de tout cela")),
     )
     return [(level(name), text % numbers) for name, text in rows]
