@@ -63,7 +63,7 @@ def fleet(actor: Actor, *, with_revoked: bool = False) -> list[FleetRow]:
     found = list(boxes if with_revoked else boxes.exclude(state=Box.State.REVOKED))
     if not found:
         return []
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     acks = {
         box_id: (epoch, version)
         for box_id, epoch, version in BoxAck.objects.filter(

@@ -20,7 +20,7 @@ def named(actor: Actor, makers: Mapping[int, Maker], *, is_own: bool) -> dict[in
     """By node; "" for who is not known, or nobody of this collectivité any more. ``is_own``: the files are of the
     actor's collectivité; of others' files it is not said with whom else they are shared."""
     unhanded = {one.person_id for one in makers.values() if not one.was_handed}
-    persons = dict(identity.visible_persons(actor).filter(pk__in=unhanded).values_list("id", "name"))
+    persons = identity.visible_names(actor, unhanded)
     others = (
         _elsewhere(actor, [one for one in makers.values() if one.person_id not in persons]) if is_own else {}
     )

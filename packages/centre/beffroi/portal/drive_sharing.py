@@ -98,7 +98,7 @@ def rows(reading: Reading, actor: Actor, found: Iterable[Share]) -> list[dict[st
     """What a list shows of each share that leads from here."""
     found = list(found)
     ids = {one.created_by for one in found} | {one.target for one in found if one.kind == "person"}
-    persons = dict(identity.visible_persons(actor).filter(pk__in=ids).values_list("id", "name"))
+    persons = identity.visible_names(actor, ids)
     places = names_of_communes(actor, {one.target for one in found if one.kind == "collectivite"})
     names = {"person": persons, "collectivite": places, "group": groups.names(reading)}
     out = []
@@ -153,7 +153,7 @@ def came(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
     here = list(view.shared_here(reading))
     left = {one for one, kept in mounts.of(reading, view.who.person_id).items() if kept.left_s}
     makers = {one.created_by for one in here}
-    persons = dict(identity.visible_persons(actor).filter(pk__in=makers).values_list("id", "name"))
+    persons = identity.visible_names(actor, makers)
     named = groups.names(reading)
     out = []
     for share in here:

@@ -126,7 +126,7 @@ def explain(actor: Actor, decision_id: str) -> Explanation:
     effects = list(decisions.visible_effects(actor, decision))
     exceptions = list(decisions.visible_exceptions(actor).filter(decision_id=decision.id))
     appeals = list(decisions.visible_appeals(actor).filter(decision_id=decision.id))
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     met = [
         Met(
             names.get(one.collectivite_id, ""),

@@ -64,7 +64,7 @@ def tag(pairs: dict[str, tuple[Any, str, str]], name: str) -> dict[str, str]:
 def summaries(actor: Actor, rows: Iterable[Incident]) -> list[Summary]:
     """Three queries for any number of incidents."""
     found = list(rows)
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     due: dict[str, Todo] = {}
     for one in queries.deadlines(actor).filter(incident__in=found):
         due.setdefault(one.incident_id, todo(one))

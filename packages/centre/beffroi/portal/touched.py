@@ -40,7 +40,7 @@ def look(actor: Actor, indicator: Indicator) -> Preview:
     """Whom a decision on this would meet, by the last ``DAYS`` days of mail and of boîtiers."""
     serves = shared.met(indicator)
     since = clock.now() - timedelta(days=DAYS)
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     lettered = mail.reached(actor, indicator, since=since)
     talked = boxes.talked_to(actor, indicator, since=since.date())
     reach = len(lettered | talked)

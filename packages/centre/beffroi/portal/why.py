@@ -96,7 +96,7 @@ def explain(actor: Actor, asked: Indicator) -> Why:
     decisions = queries.covering_decisions(actor, asked)
     held = [*map(listed.held_of, named), *map(exceptions.held_of, decisions)]
     choices = list(dict.fromkeys((*(listed.opening(one, asked) for one in named), asked))) if named else []
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     opened = queries.near(queries.visible_exceptions(actor).filter(state="active"), asked)
     own = any(rules.covers(one.indicator, asked) for one in opened) and not actor.sees_all
     return Why(

@@ -15,6 +15,11 @@ def visible_collectivites(actor: Actor) -> QuerySet[Collectivite]:
     return rows if actor.sees_all else rows.filter(pk=actor.collectivite_id or "")
 
 
+def visible_names(actor: Actor) -> dict[str, str]:
+    """Of those that are visible, by identifier; in the order of the names."""
+    return dict(visible_collectivites(actor).values_list("id", "name"))
+
+
 def with_town_hall(actor: Actor) -> QuerySet[Collectivite]:
     """Those enrolled where a boîtier may stand: every one but the Département."""
     enrolled = visible_collectivites(actor).exclude(enrolled_at=None)

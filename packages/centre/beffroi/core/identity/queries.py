@@ -183,6 +183,11 @@ def access_app_password(actor: Actor, app_password_id: str) -> AppPassword:
     return existing(_own_app_passwords(actor).filter(pk=app_password_id).first(), "app password")
 
 
+def visible_names(actor: Actor, person_ids: Collection[str]) -> dict[str, str]:
+    """Of those among them that the actor sees."""
+    return dict(visible_persons(actor).filter(pk__in=person_ids).values_list("id", "name"))
+
+
 def person_name(person_id: str) -> str:
     """For pages that already checked access; empty when the person is gone."""
     return Person.objects.filter(pk=person_id).values_list("name", flat=True).first() or ""

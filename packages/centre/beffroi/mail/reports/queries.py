@@ -100,7 +100,7 @@ def complaints(actor: Actor, *, days: int) -> list[Complained]:
         last=Max("received_at"),
     )
     mailboxes = Mailbox.objects.in_bulk([one["mailbox_id"] for one in counted])
-    names = {one.id: one.name for one in communes.visible_collectivites(actor)}
+    names = communes.visible_names(actor)
     told: dict[str, dict[str, None]] = {}
     proved = rows.filter(authentic=True).values_list("mailbox_id", "reporter").annotate(n=Count("pk"))
     for mailbox_id, reporter, _ in proved.order_by("-n", "reporter"):

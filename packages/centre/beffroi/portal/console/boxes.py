@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from urllib.parse import urlencode
 
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.boxes import actions, fleet, queries
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import digits
+from beffroi.lib import accents, digits
 from beffroi.portal import words
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
@@ -81,8 +80,7 @@ def _matches(row: fleet.FleetRow, text: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in plain if not unicodedata.combining(c)).replace("-", " ")
+    return accents.bare(text).replace("-", " ")
 
 
 def _page_number(text: str, rows: int) -> int:

@@ -36,7 +36,7 @@ PLACE = {"place": "campaigns"}
 @for_administrators
 def waiting(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Everything about decisions that needs a person, and what a person should know of."""
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     review = [_line(one) for one in queries.review_queue(actor)[:LISTED]]
     spared = [
         {"row": one, "why": explaining.SPARED.get(one.reason, "")}

@@ -30,7 +30,7 @@ CHECK_S = 20.0
 @for_administrators
 def domains(request: HttpRequest, actor: Actor) -> HttpResponse:
     checks = {one.domain_id: one for one in queries.visible_checks(actor)}
-    names = {one.id: one.name for one in communes.visible_collectivites(actor)}
+    names = communes.visible_names(actor)
     sudden = Counter(reports.alarms(actor).values_list("domain_id", flat=True))
     rows = []
     for one in communes.visible_domains(actor):

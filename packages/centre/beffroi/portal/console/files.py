@@ -24,7 +24,7 @@ MOST_ROWS = 100
 @require_GET
 @for_administrators
 def files(request: HttpRequest, actor: Actor) -> HttpResponse:
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     frozen = queries.frozen_files(actor, limit=MOST_ROWS)
     held = {
         one.id: one

@@ -188,7 +188,7 @@ def step_up(request: HttpRequest, actor: Actor) -> str:
 def look_back(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
     """Who had met what a decision names in the 30 days before, at which door, and what became of it."""
     decision = decisions.access_decision(actor, decision_id)
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     opened = queries.visible_incidents(actor).filter(decision_id=decision.id)
     context = {
         "place": "campaigns",

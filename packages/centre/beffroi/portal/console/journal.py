@@ -64,7 +64,7 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
     if before is not None:
         rows = rows.filter(id__lt=before)
     found = list(rows[: PAGE_ENTRIES + 1])
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     who = cache(verbs.actor)
     checked = verification.current()
     context = {

@@ -70,7 +70,7 @@ def _shown(request: HttpRequest, actor: Actor, **more: Any) -> HttpResponse:
         found = queries.outgoing(actor, settings.BEFFROI)
     except QueueUnavailable:
         return page(request, "console/outgoing.html", {**context, "away": True}, status=status)
-    names = {one.id: one.name for one in communes.visible_collectivites(actor)}
+    names = communes.visible_names(actor)
     context |= {
         "total": found.total,
         "more": found.total - min(len(found.rows), SHOWN),
@@ -91,7 +91,7 @@ def queued(request: HttpRequest, actor: Actor, queue_id: str) -> HttpResponse:
         return HttpResponseRedirect(reverse("outgoing"))
     if verb not in _QUESTIONS:
         raise Invalid("word")
-    names = {found.id: found.name for found in communes.visible_collectivites(actor)}
+    names = communes.visible_names(actor)
     context = {"place": "mail", "one": _row(one, names), "word": verb, "question": _QUESTIONS[verb]}
     return page(request, "console/outgoing_confirm.html", context)
 

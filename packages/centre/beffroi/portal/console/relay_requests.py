@@ -44,7 +44,7 @@ def decline(request: HttpRequest, actor: Actor, request_id: str) -> HttpResponse
 
 def _list(request: HttpRequest, actor: Actor, *, failed: str = "") -> HttpResponse:
     rows = list(relay_requests.waiting(actor)[:MAX_SHOWN])
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     serving = dict(
         queries.visible_boxes(actor).filter(state=Box.State.ACTIVE).values_list("collectivite_id", "id")
     )

@@ -23,7 +23,7 @@ def software(request: HttpRequest, actor: Actor) -> HttpResponse:
     if request.method == "POST":
         _word(request, actor)
         return HttpResponseRedirect(reverse("box_software"))
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     with_box = set(
         queries.visible_boxes(actor).filter(state="active").values_list("collectivite_id", flat=True)
     )

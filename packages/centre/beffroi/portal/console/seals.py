@@ -24,7 +24,7 @@ from beffroi.portal.pages import for_administrators, page
 @for_administrators
 def seals(request: HttpRequest, actor: Actor) -> HttpResponse:
     known = overview.read(settings.BEFFROI)
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     rows = [_row(one, names[one], known[one]) for one in known.keys() & names.keys()]
     rows.sort(key=lambda row: (not row["sums"].damaged, row["commune"]))
     shown = [row["sums"] for row in rows]

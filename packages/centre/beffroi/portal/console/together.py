@@ -25,7 +25,7 @@ FIELDS = {name: "leak_megabytes" if name == "leak_bytes_hour" else name for name
 @for_administrators
 def together(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Choose a setting and its value; see which communes change; send it with a reason; undo a batch."""
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     if batch := request.POST.get("undo", ""):
         fleet.undo(actor=actor, batch=batch[:40], reason=_("Annulation d’un réglage commun"))
         return HttpResponseRedirect(reverse("box_together"))

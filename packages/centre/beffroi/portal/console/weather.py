@@ -79,7 +79,7 @@ def view(actor: Actor) -> dict[str, Any]:
     """The département's weather, and its communes by EPCI: the worst first in the list, by name in the tiles."""
     found = weather.by_collectivite(actor)
     whole = weather.territory(actor, found)
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names = communes.visible_names(actor)
     homes = _homes(list(found))
     groups: dict[str, list[Tile]] = defaultdict(list)
     for owner, one in found.items():

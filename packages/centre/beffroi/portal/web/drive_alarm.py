@@ -61,7 +61,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
             actions.require(actor, reading, owner, device_id)
             previewed = recovery.preview(reading, device_id) if what == "preview" else None
     persons = {one.person_id for one in found} | {one.person_id for one in previewed or ()}
-    named = dict(identity.visible_persons(actor).filter(pk__in=persons).values_list("id", "name"))
+    named = identity.visible_names(actor, persons)
     labels = identity.device_labels(actor, [one.device_id for one in found])
     context: dict[str, Any] = {"place": "drive"} | {
         "at": "alarms",

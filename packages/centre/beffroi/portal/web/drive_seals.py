@@ -247,7 +247,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
     if approval is not None:
         persons |= {approval.requested_by, approval.decided_by}
     persons |= {one for one in (check and check.person_id, alarm and alarm.settled_by) if one}
-    named = dict(identity.visible_persons(actor).filter(pk__in=persons).values_list("id", "name"))
+    named = identity.visible_names(actor, persons)
     siren, insee = (communes.current_code(actor.collectivite_id or "", one) for one in ("siren", "insee"))
     now_s, is_stamping = clock.paced_s(), authority.is_set(settings.BEFFROI)
     term_is_over = found.until_s != NO_END and now_s >= found.until_s
