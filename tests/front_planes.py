@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from beffroi.lib import config as config_module
@@ -18,6 +20,22 @@ from beffroi.lib.config import Config
 from beffroi.supervise import certificates, front, secret_files
 
 from tests.mail_post import Engines
+
+
+@cache
+def _empty_database() -> Path:
+    """The directory of a database that ``prepare`` made, of which each centre takes a copy: two seconds less."""
+    state = Path(tempfile.mkdtemp(prefix="bfe-"))
+    atexit.register(shutil.rmtree, state, ignore_errors=True)
+    for name in ("db", "secrets"):
+        (state / name).mkdir()
+    (state / "secrets" / "django.key").write_text("of no centre")
+    environment = os.environ | {
+        "BEFFROI_STATE": str(state),
+        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
+    }
+    subprocess.run((sys.executable, "-m", "beffroi.cli", "prepare"), env=environment, check=True)
+    return state / "db"
 
 
 @contextmanager
@@ -30,15 +48,11 @@ def running(prefix: str, first_port: int, settings: Mapping[str, object], *names
     config = config_module.load(state)
     for name in ("run/wake", "log", "db", "feed", "doors"):
         (state / name).mkdir(parents=True)
-    secret_files.generate(config)
+    secret_files.generate(config)  # where a database lies already, no key is made
+    shutil.copytree(_empty_database(), state / "db", dirs_exist_ok=True)
     assert secret_files.renew_delegation(config) == ""
     certificates.ensure(config)
     front.write(config)
-    environment = os.environ | {
-        "BEFFROI_STATE": str(state),
-        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
-    }
-    subprocess.run((sys.executable, "-m", "beffroi.cli", "prepare"), env=environment, check=True)
     engines = Engines(config)
     try:
         engines.start("stream", *config.relay_names, *names)
