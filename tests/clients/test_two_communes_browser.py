@@ -61,6 +61,8 @@ def test_a_tab_that_stayed_with_the_other_commune_opens_nothing_of_this_one(
         tab.wait_for_selector("h1:has-text('Cette page est celle d’une autre collectivité')")
         assert "de-nuits" not in tab.content() and downloads == []
     inspect(lists, "deux-communes-autre", status=409)
+    lists.click("a:has-text('Choisir la collectivité')")
+    lists.wait_for_selector("h1:has-text('Pour quelle collectivité travaillez-vous')")
     chooses.click(".files >> text=de-nuits.pdf")
     chooses.wait_for_selector("h1:has-text('de-nuits.pdf')")
 

@@ -267,8 +267,8 @@ _BY_CODE = {
     "drive.other_collectivite": (
         gettext_lazy("Cette page est celle d’une autre collectivité"),
         gettext_lazy(
-            "Vous travaillez maintenant pour une autre. Si c’est l’une des vôtres, « changer », en haut de la page, y "
-            "mène : choisissez-la, puis rouvrez cette page."
+            "Vous travaillez maintenant pour une autre. Si celle de cette page est aussi la vôtre, choisissez-la, puis "
+            "rouvrez la page."
         ),
     ),
     "unlock.link_too_old": (
