@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from beffroi_box import network, status
+from beffroi_box import found, status
 from beffroi_box.errors import IdentityDamaged, KeyUnreadable, NotEnrolled
 from beffroi_box.store import FLOOR_STEP_S, Identity, Store, write_atomic, write_checked
 from beffroi_protocol.indicators import Indicator, Kind
@@ -342,4 +342,4 @@ def test_what_a_flash_damaged_says_nothing(store: Store, data: bytes) -> None:
     for name in ("status.json", "network.json", "enrolment.json"):
         (store.state / name).write_bytes(data)
     assert status.read(store.state) is None and store.asked() is None
-    assert network.read(store.state) == network.Found()
+    assert found.read(store.state) == found.Found()
