@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.portal.web import drive_act
 from django.test import Client
 
 from tests.conftest import Commune
@@ -39,6 +40,12 @@ def test_a_name_that_nothing_may_have_is_told_why(drive: Drive, do: Any, name: s
     assert "compte double" in page and "« / »" in page and "tabulation" in page and drive.names() == []
     do("folder", drive.own, name="é" * 127)
     assert drive.names() == ["é" * 127]
+
+
+def test_who_ticks_more_than_is_changed_at_once_reads_how_many_may_be(drive: Drive, do: Any) -> None:
+    numbers = ",".join(str(number) for number in range(1, drive_act.MAX_NODES + 2))
+    page = do("delete", drive.own, n=numbers).replace("\u00a0", "")
+    assert f"{drive_act.MAX_NODES} éléments au plus" in page
 
 
 def test_it_is_shown_once_and_on_its_own_page_alone(drive: Drive, client: Client) -> None:

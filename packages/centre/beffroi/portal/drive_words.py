@@ -85,7 +85,9 @@ REFUSALS = {
         "Un fichier et un dossier auraient le même nom : renommez l’un des deux, puis recommencez."
     ),
     "drive.nothing_ticked": gettext_lazy("Cochez d’abord un ou plusieurs fichiers."),
-    "drive.too_many": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
+    "drive.too_many": gettext_lazy(
+        "C’est trop à la fois : 5 000 éléments au plus. Cochez-en moins, ou prenez le dossier qui les contient."
+    ),
     "drive.copy_too_large": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
     "drive.too_many_uploads": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
     "drive.too_many_at_once": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
