@@ -14,7 +14,7 @@ import pytest
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store import look, tree
 from beffroi.drive.views import SHARED_NAME
-from beffroi.drive.web import granted, numbered
+from beffroi.drive.web import granted
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from django.test import Client
@@ -78,31 +78,6 @@ def test_what_a_decision_holds_is_held_from_every_method(drive: Drive, at: Brows
     finally:
         held.unlink()
     assert at.ask("HEAD", f"/coffre/octets/{made}")[0] == 200
-
-
-def test_a_number_with_the_mark_of_another_collectivite_is_refused_wherever_it_leads(
-    drive: Drive, at: Browser, client: Client, nuits: Commune
-) -> None:
-    made = at.send(b"x", folder=drive.own.id, name="x.odt")[1]["node"]
-    own, other = numbered.mark(drive.collectivite_id), numbered.mark(nuits.collectivite.id)
-    page = client.get(f"/coffre/{made}-{own}/").content.decode()
-    assert f'href="/coffre/octets/{made}"' in page, "who works for one collectivité has plain numbers"
-    assert at.ask("GET", f"/coffre/octets/{made}-{own}")[2] == b"x"
-    steps = (
-        f"{made}-{other}",
-        f"{made}-{other}/apercu",
-        f"bureau/{made}-{other}/pages",
-        f"avant/1-{other}/1/1",
-    )
-    for step in steps:
-        status, _, body = at.ask("GET", f"/coffre/octets/{step}")
-        assert (status, json.loads(body)) == (409, {"code": "drive.other_collectivite"}), step
-    status, headers, _ = at.ask("GET", f"/coffre/octets/{made}-{other}", Accept="text/html")
-    where = f"/coffre/{made}-{other}/?refus=drive.other_collectivite"
-    assert (status, headers["location"]) == (303, where)
-    for address in (where, f"/coffre/{made}-{other}/liens/", f"/coffre/etiquettes/1-{other}/"):
-        answer = client.get(address)
-        assert answer.status_code == 409 and "celle d’une autre collectivité" in answer.content.decode()
 
 
 def test_folders_of_a_path_are_made_once(drive: Drive, at: Browser) -> None:
