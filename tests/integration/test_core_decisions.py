@@ -15,6 +15,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.lib.ids import new_id
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 
 LURE = normalise("domain", "colis-relais.example.net")
@@ -97,6 +98,22 @@ def test_decision_expires_by_itself_when_its_time_is_over(system: Actor) -> None
         assert actions.expire_due() == 0
     decision.refresh_from_db()
     assert (decision.state, decision.end_reason) == ("expired", "ttl")
+
+
+def test_what_its_time_ended_can_be_taken_back_singly_and_with_its_campaign(system: Actor) -> None:
+    single, campaign = activate(system, ttl_s=60), new_id("cmp")
+    several = [
+        activate(system, normalise("domain", name), ttl_s=60, campaign_id=campaign)
+        for name in ("a.example.net", "b.example.net")
+    ]
+    with clock.shifted(61):
+        assert actions.expire_due() == 3
+        assert actions.revoke(actor=system, decision=single, reason="undone")
+        assert actions.revoke_campaign(actor=system, campaign_id=campaign, reason="undone") == 2
+        assert actions.revoke_campaign(actor=system, campaign_id=campaign, reason="undone") == 0
+    assert len(events("decision:ended")) == len(events("decision:taken_back")) == 3
+    assert set(Decision.objects.values_list("state", "end_reason")) == {("revoked", "undone")}
+    assert {one.id for one in (single, *several)} == {e["decision_id"] for e in events("decision:taken_back")}
 
 
 def test_decision_past_its_time_is_replaced_before_the_timer_came(system: Actor) -> None:

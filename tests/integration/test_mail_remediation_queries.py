@@ -6,10 +6,12 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.registry import Event
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.mail import consumers, once, remediation
@@ -160,6 +162,50 @@ def test_a_withdrawal_whose_decision_ends_meanwhile_takes_no_more(
     back = remediation.restore(decided[0].id)
     assert back is not None and (back.moved, Boxes.lying) == (2, where)
     assert not RemediationJob.objects.filter(state="running").exists()
+
+
+def test_time_gives_no_mail_back_and_a_person_does(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune, system: Actor
+) -> None:
+    """Seven days after a lure was taken out of the mailboxes nobody has said that it was none."""
+    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    Boxes.lying = {}
+    decision = decide("url", delivered(beaune, 3))
+    where = dict(Boxes.lying)
+    remediation.withdraw(decision.id)
+    with clock.shifted(10 * 86400):
+        assert decisions.expire_due() == 1
+        assert remediation.restore(decision.id) is None
+        assert {one for lying in Boxes.lying.values() for one in lying} == {QUARANTINE}
+        decision.refresh_from_db()
+        assert decisions.revoke(actor=system, decision=decision, reason="undone")
+        assert not decisions.revoke(actor=system, decision=decision, reason="undone")
+        told = OutboxEvent.objects.filter(kind="decision:taken_back").get()
+        consumers.follow_decision(Event(told.id, told.kind, None, json.loads(told.payload), clock.now()))
+    assert Boxes.lying == where
+
+
+def test_a_withdrawal_that_its_decision_outlived_not_lists_what_it_took(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune
+) -> None:
+    decided: list[Decision] = []
+
+    class Slow(Boxes):
+        """The decision's time is over while the first slice is moved."""
+
+        def run_groups(self, groups: Sequence[Sequence[Command]]) -> list[list[Rows | None]]:
+            Decision.objects.filter(pk=decided[0].pk).update(state="expired", end_reason="ttl")
+            return super().run_groups(groups)
+
+    monkeypatch.setattr(remediation, "Doveadm", Slow)
+    monkeypatch.setattr(remediation, "SLICE", 2)
+    Boxes.lying = {}
+    decided.append(decide("url", delivered(beaune, 6)))
+    job = remediation.withdraw(decided[0].id)
+    assert job is not None and remediation.restore(decided[0].id) is None
+    job.refresh_from_db()
+    assert (job.state, job.moved) == ("done", 2)
+    assert OutboxEvent.objects.filter(kind="remediation:done").count() == 1
 
 
 def test_what_passed_by_an_exception_is_taken_when_it_turns_out_an_attack(

@@ -166,7 +166,7 @@ def _put_password(app_password_id: str) -> bool:
 
 @consumer(
     name="mail.remediation",
-    kinds=("decision:activated", "decision:ended", "decision:review"),
+    kinds=("decision:activated", "decision:ended", "decision:review", "decision:taken_back"),
     group="remediation",
     atomic=False,
 )

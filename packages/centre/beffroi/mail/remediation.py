@@ -160,6 +160,7 @@ def missed(mailbox_id: str) -> list[tuple[str, str]]:
 def restore(decision_id: str) -> RemediationJob | None:
     """Give back what a decision held, unless another active one holds it. None when there is nothing.
 
+    One whose time is over gives nothing back: what it took was an attack, and stays on its owner's list of held mail.
     Of what was not confirmed (FAILED) nobody knows where it lies: it is given back as well."""
     decision = Decision.objects.filter(pk=decision_id).first()
     if decision is None or not holding.applies(decision.kind, decision.action):
@@ -167,6 +168,11 @@ def restore(decision_id: str) -> RemediationJob | None:
     withdrawn = RemediationJob.objects.filter(
         decision_id=decision_id, direction=RemediationJob.Direction.WITHDRAW
     )
+    if decision.state == Decision.State.EXPIRED:
+        for cut in withdrawn.filter(state=_Job.RUNNING):
+            _finish(cut)  # what it had taken by then is put on the lists
+        withdrawn.filter(state=_Job.WAITING).update(state=_Job.REFUSED, done_at=clock.now())
+        return None
     with transaction.atomic():
         withdrawn.filter(state__in=(_Job.WAITING, _Job.RUNNING)).update(
             state=_Job.REFUSED, done_at=clock.now()

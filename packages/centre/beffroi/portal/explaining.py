@@ -93,6 +93,11 @@ class Explanation:
         return self.decision.state in Decision.OPEN
 
     @property
+    def over(self) -> bool:
+        """Its time ended it: what it took out of mailboxes is still there to be given back."""
+        return self.decision.state == "expired" and self.decision.end_reason == "ttl"
+
+    @property
     def ends_by_itself(self) -> bool:
         return self.open and self.decision.state != "review"
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from beffroi_protocol.indicators import Indicator, normalise
 from beffroi_protocol.messages import Action
 from django.db import transaction
+from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import exceptions, protected, queries, rules, stages
@@ -249,10 +250,12 @@ def _close_exceptions(decision: Decision, *, actor: Actor) -> None:
 
 @transaction.atomic
 def revoke(*, actor: Actor, decision: Decision, reason: str) -> bool:
-    """End an open decision now, everywhere; False if it had ended already. Errors: NotAllowed."""
+    """End an open decision now, everywhere, or say of one whose time was over that it was a mistake; False if it had
+    been taken back already. Errors: NotAllowed."""
     actor.require_departement("decide for others")
     outbox.serialise()
-    return _end(decision, actor=actor, state=Decision.State.REVOKED, reason=reason)
+    ended = _end(decision, actor=actor, state=Decision.State.REVOKED, reason=reason)
+    return ended or bool(_take_back(Decision.objects.filter(pk=decision.pk), actor=actor, reason=reason))
 
 
 @transaction.atomic
@@ -261,9 +264,7 @@ def revoke_covering(*, actor: Actor, decision: Decision, reason: str) -> int:
     has expired counts as taken back, so that its campaign does not make it again. Errors: NotAllowed."""
     actor.require_departement("decide for others")
     outbox.serialise()
-    Decision.objects.filter(pk=decision.pk, state=_State.EXPIRED).update(
-        state=_State.REVOKED, ended_by=actor.id, end_reason=reason
-    )
+    _take_back(Decision.objects.filter(pk=decision.pk), actor=actor, reason=reason)
     found = queries.near(Decision.objects.filter(state__in=Decision.OPEN), decision.indicator).order_by("id")
     return sum(
         _end(one, actor=actor, state=_State.REVOKED, reason=reason)
@@ -274,13 +275,16 @@ def revoke_covering(*, actor: Actor, decision: Decision, reason: str) -> int:
 
 @transaction.atomic
 def revoke_campaign(*, actor: Actor, campaign_id: str, reason: str) -> int:
-    """End every open decision of a campaign in one transaction; return how many. Errors: NotAllowed, Invalid."""
+    """End every open decision of a campaign in one transaction, and take back those whose time was over; return how
+    many. Errors: NotAllowed, Invalid."""
     actor.require_departement("decide for others")
     if not campaign_id:
         raise Invalid("campaign_id")
     outbox.serialise()
-    found = Decision.objects.filter(campaign_id=campaign_id, state__in=Decision.OPEN).order_by("id")
-    return sum(_end(one, actor=actor, state=Decision.State.REVOKED, reason=reason) for one in found)
+    every = Decision.objects.filter(campaign_id=campaign_id).order_by("id")
+    over = _take_back(every, actor=actor, reason=reason)
+    found = every.filter(state__in=Decision.OPEN)
+    return over + sum(_end(one, actor=actor, state=Decision.State.REVOKED, reason=reason) for one in found)
 
 
 def move_campaign(*, before: str, after: str) -> None:
@@ -337,6 +341,24 @@ def _end(decision: Decision, *, actor: Actor, state: Decision.State, reason: str
     )
     outbox.publish("decision:ended", _payload(decision), collectivite_id=_collectivite(decision))
     return True
+
+
+def _take_back(rows: QuerySet[Decision], *, actor: Actor, reason: str) -> int:
+    """Those of ``rows`` that ended by their time count as a mistake from here on: what they took out of mailboxes goes
+    back, which their end alone does not give (docs/decisions/0132). Return how many."""
+    over = list(rows.filter(state=_State.EXPIRED, end_reason="ttl"))
+    for one in over:
+        one.state, one.ended_by, one.end_reason = _State.REVOKED, actor.id, reason
+        one.save(update_fields=["state", "ended_by", "end_reason"])
+        audit.record(
+            actor=actor,
+            verb="decision:revoked",
+            object_id=one.id,
+            collectivite_id=_collectivite(one),
+            details={"reason": reason, "campaign_id": one.campaign_id},
+        )
+        outbox.publish("decision:taken_back", _payload(one), collectivite_id=_collectivite(one))
+    return len(over)
 
 
 def tell(decision: Decision, what: str, *, actor: Actor) -> None:
