@@ -116,6 +116,16 @@ def test_what_its_time_ended_can_be_taken_back_singly_and_with_its_campaign(syst
     assert {one.id for one in (single, *several)} == {e["decision_id"] for e in events("decision:taken_back")}
 
 
+def test_never_again_takes_back_what_its_time_ended_too(system: Actor) -> None:
+    decision = activate(system, ttl_s=60)
+    with clock.shifted(61):
+        actions.expire_due()
+        never_again.never_again(actor=Actor("administrator", "adm_1"), indicator=LURE, reason="our own site")
+    decision.refresh_from_db()
+    assert decision.state == "revoked"
+    assert [one["decision_id"] for one in events("decision:taken_back")] == [decision.id]
+
+
 def test_decision_past_its_time_is_replaced_before_the_timer_came(system: Actor) -> None:
     first = activate(system, ttl_s=60)
     with clock.shifted(61):

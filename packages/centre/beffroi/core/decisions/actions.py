@@ -13,7 +13,6 @@ from datetime import timedelta
 from beffroi_protocol.indicators import Indicator, normalise
 from beffroi_protocol.messages import Action
 from django.db import transaction
-from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import exceptions, protected, queries, rules, stages
@@ -255,19 +254,18 @@ def revoke(*, actor: Actor, decision: Decision, reason: str) -> bool:
     actor.require_departement("decide for others")
     outbox.serialise()
     ended = _end(decision, actor=actor, state=Decision.State.REVOKED, reason=reason)
-    return ended or bool(_take_back(Decision.objects.filter(pk=decision.pk), actor=actor, reason=reason))
+    return ended or _take_back(decision, actor=actor, reason=reason)
 
 
 @transaction.atomic
 def revoke_covering(*, actor: Actor, decision: Decision, reason: str) -> int:
-    """End every open decision that refuses what ``decision`` is about, now and everywhere; return how many. One that
-    has expired counts as taken back, so that its campaign does not make it again. Errors: NotAllowed."""
+    """Revoke every decision that refuses, or refused until its time was over, what ``decision`` is about; return how
+    many. Its campaign does not make it again. Errors: NotAllowed."""
     actor.require_departement("decide for others")
     outbox.serialise()
-    _take_back(Decision.objects.filter(pk=decision.pk), actor=actor, reason=reason)
-    found = queries.near(Decision.objects.filter(state__in=Decision.OPEN), decision.indicator).order_by("id")
+    found = queries.near(queries.not_taken_back(), decision.indicator).order_by("id")
     return sum(
-        _end(one, actor=actor, state=_State.REVOKED, reason=reason)
+        revoke(actor=actor, decision=one, reason=reason)
         for one in found
         if rules.covers(one.indicator, decision.indicator)
     )
@@ -281,10 +279,8 @@ def revoke_campaign(*, actor: Actor, campaign_id: str, reason: str) -> int:
     if not campaign_id:
         raise Invalid("campaign_id")
     outbox.serialise()
-    every = Decision.objects.filter(campaign_id=campaign_id).order_by("id")
-    over = _take_back(every, actor=actor, reason=reason)
-    found = every.filter(state__in=Decision.OPEN)
-    return over + sum(_end(one, actor=actor, state=Decision.State.REVOKED, reason=reason) for one in found)
+    found = queries.not_taken_back().filter(campaign_id=campaign_id).order_by("id")
+    return sum(revoke(actor=actor, decision=one, reason=reason) for one in found)
 
 
 def move_campaign(*, before: str, after: str) -> None:
@@ -330,35 +326,32 @@ def _end(decision: Decision, *, actor: Actor, state: Decision.State, reason: str
         state=state, ended_at=clock.now(), ended_by=actor.id, end_reason=reason
     )
     decision.refresh_from_db()
-    if not changed:
-        return False
+    if changed:
+        _say_it_is_over(decision, "ended", actor=actor)
+    return bool(changed)
+
+
+def _take_back(decision: Decision, *, actor: Actor, reason: str) -> bool:
+    """One that ended by its time counts as a mistake from here on: what it took out of mailboxes goes back, which its
+    end alone does not give (docs/decisions/0132). False where it is no such one."""
+    changed = Decision.objects.filter(pk=decision.pk, state=_State.EXPIRED).update(
+        state=_State.REVOKED, ended_by=actor.id, end_reason=reason
+    )
+    decision.refresh_from_db()
+    if changed:
+        _say_it_is_over(decision, "taken_back", actor=actor)
+    return bool(changed)
+
+
+def _say_it_is_over(decision: Decision, event: str, *, actor: Actor) -> None:
     audit.record(
         actor=actor,
-        verb=f"decision:{state}",
+        verb=f"decision:{decision.state}",
         object_id=decision.id,
         collectivite_id=_collectivite(decision),
-        details={"reason": reason, "campaign_id": decision.campaign_id},
+        details={"reason": decision.end_reason, "campaign_id": decision.campaign_id},
     )
-    outbox.publish("decision:ended", _payload(decision), collectivite_id=_collectivite(decision))
-    return True
-
-
-def _take_back(rows: QuerySet[Decision], *, actor: Actor, reason: str) -> int:
-    """Those of ``rows`` that ended by their time count as a mistake from here on: what they took out of mailboxes goes
-    back, which their end alone does not give (docs/decisions/0132). Return how many."""
-    over = list(rows.filter(state=_State.EXPIRED, end_reason="ttl"))
-    for one in over:
-        one.state, one.ended_by, one.end_reason = _State.REVOKED, actor.id, reason
-        one.save(update_fields=["state", "ended_by", "end_reason"])
-        audit.record(
-            actor=actor,
-            verb="decision:revoked",
-            object_id=one.id,
-            collectivite_id=_collectivite(one),
-            details={"reason": reason, "campaign_id": one.campaign_id},
-        )
-        outbox.publish("decision:taken_back", _payload(one), collectivite_id=_collectivite(one))
-    return len(over)
+    outbox.publish(f"decision:{event}", _payload(decision), collectivite_id=_collectivite(decision))
 
 
 def tell(decision: Decision, what: str, *, actor: Actor) -> None:

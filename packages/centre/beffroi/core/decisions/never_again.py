@@ -17,7 +17,7 @@ from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import actions, queries, rules
-from beffroi.core.decisions.models import Decision, NeverAgain
+from beffroi.core.decisions.models import NeverAgain
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -57,7 +57,7 @@ def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int =
         row.reason, row.until, row.created_by, row.pending = reason.strip(), until, actor.id, False
         row.save(update_fields=["reason", "until", "created_by", "pending"])
     _tell(row, "set", actor=actor)
-    for one in queries.near(Decision.objects.filter(state__in=Decision.OPEN), canonical).order_by("id"):
+    for one in queries.near(queries.not_taken_back(), canonical).order_by("id"):
         if rules.touches(one.indicator, canonical):
             actions.revoke(actor=actor, decision=one, reason=END_REASON)
     return row

@@ -131,6 +131,11 @@ def visible_effects(actor: Actor, decision: Decision) -> QuerySet[DecisionEffect
     return actor.visible(DecisionEffect.objects.filter(decision_id=decision.id).order_by("-last_at"))
 
 
+def not_taken_back() -> QuerySet[Decision]:
+    """The open ones, and those that their time ended: a person may still say of each that it was a mistake."""
+    return Decision.objects.filter(state__in=(*Decision.OPEN, Decision.State.EXPIRED))
+
+
 def near[M: (Decision, LocalException, NeverAgain, Appeal)](
     rows: QuerySet[M], indicator: Indicator
 ) -> QuerySet[M]:
