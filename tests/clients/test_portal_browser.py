@@ -5,6 +5,7 @@ BEFFROI_SHOTS=DIRECTORY keeps a picture of every page.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -402,9 +403,9 @@ def test_a_task_is_ticked_and_the_file_taken_with_the_keyboard(centre: Centre, a
 )
 def test_a_sheet_prints_on_one_page(centre: Centre, agent: Any, path: str, seen: str) -> None:
     agent.goto(centre.portal + path)
-    printed = agent.pdf(prefer_css_page_size=True)
-    assert b"/Count 1" in printed and b"/Count 2" not in printed
     agent.emulate_media(media="print")
-    assert not agent.get_by_text("Imprimer").is_visible()
+    printed = agent.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type /Page\b", printed)) == 1
+    assert not agent.get_by_text("Imprimer", exact=True).is_visible()
     assert agent.get_by_text(seen).is_visible()
     agent.emulate_media(media="screen")
