@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -71,7 +71,7 @@ def _drills(known: Mapping[str, Drill]) -> list[str]:
 
 
 def _at(one: Drill) -> datetime:
-    return timezone.localtime(datetime.fromtimestamp(one.at_s, UTC))
+    return timezone.localtime(clock.moment(one.at_s))
 
 
 def _time(seconds: int) -> str:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.conf import settings
 from django.utils.translation import gettext_lazy
+
+from beffroi.core.retention import registry
+from beffroi.core.retention.queries import Report
 
 CATEGORIES = {
     "decisions": gettext_lazy("Décisions terminées"),
@@ -88,3 +94,16 @@ CATEGORIES = {
 
 def category(name: str) -> str:
     return str(CATEGORIES.get(name, name))
+
+
+def rows(found: Report) -> list[dict[str, Any]]:
+    """A line of each category: for how many days it is kept, and what the last purge did with it, if it did."""
+    deleted = {one.category: one for one in found.counts}
+    return [
+        {
+            "label": category(one.name),
+            "days": getattr(settings.BEFFROI, one.kept) if isinstance(one.kept, str) else one.kept,
+            "count": deleted.get(one.name),
+        }
+        for one in registry.categories()
+    ]

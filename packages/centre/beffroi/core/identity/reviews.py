@@ -7,6 +7,7 @@ Source:  CNIL, guide on the security of personal data, sheet on habilitations: a
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,12 +41,10 @@ def accesses(actor: Actor, collectivite_id: str) -> list[Access]:
     """Errors: NotFound, NotAllowed (neither référent nor Département)."""
     people = activation.colleagues(actor, collectivite_id)
     came = sign_ins.who_came(collectivite_id)
-    devices: dict[str, int] = {}
     current = [row.id for one in people for row in one.memberships]
     rows = AppPassword.objects.filter(membership_id__in=current, revoked_at=None)
-    for person_id in rows.values_list("membership__person_id", flat=True):
-        devices[person_id] = devices.get(person_id, 0) + 1
-    return [Access(one, one.person.pk in came, devices.get(one.person.pk, 0)) for one in people]
+    devices = Counter(rows.values_list("membership__person_id", flat=True))
+    return [Access(one, one.person.pk in came, devices[one.person.pk]) for one in people]
 
 
 def digest(read: Sequence[Access]) -> str:

@@ -16,7 +16,7 @@ from beffroi.core.identity import erasure
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
-from beffroi.core.retention import queries, registry
+from beffroi.core.retention import queries
 from beffroi.lib.errors import Conflict, existing
 from beffroi.portal import retention_words
 from beffroi.portal.console.incidents import step_up
@@ -27,19 +27,10 @@ from beffroi.portal.pages import for_administrators, page
 @for_administrators
 def retention(request: HttpRequest, actor: Actor) -> HttpResponse:
     found = queries.report(actor)
-    deleted = {one.category: one for one in found.counts}
-    rows = [
-        {
-            "label": retention_words.category(one.name),
-            "days": getattr(settings.BEFFROI, one.kept) if isinstance(one.kept, str) else one.kept,
-            "count": deleted.get(one.name),
-        }
-        for one in registry.categories()
-    ]
     context = {
         "place": "journal",
         "report": found,
-        "rows": rows,
+        "rows": retention_words.rows(found),
         "total": sum(one.deleted for one in found.counts),
         "log_days": settings.BEFFROI.log_days,
         "erasures": [_waiting(actor, one) for one in erasure.waiting().order_by("requested_at")],

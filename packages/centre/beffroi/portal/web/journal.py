@@ -24,13 +24,12 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.audit import queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import queries as retention
-from beffroi.core.retention import registry
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import NotFound
 from beffroi.portal import commune_journal, retention_words
 from beffroi.portal.commune_journal import ALL, KINDS, Line, Wanted
 from beffroi.portal.dates import day
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import as_file, for_agents, page
 
 PAGE_ENTRIES = 50
 FILE_ENTRIES = 20_000
@@ -48,10 +47,8 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
     if request.method == "POST":
         return _file(request, actor, _wanted(request.POST))
     wanted, before = _wanted(request.GET), request.GET.get("avant", "")
-    known = before.isascii() and before.isdigit() and len(before) < 19
-    found = commune_journal.entries(
-        actor, wanted, limit=PAGE_ENTRIES + 1, before=int(before) if known else None
-    )
+    known = digits.number(before)
+    found = commune_journal.entries(actor, wanted, limit=PAGE_ENTRIES + 1, before=known)
     shown, asked = found[:PAGE_ENTRIES], _query(wanted)
     context = {
         "place": "journal",
@@ -60,7 +57,7 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
         "kinds": [*((name, words) for name, (words, _verbs) in KINDS.items()), (ALL, _("Tout"))],
         "asked": asked,
         "searched": any(asked.values()),
-        "newest": f"?{urlencode(asked)}" if known else "",
+        "newest": f"?{urlencode(asked)}" if known is not None else "",
         "older": f"?{urlencode({**asked, 'avant': shown[-1].id})}" if len(found) > PAGE_ENTRIES else "",
     }
     return page(request, "portal/journal.html", context)
@@ -71,16 +68,8 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
 def kept(request: HttpRequest, actor: Actor) -> HttpResponse:
     """How long things are kept, and how the last purge went. Errors: NotFound."""
     found = retention.report(actor)
-    deleted = {one.category: one for one in found.counts}
-    rows = [
-        {
-            "label": retention_words.category(one.name),
-            "days": getattr(settings.BEFFROI, one.kept) if isinstance(one.kept, str) else one.kept,
-            "before": deleted[one.name].cutoff if one.name in deleted else None,
-        }
-        for one in registry.categories()
-    ]
-    context = {"place": "journal", "report": found, "rows": rows, "log_days": settings.BEFFROI.log_days}
+    context = {"place": "journal", "report": found, "rows": retention_words.rows(found)}
+    context["log_days"] = settings.BEFFROI.log_days
     return page(request, "portal/journal_kept.html", context)
 
 
@@ -112,15 +101,7 @@ def _file(request: HttpRequest, actor: Actor, wanted: Wanted) -> HttpResponse:
             details={"count": len(found), **{name: said for name, said in asked.items() if said}},
         )
     name = f"journal-{timezone.localtime(clock.now()):%Y-%m-%d}.csv"
-    return HttpResponse(
-        content,
-        content_type="text/csv; charset=utf-8",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "no-store, private",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    return as_file(content, "text/csv; charset=utf-8", name)
 
 
 def table(lines: Iterable[Line]) -> bytes:
