@@ -327,7 +327,7 @@ def _end(decision: Decision, *, actor: Actor, state: Decision.State, reason: str
     )
     decision.refresh_from_db()
     if changed:
-        _say_it_is_over(decision, "ended", actor=actor)
+        _record(decision, decision.state, "ended", _why(decision), actor=actor)
     return bool(changed)
 
 
@@ -339,35 +339,31 @@ def _take_back(decision: Decision, *, actor: Actor, reason: str) -> bool:
     )
     decision.refresh_from_db()
     if changed:
-        _say_it_is_over(decision, "taken_back", actor=actor)
+        _record(decision, decision.state, "taken_back", _why(decision), actor=actor)
     return bool(changed)
-
-
-def _say_it_is_over(decision: Decision, event: str, *, actor: Actor) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"decision:{decision.state}",
-        object_id=decision.id,
-        collectivite_id=_collectivite(decision),
-        details={"reason": decision.end_reason, "campaign_id": decision.campaign_id},
-    )
-    outbox.publish(f"decision:{event}", _payload(decision), collectivite_id=_collectivite(decision))
 
 
 def tell(decision: Decision, what: str, *, actor: Actor) -> None:
     """Audit entry and event of a change, in the caller's transaction."""
+    _record(decision, what, what, _audit_details(decision), actor=actor)
+
+
+def _record(
+    decision: Decision, verb: str, event: str, details: Mapping[str, str | int], *, actor: Actor
+) -> None:
+    owner = _collectivite(decision)
     audit.record(
-        actor=actor,
-        verb=f"decision:{what}",
-        object_id=decision.id,
-        collectivite_id=_collectivite(decision),
-        details=_audit_details(decision),
+        actor=actor, verb=f"decision:{verb}", object_id=decision.id, collectivite_id=owner, details=details
     )
-    outbox.publish(f"decision:{what}", _payload(decision), collectivite_id=_collectivite(decision))
+    outbox.publish(f"decision:{event}", _payload(decision), collectivite_id=owner)
 
 
 def _collectivite(decision: Decision) -> str | None:
     return None if decision.scope == SCOPE_ALL else decision.scope
+
+
+def _why(decision: Decision) -> dict[str, str | int]:
+    return {"reason": decision.end_reason, "campaign_id": decision.campaign_id}
 
 
 def _audit_details(decision: Decision) -> dict[str, str | int]:
