@@ -216,7 +216,7 @@ def _rounded(value: float) -> float:
 
 
 def shown(rows: Sequence[Row]) -> list[str]:
-    """A table of all servers, which README carries, then that of growth."""
+    """A table of all servers, which docs/figures.md carries, then that of growth."""
     grown = [row for row in rows if row.unit == "µs"]
     beside = [row for row in rows if row.unit != "µs"]
     return [*matrix(beside), *(("", *table(grown)) if grown else ())]

@@ -6,7 +6,7 @@ What:    the real centre under its supervisor (front door with TLS, stream, work
          commit, and end with the centre's commit of an acknowledgement (its column received_at).
          Up to some thousand boxes the centre is as it is installed; for more it gets relays and front doors of its own
          (settings stream_relays, box_fronts), as many as the open files of a process here demand.
-Peers:   none: nothing else at hand pushes to boxes; the peers' pull intervals are in README, as documented.
+Peers:   none: nothing else at hand pushes to boxes; the peers' pull intervals are in docs/figures.md, as documented.
 Process: root; the laboratory's namespaces. The boxes take their time from the same processors; their share is a row.
 """
 

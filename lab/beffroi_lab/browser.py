@@ -104,8 +104,9 @@ def _open_console(page: Page, target: str, account: dict[str, str]) -> None:
 
 def _keep_picture(page: Page, name: str) -> None:
     if directory := os.environ.get("BEFFROI_SHOTS"):
-        page.set_viewport_size({"width": 1280, "height": 800})
+        page.set_viewport_size({"width": 1280, "height": 1700})  # a frame outside the window is not drawn
         page.wait_for_load_state("load")
+        page.wait_for_timeout(500)
         page.screenshot(path=Path(directory) / f"{name}.png", full_page=True)
 
 
