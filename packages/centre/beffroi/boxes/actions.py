@@ -26,6 +26,7 @@ from django.db.models import Max
 from beffroi.boxes.models import Box, BoxPolicy, EnrolmentCode
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes import queries as communes
+from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
@@ -75,6 +76,8 @@ def issue_code(*, actor: Actor, collectivite: Collectivite, replaces: Box | None
     actor.require_departement("issue enrolment codes")
     if collectivite.kind == Collectivite.Kind.DEPARTEMENT:
         raise Invalid("collectivité")
+    if communes.has_left(collectivite.id):
+        raise CollectiviteLeft
     if replaces is not None:
         fits = Box.objects.filter(pk=replaces.pk, collectivite_id=collectivite.id)
         if not fits.exclude(state=Box.State.REVOKED).exists():

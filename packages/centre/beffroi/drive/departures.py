@@ -9,10 +9,11 @@ Source:  docs/decisions/0094-undone-departures-give-groups-and-shares-back.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from beffroi.drive.groups import GroupLine, RecordGroup
 from beffroi.drive.sharing import Line, Record, receiver_of
@@ -67,6 +68,33 @@ def end_their_shares(config: Config, departure: Departure, *, record: Record) ->
             departed.keep_from_others(writing, person_id, [one.id for one in theirs])
 
         database.write(end)
+
+
+def end_outside(config: Config, collectivite_id: str, *, record: Record) -> int:
+    """Of a collectivité that left: links, and what is shared with other collectivités, either way. Return how many
+    ended. What its own people share inside ends with each of them. Errors: StoreFull, Unavailable."""
+    ended = 0
+    with _opened(config) as communes:
+        for owner in communes.ids():
+            database, now_s = communes.metadata(owner), clock.epoch_s()
+            with database.reading() as reading:
+                found = [
+                    one
+                    for one in shares.all_open(reading, now_s=now_s)
+                    if receiver_of(one) == collectivite_id
+                    or (owner == collectivite_id and one.kind in ("link", "collectivite"))
+                ]
+            for one in found:
+                record(Line("ended", one.id, "", owner, receiver_of(one)))
+            if found:
+                database.write(partial(_end_all, found, now_s))
+            ended += len(found)
+    return ended
+
+
+def _end_all(found: Iterable[Share], now_s: int, writing: Writing) -> None:
+    for one in found:
+        shares.end(writing, one.id, now_s=now_s)
 
 
 def leave_groups(config: Config, departure: Departure, *, record: RecordGroup) -> None:

@@ -26,6 +26,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import removal
 from beffroi.drive.departures import metadata
 from beffroi.drive.store import keys, seals
+from beffroi.drive.store.keys import Certificate
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 
@@ -139,15 +140,23 @@ def carry_out(approval_id: str) -> bool:
             settings.BEFFROI, found.subject_id, by=f"{found.requested_by} {found.decided_by}"
         )
     removal.remove_rest(settings.BEFFROI, found.subject_id)
-    if not _is_recorded(found.subject_id):
-        _record(
-            SYSTEM,
-            _DONE,
-            found.subject_id,
-            approval_id=found.id,
-            keys=" ".join(one.fingerprint for one in certificate.keys),
-        )
+    _done(found.subject_id, found.id, certificate)
     return True
+
+
+def _done(collectivite_id: str, approval_id: str, certificate: Certificate) -> None:
+    if not _is_recorded(collectivite_id):
+        destroyed = " ".join(one.fingerprint for one in certificate.keys)
+        _record(SYSTEM, _DONE, collectivite_id, approval_id=approval_id, keys=destroyed)
+
+
+def erase_with_all(collectivite_id: str, *, approval_id: str, by: str) -> Certificate:
+    """As a part of the erasure of the whole collectivité, which has its own request; done again after a cut.
+    ``by``: who asked and who agreed. Errors: those of ``removal``."""
+    certificate = removal.destroy_keys(settings.BEFFROI, collectivite_id, by=by)
+    removal.remove_rest(settings.BEFFROI, collectivite_id)
+    _done(collectivite_id, approval_id, certificate)
+    return certificate
 
 
 def finish() -> int:

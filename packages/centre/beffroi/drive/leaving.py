@@ -38,6 +38,14 @@ def end_groups(person_id: str, owner: str) -> None:
     )
 
 
+def end_outside(owner: str) -> int:
+    """The whole collectivité left; how many shares and links ended. Errors: StoreFull, Unavailable."""
+    actor = Actor.system("drive.departures")
+    return departures.end_outside(
+        settings.BEFFROI, owner, record=lambda line: recorded.record(line, actor=actor)
+    )
+
+
 def again(owner: str, *, as_of_s: int) -> None:
     """Of who left after that moment or, since the worker comes after, a day before. Errors: StoreFull, Unavailable."""
     since = datetime.fromtimestamp(as_of_s, UTC) - timedelta(days=1)

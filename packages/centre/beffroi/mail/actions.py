@@ -15,8 +15,9 @@ from django.db import IntegrityError, transaction
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
+from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite, Domain
-from beffroi.core.communes.queries import collectivite_of_domain
+from beffroi.core.communes.queries import collectivite_of_domain, has_left
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, envelopes, ids
@@ -90,6 +91,8 @@ def reopen_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
     rows = Mailbox.objects.filter(pk=mailbox.pk).exclude(closed_at=None)
     if rows.filter(crypt_key="").exists():
         raise Conflict("the content of this mailbox was erased")
+    if has_left(mailbox.collectivite_id):
+        raise CollectiviteLeft
     if not rows.exclude(crypt_key="").update(closed_at=None, ready_at=None):
         return False
     _record(actor, "mail:mailbox:reopened", mailbox)

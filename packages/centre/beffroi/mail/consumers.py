@@ -11,7 +11,7 @@ from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
 from django.db import transaction
 
-from beffroi.core.communes.models import Domain
+from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.reach import MAIL, reaches
 from beffroi.core.events import Event, consumer, periodic, publish
@@ -87,16 +87,18 @@ def look_back_on_list(event: Event) -> None:
     listed.look_back(event.payload)
 
 
-@consumer(name="mail.owners", kinds=("communes:domain_added",), atomic=False)
+@consumer(name="mail.owners", kinds=("communes:domain_added", communes.LEFT, communes.BACK), atomic=False)
 def project_owners(event: Event) -> None:
     put_owners()
 
 
 @periodic("mail.owners", every_s=3600.0)
 def put_owners() -> None:
-    """Whose each domain is: the mail door asks at each message whose exceptions count."""
-    owners = Domain.objects.values_list("name", "collectivite_id")
+    """Whose each domain is: the mail door asks at each message whose exceptions count. Those of who left are strangers'
+    domains: mail for them goes where their MX leads, and is not taken from outside."""
+    owners = communes.current_domains().values_list("name", "collectivite_id")
     projections.put_owners(settings.BEFFROI, dict(owners))
+    projections.remove_domains(settings.BEFFROI, communes.left_domain_names())
 
 
 def project_passwords(mailbox: Mailbox) -> None:

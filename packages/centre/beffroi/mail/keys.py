@@ -34,3 +34,18 @@ def commune_key(config: Config, collectivite_id: str) -> bytes:
             defaults={"wrapped": envelopes.wrap(master, secrets.token_bytes(32), collectivite_id)},
         )
     return envelopes.unwrap(master, row.wrapped, collectivite_id)
+
+
+def fingerprint(config: Config, collectivite_id: str) -> str:
+    """What a certificate says of the key; "" where there is none, or it does not open."""
+    try:
+        row = CommuneKey.objects.get(pk=collectivite_id)
+        key = envelopes.unwrap(_master(config), row.wrapped, collectivite_id)
+    except (CommuneKey.DoesNotExist, envelopes.KeyUnreadable):
+        return ""
+    return hashlib.sha256(b"beffroi/commune-key-fingerprint/1\n" + key).hexdigest()[:32]
+
+
+def destroy(collectivite_id: str) -> None:
+    """For good, in the caller's transaction. An empty row stays, so that no new one is made in its place."""
+    CommuneKey.objects.update_or_create(pk=collectivite_id, defaults={"wrapped": ""})

@@ -166,6 +166,14 @@ def put_owners(config: Config, owners: Mapping[str, str]) -> None:
             routes.executemany("INSERT INTO owner (domain, collectivite_id) VALUES (?, ?)", owners.items())
 
 
+def remove_domains(config: Config, names: Collection[str]) -> None:
+    """Postfix takes nothing for these any more; a mailbox that is opened again brings its domain back."""
+    with _routes(config) as routes:
+        known = {name for (name,) in routes.execute("SELECT name FROM domain")}
+        if gone := known & set(names):
+            routes.executemany("DELETE FROM domain WHERE name = ?", [(one,) for one in gone])
+
+
 def put_held(config: Config, accounts: Collection[str]) -> None:
     """Tell the mail door which accounts may not send until a person gives them back: all of them."""
     with _routes(config) as routes:

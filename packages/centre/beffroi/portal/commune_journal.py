@@ -57,7 +57,7 @@ KINDS = {
     "partages": (gettext_lazy("Partages et liens du Coffre"), ("drive:share:", "drive:link:")),
     "remises": (
         gettext_lazy("Départs, remises à un collègue, boîtes confiées"),
-        ("mail:departure:", "mail:delegation:", "drive:handover:"),
+        ("mail:departure:", "mail:delegation:", "drive:handover:", "communes:leaving:"),
     ),
     "exports": (
         gettext_lazy("Exports"),
@@ -73,6 +73,7 @@ KINDS = {
     "effacements": (
         gettext_lazy("Effacements"),
         (
+            "communes:erasure:",
             "mail:erasure:",
             "drive:erasure:",
             "drive:key:destroyed",

@@ -326,6 +326,24 @@ _BY_CODE = {
             " du Coffre, ou demandez à la personne qui vous en a parlé."
         ),
     ),
+    "communes.left": (
+        gettext_lazy("Cette collectivité est partie"),
+        gettext_lazy(
+            "Rien ne s’y ouvre plus. Si elle revient, annulez d’abord son départ, depuis la page des communes."
+        ),
+    ),
+    "communes.still_ending": (
+        gettext_lazy("Les accès de cette collectivité prennent fin en ce moment"),
+        gettext_lazy("Réessayez dans quelques minutes."),
+    ),
+    "communes.not_leaving": (
+        gettext_lazy("Le départ de cette collectivité n’est pas enregistré"),
+        gettext_lazy("Enregistrez d’abord le jour de son départ."),
+    ),
+    "communes.erasure_held": (
+        gettext_lazy("Un dossier d’incident de cette collectivité est ouvert"),
+        gettext_lazy("Ce qu’elle a ici sert de preuve : l’effacement attend que le dossier soit clos."),
+    ),
     "mail.erasure_held": (
         gettext_lazy("Un dossier d’incident concerne cette boîte"),
         gettext_lazy("Ses courriels sont des preuves : l’effacement attend que le dossier soit clos."),

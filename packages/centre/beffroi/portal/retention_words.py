@@ -87,6 +87,8 @@ CATEGORIES = {
     "mail_export_files": gettext_lazy("Exports de boîtes fermées : fichiers"),
     "mail_exports": gettext_lazy("Exports de boîtes fermées : liste"),
     "commune_exports": gettext_lazy("Exports de toute une collectivité : liste"),
+    "commune_leavings": gettext_lazy("Départs de collectivités annulés"),
+    "commune_erasure_requests": gettext_lazy("Effacements de collectivités refusés ou abandonnés"),
     "mail_erasure_requests": gettext_lazy("Effacements de boîtes refusés ou abandonnés"),
     "retention_runs": gettext_lazy("Rapports de purge"),
 }

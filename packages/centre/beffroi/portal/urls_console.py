@@ -22,6 +22,7 @@ from beffroi.portal.console import (
     files,
     incidents,
     journal,
+    leaving,
     outgoing,
     overview,
     persons,
@@ -132,6 +133,7 @@ urlpatterns = [
     path("communes/", communes.communes, name="communes"),
     path("communes/usage/", usage.usage, name="usage"),
     path("communes/<str:collectivite_id>/coffre/", drive.drive, name="commune_drive"),
+    path("communes/<str:collectivite_id>/depart/", leaving.leaving, name="commune_leaving"),
     path("communes/<str:collectivite_id>/place/", room.room, name="commune_room"),
     path("communes/<str:collectivite_id>/adresses/", addresses.addresses, name="commune_addresses"),
     path(

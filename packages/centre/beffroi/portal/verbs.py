@@ -120,6 +120,22 @@ VERBS = {
     "communes:export:resumed": gettext_lazy("Export de toute la collectivité repris"),
     "communes:export:done": gettext_lazy("Export de toute la collectivité terminé"),
     "communes:export:stopped": gettext_lazy("Export de toute la collectivité arrêté par elle"),
+    "communes:leaving:planned": gettext_lazy("Départ d’une collectivité enregistré"),
+    "communes:leaving:begun": gettext_lazy("Collectivité partie : ses accès prennent fin"),
+    "communes:leaving:done": gettext_lazy("Collectivité partie : tous ses accès ont pris fin"),
+    "communes:leaving:taken_back": gettext_lazy("Départ d’une collectivité annulé"),
+    "communes:erasure:asked": gettext_lazy("Effacement d’une collectivité demandé"),
+    "communes:erasure:granted": gettext_lazy("Effacement d’une collectivité accordé, avec visa"),
+    "communes:erasure:refused": gettext_lazy("Effacement d’une collectivité refusé"),
+    "communes:erasure:withdrawn": gettext_lazy("Effacement d’une collectivité abandonné"),
+    "communes:erasure:begun": gettext_lazy("Effacement d’une collectivité commencé"),
+    "communes:erasure:mailboxes_destroyed": gettext_lazy("Effacement d’une collectivité : boîtes détruites"),
+    "communes:erasure:drive_destroyed": gettext_lazy("Effacement d’une collectivité : Coffre détruit"),
+    "communes:erasure:rows_destroyed": gettext_lazy(
+        "Effacement d’une collectivité : réglages et traces détruits"
+    ),
+    "communes:erasure:persons_destroyed": gettext_lazy("Effacement d’une collectivité : noms effacés"),
+    "communes:erasure:done": gettext_lazy("Collectivité effacée, clé détruite"),
     "communes:domain:added": gettext_lazy("Domaine ajouté"),
     "mail:mailbox:created": gettext_lazy("Boîte de courriel créée"),
     "mail:mailbox:closed": gettext_lazy("Boîte de courriel fermée"),
@@ -324,6 +340,7 @@ VERBS = {
 }
 ASKED = {
     "decision.by_hand": gettext_lazy("blocage large"),
+    "communes:erasure": gettext_lazy("effacement d’une collectivité"),
     "drive:erasure": gettext_lazy("effacement du Coffre"),
     "drive:seal:destroy": gettext_lazy("élimination d’un dossier scellé"),
     "identity.erase": gettext_lazy("effacement du nom d’une personne"),

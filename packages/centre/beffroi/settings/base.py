@@ -102,6 +102,7 @@ INSTALLED_APPS = [
         "beffroi.boxes",
         "beffroi.incidents",
         "beffroi.drive",
+        "beffroi.leaving",
     ),
 ]
 

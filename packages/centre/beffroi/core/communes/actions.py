@@ -7,12 +7,18 @@ from beffroi_protocol.indicators import Kind, normalise
 from django.db import IntegrityError, transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.communes import register
+from beffroi.core.communes import queries, register
 from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
+
+
+class CollectiviteLeft(Conflict):
+    """This collectivité has left; take its departure back first."""
+
+    code = "communes.left"
 
 
 @transaction.atomic
@@ -66,6 +72,8 @@ def add_domain(*, actor: Actor, collectivite: Collectivite, name: str) -> Domain
         canonical = normalise(Kind.DOMAIN, name).value
     except IndicatorInvalid:
         raise Invalid("domain name") from None
+    if queries.has_left(collectivite.id):
+        raise CollectiviteLeft
     try:
         with transaction.atomic():
             domain = Domain.objects.create(name=canonical, collectivite=collectivite)

@@ -23,6 +23,9 @@ class Collectivite(models.Model):
     kind = models.CharField(max_length=16, choices=Kind)
     name = models.CharField(max_length=200)
     enrolled_at = models.DateTimeField(null=True, default=None)
+    """Since when it takes part; None for one that does not, or not any more."""
+    left_at = models.DateTimeField(null=True, default=None)
+    """It left: nobody signs in there, and its domains are nobody's (``queries.current_domains``)."""
     created_at = models.DateTimeField(default=clock.now)
     accesses_reviewed_at = models.DateTimeField(
         null=True, default=None

@@ -8,6 +8,9 @@ from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import existing
 
+LEFT, BACK = "communes:collectivite_left", "communes:collectivite_back"
+"""Events: a collectivité left, and its departure was taken back."""
+
 
 def visible_collectivites(actor: Actor) -> QuerySet[Collectivite]:
     """All for the Département, else the actor's own; by name."""
@@ -44,8 +47,17 @@ def named(actor: Actor, text: str) -> list[Collectivite]:
     return list(visible_collectivites(actor).filter(wanted))
 
 
+def current_domains() -> QuerySet[Domain]:
+    """Those of collectivités that did not leave: mail for the others is not ours to take."""
+    return Domain.objects.filter(collectivite__left_at=None)
+
+
+def left_domain_names() -> list[str]:
+    return list(Domain.objects.exclude(collectivite__left_at=None).values_list("name", flat=True))
+
+
 def visible_domains(actor: Actor) -> QuerySet[Domain]:
-    return actor.visible(Domain.objects.order_by("name"))
+    return actor.visible(current_domains().order_by("name"))
 
 
 def access_domain(actor: Actor, domain_id: str) -> Domain:
@@ -55,7 +67,11 @@ def access_domain(actor: Actor, domain_id: str) -> Domain:
 
 def collectivite_of_domain(name: str) -> str | None:
     """For engines and rules: which collectivité owns this exact domain name."""
-    return Domain.objects.filter(name=name).values_list("collectivite_id", flat=True).first()
+    return current_domains().filter(name=name).values_list("collectivite_id", flat=True).first()
+
+
+def has_left(collectivite_id: str) -> bool:
+    return Collectivite.objects.filter(pk=collectivite_id).exclude(left_at=None).exists()
 
 
 def current_code(collectivite_id: str, scheme: str) -> str:
@@ -76,7 +92,7 @@ def names() -> dict[str, str]:
 
 
 def domain_names() -> list[str]:
-    return list(Domain.objects.values_list("name", flat=True))
+    return list(current_domains().values_list("name", flat=True))
 
 
 def insee_codes() -> dict[str, str]:

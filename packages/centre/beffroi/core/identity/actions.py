@@ -17,7 +17,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.db import IntegrityError, transaction
 
 from beffroi.core.audit import actions as audit
+from beffroi.core.communes import queries as communes
 from beffroi.core.communes import row_security
+from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import outbox
 from beffroi.core.identity import queries
@@ -72,6 +74,8 @@ def add_membership(*, actor: Actor, person: Person, collectivite: Collectivite, 
 
 
 def _add_membership(actor: Actor, person: Person, collectivite: Collectivite, role: str) -> Membership:
+    if communes.has_left(collectivite.id):
+        raise CollectiviteLeft
     now = clock.now()
     try:
         with transaction.atomic():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from beffroi.core.communes import queries as communes
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.mail import projections
 from beffroi.mail.aliases import actions, queries
@@ -13,7 +14,14 @@ from beffroi.mail.aliases import actions, queries
 
 @consumer(
     name="mail.aliases",
-    kinds=(actions.CHANGED, "mail:mailbox_created", "mail:mailbox_closed", "mail:domain_changed"),
+    kinds=(
+        actions.CHANGED,
+        "mail:mailbox_created",
+        "mail:mailbox_closed",
+        "mail:domain_changed",
+        communes.LEFT,
+        communes.BACK,
+    ),
     atomic=False,
 )
 def project(event: Event) -> None:

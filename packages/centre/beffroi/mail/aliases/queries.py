@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
+from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
@@ -222,6 +223,7 @@ def routes() -> MailRoutes:
     closed = Mailbox.objects.exclude(closed_at=None).values_list("address", flat=True)
     ended = Alias.objects.exclude(ended_at=None).values_list("address", flat=True)
     moving = domains.moving(settings.BEFFROI)
+    left = set(communes.left_domain_names())
     return MailRoutes(
         aliases={one.address: one.sends for one in aliases.values()},
         targets=[
@@ -235,7 +237,8 @@ def routes() -> MailRoutes:
             # Who is not here yet is on the old server, and no unknown address.
             if one.mailbox_id in addresses and one.domain not in moving
         ],
-        reserved=[*closed, *ended],
+        # Who left has other mailboxes elsewhere: colleagues of here write to them.
+        reserved=[one for one in (*closed, *ended) if one.rpartition("@")[2] not in left],
         full=[one.address for one in _full()],
         moving=moving,
     )

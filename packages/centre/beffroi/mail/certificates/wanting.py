@@ -11,7 +11,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from beffroi.core.communes.models import Domain
-from beffroi.core.communes.queries import visible_domains
+from beffroi.core.communes.queries import current_domains, visible_domains
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail.certificates import places, rules
@@ -26,11 +26,11 @@ def update() -> int:
     if not settings.BEFFROI.acme_directory:
         return 0
     folder = places.folder(settings.BEFFROI.state) / "wanted"
-    names = set(Domain.objects.values_list("name", flat=True))
+    names = set(current_domains().values_list("name", flat=True))
     for path in folder.iterdir():
         if path.name not in names and not path.name.startswith("."):
             path.unlink()
-    for domain in Domain.objects.order_by("id"):
+    for domain in current_domains().order_by("id"):
         last = queries.last_check(domain.id)
         if last is None or clock.now() - last.checked_at > FRESH:
             continue

@@ -97,6 +97,12 @@ def end_export(*, actor: Actor, export: Export) -> None:
         raise Conflict("this export is over")
 
 
+@transaction.atomic
+def end_with_all(export: Export) -> None:
+    """The whole collectivité is erased: its file goes, whatever it was doing."""
+    _end(SYSTEM, export)
+
+
 def end_old(ids: list[Any]) -> int:
     """By the purge: those whose days are over."""
     with transaction.atomic():

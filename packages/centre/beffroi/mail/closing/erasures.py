@@ -70,6 +70,27 @@ def ask(*, actor: Actor, mailbox: Mailbox) -> Erasure:
 
 
 @transaction.atomic
+def granted_with_all(
+    collectivite_id: str, *, approval_id: str, asked_by: str, decided_by: str, visa: str
+) -> int:
+    """As a part of the erasure of the whole collectivité: each of its closed mailboxes that is not erased, at once and
+    by that request. One that was asked for alone goes by it, too. Return how many mailboxes are not erased yet."""
+    now = clock.now()
+    agreed = {
+        "state": _State.GRANTED, "approval_id": approval_id, "visa": visa, "asked_by": asked_by,
+        "decided_by": decided_by, "granted_at": now, "due_at": now, "changed_at": now,
+    }  # fmt: skip
+    rows = Erasure.objects.filter(collectivite_id=collectivite_id)
+    rows.filter(state__in=(_State.ASKED, _State.GRANTED)).exclude(approval_id=approval_id).update(**agreed)
+    boxes = Mailbox.objects.filter(collectivite_id=collectivite_id).exclude(closed_at=None)
+    standing = rows.filter(state__in=queries.STANDING)
+    for mailbox in boxes.exclude(pk__in=standing.values("mailbox_id")):
+        made = Erasure.objects.create(mailbox_id=mailbox.id, collectivite_id=collectivite_id, **agreed)
+        record(SYSTEM, "mail:erasure:granted", made, visa=visa)
+    return boxes.exclude(pk__in=rows.filter(state=_State.DONE).values("mailbox_id")).count()
+
+
+@transaction.atomic
 def grant(*, actor: Actor, erasure: Erasure, visa: str) -> Erasure:
     """The Département agrees; carried out after ``CALL_BACK_H``. ``visa``: reference of the archives' document.
 

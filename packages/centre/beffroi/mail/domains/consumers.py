@@ -11,6 +11,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from beffroi.core.communes.models import Domain
+from beffroi.core.communes.queries import current_domains
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -28,7 +29,7 @@ log = logging.getLogger("beffroi.mail.domains")
 
 @consumer(name="mail.domain_keys", kinds=("communes:domain_added",), group="sources", atomic=False)
 def give_keys(event: Event) -> None:
-    domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
+    domain = current_domains().filter(pk=event.payload["domain_id"]).first()
     if domain is not None:
         actions.ensure_keys(actor=SYSTEM, domain=domain)
 
@@ -36,7 +37,7 @@ def give_keys(event: Event) -> None:
 @periodic("mail.dkim_rotation", every_s=3600.0, group="sources")
 def rotate_due() -> None:
     """Free what was retired long enough, make the next key, and let it sign when it is due and DNS shows it."""
-    for domain in Domain.objects.order_by("id"):
+    for domain in current_domains().order_by("id"):
         try:
             _rotate(domain)
         except Conflict as error:
@@ -61,7 +62,7 @@ def _rotate(domain: Domain) -> None:
 def publish_own(event: Event) -> None:
     """Our own zone follows by itself; a commune's zone only when an administrator says so."""
     config = settings.BEFFROI
-    domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
+    domain = current_domains().filter(pk=event.payload["domain_id"]).first()
     if domain is not None and config.dns_update_server and config.mail_dkim_zone:
         update.apply(update.server(config), queries.own_records(domain))
 
@@ -75,7 +76,7 @@ def publish_own(event: Event) -> None:
 def publish_delegated(event: Event) -> None:
     """Where the last check saw the delegation, what is below the domain follows. MX and SPF move mail: a person's."""
     config = settings.BEFFROI
-    domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
+    domain = current_domains().filter(pk=event.payload["domain_id"]).first()
     if domain is None or not config.dns_update_server or not queries.is_delegated(domain.id):
         return
     planned = delegation.delegable(domain.name, queries.plan(domain))
@@ -91,7 +92,7 @@ def publish_delegated(event: Event) -> None:
 )
 def read_back(event: Event) -> None:
     """What was just written or declared is looked at from outside, as each day."""
-    domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
+    domain = current_domains().filter(pk=event.payload["domain_id"]).first()
     if domain is not None:
         checking.check_and_store(SYSTEM, domain)
 
@@ -111,7 +112,7 @@ def check_due() -> None:
         .filter(checked_at__gt=now - CHECK_EVERY, checked_at__lte=now)
         .values_list("domain_id", flat=True)
     )
-    for domain in Domain.objects.exclude(pk__in=fresh).order_by("id")[:SLICE]:
+    for domain in current_domains().exclude(pk__in=fresh).order_by("id")[:SLICE]:
         made, _ = checking.check_and_store(SYSTEM, domain)
         if made.silent:
             return

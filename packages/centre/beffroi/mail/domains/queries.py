@@ -77,7 +77,7 @@ def moving(config: Config) -> dict[str, str]:
     if not config.outgoing_mail:
         return {}
     hosts = dict(MailDomain.objects.exclude(old_mx="").values_list("domain_id", "old_mx"))
-    return {one.name: hosts[one.id] for one in Domain.objects.filter(pk__in=hosts)}
+    return {one.name: hosts[one.id] for one in communes.current_domains().filter(pk__in=hosts)}
 
 
 def published_keys(domain_id: str) -> list[DkimKey]:
@@ -104,7 +104,7 @@ def own_records(domain: Domain) -> list[records.Record]:
 
 def sts_policy(name: str) -> str:
     """The MTA-STS policy of an enrolled domain; empty for any other name."""
-    domain = Domain.objects.filter(name=name).first()
+    domain = communes.current_domains().filter(name=name).first()
     return records.sts_policy(servers(settings.BEFFROI), choices(domain.id)) if domain else ""
 
 
@@ -114,7 +114,7 @@ def is_enrolled(name: str) -> bool:
 
 def signing_keys(config: Config) -> Iterator[SigningKey]:
     """The key that signs now, for each domain that has one, by domain. Errors: KeyUnreadable."""
-    names = dict(Domain.objects.values_list("id", "name"))
+    names = dict(communes.current_domains().values_list("id", "name"))
     rows = DkimKey.objects.filter(state=DkimKey.State.ACTIVE)
     for row in sorted(rows, key=lambda one: names.get(one.domain_id, "")):
         if row.domain_id in names:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Sum
 
 from beffroi.core.communes import queries as communes
-from beffroi.core.communes.models import Collectivite, Domain
+from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotAllowed
 from beffroi.lib.gigabytes import GB
@@ -95,6 +95,6 @@ def filling() -> list[str]:
 
 def full_domains() -> list[str]:
     """Domains of collectivités that take no more mail at present; for Postfix."""
-    owners = dict(Domain.objects.values_list("name", "collectivite_id"))
+    owners = dict(communes.current_domains().values_list("name", "collectivite_id"))
     state = rooms(owners.values())
     return sorted(name for name, owner in owners.items() if state[owner].full)

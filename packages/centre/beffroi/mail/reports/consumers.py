@@ -7,6 +7,7 @@ import contextlib
 from django.conf import settings
 
 from beffroi.core.communes.models import Domain
+from beffroi.core.communes.queries import current_domains
 from beffroi.core.events import periodic
 from beffroi.mail.domains import checking
 from beffroi.mail.domains.asking import Asker
@@ -98,7 +99,7 @@ def _domain(name: str) -> Domain | None:
     """The enrolled domain that a report is about: the name itself, or the nearest one above it."""
     parts = name.split(".")
     names = [".".join(parts[i:]) for i in range(len(parts) - 1)]
-    found = {one.name: one for one in Domain.objects.filter(name__in=names)}
+    found = {one.name: one for one in current_domains().filter(name__in=names)}
     return next((found[one] for one in names if one in found), None)
 
 

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.communes.models import Domain
+from beffroi.core.communes.queries import current_domains
 from beffroi.core.events import publish
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
@@ -182,7 +182,7 @@ def choose_partner(*, actor: Actor, name: str) -> ChosenPartner:
         domain = normalise("domain", name.strip().lower().removeprefix("@")).value
     except IndicatorInvalid:
         raise PartnerInvalid from None
-    if Domain.objects.filter(name=domain).exists():
+    if current_domains().filter(name=domain).exists():
         raise PartnerInvalid
     row, made = ChosenPartner.objects.get_or_create(domain=domain, defaults={"chosen_by": actor.id})
     if made:

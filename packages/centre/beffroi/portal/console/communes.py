@@ -19,8 +19,11 @@ from beffroi.core.communes import actions, exports, queries, register
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity import reviews
 from beffroi.core.identity.actor import Actor
+from beffroi.leaving import queries as departures
+from beffroi.leaving.models import Leaving
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.portal import leaving_words
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
 MAX_QUERY_CHARS = 80
@@ -46,6 +49,8 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
     domains: dict[str, list[str]] = {}
     for owner, name in queries.visible_domains(actor).values_list("collectivite_id", "name"):
         domains.setdefault(owner, []).append(name)
+    leavings = list(departures.leavings(actor))
+    leaves_on = {one.collectivite_id: one.leaves_on for one in leavings}
     headless, insee = identity.without_referent(), queries.current_codes("insee")
     enrolled = [
         {
@@ -55,6 +60,7 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
             "box": one.id in with_box,
             "no_referent": one.id in headless,
             "to_review": one.id not in headless and reviews.is_due(one),
+            "leaves_on": leaves_on.get(one.id),
         }
         for one in queries.visible_collectivites(actor).exclude(enrolled_at=None)
     ]
@@ -66,10 +72,28 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "hits": [{"commune": hit, "enrolled": known.get(hit.insee)} for hit in hits],
         "enrolled": enrolled,
         "exports": _exports(actor),
+        "left": _left(actor, leavings),
         "email": identity.administrator(actor.id).email,
     }
     part = asks_part(request, "hits")
     return page(request, "console/parts/hits.html" if part else "console/communes.html", context)
+
+
+def _left(actor: Actor, leavings: list[Leaving]) -> list[dict[str, Any]]:
+    """Those that left, the latest last, with what becomes of what they had."""
+    names = queries.names()
+    return [
+        {
+            "row": one,
+            "name": names.get(one.collectivite_id, one.collectivite_id),
+            "erasure": leaving_words.erasure(erasure)
+            if (erasure := departures.erasure_of(actor, one.collectivite_id)) is not None
+            else None,
+            "erase_by": departures.erase_by(one),
+        }
+        for one in leavings
+        if one.state == Leaving.State.LEFT
+    ]
 
 
 def _exports(actor: Actor) -> list[dict[str, Any]]:

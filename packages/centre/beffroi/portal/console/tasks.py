@@ -15,6 +15,7 @@ from beffroi.core.decisions import by_hand
 from beffroi.core.identity import queries as persons
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import overview as seals
+from beffroi.leaving import queries as leaving
 from beffroi.lib import clock
 from beffroi.mail.backup import queries as restores
 from beffroi.mail.backup import told as backed_up
@@ -95,6 +96,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
         _restores(actor),
         _certificates(actor),
         _closed(actor),
+        _left(actor),
         _beginning(),
         *_seals(),
     )
@@ -238,6 +240,19 @@ def _restores(actor: Actor) -> Task:
             "n",
         ),
         reverse("mail_backups"),
+    )
+
+
+def _left(actor: Actor) -> Task:
+    """Collectivités that left and are not being erased, and requests before."""
+    return (
+        leaving.waiting(actor),
+        ngettext_lazy(
+            "%(n)s collectivité qui part attend que vous l’effaciez, avec le visa des Archives",
+            "%(n)s collectivités qui partent attendent que vous les effaciez, avec le visa des Archives",
+            "n",
+        ),
+        reverse("communes"),
     )
 
 

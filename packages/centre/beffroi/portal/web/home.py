@@ -30,6 +30,7 @@ from beffroi.portal.places import own_boxes
 from beffroi.portal.web import (
     access_review,
     commune_export,
+    commune_leaving,
     delegations,
     drive_erasure,
     drive_seals_told,
@@ -88,6 +89,7 @@ def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     """What waits for this person, beside the incidents."""
     return [
+        *commune_leaving.told(actor),
         *commune_export.told(actor),
         *(*held.todo(actor), *persons.told(actor), *delegations.told(actor), *told(actor)),
         *(*drive_seals_told.told(request, actor), *drive_shares.told(request, actor)),

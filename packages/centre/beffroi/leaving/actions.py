@@ -1,0 +1,85 @@
+"""A collectivité's departure is recorded for a day, and taken back. One transaction each: change, audit row.
+
+Who may: its référent and the Département. Taken back after that day: the Département alone, for nobody of the
+         collectivité signs in any more.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from django.db import IntegrityError, transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.identity.actor import Actor
+from beffroi.leaving import erasures, queries
+from beffroi.leaving.models import Leaving
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotFound
+
+MAX_REASON = 500
+AT_MOST = timedelta(days=3 * 366)
+
+
+class DayInvalid(Invalid):
+    """A collectivité leaves on a day to come, within three years."""
+
+    code = "communes.day_invalid"
+
+
+@transaction.atomic
+def plan(*, actor: Actor, collectivite: Collectivite, leaves_on: date, reason: str) -> Leaving:
+    """``leaves_on``: tomorrow at the earliest; ``reason``: the written wish, with its date and who signed.
+
+    Errors: NotFound, Invalid (day, reason), Conflict (recorded before).
+    """
+    if actor.kind not in ("person", "administrator") or not actor.manages(collectivite.id):
+        raise NotFound("collectivité")
+    if collectivite.kind == Collectivite.Kind.DEPARTEMENT or collectivite.enrolled_at is None:
+        raise NotFound("collectivité")
+    if not queries.first_day() <= leaves_on <= queries.today() + AT_MOST:
+        raise DayInvalid
+    said = " ".join(reason.split())
+    if not said or len(said) > MAX_REASON or "\x00" in said:
+        raise Invalid("reason")
+    try:
+        with transaction.atomic():
+            made = Leaving.objects.create(
+                collectivite_id=collectivite.id, leaves_on=leaves_on, reason=said, said_by=actor.id
+            )
+    except IntegrityError:
+        raise Conflict("this departure is recorded already") from None
+    record(actor, "planned", made, personal={"why": said}, on=leaves_on.isoformat())
+    return made
+
+
+@transaction.atomic
+def take_back(*, actor: Actor, leaving: Leaving) -> None:
+    """As if it had not been said; an erasure that was asked for is over. After its day: ``applying.give_back``.
+
+    Errors: NotFound, Conflict (it left).
+    """
+    queries.access_leaving(actor, leaving.collectivite_id)
+    rows = Leaving.objects.filter(pk=leaving.pk, state=Leaving.State.PLANNED)
+    if not rows.update(state=Leaving.State.TAKEN_BACK, changed_at=clock.now()):
+        raise Conflict("this collectivité has left, or stays")
+    erasures.end_open(actor=actor, collectivite_id=leaving.collectivite_id)
+    record(actor, "taken_back", leaving)
+
+
+def record(
+    actor: Actor,
+    what: str,
+    leaving: Leaving,
+    personal: dict[str, str] | None = None,
+    **details: str | int,
+) -> None:
+    audit.record(
+        actor=actor,
+        verb=f"communes:leaving:{what}",
+        object_id=leaving.id,
+        collectivite_id=leaving.collectivite_id,
+        details=details,
+        personal=personal,
+    )

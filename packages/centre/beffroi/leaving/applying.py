@@ -1,0 +1,181 @@
+"""The day has come: everything of a collectivité that lets somebody in ends, by the ways in which each ends alone.
+
+Rule:    first the mark, so that nothing new begins; then people (``mail.people.leaving``: mailboxes close, app
+         passwords, sessions, roles end; accounts of who works elsewhere, too, stay), functional mailboxes, aliases,
+         boîtiers, shares with others. Content and keys stay. Each step finds what is left of it, so a cut goes on.
+Undo:    for the 30 days in which departures are undone, by the Département: people, mailboxes and aliases come back;
+         boîtiers are installed again, links and shares with others are made again, app passwords too.
+Process: worker (``apply_due``); console (``give_back``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from datetime import timedelta
+
+from django.db import transaction
+
+from beffroi.boxes import actions as boxes
+from beffroi.boxes.models import Box, EnrolmentCode
+from beffroi.core.communes import queries as communes
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.events import publish
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import MembershipOffer, Person
+from beffroi.drive import leaving as drive
+from beffroi.leaving import actions, erasures, queries
+from beffroi.leaving.models import CommuneErasure, Leaving
+from beffroi.leaving.queries import SYSTEM
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed
+from beffroi.mail import actions as mail
+from beffroi.mail.aliases import actions as aliases
+from beffroi.mail.aliases.models import Alias, CatchAll
+from beffroi.mail.models import Mailbox
+from beffroi.mail.people import leaving as departures
+from beffroi.mail.people.models import Departure
+
+log = logging.getLogger("beffroi.leaving")
+
+
+class StillEnding(Conflict):
+    """The accesses of this collectivité are just being ended; try again in some minutes."""
+
+    code = "communes.still_ending"
+
+
+def apply_due() -> int:
+    """Of those whose day has come, and of those that were cut; return how many are done now."""
+    planned = Leaving.objects.filter(state=Leaving.State.PLANNED, leaves_on__lte=queries.today())
+    cut = Leaving.objects.filter(state=Leaving.State.LEFT, applied_at=None)
+    done = 0
+    for leaving in [*planned, *cut]:
+        try:
+            apply(leaving)
+            done += 1
+        except (BeffroiError, OSError, sqlite3.Error):  # one keeps no other from its turn
+            log.exception("departure %s: tried again", leaving.id)
+    return done
+
+
+def apply(leaving: Leaving) -> None:
+    """Errors: of the drive (StoreFull, Unavailable, OSError); then it is gone on with."""
+    if not _mark(leaving):
+        return
+    owner = Collectivite.objects.get(pk=leaving.collectivite_id)
+    for person in Person.objects.filter(pk__in=_people(owner.id)):
+        departures.depart(actor=SYSTEM, collectivite=owner, person=person, successors={})
+    _close_mailboxes(leaving)
+    _end_aliases(leaving)
+    for box in Box.objects.filter(collectivite_id=owner.id).exclude(state=Box.State.REVOKED):
+        boxes.revoke(actor=SYSTEM, box=box)
+    EnrolmentCode.objects.filter(collectivite_id=owner.id, used_at=None).delete()
+    MembershipOffer.objects.filter(collectivite_id=owner.id, ended_at=None).update(ended_at=clock.now())
+    shares = drive.end_outside(owner.id)
+    with transaction.atomic():
+        rows = Leaving.objects.filter(pk=leaving.pk, state=Leaving.State.LEFT, applied_at=None)
+        if rows.update(applied_at=clock.now(), changed_at=clock.now()):
+            actions.record(SYSTEM, "done", leaving, shares=shares)
+
+
+@transaction.atomic
+def give_back(*, actor: Actor, leaving: Leaving) -> None:
+    """Take it back after its day.
+
+    Errors: NotAllowed, NotFound, StillEnding, Conflict (it did not leave, too late, or its erasure has begun).
+    """
+    if actor.kind != "administrator":
+        raise NotAllowed("take back a departure")
+    locked = Leaving.objects.select_for_update().get(pk=leaving.pk)
+    if locked.state != Leaving.State.LEFT or locked.left_at is None:
+        raise Conflict("this collectivité has not left")
+    if locked.applied_at is None:
+        raise StillEnding
+    if undo_until(locked) is None:
+        raise Conflict("the time to undo this is over")
+    erasures.end_open(actor=actor, collectivite_id=locked.collectivite_id)
+    undo = json.loads(locked.undo)
+    Collectivite.objects.filter(pk=locked.collectivite_id).update(
+        left_at=None, enrolled_at=undo["enrolled_at"]
+    )
+    for departure in _departures(locked):
+        departures.undo(actor=actor, departure=departure)
+    for mailbox in Mailbox.objects.filter(pk__in=undo.get("mailboxes", ())):
+        mail.reopen_mailbox(actor=actor, mailbox=mailbox)
+    for alias in Alias.objects.filter(pk__in=undo.get("aliases", ())):
+        aliases.restore(actor=actor, alias=alias)
+    erasures.change(locked, state=Leaving.State.TAKEN_BACK)
+    publish(
+        communes.BACK, {"collectivite_id": locked.collectivite_id}, collectivite_id=locked.collectivite_id
+    )
+    actions.record(actor, "taken_back", locked)
+
+
+def undo_until(leaving: Leaving) -> object:
+    """UTC; None when its time is over, or its erasure has begun."""
+    assert leaving.left_at is not None
+    until = leaving.left_at + timedelta(days=departures.UNDO_DAYS)
+    begun = (CommuneErasure.State.ERASING, CommuneErasure.State.DONE)
+    rows = CommuneErasure.objects.filter(collectivite_id=leaving.collectivite_id, state__in=begun)
+    return None if until <= clock.now() or rows.exists() else until
+
+
+def _mark(leaving: Leaving) -> bool:
+    """From now on nothing new begins there. False where it was taken back meanwhile."""
+    with transaction.atomic():
+        locked = Leaving.objects.select_for_update().get(pk=leaving.pk)
+        if locked.state != Leaving.State.PLANNED:
+            return locked.state == Leaving.State.LEFT
+        owner = Collectivite.objects.select_for_update().get(pk=locked.collectivite_id)
+        since = owner.enrolled_at or owner.created_at
+        now = clock.now()
+        erasures.change(
+            locked,
+            state=Leaving.State.LEFT,
+            left_at=now,
+            undo=json.dumps({"enrolled_at": since.isoformat()}),
+        )
+        Collectivite.objects.filter(pk=owner.pk).update(left_at=now, enrolled_at=None)
+        publish(communes.LEFT, {"collectivite_id": owner.id}, collectivite_id=owner.id)
+        actions.record(SYSTEM, "begun", locked)
+    return True
+
+
+def _people(owner: str) -> set[str]:
+    return {one.person_id for one in identity.memberships_in(SYSTEM, owner)}
+
+
+def _departures(leaving: Leaving) -> list[Departure]:
+    """Those that it made."""
+    rows = Departure.objects.filter(
+        collectivite_id=leaving.collectivite_id, by=SYSTEM.id, created_at__gte=leaving.left_at
+    )
+    return list(rows.exclude(state=Departure.State.UNDONE).order_by("created_at", "id"))
+
+
+@transaction.atomic
+def _close_mailboxes(leaving: Leaving) -> None:
+    """What is left: functional ones, and those of nobody."""
+    rows = Mailbox.objects.filter(collectivite_id=leaving.collectivite_id, closed_at=None)
+    ids = [one.id for one in rows if mail.close_mailbox(actor=SYSTEM, mailbox=one)]
+    _keep(leaving, "mailboxes", ids)
+
+
+@transaction.atomic
+def _end_aliases(leaving: Leaving) -> None:
+    owner = leaving.collectivite_id
+    for row in CatchAll.objects.filter(collectivite_id=owner, ended_at=None):
+        aliases.end_catch_all(actor=SYSTEM, row=row)
+    rows = Alias.objects.filter(collectivite_id=owner, ended_at=None)
+    _keep(leaving, "aliases", [one.id for one in rows if aliases.end(actor=SYSTEM, alias=one)])
+
+
+def _keep(leaving: Leaving, what: str, ids: list[str]) -> None:
+    """For the way back; what an earlier turn had ended stays in it."""
+    locked = Leaving.objects.select_for_update().get(pk=leaving.pk)
+    undo = json.loads(locked.undo)
+    undo[what] = [*undo.get(what, ()), *ids]
+    erasures.change(locked, undo=json.dumps(undo))

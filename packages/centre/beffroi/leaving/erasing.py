@@ -1,0 +1,246 @@
+"""Carry the erasure of a collectivité out: mailboxes, files, rows, names of people, and last the keys.
+
+Purpose: each part goes by the way in which it goes alone (``mail.closing``, ``drive.erasures``): key first, counted
+         before. What was destroyed is counted in ``removed`` in the transaction that destroys it, so that a cut loses
+         no number. From the begin on nobody calls it back.
+Process: worker; mailboxes by its child (``mail.closing.children``).
+Fails:   it waits, says for what ("leaving", "incident", "export", "mailboxes", "drive", "registrar"), and goes on where
+         it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from beffroi.core.communes.models import CollectiviteCode, CommuneExport
+from beffroi.core.identity import erasure as names
+from beffroi.drive import departures as drive_metadata
+from beffroi.drive import erasures as drive
+from beffroi.drive.store import room
+from beffroi.leaving import queries, rows
+from beffroi.leaving.erasures import change, record
+from beffroi.leaving.models import CommuneErasure, Leaving
+from beffroi.leaving.queries import SYSTEM
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError
+from beffroi.mail import actions as mail
+from beffroi.mail import keys
+from beffroi.mail.backup.consumers import keep_rows
+from beffroi.mail.closing import actions as exports
+from beffroi.mail.closing import erasures as mailboxes
+from beffroi.mail.closing.models import Erasure, Export
+from beffroi.mail.domains import registrar_asking
+from beffroi.mail.models import Mailbox
+
+AGAIN_S = 60
+PORTIONS = 20
+"""Of rows, in one turn: other timers have theirs."""
+log = logging.getLogger("beffroi.leaving")
+_State, _Stage = CommuneErasure.State, CommuneErasure.Stage
+
+
+def work() -> None:
+    """All that are due; one that fails keeps no other from its turn."""
+    for erasure in queries.due_erasures(clock.paced_now()):
+        try:
+            run(erasure)
+        except (BeffroiError, OSError, sqlite3.Error):
+            log.exception("erasure %s: tried again", erasure.id)
+            _wait(erasure, erasure.waits_for, AGAIN_S)
+
+
+def run(erasure: CommuneErasure) -> None:
+    """Go on with it, as far as it gets now. Errors: of what is destroyed; then it is tried again."""
+    if erasure.state == _State.GRANTED and not _begin(erasure):
+        return
+    while CommuneErasure.objects.filter(pk=erasure.pk, state=_State.ERASING).exists():
+        erasure.refresh_from_db()
+        if not _STAGES[_Stage(erasure.stage)](erasure):
+            return
+
+
+def removed(erasure: CommuneErasure) -> dict[str, Any]:
+    """What was destroyed so far: ``exports``, ``mailboxes``, ``drive``, ``rows``, ``domains``, ``persons``, ``key``."""
+    found: dict[str, Any] = json.loads(erasure.removed)
+    return found
+
+
+def _begin(erasure: CommuneErasure) -> bool:
+    owner = erasure.collectivite_id
+    leaving = Leaving.objects.filter(collectivite_id=owner, state=Leaving.State.LEFT).first()
+    if leaving is None or leaving.applied_at is None:
+        return _wait(erasure, "leaving", AGAIN_S)
+    if queries.open_incidents(owner):
+        return _wait(erasure, "incident", 3600)
+    if queries.running_export(owner):
+        return _wait(erasure, "export", AGAIN_S)
+    found = [
+        {
+            "id": one.id,
+            "at": one.changed_at.isoformat(),
+            "files": one.files,
+            "size_bytes": one.size_bytes,
+            "missing": one.missing,
+            "manifest_sha256": one.manifest_sha256,
+        }
+        for one in CommuneExport.objects.filter(collectivite_id=owner, state="done").order_by("changed_at")
+    ]
+    with transaction.atomic():
+        locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
+        if locked.state != _State.GRANTED:
+            return False
+        begun = json.dumps({"exports": found, "domains": rows.domains(owner)})
+        change(locked, state=_State.ERASING, waits_for="", begun_at=clock.now(), removed=begun)
+        record(SYSTEM, "begun", locked)
+    erasure.refresh_from_db()
+    return True
+
+
+def _erase_mailboxes(erasure: CommuneErasure) -> bool:
+    owner = erasure.collectivite_id
+    for mailbox in Mailbox.objects.filter(collectivite_id=owner, closed_at=None):
+        mail.close_mailbox(actor=SYSTEM, mailbox=mailbox)
+    for one in Export.objects.filter(collectivite_id=owner):
+        exports.end_with_all(one)
+    left = mailboxes.granted_with_all(
+        owner,
+        approval_id=erasure.approval_id,
+        asked_by=erasure.asked_by,
+        decided_by=erasure.granted_by,
+        visa=erasure.visa,
+    )
+    if left:
+        return _wait(erasure, "mailboxes", 5)
+    boxes = Mailbox.objects.filter(collectivite_id=owner).in_bulk()
+    done = Erasure.objects.filter(collectivite_id=owner, state=Erasure.State.DONE).order_by("done_at", "id")
+    found = [
+        {
+            "address": boxes[one.mailbox_id].address if one.mailbox_id in boxes else "",
+            "mails": one.mails,
+            "personal": one.private,
+            "set_aside_or_deleted_before": one.hidden,
+            "size_bytes": one.size_bytes,
+            "inventory_sha256": one.inventory_sha256,
+            "key_destroyed_at": one.begun_at.isoformat() if one.begun_at else "",
+            "visa": one.visa,
+        }
+        for one in done
+    ]
+    return _next(erasure, _Stage.DRIVE, {"mailboxes": found}, mailboxes=len(found))
+
+
+def _erase_drive(erasure: CommuneErasure) -> bool:
+    """Counted before the keys go; after a cut what was counted stays."""
+    owner, config = erasure.collectivite_id, settings.BEFFROI
+    if "drive" not in removed(erasure):
+        counted = {"entries": 0, "size_bytes": 0}
+        with drive_metadata.metadata(config, owner) as database:
+            if database is not None:
+                with database.reading() as reading:
+                    whole = room.use(reading, room.WHOLE)
+                counted = {"entries": whole.weight.entries, "size_bytes": whole.used_bytes}
+        _note(erasure, {"drive": counted})
+    certificate = drive.erase_with_all(
+        owner, approval_id=erasure.approval_id, by=f"{erasure.asked_by} {erasure.granted_by}"
+    )
+    fingerprints = [one.fingerprint for one in certificate.keys]
+    counted = removed(erasure)["drive"] | {"keys": fingerprints, "at": certificate.erased_at}
+    return _next(erasure, _Stage.ROWS, {"drive": counted}, entries=counted["entries"])
+
+
+def _erase_rows(erasure: CommuneErasure) -> bool:
+    owner = erasure.collectivite_id
+    try:
+        for name in rows.domains(owner):  # the provider's key for its zone
+            registrar_asking.forget(settings.BEFFROI, name)
+    except registrar_asking.RegistrarRefused:
+        return _wait(erasure, "registrar", AGAIN_S)
+    for _ in range(PORTIONS):
+        with transaction.atomic():
+            locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
+            table, count = rows.erase_some(owner)
+            if not count:
+                break
+            counts = removed(locked).get("rows", {})
+            _note(locked, {"rows": counts | {table: counts.get(table, 0) + count}})
+    else:
+        return _wait(erasure, "", 0)
+    CollectiviteCode.objects.filter(collectivite_id=owner, until=None).update(until=clock.now().date())
+    erasure.refresh_from_db()
+    return _next(erasure, _Stage.PERSONS, {}, rows=sum(removed(erasure).get("rows", {}).values()))
+
+
+def _erase_persons(erasure: CommuneErasure) -> bool:
+    """Names of who was only there; whom an incident elsewhere concerns keeps theirs for its own term."""
+    people = list(rows.only_there(erasure.collectivite_id))
+    held = rows.held([one.id for one in people])
+    for person in people:
+        if person.id not in held:
+            with transaction.atomic():
+                locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
+                count = removed(locked).get("persons", 0) + names.erase(person, actor=SYSTEM)
+                _note(locked, {"persons": count})
+    erasure.refresh_from_db()
+    found = {"persons": removed(erasure).get("persons", 0), "persons_held": len(held)}
+    return _next(erasure, _Stage.KEYS, found, **found)
+
+
+def _destroy_keys(erasure: CommuneErasure) -> bool:
+    """Last: what was left out by mistake is unreadable from now on, and so is every copy of it."""
+    owner = erasure.collectivite_id
+    fingerprint = keys.fingerprint(settings.BEFFROI, owner)
+    with transaction.atomic():
+        locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
+        keys.destroy(owner)
+        found = removed(locked) | {"key": removed(locked).get("key") or fingerprint}
+        change(locked, state=_State.DONE, waits_for="", done_at=clock.now(), removed=json.dumps(found))
+        record(SYSTEM, "done", locked, key=found["key"])
+    keep_rows()
+    return False
+
+
+_STAGES = {
+    _Stage.MAILBOXES: _erase_mailboxes,
+    _Stage.DRIVE: _erase_drive,
+    _Stage.ROWS: _erase_rows,
+    _Stage.PERSONS: _erase_persons,
+    _Stage.KEYS: _destroy_keys,
+}
+
+
+def mailboxes_left(erasure: CommuneErasure) -> int:
+    """How many wait for their turn, for whoever looks on."""
+    boxes = Mailbox.objects.filter(collectivite_id=erasure.collectivite_id)
+    done = Erasure.objects.filter(collectivite_id=erasure.collectivite_id, state=Erasure.State.DONE)
+    return boxes.exclude(pk__in=done.values("mailbox_id")).count()
+
+
+def _note(erasure: CommuneErasure, found: dict[str, Any]) -> None:
+    change(erasure, removed=json.dumps(removed(erasure) | found))
+
+
+@transaction.atomic
+def _next(erasure: CommuneErasure, stage: str, found: dict[str, Any], **details: int) -> bool:
+    """What was destroyed is on record; the next part begins."""
+    record(SYSTEM, f"{erasure.stage}_destroyed", erasure, **details)
+    change(
+        erasure,
+        stage=stage,
+        waits_for="",
+        next_run_at=clock.now(),
+        removed=json.dumps(removed(erasure) | found),
+    )
+    return True
+
+
+def _wait(erasure: CommuneErasure, what: str, again_s: int) -> bool:
+    again = clock.now() + timedelta(seconds=again_s)
+    CommuneErasure.objects.filter(pk=erasure.pk).update(waits_for=what, next_run_at=again)
+    return False

@@ -1,0 +1,119 @@
+"""Which departures and erasures of whole collectivités exist for whom: the référent's own, all for the Département."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from beffroi.core.communes.models import CommuneExport
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import erasures as drive
+from beffroi.incidents import queries as incidents
+from beffroi.leaving.models import CommuneErasure, Leaving
+from beffroi.lib import clock
+from beffroi.lib.errors import existing
+
+ERASE_WITHIN_DAYS = 21
+"""After the end of the contract (SecNumCloud 3.2, 19.4)."""
+STANDING = (Leaving.State.PLANNED, Leaving.State.LEFT)
+SYSTEM = Actor.system("communes.leaving")
+_State = CommuneErasure.State
+OPEN = (_State.ASKED, _State.GRANTED, _State.ERASING)
+
+
+def today() -> date:
+    """In France, by a clock that a jump does not lead ahead."""
+    return timezone.localtime(clock.paced_now()).date()
+
+
+def first_day() -> date:
+    """On which somebody may leave: there is a night to take it back."""
+    return today() + timedelta(days=1)
+
+
+def leavings(actor: Actor) -> QuerySet[Leaving]:
+    """Those that are planned, or done; the next one first."""
+    return actor.led(Leaving.objects.filter(state__in=STANDING).order_by("leaves_on", "id"))
+
+
+def leaving_of(actor: Actor, collectivite_id: str) -> Leaving | None:
+    return leavings(actor).filter(collectivite_id=collectivite_id).first()
+
+
+def access_leaving(actor: Actor, collectivite_id: str) -> Leaving:
+    """Errors: NotFound, for absent and forbidden alike."""
+    return existing(leaving_of(actor, collectivite_id), "departure")
+
+
+def visible_erasures(actor: Actor) -> QuerySet[CommuneErasure]:
+    """Newest first."""
+    return actor.led(CommuneErasure.objects.order_by("-created_at", "-id"))
+
+
+def erasure_of(actor: Actor, collectivite_id: str) -> CommuneErasure | None:
+    """The one that stands, else the latest."""
+    rows = list(visible_erasures(actor).filter(collectivite_id=collectivite_id)[:20])
+    return next((one for one in rows if one.state in (*OPEN, _State.DONE)), rows[0] if rows else None)
+
+
+def access_erasure(actor: Actor, collectivite_id: str) -> CommuneErasure:
+    """Errors: NotFound, for absent and forbidden alike."""
+    return existing(erasure_of(actor, collectivite_id), "erasure")
+
+
+def erase_by(leaving: Leaving) -> date:
+    """The last day on which all of it is to be erased."""
+    return leaving.leaves_on + timedelta(days=ERASE_WITHIN_DAYS)
+
+
+def waiting(actor: Actor) -> int:
+    """How many collectivités that left wait for a word of the Département about their erasure; 0 for others."""
+    if not actor.sees_all:
+        return 0
+    erased = CommuneErasure.objects.filter(state__in=(_State.GRANTED, _State.ERASING, _State.DONE))
+    left = leavings(actor).filter(state=Leaving.State.LEFT)
+    asked = visible_erasures(actor).filter(state=_State.ASKED).values_list("collectivite_id", flat=True)
+    return len(
+        {*asked, *left.exclude(collectivite_id__in=erased.values("collectivite_id")).values_list(
+            "collectivite_id", flat=True
+        )}
+    )  # fmt: skip
+
+
+def due_erasures(now: datetime) -> QuerySet[CommuneErasure]:
+    rows = CommuneErasure.objects.filter(state__in=(_State.GRANTED, _State.ERASING))
+    return rows.filter(due_at__lte=now, next_run_at__lte=now).order_by("next_run_at", "id")
+
+
+# What a request depends on
+
+
+def has_referent(collectivite_id: str) -> bool:
+    return bool(identity.persons_in_role(collectivite_id, ("referent",)))
+
+
+def open_incidents(collectivite_id: str) -> int:
+    return incidents.open_incidents(SYSTEM).filter(collectivite_id=collectivite_id).count()
+
+
+def complete_export(collectivite_id: str) -> CommuneExport | None:
+    """The latest in which nothing is missing."""
+    rows = CommuneExport.objects.filter(
+        collectivite_id=collectivite_id, state=CommuneExport.State.DONE, missing=0
+    )
+    return rows.order_by("-changed_at").first()
+
+
+def running_export(collectivite_id: str) -> bool:
+    """One that was cut long ago keeps nothing."""
+    said = clock.now() - timedelta(hours=1)
+    rows = CommuneExport.objects.filter(collectivite_id=collectivite_id, state=CommuneExport.State.RUNNING)
+    return rows.filter(changed_at__gt=said).exists()
+
+
+def running_seals(collectivite_id: str) -> int:
+    """Sealed folders whose term is not over."""
+    return drive.running_seals(collectivite_id)

@@ -1,0 +1,108 @@
+"""Which rows of the centre's database are destroyed with a collectivité, and which stay, each with a reason.
+
+Rule:    a table that names a collectivité is in ``ERASED`` or in ``KEPT``; a test wants each in one of them, so a new
+         table is thought about. Rows that hang on others (of an import) go with these.
+Process: worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Model, QuerySet
+
+from beffroi.core.communes.models import Domain
+from beffroi.core.identity.models import AppPassword, DeviceLink, LoginFlow, Membership, Person
+from beffroi.core.retention import registry
+
+BATCH = 500
+"""Rows of one transaction; on SQLite a decision waits no longer than for these."""
+
+_BY_MEMBERSHIP: tuple[type[Model], ...] = (DeviceLink, LoginFlow, AppPassword)
+ERASED = (
+    # boîtiers: what they counted, learned and were told; the boîtier itself stays
+    "box_enrolment_code", "box_flow_count", "box_refused_day", "box_relay_day", "box_relay_request", "box_notice",
+    "box_policy", "box_learned_flow", "box_bypass", "box_diagnosis", "box_update",
+    # people: codes and what they asked for
+    "rescue_code", "activation_code", "membership_offer", "sign_in",
+    # mail: traces, settings, what was set aside, imports, reports
+    "mail_delivery", "mail_remediation_item", "mail_held", "mail_lesson", "mail_digest", "mail_sender_rule",
+    "mail_handling", "mail_note", "mail_delegated_act", "mail_delegation", "mail_departure", "mail_member",
+    "mail_absence", "mail_filter_rule", "mail_forward", "mail_signature", "mail_common_line", "mail_script",
+    "mail_import_job", "mail_moved_place", "mail_restore", "mail_sending", "mail_sending_alarm", "mail_refused_day",
+    "mail_doubted", "mail_complaint", "mail_dmarc_row", "mail_dmarc_report", "mail_tls_report", "mail_source_word",
+    "mail_bank_mention", "mail_bank_detail", "mail_attachment_policy", "mail_alias_target", "mail_alias",
+    "mail_catch_all", "mail_mailbox_room", "mail_collectivite_room", "mail_shared_mailbox",
+    # closed mailboxes: what was erased of them stands in the certificate of the whole
+    "mail_export", "mail_erasure", "mail_mailbox",
+    # domains: their names are free again
+    "mail_domain_check", "mail_dkim_key", "mail_domain", "domain",
+)  # fmt: skip
+"""In the order in which they go."""
+
+KEPT = {
+    "collectivite": "its name and identifier, for what follows",
+    "collectivite_code": "public; ended with it",
+    "membership": "identifiers alone: the log says that one and the same person acted, and no longer who",
+    "mail_commune_key": "an empty row: no new key in the place of the one that was destroyed",
+    "commune_leaving": "the proof", "commune_erasure": "the proof", "commune_export": "the proof, a year",
+    "audit_entry": "the audit log, for its own term", "approval": "the proof, a year",
+    "decision": "blocks that protect all go on, for their own term", "decision_effect": "with its decision",
+    "watch_sighting": "why a decision was taken, for its own term", "entry_use": "30 days",
+    "local_exception": "ended with its term", "appeal": "with its decision",
+    "incident": "register of breaches and evidence, for its own term", "incident_entry": "with its incident",
+    "incident_task": "with its incident", "incident_evidence": "with its incident",
+    "incident_encounter": "with its incident or decision",
+    "box": "which machine's key is revoked", "weather_day": "numbers without a person, 400 days",
+    "outbox": "of the program, 90 days", "inbox_fact": "of the program, 90 days",
+}  # fmt: skip
+"""Tables of which rows stay, and why; the certificate says it in its own words."""
+
+
+def named() -> dict[str, type[Model]]:
+    """The tables that name a collectivité."""
+    return {
+        one._meta.db_table: one
+        for one in apps.get_models()
+        if any(field.attname == "collectivite_id" for field in one._meta.concrete_fields)
+    }
+
+
+def left(owner: str) -> Iterator[tuple[str, QuerySet[Any]]]:
+    """Table and rows that are still there, in their order."""
+    models = named()
+    for model in _BY_MEMBERSHIP:
+        rows = model._default_manager.filter(membership__collectivite_id=owner)
+        yield model._meta.db_table, rows
+    for table in ERASED:
+        yield table, models[table]._default_manager.filter(collectivite_id=owner)
+
+
+def erase_some(owner: str) -> tuple[str, int]:
+    """One portion of the first table that has some, in the caller's transaction: which, and how many; 0 when nothing is
+    left."""
+    for table, rows in left(owner):
+        page = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
+        if page:
+            rows.model._default_manager.filter(pk__in=page).delete()
+            return table, len(page)
+    return "", 0
+
+
+def domains(owner: str) -> list[str]:
+    return list(Domain.objects.filter(collectivite_id=owner).order_by("name").values_list("name", flat=True))
+
+
+def only_there(owner: str) -> QuerySet[Person]:
+    """People who are nowhere else, and have a name."""
+    rows = Membership.objects.filter(collectivite_id=owner)
+    elsewhere = Membership.objects.filter(until=None)
+    people = Person.objects.filter(pk__in=rows.values("person_id"), erased_at=None)
+    return people.exclude(pk__in=elsewhere.values("person_id"))
+
+
+def held(ids: list[str]) -> set[str]:
+    """Whom an incident of another collectivité concerns: their names go with their own term."""
+    return registry.held("person", ids)

@@ -1,0 +1,105 @@
+"""Words for a collectivité that leaves, and for the erasure of all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from beffroi.leaving import applying, erasing, erasures, queries
+from beffroi.leaving.models import CommuneErasure, Leaving
+
+ERASURES = {
+    "asked": (gettext_lazy("Attend l’accord du Département"), "warn", "clock"),
+    "granted": (gettext_lazy("Effacement accordé"), "warn", "clock"),
+    "erasing": (gettext_lazy("Effacement en cours"), "warn", "clock"),
+    "done": (gettext_lazy("Tout est effacé"), "good", "circle-check"),
+    "refused": (gettext_lazy("Effacement refusé"), "quiet", "x"),
+    "withdrawn": (gettext_lazy("Effacement abandonné"), "quiet", "undo-2"),
+}
+WAITS_FOR = {
+    "leaving": gettext_lazy("Il commence quand les accès de la collectivité ont pris fin."),
+    "incident": gettext_lazy("Un dossier d’incident est ouvert : rien n’est effacé avant qu’il soit clos."),
+    "export": gettext_lazy("Un export de la collectivité est en cours : l’effacement attend sa fin."),
+    "mailboxes": gettext_lazy(
+        "Les boîtes partent l’une après l’autre. Si le nombre ne baisse plus, le serveur de courrier ou la sauvegarde"
+        " ne répond pas : voyez l’état du centre."
+    ),
+    "registrar": gettext_lazy(
+        "Le programme qui garde les clés des fournisseurs de noms de domaine ne répond pas : voyez l’état du centre."
+    ),
+}
+STAGES = (
+    ("mailboxes", gettext_lazy("Boîtes aux lettres : clé détruite, puis fichiers")),
+    ("drive", gettext_lazy("Coffre, agendas, contacts, et leurs sauvegardes")),
+    ("rows", gettext_lazy("Réglages, traces, reprises, domaines, boîtier")),
+    ("persons", gettext_lazy("Noms et adresses des personnes")),
+    ("keys", gettext_lazy("Clé de la collectivité")),
+)
+REMAINS = (
+    (
+        gettext_lazy("Le journal, les accords et cette attestation"),
+        gettext_lazy(
+            "ils prouvent ce qui a été fait, et par qui ; les personnes effacées n’y ont plus de nom"
+        ),
+    ),
+    (
+        gettext_lazy("Les blocages nés des signalements de la collectivité"),
+        gettext_lazy("ils protègent toutes les autres ; ils finissent à leur terme"),
+    ),
+    (
+        gettext_lazy("Les dossiers d’incident clos"),
+        gettext_lazy("registre des violations et preuves, six ans après la clôture"),
+    ),
+    (
+        gettext_lazy("Traces de courriels échangés avec d’autres, nombres par jour, événements du programme"),
+        gettext_lazy("communs à plusieurs collectivités ; ils s’effacent à leur terme, un an environ"),
+    ),
+    (
+        gettext_lazy("Copies de sauvegarde"),
+        gettext_lazy("les clés qui les ouvraient n’existent plus ; elles s’effacent à leur terme"),
+    ),
+)
+
+
+def leaving(row: Leaving) -> dict[str, Any]:
+    """What a page shows of a departure."""
+    left = row.state == Leaving.State.LEFT
+    return {
+        "row": row,
+        "left": left,
+        "ending": left and row.applied_at is None,
+        "undo_until": applying.undo_until(row) if left and row.applied_at else None,
+        "erase_by": queries.erase_by(row),
+        "late": left and queries.erase_by(row) < queries.today(),
+    }
+
+
+def erasure(row: CommuneErasure) -> dict[str, Any]:
+    """What a page shows of an erasure."""
+    title, tone, icon = ERASURES[row.state]
+    return {
+        "row": row,
+        "title": title,
+        "tone": tone,
+        "icon": icon,
+        "can_be_called_back": row.state in ("asked", "granted"),
+        "waits": WAITS_FOR.get(row.waits_for, ""),
+        "stages": _stages(row) if row.state == "erasing" else (),
+        "call_back_h": erasures.CALL_BACK_H,
+    }
+
+
+def _stages(row: CommuneErasure) -> list[dict[str, Any]]:
+    names = [name for name, _said in STAGES]
+    now = names.index(row.stage)
+    left = erasing.mailboxes_left(row) if row.stage == "mailboxes" else 0
+    return [
+        {
+            "said": said,
+            "state": "done" if at < now else "now" if at == now else "next",
+            "note": _("encore %(n)s") % {"n": left} if at == now and left else "",
+        }
+        for at, (_name, said) in enumerate(STAGES)
+    ]
