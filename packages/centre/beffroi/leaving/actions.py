@@ -12,12 +12,14 @@ from django.db import IntegrityError, transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
+from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.leaving import erasures, queries
 from beffroi.leaving.models import Leaving
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
+CHANGED = "communes:leaving_changed"
 MAX_REASON = 500
 AT_MOST = timedelta(days=3 * 366)
 
@@ -51,6 +53,7 @@ def plan(*, actor: Actor, collectivite: Collectivite, leaves_on: date, reason: s
     except IntegrityError:
         raise Conflict("this departure is recorded already") from None
     record(actor, "planned", made, personal={"why": said}, on=leaves_on.isoformat())
+    tell(made)
     return made
 
 
@@ -66,6 +69,12 @@ def take_back(*, actor: Actor, leaving: Leaving) -> None:
         raise Conflict("this collectivité has left, or stays")
     erasures.end_open(actor=actor, collectivite_id=leaving.collectivite_id)
     record(actor, "taken_back", leaving)
+    tell(leaving)
+
+
+def tell(leaving: Leaving) -> None:
+    """In the caller's transaction: who leads the collectivité hears of its state."""
+    publish(CHANGED, {"leaving_id": leaving.id}, collectivite_id=leaving.collectivite_id)
 
 
 def record(

@@ -112,6 +112,7 @@ def give_back(*, actor: Actor, leaving: Leaving) -> None:
         communes.BACK, {"collectivite_id": locked.collectivite_id}, collectivite_id=locked.collectivite_id
     )
     actions.record(actor, "taken_back", locked)
+    actions.tell(locked)
 
 
 def undo_until(leaving: Leaving) -> object:

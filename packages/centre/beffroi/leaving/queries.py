@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from beffroi.core.communes.models import CommuneExport
@@ -53,10 +54,15 @@ def visible_erasures(actor: Actor) -> QuerySet[CommuneErasure]:
     return actor.led(CommuneErasure.objects.order_by("-created_at", "-id"))
 
 
+def erasures_of(actor: Actor, collectivite_ids: Collection[str]) -> dict[str, CommuneErasure]:
+    """For each the one that stands, else the latest; one query."""
+    rows = visible_erasures(actor).filter(collectivite_id__in=collectivite_ids)
+    in_order = sorted(rows.reverse(), key=lambda one: one.state in (*OPEN, _State.DONE))
+    return {one.collectivite_id: one for one in in_order}
+
+
 def erasure_of(actor: Actor, collectivite_id: str) -> CommuneErasure | None:
-    """The one that stands, else the latest."""
-    rows = list(visible_erasures(actor).filter(collectivite_id=collectivite_id)[:20])
-    return next((one for one in rows if one.state in (*OPEN, _State.DONE)), rows[0] if rows else None)
+    return erasures_of(actor, [collectivite_id]).get(collectivite_id)
 
 
 def access_erasure(actor: Actor, collectivite_id: str) -> CommuneErasure:
@@ -73,14 +79,13 @@ def waiting(actor: Actor) -> int:
     """How many collectivités that left wait for a word of the Département about their erasure; 0 for others."""
     if not actor.sees_all:
         return 0
-    erased = CommuneErasure.objects.filter(state__in=(_State.GRANTED, _State.ERASING, _State.DONE))
-    left = leavings(actor).filter(state=Leaving.State.LEFT)
-    asked = visible_erasures(actor).filter(state=_State.ASKED).values_list("collectivite_id", flat=True)
-    return len(
-        {*asked, *left.exclude(collectivite_id__in=erased.values("collectivite_id")).values_list(
-            "collectivite_id", flat=True
-        )}
-    )  # fmt: skip
+    agreed = CommuneErasure.objects.filter(state__in=(_State.GRANTED, _State.ERASING, _State.DONE))
+    asked = CommuneErasure.objects.filter(state=_State.ASKED)
+    rows = Leaving.objects.filter(state__in=STANDING).exclude(
+        collectivite_id__in=agreed.values("collectivite_id")
+    )
+    wanted = Q(state=Leaving.State.LEFT) | Q(collectivite_id__in=asked.values("collectivite_id"))
+    return rows.filter(wanted).count()
 
 
 def due_erasures(now: datetime) -> QuerySet[CommuneErasure]:

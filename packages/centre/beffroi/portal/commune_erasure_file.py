@@ -65,7 +65,7 @@ def content(actor: Actor, erasure: CommuneErasure) -> dict[str, Any]:
             **{one.scheme: one.value for one in codes},
         },
         "departement": settings.BEFFROI.departement_name,
-        "left_on": leaving.leaves_on.isoformat() if leaving else "",
+        "left_on": leaving.leaves_on.strftime("%d/%m/%Y") if leaving else "",
         "wish": leaving.reason if leaving else "",
         "asked": {"at": moment(erasure.created_at), "by": erasure.asked_name},
         "granted": {"at": moment(erasure.granted_at), "by": erasure.granted_name, "visa": erasure.visa},

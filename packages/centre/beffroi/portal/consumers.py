@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.leaving.actions import CHANGED
 from beffroi.portal import (
     delegation_told,
     drop_told,
@@ -10,6 +11,7 @@ from beffroi.portal import (
     export_told,
     handover_told,
     held_digest,
+    leaving_told,
     relay_enforced,
     weather,
 )
@@ -76,6 +78,11 @@ def tell_heir(event: Event) -> None:
 def tell_commune(event: Event) -> None:
     is_granted = event.kind == "approval:granted"
     erasure_told.tell(approval_id=event.payload["approval_id"], is_granted=is_granted)
+
+
+@consumer(name="leaving.told", kinds=(CHANGED,), atomic=False)
+def tell_of_leaving(event: Event) -> None:
+    leaving_told.tell(event.payload["leaving_id"])
 
 
 @consumer(name="export.told", kinds=("communes:export_changed",), atomic=False)

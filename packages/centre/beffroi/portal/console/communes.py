@@ -81,18 +81,16 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def _left(actor: Actor, leavings: list[Leaving]) -> list[dict[str, Any]]:
     """Those that left, the latest last, with what becomes of what they had."""
-    names = queries.names()
+    left = {one.collectivite_id: one for one in leavings if one.state == Leaving.State.LEFT}
+    names, erasures = queries.names(), departures.erasures_of(actor, left)
     return [
         {
             "row": one,
-            "name": names.get(one.collectivite_id, one.collectivite_id),
-            "erasure": leaving_words.erasure(erasure)
-            if (erasure := departures.erasure_of(actor, one.collectivite_id)) is not None
-            else None,
+            "name": names.get(owner, owner),
+            "erasure": leaving_words.erasure(erasures[owner]) if owner in erasures else None,
             "erase_by": departures.erase_by(one),
         }
-        for one in leavings
-        if one.state == Leaving.State.LEFT
+        for owner, one in left.items()
     ]
 
 

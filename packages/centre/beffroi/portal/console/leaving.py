@@ -60,6 +60,7 @@ def leaving(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRes
         "erasure": leaving_words.erasure(erasure) if erasure else None,
         "mine": erasure is not None and erasure.asked_by == actor.id,
         "file": commune_erasure_file.content(actor, erasure) if erasure and done else None,
+        "left_on": row.leaves_on if row else None,
         "remains": leaving_words.REMAINS,
     }
     if asks_part(request, "erasure") and erasure and not done:

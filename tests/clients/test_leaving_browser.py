@@ -1,0 +1,114 @@
+"""A collectivité leaves, in a real Chromium: accessible, and by the keyboard, from the day to the certificate.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures. No engine runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.core.identity import totp
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.administrators import NewAdministrator
+from beffroi.core.identity.models import Membership
+from beffroi.leaving import erasures, queries
+from beffroi.leaving.models import CommuneErasure, Leaving
+from beffroi.lib import clock
+from django.conf import settings
+from pytest_django.live_server_helper import LiveServer
+
+from tests.browsing import desk
+from tests.conftest import Commune
+from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_erasure import other, state
+from tests.fixtures_leaving import VISA, WISH, box, carry_out, leave, leaving_state, planned
+from tests.fixtures_portal import console_client, no_door, on_listener
+
+__all__ = ["browser", "desk", "leaving_state", "no_door", "other", "state"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("committed", "leaving_state")]
+
+
+def test_the_referent_says_the_day_and_asks_by_the_keyboard(
+    desk: Callable[[Membership], Any], beaune: Commune
+) -> None:
+    referent, agent = desk(beaune.referent_membership), desk(beaune.agent_membership)
+    referent.goto("/personnes/")
+    press(referent, "La collectivité quitte le Département")
+    inspect(referent, "dep-dire")
+    day = queries.today() + timedelta(days=40)
+    referent.fill("#id_day", day.isoformat())
+    referent.focus("#id_reason")
+    referent.keyboard.type(WISH)
+    with referent.expect_navigation():
+        referent.keyboard.press("Enter")
+    inspect(referent, "dep-dit")
+    agent.goto("/")
+    inspect(agent, "dep-accueil-agent")
+    referent.check("[name=no_export]")
+    press(referent, "Demander l’effacement")
+    inspect(referent, "dep-demande")
+    referent.goto("/")
+    inspect(referent, "dep-accueil")
+    press(referent, "Voir le départ")
+    press(referent, "La collectivité reste")
+    assert Leaving.objects.get().state == "taken_back" and CommuneErasure.objects.get().state == "withdrawn"
+
+
+@pytest.fixture
+def console() -> Iterator[str]:
+    """The address of a server of its own: one that runs has the portal's middleware already."""
+    with on_listener("console"):
+        server = LiveServer("localhost")
+        yield str(server.url)
+        server.stop()
+
+
+def test_the_departement_erases_what_left(
+    browser: Any, console: str, beaune: Commune, new_administrator: NewAdministrator, other: Actor
+) -> None:
+    own = new_administrator.record.id
+    client = console_client(own)
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    cookie = settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": console}])
+    page = context.new_page()
+    box(beaune, "agent", beaune.agent.id)
+    page.goto(f"{console}/communes/{beaune.id}/depart/")
+    inspect(page, "depc-enregistrer")
+    made = planned(beaune)
+    page.reload()
+    inspect(page, "depc-prevu")
+    page.goto(f"{console}/communes/")
+    inspect(page, "depc-communes-prevu")
+    leave(made)
+    page.reload()
+    inspect(page, "depc-communes-partie")
+    press(page, "Beaune")
+    inspect(page, "depc-partie")
+    page.click("text=Demander l’effacement")
+    page.fill("#id_name", "Beaune")
+    page.check("[name=no_export]")
+    page.fill("#id_code_ask", "000000")
+    press(page, "Demander l’effacement")
+    inspect(page, "depc-code", status=403)
+    request = erasures.ask(actor=other, collectivite=beaune.collectivite, no_export=True)
+    page.goto(f"{console}/communes/{beaune.id}/depart/")
+    page.fill("#id_visa", VISA)
+    page.check("[name=no_export]")
+    page.fill("#id_code_grant", totp.code_at(new_administrator.totp_secret, clock.epoch()))
+    inspect(page, "depc-accorder")
+    press(page, "Accorder l’effacement")
+    inspect(page, "depc-accorde")
+    carry_out(request, turns=1)
+    page.reload()
+    inspect(page, "depc-en-cours")
+    carry_out(request)
+    page.wait_for_selector("text=Ce qui reste, et pourquoi")  # by itself
+    inspect(page, "depc-attestation")
+    with page.expect_download() as got:
+        page.click("text=Télécharger l’attestation signée")
+    assert got.value.suggested_filename.startswith("attestation-")
+    context.close()
