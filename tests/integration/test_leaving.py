@@ -20,6 +20,7 @@ from beffroi.core.communes import queries as communes_of
 from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.events import run_pending
+from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import erasure as names
 from beffroi.core.identity.actor import Actor
@@ -46,8 +47,10 @@ from beffroi.mail.aliases import queries as alias_queries
 from beffroi.mail.aliases.models import Alias
 from beffroi.mail.closing import erasures as closing
 from beffroi.mail.closing.models import Erasure
+from beffroi.mail.held import posting
 from beffroi.mail.models import CommuneKey, Mailbox
 from beffroi.mail.people.models import Departure
+from beffroi.portal import leaving_told
 
 from tests.conftest import Commune
 from tests.drive_place import Place
@@ -464,6 +467,54 @@ def test_a_cut_anywhere_is_gone_on_with_and_loses_no_number(
     assert len(found["key"]) == 32 and found["rows"]["mail_mailbox"] == 1
     verbs = list(AuditEntry.objects.filter(object_id=erasure.id).values_list("verb", flat=True))
     assert len(verbs) == len(set(verbs)), "each step is said once"
+
+
+def test_a_database_from_before_is_erased_again(
+    leaving_state: Config, beaune: Commune, nuits: Commune, two: tuple[Actor, Actor]
+) -> None:
+    """What comes back with a restore: key, mailboxes, an access. Others are let alone."""
+    box(beaune, "agent", beaune.agent.id)
+    kept = box(nuits, "agent", nuits.agent.id)
+    before = CommuneKey.objects.get(pk=beaune.id).wrapped
+    assert erasing.again() == 0
+    leave(planned(beaune))
+    assert carry_out(granted(beaune, *two)).state == "done" and erasing.again() == 0
+    CommuneKey.objects.filter(pk=beaune.id).update(wrapped=before)
+    Collectivite.objects.filter(pk=beaune.id).update(left_at=None, enrolled_at=clock.now())
+    back = box(beaune, "agent", beaune.agent.id)
+    projections.put_route(leaving_state, address=back.address)
+    Membership.objects.filter(pk=beaune.agent_membership.pk).update(until=None)
+    assert erasing.again() == 1 and erasing.again() == 0
+    with pytest.raises(KeyUnreadable):
+        keys.commune_key(leaving_state, beaune.id)
+    assert not Mailbox.objects.filter(collectivite_id=beaune.id).exists()
+    assert not projections.has_route(leaving_state, address=back.address)
+    assert Collectivite.objects.get(pk=beaune.id).left_at is not None
+    assert not Membership.objects.filter(collectivite_id=beaune.id, until=None).exists()
+    kept.refresh_from_db()
+    assert kept.crypt_key and keys.commune_key(leaving_state, nuits.id)
+
+
+def test_who_leads_hears_of_it_by_mail(
+    leaving_state: Config, beaune: Commune, administrator: Actor, monkeypatch: Any
+) -> None:
+    box(beaune, "referent", beaune.referent.id)
+    box(beaune, "agent", beaune.agent.id)
+    sent: list[tuple[str, str, str]] = []
+
+    def send(config: Config, *, to: str, subject: str, text: str, html: str) -> bool:
+        sent.append((to, subject, text))
+        return True
+
+    monkeypatch.setattr(posting, "send", send)
+    made = planned(beaune, administrator)
+    assert leaving_told.tell(made.id) == 1 and leaving_told.tell(made.id) == 0
+    (to, subject, text) = sent[0]
+    assert to == "referent@beaune.test" and "quitte le Département le" in subject
+    assert WISH in text and "/collectivite/depart/" in text
+    actions.take_back(actor=administrator, leaving=made)
+    assert leaving_told.tell(made.id) == 1 and sent[-1][1] == "La collectivité reste"
+    assert OutboxEvent.objects.filter(kind=actions.CHANGED).count() == 2
 
 
 def test_a_request_for_one_mailbox_goes_by_the_one_for_all(

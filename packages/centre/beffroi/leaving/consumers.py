@@ -16,6 +16,11 @@ def erase_due() -> None:
     erasing.work()
 
 
+@periodic("leaving.erased_again", every_s=3600.0)
+def erase_again() -> None:
+    erasing.again()
+
+
 @consumer(name="leaving.erasure_expired", kinds=("approval:expired",))
 def expired(event: Event) -> None:
     """Nobody of the Département answered in time; it may be asked for again."""

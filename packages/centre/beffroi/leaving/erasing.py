@@ -4,8 +4,8 @@ Purpose: each part goes by the way in which it goes alone (``mail.closing``, ``d
          before. What was destroyed is counted in ``removed`` in the transaction that destroys it, so that a cut loses
          no number. From the begin on nobody calls it back.
 Process: worker; mailboxes by its child (``mail.closing.children``).
-Fails:   it waits, says for what ("leaving", "incident", "export", "mailboxes", "drive", "registrar"), and goes on where
-         it was.
+Fails:   it waits, says for what ("leaving", "incident", "export", "mailboxes", "registrar", "fault"), and goes on where
+         it was. A database that is restored from before is erased again (``again``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from beffroi.core.communes.models import CollectiviteCode, CommuneExport
+from beffroi.core.audit import actions as audit
+from beffroi.core.communes.models import Collectivite, CollectiviteCode, CommuneExport
+from beffroi.core.communes.queries import LEFT
+from beffroi.core.events import publish
+from beffroi.core.identity import actions as identity
 from beffroi.core.identity import erasure as names
+from beffroi.core.identity.models import Membership
 from beffroi.drive import departures as drive_metadata
 from beffroi.drive import erasures as drive
 from beffroi.drive.store import room
@@ -28,16 +33,16 @@ from beffroi.leaving import queries, rows
 from beffroi.leaving.erasures import change, record
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.leaving.queries import SYSTEM
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail import actions as mail
-from beffroi.mail import keys
+from beffroi.mail import keys, projections
 from beffroi.mail.backup.consumers import keep_rows
 from beffroi.mail.closing import actions as exports
 from beffroi.mail.closing import erasures as mailboxes
 from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.domains import registrar_asking
-from beffroi.mail.models import Mailbox
+from beffroi.mail.models import CommuneKey, Mailbox
 
 AGAIN_S = 60
 PORTIONS = 20
@@ -53,7 +58,7 @@ def work() -> None:
             run(erasure)
         except (BeffroiError, OSError, sqlite3.Error):
             log.exception("erasure %s: tried again", erasure.id)
-            _wait(erasure, erasure.waits_for, AGAIN_S)
+            _wait(erasure, "fault", AGAIN_S)
 
 
 def run(erasure: CommuneErasure) -> None:
@@ -195,6 +200,7 @@ def _erase_persons(erasure: CommuneErasure) -> bool:
 def _destroy_keys(erasure: CommuneErasure) -> bool:
     """Last: what was left out by mistake is unreadable from now on, and so is every copy of it."""
     owner = erasure.collectivite_id
+    _remember(owner)
     fingerprint = keys.fingerprint(settings.BEFFROI, owner)
     with transaction.atomic():
         locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
@@ -213,6 +219,48 @@ _STAGES = {
     _Stage.PERSONS: _erase_persons,
     _Stage.KEYS: _destroy_keys,
 }
+
+
+def again() -> int:
+    """Of those who were erased and are back with a database from before: the key first, then accesses and rows. Return
+    how many."""
+    ids = [one.name for one in (settings.BEFFROI.state / names.ERASED).glob("col_*")]
+    back = [one for one in Collectivite.objects.filter(pk__in=ids) if _is_back(one.pk)]
+    for owner in back:
+        with transaction.atomic():
+            keys.destroy(owner.pk)
+            Mailbox.objects.filter(collectivite_id=owner.pk).update(crypt_key="")
+            Collectivite.objects.filter(pk=owner.pk, left_at=None).update(
+                left_at=clock.now(), enrolled_at=None
+            )
+            for membership in Membership.objects.filter(collectivite_id=owner.pk, until=None):
+                identity.end_access(actor=SYSTEM, membership=membership)
+            audit.record(
+                actor=SYSTEM,
+                verb="communes:erasure:again",
+                object_id=owner.pk,
+                collectivite_id=owner.pk,
+            )
+            publish(LEFT, {"collectivite_id": owner.pk}, collectivite_id=owner.pk)
+        keep_rows()
+        for box in Mailbox.objects.filter(collectivite_id=owner.pk):  # Dovecot's copy of its key
+            projections.remove_mailbox(settings.BEFFROI, mailbox_id=box.id, address=box.address)
+        while rows.erase_some(owner.pk)[1]:
+            pass
+    return len(back)
+
+
+def _is_back(owner: str) -> bool:
+    return CommuneKey.objects.filter(pk=owner).exclude(wrapped="").exists() or any(
+        found.exists() for _table, found in rows.left(owner)
+    )
+
+
+def _remember(owner: str) -> None:
+    """Beside the database, which may be restored from a backup of before. Errors: OSError."""
+    folder = settings.BEFFROI.state / names.ERASED
+    folder.mkdir(mode=0o700, exist_ok=True)
+    durable.write(folder / owner, (), mode=0o600)
 
 
 def mailboxes_left(erasure: CommuneErasure) -> int:

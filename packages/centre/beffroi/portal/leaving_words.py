@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy
 
 from beffroi.leaving import applying, erasing, erasures, queries
 from beffroi.leaving.models import CommuneErasure, Leaving
+from beffroi.mail.closing.models import Erasure
+from beffroi.portal import closing_words
 
 ERASURES = {
     "asked": (gettext_lazy("Attend l’accord du Département"), "warn", "clock"),
@@ -22,9 +24,9 @@ WAITS_FOR = {
     "leaving": gettext_lazy("Il commence quand les accès de la collectivité ont pris fin."),
     "incident": gettext_lazy("Un dossier d’incident est ouvert : rien n’est effacé avant qu’il soit clos."),
     "export": gettext_lazy("Un export de la collectivité est en cours : l’effacement attend sa fin."),
-    "mailboxes": gettext_lazy(
-        "Les boîtes partent l’une après l’autre. Si le nombre ne baisse plus, le serveur de courrier ou la sauvegarde"
-        " ne répond pas : voyez l’état du centre."
+    "mailboxes": gettext_lazy("Les boîtes partent l’une après l’autre."),
+    "fault": gettext_lazy(
+        "Une étape n’a pas abouti : elle est reprise chaque minute. Si cela dure, voyez l’état du centre."
     ),
     "registrar": gettext_lazy(
         "Le programme qui garde les clés des fournisseurs de noms de domaine ne répond pas : voyez l’état du centre."
@@ -85,10 +87,19 @@ def erasure(row: CommuneErasure) -> dict[str, Any]:
         "tone": tone,
         "icon": icon,
         "can_be_called_back": row.state in ("asked", "granted"),
-        "waits": WAITS_FOR.get(row.waits_for, ""),
+        "waits": [WAITS_FOR[row.waits_for], *_of_mailboxes(row)] if row.waits_for in WAITS_FOR else [],
         "stages": _stages(row) if row.state == "erasing" else (),
         "call_back_h": erasures.CALL_BACK_H,
     }
+
+
+def _of_mailboxes(row: CommuneErasure) -> list[Any]:
+    """For what some of them wait."""
+    if row.waits_for != "mailboxes":
+        return []
+    waiting = Erasure.objects.filter(approval_id=row.approval_id).exclude(waits_for="")
+    found = waiting.order_by("waits_for").values_list("waits_for", flat=True).distinct()
+    return [closing_words.WAITS_FOR[one] for one in found if one in closing_words.WAITS_FOR]
 
 
 def _stages(row: CommuneErasure) -> list[dict[str, Any]]:

@@ -135,6 +135,7 @@ VERBS = {
         "Effacement d’une collectivité : réglages et traces détruits"
     ),
     "communes:erasure:persons_destroyed": gettext_lazy("Effacement d’une collectivité : noms effacés"),
+    "communes:erasure:again": gettext_lazy("Collectivité effacée de nouveau, après une restauration"),
     "communes:erasure:done": gettext_lazy("Collectivité effacée, clé détruite"),
     "communes:domain:added": gettext_lazy("Domaine ajouté"),
     "mail:mailbox:created": gettext_lazy("Boîte de courriel créée"),
