@@ -11,6 +11,7 @@ from beffroi.lib import clock, ids
 from django.test import Client
 
 if TYPE_CHECKING:
+    from beffroi.core.identity.actor import Actor
     from beffroi.mail.models import Mailbox, RemediationJob
 
     from tests.conftest import Commune
@@ -29,14 +30,14 @@ def no_door(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     cache.clear()
 
 
-def own_mailbox(commune: Commune) -> Mailbox:
-    """The mailbox of the commune's agent, empty and without engines."""
+def own_mailbox(commune: Commune, actor: Actor | None = None, local: str = "agent") -> Mailbox:
+    """The mailbox of the commune's agent, or of somebody else there, empty and without engines."""
     from beffroi.mail.models import Mailbox
 
     made: Mailbox = Mailbox.objects.create(
         collectivite_id=commune.id,
-        address=f"agent@{commune.domain}",
-        person_id=commune.agent.id,
+        address=f"{local}@{commune.domain}",
+        person_id=(actor or commune.agent).id,
         crypt_key="-",
     )
     return made

@@ -11,8 +11,11 @@ from beffroi.core.identity import actions as identity
 from beffroi.drive.handover import hand_over
 from beffroi.drive.store import handovers
 from beffroi.drive.store.passed import Going
+from beffroi.lib import clock
+from beffroi.mail.held.models import Notice
 from beffroi.mail.held.posting import MailNotTaken
 from beffroi.mail.models import Mailbox
+from beffroi.portal.consumers import send_notices
 from django.conf import settings
 from django.db import transaction
 
@@ -56,6 +59,7 @@ def ask(commune: Commune, theirs: Drive, going: Sequence[Going] = ()) -> int:
 def hear() -> None:
     while run_pending("main"):
         pass
+    send_notices()
 
 
 def test_the_heir_reads_where_the_files_are_and_no_name_of_one(
@@ -108,7 +112,8 @@ def test_a_mail_that_postfix_does_not_take_is_tried_again(
     post.engines.start("postfix")
 
     def retried() -> bool:
-        run_pending("main")
+        Notice.objects.update(due_at=clock.now())
+        send_notices()
         return post.count(box) == 1
 
     until(retried, "the mail")

@@ -10,8 +10,10 @@ from beffroi.drive.__main__ import tell_handed
 from beffroi.drive.store import shares
 from beffroi.drive.web.dropped import Handed
 from beffroi.lib import clock
+from beffroi.mail.held.models import Notice
 from beffroi.mail.held.posting import MailNotTaken
 from beffroi.mail.models import Mailbox
+from beffroi.portal.consumers import send_notices
 from django.conf import settings
 
 from tests.conftest import Commune
@@ -44,6 +46,7 @@ def come(committed: str, commune: Commune, share: shares.Share) -> None:
     tell_handed(replace(settings.BEFFROI, database_url=committed), handed)
     while run_pending("main"):
         pass
+    send_notices()
 
 
 def test_who_made_the_link_reads_of_it_once_an_hour(
@@ -78,7 +81,8 @@ def test_a_mail_that_postfix_does_not_take_is_tried_again(
     post.engines.start("postfix")
 
     def retried() -> bool:
-        run_pending("main")
+        Notice.objects.update(due_at=clock.now())
+        send_notices()
         return post.count(box) == 1
 
     until(retried, "the mail")

@@ -13,10 +13,12 @@ from beffroi.core.identity.models import Person
 from beffroi.lib import clock
 from beffroi.mail import outgoing, reader
 from beffroi.mail.engines import layout
+from beffroi.mail.held.models import Notice
 from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people import delegations
 from beffroi.mail.people.models import Delegation
+from beffroi.portal.consumers import send_notices
 from django.test import Client
 
 from tests.conftest import Commune
@@ -81,6 +83,7 @@ def lent(post: Post, beaune: Commune, no_door: None) -> tuple[Mailbox, Mailbox, 
         asked: dict[str, Any] = {"actor": beaune.agent, "person_id": beaune.colleague.id} | more
         row = delegations.give(mailbox=box, right=right, first=today, last=today + timedelta(days=5), **asked)
         run_pending("main")
+        send_notices()
         return row
 
     return box, own, lend
@@ -248,8 +251,7 @@ def test_the_owner_hears_by_mail_of_what_a_referent_lent_and_the_delegate_does_n
     box, _own, lend = lent
     row = lend("read", actor=beaune.referent, reason="absence imprévue")
     post.wait_count(box, 1)
-    row.refresh_from_db()
-    assert row.told_at is not None
+    assert Notice.objects.get(ref=row.id).told_at is not None
     with reader.open_mailbox(post.config, box.address) as opened:
         (told,) = opened.list()
         assert told.subject == "Votre boîte est confiée à Sophie Martin"

@@ -14,12 +14,12 @@ from beffroi.lib import clock
 from beffroi.mail import reader
 from beffroi.mail.actions import report_phishing
 from beffroi.mail.held import actions, due, following, lessons, workdays
-from beffroi.mail.held.models import HeldMail, Lesson
+from beffroi.mail.held.models import HeldMail, Lesson, Notice
 from beffroi.mail.models import Mailbox, MailDelivery
 from beffroi.mail.people import delegations
-from beffroi.mail.people.models import Delegation
 from beffroi.mail.quota import actions as quota
 from beffroi.portal import held_digest
+from beffroi.portal.consumers import send_notices
 from django.test import Client
 from imapclient.exceptions import IMAPClientError
 
@@ -258,7 +258,7 @@ def test_a_full_mailbox_keeps_no_other_from_hearing_of_what_is_held_or_lent(
     post.wait_count(other, 1)
     assert HeldMail.objects.get(mailbox_id=box.id).told_at is None
     first = clock.now().date()
-    rows = [
+    for commune, one in ((beaune, box), (nuits, other)):
         delegations.give(
             actor=commune.referent,
             mailbox=one,
@@ -268,10 +268,9 @@ def test_a_full_mailbox_keeps_no_other_from_hearing_of_what_is_held_or_lent(
             last=first,
             reason="absente",
         )
-        for commune, one in ((beaune, box), (nuits, other))
-    ]
     run_pending("main")
-    assert [Delegation.objects.get(pk=one.pk).told_at is None for one in rows] == [True, False]
+    send_notices()
+    assert [Notice.objects.get(mailbox_id=one).told_at is None for one in (box.id, other.id)] == [True, False]
 
 
 def test_both_mailboxes_of_two_communes_keep_their_own_list(

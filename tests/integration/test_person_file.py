@@ -142,6 +142,7 @@ ELSEWHERE = {
     "mail_erasure": "of closed mailboxes, in the journal",
     "mail_export": "of closed mailboxes, in the journal",
     "mail_mailbox_room": "the size of the mailbox, which the person sees",
+    "mail_notice": "mails of the centre, which the person has",
     "mail_shared_mailbox": "nobody's",
 }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from django.utils import translation
+
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.leaving.actions import CHANGED
+from beffroi.mail.held import notices
 from beffroi.portal import (
     delegation_told,
     drop_told,
@@ -15,6 +18,7 @@ from beffroi.portal import (
     relay_enforced,
     weather,
 )
+from beffroi.portal.letters import LANGUAGE
 
 RECENT_DAYS, LATE_DAYS = 2, 40
 """A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
@@ -50,41 +54,58 @@ def enforce_relays_again() -> None:
     relay_enforced.put()
 
 
-@consumer(name="delegation.told", kinds=("mail:delegation_given",), atomic=False)
+COMPOSE = {
+    delegation_told.ABOUT: delegation_told.compose,
+    drop_told.ABOUT: drop_told.compose,
+    handover_told.ABOUT: handover_told.compose,
+    erasure_told.GRANTED: erasure_told.compose,
+    erasure_told.WITHDRAWN: erasure_told.compose,
+    export_told.ABOUT: export_told.compose,
+    leaving_told.ABOUT: leaving_told.compose,
+}
+
+
+@periodic("notices", every_s=5.0)
+def send_notices() -> None:
+    with translation.override(LANGUAGE):
+        notices.send_due(lambda row, mailbox: COMPOSE[row.about](row, mailbox))
+
+
+@consumer(name="delegation.told", kinds=("mail:delegation_given",))
 def tell_owner(event: Event) -> None:
-    delegation_told.tell_owner(event.payload["delegation_id"])
+    delegation_told.ask(event.payload["delegation_id"])
 
 
-@consumer(name="drop.told", kinds=("drive:handed_in",), atomic=False)
+@consumer(name="drop.told", kinds=("drive:handed_in",))
 def tell_maker(event: Event) -> None:
     if event.collectivite_id:
         told = event.payload
-        drop_told.tell(
+        drop_told.ask(
             collectivite_id=event.collectivite_id,
             share_id=str(told.get("share_id", "")),
             person_id=str(told.get("person_id", "")),
         )
 
 
-@consumer(name="handover.told", kinds=("drive:handover_ended",), atomic=False)
+@consumer(name="handover.told", kinds=("drive:handover_ended",))
 def tell_heir(event: Event) -> None:
     if event.collectivite_id:
-        handover_told.tell(
+        handover_told.ask(
             collectivite_id=event.collectivite_id, handover_id=str(event.payload.get("handover_id", ""))
         )
 
 
-@consumer(name="erasure.told", kinds=("approval:granted", "approval:withdrawn"), atomic=False)
+@consumer(name="erasure.told", kinds=("approval:granted", "approval:withdrawn"))
 def tell_commune(event: Event) -> None:
     is_granted = event.kind == "approval:granted"
-    erasure_told.tell(approval_id=event.payload["approval_id"], is_granted=is_granted)
+    erasure_told.ask(approval_id=event.payload["approval_id"], is_granted=is_granted)
 
 
-@consumer(name="leaving.told", kinds=(CHANGED,), atomic=False)
+@consumer(name="leaving.told", kinds=(CHANGED,))
 def tell_of_leaving(event: Event) -> None:
-    leaving_told.tell(event.payload["leaving_id"])
+    leaving_told.ask(event.payload["leaving_id"])
 
 
-@consumer(name="export.told", kinds=("communes:export_changed",), atomic=False)
+@consumer(name="export.told", kinds=("communes:export_changed",))
 def tell_of_export(event: Event) -> None:
-    export_told.tell(event.payload["export_id"])
+    export_told.ask(event.payload["export_id"])

@@ -14,8 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils import translation
 
 from beffroi.core.identity import limits
@@ -23,8 +21,10 @@ from beffroi.lib import clock
 from beffroi.mail.held import actions, due, links, posting, queries, workdays
 from beffroi.mail.held.due import Due
 from beffroi.mail.held.models import HeldMail
+from beffroi.mail.held.notices import Letter
 from beffroi.mail.models import Mailbox
 from beffroi.portal import held_words
+from beffroi.portal.letters import LANGUAGE, letter, page
 
 log = logging.getLogger("beffroi.portal.digest")
 BATCH = 25
@@ -33,9 +33,6 @@ REFUSED_S = 3600
 """A mailbox that is full is tried again then."""
 NAMED = 100
 """Of the new ones, and of those that are brought up again: with their links, a mail of some hundred kilobytes."""
-LANGUAGE = "fr"
-"""The commune's: nobody's own is known outside of a browser."""
-PORTAL_URLS = "beffroi.portal.urls_web"
 
 
 def send_due(now: datetime | None = None) -> int:
@@ -57,16 +54,15 @@ def send_due(now: datetime | None = None) -> int:
 def send(one: Due, local: datetime) -> bool:
     """False where this mailbox takes no mail. Errors: MailNotTaken."""
     with translation.override(LANGUAGE):
-        subject, text, html = words_of(one)
-    if not posting.send(settings.BEFFROI, to=one.mailbox.address, subject=subject, text=text, html=html):
+        said = words_of(one)
+    if not posting.send(settings.BEFFROI, to=one.mailbox.address, **said._asdict()):
         return False
     actions.note_told(mailbox=one.mailbox, held_ids=[row.id for row in one.rows], on=local.date())
     log.info("digest of %s: %d new, %d again", one.mailbox.id, len(one.fresh), len(one.again))
     return True
 
 
-def words_of(one: Due) -> tuple[str, str, str]:
-    """Subject, plain text, HTML."""
+def words_of(one: Due) -> Letter:
     count = len(one.rows)
     subject = f"{count} courriels retenus à regarder" if count > 1 else "1 courriel retenu à regarder"
     context = {
@@ -78,16 +74,11 @@ def words_of(one: Due) -> tuple[str, str, str]:
             if rows
         ],
         "more": max(0, len(one.fresh) - NAMED) + max(0, len(one.again) - NAMED),
-        "list": links.address(settings.BEFFROI, f"{_path('held_linked')}?l={links.make(one.mailbox)}"),
-        "page": links.address(settings.BEFFROI, _path("held")),
+        "list": f"{page('held_linked')}?l={links.make(one.mailbox)}",
+        "page": page("held"),
         "days": links.LIFE_S // 86400,
     }
-    text = render_to_string("file/held_digest.txt", context)
-    return subject, text, render_to_string("file/held_digest.html", context)
-
-
-def _path(name: str, *args: str) -> str:
-    return reverse(name, urlconf=PORTAL_URLS, args=args)
+    return letter(subject, "held_digest", context)
 
 
 def _line(mailbox: Mailbox, shown: queries.Shown) -> dict[str, Any]:
@@ -109,5 +100,4 @@ def _links(mailbox: Mailbox, shown: queries.Shown) -> list[tuple[str, str]]:
     if shown.row.reason == HeldMail.Reason.FILTER and shown.heading.from_address:
         acts.append(("bloquer", "Bloquer l’expéditeur"))
     text = links.make_for(shown.row, mailbox)
-    config = settings.BEFFROI
-    return [(words, links.address(config, f"{_path('held_link', act)}?l={text}")) for act, words in acts]
+    return [(words, f"{page('held_link', act)}?l={text}") for act, words in acts]

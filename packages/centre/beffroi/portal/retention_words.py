@@ -23,6 +23,7 @@ CATEGORIES = {
         "Réponses remplacées sur un expéditeur (lui faire confiance, le bloquer)"
     ),
     "mail_lessons": gettext_lazy("Ce que le filtre a appris, et de qui"),
+    "notices": gettext_lazy("Messages de Beffroi envoyés aux boîtes"),
     "bank_mentions": gettext_lazy("Courriels avec coordonnées bancaires"),
     "bank_details": gettext_lazy("Coordonnées bancaires déjà vues, en empreintes"),
     "messages": gettext_lazy("Traces de courriels"),

@@ -1,4 +1,5 @@
-"""What is held back from a person, whom a mailbox lets through or not, what the filter is to learn, and the digest.
+"""What is held back from a person, whom a mailbox lets through or not, what the filter is to learn, the digest, and
+other words of the centre to a mailbox.
 
 ``sealed``: sender and subject under the collectivité's key (``held.heading``): the database alone shows neither.
 """
@@ -149,3 +150,26 @@ class Digest(models.Model):
 
     def __str__(self) -> str:
         return self.mailbox_id
+
+
+class Notice(models.Model):
+    """A word of the centre to one mailbox. ``about`` and ``ref``: what it says, and of what; it is composed when it
+    leaves. ``due_at``: it is not tried before. ``told_at``: Postfix took it."""
+
+    about = models.CharField(max_length=20)
+    ref = models.CharField(max_length=80)
+    mailbox_id = reference()
+    collectivite_id = reference()
+    asked_at = models.DateTimeField(default=clock.now)
+    due_at = models.DateTimeField(default=clock.now)
+    told_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "mail_notice"
+        indexes = (models.Index(fields=["due_at"], condition=models.Q(told_at=None), name="mail_notice_due"),)
+        constraints = (
+            models.UniqueConstraint(fields=["about", "ref", "mailbox_id"], name="mail_notice_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.about}:{self.ref}:{self.mailbox_id}"

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from beffroi.core.retention.registry import Category, category
-from beffroi.mail.held.models import HeldMail, Lesson, SenderRule
+from beffroi.mail.held.models import HeldMail, Lesson, Notice, SenderRule
 from beffroi.mail.models import Mailbox
 
 KEEP_DAYS = 30
@@ -31,6 +31,12 @@ def former_rules(cutoff: datetime) -> QuerySet[SenderRule]:
     return SenderRule.objects.filter(ended_at__lt=cutoff)
 
 
+def notices(cutoff: datetime) -> QuerySet[Notice]:
+    """What was said; what waits is given up much sooner (``notices``)."""
+    return Notice.objects.filter(told_at__lt=cutoff)
+
+
 category(Category("former_sender_rules", 39, "retention_accounts_days", former_rules))
 category(Category("held_mails", 25, KEEP_DAYS, held_mails))
 category(Category("mail_lessons", 29, KEEP_DAYS, lessons))
+category(Category("notices", 34, KEEP_DAYS, notices))

@@ -98,7 +98,8 @@ class Departure(models.Model):
     """A person left a collectivité: what was ended and closed, whether the engines confirmed it, and its undoing.
 
     ``ended``: JSON, what undoing needs and what the record shows: ``roles``, ``closed`` (mailboxes), ``left``
-    ([mailbox, successor or ""] of functional mailboxes), ``app_passwords`` (how many). ``confirmed_at``: no engine
+    ([mailbox, successor or ""] of functional mailboxes), ``app_passwords`` (how many); since departures give them back,
+    ``lent``, ``forwards`` and ``scripts`` (identifiers). ``confirmed_at``: no engine
     knows the mailboxes or the passwords any more, and no connection of theirs is open.
     """
 
@@ -129,7 +130,7 @@ class Delegation(models.Model):
     """A colleague of the same collectivité opens a person's own mailbox, from ``begins_at`` to ``ends_at`` (UTC).
 
     ``by``: the owner, or the référent, who gives a ``reason``. ``seen_at``: its owner had it before their eyes, where
-    somebody else gave it; ``told_at``: the mail about it was handed over.
+    somebody else gave it.
     """
 
     class Right(models.TextChoices):
@@ -148,7 +149,6 @@ class Delegation(models.Model):
     reason = models.CharField(max_length=200, default="", blank=True)
     created_at = models.DateTimeField(default=clock.now)
     seen_at = models.DateTimeField(null=True, default=None)
-    told_at = models.DateTimeField(null=True, default=None)
     ended_at = models.DateTimeField(null=True, default=None)
     ended_by = reference(default="", blank=True)
 

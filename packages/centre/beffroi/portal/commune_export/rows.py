@@ -93,7 +93,7 @@ LEFT_OUT = {
     "mail_message": "traces", "mail_observation": "traces", "mail_recipient": "traces", "mail_delivery": "traces",
     "mail_remediation_item": "traces", "mail_held": "traces", "mail_lesson": "traces", "mail_bank_mention": "traces",
     "mail_bank_detail": "traces", "mail_import_sender": "traces", "sign_in": "traces, for 30 days",
-    "mail_digest": "of the program", "mail_import_mails": "numbers in mailboxes",
+    "mail_digest": "of the program", "mail_notice": "of the program", "mail_import_mails": "numbers in mailboxes",
     "mail_script": "its owner's, whose program has it",
     "decision_effect": "of the program, in weather_day", "entry_use": "of the program",
     "mail_journal_position": "of the program", "mail_pending_delivery": "of the program, for days",

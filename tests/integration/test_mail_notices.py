@@ -1,0 +1,179 @@
+"""What the centre says to people's mailboxes waits for a mailbox that is full, and keeps no other waiting."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.core.communes import exports
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.mail.held import notices, posting
+from beffroi.mail.held.models import Notice
+from beffroi.mail.held.posting import MailNotTaken
+from beffroi.mail.models import Mailbox
+from beffroi.mail.people import delegations
+from beffroi.mail.people.models import Delegation
+from beffroi.portal import consumers, drop_told
+
+from tests.conftest import Commune, make_member
+from tests.fixtures_portal import own_mailbox
+
+pytestmark = pytest.mark.django_db
+
+
+class Postfix:
+    """Takes mails, but for full mailboxes; and none while it is away."""
+
+    def __init__(self) -> None:
+        self.full: set[str] = set()
+        self.away = False
+        self.taken: list[tuple[str, str]] = []
+
+    def send(self, _config: object, *, to: str, subject: str, text: str, html: str) -> bool:
+        if self.away:
+            raise MailNotTaken("Postfix")
+        if to in self.full:
+            return False
+        assert text and "<" in html
+        self.taken.append((to, subject))
+        return True
+
+
+@pytest.fixture
+def postfix(monkeypatch: pytest.MonkeyPatch) -> Postfix:
+    made = Postfix()
+    monkeypatch.setattr(posting, "send", made.send)
+    return made
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Any:
+    start, passed = clock.now(), [timedelta()]
+    monkeypatch.setattr(clock, "now", lambda: start + passed[0])
+
+    def wait(**time: float) -> None:
+        passed[0] += timedelta(**time)
+        consumers.send_notices()
+
+    return wait
+
+
+def lend(commune: Commune, box: Mailbox) -> Delegation:
+    today = clock.now().date()
+    row = delegations.give(
+        actor=commune.referent,
+        mailbox=box,
+        person_id=commune.colleague.id,
+        right="read",
+        first=today,
+        last=today + timedelta(days=30),
+        reason="absence imprévue",
+    )
+    run_pending("main")
+    return row
+
+
+def test_a_full_mailbox_hears_when_there_is_room_again(beaune: Commune, postfix: Postfix, later: Any) -> None:
+    box = own_mailbox(beaune)
+    postfix.full.add(box.address)
+    lend(beaune, box)
+    later()
+    postfix.full.clear()
+    later(minutes=30)
+    assert postfix.taken == []
+    later(minutes=31)
+    later(hours=5)
+    assert [to for to, _ in postfix.taken] == [box.address]
+
+
+def test_of_several_only_the_full_one_is_told_again_and_only_what_is_still_true(
+    beaune: Commune, system: Actor, administrator: Actor, postfix: Postfix, later: Any
+) -> None:
+    mayor = make_member(system, beaune.collectivite, "maire@beaune.test", "elu")
+    one = own_mailbox(beaune, beaune.referent, "referente")
+    full = own_mailbox(beaune, Actor("person", mayor.person_id, beaune.id, "elu"), "maire")
+    export = exports.begin(
+        actor=administrator, collectivite=beaune.collectivite, reason="Elle part", account="root"
+    )
+    run_pending("main")
+    postfix.full.add(full.address)
+    later()
+    exports.stop(actor=beaune.referent, export=export)
+    run_pending("main")
+    later()
+    postfix.full.clear()
+    later(hours=1)
+    begun, stopped = (
+        "Le Département exporte tout ce qui est à la commune",
+        "L’export de la commune est arrêté",
+    )
+    assert postfix.taken == [(one.address, begun), (one.address, stopped), (full.address, stopped)]
+
+
+def test_files_by_one_link_are_told_once_an_hour_and_once_after_a_full_mailbox(
+    beaune: Commune, postfix: Postfix, later: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = own_mailbox(beaune)
+    letter = notices.Letter("Des fichiers arrivent", "Là.", "<p>Là.</p>")
+    monkeypatch.setitem(consumers.COMPOSE, drop_told.ABOUT, lambda *_: letter)
+
+    def come() -> None:
+        drop_told.ask(collectivite_id=beaune.id, share_id="shr_1", person_id=beaune.agent.id)
+
+    postfix.full.add(box.address)
+    for _ in range(5):
+        come()
+        later(hours=2)
+    postfix.full.clear()
+    later(hours=2)
+    assert len(postfix.taken) == 1
+    come()
+    later(minutes=59)
+    assert len(postfix.taken) == 1
+    come()
+    later(minutes=2)
+    come()
+    later()
+    assert len(postfix.taken) == 2
+
+
+def test_postfix_away_or_a_word_that_fails_keeps_nobody_from_hearing(
+    beaune: Commune, nuits: Commune, postfix: Postfix, later: Any
+) -> None:
+    own, theirs = own_mailbox(beaune), own_mailbox(nuits)
+    postfix.away = True
+    notices.ask("unknown", "x", [own])
+    lend(beaune, own)
+    lend(nuits, theirs)
+    for _ in range(3):
+        with pytest.raises((KeyError, MailNotTaken)):
+            later()
+    postfix.away = False
+    for _ in range(3):
+        try:
+            later(seconds=16)
+        except KeyError:
+            continue
+    assert sorted(to for to, _ in postfix.taken) == sorted((own.address, theirs.address))
+    later(days=8)
+    assert not Notice.objects.filter(about="unknown").exists(), "given up"
+
+
+def test_a_mailbox_that_is_closed_meanwhile_and_one_that_its_owner_lent_hear_nothing(
+    beaune: Commune, postfix: Postfix, later: Any
+) -> None:
+    box = own_mailbox(beaune)
+    today = clock.now().date()
+    delegations.give(
+        actor=beaune.agent, mailbox=box, person_id=beaune.colleague.id, right="read", first=today, last=today
+    )
+    run_pending("main")
+    assert not Notice.objects.exists()
+    lent = own_mailbox(beaune, beaune.referent, "referente")
+    notices.ask("delegation", "dlg_1", [lent])
+    Mailbox.objects.filter(pk=lent.pk).update(closed_at=clock.now())
+    later()
+    assert postfix.taken == [] and not Notice.objects.exists()
