@@ -20,11 +20,13 @@ from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import contacts, doveadm, outgoing, projections, sendings
 from beffroi.mail import queries as mail
 from beffroi.mail.drafts import Place
+from beffroi.mail.filters.models import Forward
 from beffroi.mail.held import due, links
 from beffroi.mail.key_pairs import KeyPair
 from beffroi.mail.models import Mailbox
-from beffroi.mail.people import actions, consumers, handling, leaving, queries
-from beffroi.mail.people.models import Departure, Handling, Note, SharedMailbox
+from beffroi.mail.people import actions, consumers, delegations, handling, leaving, queries
+from beffroi.mail.people.models import Delegation, Departure, Handling, Note, SharedMailbox
+from beffroi.mail.scripts.models import PersonalScript
 
 from tests.conftest import Commune
 from tests.fixtures_held import hold
@@ -291,6 +293,64 @@ def test_a_departure_is_undone_within_its_time(beaune: Commune) -> None:
     Departure.objects.filter(pk=late.pk).update(created_at=clock.now() - timedelta(days=31))
     with pytest.raises(Conflict):
         leaving.undo(actor=beaune.referent, departure=late)
+
+
+def test_an_undone_departure_gives_back_forwards_scripts_and_what_was_lent(beaune: Commune) -> None:
+    own, box = own_mailbox(beaune), shared_box(beaune, beaune.agent)
+    later = clock.now() + timedelta(days=9)
+    same = {"collectivite_id": beaune.id, "person_id": beaune.agent.id}
+    forward, replaced, over = (
+        Forward.objects.create(mailbox_id=one, target="ailleurs@exemple.fr", expires_at=until, **same)
+        for one, until in ((own.id, later), (box.id, later), ("mbx_other", clock.now()))
+    )
+    script = PersonalScript.objects.create(
+        mailbox_id=own.id, name="tri", text="keep;", is_active=True, suspended_at=clock.now(), **same
+    )
+    today = clock.now().date()
+    lent, replaced_too = (
+        delegations.give(
+            actor=beaune.agent,
+            mailbox=own,
+            person_id=to,
+            right="read",
+            first=today,
+            last=today + timedelta(9),
+        )
+        for to in (beaune.colleague.id, beaune.referent.id)
+    )
+    departure = leaving.depart(
+        actor=beaune.referent, collectivite=beaune.collectivite, person=person(beaune.agent), successors={}
+    )
+    for row in (forward, replaced, over, script, lent, replaced_too):
+        row.refresh_from_db()
+    assert forward.ended_at and replaced.ended_at and lent.ended_at and not script.is_active
+    newer = Forward.objects.create(
+        mailbox_id=box.id,
+        target="x@exemple.fr",
+        expires_at=later,
+        collectivite_id=beaune.id,
+        person_id="per_x",
+    )
+    Delegation.objects.create(
+        mailbox_id=own.id,
+        collectivite_id=beaune.id,
+        owner_id=beaune.agent.id,
+        person_id=beaune.referent.id,
+        right="answer",
+        begins_at=lent.begins_at,
+        ends_at=lent.ends_at,
+        by=beaune.agent.id,
+    )
+    leaving.undo(actor=beaune.referent, departure=departure)
+    for row in (forward, replaced, over, script, lent, replaced_too):
+        row.refresh_from_db()
+    assert forward.ended_at is None and forward.expires_at == later
+    assert lent.ended_at is None and lent.ended_by == ""
+    assert script.is_active and not script.in_force, "it rested before"
+    assert replaced.ended_at and replaced_too.ended_at and over.ended_at
+    assert Forward.objects.get(mailbox_id=box.id, ended_at=None) == newer
+    given_back = AuditEntry.objects.filter(verb__endswith=":given_back")
+    assert {one.actor_id for one in given_back} == {beaune.referent.id} and given_back.count() == 2
 
 
 def test_of_two_departures_of_one_person_at_once_one_is_made(

@@ -6,6 +6,7 @@ Privacy: the audit log knows that something was set, and where mail goes on; no 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 
 from django.conf import settings
@@ -249,10 +250,20 @@ def end_over() -> int:
 
 
 @transaction.atomic
-def end_forwards_of(person_id: str, collectivite_id: str) -> None:
-    """Whoever left a collectivité receives nothing of it any more."""
-    for row in Forward.objects.filter(person_id=person_id, collectivite_id=collectivite_id, ended_at=None):
-        _end_forward(SYSTEM, row)
+def end_forwards_of(person_id: str, collectivite_id: str) -> list[str]:
+    """Whoever left a collectivité receives nothing of it any more; return which ended."""
+    rows = Forward.objects.filter(person_id=person_id, collectivite_id=collectivite_id, ended_at=None)
+    return [row.id for row in rows if _end_forward(SYSTEM, row)]
+
+
+@transaction.atomic
+def give_back_forwards(*, actor: Actor, ids: Collection[str]) -> None:
+    """Those that a departure ended, when it is undone, for what is left of their term: not where another stands."""
+    for row in Forward.objects.filter(pk__in=ids, expires_at__gt=clock.now()).exclude(ended_at=None):
+        is_open = Mailbox.objects.filter(pk=row.mailbox_id, closed_at=None).exists()
+        if is_open and not Forward.objects.filter(mailbox_id=row.mailbox_id, ended_at=None).exists():
+            Forward.objects.filter(pk=row.pk).update(ended_at=None)
+            _forward_changed(actor, "mail:forward:given_back", row)
 
 
 def _end_forward(actor: Actor, row: Forward) -> bool:

@@ -10,7 +10,7 @@ Ends:    by itself at ``ends_at``; at once by the owner, the référent, the del
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -20,6 +20,7 @@ from django.db.models import Count, Q, QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
@@ -139,10 +140,28 @@ def _end(actor: Actor, row: Delegation) -> bool:
 
 
 @transaction.atomic
-def end_all_of(*, actor: Actor, person_id: str, collectivite_id: str) -> int:
-    """What this person lent, and what was lent to them; return how many ended."""
+def end_all_of(*, actor: Actor, person_id: str, collectivite_id: str) -> list[str]:
+    """What this person lent, and what was lent to them; return which ended."""
     rows = open_rows().filter(Q(owner_id=person_id) | Q(person_id=person_id), collectivite_id=collectivite_id)
-    return sum(_end(actor, one) for one in rows)
+    return [one.id for one in rows if _end(actor, one)]
+
+
+@transaction.atomic
+def give_back(*, actor: Actor, ids: Collection[str]) -> None:
+    """Those that a departure ended, when it is undone: not what is over by now, whose other side has left or does not
+    own the mailbox any more, or beside which a later one stands."""
+    rows = Delegation.objects.filter(pk__in=ids, ends_at__gt=clock.now()).exclude(ended_at=None)
+    for row in rows:
+        mailbox = Mailbox.objects.select_for_update().filter(
+            pk=row.mailbox_id, person_id=row.owner_id, closed_at=None
+        )
+        present = open_rows().filter(mailbox_id=row.mailbox_id, person_id=row.person_id)
+        later = present.filter(begins_at__lt=row.ends_at, ends_at__gt=row.begins_at)
+        here = all(identity.belongs(one, row.collectivite_id) for one in (row.owner_id, row.person_id))
+        if not mailbox or later or not here:
+            continue
+        Delegation.objects.filter(pk=row.pk).update(ended_at=None, ended_by="")
+        _record(actor, "mail:delegation:given_back", row)
 
 
 @transaction.atomic

@@ -1,7 +1,7 @@
 """A person leaves a collectivité: every access ended in one transaction, proved at the engines, undone for 30 days.
 
-Purpose: mailboxes close and keep their content and key; functional mailboxes are passed on; app passwords, sessions and
-         imports end. Nobody is given the person's own mailbox, so what is private in it stays private.
+Purpose: mailboxes close and keep their content and key; functional mailboxes are passed on; app passwords, sessions,
+         forwards and imports end. Nobody is given the person's own mailbox, so what is private in it stays private.
 Process: web (actions); worker (``confirm``).
 Fails:   closed: a departure is confirmed only when no engine knows a mailbox or password of it, and no connection of
          theirs is open. Until then it says what it waits for, and is tried again.
@@ -30,9 +30,11 @@ from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Unavaila
 from beffroi.mail import actions as mail
 from beffroi.mail import doveadm, projections
 from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.filters import actions as filters
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import actions, delegations, queries
 from beffroi.mail.people.models import Departure, Member
+from beffroi.mail.scripts import actions as scripts
 
 UNDO_DAYS = 30
 SYSTEM = Actor.system("mail.people")
@@ -56,7 +58,11 @@ def depart(
     remaining = {one.id: one for one in queries.people(actor, collectivite.id) if one.id != person.id}
     if not set(successors.values()) <= remaining.keys():
         raise Invalid("successor")
-    delegations.end_all_of(actor=actor, person_id=person.id, collectivite_id=collectivite.id)
+    given_back = {
+        "lent": delegations.end_all_of(actor=actor, person_id=person.id, collectivite_id=collectivite.id),
+        "forwards": filters.end_forwards_of(person.id, collectivite.id),
+        "scripts": scripts.end_scripts_of(person.id, collectivite.id),
+    }
     left = []
     for mailbox in read_by(person.id, collectivite.id):
         actions.remove_member(actor=actor, mailbox=mailbox, person_id=person.id)
@@ -76,6 +82,7 @@ def depart(
         "closed": closed,
         "left": left,
         "app_passwords": passwords,
+        **given_back,
     }
     departure = Departure.objects.create(
         collectivite_id=collectivite.id, person_id=person.id, ended=json.dumps(ended), by=actor.id
@@ -120,7 +127,7 @@ def _visible(actor: Actor) -> QuerySet[Departure]:
 
 
 def ended(departure: Departure) -> dict[str, Any]:
-    """What was ended: ``roles``, ``closed``, ``left``, ``app_passwords`` (see ``Departure``)."""
+    """What was ended (see ``Departure``)."""
     found: dict[str, Any] = json.loads(departure.ended)
     return found
 
@@ -134,8 +141,8 @@ def undo_until(departure: Departure) -> Any:
 
 @transaction.atomic
 def undo(*, actor: Actor, departure: Departure) -> None:
-    """Open again what was closed; the drive gives groups and shares back. App passwords stay revoked; whoever took a
-    functional mailbox over keeps it.
+    """Open again what was closed; forwards, scripts and what was lent are as they were, where nothing newer stands; the
+    drive gives groups and shares back. App passwords stay revoked; whoever took a functional mailbox over keeps it.
 
     Errors: NotFound; Conflict (too late, undone before, or the account was erased).
     """
@@ -155,6 +162,9 @@ def undo(*, actor: Actor, departure: Departure) -> None:
         mail.reopen_mailbox(actor=actor, mailbox=mailbox)
     for mailbox in Mailbox.objects.filter(pk__in=[one for one, _ in what["left"]], closed_at=None):
         actions.add_member(actor=actor, mailbox=mailbox, person=person)
+    delegations.give_back(actor=actor, ids=what.get("lent", ()))
+    filters.give_back_forwards(actor=actor, ids=what.get("forwards", ()))
+    scripts.give_back(actor=actor, ids=what.get("scripts", ()))
     locked.state, locked.undone_at = Departure.State.UNDONE, clock.now()
     locked.save(update_fields=["state", "undone_at"])
     _record(actor, "mail:departure:undone", locked)

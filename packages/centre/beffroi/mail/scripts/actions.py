@@ -6,6 +6,8 @@ Privacy: the audit log knows that a script came, went, was switched on or off; n
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.conf import settings
 from django.db import transaction
 
@@ -113,14 +115,26 @@ def rename(*, actor: Actor, mailbox: Mailbox, row: PersonalScript, name: str) ->
 
 
 @transaction.atomic
-def end_scripts_of(person_id: str, collectivite_id: str) -> None:
-    """Whoever left a collectivité files nothing there any more; whoever takes the mailbox over finds none of it."""
-    for row in PersonalScript.objects.filter(
-        person_id=person_id, collectivite_id=collectivite_id, is_active=True
-    ):
-        row.is_active, row.suspended_at = False, None
-        row.save(update_fields=["is_active", "suspended_at"])
+def end_scripts_of(person_id: str, collectivite_id: str) -> list[str]:
+    """Whoever left a collectivité files nothing there any more; whoever takes the mailbox over finds none of it.
+    Return which were chosen: one that rested rests."""
+    rows = PersonalScript.objects.filter(person_id=person_id, collectivite_id=collectivite_id, is_active=True)
+    for row in rows:
+        row.is_active = False
+        row.save(update_fields=["is_active"])
         _changed(SYSTEM, "mail:script:off", row)
+    return [row.id for row in rows]
+
+
+@transaction.atomic
+def give_back(*, actor: Actor, ids: Collection[str]) -> None:
+    """Those that a departure ended, when it is undone: chosen as before, unless their owner chose another since."""
+    for row in PersonalScript.objects.filter(pk__in=ids, is_active=False):
+        mailbox = Mailbox.objects.filter(pk=row.mailbox_id, person_id=row.person_id, closed_at=None).first()
+        if mailbox is not None and queries.active(mailbox) is None:
+            row.is_active = True
+            row.save(update_fields=["is_active"])
+            _changed(actor, "mail:script:on", row)
 
 
 @transaction.atomic
