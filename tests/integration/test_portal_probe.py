@@ -60,3 +60,14 @@ def test_nobody_of_a_commune_sees_it(beaune: Commune) -> None:
     assert queries.alarms(beaune.referent) == 0
     with on_listener("console"):
         assert Client().get("/sonde/", secure=True).status_code == 302
+
+
+def test_a_path_that_settings_dropped_alarms_no_more(administrator: Actor) -> None:
+    for _ in range(3):
+        actions.keep([Result("incoming", "", 800), Result("out-b", "not_here", 1), Result("echo", "", 9)])
+    assert queries.alarms(administrator) == 1
+    actions.keep([Result("incoming", "", 800)])
+    assert {one.path for one in queries.ways(administrator)} == {"incoming", "out-b", "echo"}
+    actions.keep([Result("incoming", "", 800), Result("echo", "", 9)])
+    assert {one.path for one in queries.ways(administrator)} == {"incoming", "echo"}
+    assert queries.alarms(administrator) == 0

@@ -39,6 +39,8 @@ _FOLDERS = ("INBOX", "Junk")
 _OUT = ("Drafts", "Sent")
 """What the portal's way leaves: emptied with the rest."""
 MARK = "X-Probe"
+FIRST = "incoming"
+"""Of each run."""
 ECHO = "echo"
 EXIT = "out-"
 """Path of a sending address: this and the exit's name; without the dash the first one's."""
@@ -61,7 +63,7 @@ def run(config: Config, ask_webmail: Callable[[Place], None]) -> list[Result]:
     """
     returned = _returned(config)  # first: each arrival empties the mailbox
     return [
-        _one("incoming", _hand_in, _local, config),
+        _one(FIRST, _hand_in, _local, config),
         _one("submission", _submit, _public, config),
         _one("webmail", partial(_write, ask_webmail), _local, config),
         *([_one("relay", _hand_over, _local, config)] if _has_relays(config) else []),

@@ -11,6 +11,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail.probe.models import ProbeRun
+from beffroi.mail.probe.paths import FIRST
 
 ALARM_AFTER = 2
 """Failures in a row: one may be a restart."""
@@ -35,14 +36,17 @@ class Way:
 
 
 def ways(actor: Actor) -> list[Way]:
-    """Every path that was tried within a day. Errors: NotFound."""
+    """Every path that was tried in the last two rounds, as of a day: one that settings dropped is none any more, and
+    what comes back from outside may be left out of one. Errors: NotFound."""
     if not actor.sees_all:
         raise NotFound("probe")
     runs = ProbeRun.objects.filter(at__gt=clock.now() - DAY).order_by("-at", "-pk")
     by_path: dict[str, list[ProbeRun]] = {}
     for one in runs:
         by_path.setdefault(one.path, []).append(one)
-    return [_way(path, found) for path, found in sorted(by_path.items())]
+    rounds = by_path.get(FIRST, [])[:2]
+    tried = [one for one in sorted(by_path.items()) if not rounds or one[1][0].at >= rounds[-1].at]
+    return [_way(path, found) for path, found in tried]
 
 
 def _way(path: str, found: Sequence[ProbeRun]) -> Way:
