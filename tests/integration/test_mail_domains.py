@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +16,9 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
+from beffroi.lib.envelopes import KeyUnreadable
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-from beffroi.mail import keys
+from beffroi.mail import keys, signing
 from beffroi.mail.domains import actions, checking, consumers, queries
 from beffroi.mail.domains.models import DkimKey, DomainCheck
 from beffroi.mail.models import CommuneKey
@@ -64,14 +67,36 @@ def test_a_private_key_is_wrapped_and_opens_for_the_engines(domain: Domain, conf
     assert key.private.startswith("-----BEGIN PRIVATE KEY-----")
 
 
-def test_a_wrapped_key_of_another_commune_does_not_open(
-    domain: Domain, nuits: Commune, config: Config
+def test_a_key_that_does_not_open_keeps_no_other_domain_from_signing_and_is_named(
+    domain: Domain, nuits: Commune, config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from beffroi.lib.envelopes import KeyUnreadable
-
-    DkimKey.objects.filter(state="active").update(collectivite_id=nuits.id)
+    system = Actor.system("tests")
+    other = Domain.objects.get(name=nuits.domain)
+    actions.ensure_keys(actor=system, domain=other)
+    engines = replace(config, state=tmp_path)
+    engines.run.mkdir()
+    folder = tmp_path / "projections" / "dkim"
+    folder.mkdir(parents=True)
+    signing.put(engines, queries.signing_keys(config))
+    before = (folder / "beffroi1.beaune.test.pem").read_bytes()
+    seen(system, other, dkim__beffroi2="ok")
+    actions.rotate_key(actor=system, domain=other)
+    # The envelope of another commune.
+    DkimKey.objects.filter(domain_id=domain.id).update(collectivite_id=nuits.id)
+    signing.put(engines, queries.signing_keys(config))
+    assert (folder / "selectors").read_text() == "beaune.test beffroi1\nnuits.test beffroi2\n"
+    assert (folder / "beffroi1.beaune.test.pem").read_bytes() == before, "it signs on with its file of before"
+    assert signing.unreadable(engines) == ["beaune.test"] and "beaune.test" in signing.problem(engines)
+    assert "beaune.test" in caplog.text and "nuits.test" not in caplog.text
+    signing.put(engines, queries.signing_keys(config))
+    assert caplog.text.count("does not open") == 1, "said once"
+    seen(system, domain, dkim__beffroi2="ok")
     with pytest.raises(KeyUnreadable):
-        list(queries.signing_keys(config))
+        actions.rotate_key(actor=system, domain=domain)
+    assert states(domain) == {"beffroi1": "active", "beffroi2": "next"}
+    DkimKey.objects.filter(domain_id=domain.id).update(collectivite_id=domain.collectivite_id)
+    signing.put(engines, queries.signing_keys(config))
+    assert signing.unreadable(engines) == [] and signing.problem(engines) == ""
 
 
 def test_a_key_signs_only_after_dns_showed_it(domain: Domain, system: Actor) -> None:

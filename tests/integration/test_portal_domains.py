@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import dns.zone
@@ -228,3 +230,22 @@ def test_delegation_is_offered_with_two_letters_and_lines_to_copy(
     assert "v=DMARC1" not in names and "v=DKIM1" not in names, "ours to write"
     with servers:
         assert "délégué aux serveurs DNS" in text(portal_client(beaune.referent_membership).get("/domaines/"))
+
+
+def test_a_signing_key_that_does_not_open_is_named_on_each_page(
+    domain: Domain, administrator: Actor, tmp_path: Path
+) -> None:
+    config = replace(conf.BEFFROI, state=tmp_path)
+    config.run.mkdir()
+    told = (
+        "clé de signature qui ne s’ouvre pas",
+        "La clé de signature ne s’ouvre pas",
+        "La clé qui signe ne",
+    )
+    with on_listener("console"), override_settings(BEFFROI=config):
+        client = console_client(administrator.id)
+        for is_told in (False, True):
+            if is_told:
+                (config.run / "unsigned.json").write_text(json.dumps([domain.name]))
+            pages = [text(client.get(one)) for one in ("/", "/domaines/", f"/domaines/{domain.id}/")]
+            assert [words in page for words, page in zip(told, pages, strict=True)] == [is_told] * 3

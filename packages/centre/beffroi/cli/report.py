@@ -22,6 +22,7 @@ from beffroi.drive.seals import overview as seals
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail import signing
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import health as certified
 from beffroi.mail.certificates import own as own_certificates
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str]) -> int:
     scan = filescan.problem(config) if pid else ""
     advice = drive_backup.advice(config) if pid else ""
     sealed = seals.problem(config) if pid else ""
+    unsigned = signing.problem(config) if pid else ""
     if options.json:
         print(
             json.dumps(
@@ -85,6 +87,7 @@ def main(arguments: Sequence[str]) -> int:
                     "filescan": scan,
                     "advice": advice,
                     "seals": sealed,
+                    "signing": unsigned,
                 },
                 ensure_ascii=False,
             )
@@ -104,11 +107,11 @@ def main(arguments: Sequence[str]) -> int:
         issued = certified.sentence(config, now=clock.epoch_s()) if pid else ""
         passing = unscanned.sentence(config, now=clock.epoch_s()) if pid else ""
         renewing = renewal.sentence(config) if pid else ""
-        troubles = (old, low, purge, probe, backup, certificates, files, scan, sealed)
+        troubles = (old, low, purge, probe, backup, certificates, files, scan, sealed, unsigned)
         said = [one for one in (issued, passing, renewing, advice, *troubles) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    troubled = old or low or purge or probe or backup or certificates or files or scan or sealed
+    troubled = old or low or purge or probe or backup or certificates or files or scan or sealed or unsigned
     return 0 if well and not troubled else 1
 
 

@@ -5,12 +5,14 @@ Process: written by the worker; read by ``_rspamd`` through the group of the fol
 Hostile: nothing; but a name becomes a file's name, so its form is checked.
 Format:  projections/dkim/SELECTOR.DOMAIN.pem (0640) and ``selectors``, a line "DOMAIN SELECTOR" each.
 Fails:   a domain without a key is sent unsigned. A key that left the list stays for a while: rspamd reads the map
-         some seconds later.
+         some seconds later. One that does not open keeps no other back: its file of before signs on, and log,
+         status and console name its domain (STATE/run/unsigned.json).
 Source:  docs.rspamd.com, "DKIM signing module"; RFC 6376; docs/internals/mail-engines.md.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -18,10 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from beffroi.lib import clock, durable
+import msgspec
+
+from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
+log = logging.getLogger("beffroi.mail.signing")
 KEPT_S = 600
 _FORM = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -34,11 +39,11 @@ class SigningKeyInvalid(BeffroiError):
 
 @dataclass(frozen=True)
 class SigningKey:
-    """The key that signs now for one domain. ``private``: PEM."""
+    """The key that signs now for one domain. ``private``: PEM; None where it does not open."""
 
     domain: str
     selector: str
-    private: str
+    private: str | None
 
 
 class _Owner(Protocol):
@@ -73,13 +78,44 @@ def put(config: Config, keys: Iterable[SigningKey]) -> None:
             raise SigningKeyInvalid(one.selector, one.domain)
     names = {f"{one.selector}.{one.domain}.pem": one for one in wanted.values()}
     for name, one in names.items():
-        _write(folder / name, one.private)
-    lines = "".join(f"{one.domain} {one.selector}\n" for _, one in sorted(wanted.items()))
-    _write(folder / "selectors", lines)
+        if one.private is not None:
+            _write(folder / name, one.private)
+    signing = sorted((one.domain, one.selector) for name, one in names.items() if (folder / name).exists())
+    _write(folder / "selectors", "".join(f"{domain} {selector}\n" for domain, selector in signing))
+    _tell(config, sorted(one.domain for one in wanted.values() if one.private is None))
     changed_s = (folder / "selectors").stat().st_mtime
     for path in folder.glob("*.pem"):
         if path.name not in names and clock.epoch() - changed_s > KEPT_S:
             path.unlink(missing_ok=True)
+
+
+def unreadable(config: Config) -> list[str]:
+    """Domains whose key did not open when it was last looked at."""
+    return json_file.read(_unreadable(config), list[str]) or []
+
+
+def problem(config: Config) -> str:
+    """One sentence with the next step, or ""."""
+    found = unreadable(config)
+    if not found:
+        return ""
+    return (
+        f"The key that signs mail does not open for {', '.join(found[:3])}{', …' if len(found) > 3 else ''}:"
+        " what is sent from there is signed with the file of before, or not at all."
+        " Next: restore secrets/commune-master.key, or take the next key on the domain's page of the console"
+    )
+
+
+def _unreadable(config: Config) -> Path:
+    return config.run / "unsigned.json"
+
+
+def _tell(config: Config, domains: list[str]) -> None:
+    if domains == unreadable(config):
+        return
+    if domains:
+        log.error("the signing key does not open: %s", ", ".join(domains))
+    durable.write(_unreadable(config), (msgspec.json.encode(domains),), mode=0o644)
 
 
 def _write(path: Path, text: str) -> None:

@@ -86,7 +86,7 @@ def _store_keys(actor: Actor, domain: Domain, pairs: Sequence[dkim.KeyPair]) -> 
 def rotate_key(*, actor: Actor, domain: Domain) -> DkimKey:
     """Let the waiting key sign from now on; return it. The former one stays published for ``OVERLAP``.
 
-    Errors: NotAllowed; Conflict when no key waits, or DNS did not show it in the last check.
+    Errors: NotAllowed; Conflict when no key waits, or DNS did not show it in the last check; KeyUnreadable.
     """
     _only_the_departement(actor)
     rows = {
@@ -98,6 +98,9 @@ def rotate_key(*, actor: Actor, domain: Domain) -> DkimKey:
         raise Conflict("no key waits")
     if not _shown(domain.id, coming.selector):
         raise Conflict("DNS does not show the next key yet")
+    queries.private_key(
+        settings.BEFFROI, coming
+    )  # else the domain would sign no more, and the former one be erased
     now = clock.now()
     if former is not None:
         # What it signed needs only its public half.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from django.conf import settings
 from django.db.models import Max, QuerySet
@@ -113,14 +114,23 @@ def is_enrolled(name: str) -> bool:
 
 
 def signing_keys(config: Config) -> Iterator[SigningKey]:
-    """The key that signs now, for each domain that has one, by domain. Errors: KeyUnreadable."""
+    """The key that signs now, for each domain that has one, by domain; without its private half where it does not
+    open."""
     names = dict(communes.current_domains().values_list("id", "name"))
     rows = DkimKey.objects.filter(state=DkimKey.State.ACTIVE)
     for row in sorted(rows, key=lambda one: names.get(one.domain_id, "")):
-        if row.domain_id in names:
-            outer = keys.commune_key(config, row.collectivite_id)
-            private = envelopes.unwrap(outer, row.wrapped, row.id).decode()
-            yield SigningKey(names[row.domain_id], row.selector, private)
+        if row.domain_id not in names:
+            continue
+        private = None
+        with suppress(envelopes.KeyUnreadable):
+            private = private_key(config, row)
+        yield SigningKey(names[row.domain_id], row.selector, private)
+
+
+def private_key(config: Config, row: DkimKey) -> str:
+    """PEM. Errors: KeyUnreadable."""
+    outer = keys.commune_key(config, row.collectivite_id)
+    return envelopes.unwrap(outer, row.wrapped, row.id).decode()
 
 
 def last_check(domain_id: str) -> DomainCheck | None:

@@ -16,7 +16,9 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.envelopes import KeyUnreadable
 from beffroi.lib.errors import Conflict, Invalid
+from beffroi.mail import signing
 from beffroi.mail.domains import actions, checking, queries, update, zone
 from beffroi.mail.reports import queries as reports
 from beffroi.portal import certificate_view, domain_view, domain_words
@@ -31,6 +33,7 @@ CHECK_S = 20.0
 def domains(request: HttpRequest, actor: Actor) -> HttpResponse:
     checks = {one.domain_id: one for one in queries.visible_checks(actor)}
     names = communes.visible_names(actor)
+    unreadable = set(signing.unreadable(settings.BEFFROI))
     sudden = Counter(reports.alarms(actor).values_list("domain_id", flat=True))
     rows = []
     for one in communes.visible_domains(actor):
@@ -43,6 +46,7 @@ def domains(request: HttpRequest, actor: Actor) -> HttpResponse:
                 "last": last,
                 "tag": lines[0].tag if lines else "domain_unknown",
                 "sudden": sudden[one.id],
+                "unreadable": one.name in unreadable,
                 "lost": [domain_words.label(item) for item in last.lost] if last else [],
             }
         )
@@ -71,6 +75,7 @@ def domain(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
         **domain_view.context(one),
         **certificate_view.context(one),
         "problem": problem,
+        "unreadable": one.name in signing.unreadable(settings.BEFFROI),
         "collectivite_name": communes.access_collectivite(actor, one.collectivite_id).name,
         "own": zone.lines("", queries.own_records(one)),
         "policies": domain_words.DMARC.items(),
@@ -110,6 +115,8 @@ def _rotate(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
         actions.rotate_key(actor=actor, domain=one)
     except Conflict:
         return _("La prochaine clé n’a pas encore été vue dans DNS : publiez-la, puis vérifiez de nouveau.")
+    except KeyUnreadable:
+        return _("La prochaine clé ne s’ouvre pas : rien n’a changé. Remettez secrets/commune-master.key.")
     return ""
 
 

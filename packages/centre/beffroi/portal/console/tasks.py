@@ -17,6 +17,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import overview as seals
 from beffroi.leaving import queries as leaving
 from beffroi.lib import clock
+from beffroi.mail import signing
 from beffroi.mail.backup import queries as restores
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import wanting as certificates
@@ -73,6 +74,15 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
             ngettext_lazy(
                 "%(n)s domaine a perdu un réglage de courrier",
                 "%(n)s domaines ont perdu un réglage de courrier",
+                "n",
+            ),
+            reverse("mail_domains"),
+        ),
+        (
+            len(signing.unreadable(settings.BEFFROI)),
+            ngettext_lazy(
+                "%(n)s domaine a une clé de signature qui ne s’ouvre pas",
+                "%(n)s domaines ont une clé de signature qui ne s’ouvre pas",
                 "n",
             ),
             reverse("mail_domains"),
