@@ -268,3 +268,14 @@ def test_copies_of_an_owner_are_no_second_delivery_in_quarantine_either(
     decision.__class__.objects.filter(pk=decision.pk).update(state="revoked")
     remediation.restore(decision.id)
     assert Boxes.lying[copied] == ["INBOX", "Copies"]
+
+
+def test_copies_that_no_decision_could_withdraw_are_found_by_their_mailbox() -> None:
+    """Without an index a mailbox that opens again read every copy ever withdrawn: 0.3 s of 100,000."""
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL reads a table of one page whole")
+    with CaptureQueriesContext(connection) as asked:
+        assert remediation.missed("mbx_1") == []
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {asked.captured_queries[0]['sql']}")
+        assert any("mail_remediation_missed" in row[3] for row in cursor.fetchall())

@@ -253,7 +253,12 @@ class RemediationItem(models.Model):
 
     class Meta:
         db_table = "mail_remediation_item"
-        indexes = (models.Index(fields=["message_id", "mailbox_id"], name="mail_remediation_copy"),)
+        indexes = (
+            models.Index(fields=["message_id", "mailbox_id"], name="mail_remediation_copy"),
+            models.Index(
+                fields=["mailbox_id"], condition=models.Q(state="failed"), name="mail_remediation_missed"
+            ),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=["job", "message_id", "mailbox_id"], name="mail_remediation_item_once"
