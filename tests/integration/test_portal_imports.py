@@ -9,7 +9,14 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
 from beffroi.lib import clock
 from beffroi.mail.importing import actions, retention, source
-from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob, ImportSender, MovedPlace
+from beffroi.mail.importing.models import (
+    ImportedMails,
+    ImportFailure,
+    ImportFolder,
+    ImportJob,
+    ImportSender,
+    MovedPlace,
+)
 from beffroi.mail.models import Mailbox
 from django.test import Client
 from django.urls import reverse
@@ -163,6 +170,23 @@ def test_what_an_import_brought_is_taken_away_once_it_is_over(client: Client, ma
     assert "plus rien à retirer" in page and "<button" not in page.split("h-what")[1].split("</main")[0]
     assert client.post(path).status_code == 409
     assert path not in seen(client, job)
+
+
+def test_what_came_before_there_were_lists_is_said_to_stay(client: Client, mailbox: Mailbox) -> None:
+    job = begun(client, mailbox)
+    folder, _ = listed(job)
+    ImportFolder.objects.filter(pk=folder.pk).update(copied=1200)
+    ImportJob.objects.filter(pk=job.pk).update(state=State.DONE)
+    said = "1200 courriels ont été copiés avant que Beffroi note lesquels"
+    assert said in seen(client, job) and "Retirer ce qui a été copié" not in seen(client, job)
+    page = client.get(reverse("mail_import_undo", args=[mailbox.id, job.id])).content.decode()
+    assert said in page and "Rien ne peut être retiré d’ici" in page
+    # It went on after the update: the rest is on a list.
+    ImportedMails.objects.create(folder=folder, uidvalidity=1, after=0, uids="1:200")
+    page = seen(client, job)
+    assert "1000 courriels ont été copiés avant" in page and "Retirer ce qui a été copié" in page
+    ImportedMails.objects.update(uids="1:1200")
+    assert "avant que Beffroi note" not in seen(client, job)
 
 
 def test_pause_resume_and_cancel_each_work_once(client: Client, mailbox: Mailbox) -> None:

@@ -76,6 +76,12 @@ def left(job: ImportJob) -> int:
     return sum(len(_uids(uids)) or len(keys) // KEY_BYTES for uids, keys in rows.values_list("uids", "keys"))
 
 
+def unlisted(job: ImportJob) -> int:
+    """How many of the mails that it brought are on no list, since they came before there was one: they stay."""
+    copied = sum(job.folders.values_list("copied", flat=True))
+    return max(0, copied - left(job) - job.taken - job.stayed)
+
+
 def weigh(client: Any, job: ImportJob) -> Weighed:
     """What would become of each mail. ``client``: the open mailbox. Changes nothing."""
     goes = used = elsewhere = 0

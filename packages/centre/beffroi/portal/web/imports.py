@@ -156,6 +156,7 @@ def one_import(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str)
         "moving": job.state in (_State.LISTING, _State.RUNNING, _State.UNDOING),
         "may_undo": queries.may_undo(job),
         "left": undoing.left(job) if job.state == _State.UNDOING else 0,
+        "unlisted": undoing.unlisted(job) if job.state in queries.OVER else 0,
         "days": KEEP_DAYS,
         "archive": job.tls == ImportJob.Tls.NONE,
         "error": error,
@@ -193,6 +194,7 @@ def undo(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str) -> Ht
         "job": job,
         "goes_on": job.state in queries.OPEN,
         "weighed": weighed,
+        "unlisted": undoing.unlisted(job),
         "days": KEEP_DAYS,
     }
     return page(request, "portal/import_undo.html", context)
