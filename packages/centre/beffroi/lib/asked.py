@@ -1,6 +1,6 @@
-"""A socket in STATE/run on which one process of root answers some of the centre's users, a line of JSON each time.
+"""A socket on which one process answers some of the centre's users, a line of JSON each time.
 
-Process: queue, backup.
+Process: queue, backup, registrar.
 Hostile: whoever asks: what is not allowed to gets no answer; a request is one line of MAX_REQUEST_BYTES at most, and
          whoever reads or writes for longer than CALLER_TIMEOUT_S is left alone.
 Source:  unix(7) SO_PEERCRED.
@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-MAX_REQUEST_BYTES = 64 * 1024
+MAX_REQUEST_BYTES = 256 * 1024
 CALLER_TIMEOUT_S = 10.0
 _AT_ONCE = 4
 Answerer = Callable[[bytes, socket.socket], Mapping[str, object]]

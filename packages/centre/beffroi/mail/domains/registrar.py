@@ -18,8 +18,6 @@ import os
 import pwd
 import re
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -28,17 +26,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beffroi.lib import clock, durable
+from beffroi.lib import asked, clock, durable
 from beffroi.lib.config import Config, load
 from beffroi.lib.ready import readable
 from beffroi.mail.domains import providers
 
-MAX_REQUEST_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
-CALLER_TIMEOUT_S = 10.0
 TASK_S = 50.0
 """A person waits, and the front door ends what takes a minute. What is left is done by the next try."""
-_AT_ONCE = 4
 _NAME = re.compile(r"(?=.{4,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+\Z")
 _END = '{"end": true}\n'
 _AGAIN = b'\n{"undo": true}\n'
@@ -142,13 +137,8 @@ class Registrar:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._callers = {0, pwd.getpwnam(config.user).pw_uid if config.user else os.getuid()}
         self._busy: set[str] = set()
         self._lock = threading.Lock()
-
-    def may_ask(self, connection: socket.socket) -> bool:
-        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return struct.unpack("3i", peer)[1] in self._callers
 
     def answer(self, request: bytes) -> Answer:
         """{"ok": true, ...} or {"ok": false, "code"}; "wrote": how many steps the last change has, where one was made
@@ -310,50 +300,15 @@ class Registrar:
             child.stdout.close()
 
 
-def listen(state: Path) -> socket.socket:
-    path = socket_path(state)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    path.chmod(0o660)  # the group of its directory: the console's user
-    listener.listen(16)
-    return listener
-
-
-def serve(registrar: Registrar, listener: socket.socket) -> None:
-    """Answer until the listener is closed."""
-    room = threading.BoundedSemaphore(_AT_ONCE)
-
-    def one(connection: socket.socket) -> None:
-        with room, connection, contextlib.suppress(OSError):
-            connection.settimeout(CALLER_TIMEOUT_S)
-            if registrar.may_ask(connection) and (request := _request(connection)):
-                connection.sendall(json.dumps(registrar.answer(request)).encode() + b"\n")
-
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=one, args=(connection,), daemon=True).start()
-
-
-def _request(connection: socket.socket) -> bytes:
-    request = bytearray()
-    while not request.endswith(b"\n") and len(request) <= MAX_REQUEST_BYTES:
-        if not (piece := connection.recv(65536)):
-            break
-        request += piece
-    return bytes(request) if len(request) <= MAX_REQUEST_BYTES else b""
-
-
 def main(_arguments: Sequence[str] = ()) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     os.umask(0o077)
     config = load()
-    listener = listen(config.state)
+    listener = asked.listen(socket_path(config.state))  # its group, of the directory, is the console's user
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    serve(Registrar(config), listener)
+    callers = {0, pwd.getpwnam(config.user).pw_uid if config.user else os.getuid()}
+    registrar = Registrar(config)
+    asked.serve(listener, lambda request, _caller: registrar.answer(request), callers=callers)
     return 0
 
 
