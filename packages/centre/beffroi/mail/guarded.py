@@ -58,7 +58,7 @@ class GuardedClient:
                 name: (flags, separator, name)
                 for flags, separator, name in found
                 if not any(one in flags for one in _NO_FOLDER)
-                and not any(name == one or name.startswith(one + _text(separator)) for one in shut)
+                and not any(name == one or name.startswith(one + separator_text(separator)) for one in shut)
             }
         return list(self._places.values())
 
@@ -66,14 +66,16 @@ class GuardedClient:
         flags, separator, name = row
         if any(one in flags for one in _KEPT_AWAY):
             return True
-        return privacy.is_private_folder(name, _text(separator)) or (name == DRAFTS and not self._writes)
+        return privacy.is_private_folder(name, separator_text(separator)) or (
+            name == DRAFTS and not self._writes
+        )
 
     def select_folder(self, name: str, readonly: bool = False) -> Any:
         places = {row[2]: row for row in self.list_folders()}
         if name not in places:
             raise IMAPClientError("no such folder")
         chosen = self._client.select_folder(name, readonly=readonly or not self._writes)
-        self._folder, self._separator, self._known = name, _text(places[name][1]), {}
+        self._folder, self._separator, self._known = name, separator_text(places[name][1]), {}
         return chosen
 
     def folder_status(self, name: str, what: Sequence[str]) -> dict[bytes, int]:
@@ -194,5 +196,5 @@ class GuardedReader(MailboxReader):
         return found
 
 
-def _text(separator: Any) -> str:
+def separator_text(separator: Any) -> str:
     return separator.decode("ascii", "replace") if isinstance(separator, bytes) else str(separator or "/")

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db import transaction
 
-from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -25,6 +24,7 @@ from beffroi.mail import queries as mail
 from beffroi.mail.backup import asking, queries, restoring
 from beffroi.mail.backup.models import Restore
 from beffroi.mail.models import Mailbox, MailDelivery
+from beffroi.mail.noted import change, record
 
 MAX_OPEN = 5
 """Requests of one mailbox that wait: more are a mistake or malice."""
@@ -66,7 +66,7 @@ def keep(*, actor: Actor, restore: Restore) -> Restore:
         raise Conflict("five requests for this mailbox wait already")
     restore.save(force_insert=True)
     at, folder = restore.at.isoformat(), bool(restore.folder)
-    _record(actor, "mail:restore:asked", restore, at=at, by_owner=restore.by_owner, folder=folder)
+    record(actor, "mail:restore:asked", restore, at=at, by_owner=restore.by_owner, folder=folder)
     return restore
 
 
@@ -127,17 +127,17 @@ def carry_out(*, actor: Actor, restore: Restore, tell: Tell | None = None) -> Re
     with transaction.atomic():
         locked = Restore.objects.select_for_update().get(pk=restore.pk)
         _open(locked)
-        _change(locked, state=Restore.State.RUNNING)
+        change(locked, state=Restore.State.RUNNING)
     answer = asking.ask(settings.BEFFROI, "restore", tell, **_asked(locked))
     with transaction.atomic():
         locked = Restore.objects.select_for_update().get(pk=restore.pk)
         restored = answer.get("restored", 0)
-        _change(
+        change(
             locked, state=Restore.State.DONE, as_of=datetime.fromtimestamp(answer["at_s"], UTC),
             found=locked.found + restored, present=answer["present"], left_out=answer["private"],
             search="", message_id="",
         )  # fmt: skip
-        _record(actor, "mail:restore:done", locked, restored=restored, left_out=answer["private"],
+        record(actor, "mail:restore:done", locked, restored=restored, left_out=answer["private"],
                 whole=bool(answer.get("whole")))  # fmt: skip
         _look_again(locked, answer.get("ours", []))
     return locked
@@ -154,8 +154,8 @@ def undo(*, actor: Actor, restore: Restore) -> int:
     removed = int(asking.ask(settings.BEFFROI, "undo", restore_id=restore.id)["removed"])
     with transaction.atomic():
         locked = Restore.objects.select_for_update().get(pk=restore.pk)
-        _change(locked, state=Restore.State.UNDONE)
-        _record(actor, "mail:restore:undone", locked, removed=removed)
+        change(locked, state=Restore.State.UNDONE)
+        record(actor, "mail:restore:undone", locked, removed=removed)
     return removed
 
 
@@ -169,8 +169,8 @@ def refuse(*, actor: Actor, restore: Restore, reason: str) -> None:
     locked = Restore.objects.select_for_update().get(pk=restore.pk)
     if locked.state != Restore.State.ASKED:
         raise Conflict("this request does not wait any more")
-    _change(locked, state=Restore.State.REFUSED, reason=reason.strip()[:300], search="", message_id="")
-    _record(actor, "mail:restore:refused", locked)
+    change(locked, state=Restore.State.REFUSED, reason=reason.strip()[:300], search="", message_id="")
+    record(actor, "mail:restore:refused", locked)
 
 
 def _asked(restore: Restore) -> dict[str, Any]:
@@ -201,19 +201,3 @@ def _open(restore: Restore) -> None:
     # Its words are gone when it is over: without them it would mean everything.
     if restore.state not in queries.OPEN:
         raise Conflict("this restore is over; ask for a new one")
-
-
-def _change(restore: Restore, **values: Any) -> None:
-    for name, value in (values | {"changed_at": clock.now()}).items():
-        setattr(restore, name, value)
-    restore.save(update_fields=[*values, "changed_at"])
-
-
-def _record(actor: Actor, verb: str, restore: Restore, **details: Any) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=restore.id,
-        collectivite_id=restore.collectivite_id,
-        details={"mailbox_id": restore.mailbox_id, **details},
-    )

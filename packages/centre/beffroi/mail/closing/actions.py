@@ -15,7 +15,6 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, envelopes
 from beffroi.lib.config import Config
@@ -24,6 +23,7 @@ from beffroi.mail import keys
 from beffroi.mail.closing import queries, vault
 from beffroi.mail.closing.models import Export
 from beffroi.mail.models import Mailbox
+from beffroi.mail.noted import change, record
 
 EXPORT_DAYS = 7
 """How long a finished export can be downloaded; then its file and its key are gone."""
@@ -166,21 +166,3 @@ def failed(export: Export, error: str, *, again_s: int | None) -> None:
         return
     change(locked, state=Export.State.FAILED, error=error)
     record(SYSTEM, "mail:export:failed", locked, why=error)
-
-
-def change(row: Any, **values: Any) -> None:
-    """Write some columns and when."""
-    for name, value in (values | {"changed_at": clock.now()}).items():
-        setattr(row, name, value)
-    row.save(update_fields=[*values, "changed_at"])
-
-
-def record(actor: Actor, verb: str, row: Any, **details: Any) -> None:
-    """One audit row about an export or an erasure."""
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=row.id,
-        collectivite_id=row.collectivite_id,
-        details={"mailbox_id": row.mailbox_id, **details},
-    )

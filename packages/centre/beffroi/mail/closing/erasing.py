@@ -25,7 +25,7 @@ from beffroi.mail.backup import asking
 from beffroi.mail.backup.asking import BackupRefused, BackupUnavailable
 from beffroi.mail.backup.consumers import keep_rows
 from beffroi.mail.closing import erasures, opening, queries
-from beffroi.mail.closing.actions import SYSTEM, change, record
+from beffroi.mail.closing.actions import SYSTEM
 from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.closing.opening import ClosedMailbox, NotClosed
 from beffroi.mail.doveadm import Doveadm, DoveadmUnavailable
@@ -34,6 +34,7 @@ from beffroi.mail.filters.models import Absence, FilterRule, Signature
 from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.importing.models import ImportJob, MovedPlace
 from beffroi.mail.models import Mailbox
+from beffroi.mail.noted import change, record
 from beffroi.mail.people.models import Handling, Note
 from beffroi.mail.quota.models import MailboxRoom
 from beffroi.mail.reader import MailboxUnavailable

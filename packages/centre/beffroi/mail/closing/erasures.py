@@ -18,9 +18,10 @@ from beffroi.core.retention import registry
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.mail.closing import queries
-from beffroi.mail.closing.actions import SYSTEM, change, record
+from beffroi.mail.closing.actions import SYSTEM
 from beffroi.mail.closing.models import Erasure
 from beffroi.mail.models import Mailbox
+from beffroi.mail.noted import change, record
 
 VERB = "mail:erasure"
 VALID_S = 90 * 86400

@@ -32,6 +32,7 @@ from beffroi.mail.closing.models import Export
 from beffroi.mail.closing.opening import ClosedMailbox, NotClosed
 from beffroi.mail.closing.vault import KEY_BYTES, SealedWriter, Sink
 from beffroi.mail.models import Mailbox
+from beffroi.mail.noted import change
 from beffroi.mail.reader import MailboxUnavailable
 
 ATTEMPTS = 5
@@ -149,7 +150,7 @@ def pack(export: Export, mailbox: Mailbox, box: ClosedMailbox, out: Sink) -> str
         folders.append(Folder(name, uids))
         left_out += personal
     total = sum(len(one.uids) for one in folders)
-    actions.change(export, total=total, left_out=left_out)
+    change(export, total=total, left_out=left_out)
     at = clock.now()
     bag = Bag(out, base(mailbox.address, at), at=at)
     try:

@@ -20,7 +20,7 @@ from beffroi.lib import envelopes
 from beffroi.lib.errors import Conflict
 from beffroi.mail import doveadm, key_pairs, keys, privacy, projections, reader
 from beffroi.mail.doveadm import Doveadm, DoveadmUnavailable
-from beffroi.mail.guarded import GuardedClient
+from beffroi.mail.guarded import GuardedClient, separator_text
 from beffroi.mail.models import Mailbox
 
 
@@ -71,7 +71,7 @@ class ClosedMailbox:
         rows = [
             row for row in self.client.list_folders() if not {b"\\Noselect", b"\\NonExistent"} & set(row[0])
         ]
-        return [(str(row[2]), privacy.is_private_folder(str(row[2]), _text(row[1]))) for row in rows]
+        return [(str(row[2]), privacy.is_private_folder(str(row[2]), separator_text(row[1]))) for row in rows]
 
     def select(self, folder: str) -> tuple[list[int], int]:
         """Open a folder of ``folders``: its mails that may be seen, and how many are personal."""
@@ -91,7 +91,3 @@ def connected(name: str) -> Iterator[ClosedMailbox]:
     """Errors: MailboxUnavailable."""
     with reader.connect(settings.BEFFROI, name) as client:
         yield ClosedMailbox(client)
-
-
-def _text(separator: Any) -> str:
-    return separator.decode("ascii", "replace") if isinstance(separator, bytes) else str(separator or "/")

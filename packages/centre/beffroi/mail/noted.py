@@ -1,0 +1,27 @@
+"""How what is done with one mailbox over some time is written down: its own row, and the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+
+
+def change(row: Any, **values: Any) -> None:
+    """Write some columns and when."""
+    for name, value in (values | {"changed_at": clock.now()}).items():
+        setattr(row, name, value)
+    row.save(update_fields=[*values, "changed_at"])
+
+
+def record(actor: Actor, verb: str, row: Any, **details: Any) -> None:
+    """One audit row about what is done with a mailbox: an export, an erasure, a restore."""
+    audit.record(
+        actor=actor,
+        verb=verb,
+        object_id=row.id,
+        collectivite_id=row.collectivite_id,
+        details={"mailbox_id": row.mailbox_id, **details},
+    )
