@@ -14,7 +14,9 @@ import secrets
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from beffroi.lib import pem
 
 SECRET_BYTES = 32
 
@@ -35,7 +37,7 @@ def of_secret(secret: bytes) -> KeyPair:
     """Errors: ValueError for anything but 32 bytes."""
     private = X25519PrivateKey.from_private_bytes(secret)
     return KeyPair(
-        _line(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())),
+        _line(pem.of_key(private)),
         _line(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)),
     )
 

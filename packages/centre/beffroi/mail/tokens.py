@@ -18,13 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
 )
 
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, pem
 from beffroi.lib.config import Config
 
 AUTHORISED_PARTY = "beffroi"
@@ -43,8 +41,7 @@ def make_key(config: Config) -> None:
     if path.exists():
         return
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    durable.write(path, (pem,), mode=0o600)
+    durable.write(path, (pem.of_key(key),), mode=0o600)
 
 
 def load_key(config: Config) -> ec.EllipticCurvePrivateKey:

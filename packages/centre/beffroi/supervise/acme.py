@@ -9,9 +9,8 @@ Source:  RFC 8555 8.3; mail/certificates/places.py; docs/decisions/0054-registra
 from __future__ import annotations
 
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from beffroi.lib import durable
+from beffroi.lib import durable, pem
 from beffroi.lib.config import Config
 from beffroi.mail.certificates import places
 from beffroi.supervise.secret_files import (
@@ -55,8 +54,7 @@ def _account(config: Config, owner: Owner) -> None:
     if path.exists():
         return
     key = rsa.generate_private_key(65537, _KEY_BITS)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_file(path, pem, mode=0o600, owner=owner)
+    write_file(path, pem.of_key(key), mode=0o600, owner=owner)
 
 
 def on(config: Config) -> bool:

@@ -21,13 +21,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from beffroi.lib import clock
+from beffroi.lib import clock, pem
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise.secret_files import Owner, supervisor_owner, write_file
@@ -96,7 +94,7 @@ def _authority(folder: Path, owner: Owner, names: tuple[str, ...]) -> _Authority
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    write_file(key_path, _pem(key), mode=0o600, owner=owner)
+    write_file(key_path, pem.of_key(key), mode=0o600, owner=owner)
     write_file(certificate_path, certificate.public_bytes(Encoding.PEM), mode=0o644, owner=owner)
     return _Authority(certificate, key)
 
@@ -163,7 +161,7 @@ def _leaf(authority: _Authority, names: tuple[str, ...]) -> tuple[bytes, bytes]:
         )
         .sign(authority.key, hashes.SHA256())
     )
-    return _pem(key), certificate.public_bytes(Encoding.PEM)
+    return pem.of_key(key), certificate.public_bytes(Encoding.PEM)
 
 
 def _builder(
@@ -201,7 +199,3 @@ def _general_name(name: str, *, as_constraint: bool = False) -> x509.GeneralName
     except ValueError:
         return x509.DNSName(name)
     return x509.IPAddress(ipaddress.ip_network(address) if as_constraint else address)
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -25,11 +25,10 @@ from beffroi_protocol.messages import Delegation, decode_feed
 from beffroi_protocol.signing import b64, delegate, public_bytes, split_line, unb64
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from beffroi.core.audit.signing import KEY as AUDIT_KEY
 from beffroi.core.audit.signing import PUBLIC as AUDIT_PUBLIC
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, pem
 from beffroi.lib.config import DATABASE_PASSWORD, Config
 from beffroi.lib.errors import BeffroiError
 
@@ -95,7 +94,7 @@ def _ed25519() -> bytes:
 
 def _es256() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem.of_key(key)
 
 
 FEED, PAGES, ALL, NOBODY = "feed", "pages", "", None

@@ -25,13 +25,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
 )
 
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, pem
 from beffroi.lib.config import load
 from beffroi.mail.certificates import door, health, places, rules
 from beffroi.mail.certificates.places import Told
@@ -92,8 +90,7 @@ class Keeper:
 
     def _ask(self, domain: str, names: tuple[str, ...], told: Told) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        durable.write(self._key_path(domain), (pem,), mode=0o600)
+        durable.write(self._key_path(domain), (pem.of_key(key),), mode=0o600)
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         request = (
             x509.CertificateSigningRequestBuilder()
@@ -121,15 +118,15 @@ class Keeper:
             return
         try:
             key, names = self._key_path(domain).read_bytes(), order["names"]
-            leaf, pem = checked(str(answer["chain"]), key, list(names))  # type: ignore[call-overload]
+            leaf, whole = checked(str(answer["chain"]), key, list(names))  # type: ignore[call-overload]
         except (ValueError, OSError):
             self._failed(domain, told, "odd")
             return
         path = places.installed(self._state) / f"{domain}.pem"
         # Of what lies there, not of what was told: a write that failed comes here again.
-        mark, former = hashlib.sha256(pem).hexdigest(), mark_of(path) if path.exists() else ""
+        mark, former = hashlib.sha256(whole).hexdigest(), mark_of(path) if path.exists() else ""
         places.tell(self._state, domain, replace(_ok(leaf, mark=mark), former=former))
-        durable.write(path, (pem,), mode=0o600)
+        durable.write(path, (whole,), mode=0o600)
         self._over(domain)
         log.info("%s: installed, until %s", domain, leaf.not_valid_after_utc.date())
         self._load(path)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
 )
+
+from beffroi.lib import pem
 
 KEY_BITS = 2048
 SELECTORS = ("beffroi1", "beffroi2")
@@ -28,6 +28,6 @@ class KeyPair:
 
 def new_pair() -> KeyPair:
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    private = pem.of_key(key)
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return KeyPair(private, base64.b64encode(public).decode())

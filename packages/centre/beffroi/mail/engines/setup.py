@@ -15,10 +15,10 @@ import sys
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from beffroi.lib import clock
+from beffroi.lib import clock, pem
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.mail import projections, signing, tokens
@@ -149,6 +149,6 @@ def _write_certificate(config: Config, stem: str, common_name: str) -> None:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(common_name)]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    private = pem.of_key(key)
     layout.write(key_path, private.decode(), 0o600)
     layout.write(pem_path, certificate.public_bytes(Encoding.PEM).decode(), 0o644)
