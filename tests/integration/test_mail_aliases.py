@@ -154,9 +154,11 @@ def test_an_alias_has_fifty_mailboxes_at_most(beaune: Commune) -> None:
 def test_a_forward_and_an_alias_make_no_circle(beaune: Commune, settings: Any) -> None:
     box, other = own_mailbox(beaune), shared_box(beaune)
     alias = made(beaune, "elus", box)
-    with pytest.raises(SettingRefused) as refused:
-        filters.set_forward(actor=beaune.agent, mailbox=box, target=alias.address)
-    assert refused.value.why == "itself"
+    detailed = alias.address.replace("@", "+detail@")
+    for target in (alias.address, detailed):
+        with pytest.raises(SettingRefused) as refused:
+            filters.set_forward(actor=beaune.agent, mailbox=box, target=target)
+        assert refused.value.why == "itself"
     Forward.objects.create(
         mailbox_id=other.id,
         collectivite_id=beaune.id,
@@ -164,8 +166,10 @@ def test_a_forward_and_an_alias_make_no_circle(beaune: Commune, settings: Any) -
         target=alias.address,
         expires_at=clock.now() + timedelta(days=1),
     )
-    with pytest.raises(AliasLoop):
-        actions.add_target(actor=SYSTEM, alias=alias, mailbox_id=other.id)
+    for target in (alias.address, detailed):
+        Forward.objects.update(target=target)
+        with pytest.raises(AliasLoop):
+            actions.add_target(actor=SYSTEM, alias=alias, mailbox_id=other.id)
 
 
 def test_a_closed_mailbox_stays_a_target_and_the_referent_hears_of_the_last_one(beaune: Commune) -> None:

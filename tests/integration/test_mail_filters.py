@@ -220,6 +220,7 @@ def test_the_referent_ends_a_forward_and_a_colleague_or_a_neighbour_does_not(
         ("a@b.example, c@d.example", "une seule"),
         ("agent@beaune.test", "tournerait en rond"),
         ("AGENT@beaune.test", "tournerait en rond"),
+        ("agent+copie@beaune.test", "tournerait en rond"),
         ("qui@ailleurs.example", "envoie pas vers l’extérieur"),
         ('a"b@beaune.test', "pas complète"),
     ],
@@ -240,11 +241,18 @@ def test_where_the_policy_says_so_mail_stays_in_the_collectivite(
     settings.BEFFROI = replace(base, outgoing_mail=True)  # type: ignore[attr-defined]
     row = actions.set_forward(actor=beaune.agent, mailbox=box, target="moi@gmail.example")
     assert queries.is_outside(row)
+    Forward.objects.filter(pk=row.pk).update(expires_at=clock.now() + timedelta(days=9))
     told = text(portal_client(beaune.referent_membership).get("/"))
     assert "renvoie son courrier vers moi@gmail.example" in told
     settings.BEFFROI = replace(base, outgoing_mail=True, forwarding_outside=False)  # type: ignore[attr-defined]
     with pytest.raises(SettingRefused):
         actions.set_forward(actor=beaune.agent, mailbox=box, target="moi@gmail.example")
+    client = portal_client(beaune.agent_membership)
+    client.post("/confirmer/", {"password": PASSWORD})
+    refused = client.post(f"/courrier/{box.id}/renvoi/", {"word": "renew"})
+    assert refused.status_code == 400 and "n’autorise le renvoi que vers" in text(refused)
+    row.refresh_from_db()
+    assert row.expires_at < clock.now() + timedelta(days=90)
     assert not queries.is_outside(actions.set_forward(actor=beaune.agent, mailbox=box, target=target))
 
 

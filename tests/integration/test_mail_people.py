@@ -297,10 +297,11 @@ def test_a_departure_is_undone_within_its_time(beaune: Commune) -> None:
 
 def test_an_undone_departure_gives_back_forwards_scripts_and_what_was_lent(beaune: Commune) -> None:
     own, box = own_mailbox(beaune), shared_box(beaune, beaune.agent)
+    target = own_mailbox(beaune, beaune.colleague, "collegue").address
     later = clock.now() + timedelta(days=9)
     same = {"collectivite_id": beaune.id, "person_id": beaune.agent.id}
     forward, replaced, over = (
-        Forward.objects.create(mailbox_id=one, target="ailleurs@exemple.fr", expires_at=until, **same)
+        Forward.objects.create(mailbox_id=one, target=target, expires_at=until, **same)
         for one, until in ((own.id, later), (box.id, later), ("mbx_other", clock.now()))
     )
     script = PersonalScript.objects.create(

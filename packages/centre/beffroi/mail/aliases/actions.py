@@ -206,7 +206,8 @@ def _mailbox(actor: Actor, alias: Alias, mailbox_id: str) -> Mailbox:
     """An open one of the alias's collectivité. Errors: NotFound, AliasLoop."""
     rows = mail.visible_mailboxes(actor).filter(collectivite_id=alias.collectivite_id)
     mailbox = existing(rows.filter(pk=mailbox_id).first(), "mailbox")
-    if Forward.objects.filter(mailbox_id=mailbox.id, target=alias.address, ended_at=None).exists():
+    forward = Forward.objects.filter(mailbox_id=mailbox.id, ended_at=None).first()
+    if forward is not None and naming.base_address(forward.target) == alias.address:
         raise AliasLoop
     return mailbox
 

@@ -37,11 +37,11 @@ def forward(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
         return _form(request, mailbox)
     # A step-up; allauth's middleware sends the person there and back, with what was typed.
     reauthentication.raise_if_reauthentication_required(request, app="account")
-    if request.POST.get("word") == "renew":
-        actions.renew_forward(actor=actor, mailbox=mailbox)
-        messages.info(request, _("Le renvoi est prolongé."))
-        return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]))
     try:
+        if request.POST.get("word") == "renew":
+            actions.renew_forward(actor=actor, mailbox=mailbox)
+            messages.info(request, _("Le renvoi est prolongé."))
+            return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]))
         row = actions.set_forward(
             actor=actor,
             mailbox=mailbox,
