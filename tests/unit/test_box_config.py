@@ -1,16 +1,22 @@
-"""A box whose network.toml is damaged comes up all the same, says so, and writes it again."""
+"""A box whose box.toml or network.toml is damaged comes up all the same, and says so."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from beffroi_box import __main__ as command
 from beffroi_box.config import load
-from beffroi_box.errors import ConfigInvalid
+from beffroi_box.firstboot import FirstBoot
 from beffroi_box.found import Found
+from beffroi_box.local import AskEnrol, AskState, State
 from beffroi_box.modes import Plan
 from beffroi_box.network import Network
+from beffroi_box.pagehtml import first_boot_page, weather
+from beffroi_box.pagewords import words
+from beffroi_box.store import Identity, Store
 
 PLAN = Plan("router", "enp1s0", "enp2s0", "192.168.213.1/24")
 DAMAGED = (b"", b"\xff\xfe", b"wan = ", b'wan = "eth9"\nmode = "rooter"\n', b'cable = "blue"\n', b"wan = 7\n")
@@ -74,11 +80,55 @@ def test_network_writes_it_again(tmp_path: Path, text: bytes) -> None:
     assert (tmp_path / "network.toml").read_bytes() == whole and load(tmp_path).network_trouble == ""
 
 
+def boot(state: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(command, "guard", lambda _config: None)  # needs the kernel
+    monkeypatch.setattr("sys.argv", ["beffroi-box", "--state", str(state), "boot"])
+    return command.main()
+
+
+@pytest.mark.parametrize("text", (*DAMAGED, b"\0" * 80, b"told_days = 3\n", b"told_days = 300\n"))
+def test_damaged_settings_are_the_last_good_ones(
+    tmp_path: Path, text: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    networked(tmp_path)
+    before = load(tmp_path)
+    assert boot(tmp_path, monkeypatch) == 0 and not before.settings_trouble
+    (tmp_path / "box.toml").write_bytes(text)
+    for _ in range(2):  # what is damaged is no good copy
+        assert boot(tmp_path, monkeypatch) == 0
+        found = load(tmp_path)
+        assert "box.toml" in found.settings_trouble in caplog.text
+        assert replace(found, settings_trouble="") == before
+    assert (tmp_path / "box.toml").read_bytes() == text
+    sentence, good = weather("fr", State("BF-1", "x", "1", settings_trouble=found.settings_trouble))
+    assert "réglages" in sentence and not good
+    monkeypatch.setattr("sys.argv", ["beffroi-box", "--state", str(tmp_path), "enrol", "0" * 24])
+    assert command.main() == 2  # who is there can write the file again
+
+
+def test_damaged_settings_without_a_copy_leave_a_box_its_centre(tmp_path: Path) -> None:
+    networked(tmp_path)
+    (tmp_path / "box.toml").write_bytes(b"\0")
+    assert load(tmp_path).centre == ""
+    store = Store(tmp_path)
+    store.save_identity(Identity(1, "box_1", "col_1", "Beaune", "root", "https://boitiers.example"))
+    found = load(tmp_path)
+    assert found.settings_trouble and (found.centre, found.wan) == ("https://boitiers.example", PLAN.wan)
+
+
+def test_a_box_without_its_settings_goes_to_no_centre_that_the_lan_names(tmp_path: Path) -> None:
+    (tmp_path / "box.toml").write_bytes(b"\0")
+    first = FirstBoot(tmp_path)
+    assert first.answer(AskEnrol("0" * 24, "https://elsewhere.example")).error == "settings"
+    state = first.answer(AskState()).state
+    assert state is not None and words("fr", "settings") in first_boot_page("fr", state)
+    assert (tmp_path / "box.toml").read_bytes() == b"\0"
+
+
 def test_the_box_s_own_settings_are_refused_by_name_as_before(tmp_path: Path) -> None:
     networked(tmp_path)
     (tmp_path / "box.toml").write_text("cable = 1\n")
-    with pytest.raises(ConfigInvalid, match=r"cable in .*box\.toml"):
-        load(tmp_path)
+    assert re.search(r"cable in .*box\.toml", load(tmp_path).settings_trouble)
     (tmp_path / "box.toml").write_text("")
     (tmp_path / "network.toml").write_text('network_trouble = "x"\n')
     assert "no such setting" in load(tmp_path).network_trouble

@@ -25,7 +25,7 @@ from beffroi_box import AGENT_VERSION, labels, status
 from beffroi_box.agent import Agent
 from beffroi_box.client import Centre
 from beffroi_box.clock import correct, plausible, set_machine
-from beffroi_box.config import DEFAULT_STATE, BoxConfig, keep_setting, load
+from beffroi_box.config import DEFAULT_STATE, RUN, BoxConfig, keep_good, keep_setting, load
 from beffroi_box.enforce import site_of
 from beffroi_box.enrol import enrol, recover, serial_of
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable, IdentityDamaged
@@ -74,6 +74,9 @@ def enrol_box(arguments: argparse.Namespace) -> int:
     store = Store(arguments.state)
     store.prepare()
     config = load(arguments.state)
+    if config.settings_trouble:
+        _say(config.settings_trouble)
+        return 2
     if arguments.centre and arguments.centre.rstrip("/") != config.centre:
         keep_setting(arguments.state, "centre", arguments.centre.rstrip("/"))
         config = load(arguments.state)
@@ -120,6 +123,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _started(config: BoxConfig) -> BoxConfig:
+    if config.settings_trouble:
+        logging.error("%s; the box starts with the last settings that it knows", config.settings_trouble)
+    else:
+        try:
+            keep_good(config.state)
+        except OSError as error:
+            logging.error("the settings have no copy: %s", error.strerror)
     if config.network_trouble:
         logging.error(
             "%s; the box starts as %s, internet at %s",
@@ -277,15 +287,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--once", action="store_true")
     sub = command("page", page, "serve the box's own page to the LAN")
-    sub.add_argument("--socket", type=Path, default=Path("/run/beffroi-box/page.sock"), help="of the agent")
+    sub.add_argument("--socket", type=Path, default=RUN / "page.sock", help="of the agent")
     sub.add_argument("--port", type=int, default=80)
     sub = command("inspect", inspect, "keep the inspection engine (Suricata) as the agent orders")
-    sub.add_argument(
-        "--socket", type=Path, default=Path("/run/beffroi-box/inspection.sock"), help="of the agent"
-    )
+    sub.add_argument("--socket", type=Path, default=RUN / "inspection.sock", help="of the agent")
     sub.add_argument("--directory", type=Path, default=Path("/run/beffroi-box-inspection"), help="its own")
     sub = command("relay", relay, "take mail of copiers on the LAN, as the policy asks")
-    sub.add_argument("--socket", type=Path, default=Path("/run/beffroi-box/relay.sock"), help="of the agent")
+    sub.add_argument("--socket", type=Path, default=RUN / "relay.sock", help="of the agent")
     sub.add_argument("--directory", type=Path, default=Path("/var/lib/beffroi-box-relay"), help="its own")
     command("boot", boot, "load the last rules and deny entries into the kernel, before the network is up")
     command("run", run, "follow the feed and enforce it")

@@ -65,6 +65,7 @@ class Answers:
             trouble=report.trouble,
             resolver_trouble=report.resolver_trouble,
             disk_trouble=report.disk_trouble,
+            settings_trouble=agent.config.settings_trouble,
             inspection=agent.enforcer.inspection.word,
             inspection_hung_at=agent.enforcer.inspection.hung_at,
             mode=network.plan.mode if network.plan else agent.enforcer.policy.mode,

@@ -1,6 +1,7 @@
 """Settings of one box: STATE/box.toml. One frozen object; unknown or mistyped keys are refused by name.
 
 Process: read once at start, as root.
+Fails:   a damaged file stops no start: the last good copy of it counts, and page and diagnosis say so.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from beffroi_box import modes
-from beffroi_box.errors import ConfigInvalid
+from beffroi_box.errors import ConfigInvalid, IdentityDamaged, NotEnrolled
 from beffroi_box.found import read
-from beffroi_box.store import write_atomic
+from beffroi_box.store import Store, read_checked, write_atomic, write_checked
 
 DEFAULT_STATE = Path("/var/lib/beffroi-box")
+GOOD = "box.good"
+RUN = Path("/run/beffroi-box")
 TOLD_DAYS, MOST_TOLD_DAYS = 7, 30
 
 
@@ -83,8 +86,9 @@ class BoxConfig:
         "", "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: the centre."
     )
 
+    settings_trouble: str = ""
     network_trouble: str = ""
-    """Why network.toml was not used, no setting; "" when all is well."""
+    """Why box.toml and network.toml were not used, no settings; "" when all is well."""
 
     @property
     def own_interface(self) -> str:
@@ -117,19 +121,60 @@ class BoxConfig:
 
 
 def load(state: Path) -> BoxConfig:
-    """What ``beffroi-box network`` found out (network.toml) counts more than box.toml. Where that file is damaged the
-    box still comes up, as network.json says or as box.toml does: nobody could mend it from afar else; ``network``
-    writes it again. Errors: ConfigInvalid (box.toml)."""
-    own = _values(state / "box.toml")
-    plain = build(state, own, state / "box.toml")
+    """What ``beffroi-box network`` found out (network.toml) counts more than box.toml. A box comes up whatever is
+    damaged, for nobody could mend it from afar else. For box.toml its last good copy counts; a person writes it again.
+    For network.toml, which ``network`` writes again, network.json does, or box.toml."""
+    own, settings_trouble = _own(state)
+    own = _enrolled(state) | own
     path = state / "network.toml"
+    network_trouble = ""
     try:
-        return build(state, own | _values(path), path)
+        config = build(state, own | _values(path), path)
     except ConfigInvalid as error:
-        trouble = str(error)
-    plan = read(state).plan
-    config = build(state, own | modes.settings(plan), path) if plan is not None else plain
-    return replace(config, network_trouble=trouble[:200])
+        network_trouble = str(error)
+        plan = read(state).plan
+        config = build(state, own | (modes.settings(plan) if plan is not None else {}), path)
+    return replace(config, settings_trouble=settings_trouble[:200], network_trouble=network_trouble[:200])
+
+
+def keep_good(state: Path) -> None:
+    """Make a copy of box.toml, which is whole. Errors: OSError."""
+    path = state / "box.toml"
+    text = path.read_bytes() if path.exists() else b""
+    if read_checked(state / GOOD) != text:
+        write_checked(state / GOOD, text)
+
+
+def _own(state: Path) -> tuple[dict[str, Any], str]:
+    """Return what box.toml says, or else its last good copy, and why it is not the file itself."""
+    path = state / "box.toml"
+    try:
+        kept = tomllib.loads((read_checked(state / GOOD) or b"").decode())
+        build(state, kept, path)
+    except (
+        UnicodeDecodeError,
+        tomllib.TOMLDecodeError,
+        ConfigInvalid,
+    ):  # of another version of this software
+        kept = {}
+    try:
+        own = _values(path)
+        build(state, own, path)
+        # A power cut leaves an empty file, too; a box that knew its centre is left without it by nobody.
+        if kept and (not own or ("centre" in kept and "centre" not in own)):
+            raise ConfigInvalid("centre" if own else "file", path, "it is not there any more")
+    except ConfigInvalid as error:
+        appliance = {"run": str(RUN)} if state == DEFAULT_STATE else {}
+        return kept or appliance, str(error)
+    return own, ""
+
+
+def _enrolled(state: Path) -> dict[str, Any]:
+    """Where this box was enrolled: it is not without its centre because a file is."""
+    try:
+        return {"centre": Store(state).identity().centre}
+    except (NotEnrolled, IdentityDamaged):
+        return {}
 
 
 def _values(path: Path) -> dict[str, Any]:
@@ -140,8 +185,11 @@ def _values(path: Path) -> dict[str, Any]:
         raise ConfigInvalid("file", path, error) from None
 
 
+_NO_SETTINGS = ("state", "settings_trouble", "network_trouble")
+
+
 def build(state: Path, values: dict[str, Any], path: Path) -> BoxConfig:
-    known = {f.name: f for f in fields(BoxConfig) if f.name not in ("state", "network_trouble")}
+    known = {f.name: f for f in fields(BoxConfig) if f.name not in _NO_SETTINGS}
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:

@@ -99,6 +99,7 @@ class Doctor:
             "kernel": platform.release(),
             "python": platform.python_version(),
             "mode": self._config.mode,
+            "settings_trouble": self._config.settings_trouble,
             "network_trouble": self._config.network_trouble,
             "uptime_s": Path("/proc/uptime").read_text("ascii").split(".")[0],
             "load": f"{os.getloadavg()[0]:.2f}",

@@ -75,7 +75,7 @@ class FirstBoot:
         self._done = threading.Event()
 
     def run(self) -> None:
-        """Return when the box is enrolled. Errors: RulesRefused, OSError, ConfigInvalid."""
+        """Return when the box is enrolled. Errors: RulesRefused, OSError."""
         config = load(self._state)
         guard(config)
         served = LocalSocket(config, self.answer)
@@ -103,13 +103,14 @@ class FirstBoot:
         return Answer(error="not_enrolled")
 
     def _describe(self) -> State:
-        network = read_network(self._state)
+        network, config = read_network(self._state), load(self._state)
         return State(
             self._serial,
             self._fingerprint,
             AGENT_VERSION,
             enrolled=self._done.is_set(),
-            centre=load(self._state).centre,
+            centre=config.centre,
+            settings_trouble=config.settings_trouble,
             enrolment=self._enrolment,
             enrolment_told=self._told,
             now=int(time.time()),
@@ -130,6 +131,8 @@ class FirstBoot:
             config = load(self._state)
             # The centre is set at the workshop; whoever is in the LAN cannot send the box elsewhere.
             if not config.centre:
+                if config.settings_trouble:
+                    return "settings"
                 if not centre:
                     return "no_centre"
                 build(self._state, {"centre": centre}, self._state / "box.toml")

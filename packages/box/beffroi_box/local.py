@@ -82,6 +82,7 @@ class State(msgspec.Struct):
     trouble: str = ""
     resolver_trouble: str = ""
     disk_trouble: str = ""
+    settings_trouble: str = ""
     inspection: str = ""
     inspection_hung_at: int = 0
     mode: str = ""

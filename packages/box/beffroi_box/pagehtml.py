@@ -100,6 +100,8 @@ def first_boot_page(language: str, state: State, *, error: str = "", code: str =
         parts.append(f'<p class="say bad" role="alert" id="erreur"><b>{say("error")}.</b> {say(error)}</p>')
     if busy or state.enrolment == "done":
         parts.append(f'<p class="say good" role="status">{say(state.enrolment)}</p>')
+    if state.settings_trouble:
+        parts.append(f'<p class="say bad" role="alert">{say("settings")}</p>')
     if state.mode_trouble:
         parts.append(f'<p class="say bad" role="alert">{say("trouble." + state.mode_trouble)}</p>')
     parts.append(
@@ -137,6 +139,8 @@ def weather(language: str, state: State) -> tuple[str, bool]:
         return words(language, "trouble." + state.mode_trouble), False
     if state.disk_trouble:
         return words(language, "weather_disk"), False
+    if state.settings_trouble:
+        return words(language, "weather_settings"), False
     if state.resolver_trouble:
         return words(language, "weather_resolver"), False
     if not state.connected and state.heard_at:

@@ -80,6 +80,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Le boîtier ne peut rien enregistrer : son disque est plein ou abîmé. Prévenez le Département.",
         "The box cannot store anything: its disk is full or broken. Tell the Département.",
     ),
+    "settings": (
+        "Le fichier de réglages du boîtier est abîmé. Prévenez le Département.",
+        "The settings file of the box is damaged. Tell the Département.",
+    ),
     "unknown_error": (
         "Une erreur inattendue est survenue ({}). Prévenez le Département.",
         "An unexpected error happened ({}). Tell the Département.",
@@ -112,6 +116,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "weather_disk": (
         "La protection fonctionne en mémoire : le disque du boîtier ne peut plus être écrit.",
         "The protection works from memory: the disk of the box cannot be written.",
+    ),
+    "weather_settings": (
+        "La protection fonctionne avec les derniers réglages connus : le fichier de réglages du boîtier est abîmé. "
+        "Prévenez le Département.",
+        "The protection works with the last settings known: the settings file of the box is damaged. Tell the "
+        "Département.",
     ),
     "weather_agent": (
         "Le programme du boîtier redémarre. Les blocages restent en place pendant ce temps.",

@@ -33,6 +33,7 @@ class Report(msgspec.Struct, omit_defaults=False):
     addresses_left_out: int = 0
     networks: int = 0
     names: int = 0
+    settings_trouble: str = ""
     network_trouble: str = ""
     resolver_trouble: str = ""
     inspection: str = ""
@@ -79,6 +80,7 @@ class Status:
             addresses_left_out=len(enforcer.desired.left_out),
             networks=len(enforcer.desired.nets),
             names=len(enforcer.desired.names),
+            settings_trouble=agent.config.settings_trouble,
             network_trouble=agent.config.network_trouble,
             resolver_trouble=enforcer.resolver.trouble if enforcer.resolver else "",
             inspection=enforcer.inspection.state,

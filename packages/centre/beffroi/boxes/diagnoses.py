@@ -26,7 +26,7 @@ _KNOWN = """
 agent system kernel python mode uptime_s load rules policy_version rolled_back lists addresses_blocked networks_blocked
 names_blocked bulk_lists bulk_lists_trouble resolver inspection list_stale disk_trouble disk_free_bytes disk_total_bytes
 memory_available_kib memory_total_kib agent_memory_kib clock_offset_s facts_waiting facts_dropped last_line_refused
-wan_link wan_addresses lan_link lan_addresses network_trouble
+wan_link wan_addresses lan_link lan_addresses network_trouble settings_trouble
 addresses_left_out
 """
 KNOWN = frozenset(_KNOWN.split())

@@ -64,16 +64,7 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
                 _("Faites vérifier le câble entre le boîtier et le commutateur de la mairie."),
             )
         )
-    if report.get("network_trouble"):
-        found.append(
-            Finding(
-                _("Le fichier qui dit ses prises réseau était abîmé."),
-                _(
-                    "Il a démarré avec le dernier réseau qu’il connaît et récrit ce fichier de lui-même, en une "
-                    "minute. Si cela revient, son disque s’use : remplacez-le."
-                ),
-            )
-        )
+    found += _files(report)
     if report.get("resolver", "ok") not in ("ok", "off"):
         found.append(
             Finding(
@@ -153,6 +144,32 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
             Finding(
                 _("Il n’a pas pu envoyer tout ce qu’il a vu."),
                 _("Rien à faire si sa liaison vient de revenir."),
+            )
+        )
+    return found
+
+
+def _files(report: Mapping[str, str]) -> list[Finding]:
+    """Of damaged files that it came up without."""
+    found = []
+    if report.get("settings_trouble"):
+        found.append(
+            Finding(
+                _("Son fichier de réglages est abîmé."),
+                _(
+                    "Il protège avec les derniers réglages qu’il connaît. Faites corriger box.toml sur place ; si cela "
+                    "revient, son disque s’use : remplacez-le."
+                ),
+            )
+        )
+    if report.get("network_trouble"):
+        found.append(
+            Finding(
+                _("Le fichier qui dit ses prises réseau était abîmé."),
+                _(
+                    "Il a démarré avec le dernier réseau qu’il connaît et récrit ce fichier de lui-même, en une "
+                    "minute. Si cela revient, son disque s’use : remplacez-le."
+                ),
             )
         )
     return found
