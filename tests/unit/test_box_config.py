@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from beffroi_box import __main__ as command
-from beffroi_box.config import load
+from beffroi_box.config import BoxConfig, load
+from beffroi_box.errors import CentreUnreachable
 from beffroi_box.firstboot import FirstBoot
 from beffroi_box.found import Found
 from beffroi_box.local import AskEnrol, AskState, State
@@ -17,6 +19,9 @@ from beffroi_box.network import Network
 from beffroi_box.pagehtml import first_boot_page, weather
 from beffroi_box.pagewords import words
 from beffroi_box.store import Identity, Store
+from beffroi_protocol.enrolment_code import new_code
+
+from tests.waiting import until
 
 PLAN = Plan("router", "enp1s0", "enp2s0", "192.168.213.1/24")
 DAMAGED = (b"", b"\xff\xfe", b"wan = ", b'wan = "eth9"\nmode = "rooter"\n', b'cable = "blue"\n', b"wan = 7\n")
@@ -123,6 +128,41 @@ def test_a_box_without_its_settings_goes_to_no_centre_that_the_lan_names(tmp_pat
     state = first.answer(AskState()).state
     assert state is not None and words("fr", "settings") in first_boot_page("fr", state)
     assert (tmp_path / "box.toml").read_bytes() == b"\0"
+
+
+@pytest.mark.parametrize("centre", ("https://boitiers.example:84444", "https://[::1", "https://x:8444x"))
+def test_an_address_of_a_centre_that_is_none_is_refused_on_the_page(tmp_path: Path, centre: str) -> None:
+    first = FirstBoot(tmp_path)
+    code = new_code(b"r" * 32).text()
+    assert first.answer(AskEnrol(code, centre)).error == "box.config_invalid"
+    assert load(tmp_path).centre == ""
+
+
+def test_an_address_of_a_centre_is_kept_once_a_centre_knows_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a mistake in it nobody could give the right one any more."""
+    monkeypatch.setattr("beffroi_box.firstboot.TRY_EVERY_S", 0.0)
+    first, asked = FirstBoot(tmp_path), list[str]()
+
+    def enrol(config: BoxConfig, *_more: object, say: Callable[[str], None], **_: object) -> None:
+        asked.append(config.centre)
+        if "wrong" in config.centre:
+            raise CentreUnreachable("no such name")
+        say("Waiting: ...")
+
+    monkeypatch.setattr("beffroi_box.firstboot.enrol", enrol)
+    code = new_code(b"r" * 32).text()
+
+    def offer(centre: str, outcome: str) -> None:
+        assert first.answer(AskEnrol(code, centre)).error == ""
+        until(lambda: (first.answer(AskState()).state or State("", "", "")).enrolment == outcome, outcome)
+
+    offer("https://wrong.example", "box.centre_unreachable")
+    assert load(tmp_path).centre == ""
+    offer("https://right.example", "done")
+    assert asked == ["https://wrong.example", "https://right.example"]
+    assert load(tmp_path).centre == "https://right.example"
 
 
 def test_the_box_s_own_settings_are_refused_by_name_as_before(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def build(state: Path, values: dict[str, Any], path: Path) -> BoxConfig:
             raise ConfigInvalid(name, path, "no such setting")
         checked[name] = _checked(known[name], value, path)
     config = BoxConfig(state=state, **checked)
-    if config.centre and (urlsplit(config.centre).scheme != "https" or not config.centre_host):
+    if config.centre and not _is_address(config):
         raise ConfigInvalid("centre", path, "must be https://NAME or https://NAME:PORT")
     for name in ("mode", "wanted_mode"):
         if getattr(config, name) not in ("", "router", "bridge"):
@@ -204,6 +204,13 @@ def build(state: Path, values: dict[str, Any], path: Path) -> BoxConfig:
     if not 0 <= config.told_days <= MOST_TOLD_DAYS:
         raise ConfigInvalid("told_days", path, f"must be 0 to {MOST_TOLD_DAYS}")
     return config
+
+
+def _is_address(config: BoxConfig) -> bool:
+    try:
+        return urlsplit(config.centre).scheme == "https" and bool(config.centre_host and config.centre_port)
+    except ValueError:
+        return False
 
 
 def _checked(setting: Field[Any], value: object, path: Path) -> object:

@@ -14,6 +14,7 @@ import logging
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from beffroi_protocol.enrolment_code import EnrolmentCode, read_code
@@ -136,8 +137,7 @@ class FirstBoot:
                 if not centre:
                     return "no_centre"
                 build(self._state, {"centre": centre}, self._state / "box.toml")
-                keep_setting(self._state, "centre", centre)
-                config = load(self._state)
+                config = replace(config, centre=centre)
         except (BoxError, ProtocolError) as error:
             return error.code
         self._begin(config, code, self._serial, heard=False)
@@ -155,10 +155,22 @@ class FirstBoot:
     def _begin(self, config: BoxConfig, code: EnrolmentCode, serial: str, *, heard: bool) -> None:
         self._enrolment, self._told = "waiting" if heard else "asking", ""
 
+        def keep_centre() -> None:
+            """Not before one knows the code: the page asks again for an address with a mistake in it."""
+            if load(self._state).centre != config.centre:
+                keep_setting(self._state, "centre", config.centre)
+
+        def say(text: str) -> None:
+            if text.startswith("Waiting"):
+                keep_centre()
+                self._enrolment = "waiting"
+            log.info("%s", text)
+
         def work() -> None:
             while not self._done.is_set():
                 try:
-                    enrol(config, self._store, code, serial=serial, wait_s=WAIT_S, say=self._say)
+                    enrol(config, self._store, code, serial=serial, wait_s=WAIT_S, say=say)
+                    keep_centre()
                 except (BoxError, ProtocolError, OSError) as error:
                     # The centre knows the code, which counts until it says otherwise, however long a person takes.
                     if self._enrolment == "waiting" and self._store.asked() is not None:
@@ -172,8 +184,3 @@ class FirstBoot:
                 self._done.set()
 
         threading.Thread(target=work, daemon=True).start()
-
-    def _say(self, text: str) -> None:
-        if text.startswith("Waiting"):
-            self._enrolment = "waiting"
-        log.info("%s", text)
