@@ -275,10 +275,8 @@ def test_a_disk_that_takes_nothing_any_more_stops_no_start(hall: TownHall) -> No
     before = said()
     run("mount", "-o", "remount,ro", str(hall.state))
     try:
-        box = inside(BOX, "/usr/bin/python3", "-m", "beffroi_box", "--state", str(hall.state))
-        path = f"PYTHONPATH={ROOT}/packages/protocol:{ROOT}/packages/box"
-        run("env", path, *box, "resolver-config")
-        subprocess.run(("env", path, *box, "boot"), check=False)
+        command(hall, "resolver-config")
+        command(hall, "boot")
         assert not connects(LAN, EVIL) and not connects(LAN, EVIL6)
         hall.start_agent()
         (given,) = hall.block(GOOD)
@@ -367,3 +365,32 @@ def test_a_restarted_resolver_refuses_the_lists_without_the_agent(hall: TownHall
     assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
     hall.start_agent()
     hall.connected()
+
+
+@pytest.mark.parametrize("lost", ["identity.json", "box.key"])
+def test_a_box_that_does_not_know_any_more_who_it_is_refuses_what_it_knew(hall: TownHall, lost: str) -> None:
+    hall.listed(addresses(hall, EVIL))
+    hall.block(EVIL6, LISTED)
+    until(lambda: LISTED in (hall.state / "tables" / "box.state").read_text(), "not saved")
+    hall.kill("agent")
+    run(*inside(BOX, "nft", "flush", "ruleset"))
+    copies = {path: path.read_bytes() for path in hall.state.glob(f"{lost}*")}
+    assert len(copies) == 2 and connects(LAN, EVIL6)
+    try:
+        for path in copies:
+            path.write_bytes(b"")
+        assert command(hall, "boot") == 0
+        assert not connects(LAN, EVIL) and not connects(LAN, EVIL6) and connects(LAN, GOOD)
+        assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+        assert command(hall, "boot") == 0  # a second power cut
+    finally:
+        for path, data in copies.items():
+            path.write_bytes(data)
+        hall.start_agent()
+    hall.connected()
+
+
+def command(hall: TownHall, name: str) -> int:
+    box = inside(BOX, "/usr/bin/python3", "-m", "beffroi_box", "--state", str(hall.state), name)
+    path = f"PYTHONPATH={ROOT}/packages/protocol:{ROOT}/packages/box"
+    return subprocess.run(("env", path, *box), check=False).returncode

@@ -28,7 +28,7 @@ from beffroi_box.clock import correct, plausible, set_machine
 from beffroi_box.config import DEFAULT_STATE, RUN, BoxConfig, keep_good, keep_setting, load
 from beffroi_box.enforce import site_of
 from beffroi_box.enrol import enrol, recover, serial_of
-from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable, IdentityDamaged
+from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable, IdentityDamaged, KeyUnreadable
 from beffroi_box.firstboot import FirstBoot, guard, is_enrolled
 from beffroi_box.inspector import Inspector
 from beffroi_box.inspectrules import NATIVE
@@ -98,7 +98,11 @@ def boot(arguments: argparse.Namespace) -> int:
     if not is_enrolled(Store(arguments.state)):
         guard(config)
         return 0
-    agent = Agent(config)
+    try:
+        agent = Agent(config)
+    except (IdentityDamaged, KeyUnreadable) as error:
+        logging.error("%s; what was refused stays refused meanwhile", error)
+        agent = Agent(config, nameless=True)
     agent.boot()
     agent.boot_lists()
     return 0

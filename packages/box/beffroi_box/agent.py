@@ -68,15 +68,17 @@ KEEP_EVERY_S, SLOW_EVERY_S = 1.0, 30.0
 
 
 class Agent:
-    def __init__(self, config: BoxConfig) -> None:
+    def __init__(self, config: BoxConfig, *, nameless: bool = False) -> None:
+        """``nameless``: only to boot, on a disk that lost who this box is. Errors: IdentityDamaged, KeyUnreadable."""
         self.config = config
         self.machine_clock = MachineClock(config)
         self.store = Store(config.state)
         self.store.prepare()
         prepare(config)
-        self.identity = self.store.identity()
+        self.identity, key = self.store.stand_in() if nameless else (self.store.identity(), self.store.key())
         try:
-            self.store.move_in(self.identity)
+            if not nameless:
+                self.store.move_in(self.identity)
         except OSError as error:
             log.error("what is of a former box stays: %s", error.strerror)
         self.stopping = threading.Event()
@@ -102,7 +104,6 @@ class Agent:
             report=lambda: self.status.report,
             has_rules=self.kernel.has_rules,
         )
-        key = self.store.key()
         self.relay = RelayKeeper(
             config, self.identity, key, self.centre, self.spool, self.now,
             wanted=lambda: self.enforcer.policy.relay,

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE, ProtocolError, StateDamaged
 from beffroi_protocol.messages import PolicyMessage, decode_feed
-from beffroi_protocol.signing import TrustStore, b64, split_line, unb64
+from beffroi_protocol.signing import TrustStore, b64, public_bytes, split_line, unb64
 from beffroi_protocol.table import DecisionTable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -93,6 +93,12 @@ class Store:
             return msgspec.json.decode(data, type=Identity)
         # The pinned root stays when every copy of the identity is gone: this box was enrolled once.
         raise IdentityDamaged() if _any_copy(path) or _any_copy(self.state / "root.pub") else NotEnrolled()
+
+    def stand_in(self) -> tuple[Identity, Ed25519PrivateKey]:
+        """For a start that can only bring back what was in force: the box proves itself to nobody with it."""
+        key = Ed25519PrivateKey.generate()
+        names = [*(read_twin(self.state / "belongs-to") or b"").decode().split(), "", ""]
+        return Identity(0, names[0], names[1], "", b64(public_bytes(key)), ""), key
 
     def save_identity(self, identity: Identity) -> None:
         write_twin(self.state / "root.pub", identity.root_public_key.encode() + b"\n")
