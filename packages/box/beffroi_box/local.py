@@ -65,7 +65,7 @@ class State(msgspec.Struct):
     ``inspection``: "" (nobody says), "off" (the policy), "on", "starting", "hung", "failed" (both: ended, it starts
     again), "absent", "small" (not enough memory), "impossible" (the kernel), "alone" (its keeper does not run).
     ``inspection_hung_at``: when it was last ended because it hung, 0 for never. ``relay``: "" (not wanted), "on",
-    "held" (mails wait for the centre), "alone" (it does not run)."""
+    "off" (not wanted, and mails are left), "held" (mails wait for the centre), "alone" (it does not run)."""
 
     serial: str
     fingerprint: str

@@ -196,6 +196,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Le centre ne prend pas les courriels en ce moment : {} en attente ici, rien n’est perdu.",
         "The centre takes no mail at the moment: {} wait here, nothing is lost.",
     ),
+    "relay.off": (
+        "Arrêté par les réglages : {} en attente ici, quatre jours au plus.",
+        "Off by the policy: {} wait here, for four days at most.",
+    ),
     "relay.alone": (
         "Demandé, mais son programme ne tourne pas : il redémarre seul.",
         "Asked for, but its program does not run: it restarts by itself.",

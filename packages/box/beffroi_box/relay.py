@@ -1,17 +1,20 @@
 """The relay for copiers: takes their mail on the LAN, keeps it on the disk, hands it to the centre.
 
 Purpose: machines that know no modern mail send through the box, as the one mailbox that the policy names.
-Process: ``beffroi-box relay``, its own user with CAP_NET_BIND_SERVICE; it exists while the policy asks for it. Two
-         threads: SMTP with the LAN, and delivery. It holds no key: the agent fetches it a token of a minute.
+Process: ``beffroi-box relay``, its own user with CAP_NET_BIND_SERVICE; it exists while the policy asks for it, or
+         mails are left from before. Two threads: SMTP with the LAN, and delivery. It holds no key: the agent fetches it
+         a token of a minute.
 Input:   hostile: the LAN (``relaysmtp``), and the centre's SMTP answers (``relayonward``).
 Fails:   closed for what the policy does not name. Centre away: mails wait for ``GIVEN_UP_S``; then, and for what the
-         centre refuses for good, the relay's own mailbox gets a notice. Agent away: it ends after ``AGENT_AWAY_S``.
+         centre refuses for good, the relay's own mailbox gets a notice. No relay wanted any more: what waits is kept as
+         long, for it may be wanted again, and then deleted. Agent away: it ends after ``AGENT_AWAY_S``.
 Source:  docs/decisions/0045-relay-on-the-boitier.md.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import smtplib
 import threading
@@ -77,6 +80,10 @@ class Relaying:
             self._wake.set()
             # A mail whose end the centre has heard and whose answer is on its way is worth a moment.
             delivering.join(5)
+            self._tell()
+        if self._order is not None and self._order.relay is None and not self._spool.size()[0]:
+            with contextlib.suppress(OSError, ValueError):
+                ask(self._socket, TellRelayed("", 0, 0, "", 0, ended=True))
 
     # -- receiving ---------------------------------------------------------------------------------------
 
@@ -95,7 +102,10 @@ class Relaying:
                 break
             self._move_in(order.owner)
             self._order, self._receiver.relay = order, order.relay
-            await self._bind(open_, {(address, port) for address in order.listen for port in self._ports})
+            listen = order.listen if order.relay is not None else ()
+            await self._bind(open_, {(address, port) for address in listen for port in self._ports})
+            if order.relay is None and not self._spool.size()[0]:
+                break
             await asyncio.sleep(LOOK_S)
         for server in open_.values():
             server.close()
@@ -176,19 +186,24 @@ class Relaying:
         waiting = list(self._spool.waiting())
         if order is None or not waiting:
             return ""
+        if (relay := order.relay) is None:
+            self._away = True
+            for mail_id, envelope in waiting:
+                self._give_up(None, mail_id, envelope, "")
+            return "off"
         try:
-            smtp = connect(order.relay, order.centre, order.ca, self._token)
+            smtp = connect(relay, order.centre, order.ca, self._token)
         except Later as error:
             self._away = True
             for mail_id, envelope in waiting:
-                self._give_up(order.relay, mail_id, envelope, str(error))
+                self._give_up(relay, mail_id, envelope, str(error))
             return str(error)
         try:
             for mail_id, envelope in waiting:
                 if self._stopping.is_set():
                     break
                 try:
-                    trouble = self._one(smtp, order.relay, mail_id, envelope) or trouble
+                    trouble = self._one(smtp, relay, mail_id, envelope) or trouble
                 except Later as error:
                     self._away = True
                     return str(error)
@@ -223,17 +238,17 @@ class Relaying:
         else:
             self._spool.forget(mail_id)
 
-    def _give_up(self, relay: Relay, mail_id: str, envelope: Envelope, why: str) -> None:
+    def _give_up(self, relay: Relay | None, mail_id: str, envelope: Envelope, why: str) -> None:
         if time.time() - envelope.accepted_at > GIVEN_UP_S:
             self._undelivered(relay, envelope, envelope.recipients, why)
             self._spool.forget(mail_id)
 
     def _undelivered(
-        self, relay: Relay, envelope: Envelope, recipients: list[str] | tuple[str, ...], why: str
+        self, relay: Relay | None, envelope: Envelope, recipients: list[str] | tuple[str, ...], why: str
     ) -> None:
-        """Tell the relay's own mailbox; of a notice itself only the count is left."""
+        """Tell the relay's own mailbox; of a notice itself, and where there is no relay, only the count is left."""
         self._note(envelope.device, refused=1, reason="onward")
-        if envelope.notice:
+        if envelope.notice or relay is None:
             return
         try:
             draft = self._spool.draft()

@@ -1,7 +1,8 @@
 """The agent's side of the relay: says what is wanted, fetches tokens with the box's own key, tells the counts.
 
-Purpose: the relay's process starts when its socket appears (``beffroi-box-relay.path``), which is here exactly as long
-         as the policy in force asks for it.
+Purpose: the relay's process starts when its socket appears (``beffroi-box-relay.path``), which is here as long as the
+         policy in force asks for it, and from a start of the agent until that process says that nothing is left from
+         before.
 Process: a thread of the agent.
 Fails:   without the centre there is no token, and mails wait on the relay's disk. Counts that no fact took up yet are
          lost with the agent; they serve people who look for a fault, and decide nothing.
@@ -68,6 +69,7 @@ class RelayKeeper:
         self._wanted = wanted
         self._heard_at = float("-inf")
         self._counts: dict[str, TellRelayed] = {}
+        self._ended = False
         self.waiting = 0
         self._trouble = ""
 
@@ -75,7 +77,7 @@ class RelayKeeper:
     def word(self) -> str:
         """See ``local.State``."""
         if self._wanted() is None:
-            return ""
+            return "off" if self.waiting else ""
         if time.monotonic() - self._heard_at > SILENT_S:
             return "alone"
         return "held" if self.waiting and self._trouble else "on"
@@ -83,7 +85,7 @@ class RelayKeeper:
     def run(self, stopping: threading.Event) -> None:
         """Errors: OSError."""
         while not stopping.wait(LOOK_S):
-            if self._wanted() is None:
+            if not self._needed():
                 continue
             served = LocalSocket(
                 self._config,
@@ -93,23 +95,28 @@ class RelayKeeper:
                 requests=REQUESTS,
             )
             try:
-                served.serve(_While(stopping, self._wanted))
+                served.serve(_While(stopping, self._needed))
             finally:
                 served.close()
+
+    def _needed(self) -> bool:
+        wanted = self._wanted() is not None
+        self._ended = self._ended and not wanted
+        return wanted or not self._ended
 
     def answer(self, request: RelayRequest) -> RelayAnswer:
         self._heard_at = time.monotonic()
         relay = self._wanted()
         match request:
             case AskOrder():
-                return RelayAnswer(order=self._order(relay) if relay is not None else None)
+                return RelayAnswer(order=self._order(relay))
             case AskMailToken():
                 return self._token(relay)
             case TellRelayed():
                 self._count(request, relay)
                 return RelayAnswer()
 
-    def _order(self, relay: Relay) -> Order:
+    def _order(self, relay: Relay | None) -> Order:
         try:
             authority = self._config.ca_file.read_text("ascii") if self._config.ca_file else ""
         except (OSError, ValueError):
@@ -136,6 +143,7 @@ class RelayKeeper:
 
     def _count(self, told: TellRelayed, relay: Relay | None) -> None:
         self.waiting, self._trouble = told.waiting, told.trouble[:200]
+        self._ended = told.ended
         labels = {device.label for device in relay.devices} if relay is not None else set()
         device = told.device if told.device in labels else ""
         known = self._counts.setdefault(device, TellRelayed(device, 0, 0, "", 0))
@@ -153,14 +161,14 @@ class RelayKeeper:
 
 
 class _While:
-    """Set when the agent stops, or the policy wants no relay any more."""
+    """Set when the agent stops, or nobody needs the relay's process any more."""
 
-    def __init__(self, stopping: threading.Event, wanted: Callable[[], Relay | None]) -> None:
+    def __init__(self, stopping: threading.Event, needed: Callable[[], bool]) -> None:
         self._stopping = stopping
-        self._wanted = wanted
+        self._needed = needed
 
     def is_set(self) -> bool:
-        return self._stopping.is_set() or self._wanted() is None
+        return self._stopping.is_set() or not self._needed()
 
 
 def own_address(interface: str) -> str:

@@ -18,10 +18,11 @@ from beffroi_box.local import asked
 
 
 class Order(msgspec.Struct):
-    """``listen``: the box's own IPv4 addresses in the LAN; ``centre``: where the centre was found; ``ca``: as PEM;
+    """``relay`` None: none is wanted; what waits from before is left to its owner for its days, and to nobody else.
+    ``listen``: the box's own IPv4 addresses in the LAN; ``centre``: where the centre was found; ``ca``: as PEM;
     ``owner``: the collectivité that the box serves, "" from an agent that does not say it."""
 
-    relay: Relay
+    relay: Relay | None
     listen: tuple[str, ...]
     centre: tuple[str, ...]
     ca: str = ""
@@ -37,7 +38,8 @@ class AskMailToken(msgspec.Struct, tag="mail_token", tag_field="ask"):
 
 
 class TellRelayed(msgspec.Struct, tag="relayed", tag_field="ask"):
-    """Since it was told last, of one device; ``waiting``: mails on the disk now; ``trouble``: what holds them up."""
+    """Since it was told last, of one device; ``waiting``: mails on the disk now; ``trouble``: what holds them up.
+    ``ended``: no relay is wanted, and nothing is left to do."""
 
     device: str
     sent: int
@@ -45,10 +47,11 @@ class TellRelayed(msgspec.Struct, tag="relayed", tag_field="ask"):
     reason: Reason
     waiting: int
     trouble: str = ""
+    ended: bool = False
 
 
 class RelayAnswer(msgspec.Struct):
-    """``error``: a code, "" when it worked. ``order`` None: no relay is wanted."""
+    """``error``: a code, "" when it worked."""
 
     error: str = ""
     order: Order | None = None
