@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
 from beffroi_protocol.messages import Ack
@@ -27,15 +26,15 @@ from starlette.routing import Route
 from beffroi.core.planes import files
 from beffroi.core.planes.db import Database, connect
 from beffroi.core.planes.listen import Listener
-from beffroi.core.planes.tokens import GrantRefused, read_grant
 from beffroi.core.planes.wake import Waker
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.stream import live, software, standing, uplink
 from beffroi.stream.acks import Acks
 from beffroi.stream.answers import Held, answer, inflated, read_body
-from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Caller, Gatekeeper, is_local
+from beffroi.stream.auth import BoxRevoked, Caller, Gatekeeper, is_local
 from beffroi.stream.batches import pause_between_s
+from beffroi.stream.browsers import Browsers
 from beffroi.stream.connections import Connections, Followed
 from beffroi.stream.downloads import AT_ONCE_A_BOX, AT_ONCE_A_DOOR, Downloads
 from beffroi.stream.endpoints import route, router
@@ -65,9 +64,6 @@ class Stream:
         self.config = config
         self.name = relay or "stream"
         self.hub = Hub()
-        self.live_hub = Hub()
-        self._watching = standing.Watching(self.live_hub, self._standing)
-        self._gathered = live.Gathered(self.live_hub.send)
         self.nonces = Nonces()
         self._databases: list[Database] = [connect(config.database), connect(config.database)]
         feed_store = Store(self._databases[0], config.run)
@@ -75,7 +71,9 @@ class Stream:
         self._thread = ThreadPoolExecutor(1, "requests")
         key = Ed25519PrivateKey.from_private_bytes(unb64(config.secret("feed.key").decode()))
         self._delegation = config.secret("feed-delegation.line") + b"\n"
-        self._live_key = config.secret("live.key")
+        self.browsers = Browsers(
+            config.secret("live.key"), lambda who: self._run(lambda: standing.standing(store.database, who))
+        )
         self._uplink = Uplink(config, relay, lambda: len(self.hub)) if relay else None
         self._relayed = Followers()
         self.publisher = (
@@ -109,7 +107,7 @@ class Stream:
 
     def _routes_of_the_publisher(self) -> list[Route]:
         return [
-            route(live.PATH, self.watch, str),
+            route(live.PATH, self.browsers.watch, str),
             route(uplink.PATH, self.relayed, str, "POST"),
         ]
 
@@ -118,7 +116,7 @@ class Stream:
     async def start(self) -> None:
         """Errors: Unavailable (no database)."""
         await self.publisher.start()
-        jobs = [self._publish, self._beat, self._note_seen, self._cut_stalled, self._watching.run]
+        jobs = [self._publish, self._beat, self._note_seen, self._cut_stalled, self.browsers.run]
         if self._uplink is not None:
             jobs.append(self._uplink.run)
         self._tasks += [asyncio.create_task(job()) for job in jobs]
@@ -130,7 +128,7 @@ class Stream:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._connections.close()
         self.hub.close_all()
-        self.live_hub.close_all()
+        self.browsers.hub.close_all()
         await self.acks.close()
         if self._uplink is not None:
             self._uplink.close()
@@ -192,11 +190,8 @@ class Stream:
     async def _cut_stalled(self) -> None:
         while True:
             await asyncio.sleep(STALL_S / 4)
-            for hub in (self.hub, self.live_hub):
+            for hub in (self.hub, self.browsers.hub):
                 hub.cut_stalled(now_s=asyncio.get_running_loop().time())
-
-    async def _standing(self, watchers: Sequence[standing.Watcher]) -> set[standing.Watcher]:
-        return await self._run(lambda: standing.standing(self._store.database, watchers))
 
     async def _run[R](self, function: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
@@ -216,9 +211,7 @@ class Stream:
             self._ask(event)
         elif event.kind == "box:release_offered":
             self._later(self._offer, str(event.payload.get("box_id", "")))
-        data = live.message(event)
-        for topic in live.audience(event):
-            self.live_hub.send(topic, data)
+        self.browsers.tell(event)
 
     def _later(self, send: Callable[[str], Awaitable[None]], whom: str) -> None:
         self._tasks = [task for task in self._tasks if not task.done()]
@@ -250,13 +243,9 @@ class Stream:
     def _on_enforced(self, box: BoxRow, ack: Ack) -> None:
         one = Enforced(box.id, box.collectivite_id, ack.channel, ack.version)
         if self._uplink is None:
-            self._show(one)
+            self.browsers.show(one)
         else:
             self._uplink.enforced(one)
-
-    def _show(self, one: Enforced) -> None:
-        if len(self.live_hub):
-            self._gathered.add(one)
 
     # -- endpoints ---------------------------------------------------------------------------------------
 
@@ -353,31 +342,13 @@ class Stream:
             raise NotFound("box")
         return caller.box, inflated(request, body)
 
-    async def watch(self, request: Request) -> Response:
-        grant = read_grant(self._live_key, _grant_text(request), path=live.PATH)
-        topics = live.topics(grant.collectivite_id, request.headers.get(LISTENER_HEADER, ""))
-        watcher = standing.watcher(self._live_key, grant)
-        if not await self._standing([watcher]):
-            raise GrantRefused
-        subscriber = Subscriber(f"live:{grant.subject_id}", topics, [live.GREETING])
-        self.live_hub.add(subscriber, at_most=live.CONNECTIONS_A_PERSON)
-        self._watching.add(subscriber, watcher)
-        return Held(
-            self.live_hub,
-            subscriber,
-            media_type="text/event-stream",
-            idle=live.COMMENT,
-            idle_s=live.IDLE_S,
-            life_s=live.LIFE_S,
-        )
-
     async def relayed(self, request: Request) -> Response:
         """What a relay tells; the front door passes nothing on that could be taken for it."""
         async with self._posts:
             news = uplink.read(self.config, request, await read_body(request))
         self._relayed.note(news.relay, news.followers, now_s=asyncio.get_running_loop().time())
         for enforced in news.enforced:
-            self._show(enforced)
+            self.browsers.show(enforced)
         for claimed in news.claimed:
             since = parse_since(claimed.since)
             if self.publisher.feed.is_ahead(since):
@@ -404,17 +375,6 @@ class Stream:
                 "events_behind": behind,
                 "followers": len(self.hub),
                 "relayed": self._relayed.count(now_s=asyncio.get_running_loop().time()),
-                "browsers": len(self.live_hub),
+                "browsers": len(self.browsers.hub),
             }
         )
-
-
-def _grant_text(request: Request) -> str:
-    """The grant of the cookie (the usual way), or of the address."""
-    try:
-        cookies = SimpleCookie(request.headers.get("cookie", "")[:8192])
-    except CookieError:
-        return ""
-    if (morsel := cookies.get(live.COOKIE)) is not None:
-        return morsel.value
-    return request.query_params.get("grant", "")
