@@ -41,6 +41,7 @@ from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.drive.web.errors import words
 from beffroi.drive.who import Who
+from beffroi.lib import digits
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
@@ -309,20 +310,21 @@ def _basic(header: str) -> tuple[str, str]:
 
 def _body(environ: Environ, most_bytes: int) -> bytes:
     """The whole body. Errors: Refused."""
-    told = environ.get("CONTENT_LENGTH") or ""
-    if not told:
+    text = environ.get("CONTENT_LENGTH") or ""
+    if not text:
         if environ.get("HTTP_TRANSFER_ENCODING"):
             raise Refused(HTTPStatus.LENGTH_REQUIRED)
         return b""
-    if not told.isascii() or not told.isdigit():
+    told = digits.number(text)
+    if told is None:
         raise Refused(HTTPStatus.BAD_REQUEST)
-    if int(told) > most_bytes:
+    if told > most_bytes:
         # Read to its end all the same: whoever still sends does not hear an answer. The front lets no more come.
-        while int(told) <= MAX_BODY_BYTES and environ["wsgi.input"].read(64 * 1024):
+        while told <= MAX_BODY_BYTES and environ["wsgi.input"].read(64 * 1024):
             pass
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    body: bytes = environ["wsgi.input"].read(int(told))
-    if len(body) != int(told):
+    body: bytes = environ["wsgi.input"].read(told)
+    if len(body) != told:
         raise Refused(HTTPStatus.BAD_REQUEST)
     return body
 

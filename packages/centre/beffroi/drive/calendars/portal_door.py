@@ -36,6 +36,7 @@ from beffroi.drive.calendars import (
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import Stores
 from beffroi.drive.store.passed import Kind
+from beffroi.lib import digits
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound, TooLarge
 
@@ -258,12 +259,10 @@ def _check(grant: Grant, calendar: str, *, write: bool = False) -> None:
 
 def _body(environ: dict[str, Any], most_bytes: int) -> bytes:
     """Errors: TooLarge, Invalid."""
-    told = environ.get("CONTENT_LENGTH") or "0"
-    if not told.isascii() or not told.isdigit():
-        raise Invalid("length")
-    if int(told) > most_bytes:
+    told = digits.needed(environ.get("CONTENT_LENGTH") or "0", "length")
+    if told > most_bytes:
         raise TooLarge(most_bytes)
-    body: bytes = environ["wsgi.input"].read(int(told))
+    body: bytes = environ["wsgi.input"].read(told)
     return body
 
 

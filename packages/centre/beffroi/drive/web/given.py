@@ -326,7 +326,7 @@ async def _packed(bodies: Bodies, entries: Sequence[tuple[str, Node]]) -> AsyncG
 
 def back(folder: str, error: BeffroiError, pages: str = "/coffre/") -> Answer:
     """For a person who pressed a button: the folder's page, which says why it was not done."""
-    page = f"{pages}{folder}/" if folder.isascii() and folder.isdigit() else pages
+    page = f"{pages}{folder}/" if digits.number(folder) is not None else pages
     address = f"{page}?refus={error.code}"
     return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
 

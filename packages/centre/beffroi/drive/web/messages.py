@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from beffroi.drive.store.sealing import Bytes
 from beffroi.drive.who import Who
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,7 +28,6 @@ AGAIN_S = 1.0
 """A body may be kept under way for hours, by a device that is stopped or somebody who leaves meanwhile."""
 SEND_S = 300.0
 """In which a client takes one piece of a body, at most 1 MiB: what it does not take stays in our memory."""
-MAX_COUNT_DIGITS = 18
 MAX_DRAINED_BYTES, MAX_DRAINED_S = 16 * 1024 * 1024, 10.0
 
 
@@ -79,10 +78,7 @@ class Request:
         """A header that is a number of bytes; None where it is not there. Errors: Invalid."""
         if name not in self.headers:
             return None
-        text = self.header(name).strip()
-        if not text.isascii() or not text.isdigit() or len(text) > MAX_COUNT_DIGITS:
-            raise Invalid(name.decode())
-        return int(text)
+        return digits.needed(self.header(name).strip(), name.decode())
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes: PACE_BYTES within each PACE_S at least. Errors: ClientGone, TooSlow, those of

@@ -26,7 +26,7 @@ from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
 from beffroi.drive.web.visiting import Visits
 from beffroi.drive.who import Who
-from beffroi.lib import clock
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import BeffroiError
 
 AGAIN = "encore=1"
@@ -99,8 +99,8 @@ class Portal:
                 return await desk.begin(upload_of(upload), desk.sent(request))
             case "POST", [upload, "fin"]:
                 return await desk.finish(request, upload_of(upload), desk.sent(request))
-            case "PUT", [upload, number] if number.isascii() and number.isdigit() and len(number) < 6:
-                return await desk.part(request, upload_of(upload), int(number))
+            case "PUT", [upload, text] if (number := digits.number(text, most=5)) is not None:
+                return await desk.part(request, upload_of(upload), number)
             case "DELETE", [upload]:
                 return await desk.give_up(upload_of(upload))
         raise AbsentNode("file")

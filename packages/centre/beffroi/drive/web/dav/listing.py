@@ -18,7 +18,7 @@ from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.properties import Kind, Shown, Template
 from beffroi.drive.web.dav.xml import Name
 from beffroi.drive.web.messages import Answer, Request
-from beffroi.lib.errors import Invalid
+from beffroi.lib import digits
 
 MOST_DEEP = 5_000
 """Entries of a listing that goes below one folder: a commune as a whole is asked for folder by folder."""
@@ -94,9 +94,7 @@ def _depth(request: Request) -> int:
     found = request.header(b"depth", "1").strip().lower()
     if found == "infinity":
         return walk.EVERYTHING
-    if not found.isascii() or not found.isdigit() or len(found) > 3:
-        raise Invalid("Depth")
-    return int(found)
+    return digits.needed(found, "Depth", most=3)
 
 
 def _inside(call: Call, reading: Reading, top: Place, depth: int) -> list[Place]:

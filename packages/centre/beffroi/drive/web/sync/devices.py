@@ -31,12 +31,12 @@ from beffroi.drive.web.signin import Doorman
 from beffroi.drive.web.sync import ocs, push, share_fields
 from beffroi.drive.web.sync.call import NOWHERE
 from beffroi.drive.who import Who
+from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError, Invalid
 
 DIRECT = "/remote.php/direct"
 LEAVE, MAKE = "/core/apppassword", "/apps/dav/api/v1/direct"
 MOST_S, MOST_ASKED_S = 8 * 3600, 24 * 3600
-MAX_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,7 @@ def _seconds(text: str) -> int:
     """How long an address is asked for, within what is given. Errors: Invalid."""
     if not text:
         return MOST_S
-    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS:
+    asked_s = digits.needed(text, "expirationTime")
+    if not 0 < asked_s <= MOST_ASKED_S:
         raise Invalid("expirationTime")
-    if not 0 < int(text) <= MOST_ASKED_S:
-        raise Invalid("expirationTime")
-    return min(int(text), MOST_S)
+    return min(asked_s, MOST_S)

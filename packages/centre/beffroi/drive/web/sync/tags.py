@@ -24,6 +24,7 @@ from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry
 from beffroi.drive.who import Who
+from beffroi.lib import digits
 from beffroi.lib.errors import Invalid
 
 LIST, RELATIONS = "/remote.php/dav/systemtags", "/remote.php/dav/systemtags-relations"
@@ -163,6 +164,7 @@ def _is_true(text: str) -> int:
 
 def _number(text: str) -> int:
     """Errors: AbsentTag."""
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    found = digits.number(text)
+    if found is None:
         raise tags.AbsentTag("tag")
-    return int(text)
+    return found

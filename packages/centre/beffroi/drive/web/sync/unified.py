@@ -17,13 +17,13 @@ from beffroi.drive.web.messages import fields
 from beffroi.drive.web.sync import looking, search, thumbnails
 from beffroi.drive.web.sync.basicsearch import MODIFIED, Needs, Search
 from beffroi.drive.words import terms
-from beffroi.lib import accents
+from beffroi.lib import accents, digits
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.previews.wire import has_thumbnail
 
 API = "/search/providers"
 FILES, NAME = "files", "Fichiers"
-USUAL, MOST, MAX_TERM_CHARS, MOST_DIGITS = 5, 100, 255, 6
+USUAL, MOST, MAX_TERM_CHARS = 5, 100, 255
 
 
 def providers() -> list[dict[str, Any]]:
@@ -89,7 +89,4 @@ def _entry(call: Call, place: Place, base_url: str) -> dict[str, Any]:
 
 def _number(said: dict[str, list[str]], name: str, usual: int) -> int:
     """Errors: Invalid."""
-    text = said.get(name, [str(usual)])[-1]
-    if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
-        raise Invalid(name)
-    return int(text)
+    return digits.needed(said.get(name, [str(usual)])[-1], name, most=6)
