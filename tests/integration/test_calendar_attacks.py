@@ -301,10 +301,7 @@ def test_an_entry_that_cannot_be_expanded_keeps_no_question_from_the_others(
     assert status == 207 and b"Conseil" in answer and b"Sans zone" in answer
     status, answer = elu.ask("REPORT", elu.at("mairie-agenda/"), expanding("20251203", "20251204"))
     assert status == 207 and b"SUMMARY" not in answer
-    free = (
-        '<C:free-busy-query xmlns:C="urn:ietf:params:xml:ns:caldav">'
-        '<C:time-range start="20261203T000000Z" end="20261204T000000Z"/></C:free-busy-query>'
-    )
+    free = free_between("20261203", "20261204")
     status, answer = elu.ask("REPORT", elu.at("mairie-agenda/"), free)
     assert status == 200 and b"20261203T090000Z/20261203T100000Z" in answer
     alarm = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:x\r\nTRIGGER;RELATED=END:PT0S\r\nEND:VALARM"
@@ -327,6 +324,34 @@ def test_added_dates_without_a_rule_are_expanded(agent: Person) -> None:
         assert re.findall(r"DTSTART:202612(..)T090000Z", answer) == dates and "RDATE" not in answer
 
 
+def test_added_dates_with_a_length_of_their_own_are_told_with_it(agent: Person) -> None:
+    line = "RDATE;VALUE=PERIOD:20261205T080000Z/PT3H,20261207T130000Z/20261208T090000Z"
+    agent.put("agenda/periodes.ics", event("a", "Périodes", more=line))
+    folded = agent.ask("GET", agent.at("agenda/periodes.ics"))[1].decode()
+    assert f"\r\n{line}\r\n" in folded.replace("\r\n ", "")
+    whole = [("20261203T090000Z", "PT1H"), ("20261205T080000Z", "20261205T110000Z")]
+    last = ("20261207T130000Z", "20261208T090000Z")
+    for since, until, dates in (("20261201", "20261231", [*whole, last]), ("20261208", "20261209", [last])):
+        answer = agent.ask("REPORT", agent.at("agenda/"), expanding(since, until))[1].decode()
+        told = zip(
+            re.findall(r"DTSTART:(\S+)", answer), re.findall(r"(?:DTEND|DURATION):(\S+)", answer), strict=True
+        )
+        assert list(told) == dates and "RDATE" not in answer
+    answer = agent.ask("REPORT", agent.at("agenda/"), free_between("20261208", "20261209"))[1].decode()
+    assert "20261208T000000Z/20261208T090000Z" in answer
+
+
+def test_a_changed_date_is_expanded_where_it_is_by_now(agent: Person) -> None:
+    series = event("a", "Garde", more="RRULE:FREQ=WEEKLY;COUNT=3")
+    moved = event("a", "Longue", starts="20261211T200000Z", more="RECURRENCE-ID:20261210T090000Z")
+    moved = moved.replace("DURATION:PT1H", "DTEND:20261212T060000Z")
+    one = moved[moved.index("BEGIN:VEVENT") : moved.index("END:VCALENDAR")]
+    agent.put("agenda/garde.ics", series.replace("END:VCALENDAR", one + "END:VCALENDAR"))
+    for since, until, dates in (("20261210", "20261211", []), ("20261212", "20261213", ["20261211T200000Z"])):
+        answer = agent.ask("REPORT", agent.at("agenda/"), expanding(since, until))[1].decode()
+        assert re.findall(r"DTSTART:(\S+)", answer) == dates
+
+
 def test_what_does_not_repeat_is_told_with_what_is_expanded(agent: Person) -> None:
     agent.put("agenda/seul.ics", event("seul", "Seul"))
     for since, until, said in (("20261201", "20261231", True), ("20270101", "20270201", False)):
@@ -337,6 +362,13 @@ def test_what_does_not_repeat_is_told_with_what_is_expanded(agent: Person) -> No
         )
         status, answer = agent.ask("REPORT", agent.at("agenda/"), question)
         assert status == 207 and (b"SUMMARY:Seul" in answer) is said
+
+
+def free_between(since: str, until: str) -> str:
+    return (
+        '<C:free-busy-query xmlns:C="urn:ietf:params:xml:ns:caldav">'
+        f'<C:time-range start="{since}T000000Z" end="{until}T000000Z"/></C:free-busy-query>'
+    )
 
 
 def expanding(since: str, until: str) -> str:

@@ -58,6 +58,8 @@ def test_what_can_be_read_is_read() -> None:
         "CATEGORIES:Un,Deux",
         "GEO:47.02;4.84",
         "COMMENT:un, deux",
+        "RDATE;VALUE=PERIOD:20261205T080000Z/PT3H,20261207T080000Z/20261208T090000Z",
+        "RDATE;TZID=Europe/Paris;VALUE=PERIOD:20261205T080000/PT3H",
         "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:x\r\nTRIGGER:-PT24H\r\nEND:VALARM",
     ],
 )

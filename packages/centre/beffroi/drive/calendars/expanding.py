@@ -4,8 +4,10 @@ others.
 Why:    Radicale answers no question that expands recurrences where an entry has no zone, or one that nobody knows, nor
         where there are dates without their series, or of another kind than it; none about free times or alarms where an
         end is of another kind than its start. In a calendar that many write in, one program's entry stopped everybody's
-        questions. And a series of added dates alone (RDATE) was told at its first one, if at all; of addresses that
-        are asked for, what does not repeat not at all; and it read each entry of a calendar, also for a week of it.
+        questions. And a series of added dates alone (RDATE) was told at its first one, if at all; a changed date where
+        it was, and as long as its series; of addresses that are asked for, what does not repeat not at all; and it
+        read each entry of a calendar, also for a week of it. So dates are made here, from the times by which entries
+        are found.
 Process: calendars; ``install`` once, before anything is asked.
 Rule:    what cannot be expanded is told as it stands; of what cannot be counted nobody is busy.
 Source:  RFC 4791, 7.10 and 9.6.5; radicale.app.report.
@@ -13,18 +15,26 @@ Source:  RFC 4791, 7.10 and 9.6.5; radicale.app.report.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
+import vobject
 from radicale.app import report
 from radicale.item import read_components
+from radicale.item.filter import date_to_datetime
 
 from beffroi.drive.calendars import effort
 from beffroi.drive.calendars.items import UNREADABLE
+from beffroi.drive.calendars.single_dates import visit_time_ranges
 
+_UTC = vobject.icalendar.utc
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
+"""How long lasts what says nothing of it."""
 _DAY_S = 86400
 """By so much may a time without a zone lie elsewhere."""
+_OF_SERIES = frozenset({"rrule", "rdate", "exrule", "exdate"})
 _NOT_OF_THE_QUESTION = tuple(set(UNREADABLE) - {ValueError, RuntimeError})
-_expand_all, _periods_of_one, _matches_all = report._expand, report.freebusy_periods, report.test_filter
+_periods_of_one, _matches_all = report.freebusy_periods, report.test_filter
 
 
 def install() -> None:
@@ -36,7 +46,8 @@ def install() -> None:
 
 def _expand(element: Any, item: Any, **options: Any) -> Any:
     """(the element with its text, how many dates). ``item`` is this question's own."""
-    since, until = (options[f"time_range_{one}"] or options[one] for one in ("start", "end"))
+    since = options["time_range_start"] or options["start"]
+    until = options["time_range_end"] or options["end"]
     first, last = item.time_range
     if last < since.timestamp() - _DAY_S or first > until.timestamp() + _DAY_S:
         element.text = ""
@@ -45,24 +56,73 @@ def _expand(element: Any, item: Any, **options: Any) -> Any:
     element.text = item.serialize()
     try:
         (whole,) = read_components(element.text)  # anew: what is expanded is taken apart
-        series: dict[str, Any] = next(
-            (one.contents for one in whole.vevent_list if "recurrence-id" not in one.contents), {}
-        )
-        # Radicale leaves out what does not repeat, where nothing but dates to expand is asked for.
-        if {"rrule", "rdate"} & series.keys() or (series and options["time_range_start"]):
-            _begin_rule(whole)
-            item._vobject_item = whole
-            return _expand_all(element=element, item=item, **options)
+        if _can_be_expanded(whole):
+            dates = _dates(whole, since, until, options["max_occurrence"])
+            repeats = any({"rrule", "rdate"} & one.contents.keys() for one in whole.vevent_list)
+            if repeats and dates:
+                whole.contents.pop("vtimezone", None)  # all is said in UTC
+                whole.vevent_list = dates
+            if repeats or not dates:
+                element.text = whole.serialize() if dates else ""
+                return element, len(dates)
     except UNREADABLE:
         pass
     return element, element.text.count("BEGIN:VEVENT")
 
 
-def _begin_rule(whole: Any) -> None:
-    """Added dates stand beside the first one (RFC 5545, 3.8.5.2); without a rule they are not looked at."""
-    for one in whole.vevent_list:
-        if "rdate" in one.contents and not {"rrule", "recurrence-id"} & one.contents.keys():
-            one.add("rrule").value = "FREQ=DAILY;COUNT=1"
+def _can_be_expanded(whole: Any) -> bool:
+    """One series, all of whose dates are of one kind, and lie in a zone where they have hours."""
+    told = [one.contents for one in whole.vevent_list]
+    series = [one for one in told if "recurrence-id" not in one]
+    starts = [one[name][0].value for one in told for name in ("dtstart", "recurrence-id") if name in one]
+    hours = {isinstance(one, datetime) for one in starts}
+    return len(series) == len(hours) == 1 and not any(
+        isinstance(one, datetime) and one.tzinfo is None for one in starts
+    )
+
+
+def _dates(whole: Any, since: datetime, until: datetime, most: int) -> list[Any]:
+    """Each date between as an entry of its own, as they follow each other. Errors: UNREADABLE (more than ``most``)."""
+    found: list[tuple[datetime, Any]] = []
+    of: Any = None
+
+    def begin(component: Any) -> bool:
+        nonlocal of
+        of = component
+        return True
+
+    def visit(starts: datetime, ends: datetime, is_changed: bool) -> bool:
+        if starts >= until:
+            return not is_changed
+        if ends > since:
+            if most and len(found) == most:
+                raise ValueError("occurrences")
+            found.append((starts, _date(of, starts, ends)))
+        return False
+
+    visit_time_ranges(whole, "VEVENT", visit, lambda _start: False, begin)
+    found.sort(key=lambda one: one[0])
+    return [one for _, one in found]
+
+
+def _date(of: Any, starts: datetime, ends: datetime) -> Any:
+    """``of`` at one date, with hours of UTC."""
+    all_day = not isinstance(of.dtstart.value, datetime)
+    one = of.duplicate(of)
+    for name in _OF_SERIES & one.contents.keys():
+        del one.contents[name]
+    length = max(of.duration.value, _SECOND) if "duration" in of.contents else _DAY if all_day else _SECOND
+    has_own_end = "dtend" in of.contents or ends - starts != length
+    moments = {"dtstart": starts, "recurrence-id": starts}
+    if "recurrence-id" in of.contents:
+        moments["recurrence-id"] = date_to_datetime(of.contents["recurrence-id"][0].value)
+    if has_own_end:
+        one.contents.pop("duration", None)
+        moments["dtend"] = ends
+    for name, moment in moments.items():
+        one.contents.pop(name, None)
+        one.add(name).value = moment.date() if all_day else moment.astimezone(_UTC)
+    return one
 
 
 def _periods(item: Any, *asked: Any) -> Any:

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from radicale.item import filter as radicale_filter
+from radicale.item.filter import date_to_datetime
 
 _DAY = timedelta(days=1)
 _KINDS = ("VEVENT", "VTODO", "VJOURNAL")
@@ -47,7 +48,8 @@ def visit_time_ranges(
 
 
 def _of_days(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> Callable[..., bool]:
-    """``visit`` with whole days of a series, without those that stand for themselves."""
+    """``visit`` with whole days of a series, without those that stand for themselves, and with each added date's own
+    length."""
     alone = [one.contents["recurrence-id"][0].value for one in dates if "recurrence-id" in one.contents]
     changed = {one for one in alone if not isinstance(one, datetime)}
     series = (one.contents for one in dates if "recurrence-id" not in one.contents)
@@ -55,11 +57,15 @@ def _of_days(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> C
     starts = main["dtstart"][0].value if "dtstart" in main else None
     has_no_end = not {"dtend", "due", "duration"} & main.keys()
     is_bare = has_no_end and isinstance(starts, date) and not isinstance(starts, datetime)
+    added = (getattr(line, "lengths", {}) for line in main.get("rdate", ()))
+    ends = {date_to_datetime(one): one + length for lengths in added for one, length in lengths.items()}
 
     def visit_day(start: datetime, end: datetime, is_recurrence: bool) -> bool:
         if is_recurrence:
             return visit(start, end, is_recurrence)
-        return start.date() not in changed and visit(start, start + _DAY if is_bare else end, is_recurrence)
+        if start.date() in changed:
+            return False
+        return visit(start, start + _DAY if is_bare else ends.get(start, end), is_recurrence)
 
     return visit_day
 

@@ -4,6 +4,7 @@ Why:    vobject ends a value at its first bare comma, and escapes what it writes
         (``data:image/jpeg;base64,...``), a place (``geo:47.0,4.8``; of entries Apple's X-APPLE-STRUCTURED-LOCATION), an
         address with a comma and Outlook's X-ALT-DESC were lost as soon as a program stored the card or the entry, or
         somebody changed its telephone number on the page; so were the last parts of a name or an address of RFC 9554.
+        Dates that are added with a length of their own (RDATE;VALUE=PERIOD) could not be written at all.
         What is encoded was refused, but for a photograph with ENCODING=b (RFC 7986's IMAGE; ENCODING=BASE64 in a card).
 Process: calendars; ``install`` once, before anything is read.
 Source:  RFC 6350, 4.2 (URIs are not escaped); RFC 5545, 3.3.11 and 3.3.13; vobject.vcard, vobject.icalendar.
@@ -12,10 +13,17 @@ Source:  RFC 6350, 4.2 (URIs are not escaped); RFC 5545, 3.3.11 and 3.3.13; vobj
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 from vobject.base import ContentLine, backslashEscape
-from vobject.icalendar import Duration, TextBehavior, stringToDurations, stringToTextValues
+from vobject.icalendar import (
+    Duration,
+    MultiDateBehavior,
+    TextBehavior,
+    stringToDurations,
+    stringToTextValues,
+)
 from vobject.vcard import (
     ADDRESS_ORDER,
     NAME_ORDER,
@@ -40,6 +48,8 @@ def install() -> None:
         ContentLine.copy = _copy
         Duration.transformToNative = staticmethod(_length_of)
         Duration.transformFromNative = staticmethod(_said_length)
+        MultiDateBehavior.transformToNative = staticmethod(_dates_of)
+        MultiDateBehavior.transformFromNative = staticmethod(_said_dates)
         for parted, order in ((NameBehavior, NAME_ORDER), (AddressBehavior, ADDRESS_ORDER)):
             _keep_parts_after(parted, len(order))
         OrgBehavior.transformToNative = staticmethod(_parts_of_organisation)
@@ -61,6 +71,28 @@ def _said_length(line: Any) -> Any:
     if said and stringToDurations(said) == stringToDurations(found.value):
         found.value = said
     return found
+
+
+_dates, _from_dates = MultiDateBehavior.transformToNative, MultiDateBehavior.transformFromNative
+
+
+def _dates_of(line: Any) -> Any:
+    """Of periods the moments at which they begin, as of any added dates; ``lengths`` of them stand beside these."""
+    said, found = line.value, _dates(line)
+    periods = [one for one in found.value if isinstance(one, tuple)]
+    if periods:
+        ends = [(start, end if isinstance(end, timedelta) else end - start) for start, end in periods]
+        found.said, found.lengths = said, {start: length for start, length in ends if length > timedelta()}
+        found.value = [start for start, _ in periods]
+    return found
+
+
+def _said_dates(line: Any) -> Any:
+    """Nobody changes periods: who changes a series with some writes all of them anew."""
+    if not getattr(line, "lengths", {}):
+        return _from_dates(line)
+    line.value, line.isNative = line.said, False
+    return line
 
 
 _all_of_cards = VCardTextBehavior.decode.__func__
@@ -85,11 +117,11 @@ def _decode_of_entries(behavior: Any, line: Any) -> None:
 
 
 def _copy(line: Any, of: Any) -> None:
-    """vobject forgets whether a line is ``encoded``, and what it ``said``; dates that are told one by one are copies of
-    their series."""
+    """vobject forgets whether a line is ``encoded``, what it ``said`` and its ``lengths``; dates that are told one by
+    one are copies of their series."""
     _copy_without(line, of)
     line.encoded = of.encoded
-    line.said = getattr(of, "said", "")
+    line.said, line.lengths = getattr(of, "said", ""), getattr(of, "lengths", {})
 
 
 def _keep_parts_after(behavior: Any, count: int) -> None:
