@@ -7,8 +7,10 @@ import re
 import pytest
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.models import SignIn
+from beffroi.drive import used
 from beffroi.lib import clock
 from beffroi.portal import drive_access
+from django.conf import settings
 from django.test import Client
 
 from tests.conftest import Commune, NewAdministrator
@@ -52,7 +54,14 @@ def test_people_and_files_are_counted_by_commune(
     sign_in(beaune, beaune.agent.id, door="dav", address="192.0.2.2")  # the same person
     sign_in(beaune, beaune.referent.id)
     with on_listener("console"):
-        found = lines(console_client(new_administrator.record.id))
+        client = console_client(new_administrator.record.id)
+        assert [row[4] for row in lines(client)] == ["0 · 0 o", "pas encore compté"]
+        used.tell(settings.BEFFROI, drive_access._communes())
+        drive_access._communes().close()
+        found = lines(client)
+        body = client.get("/communes/usage/").content.decode()
+        assert re.search(r"compté chaque heure, la dernière fois\s: [^.]*[0-9]", body)
+    assert not drive_access._communes()._open, "the page opens none of them"
     assert [row[:3] for row in found] == [["Nuits-Saint-Georges", "3", "personne"], ["Beaune", "3", "2"]]
     assert found[1][4].startswith("2 ·")
     assert found[0][4].startswith("0 ·")
@@ -73,6 +82,7 @@ def test_a_coffre_that_cannot_be_read_is_said(
 ) -> None:
     drive.database.write(lambda writing: writing.run("UPDATE meta SET value = '999' WHERE name = 'format'"))
     drive_access._communes()._forget(beaune.id)  # as of a newer Beffroi, opened anew
+    used.tell(settings.BEFFROI, drive_access._communes())
     with on_listener("console"):
         found = lines(console_client(new_administrator.record.id))
     assert next(row for row in found if row[0] == "Beaune")[4] == "illisible en ce moment"

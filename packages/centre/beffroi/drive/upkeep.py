@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
 
-from beffroi.drive import alarms, people, telling
+from beffroi.drive import alarms, people, telling, used
 from beffroi.drive.backup.copies import Copies
 from beffroi.drive.backup.turns import collecting
 from beffroi.drive.calendars import homes
@@ -133,8 +133,14 @@ class Upkeep(Worker):
 
     def _run(self) -> None:
         # Not at once: a start has enough to do, and so has a machine that comes back.
+        if used.read(self._config) is None:
+            self.guarded(self._tell_use)
         while not self._stopped.wait(ROUND_S):
+            self.guarded(self._tell_use)
             self.guarded(self.round)
+
+    def _tell_use(self) -> None:
+        used.tell(self._config, self._communes)
 
     def round(self) -> None:
         """All collectivités once; each does what is due."""

@@ -5,8 +5,10 @@ Access: administrators.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
@@ -15,18 +17,20 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity import sign_ins
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import room
-from beffroi.lib.errors import BeffroiError
+from beffroi.drive import used
+from beffroi.lib import clock
 from beffroi.mail.quota import queries as quota
-from beffroi.portal.drive_access import drives, metadata_of
+from beffroi.portal.drive_access import drives
 from beffroi.portal.pages import for_administrators, page
 from beffroi.portal.words import size
+
+_NOTHING = used.Used(0, 0)
 
 
 @dataclass(frozen=True)
 class Use:
     """``came``: of ``persons``, in the last 30 days. ``files``: entries of the Coffre, ``drive_bytes`` with versions
-    and trash; None where it cannot be read now."""
+    and trash, as they were counted last; None where they were not yet, or (``is_unread``) could not be read."""
 
     collectivite_id: str
     name: str
@@ -35,6 +39,7 @@ class Use:
     mail_bytes: int
     files: int | None
     drive_bytes: int | None
+    is_unread: bool = False
 
     @property
     def mail_size(self) -> str:
@@ -48,7 +53,8 @@ class Use:
 @require_GET
 @for_administrators
 def usage(request: HttpRequest, actor: Actor) -> HttpResponse:
-    rows = uses(actor)
+    told = used.read(settings.BEFFROI)
+    rows = uses(actor, told.drives if told else {})
     context = {
         "place": "communes",
         "rows": rows,
@@ -59,11 +65,12 @@ def usage(request: HttpRequest, actor: Actor) -> HttpResponse:
         "files": sum(one.files or 0 for one in rows),
         "drive_size": size(sum(one.drive_bytes or 0 for one in rows)),
         "days": sign_ins.KEEP_DAYS,
+        "counted_at": clock.moment(told.at_s) if told else None,
     }
     return page(request, "console/usage.html", context)
 
 
-def uses(actor: Actor) -> list[Use]:
+def uses(actor: Actor, counted: Mapping[str, used.Used | None]) -> list[Use]:
     """Of all enrolled town halls and their groupings; those that nobody makes use of first, then by name."""
     enrolled = communes.visible_collectivites(actor).exclude(enrolled_at=None)
     enrolled = enrolled.exclude(kind=Collectivite.Kind.DEPARTEMENT)
@@ -72,18 +79,11 @@ def uses(actor: Actor) -> list[Use]:
     filled = drives()
     found = []
     for one, name in names.items():
-        files, drive_bytes = _drive(one) if one in filled else (0, 0)
+        drive = counted.get(one) if one in filled else _NOTHING
         persons = heads.get(one, 0)
         # Who left within these days came, and is not there any more.
         seen = min(came.get(one, 0), persons)
-        found.append(Use(one, name, persons, seen, rooms[one].used_bytes, files, drive_bytes))
+        files, drive_bytes = (drive.entries, drive.used_bytes) if drive else (None, None)
+        is_unread = drive is None and one in counted
+        found.append(Use(one, name, persons, seen, rooms[one].used_bytes, files, drive_bytes, is_unread))
     return sorted(found, key=lambda one: (one.came > 0, one.name))
-
-
-def _drive(collectivite_id: str) -> tuple[int | None, int | None]:
-    try:
-        with metadata_of(collectivite_id).reading() as reading:
-            use = room.use(reading, room.WHOLE)
-    except BeffroiError:
-        return None, None
-    return use.weight.entries, use.used_bytes
