@@ -60,7 +60,6 @@ class Handing(NamedTuple):
     share_id: str
     sender: str
     message: str
-    first_s: int
     last_s: int
     files: int
     total_bytes: int
@@ -92,7 +91,7 @@ def of(database: Reading, share_id: str) -> Box:
 def handings(database: Reading, node_id: int, *, most: int = 100) -> list[Handing]:
     """What came into a folder by its links, ended ones too until they are forgotten; the newest first."""
     rows = database.all(
-        "SELECT handing.id, share_id, sender, message, first_s, last_s, files, total_bytes"
+        "SELECT handing.id, share_id, sender, message, last_s, files, total_bytes"
         " FROM handing JOIN share ON share.id = handing.share_id"
         " WHERE share.node = ? ORDER BY last_s DESC, handing.id LIMIT ?",
         (node_id, most),

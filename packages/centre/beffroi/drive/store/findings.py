@@ -74,7 +74,6 @@ class Finding(NamedTuple):
     asked_s: int
     asked_by: str
     released_s: int
-    released_by: str
 
     @property
     def is_malice(self) -> bool:
@@ -91,7 +90,7 @@ class Result(NamedTuple):
 
 
 _FINDINGS: LiteralString = (
-    "SELECT sha256, code, names, at_s, told_s, asked_s, asked_by, released_s, released_by FROM finding"
+    "SELECT sha256, code, names, at_s, told_s, asked_s, asked_by, released_s FROM finding"
 )
 
 

@@ -49,7 +49,6 @@ class Member(NamedTuple):
 
     person_id: str
     since_s: int
-    added_by: str
 
 
 def every(database: Reading) -> list[Group]:
@@ -79,7 +78,7 @@ def is_there(database: Reading, group_id: str) -> bool:
 def members(database: Reading, group_id: str) -> list[Member]:
     """Those who were added first come first."""
     rows = database.all(
-        "SELECT person_id, since_s, added_by FROM group_member WHERE group_id = ? ORDER BY since_s, person_id",
+        "SELECT person_id, since_s FROM group_member WHERE group_id = ? ORDER BY since_s, person_id",
         (group_id,),
     )
     return [Member(*row) for row in rows]

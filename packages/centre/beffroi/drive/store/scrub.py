@@ -91,16 +91,14 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True)
 class Damage:
-    """``references``: rows count ``counted``, and should ``expected``; nothing is lost by that alone. ``manifest``: the
-    list of a content is no list, or names what is not known here; its ``chunk_id`` says which (node, version)."""
+    """``references``: another count than there are; nothing is lost by that alone. ``manifest``: the list of a content
+    is no list, or names what is not known here; its ``chunk_id`` says which (node, version)."""
 
     collectivite_id: str
     chunk_id: bytes
     why: Why
     held: tuple[Held, ...]
     is_repaired: bool
-    counted: int = 0
-    expected: int = 0
 
 
 class Cursor(NamedTuple):
@@ -117,7 +115,6 @@ class Step[C]:
     """``cursor``: where to go on; None: the walk is at its end."""
 
     cursor: C | None
-    chunks: int
     damages: tuple[Damage, ...]
 
 
@@ -158,14 +155,14 @@ class Scrub:
         ]
         step = at.slice + 1
         damages = self._unlisted(broken) + self._miscounted(wrong) + self._judged(doubts)
-        return Step(at._replace(slice=step) if step < at.slices else None, len(rows), damages)
+        return Step(at._replace(slice=step) if step < at.slices else None, damages)
 
     def deep(self, cursor: bytes = b"", *, most: int = MOST_OPENED) -> Step[bytes]:
         """Open the next ``most`` chunks by their names. ``cursor``: the last one that was opened."""
         with self._database.reading() as reading:
             rows = reading.all("SELECT id FROM chunk WHERE id > ? ORDER BY id LIMIT ?", (cursor, most))
         ids = [row[0] for row in rows]
-        return Step(ids[-1] if len(ids) == most else None, len(ids), self._judged(ids))
+        return Step(ids[-1] if len(ids) == most else None, self._judged(ids))
 
     def _miscounted(self, wrong: dict[bytes, tuple[int, int]]) -> tuple[Damage, ...]:
         """A count is taken in one picture, and so needs no second look; what lacks is added to whatever it is by now.
@@ -180,8 +177,6 @@ class Scrub:
                 "references",
                 held[chunk_id],
                 counted < expected and self._database.write(partial(_raise, chunk_id, expected - counted)),
-                counted,
-                expected,
             )
             for chunk_id, (counted, expected) in wrong.items()
         )
