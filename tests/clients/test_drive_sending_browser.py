@@ -171,3 +171,40 @@ def test_empty_folders_of_a_dropped_tree_are_made(drive: Drive, page: Any) -> No
         page.evaluate(drop, {"Marchés": {"Lot 1": {}, "Lot 2": {}}})
     page.wait_for_selector(".say:has-text('2 dossiers vides créés.')")
     assert "fichier" not in page.inner_text("main .say.good")
+
+
+def test_a_dropped_tree_that_is_long_to_look_through_is_told_and_can_be_stopped(
+    drive: Drive, page: Any, tmp_path: Path
+) -> None:
+    """Stand-ins for the browser's entries. ``window.more`` gives the next part of a folder."""
+    (tmp_path / "a.txt").write_text("a")
+    page.goto("/coffre/")
+    drop = """(name) => {
+        const files = (from) => [1, 2].map((one) => ({
+            name: `${name}-${from + one}.txt`, isFile: true, file: (on) => on(new File(["x"], `${from + one}.txt`)) }));
+        let left = 2;
+        const next = (on) => { window.more = () => on(left ? files(2 * --left) : []); };
+        const event = new Event("drop", { bubbles: true, cancelable: true });
+        const folder = { name, createReader: () => ({ readEntries: next }) };
+        event.dataTransfer = { types: ["Files"], items: [{ webkitGetAsEntry: () => folder }] };
+        document.body.dispatchEvent(event);
+    }"""
+    page.evaluate(drop, "Archives")
+    page.wait_for_selector("#desk [data-state]:has-text('Lecture du dossier sur votre ordinateur…')")
+    page.evaluate("more()")
+    page.wait_for_selector("#desk [data-count]:has-text('Fichiers trouvés : 2.')")
+    inspect(page, "d-lecture")
+    page.click("#desk button:has-text('Arrêter')")
+    page.wait_for_selector("#desk [data-state]:has-text('Envoi arrêté. Aucun fichier arrivé.')")
+    page.evaluate("more()")
+    page.evaluate(drop, "Photos")
+    page.wait_for_selector("#desk [data-state]:has-text('Lecture du dossier')")
+    page.set_input_files("#desk input[multiple]", [str(tmp_path / "a.txt")])
+    page.wait_for_selector("#desk [data-list] li:has-text('a.txt'):has-text('Arrivé')")
+    page.wait_for_selector("#desk [data-state]:has-text('Lecture du dossier')")  # and the page stays
+    assert drive.names() == ["a.txt"]
+    with page.expect_navigation():
+        for _ in range(3):
+            page.evaluate("more()")
+    assert "5 fichiers sont arrivés" in page.inner_text("main")
+    assert drive.names() == ["Photos", "a.txt"]

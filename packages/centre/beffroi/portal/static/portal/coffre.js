@@ -110,6 +110,7 @@
 
   let queue = [], sent = 0, whole = 0, files = 0, done = 0, made = 0, failed = 0, left = 0, running = false, paused = false, stopped = false, forAll = "", wake = null, giveUp = null;
   let abort = new AbortController();
+  const walks = new Set();  // dropped folders that are being looked through
   const show = () => { total.max = Math.max(whole, 1); total.value = sent; total.textContent = Math.floor(100 * sent / Math.max(whole, 1)) + " %"; count.textContent = words.soFar.replace("#", done).replace("#", files); };
   const moment = async () => { while (paused && !stopped) await new Promise((on) => { wake = on; }); if (stopped) throw new Error("stopped"); };
 
@@ -197,12 +198,25 @@
     }
     for (const one of stopped ? queue.splice(0) : []) { whole -= one.file.size - one.sent; mark(one, words.stopped, "quiet"); }
     running = false;
+    finish();
+  };
+
+  const finish = () => {
+    if (walks.size) { pause.hidden = total.hidden = true; tellWalks(); return; }
     // A button that goes takes the focus along: it goes to what is said.
     if ([pause, stop].includes(document.activeElement)) { state.tabIndex = -1; state.focus(); }
     pause.hidden = stop.hidden = true; total.hidden = count.hidden = true;
     say((stopped ? words.halted + " " : "") + told() + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
     if (done + made && !failed && !stopped) location.assign(words.page + "?recu=" + done + (made ? "&dossiers=" + made : "") + (left ? "&laisses=" + left : ""));
     else desk.querySelector("[data-reload]").hidden = !(done + made);
+  };
+
+  // A large tree is looked through for minutes before its first file is sent.
+  const tellWalks = () => {
+    if (running) return;
+    stop.hidden = count.hidden = false;
+    say(words.looking);
+    count.textContent = words.found.replace("#", [...walks].reduce((sum, one) => sum + one.found.length, 0));
   };
 
   const add = (found) => {
@@ -222,7 +236,7 @@
     leftOut.hidden = !left;
     leftOut.textContent = left === 1 ? words.leftOne : words.leftMany.replace("#", left);
     if (queue.length) run();
-    else if (!running) say(words.doneNone);  // a folder that holds nothing, or litter alone
+    else if (!running) { stopped = false; finish(); }  // a folder that holds nothing, or litter alone
   };
 
   for (const input of desk.querySelectorAll("input[type=file]")) input.addEventListener("change", () => {
@@ -240,19 +254,22 @@
   });
 
   // What cannot be read has a line that says so; the rest is sent.
-  const walk = async (entry, path, out) => {
+  const walk = async (entry, path, by) => {
+    const out = by.found;
     try {
       if (entry.isFile) { out.push([await new Promise((on, off) => entry.file(on, off)), path]); return; }
       const reader = entry.createReader(), first = out.length;
       for (;;) {
+        if (by.isLong) tellWalks();
         const some = await new Promise((on, off) => reader.readEntries(on, off));
+        if (!walks.has(by)) return;
         if (!some.length) {
           // A folder is made with what lies in it; where nothing that is sent does, by itself.
           const folder = { name: entry.name, size: 0, isFolder: true };
           if (!litter(folder, path) && out.slice(first).every(([file, way]) => litter(file, way))) out.push([folder, path]);
           return;
         }
-        for (const one of some) await walk(one, [...path, entry.name], out);
+        for (const one of some) if (walks.has(by)) await walk(one, [...path, entry.name], by);
       }
     } catch { out.push([{ name: entry.name, size: 0, isUnread: true }, path]); }
   };
@@ -263,9 +280,11 @@
     if (kind !== "drop") return;
     const entries = [...event.dataTransfer.items].map((one) => one.webkitGetAsEntry && one.webkitGetAsEntry());
     if (entries.some((one) => !one)) { add([...event.dataTransfer.files].map((file) => [file, []])); return; }
-    const out = [];
-    for (const one of entries) await walk(one, [], out);
-    add(out);
+    const by = { found: [], isLong: false };
+    walks.add(by);
+    setTimeout(() => { by.isLong = true; if (walks.has(by)) tellWalks(); }, 300);  // most are there at once
+    for (const one of entries) await walk(one, [], by);
+    if (walks.delete(by)) add(by.found);
   });
 
   pause.addEventListener("click", () => {
@@ -274,7 +293,13 @@
     say(paused ? words.paused : words.running);
     if (paused) { abort.abort(); abort = new AbortController(); } else if (wake) { wake(); wake = null; }
   });
-  stop.addEventListener("click", () => { stopped = true; abort.abort(); if (wake) { wake(); wake = null; } if (giveUp) giveUp(); });
-  window.addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
+  stop.addEventListener("click", () => {
+    stopped = true; walks.clear();
+    abort.abort();
+    if (wake) { wake(); wake = null; }
+    if (giveUp) giveUp();
+    if (!running) finish();
+  });
+  window.addEventListener("beforeunload", (event) => { if (running || walks.size) event.preventDefault(); });
   setInterval(() => { if (running) fetch("/coffre/droit/", { credentials: "same-origin" }).catch(() => null); }, 600000);
 })();
