@@ -108,7 +108,7 @@
   // State changes are rare enough to be read out; the running bytes are not said.
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
-  let queue = [], sent = 0, whole = 0, files = 0, done = 0, made = 0, failed = 0, left = 0, running = false, paused = false, stopped = false, forAll = "", wake = null, giveUp = null;
+  let queue = [], sent = 0, whole = 0, files = 0, done = 0, made = 0, failed = 0, left = 0, unseen = 0, running = false, paused = false, stopped = false, forAll = "", wake = null, giveUp = null;
   let abort = new AbortController();
   const walks = new Set();  // dropped folders that are being looked through
   const show = () => { total.max = Math.max(whole, 1); total.value = sent; total.textContent = Math.floor(100 * sent / Math.max(whole, 1)) + " %"; count.textContent = words.soFar.replace("#", done).replace("#", files); };
@@ -171,7 +171,7 @@
     pause.hidden = stop.hidden = false; total.hidden = false; count.hidden = files < 2;
     say(words.running);
     for (let one = queue.shift(); one; one = queue.shift()) {
-      one.row.hidden = false;
+      if (!one.row) { unseen -= 1; draw(one); }
       mark(one, words.sending, "quiet");
       try {
         if (one.file.isUnread) throw new Error("unread");
@@ -186,7 +186,7 @@
         if (one.file.isFolder) made += 1; else done += 1;
         show();
         mark(one, words.done, "good");
-        if (list.children.length > 50) one.row.remove();  // thousands of lines would slow the page
+        if (list.children.length + unseen > 50) one.row.remove();
       } catch (error) {
         whole -= one.file.size - one.sent; show();
         if (stopped) { mark(one, words.stopped, "quiet"); break; }
@@ -196,7 +196,7 @@
         one.why.textContent = error instanceof Refused ? refusals[error.code] || refusals["drive.client_gone"] : words.broken;
       }
     }
-    for (const one of stopped ? queue.splice(0) : []) { whole -= one.file.size - one.sent; mark(one, words.stopped, "quiet"); }
+    for (const one of stopped ? queue.splice(0) : []) { whole -= one.file.size - one.sent; if (one.row) mark(one, words.stopped, "quiet"); else unseen -= 1; }
     running = false;
     finish();
   };
@@ -211,6 +211,17 @@
     else desk.querySelector("[data-reload]").hidden = !(done + made);
   };
 
+  const draw = (one) => {
+    const { file, path } = one;
+    const row = document.createElement("li"), text = document.createElement("div"), title = document.createElement("p"), why = document.createElement("p"), bar = document.createElement("progress"), tag = document.createElement("span");
+    row.className = "row"; text.className = "grow stack"; why.className = "note"; tag.className = "tag quiet";
+    title.textContent = inOrder([...path, file.name].join(" › ")) + (file.isFolder ? "" : " · " + size(file.size));
+    bar.max = Math.max(file.size, 1); bar.value = 0; bar.setAttribute("aria-label", inOrder(file.name));
+    tag.textContent = words.waiting;
+    text.append(title, bar, why); row.append(text, tag); list.append(row);
+    Object.assign(one, { row, bar, why, state: tag });
+  };
+
   // A large tree is looked through for minutes before its first file is sent.
   const tellWalks = () => {
     if (running) return;
@@ -222,14 +233,10 @@
   const add = (found) => {
     for (const [file, path] of found) {
       if (litter(file, path)) { left += 1; continue; }
-      const row = document.createElement("li"), text = document.createElement("div"), title = document.createElement("p"), why = document.createElement("p"), bar = document.createElement("progress"), tag = document.createElement("span");
-      row.className = "row"; text.className = "grow stack"; why.className = "note"; tag.className = "tag quiet";
-      title.textContent = inOrder([...path, file.name].join(" › ")) + (file.isFolder ? "" : " · " + size(file.size));
-      bar.max = Math.max(file.size, 1); bar.value = 0; bar.setAttribute("aria-label", inOrder(file.name));
-      tag.textContent = words.waiting;
-      text.append(title, bar, why); row.append(text, tag); list.append(row);
-      row.hidden = list.children.length > 50;
-      queue.push({ file, path, row, bar, why, state: tag, sent: 0, taken: "ask" });
+      const one = { file, path, sent: 0, taken: "ask" };
+      queue.push(one);
+      // Thousands of lines would stop the page for minutes: the others come when it is their turn.
+      if (list.children.length + unseen < 50) draw(one); else unseen += 1;
       whole += file.size; if (!file.isFolder) files += 1;
     }
     show();
