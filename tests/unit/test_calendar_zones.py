@@ -32,6 +32,8 @@ def test_a_name_that_the_world_knows_means_what_the_world_means() -> None:
     assert start("Europe/Paris", "+0700").utcoffset() == timedelta(hours=2)
     assert start("Europe/Paris").utcoffset() == timedelta(hours=2)
     assert start("UTC").utcoffset() == timedelta(0)
+    winter = start("europe/PARIS").replace(month=1)
+    assert winter.utcoffset() == timedelta(hours=1), "a series of summer keeps its hour"
 
 
 def test_any_other_name_means_what_its_own_entry_says() -> None:

@@ -216,13 +216,6 @@ def _read(item: Any) -> itip.Event | None:
     return found if found.organizer is not None else None
 
 
-def _by_the_clock(moment: datetime) -> datetime:
-    """vobject's zones (pytz) keep the offset of the first date: a series of summer would be an hour off in winter."""
-    name = getattr(moment.tzinfo, "zone", None)
-    zone = itip.named_zone(name) if name else None
-    return moment.replace(tzinfo=zone) if zone is not None else moment
-
-
 def occurrences(
     calendar: wire.Calendar,
     item: Any,
@@ -255,7 +248,7 @@ def occurrences(
         seen += 1
         if part.floating:
             start, end = start.replace(tzinfo=itip.LOCAL), end.replace(tzinfo=itip.LOCAL)
-        start, end = _by_the_clock(start).astimezone(UTC), _by_the_clock(end).astimezone(UTC)
+        start, end = start.astimezone(UTC), end.astimezone(UTC)
         if start >= until or seen > MAX_LOOKED_AT:
             return not _is_recurrence or seen > MAX_LOOKED_AT
         if end > since or start >= since:

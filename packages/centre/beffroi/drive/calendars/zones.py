@@ -26,7 +26,8 @@ _YEARLY = re.compile(
     r"|BYMONTH=[0-9]{1,2}|BYMONTHDAY=[0-9,-]{1,40}|BYDAY=[0-9A-Z,+-]{2,40}))*",
     re.ASCII,
 )
-_KNOWN = frozenset(available_timezones())
+_KNOWN = {name.lower(): name for name in available_timezones()}
+"""In whatever capitals: vobject would ask pytz, whose zones keep the offset of a series' first date all year."""
 _UTC = vobject.icalendar.utc
 
 
@@ -61,10 +62,11 @@ class _Zones(threading.local):
     def __init__(self) -> None:
         self.own: dict[str, tzinfo] = {}
 
-    def get(self, name: str) -> tzinfo | None:
+    def get(self, name: str | None) -> tzinfo | None:
         if name == "UTC":
             return _UTC  # type: ignore[no-any-return]
-        return _Zone(name) if name in _KNOWN else self.own.get(name)
+        known = _KNOWN.get((name or "").lower())
+        return _Zone(known) if known else self.own.get(name or "")
 
     def __setitem__(self, name: str, zone: tzinfo) -> None:
         self.own[name] = zone
