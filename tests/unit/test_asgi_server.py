@@ -140,3 +140,28 @@ def test_a_short_answer_is_one_segment(tmp_path: Path) -> None:
 
     said = asyncio.run(asyncio.wait_for(ask(), 30))
     assert said.startswith(b"HTTP/1.1 200 ") and said.endswith(b"\r\n\r\nabc")
+
+
+def test_what_comes_behind_a_body_is_no_header(tmp_path: Path) -> None:
+    """A client wrote another address behind the one that front had set."""
+    seen: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        seen.append(scope["headers"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def ask() -> None:
+        async with serving(tmp_path / "s", application):
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+            writer.write(
+                b"PUT / HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"1\r\na\r\n0\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n"
+            )
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+    asyncio.run(asyncio.wait_for(ask(), 30))
+    assert dict(seen[0])[b"x-forwarded-for"] == b"192.0.2.1"

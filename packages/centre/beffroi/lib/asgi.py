@@ -67,6 +67,12 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(cast(asyncio.Transport, _Together(transport)))
 
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        # What comes behind a body in chunks is a trailer, and no header of the request: uvicorn would add it to those
+        # that it hands over, where the client's address is what front set last.
+        self.headers = self.headers.copy()
+
     def on_response_complete(self) -> None:
         cast(_Together, self.transport).flush()
         super().on_response_complete()
