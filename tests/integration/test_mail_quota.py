@@ -253,7 +253,7 @@ def test_the_command_shows_and_gives_room(
     engines: Config, box: Mailbox, beaune: Commune, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*arguments: str) -> str:
-        mail_quota._run(mail_quota._parser().parse_args(["quota", *arguments]))
+        mail_quota._run(mail_quota._parser().parse_args(arguments))
         return capsys.readouterr().out
 
     takes(box, GB)

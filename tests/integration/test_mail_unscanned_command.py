@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 
 import pytest
-from beffroi.cli.__main__ import _mail
+from beffroi.cli import mail
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity import totp
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
@@ -30,7 +30,7 @@ def typed(
     def run(*words: str, code: str = "") -> int:
         right = totp.code_at(new_administrator.totp_secret, clock.epoch())
         monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n{code or right}\n"))
-        return _mail(["unscanned", *words, "--state", str(config.state)])
+        return mail.main(["unscanned", *words, "--state", str(config.state)])
 
     return run
 

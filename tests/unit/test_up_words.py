@@ -10,11 +10,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from beffroi.cli import __main__ as cli
-from beffroi.cli import remove, report, up
+from beffroi.cli import mail, remove, report, up
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.mail.engines import patterns
@@ -190,10 +191,18 @@ def test_a_file_that_the_system_refuses_is_one_sentence(
     assert said.startswith(f"beffroi: {tmp_path}/secrets/") and said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "place", [*cli.VERBS.values(), *(place for place, _told in mail._ELSEWHERE.values())]
+)
+def test_every_verb_leads_to_a_function(place: str) -> None:
+    module, _, function = place.partition(".")
+    assert callable(getattr(import_module(f"beffroi.cli.{module}"), function))
+
+
 def test_what_is_typed_in_another_encoding_is_named_as_that(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(cli.VERBS, "lists", lambda words: len(words[0].encode()))
+    monkeypatch.setattr("beffroi.cli.lists.main", lambda words: len(words[0].encode()))
     assert cli.main(["lists", "march\udce9"]) == 1
     assert "not in UTF-8" in capsys.readouterr().err
 

@@ -10,217 +10,48 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from beffroi.cli.options import run
 from beffroi.lib.errors import BeffroiError
 
-
-def _up(arguments: Sequence[str]) -> int:
-    from beffroi.cli import up  # noqa: PLC0415 - a verb loads only what it needs
-
-    return up.main(arguments)
-
-
-def _status(arguments: Sequence[str]) -> int:
-    from beffroi.cli import report  # noqa: PLC0415
-
-    return report.main(arguments)
-
-
-def _code(arguments: Sequence[str]) -> int:
-    from beffroi.cli import report  # noqa: PLC0415
-
-    return report.code(arguments)
-
-
-def _stop(arguments: Sequence[str]) -> int:
-    from beffroi.cli import remove  # noqa: PLC0415
-
-    return remove.stop(arguments)
-
-
-def _remove(arguments: Sequence[str]) -> int:
-    from beffroi.cli import remove  # noqa: PLC0415
-
-    return remove.main(arguments)
-
-
-def _prepare(arguments: Sequence[str]) -> int:
-    from beffroi.cli import prepare  # noqa: PLC0415
-
-    return prepare.main(arguments)
-
-
-def _audit(arguments: Sequence[str]) -> int:
-    from beffroi.cli import audit  # noqa: PLC0415
-
-    return audit.main(arguments)
-
-
-def _check(arguments: Sequence[str]) -> int:
-    from beffroi.cli import check  # noqa: PLC0415
-
-    return check.main(arguments)
-
-
-def _lists(arguments: Sequence[str]) -> int:
-    from beffroi.cli import lists  # noqa: PLC0415
-
-    return lists.main(arguments)
-
-
-def _decision(arguments: Sequence[str]) -> int:
-    from beffroi.cli import decision  # noqa: PLC0415
-
-    return decision.main(arguments)
-
-
-def _releases(arguments: Sequence[str]) -> int:
-    from beffroi.cli import releases  # noqa: PLC0415
-
-    return releases.main(arguments)
-
-
-def _keys(arguments: Sequence[str]) -> int:
-    from beffroi.cli import keys  # noqa: PLC0415
-
-    return keys.main(arguments)
-
-
-def _retention(arguments: Sequence[str]) -> int:
-    from beffroi.cli import retention  # noqa: PLC0415
-
-    return retention.main(arguments)
-
-
-def _administrator(arguments: Sequence[str]) -> int:
-    from beffroi.cli import administrators  # noqa: PLC0415
-
-    return administrators.main(arguments)
-
-
-def _person(arguments: Sequence[str]) -> int:
-    from beffroi.cli import persons  # noqa: PLC0415
-
-    return persons.main(arguments)
-
-
-def _commune(arguments: Sequence[str]) -> int:
-    from beffroi.cli import communes  # noqa: PLC0415
-
-    return communes.main(arguments)
-
-
-def _mail(arguments: Sequence[str]) -> int:
-    from beffroi.cli import mail, mail_alias, mail_backup, mail_import, mail_quota, mail_unscanned  # noqa: PLC0415
-
-    if arguments and arguments[0] == "alias":
-        return mail_alias.main(arguments[1:])
-    others = {
-        "import": mail_import.main,
-        "quota": mail_quota.main,
-        "backup": mail_backup.main,
-        "restore": mail_backup.main,
-        "unscanned": mail_unscanned.main,
-    }
-    return others.get(next(iter(arguments), ""), mail.main)(arguments)
-
-
-def _drive(arguments: Sequence[str]) -> int:
-    from beffroi.cli import drive  # noqa: PLC0415
-
-    return drive.main(arguments)
-
-
-def _scan(arguments: Sequence[str]) -> int:
-    from beffroi.cli import scan  # noqa: PLC0415
-
-    return scan.main(arguments)
-
-
-def _worker(_arguments: Sequence[str]) -> int:
-    from beffroi.cli import consumers  # noqa: PLC0415
-
-    return consumers.main("main")
-
-
-def _remediation(_arguments: Sequence[str]) -> int:
-    from beffroi.cli import consumers  # noqa: PLC0415
-
-    return consumers.main("remediation")
-
-
-def _webmail(_arguments: Sequence[str]) -> int:
-    from beffroi.cli import consumers  # noqa: PLC0415
-
-    return consumers.main("webmail")
-
-
-def _sources(arguments: Sequence[str]) -> int:
-    if not arguments and "DJANGO_SETTINGS_MODULE" in os.environ:  # the process; else the command of a person
-        from beffroi.cli import consumers  # noqa: PLC0415
-
-        return consumers.main("sources")
-    from beffroi.cli import sources  # noqa: PLC0415
-
-    return sources.main(arguments)
-
-
-def _import(arguments: Sequence[str]) -> int:
-    from beffroi.cli import consumers  # noqa: PLC0415
-
-    return consumers.one_import(arguments[0]) if arguments else consumers.main("import")
-
-
-def _closing(_arguments: Sequence[str]) -> int:
-    from beffroi.cli import consumers  # noqa: PLC0415
-
-    return consumers.closing()
-
-
-def _managesieve(arguments: Sequence[str]) -> int:
-    from beffroi.cli import managesieve  # noqa: PLC0415
-
-    return managesieve.main(arguments)
-
-
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {
-    "up": _up,
-    "status": _status,
-    "code": _code,
-    "stop": _stop,
-    "remove": _remove,
-    "audit": _audit,
-    "check": _check,
-    "lists": _lists,
-    "decision": _decision,
-    "keys": _keys,
-    "releases": _releases,
-    "retention": _retention,
-    "administrator": _administrator,
-    "person": _person,
-    "commune": _commune,
-    "mail": _mail,
-    "drive": _drive,
-    "scan": _scan,
-    "prepare": _prepare,
-    "worker": _worker,
-    "remediation": _remediation,
-    "webmail": _webmail,
-    "sources": _sources,
-    "import": _import,
-    "closing": _closing,
-    "managesieve": _managesieve,
+VERBS = {
+    "up": "up.main",
+    "status": "report.main",
+    "code": "report.code",
+    "stop": "remove.stop",
+    "remove": "remove.main",
+    "audit": "audit.main",
+    "check": "check.main",
+    "lists": "lists.main",
+    "decision": "decision.main",
+    "keys": "keys.main",
+    "releases": "releases.main",
+    "retention": "retention.main",
+    "administrator": "administrators.main",
+    "person": "persons.main",
+    "commune": "communes.main",
+    "mail": "mail.main",
+    "drive": "drive.main",
+    "scan": "scan.main",
+    "prepare": "prepare.main",
+    "worker": "consumers.worker",
+    "remediation": "consumers.remediation",
+    "webmail": "consumers.webmail",
+    "sources": "sources.main",
+    "import": "consumers.import_",
+    "closing": "consumers.closing",
+    "managesieve": "managesieve.main",
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    verb = VERBS.get(arguments[0]) if arguments else None
-    if verb is None:
+    place = VERBS.get(arguments[0]) if arguments else None
+    if place is None:
         print(f"verbs: {', '.join(VERBS)}", file=sys.stderr)
         return 2
     try:
-        return verb(arguments[1:])
+        return run(place, arguments[1:])
     except BeffroiError as error:
         said = str(error)
     except OSError as error:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beffroi.cli.options import Parser
 from beffroi.cli.person import account, in_centre, sign_in
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi administrator")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     add_ = verbs.add_parser("add", help="one more; prints the password and the second factor once")
     add_.add_argument("email")
     add_.add_argument("--name", required=True, help="first and last name")
@@ -70,8 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     for verb in (add_, renew_):
         verb.add_argument("--by", default="", metavar="EMAIL", help="the administrator who does it")
     end_.add_argument("--by", required=True, metavar="EMAIL", help="the administrator who does it")
-    for verb in (add_, renew_, end_, verbs.add_parser("list", help="all of them, also closed ones")):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    verbs.add_parser("list", help="all of them, also closed ones")
     return parser
 
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from beffroi.cli.options import Parser
 from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, in_centre, new_file
 from beffroi.core.audit import exported, signing
 from beffroi.lib import clock
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi audit")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     verify = verbs.add_parser("verify", help="recompute the chain from the last signed checkpoint")
     verify.add_argument("--full", action="store_true", help="from the first entry that is kept")
     verify.add_argument(
@@ -84,8 +85,6 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--before", metavar="YYYY-MM-DD")
     how.add_argument("--by-term", action="store_true", help="by the setting audit_keep_days, to a file first")
     prune_.add_argument("--yes", action="store_true", help="do it, do not only say what would go")
-    for verb in (verify, export_, prune_):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Kind, normalise
 
+from beffroi.cli.options import take_state
 from beffroi.cli.person import enter_centre, has_database
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "--key", metavar="HEX", default="", help="the collectivité's, from its audit log; else the package's"
     )
     for one in (domain_, backup):
-        one.add_argument("--state", type=Path, default=DEFAULT_STATE)
+        take_state(one)
     return parser
 
 

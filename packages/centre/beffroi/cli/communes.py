@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from beffroi.cli.decision import commune_named
+from beffroi.cli.options import Parser
 from beffroi.cli.person import FileUnusable, account, in_centre, sign_in
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.gigabytes import GB
 from beffroi.supervise.secret_files import UserMissing
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi commune")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     export = verbs.add_parser("export", help="write all that a collectivité has to a folder, for itself")
     export.add_argument("commune", metavar="COMMUNE", help="identifier, INSEE code or name")
     export.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or one to go on with")
@@ -61,7 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--leave-out", action="store_true", help="end without what cannot be read; the export names it"
     )
-    export.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

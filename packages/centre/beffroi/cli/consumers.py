@@ -1,34 +1,55 @@
-"""The processes ``worker``, ``remediation``, ``sources`` and ``import``: consumers of the outbox and timers, for ever.
+"""The processes ``worker``, ``remediation``, ``webmail``, ``sources`` and ``import``: consumers of the outbox and
+timers, for ever.
 
 Process: the Python user; no listener. If it dies, events wait in the outbox.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import django
 
 from beffroi.lib.config import load
 
 
-def main(group: str) -> int:
-    django.setup()
-    from beffroi.core.events import running  # noqa: PLC0415 - needs Django's applications
-
-    running.run_forever(group, load())
-    return 0
+def worker(_arguments: Sequence[str]) -> int:
+    return _run("main")
 
 
-def one_import(job_id: str) -> int:
-    """A child of ``import``."""
+def remediation(_arguments: Sequence[str]) -> int:
+    return _run("remediation")
+
+
+def webmail(_arguments: Sequence[str]) -> int:
+    return _run("webmail")
+
+
+def sources() -> int:
+    return _run("sources")
+
+
+def import_(arguments: Sequence[str]) -> int:
+    """With the identifier of an import: a child of the process."""
+    if not arguments:
+        return _run("import")
     django.setup()
     from beffroi.mail.importing import children  # noqa: PLC0415
 
-    return children.child(load(), job_id)
+    return children.child(load(), arguments[0])
 
 
-def closing() -> int:
+def closing(_arguments: Sequence[str]) -> int:
     """A child of ``worker``."""
     django.setup()
     from beffroi.mail.closing import children  # noqa: PLC0415
 
     return children.child(load())
+
+
+def _run(group: str) -> int:
+    django.setup()
+    from beffroi.core.events import running  # noqa: PLC0415 - needs Django's applications
+
+    running.run_forever(group, load())
+    return 0

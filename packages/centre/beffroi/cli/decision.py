@@ -15,17 +15,17 @@ import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.threats import Threat
 
+from beffroi.cli.options import Parser
 from beffroi.cli.person import in_centre, sign_in
 from beffroi.core.decisions import rules
 from beffroi.lib import digits
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError, Invalid
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi decision")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     show_ = verbs.add_parser("show", help="a decision, or all that refuses a value or lets it pass")
     show_.add_argument("about", metavar="ID|VALUE")
     show_.add_argument("--json", action="store_true")
@@ -112,8 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     for verb in (block_, undo_, let_pass_):
         verb.add_argument("--reason", type=_words, required=True, metavar="TEXT", help="what colleagues read")
         verb.add_argument("--by", required=True, metavar="EMAIL", help="the administrator who decides")
-    for verb in verbs.choices.values():
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

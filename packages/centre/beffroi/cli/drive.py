@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beffroi.cli import amounts
 from beffroi.cli.mail_backup import local, moment_of
+from beffroi.cli.options import Parser
 from beffroi.cli.person import in_centre
 from beffroi.lib import gigabytes
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def opened(config: Config) -> Iterator[Communes]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi drive")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     quota = verbs.add_parser("quota", help="room of the Coffre: taken, given, more of it")
     quota.add_argument("commune", nargs="?", metavar="COMMUNE", help="all collectivités when left out")
     change = quota.add_mutually_exclusive_group()
@@ -93,8 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     restore.add_argument("--calendars", action="store_true", help="calendars and contacts, too")
     restore.add_argument("--yes", action="store_true", help="do not ask before")
-    for verb in (quota, key, index, backup, restore):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

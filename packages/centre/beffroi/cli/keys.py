@@ -34,8 +34,9 @@ from beffroi_protocol.signing import (
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from beffroi.cli.options import Parser
 from beffroi.lib import clock
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise import children, secret_files, status
 from beffroi.supervise.secret_files import (
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi keys")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     status = verbs.add_parser("status", help="which keys sign the feed, and for how long")
     status.add_argument("--json", action="store_true")
     verbs.add_parser("new", help="make the next feed key; print its public half")
@@ -113,8 +114,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     install = verbs.add_parser("install", help="put a signed delegation, and the next key, in place")
     install.add_argument("delegation", type=Path)
-    for verb in (status, verbs.choices["new"], sign, install):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

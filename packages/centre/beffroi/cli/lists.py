@@ -22,8 +22,9 @@ from typing import TextIO
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.threats import Threat
 
+from beffroi.cli.options import Parser
 from beffroi.cli.person import FileUnusable, account, in_centre, open_file
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 
 DAY_S = 86400
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi lists")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     show_ = verbs.add_parser("show", help="the lists in force")
     show_.add_argument("--json", action="store_true")
     import__ = verbs.add_parser("import", help="publish a list, or replace the one of this name")
@@ -82,8 +83,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     withdraw_ = verbs.add_parser("withdraw", help="end a list at every door")
     withdraw_.add_argument("name", metavar="NAME")
-    for verb in (show_, import__, withdraw_):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

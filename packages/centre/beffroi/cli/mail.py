@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
+from beffroi.cli.options import Parser, run
 from beffroi.cli.person import in_centre
 from beffroi.lib import clock
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
 ACTOR = "mail-command"
@@ -26,6 +26,15 @@ _DONE = {
     "return": "It goes back to its sender with an explanation",
     "delete": "It is deleted; nobody is told",
 }
+_ELSEWHERE = {
+    "import": ("mail_import.main", "bring the mails of an archive into a mailbox"),
+    "alias": ("mail_alias.main", "addresses that lead to mailboxes"),
+    "quota": ("mail_quota.main", "room of mailboxes"),
+    "backup": ("mail_backup.backup", "copies of all mailboxes"),
+    "restore": ("mail_backup.restore", "mails that are missing come back"),
+    "unscanned": ("mail_unscanned.main", "let incoming mail pass while rspamd is away"),
+}
+"""Verbs that have a module."""
 
 
 class MailUnavailable(BeffroiError):
@@ -35,6 +44,8 @@ class MailUnavailable(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] in _ELSEWHERE:
+        return run(_ELSEWHERE[arguments[0]][0], arguments[1:])
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
     with in_centre(config, MailUnavailable):
@@ -47,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi mail")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     queue = verbs.add_parser("queue", help="what waits: since when, from which account, why")
     queue.add_argument("--json", action="store_true")
     for name, told in _DONE.items():
@@ -55,14 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("id", metavar="ID")
     handed = verbs.add_parser("hand-over", help="give a mail that is held for its attachment to its owner")
     handed.add_argument("id", metavar="REFERENCE", help="hld_..., as the owner's page shows it")
-    for verb in verbs.choices.values():
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
-    verbs.add_parser("import", help="bring the mails of an archive into a mailbox: mail import --help")
-    verbs.add_parser("alias", help="addresses that lead to mailboxes: mail alias --help")
-    verbs.add_parser("quota", help="room of mailboxes: mail quota --help")
-    verbs.add_parser("backup", help="copies of all mailboxes: mail backup --help")
-    verbs.add_parser("restore", help="mails that are missing come back: mail restore --help")
-    verbs.add_parser("unscanned", help="let incoming mail pass while rspamd is away: mail unscanned --help")
+    for name, (_place, told) in _ELSEWHERE.items():
+        verbs.add_parser(name, help=f"{told}: mail {name} --help")
     return parser
 
 

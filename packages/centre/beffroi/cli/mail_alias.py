@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beffroi.cli.mail import ACTOR, MailUnavailable
+from beffroi.cli.options import Parser
 from beffroi.cli.person import in_centre
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi mail alias")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     verbs.add_parser("list", help="all aliases, where they lead, which lead to nobody")
     add = verbs.add_parser("add", help="make an alias, or let one lead to more mailboxes")
     add.add_argument("address", metavar="ALIAS")
@@ -46,8 +46,6 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--sends", action="store_true", help="its readers may write with it")
     for name, told in (("end", "refuse its mail; the address stays reserved"), ("restore", "undo an ending")):
         verbs.add_parser(name, help=told).add_argument("address", metavar="ALIAS")
-    for verb in verbs.choices.values():
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

@@ -11,14 +11,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from beffroi.cli.mail import ACTOR, MailUnavailable
+from beffroi.cli.options import Parser
 from beffroi.cli.person import in_centre
 from beffroi.lib import clock
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError, Invalid
 
 if TYPE_CHECKING:
@@ -40,36 +40,38 @@ class NotConfirmed(BeffroiError):
     code = "cli.restore_not_confirmed"
 
 
-def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
+def backup(arguments: Sequence[str]) -> int:
+    parser = Parser(prog="beffroi mail backup", description="Back up now; list the backups; read them back.")
+    parser.add_argument("what", choices=("now", "list", "check"))
+    parser.add_argument("--full", action="store_true", help="check: all of the store, not an eighth of it")
+    options = parser.parse_args(arguments)
     config = load(options.state.resolve())
     with in_centre(config, MailUnavailable):
-        return backup(config, options) if options.verb == "backup" else restore(options)
+        return _backup(config, options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi mail")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    one = verbs.add_parser("backup", help="back up now; list the backups; read them back")
-    one.add_argument("what", choices=("now", "list", "check"))
-    one.add_argument("--full", action="store_true", help="check: all of the store, not an eighth of it")
-    two = verbs.add_parser("restore", help="mails that are missing come back into their mailbox")
-    two.add_argument("what", metavar="ADDRESS|REFERENCE", help="a mailbox, a request (rst_...), or list")
-    two.add_argument("--at", metavar="MOMENT", help="as it was then: 2026-11-25, or '2026-11-25 14:30'")
-    two.add_argument("--folder", default="", metavar="NAME", help="this folder alone")
-    two.add_argument("--search", default="", metavar="TEXT", help="subject:devis from:jean since:2026-11-01")
-    two.add_argument("--message-id", default="", metavar="ID")
-    two.add_argument("--in-place", action="store_true", help="into the folders where they were")
-    two.add_argument("--preview", action="store_true", help="only say what would come back")
-    two.add_argument("--yes", action="store_true", help="do not ask before")
-    two.add_argument("--undo", action="store_true", help="take away what a restore brought")
-    two.add_argument("--refuse", metavar="REASON", help="say no to a request")
-    for verb in (one, two):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
-    return parser
+def restore(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        prog="beffroi mail restore", description="Mails that are missing come back into their mailbox."
+    )
+    parser.add_argument("what", metavar="ADDRESS|REFERENCE", help="a mailbox, a request (rst_...), or list")
+    parser.add_argument("--at", metavar="MOMENT", help="as it was then: 2026-11-25, or '2026-11-25 14:30'")
+    parser.add_argument("--folder", default="", metavar="NAME", help="this folder alone")
+    parser.add_argument(
+        "--search", default="", metavar="TEXT", help="subject:devis from:jean since:2026-11-01"
+    )
+    parser.add_argument("--message-id", default="", metavar="ID")
+    parser.add_argument("--in-place", action="store_true", help="into the folders where they were")
+    parser.add_argument("--preview", action="store_true", help="only say what would come back")
+    parser.add_argument("--yes", action="store_true", help="do not ask before")
+    parser.add_argument("--undo", action="store_true", help="take away what a restore brought")
+    parser.add_argument("--refuse", metavar="REASON", help="say no to a request")
+    options = parser.parse_args(arguments)
+    with in_centre(load(options.state.resolve()), MailUnavailable):
+        return _restore(options)
 
 
-def backup(config: Config, options: argparse.Namespace) -> int:
+def _backup(config: Config, options: argparse.Namespace) -> int:
     """Errors: BackupUnavailable, BackupRefused."""
     from beffroi.mail.backup import asking  # noqa: PLC0415
 
@@ -99,7 +101,7 @@ def backup(config: Config, options: argparse.Namespace) -> int:
     return 1
 
 
-def restore(options: argparse.Namespace) -> int:
+def _restore(options: argparse.Namespace) -> int:
     """Errors: NoSuchRestore, NotConfirmed, and those of ``mail.backup.actions``."""
     from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.mail.backup import actions, queries  # noqa: PLC0415

@@ -11,8 +11,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from beffroi.cli.options import Parser
 from beffroi.cli.person import account, in_centre, open_file
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 
 FOLDER = "Reprise"
@@ -67,11 +68,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi mail")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    import_ = verbs.add_parser("import", help="bring the mails of an archive into a mailbox")
-    import_.add_argument("address", metavar="ADDRESS")
-    import_.add_argument("file", type=Path, metavar="FILE", help="mbox, EML, or a ZIP archive of these")
-    import_.add_argument("--folder", default=FOLDER, metavar="NAME", help=f"by default {FOLDER}")
-    import_.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    parser = Parser(prog="beffroi mail import", description="Bring the mails of an archive into a mailbox.")
+    parser.add_argument("address", metavar="ADDRESS")
+    parser.add_argument("file", type=Path, metavar="FILE", help="mbox, EML, or a ZIP archive of these")
+    parser.add_argument("--folder", default=FOLDER, metavar="NAME", help=f"by default {FOLDER}")
     return parser

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beffroi.cli import amounts
 from beffroi.cli.mail import ACTOR, MailUnavailable
+from beffroi.cli.options import Parser
 from beffroi.cli.person import in_centre
 from beffroi.lib import gigabytes
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.quota.rules import mib_of
 
@@ -41,14 +41,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi mail")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    quota = verbs.add_parser("quota", help="room of mailboxes: taken, given, more of it")
-    quota.add_argument("place", nargs="?", metavar="ADDRESS|COMMUNE", help="all collectivités when left out")
-    change = quota.add_mutually_exclusive_group()
+    parser = Parser(prog="beffroi mail quota", description="Room of mailboxes: taken, given, more of it.")
+    parser.add_argument("place", nargs="?", metavar="ADDRESS|COMMUNE", help="all collectivités when left out")
+    change = parser.add_mutually_exclusive_group()
     change.add_argument("--gb", type=amounts.room, metavar="N", help="give this much room")
     change.add_argument("--usual", action="store_true", help="give the room of the setting again")
-    quota.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

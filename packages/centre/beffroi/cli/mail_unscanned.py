@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from beffroi.cli.mail import ACTOR, MailUnavailable
+from beffroi.cli.options import Parser
 from beffroi.cli.person import in_centre, sign_in
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import load
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments[1:])
+    options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
     with in_centre(config, MailUnavailable):
         return _run(options)
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi mail unscanned")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     verbs.add_parser("show", help="whether mail may pass now")
     allow = verbs.add_parser("allow", help="incoming mail passes while rspamd is away, and is checked later")
     allow.add_argument("--hours", type=int, choices=range(1, 25), required=True, metavar="N", help="1 to 24")
@@ -33,8 +33,6 @@ def _parser() -> argparse.ArgumentParser:
         "--by", required=True, metavar="ADMIN", help="who decides: address of an administrator"
     )
     verbs.add_parser("stop", help="mail waits again")
-    for verb in verbs.choices.values():
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from beffroi.cli.decision import commune_named
+from beffroi.cli.options import Parser
 from beffroi.cli.person import account, in_centre, new_file, sign_in
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi person")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     erase_ = verbs.add_parser("erase", help="ask a second administrator to erase the name of an account")
     erase_.add_argument("email")
     erase_.add_argument("--reason", required=True, help="what the second administrator reads")
@@ -87,8 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     add_.add_argument("--commune", required=True, metavar="TEXT", help="identifier, INSEE code or name")
     add_.add_argument("--role", required=True, choices=("agent", "elu", "referent", "dpo"))
     add_.add_argument("--by", required=True, metavar="EMAIL", help="the administrator who adds")
-    for verb in (add_, erase_, export_, password_):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

@@ -23,9 +23,10 @@ from beffroi_protocol.messages import MAX_RELEASE_BYTES, VERSION, Release, decod
 from beffroi_protocol.signing import ROLE_SOFTWARE, Signer, b64, public_bytes, unb64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from beffroi.cli.options import take_state
 from beffroi.cli.person import FileUnusable, enter_centre, has_database, new_file, open_file
 from beffroi.lib import clock
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 
 PACKAGE = "beffroi-box"
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     show = verbs.add_parser("show", help="releases and how far they are")
     show.add_argument("--json", action="store_true")
     for name in ("store", "start", "stop", "resume", "show"):
-        verbs.choices[name].add_argument("--state", type=Path, default=DEFAULT_STATE)
+        take_state(verbs.choices[name])
     return parser
 
 

@@ -5,7 +5,6 @@ Process: root. ``remove`` asks first, and touches only a directory that holds a 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import os
@@ -16,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from beffroi.cli.options import Parser
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.engines import patterns
@@ -51,9 +51,7 @@ class StillRunning(BeffroiError):
 
 
 def stop(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="beffroi stop")
-    parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
-    config = load(parser.parse_args(arguments).state.resolve())
+    config = load(Parser(prog="beffroi stop").parse_args(arguments).state.resolve())
     running = bool(status.running_pid(config))
     _owner_only(config, "stop")
     if not stop_running(config):
@@ -64,8 +62,7 @@ def stop(arguments: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="beffroi remove")
-    parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    parser = Parser(prog="beffroi remove")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
     state = options.state.resolve()

@@ -6,12 +6,11 @@ Secrets: passwords are shown by `status --accounts` only (and once by the `up` t
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
+from beffroi.cli.options import Parser
 from beffroi.core.identity import totp
 from beffroi.core.retention import told
 from beffroi.drive import renewal, upkeep
@@ -41,19 +40,11 @@ _LABELS = {
 }
 
 
-def _options(name: str, arguments: Sequence[str], *, email: bool = False) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=f"beffroi {name}")
-    parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
-    if email:
-        parser.add_argument("email")
-    else:
-        parser.add_argument("--json", action="store_true")
-        parser.add_argument("--accounts", action="store_true", help="only the demonstration's accounts")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str]) -> int:
-    options = _options("status", arguments)
+    parser = Parser(prog="beffroi status")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--accounts", action="store_true", help="only the demonstration's accounts")
+    options = parser.parse_args(arguments)
     config = load(options.state.resolve())
     if options.accounts:
         return _accounts(config)
@@ -155,7 +146,9 @@ class NoSuchAccount(BeffroiError):
 
 def code(arguments: Sequence[str]) -> int:
     """Print the present one-time code of a demonstration account."""
-    options = _options("code", arguments, email=True)
+    parser = Parser(prog="beffroi code")
+    parser.add_argument("email")
+    options = parser.parse_args(arguments)
     config = load(options.state.resolve())
     for account in accounts.load(config):
         if account.email == options.email.strip().lower() and account.totp_secret:

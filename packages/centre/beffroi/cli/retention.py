@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
+from beffroi.cli.options import Parser
 from beffroi.cli.person import account, in_centre
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi retention")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     show_ = verbs.add_parser("show", help="how long things are kept, the last run, the next one")
     show_.add_argument("--json", action="store_true")
     run_ = verbs.add_parser("run", help="purge now, as each day")
@@ -47,8 +47,6 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="you compared the clock of this machine with another one",
     )
-    for verb in (show_, run_):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

@@ -7,12 +7,12 @@ Status:  0 nothing was found, 3 something was (or a file of rules is refused), 1
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.cli.options import Parser
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.scan import kinds, rules, values, wire
 from beffroi.scan.kinds import File
@@ -35,13 +35,12 @@ class ScannerAway(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="beffroi scan")
+    parser = Parser(prog="beffroi scan")
     parser.add_argument("files", metavar="FILE", nargs="*", type=Path)
     parser.add_argument(
         "--rules", action="store_true", help="try the YARA rules of STATE/rules, and say what is in force"
     )
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
     options = parser.parse_args(arguments)
     config = load(options.state.resolve())
     if options.rules:

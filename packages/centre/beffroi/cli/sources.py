@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from beffroi.cli import consumers
+from beffroi.cli.options import Parser
 from beffroi.cli.person import account, in_centre, open_file
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ class SourcesUnavailable(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
+    if not arguments and "DJANGO_SETTINGS_MODULE" in os.environ:  # the process of this name
+        return consumers.sources()
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
     asking = account()
@@ -55,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi sources")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     show_ = verbs.add_parser("show", help="every source: state, last success, what it brought")
     show_.add_argument("--json", action="store_true")
     import__ = verbs.add_parser("import", help="read this file for a source that was started in the console")
@@ -66,8 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     trial_.add_argument("kind", metavar="KIND", help="ip, cidr or domain")
     trial_.add_argument("answer", choices=("enforce", "refuse"))
     trial_.add_argument("--reason", required=True, metavar="TEXT", help="kept in the audit log")
-    for verb in (show_, import__, trial_):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 

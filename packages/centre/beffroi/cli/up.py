@@ -18,7 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from beffroi.cli import report
-from beffroi.lib.config import DEFAULT_STATE, Config, SettingInvalid, load
+from beffroi.cli.options import Parser
+from beffroi.lib.config import Config, SettingInvalid, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise import accounts, centre, checks, children, preparation, status
 from beffroi.supervise.supervisor import Supervisor
@@ -31,8 +32,7 @@ class NeedsRoot(BeffroiError):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi up", description="Start the centre and watch it.")
-    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="state directory")
+    parser = Parser(prog="beffroi up", description="Start the centre and watch it.")
     parser.add_argument("--check", action="store_true", help="start all, wait until healthy, stop")
     parser.add_argument("--demo", default="default", metavar="FILE", help="seed file for a first run")
     parser.add_argument("--no-demo", dest="demo", action="store_const", const="", help="start empty")
