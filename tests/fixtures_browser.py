@@ -180,6 +180,30 @@ def agent(centre: Centre, browser: Any) -> Iterator[Any]:
     context.close()
 
 
+def sign_in(page: Any, email: str) -> None:
+    """Where the page asks who it is."""
+    page.fill("#id_login", email)
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+
+
+@pytest.fixture
+def visitor(browser: Any) -> Iterator[Any]:
+    """A page in which nobody has signed in yet."""
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def referent(centre: Centre, visitor: Any) -> Any:
+    """The home of the référent, who has just signed in."""
+    visitor.goto(centre.portal + "/")
+    sign_in(visitor, centre.seeded["referent_email"])
+    visitor.wait_for_selector("h1:has-text('Bonjour')")
+    return visitor
+
+
 @pytest.fixture(scope="module")
 def administrator(centre: Centre, browser: Any) -> Iterator[Any]:
     context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})

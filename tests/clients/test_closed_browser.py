@@ -6,30 +6,16 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from beffroi.core.identity import totp
 
-from tests.fixtures_browser import Centre, administrator, browser, centre, inspect
+from tests.fixtures_browser import Centre, administrator, browser, centre, inspect, referent, visitor
 from tests.portal_server import PASSWORD
 
-__all__ = ["administrator", "browser", "centre"]
+__all__ = ["administrator", "browser", "centre", "referent", "visitor"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture
-def referent(centre: Centre, browser: Any) -> Iterator[Any]:
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(centre.portal + "/")
-    page.fill("#id_login", centre.seeded["referent_email"])
-    page.fill("#id_password", PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("h1:has-text('Bonjour')")
-    yield page
-    context.close()
 
 
 def test_a_referent_sees_exports_and_asks_for_one(centre: Centre, referent: Any) -> None:

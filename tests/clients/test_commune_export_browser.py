@@ -6,7 +6,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -14,10 +13,9 @@ import pytest
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
-from tests.fixtures_browser import Centre, administrator, browser, centre, inspect
-from tests.portal_server import PASSWORD
+from tests.fixtures_browser import Centre, administrator, browser, centre, inspect, referent, visitor
 
-__all__ = ["administrator", "browser", "centre"]
+__all__ = ["administrator", "browser", "centre", "referent", "visitor"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 REASON = "Courrier du maire du 12 novembre 2026, signé A. Martin, reçu en préfecture le 14"
 ROW = {
@@ -51,19 +49,6 @@ def exports(centre: Centre) -> dict[str, str]:
                 tuple(row.values()),
             )
     return found
-
-
-@pytest.fixture
-def referent(centre: Centre, exports: dict[str, str], browser: Any) -> Iterator[Any]:
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(centre.portal + "/")
-    page.fill("#id_login", centre.seeded["referent_email"])
-    page.fill("#id_password", PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("h1:has-text('Bonjour')")
-    yield page
-    context.close()
 
 
 def test_a_referent_reads_of_it_on_the_home_and_stops_it(

@@ -10,11 +10,22 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures_browser import Centre, administrator, agent, browser, centre, inspect, press
+from tests.fixtures_browser import (
+    Centre,
+    administrator,
+    agent,
+    browser,
+    centre,
+    inspect,
+    press,
+    referent,
+    sign_in,
+    visitor,
+)
 from tests.fixtures_portal import LURE_ID
 from tests.portal_server import PASSWORD
 
-__all__ = ["administrator", "agent", "browser", "centre"]
+__all__ = ["administrator", "agent", "browser", "centre", "referent", "visitor"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AGENT_PAGES = {
@@ -191,13 +202,8 @@ def test_a_decision_is_let_pass_and_blocked_again_with_the_keyboard(
         assert page.locator("input[name=q]").last.input_value()
 
 
-def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, browser: Any) -> None:
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(centre.portal + "/")
-    page.fill("#id_login", centre.seeded["referent_email"])
-    page.fill("#id_password", PASSWORD)
-    page.keyboard.press("Enter")
+def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, referent: Any) -> None:
+    page = referent
     page.wait_for_selector("text=Bientôt, votre boîtier refusera")
     inspect(page, "referent")
     press(page, "Que faire")
@@ -214,49 +220,39 @@ def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, 
     page.goto(centre.portal + "/domaines/")
     press(page, "Qui envoie en notre nom " + page.locator("h2").first.inner_text())
     inspect(page, "referent-envois")
-    context.close()
 
 
 def test_who_has_a_held_account_is_told_at_the_sign_in_and_prints_a_sheet(
-    centre: Centre, browser: Any
+    centre: Centre, visitor: Any
 ) -> None:
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+    page = visitor
     page.goto(centre.portal + "/")
-    page.fill("#id_login", centre.seeded["held_email"])
-    page.fill("#id_password", PASSWORD)
-    page.keyboard.press("Enter")
+    sign_in(page, centre.seeded["held_email"])
     page.wait_for_selector("[role=alert]:has-text('suspendue par précaution')")
     inspect(page, "suspendue-accueil")
     press(page, "Ce qui s’est passé, et que faire")
     inspect(page, "suspendue")
     page.emulate_media(media="print")
     assert page.locator("h1").is_hidden() and page.locator(".sheet").is_visible()
-    context.close()
 
 
-def test_a_digest_s_link_is_read_without_a_sign_in(centre: Centre, browser: Any) -> None:
-    context = browser.new_context(locale="fr-FR")
-    page = context.new_page()
+def test_a_digest_s_link_is_read_without_a_sign_in(centre: Centre, visitor: Any) -> None:
+    page = visitor
     page.goto(centre.portal + "/retenus/liste/?l=" + centre.seeded["held_link"])
     inspect(page, "retenus-lien")
     page.click("text=Se connecter et libérer")
     page.wait_for_selector("#id_login")
-    context.close()
 
 
 def test_a_mail_of_the_digest_is_released_over_the_sign_in_and_taken_back(
-    centre: Centre, browser: Any
+    centre: Centre, visitor: Any
 ) -> None:
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+    page = visitor
     page.goto(centre.portal + f"/retenus/lien/liberer/?l={centre.seeded['held_one']}")
     assert "Libérer ce courriel" in page.locator("h1").inner_text() and page.locator("main form").count() == 0
     inspect(page, "retenus-lien-libere")
     press(page, "Se connecter")
-    page.fill("#id_login", centre.seeded["agent_email"])
-    page.fill("#id_password", PASSWORD)
-    page.keyboard.press("Enter")
+    sign_in(page, centre.seeded["agent_email"])
     page.wait_for_selector("main form button")
     assert page.locator("main button").all_inner_texts() == ["Libérer"]
     inspect(page, "retenus-lien-confirmer")
@@ -273,7 +269,6 @@ def test_a_mail_of_the_digest_is_released_over_the_sign_in_and_taken_back(
     inspect(page, "retenus-lien-verifier")
     press(page, "Demander une vérification")
     page.wait_for_selector("textarea#text")
-    context.close()
 
 
 def test_a_held_mail_is_released_and_taken_back_by_keyboard(centre: Centre, agent: Any) -> None:

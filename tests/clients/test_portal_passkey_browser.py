@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures_browser import Centre, browser, centre, inspect, press
+from tests.fixtures_browser import Centre, browser, centre, inspect, press, sign_in
 from tests.portal_server import PASSWORD
 
 __all__ = ["browser", "centre"]
@@ -54,11 +54,9 @@ def page(browser: Any) -> Iterator[Any]:
     context.close()
 
 
-def sign_in(page: Any, centre: Centre, email: str) -> None:
+def come_in(page: Any, centre: Centre, email: str) -> None:
     page.goto(centre.portal + "/connexion/")
-    page.fill("#id_login", email)
-    page.fill("#id_password", PASSWORD)
-    page.keyboard.press("Enter")
+    sign_in(page, email)
 
 
 def confirm(page: Any) -> None:
@@ -86,7 +84,7 @@ def printed(page: Any, name: str) -> None:
 
 def test_a_key_is_added_opens_confirms_and_is_removed(centre: Centre, page: Any) -> None:
     key = Key(page)
-    sign_in(page, centre, centre.seeded["agent_email"])
+    come_in(page, centre, centre.seeded["agent_email"])
     page.wait_for_selector("h1:has-text('Bonjour')")
     page.goto(centre.portal + "/acces/")
     press(page, "En ajouter une")
@@ -139,7 +137,7 @@ def test_a_cancelled_key_says_what_to_do(centre: Centre, page: Any) -> None:
 
 
 def test_a_phone_takes_its_settings_and_the_computer_sees_it(centre: Centre, page: Any, browser: Any) -> None:
-    sign_in(page, centre, centre.seeded["agent_email"])
+    come_in(page, centre, centre.seeded["agent_email"])
     page.wait_for_selector("h1:has-text('Bonjour')")
     page.goto(centre.portal + "/acces/telephone/")
     confirm(page)
@@ -190,7 +188,7 @@ def test_the_referent_helps_out_who_lost_everything(centre: Centre, page: Any, b
     lost = browser.new_context(locale="fr-FR")
     agent = lost.new_page()
     Key(agent)
-    sign_in(agent, centre, "mairie@nuits.test")
+    come_in(agent, centre, "mairie@nuits.test")
     agent.wait_for_selector("h1:has-text('Bonjour')")
     agent.goto(centre.portal + "/acces/cles/nouvelle/")
     confirm(agent)
@@ -198,7 +196,7 @@ def test_the_referent_helps_out_who_lost_everything(centre: Centre, page: Any, b
     press(agent, "Ajouter")
     agent.wait_for_selector("h1:has-text('Codes de secours')")
     lost.close()
-    sign_in(page, centre, centre.seeded["referent_email"])
+    come_in(page, centre, centre.seeded["referent_email"])
     page.wait_for_selector("h1:has-text('Bonjour')")
     page.goto(centre.portal + "/acces/depannage/")
     confirm(page)
@@ -213,7 +211,7 @@ def test_the_referent_helps_out_who_lost_everything(centre: Centre, page: Any, b
 
 def test_a_usb_key_without_a_pin_is_the_second_factor(centre: Centre, page: Any) -> None:
     Key(page, kind="usb", asks=False)
-    sign_in(page, centre, centre.seeded["referent_email"])
+    come_in(page, centre, centre.seeded["referent_email"])
     page.wait_for_selector("h1:has-text('Bonjour')")
     page.goto(centre.portal + "/acces/cles/nouvelle/")
     confirm(page)
@@ -221,7 +219,7 @@ def test_a_usb_key_without_a_pin_is_the_second_factor(centre: Centre, page: Any)
     press(page, "Ajouter")
     page.wait_for_selector("h1:has-text('Codes de secours')")
     sign_out(page)
-    sign_in(page, centre, centre.seeded["referent_email"])
+    come_in(page, centre, centre.seeded["referent_email"])
     page.wait_for_selector("h1:has-text('Double vérification')")
     inspect(page, "double-cle")
     press(page, "Utiliser ma clé")

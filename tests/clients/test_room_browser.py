@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures_browser import Centre, administrator, agent, browser, centre, inspect
-from tests.portal_server import PASSWORD
+from tests.fixtures_browser import Centre, administrator, agent, browser, centre, inspect, sign_in, visitor
 
-__all__ = ["administrator", "agent", "browser", "centre"]
+__all__ = ["administrator", "agent", "browser", "centre", "visitor"]
 pytestmark = pytest.mark.browser
 
 
@@ -43,13 +42,8 @@ def test_the_departement_gives_room_and_reads_what_was_wrong(centre: Centre, adm
     page.wait_for_selector("text=sur 12")
 
 
-def test_a_referent_reads_which_mailbox_takes_how_much(centre: Centre, browser: Any) -> None:
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(centre.portal + "/courrier/place/")
-    page.fill("#id_login", centre.seeded["referent_email"])
-    page.fill("#id_password", PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("h1:has-text('Place des boîtes')")
-    inspect(page, "r-place")
-    context.close()
+def test_a_referent_reads_which_mailbox_takes_how_much(centre: Centre, visitor: Any) -> None:
+    visitor.goto(centre.portal + "/courrier/place/")
+    sign_in(visitor, centre.seeded["referent_email"])
+    visitor.wait_for_selector("h1:has-text('Place des boîtes')")
+    inspect(visitor, "r-place")
