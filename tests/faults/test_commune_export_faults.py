@@ -20,9 +20,9 @@ from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.drive_server import Served
 from tests.faults.test_mail_backup_faults import small_disk
+from tests.fixtures_commune_export import Hall, check, files_of, run
 from tests.fixtures_drive import noise
 from tests.fixtures_portal import no_door
-from tests.integration.test_commune_export import Hall, check, files_of, run
 
 __all__ = ["no_door", "run", "server", "small_disk"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
