@@ -12,8 +12,11 @@ import http.client
 import os
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from beffroi.core.planes import wake
 from beffroi.drive import following
@@ -43,13 +46,7 @@ def processes(config: Config) -> list[Process]:
         *(_stream(config, number) for number in range(1, config.stream_relays + 1)),
         *([_scan(config)] if config.scan else []),
         *(row for row in engines if row.name == "rspamd"),
-        _django(
-            config,
-            "web",
-            "beffroi.settings.web",
-            workers=WEB_WORKERS,
-            application="beffroi.portal.wsgi_web:application",
-        ),
+        _web(config),
         *(row for row in engines if row.name == "mailgate"),
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _calendars(config),
@@ -68,7 +65,7 @@ def processes(config: Config) -> list[Process]:
         _reports(config),
         _registrar(config),
         *([_authority(config), _certificates(config)] if config.acme_directory else []),
-        _django(config, "console", "beffroi.settings.console", workers=1),
+        _console(config),
         front.process(config),
         *front.box_processes(config),
     ]
@@ -80,111 +77,104 @@ def write_files(config: Config) -> None:
     front.write(config)
 
 
-def _granian(config: Config, name: str, *arguments: str) -> tuple[str, ...]:
-    return (
-        sys.executable,
-        "-m",
-        "granian",
-        "--no-ws",
-        "--log-level",
-        "warning",
-        "--respawn-failed-workers",
-        "--workers-kill-timeout",
-        "8",
-        "--uds",
-        str(config.run / f"{name}.sock"),
-        "--uds-permissions",
-        "432",  # 0o660: the front's group may connect, nobody else
-        *arguments,
+def _python(config: Config, name: str, argv: Sequence[str], *, settings: str = "", **more: Any) -> Process:
+    """A process of ours; ``argv``: a module and what it is given, ``more``: of ``Process``."""
+    environment = {STATE_VARIABLE: str(config.state)}
+    if settings:
+        environment["DJANGO_SETTINGS_MODULE"] = f"beffroi.settings.{settings}"
+    return Process(
+        name=name,
+        argv=(sys.executable, "-m", *argv),
+        environment=environment,
+        advice=f"Look at {config.log / (name + '.log')}.",
+        **more,
     )
 
 
-def _django(
-    config: Config,
-    name: str,
-    settings: str,
-    *,
-    workers: int,
-    application: str = "django.core.wsgi:get_wsgi_application",
+def _ours(config: Config, name: str, argv: Sequence[str], *, readers: str, **more: Any) -> Process:
+    """``_python`` as Config.user, among the readers of these secrets."""
+    group = secret_files.group(config, readers)
+    return _python(config, name, argv, user=config.user or None, group=group, **more)
+
+
+def _pages(
+    config: Config, name: str, application: str, *, readers: str, workers: int, **more: Any
 ) -> Process:
-    return Process(
-        name=name,
-        argv=_granian(
-            config,
-            name,
-            "--interface",
-            "wsgi",
-            "--workers",
-            str(workers),
-            "--blocking-threads",
-            "4",
-            "--factory",
-            application,
-        ),
-        user=config.user or None,
-        group=secret_files.group(config, secret_files.PAGES),
-        socket=config.run / f"{name}.sock",
-        environment=_environment(config, settings),
-        healthy=lambda: answers(config.run / f"{name}.sock", "/healthz"),
+    """Blocking pages (WSGI) on a socket, behind the front door."""
+    path = config.run / f"{name}.sock"
+    argv = (
+        *("granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
+        *("--workers", str(workers), "--blocking-threads", "4"),
+        *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
+        # 0o660: the front's group may connect, nobody else
+        *("--uds", str(path), "--uds-permissions", "432"),
+        *("--factory", application),
+    )
+    return _ours(
+        config,
+        name,
+        argv,
+        readers=readers,
+        socket=path,
+        healthy=partial(answers, path, "/healthz"),
         stop_timeout_s=12,
+        **more,
+    )
+
+
+def _web(config: Config) -> Process:
+    return _pages(
+        config,
+        "web",
+        "beffroi.portal.wsgi_web:application",
+        readers=secret_files.PAGES,
+        settings="web",
+        workers=WEB_WORKERS,
         start_timeout_s=45,
-        advice=f"Look at {config.log / (name + '.log')}.",
+    )
+
+
+def _console(config: Config) -> Process:
+    return _pages(
+        config,
+        "console",
+        "django.core.wsgi:get_wsgi_application",
+        readers=secret_files.PAGES,
+        settings="console",
+        workers=1,
+        start_timeout_s=45,
     )
 
 
 def _calendars(config: Config) -> Process:
-    """Blocking, as Radicale is; one process, so that its threads share what it holds of the feed."""
-    return Process(
-        name="calendars",
-        argv=_granian(
-            config,
-            "calendars",
-            "--interface",
-            "wsgi",
-            "--workers",
-            "1",
-            "--blocking-threads",
-            "4",
-            "--factory",
-            "beffroi.drive.calendars.app:application",
-        ),
-        user=config.user or None,
-        # Opens no secret of the pages, nor the feed's key.
-        group=secret_files.group(config, secret_files.ALL),
-        socket=config.run / "calendars.sock",
-        environment=_environment(config, None),
-        healthy=lambda: answers(config.run / "calendars.sock", "/healthz"),
-        stop_timeout_s=12,
-        advice=f"Look at {config.log / 'calendars.log'}.",
-    )
+    """Blocking, as Radicale is; one process, so that its threads share what it holds of the feed. It opens no secret of
+    the pages, nor the feed's key."""
+    application = "beffroi.drive.calendars.app:application"
+    return _pages(config, "calendars", application, readers=secret_files.ALL, workers=1)
 
 
 def _drive(config: Config) -> Process:
-    return Process(
-        name="drive",
-        # Serves inside one process: the grouped commits of a collectivité have one writer.
-        argv=(sys.executable, "-m", "beffroi.drive"),
-        user=config.user or None,
-        # The keys of files are wrapped by the communes' master key.
-        group=secret_files.group(config, secret_files.PAGES),
-        environment=_environment(config, None),
+    """Serves inside one process: the grouped commits of a collectivité have one writer. The keys of files are wrapped
+    by the communes' master key."""
+    return _ours(
+        config,
+        "drive",
+        ("beffroi.drive",),
+        readers=secret_files.PAGES,
         healthy=lambda: answers(config.run / "drive.sock", "/healthz"),
         stop_timeout_s=12,
-        advice=f"Look at {config.log / 'drive.log'}.",
     )
 
 
 def _beside_drive(config: Config, name: str, module: str) -> Process:
     """Opens what the drive opens, for it looks into contents; it hears from the drive alone."""
-    return Process(
-        name=name,
-        argv=(sys.executable, "-m", module),
-        user=config.user or None,
-        group=secret_files.group(config, secret_files.PAGES),
-        environment=_environment(config, None),
+    return _ours(
+        config,
+        name,
+        (module,),
+        readers=secret_files.PAGES,
         healthy=lambda: listens(following.directory(config.run) / f"{name}.sock"),
         stop_timeout_s=12,
-        advice=f"Look at {config.log / (name + '.log')}.",
     )
 
 
@@ -195,156 +185,109 @@ def _filescan(config: Config) -> Process:
 
 
 def _stream(config: Config, relay: int = 0) -> Process:
-    """The publisher, or one of its relays."""
+    """The publisher, or one of its relays. Serves inside one process: it holds its connections, and the publisher is
+    the only one that makes batches."""
     name = config.relay_names[relay - 1] if relay else "stream"
-    return Process(
-        name=name,
-        # Serves inside one process: it holds its connections, and the publisher is the only one that makes batches.
-        argv=(sys.executable, "-m", "beffroi.stream", *(("--relay", str(relay)) if relay else ())),
-        user=config.user or None,
-        group=secret_files.group(config, secret_files.FEED),
-        environment=_environment(config, None),
+    return _ours(
+        config,
+        name,
+        ("beffroi.stream", *(("--relay", str(relay)) if relay else ())),
+        readers=secret_files.FEED,
         healthy=lambda: answers(config.run / f"{name}.sock", "/v1/nonce"),
         stop_timeout_s=12,
-        advice=f"Look at {config.log / (name + '.log')}.",
     )
 
 
 def _consumers(config: Config, name: str, group: str) -> Process:
-    return Process(
-        name=name,
-        argv=(sys.executable, "-m", "beffroi.cli", name),
-        user=config.user or None,
-        group=secret_files.group(config, secret_files.PAGES),
-        environment=_environment(config, "beffroi.settings.base"),
-        healthy=lambda: listens(wake.directory(config.run) / f"{group}.sock"),
-        start_timeout_s=45,
-        advice=f"Look at {config.log / (name + '.log')}.",
-    )
+    return _django(config, name, lambda: listens(wake.directory(config.run) / f"{group}.sock"))
 
 
 def _managesieve(config: Config) -> Process:
-    return Process(
-        name="managesieve",
-        argv=(sys.executable, "-m", "beffroi.cli", "managesieve"),
-        user=config.user or None,
-        group=secret_files.group(config, secret_files.PAGES),
-        environment=_environment(config, "beffroi.settings.base"),
-        healthy=lambda: probes.managesieve(config),
+    return _django(config, "managesieve", lambda: probes.managesieve(config))
+
+
+def _django(config: Config, name: str, healthy: Callable[[], str]) -> Process:
+    return _ours(
+        config,
+        name,
+        ("beffroi.cli", name),
+        readers=secret_files.PAGES,
+        settings="base",
+        healthy=healthy,
         start_timeout_s=45,
-        advice=f"Look at {config.log / 'managesieve.log'}.",
     )
 
 
 def _fetch(config: Config) -> Process:
     """It talks to strangers and parses what they say, so it is a user of its own, in no group of ours."""
-    return Process(
-        name="fetch",
-        argv=(sys.executable, "-m", "beffroi.watch.sources.fetch"),
-        user=secret_files.fetch_user(config),
-        environment=_environment(config, None),
-        socket=fetch.wake_socket(config.state),
-        healthy=lambda: listens(fetch.wake_socket(config.state)),
-        advice=f"Look at {config.log / 'fetch.log'}.",
-    )
+    path, user = fetch.wake_socket(config.state), secret_files.fetch_user(config)
+    argv = ("beffroi.watch.sources.fetch",)
+    return _python(config, "fetch", argv, user=user, socket=path, healthy=lambda: listens(path))
 
 
 def _reports(config: Config) -> Process:
     """It unpacks and parses what strangers mail to us, so it is a user of its own, in no group of ours."""
-    return Process(
-        name="reports",
-        argv=(sys.executable, "-m", "beffroi.mail.reports.intake"),
-        user=secret_files.reports_user(config),
-        environment=_environment(config, None),
-        socket=intake.wake_socket(config.state),
-        healthy=lambda: listens(intake.wake_socket(config.state)),
-        advice=f"Look at {config.log / 'reports.log'}.",
-    )
+    path, user = intake.wake_socket(config.state), secret_files.reports_user(config)
+    argv = ("beffroi.mail.reports.intake",)
+    return _python(config, "reports", argv, user=user, socket=path, healthy=lambda: listens(path))
 
 
 def _registrar(config: Config) -> Process:
     """It holds keys of providers and reads what these say, so it is a user of its own, in no group of ours."""
-    path = registrar.socket_path(config.state)
-    return Process(
-        name="registrar",
-        argv=(sys.executable, "-m", "beffroi.mail.domains.registrar"),
+    return _python(
+        config,
+        "registrar",
+        ("beffroi.mail.domains.registrar",),
         user=secret_files.registrar_user(config),
-        environment=_environment(config, None),
-        socket=path,
+        socket=registrar.socket_path(config.state),
         healthy=lambda: "" if registrar_asking.answers(config) else "The process registrar does not answer.",
-        advice=f"Look at {config.log / 'registrar.log'}.",
     )
 
 
 def _authority(config: Config) -> Process:
     """It talks to the certificate authority with the account's key and no other."""
-    return Process(
-        name="acme",
-        argv=(sys.executable, "-m", "beffroi.mail.certificates.authority"),
+    return _python(
+        config,
+        "acme",
+        ("beffroi.mail.certificates.authority",),
         user=secret_files.acme_user(config),
-        environment=_environment(config, None),
         healthy=lambda: certificates_health.late(config, "brought", certificates_health.AUTHORITY_LATE_S),
-        advice=f"Look at {config.log / 'acme.log'}.",
     )
 
 
 def _certificates(config: Config) -> Process:
     """It makes the keys of the communes' certificates; of root it has the name and the files, no power."""
-    limited = ("/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
-    return Process(
-        name="certificates",
-        argv=(
-            *(limited if os.getuid() == 0 else ()),
-            sys.executable,
-            "-m",
-            "beffroi.mail.certificates.keeper",
-        ),
-        environment=_environment(config, None),
+    one = _python(
+        config,
+        "certificates",
+        ("beffroi.mail.certificates.keeper",),
         network=False,
         healthy=lambda: certificates_health.late(config, "told", certificates_health.KEEPER_LATE_S),
-        advice=f"Look at {config.log / 'certificates.log'}.",
     )
+    limited = ("/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+    return replace(one, argv=(*limited, *one.argv)) if os.getuid() == 0 else one
 
 
 def _scan(config: Config) -> Process:
     """It opens the files that strangers send, so it is a user of its own, in no group of ours, without a network."""
-    path = wire.socket_path(config.state)
-    return Process(
-        name="scan",
-        argv=(sys.executable, "-m", "beffroi.scan"),
-        user=secret_files.scan_user(config),
-        environment=_environment(config, None),
-        socket=path,
-        network=False,
-        healthy=lambda: _scans(path),
-        advice=f"Look at {config.log / 'scan.log'}.",
-    )
+    path, user = wire.socket_path(config.state), secret_files.scan_user(config)
+    argv = ("beffroi.scan",)
+    return _python(config, "scan", argv, user=user, socket=path, network=False, healthy=lambda: _scans(path))
 
 
 def _previews(config: Config) -> Process:
-    """It runs LibreOffice on what anybody stored: a user of its own, in no group of ours, without a network."""
-    path = previews.socket_path(config.state)
-    return Process(
-        name="previews",
-        argv=(sys.executable, "-m", "beffroi.previews"),
-        user=secret_files.previews_user(config),
-        environment=_environment(config, None),
+    """It runs LibreOffice on what anybody stored: a user of its own, in no group of ours, without a network. It may be
+    busy with a document for a while, so that it listens is enough."""
+    path, user = previews.socket_path(config.state), secret_files.previews_user(config)
+    return _python(
+        config,
+        "previews",
+        ("beffroi.previews",),
+        user=user,
         socket=path,
         network=False,
-        healthy=lambda: _listens(path),
-        advice=f"Look at {config.log / 'previews.log'}.",
+        healthy=lambda: listens(path, socket.SOCK_STREAM),
     )
-
-
-def _listens(path: Path) -> str:
-    """ "" when somebody takes connections, else one sentence: it may be busy with a document for a while."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
-        one.settimeout(5)
-        try:
-            one.connect(str(path))
-        except OSError as error:
-            return f"The process of previews does not answer ({error})."
-    return ""
 
 
 def _scans(path: Path) -> str:
@@ -354,13 +297,6 @@ def _scans(path: Path) -> str:
     except (OSError, wire.Ended) as error:
         return f"The scanner of attached files does not answer ({error})."
     return "" if answer == b"PONG" else "The scanner of attached files answers in an unexpected way."
-
-
-def _environment(config: Config, settings: str | None) -> dict[str, str]:
-    values = {STATE_VARIABLE: str(config.state)}
-    if settings:
-        values["DJANGO_SETTINGS_MODULE"] = settings
-    return values
 
 
 def answers(path: Path, request: str) -> str:
@@ -376,11 +312,12 @@ def answers(path: Path, request: str) -> str:
     return "" if status < 500 else f"{path.name} answers {status}."
 
 
-def listens(path: Path) -> str:
-    """ "" when a living process holds this datagram socket: connecting to a dead one is refused."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+def listens(path: Path, kind: socket.SocketKind = socket.SOCK_DGRAM) -> str:
+    """ "" when a living process holds this socket: connecting to a dead one is refused."""
+    with socket.socket(socket.AF_UNIX, kind) as probe:
+        probe.settimeout(5)
         try:
             probe.connect(str(path))
         except OSError as error:
-            return f"{path.name} is not listened to ({error.strerror})."
+            return f"{path.name} is not listened to ({error.strerror or error})."
     return ""
