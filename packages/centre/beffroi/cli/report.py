@@ -7,7 +7,7 @@ Secrets: passwords are shown by `status --accounts` only (and once by the `up` t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from beffroi.cli.options import Parser
@@ -40,6 +40,36 @@ _LABELS = {
 }
 
 
+def _certificates(config: Config) -> str:
+    """Of the domains' names and of the centre's own: "" or what ends soon, with the next step."""
+    now = clock.epoch_s()
+    said = (certified.problem(config, now=now), own_certificates.problem(config, now=now))
+    return " ".join(one for one in said if one)
+
+
+_WRONG: dict[str, Callable[[Config], str]] = {
+    "purge": lambda config: told.problem(config, now=clock.epoch_s()),
+    "probe": lambda config: probed.problem(config, now=clock.epoch_s(), alarm_after=2),
+    "backup": lambda config: backed_up.problem(config, now=clock.epoch_s()),
+    "certificates": _certificates,
+    "files": lambda config: (
+        upkeep.problem(config)
+        or drive_backup.problem(config, now_s=clock.epoch_s())
+        or drills.problem(config)
+    ),
+    "filescan": filescan.problem,
+    "seals": seals.problem,
+    "signing": signing.problem,
+}
+"""What may be wrong although every process is healthy, by its name in ``--json``: "" or a sentence with what to do."""
+_NOTES: tuple[Callable[[Config], str], ...] = (
+    lambda config: certified.sentence(config, now=clock.epoch_s()),
+    lambda config: unscanned.sentence(config, now=clock.epoch_s()),
+    renewal.sentence,
+)
+"""What goes on and is no trouble."""
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="beffroi status")
     parser.add_argument("--json", action="store_true")
@@ -51,34 +81,16 @@ def main(arguments: Sequence[str]) -> int:
     found, pid = status.read(config), status.running_pid(config)
     if pid and found is not None and found.pid != pid:
         found = None  # of an earlier run: this one prepares, and has started nothing yet
-    low = checks.low_disk(config)
-    old = _old(config, found) if pid and found else ""
-    purge = told.problem(config, now=clock.epoch_s()) if pid else ""
-    probe = probed.problem(config, now=clock.epoch_s(), alarm_after=2) if pid else ""
-    backup = backed_up.problem(config, now=clock.epoch_s()) if pid else ""
-    certificates = _certificates(config) if pid else ""
-    files = upkeep.problem(config) if pid else ""
-    files = files or (drive_backup.problem(config, now_s=clock.epoch_s()) if pid else "")
-    files = files or (drills.problem(config) if pid else "")
-    scan = filescan.problem(config) if pid else ""
+    wrong = {name: ask(config) if pid else "" for name, ask in _WRONG.items()}
     advice = drive_backup.advice(config) if pid else ""
-    sealed = seals.problem(config) if pid else ""
-    unsigned = signing.problem(config) if pid else ""
     if options.json:
         print(
             json.dumps(
                 {
                     "running": bool(pid),
                     "status": asdict(found) if found else None,
-                    "purge": purge,
-                    "probe": probe,
-                    "backup": backup,
-                    "certificates": certificates,
-                    "files": files,
-                    "filescan": scan,
+                    **wrong,
                     "advice": advice,
-                    "seals": sealed,
-                    "signing": unsigned,
                 },
                 ensure_ascii=False,
             )
@@ -94,16 +106,14 @@ def main(arguments: Sequence[str]) -> int:
     else:
         print("\n".join(lines(found)))
         print("\n".join(account_lines(config, accounts.load(config), secrets=False)))
+    old = _old(config, found) if pid and found else ""
+    troubles = (old, checks.low_disk(config), *wrong.values())
     if not options.json:
-        issued = certified.sentence(config, now=clock.epoch_s()) if pid else ""
-        passing = unscanned.sentence(config, now=clock.epoch_s()) if pid else ""
-        renewing = renewal.sentence(config) if pid else ""
-        troubles = (old, low, purge, probe, backup, certificates, files, scan, sealed, unsigned)
-        said = [one for one in (issued, passing, renewing, advice, *troubles) if one]
+        notes = [ask(config) if pid else "" for ask in _NOTES]
+        said = [one for one in (*notes, advice, *troubles) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    troubled = old or low or purge or probe or backup or certificates or files or scan or sealed or unsigned
-    return 0 if well and not troubled else 1
+    return 0 if well and not any(troubles) else 1
 
 
 def _old(config: Config, found: status.CentreStatus) -> str:
@@ -115,13 +125,6 @@ def _old(config: Config, found: status.CentreStatus) -> str:
         f"All of this is from {age_s} s ago: {status.directory(config)} is not written any more."
         " Next: look whether its disk is full or read-only (df -h, df -i, dmesg)"
     )
-
-
-def _certificates(config: Config) -> str:
-    """Of the domains' names and of the centre's own: "" or what ends soon, with the next step."""
-    now = clock.epoch_s()
-    said = (certified.problem(config, now=now), own_certificates.problem(config, now=now))
-    return " ".join(one for one in said if one)
 
 
 class NoAccounts(BeffroiError):
