@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from beffroi.core.identity.models import Membership, Person
 from beffroi.lib import clock
+from beffroi.lib.clock import PLACE
 from beffroi.mail import access
-from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.people import delegations
 from beffroi.mail.people.models import Delegation
 

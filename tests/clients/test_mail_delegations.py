@@ -11,10 +11,10 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
+from beffroi.lib.clock import PLACE
 from beffroi.mail import outgoing, reader
 from beffroi.mail.engines import layout
 from beffroi.mail.held.models import Notice
-from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people import delegations
 from beffroi.mail.people.models import Delegation

@@ -15,12 +15,12 @@ import pytest
 from beffroi.core.events import publish, run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.clock import PLACE
 from beffroi.mail import actions as mail
 from beffroi.mail import folders, reader
 from beffroi.mail.filters import actions, preview, queries
 from beffroi.mail.filters.models import Absence, Forward
 from beffroi.mail.held.models import SenderRule
-from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions as sending_actions
 from beffroi.mail.sending.models import SendingAlarm

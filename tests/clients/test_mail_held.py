@@ -211,7 +211,7 @@ def test_a_digest_arrives_by_mail_and_its_link_opens_the_subjects(
 ) -> None:
     receive(post, box, 1)
     day = workdays.next_working(clock.now().date())
-    morning = datetime.combine(day, datetime.min.time(), workdays.PLACE) + timedelta(hours=8)
+    morning = datetime.combine(day, datetime.min.time(), clock.PLACE) + timedelta(hours=8)
     assert held_digest.send_due(morning - timedelta(minutes=1)) == 0
     assert held_digest.send_due(morning) == 1
     assert held_digest.send_due(morning + timedelta(hours=1)) == 0
@@ -231,9 +231,7 @@ def test_a_digest_arrives_by_mail_and_its_link_opens_the_subjects(
     shown = Client().get(path).content.decode()
     assert "Devis n° 1" in shown and SENDER not in shown
     assert HeldMail.objects.get().seen_at is None
-    later = datetime.combine(
-        workdays.next_working(workdays.next_working(day)), morning.time(), workdays.PLACE
-    )
+    later = datetime.combine(workdays.next_working(workdays.next_working(day)), morning.time(), clock.PLACE)
     assert [len(one.again) for one in due.due(later)] == [1]
 
 
@@ -253,7 +251,7 @@ def test_a_full_mailbox_keeps_no_other_from_hearing_of_what_is_held_or_lent(
                 client.append("INBOX", b"Subject: x\r\n\r\n" + b"x" * size)
     client.logout()
     day = workdays.next_working(clock.now().date())
-    morning = datetime.combine(day, datetime.min.time(), workdays.PLACE) + timedelta(hours=8)
+    morning = datetime.combine(day, datetime.min.time(), clock.PLACE) + timedelta(hours=8)
     assert held_digest.send_due(morning) == 1
     post.wait_count(other, 1)
     assert HeldMail.objects.get(mailbox_id=box.id).told_at is None

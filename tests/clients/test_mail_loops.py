@@ -8,9 +8,9 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.clock import PLACE
 from beffroi.mail.filters import actions
 from beffroi.mail.held import posting
-from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox
 
 from tests.conftest import Commune

@@ -10,9 +10,9 @@ from email.utils import make_msgid
 
 from beffroi.core.events import run_pending
 from beffroi.lib import clock
+from beffroi.lib.clock import PLACE
 from beffroi.mail import signing
 from beffroi.mail.filters import actions
-from beffroi.mail.held.workdays import PLACE
 
 from tests.conftest import Commune
 from tests.foreign_mail import HOUR_MESSAGES, PLAIN, Sending

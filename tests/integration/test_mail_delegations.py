@@ -11,13 +11,13 @@ from beffroi.core.events import Event
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.clock import PLACE
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import access, outgoing, sendings
 from beffroi.mail import queries as mail
 from beffroi.mail.access import Right
 from beffroi.mail.drafts import Place
 from beffroi.mail.filters.errors import SettingRefused
-from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import consumers, delegations, leaving, retention
 from beffroi.mail.people.models import DelegatedAct, Delegation

@@ -14,11 +14,11 @@ from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person, SignIn
 from beffroi.lib import clock
+from beffroi.lib.clock import PLACE
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 from beffroi.mail.filters import actions, queries
 from beffroi.mail.filters.errors import SettingRefused, TooManyFilters
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
-from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending.models import SendingAlarm
 from django.test import Client

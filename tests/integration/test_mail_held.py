@@ -18,7 +18,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import actions as mail
 from beffroi.mail import doveadm
-from beffroi.mail.held import actions, due, following, links, queries, workdays
+from beffroi.mail.held import actions, due, following, links, queries
 from beffroi.mail.held.actions import HeldByDecision
 from beffroi.mail.held.models import Digest, HeldMail, Lesson, SenderRule
 from beffroi.mail.models import Mailbox
@@ -44,7 +44,7 @@ def told(kind: str) -> int:
 
 
 def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=workdays.PLACE)
+    return datetime.fromisoformat(text).replace(tzinfo=clock.PLACE)
 
 
 # -- releasing, blocking, taking back ------------------------------------------------------------------------

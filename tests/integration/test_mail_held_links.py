@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from beffroi.lib import clock
 from beffroi.mail import reader
-from beffroi.mail.held import due, links, posting, workdays
+from beffroi.mail.held import due, links, posting
 from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox
 from beffroi.portal import held_digest
@@ -32,7 +32,7 @@ def box(beaune: Commune) -> Mailbox:
 
 
 def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=workdays.PLACE)
+    return datetime.fromisoformat(text).replace(tzinfo=clock.PLACE)
 
 
 def path_of(row: HeldMail, box: Mailbox, act: str = "liberer") -> str:

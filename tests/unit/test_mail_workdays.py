@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from beffroi.mail.held.workdays import PLACE, is_working, one_later
+from beffroi.lib.clock import PLACE
+from beffroi.mail.held.workdays import is_working, one_later
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from beffroi.cli.options import Parser
 from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, in_centre, new_file
@@ -28,7 +27,6 @@ from beffroi.lib.errors import BeffroiError
 if TYPE_CHECKING:
     from beffroi.core.audit.queries import Report
 
-PARIS = ZoneInfo("Europe/Paris")
 BROKEN = (
     "it was changed, cut or added to outside of Beffroi."
     " Next: keep the machine as it is and compare with an export or a backup"
@@ -214,7 +212,7 @@ def prune_by_term(config: Config, *, account: str, confirmed: bool) -> int:
 
 def _day(text: str) -> datetime:
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=PARIS)
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=clock.PLACE)
     except ValueError:
         raise DateUnusable(text) from None
     if day > clock.now():

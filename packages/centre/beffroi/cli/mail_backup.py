@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from beffroi.cli.mail import ACTOR, MailUnavailable
 from beffroi.cli.options import Parser
@@ -197,15 +196,9 @@ def moment_of(text: str) -> datetime:
         raise Invalid("--at: a moment such as 2026-11-25 or '2026-11-25 14:30'") from None
     if len(text.strip()) == 10:
         at = at.replace(hour=23, minute=59, second=59)
-    aware = at if at.tzinfo else at.replace(tzinfo=_zone())
+    aware = at if at.tzinfo else at.replace(tzinfo=clock.PLACE)
     return min(aware.astimezone(UTC), clock.now())
 
 
 def local(at_s: int) -> str:
-    return f"{datetime.fromtimestamp(at_s, _zone()):%Y-%m-%d %H:%M}"
-
-
-def _zone() -> ZoneInfo:
-    from django.conf import settings  # noqa: PLC0415
-
-    return ZoneInfo(settings.TIME_ZONE)
+    return f"{datetime.fromtimestamp(at_s, clock.PLACE):%Y-%m-%d %H:%M}"

@@ -16,9 +16,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 log = logging.getLogger("beffroi.clock")
 
+PLACE = ZoneInfo("Europe/Paris")
+"""Where people live: what they type, and read of days and hours, is in its time."""
 JUMP_S = 10.0
 """A step of this much is no correction of a clock that is kept right."""
 BELIEVED_AFTER_S = 3600.0

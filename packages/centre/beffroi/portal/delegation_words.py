@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from beffroi.lib.clock import PLACE
 from beffroi.mail.filters.errors import SettingRefused
-from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.people.delegations import Day
 from beffroi.mail.people.models import Delegation
 from beffroi.portal.dates import date_format

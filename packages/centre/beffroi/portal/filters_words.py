@@ -8,9 +8,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.lib.clock import PLACE
 from beffroi.mail.filters.errors import SettingRefused
 from beffroi.mail.filters.models import Absence, FilterRule
-from beffroi.mail.held.workdays import PLACE
 from beffroi.portal.dates import date_format
 from beffroi.portal.web import folders
 

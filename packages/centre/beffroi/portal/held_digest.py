@@ -18,7 +18,7 @@ from django.utils import translation
 
 from beffroi.core.identity import limits
 from beffroi.lib import clock
-from beffroi.mail.held import actions, due, links, posting, queries, workdays
+from beffroi.mail.held import actions, due, links, posting, queries
 from beffroi.mail.held.due import Due
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.held.notices import Letter
@@ -37,7 +37,7 @@ NAMED = 100
 
 def send_due(now: datetime | None = None) -> int:
     """Send what is due; return how many. Errors: MailNotTaken."""
-    local = (now or clock.now()).astimezone(workdays.PLACE)
+    local = (now or clock.now()).astimezone(clock.PLACE)
     sent = 0
     for one in due.due(local):
         if limits.used_up("digest_refused", one.mailbox.id, limit=1, window_s=REFUSED_S):

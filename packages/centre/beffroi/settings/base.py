@@ -17,6 +17,7 @@ from typing import Any
 
 from django.utils.csp import CSP
 
+from beffroi.lib.clock import PLACE
 from beffroi.lib.config import SettingInvalid, load
 from beffroi.settings.database import database_settings
 
@@ -49,7 +50,7 @@ CENTRE_MAIL_KEY = derived_key("centre-mail")
 DEBUG = False
 ALLOWED_HOSTS: list[str] = ["*"]  # the front accepts only its own names; nothing here builds a link from Host
 USE_TZ = True
-TIME_ZONE = "Europe/Paris"
+TIME_ZONE = PLACE.key
 LANGUAGE_CODE = "fr"
 LANGUAGES = [("fr", "Français"), ("en", "English")]
 FORMAT_MODULE_PATH = ["beffroi.portal.formats"]

@@ -6,9 +6,9 @@ Rule:    Monday to Friday, from one hour to another, in mainland France; public 
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
-_PLACE = ZoneInfo("Europe/Paris")
+from beffroi.lib.clock import PLACE
+
 _WEEKDAYS = 5
 _MOST_DAYS = 400
 
@@ -18,11 +18,11 @@ def worked_s(since: datetime, until: datetime, *, begins_h: int, ends_h: int) ->
     ends, every second counts. Of more than 400 days the last 400 count."""
     if begins_h >= ends_h:
         return max(0.0, (until - since).total_seconds())
-    first = max(since.astimezone(_PLACE), until.astimezone(_PLACE) - timedelta(days=_MOST_DAYS))
+    first = max(since.astimezone(PLACE), until.astimezone(PLACE) - timedelta(days=_MOST_DAYS))
     day, worked = first.date(), 0.0
-    while day <= until.astimezone(_PLACE).date():
+    while day <= until.astimezone(PLACE).date():
         if day.weekday() < _WEEKDAYS:
-            midnight = datetime.combine(day, time(), _PLACE)
+            midnight = datetime.combine(day, time(), PLACE)
             begins, ends = _at(midnight, begins_h), _at(midnight, ends_h)
             worked += max(0.0, min(until.timestamp(), ends) - max(since.timestamp(), begins))
         day += timedelta(days=1)

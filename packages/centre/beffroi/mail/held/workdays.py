@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Container
 from datetime import date, datetime, time, timedelta
 from functools import cache
-from zoneinfo import ZoneInfo
 
-PLACE = ZoneInfo("Europe/Paris")
+from beffroi.lib.clock import PLACE
+
 _WEEKDAYS = 5
 
 

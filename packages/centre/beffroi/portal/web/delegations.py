@@ -27,7 +27,6 @@ from beffroi.lib.errors import Conflict
 from beffroi.mail import queries as mail
 from beffroi.mail.access import Access
 from beffroi.mail.filters.errors import SettingRefused
-from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import delegations as lending
 from beffroi.mail.people import queries as people
@@ -135,7 +134,7 @@ def _form(
 ) -> HttpResponse:
     boxes = lending.lendable(actor)
     names = identity.person_names({one.person_id or "" for one in boxes})
-    today = clock.now().astimezone(PLACE).date().isoformat()
+    today = clock.now().astimezone(clock.PLACE).date().isoformat()
     context = {
         "place": "mail",
         "boxes": [(one, names.get(one.person_id or "", "")) for one in boxes],

@@ -25,7 +25,6 @@ from beffroi.mail import queries as mail
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.filters import actions, preview, queries, sieve
 from beffroi.mail.filters.errors import SettingRefused, TooManyFilters
-from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 from beffroi.mail.scripts import queries as scripts
@@ -62,7 +61,7 @@ def _page(
 ) -> HttpResponse:
     away = queries.absence(mailbox)
     typed = request.POST if error is not None else QueryDict()
-    today = clock.now().astimezone(PLACE).date()
+    today = clock.now().astimezone(clock.PLACE).date()
     rows = list(queries.rules(mailbox))
     context: dict[str, Any] = {
         "place": "mail",
@@ -70,7 +69,7 @@ def _page(
         "banners": banners([mailbox]),
         "absence": away,
         "first": typed.get("first")
-        or (away.begins_at.astimezone(PLACE).date() if away else today).isoformat(),
+        or (away.begins_at.astimezone(clock.PLACE).date() if away else today).isoformat(),
         "last": typed.get("last") or (words.last_day(away).isoformat() if away else ""),
         "today": today.isoformat(),
         "text": typed.get("text") or (away.text if away else ""),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import messages
@@ -51,7 +50,7 @@ def restores(request: HttpRequest, actor: Actor) -> HttpResponse:
         "me": actor.id,
         "referent": actor.role == "referent",
         "days": settings.BEFFROI.backup_keep_days,
-        "today": clock.now().astimezone(_zone()).date(),
+        "today": clock.now().astimezone(clock.PLACE).date(),
         "typed": {name: typed.get(name, "")[:300] for name in ("boite", "jour", "heure", "dossier", "mots")},
     }
     return page(request, "portal/mail_restores.html", context, status=status)
@@ -94,15 +93,11 @@ def _moment(day: str, hour: str) -> datetime | None:
     try:
         chosen = date.fromisoformat(day)
         text = f"{chosen}T{hour}:00" if hour else f"{chosen}T23:59:59"
-        at = datetime.fromisoformat(text).replace(tzinfo=_zone())
+        at = datetime.fromisoformat(text).replace(tzinfo=clock.PLACE)
     except ValueError:
         return None
     now = clock.now()
-    return now if not hour and chosen == now.astimezone(_zone()).date() else at
-
-
-def _zone() -> ZoneInfo:
-    return ZoneInfo(settings.TIME_ZONE)
+    return now if not hour and chosen == now.astimezone(clock.PLACE).date() else at
 
 
 def _cancel(request: HttpRequest, actor: Actor) -> None:
