@@ -35,7 +35,7 @@ Run = Callable[..., str]
 @pytest.fixture
 def types(monkeypatch: pytest.MonkeyPatch) -> Types:
     """What a person types, in a process that keeps the user it has."""
-    monkeypatch.setattr("beffroi.cli.person._become_python_user", lambda _config: None)
+    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
 
     def lines(*typed: str) -> None:
         monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in typed)))

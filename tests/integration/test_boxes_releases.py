@@ -15,7 +15,7 @@ from beffroi.boxes import releases, rollout
 from beffroi.boxes.models import Box, BoxRelease, BoxUpdate
 from beffroi.cli import keys
 from beffroi.cli import releases as cli
-from beffroi.cli.person import FileUnusable
+from beffroi.cli.entering import FileUnusable
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor

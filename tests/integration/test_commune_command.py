@@ -26,7 +26,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, config: Config, new_administrator: NewAdministrator) -> Run:
     """``run(*words)``, in a process that keeps the user it has; the administrator types password and code."""
-    monkeypatch.setattr("beffroi.cli.person._become_python_user", lambda _config: None)
+    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
 
     def called(*words: str, password: str = PASSWORD) -> int:
         code = totp.code_at(new_administrator.totp_secret, clock.epoch())

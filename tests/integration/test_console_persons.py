@@ -147,7 +147,7 @@ def test_a_password_that_nobody_used_yet_is_said_to_be_one(console: Client, beau
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What a person types, and a process that keeps the user it has."""
-    monkeypatch.setattr("beffroi.cli.person._become_python_user", lambda _config: None)
+    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
 
     def types(*lines: str) -> None:
         monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))

@@ -220,7 +220,7 @@ def test_the_report_says_what_was_deleted_and_what_to_do_about_a_clock_in_doubt(
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What a person types, and a process that keeps the user it has."""
-    monkeypatch.setattr("beffroi.cli.person._become_python_user", lambda _config: None)
+    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
 
     def types(*lines: str) -> None:
         monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))

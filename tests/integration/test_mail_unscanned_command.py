@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("database")
 def typed(
     monkeypatch: pytest.MonkeyPatch, new_administrator: NewAdministrator, config: Config
 ) -> Callable[..., int]:
-    monkeypatch.setattr("beffroi.cli.person._become_python_user", lambda _config: None)
+    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
     (config.state / "projections").mkdir(exist_ok=True)
 
     def run(*words: str, code: str = "") -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from beffroi.cli import audit as command
-from beffroi.cli.person import FileUnusable
+from beffroi.cli.entering import FileUnusable
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit import consumers, queries, signing
 from beffroi.core.audit.models import AuditEntry
@@ -73,7 +73,7 @@ def audit_key(config: Config) -> Iterator[Ed25519PrivateKey]:
 
 def export(config: Config, path: Path) -> int:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("beffroi.cli.person._become_python_user", lambda _config: None)
+        patched.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
         return command.export(config, path)
 
 

@@ -29,7 +29,7 @@ def beffroi(
     monkeypatch: pytest.MonkeyPatch, new_administrator: NewAdministrator, config: Config
 ) -> Callable[..., int]:
     """The command as the administrator types it, each time with a present code; ``code``: another one."""
-    monkeypatch.setattr("beffroi.cli.person._become_python_user", lambda _config: None)
+    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
     step = iter(range(100))
 
     def run(*words: str, code: str = "") -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.cli import lists as command
-from beffroi.cli.person import FileUnusable
+from beffroi.cli.entering import FileUnusable
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import lists
 from beffroi.core.decisions.models import IndicatorList

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from beffroi.cli import sources as command
-from beffroi.cli.person import FileUnusable, open_file
+from beffroi.cli.entering import FileUnusable, open_file
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
 from beffroi.core.decisions.models import IndicatorList
 from beffroi.lib import clock

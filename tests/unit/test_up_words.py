@@ -210,7 +210,7 @@ def test_what_is_typed_in_another_encoding_is_named_as_that(
 GIVES_UP_ROOT = """
 import os, signal, sys
 from pathlib import Path
-from beffroi.cli.person import new_file
+from beffroi.cli.entering import new_file
 
 with new_file(Path(sys.argv[1])) as out:
     if os.getuid() == 0:

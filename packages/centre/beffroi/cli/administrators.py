@@ -12,8 +12,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from beffroi.cli.entering import account, in_centre, sign_in
 from beffroi.cli.options import Parser
-from beffroi.cli.person import account, in_centre, sign_in
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 

@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beffroi.cli.entering import FileUnusable, account, enter_centre, has_database, in_centre, new_file
 from beffroi.cli.options import Parser
-from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, in_centre, new_file
 from beffroi.core.audit import exported, signing
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Kind, normalise
 
+from beffroi.cli.entering import enter_centre, has_database
 from beffroi.cli.options import take_state
-from beffroi.cli.person import enter_centre, has_database
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 

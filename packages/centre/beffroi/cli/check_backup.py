@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from beffroi.cli.entering import enter_centre
 from beffroi.cli.mail_backup import local
-from beffroi.cli.person import enter_centre
 from beffroi.drive.backup import drills, vault, work
 from beffroi.drive.backup.drills import Drill
 from beffroi.drive.backup.places import Place, open_place

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from beffroi.cli.decision import commune_named
+from beffroi.cli.entering import FileUnusable, account, in_centre, sign_in
 from beffroi.cli.options import Parser
-from beffroi.cli.person import FileUnusable, account, in_centre, sign_in
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.gigabytes import GB

@@ -21,8 +21,8 @@ from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.threats import Threat
 
+from beffroi.cli.entering import in_centre, sign_in
 from beffroi.cli.options import Parser
-from beffroi.cli.person import in_centre, sign_in
 from beffroi.core.decisions import rules
 from beffroi.lib import digits
 from beffroi.lib.config import load

@@ -16,9 +16,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from beffroi.cli import amounts
+from beffroi.cli.entering import in_centre
 from beffroi.cli.mail_backup import local, moment_of
 from beffroi.cli.options import Parser
-from beffroi.cli.person import in_centre
 from beffroi.lib import gigabytes
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError

@@ -22,8 +22,8 @@ from typing import TextIO
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.threats import Threat
 
+from beffroi.cli.entering import FileUnusable, account, in_centre, open_file
 from beffroi.cli.options import Parser
-from beffroi.cli.person import FileUnusable, account, in_centre, open_file
 from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 

@@ -13,8 +13,8 @@ import argparse
 import json
 from collections.abc import Sequence
 
+from beffroi.cli.entering import in_centre
 from beffroi.cli.options import Parser, run
-from beffroi.cli.person import in_centre
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError

@@ -11,9 +11,9 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from beffroi.cli.entering import in_centre
 from beffroi.cli.mail import ACTOR, MailUnavailable
 from beffroi.cli.options import Parser
-from beffroi.cli.person import in_centre
 from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from beffroi.cli.entering import in_centre
 from beffroi.cli.mail import ACTOR, MailUnavailable
 from beffroi.cli.options import Parser
-from beffroi.cli.person import in_centre
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError, Invalid

@@ -11,8 +11,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from beffroi.cli.entering import account, in_centre, open_file
 from beffroi.cli.options import Parser
-from beffroi.cli.person import account, in_centre, open_file
 from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 

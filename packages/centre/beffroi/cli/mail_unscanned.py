@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from beffroi.cli.entering import in_centre, sign_in
 from beffroi.cli.mail import ACTOR, MailUnavailable
 from beffroi.cli.options import Parser
-from beffroi.cli.person import in_centre, sign_in
 from beffroi.lib.config import load
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from beffroi.cli.decision import commune_named
+from beffroi.cli.entering import account, in_centre, new_file, sign_in
 from beffroi.cli.options import Parser
-from beffroi.cli.person import account, in_centre, new_file, sign_in
 from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 

@@ -23,8 +23,8 @@ from beffroi_protocol.messages import MAX_RELEASE_BYTES, VERSION, Release, decod
 from beffroi_protocol.signing import ROLE_SOFTWARE, Signer, b64, public_bytes, unb64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from beffroi.cli.entering import FileUnusable, enter_centre, has_database, new_file, open_file
 from beffroi.cli.options import take_state
-from beffroi.cli.person import FileUnusable, enter_centre, has_database, new_file, open_file
 from beffroi.lib import clock
 from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError

@@ -11,8 +11,8 @@ import argparse
 import json
 from collections.abc import Sequence
 
+from beffroi.cli.entering import account, in_centre
 from beffroi.cli.options import Parser
-from beffroi.cli.person import account, in_centre
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from beffroi.cli import consumers
+from beffroi.cli.entering import account, in_centre, open_file
 from beffroi.cli.options import Parser
-from beffroi.cli.person import account, in_centre, open_file
 from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 
