@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 
@@ -21,32 +20,22 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid
 
 from tests.conftest import PASSWORD
+from tests.terminal import Types, terminal
 
+__all__ = ["terminal"]
 pytestmark = pytest.mark.django_db
 SECOND = "second@departement.test"
 _SAID = re.compile(
     r"^(?P<email>\S+) signs in to https://\S+\nPassword: (?P<password>\S+)\nSecond factor, [^:]+: (?P<secret>\S+)\n",
     re.MULTILINE,
 )
-Types = Callable[..., None]
 Run = Callable[..., str]
 
 
 @pytest.fixture
-def types(monkeypatch: pytest.MonkeyPatch) -> Types:
-    """What a person types, in a process that keeps the user it has."""
-    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
-
-    def lines(*typed: str) -> None:
-        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in typed)))
-
-    return lines
-
-
-@pytest.fixture
-def run(types: Types, config: Config, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(terminal: Types, config: Config, capsys: pytest.CaptureFixture[str]) -> Run:
     """``run(*words)``: what it prints."""
-    del types
+    del terminal
 
     def command_line(*words: str) -> str:
         assert command.main([*words, "--state", str(config.state)]) == 0
@@ -80,15 +69,15 @@ def test_the_first_one_needs_nobody_and_the_log_names_the_account(run: Run) -> N
     assert f"{SECOND}  Nadia Perrot  open" in (shown := run("list")) and "add a second one" in shown
 
 
-def test_a_second_one_needs_the_first(run: Run, types: Types, new_administrator: NewAdministrator) -> None:
+def test_a_second_one_needs_the_first(run: Run, terminal: Types, new_administrator: NewAdministrator) -> None:
     first = new_administrator.record
     with pytest.raises(command.AdministratorNeeded):
         add(run)
-    types(PASSWORD, "000000")
+    terminal(PASSWORD, "000000")
     with pytest.raises(SignInRefused):
         add(run, "--by", first.email)
     assert not Administrator.objects.filter(email=SECOND).exists()
-    types(PASSWORD, code_of(new_administrator.totp_secret))
+    terminal(PASSWORD, code_of(new_administrator.totp_secret))
     made = signs_in(add(run, "--by", first.email))
     assert (
         AuditEntry.objects.get(verb="identity:administrator:created", object_id=made.id).actor_id == first.id
@@ -97,15 +86,15 @@ def test_a_second_one_needs_the_first(run: Run, types: Types, new_administrator:
 
 
 def test_who_leaves_is_signed_out_and_the_last_one_stays(
-    run: Run, types: Types, new_administrator: NewAdministrator
+    run: Run, terminal: Types, new_administrator: NewAdministrator
 ) -> None:
     first = new_administrator.record
-    types(PASSWORD, code_of(new_administrator.totp_secret))
+    terminal(PASSWORD, code_of(new_administrator.totp_secret))
     with pytest.raises(Conflict):
         run("end", first.email, "--by", first.email)
     other = Administrator.objects.create(email=SECOND, name="Nadia Perrot", password="-", totp_secret="-")
     Administrator.objects.update(totp_last_step=0)
-    types(PASSWORD, code_of(new_administrator.totp_secret))
+    terminal(PASSWORD, code_of(new_administrator.totp_secret))
     assert "is signed out" in run("end", SECOND, "--by", first.email)
     other.refresh_from_db()
     assert not other.is_active and other.session_version == 2
@@ -113,7 +102,7 @@ def test_who_leaves_is_signed_out_and_the_last_one_stays(
 
 
 def test_who_lost_everything_gets_both_anew_by_another_or_alone(
-    run: Run, types: Types, new_administrator: NewAdministrator
+    run: Run, terminal: Types, new_administrator: NewAdministrator
 ) -> None:
     first = new_administrator.record
     made = signs_in(run("renew", first.email))
@@ -122,7 +111,7 @@ def test_who_lost_everything_gets_both_anew_by_another_or_alone(
         authenticate_administrator(
             email=first.email, password=PASSWORD, code=code_of(new_administrator.totp_secret), address=""
         )
-    types()
+    terminal()
     Administrator.objects.create(email=SECOND, name="N P", password="-", totp_secret="-")
     with pytest.raises(command.AdministratorNeeded):
         run("renew", first.email)
@@ -130,21 +119,21 @@ def test_who_lost_everything_gets_both_anew_by_another_or_alone(
 
 
 def test_a_closed_account_is_opened_again(
-    run: Run, types: Types, new_administrator: NewAdministrator
+    run: Run, terminal: Types, new_administrator: NewAdministrator
 ) -> None:
     Administrator.objects.create(
         email=SECOND, name="Nadia Perrot", password="-", totp_secret="-", is_active=False
     )
-    types(PASSWORD, code_of(new_administrator.totp_secret))
+    terminal(PASSWORD, code_of(new_administrator.totp_secret))
     made = signs_in(run("renew", SECOND.upper(), "--by", new_administrator.record.email))
     assert made.email == SECOND and made.is_active
 
 
-def test_what_cannot_be_is_refused(run: Run, types: Types, new_administrator: NewAdministrator) -> None:
+def test_what_cannot_be_is_refused(run: Run, terminal: Types, new_administrator: NewAdministrator) -> None:
     with pytest.raises(command.AdministratorUnknown):
         run("end", "nobody@departement.test", "--by", new_administrator.record.email)
     for email, error in (("no address", Invalid), (new_administrator.record.email, Conflict)):
         Administrator.objects.update(totp_last_step=0)
-        types(PASSWORD, code_of(new_administrator.totp_secret))
+        terminal(PASSWORD, code_of(new_administrator.totp_secret))
         with pytest.raises(error):
             add(run, "--by", new_administrator.record.email, email=email)

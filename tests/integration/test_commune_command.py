@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable
@@ -18,19 +17,20 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 from tests.conftest import PASSWORD, Commune
+from tests.terminal import Types, terminal
 
+__all__ = ["terminal"]
 pytestmark = pytest.mark.django_db
 Run = Callable[..., int]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, config: Config, new_administrator: NewAdministrator) -> Run:
-    """``run(*words)``, in a process that keeps the user it has; the administrator types password and code."""
-    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
+def run(terminal: Types, config: Config, new_administrator: NewAdministrator) -> Run:
+    """``run(*words)``; the administrator types password and code."""
 
     def called(*words: str, password: str = PASSWORD) -> int:
         code = totp.code_at(new_administrator.totp_secret, clock.epoch())
-        monkeypatch.setattr("sys.stdin", io.StringIO(f"{password}\n{code}\n"))
+        terminal(password, code)
         by = ["--by", new_administrator.record.email, "--reason", "Courrier du 12 novembre"]
         return program.main(["commune", "export", *words, *by, "--state", str(config.state)])
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from beffroi.boxes.models import EnrolmentCode
@@ -25,8 +23,9 @@ from django.urls import reverse
 
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import console_client, no_door, on_listener
+from tests.terminal import Types, terminal
 
-__all__ = ["no_door"]
+__all__ = ["no_door", "terminal"]
 pytestmark = pytest.mark.usefixtures("database")
 NADIA = {"first": "Nadia", "last": "Perrot", "role": "referent"}
 
@@ -144,19 +143,8 @@ def test_a_password_that_nobody_used_yet_is_said_to_be_one(console: Client, beau
     assert "Pas encore connectée" not in listed and "Compte en service" in listed
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What a person types, and a process that keeps the user it has."""
-    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
-
-    def types(*lines: str) -> None:
-        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-
-    return types
-
-
 def test_the_command_adds_a_person_and_prints_the_code(
-    terminal: Any, beaune: Commune, new_administrator: NewAdministrator, config: Config,
+    terminal: Types, beaune: Commune, new_administrator: NewAdministrator, config: Config,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     words = ["add", "dgs@beaune.test", "--name", "Nadia Perrot", "--commune", "beaune", "--role", "referent",
@@ -178,7 +166,11 @@ def test_the_command_adds_a_person_and_prints_the_code(
     "who", [("dgs@ailleurs.test", "Nadia Perrot"), ("dgs@beaune.test", "Nadia"), ("x", "A B")]
 )
 def test_the_command_refuses_a_name_or_domain_that_cannot_be(
-    terminal: Any, beaune: Commune, new_administrator: NewAdministrator, config: Config, who: tuple[str, str]
+    terminal: Types,
+    beaune: Commune,
+    new_administrator: NewAdministrator,
+    config: Config,
+    who: tuple[str, str],
 ) -> None:
     terminal(PASSWORD, code_of(new_administrator))
     with pytest.raises(Invalid):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -38,9 +37,10 @@ from tests.fixtures_portal import (
     sighting,
 )
 from tests.fixtures_projections import engines
+from tests.terminal import Types, terminal
 
 pytestmark = pytest.mark.usefixtures("database")
-__all__ = ["engines", "no_door"]
+__all__ = ["engines", "no_door", "terminal"]
 
 
 @pytest.fixture
@@ -217,19 +217,8 @@ def test_the_report_says_what_was_deleted_and_what_to_do_about_a_clock_in_doubt(
 # -- the command line ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What a person types, and a process that keeps the user it has."""
-    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
-
-    def types(*lines: str) -> None:
-        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-
-    return types
-
-
 def test_the_command_asks_and_says_what_is_kept(
-    terminal: Any, person: Person, new_administrator: NewAdministrator, config: Config,
+    terminal: Types, person: Person, new_administrator: NewAdministrator, config: Config,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     state, by = str(config.state), new_administrator.record.email
@@ -246,7 +235,7 @@ def test_the_command_asks_and_says_what_is_kept(
 
 
 def test_an_export_holds_the_persons_data_and_nobody_elses(
-    terminal: Any, beaune: Commune, nuits: Commune, config: Config, tmp_path: Path
+    terminal: Types, beaune: Commune, nuits: Commune, config: Config, tmp_path: Path
 ) -> None:
     person = beaune.agent_membership.person
     deliver(own_mailbox(beaune), LURE_ID)
@@ -273,7 +262,7 @@ def test_an_export_holds_the_persons_data_and_nobody_elses(
 
 
 def test_the_retention_command_shows_counts_and_purges(
-    terminal: Any, beaune: Commune, config: Config, capsys: pytest.CaptureFixture[str]
+    terminal: Types, beaune: Commune, config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deliver(own_mailbox(beaune), LURE_ID)
     state = ["--state", str(config.state)]

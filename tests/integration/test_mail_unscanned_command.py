@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import pytest
@@ -16,20 +15,19 @@ from beffroi.mail import unscanned
 from beffroi.mail.engines import unscanned as engines_unscanned
 
 from tests.conftest import PASSWORD
+from tests.terminal import Types, terminal
 
+__all__ = ["terminal"]
 pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.fixture
-def typed(
-    monkeypatch: pytest.MonkeyPatch, new_administrator: NewAdministrator, config: Config
-) -> Callable[..., int]:
-    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
+def typed(terminal: Types, new_administrator: NewAdministrator, config: Config) -> Callable[..., int]:
     (config.state / "projections").mkdir(exist_ok=True)
 
     def run(*words: str, code: str = "") -> int:
         right = totp.code_at(new_administrator.totp_secret, clock.epoch())
-        monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n{code or right}\n"))
+        terminal(PASSWORD, code or right)
         return mail.main(["unscanned", *words, "--state", str(config.state)])
 
     return run

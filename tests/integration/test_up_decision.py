@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -19,17 +18,16 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, NotFound
 
 from tests.conftest import PASSWORD, Commune
+from tests.terminal import Types, terminal
 
+__all__ = ["terminal"]
 pytestmark = pytest.mark.usefixtures("database")
 SITE = "fournitures-bureau.example"
 
 
 @pytest.fixture
-def beffroi(
-    monkeypatch: pytest.MonkeyPatch, new_administrator: NewAdministrator, config: Config
-) -> Callable[..., int]:
+def beffroi(terminal: Types, new_administrator: NewAdministrator, config: Config) -> Callable[..., int]:
     """The command as the administrator types it, each time with a present code; ``code``: another one."""
-    monkeypatch.setattr("beffroi.cli.entering._become_python_user", lambda _config: None)
     step = iter(range(100))
 
     def run(*words: str, code: str = "") -> int:
@@ -37,7 +35,7 @@ def beffroi(
             return command.main([*words, "--state", str(config.state)])
         with clock.shifted(next(step) * 30):  # a code opens once
             right = totp.code_at(new_administrator.totp_secret, clock.epoch())
-            monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n{code or right}\n"))
+            terminal(PASSWORD, code or right)
             said = ["--reason", "appel du CSIRT", "--by", new_administrator.record.email]
             return command.main([*words, *said, "--state", str(config.state)])
 
