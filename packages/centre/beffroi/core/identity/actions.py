@@ -131,6 +131,7 @@ def end_access(*, actor: Actor, membership: Membership) -> bool:
     The account itself is closed with its last membership. False if it had ended. Errors: NotFound.
     """
     _may_manage(actor, membership.collectivite_id)
+    outbox.serialise()  # whether it is the last one: none is given, and no other one ends, meanwhile
     now = clock.now()
     if not Membership.objects.filter(pk=membership.pk, until=None).update(until=now):
         return False
@@ -160,6 +161,7 @@ def restore_access(
     Errors: NotFound, NotAllowed; Conflict where the account was erased or has such a role by now.
     """
     _may_manage(actor, collectivite.id)
+    outbox.serialise()  # as ``end_access`` does, and before the account's row
     if Person.objects.filter(pk=person.pk).exclude(erased_at=None).exists():
         raise Conflict("this account was erased")
     Person.objects.filter(pk=person.pk).update(is_active=True, sessions_from=clock.now())

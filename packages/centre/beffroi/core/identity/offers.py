@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes import row_security
 from beffroi.core.communes.models import Collectivite
+from beffroi.core.events import outbox
 from beffroi.core.identity import actions, queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import MembershipOffer, Person
@@ -112,6 +113,7 @@ def answer(*, actor: Actor, offer_id: str, accept: bool) -> str:
     """
     if actor.kind != "person":
         raise NotFound("offer")
+    outbox.serialise()  # the account's last membership may be ending, which closes it
     with row_security.unlimited():  # the offer is of another collectivité than the session
         rows = _of(actor).filter(pk=offer_id)
         offer = existing(rows.first(), "offer")

@@ -1,0 +1,116 @@
+"""A membership that ends while another one is given or ends: an account is open as long as it has one, not longer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from beffroi.core.identity import actions, offers
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership, MembershipOffer, Person
+from beffroi.lib.errors import BeffroiError, NotFound
+from django.db import DatabaseError, connection, transaction
+
+from tests.conftest import Commune
+
+pytestmark = pytest.mark.usefixtures("committed")
+PATIENCE_S = 60.0
+SYSTEM = Actor.system("tests")
+
+
+def at_once(first: Callable[[], object], second: Callable[[], object]) -> list[Exception]:
+    """``second`` begins when ``first`` has done all but its commit; return what it raised.
+
+    On PostgreSQL that is when it waits for the first one's lock; SQLite lets nobody else begin to write.
+    """
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            second()
+        except (BeffroiError, DatabaseError) as problem:
+            raised.append(problem)
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=run)
+    with transaction.atomic():
+        first()
+        other.start()
+        until = time.monotonic() + PATIENCE_S
+        while connection.vendor == "postgresql" and other.is_alive() and not _somebody_waits():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    other.join(PATIENCE_S)
+    assert not other.is_alive()
+    return raised
+
+
+def _somebody_waits() -> bool:
+    """For what this transaction holds."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+        )
+        return cursor.fetchone() is not None
+
+
+def ask(beaune: Commune) -> MembershipOffer:
+    return offers.make(
+        actor=beaune.referent, collectivite=beaune.collectivite, email="agent@nuits.test", role="agent"
+    )
+
+
+def standing(person_id: str) -> tuple[bool, int]:
+    """Whether the account is open, and how many memberships it has."""
+    current = Membership.objects.filter(person_id=person_id, until=None)
+    return Person.objects.get(pk=person_id).is_active, current.count()
+
+
+def test_who_joined_a_moment_ago_keeps_the_account(beaune: Commune, nuits: Commune) -> None:
+    offer = ask(beaune)
+    raised = at_once(
+        lambda: offers.answer(actor=nuits.agent, offer_id=offer.pk, accept=True),
+        lambda: actions.end_access(actor=SYSTEM, membership=nuits.agent_membership),
+    )
+    assert raised == [] and standing(nuits.agent.id) == (True, 1)
+
+
+def test_a_closed_account_joins_nowhere(beaune: Commune, nuits: Commune) -> None:
+    offer = ask(beaune)
+    raised = at_once(
+        lambda: actions.end_access(actor=SYSTEM, membership=nuits.agent_membership),
+        lambda: offers.answer(actor=nuits.agent, offer_id=offer.pk, accept=True),
+    )
+    assert [type(one) for one in raised] == [NotFound] and standing(nuits.agent.id) == (False, 0)
+    offer.refresh_from_db()
+    assert offer.accepted_at is None
+
+
+def test_the_last_two_end_together(beaune: Commune, nuits: Commune) -> None:
+    person = Person.objects.get(pk=nuits.agent.id)
+    also = actions.add_membership(actor=SYSTEM, person=person, collectivite=beaune.collectivite, role="agent")
+    raised = at_once(
+        lambda: actions.end_access(actor=SYSTEM, membership=nuits.agent_membership),
+        lambda: actions.end_access(actor=SYSTEM, membership=also),
+    )
+    assert raised == [] and standing(nuits.agent.id) == (False, 0)
+
+
+def test_an_access_that_is_given_back_opens_the_account_again(beaune: Commune, nuits: Commune) -> None:
+    """The account's row and the lock of those who publish are taken in one order."""
+    person = Person.objects.get(pk=nuits.agent.id)
+    also = actions.add_membership(actor=SYSTEM, person=person, collectivite=beaune.collectivite, role="agent")
+    actions.end_access(actor=SYSTEM, membership=also)
+    also.refresh_from_db()
+    assert also.until is not None
+    ended_at = also.until
+    raised = at_once(
+        lambda: actions.end_access(actor=SYSTEM, membership=nuits.agent_membership),
+        lambda: actions.restore_access(
+            actor=SYSTEM, person=person, collectivite=beaune.collectivite, roles=["agent"], ended_at=ended_at
+        ),
+    )
+    assert raised == [] and standing(nuits.agent.id) == (True, 1)
