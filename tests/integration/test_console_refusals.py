@@ -122,6 +122,10 @@ CONSOLE = {
     ),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
     "journal": Rule("own"),
+    "administrators": Rule("own", data={"read": "x"}),
+    "administrator_end": Rule(
+        "thing", lambda world: {"administrator_id": world.administrator.id}, {"word": "refuse"}
+    ),
     "retention": Rule("own"),
     "erasure": Rule("thing", lambda world: {"approval_id": world.approval_id}, {"word": "refuse"}),
     "block_by_hand": Rule(
@@ -204,7 +208,7 @@ def test_the_console_opens_to_its_administrator(name: str, world: World) -> None
         or (name.startswith("box_") and name not in ("box_code", "box_software", "box_together"))
     ]
     + [name for name in CONSOLE if name.startswith("incident") and name not in ("incidents", "incident_new")]
-    + ["look_back", "erasure", "closed_erasure"],
+    + ["look_back", "erasure", "closed_erasure", "administrator_end"],
 )
 def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, world: World) -> None:
     with on_listener("console"):
@@ -216,6 +220,7 @@ def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, wo
             "look": "decision_id",
             "erasure": "approval_id",
             "closed": "erasure_id",
+            "administrator": "administrator_id",
         }
         key = keys.get(name.partition("_")[0], "campaign_id")
         path = reverse(name, kwargs={key: "cmp_" + "0" * 26})

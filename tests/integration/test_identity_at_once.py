@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 
 import pytest
-from beffroi.core.identity import actions, offers
+from beffroi.core.identity import actions, administrators, offers
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import Membership, MembershipOffer, Person
-from beffroi.lib.errors import BeffroiError, NotFound
+from beffroi.core.identity.administrators import NewAdministrator
+from beffroi.core.identity.models import Administrator, Membership, MembershipOffer, Person
+from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 from django.db import DatabaseError, connection, transaction
 
-from tests.conftest import Commune
+from tests.conftest import PASSWORD, Commune
 
 pytestmark = pytest.mark.usefixtures("committed")
 PATIENCE_S = 60.0
@@ -114,3 +115,16 @@ def test_an_access_that_is_given_back_opens_the_account_again(beaune: Commune, n
         ),
     )
     assert raised == [] and standing(nuits.agent.id) == (True, 1)
+
+
+def test_two_administrators_who_end_one_another_leave_one(new_administrator: NewAdministrator) -> None:
+    first = new_administrator.record
+    second = administrators.create_administrator(
+        actor=SYSTEM, email="b@cotedor.test", name="Blaise", password=PASSWORD
+    ).record
+    raised = at_once(
+        lambda: administrators.end_administrator_access(actor=SYSTEM, administrator=first),
+        lambda: administrators.end_administrator_access(actor=SYSTEM, administrator=second),
+    )
+    assert [type(one) for one in raised] == [Conflict]
+    assert [one.pk for one in Administrator.objects.filter(is_active=True)] == [second.pk]

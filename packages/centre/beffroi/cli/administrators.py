@@ -111,16 +111,20 @@ def end(email: str, *, by: str) -> int:
 
 
 def show() -> int:
+    from beffroi.core.identity import administrator_reviews as reviews  # noqa: PLC0415 - as above
     from beffroi.core.identity import queries  # noqa: PLC0415 - as above
 
     rows = queries.administrators()
     for one in rows:
-        state = "open" if one.is_active else "closed"
-        print(f"{one.email}  {one.name}  {state}, since {one.created_at:%Y-%m-%d}")
+        state, came = "open" if one.is_active else "closed", reviews.last_came(one)
+        last = f"last came {came:%Y-%m-%d}" if came else "never came with this second factor"
+        print(f"{one.email}  {one.name}  {state}, since {one.created_at:%Y-%m-%d}, {last}")
     if not rows:
         print("Nobody signs in to the console yet. Next: ./beffroi administrator add EMAIL --name NAME")
     elif sum(one.is_active for one in rows) < 2:
         print("What needs two administrators waits: add a second one.")
+    if reviews.is_due():
+        print("Two of them read this list again each half-year, and now: console, Journal, Administrateurs.")
     return 0
 
 

@@ -122,6 +122,7 @@ _OF_ITSELF = (
     "identity:administrator:ended",
     "identity:administrator:erased",
     "identity:administrator:renewed",
+    "identity:administrator:reviewed",
     "identity:administrator:signed_in",
     "retention:done",
     "retention:refused",

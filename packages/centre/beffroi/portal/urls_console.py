@@ -8,6 +8,7 @@ from beffroi.portal import about, health
 from beffroi.portal.console import (
     address,
     addresses,
+    administrators,
     backups,
     box,
     boxes,
@@ -149,6 +150,8 @@ urlpatterns = [
     path("communes/<str:collectivite_id>/personnes/<str:person_id>/", persons.person, name="commune_person"),
     path("communes/inscrire/", communes.enrol, name="commune_enrol"),
     path("journal/", journal.journal, name="journal"),
+    path("administrateurs/", administrators.administrators, name="administrators"),
+    path("administrateurs/<str:administrator_id>/fin/", administrators.end, name="administrator_end"),
     path("conservation/", retention.retention, name="retention"),
     path("conservation/effacement/<str:approval_id>/", retention.erase, name="erasure"),
 ]

@@ -78,6 +78,8 @@ VERBS = {
     "identity:rescue_code:used": gettext_lazy("Code de dépannage utilisé"),
     "identity:administrator:created": gettext_lazy("Administrateur créé"),
     "identity:administrator:ended": gettext_lazy("Administrateur retiré"),
+    "identity:administrator:end_asked": gettext_lazy("Fin de l’accès d’un administrateur demandée"),
+    "identity:administrator:reviewed": gettext_lazy("Administrateurs relus et confirmés, à deux"),
     "identity:administrator:erased": gettext_lazy("Nom et adresse d’un ancien administrateur effacés"),
     "identity:administrator:renewed": gettext_lazy("Accès d’un administrateur renouvelé"),
     "identity:administrator:signed_in": gettext_lazy("Connexion à la console"),

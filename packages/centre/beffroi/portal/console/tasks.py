@@ -12,6 +12,7 @@ from django.utils.translation import ngettext_lazy
 from beffroi.boxes import fleet, relay_requests, releases
 from beffroi.boxes import queries as boxes
 from beffroi.core.decisions import by_hand
+from beffroi.core.identity import administrator_reviews as reviews
 from beffroi.core.identity import queries as persons
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import overview as seals
@@ -108,6 +109,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
         _closed(actor),
         _left(actor),
         _beginning(),
+        *_administrators(actor),
         *_seals(),
     )
     return [{"said": said % {"n": count}, "url": url} for count, said, url in found if count]
@@ -132,6 +134,31 @@ def _beginning() -> Task:
             "n",
         ),
         reverse("communes"),
+    )
+
+
+def _administrators(actor: Actor) -> tuple[Task, ...]:
+    """The half-yearly reading of who signs in here; ends of accesses that this administrator may answer."""
+    page = reverse("administrators")
+    return (
+        (
+            int(reviews.is_due()),
+            ngettext_lazy(
+                "la liste des administrateurs est à relire, à deux",
+                "la liste des administrateurs est à relire, à deux",
+                "n",
+            ),
+            page,
+        ),
+        (
+            reviews.waiting_for(actor),
+            ngettext_lazy(
+                "%(n)s fin d’accès d’administrateur attend une seconde personne",
+                "%(n)s fins d’accès d’administrateurs attendent une seconde personne",
+                "n",
+            ),
+            page,
+        ),
     )
 
 
