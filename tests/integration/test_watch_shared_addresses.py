@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from beffroi.core.decisions import lists, shared, warning_lists
 from beffroi.core.decisions.models import Decision, IndicatorList, SharedAddress
+from beffroi.core.identity import sign_ins
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership, SignIn
 from beffroi.lib import clock
+from beffroi.lib.ids import new_id
+from beffroi.mail.models import MailMessage, MailObservation
 from beffroi.watch import actions, queries, shared_addresses
 from beffroi.watch.models import CampaignIndicator
 from beffroi_protocol.protected_lists import PUBLIC_SERVICES
@@ -16,9 +21,11 @@ from beffroi_protocol.protected_lists import PUBLIC_SERVICES
 from tests.conftest import Commune
 from tests.fixtures_traps import SCANNER, trap
 from tests.fixtures_watch import (
+    FAIL,
     HOST,
     LANDING,
     LANDING6,
+    URL,
     NameServer,
     Report,
     active,
@@ -140,3 +147,74 @@ def test_a_lure_on_a_shared_host_is_blocked_by_name_only(report: Report, names: 
     own = CampaignIndicator.objects.get(kind="domain", value=HOST).campaign
     refused = {(r["value"], r["code"]) for r in own.refusals}
     assert refused == {(hosted, "address_crowded"), (LANDING6, "address_crowded")}
+
+
+def mail_came(address: str, sender: str, *, days: int) -> None:
+    """A mail that this host handed in, as mailgate keeps it."""
+    at = clock.now() - timedelta(days=days)
+    message = MailMessage.objects.create(
+        id=new_id("msg"), received_at=at, message_id="", sender=sender, client_ip=address, verdict="{}"
+    )
+    MailObservation.objects.create(message_id=message.id, kind="ip", value=address, role="client")
+
+
+def signed_in(commune: Commune, address: str, *, days: int) -> None:
+    sign_ins.record(Membership.objects.get(person_id=commune.agent.id), address)
+    SignIn.objects.filter(address=address).update(day=(clock.now() - timedelta(days=days)).date())
+
+
+def lure(report: Report) -> set[tuple[str, str]]:
+    """Two honest people of two communes report it; return the addresses that are blocked with it."""
+    report("col_a", "per_1")
+    report("col_b", "per_2")
+    assert ("domain", HOST) in active()
+    return {one for one in active() if one[0] == "ip"}
+
+
+def test_who_owns_a_lure_s_name_cannot_point_it_at_a_provider_s_mail_servers(
+    report: Report, names: NameServer
+) -> None:
+    names.zone[HOST, "A"] = ["80.12.242.9", "80.12.242.10", "185.203.116.9"]
+    mail_came("80.12.242.9", "a@orange.example", days=8)
+    for sender in ("b@b.example.net", "c@c.example.org", "d@d.example.com"):
+        mail_came("80.12.242.10", sender, days=1)
+    mail_came("185.203.116.9", f"colis@{HOST}", days=1)  # the lure itself
+    assert lure(report) == {("ip", "185.203.116.9"), ("ip", LANDING6)}
+
+
+def test_who_owns_a_lure_s_name_cannot_point_it_at_a_town_hall(
+    report: Report, names: NameServer, beaune: Commune
+) -> None:
+    names.zone[HOST, "A"] = ["92.184.100.7", "185.203.116.9"]
+    signed_in(beaune, "92.184.100.7", days=7)
+    signed_in(beaune, "185.203.116.9", days=0)  # by the lure, with a password that it was told
+    assert lure(report) == {("ip", "185.203.116.9"), ("ip", LANDING6)}
+
+
+def test_a_link_to_an_address_blocks_nobody_who_lives_there(report: Report, beaune: Commune) -> None:
+    """The author of a mail writes the address of a town hall, or of a provider's mail server, beside the lure's."""
+    town_hall, provider, trap = "92.184.100.7", "80.12.242.9", "185.203.116.77"
+    signed_in(beaune, town_hall, days=7)
+    mail_came(provider, "a@orange.example", days=8)
+    links = [["url", URL], *(["url", f"http://{one}/x"] for one in (town_hall, provider, trap))]
+    report("col_a", "per_1", indicators=links)
+    report("col_b", "per_2", indicators=links)
+    assert {value for kind, value in active() if kind == "ip"} == {trap, LANDING, LANDING6}
+    assert {(r["value"], r["code"]) for r in campaign().refusals} == {
+        (town_hall, "address_crowded"),
+        (provider, "address_crowded"),
+    }
+
+
+def test_the_host_that_hands_a_lure_in_is_blocked_though_it_sent_mail_before(report: Report) -> None:
+    """A correspondent's server was taken over: that it handed the lure in was seen, not told."""
+    mail_came(LANDING, "a@correspondant.example", days=8)
+    told = {**FAIL, "client_ip": LANDING}
+    for commune, person in (("col_a", "per_1"), ("col_b", "per_2")):
+        report(
+            commune,
+            person,
+            indicators=[["ip", LANDING, "client"], ["url", f"http://{LANDING}/x"]],
+            evidence=told,
+        )
+    assert ("ip", LANDING) in active()

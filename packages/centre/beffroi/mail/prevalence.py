@@ -1,6 +1,6 @@
 """How new and how widely spread the names of a message are among the members' mail. Counts only, no content.
 
-Process: web, when a person reports a message.
+Process: web, when a person reports a message; worker and console, when an address of a lure is judged.
 Cost:    bounded, whatever a name's history: one look-up for the first message with it, and at most ``ROWS`` rows on
          either side of this one, by index.
 Fails:   towards silence: a centre that has not watched mail for ``LEARNING`` knows no "never seen before".
@@ -8,7 +8,7 @@ Fails:   towards silence: a centre that has not watched mail for ``LEARNING`` kn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,8 +17,9 @@ from django.db.models import QuerySet, Subquery
 
 from beffroi.core.communes import row_security
 from beffroi.core.communes.queries import collectivite_of_domain
-from beffroi.core.decisions import protected, warning_lists
-from beffroi.mail.clients import Client
+from beffroi.core.decisions import protected, shared, warning_lists
+from beffroi.lib import clock
+from beffroi.mail.clients import MANY_SENDERS, Client
 from beffroi.mail.models import Mailbox, MailMessage, MailObservation, MailRecipient
 
 WINDOW = timedelta(hours=1)
@@ -84,6 +85,23 @@ def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> l
         for kind, value in sorted(values)
         if (at := _first_seen(kind, value)) is not None and at <= limit
     ]
+
+
+@shared.mail_hosts
+@row_security.unlimited()
+def mail_hosts(addresses: Collection[str]) -> set[str]:
+    """Those that handed in mail ``LEARNING`` ago, or for many senders: a provider's servers, or a correspondent's."""
+    rows = MailObservation.objects.filter(kind=Kind.IP.value, value__in=addresses, role="client").order_by()
+    limit = clock.now() - LEARNING
+    found = rows.values_list("value", flat=True).distinct()
+    return {one for one in found if _handed_in_by(one, limit) or _sender_domains(one) >= MANY_SENDERS}
+
+
+def _handed_in_by(address: str, limit: datetime) -> bool:
+    first = MailObservation.objects.filter(kind=Kind.IP.value, value=address, role="client").order_by("id")
+    return MailMessage.objects.filter(
+        pk=Subquery(first.values("message_id")[:1]), received_at__lte=limit
+    ).exists()
 
 
 def spread(kind: Kind, value: str, message: MailMessage) -> Spread:

@@ -137,7 +137,9 @@ REFUSALS = {
     "address_shared": gettext_lazy(
         "adresse qui sert aussi une collectivité ou un nom protégé : bloqué par son nom seul"
     ),
-    "address_crowded": gettext_lazy("hébergement mutualisé : bloqué par son nom seul"),
+    "address_crowded": gettext_lazy(
+        "d’autres en dépendent (site, courrier, agents) : bloqué par son nom seul"
+    ),
     "names_one": gettext_lazy("lien fait pour une seule personne, qu’il nomme : bloqué par le nom du site"),
     "known_before": gettext_lazy(
         "connu de longue date dans les courriels : bloqué seulement par une preuve, ou par la page Bloquer"

@@ -15,6 +15,7 @@ from django.db.models import Q
 
 from beffroi.core.communes.models import Domain
 from beffroi.core.decisions import shared, warning_lists
+from beffroi.core.identity import sign_ins
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.watch import clustering, detectors, login_attacks
@@ -24,6 +25,7 @@ from beffroi.watch.rules import Case, Seen, Ttl, Witness
 from beffroi.watch.sources import queries as sources
 from beffroi.watch.witnesses import Told, boxes_heard, reliable
 
+_BOX_DOOR = "packet"
 _MACHINE_DOORS = frozenset({"mail"})
 """Doors of the centre itself, whose evidence a machine checked. A box's word is a sighting: it may be stolen."""
 
@@ -33,6 +35,7 @@ CAMPAIGN_DAYS = 14
 _CLOSED = frozenset({Campaign.State.REVOKED, Campaign.State.DISMISSED})
 """By a person: what they named is settled."""
 COMMAND_SIGN_LIFE = timedelta(days=30)
+KNOWN_FOR = timedelta(days=7)
 CROWD, CROWD_LIFE = 2, timedelta(days=30)
 """So many registrable names besides the campaign's own make an address a shared host."""
 
@@ -64,7 +67,7 @@ def command_signs(indicator: Indicator, follows: Indicator | None = None) -> fro
     above = [one.value for one in every if not too_wide(one)]
     named = Q(kind=Kind.DOMAIN.value, value__in=above) | Q(kind=indicator.kind.value, value=indicator.value)
     rows = Sighting.objects.filter(
-        door="packet",
+        door=_BOX_DOOR,
         detector__in=detectors.COMMAND_SIGNS,
         received_at__gte=clock.now() - COMMAND_SIGN_LIFE,
         campaign__in=CampaignIndicator.objects.filter(named).values("campaign"),
@@ -107,6 +110,8 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
     genuine: set[Indicator] = set()
     known: set[Indicator] = set()
     new: set[Indicator] = set()
+    led_to: set[Indicator] = set()
+    met: set[Indicator] = set()
     for sighting in Sighting.objects.filter(campaign=campaign):
         own = [Indicator(Kind(kind), value) for kind, value in sighting.indicators]
         speaking = evidence_of(sighting)
@@ -115,6 +120,9 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
         if sighting.door in _MACHINE_DOORS:
             known |= (old := clustering.known_before(own, sighting.evidence))
             new.update(i for i in own if i not in old)
+        if sighting.door != _BOX_DOOR:
+            led_to |= (led := clustering.led_to(own, sighting.evidence))
+            met.update(i for i in own if i.kind is Kind.IP and i not in led)
         for indicator in own:
             witnesses[indicator].add(Witness(sighting.collectivite_id, sighting.person_id))
             found[indicator].update(speaking)
@@ -126,7 +134,9 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
     heard = boxes_heard(campaign, {one for told in proofs.values() for one in told})
     rows = list(CampaignIndicator.objects.filter(campaign=campaign).order_by("id"))
     addresses = {row.value for row in rows if row.kind == Kind.IP}
-    serving, crowded, settled = shared.served(addresses), _crowded(campaign, rows), _settled(rows)
+    pointed = {i.value for i in led_to - met}
+    serving, settled = shared.served(addresses), _settled(rows)
+    crowded = _crowded(campaign, rows, pointed)
     seen = []
     for row in rows:
         indicator = Indicator(Kind(row.kind), row.value)
@@ -142,7 +152,7 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 follows=follows,
                 boxes=frozenset(one.collectivite_id for one in proofs[indicator] & heard),
                 shared=indicator.value in serving,
-                crowded=indicator.value in crowded,
+                crowded=indicator.value in crowded and (follows is not None or indicator.value in pointed),
                 known_before=indicator in known - new,
                 settled=follows is None and indicator in settled,
                 names_one=_names_one(indicator, {one.collectivite_id for one in witnesses[indicator]}),
@@ -159,11 +169,12 @@ def _names_one(indicator: Indicator, seen_in: Collection[str]) -> bool:
     return bool(told) and Domain.objects.filter(collectivite_id__in=seen_in, name__in=told).exists()
 
 
-def _crowded(campaign: Campaign, rows: Iterable[CampaignIndicator]) -> set[str]:
-    """Return the addresses that lure names lead to where strangers' names live too: a hoster's shared machines, or
-    what led there of late in reports that nothing was decided on. An attacker's own names count for nothing once they
-    are decided."""
-    found = {row.value for row in rows if row.resolved_from}
+def _crowded(campaign: Campaign, rows: Iterable[CampaignIndicator], pointed: Collection[str]) -> set[str]:
+    """Return the addresses that lure names, or links themselves (``pointed``), lead to where others live too: a
+    hoster's shared machines; what other names led to of late in reports that nothing was decided on (an attacker's own
+    count for nothing once decided); where members signed in from a week ago, and what handed in mail before. Who owns
+    a name says where it leads: to a provider's mail servers, or to a town hall."""
+    found = {*pointed, *(row.value for row in rows if row.resolved_from)}
     suffixes = warning_lists.load().suffixes
     own = {suffixes.privatesuffix(row.resolved_from) for row in rows if row.resolved_from}
     others: dict[str, set[str | None]] = defaultdict(set)
@@ -172,4 +183,6 @@ def _crowded(campaign: Campaign, rows: Iterable[CampaignIndicator]) -> set[str]:
     ).exclude(campaign=campaign)
     for row in told.exclude(resolved_from="").exclude(campaign__state=Campaign.State.DECIDED):
         others[row.value].add(suffixes.privatesuffix(row.resolved_from))
-    return {one for one in found if warning_lists.hosted(one) or len(others[one] - own) >= CROWD}
+    crowded = {one for one in found if warning_lists.hosted(one) or len(others[one] - own) >= CROWD}
+    before = (clock.now() - KNOWN_FOR).date()  # a lure that hands passwords on signs in by itself, today
+    return crowded | sign_ins.known_by(before, found) | shared.handing_in(found)

@@ -49,6 +49,13 @@ def link_host(url: Indicator) -> Indicator:
     return normalise(Kind.IP, host)
 
 
+def led_to(indicators: Iterable[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
+    """Return the addresses that links of a mail name as their hosts: its author's word, but for the one that handed the
+    mail in."""
+    hosts = {link_host(i) for i in indicators if i.kind is Kind.URL}
+    return frozenset(h for h in hosts if h.kind is Kind.IP and h.value != evidence.get("client_ip"))
+
+
 def mail_domains(url: Indicator) -> set[str]:
     """Return the domains of the mail addresses that a link carries: as they are, escaped, or in base64."""
     text = unquote(url.value.partition("://")[2].partition("/")[2])

@@ -41,7 +41,8 @@ class Seen:
     authenticated, so it may be the victim. ``confirmed``: the Département named it. ``follows``: this address
     was found by resolving that name, and stands or falls with it. ``boxes``: collectivités whose boxes it completed
     connections to that nobody has business with. ``shared``: the address serves a member or a protected name too.
-    ``crowded``: names that have nothing to do with this live there. ``known_before``: a file or web address that was in
+    ``crowded``: it is only led to, and others who have nothing to do
+    with this live there. ``known_before``: a file or web address that was in
     mail long before anybody reported it. ``settled``: a person of the Département dismissed it, or took its block back.
     ``names_one``: it carries an address of the one collectivité that it was seen in.
     """
@@ -220,8 +221,8 @@ def refusal_code(seen: Seen) -> str:
     "address_shared", "address_crowded", or "" when evidence may decide. What a person settled falls to a person who
     names it by itself. What was in mail long before may be what an attacker copied from
     the one whom they imitate: it falls to proof, or to a person who names it by itself. An address that serves a member
-    falls to a person alone; one of a crowded host is never blocked because a name leads there, but for what it does
-    itself. A link that was made for one person would tell every town hall who that is, and stops nobody else's."""
+    falls to a person alone; one others live at is never blocked because a name or link leads there, but for what it
+    does itself. A link that was made for one person would tell every town hall who that is, and stops nobody else's."""
     if seen.protected:
         return "protected"
     if seen.indicator.kind is Kind.CIDR:
@@ -236,7 +237,7 @@ def refusal_code(seen: Seen) -> str:
         return "known_before"
     if seen.shared and not seen.confirmed:
         return "address_shared"
-    return "address_crowded" if seen.crowded and seen.follows is not None else ""
+    return "address_crowded" if seen.crowded and not _holds(seen, _OF_THE_ADDRESS) else ""
 
 
 def independent(witnesses: Iterable[Witness]) -> int:

@@ -11,7 +11,7 @@ Source:  docs/decisions/0028-exposure-and-shared-addresses.md.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from beffroi_protocol.indicators import Indicator, Kind
 from django.db import transaction
@@ -23,6 +23,18 @@ from beffroi.lib import clock
 
 REASON = "address_shared"
 _ACTOR = Actor.system("decisions.shared")
+_mail_hosts: list[Callable[[Collection[str]], set[str]]] = []
+
+
+def mail_hosts[F: Callable[[Collection[str]], set[str]]](function: F) -> F:
+    """Register ``f(addresses)``: those that hand in mail which has nothing to do with any campaign of today."""
+    _mail_hosts.append(function)
+    return function
+
+
+def handing_in(addresses: Collection[str]) -> set[str]:
+    """Those of these addresses that mail comes from, as far as a service that knows is loaded."""
+    return set().union(*(known(addresses) for known in _mail_hosts))
 
 
 @transaction.atomic

@@ -9,7 +9,7 @@ Fails:   open: without an address in the request (no front) nothing is kept, and
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -106,6 +106,12 @@ def from_indicator(kind: str, value: str, *, collectivite_id: str = "") -> Seque
 def addresses() -> list[str]:
     """Every address of the days that are kept, each once."""
     return list(SignIn.objects.order_by().values_list("address", flat=True).distinct())
+
+
+def known_by(day: date, wanted: Collection[str]) -> set[str]:
+    """Those of these addresses that somebody had signed in from by a day, of the days that are kept."""
+    rows = SignIn.objects.filter(address__in=wanted, day__lte=day).order_by()
+    return set(rows.values_list("address", flat=True).distinct())
 
 
 def from_addresses(wanted: Iterable[str], *, collectivite_id: str = "") -> Sequence[Seen]:
