@@ -15,7 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.mail import consumers, once, remediation
-from beffroi.mail.doveadm import Command, Rows
+from beffroi.mail.doveadm import Command, DoveadmUnavailable, Rows
 from beffroi.mail.held import following
 from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationItem, RemediationJob
 from beffroi_protocol.indicators import normalise
@@ -206,6 +206,29 @@ def test_a_withdrawal_that_its_decision_outlived_not_lists_what_it_took(
     job.refresh_from_db()
     assert (job.state, job.moved) == ("done", 2)
     assert OutboxEvent.objects.filter(kind="remediation:done").count() == 1
+
+
+def test_copies_whose_move_nobody_confirmed_are_listed_when_the_time_of_their_decision_is_over(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune
+) -> None:
+    """Dovecot moved them and did not answer any more, until after the four hours of an address."""
+
+    class Silent(Boxes):
+        def run_groups(self, groups: Sequence[Sequence[Command]]) -> list[list[Rows | None]]:
+            super().run_groups(groups)
+            raise DoveadmUnavailable("Dovecot")
+
+    monkeypatch.setattr(remediation, "Doveadm", Silent)
+    Boxes.lying = {}
+    decision = decide("url", delivered(beaune, 2))
+    with pytest.raises(DoveadmUnavailable):
+        remediation.withdraw(decision.id)
+    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    with clock.shifted(10 * 86400):
+        assert decisions.expire_due() == 1
+        assert remediation.restore(decision.id) is None
+    job = RemediationJob.objects.get(decision_id=decision.id)
+    assert (job.state, job.moved, job.items.filter(state="moved").count()) == ("done", 2, 2)
 
 
 def test_what_passed_by_an_exception_is_taken_when_it_turns_out_an_attack(

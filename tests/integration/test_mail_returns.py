@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from beffroi.core.decisions import actions as decisions
@@ -87,6 +88,7 @@ class History:
     chance: random.Random
     dovecot: Dovecot
     boxes: list[Mailbox]
+    copies: tuple[int, ...]
     due: list[Callable[[], object]] = field(default_factory=list)
     """What the process remediation has not come to yet."""
 
@@ -100,7 +102,7 @@ class History:
             )
         to = self.chance.sample(self.boxes, 2)
         for box in to:
-            for folder in self.chance.sample(FOLDERS, self.chance.choice((1, 1, 2))):
+            for folder in self.chance.sample(FOLDERS, self.chance.choice(self.copies)):
                 new = Copy(box.address, facts.id, folder, folder, next(self.dovecot.uids))
                 self.dovecot.copies.append(new)
             MailDelivery.objects.create(
@@ -122,6 +124,21 @@ class History:
             decision = self.chance.choice(active)
             decisions.revoke(actor=ADMINISTRATOR, decision=decision, reason="test")
             self.due.append(lambda: remediation.restore(decision.id))
+
+    def time_is_over(self) -> None:
+        active = list(Decision.objects.filter(state="active").order_by("id"))
+        if active:
+            one = self.chance.choice(active)
+            Decision.objects.filter(pk=one.pk).update(expires_at=clock.now() - timedelta(seconds=1))
+            decisions.expire_due()
+            self.due.append(lambda: remediation.restore(one.id))
+
+    def take_back(self) -> None:
+        expired = list(Decision.objects.filter(state="expired").order_by("id"))
+        if expired:
+            one = self.chance.choice(expired)
+            decisions.revoke(actor=ADMINISTRATOR, decision=one, reason="test")
+            self.due.append(lambda: remediation.restore(one.id))
 
     def answer(self) -> None:
         job = RemediationJob.objects.filter(state="waiting").order_by("id").first()
@@ -160,9 +177,11 @@ class History:
         self.work()
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    ("seed", "expires"), [*((seed, False) for seed in range(8)), *((seed, True) for seed in range(8))]
+)
 def test_copies_follow_what_is_decided_and_come_back(
-    monkeypatch: pytest.MonkeyPatch, beaune: Commune, nuits: Commune, seed: int
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune, nuits: Commune, seed: int, expires: bool
 ) -> None:
     chance = random.Random(seed)
     dovecot = Dovecot(chance.choice((0, 0.02, 0.05)), chance)
@@ -173,19 +192,24 @@ def test_copies_follow_what_is_decided_and_come_back(
         for one in (beaune, nuits)
         for n in "ab"
     ]
-    history = History(chance, dovecot, boxes)
+    # Where time ends what a cut withdrawal holds, a second copy may come back to the folder of the first.
+    history = History(chance, dovecot, boxes, (1,) if expires else (1, 1, 2))
     steps = [history.deliver, history.deliver, history.decide, history.decide, history.end, history.answer]
+    if expires:
+        steps += [history.time_is_over, history.time_is_over, history.take_back]
     steps += [history.let_pass, history.refuse_again, history.move, history.work, history.work]
     for _ in range(40):
         chance.choice(steps)()
     history.settle()
     owners = {box.address: box.collectivite_id for box in boxes}
     waits = RemediationJob.objects.filter(state__in=("waiting", "refused")).exists()
-    if not waits and not LocalException.objects.exists():
+    if not waits and not expires and not LocalException.objects.exists():
         for one in dovecot.copies:
             assert bool(holding.holding(one.message, owners[one.user])) is (one.folder == QUARANTINE), one
     while Decision.objects.filter(state="active").exists():
         history.end()
+    while Decision.objects.filter(state="expired").exists():
+        history.take_back()
     history.settle()
     for one in dovecot.copies:
         assert one.folder == one.wanted, one

@@ -11,7 +11,7 @@ Source:  docs/internals/remediation.md; header identifier, never Message-ID: an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from types import MappingProxyType
@@ -33,6 +33,7 @@ from beffroi.mail.models import Mailbox, MailDelivery, RemediationItem, Remediat
 
 _ACTOR = Actor.system("remediation")
 _Item, _Job = RemediationItem.State, RemediationJob.State
+type _Step = Callable[[Doveadm, list[RemediationItem], dict[str, str]], None]
 _OPEN = (_Item.PENDING, _Item.FOUND)
 FREE_MESSAGES = 100
 FREE_SHARE = 0.005
@@ -170,7 +171,9 @@ def restore(decision_id: str) -> RemediationJob | None:
     )
     if decision.state == Decision.State.EXPIRED:
         for cut in withdrawn.filter(state=_Job.RUNNING):
-            _finish(cut)  # what it had taken by then is put on the lists
+            # What it had taken by then is put on the lists: also a copy of which the move was not confirmed.
+            _work(cut, (_Item.FOUND,), _withdraw_slice)
+            _finish(cut)
         withdrawn.filter(state=_Job.WAITING).update(state=_Job.REFUSED, done_at=clock.now())
         return None
     with transaction.atomic():
@@ -244,20 +247,30 @@ def run(job: RemediationJob) -> None:
 
     A withdrawal whose decision ended meanwhile takes nothing more: what it took goes back by that end, the next event.
     """
+    if job.direction == RemediationJob.Direction.RESTORE:
+        done = _work(job, _OPEN, _restore_slice)
+    else:
+        standing = Decision.objects.filter(pk=job.decision_id, state=Decision.State.ACTIVE)
+        done = _work(job, _OPEN, _withdraw_slice, while_true=standing.exists)
+    if done:
+        _finish(job)
+
+
+def _work(
+    job: RemediationJob, states: Sequence[str], step: _Step, *, while_true: Callable[[], bool] = lambda: True
+) -> bool:
+    """Take a step with each portion of the items in these states; False where ``while_true`` ended it before."""
     engine = Doveadm(settings.BEFFROI)
-    gives_back = job.direction == RemediationJob.Direction.RESTORE
-    step = _restore_slice if gives_back else _withdraw_slice
-    standing = Decision.objects.filter(pk=job.decision_id, state=Decision.State.ACTIVE)
-    while gives_back or standing.exists():
-        items = list(job.items.filter(state__in=_OPEN).order_by("id")[:SLICE])
+    while while_true():
+        items = list(job.items.filter(state__in=states).order_by("id")[:SLICE])
         if not items:
-            _finish(job)
-            return
+            return True
         addresses = dict(
             Mailbox.objects.filter(pk__in={i.mailbox_id for i in items}).values_list("id", "address")
         )
         step(engine, items, addresses)
         _keep(items)
+    return False
 
 
 def _withdraw_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
