@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from beffroi.core.decisions import actions as decisions
@@ -206,6 +207,83 @@ def test_a_withdrawal_that_its_decision_outlived_not_lists_what_it_took(
     job.refresh_from_db()
     assert (job.state, job.moved) == ("done", 2)
     assert OutboxEvent.objects.filter(kind="remediation:done").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule", "days", "back"),
+    [
+        ("domain", "two_communes", 20, True),
+        ("domain", "two_communes", 10, False),
+        ("url", "two_communes", 20, False),
+        ("ip", "two_boxes", 0, True),
+        ("ip", "two_communes", 0, False),
+    ],
+    ids=[
+        "before the attack",
+        "of the attack",
+        "the very page",
+        "its mail was reported by nobody",
+        "the sending host",
+    ],
+)
+def test_time_gives_back_what_nobody_called_an_attack(
+    monkeypatch: pytest.MonkeyPatch,
+    beaune: Commune,
+    system: Actor,
+    *,
+    kind: str,
+    rule: str,
+    days: int,
+    back: bool,
+) -> None:
+    """A supplier whose site was taken over for a day: the mails of years that link to it are no lures."""
+    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    Boxes.lying = {}
+    url = delivered(beaune, 2)
+    message = MailDelivery.objects.values_list("message_id", flat=True)[0]
+    MailObservation.objects.create(message_id=message, kind="domain", value="a.example.com", role="link")
+    MailDelivery.objects.update(delivered_at=clock.now() - timedelta(days=days))
+    where = dict(Boxes.lying)
+    decision = decide(kind, {"url": url, "domain": "a.example.com", "ip": "185.203.116.9"}[kind])
+    Decision.objects.update(rule=rule)
+    remediation.withdraw(decision.id)
+    assert Boxes.lying != where
+    with clock.shifted(10 * 86400):
+        assert decisions.expire_due() == 1
+        remediation.restore(decision.id)
+        assert (Boxes.lying == where) is back
+        decision.refresh_from_db()
+        decisions.revoke(actor=system, decision=decision, reason="undone")
+        remediation.restore(decision.id)
+        assert Boxes.lying == where
+
+
+def test_what_another_decision_claims_stays_when_the_time_of_both_is_over(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune, system: Actor
+) -> None:
+    """The page is the lure's, whenever it came; the name is its owner's again. Whichever ends first."""
+    for first in ("url", "domain"):
+        Boxes.lying = {}
+        monkeypatch.setattr(remediation, "Doveadm", Boxes)
+        url = delivered(beaune, 2)
+        message = MailObservation.objects.get(value=url).message_id
+        name = f"{first}.example.com"
+        MailObservation.objects.create(message_id=message, kind="domain", value=name, role="link")
+        MailDelivery.objects.update(delivered_at=clock.now() - timedelta(days=20))
+        where = dict(Boxes.lying)
+        made = {"url": decide("url", url), "domain": decide("domain", name)}
+        order = [made.pop(first), *made.values()]
+        for one in order:
+            remediation.withdraw(one.id)
+        for one in order:
+            Decision.objects.filter(pk=one.pk).update(state="expired", end_reason="ttl")
+            remediation.restore(one.id)
+        assert {one for lying in Boxes.lying.values() for one in lying} == {QUARANTINE}, first
+        for one in order:
+            one.refresh_from_db()
+            decisions.revoke(actor=system, decision=one, reason="undone")
+            remediation.restore(one.id)
+        assert Boxes.lying == where, first
 
 
 def test_copies_whose_move_nobody_confirmed_are_listed_when_the_time_of_their_decision_is_over(

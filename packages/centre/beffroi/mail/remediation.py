@@ -27,7 +27,7 @@ from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail import doveadm, holding, origins, queries
+from beffroi.mail import doveadm, holding, origins, queries, unclaimed
 from beffroi.mail.doveadm import Command, Doveadm
 from beffroi.mail.models import Mailbox, MailDelivery, RemediationItem, RemediationJob
 
@@ -161,7 +161,8 @@ def missed(mailbox_id: str) -> list[tuple[str, str]]:
 def restore(decision_id: str) -> RemediationJob | None:
     """Give back what a decision held, unless another active one holds it. None when there is nothing.
 
-    One whose time is over gives nothing back: what it took was an attack, and stays on its owner's list of held mail.
+    One whose time is over gives back what it took along (``unclaimed``): the rest was an attack, and stays on its
+    owner's list of held mail.
     Of what was not confirmed (FAILED) nobody knows where it lies: it is given back as well."""
     decision = Decision.objects.filter(pk=decision_id).first()
     if decision is None or not holding.applies(decision.kind, decision.action):
@@ -169,13 +170,11 @@ def restore(decision_id: str) -> RemediationJob | None:
     withdrawn = RemediationJob.objects.filter(
         decision_id=decision_id, direction=RemediationJob.Direction.WITHDRAW
     )
-    if decision.state == Decision.State.EXPIRED:
+    if over := decision.state == Decision.State.EXPIRED:
         for cut in withdrawn.filter(state=_Job.RUNNING):
             # What it had taken by then is put on the lists: also a copy of which the move was not confirmed.
             _work(cut, (_Item.FOUND,), _withdraw_slice)
             _finish(cut)
-        withdrawn.filter(state=_Job.WAITING).update(state=_Job.REFUSED, done_at=clock.now())
-        return None
     with transaction.atomic():
         withdrawn.filter(state__in=(_Job.WAITING, _Job.RUNNING)).update(
             state=_Job.REFUSED, done_at=clock.now()
@@ -186,6 +185,7 @@ def restore(decision_id: str) -> RemediationJob | None:
         rows = sorted(
             {*held.values_list("message_id", "mailbox_id", "collectivite_id"), *_left_for(decision)}
         )
+        rows = unclaimed.among(rows, decision) if over else rows
         if not rows:
             return None
         job, made = RemediationJob.objects.get_or_create(
@@ -196,6 +196,10 @@ def restore(decision_id: str) -> RemediationJob | None:
         _add_items(job, rows)
         if made:
             _record(job, "started", copies=len(rows))
+        elif job.items.filter(state__in=_OPEN).exists():
+            RemediationJob.objects.filter(pk=job.pk).update(
+                state=_Job.RUNNING
+            )  # for what was not given back before
     run(job)
     return job
 
