@@ -276,6 +276,20 @@ def test_what_is_in_review_learns_and_tells_nobody(
     assert row.evidence["detectors"] == ["link_mismatch", "listed_name"]
 
 
+@pytest.mark.usefixtures("database")
+def test_weak_evidence_that_goes_on_by_itself_takes_over_from_what_waits_for_a_person(system: Actor) -> None:
+    """The lone word of a commune, then a list that names the same."""
+    for rule, stands in (
+        ("one_commune", "one_commune"),
+        ("automatic_name", "automatic_name"),
+        ("one_commune", "automatic_name"),
+        ("lone_source", "lone_source"),
+        ("automatic_name", "lone_source"),
+    ):
+        decide(system, strength="weak", rule=rule)
+        assert Decision.objects.get().rule == stands
+
+
 @pytest.mark.parametrize("kind", ["decision:extended", "decision:activated", "decision:observed"])
 def test_the_feed_takes_nothing_in_that_is_not_in_force_by_its_own_words(kind: str) -> None:
     payload = {

@@ -129,8 +129,14 @@ class _Demand:
 
 
 def _weight(strength: str, rule: str) -> int:
-    """Weak evidence, strong evidence, the Département's word: the heavier says why something is in force."""
-    return 2 if rule == stages.DEPARTEMENT else int(strength == stages.STRONG)
+    """Weak evidence, strong evidence, the Département's word: the heavier says why something is in force. Of weak
+    evidence, what a person is asked about outweighs what waits in silence, and what goes on by itself outweighs both.
+    """
+    if rule == stages.DEPARTEMENT:
+        return 4
+    if strength == stages.STRONG:
+        return 3
+    return 2 - (rule in stages.PERSON_ONLY) - (rule in stages.PERSON_ONLY - stages.ASKS_A_PERSON)
 
 
 def _is_over(decision: Decision) -> bool:
