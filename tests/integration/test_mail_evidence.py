@@ -114,7 +114,7 @@ def test_files_and_pages_that_mail_had_long_before_are_told_as_such(beaune: Comm
         MailObservation.objects.create(
             message_id=made[days, file], kind="sha256", value=file, role="attachment"
         )
-    assert set(told(beaune, made[0, logo])[0]["known_before"]) == {logo, notice}
+    assert set(told(beaune, made[0, logo])[0]["known_before"]) == {logo, notice, "www.banque-exemple.com"}
     assert told(beaune, made[0, fake])[0]["known_before"] == []
     assert told(beaune, made[30, logo])[0]["known_before"] == []
 

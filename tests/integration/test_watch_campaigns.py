@@ -210,6 +210,29 @@ def test_what_a_lure_copied_from_whom_it_imitates_is_not_blocked_and_joins_nothi
     assert Campaign.objects.count() == 2
 
 
+def test_the_site_of_whom_a_lure_imitates_is_observed_first(report: Report, names: NameServer) -> None:
+    """Every lure links to the real site, too: to its legal notice, its home page."""
+    site, page = "www.fournisseur-des-mairies.com", "https://www.fournisseur-des-mairies.com/mentions"
+    names.zone[site, "A"] = ["185.203.116.77"]
+    told = {**FAIL, "known_before": [page, site]}
+    for commune, person in (("col_a", "per_1"), ("col_b", "per_2")):
+        report(commune, person, indicators=[["url", URL], ["url", page]], evidence=told)
+    assert active() == {("url", URL), ("domain", HOST), ("ip", LANDING), ("ip", LANDING6)}
+    of_the_site = Decision.objects.get(value=site)
+    assert (of_the_site.state, of_the_site.rule) == ("observed", "known_name")
+
+
+def test_a_page_on_a_site_that_was_taken_over_is_blocked_at_once_and_the_site_observed(
+    report: Report, administrator: Actor
+) -> None:
+    told = {**FAIL, "known_before": [HOST]}
+    report("col_a", "per_1", evidence=told)
+    report("col_b", "per_2", evidence=told)
+    assert active() == {("url", URL)}
+    actions.confirm_campaign(actor=administrator, campaign=campaign())
+    assert {("url", URL), ("domain", HOST), ("ip", LANDING)} <= active()
+
+
 def test_a_file_that_was_new_when_it_was_first_reported_stays_so_for_its_campaign(report: Report) -> None:
     file = ["sha256", "a" * 64]
     report("col_a", "per_1", indicators=[["url", URL], file])

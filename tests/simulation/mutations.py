@@ -189,7 +189,7 @@ MUTATIONS = (
     Mutation("what a town hall lives on is lost with the agent", f"{BOX}/lists.py",
              "            self._spool.keep()  # before: what was asked is not asked again after a restart\n", ""),
     Mutation("one commune is enough", f"{WATCH}/rules.py", "INDEPENDENT_COMMUNES = 2", "INDEPENDENT_COMMUNES = 1"),
-    Mutation("two communes need no evidence", f"{WATCH}/rules.py", " and weight(s.detectors) >= ENOUGH", ""),
+    Mutation("two communes need no evidence", f"{WATCH}/rules.py", " and weight(seen.detectors) >= ENOUGH", ""),
     Mutation("one person of two communes counts twice", f"{WATCH}/rules.py",
              "if person not in matched or", "if True or"),
     Mutation("what is protected is proposed", f"{WATCH}/rules.py", 'return "protected"', 'return ""'),

@@ -96,6 +96,12 @@ CASES: list[tuple[str, Seen, str]] = [
     ("protected, the Département", Seen(NAME, confirmed=True, protected="public service"), ""),
     ("a range, two communes", Seen(RANGE, TWO, EVIDENCE), ""),
     ("a range, the Département", Seen(RANGE, confirmed=True), ""),
+    ("a name that was there before, two communes", Seen(NAME, TWO, EVIDENCE, known_name=True), "known_name"),
+    (
+        "a name that was there before, the Département",
+        Seen(NAME, confirmed=True, known_name=True),
+        "departement",
+    ),
     ("a file that was there before, two communes", Seen(FILE, TWO, EVIDENCE, known_before=True), ""),
     ("a file that was there before, with its mail", Seen(FILE, TWO, known_before=True, confirmed=True), ""),
     (

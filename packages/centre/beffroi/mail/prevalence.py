@@ -76,9 +76,10 @@ def evidence(message: MailMessage) -> dict[str, int]:
 
 @row_security.unlimited()
 def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> list[str]:
-    """The files and web addresses among them that this centre saw ``LEARNING`` before the message: a logo, a form of
-    the State, the notice of a bank. Whoever imitates somebody sends the real one along."""
-    values = {(kind, value) for kind, value, *_ in indicators if kind in (Kind.SHA256, Kind.URL)}
+    """The files, web addresses and names among them that this centre saw ``LEARNING`` before the message: a logo, a
+    form of the State, the notice of a bank and its site. Whoever imitates somebody sends the real one along."""
+    kinds = (Kind.SHA256, Kind.URL, Kind.DOMAIN)
+    values = {(kind, value) for kind, value, *_ in indicators if kind in kinds}
     limit = message.received_at - LEARNING
     return [
         value

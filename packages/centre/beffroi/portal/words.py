@@ -69,6 +69,7 @@ RULES = {
     "two_communes": gettext_lazy("signalé dans deux communes, indices concordants"),
     "two_boxes": gettext_lazy("attaques vues par les boîtiers de deux communes"),
     "lone_source": gettext_lazy("inscrit sur une liste extérieure"),
+    "known_name": gettext_lazy("signalé par deux communes, mais connu de longue date : observé d’abord"),
     "automatic_name": gettext_lazy("nom inconnu arrivé dans trois communes en moins d’une heure"),
     "one_commune": gettext_lazy("signalé dans une commune, indices concordants"),
     "landing_address": gettext_lazy("c’est là que mène un lien bloqué"),

@@ -176,7 +176,7 @@ def _join(sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
     """Find or open the campaign of a sighting; open campaigns that it connects become one."""
     check = protected.current().check
     known = clustering.known_before(indicators, sighting.evidence)
-    joins = [i for i in clustering.joining(indicators, check) if i not in known]
+    joins = [i for i in clustering.joining(indicators, check) if i.kind is Kind.DOMAIN or i not in known]
     if joins_by_address(sighting.door, sighting.detector, sighting.evidence):
         joins += [i for i in indicators if i.kind is Kind.IP and not check(i)]
     found = campaigns_naming(joins)

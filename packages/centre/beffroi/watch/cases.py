@@ -153,7 +153,8 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 boxes=frozenset(one.collectivite_id for one in proofs[indicator] & heard),
                 shared=indicator.value in serving,
                 crowded=indicator.value in crowded and (follows is not None or indicator.value in pointed),
-                known_before=indicator in known - new,
+                known_before=indicator in known - new and indicator.kind is not Kind.DOMAIN,
+                known_name=indicator in known - new and indicator.kind is Kind.DOMAIN,
                 settled=follows is None and indicator in settled,
                 names_one=_names_one(indicator, {one.collectivite_id for one in witnesses[indicator]}),
             )

@@ -97,10 +97,12 @@ def is_settled(indicator: Indicator, settled: Collection[Indicator]) -> bool:
 
 
 def known_before(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
-    """Return the files and web addresses that mail had long before: what an imitation shares with the real one."""
+    """Return the files, web addresses and names that mail had long before: an imitation shares them with the real."""
     told = evidence.get("known_before")
     values = {str(one) for one in told} if isinstance(told, list | tuple) else set()
-    return frozenset(i for i in indicators if i.kind in (Kind.SHA256, Kind.URL) and i.value in values)
+    return frozenset(
+        i for i in indicators if i.kind in (Kind.SHA256, Kind.URL, Kind.DOMAIN) and i.value in values
+    )
 
 
 def forged(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:

@@ -44,6 +44,7 @@ class Seen:
     ``crowded``: it is only led to, and others who have nothing to do
     with this live there. ``known_before``: a file or web address that was in
     mail long before anybody reported it. ``settled``: a person of the Département dismissed it, or took its block back.
+    ``known_name``: the name was in mail as long before, and is whoever's the lure imitates, or took over.
     ``names_one``: it carries an address of the one collectivité that it was seen in.
     """
 
@@ -60,6 +61,7 @@ class Seen:
     known_before: bool = False
     settled: bool = False
     names_one: bool = False
+    known_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,11 @@ _NAMES = frozenset({Kind.DOMAIN})
 """Weak evidence is observed by boxes. Of the kinds they know, the address that handed a mail in is too often a
 bystander's."""
 
+
+def _corroborated(seen: Seen) -> bool:
+    return independent(seen.witnesses) >= INDEPENDENT_COMMUNES and weight(seen.detectors) >= ENOUGH
+
+
 RULES: tuple[Rule, ...] = (
     Rule("departement", _EXACT | _BROAD, lambda s: s.confirmed, "departement_confirmed"),
     Rule(
@@ -141,15 +148,11 @@ RULES: tuple[Rule, ...] = (
         lambda s: any(is_strong(d, s.indicator.kind) for d in s.detectors),
         "strong_detector",
     ),
-    Rule(
-        "two_communes",
-        _EXACT | _BROAD,
-        lambda s: independent(s.witnesses) >= INDEPENDENT_COMMUNES and weight(s.detectors) >= ENOUGH,
-        "two_communes",
-    ),
+    Rule("two_communes", _EXACT | _BROAD, lambda s: _corroborated(s) and not s.known_name, "two_communes"),
     Rule(
         "two_boxes", frozenset({Kind.IP}), lambda s: len(s.boxes) >= INDEPENDENT_COMMUNES, "completed_attacks"
     ),
+    Rule("known_name", _NAMES, lambda s: _corroborated(s) and s.known_name, "two_communes", WEAK),
     Rule(
         "lone_source",
         _NAMES,
