@@ -21,6 +21,7 @@ from tests.drive_browser import Browser
 from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_portal import portal_client
+from tests.markup import flat
 
 BODIES = {"Facture 1.pdf": b"%PDF-1.4 facture 1", "Facture 2.pdf": b"%PDF-1.4 facture 2"}
 DAY_S = 86400
@@ -83,7 +84,7 @@ def sealed(drive: Drive, folder: Node, referent: Client, **form: str) -> Seal:
 
 
 def text(answer: Any) -> str:
-    return str(answer.content.decode()).replace("\u00a0", " ")
+    return flat(answer.content.decode()).replace("\u00a0", " ")
 
 
 def verbs() -> list[str]:

@@ -21,6 +21,7 @@ from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_links import put
+from tests.markup import flat
 
 __all__ = ["client", "drive", "no_door", "put", "server"]
 pytestmark = pytest.mark.django_db
@@ -29,7 +30,7 @@ PAGE = "/coffre/liens/"
 
 def over(client: Client) -> list[tuple[str, str, bool]]:
     """(name, how, whether the name leads to the file) of each link that ended."""
-    page = client.get(PAGE).content.decode().replace("\u00a0", " ").replace("\u202f", " ")
+    page = flat(client.get(PAGE).content.decode()).replace("\u00a0", " ").replace("\u202f", " ")
     _, _, section = page.partition('id="h-ended"')
     section = section.partition("</section>")[0]
     assert "<button" not in section and "Arrêter" not in section

@@ -26,6 +26,7 @@ from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_links import CLOSED, PASSWORD, put, server
 from tests.integration.test_previews_process import Previews
+from tests.markup import flat
 from tests.pdf_samples import document
 from tests.photo_samples import photo, shape
 
@@ -72,7 +73,7 @@ def test_an_image_and_a_pdf_are_seen_without_a_download_and_once_on_record(
     for node in (image, pdf):
         assert f"?fichier={node}" in page
     assert f"/{image}/apercu?v=" in visitor.page(f"?fichier={image}")
-    assert f'/{pdf}/apercu" hidden data-opening' in visitor.page(f"?fichier={pdf}")
+    assert f'/{pdf}/apercu" hidden data-opening' in flat(visitor.page(f"?fichier={pdf}"))
     status, headers, body = visitor.fetch(f"{image}/apercu")
     assert (status, headers["content-type"], body) == (200, "image/png", PNG)
     assert "sandbox" in headers["content-security-policy"] and headers["x-content-type-options"] == "nosniff"

@@ -23,6 +23,7 @@ from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door
+from tests.markup import flat
 from tests.waiting import until
 
 __all__ = ["client", "drive", "no_door", "server"]
@@ -87,7 +88,7 @@ def test_a_page_without_account_speaks_the_other_language_at_a_press(
     for wrong in (False, True):
         visitor = Client(enforce_csrf_checks=True, headers={"Accept-Language": "fr"})
         answer = visitor.post(path, {"password": "autre chose"}) if wrong else visitor.get(path)
-        page = answer.content.decode()
+        page = flat(answer.content.decode())
         assert f'name="next" value="{path}"' in page and "Mot de passe de ce lien" in page
         chosen = visitor.post("/langue/", {"language": "en", "next": path}, headers={"Origin": "null"})
         assert chosen["Location"] == path

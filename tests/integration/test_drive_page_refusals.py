@@ -16,6 +16,7 @@ from tests.drive_pages import Drive, client, do, drive
 from tests.drive_share_pages import make, only_share
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_tag_pages import known, put
+from tests.markup import flat
 
 __all__ = ["client", "do", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -27,7 +28,7 @@ def page_of(client: Client, path: str) -> str:
 
 def test_a_folder_s_name_that_is_taken_is_still_in_its_field_beside_why(drive: Drive, do: Any) -> None:
     drive.folder("Conseil")
-    page = do("folder", drive.own, name="conseil")
+    page = flat(do("folder", drive.own, name="conseil"))
     field = page.split('id="id_name"')[1].split(">")[0]
     assert 'value="conseil"' in field and 'aria-invalid="true"' in field
     assert '<details class="card" open><summary>' in page and "déjà pris" in page

@@ -24,6 +24,7 @@ from tests.drive_pages import Drive, client, drive, shown
 from tests.drive_share_pages import colleague, make, there
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_visit_pages import folder, share
+from tests.markup import flat
 
 __all__ = ["client", "colleague", "drive", "folder", "no_door", "share", "there"]
 pytestmark = pytest.mark.django_db
@@ -244,7 +245,7 @@ def test_a_labels_list_goes_on_to_its_end_past_what_is_not_seen(
     def parts(of: Client) -> list[list[str]]:
         out, query = [], ""
         while True:
-            page = of.get(f"/coffre/etiquettes/{number}/?{query}").content.decode()
+            page = flat(of.get(f"/coffre/etiquettes/{number}/?{query}").content.decode())
             out.append(shown(page))
             more = re.search(r'<a class="more" href="\?([^"]*)"', page)
             if more is None:

@@ -14,6 +14,7 @@ from django.utils import timezone, translation
 
 from tests.drive_pages import Drive, client, drive
 from tests.fixtures_portal import no_door
+from tests.markup import flat
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -57,7 +58,7 @@ def saved(drive: Drive, name: str) -> Node:
 
 
 def test_every_button_and_link_of_the_list_has_a_name_of_its_own(drive: Drive, client: Client) -> None:
-    page = client.get(f"/coffre/{saved(drive, 'notes.txt').id}/").content.decode()
+    page = flat(client.get(f"/coffre/{saved(drive, 'notes.txt').id}/").content.decode())
     part = page.partition('id="h-versions"')[2].partition("</section>")[0]
     names = [
         re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", one)).strip()
@@ -83,6 +84,8 @@ def test_the_pages_of_one_version_say_the_same(drive: Drive, client: Client) -> 
         etag = versions.of(reading, node.id)[1].etag
     said = "le 27 octobre 2024 à 17 h 08 min 20 s (2)"
     for page in ("versions/{}/", "versions/{}/supprimer/", "comparer/{}/"):
-        found = client.get(f"/coffre/{node.id}/{page.format(etag)}").content.decode().replace("\u00a0", " ")
+        found = flat(client.get(f"/coffre/{node.id}/{page.format(etag)}").content.decode()).replace(
+            "\u00a0", " "
+        )
         assert said in found, page
     assert "Écrite le 27 octobre 2024 à 17 h 08 min 20 s (1)</option>" in found

@@ -27,6 +27,7 @@ from tests.calendar_pages import member, portal, process
 from tests.conftest import Commune
 from tests.fixtures_calendars import event
 from tests.fixtures_portal import no_door, portal_client
+from tests.markup import flat
 
 __all__ = ["no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -52,7 +53,7 @@ BROKEN = "BEGIN:VCARD\r\nVERSION:3.0\r\nFN\r\nEND:VCARD\r\n"
 
 def text_of(answer: object) -> str:
     content: bytes = answer.content  # type: ignore[attr-defined]
-    return html.unescape(content.decode()).replace("\xa0", " ").replace("\u202f", " ")
+    return html.unescape(flat(content.decode())).replace("\xa0", " ").replace("\u202f", " ")
 
 
 def bring(client: Client, text: str | bytes, *, kind: str = "contacts", calendar: str = "commun") -> str:

@@ -17,6 +17,7 @@ from django.test import Client
 from tests.calendar_pages import full, member, portal, process
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
+from tests.markup import flat
 
 __all__ = ["full", "no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -49,7 +50,7 @@ END:VCARD
 def shown(client: Client, words: str = "") -> str:
     answer = client.get(f"/contacts/?q={quote(words)}")
     assert answer.status_code == 200
-    return html.unescape(answer.content.decode())
+    return html.unescape(flat(answer.content.decode()))
 
 
 def names(client: Client, words: str = "") -> list[str]:

@@ -18,6 +18,7 @@ from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import deliver, no_door, own_mailbox, portal_client, shared_box
 from tests.fixtures_portal_mail import ShownMailbox, shown_mail
 from tests.integration.test_mail_delegations import KEY, lend, today
+from tests.markup import flat
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
@@ -207,6 +208,6 @@ def test_a_lent_mailbox_stands_among_ones_own_and_says_whose_it_is(beaune: Commu
     client = portal_client(beaune.colleague_membership)
     assert client.get("/courrier/").status_code == 302
     lend(beaune, box)
-    page = client.get("/courrier/").content.decode()
+    page = flat(client.get("/courrier/").content.decode())
     assert "<strong>agent</strong> · agent@beaune.test" in page and "Confiée jusqu’au" in page
     assert "Autres boîtes" in client.get(f"/courrier/{box.id}/").content.decode()

@@ -11,6 +11,7 @@ from beffroi.portal.web.emergency import others
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
+from tests.markup import flat
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -20,7 +21,7 @@ def test_it_names_who_can_be_called(settings: Any, beaune: Commune, nuits: Commu
     for commune in (beaune, nuits):
         Person.objects.filter(id=commune.referent.id).update(name=f"Référente de {commune.collectivite.name}")
     client = portal_client(beaune.agent_membership)
-    bare = client.get("/dossiers/fiche-reflexe/").content.decode()
+    bare = flat(client.get("/dossiers/fiche-reflexe/").content.decode())
     assert "CSIRT régional</dt><dd></dd>" in bare  # nobody gave a number: a line to write it on
     assert "Référente de Beaune (référent)</dt><dd></dd>" in bare
     assert nuits.collectivite.name not in bare

@@ -23,6 +23,7 @@ from django.urls import reverse
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
+from tests.markup import flat
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -149,7 +150,7 @@ def test_a_folder_that_is_gone_is_told_by_its_name(client: Client, mailbox: Mail
     job = begun(client, mailbox)
     inbox, _ = listed(job)
     ImportFailure.objects.create(folder=inbox, uid=0, reason="folder_gone")
-    page = seen(client, job)
+    page = flat(seen(client, job))
     assert 'INBOX</span><span class="note">ce dossier n’est plus dans l’ancienne boîte' in page
 
 

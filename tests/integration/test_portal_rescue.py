@@ -20,6 +20,7 @@ from django.test import Client
 
 from tests.conftest import PASSWORD, Commune, with_totp
 from tests.fixtures_portal import no_door, on_listener, portal_client
+from tests.markup import flat
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -99,7 +100,7 @@ def test_whoever_is_asked_for_a_code_begins_again_with_another_account(locked: C
     """At a shared computer: a colleague left at the second step."""
     client = enter("000000")
     assert client.get("/connexion/")["Location"] == "/connexion/code/"
-    page = client.get("/connexion/code/").content.decode()
+    page = flat(client.get("/connexion/code/").content.decode())
     found = re.search(
         r'action="([^"]+)">[^>]*>[^>]*name="next" value="([^"]+)"><button[^>]*>Recommencer', page
     )

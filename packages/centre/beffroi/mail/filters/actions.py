@@ -26,7 +26,7 @@ from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.filters import queries, rules
 from beffroi.mail.filters.errors import SettingRefused, TooManyFilters
 from beffroi.mail.filters.models import Absence, CommonLine, FilterRule, Forward, Signature
-from beffroi.mail.held.workdays import PLACE
+from beffroi.lib.clock import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.naming import base_address
 from beffroi.mail.sending import actions as sending

@@ -27,7 +27,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound, existing
 from beffroi.mail import queries as mail
 from beffroi.mail.filters.errors import SettingRefused
-from beffroi.mail.held.workdays import PLACE
+from beffroi.lib.clock import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries
 from beffroi.mail.people.models import DelegatedAct, Delegation
