@@ -58,11 +58,11 @@ def saved(drive: Drive, name: str) -> Node:
 
 
 def test_every_button_and_link_of_the_list_has_a_name_of_its_own(drive: Drive, client: Client) -> None:
-    page = flat(client.get(f"/coffre/{saved(drive, 'notes.txt').id}/").content.decode())
+    page = client.get(f"/coffre/{saved(drive, 'notes.txt').id}/").content.decode()
     part = page.partition('id="h-versions"')[2].partition("</section>")[0]
     names = [
         re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", one)).strip()
-        for one in re.findall(r"<(?:a|button) .*?</(?:a|button)>", part)
+        for one in re.findall(r"(?s)<(?:a|button) .*?</(?:a|button)>", part)
     ]
     for verb in ("Voir", "Télécharger", "Comparer", "Rétablir", "Supprimer"):
         mine = [
@@ -71,7 +71,7 @@ def test_every_button_and_link_of_the_list_has_a_name_of_its_own(drive: Drive, c
         assert len(set(mine)) == 4, names
     assert len(set(names)) == len(names) == 20
     # The same words stand beside them.
-    shown = [one.replace("\u00a0", " ") for one in re.findall(r"<p>Écrite (.*?) ·", part)]
+    shown = [one.replace("\u00a0", " ") for one in re.findall(r"<p>Écrite (.*?) ·", flat(part))]
     assert [f"Rétablir la version écrite {one}" for one in shown] == [
         one.replace("\u00a0", " ") for one in names if one.startswith("Rétablir")
     ]

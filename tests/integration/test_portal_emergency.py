@@ -30,7 +30,7 @@ def test_it_names_who_can_be_called(settings: Any, beaune: Commune, nuits: Commu
         incident_contact="01 99 00 00 01",
         crisis_contacts="CSIRT de la région : 01 99 00 00 02; Sous-préfecture; ",
     )
-    given = client.get("/dossiers/fiche-reflexe/").content.decode()
+    given = flat(client.get("/dossiers/fiche-reflexe/").content.decode())
     assert "Le Département</dt><dd>01 99 00 00 01</dd>" in given
     assert "CSIRT de la région</dt><dd>01 99 00 00 02</dd>" in given
     assert "Sous-préfecture</dt><dd></dd>" in given and "CSIRT régional" not in given
