@@ -17,6 +17,7 @@ from beffroi.mail.backup import asking
 from beffroi.mail.closing import children
 from beffroi.mail.closing import erasing as mailboxes
 from beffroi.mail.closing.erasing import Inventory
+from beffroi.mail.closing.models import Erasure
 from beffroi.mail.domains import registrar_asking
 from beffroi.mail.models import Mailbox
 from django.conf import settings
@@ -96,6 +97,7 @@ def carry_out(erasure: CommuneErasure, turns: int = 12) -> CommuneErasure:
     CommuneErasure.objects.filter(pk=erasure.pk).update(due_at=clock.now() - timedelta(seconds=1))
     for _ in range(turns):
         CommuneErasure.objects.filter(pk=erasure.pk).update(next_run_at=clock.now())
+        Erasure.objects.update(next_run_at=clock.now())
         erasing.work()
         children.work(settings.BEFFROI)
         erasure.refresh_from_db()

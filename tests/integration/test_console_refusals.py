@@ -93,6 +93,9 @@ CONSOLE = {
     "outgoing_mail": Rule("thing", lambda world: {"queue_id": "4abcDEF123ghi"}, {"word": "delete"}),
     "communes": Rule("own"),
     "usage": Rule("own"),
+    "commune_leaving": Rule(
+        "thing", lambda world: {"collectivite_id": world.beaune.id}, {"word": "take_back"}
+    ),
     "commune_drive": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}, {"word": "limit"}),
     "commune_room": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}, {"limit": "10"}),
     "commune_addresses": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}, MADE_ALIAS),

@@ -157,6 +157,7 @@ PORTAL = {
     "delegation_end": Rule("ours", lambda world: {"delegation_id": Delegation.objects.get().id}),
     "mail_handling": Rule("thing", mail(uid=1), {"what": "note", "text": "x"}),
     "departures": Rule("own"),
+    "departure_of_all": Rule("own"),
     "departure_prepare": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}),
     "departure": Rule("led", lambda world: {"departure_id": world.departure_id}),
     "departure_files": Rule("led", lambda world: {"departure_id": world.departure_id}),

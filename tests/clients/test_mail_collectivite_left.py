@@ -1,0 +1,89 @@
+"""A collectivité leaves, before real engines: its mail is refused from outside and led on from inside; then it is
+erased with its mailboxes, and nothing of it opens."""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.leaving import erasing
+from beffroi.mail.aliases import consumers as alias_consumers
+from beffroi.mail.backup.work import Work
+from beffroi.mail.domains import registrar_asking
+from beffroi.mail.models import Mailbox
+from imapclient.exceptions import IMAPClientError
+
+from tests.clients.test_mail_backup import fill, held, work
+from tests.clients.test_mail_closing import places
+from tests.conftest import Commune
+from tests.fixtures_erasure import other
+from tests.fixtures_leaving import VISA, carry_out, granted, leave, planned, two
+from tests.foreign_mail import PLAIN, Sending
+from tests.mail_post import Post, needs_engines
+from tests.submitting import letter, secret_of, submitting
+
+__all__ = ["other", "places", "two", "work"]
+pytest_plugins = ["tests.fixtures_mail", "tests.fixtures_sending"]
+pytestmark = needs_engines
+
+
+def test_its_mail_is_refused_from_outside_and_goes_to_its_new_server_from_inside(
+    sending: Sending, make_commune: Callable[..., Commune], nuits: Commune
+) -> None:
+    gone = make_commune("Chagny", PLAIN)
+    box, neighbour = (
+        sending.post.mailbox(gone, gone.agent, "mairie"),
+        sending.post.mailbox(nuits, nuits.agent, "voisine"),
+    )
+    outside = "habitant@ailleurs.example"
+    text = f"From: {outside}\nTo: {box.address}\nSubject: avant\nMessage-ID: <avant@ailleurs.example>\n\nBonjour.\n"
+    assert sending.post.send(text, box.address, sender=outside)[0] == 250
+    sending.post.wait_count(box, 1)
+    leave(planned(gone))
+    run_pending("main")
+    alias_consumers.put()  # each minute
+    # Postfix remembers for up to 30 s where the last address led: another one.
+    code, said = sending.post.send(text.replace("avant", "apres"), f"ecole@{PLAIN}", sender=outside)
+    assert (code, "Relay access denied" in said) == (554, True), said
+    refused = pytest.raises((smtplib.SMTPException, OSError))
+    with refused, submitting(sending.post, box.address, secret_of(gone)) as smtp:
+        smtp.sendmail(box.address, [neighbour.address], letter(box.address, neighbour.address, "encore"))
+    with submitting(sending.post, neighbour.address, secret_of(nuits)) as smtp:
+        smtp.sendmail(neighbour.address, [box.address], letter(neighbour.address, box.address, "suivi"))
+    sending.foreign.arrives("suivi")
+
+
+def test_its_mailboxes_are_erased_with_all_the_rest(  # noqa: PLR0917
+    post: Post,
+    beaune: Commune,
+    nuits: Commune,
+    two: tuple[Actor, Actor],
+    places: Path,
+    work: Work,
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.setattr(registrar_asking, "forget", lambda config, name: None)
+    own, kept = post.mailbox(beaune, beaune.agent, "part"), post.mailbox(nuits, nuits.agent, "reste")
+    for each in (own, kept):
+        client = post.imap(each)
+        fill(client, "INBOX", "Un", "Deux", "Trois")
+        client.logout()
+    leave(planned(beaune))
+    run_pending("main")
+    with pytest.raises(IMAPClientError):
+        post.imap(own)
+    lies = post.config.state / "mailboxes" / own.id
+    assert lies.exists()
+    post.engines.start("backup")
+    erasure = carry_out(granted(beaune, *two), turns=60)
+    post.engines.kill("backup")
+    assert erasure.state == "done", (erasure.stage, erasure.waits_for)
+    found = erasing.removed(erasure)["mailboxes"]
+    assert [(one["address"], one["mails"], one["visa"]) for one in found] == [(own.address, 3, VISA)]
+    assert not lies.exists() and not Mailbox.objects.filter(pk=own.pk).exists()
+    assert len(held(post, kept)["INBOX"]) == 3
