@@ -63,3 +63,13 @@ def test_no_delivery_is_lost_under_load_while_the_read_part_is_given_back(
     assert path.stat().st_size > 8 * 4096
     with path.open("rb") as handle:
         assert holes.allocated_bytes(handle) <= 4 * 4096
+
+
+@pytest.mark.parametrize("said", ["<>", "sans arobase", f"<{'x' * 500}@example.org>", "=?utf-7?q?+ADw-?="])
+def test_a_copy_whose_message_id_is_none_is_on_record_at_once(post: Post, beaune: Commune, said: str) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    mail = f"From: a@sender.example.net\nTo: {box.address}\nSubject: Devis\nMessage-ID: {said}\n\nBonjour.\n"
+    for _ in range(2):
+        assert post.send(mail, box.address)[0] == 250
+    post.settle(2)
+    assert MailDelivery.objects.filter(mailbox_id=box.id).count() == 2

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.mail import holding, holes, journal, remediation
+from beffroi.mail import holding, holes, journal, remediation, sweep
+from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.engines import layout
 from beffroi.mail.gate.facts import hash_of_message_id
 from beffroi.mail.models import (
@@ -33,6 +35,7 @@ from beffroi_protocol.indicators import normalise
 from tests.conftest import Commune
 
 BLOCK = 4096
+AT = datetime(2026, 11, 24, 19, 26, 35, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -259,6 +262,36 @@ def test_waiting_copies_are_tied_to_late_evidence_all_at_once(
     assert taken() == list(range(150, 200))
     assert sorted(MailDelivery.objects.values_list("message_id", flat=True)) == sorted(messages)
     assert journal.settle([]) == []
+
+
+def test_a_copy_whose_message_id_is_none_is_tied_without_a_search_of_its_mailbox(
+    path: Path, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dovecot writes an empty one then; by it every mail of the mailbox was found, and asked about one by one."""
+    asked: list[Any] = []
+    monkeypatch.setattr(Doveadm, "run", lambda _self, commands, **_: asked.extend(commands) or [])
+    arrived(1, box.address)
+    broken = [arrived(number, box.address) for number in range(2, 5)]
+    for message_id, said in zip(broken, ("", "sans arobase", "multipart/mixed; boundary="), strict=True):
+        MailMessage.objects.filter(pk=message_id).update(
+            message_id=said, message_id_hash=hash_of_message_id(said), received_at=AT
+        )
+    path.write_bytes(nameless() * 2)
+    journal.follow()
+    assert sorted(MailDelivery.objects.values_list("message_id", flat=True)) == sorted(broken[:2])
+    path.write_bytes(path.read_bytes() + nameless() * 2)
+    journal.follow()
+    assert set(MailDelivery.objects.values_list("message_id", flat=True)) == set(broken)
+    PendingDelivery.objects.update(first_tried_at=clock.now() - timedelta(minutes=5))
+    sweep.sweep()
+    assert asked == [] and PendingDelivery.objects.get().attempts == 1, "its mailbox is searched soon"
+    PendingDelivery.objects.update(first_tried_at=clock.now() - timedelta(hours=2), attempts=0)
+    sweep.sweep()
+    assert asked == [] and not PendingDelivery.objects.exists()
+
+
+def nameless() -> bytes:
+    return line(0).replace(b"<0@sender.example.net>", b"")
 
 
 def test_copies_that_come_late_are_withdrawn_by_one_run_a_decision(

@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import batched
 from pathlib import Path
 from typing import BinaryIO
@@ -46,11 +47,15 @@ MAX_TOLD = 100
 RELEASE_BYTES = 1024 * 1024
 """The file takes about this much of the disk at most, beside what is not read yet."""
 _MAX_LINE_BYTES = 256 * 1024
+NAMELESS_WITHIN = timedelta(days=1)
+MAX_NAME = 150
+"""Dovecot writes 200 signs of a Message-ID at most."""
+_NAMED = re.compile(r"[^\s<>]+@[^\s<>]+")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One saved copy: whose, which Message-ID, when."""
+    """One saved copy: whose, which Message-ID ("" for one that names no mail), when."""
 
     address: str
     message_id: str
@@ -65,7 +70,8 @@ def parse(raw: bytes) -> Line | None:
         if event["event"] != "mail_delivery_finished" or fields.get("error"):
             return None
         at = datetime.fromisoformat(str(event["end_time"]))
-        return Line(str(fields["user"]).lower()[:320], bare_message_id(str(fields.get("message_id", ""))), at)
+        name = bare_message_id(str(fields.get("message_id", "")))
+        return Line(str(fields["user"]).lower()[:320], name if len(name) <= MAX_NAME else "", at)
     except (ValueError, KeyError, TypeError, AttributeError):
         log.warning("a line of the journal was not understood (%d bytes)", len(raw))
         return None
@@ -152,11 +158,10 @@ def attach(lines: Sequence[Line]) -> list[Line]:
         mailbox = mailboxes.get(base_address(line.address))
         if mailbox is None:
             continue  # no mailbox of ours: nothing to protect
-        candidates = (
-            open_.get((mailbox.id, hash_of_message_id(line.message_id)), []) if line.message_id else []
-        )
-        if len(candidates) == 1:
-            made.append(_copy(mailbox, candidates.pop(), line.at))
+        candidates = open_.get((mailbox.id, hash_of_message_id(line.message_id)), [])
+        # Of several that no line can name, one is as good as another: each has a line.
+        if len(candidates) == 1 or (candidates and not line.message_id):
+            made.append(_copy(mailbox, candidates.pop(0), line.at))
         else:
             unknown.append(line)
     MailDelivery.objects.bulk_create(made)
@@ -168,10 +173,11 @@ def _without_copy(
     lines: Sequence[Line], mailboxes: Mapping[str, Mailbox]
 ) -> dict[tuple[str, str], list[str]]:
     """Of each mailbox and hash of a Message-ID, the messages for it that were not refused and have no copy on
-    record."""
+    record, the oldest first."""
     hashes = {hash_of_message_id(one.message_id) for one in lines if one.message_id}
     sought = MailMessage.objects.filter(message_id_hash__in=hashes)
     hash_of = dict(sought.exclude(verdict__contains='"action":"reject"').values_list("id", "message_id_hash"))
+    hash_of |= dict.fromkeys(_nameless(lines), hash_of_message_id(""))
     found: dict[tuple[str, str], list[str]] = {}
     for ids in batched(hash_of, MAX_LINES, strict=False):
         copies = MailDelivery.objects.filter(message_id__in=ids).values_list("message_id", "mailbox_id")
@@ -182,6 +188,20 @@ def _without_copy(
             if (message_id, mailbox_id) not in known:
                 found.setdefault((mailbox_id, hash_of[message_id]), []).append(message_id)
     return found
+
+
+def _nameless(lines: Sequence[Line]) -> list[str]:
+    """Messages of the last day for the mailboxes of lines without a Message-ID: those whose own Dovecot cannot read, or
+    writes a part of."""
+    lost = [one for one in lines if not one.message_id]
+    if not lost:
+        return []
+    to = MailRecipient.objects.filter(address__in={base_address(one.address) for one in lost})
+    rows = MailMessage.objects.filter(
+        received_at__gte=min(one.at for one in lost) - NAMELESS_WITHIN, pk__in=to.values("message_id")
+    ).exclude(verdict__contains='"action":"reject"')
+    said = rows.values_list("id", "message_id")
+    return [pk for pk, name in said if len(name) > MAX_NAME or not _NAMED.fullmatch(name)]
 
 
 def record(mailbox: Mailbox, message_id: str, at: datetime, folder: str = "INBOX") -> bool:

@@ -43,7 +43,7 @@ log = logging.getLogger("beffroi.mail.sweep")
 PATIENCE_S = 2.0
 WAITING, BATCH = 500, 50
 """A round: so many copies are tied to their evidence where it has come, so many are looked at in their mailboxes."""
-GIVE_UP = timedelta(days=7)
+GIVE_UP, NAMELESS_S = timedelta(days=7), 3600.0
 SEARCH_MAILBOXES = 40
 SEARCH_COPIES = 40
 """A round: so many mailboxes are asked, so many copies checked. The rest waits for the next round."""
@@ -90,6 +90,10 @@ def _examine(due: Sequence[PendingDelivery]) -> int:
     """Look at the copies of these in their mailboxes; return how many were settled."""
     engine = Doveadm(settings.BEFFROI)
     PendingDelivery.objects.filter(pk__in=[one.pk for one in due]).update(attempts=F("attempts") + 1)
+    # By no Message-ID every mail of its mailbox would be found. Checked, it is found by its evidence, else by its mark.
+    over = [one.pk for one in due if not one.message_id and journal.age_s(one) > NAMELESS_S]
+    PendingDelivery.objects.filter(pk__in=over).delete()
+    due = [one for one in due if one.message_id]
     found = Mailbox.objects.filter(address__in={naming.base_address(one.address) for one in due})
     mailboxes = {one.address: one for one in found}
     known = [one for one in due if naming.base_address(one.address) in mailboxes]
