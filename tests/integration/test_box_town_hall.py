@@ -228,18 +228,44 @@ def _undone(do: Sequence[str], undo: Sequence[str], *, stdin: str = "") -> Itera
         run(*undo)
 
 
-def test_a_policy_that_cuts_the_centre_is_rolled_back_and_a_deny_entry_of_that_time_stays(
+def test_a_policy_that_cuts_the_lan_off_is_rolled_back_and_a_deny_entry_of_that_time_stays(
     hall: TownHall,
 ) -> None:
     assert connects(LAN, EVIL)
     centre, kept = hall.centre, hall.centre.policy_versions[-1]
-    bad = centre.set_policy(good_policy(centre_addresses=("185.10.99.1",)))
-    rules = inside(BOX, "nft", "list", "set", "inet", "beffroi", "centre4")
-    until(lambda: "185.10.99.1" in run(*rules), "the policy is tried")
-    hall.block(EVIL)  # over the connection that still stands
+    bad = centre.set_policy(good_policy(bridge=True))
+    tables = inside(BOX, "nft", "list", "tables")
+    until(lambda: "bridge beffroi" in run(*tables), "the policy is tried")
+    hall.block(EVIL)
     assert _rollback_of(hall, bad).kept_version == kept and centre.policy_versions[-1] == kept
-    assert WAN_NET in run(*rules) and "185.10.99.1" not in run(*rules)
+    assert "bridge beffroi" not in run(*tables)
     assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+    _takes(hall, good_policy())
+
+
+def test_while_the_centre_takes_no_connection_no_policy_is_proved(hall: TownHall) -> None:
+    """Over the one that stands the policy comes all the same."""
+    chain = (
+        f"chain c {{\n type filter hook output priority 0;\n tcp dport {CENTRE_PORT} ct state new drop\n }}\n"
+    )
+    nft = inside(BOX, "nft")
+    cut = _undone(
+        (*nft, "-f", "-"), (*nft, "delete", "table", "inet", "cut"), stdin=f"table inet cut {{\n {chain} }}\n"
+    )
+    kept = hall.centre.policy_versions[-1]
+    with cut:
+        bad = hall.centre.set_policy(good_policy())
+        until(lambda: f"policy {bad} rolled back" in hall.log(), "the policy is tried")
+    assert _rollback_of(hall, bad).reason == "the centre was not reached"
+    assert hall.centre.policy_versions[-1] == kept
+    _takes(hall, good_policy())
+
+
+def test_a_policy_that_names_another_centre_cuts_the_box_from_none(hall: TownHall) -> None:
+    _takes(hall, good_policy(centre_addresses=("185.10.99.1",)))
+    hall.kill("agent")
+    hall.start_agent()
+    hall.connected()
     _takes(hall, good_policy())
 
 

@@ -30,7 +30,8 @@ class Sets:
 
     def __init__(self) -> None:
         self.hot: set[str] = set()
-        self.refuses = 0
+        self.refuses = self.refuses_rules = 0
+        self.rules: list[str] = []
 
     def _commit(self) -> None:
         if self.refuses:
@@ -38,7 +39,10 @@ class Sets:
             raise RulesRefused("ENOMEM")
 
     def apply_rules(self, text: str) -> None:
-        pass
+        if self.refuses_rules:
+            self.refuses_rules -= 1
+            raise RulesRefused("ENOMEM")
+        self.rules.append(text)
 
     def change(self, add_ms: Mapping[str, int], remove: Sequence[str], *_: Sequence[str] | None) -> None:
         self._commit()
@@ -112,6 +116,26 @@ def test_addresses_that_the_box_got_after_its_start_are_protected(
     places = ("45.83.64.8",)
     box.look_at_itself()
     assert kernel.hot == {"45.83.64.7", "2a0e:b107:10::7"}
+
+
+def test_a_centre_that_moved_is_reached_at_its_new_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Restored on another machine: the name leads there, and no policy can say so before the box reaches it."""
+    monkeypatch.setattr(enforce, "own_networks", lambda _lan, _wan: ())
+    kernel = Sets()
+    box = enforcer(tmp_path, kernel, Policy(centre_addresses=("185.61.20.5",)))
+    box.look_at_itself()
+    assert box.restore() == "" and kernel.rules == []
+    monkeypatch.setattr(Nowhere, "addresses", lambda _self: ("185.61.20.9",))
+    box.look_at_itself()
+    kernel.refuses_rules = 1
+    assert box.restore() == "The kernel refused the rules: ENOMEM"
+    assert box.restore() == ""
+    (text,) = kernel.rules
+    assert "add element inet beffroi centre4 { 185.61.20.5/32, 185.61.20.9/32 }" in text
+    box.look_at_itself()
+    assert box.restore() == "" and len(kernel.rules) == 1
 
 
 class Lists:

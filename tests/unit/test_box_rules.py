@@ -175,7 +175,7 @@ def test_centre_and_forwarders_are_kept_whatever_the_policy_names() -> None:
     keep = "add element inet beffroi keep4 { 185.10.20.1/32, 185.10.20.53/32, 185.10.21.1/32 }"
     assert keep in text
     assert "add element inet beffroi keep6 { 2a0c:e300:1::1/128 }" in text
-    assert "add element inet beffroi centre4 { 185.10.21.1/32 }" in text
+    assert "add element inet beffroi centre4 { 185.10.20.1/32, 185.10.21.1/32 }" in text
 
 
 def test_dns_of_the_lan_goes_to_the_box_and_encrypted_dns_is_refused() -> None:

@@ -164,14 +164,16 @@ class Enforcer:
             return True
 
     def look_at_itself(self) -> None:
-        """Protect the addresses that this box, its LAN and the centre have now: those of the box come by DHCP after
-        its start, and change."""
-        own = self._own()
+        """Protect the addresses that this box, its LAN and the centre have now, and let the box go to its centre there:
+        those of the box come by DHCP after its start, and change; a centre may move."""
+        own, centre = self._own(), self._centre.addresses()
         with self._lock:
             extras = extras_of(self.policy, own)
             if extras != self._extras and not self._proving:
                 self._extras = extras
                 self._enforce(self.desired.set_floor(Floor(*extras), now=self._now()))
+            if not self._proving and not set(centre) <= set(self.site.centre):
+                self.site, self._restore_due = site_of(self._config, centre), True
 
     # -- deny entries ------------------------------------------------------------------------------------
 
@@ -319,7 +321,7 @@ class Enforcer:
         return ""
 
     def restore(self) -> str:
-        """Bring the proved rules back, if a rollback is due; the keeper asks again until it is done.
+        """Load the proved rules, if a rollback is due or the centre moved; the keeper asks again until it is done.
 
         Return "" or what prevents it. Deny entries hold in the meantime: no policy contains them.
         """

@@ -86,8 +86,12 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     bridge = policy.mode == "bridge"
     wan = "meta mark and 0x3 == 0x1" if bridge else f'iifname "{site.wan}"'
     lan = "meta mark and 0x3 == 0x2" if bridge else f'iifname {{ "{site.lan}", "{NEAR}" }}'
-    keep = _split((*policy.centre_addresses, *site.centre, *(f.partition("@")[0] for f in site.forwarders)))
-    centre = _split(policy.centre_addresses or site.centre)
+    found = (
+        *policy.centre_addresses,
+        *site.centre,
+    )  # one that moved is found by its name, whatever the policy says
+    keep = _split((*found, *(f.partition("@")[0] for f in site.forwarders)))
+    centre = _split(found)
     allow = _split(policy.allow_addresses)
     doh = _split(DOH_NETWORKS if policy.refuse_doh else ())
     parts = [_declarations()]
