@@ -49,10 +49,12 @@ class Sender:
         sender: str = "Me Durand",
         message: str = "",
         size: int | None = None,
+        again: bool = False,
         **headers: str,
     ) -> tuple[int, dict[str, Any]]:
         told = {"name": name, "size_bytes": len(body) if size is None else size, "sender": sender}
         told |= {"message": message} if message else {}
+        told |= {"again": True} if again else {}
         named = {granted.FILE_HEADER.decode(): packed(told), **headers}
         status, _, answer = self.ask("PUT", "fichier", body, **named)
         return status, json.loads(answer)

@@ -75,6 +75,24 @@ def only_named(drive: Drive, folder: Node, name: str) -> Node:
     return found
 
 
+def test_a_file_whose_answer_was_lost_is_there_once(
+    drive: Drive, client: Client, folder: Node, sender: Sender, server: Served
+) -> None:
+    _, first = sender.hand("acte.pdf")
+    told = (server.directory / "told-handed").read_text()
+    assert sender.hand("acte.pdf", again=True) == (201, first)
+    assert drive.names(folder) == ["acte.pdf"]
+    assert (server.directory / "told-handed").read_text() == told
+    assert sender.hand("acte.pdf", PDF + b"2", again=True)[1]["name"] == "acte (2).pdf", "another file"
+    other = Sender(server, make(client, folder))
+    other.page()
+    assert other.hand("acte (2).pdf", PDF + b"2", again=True)[1]["name"] == "acte (2) (2).pdf", (
+        "another visit"
+    )
+    with drive.database.reading() as reading:
+        assert sorted(one.files for one in drops.handings(reading, folder.id)) == [1, 2]
+
+
 def test_members_read_which_file_came_from_whom(
     drive: Drive, client: Client, folder: Node, sender: Sender
 ) -> None:

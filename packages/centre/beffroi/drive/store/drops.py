@@ -76,6 +76,10 @@ class Letter(NamedTuple):
     sender: str
     message: str = ""
 
+    @property
+    def reference(self) -> str:
+        return self.handing.rpartition(":")[2]
+
 
 # -- look-ups ------------------------------------------------------------------------------------------------
 
@@ -125,6 +129,15 @@ def check(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s
     if box.files >= box.most_files or box.total_bytes + size_bytes > box.most_total_bytes:
         raise DropFull
     return share
+
+
+def came(database: Reading, folder: int, name: str, sha256: str, letter: Letter) -> Node | None:
+    """What the same visit handed in by this name, where the answer to it was lost and it is sent again."""
+    there = look.last_taken(database, folder, names.normal(name), numbered=True)
+    if there is None or there.sha256 != sha256:
+        return None
+    row = database.one("SELECT 1 FROM handed WHERE node = ? AND handing = ?", (there.id, letter.handing))
+    return there if row else None
 
 
 # -- changes -------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ Rule:    addresses below /coffre/depot/SHARE/:
            PUT    fichier        body = the file                            201 {"name", "size_bytes", "reference"}
            POST   formulaire     multipart/form-data, without JavaScript    303 to a page that says so
 
-         ``X-Beffroi-File`` (JSON, in base64 or percent-encoded): name, size, who sends it, a message. Nothing is
-         listed or given.
+         ``X-Beffroi-File`` (JSON, in base64 or percent-encoded): name, size, who sends it, a message, whether an
+         answer to this was lost. Nothing is listed or given.
          Each file is told for the audit log before it is there.
 Fails:   closed: what cannot be told is not taken.
 """
@@ -76,12 +76,13 @@ class DropHeld(DropRefused):
 
 
 class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file as the page says it."""
+    """A file as the page says it. ``again``: it was sent before, and no answer came."""
 
     name: str
     size_bytes: int
     sender: str
     message: str = ""
+    again: bool = False
 
 
 _SENT = msgspec.json.Decoder(Sent)
@@ -186,11 +187,16 @@ class Dropped:
                 raise DropEmpty
             if ends.is_refused(sent.name, share.types):
                 raise DropType
+            if sent.again:
+                with database.reading() as reading:
+                    came = drops.came(reading, share.node, sent.name, content.sha256, letter)
+                if came is not None:
+                    return came, letter.reference
             handed = Handed(
                 share.id,
                 visit.collectivite_id,
                 share.created_by,
-                letter.handing.rpartition(":")[2],
+                letter.reference,
                 content.sha256,
                 content.size_bytes,
                 request.address,

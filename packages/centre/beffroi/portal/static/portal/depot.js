@@ -34,9 +34,10 @@
   // As base64 of UTF-8: percent-encoded, a long message in a script of three bytes a letter is more than a head takes.
   const packed = (told) => btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(told))));
 
-  const send = (file, shown) => new Promise((done) => {
+  // lost: no answer came to it before; what arrived all the same is that file.
+  const send = (file, shown, lost) => new Promise((done) => {
     const request = new XMLHttpRequest();
-    const told = { name: file.name, size_bytes: file.size, sender: form.elements.expediteur.value, message: form.elements.message.value };
+    const told = { name: file.name, size_bytes: file.size, sender: form.elements.expediteur.value, message: form.elements.message.value, again: lost };
     const fails = (code) => done({ code });
     request.open("PUT", words.desk + "fichier");
     request.setRequestHeader("X-Beffroi-File", packed(told));
@@ -52,7 +53,7 @@
     request.send(file);
   });
 
-  const sendAll = async (files) => {
+  const sendAll = async (files, lost = false) => {
     form.hidden = true; box.hidden = false; receipt.hidden = true;
     state.textContent = words.running; running = true;
     const shown = files.map(line);
@@ -61,7 +62,7 @@
       const { row, bar, said, tag } = shown[at];
       const mark = (words, tone) => { tag.textContent = words; tag.className = "tag " + tone; };
       mark(words.sending, "quiet");
-      const answer = file.size > Number(words.most) ? { code: "drive.drop_too_long" } : await send(file, shown[at]);
+      const answer = file.size > Number(words.most) ? { code: "drive.drop_too_long" } : await send(file, shown[at], lost);
       bar.hidden = true;
       if (answer.reference) { reference = answer.reference; mark(words.done, "good"); continue; }
       const passes = PASSES.includes(answer.code);
@@ -89,7 +90,7 @@
   });
   again.addEventListener("click", () => {
     for (const { row } of left) row.remove();
-    sendAll(left.map(({ file }) => file));
+    sendAll(left.map(({ file }) => file), true);
   });
   window.addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
   receipt.querySelector("[data-print]").addEventListener("click", () => window.print());
