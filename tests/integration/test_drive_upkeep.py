@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
 import pytest
-from beffroi.drive import alarms, renewal, upkeep
+from beffroi.drive import alarms, renewal, upkeep, used
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import (
@@ -370,3 +371,24 @@ def test_a_fault_of_ours_in_one_collectivite_keeps_no_other_from_its_turn(
     monkeypatch.setattr(place.work, "look_after", fails)
     place.work.round()
     assert [one.path for one in upkeep.read_report(place.config).damages] == ["plan.bin"]
+
+
+def test_how_much_is_kept_is_told_at_the_first_start_and_not_of_what_cannot_be_read(place: Place) -> None:
+    place.put("a.txt", b"abc")
+    place.put("a.txt", b"abcd")
+    place.work.start()
+    try:
+        until(lambda: used.read(place.config) is not None, "it is told")
+    finally:
+        place.work.stop()
+    assert _told(place) == {place.owner: used.Used(2, 7)}, "a file and its version"
+    place.database.write(lambda w: w.run("UPDATE meta SET value = '999' WHERE name = 'format'"))
+    place.communes._forget(place.owner)
+    used.tell(place.config, place.communes)
+    assert _told(place) == {place.owner: None}
+
+
+def _told(place: Place) -> Mapping[str, used.Used | None]:
+    told = used.read(place.config)
+    assert told is not None
+    return told.drives

@@ -7,6 +7,7 @@ Format:  STATE/drive/use.json: no name of a file, nothing of a person.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from beffroi.drive.store.commune import Communes
 from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+
+log = logging.getLogger("beffroi.drive.upkeep")
 
 
 class Used(msgspec.Struct, frozen=True):
@@ -43,8 +46,12 @@ def read(config: Config) -> Told | None:
 
 
 def tell(config: Config, communes: Communes) -> None:
+    """What cannot be written is told an hour later; the page says of when its figures are."""
     told = Told(clock.epoch_s(), {one: _used(communes, one) for one in communes.ids()})
-    durable.write(path(config), (msgspec.json.encode(told),), mode=0o600)
+    try:
+        durable.write(path(config), (msgspec.json.encode(told),), mode=0o600)
+    except OSError as error:
+        log.error("use is not told: %s", error.strerror)
 
 
 def _used(communes: Communes, collectivite_id: str) -> Used | None:
