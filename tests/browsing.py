@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from beffroi.core.identity.models import Membership
 from django.conf import settings
-from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import portal_client
+from tests.conftest import Commune
+from tests.fixtures_portal import confirmed
 
 
 @contextmanager
@@ -21,8 +20,7 @@ def desks(browser: Any, live_server: Any) -> Iterator[Callable[[Membership], Any
     contexts = []
 
     def sit(membership: Membership) -> Any:
-        client = portal_client(membership)
-        client.post(reverse("account_reauthenticate"), {"password": PASSWORD, "next": "/"})
+        client = confirmed(membership)
         name = settings.SESSION_COOKIE_NAME
         context = browser.new_context(
             locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=live_server.url

@@ -163,6 +163,15 @@ def portal_client(membership: Any) -> Client:
     return client
 
 
+def confirmed(membership: Any) -> Client:
+    """The same, after its password was asked for once more."""
+    from tests.conftest import PASSWORD
+
+    client = portal_client(membership)
+    client.post("/confirmer/", {"password": PASSWORD})
+    return client
+
+
 def console_client(administrator_id: str) -> Client:
     """A browser of an administrator; inside ``on_listener("console")``."""
     from beffroi.core.identity import sessions

@@ -14,13 +14,12 @@ from beffroi.drive.store import look, seals
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.seals import Seal
 from django.test import Client
-from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune, make_member
+from tests.conftest import Commune, make_member
 from tests.drive_browser import Browser
 from tests.drive_pages import Drive
 from tests.drive_server import Served
-from tests.fixtures_portal import portal_client
+from tests.fixtures_portal import confirmed
 from tests.markup import flat
 
 BODIES = {"Facture 1.pdf": b"%PDF-1.4 facture 1", "Facture 2.pdf": b"%PDF-1.4 facture 2"}
@@ -30,13 +29,6 @@ DAY_S = 86400
 @pytest.fixture
 def drive(beaune: Commune) -> Drive:
     return Drive(beaune.referent_membership)
-
-
-def confirmed(membership: Membership) -> Client:
-    """Signed in, and asked for the password just now."""
-    client = portal_client(membership)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD, "next": "/"})
-    return client
 
 
 @pytest.fixture

@@ -28,11 +28,10 @@ from tests.drive_desk import joined
 from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_browser import browser, inspect, press
-from tests.fixtures_portal import no_door
+from tests.fixtures_portal import confirmed, no_door
 from tests.fixtures_seals import (
     DAY_S,
     VISA,
-    confirmed,
     drive,
     elu,
     folder,

@@ -20,8 +20,8 @@ from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.drive_server import Served
 from tests.fixtures_commune_export import WISH, Hall, Run, check, files_of, hall, run
-from tests.fixtures_portal import no_door, own_mailbox
-from tests.fixtures_seals import confirmed, sealed
+from tests.fixtures_portal import confirmed, no_door, own_mailbox
+from tests.fixtures_seals import sealed
 
 __all__ = ["hall", "no_door", "run", "server"]
 pytestmark = pytest.mark.django_db

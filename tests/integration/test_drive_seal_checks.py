@@ -33,12 +33,11 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.drive_pages import Drive
-from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.fixtures_portal import confirmed, console_client, no_door, on_listener, portal_client
 from tests.fixtures_seals import (
     DAY_S,
     VISA,
     again,
-    confirmed,
     drive,
     elu,
     folder,

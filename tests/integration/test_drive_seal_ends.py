@@ -24,13 +24,12 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.drive_pages import Drive
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 from tests.fixtures_seals import (
     BODIES,
     DAY_S,
     VISA,
     again,
-    confirmed,
     drive,
     elu,
     folder,

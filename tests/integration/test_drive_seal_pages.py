@@ -23,10 +23,9 @@ from tests.conftest import Commune
 from tests.drive_browser import Browser, server
 from tests.drive_pages import Drive
 from tests.drive_server import Served
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 from tests.fixtures_seals import (
     BODIES,
-    confirmed,
     drive,
     elu,
     folder,

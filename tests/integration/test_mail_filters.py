@@ -24,7 +24,7 @@ from beffroi.mail.sending.models import SendingAlarm
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
+from tests.fixtures_portal import confirmed, console_client, no_door, on_listener, own_mailbox, portal_client
 from tests.fixtures_portal_mail import shown_mail
 from tests.fixtures_projections import engines
 
@@ -48,9 +48,7 @@ def target(beaune: Commune) -> str:
 
 @pytest.fixture
 def client(beaune: Commune) -> Client:
-    made = portal_client(beaune.agent_membership)
-    made.post("/confirmer/", {"password": PASSWORD})
-    return made
+    return confirmed(beaune.agent_membership)
 
 
 def came(person_id: str, owner: str, address: str, *, days_ago: int) -> None:

@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, own_mailbox, portal_client, shared_box
+from tests.fixtures_portal import confirmed, no_door, own_mailbox, portal_client, shared_box
 from tests.fixtures_portal_mail import shown_mail
 from tests.integration.test_mail_aliases import SYSTEM, made
 
@@ -151,8 +151,7 @@ def test_a_departure_names_the_aliases_that_lose_their_last_reader(beaune: Commu
     box, other = own_mailbox(beaune), shared_box(beaune)
     made(beaune, "elus", box)
     made(beaune, "accueil", box, other)
-    client = portal_client(beaune.referent_membership)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD, "next": "/"})
+    client = confirmed(beaune.referent_membership)
     shown = seen(client, "departure_prepare", beaune.agent.id)
     assert shown.count("Perd son dernier lecteur") == 1 and "continue avec les autres" in shown
     done = client.post(reverse("departure_prepare", args=[beaune.agent.id]))

@@ -32,11 +32,9 @@ from beffroi.portal.web import closed as pages
 from beffroi_protocol.signing import b64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
-from django.test import Client
-from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.conftest import Commune
+from tests.fixtures_portal import confirmed, console_client, no_door, on_listener, portal_client
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -90,13 +88,6 @@ def made(commune: Commune, box: Mailbox, data: bytes = b"PK" * 2_000_000) -> Exp
     )
     export.refresh_from_db()
     return export
-
-
-def signed_in(commune: Commune) -> Client:
-    """The référent, who gave the password a moment ago."""
-    client = portal_client(commune.referent_membership)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD, "next": "/"})
-    return client
 
 
 def test_only_the_referent_of_the_commune_exports_and_asks(
@@ -288,7 +279,7 @@ def test_an_address_is_no_path() -> None:
 
 def test_the_pages_export_download_and_end(beaune: Commune, nuits: Commune, state: Config) -> None:
     box = closed(beaune)
-    url, client = f"/boites-fermees/{box.id}/", signed_in(beaune)
+    url, client = f"/boites-fermees/{box.id}/", confirmed(beaune.referent_membership)
     assert box.address in text(client.get("/boites-fermees/")) and "Préparer l’export" in text(
         client.get(url)
     )
@@ -325,7 +316,7 @@ def test_the_pages_export_download_and_end(beaune: Commune, nuits: Commune, stat
 
 def test_downloads_leave_threads_for_everybody_else(beaune: Commune, state: Config) -> None:
     box = closed(beaune)
-    export, client = made(beaune, box), signed_in(beaune)
+    export, client = made(beaune, box), confirmed(beaune.referent_membership)
     url = f"/boites-fermees/{box.id}/exports/{export.id}/"
     slow: list[Any] = [client.post(url) for _ in range(pages.AT_ONCE)]
     assert client.post(url).status_code == 503

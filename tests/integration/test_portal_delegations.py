@@ -8,14 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from beffroi.core.identity.models import Membership
 from beffroi.mail import access
 from beffroi.mail.people import delegations
 from beffroi.mail.people.models import Delegation
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import deliver, no_door, own_mailbox, portal_client, shared_box
+from tests.conftest import Commune
+from tests.fixtures_portal import confirmed, deliver, no_door, own_mailbox, portal_client, shared_box
 from tests.fixtures_portal_mail import ShownMailbox, shown_mail
 from tests.integration.test_mail_delegations import KEY, lend, today
 from tests.markup import flat
@@ -36,13 +35,6 @@ def shown(monkeypatch: pytest.MonkeyPatch, shown_mail: Any) -> Any:
     return shown_mail
 
 
-def sit(membership: Membership) -> Any:
-    """A browser of this person, who gave the password a moment ago."""
-    client = portal_client(membership)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD, "next": "/"})
-    return client
-
-
 def test_the_owner_lends_sees_and_ends_it(beaune: Commune, shown: object) -> None:
     box = own_mailbox(beaune)
     form = {
@@ -55,7 +47,7 @@ def test_the_owner_lends_sees_and_ends_it(beaune: Commune, shown: object) -> Non
     answer = portal_client(beaune.agent_membership).post("/courrier/delegations/nouvelle/", form)
     assert answer.status_code == 302 and "confirmer" in answer["Location"]  # a step-up first
     assert not Delegation.objects.exists()
-    client = sit(beaune.agent_membership)
+    client = confirmed(beaune.agent_membership)
     assert client.post("/courrier/delegations/nouvelle/", form)["Location"] == "/courrier/delegations/"
     row = Delegation.objects.get()
     delegations.note(actor=beaune.colleague, delegation=row, what="read", message_key=KEY)
@@ -83,7 +75,7 @@ def test_each_field_that_cannot_be_used_is_said(beaune: Commune, field: str) -> 
         "last": today().isoformat(),
         "reason": "absence imprévue",
     }
-    client = sit(beaune.referent_membership)
+    client = confirmed(beaune.referent_membership)
     answer = client.post(
         "/courrier/delegations/nouvelle/", good | {field: "\x00" if field == "first" else ""}
     )
@@ -104,7 +96,10 @@ def test_the_owner_hears_at_the_next_visit_of_what_a_referent_lent(beaune: Commu
     # The référent sees to whom, and nothing of what was done.
     row = Delegation.objects.get()
     delegations.note(actor=beaune.colleague, delegation=row, what="read", message_key=KEY)
-    assert "courriel lu" not in sit(beaune.referent_membership).get("/courrier/delegations/").content.decode()
+    assert (
+        "courriel lu"
+        not in confirmed(beaune.referent_membership).get("/courrier/delegations/").content.decode()
+    )
 
 
 def test_a_delegate_sees_whose_mailbox_it_is_and_is_offered_no_more_than_the_right(
@@ -170,7 +165,7 @@ def test_what_stays_the_owners_is_no_such_page_for_a_delegate(
     method, name, of_it, data = asked
     box = own_mailbox(beaune)
     lend(beaune, box)
-    client = sit(beaune.colleague_membership)
+    client = confirmed(beaune.colleague_membership)
     path = reverse(name, kwargs={"mailbox_id": box.id, **of_it})
     assert getattr(client, method)(path, data).status_code == 404
 
@@ -192,7 +187,7 @@ def test_nobody_of_another_collectivite_sees_or_ends_it(
     box = own_mailbox(beaune)
     row = lend(beaune, box)
     for membership in (nuits.agent_membership, nuits.referent_membership):
-        client = sit(membership)
+        client = confirmed(membership)
         assert box.address not in client.get("/courrier/delegations/").content.decode()
         assert client.post(f"/courrier/delegations/{row.id}/arreter/").status_code == 404
         assert client.get(f"/courrier/{box.id}/").status_code == 404

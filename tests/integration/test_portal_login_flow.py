@@ -23,8 +23,8 @@ from beffroi.portal.web import login_flow
 from django.conf import settings
 from django.test import Client
 
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, on_listener, portal_client
+from tests.conftest import Commune
+from tests.fixtures_portal import confirmed, no_door, on_listener, portal_client
 from tests.fixtures_projections import engines
 
 __all__ = ["engines", "no_door"]
@@ -60,12 +60,6 @@ def poll(token: str) -> Any:
     return program().post("/index.php/login/v2/poll", {"token": token})
 
 
-def confirmed(commune: Commune) -> Client:
-    client = portal_client(commune.agent_membership)
-    client.post("/confirmer/", {"password": PASSWORD})
-    return client
-
-
 def allow(client: Client, path: str, *, answer: str = "allow") -> Any:
     return client.post(path, {"answer": answer})
 
@@ -75,7 +69,7 @@ def test_a_program_that_was_allowed_gets_an_app_password_for_files_once(
 ) -> None:
     token, path = begin()
     assert poll(token).status_code == 404, "nobody has allowed it yet"
-    client = confirmed(beaune)
+    client = confirmed(beaune.agent_membership)
     shown = client.get(path)
     assert PROGRAM in shown.content.decode() and "Autoriser" in shown.content.decode()
     assert shown["Cache-Control"].startswith("no-store, private")
@@ -111,7 +105,7 @@ def test_phones_poll_in_ways_of_their_own(beaune: Commune, caplog: pytest.LogCap
     address = f"/index.php/login/v2/poll?token={token}"
     waits = program().post(address)
     assert (waits.status_code, waits.content) == (404, b"")
-    allow(confirmed(beaune), path)
+    allow(confirmed(beaune.agent_membership), path)
     assert program().get(address).status_code == 405 and program().post(f"{address}x").status_code == 404
     got = program().post(address).json()
     assert AppPassword.objects.get().label == PROGRAM and got["loginName"] and got["appPassword"]
@@ -123,7 +117,7 @@ def test_a_new_device_is_told_at_home_for_some_days_to_its_person_alone(
     beaune: Commune, nuits: Commune
 ) -> None:
     token, path = begin()
-    client = confirmed(beaune)
+    client = confirmed(beaune.agent_membership)
     assert PROGRAM not in client.get("/").content.decode()
     allow(client, path)
     assert poll(token).status_code == 200
@@ -138,7 +132,7 @@ def test_a_new_device_is_told_at_home_for_some_days_to_its_person_alone(
 
 def test_a_refused_program_gets_nothing(beaune: Commune) -> None:
     token, path = begin()
-    client = confirmed(beaune)
+    client = confirmed(beaune.agent_membership)
     assert "Il n’a rien reçu" in allow(client, path, answer="refuse").content.decode()
     assert poll(token).status_code == 404 and allow(client, path).status_code == 404
     assert not AppPassword.objects.exists()
@@ -158,15 +152,21 @@ def test_allowing_asks_for_a_sign_in_and_a_step_up(beaune: Commune) -> None:
 
 def test_the_page_takes_no_forged_request(beaune: Commune) -> None:
     token, path = begin()
-    client = confirmed(beaune)
+    client = confirmed(beaune.agent_membership)
     client.handler.enforce_csrf_checks = True
     assert allow(client, path).status_code == 403 and poll(token).status_code == 404
 
 
 def test_a_request_from_another_network_is_said(beaune: Commune) -> None:
     _, path = begin()
-    near = confirmed(beaune).get(path, headers={"X-Forwarded-For": "37.65.1.77"}).content.decode()
-    far = confirmed(beaune).get(path, headers={"X-Forwarded-For": "45.9.9.9"}).content.decode()
+    near = (
+        confirmed(beaune.agent_membership)
+        .get(path, headers={"X-Forwarded-For": "37.65.1.77"})
+        .content.decode()
+    )
+    far = (
+        confirmed(beaune.agent_membership).get(path, headers={"X-Forwarded-For": "45.9.9.9"}).content.decode()
+    )
     assert "depuis un autre réseau" not in near and "depuis un autre réseau" in far
 
 
@@ -191,14 +191,14 @@ def _member_no_more(beaune: Commune) -> None:
 @pytest.mark.parametrize("end", [_expired, _sessions_ended, _password_changed, _member_no_more])
 def test_what_ended_between_permission_and_poll_gives_nothing(beaune: Commune, end: Any) -> None:
     token, path = begin()
-    assert allow(confirmed(beaune), path).status_code == 200
+    assert allow(confirmed(beaune.agent_membership), path).status_code == 200
     end(beaune)
     assert poll(token).status_code == 404 and not AppPassword.objects.exists()
 
 
 def test_a_late_person_sees_that_it_is_over(beaune: Commune) -> None:
     _, path = begin()
-    client = confirmed(beaune)
+    client = confirmed(beaune.agent_membership)
     _expired(beaune)
     for answer in (client.get(path), allow(client, path), client.get("/connexion/logiciel/x/")):
         assert answer.status_code == 404 and "Cette demande ne sert plus" in answer.content.decode()
@@ -214,7 +214,7 @@ def test_nobody_lets_a_program_in_as_somebody_else(beaune: Commune, nuits: Commu
 
 def test_of_two_polls_at_once_one_gets_it(beaune: Commune) -> None:
     token, path = begin()
-    allow(confirmed(beaune), path)
+    allow(confirmed(beaune.agent_membership), path)
     rows = LoginFlow.objects.filter(poll_sha256=hashlib.sha256(token.encode()).hexdigest())
     rows.update(used_at=clock.now())
     assert poll(token).status_code == 404 and not AppPassword.objects.exists()
@@ -233,12 +233,12 @@ def test_a_program_names_itself_in_letters_only(beaune: Commune) -> None:
     odd = Client(headers={**HEADERS, "User-Agent": "<b>x</b>\x1b[31m" + "y" * 300})
     path = urlsplit(odd.post("/index.php/login/v2").json()["login"]).path
     assert len(LoginFlow.objects.get().program) == login_flows.MAX_PROGRAM_CHARS
-    shown = confirmed(beaune).get(path).content.decode()
+    shown = confirmed(beaune.agent_membership).get(path).content.decode()
     assert "&lt;b&gt;x" in shown and "\x1b" not in shown and "<b>x" not in shown
 
 
 def test_a_phone_gets_a_code_to_scan_once(beaune: Commune) -> None:
-    client = confirmed(beaune)
+    client = confirmed(beaune.agent_membership)
     assert client.post("/acces/fichiers/", {"label": " "}).status_code == 400
     shown = client.post("/acces/fichiers/", {"label": "Téléphone de Claire"}).content.decode()
     made = AppPassword.objects.get()

@@ -13,11 +13,10 @@ from beffroi.core.identity.models import Membership, MembershipOffer
 from beffroi.core.identity.retention import membership_offers
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, on_listener, portal_client
+from tests.conftest import Commune
+from tests.fixtures_portal import confirmed, no_door, on_listener, portal_client
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -28,12 +27,6 @@ AT_NUITS = "agent@nuits.test"
 def portal() -> Iterator[None]:
     with on_listener("web"):
         yield
-
-
-def confirmed(membership: Membership) -> Client:
-    client = portal_client(membership)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
-    return client
 
 
 def ask(commune: Commune, email: str = AT_NUITS, role: str = "agent") -> MembershipOffer:

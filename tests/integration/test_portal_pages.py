@@ -13,6 +13,7 @@ from django.test import Client
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import (
     LURE_ID,
+    confirmed,
     deliver,
     no_door,
     own_mailbox,
@@ -299,9 +300,7 @@ def test_a_session_carries_only_a_membership_of_its_own(beaune: Commune, nuits: 
 
 @pytest.mark.parametrize("path", ["/acces/double-verification/", "/acces/codes/nouveaux/", "/deconnexion/"])
 def test_pages_of_the_account_are_ours_not_the_librarys(beaune: Commune, path: str) -> None:
-    client = portal_client(beaune.agent_membership)
-    client.post("/confirmer/", {"password": PASSWORD})
-    page = client.get(path, follow=True).content.decode()
+    page = confirmed(beaune.agent_membership).get(path, follow=True).content.decode()
     assert 'class="tiles"' in page
     assert page.count("<h1") == 1
 

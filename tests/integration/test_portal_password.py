@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -21,14 +21,8 @@ NEW = "quatre sabots de bois"
 ADMINISTRATOR = Actor("administrator", "adm_" + "1" * 26, None, "administrator")
 
 
-def stepped_up(commune: Commune) -> Client:
-    client = portal_client(commune.agent_membership)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD, "next": "/"})
-    return client
-
-
 def test_a_person_changes_the_own_password_and_other_sessions_end(beaune: Commune) -> None:
-    client, other = stepped_up(beaune), portal_client(beaune.agent_membership)
+    client, other = confirmed(beaune.agent_membership), portal_client(beaune.agent_membership)
     assert PAGE in client.get("/acces/").content.decode()
     answer = client.post(PAGE, {"new": NEW, "again": NEW})
     assert answer.status_code == 302 and answer["Location"] == "/acces/"
@@ -57,7 +51,7 @@ def test_the_page_asks_for_the_former_password_first(beaune: Commune) -> None:
     ],
 )
 def test_a_password_that_does_not_do_says_why(beaune: Commune, new: str, again: str, said: str) -> None:
-    answer = stepped_up(beaune).post(PAGE, {"new": new, "again": again})
+    answer = confirmed(beaune.agent_membership).post(PAGE, {"new": new, "again": again})
     assert answer.status_code == 400
     assert said in answer.content.decode()
     assert Person.objects.get(pk=beaune.agent.id).check_password(PASSWORD)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from beffroi.core.identity.models import Membership
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import handling, leaving
 from beffroi.mail.people.models import Departure, Handling, Member, Note
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, own_mailbox, portal_client, shared_box
+from tests.conftest import Commune
+from tests.fixtures_portal import confirmed, no_door, own_mailbox, portal_client, shared_box
 from tests.fixtures_portal_mail import shown_mail
 
 __all__ = ["no_door", "shown_mail"]
@@ -25,13 +24,6 @@ def seen(client: Client, name: str, *arguments: Any, query: str = "") -> str:
     answer = client.get(reverse(name, args=arguments) + query)
     assert answer.status_code == 200, answer.status_code
     return answer.content.decode()
-
-
-def stepped_up(membership: Membership) -> Client:
-    """A browser that gave its password a moment ago."""
-    client = portal_client(membership)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD, "next": "/"})
-    return client
 
 
 def test_a_referent_makes_a_functional_mailbox_and_says_who_reads_it(beaune: Commune) -> None:
@@ -171,7 +163,7 @@ def test_a_referent_sees_what_somebody_has_and_ends_it_after_a_step_up(beaune: C
     plain = portal_client(beaune.referent_membership)
     asked = plain.post(path)
     assert asked["Location"].startswith(reverse("account_reauthenticate")) and not Departure.objects.exists()
-    client = stepped_up(beaune.referent_membership)
+    client = confirmed(beaune.referent_membership)
     assert "agent@beaune.test" in seen(client, "departures")
     for page in ("departures", "closed_mailboxes"):
         assert f'href="{reverse("persons")}" aria-current="page"' in seen(client, page)
@@ -196,10 +188,10 @@ def test_a_referent_sees_what_somebody_has_and_ends_it_after_a_step_up(beaune: C
 
 def test_agents_and_neighbours_end_nobodys_access(beaune: Commune, nuits: Commune) -> None:
     for membership in (beaune.agent_membership, nuits.referent_membership):
-        client = stepped_up(membership)
+        client = confirmed(membership)
         assert client.post(reverse("departure_prepare", args=[beaune.colleague.id])).status_code == 404
     assert portal_client(beaune.agent_membership).get(reverse("departures")).status_code == 404
-    own = stepped_up(beaune.referent_membership)
+    own = confirmed(beaune.referent_membership)
     assert own.post(reverse("departure_prepare", args=[beaune.referent.id])).status_code == 403
     assert "C’est vous" in seen(own, "departure_prepare", beaune.referent.id)
     assert not Departure.objects.exists()

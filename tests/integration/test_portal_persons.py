@@ -26,8 +26,8 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, on_listener, portal_client
+from tests.conftest import Commune
+from tests.fixtures_portal import confirmed, no_door, on_listener, portal_client
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -39,12 +39,6 @@ LEA = {"first": "Léa", "last": "d’Aubigné", "role": "agent"}
 def portal() -> Iterator[None]:
     with on_listener("web"):
         yield
-
-
-def confirmed(membership: Membership) -> Client:
-    client = portal_client(membership)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
-    return client
 
 
 def visitor(address: str = "192.0.2.7") -> Client:

@@ -29,8 +29,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.test import Client
 
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client, shared_box
+from tests.conftest import Commune
+from tests.fixtures_portal import confirmed, no_door, on_listener, own_mailbox, portal_client, shared_box
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -42,12 +42,6 @@ PHONE = {"X-Beffroi-Listener": "portal", "X-Forwarded-For": "37.65.1.9"}
 def portal() -> Iterator[None]:
     with on_listener("web"):
         yield
-
-
-def confirmed(commune: Commune) -> Client:
-    client = portal_client(commune.agent_membership)
-    client.post("/confirmer/", {"password": PASSWORD})
-    return client
 
 
 def phone() -> Client:
@@ -66,7 +60,7 @@ def begin(client: Client, kind: str, label: str = "Téléphone de Claire") -> tu
 def test_a_scanned_link_gives_an_iphone_its_profile_once(
     beaune: Commune, caplog: pytest.LogCaptureFixture
 ) -> None:
-    box, client = own_mailbox(beaune), confirmed(beaune)
+    box, client = own_mailbox(beaune), confirmed(beaune.agent_membership)
     path, answer = begin(client, "iphone")
     assert "data:image/svg+xml;base64," in answer.content.decode()
     assert answer["Cache-Control"].startswith("no-store, private")
@@ -101,14 +95,14 @@ def test_a_scanned_link_gives_an_iphone_its_profile_once(
 def test_a_functional_mailbox_is_not_among_what_a_phone_is_given(beaune: Commune) -> None:
     box, shared = own_mailbox(beaune), shared_box(beaune, beaune.agent)
     assert shared in set(mail_queries.own_mailboxes(beaune.agent))
-    path, _ = begin(confirmed(beaune), "iphone")
+    path, _ = begin(confirmed(beaune.agent_membership), "iphone")
     profile = plistlib.loads(phone().get(path + "profil").content)
     assert [one["EmailAddress"] for one in profile["PayloadContent"]] == [box.address]
 
 
 def test_another_app_reads_its_settings_once(beaune: Commune) -> None:
     own_mailbox(beaune)
-    path, _ = begin(confirmed(beaune), "other")
+    path, _ = begin(confirmed(beaune.agent_membership), "other")
     assert phone().get(path + "profil").status_code == 404
     assert "Afficher les réglages" in phone().get(path).content.decode()
     shown = phone().post(path).content.decode()
@@ -121,7 +115,11 @@ def test_another_app_reads_its_settings_once(beaune: Commune) -> None:
 @pytest.mark.parametrize("kind", ["android", "computer"])
 def test_what_needs_no_link_is_shown_at_once(beaune: Commune, kind: str) -> None:
     box = own_mailbox(beaune)
-    page = confirmed(beaune).post("/acces/telephone/", {"kind": kind, "label": "x"}).content.decode()
+    page = (
+        confirmed(beaune.agent_membership)
+        .post("/acces/telephone/", {"kind": kind, "label": "x"})
+        .content.decode()
+    )
     assert AppPassword.objects.count() == 1 and box.address in page and "2993" in page
     assert ("data:image/svg" in page) is (kind == "android")
     assert not DeviceLink.objects.exists()
@@ -153,7 +151,7 @@ def _member_no_more(beaune: Commune, link: DeviceLink) -> None:
 @pytest.mark.parametrize("kind", ["iphone", "other"])
 def test_a_link_that_is_over_opens_nothing(beaune: Commune, end: Any, kind: str) -> None:
     own_mailbox(beaune)
-    path, _ = begin(confirmed(beaune), kind)
+    path, _ = begin(confirmed(beaune.agent_membership), kind)
     end(beaune, DeviceLink.objects.get())
     for answer in (phone().get(path), phone().get(path + "profil"), phone().post(path)):
         assert answer.status_code == 404
@@ -170,7 +168,7 @@ def test_a_link_is_made_after_a_step_up_only(beaune: Commune) -> None:
 
 def test_another_person_s_link_is_neither_seen_nor_ended(beaune: Commune, nuits: Commune) -> None:
     own_mailbox(beaune)
-    begin(confirmed(beaune), "iphone")
+    begin(confirmed(beaune.agent_membership), "iphone")
     link = DeviceLink.objects.get()
     for stranger in (nuits.agent_membership, beaune.colleague_membership, beaune.referent_membership):
         client = portal_client(stranger)
@@ -184,7 +182,7 @@ def test_another_person_s_link_is_neither_seen_nor_ended(beaune: Commune, nuits:
 
 def test_the_phone_may_be_signed_in_for_another_commune(beaune: Commune, nuits: Commune) -> None:
     box = own_mailbox(beaune)
-    path, _ = begin(confirmed(beaune), "iphone")
+    path, _ = begin(confirmed(beaune.agent_membership), "iphone")
     got = portal_client(nuits.agent_membership).get(path + "profil")
     assert plistlib.loads(got.content)["PayloadContent"][0]["EmailAddress"] == box.address
     assert AppPassword.objects.get().membership_id == beaune.agent_membership.id
@@ -192,7 +190,7 @@ def test_the_phone_may_be_signed_in_for_another_commune(beaune: Commune, nuits: 
 
 def test_a_waiting_link_is_shown_and_taken_back(beaune: Commune) -> None:
     own_mailbox(beaune)
-    client = confirmed(beaune)
+    client = confirmed(beaune.agent_membership)
     path, _ = begin(client, "iphone")
     link = DeviceLink.objects.get()
     assert "Code en attente" in client.get("/acces/").content.decode()
@@ -207,7 +205,7 @@ def test_of_two_phones_at_once_one_gets_the_password(
     beaune: Commune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own_mailbox(beaune)
-    path, _ = begin(confirmed(beaune), "iphone")
+    path, _ = begin(confirmed(beaune.agent_membership), "iphone")
     secret = path.split("/")[2]
     stale = device_links.find(secret)
     device_links.open_once(secret, address="37.65.1.9")
@@ -223,7 +221,7 @@ def test_of_two_phones_at_once_one_gets_the_password(
 )
 def test_bad_words_get_an_answer_and_make_nothing(beaune: Commune, kind: str, label: str) -> None:
     own_mailbox(beaune)
-    answer = confirmed(beaune).post("/acces/telephone/", {"kind": kind, "label": label})
+    answer = confirmed(beaune.agent_membership).post("/acces/telephone/", {"kind": kind, "label": label})
     assert answer.status_code == 400 and 'role="alert"' in answer.content.decode()
     assert not DeviceLink.objects.exists() and not AppPassword.objects.exists()
 
@@ -240,12 +238,12 @@ def test_five_links_wait_at_most(beaune: Commune) -> None:
         device_links.make(actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x")
     with pytest.raises(Conflict):
         device_links.make(actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x")
-    answer = confirmed(beaune).post("/acces/telephone/", {"kind": "iphone", "label": "x"})
+    answer = confirmed(beaune.agent_membership).post("/acces/telephone/", {"kind": "iphone", "label": "x"})
     assert answer.status_code == 409
 
 
 def test_who_has_no_mailbox_is_told_so(beaune: Commune) -> None:
-    page = confirmed(beaune).post("/acces/telephone/", {"kind": "iphone", "label": "x"})
+    page = confirmed(beaune.agent_membership).post("/acces/telephone/", {"kind": "iphone", "label": "x"})
     assert "pas encore de boîte" in page.content.decode() and not DeviceLink.objects.exists()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -19,7 +18,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune, with_totp
-from tests.fixtures_portal import no_door, on_listener, portal_client
+from tests.fixtures_portal import confirmed, no_door, on_listener, portal_client
 from tests.markup import flat
 
 __all__ = ["no_door"]
@@ -48,12 +47,6 @@ def enter(code: str, who: str = "agent", password: str = PASSWORD, address: str 
 
 def inside(client: Client) -> bool:
     return "_auth_user_id" in client.session
-
-
-def confirmed(membership: Any) -> Client:
-    client = portal_client(membership)
-    client.post("/confirmer/", {"password": PASSWORD})
-    return client
 
 
 def codes(client: Client) -> list[str]:
