@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext_lazy
 from django.views.decorators.http import require_GET
 
 from beffroi.boxes import queries as boxes
@@ -29,6 +29,61 @@ from beffroi.watch.sources import queries as sources
 
 CHART_DAYS = FIGURE_DAYS = 30
 WAITING = 5
+
+
+type Counted = tuple[str, Any]
+"""The name of a count, and the words for one and for more."""
+_FIRST: tuple[Counted, ...] = (
+    (
+        "campaigns",
+        ngettext_lazy("%(n)s campagne attend votre avis", "%(n)s campagnes attendent votre avis", "n"),
+    ),
+    (
+        "undecided",
+        ngettext_lazy(
+            "%(n)s décision ou contestation est à trancher",
+            "%(n)s décisions ou contestations sont à trancher",
+            "n",
+        ),
+    ),
+    (
+        "withdrawals",
+        ngettext_lazy(
+            "%(n)s retrait attend une seconde personne", "%(n)s retraits attendent une seconde personne", "n"
+        ),
+    ),
+    (
+        "erasures",
+        ngettext_lazy(
+            "%(n)s effacement de compte attend une seconde personne",
+            "%(n)s effacements de comptes attendent une seconde personne",
+            "n",
+        ),
+    ),
+    ("pending", ngettext_lazy("%(n)s boîtier est à confirmer", "%(n)s boîtiers sont à confirmer", "n")),
+    ("silent", ngettext_lazy("%(n)s boîtier est silencieux", "%(n)s boîtiers sont silencieux", "n")),
+)
+_LAST: tuple[Counted, ...] = (
+    (
+        "certificates",
+        ngettext_lazy(
+            "%(n)s certificat du centre est à remplacer",
+            "%(n)s certificats du centre sont à remplacer",
+            "n",
+        ),
+    ),
+    (
+        "unowned",
+        ngettext_lazy(
+            "%(n)s dossier attend que l’un de vous le prenne en charge",
+            "%(n)s dossiers attendent que l’un de vous les prenne en charge",
+            "n",
+        ),
+    ),
+    ("purge_stopped", gettext_lazy("la purge quotidienne est arrêtée")),
+    ("alarms", ngettext_lazy("%(n)s source demande un regard", "%(n)s sources demandent un regard", "n")),
+)
+"""What is said before and after the tasks of ``tasks``."""
 
 
 @require_GET
@@ -53,11 +108,22 @@ def facts(actor: Actor) -> dict[str, Any]:
     active = [one for one in states if one.box.state == "active"]
     pending = [one for one in states if one.box.state == "pending"]
     silent = [one for one in active if one.silent]
-    waiting, undecided = watch.open_count(actor), decisions.undecided_count(actor)
     alarms = sources.alarms(actor)
-    withdrawals = mail.waiting_withdrawals(actor)
-    erasures = erasure.waiting().count()
+    certificates = certificate_view.own_ending()
     todo = tasks.waiting(actor, active)
+    counts = {
+        "campaigns": watch.open_count(actor),
+        "undecided": decisions.undecided_count(actor),
+        "withdrawals": len(mail.waiting_withdrawals(actor)),
+        "erasures": erasure.waiting().count(),
+        "pending": len(pending),
+        "silent": len(silent),
+        "certificates": len(certificates),
+        "unowned": incidents.open_incidents(actor).filter(owner_id="").count(),
+        "purge_stopped": retention.needs_a_person(actor),
+        "alarms": len(alarms),
+    }
+    said = [*_told(_FIRST, counts), *(one["said"] for one in todo), *_told(_LAST, counts)]
     days = chart.per_day(
         decisions.visible_decisions(actor)
         .exclude(activated_at=None)
@@ -67,58 +133,20 @@ def facts(actor: Actor) -> dict[str, Any]:
     since = clock.now().date() - timedelta(days=FIGURE_DAYS - 1)
     refused = list(boxes.refused_by_day(actor, since=since).values())
     whole = weather.territory(actor, weather.by_collectivite(actor))
-    unowned = incidents.open_incidents(actor).filter(owner_id="").count()
-    purge_stopped = retention.needs_a_person(actor)
-    said = [one["said"] for one in todo]
-    certificates = certificate_view.own_ending()
-    if certificates:
-        said.append(
-            ngettext(
-                "%(n)s certificat du centre est à remplacer",
-                "%(n)s certificats du centre sont à remplacer",
-                len(certificates),
-            )
-            % {"n": len(certificates)}
-        )
-    if unowned:
-        said.append(
-            ngettext(
-                "%(n)s dossier attend que l’un de vous le prenne en charge",
-                "%(n)s dossiers attendent que l’un de vous les prenne en charge",
-                unowned,
-            )
-            % {"n": unowned}
-        )
-    if purge_stopped:
-        said.append(_("la purge quotidienne est arrêtée"))
-    if alarms:
-        said.append(
-            ngettext("%(n)s source demande un regard", "%(n)s sources demandent un regard", len(alarms))
-            % {"n": len(alarms)}
-        )
-    waits = any((waiting, undecided, withdrawals, erasures, pending, silent, said))
     return {
         "weather": weather_words.level(whole.level),
         "weather_say": _("Aucune alerte en cours.")
-        if waits and not whole.reasons
+        if said and not whole.reasons
         else weather_words.sentence(whole),
         "weather_why": weather_words.reasons(whole),
-        "lead": lead(
-            waiting=waiting,
-            undecided=undecided,
-            withdrawals=len(withdrawals),
-            pending=len(pending),
-            silent=len(silent),
-            erasures=erasures,
-            more=said,
-        ),
+        "lead": "\N{NO-BREAK SPACE}; ".join(said) + "." if said else _("Rien n’attend votre avis."),
         "tasks": todo,
-        "erasures": erasures,
-        "purge_stopped": purge_stopped,
+        "erasures": counts["erasures"],
+        "purge_stopped": counts["purge_stopped"],
         "certificates": certificates,
-        "undecided": undecided,
-        "withdrawals_waiting": len(withdrawals),
-        "incidents_unowned": unowned,
+        "undecided": counts["undecided"],
+        "withdrawals_waiting": counts["withdrawals"],
+        "incidents_unowned": counts["unowned"],
         "waiting": [
             evidence.summary(actor, one) for one in watch.campaigns(actor, state="open", limit=WAITING)
         ],
@@ -143,57 +171,6 @@ def facts(actor: Actor) -> dict[str, Any]:
     }
 
 
-def lead(
-    *,
-    waiting: int,
-    undecided: int,
-    withdrawals: int,
-    pending: int,
-    silent: int,
-    erasures: int,
-    more: Sequence[str] = (),
-) -> str:
-    parts = []
-    if waiting:
-        parts.append(
-            ngettext("%(n)s campagne attend votre avis", "%(n)s campagnes attendent votre avis", waiting)
-            % {"n": waiting}
-        )
-    if undecided:
-        parts.append(
-            ngettext(
-                "%(n)s décision ou contestation est à trancher",
-                "%(n)s décisions ou contestations sont à trancher",
-                undecided,
-            )
-            % {"n": undecided}
-        )
-    if withdrawals:
-        parts.append(
-            ngettext(
-                "%(n)s retrait attend une seconde personne",
-                "%(n)s retraits attendent une seconde personne",
-                withdrawals,
-            )
-            % {"n": withdrawals}
-        )
-    if erasures:
-        parts.append(
-            ngettext(
-                "%(n)s effacement de compte attend une seconde personne",
-                "%(n)s effacements de comptes attendent une seconde personne",
-                erasures,
-            )
-            % {"n": erasures}
-        )
-    if pending:
-        parts.append(
-            ngettext("%(n)s boîtier est à confirmer", "%(n)s boîtiers sont à confirmer", pending)
-            % {"n": pending}
-        )
-    if silent:
-        parts.append(
-            ngettext("%(n)s boîtier est silencieux", "%(n)s boîtiers sont silencieux", silent) % {"n": silent}
-        )
-    parts += more
-    return "\N{NO-BREAK SPACE}; ".join(parts) + "." if parts else _("Rien n’attend votre avis.")
+def _told(table: Sequence[Counted], counts: Mapping[str, int]) -> Iterator[str]:
+    """Of what there is one at least."""
+    return (words % {"n": counts[name]} for name, words in table if counts[name])
