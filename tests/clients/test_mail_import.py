@@ -251,8 +251,13 @@ def test_who_still_writes_to_the_old_address_is_remembered(
     ],
 )
 def test_a_server_that_speaks_no_imap_is_an_error_of_ours(
-    office: Post, provider: OldProvider, beaune: Commune, answers: tuple[bytes, ...]
+    office: Post,
+    provider: OldProvider,
+    beaune: Commune,
+    answers: tuple[bytes, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("beffroi.mail.importing.source.TIMEOUT_S", 3.0)  # who says nothing more is waited for
     talker = Talker(provider, answers)
     try:
         job = asked(beaune, office.mailbox(beaune, beaune.agent, "agent"), BY_WIRE)
