@@ -24,10 +24,10 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
+from beffroi.lib.clock import PLACE
 from beffroi.lib.errors import Conflict, NotFound, existing
 from beffroi.mail import queries as mail
 from beffroi.mail.filters.errors import SettingRefused
-from beffroi.lib.clock import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries
 from beffroi.mail.people.models import DelegatedAct, Delegation
