@@ -48,7 +48,7 @@ CONSOLE = {
     "withdrawals": Rule("own"),
     "withdrawal": Rule("thing", lambda world: {"job_id": world.job_id}, {"word": "ask"}),
     "incidents": Rule("own"),
-    "incident_new": Rule("own", data={"kind": "leak", "note": "x"}),
+    "incident_new": Rule("own", data={"kind": "data_lost", "note": "x"}),
     "incident": Rule("thing", INCIDENT, {"take": "1"}),
     "incident_close": Rule("thing", INCIDENT, {"reason": "resolved"}),
     "incident_export": Rule("thing", INCIDENT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from beffroi.core.identity.models import AppPassword
 from beffroi.drive.store import tree
 from beffroi.drive.store.model import EMPTY
 from beffroi.incidents import queries
-from beffroi.incidents.models import Incident
+from beffroi.incidents.models import Incident, IncidentTask
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock
 from beffroi.mail.models import MailObservation, RemediationItem, RemediationJob
@@ -246,11 +247,23 @@ def test_the_departement_opens_one_for_a_commune_that_calls(administrator: Actor
         address = reverse("incident_new")
         assert client.get(address).status_code == 200
         assert (
-            client.post(address, {"collectivite_id": "col_x", "kind": "leak", "note": "x"}).status_code == 404
+            client.post(address, {"collectivite_id": "col_x", "kind": "data_lost", "note": "x"}).status_code
+            == 404
         )
-        data = {"collectivite_id": beaune.id, "kind": "leak", "note": "Appel de 9 h"}
+        data = {"collectivite_id": beaune.id, "kind": "data_lost", "note": "Appel de 9 h"}
         assert client.post(address, data).status_code == 302
     assert Incident.objects.get().collectivite_id == beaune.id
+
+
+def test_what_a_person_tells_of_data_is_no_alarm_of_a_box(agent: Client) -> None:
+    """A town hall without a boîtier reads nothing of one, and does not look for a cable to pull."""
+    kinds = re.findall(r'name="kind" value="(\w+)"', text_of(agent.get(reverse("incident_new"))))
+    agent.post(reverse("incident_new"), {"kind": kinds[-1], "note": "Clé USB perdue"})
+    page = text_of(agent.get(reverse("incident", args=[Incident.objects.get().id])))
+    assert "envoyées par erreur, perdues ou prises" in page and "Notez ici quelles données" in page
+    assert "boîtier a vu" not in page and "câble" not in page
+    codes = IncidentTask.objects.exclude(due_at=None).values_list("code", flat=True)
+    assert set(codes) == {"complaint", "cnil"}
 
 
 def test_the_departement_leads_an_incident_to_its_end(administrator: Actor, beaune: Commune) -> None:

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     SUSPECT_MACHINE = "suspect_machine"
     LISTED_MET = "listed_met"
     MALICIOUS_FILE = "malicious_file"
+    DATA_LOST = "data_lost"
 
 
 class Severity(StrEnum):
@@ -132,8 +133,17 @@ PLANS[Kind.MALICIOUS_FILE] = Plan(
     (*_commune("ask_who_opened_file", "ask_where_file_from"), *_departement("call_commune")),
     "incident-file",
 )
+PLANS[Kind.DATA_LOST] = Plan(
+    Severity.HIGH,
+    (
+        *_commune("write_down_which_data", "ask_to_erase", "lock_lost_device", "call_about_data"),
+        *_LEGAL,
+        *_departement("call_commune"),
+    ),
+    "incident-data",
+)
 PLANS[Kind.SUSPECT_MACHINE] = PLANS[Kind.COMMAND_SERVER]
-BY_HAND = (Kind.SUSPECT_MACHINE, Kind.PASSWORD_TYPED, Kind.LEAK)
+BY_HAND = (Kind.SUSPECT_MACHINE, Kind.PASSWORD_TYPED, Kind.DATA_LOST)
 """What a person may open: of a machine that behaves strangely no door knows anything."""
 
 DEVICE_SUBJECT = "drive:"

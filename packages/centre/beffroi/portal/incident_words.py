@@ -22,6 +22,7 @@ TITLES = {
     "suspect_machine": gettext_lazy("Un poste se comporte étrangement"),
     "listed_met": gettext_lazy("Une liste d’attaquants nomme ce que vous avez rencontré"),
     "malicious_file": gettext_lazy("Un fichier dangereux est retenu dans le Coffre"),
+    "data_lost": gettext_lazy("Des données ont été envoyées par erreur, perdues ou prises"),
 }
 SENTENCES = {
     "command_server": gettext_lazy(
@@ -60,6 +61,10 @@ SENTENCES["malicious_file"] = gettext_lazy(
     "Un fichier du Coffre a été reconnu comme dangereux : personne ne peut plus l’ouvrir. Quelqu’un l’a peut-être "
     "ouvert avant, et il vient de quelque part."
 )
+SENTENCES["data_lost"] = gettext_lazy(
+    "Une personne a prévenu que des données ne sont plus entre vos seules mains. Ce qui compte maintenant : "
+    "lesquelles, de qui, et qui les a."
+)
 SENTENCES["suspect_machine"] = gettext_lazy(
     "Un ordinateur se comporte étrangement : une personne l’a signalé, ou il modifiait les fichiers du Coffre comme le "
     "fait un rançongiciel. Il doit être isolé, puis examiné."
@@ -69,7 +74,7 @@ BY_HAND = {
         "Un poste se comporte étrangement : fichiers illisibles, fenêtre de rançon, souris qui bouge seule"
     ),
     "password_typed": gettext_lazy("Un mot de passe ou un numéro de carte a été saisi au mauvais endroit"),
-    "leak": gettext_lazy("Des données ont été envoyées ou prises : vol, erreur d’envoi, appareil perdu"),
+    "data_lost": gettext_lazy("Des données ont été envoyées ou prises : vol, erreur d’envoi, appareil perdu"),
 }
 SEVERITIES = {
     "high": (gettext_lazy("Grave"), "bad", "triangle-alert"),
@@ -127,6 +132,18 @@ TASKS = {
     "ask_who_sent": gettext_lazy(
         "Demandez dans le service si un envoi volumineux était voulu : sauvegarde, vidéo, dossier à un prestataire."
     ),
+    "write_down_which_data": gettext_lazy(
+        "Notez ici quelles données, de combien de personnes, parties où et depuis quand : la CNIL le demandera."
+    ),
+    "ask_to_erase": gettext_lazy(
+        "Envoyées par erreur : écrivez à qui les a reçues de les effacer sans les lire, et gardez sa réponse. Un lien "
+        "du Coffre s’arrête dans « Mes liens »."
+    ),
+    "lock_lost_device": gettext_lazy(
+        "Appareil perdu ou volé : retirez son mot de passe d’application dans « Mon accès » et changez les mots de "
+        "passe qu’il gardait."
+    ),
+    "call_about_data": gettext_lazy("Appelez le Département : il vous aide à décider de la suite."),
     "complaint": gettext_lazy(
         "Déposez plainte dans les 72 heures (17Cyber, gendarmerie ou police) : sans plainte, l’assurance peut refuser "
         "d’indemniser."
