@@ -90,9 +90,9 @@ def test_a_tab_that_stayed_with_the_other_commune_changes_nothing(
     inspect(sends, "deux-communes-envoi")
     makes.click("summary:has-text('Nouveau dossier')")
     makes.fill("#id_name", "Dossier de Beaune")
-    with makes.expect_navigation():
-        makes.keyboard.press("Enter")
-    makes.wait_for_selector("h1:has-text('Le formulaire a expiré')")
+    makes.keyboard.press("Enter")
+    makes.wait_for_selector("text=une autre collectivité est choisie")
+    assert makes.input_value("#id_name") == "Dossier de Beaune"
     assert drive.names() == other.names() == []
     sends.reload()
     with sends.expect_navigation():

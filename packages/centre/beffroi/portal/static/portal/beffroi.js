@@ -57,13 +57,38 @@
     button.hidden = false;
     button.addEventListener("click", () => navigator.clipboard.writeText((({ value, textContent }) => value ?? textContent)(document.getElementById(button.dataset.copy))).then(() => { button.textContent = button.dataset.done; }));
   }
+  // What somebody typed is not lost to a session that ended, to another collectivité that they chose in another tab, or to
+  // a line that is down: before it is sent the page is asked for once more, which says whose it is and gives a new token.
+  const fresh = new WeakSet();
+  const typed = (form) => [...form.querySelectorAll("textarea, input:not([type]), input[type=text]")].some((one) => one.value);
+  const who = (page) => { const one = page.querySelector("[data-who]"); return one ? one.dataset.who : ""; };
+  const keep = (form, text) => {
+    const told = form.querySelector("[data-kept]") || document.createElement("p");
+    told.className = "say bad"; told.dataset.kept = ""; told.setAttribute("role", "alert"); told.textContent = text;
+    form.prepend(told); told.scrollIntoView({ block: "nearest" });
+  };
+  document.addEventListener("submit", async (event) => {
+    const form = event.target, pressed = event.submitter;
+    if (event.defaultPrevented || form.method !== "post" || !body.dataset.listens || fresh.delete(form) || !typed(form)) return;
+    event.preventDefault();
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html"), token = page.querySelector("[name=csrfmiddlewaretoken]");
+      const now = who(page);  // none on the page for who signs in
+      if (now ? now !== who(document) : answer.redirected) { keep(form, body.dataset.ended); return; }
+      const own = form.elements.csrfmiddlewaretoken;  // none on a form that the Coffre takes itself
+      if (own && token) own.value = token.value;
+    } catch { keep(form, body.dataset.unreachable); return; }
+    fresh.add(form);
+    form.requestSubmit(pressed);
+  });
   // Pressed twice a form is sent once, also while a slow line is awaited: each POST that arrives makes an entry, a link, a
   // mail. What changed in it meanwhile is sent; a download's form may be sent again after that.
   const sent = new WeakMap();
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post") return;
-    const said = JSON.stringify([...new FormData(form, event.submitter)]), before = sent.get(form);
+    const said = JSON.stringify([...new FormData(form, event.submitter)].filter(([name]) => name !== "csrfmiddlewaretoken")), before = sent.get(form);
     if (before && before.said === said && event.timeStamp - before.at < 10000) event.preventDefault();
     else sent.set(form, { said, at: event.timeStamp });
   });
