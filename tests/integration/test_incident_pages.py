@@ -294,12 +294,14 @@ def test_the_departement_leads_an_incident_to_its_end(administrator: Actor, beau
         refused = client.post(close, {"reason": "resolved"})
         assert refused.status_code == 409
         assert "un délai de la loi est sans réponse" in text_of(refused)
+        assert 'value="resolved" required checked' in refused.content.decode()
         complaint, cnil = queries.unanswered(incident)
         for data in ({"done": complaint.id}, {"not_needed": cnil.id, "why": "Poste neuf, sans données."}):
             assert client.post(address, {**data, "back": "close"})["Location"] == close
         assert "Délais de la loi" not in text_of(client.get(close))
         assert client.post(close, {"reason": "resolved"}).status_code == 302
         assert client.post(close, {"reason": "resolved"}).status_code == 409
+        assert client.get(close)["Location"] == address, "who goes back in the browser"
         assert "« Poste neuf, sans données. »" in text_of(client.get(address))
         assert "Clos : résolu." in text_of(client.get(address))
         assert client.post(address, {"reopen": "1"}).status_code == 302

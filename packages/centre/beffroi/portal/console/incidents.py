@@ -121,6 +121,8 @@ def mail_devices(actor: Actor, found: Incident) -> int:
 def close(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
     """Close it; as resolved, once every date of the law is answered. Errors: NotFound, Invalid, Conflict."""
     found, refused = queries.access_incident(actor, incident_id), False
+    if request.method == "GET" and found.state == Incident.State.CLOSED:  # who goes back in the browser
+        return HttpResponseRedirect(reverse("incident", args=[found.id]))
     if request.method == "POST":
         try:
             actions.close(actor=actor, incident=found, reason=request.POST.get("reason", ""))
@@ -132,6 +134,7 @@ def close(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
         "place": "incidents",
         "reasons": reasons,
         "refused": refused,
+        "chosen": request.POST.get("reason", ""),
         **incident_view.full(actor, found),
     }
     return page(request, "console/incident_close.html", context, status=409 if refused else 200)
