@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Container
 from datetime import datetime
 from functools import cache
@@ -13,6 +14,7 @@ from django import template
 from django.forms import BoundField
 from django.template import defaultfilters
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from beffroi.portal import dates, marked, words
@@ -33,6 +35,18 @@ def _drawing(name: str) -> str:
 def date(value: datetime | str | None, form: str | None = None) -> str:
     """In the place of Django's."""
     return dates.written(str(defaultfilters.date(value, form)))
+
+
+@register.filter
+def de(name: str) -> str:
+    """``name`` as it follows a noun, in French: de Beaune, d’Arnay, du Val, des Maillys; in another language alone."""
+    if get_language() != "fr":
+        return name
+    for article, with_it in (("Le ", "du "), ("Les ", "des ")):
+        if name.startswith(article):
+            return with_it + name.removeprefix(article)
+    letter = unicodedata.normalize("NFKD", name[:1].replace("Œ", "O"))[:1]
+    return f"d’{name}" if letter and letter in "AEIOUY" else f"de {name}"
 
 
 @register.simple_tag
