@@ -15,7 +15,7 @@ from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.mail.models import MailMessage, MailObservation
 from beffroi.watch import actions, queries, shared_addresses
-from beffroi.watch.models import CampaignIndicator
+from beffroi.watch.models import Campaign, CampaignIndicator
 from beffroi_protocol.protected_lists import PUBLIC_SERVICES
 
 from tests.conftest import Commune
@@ -218,3 +218,20 @@ def test_the_host_that_hands_a_lure_in_is_blocked_though_it_sent_mail_before(rep
             evidence=told,
         )
     assert ("ip", LANDING) in active()
+
+
+def test_a_page_that_someone_of_a_town_hall_opened_does_not_cut_the_town_hall_off(
+    report: Report, beaune: Commune
+) -> None:
+    """A page of the web makes browsers connect to the traps of two others. Guessing passwords still counts."""
+    town_hall = "92.184.100.7"
+    signed_in(beaune, town_hall, days=7)
+    for commune in ("col_a", "col_b", "col_c"):
+        trap(commune, address=town_hall)
+        trap(commune, address=SCANNER)
+    assert active() == {("ip", SCANNER)}
+    left = Campaign.objects.get(indicators__value=town_hall)
+    assert [(r["value"], r["code"]) for r in left.refusals] == [(town_hall, "address_crowded")]
+    guessed = {"login_accounts": "9", "login_communes": "3"}
+    report("", "", door="login", indicators=[["ip", town_hall]], evidence=guessed)
+    assert ("ip", town_hall) in active()

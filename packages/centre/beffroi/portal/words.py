@@ -139,7 +139,7 @@ REFUSALS = {
         "adresse qui sert aussi une collectivité ou un nom protégé : bloqué par son nom seul"
     ),
     "address_crowded": gettext_lazy(
-        "d’autres en dépendent (site, courrier, agents) : bloqué par son nom seul"
+        "d’autres en dépendent (site, courrier, agents) : laissée ouverte, une personne peut la bloquer"
     ),
     "names_one": gettext_lazy("lien fait pour une seule personne, qu’il nomme : bloqué par le nom du site"),
     "known_before": gettext_lazy(

@@ -36,6 +36,7 @@ _CLOSED = frozenset({Campaign.State.REVOKED, Campaign.State.DISMISSED})
 """By a person: what they named is settled."""
 COMMAND_SIGN_LIFE = timedelta(days=30)
 KNOWN_FOR = timedelta(days=7)
+"""Since when members signed in from an address, for it to be a town hall's."""
 CROWD, CROWD_LIFE = 2, timedelta(days=30)
 """So many registrable names besides the campaign's own make an address a shared host."""
 
@@ -136,11 +137,16 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
     addresses = {row.value for row in rows if row.kind == Kind.IP}
     pointed = {i.value for i in led_to - met}
     serving, settled = shared.served(addresses), _settled(rows)
-    crowded = _crowded(campaign, rows, pointed)
+    before = (clock.now() - KNOWN_FOR).date()  # a lure that hands passwords on signs in by itself, today
+    offices = sign_ins.known_by(before, addresses)
+    crowded = _crowded(campaign, rows, pointed) | offices
     seen = []
     for row in rows:
         indicator = Indicator(Kind(row.kind), row.value)
         follows = Indicator(Kind.DOMAIN, row.resolved_from) if row.resolved_from else None
+        told = proofs[indicator] & heard
+        # Any page of the web makes the browsers of who opens it touch traps: it cuts no town hall off.
+        induced = bool(told) and indicator.value in offices and not row.confirmed
         seen.append(
             Seen(
                 indicator=indicator,
@@ -150,9 +156,10 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 forged=follows is None and indicator not in genuine,
                 confirmed=row.confirmed,
                 follows=follows,
-                boxes=frozenset(one.collectivite_id for one in proofs[indicator] & heard),
+                boxes=frozenset(() if induced else (one.collectivite_id for one in told)),
                 shared=indicator.value in serving,
-                crowded=indicator.value in crowded and (follows is not None or indicator.value in pointed),
+                crowded=indicator.value in crowded
+                and (follows is not None or indicator.value in pointed or induced),
                 known_before=indicator in known - new and indicator.kind is not Kind.DOMAIN,
                 known_name=indicator in known - new and indicator.kind is Kind.DOMAIN,
                 settled=follows is None and indicator in settled,
@@ -173,8 +180,8 @@ def _names_one(indicator: Indicator, seen_in: Collection[str]) -> bool:
 def _crowded(campaign: Campaign, rows: Iterable[CampaignIndicator], pointed: Collection[str]) -> set[str]:
     """Return the addresses that lure names, or links themselves (``pointed``), lead to where others live too: a
     hoster's shared machines; what other names led to of late in reports that nothing was decided on (an attacker's own
-    count for nothing once decided); where members signed in from a week ago, and what handed in mail before. Who owns
-    a name says where it leads: to a provider's mail servers, or to a town hall."""
+    count for nothing once decided); what handed in mail before. Who owns a name says where it leads: to a provider's
+    mail servers, too."""
     found = {*pointed, *(row.value for row in rows if row.resolved_from)}
     suffixes = warning_lists.load().suffixes
     own = {suffixes.privatesuffix(row.resolved_from) for row in rows if row.resolved_from}
@@ -184,6 +191,5 @@ def _crowded(campaign: Campaign, rows: Iterable[CampaignIndicator], pointed: Col
     ).exclude(campaign=campaign)
     for row in told.exclude(resolved_from="").exclude(campaign__state=Campaign.State.DECIDED):
         others[row.value].add(suffixes.privatesuffix(row.resolved_from))
-    crowded = {one for one in found if warning_lists.hosted(one) or len(others[one] - own) >= CROWD}
-    before = (clock.now() - KNOWN_FOR).date()  # a lure that hands passwords on signs in by itself, today
-    return crowded | sign_ins.known_by(before, found) | shared.handing_in(found)
+    several = {one for one in found if warning_lists.hosted(one) or len(others[one] - own) >= CROWD}
+    return several | shared.handing_in(found)

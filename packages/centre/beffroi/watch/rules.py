@@ -41,9 +41,9 @@ class Seen:
     authenticated, so it may be the victim. ``confirmed``: the Département named it. ``follows``: this address
     was found by resolving that name, and stands or falls with it. ``boxes``: collectivités whose boxes it completed
     connections to that nobody has business with. ``shared``: the address serves a member or a protected name too.
-    ``crowded``: it is only led to, and others who have nothing to do
-    with this live there. ``known_before``: a file or web address that was in
-    mail long before anybody reported it. ``settled``: a person of the Département dismissed it, or took its block back.
+    ``crowded``: others who have nothing to do with this live there, and it is only led to, or a page may have led them
+    to traps. ``known_before``: a file or web address that was in mail long before anybody reported it.
+    ``settled``: a person of the Département dismissed it, or took its block back.
     ``known_name``: the name was in mail as long before, and is whoever's the lure imitates, or took over.
     ``names_one``: it carries an address of the one collectivité that it was seen in.
     """
