@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions import never_again
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.watch import actions
 from beffroi.watch.models import Campaign
 
-from tests.fixtures_watch import HOST, LANDING, URL, NameServer, Report, active, campaign, names, report
+from tests.fixtures_watch import (
+    HOST,
+    LANDING,
+    LANDING6,
+    URL,
+    NameServer,
+    Report,
+    active,
+    campaign,
+    names,
+    report,
+)
 
 __all__ = ["names", "report"]
 
@@ -212,3 +227,36 @@ def test_what_a_later_campaign_shows_of_the_thing_itself_is_heard(
         later = [*sender, ["url", OTHER_URL]]
         report(f"col_{number}", f"per_{number}", indicators=later, evidence=authentic)
     assert Decision.objects.filter(kind="sender", state="active").count() == 1
+
+
+def _by_hand(actor: Actor, decision: Decision) -> None:
+    decisions.revoke(actor=actor, decision=decision, reason="undone")
+
+
+def _never_again(actor: Actor, decision: Decision) -> None:
+    never_again.never_again(actor=actor, indicator=decision.indicator, reason="notre fournisseur")
+
+
+@pytest.mark.parametrize("take_back", [_by_hand, _never_again])
+def test_the_addresses_of_a_name_that_was_taken_back_are_open_again(
+    report: Report, administrator: Actor, take_back: Callable[[Actor, Decision], None]
+) -> None:
+    """Who is told that a site passes again must reach it."""
+    report("col_a", "per_1")
+    report("col_b", "per_2")
+    assert {("domain", HOST), ("ip", LANDING), ("ip", LANDING6)} <= active()
+    take_back(administrator, Decision.objects.get(kind="domain"))
+    run_pending("main")
+    assert {kind for kind, _ in active()} == {"url"}
+    report("col_c", "per_3")
+    assert {kind for kind, _ in active()} == {"url"}
+
+
+def test_an_address_to_which_another_lure_leads_stays_when_one_name_is_taken_back(
+    report: Report, names: NameServer, administrator: Actor
+) -> None:
+    two_campaigns_on_one_address(report, names)
+    decisions.revoke(actor=administrator, decision=Decision.objects.get(value=HOST), reason="undone")
+    run_pending("main")
+    assert ("ip", LANDING) in active()
+    assert ("ip", LANDING6) not in active()

@@ -45,6 +45,7 @@ ENDS = {
     "protected": gettext_lazy("protégé entre-temps"),
     "appeal_accepted": gettext_lazy("contestation acceptée"),
     "decided_anew": gettext_lazy("décidé à nouveau par une personne"),
+    "name_taken_back": gettext_lazy("le nom qui y mène n’est plus bloqué"),
     "undone": gettext_lazy("annulé par une personne"),
     NOBODY_DECIDED: gettext_lazy("personne n’a tranché"),
 }

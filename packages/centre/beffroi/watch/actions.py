@@ -21,6 +21,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions import protected, queries
 from beffroi.core.decisions.models import SCOPE_ALL, Decision
+from beffroi.core.decisions.stages import LANDING
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -43,6 +44,7 @@ from beffroi.watch.rules import Proposal, corroborate, refusals
 COMMAND_SERVER = "command_server"
 """Reason of a decision about what machines inside call: nobody lets it through locally."""
 _DISMISSED, _UNDONE = "campaign_dismissed", "campaign_undone"
+_NAME_ENDED = "name_taken_back"
 _RULES = Actor.system("watch.rules")
 _State = Campaign.State
 
@@ -140,6 +142,19 @@ def undo_campaign(*, actor: Actor, campaign: Campaign) -> int:
     for other in _demanding(lifted):
         _decide(other, actor=_RULES, named=lifted, named_at=other.last_seen)
     return ended
+
+
+@transaction.atomic
+def end_addresses_of(name: str) -> int:
+    """End what was blocked only because this name, which nobody refuses any more, leads there; return how many. What
+    another name that is in force leads to stays."""
+    outbox.serialise()
+    led_to = CampaignIndicator.objects.filter(kind=Kind.IP.value, resolved_from=name).values("value")
+    held = queries.active_decisions(_RULES).filter(kind=Kind.IP.value, value__in=led_to, rule=LANDING)
+    names = queries.active_decisions(_RULES).filter(kind=Kind.DOMAIN.value, scope=SCOPE_ALL).values("value")
+    leading = CampaignIndicator.objects.filter(kind=Kind.IP.value, resolved_from__in=names).values("value")
+    ending = list(held.exclude(value__in=leading).order_by("id"))
+    return sum(decisions.revoke(actor=_RULES, decision=one, reason=_NAME_ENDED) for one in ending)
 
 
 def _demanding(lifted: Collection[Indicator]) -> list[Campaign]:

@@ -5,6 +5,8 @@ Process: worker.
 
 from __future__ import annotations
 
+from beffroi_protocol.indicators import Kind
+
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.events import outbox, periodic
 from beffroi.core.events.registry import Event, consumer
@@ -31,6 +33,14 @@ def take_in_sighting(event: Event, landing: dict[str, list[str]]) -> None:
     sighting_id = event.payload.get("sighting_id")
     if isinstance(sighting_id, str) and 0 < len(sighting_id) <= 40:
         actions.take_in(sighting_id=sighting_id, payload=event.payload, landing=landing)
+
+
+@consumer(name="watch.addresses_of_names", kinds=("decision:ended", "decision:review"))
+def open_addresses_of_name(event: Event) -> None:
+    """A name that passes again is reached by its addresses. At the end of its time theirs is over for long."""
+    told = event.payload
+    if told.get("kind") == Kind.DOMAIN.value and told.get("state") in {"revoked", "review"}:
+        actions.end_addresses_of(str(told.get("value", "")))
 
 
 def _failure(event: Event) -> login_attacks.Failure:
