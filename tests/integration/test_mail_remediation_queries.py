@@ -17,7 +17,9 @@ from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.mail import consumers, once, remediation
 from beffroi.mail.doveadm import Command, DoveadmUnavailable, Rows
+from beffroi.mail.held import actions as held
 from beffroi.mail.held import following
+from beffroi.mail.held.heading import Heading
 from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationItem, RemediationJob
 from beffroi_protocol.indicators import normalise
 from django.db import connection
@@ -380,3 +382,43 @@ def test_copies_that_no_decision_could_withdraw_are_found_by_their_mailbox() -> 
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {asked.captured_queries[0]['sql']}")
         assert any("mail_remediation_missed" in row[3] for row in cursor.fetchall())
+
+
+def test_what_a_closed_mailbox_could_not_be_given_back_comes_when_it_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune, system: Actor
+) -> None:
+    """Its person left, the block turned out a mistake, and the departure was undone."""
+    closed: set[str] = set()
+
+    class Closed(Boxes):
+        def run(self, commands: Sequence[Command], *, at_once: int = 1) -> list[Rows | None]:
+            return [None if one[1]["user"] in closed else self._do(*one) for one in commands]
+
+    monkeypatch.setattr(remediation, "Doveadm", Closed)
+    monkeypatch.setattr(following, "Doveadm", Closed)
+    Boxes.lying = {}
+    decision = decide("url", delivered(beaune, 1))
+    where, box = dict(Boxes.lying), Mailbox.objects.get(address__in=Boxes.lying)
+    remediation.withdraw(decision.id)
+    delivery = MailDelivery.objects.get()
+    row = held.hold(
+        mailbox=box,
+        message_id=delivery.message_id,
+        reason="decision",
+        found=Heading("", "", ""),
+        decision_id=decision.id,
+    )
+    closed.add(box.address)
+    decisions.revoke(actor=system, decision=decision, reason="undone")
+    job = remediation.restore(decision.id)
+    assert job is not None and job.items.get().state == "failed"
+    following.follow_job(job.id)
+    row.refresh_from_db()
+    assert row.state == "held"  # it lies in quarantine, and nowhere else
+    closed.clear()
+    remediation.open_again(box.id)
+    remediation.resume()
+    assert Boxes.lying == where
+    following.follow_job(job.id)
+    row.refresh_from_db()
+    assert row.state == "returned"

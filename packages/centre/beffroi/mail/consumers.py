@@ -77,6 +77,7 @@ def project_mailbox(event: Event) -> None:
     project_passwords(mailbox)
     projections.put_route(config, address=mailbox.address)
     Mailbox.objects.filter(pk=mailbox.pk, ready_at=None).update(ready_at=clock.now())
+    remediation.open_again(mailbox.id)
     for copies in batched(remediation.missed(mailbox.id), RECOVERED_AT_ONCE, strict=False):
         with transaction.atomic():
             publish(deleted.RECOVERED, {"copies": copies}, collectivite_id=mailbox.collectivite_id)

@@ -158,6 +158,17 @@ def missed(mailbox_id: str) -> list[tuple[str, str]]:
     return sorted((one, mailbox_id) for one in set(rows.values_list("message_id", flat=True)))
 
 
+@transaction.atomic
+def open_again(mailbox_id: str) -> None:
+    """What could not be given back while a mailbox was closed goes back now, with the next ``resume``."""
+    items = RemediationItem.objects.filter(
+        mailbox_id=mailbox_id, state=_Item.FAILED, job__direction=RemediationJob.Direction.RESTORE
+    )
+    jobs = list(items.values_list("job_id", flat=True))
+    items.update(state=_Item.PENDING, attempts=0)
+    RemediationJob.objects.filter(pk__in=jobs, state=_Job.DONE).update(state=_Job.RUNNING)
+
+
 def restore(decision_id: str) -> RemediationJob | None:
     """Give back what a decision held, unless another active one holds it. None when there is nothing.
 

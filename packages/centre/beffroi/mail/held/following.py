@@ -202,6 +202,8 @@ def _withdrawn(job: RemediationJob, items: Sequence[RemediationItem]) -> None:
 def _given_back(items: Sequence[RemediationItem]) -> None:
     """What went back to Junk is the filter's again; what another decision holds changes its reason only."""
     for item in items:
+        if item.state == _Item.FAILED:
+            continue  # it lies in quarantine, as far as anybody knows: its owner may release it from the list
         row = HeldMail.objects.filter(
             message_id=item.message_id, mailbox_id=item.mailbox_id, state=_State.HELD, reason=_Reason.DECISION
         ).first()
