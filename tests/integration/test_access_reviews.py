@@ -15,6 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import SignIn
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from beffroi.mail.people import actions as people
 from django.test import Client
 
 from tests.conftest import Commune, make_member
@@ -79,11 +80,24 @@ def test_a_list_that_changed_is_read_again(beaune: Commune, client: Client, syst
     assert Collectivite.objects.get(pk=beaune.id).accesses_reviewed_at is None
 
 
+def test_a_list_of_which_a_functional_mailbox_has_another_reader_is_read_again(
+    beaune: Commune, client: Client
+) -> None:
+    box = people.create_shared(
+        actor=beaune.referent, collectivite=beaune.collectivite, address="mairie@beaune.test", title="Mairie"
+    )
+    before = read(client)
+    people.add_member(actor=beaune.referent, mailbox=box, person=beaune.agent_membership.person)
+    answer = client.post(PATH, {"read": before}, follow=True).content.decode()
+    assert "La liste a changé" in answer
+    assert Collectivite.objects.get(pk=beaune.id).accesses_reviewed_at is None
+
+
 def test_only_a_referent_of_the_place_confirms(beaune: Commune, nuits: Commune, client: Client) -> None:
-    seen = reviews.digest(reviews.accesses(beaune.referent, beaune.id))
+    seen = reviews.digest(reviews.accesses(beaune.referent, beaune.id), {})
     for actor, refusal in ((beaune.agent, NotAllowed), (nuits.referent, NotFound)):
         with pytest.raises(refusal):
-            reviews.confirm(actor=actor, collectivite_id=beaune.id, read=seen)
+            reviews.confirm(actor=actor, collectivite_id=beaune.id, opened={}, read=seen)
     assert portal_client(beaune.agent_membership).get(PATH).status_code == 404
     with pytest.raises(Conflict):
-        reviews.confirm(actor=beaune.referent, collectivite_id=beaune.id, read="")
+        reviews.confirm(actor=beaune.referent, collectivite_id=beaune.id, opened={}, read="")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,6 +25,8 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
 
 EVERY = timedelta(days=365)
+type Opened = Mapping[str, Sequence[str]]
+"""Person -> the functional mailboxes that they read."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,10 @@ def accesses(actor: Actor, collectivite_id: str) -> list[Access]:
     return [Access(one, one.person.pk in came, devices[one.person.pk]) for one in people]
 
 
-def digest(read: Sequence[Access]) -> str:
+def digest(read: Sequence[Access], opened: Opened) -> str:
     """Of who may do what, so that a confirmation says which list it is of."""
     rows = sorted(f"{row.id}:{row.role}:{one.devices}" for one in read for row in one.colleague.memberships)
+    rows += sorted(f"{person}:{mailbox}" for person, mailboxes in opened.items() for mailbox in mailboxes)
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
@@ -63,10 +66,13 @@ def is_due(collectivite: Collectivite) -> bool:
 
 
 @transaction.atomic
-def confirm(*, actor: Actor, collectivite_id: str, read: str) -> None:
-    """``read``: the digest of the list that was read. Errors: NotFound, NotAllowed, Conflict (it is not that one)."""
+def confirm(*, actor: Actor, collectivite_id: str, opened: Opened, read: str) -> None:
+    """``read``: the digest of the list that was read; ``opened``: as it is now.
+
+    Errors: NotFound, NotAllowed, Conflict (it is not that one).
+    """
     now = accesses(actor, collectivite_id)
-    if digest(now) != read:
+    if digest(now, opened) != read:
         raise Conflict("the accesses changed since they were read")
     collectivite = communes.access_collectivite(actor, collectivite_id)
     collectivite.accesses_reviewed_at = clock.now()

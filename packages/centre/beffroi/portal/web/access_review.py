@@ -26,23 +26,24 @@ def review(request: HttpRequest, actor: Actor) -> HttpResponse:
     if not queries.may_manage(actor):
         raise NotFound("page")
     own = communes.access_collectivite(actor, actor.collectivite_id or "")
+    reads: dict[str, list[str]] = {}
+    for mailbox in queries.shared_of(actor, own.id):
+        for person in mailbox.members:
+            reads.setdefault(person.pk, []).append(mailbox.title)
     if request.method == "POST":
+        shown = request.POST.get("read", "")
         try:
-            reviews.confirm(actor=actor, collectivite_id=own.id, read=request.POST.get("read", ""))
+            reviews.confirm(actor=actor, collectivite_id=own.id, opened=reads, read=shown)
         except Conflict:
             messages.warning(request, _("La liste a changé depuis que vous l’avez ouverte : relisez-la."))
             return HttpResponseRedirect(reverse("access_review"))
         messages.success(request, _("Les accès sont confirmés. La prochaine relecture est dans un an."))
         return HttpResponseRedirect(reverse("persons"))
     read = reviews.accesses(actor, own.id)
-    reads: dict[str, list[str]] = {}
-    for mailbox in queries.shared_of(actor, own.id):
-        for person in mailbox.members:
-            reads.setdefault(person.pk, []).append(mailbox.title)
     context = {
         "place": "persons",
         "rows": [(one, reads.get(one.colleague.person.pk, [])) for one in read],
-        "read": reviews.digest(read),
+        "read": reviews.digest(read, reads),
         "last": own.accesses_reviewed_at,
         "due": reviews.due_at(own),
         "me": actor.id,
