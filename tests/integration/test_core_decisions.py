@@ -240,3 +240,17 @@ def test_later_demand_extends_an_active_decision_and_an_earlier_end_changes_noth
     assert longer.expires_at > first.expires_at
     (told,) = events("decision:extended")
     assert (told["decision_id"], told["expires_at"]) == (first.id, int(longer.expires_at.timestamp()))
+
+
+def test_what_touches_an_address_is_chosen_among_thousands_by_the_database(system: Actor) -> None:
+    """Boxes have addresses blocked every minute; what their time ended is kept for a year, and may be taken back."""
+    for value in ("185.203.116.7", "185.203.116.8", "185.203.117.7", "2a0b:0:0:1::7"):
+        activate(system, normalise("ip", value))
+    Decision.objects.update(state="expired")
+    for asked, near in (
+        (("ip", "185.203.116.7"), {"185.203.116.7"}),
+        (("cidr", "185.203.116.0/24"), {"185.203.116.7", "185.203.116.8"}),
+        (("cidr", "2a0b::/48"), {"2a0b:0:0:1::7"}),
+    ):
+        found = queries.near(queries.not_taken_back(), normalise(*asked))
+        assert set(found.values_list("value", flat=True)) == near

@@ -139,9 +139,12 @@ def not_taken_back() -> QuerySet[Decision]:
 def near[M: (Decision, LocalException, NeverAgain, Appeal)](
     rows: QuerySet[M], indicator: Indicator
 ) -> QuerySet[M]:
-    """Only the kinds that can touch it; few rows, and asked once a press of a button."""
-    if indicator.kind in (Kind.IP, Kind.CIDR):
-        return rows.filter(kind__in=("ip", "cidr"))
+    """Few rows, and all that can touch it: of addresses, which boxes have blocked by the thousand, the database
+    chooses by their text. The ranges were decided by people."""
+    if (network := rules.network_of(indicator)) is not None:
+        one = network.num_addresses == 1
+        named = Q(value=str(network[0])) if one else Q(value__startswith=rules.shared_text(network))
+        return rows.filter(Q(kind="cidr") | Q(named, kind="ip"))
     if indicator.kind is Kind.DOMAIN:
         return rows.filter(kind="domain", value__endswith=_registered(indicator.value))
     return rows.filter(kind=indicator.kind.value, value=indicator.value)

@@ -44,9 +44,10 @@ def covers(wide: Indicator, narrow: Indicator) -> bool:
 
 
 def shared_text(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
-    """How every address of it begins as text, so that an index over texts finds them."""
+    """How every address of it begins as text, so that an index over texts finds them. Which zeros of an IPv6 address
+    are left out depends on the rest of it."""
     pairs = zip(str(network[0]), str(network[-1]), strict=False)
-    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)).partition("::")[0]
 
 
 def touches(one: Indicator, other: Indicator) -> bool:
