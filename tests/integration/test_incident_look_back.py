@@ -222,6 +222,18 @@ def test_undoing_a_decision_closes_what_it_opened_and_says_so(beaune: Commune, n
     assert Incident.objects.filter(collectivite_id=beaune.id).count() == 1
 
 
+def test_taking_back_what_its_time_had_ended_closes_what_it_opened_too(beaune: Commune) -> None:
+    decision = decide(detectors=("box_beacon",))
+    looked_back(beaune, decision)
+    Decision.objects.update(expires_at=clock.now())
+    assert decisions.expire_due() == 1
+    run_pending("main")
+    assert Incident.objects.get().is_open
+    decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="undone")
+    run_pending("main")
+    assert Incident.objects.get().close_reason == "decision_undone"
+
+
 def test_what_the_drive_tells_of_a_decision_that_was_undone_opens_nothing(beaune: Commune) -> None:
     """It searches some hundred communes, one after the other; the last ones it freezes behind the word that ends it."""
     decision = decide("a" * 64, "sha256", detectors=("known_malware",))

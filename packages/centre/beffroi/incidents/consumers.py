@@ -12,9 +12,9 @@ from beffroi.core.events.registry import Event, consumer
 from beffroi.incidents import actions, look_back, look_back_lists, spared
 
 
-@consumer(name="incidents.decisions", kinds=("decision:activated", "decision:ended"))
+@consumer(name="incidents.decisions", kinds=("decision:activated", "decision:ended", "decision:taken_back"))
 def follow_decision(event: Event) -> None:
-    """One consumer for both, so that an end never overtakes its beginning. An expiry closes nothing: what was done
+    """One consumer for all, so that an end never overtakes its beginning. An expiry closes nothing: what was done
     before is done."""
     decision = Decision.objects.filter(pk=str(event.payload.get("decision_id", ""))).first()
     if decision is None:
