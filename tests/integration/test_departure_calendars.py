@@ -29,11 +29,11 @@ from django.utils.text import slugify
 from tests.conftest import Commune
 from tests.drive_pages import Drive
 from tests.fixtures_calendars import calendars_alone, card, event
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 from tests.integration.test_departure_files import hand_over, verbs
 from tests.integration.test_drive_groups import Hall, hall
 from tests.integration.test_drive_returns import leave
-from tests.integration.test_portal_people import seen, stepped_up
+from tests.integration.test_portal_people import seen
 
 __all__ = ["hall", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -95,7 +95,7 @@ def third(config: Config, beaune: Commune) -> Own:
 
 @pytest.fixture
 def referent(beaune: Commune) -> Client:
-    return stepped_up(beaune.referent_membership)
+    return confirmed(beaune.referent_membership)
 
 
 def agenda(commune: Commune, month: str = MONTH) -> str:

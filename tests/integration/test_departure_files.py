@@ -28,10 +28,10 @@ from django.urls import reverse
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, drive
 from tests.drive_share_pages import make, text
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 from tests.integration.test_drive_groups import Hall, come_back, council, hall
 from tests.integration.test_drive_returns import leave, open_shares
-from tests.integration.test_portal_people import seen, stepped_up
+from tests.integration.test_portal_people import seen
 
 __all__ = ["client", "council", "drive", "hall", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ def theirs(beaune: Commune) -> Drive:
 
 @pytest.fixture
 def referent(beaune: Commune) -> Client:
-    return stepped_up(beaune.referent_membership)
+    return confirmed(beaune.referent_membership)
 
 
 def paths(drive: Drive, top: Node) -> set[str]:
@@ -195,7 +195,7 @@ def test_nothing_chosen_is_done_later_also_after_the_undoing_has_no_time_left(
 ) -> None:
     departure = leave(hall)
     with clock.shifted(40 * 86400):
-        late = stepped_up(beaune.referent_membership)
+        late = confirmed(beaune.referent_membership)
         hand_over(late, departure, beaune.agent.id)
         run_pending("main")
         page = seen(late, "departure", departure.id)
@@ -237,7 +237,7 @@ def test_agents_neighbours_strangers_and_who_is_still_there_are_refused(
     path = reverse("departure_files", args=[departure.id])
     assert referent.post(path, {"heir": nuits.agent.id}).status_code == 400
     for membership in (beaune.agent_membership, nuits.referent_membership):
-        assert stepped_up(membership).post(path, {"heir": beaune.agent.id}).status_code == 404
+        assert confirmed(membership).post(path, {"heir": beaune.agent.id}).status_code == 404
     assert verbs() == [] and len(paths(theirs, theirs.own)) == 3
 
 
@@ -257,12 +257,12 @@ def test_who_comes_back_or_leaves_meanwhile_ends_it(
 ) -> None:
     departure = leave(hall)
     with clock.shifted(60):
-        hand_over(stepped_up(beaune.referent_membership), departure, beaune.agent.id)
+        hand_over(confirmed(beaune.referent_membership), departure, beaune.agent.id)
         come_back(hall.commune, system)
         run_pending("main")
         assert [one for one, _ in verbs()] == ["begun", "stopped"]
         assert len(paths(theirs, theirs.own)) == 3
-        page = seen(stepped_up(beaune.referent_membership), "departure", departure.id)
+        page = seen(confirmed(beaune.referent_membership), "departure", departure.id)
         assert "Arrêté" in page and "Remettre à un collègue" not in page
 
 

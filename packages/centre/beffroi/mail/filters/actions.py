@@ -6,6 +6,8 @@ Privacy: the audit log knows that something was set, and where mail goes on; no 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 
 from django.conf import settings
@@ -26,6 +28,7 @@ from beffroi.mail.filters import queries, rules
 from beffroi.mail.filters.errors import SettingRefused, TooManyFilters
 from beffroi.mail.filters.models import Absence, CommonLine, FilterRule, Forward, Signature
 from beffroi.mail.models import Mailbox
+from beffroi.mail.naming import base_address
 from beffroi.mail.sending import actions as sending
 from beffroi.mail.sending.models import SendingAlarm
 from beffroi.mail.sending.queries import held_mailboxes
@@ -204,11 +207,10 @@ def _target(mailbox: Mailbox, text: str) -> str:
     if len(found) != 1:
         raise SettingRefused("target", "one")
     address = found[0].addr_spec.lower()
-    if address == mailbox.address:
+    base = base_address(address)
+    if base == mailbox.address or aliases.leads_to(base, mailbox.id):
         raise SettingRefused("target", "itself")
-    if aliases.leads_to(address, mailbox.id):
-        raise SettingRefused("target", "itself")
-    here = Mailbox.objects.filter(address=address, closed_at=None).exists() or aliases.has_alias(address)
+    here = Mailbox.objects.filter(address=base, closed_at=None).exists() or aliases.has_alias(base)
     if not here and not settings.BEFFROI.outgoing_mail:
         raise SettingRefused("target", "closed")
     probe = Forward(target=address, collectivite_id=mailbox.collectivite_id)
@@ -221,12 +223,13 @@ def _target(mailbox: Mailbox, text: str) -> str:
 def renew_forward(*, actor: Actor, mailbox: Mailbox) -> Forward:
     """A new term; one that rested goes on. The page asks for a step-up first.
 
-    Errors: NotFound, Conflict (there is none, or the account is held).
+    Errors: NotFound, Conflict (there is none, or the account is held), SettingRefused (could not be set any more).
     """
     mail.access_mailbox(actor, mailbox.id)
     row = queries.forward(mailbox)
     if row is None or mailbox.id in held_mailboxes():
         raise Conflict("there is no forward, or the account is held")
+    _target(mailbox, row.target)
     row.expires_at = clock.now() + timedelta(days=settings.BEFFROI.forwarding_days)
     row.suspended_at = None
     row.save(update_fields=["expires_at", "suspended_at"])
@@ -249,10 +252,24 @@ def end_over() -> int:
 
 
 @transaction.atomic
-def end_forwards_of(person_id: str, collectivite_id: str) -> None:
-    """Whoever left a collectivité receives nothing of it any more."""
-    for row in Forward.objects.filter(person_id=person_id, collectivite_id=collectivite_id, ended_at=None):
-        _end_forward(SYSTEM, row)
+def end_forwards_of(person_id: str, collectivite_id: str) -> list[str]:
+    """Whoever left a collectivité receives nothing of it any more; return which ended."""
+    rows = Forward.objects.filter(person_id=person_id, collectivite_id=collectivite_id, ended_at=None)
+    return [row.id for row in rows if _end_forward(SYSTEM, row)]
+
+
+@transaction.atomic
+def give_back_forwards(*, actor: Actor, ids: Collection[str]) -> None:
+    """Those that a departure ended, when it is undone, for what is left of their term: not where another stands, nor
+    what could not be set any more."""
+    for row in Forward.objects.filter(pk__in=ids, expires_at__gt=clock.now()).exclude(ended_at=None):
+        mailbox = Mailbox.objects.filter(pk=row.mailbox_id, closed_at=None).first()
+        if mailbox is None or Forward.objects.filter(mailbox_id=row.mailbox_id, ended_at=None).exists():
+            continue
+        with suppress(SettingRefused):
+            _target(mailbox, row.target)
+            Forward.objects.filter(pk=row.pk).update(ended_at=None)
+            _forward_changed(actor, "mail:forward:given_back", row)
 
 
 def _end_forward(actor: Actor, row: Forward) -> bool:
