@@ -49,6 +49,7 @@ from beffroi.mail.closing import erasures as closing
 from beffroi.mail.closing.models import Erasure
 from beffroi.mail.held import posting
 from beffroi.mail.models import CommuneKey, Mailbox
+from beffroi.mail.people import leaving as leaving_mail
 from beffroi.mail.people.models import Departure
 from beffroi.portal import consumers, leaving_told
 
@@ -243,6 +244,31 @@ def test_the_departement_takes_a_departure_back_within_thirty_days(
     assert communes_of.collectivite_of_domain(beaune.domain) == beaune.id
     with pytest.raises(Conflict):
         applying.give_back(actor=administrator, leaving=made)
+
+
+def test_who_was_erased_meanwhile_does_not_keep_the_others_from_coming_back(
+    leaving_state: Config, beaune: Commune, administrator: Actor
+) -> None:
+    made = leave(planned(beaune))
+    names.erase(Person.objects.get(pk=beaune.agent.id))
+    applying.give_back(actor=administrator, leaving=made)
+    now = Membership.objects.filter(collectivite_id=beaune.id, until=None)
+    assert set(now.values_list("person_id", flat=True)) == {beaune.colleague.id, beaune.referent.id}
+
+
+def test_who_just_left_another_collectivite_keeps_their_name_for_the_way_back(
+    leaving_state: Config, beaune: Commune, nuits: Commune, two: tuple[Actor, Actor]
+) -> None:
+    system = Actor.system("tests")
+    person = Person.objects.get(pk=beaune.agent.id)
+    identity.add_membership(actor=system, person=person, collectivite=nuits.collectivite, role="agent")
+    leaving_mail.depart(actor=system, collectivite=nuits.collectivite, person=person, successors={})
+    leave(planned(beaune))
+    erasure = carry_out(granted(beaune, *two))
+    assert erasure.state == "done" and erasing.removed(erasure)["persons"] == 2
+    person.refresh_from_db()
+    assert person.name
+    leaving_mail.undo(actor=system, departure=Departure.objects.get(collectivite_id=nuits.id))
 
 
 def test_links_and_shares_with_others_end_either_way_and_those_of_others_stay(

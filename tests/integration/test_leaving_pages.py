@@ -98,6 +98,7 @@ def test_the_console_leads_from_the_day_to_the_signed_certificate(
         leave(Leaving.objects.get())
         assert "Effacement à demander" in text(ann.get("/communes/"))
         assert "1 collectivité qui part attend" in text(ann.get("/"))
+        assert "Partie : voir le départ" in text(ann.get("/communes/?q=beaune"))
         wrong = ann.post(url, {"word": "ask", "name": "Beaun", "no_export": "1"})
         assert wrong.status_code == 400 and "tel qu’il est affiché" in text(wrong)
         assert ann.post(url, {"word": "ask", "name": "Beaune", "no_export": "1"}).status_code == 302

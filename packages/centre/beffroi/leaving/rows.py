@@ -8,14 +8,17 @@ Process: worker.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.models import AppPassword, DeviceLink, LoginFlow, Membership, Person
 from beffroi.core.retention import registry
+from beffroi.lib import clock
+from beffroi.mail.people.leaving import UNDO_DAYS
 
 BATCH = 500
 """Rows of one transaction; on SQLite a decision waits no longer than for these."""
@@ -96,9 +99,12 @@ def domains(owner: str) -> list[str]:
 
 
 def only_there(owner: str) -> QuerySet[Person]:
-    """People who are nowhere else, and have a name."""
+    """People who are nowhere else, and have a name. Who just left another collectivité may come back there."""
     rows = Membership.objects.filter(collectivite_id=owner)
-    elsewhere = Membership.objects.filter(until=None)
+    undone_since = clock.now() - timedelta(days=UNDO_DAYS)
+    elsewhere = Membership.objects.filter(Q(until=None) | Q(until__gt=undone_since)).exclude(
+        collectivite_id=owner
+    )
     people = Person.objects.filter(pk__in=rows.values("person_id"), erased_at=None)
     return people.exclude(pk__in=elsewhere.values("person_id"))
 

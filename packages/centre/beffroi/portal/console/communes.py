@@ -65,11 +65,14 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
         for one in queries.visible_collectivites(actor).exclude(enrolled_at=None)
     ]
     known = {one["insee"]: one for one in enrolled}
+    gone = {insee.get(one.collectivite_id, ""): one.collectivite_id for one in leavings if one.left_at}
     hits = register.search(text, departement=settings.BEFFROI.departement, limit=HITS) if text else []
     context = {
         "place": "communes",
         "q": text,
-        "hits": [{"commune": hit, "enrolled": known.get(hit.insee)} for hit in hits],
+        "hits": [
+            {"commune": hit, "enrolled": known.get(hit.insee), "left": gone.get(hit.insee)} for hit in hits
+        ],
         "enrolled": enrolled,
         "exports": _exports(actor),
         "left": _left(actor, leavings),
