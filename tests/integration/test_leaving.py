@@ -471,7 +471,7 @@ def test_a_cut_anywhere_is_gone_on_with_and_loses_no_number(
     inside: dict[str, tuple[Any, str]] = {
         "mailboxes": (closing, "granted_with_all"),
         "drive": (drive_erasures, "erase_with_all"),
-        "rows": (rows, "erase_some"),
+        "rows": (rows, "erase"),
         "persons": (names, "erase"),
         "keys": (keys, "destroy"),
     }

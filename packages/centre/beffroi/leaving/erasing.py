@@ -168,13 +168,13 @@ def _erase_rows(erasure: CommuneErasure) -> bool:
     except registrar_asking.RegistrarRefused:
         return _wait(erasure, "registrar", AGAIN_S)
     for _ in range(PORTIONS):
+        if (found := rows.portion(owner)) is None:
+            break
+        model, page = found
         with transaction.atomic():
             locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
-            table, count = rows.erase_some(owner)
-            if not count:
-                break
-            counts = removed(locked).get("rows", {})
-            _note(locked, {"rows": counts | {table: counts.get(table, 0) + count}})
+            counts, table = removed(locked).get("rows", {}), model._meta.db_table
+            _note(locked, {"rows": counts | {table: counts.get(table, 0) + rows.erase(model, page)}})
     else:
         return _wait(erasure, "", 0)
     CollectiviteCode.objects.filter(collectivite_id=owner, until=None).update(until=clock.now().date())
@@ -245,8 +245,8 @@ def again() -> int:
         keep_rows()
         for box in Mailbox.objects.filter(collectivite_id=owner.pk):  # Dovecot's copy of its key
             projections.remove_mailbox(settings.BEFFROI, mailbox_id=box.id, address=box.address)
-        while rows.erase_some(owner.pk)[1]:
-            pass
+        while (found := rows.portion(owner.pk)) is not None:
+            rows.erase(*found)
     return len(back)
 
 

@@ -83,15 +83,19 @@ def left(owner: str) -> Iterator[tuple[str, QuerySet[Any]]]:
         yield table, models[table]._default_manager.filter(collectivite_id=owner)
 
 
-def erase_some(owner: str) -> tuple[str, int]:
-    """One portion of the first table that has some, in the caller's transaction: which, and how many; 0 when nothing is
-    left."""
-    for table, rows in left(owner):
-        page = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
-        if page:
-            rows.model._default_manager.filter(pk__in=page).delete()
-            return table, len(page)
-    return "", 0
+def portion(owner: str) -> tuple[type[Model], list[Any]] | None:
+    """Keys of some rows of the first table that has any; None when nothing is left. Looked for outside of a
+    transaction: not every table has an index for it."""
+    for _table, rows in left(owner):
+        if page := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+            return rows.model, page
+    return None
+
+
+def erase(model: type[Model], page: list[Any]) -> int:
+    """In the caller's transaction; how many went, without what hung on them."""
+    _all, each = model._default_manager.filter(pk__in=page).delete()
+    return each.get(model._meta.label, 0)
 
 
 def domains(owner: str) -> list[str]:
