@@ -20,6 +20,7 @@ from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.drive_server import Served
 from tests.fixtures_commune_export import WISH, Hall, Run, check, files_of, hall, run
+from tests.fixtures_leaving import leave, planned
 from tests.fixtures_portal import confirmed, no_door, own_mailbox
 from tests.fixtures_seals import sealed
 
@@ -68,6 +69,17 @@ def test_it_holds_what_is_the_communes_and_leaves_out_what_is_personal(
     entries = AuditEntry.objects.filter(object_id=row.id).order_by("id")
     assert [one.verb for one in entries] == ["communes:export:begun", "communes:export:done"]
     assert json.loads(entries[1].details)["manifest_sha256"] == made.manifest_sha256
+
+
+def test_of_one_that_left_it_holds_the_same(hall: Hall, run: Run, tmp_path: Path) -> None:
+    before, after = tmp_path / "avant", tmp_path / "apres"
+    run(hall.commune, before)
+    leave(planned(hall.commune))
+    run(hall.commune, after)
+    check(after)
+    kinds = ("coffre/", "agendas-et-contacts/", "domaines/")
+    names = [{one for one in files_of(path) if one.startswith(kinds)} for path in (before, after)]
+    assert names[0] == names[1] and len(names[0]) == 7
 
 
 def test_nothing_of_another_commune_is_in_it(
