@@ -149,24 +149,53 @@ def test_the_console_says_how_old_the_backup_is_and_what_waits(
         assert told.problem(state, now=now) == ""
 
 
+def test_the_console_says_how_old_the_backup_of_the_database_is_and_whether_it_reads(
+    administrator: Actor, state: Config
+) -> None:
+    now = clock.epoch_s()
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        page = text(client.get("/sauvegardes/"))
+        assert "Sauvegarde de la base de données" in page and "la plus récente est relue en entier" in page
+        told.write(state, told.Told(since=now - 10**6, backup_at=now))
+        assert "la sauvegarde de la base de données demande un regard" in text(client.get("/"))
+        told.changed_database(state, backup_at=now, people=812, size_bytes=2 * 10**6, snapshots=40)
+        told.changed_database(state, drilled_at=now, drill_rows=12345, drill_took_s=7)
+        page = text(client.get("/sauvegardes/"))
+        assert "812 personnes" in page and "40 sauvegardes gardées" in page and "relues en 7 s" in page
+        assert "base de données demande un regard" not in text(client.get("/"))
+        told.changed_database(state, drill_failure="person has 3 rows of 812")
+        assert "person has 3 rows of 812" in text(client.get("/sauvegardes/"))
+        assert "base de données demande un regard" in text(client.get("/"))
+        assert "could not be read" in told.database_problem(state, now=now)
+
+
 def test_it_is_time_for_a_backup_then_for_a_check(state: Config) -> None:
     class Work:
         config = state
 
-    def what(now: int, tried_at: int = 0) -> str:
+    def what(now: int, **tried_at: int) -> str:
         return due(Work(), now=now, tried_at=tried_at)  # type: ignore[arg-type]
 
     day = 86400
     told.write(state, told.Told(since=10 * day))
-    assert what(10 * day) == "backup"
-    assert what(10 * day, tried_at=10 * day - 60) == "", (
+    assert what(10 * day) == "database", "seconds, where mailboxes may take hours"
+    assert what(10 * day, database=10 * day - 60) == "backup"
+    assert what(10 * day, database=10 * day - 60, backup=10 * day - 60) == "", (
         "a failed one is tried again after a quarter of an hour"
     )
+    told.changed_database(state, backup_at=17 * day - 60, drilled_at=10 * day)
     told.changed(state, backup_at=17 * day - 60)
     assert what(17 * day - 30) == ""
     assert what(17 * day) == "check"
     told.changed(state, checked_at=17 * day)
     assert what(17 * day) == ""
+    told.changed_database(state, drilled_at=17 * day - 30 * day)
+    assert what(17 * day) == "drill", "a month later"
+    told.changed_database(state, drilled_at=17 * day - 3600, drill_failure="it is damaged")
+    assert what(17 * day) == ""
+    told.changed_database(state, drilled_at=16 * day)
+    assert what(17 * day) == "drill", "a bad one is repeated a day later"
 
 
 def test_the_rows_that_open_a_backup_are_kept_as_they_are_today(beaune: Commune, state: Config) -> None:

@@ -33,6 +33,7 @@ VERBS = {
     "commune": "communes.main",
     "mail": "mail.main",
     "drive": "drive.main",
+    "database": "database.main",
     "scan": "scan.main",
     "prepare": "prepare.main",
     "worker": "consumers.worker",

@@ -51,6 +51,7 @@ _WRONG: dict[str, Callable[[Config], str]] = {
     "purge": lambda config: told.problem(config, now=clock.epoch_s()),
     "probe": lambda config: probed.problem(config, now=clock.epoch_s(), alarm_after=2),
     "backup": lambda config: backed_up.problem(config, now=clock.epoch_s()),
+    "database": lambda config: backed_up.database_problem(config, now=clock.epoch_s()),
     "certificates": _certificates,
     "files": lambda config: (
         upkeep.problem(config)

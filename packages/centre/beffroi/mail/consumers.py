@@ -112,7 +112,7 @@ def project_passwords(mailbox: Mailbox) -> None:
         revoked_at=None,
     )
     for app_password_id in list(rows.values_list("id", flat=True)):
-        _put_password(app_password_id)
+        put_password(app_password_id)
 
 
 @consumer(
@@ -126,7 +126,7 @@ def project_app_password(event: Event) -> None:
     membership = Membership.objects.get(pk=told["membership_id"])
     one = told.get("app_password_id")
     asked = [one] if one else list(membership.app_passwords.values_list("id", flat=True))
-    if [each for each in asked if not _put_password(each)]:
+    if [each for each in asked if not put_password(each)]:
         end_connections(_addresses(membership))
 
 
@@ -149,7 +149,7 @@ def _addresses(membership: Membership) -> list[str]:
     return list(mailboxes.values_list("address", flat=True))
 
 
-def _put_password(app_password_id: str) -> bool:
+def put_password(app_password_id: str) -> bool:
     """False when it opens nothing any more, one of an erased account, too."""
     row = AppPassword.objects.select_related("membership").filter(pk=app_password_id, revoked_at=None).first()
     if row is None or all(m.id != row.membership_id for m in current_memberships(row.membership.person_id)):

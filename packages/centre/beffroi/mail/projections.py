@@ -292,6 +292,13 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
         auth.execute("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
 
 
+def known(config: Config) -> tuple[dict[str, str], list[str]]:
+    """What Dovecot knows by now: mailbox -> address, and app passwords."""
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        mailboxes = dict(auth.execute("SELECT id, address FROM mailbox").fetchall())
+        return mailboxes, [one for (one,) in auth.execute("SELECT DISTINCT id FROM app_password")]
+
+
 def opens(config: Config, *, addresses: Collection[str], app_passwords: Collection[str]) -> bool:
     """Whether an engine would still let one of these mailboxes be opened, take mail for it or know such a password.
     Where a file is missing no engine was prepared, and it knows nobody."""

@@ -88,6 +88,7 @@ KINDS = {
     "restaurations": (
         gettext_lazy("Restaurations"),
         (
+            "database:",
             "mail:restore:",
             "drive:restored",
             "drive:alarm:taken_back",
@@ -118,6 +119,8 @@ _OWN_AFFAIRS = (
 """What people do in their own mailbox, whom they report, and that they did not want to join: read by nobody else in the
 commune, unless an administrator did it. A journal of each mail and hour would watch over agents."""
 _OF_ITSELF = (
+    "database:restored",
+    "database:restore_undone",
     "identity:administrator:created",
     "identity:administrator:ended",
     "identity:administrator:erased",

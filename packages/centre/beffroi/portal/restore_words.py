@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from beffroi.lib import clock
 from beffroi.mail.backup.models import Restore
-from beffroi.mail.backup.told import Told, late
+from beffroi.mail.backup.told import Told, database_late, late
 
 STATES = {
     "asked": (gettext_lazy("Attend le Département"), "warn", "clock"),
@@ -43,4 +43,14 @@ def backup(told: Told, now: int) -> dict[str, Any]:
         "checked_at": clock.moment(told.checked_at),
         "bad": bool(told.damaged or told.check_failure),
         "told": told,
+    }
+
+
+def database(told: Told, now: int) -> dict[str, Any]:
+    """The same of the centre's own database."""
+    return {
+        "at": clock.moment(told.database.backup_at),
+        "late": database_late(told, now=now),
+        "drilled_at": clock.moment(told.database.drilled_at),
+        "told": told.database,
     }

@@ -194,6 +194,8 @@ VERBS = {
     "mail:quota:mailbox": gettext_lazy("Place d’une boîte changée"),
     "mail:quota:collectivite": gettext_lazy("Place d’une collectivité changée"),
     "mail:deleted:given_back": gettext_lazy("Courriels supprimés retrouvés par la personne"),
+    "database:restored": gettext_lazy("Base de données du centre remise comme à une sauvegarde"),
+    "database:restore_undone": gettext_lazy("Restauration de la base de données annulée"),
     "mail:restore:asked": gettext_lazy("Restauration de courriels demandée"),
     "mail:restore:done": gettext_lazy("Courriels restaurés depuis la sauvegarde"),
     "mail:restore:undone": gettext_lazy("Restauration de courriels annulée"),

@@ -24,7 +24,8 @@ import msgspec
 from beffroi_protocol.errors import UNDECODABLE, ProtocolError
 from beffroi_protocol.messages import MAX_SNAPSHOT_FILE_BYTES, Snapshot, decode_snapshot_file, encode
 
-from beffroi.core.planes import files
+from beffroi.core.planes import feed_mark, files
+from beffroi.core.planes.feed_mark import Mark
 from beffroi.lib import durable, json_file
 from beffroi.stream.batches import Saved
 
@@ -32,13 +33,6 @@ log = logging.getLogger("beffroi.stream")
 
 KEEP_S = 3600.0
 """A door that is slow, or was cut, may still fetch the snapshot before the last."""
-
-
-class Mark(msgspec.Struct):
-    """The newest state that was ever sent out."""
-
-    epoch: int = 0
-    versions: dict[str, int] = {}
 
 
 class _Pointer(msgspec.Struct, frozen=True):
@@ -57,7 +51,7 @@ class Archive:
 
     def read_mark(self) -> Mark:
         try:
-            return msgspec.json.decode((self.directory / "epoch").read_bytes(), type=Mark)
+            return msgspec.json.decode((self.directory / feed_mark.NAME).read_bytes(), type=Mark)
         except FileNotFoundError:
             return Mark()
         except (OSError, *UNDECODABLE) as error:
@@ -65,7 +59,7 @@ class Archive:
             return Mark()
 
     def write_mark(self, mark: Mark) -> None:
-        self._write(self.directory / "epoch", msgspec.json.encode(mark))
+        self._write(self.directory / feed_mark.NAME, msgspec.json.encode(mark))
 
     def save_snapshot(self, snapshot: Snapshot) -> Saved | None:
         """Keep it as the channel's starting point; the one before stays for ``KEEP_S``. None: not written."""

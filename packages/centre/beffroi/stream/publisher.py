@@ -25,10 +25,11 @@ from beffroi_protocol.signing import Signer, payload_hash, split_line
 from beffroi_protocol.table import OVERLAY, every_overlay
 
 from beffroi.core.planes import files, wake
+from beffroi.core.planes.feed_mark import Mark
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
-from beffroi.stream.archive import Archive, Mark
+from beffroi.stream.archive import Archive
 from beffroi.stream.batches import (
     Channel,
     Saved,

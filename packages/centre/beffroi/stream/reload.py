@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from beffroi_protocol.messages import Batch, decode_feed
 from beffroi_protocol.signing import split_line
 
-from beffroi.stream.archive import Archive, Mark
+from beffroi.core.planes.feed_mark import Mark
+from beffroi.stream.archive import Archive
 from beffroi.stream.batches import Channel, Saved
 from beffroi.stream.feedlog import FeedLog, Line, Log
 from beffroi.stream.store import ChannelRow, Store

@@ -1,4 +1,4 @@
-"""How long records are kept, and the backups of mailboxes."""
+"""How long records are kept, and the backups of mailboxes and database."""
 
 from __future__ import annotations
 
@@ -50,10 +50,12 @@ class KeepingSettings:
 
     backup_path: str = setting(
         "",
-        "Directory of the backups of mailboxes (an absolute path), best on a disk or a mount of its own; empty:"
-        " STATE/backup.",
+        "Directory of the backups of mailboxes and of the database (an absolute path), best on a disk or a mount of its"
+        " own; empty: STATE/backup.",
     )
-    backup_every_h: int = setting(6, "Time between two backups of the mailboxes.", unit="h", low=1, high=24)
+    backup_every_h: int = setting(
+        6, "Time between two backups of the mailboxes, and of the database.", unit="h", low=1, high=24
+    )
     backup_keep_days: int = days(
         35, "How long one backup a day is kept; of the last two days, all are.", low=7, high=366
     )

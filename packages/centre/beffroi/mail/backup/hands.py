@@ -18,7 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from beffroi.lib.config import STATE_VARIABLE, Config, load
 from beffroi.lib.errors import Unavailable
@@ -36,20 +36,40 @@ class MailboxesUnusable(Unavailable):
 
 def run(config: Config, *words: str) -> list[Any]:
     """Run one verb as the mailboxes' number; return what it says. Errors: MailboxesUnusable."""
-    number = layout.MAIL_UID if os.getuid() == 0 else None
+    owner = layout.Owner(layout.MAIL_UID, layout.MAIL_UID)
+    try:
+        return list(json.loads(run_as(owner, config, __spec__.name, *words)))
+    except ChildFailed as error:
+        raise MailboxesUnusable(error.said) from None
+
+
+def run_as(
+    owner: layout.Owner, config: Config, module: str, *words: str, stdin: IO[bytes] | int = subprocess.DEVNULL
+) -> str:
+    """Run a module of ours as this user, in no other group; return what it says. Errors: ChildFailed."""
+    is_root = os.getuid() == 0
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "beffroi.mail.backup.hands", *words],
-            user=number, group=number, extra_groups=None if number is None else [],
-            capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd="/", umask=0o077,
+            [sys.executable, "-P", "-m", module, *words],
+            user=owner.uid if is_root else None, group=owner.gid if is_root else None,
+            extra_groups=[] if is_root else None,
+            stdin=stdin, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd="/", umask=0o077,
             env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
                  STATE_VARIABLE: str(config.state)},
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise MailboxesUnusable(getattr(error, "strerror", None) or "it took too long") from None
+        raise ChildFailed(getattr(error, "strerror", None) or "it took too long") from None
     if done.returncode:
-        raise MailboxesUnusable((done.stderr.strip().splitlines() or ["no word"])[-1][:300])
-    return list(json.loads(done.stdout))
+        raise ChildFailed((done.stderr.strip().splitlines() or ["no word"])[-1][:300])
+    return done.stdout
+
+
+class ChildFailed(Exception):
+    """``said``: its last line."""
+
+    @property
+    def said(self) -> str:
+        return str(self)
 
 
 def has_mails(home: Path) -> bool:

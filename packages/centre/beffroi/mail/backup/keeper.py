@@ -1,10 +1,10 @@
-"""The only hand on the backups of the mailboxes: makes them, checks them, puts mails back.
+"""The only hand on the backups of mailboxes and database: makes them, checks them, puts mails back.
 
-Purpose: a backup each ``backup_every_h``, a check each week; on demand the same, a preview, a restore and its undoing;
-         takes away the files of a mailbox whose key was destroyed.
-Process: ``python -m beffroi.mail.backup.keeper``, root with few capabilities and no network: STATE/run/backup.sock, for
-         root and the centre's Python user. restic and doveadm are run; what touches mailboxes' directories is done as
-         their own number.
+Purpose: a backup of each every ``backup_every_h``, a check each week, a drill of the database each month; on demand the
+         same, of mails a preview, a restore and its undoing; takes away the files of a mailbox whose key was destroyed.
+Process: ``python -m beffroi.mail.backup.keeper``, root with few capabilities: STATE/run/backup.sock, for root and the
+         centre's Python user. restic and doveadm are run; what touches mailboxes' directories is done as their own
+         number, what asks the database as the Python user.
 Hostile: whoever asks (mail/backup/work.py).
 Fails:   closed, one sentence; mail flows without this process, and backups wait. A failed backup is tried again after a
          quarter of an hour.
@@ -22,6 +22,7 @@ import socket
 import sqlite3
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ from beffroi.mail.engines import layout
 
 log = logging.getLogger("beffroi.mail.backup")
 TICK_S = 60.0
+FIRST_TICK_S = 5.0
 AGAIN_S = 900
 CHECK_EVERY_S = 7 * 86400
+DRILL_EVERY_S = 30 * 86400
+DRILL_AGAIN_S = 86400
 Answer = dict[str, Any]
 
 
@@ -66,61 +70,76 @@ class Keeper:
             return _refused(StoreFailed(self.work.store.path, "see log/backup.log"))
 
     def _do(self, wanted: Answer, tell: Any) -> Answer:
-        verb = wanted["verb"]
-        if verb == "now":
-            return self.work.back_up()
-        if verb == "check":
-            return self.work.check(full=bool(wanted.get("full")))
-        if verb == "list":
-            return self.work.list()
-        if verb == "restore":
-            return self.work.restore(wanted, tell)
-        if verb == "undo":
-            return self.work.undo(wanted)
-        if verb == "erase":
-            return self.work.erase(wanted)
-        raise Invalid("verb")
+        work = self.work
+        verbs: dict[str, Callable[[], Answer]] = {
+            "now": work.back_up,
+            "check": lambda: work.check(full=bool(wanted.get("full"))),
+            "list": work.list,
+            "restore": lambda: work.restore(wanted, tell),
+            "undo": lambda: work.undo(wanted),
+            "erase": lambda: work.erase(wanted),
+            "database_now": work.back_up_database,
+            "database_check": work.check_database,
+            "database_list": work.databases.list,
+        }
+        if wanted["verb"] not in verbs:
+            raise Invalid("verb")
+        return verbs[wanted["verb"]]()
 
 
 def _refused(error: BeffroiError) -> Answer:
     return {"ok": False, "code": error.code, "why": str(error)}
 
 
-def due(work: Work, *, now: int, tried_at: int) -> str:
-    """What is to be done by itself: "backup", "check" or ""."""
-    state = told.read(work.config)
-    if now - state.backup_at >= work.config.backup_every_h * 3600 and now - tried_at >= AGAIN_S:
-        return "backup"
+def due(work: Work, *, now: int, tried_at: Mapping[str, int]) -> str:
+    """What is to be done by itself: "database", "backup", "check", "drill" or "". ``tried_at``: when each was last."""
+    state, every_s = told.read(work.config), work.config.backup_every_h * 3600
     # The first check comes with the first backup's week, not before there is something to check.
-    if (
-        state.backup_at
-        and now - (state.checked_at or state.since) >= CHECK_EVERY_S
-        and now - tried_at >= AGAIN_S
-    ):
-        return "check"
-    return ""
+    waits = {
+        "database": now - state.database.backup_at >= every_s,  # seconds, where mailboxes may take hours
+        "backup": now - state.backup_at >= every_s,
+        "check": bool(state.backup_at) and now - (state.checked_at or state.since) >= CHECK_EVERY_S,
+        "drill": bool(state.database.backup_at) and now - state.database.drilled_at >= _drill_every_s(state),
+    }
+    return next(
+        (what for what, is_due in waits.items() if is_due and now - tried_at.get(what, 0) >= AGAIN_S), ""
+    )
+
+
+def _drill_every_s(state: told.Told) -> int:
+    return DRILL_AGAIN_S if state.database.drill_failure else DRILL_EVERY_S
+
+
+def _back_up(work: Work) -> None:
+    work.back_up()
+    work.forget_old()
 
 
 def keep_time(work: Work, ended: threading.Event) -> None:
     """Back up and check when it is time, until the process ends."""
-    tried_at = 0
-    while not ended.wait(TICK_S if tried_at else 5.0):
-        what, now = due(work, now=clock.epoch_s(), tried_at=tried_at), clock.epoch_s()
+    acts: dict[str, Callable[[], object]] = {
+        "database": work.back_up_database,
+        "backup": lambda: _back_up(work),
+        "check": lambda: work.check(full=False),
+        "drill": work.check_database,
+    }
+    tried_at, pause_s = dict[str, int](), FIRST_TICK_S
+    while not ended.wait(pause_s):
+        now = clock.epoch_s()
+        what = due(work, now=now, tried_at=tried_at)
+        pause_s = FIRST_TICK_S if what else TICK_S  # what else is due follows at once
+        if not what:
+            continue
+        tried_at[what] = now
         try:
-            if what == "backup":
-                tried_at = now
-                work.back_up()
-                work.forget_old()
-            elif what == "check":
-                tried_at = now
-                work.check(full=False)
+            acts[what]()
         except Busy:
-            tried_at = 0
+            tried_at.pop(what)
+            pause_s = TICK_S
         except BeffroiError as error:
             log.error("%s: %s", what, error)
         except Exception:  # a thread that ended would say nothing until the alarm
             log.exception("%s", what)
-        tried_at = tried_at or 1
 
 
 def main() -> int:

@@ -15,10 +15,13 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
@@ -26,6 +29,7 @@ from beffroi.lib.errors import BeffroiError, Unavailable
 
 KEY = "backup.key"
 HOST = "beffroi"
+STREAM = "picture.tar"
 TIMEOUT_S = 6 * 3600.0
 LOOK_S, FULL_S = 10.0, 60.0
 """How often a run is looked at that takes long, and how long one that adds may find the disk full: restic was seen to
@@ -59,12 +63,13 @@ class NotInBackup(BeffroiError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``at``: UTC, when it began; ``size_bytes``: of the mailboxes then; ``added_bytes``: what it took in the store."""
+    """``at``: UTC, when it began; ``size_bytes``: of what was backed up; ``added_bytes``: what it took in the store."""
 
     id: str
     at: datetime
     size_bytes: int
     added_bytes: int
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,11 @@ def root(config: Config) -> Path:
 
 
 class Store:
-    def __init__(self, config: Config) -> None:
+    """``host``: of whose snapshots; the data of all lie together."""
+
+    def __init__(self, config: Config, *, host: str = HOST) -> None:
         self._config = config
+        self._host = host
         self.path = root(config) / "repository"
         self._cache = config.state / "backup-work" / "cache"
 
@@ -107,18 +115,34 @@ class Store:
         Errors: StoreFull, StoreFailed.
         """
         # Links have a change time of their own each time; size, time and number of the file tell what is new.
-        lines = self._run("backup", "--ignore-ctime", "--host", HOST, "--read-concurrency", "1", str(folder))
+        return self._save((str(folder),), keep_days=keep_days, prune=True)
+
+    def save_stream(self, source: IO[bytes], *, keep_days: int, tags: Sequence[str]) -> Snapshot:
+        """The same of what an open file holds, as one file ``STREAM``: nothing is opened by name. What nothing needs
+        any more goes with the next ``save``.
+
+        Errors: StoreFull, StoreFailed.
+        """
+        words = ("--tag", ",".join(tags), "--stdin", "--stdin-filename", STREAM)
+        return self._save(words, keep_days=keep_days, prune=False, stdin=source)
+
+    def _save(
+        self, words: Sequence[str], *, keep_days: int, prune: bool, stdin: IO[bytes] | None = None
+    ) -> Snapshot:
+        common = ("--host", self._host)
+        read = ("--ignore-ctime", "--read-concurrency", "1") if stdin is None else ()
+        lines = self._run("backup", *common, *read, *words, stdin=stdin)
         made = next(one for one in reversed(lines) if one.get("message_type") == "summary")
         # Counted from the latest snapshot, so that a clock which is wrong takes nothing away.
         keep = ("--keep-within", "2d", "--keep-within-daily", f"{keep_days}d")
-        self._run("forget", "--host", HOST, "--group-by", "host", *keep, "--prune")
+        self._run("forget", *common, "--group-by", "host", *keep, *(("--prune",) if prune else ()))
         return next(one for one in self.snapshots() if one.id == made["snapshot_id"])
 
     def snapshots(self) -> list[Snapshot]:
         """Oldest first. Errors: StoreFailed."""
         if not (self.path / "config").exists():
             return []
-        (found,) = self._run("snapshots", "--host", HOST) or [[]]
+        (found,) = self._run("snapshots", "--host", self._host) or [[]]
         return sorted((_snapshot(one) for one in found), key=lambda one: one.at)
 
     def size_bytes(self) -> int:
@@ -137,6 +161,21 @@ class Store:
                 raise NotInBackup from None
             raise
 
+    @contextmanager
+    def stream(self, snapshot: Snapshot) -> Iterator[IO[bytes]]:
+        """What ``save_stream`` took. Errors: StoreFailed, when the block has read all that there was."""
+        with tempfile.TemporaryFile() as said:
+            with self._started(
+                "dump", snapshot.id, f"/{STREAM}", stdout=subprocess.PIPE, stderr=said
+            ) as process:
+                assert process.stdout is not None
+                yield process.stdout
+                process.stdout.read()  # what the reader did not need
+            if process.returncode:
+                said.seek(0)
+                text = said.read().decode("utf-8", "replace")
+                raise StoreFailed(self.path, (_said(_lines(text)) or text.strip())[:300])
+
     def check(self, *, share: int = 1) -> Checked:
         """Read one ``share``-th of the store (all of it: 1) and compare with its hashes. Errors: StoreFailed."""
         part = "100%" if share == 1 else f"{100 / share:.4f}%"
@@ -147,21 +186,11 @@ class Store:
             raise StoreFailed(self.path, _said(lines) or "the check ended without a word")
         return Checked(not told["num_errors"], tuple(sorted(packs)))
 
-    def _run(self, *words: str, accept: tuple[int, ...] = (0,)) -> list[Any]:
+    def _run(self, *words: str, accept: tuple[int, ...] = (0,), stdin: IO[bytes] | None = None) -> list[Any]:
         """The JSON lines that restic wrote."""
+        pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         try:
-            with subprocess.Popen(
-                (*RESTIC, "-r", str(self.path), *words),
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", cwd="/",
-                env={
-                    "PATH": "/usr/bin:/bin",
-                    "HOME": str(self._cache),
-                    "RESTIC_CACHE_DIR": str(self._cache),
-                    "RESTIC_PASSWORD_FILE": str(self._config.secrets / KEY),
-                    "TMPDIR": str(self._cache),
-                    "GOMAXPROCS": str(max(1, (os.cpu_count() or 2) // 2)),
-                },
-            ) as process:  # fmt: skip
+            with self._started(*words, text=True, errors="replace", **pipes) as process:
                 done = self._ended(process, adds=words[0] == "backup")
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StoreFailed(self.path, getattr(error, "strerror", None) or "restic took too long") from None
@@ -174,6 +203,17 @@ class Store:
         if self._is_full() or any(word in (done.stdout + done.stderr).lower() for word in _FULL):
             raise StoreFull(root(self._config))
         raise StoreFailed(self.path, text[:300])
+
+    def _started(self, *words: str, **how: Any) -> subprocess.Popen[Any]:
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self._cache),
+            "RESTIC_CACHE_DIR": str(self._cache),
+            "RESTIC_PASSWORD_FILE": str(self._config.secrets / KEY),
+            "TMPDIR": str(self._cache),
+            "GOMAXPROCS": str(max(1, (os.cpu_count() or 2) // 2)),
+        }
+        return subprocess.Popen((*RESTIC, "-r", str(self.path), *words), cwd="/", env=environment, **how)
 
     def _ended(self, process: subprocess.Popen[str], *, adds: bool) -> subprocess.CompletedProcess[str]:
         """Errors: StoreFull, TimeoutExpired; then it was killed."""
@@ -222,5 +262,9 @@ def _snapshot(told: dict[str, Any]) -> Snapshot:
     # Nanoseconds and the zone as "Z": more digits than Python takes.
     at = datetime.fromisoformat(told["time"][:19] + "+00:00").astimezone(UTC)
     return Snapshot(
-        told["id"], at, counted.get("total_bytes_processed", 0), counted.get("data_added_packed", 0)
+        told["id"],
+        at,
+        counted.get("total_bytes_processed", 0),
+        counted.get("data_added_packed", 0),
+        tuple(told.get("tags") or ()),
     )

@@ -19,6 +19,22 @@ LATE_AFTER_S = 26 * 3600
 MAX_NAMED = 20
 
 
+class Database(msgspec.Struct, frozen=True):
+    """As ``Told``, of the database. ``drilled_at``: when the newest backup was last read as a restore would read it."""
+
+    backup_at: int = 0
+    people: int = 0
+    size_bytes: int = 0
+    added_bytes: int = 0
+    took_s: int = 0
+    snapshots: int = 0
+    failure: str = ""
+    drilled_at: int = 0
+    drill_took_s: int = 0
+    drill_rows: int = 0
+    drill_failure: str = ""
+
+
 class Told(msgspec.Struct, frozen=True):
     """Epoch seconds and bytes; 0 for never. ``since``: when the first backup was waited for; ``failure``: of the last
     try, as a sentence; ``damaged``: of the last check; ``unsteady``: mailboxes left out by
@@ -37,6 +53,7 @@ class Told(msgspec.Struct, frozen=True):
     checked_at: int = 0
     check_failure: str = ""
     damaged: tuple[str, ...] = ()
+    database: Database = Database()
 
 
 def _path(config: Config) -> Path:
@@ -65,6 +82,11 @@ def changed(config: Config, **values: object) -> Told:
     return told
 
 
+def changed_database(config: Config, **values: object) -> Database:
+    """Errors: OSError."""
+    return changed(config, database=msgspec.structs.replace(read(config).database, **values)).database
+
+
 def replace_in(told: Told, **values: object) -> Told:
     return msgspec.structs.replace(told, **values)
 
@@ -72,6 +94,28 @@ def replace_in(told: Told, **values: object) -> Told:
 def late(told: Told, *, now: int) -> bool:
     """Whether the newest backup is older than 26 h, or there is none 26 h after the first was waited for."""
     return bool(told.since) and now - max(told.backup_at, told.since) > LATE_AFTER_S
+
+
+def database_late(told: Told, *, now: int) -> bool:
+    return bool(told.since) and now - max(told.database.backup_at, told.since) > LATE_AFTER_S
+
+
+def database_problem(config: Config, *, now: int) -> str:
+    """One sentence with the next step, or ""."""
+    told = read(config)
+    found = told.database
+    if database_late(told, now=now):
+        hours = (now - max(found.backup_at, told.since)) // 3600
+        why = found.failure or "see that backup is healthy."
+        return f"The database was not backed up for {hours} hours: {why} Next: ./beffroi database backup now"
+    if found.failure:
+        return f"The last backup of the database did not succeed: {found.failure}"
+    if found.drill_failure:
+        return (
+            f"The newest backup of the database could not be read: {found.drill_failure}"
+            " Next: ./beffroi database backup check (docs/runbooks/restore-database.md)"
+        )
+    return ""
 
 
 def problem(config: Config, *, now: int) -> str:

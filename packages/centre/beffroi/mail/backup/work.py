@@ -29,6 +29,7 @@ from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound
 from beffroi.mail.backup import hands, restoring, staging, told
+from beffroi.mail.backup.database.keeping import Databases
 from beffroi.mail.backup.restoring import Box, Letter, Plan, Wanted
 from beffroi.mail.backup.store import NotInBackup, Snapshot, Store, StoreFailed, root
 from beffroi.mail.engines import layout
@@ -54,6 +55,7 @@ class Work:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.store = Store(config)
+        self.databases = Databases(config)
         self._one = threading.Lock()
         self._scratch = staging.work(config) / "scratch"
         self._records = staging.work(config) / "restored"
@@ -158,6 +160,16 @@ class Work:
         if any(then[one] != today[one] for one in both):
             raise StoreFailed(self.store.path, f"a mail of {mailbox_id} is not what it was")
         return len(both)
+
+    def back_up_database(self) -> Answer:
+        """Errors: Busy, those of ``Databases``."""
+        with self._alone():
+            return self.databases.back_up()
+
+    def check_database(self) -> Answer:
+        """Errors: Busy, those of ``Databases``."""
+        with self._alone():
+            return self.databases.check()
 
     def list(self) -> Answer:
         rows = self.store.snapshots()

@@ -1,4 +1,4 @@
-"""Sauvegarde des boîtes: how old it is, whether it is sound, and the restores that were asked for."""
+"""Sauvegardes: how old they are, whether they are sound, and the restores of mails that were asked for."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def backups(request: HttpRequest, actor: Actor) -> HttpResponse:
         | {"commune": names.get(one.collectivite_id, "")}
         for one in rows
     ]
+    state, now_s = told.read(settings.BEFFROI), clock.epoch_s()
     context = {
         "place": "mail",
-        "backup": restore_words.backup(told.read(settings.BEFFROI), clock.epoch_s()),
+        "backup": restore_words.backup(state, now_s),
+        "database": restore_words.database(state, now_s),
         "drive_backup": drive_backup_words.backup(
             settings.BEFFROI,
-            now_s=clock.epoch_s(),
+            now_s=now_s,
             names=dict(communes.visible_collectivites(actor).values_list("id", "name")),
         ),
         "rows": shown,

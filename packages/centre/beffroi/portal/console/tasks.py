@@ -103,6 +103,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
         _listed(actor),
         _warming(actor),
         _backup(),
+        _database_backup(),
         _relays(actor),
         _restores(actor),
         _certificates(actor),
@@ -218,6 +219,19 @@ def _backup() -> Task:
         int(bool(backed_up.problem(settings.BEFFROI, now=clock.epoch_s()))),
         ngettext_lazy(
             "la sauvegarde des boîtes demande un regard", "la sauvegarde des boîtes demande un regard", "n"
+        ),
+        reverse("mail_backups"),
+    )
+
+
+def _database_backup() -> Task:
+    """The same of the database."""
+    return (
+        int(bool(backed_up.database_problem(settings.BEFFROI, now=clock.epoch_s()))),
+        ngettext_lazy(
+            "la sauvegarde de la base de données demande un regard",
+            "la sauvegarde de la base de données demande un regard",
+            "n",
         ),
         reverse("mail_backups"),
     )

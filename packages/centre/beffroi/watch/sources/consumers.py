@@ -6,6 +6,7 @@ Process: sources (its own, since reading a list of a hundred thousand takes seco
 from __future__ import annotations
 
 from beffroi.core.events.registry import Event, consumer, periodic
+from beffroi.lib import clock
 from beffroi.watch.sources import actions, updates
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 
@@ -36,6 +37,13 @@ def follow(event: Event) -> None:
         ).first()
         if update is not None:
             updates.answer(source, update)
+
+
+@consumer(name="sources.database_restored", kinds=("database:restored",), group=GROUP)
+def fetch_anew(event: Event) -> None:
+    """What was fetched lies in files, which may be newer than this database, or gone."""
+    FeedSource.objects.update(etag="", last_modified="", asked="")
+    FeedSource.objects.exclude(next_at=None).update(next_at=clock.now())
 
 
 @periodic("sources.tick", TICK_S, group=GROUP)

@@ -1,0 +1,367 @@
+"""Pictures of a database on a PostgreSQL server, and back. No Django.
+
+Rule:    pg_dump, and what is copied apart from it (tables with keys, without these), see one snapshot of the server.
+         The centre's own schema alone: metadata of the drive, where they lie there, have a backup of their own.
+Crash:   a restore is one transaction, what was there before moves to a schema of its own in it. psql ends without a
+         COMMIT where nobody tells it to.
+Secrets: the password is in the environment of pg_dump, pg_restore and psql, as the same user's, never on a command
+         line.
+Source:  postgresql.org/docs/17, pg_dump, pg_restore, "Snapshot Synchronization", "Row Security Policies".
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, LiteralString
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
+from beffroi.mail.backup.database import form
+from beffroi.mail.backup.database.form import About, NothingReplaced, PictureDamaged, PictureFailed, Rows
+from beffroi.mail.backup.database.tables import ENDED, KEYS, LEFT_OUT, RESTORED, Kept
+
+FILE = "database.dump"
+SCHEMA = "public"
+INSTALLED = Path("/usr/lib/postgresql")
+CONNECT_S = 10
+WAIT_S = 20
+_APART = {kept.table: kept.columns for kept in KEYS}
+_REPLACED = "replaced\\_%"
+_EVERYTHING = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relkind = 'r' ORDER BY 1
+"""
+# Every table and view of one schema goes to another; what belongs to a table goes with it.
+_MOVE = """
+DO $move$
+DECLARE one record;
+BEGIN
+  FOR one IN SELECT c.oid::regclass AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = '{of}' AND c.relkind IN ('r', 'p', 'v', 'm')
+  LOOP EXECUTE format('ALTER TABLE %s SET SCHEMA {to}', one.name); END LOOP;
+END $move$;
+"""
+_APPLY = """
+DO $today$ BEGIN
+  IF (SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = 'public' AND table_name = '{table}'
+      AND column_name IN ({names})) = {count} THEN
+    UPDATE public.{table} AS kept SET {sets} FROM pg_temp.today,
+      jsonb_populate_record(NULL::public.{table}, today.value::jsonb) AS told
+    WHERE today.name = '{name}' AND today.key = kept.{key};
+  END IF;
+END $today$;
+"""
+
+
+class ToolsMissing(Unavailable):
+    """{} is not on this machine, or does not start ({}). Next: apt install postgresql-client"""
+
+    code = "backup.database_tools"
+
+
+class Postgresql:
+    name = "postgresql"
+
+    def __init__(self, url: str, password: str) -> None:
+        """``url``: without the password."""
+        self._url = url
+        self._environment = {
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "PGCONNECT_TIMEOUT": str(CONNECT_S),
+            "PGOPTIONS": f"-c beffroi.collectivite= -c lock_timeout={WAIT_S}s -c timezone=UTC",
+            **({"PGPASSWORD": password} if password else {}),
+        }
+        self._password = password
+        self._bin: Path | None = None
+
+    def take(self, folder: Path) -> tuple[About, Rows]:
+        with self._connected() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            snapshot = str(_one(connection, "SELECT pg_export_snapshot()"))
+            apart = [f"--exclude-table-data={SCHEMA}.{one}" for one in (*_APART, *LEFT_OUT)]
+            self._dump(
+                "--format=custom", "--compress=0", f"--snapshot={snapshot}", *apart, f"--file={folder / FILE}"
+            )
+            columns = {table: _columns(connection, table) for table in _APART}
+            for table, names in columns.items():
+                _copy_without_keys(connection, table, names, folder / f"{table}.copy")
+            about = About(
+                self.name,
+                clock.epoch_s(),
+                int(str(_one(connection, "SELECT COALESCE(MAX(epoch), 0) FROM public.feed_channel"))),
+                _counts(connection) | dict.fromkeys(LEFT_OUT, 0),
+                columns,
+            )
+            return about, _rows(connection)
+
+    def prove(self, folder: Path, about: About) -> None:
+        """All of it is read and unpacked, and the rows of each table are counted: nothing is loaded anywhere."""
+        counts = dict.fromkeys(about.counts, 0)
+        with self._restoring(folder, "data") as script:
+            table = ""
+            for line in script:
+                if table:
+                    if line == b"\\.\n":
+                        table = ""
+                    else:
+                        counts[table] = counts.get(table, 0) + 1
+                elif line.startswith(b"COPY public."):
+                    table = line.split()[1].decode().removeprefix(f"{SCHEMA}.").strip('"')
+        for table in about.columns:
+            with (folder / f"{table}.copy").open("rb") as lines:
+                counts[table] = sum(1 for _ in lines)
+        for table, number in about.counts.items():
+            if counts[table] != number:
+                raise PictureDamaged(f"{table} has {counts[table]} rows of {number}")
+
+    def load(self, folder: Path, about: About, rows: Rows, event: Mapping[str, object]) -> str:
+        self.prove(folder, about)
+        aside = form.moment_name(clock.now())
+        with self._session() as script:
+            _move(script, SCHEMA, aside)
+            for section in ("pre-data", "data"):
+                self._into(script, folder, section)
+            for table, columns in about.columns.items():
+                names = ", ".join(columns)
+                script.write(f"COPY {SCHEMA}.{table} ({names}) FROM stdin;\n".encode())
+                with (folder / f"{table}.copy").open("rb") as source:
+                    shutil.copyfileobj(source, script)
+                script.write(b"\\.\n")
+            self._into(script, folder, "post-data")
+            _apply(script, rows)
+            _tell(script, event)
+        return aside
+
+    def undo(self, event: Mapping[str, object]) -> str:
+        found = self._replaced()
+        if not found:
+            raise NothingReplaced
+        ended = {kept.name for kept in ENDED}
+        rows = {name: rows for name, rows in self.rows().items() if name in ended}
+        with self._session() as script:
+            _move(script, SCHEMA, form.moment_name(clock.now()))
+            _move(script, found[-1], SCHEMA)
+            _apply(script, rows)
+            _tell(script, event)
+        return found[-1]
+
+    def rows(self) -> Rows:
+        try:
+            with self._connected() as connection:
+                return _rows(connection)
+        except PictureFailed:
+            return {}
+
+    def forget(self, before: str) -> int:
+        old = [one for one in self._replaced() if one < before]
+        if old:
+            with self._connected() as connection:
+                for one in old:
+                    connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(one)))
+        return len(old)
+
+    def _replaced(self) -> list[str]:
+        asked: LiteralString = "SELECT nspname FROM pg_namespace WHERE nspname LIKE %s ORDER BY 1"
+        with self._connected() as connection:
+            return [str(row[0]) for row in connection.execute(asked, (_REPLACED,))]
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection]:
+        """Errors: PictureFailed."""
+        try:
+            with psycopg.connect(
+                self._url,
+                password=self._password or None,
+                autocommit=True,
+                connect_timeout=CONNECT_S,
+                options=self._environment["PGOPTIONS"],
+            ) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise PictureFailed(_first(str(error))) from None
+
+    def _program(self, name: str) -> str:
+        """Of the server's own version where it is installed: a newer one writes what an older server does not know, an
+        older one reads no newer server. Debian keeps each version's in a directory of its own."""
+        if self._bin is None:
+            with self._connected() as connection:
+                self._bin = INSTALLED / str(connection.info.server_version // 10000) / "bin"
+        return str(self._bin / name) if (self._bin / name).exists() else name
+
+    def _dump(self, *words: str) -> None:
+        """Errors: ToolsMissing, PictureFailed."""
+        # Policies bind the owner, too; with no collectivité chosen they let everything pass.
+        command = (self._program("pg_dump"), f"--dbname={self._url}", f"--schema={SCHEMA}", "--enable-row-security",
+                   "--no-owner", "--no-privileges", *words)  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, env=self._environment, capture_output=True, text=True, errors="replace", check=False
+            )
+        except OSError as error:
+            raise ToolsMissing(command[0], error.strerror) from None
+        if done.returncode:
+            raise PictureFailed(_first(done.stderr))
+
+    @contextmanager
+    def _restoring(self, folder: Path, section: str) -> Iterator[IO[bytes]]:
+        """The dump as a script for psql. Errors: ToolsMissing, PictureDamaged."""
+        command = (self._program("pg_restore"), f"--section={section}", f"--schema={SCHEMA}", "--enable-row-security",
+                   "--no-owner", "--no-privileges", "--file=-", str(folder / FILE))  # fmt: skip
+        with tempfile.TemporaryFile() as said:
+            with self._started(command, stdout=subprocess.PIPE, stderr=said) as process:
+                assert process.stdout is not None
+                yield process.stdout
+            if process.returncode:
+                raise PictureDamaged(_read(said))
+
+    def _into(self, script: IO[bytes], folder: Path, section: str) -> None:
+        with self._restoring(folder, section) as source:
+            shutil.copyfileobj(source, script)
+
+    @contextmanager
+    def _session(self) -> Iterator[IO[bytes]]:
+        """One transaction that a script writes; it is committed when the block has ended.
+
+        Errors: ToolsMissing, PictureFailed, and what the block raises: then nothing was changed.
+        """
+        command = (
+            self._program("psql"),
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--file=-",
+            f"--dbname={self._url}",
+        )
+        with tempfile.TemporaryFile() as said:
+            process = self._started(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
+            assert process.stdin is not None
+            try:
+                process.stdin.write(b"BEGIN;\n")
+                yield process.stdin
+                process.stdin.write(b"COMMIT;\n")
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # it has ended, and says why
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                process.wait()
+            if process.returncode:
+                raise PictureFailed(_read(said))
+
+    def _started(self, command: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
+        """Errors: ToolsMissing."""
+        try:
+            return subprocess.Popen(command, env=self._environment, **how)
+        except OSError as error:
+            raise ToolsMissing(command[0], error.strerror) from None
+
+
+def _move(script: IO[bytes], of: str, to: str) -> None:
+    """One of both is the centre's own, the other is made or ends here."""
+    if to != SCHEMA:
+        script.write(f"CREATE SCHEMA {to};\n".encode())
+    script.write(_MOVE.format(of=of, to=to).encode())
+    if of != SCHEMA:
+        script.write(f"DROP SCHEMA {of};\n".encode())
+
+
+def _apply(script: IO[bytes], rows: Rows) -> None:
+    """In the transaction: what is true today."""
+    script.write(b"CREATE TEMP TABLE today (name text, key text, value text) ON COMMIT DROP;\n")
+    script.write(b"COPY pg_temp.today (name, key, value) FROM stdin;\n")
+    for name, told in rows.items():
+        for key, values in told.items():
+            fields = (name, key, msgspec.json.encode(values).decode())
+            script.write("\t".join(map(_escaped, fields)).encode() + b"\n")
+    script.write(b"\\.\n")
+    for kept in (*KEYS, *ENDED):
+        script.write(
+            _APPLY.format(
+                table=kept.table,
+                names=", ".join(f"'{one}'" for one in kept.columns),
+                count=len(kept.columns),
+                sets=", ".join(f"{one} = told.{one}" for one in kept.columns),
+                name=kept.name,
+                key=kept.key,
+            ).encode()
+        )
+
+
+def _tell(script: IO[bytes], event: Mapping[str, object]) -> None:
+    asked = sql.SQL("INSERT INTO public.outbox (kind, payload, created_at) VALUES ({}, {}, now());\n")
+    told = asked.format(sql.Literal(RESTORED), sql.Literal(msgspec.json.encode(event).decode()))
+    script.write(told.as_string(None).encode())
+
+
+def _escaped(text: str) -> str:
+    """As a field of COPY."""
+    for one, other in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(one, other)
+    return text
+
+
+def _one(connection: psycopg.Connection, asked: LiteralString) -> object:
+    row = connection.execute(asked).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def _counts(connection: psycopg.Connection) -> dict[str, int]:
+    counted = sql.SQL("SELECT COUNT(*) FROM {}")
+    return {
+        str(name): int(str(next(iter(connection.execute(counted.format(sql.Identifier(SCHEMA, name)))))[0]))
+        for (name,) in connection.execute(_EVERYTHING, (SCHEMA,)).fetchall()
+    }
+
+
+def _columns(connection: psycopg.Connection, table: str) -> list[str]:
+    asked: LiteralString = (
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+        " ORDER BY ordinal_position"
+    )
+    return [str(row[0]) for row in connection.execute(asked, (SCHEMA, table))]
+
+
+def _copy_without_keys(
+    connection: psycopg.Connection, table: str, columns: Sequence[str], path: Path
+) -> None:
+    keys = _APART[table]
+    chosen = sql.SQL(", ").join(sql.SQL("''") if one in keys else sql.Identifier(one) for one in columns)
+    asked = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(chosen, sql.Identifier(SCHEMA, table))
+    with connection.cursor() as cursor, cursor.copy(asked) as copy, path.open("wb") as file:
+        for piece in copy:
+            file.write(piece)
+
+
+def _rows(connection: psycopg.Connection) -> Rows:
+    return {kept.name: dict(_of(connection, kept)) for kept in (*KEYS, *ENDED)}
+
+
+def _of(connection: psycopg.Connection, kept: Kept) -> Iterator[tuple[str, dict[str, Any]]]:
+    pairs = ", ".join(f"'{one}', {one}" for one in kept.columns)
+    asked = f"SELECT {kept.key}, jsonb_build_object({pairs}) FROM public.{kept.table} WHERE {kept.where}"  # noqa: S608 - constants of ``tables``
+    for key, values in connection.execute(asked.encode()):
+        yield str(key), dict(values)
+
+
+def _read(said: IO[bytes]) -> str:
+    said.seek(0)
+    return _first(said.read().decode("utf-8", "replace"))
+
+
+def _first(said: str) -> str:
+    """What a program, or the server, said first: later lines are of where, or follow from it."""
+    found = [line for line in said.strip().splitlines() if "rror:" in line or "ERROR" in line]
+    return (found or said.strip().splitlines() or ["without a word"])[0][:300]
