@@ -10,6 +10,7 @@ from beffroi.core.communes import exports
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
 from beffroi.mail.held import notices, posting
 from beffroi.mail.held.models import Notice
 from beffroi.mail.held.posting import MailNotTaken
@@ -160,6 +161,25 @@ def test_postfix_away_or_a_word_that_fails_keeps_nobody_from_hearing(
     assert sorted(to for to, _ in postfix.taken) == sorted((own.address, theirs.address))
     later(days=8)
     assert not Notice.objects.filter(about="unknown").exists(), "given up"
+
+
+def test_what_cannot_be_read_at_the_moment_is_tried_again_behind_the_others(
+    beaune: Commune, postfix: Postfix, later: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, tried = own_mailbox(beaune), []
+
+    def compose(*_: object) -> None:
+        tried.append(1)
+        raise Unavailable("metadata")
+
+    monkeypatch.setitem(consumers.COMPOSE, "drop", compose)
+    for number in range(5):
+        notices.ask("drop", f"shr_{number}", [box])
+    lend(beaune, box)
+    later()
+    assert len(postfix.taken) == 1 and len(tried) == 5
+    later(seconds=16)
+    assert len(tried) == 10
 
 
 def test_a_mailbox_that_is_closed_meanwhile_and_one_that_its_owner_lent_hear_nothing(

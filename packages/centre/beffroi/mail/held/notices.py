@@ -16,6 +16,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
 from beffroi.mail.held import posting
 from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox
@@ -51,7 +52,7 @@ def ask(about: str, ref: str, mailboxes: Iterable[Mailbox], *, again_after: time
 def send_due(compose: Callable[[Notice, Mailbox], Letter | None]) -> int:
     """Say what is due; return how many mails left. ``compose``: None where there is nothing to say any more.
 
-    Errors: MailNotTaken, and those of ``compose``: one that fails keeps the others for one round.
+    Errors: MailNotTaken; what ``compose`` raises beside Unavailable, which keeps the others for one round.
     """
     now, sent = clock.now(), 0
     waiting = Notice.objects.filter(told_at=None, due_at__lte=now)
@@ -59,7 +60,10 @@ def send_due(compose: Callable[[Notice, Mailbox], Letter | None]) -> int:
         if not waiting.filter(pk=row.pk).update(due_at=now + SOON):
             continue
         mailbox = Mailbox.objects.filter(pk=row.mailbox_id, closed_at=None).first()
-        letter = compose(row, mailbox) if mailbox and row.asked_at > now - GIVE_UP else None
+        try:
+            letter = compose(row, mailbox) if mailbox and row.asked_at > now - GIVE_UP else None
+        except Unavailable:
+            continue
         if mailbox is None or letter is None:
             row.delete()
         elif posting.send(settings.BEFFROI, to=mailbox.address, **letter._asdict()):
