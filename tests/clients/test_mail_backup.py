@@ -185,14 +185,15 @@ def test_what_is_private_comes_back_at_its_owners_wish_alone(post: Post, beaune:
     client.create_folder("Privé")
     fill(client, "Privé", "Vacances")
     fill(client, "INBOX", "PERSONNEL rendez-vous", "Arrosage")
+    client.append("INBOX", b"Sensitivity: Private\r\n" + letter("Notaire"))
     work.back_up()
     erase(client, "INBOX")
     erase(client, "Privé")
     client.logout()
     seen = restore(work, box, owner=False, into="")
-    assert (seen["restored"], seen["private"], seen["folders"]) == (1, 2, {"INBOX": 1})
+    assert (seen["restored"], seen["private"], seen["folders"]) == (1, 3, {"INBOX": 1})
     assert held(post, box) == {"INBOX": ["Arrosage"]}
-    assert restore(work, box, "2", owner=True, into="")["restored"] == 2
+    assert restore(work, box, "2", owner=True, into="")["restored"] == 3
 
 
 def test_a_mailbox_whose_directory_is_gone_is_there_again_and_readable(

@@ -29,7 +29,10 @@ from beffroi.mail.engines import layout
 BATCH = 100
 TIMEOUT_S = 3600.0
 MAX_WORDS = 12
-_FIELDS = "mailbox uid guid hdr.x-beffroi-id hdr.message-id hdr.subject hdr.date size.physical date.received.unixtime"
+_FIELDS = (
+    "mailbox uid guid hdr.x-beffroi-id hdr.message-id hdr.subject hdr.sensitivity hdr.date size.physical"
+    " date.received.unixtime"
+)
 _WORD = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _PANIC = re.compile(r" Panic: file [\w.-]+: line \d+ \(\w+\)")  # where in its source, and nothing of a mail
 _KEYS = ("subject", "from", "to")
@@ -51,6 +54,7 @@ class Letter:
     guid: str
     beffroi_id: str
     subject: str
+    sensitivity: str
     received_s: int
     marks: frozenset[str]
 
@@ -119,7 +123,9 @@ class Box:
         for one in former:
             if one.marks & today:
                 present += 1
-            elif not wanted.owner and privacy.is_private(folder=one.folder, subjects=(one.subject,)):
+            elif not wanted.owner and privacy.is_private(
+                folder=one.folder, subjects=(one.subject,), sensitivities=(one.sensitivity,)
+            ):
                 hidden += 1
             elif one.guid not in seen:
                 seen.add(one.guid)
@@ -222,6 +228,6 @@ def _letter(row: dict[str, str]) -> Letter:
     marks = {f"guid {row['guid']}", same}
     received = row["date.received.unixtime"]
     return Letter(
-        row["mailbox"], row["uid"], row["guid"], ours, row["hdr.subject"],
+        row["mailbox"], row["uid"], row["guid"], ours, row["hdr.subject"], row["hdr.sensitivity"],
         int(received) if received.isdecimal() else 0, frozenset(marks),
     )  # fmt: skip
