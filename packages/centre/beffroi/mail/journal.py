@@ -25,6 +25,7 @@ from django.db import transaction
 
 from beffroi.core.events import publish
 from beffroi.lib import clock
+from beffroi.lib.ids import made_at_s
 from beffroi.mail import doveadm, holes
 from beffroi.mail.doveadm import Doveadm, Rows
 from beffroi.mail.engines import layout
@@ -158,10 +159,16 @@ def attach(lines: Sequence[Line]) -> list[Line]:
         mailbox = mailboxes.get(base_address(line.address))
         if mailbox is None:
             continue  # no mailbox of ours: nothing to protect
-        candidates = open_.get((mailbox.id, hash_of_message_id(line.message_id)), [])
-        # Of several that no line can name, one is as good as another: each has a line.
-        if len(candidates) == 1 or (candidates and not line.message_id):
-            made.append(_copy(mailbox, candidates.pop(0), line.at))
+        key = mailbox.id, hash_of_message_id(line.message_id)
+        candidates = open_.get(key, [])
+        if (
+            not line.message_id
+        ):  # the last that had come: an older one may still wait for room in Postfix's queue
+            candidates = [one for one in candidates if made_at_s(one) <= line.at.timestamp()][-1:]
+        if len(candidates) == 1:
+            (message_id,) = candidates
+            open_[key].remove(message_id)
+            made.append(_copy(mailbox, message_id, line.at))
         else:
             unknown.append(line)
     MailDelivery.objects.bulk_create(made)
