@@ -95,6 +95,12 @@ def test_an_entry_ends_by_itself(hall: TownHall) -> None:
     until(lambda: connects(LAN, EVIL), "the kernel's own timer ends it")
 
 
+def test_an_end_beyond_what_the_kernel_counts_keeps_no_other_decision_out(hall: TownHall) -> None:
+    hall.block(EVIL, life_s=250_000_000_000)
+    hall.block(EVIL6)
+    assert not connects(LAN, EVIL) and not connects(LAN, EVIL6)
+
+
 def test_listed_names_are_refused_with_all_below_them(hall: TownHall) -> None:
     ids = hall.block(LISTED)
     assert look_up(LAN, LISTED, LAN_BOX) == REFUSED

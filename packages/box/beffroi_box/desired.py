@@ -22,6 +22,8 @@ from beffroi_protocol.table import Change, DecisionTable
 
 MOST_ADDRESSES = 250_000
 """Below what a set of the kernel holds (``ruleset.HOT_SIZE``): one transaction adds before what ended is freed."""
+MOST_LIFE_S = 10**10
+"""Three centuries: half of what the kernel counts in nanoseconds."""
 NO_ROOM = "more addresses than the box holds"
 """Known to the centre's words."""
 
@@ -310,5 +312,6 @@ def _keep(where: dict[str, int], value: str, end: int) -> bool:
 
 
 def lives_ms(ends: Mapping[str, int], *, now: int) -> dict[str, int]:
-    """Return the kernel timeout of each element, at least one second."""
-    return {value: max(1, end - now) * 1000 for value, end in ends.items()}
+    """Return the kernel timeout of each element, at least one second. One that is longer than the kernel counts would
+    be refused with all others."""
+    return {value: min(max(1, end - now), MOST_LIFE_S) * 1000 for value, end in ends.items()}
