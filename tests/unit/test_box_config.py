@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from beffroi_box import __main__ as command
 from beffroi_box.config import BoxConfig, load
+from beffroi_box.enforce import site_of
 from beffroi_box.errors import CentreUnreachable
 from beffroi_box.firstboot import FirstBoot
 from beffroi_box.found import Found
@@ -18,11 +19,14 @@ from beffroi_box.modes import Plan
 from beffroi_box.network import Network
 from beffroi_box.pagehtml import first_boot_page, weather
 from beffroi_box.pagewords import words
+from beffroi_box.ruleset import ruleset
 from beffroi_box.store import Identity, Store
 from beffroi_protocol.enrolment_code import new_code
+from beffroi_protocol.messages import Policy
 
 from tests.waiting import until
 
+UNITS = Path(__file__).parents[2] / "deploy" / "deb" / "units"
 PLAN = Plan("router", "enp1s0", "enp2s0", "192.168.213.1/24")
 DAMAGED = (b"", b"\xff\xfe", b"wan = ", b'wan = "eth9"\nmode = "rooter"\n', b'cable = "blue"\n', b"wan = 7\n")
 
@@ -111,6 +115,37 @@ def test_damaged_settings_are_the_last_good_ones(
     assert command.main() == 2  # who is there can write the file again
 
 
+@pytest.mark.parametrize(
+    "line",
+    ('wan = "eth 0"', 'lan = ""', 'management = "br0;"', 'centre_addresses = ["boitiers.example"]',
+     'resolver_forward = ["192.0.2"]', 'resolver_forward = ["192.0.2.1@x"]', 'resolver_forward = ["192.0.2.1@70000"]',
+     'lan_probe = "192.0.2.1"', 'lan_probe = "name:80"', "page_port = 0", "resolver_port = 70000", "nflog_group = -1",
+     "heartbeat_s = 0", "probe_grace_s = -1"),
+)  # fmt: skip
+def test_what_no_rules_could_be_made_of_is_refused_before_it_leaves_the_box_without_any(
+    tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networked(tmp_path)
+    boot(tmp_path, monkeypatch)
+    before = load(tmp_path)
+    (tmp_path / "box.toml").write_text(f'centre = "https://boitiers.example"\n{line}\n')
+    found = load(tmp_path)
+    assert found.settings_trouble.startswith(f"Setting {line.split(maxsplit=1)[0]} in ")
+    assert replace(found, settings_trouble="") == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    ('resolver_forward = ["192.0.2.1@5353", "2001:db8::1"]', 'centre_addresses = ["2001:db8::7", "192.0.2.7"]',
+     'lan_probe = "[2001:db8::7]:443"', 'lan_probe = ""', 'wan = "enp1s0.835"'),
+)  # fmt: skip
+def test_what_rules_can_be_made_of_is_taken(tmp_path: Path, line: str) -> None:
+    (tmp_path / "box.toml").write_text(line + "\n")
+    found = load(tmp_path)
+    assert found.settings_trouble == ""
+    assert ruleset(Policy(), site_of(found, found.centre_addresses))
+
+
 def test_damaged_settings_without_a_copy_leave_a_box_its_centre(tmp_path: Path) -> None:
     networked(tmp_path)
     (tmp_path / "box.toml").write_bytes(b"\0")
@@ -136,6 +171,13 @@ def test_an_address_of_a_centre_that_is_none_is_refused_on_the_page(tmp_path: Pa
     code = new_code(b"r" * 32).text()
     assert first.answer(AskEnrol(code, centre)).error == "box.config_invalid"
     assert load(tmp_path).centre == ""
+
+
+def test_an_appliance_has_its_sockets_where_its_units_look_for_them_whatever_its_settings_are() -> None:
+    """An empty file is what a power cut leaves of one that was just written."""
+    for name in ("clock.path", "refusals.socket", "relay.path"):
+        assert f"={BoxConfig().run_directory}/" in (UNITS / f"beffroi-box-{name}").read_text()
+    assert BoxConfig(state=Path("/srv/box")).run_directory == Path("/srv/box/names")
 
 
 def test_an_address_of_a_centre_is_kept_once_a_centre_knows_the_code(

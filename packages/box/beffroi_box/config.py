@@ -6,8 +6,10 @@ Fails:   a damaged file stops no start: the last good copy of it counts, and pag
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import tomllib
+from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit
 from beffroi_box import modes
 from beffroi_box.errors import ConfigInvalid, IdentityDamaged, NotEnrolled
 from beffroi_box.found import read
+from beffroi_box.lanprobe import INTERFACE, split_target
 from beffroi_box.store import Store, read_checked, write_atomic, write_checked
 
 DEFAULT_STATE = Path("/var/lib/beffroi-box")
@@ -24,42 +27,88 @@ RUN = Path("/run/beffroi-box")
 TOLD_DAYS, MOST_TOLD_DAYS = 7, 30
 
 
-def _setting(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"doc": doc})
+@dataclass(frozen=True)
+class _Must:
+    """What a value has to be; else no rules could be made of it, and the box would have none."""
+
+    be: str
+    fits: Callable[[Any], bool]
+
+
+def _is_centre(text: str) -> bool:
+    parts = urlsplit(text)
+    return not text or (parts.scheme == "https" and bool(parts.hostname) and parts.port != 0)
+
+
+def _is_address(text: str) -> bool:
+    return "%" not in text and bool(ipaddress.ip_address(text))
+
+
+def _is_forwarder(text: str) -> bool:
+    address, at, port = text.partition("@")
+    return _is_address(address) and (not at or 0 < int(port) < 65536)
+
+
+def _is_target(text: str) -> bool:
+    address, port = split_target(text) if text else ("192.0.2.1", 1)
+    return _is_address(address) and 0 < port < 65536
+
+
+_CENTRE = _Must("https://NAME or https://NAME:PORT", _is_centre)
+_ADDRESSES = _Must("addresses", lambda found: all(map(_is_address, found)))
+_FORWARDERS = _Must("ADDRESS or ADDRESS@PORT each", lambda found: all(map(_is_forwarder, found)))
+_TARGET = _Must("ADDRESS:PORT", _is_target)
+_MODE = _Must("router or bridge", lambda text: text in ("", "router", "bridge"))
+_INTERFACE = _Must("the name of an interface", lambda text: bool(INTERFACE.fullmatch(text)))
+_INTERFACES = _Must("names of interfaces", lambda found: all(map(INTERFACE.fullmatch, found)))
+_OWN = _Must("the name of an interface", lambda text: not text or bool(INTERFACE.fullmatch(text)))
+_PORT = _Must("1 to 65535", lambda number: 0 < number < 65536)
+_GROUP = _Must("0 to 65535", lambda number: 0 <= number < 65536)
+_SECONDS = _Must("1 or more", lambda number: number > 0)
+_DAYS = _Must(f"0 to {MOST_TOLD_DAYS}", lambda number: 0 <= number <= MOST_TOLD_DAYS)
+
+
+def _setting(default: Any, doc: str, must: _Must | None = None) -> Any:
+    return field(default=default, metadata={"doc": doc, "must": must})
 
 
 @dataclass(frozen=True)
 class BoxConfig:
     state: Path = field(default=DEFAULT_STATE, metadata={"doc": "State directory."})
-    centre: str = _setting("", "Address of the centre: https://NAME:PORT (NAME as in its certificate).")
+    centre: str = _setting(
+        "", "Address of the centre: https://NAME:PORT (NAME as in its certificate).", _CENTRE
+    )
     ca: str = _setting(
         "", "File with the centre's certificate authority; empty: STATE/ca.pem if present, else the system's."
     )
     centre_addresses: tuple[str, ...] = _setting(
-        (), "Addresses of the centre, tried before DNS (a box may start without any resolver)."
+        (), "Addresses of the centre, tried before DNS (a box may start without any resolver).", _ADDRESSES
     )
-    wan: str = _setting("wan", "Interface towards the internet.")
-    lan: str = _setting("lan", "Interface towards the town hall.")
+    wan: str = _setting("wan", "Interface towards the internet.", _INTERFACE)
+    lan: str = _setting("lan", "Interface towards the town hall.", _INTERFACE)
     mode: str = _setting(
-        "", "router or bridge; empty: as the policy says. `beffroi-box network` finds it out."
+        "", "router or bridge; empty: as the policy says. `beffroi-box network` finds it out.", _MODE
     )
     wanted_mode: str = _setting(
-        "", "Mode that `beffroi-box network` tries first; empty: by what is plugged where."
+        "", "Mode that `beffroi-box network` tries first; empty: by what is plugged where.", _MODE
     )
     ports: tuple[str, ...] = _setting(
-        (), "Ethernet ports of which `beffroi-box network` may choose; empty: all cards."
+        (), "Ethernet ports of which `beffroi-box network` may choose; empty: all cards.", _INTERFACES
     )
-    management: str = _setting("", "Bridge mode: interface with the box's own address (br0); empty: lan.")
+    management: str = _setting(
+        "", "Bridge mode: interface with the box's own address (br0); empty: lan.", _OWN
+    )
     masquerade: bool = _setting(False, "Router mode: hide the LAN's private IPv4 addresses behind the box.")
     resolver: bool = _setting(True, "Refuse listed names by the box's dnsdist.")
     run: str = _setting(
         "",
-        "Directory of the urgent names and of dnsdist's socket, best on a memory disk; empty: STATE/names.",
+        "Directory of the urgent names and of dnsdist's socket, best on a memory disk; empty: /run/beffroi-box for the "
+        "default STATE, else STATE/names.",
     )
-    resolver_port: int = _setting(53, "Port of the box's resolver, target of the DNS redirect.")
-    recursor_port: int = _setting(5335, "Loopback port of Unbound, behind dnsdist.")
+    resolver_port: int = _setting(53, "Port of the box's resolver, target of the DNS redirect.", _PORT)
+    recursor_port: int = _setting(5335, "Loopback port of Unbound, behind dnsdist.", _PORT)
     resolver_forward: tuple[str, ...] = _setting(
-        (), "Resolvers to ask, ADDRESS or ADDRESS@PORT; empty: the root servers."
+        (), "Resolvers to ask, ADDRESS or ADDRESS@PORT; empty: the root servers.", _FORWARDERS
     )
     resolver_dnssec: bool = _setting(True, "Validate DNSSEC.")
     resolver_user: str = _setting("unbound", "System user of Unbound; empty: no change of user.")
@@ -68,22 +117,27 @@ class BoxConfig:
     inspection_user: str = _setting(
         "_beffroi-inspect", "System user of the inspection engine; empty: no change of user."
     )
-    nflog_group: int = _setting(5, "Group of the kernel's log of blocked packets.")
-    page_port: int = _setting(80, "Port of the box's own page, for the LAN.")
+    nflog_group: int = _setting(5, "Group of the kernel's log of blocked packets.", _GROUP)
+    page_port: int = _setting(80, "Port of the box's own page, for the LAN.", _PORT)
     page_user: str = _setting(
         "_beffroi-page", "System user of the page; empty: root's own, no change of user."
     )
     relay_user: str = _setting(
         "_beffroi-relay", "System user of the relay for copiers; empty: root's own, no change of user."
     )
-    heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
-    probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
+    heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.", _SECONDS)
+    probe_grace_s: int = _setting(
+        10, "Time in which a new policy must prove that the centre is reached.", _SECONDS
+    )
     told_days: int = _setting(
         TOLD_DAYS,
         "Days that what the centre took is kept, for one restored from a backup; 0: not kept; 30 at most.",
+        _DAYS,
     )
     lan_probe: str = _setting(
-        "", "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: the centre."
+        "",
+        "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: the centre.",
+        _TARGET,
     )
 
     settings_trouble: str = ""
@@ -97,7 +151,8 @@ class BoxConfig:
 
     @property
     def run_directory(self) -> Path:
-        return Path(self.run) if self.run else self.state / "names"
+        """The units of an appliance know theirs, whatever its settings have become."""
+        return Path(self.run) if self.run else RUN if self.state == DEFAULT_STATE else self.state / "names"
 
     @property
     def ca_file(self) -> Path | None:
@@ -164,8 +219,7 @@ def _own(state: Path) -> tuple[dict[str, Any], str]:
         if kept and (not own or ("centre" in kept and "centre" not in own)):
             raise ConfigInvalid("centre" if own else "file", path, "it is not there any more")
     except ConfigInvalid as error:
-        appliance = {"run": str(RUN)} if state == DEFAULT_STATE else {}
-        return kept or appliance, str(error)
+        return kept, str(error)
     return own, ""
 
 
@@ -195,33 +249,28 @@ def build(state: Path, values: dict[str, Any], path: Path) -> BoxConfig:
         if name not in known:
             raise ConfigInvalid(name, path, "no such setting")
         checked[name] = _checked(known[name], value, path)
-    config = BoxConfig(state=state, **checked)
-    if config.centre and not _is_address(config):
-        raise ConfigInvalid("centre", path, "must be https://NAME or https://NAME:PORT")
-    for name in ("mode", "wanted_mode"):
-        if getattr(config, name) not in ("", "router", "bridge"):
-            raise ConfigInvalid(name, path, "must be router or bridge")
-    if not 0 <= config.told_days <= MOST_TOLD_DAYS:
-        raise ConfigInvalid("told_days", path, f"must be 0 to {MOST_TOLD_DAYS}")
-    return config
-
-
-def _is_address(config: BoxConfig) -> bool:
-    try:
-        return urlsplit(config.centre).scheme == "https" and bool(config.centre_host and config.centre_port)
-    except ValueError:
-        return False
+    return BoxConfig(state=state, **checked)
 
 
 def _checked(setting: Field[Any], value: object, path: Path) -> object:
     wanted = type(setting.default)
     if wanted is tuple:
-        if isinstance(value, list) and all(isinstance(v, str) for v in value):
-            return tuple(value)
-        raise ConfigInvalid(setting.name, path, "must be a list of strings")
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise ConfigInvalid(setting.name, path, "must be a list of strings")
+        value = tuple(value)
     if type(value) is not wanted:
         raise ConfigInvalid(setting.name, path, f"must be {wanted.__name__}")
+    must: _Must | None = setting.metadata["must"]
+    if must is not None and not _fits(must, value):
+        raise ConfigInvalid(setting.name, path, f"must be {must.be}")
     return value
+
+
+def _fits(must: _Must, value: object) -> bool:
+    try:
+        return must.fits(value)
+    except ValueError:  # no address, no number
+        return False
 
 
 def keep_setting(state: Path, name: str, value: str) -> None:

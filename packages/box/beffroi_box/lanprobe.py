@@ -10,11 +10,14 @@ Fails:   a probe that cannot be built counts as not reached, so the previous pol
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import time
 from collections.abc import Iterable
 
+INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
+"""A name that rules may contain."""
 NEAR, FAR = "bfprobe0", "bfprobe1"
 NEAR_ADDRESS, FAR_ADDRESS = "169.254.213.1", "169.254.213.2"
 NEAR_ADDRESS6, FAR_ADDRESS6 = "fd62:6566:6672:d5::1", "fd62:6566:6672:d5::2"

@@ -17,7 +17,6 @@ Source:  docs/internals/box.md.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -31,7 +30,7 @@ from beffroi_box.denyrules import DENY_CHAINS, deny_rules
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
-from beffroi_box.lanprobe import FAR_ADDRESSES, NEAR, probe_hidden
+from beffroi_box.lanprobe import FAR_ADDRESSES, INTERFACE, NEAR, probe_hidden
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.relayrules import relay_input, relay_output, relay_redirect
 from beffroi_box.tallies import attempt_sets, counting, declarations
@@ -40,7 +39,6 @@ TABLE = "beffroi"
 HOT_SIZE = 262_144
 MODES = ("router", "bridge")
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
-_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _CHAINS = (
     *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "from_lan", "from_wan",
     "forwarded", "strangers", "met", "sent", "guests", "pace", "refuse", *PAGE_CHAINS,
@@ -376,7 +374,7 @@ def _check(policy: Policy, site: Site) -> None:
         if indicator.value != name or reason_protected(indicator):
             raise PolicyInvalid("canary_names")
     for name in (site.wan, site.lan):
-        if not _INTERFACE.fullmatch(name):
+        if not INTERFACE.fullmatch(name):
             raise PolicyInvalid("interface name")
 
 
