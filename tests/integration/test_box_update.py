@@ -163,6 +163,15 @@ def test_the_way_back_is_on_the_disk_before_anything_is_installed(
     assert one.run().outcome == "installed"
 
 
+def test_a_number_counts_as_tried_wherever_the_attempt_was_cut_off(
+    state: Path, root: Path, tmp_path: Path
+) -> None:
+    shelf = planned(state, package(tmp_path, "2.0"), 5, "2.0")
+    installer(state, root, lambda: False)._pack_present()  # the power goes here
+    plan = installer(state, root, lambda: installed(root) == "1.0").run()
+    assert (plan.outcome, installed(root), shelf.floor()) == ("rolled_back", "1.0", 5)
+
+
 def test_an_update_cut_off_after_dpkg_is_ended_at_the_next_start(
     state: Path, root: Path, tmp_path: Path
 ) -> None:

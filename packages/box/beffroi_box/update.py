@@ -85,7 +85,7 @@ class Installer:
                 OSError,
             ) as error:  # a full disk: the new one was not tried, its number stays free
                 return self._end(plan, AGAIN, unwritable(error) if isinstance(error, OSError) else str(error))
-            self._shelf.raise_floor(plan.number)
+        self._shelf.raise_floor(plan.number)
         try:
             self._dpkg("--install", str(self._shelf.next))
         except UpdateFailed as error:
