@@ -118,6 +118,16 @@ def test_who_waits_before_a_body_and_is_refused_asks_next_on_another_connection(
     assert "connection" not in door.ask("PUT", "/dav/no/such/x.txt", b"12345")[1]
 
 
+@pytest.mark.parametrize("other", ["TLS/1.2", "websocket"])
+def test_a_file_arrives_whatever_else_its_client_would_rather_speak(door: Door, other: str) -> None:
+    """It was refused, or waited for half an hour."""
+    wish = {"Connection": "Upgrade", "Upgrade": other}
+    wish |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+    name = f"/dav/{secrets.token_hex(4)}.txt"
+    assert door.ask("PUT", name, b"abc", **wish)[0] == 201
+    assert door.ask("GET", name, **wish)[2] == b"abc"
+
+
 def test_a_long_file_passes_the_front_both_ways(door: Door) -> None:
     body = secrets.token_bytes(LONG_BYTES)
     assert door.ask("PUT", "/remote.php/webdav/long.bin", body)[0] == 201

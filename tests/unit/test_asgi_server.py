@@ -165,3 +165,20 @@ def test_what_comes_behind_a_body_is_no_header(tmp_path: Path) -> None:
 
     asyncio.run(asyncio.wait_for(ask(), 30))
     assert dict(seen[0])[b"x-forwarded-for"] == b"192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    "head", ["PUT / HTTP/1.1\r\nContent-Length: 1", "GET / HTTP/1.1\r\nContent-Length: 1"]
+)
+def test_what_asks_for_a_websocket_as_nobody_can_is_answered(tmp_path: Path, head: str) -> None:
+    async def ask() -> bytes:
+        async with serving(tmp_path / "s", answering()):
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+            wish = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"
+            key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+            writer.write(f"{head}\r\nHost: x\r\n{wish}\r\n{key}\r\n\r\na".encode())
+            said = await reader.read()
+            writer.close()
+            return said
+
+    assert asyncio.run(asyncio.wait_for(ask(), 30)).startswith(b"HTTP/1.1 400 ")

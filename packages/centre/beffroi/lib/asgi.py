@@ -28,6 +28,7 @@ JOINED_BYTES = 64 * 1024
 """Of a first piece that its head is copied to."""
 PING_S = 60
 """Who does not answer a websocket's ping within as much again is gone."""
+_REFUSED = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class _Together:
@@ -87,6 +88,10 @@ class _Listening(WebSocketsSansIOProtocol):
             self.transport.abort()
         else:
             super().data_received(data)
+            # uvicorn would wait for ever behind a head that is none of a websocket: not of a GET, or with a body.
+            if self.conn.handshake_exc is not None and not self.transport.is_closing():
+                self.transport.write(_REFUSED)
+                self.transport.close()
 
 
 class Server(uvicorn.Server):

@@ -161,6 +161,8 @@ def _grants() -> tuple[str, ...]:
         ("/coffre/depot", "beffroi_coffre_depot"),
     )
     return (
+        # The request is for what was asked, whatever else its client would rather speak (RFC 9110, 7.8).
+        "http-request del-header Upgrade if drive !{ path_beg /push/ }",
         "http-request del-header Cookie if drive !{ path_beg /coffre/ }",
         *(
             f"http-request set-header Cookie {name}=%[req.cook({name})] if {{ path_beg {path}/ }}"
