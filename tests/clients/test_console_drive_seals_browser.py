@@ -15,7 +15,7 @@ from beffroi.drive.store.model import Act
 from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
 
-from tests.contract.test_drive_seals import a_seal
+from tests.drive_seal_rows import a_seal
 from tests.fixtures_browser import Centre, administrator, browser, centre, inspect
 
 __all__ = ["administrator", "browser", "centre"]

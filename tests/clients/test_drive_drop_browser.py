@@ -18,10 +18,10 @@ from beffroi.drive.store import findings, look
 from beffroi.drive.store.findings import Result
 
 from tests.clients.test_drive_link_browser import stranger
-from tests.clients.test_drive_page_browser import drive, page
 from tests.drive_dropping import EXE, PDF
 from tests.drive_pages import Drive
 from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "drive", "no_door", "page"]

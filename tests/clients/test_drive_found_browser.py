@@ -16,10 +16,11 @@ from beffroi.scan.rules import directory
 from django.conf import settings
 
 from tests import waiting
-from tests.clients.test_drive_page_browser import browser, drive, no_door, page
 from tests.conftest import STATE
 from tests.drive_pages import Drive
-from tests.fixtures_browser import inspect
+from tests.fixtures_browser import browser, inspect
+from tests.fixtures_drive_browser import drive, page
+from tests.fixtures_portal import no_door
 from tests.pdf_samples import document
 from tests.scan_samples import docx
 

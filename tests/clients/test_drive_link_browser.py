@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.clients.test_drive_page_browser import drive, page
 from tests.drive_pages import Drive
 from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "drive", "no_door", "page"]

@@ -23,9 +23,9 @@ from tests.drive_pages import Drive
 from tests.drive_server import served
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_previews_process import Previews
 from tests.office_editor import Office
 from tests.photo_samples import photo
+from tests.previewing import Previews
 
 __all__ = ["browser", "no_door"]
 pytestmark = [

@@ -6,24 +6,20 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from beffroi.drive.store import tree
 from beffroi.drive.store.model import EMPTY
-from django.conf import settings
 
-from tests.conftest import STATE, Commune
-from tests.drive_desk import joined
 from tests.drive_pages import Drive
-from tests.drive_server import served
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_drive import noise
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_drive_browser import drive, page
+from tests.fixtures_portal import no_door
 
-__all__ = ["browser", "no_door"]
+__all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
@@ -33,35 +29,6 @@ PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63b8a9a60300032b0137f4ce99be"
     "0000000049454e44ae426082"
 )
-
-
-@pytest.fixture
-def drive(committed: str, beaune: Commune) -> Drive:
-    return Drive(beaune.agent_membership)
-
-
-@pytest.fixture
-def page(drive: Drive, beaune: Commune, browser: Any, live_server: Any, tmp_path: Path) -> Iterator[Any]:
-    with (
-        served(STATE) as server,
-        joined(tmp_path, web=live_server.url, drive_port=server.port, run=settings.BEFFROI.run) as address,
-    ):
-        client = portal_client(beaune.agent_membership)
-        name = settings.SESSION_COOKIE_NAME
-        context = browser.new_context(
-            locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=address, accept_downloads=True
-        )
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
-        opened = context.new_page()
-        wrong: list[str] = []
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        opened.on(
-            "console",
-            lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None,
-        )
-        yield opened
-        context.close()
-        assert wrong == []
 
 
 def put(drive: Drive, count: int) -> None:

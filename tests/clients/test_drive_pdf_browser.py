@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.clients.test_drive_page_browser import browser, drive, no_door, page
 from tests.drive_pages import Drive
-from tests.fixtures_browser import inspect
+from tests.fixtures_browser import browser, inspect
 from tests.fixtures_drive import noise
+from tests.fixtures_drive_browser import drive, page
+from tests.fixtures_portal import no_door
 from tests.pdf_samples import document, protected, scanned
 
 __all__ = ["browser", "drive", "no_door", "page"]

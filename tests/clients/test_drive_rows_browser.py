@@ -14,9 +14,10 @@ from beffroi.drive.store.model import EMPTY
 from beffroi.lib import clock
 from beffroi.portal import words
 
-from tests.clients.test_drive_page_browser import browser, drive, no_door, page
 from tests.drive_pages import Drive
-from tests.fixtures_browser import inspect
+from tests.fixtures_browser import browser, inspect
+from tests.fixtures_drive_browser import drive, page
+from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [

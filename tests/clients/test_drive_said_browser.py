@@ -19,8 +19,8 @@ from beffroi.lib import clock
 
 from tests.browsing import desk
 from tests.conftest import Commune
-from tests.contract.test_drive_seals import a_seal
 from tests.drive_pages import Drive, drive
+from tests.drive_seal_rows import a_seal
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 

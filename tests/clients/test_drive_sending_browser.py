@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from tests.clients.test_drive_page_browser import drive, page
 from tests.conftest import Commune
 from tests.drive_pages import Drive
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_drive import noise
+from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door, portal_client
 
 __all__ = ["browser", "drive", "no_door", "page"]

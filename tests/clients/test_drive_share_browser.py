@@ -16,9 +16,9 @@ from beffroi.core.identity.models import Membership
 from django.conf import settings
 
 from tests.clients.test_drive_link_browser import folder
-from tests.clients.test_drive_page_browser import drive, page
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door, portal_client
 
 __all__ = ["browser", "drive", "folder", "no_door", "page"]

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tests.clients.test_drive_link_browser import folder
-from tests.clients.test_drive_page_browser import drive, page
 from tests.clients.test_drive_share_browser import somebody
 from tests.conftest import Commune
 from tests.drive_pages import Drive
 from tests.drive_share_pages import make, only_share
 from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door, portal_client
 
 __all__ = ["browser", "drive", "folder", "no_door", "page"]

@@ -12,10 +12,10 @@ import pytest
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 
-from tests.clients.test_drive_page_browser import drive, page
 from tests.conftest import Commune
 from tests.drive_pages import Drive
 from tests.fixtures_browser import browser, inspect
+from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "drive", "no_door", "page"]

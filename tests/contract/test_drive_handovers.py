@@ -13,7 +13,7 @@ from beffroi.drive.store.model import AbsentNode, Act, Node, QuotaFull
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.store.writing import Writing
 
-from tests.contract.test_drive_seals import sealed
+from tests.drive_seal_rows import sealed
 from tests.drive_trees import ME, NOW_S, OTHER, Open, at, folder, listing, put, require_whole, seen
 
 pytest_plugins = ["tests.fixtures_drive_store"]

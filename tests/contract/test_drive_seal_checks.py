@@ -9,7 +9,7 @@ from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.seal_checks import NOBODY
 
-from tests.contract.test_drive_seals import sealed
+from tests.drive_seal_rows import sealed
 from tests.drive_trees import folder
 
 pytest_plugins = ["tests.fixtures_drive_store"]

@@ -30,12 +30,13 @@ from beffroi.drive.store import (
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import EMPTY, Node
 from beffroi.drive.store.seal_ends import Elimination
-from beffroi.drive.store.seals import NO_END, Seal, SealRefused
+from beffroi.drive.store.seals import SealRefused
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
+from tests.drive_seal_rows import a_seal, sealed
 from tests.drive_trees import (
     ME,
     NOW_S,
@@ -53,20 +54,6 @@ from tests.drive_trees import (
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 DAY_S = 86400
-
-
-def a_seal(node: Node, *, until_s: int = NO_END, rule: str = "") -> Seal:
-    return Seal(
-        new_id("seal"), node.id, "sealing", node.name, NOW_S, until_s, rule, "per_me", 7, "ab" * 32,
-        2, 3, 0, 0, 0, "none", 0, 0, 0, "",
-    )  # fmt: skip
-
-
-def sealed(database: Database, node: Node, **more: Any) -> Seal:
-    made = a_seal(node, **more)
-    database.write(lambda w: seals.begin(w, made))
-    database.write(lambda w: seals.finish(w, made.id, {"sceau.txt": b"x"}, stamp="none"))
-    return made
 
 
 @dataclass

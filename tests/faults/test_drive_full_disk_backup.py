@@ -24,8 +24,8 @@ from beffroi.drive.store.resealing import QUIET_S
 from beffroi.lib import clock
 
 from tests.drive_place import LARGE, Place, placed
+from tests.drive_sound import filled, keys, numbers, require_sound, sealed_by
 from tests.fixtures_drive import erase, new_config, noise
-from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound, sealed_by
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
 MIB = 1 << 20

@@ -30,9 +30,9 @@ from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
 from tests.drive_place import LARGE, Place, placed
+from tests.drive_sound import body, filled, keys, numbers, require_sound, sealed_by
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import new_config, noise
-from tests.integration.test_drive_renewal import body, filled, keys, numbers, require_sound, sealed_by
 
 
 @pytest.fixture

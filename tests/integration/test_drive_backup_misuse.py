@@ -24,10 +24,10 @@ from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock, ids
 
 from tests.drive_place import LARGE, Place, placed
+from tests.drive_sound import filled, keys, numbers, require_sound
 from tests.drive_trees import require_whole
 from tests.fixtures_drive import erase, noise
 from tests.integration.test_drive_backup import backups, place
-from tests.integration.test_drive_renewal import filled, keys, numbers, require_sound
 
 __all__ = ["backups", "place"]
 

@@ -22,8 +22,8 @@ from beffroi.lib import clock, ids
 from beffroi.lib.config import Config, SettingInvalid
 
 from tests.drive_place import Place, placed
+from tests.drive_sound import filled, keys, require_sound
 from tests.fixtures_drive import erase, new_config, s3_server, with_others_keys
-from tests.integration.test_drive_renewal import filled, keys, require_sound
 
 
 @pytest.fixture(scope="module")

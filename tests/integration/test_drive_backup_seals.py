@@ -15,11 +15,12 @@ from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
 
-from tests.contract.test_drive_seals import DAY_S, a_seal
 from tests.drive_place import Place
+from tests.drive_seal_rows import a_seal
 from tests.integration.test_drive_backup import backups, place
 
 __all__ = ["backups", "place"]
+DAY_S = 86400
 
 
 def folder(place: Place, name: str) -> Node:

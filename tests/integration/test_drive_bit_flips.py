@@ -23,9 +23,9 @@ from beffroi.lib import clock
 from beffroi.lib.envelopes import KeyUnreadable
 
 from tests.drive_place import LARGE, Place
+from tests.drive_sound import filled, keys, require_sound
 from tests.fixtures_drive import noise
 from tests.integration.test_drive_backup import backups, place
-from tests.integration.test_drive_renewal import filled, keys, require_sound
 
 CHANCE = random.Random(7)
 

@@ -15,9 +15,9 @@ from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock, ids
 
 from tests.drive_place import LARGE, Place
+from tests.drive_sound import filled, keys, require_sound
 from tests.fixtures_drive import erase, noise
 from tests.integration.test_drive_backup import backups, place
-from tests.integration.test_drive_renewal import filled, keys, require_sound
 
 __all__ = ["backups", "place"]
 HUGE_BYTES = 1 << 40

@@ -13,8 +13,8 @@ from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
 from tests.drive_place import LARGE, Place, placed
+from tests.drive_sound import filled
 from tests.fixtures_drive import new_config, noise
-from tests.integration.test_drive_renewal import filled
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import pytest
 from beffroi.drive.store import look, seals
 from beffroi.drive.store.model import Node
 
-from tests.contract.test_drive_seals import a_seal
 from tests.drive_browser import server
 from tests.drive_dropping import Sender, folder, sender
 from tests.drive_pages import Drive, client, drive
+from tests.drive_seal_rows import a_seal
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door
 

@@ -28,10 +28,10 @@ from beffroi.portal.console import drive as console_drive
 
 from tests.conftest import Commune
 from tests.drive_place import LARGE, Place
+from tests.drive_sound import body
 from tests.fixtures_drive import noise
 from tests.fixtures_erasure import TERM_S, agreed, other, place, state
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
-from tests.integration.test_drive_renewal import body
 
 __all__ = ["no_door", "other", "place", "state"]
 pytestmark = pytest.mark.django_db

@@ -14,13 +14,14 @@ from beffroi.lib import clock
 from beffroi.portal.console import drive as console_drive
 
 from tests.conftest import Commune
-from tests.contract.test_drive_seals import DAY_S, a_seal
 from tests.drive_place import Place
+from tests.drive_seal_rows import a_seal
 from tests.fixtures_erasure import other, place, state
 from tests.fixtures_portal import console_client, no_door, on_listener
 
 __all__ = ["no_door", "other", "place", "state"]
 pytestmark = pytest.mark.django_db
+DAY_S = 86400
 
 
 def test_seals_whose_term_runs_are_named_by_each_of_the_two_and_on_record(

@@ -17,8 +17,8 @@ from django.test import Client
 from tests.drive_pages import Drive, client, drive
 from tests.drive_share_pages import there
 from tests.drive_visitors import make
+from tests.fixtures_drive_visit import folder, share
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_visit_pages import folder, share
 
 __all__ = ["client", "drive", "folder", "no_door", "share", "there"]
 pytestmark = pytest.mark.django_db

@@ -25,10 +25,10 @@ from tests.drive_server import Served
 from tests.drive_visitors import Visitor, make, only_share
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_links import CLOSED, PASSWORD, put, server
-from tests.integration.test_previews_process import Previews
 from tests.markup import flat
 from tests.pdf_samples import document
 from tests.photo_samples import photo, shape
+from tests.previewing import Previews
 
 __all__ = ["client", "drive", "no_door", "put", "server"]
 pytestmark = pytest.mark.django_db

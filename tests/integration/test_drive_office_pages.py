@@ -26,9 +26,9 @@ from tests.drive_browser import Browser
 from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served, served
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_previews_process import Previews
 from tests.office_editor import Office
 from tests.photo_samples import photo, shape
+from tests.previewing import Previews
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db

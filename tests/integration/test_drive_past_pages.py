@@ -21,9 +21,9 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.conftest import Commune, make_member
-from tests.contract.test_drive_seals import a_seal
 from tests.drive_browser import Browser, server
 from tests.drive_pages import Drive, client, drive, shown
+from tests.drive_seal_rows import a_seal
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door, portal_client
 

@@ -22,8 +22,8 @@ from beffroi.lib.config import Config, load
 from beffroi.supervise import secret_files
 
 from tests.drive_place import LARGE, Place
+from tests.drive_sound import body, filled, require_sound
 from tests.fixtures_drive import noise
-from tests.integration.test_drive_renewal import body, filled, require_sound
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "runbooks" / "restore-drive.md"

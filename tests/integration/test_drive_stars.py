@@ -11,8 +11,8 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, drive, shown
 from tests.drive_share_pages import there
+from tests.fixtures_drive_visit import crossings, folder, inside, share
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_visit_pages import crossings, folder, inside, share
 from tests.markup import flat
 
 __all__ = ["client", "drive", "folder", "no_door", "share", "there"]

@@ -22,8 +22,8 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, drive, shown
 from tests.drive_share_pages import colleague, make, there
+from tests.fixtures_drive_visit import folder, share
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_visit_pages import folder, share
 from tests.markup import flat
 
 __all__ = ["client", "colleague", "drive", "folder", "no_door", "share", "there"]

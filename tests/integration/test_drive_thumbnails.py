@@ -16,8 +16,8 @@ from beffroi.previews import wire
 
 from tests.drive_server import PASSWORD, Served, served
 from tests.drive_sync import FILES, TRASH, found, hrefs
-from tests.integration.test_previews_process import Previews
 from tests.photo_samples import Shape, photo, shape
+from tests.previewing import Previews
 
 pytestmark = pytest.mark.slow
 PHOTO = photo("jpg")

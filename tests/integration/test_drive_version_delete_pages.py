@@ -20,13 +20,13 @@ from beffroi.drive.store.writing import Writing
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.contract.test_drive_seals import a_seal
 from tests.drive_meanwhile import meanwhile, told
 from tests.drive_pages import Drive, client, drive
+from tests.drive_seal_rows import a_seal
 from tests.drive_share_pages import colleague, make, text, there
+from tests.fixtures_drive_visit import folder, share
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_past_pages import Aged, aged, plain
-from tests.integration.test_drive_visit_pages import folder, share
 
 __all__ = ["aged", "client", "colleague", "drive", "folder", "no_door", "share", "there"]
 pytestmark = pytest.mark.django_db

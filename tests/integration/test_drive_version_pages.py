@@ -19,11 +19,11 @@ from tests.drive_browser import Browser, server
 from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.drive_share_pages import colleague, make, only_share, text, there
+from tests.fixtures_drive_visit import folder, share
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_link_previews import PDF, PNG, previews
-from tests.integration.test_drive_visit_pages import folder, share
-from tests.integration.test_previews_process import Previews
 from tests.pdf_samples import document
+from tests.previewing import Previews
 
 __all__ = ["client", "colleague", "drive", "folder", "no_door", "previews", "server", "share", "there"]
 pytestmark = pytest.mark.django_db

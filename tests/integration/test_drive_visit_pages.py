@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from beffroi.core.audit.models import AuditEntry
 from beffroi.core.planes.tokens import GrantRefused
 from beffroi.drive import reach
 from beffroi.drive.office import tokens
@@ -27,43 +26,25 @@ from tests.drive_browser import Browser
 from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.drive_share_pages import colleague, make, only_share, text, there
+from tests.fixtures_drive_visit import crossings, folder, inside, share
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_link_previews import PDF, PNG
 from tests.integration.test_drive_office_pages import office, server, with_editor
 from tests.office_editor import Office
 
-__all__ = ["client", "colleague", "drive", "no_door", "office", "server", "there", "with_editor"]
+__all__ = [
+    "client",
+    "colleague",
+    "drive",
+    "folder",
+    "no_door",
+    "office",
+    "server",
+    "share",
+    "there",
+    "with_editor",
+]
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def folder(drive: Drive) -> Node:
-    """With a document in it; another one of a like name lies beside it."""
-    made = drive.folder("Piste cyclable")
-    drive.file("Plan de la piste.odt", made)
-    drive.file("Plan secret.odt")
-    return made
-
-
-@pytest.fixture
-def share(drive: Drive, folder: Node, nuits: Commune, client: Client, there: Client) -> Share:
-    """The folder, which another commune may write, and accepted."""
-    make(client, folder.id, f"collectivite:{nuits.id}", "write")
-    made = only_share(drive)
-    there.post("/coffre/partages-avec-moi/", {"partage": made.id, "what": "accept"})
-    return made
-
-
-def inside(drive: Drive, folder: Node, name: str = "Plan de la piste.odt") -> int:
-    with drive.database.reading() as reading:
-        row = reading.one("SELECT id FROM node WHERE parent = ? AND name = ?", (folder.id, name))
-    assert row is not None
-    return int(row[0])
-
-
-def crossings() -> list[str]:
-    rows = AuditEntry.objects.filter(verb="drive:share:crossed").order_by("id")
-    return [json.loads(one.details)["what"] for one in rows]
 
 
 def test_a_colleague_finds_what_is_shared_by_name_and_in_what_came_last(

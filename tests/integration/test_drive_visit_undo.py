@@ -17,8 +17,8 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, drive
 from tests.drive_share_pages import make, text, there
+from tests.fixtures_drive_visit import folder, inside, share
 from tests.fixtures_portal import no_door, portal_client
-from tests.integration.test_drive_visit_pages import folder, inside, share
 
 __all__ = ["client", "drive", "folder", "no_door", "share", "there"]
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beffroi.drive.store import look, seals
 
-from tests.contract.test_drive_seals import a_seal
+from tests.drive_seal_rows import a_seal
 from tests.integration.test_drive_wopi import ALICE, LOCK, Centre, centre
 
 __all__ = ["centre"]

@@ -12,7 +12,7 @@ from beffroi.previews import wire
 from tests import pdf_samples
 from tests import picture_bombs as pictures
 from tests import preview_bombs as bombs
-from tests.integration.test_previews_process import Previews, previews
+from tests.previewing import Previews, previews
 
 __all__ = ["previews"]
 pytestmark = pytest.mark.slow

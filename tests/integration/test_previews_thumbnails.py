@@ -10,8 +10,8 @@ from beffroi.previews import wire
 
 from tests import picture_bombs as bombs
 from tests import preview_bombs
-from tests.integration.test_previews_process import Previews, previews
 from tests.photo_samples import GREEN, RED, Shape, color, is_like, photo, shape, turned
+from tests.previewing import Previews, previews
 
 __all__ = ["previews"]
 pytestmark = pytest.mark.slow

@@ -20,9 +20,9 @@ from beffroi.lib.config import Config
 from tests.conftest import Commune
 from tests.drive_meanwhile import told
 from tests.drive_place import LARGE, Place
+from tests.drive_sound import body
 from tests.fixtures_drive import noise
 from tests.fixtures_erasure import place, state
-from tests.integration.test_drive_renewal import body
 
 __all__ = ["place", "state"]
 pytestmark = pytest.mark.django_db
