@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import django
@@ -83,7 +84,7 @@ def _plant(config: Config, demo_name: str) -> int:
     seed = demo.DEMONSTRATION if demo_name == "default" else demo.load_seed(Path(demo_name))
     with transaction.atomic():
         planted = demo.plant(config, seed)
-        print(json.dumps(planted.as_values(), ensure_ascii=False), flush=True)
+        print(json.dumps(asdict(planted), ensure_ascii=False), flush=True)
         if sys.stdin.readline().strip() != "kept":
             transaction.set_rollback(True)
             print("the accounts could not be written down", file=sys.stderr)

@@ -33,6 +33,8 @@ WITH_STREAM = (INSTREAM, FACTS, WORDS)
 TOO_LONG, UNKNOWN = b"INSTREAM size limit exceeded. ERROR", b"UNKNOWN COMMAND"
 _MAX_COMMAND = 32
 _PIECE_BYTES = 1024 * 1024
+_LONG_PAUSE_S = 300.0
+"""Between two questions about a long file."""
 MOST_ASKED_BYTES = 64 * 1024 * 1024
 _QUESTION = struct.Struct(">cQI")
 
@@ -140,13 +142,11 @@ def ask(path: Path, command: str, data: bytes = b"", *, timeout_s: float = 30.0)
         return _answer(connection)
 
 
-def ask_long(
-    path: Path, length: int, read: Callable[[int, int], bytes], *, timeout_s: float = 300.0
-) -> bytes:
-    """The answer to LONG. ``read``: (offset, length) → these bytes, from within the length. ``timeout_s``: between two
-    questions. Errors: OSError, Ended, those of ``read``."""
+def ask_long(path: Path, length: int, read: Callable[[int, int], bytes]) -> bytes:
+    """The answer to LONG. ``read``: (offset, length) → these bytes, from within the length. Errors: OSError, Ended,
+    those of ``read``."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout_s)
+        connection.settimeout(_LONG_PAUSE_S)
         connection.connect(str(path))
         connection.sendall(b"z" + LONG.encode("ascii") + b"\0" + struct.pack(">Q", length))
         while (first := _exactly(connection, 1)) == b"r":

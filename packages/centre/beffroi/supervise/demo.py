@@ -10,9 +10,8 @@ Source:  docs/internals/demonstration.md.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from beffroi.core.communes import actions as communes
 from beffroi.core.communes import register
@@ -74,9 +73,6 @@ class Account:
 @dataclass
 class Accounts:
     accounts: list[Account] = field(default_factory=list)
-
-    def as_values(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 DEMONSTRATION = Seed(
