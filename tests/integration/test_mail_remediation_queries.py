@@ -288,6 +288,30 @@ def test_what_another_decision_claims_stays_when_the_time_of_both_is_over(
         assert Boxes.lying == where, first
 
 
+def test_what_was_asked_about_and_nobody_answered_claims_nothing(
+    monkeypatch: pytest.MonkeyPatch, beaune: Commune
+) -> None:
+    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    Boxes.lying = {}
+    url = delivered(beaune, 2)
+    message = MailObservation.objects.get(value=url).message_id
+    MailObservation.objects.create(message_id=message, kind="domain", value="a.example.com", role="link")
+    MailDelivery.objects.update(delivered_at=clock.now() - timedelta(days=20))
+    where = dict(Boxes.lying)
+    page, name = decide("url", url), decide("domain", "a.example.com")
+    remediation.withdraw(page.id)
+    remediation.withdraw(name.id)
+    for one, state, why in (
+        (page, "review", ""),
+        (page, "expired", "nobody_decided"),
+        (name, "expired", "ttl"),
+    ):
+        assert Boxes.lying != where
+        Decision.objects.filter(pk=one.pk).update(state=state, end_reason=why)
+        remediation.restore(one.id)
+    assert Boxes.lying == where
+
+
 def test_copies_whose_move_nobody_confirmed_are_listed_when_the_time_of_their_decision_is_over(
     monkeypatch: pytest.MonkeyPatch, beaune: Commune
 ) -> None:

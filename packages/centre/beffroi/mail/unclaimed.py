@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import batched
 
+from beffroi.core.decisions.actions import NOBODY_DECIDED
 from beffroi.core.decisions.models import Decision
 from beffroi.mail.models import MailDelivery, RemediationItem, RemediationJob
 
@@ -55,7 +56,9 @@ def _taken_by(rows: Sequence[Row]) -> dict[tuple[str, str], list[Decision]]:
             state__in=(_Item.MOVED, _Item.KEPT),
         ).values_list("message_id", "mailbox_id", "job__decision_id")
     )
-    ended = Decision.objects.filter(state=Decision.State.EXPIRED).in_bulk({one[2] for one in items})
+    # What nobody answered was given back when it was asked about: it claims nothing.
+    over = Decision.objects.filter(state=Decision.State.EXPIRED).exclude(end_reason=NOBODY_DECIDED)
+    ended = over.in_bulk({one[2] for one in items})
     found: dict[tuple[str, str], list[Decision]] = {}
     for message, mailbox, decision_id in items:
         if decision_id in ended:
