@@ -13,6 +13,7 @@ from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import ActivationCode
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.stream.store import Event, channel_events
@@ -328,3 +329,29 @@ def test_nothing_that_leaves_watch_tells_who_reported(
         assert not any(one in str(decision.__dict__) for one in reporters)
         checked += 1
     assert checked > 12
+
+
+def test_a_referent_of_two_communes_makes_no_second_witness(
+    report: Report, beaune: Commune, nuits: Commune
+) -> None:
+    """Somebody took over the account of a secretary of two town halls, and added a person in the other one."""
+    for number, (person, owner, made_by) in enumerate(
+        (
+            (beaune.agent.id, beaune.id, nuits.referent.id),
+            (beaune.referent.id, beaune.id, "adm_1"),  # the Département added the first one of each
+            (nuits.referent.id, nuits.id, "adm_1"),
+        )
+    ):
+        ActivationCode.objects.create(
+            person_id=person,
+            collectivite_id=owner,
+            made_by=made_by,
+            sha256=f"{number:064}",
+            expires_at=clock.now(),
+            used_at=clock.now(),
+        )
+    report(nuits.id, nuits.referent.id)
+    report(beaune.id, beaune.agent.id)
+    assert active() == set()
+    report(beaune.id, beaune.referent.id)
+    assert ("domain", HOST) in active()

@@ -23,7 +23,7 @@ from beffroi.watch.detectors import is_box_proof
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.rules import Case, Seen, Ttl, Witness
 from beffroi.watch.sources import queries as sources
-from beffroi.watch.witnesses import Told, boxes_heard, reliable
+from beffroi.watch.witnesses import Told, boxes_heard, reliable, vouched
 
 _BOX_DOOR = "packet"
 _MACHINE_DOORS = frozenset({"mail"})
@@ -131,7 +131,7 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 sighting.door, sighting.detector, sighting.evidence
             ):
                 proofs[indicator].add(Told(sighting.collectivite_id, sighting.detector))
-    counting = reliable(campaign, {w for told in witnesses.values() for w in told})
+    counting = vouched(reliable(campaign, {w for told in witnesses.values() for w in told}))
     heard = boxes_heard(campaign, {one for told in proofs.values() for one in told})
     rows = list(CampaignIndicator.objects.filter(campaign=campaign).order_by("id"))
     addresses = {row.value for row in rows if row.kind == Kind.IP}
@@ -150,7 +150,7 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
         seen.append(
             Seen(
                 indicator=indicator,
-                witnesses=counting & witnesses[indicator],
+                witnesses=frozenset(counting[w] for w in witnesses[indicator] if w in counting),
                 detectors=sources.listed(indicator) | found[indicator],
                 protected=protected(indicator),
                 forged=follows is None and indicator not in genuine,

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Max, Min, QuerySet
 
+from beffroi.core.identity import activation
 from beffroi.lib import clock
 from beffroi.watch import reputation
 from beffroi.watch.models import Campaign, Sighting
@@ -49,6 +50,13 @@ def reliable(campaign: Campaign, witnesses: Iterable[Witness]) -> frozenset[Witn
     low |= (noisy := _flooding(silent, "person_id"))
     communes |= _flooding(silent.exclude(person_id__in=noisy), "collectivite_id")
     return frozenset(found - {w for w in people if w.person_id in low or w.collectivite_id in communes})
+
+
+def vouched(witnesses: Collection[Witness]) -> dict[Witness, Witness]:
+    """Each of them as whom it counts for: who opened an account of late speaks through it. A référent of two communes
+    whose account was taken over makes as many people there as they like."""
+    opened = activation.opened_by({one.person_id for one in witnesses if one.person_id})
+    return {one: Witness(one.collectivite_id, opened.get(one.person_id, one.person_id)) for one in witnesses}
 
 
 def boxes_heard(campaign: Campaign, told: Collection[Told]) -> frozenset[Told]:

@@ -12,6 +12,7 @@ Fails:   closed. Of two requests with one code, one changes the row.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -143,6 +144,15 @@ def make(*, actor: Actor, collectivite_id: str, person_id: str) -> MadeCode:
     )
     _record(actor, "identity:activation_code:made", record)
     return MadeCode(record, "-".join((code[:4], code[4:8], code[8:])))
+
+
+def opened_by(people: Collection[str]) -> dict[str, str]:
+    """Which person's sheet opened the accounts of these people, as long as codes are kept (a week); not those to whom
+    the Département gave one."""
+    used = ActivationCode.objects.filter(person_id__in=people, made_by__startswith="per_").exclude(
+        used_at=None
+    )
+    return dict(used.order_by("used_at").values_list("person_id", "made_by"))
 
 
 def end(person: Person) -> None:
