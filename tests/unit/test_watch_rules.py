@@ -140,6 +140,14 @@ def test_sender_is_set_aside_and_not_refused() -> None:
     assert actions == {Kind.SENDER: Action.QUARANTINE}
 
 
+def test_the_host_that_handed_in_what_is_only_observed_is_spared() -> None:
+    """A newsletter of somebody whom mail has known for long, which two people took for a lure."""
+    host = Seen(ADDRESS, TWO, EVIDENCE)
+    for known, blocked in ((True, [NAME]), (False, [NAME, ADDRESS])):
+        found = corroborate(Case((Seen(NAME, TWO, EVIDENCE, known_name=known), host)))
+        assert [p.indicator for p in found] == blocked
+
+
 def test_landing_address_stands_and_falls_with_its_name() -> None:
     landing = Seen(ADDRESS, follows=NAME)
     blocked = corroborate(Case((Seen(NAME, TWO, EVIDENCE), landing)))

@@ -13,7 +13,7 @@ Source:  docs/security/attack-model.md, abuses 3 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from beffroi_protocol.indicators import Indicator, Kind
@@ -196,7 +196,7 @@ def corroborate(case: Case) -> list[Proposal]:
             made[seen.indicator] = proposal
     if _nothing_to_block(case, made):
         own = {s.indicator for s in free if s.follows is None and _holds(s, _OF_THE_ADDRESS)}
-        made = {i: p for i, p in made.items() if i in own}
+        made = {i: p for i, p in made.items() if i in own or i.kind not in _ADDRESSES}
     leaders = {i: p for i, p in made.items() if p.strength == STRONG}
     for seen in free:
         leader = leaders.get(seen.follows) if seen.follows is not None else None
@@ -205,13 +205,14 @@ def corroborate(case: Case) -> list[Proposal]:
     return list(made.values())
 
 
-def _nothing_to_block(case: Case, made: Iterable[Indicator]) -> bool:
-    """Whether all that the case's messages hold is spared: then the host that handed them in is spared too.
+def _nothing_to_block(case: Case, made: Mapping[Indicator, Proposal]) -> bool:
+    """Whether all that the case's messages hold is spared, or observed first: then the host that handed them in is
+    spared too.
 
     Otherwise a false report of a State site, once confirmed, would cut off the innocent server that wrote about it.
     """
     holds_content = any(s.indicator.kind not in _ADDRESSES for s in case.seen)
-    return holds_content and all(i.kind in _ADDRESSES for i in made)
+    return holds_content and all(i.kind in _ADDRESSES or p.strength == WEAK for i, p in made.items())
 
 
 def refusals(case: Case) -> list[Refusal]:
