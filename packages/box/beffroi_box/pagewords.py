@@ -118,7 +118,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "The protection works from memory: the disk of the box cannot be written.",
     ),
     "weather_settings": (
-        "La protection fonctionne avec les derniers réglages connus : le fichier de réglages du boîtier est abîmé. "
+        "La protection fonctionne avec les derniers réglages connus : le fichier de réglages du boîtier est abîmé. "
         "Prévenez le Département.",
         "The protection works with the last settings known: the settings file of the box is damaged. Tell the "
         "Département.",
@@ -197,7 +197,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "The centre takes no mail at the moment: {} wait here, nothing is lost.",
     ),
     "relay.off": (
-        "Arrêté par les réglages : {} en attente ici, quatre jours au plus.",
+        "Arrêté par les réglages : {} en attente ici, quatre jours au plus.",
         "Off by the policy: {} wait here, for four days at most.",
     ),
     "relay.alone": (

@@ -157,8 +157,8 @@ def _files(report: Mapping[str, str]) -> list[Finding]:
             Finding(
                 _("Son fichier de réglages est abîmé."),
                 _(
-                    "Il protège avec les derniers réglages qu’il connaît. Faites corriger box.toml sur place ; si cela "
-                    "revient, son disque s’use : remplacez-le."
+                    "Il protège avec les derniers réglages qu’il connaît. Faites corriger box.toml sur place ; si cela "
+                    "revient, son disque s’use : remplacez-le."
                 ),
             )
         )

@@ -161,7 +161,7 @@ VERBS = {
     "mail:handling:note_put_back": gettext_lazy("Boîte de service : note remise"),
     "mail:delegation:given": gettext_lazy("Boîte confiée à un collègue"),
     "mail:delegation:ended": gettext_lazy("Boîte confiée : arrêt"),
-    "mail:delegation:given_back": gettext_lazy("Boîte confiée : rétablie, départ annulé"),
+    "mail:delegation:given_back": gettext_lazy("Boîte confiée : rétablie, départ annulé"),
     "mail:delegation:read": gettext_lazy("Boîte confiée : courriel lu"),
     "mail:delegation:sent": gettext_lazy("Boîte confiée : courriel envoyé"),
     "mail:departure:begun": gettext_lazy("Départ : tous les accès fermés"),

@@ -116,7 +116,7 @@ def _rotate(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
     except Conflict:
         return _("La prochaine clé n’a pas encore été vue dans DNS : publiez-la, puis vérifiez de nouveau.")
     except KeyUnreadable:
-        return _("La prochaine clé ne s’ouvre pas : rien n’a changé. Remettez secrets/commune-master.key.")
+        return _("La prochaine clé ne s’ouvre pas : rien n’a changé. Remettez secrets/commune-master.key.")
     return ""
 
 
