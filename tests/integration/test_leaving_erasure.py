@@ -1,4 +1,4 @@
-"""What a collectivité that left had is erased by one request with the archives' visa, its keys last; others keep theirs."""
+"""What a collectivité that left had is erased by one request with the archives' visa, its keys last."""
 
 from __future__ import annotations
 

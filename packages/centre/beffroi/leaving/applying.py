@@ -62,7 +62,7 @@ def apply_due() -> int:
 
 
 def apply(leaving: Leaving) -> None:
-    """Errors: of the drive (StoreFull, Unavailable, OSError); then it is gone on with."""
+    """Errors: StillEnding, those of the drive (StoreFull, Unavailable, OSError); then it is gone on with."""
     if not _mark(leaving):
         return
     owner = Collectivite.objects.get(pk=leaving.collectivite_id)
@@ -75,6 +75,8 @@ def apply(leaving: Leaving) -> None:
     EnrolmentCode.objects.filter(collectivite_id=owner.id, used_at=None).delete()
     MembershipOffer.objects.filter(collectivite_id=owner.id, ended_at=None).update(ended_at=clock.now())
     shares = drive.end_outside(owner.id)
+    if _people(owner.id):  # somebody came in the moment of the mark
+        raise StillEnding
     with transaction.atomic():
         rows = Leaving.objects.filter(pk=leaving.pk, state=Leaving.State.LEFT, applied_at=None)
         if rows.update(applied_at=clock.now(), changed_at=clock.now()):
