@@ -34,6 +34,14 @@ SCHEMA = "public"
 INSTALLED = Path("/usr/lib/postgresql")
 CONNECT_S = 10
 WAIT_S = 20
+_OPTIONS = {
+    "beffroi.collectivite": "",
+    "lock_timeout": f"{WAIT_S}s",
+    "timezone": "UTC",
+    "max_parallel_workers_per_gather": "0",
+}
+"""Of each session. Behind a wall COPY is a query, and several workers would give its rows in another order each time:
+restic would find nothing that it has."""
 _APART = {kept.table: kept.columns for kept in KEYS}
 _REPLACED = "replaced\\_%"
 _EVERYTHING = """
@@ -78,7 +86,7 @@ class Postgresql:
             "PATH": "/usr/bin:/bin",
             "LANG": "C.UTF-8",
             "PGCONNECT_TIMEOUT": str(CONNECT_S),
-            "PGOPTIONS": f"-c beffroi.collectivite= -c lock_timeout={WAIT_S}s -c timezone=UTC",
+            "PGOPTIONS": " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items()),
             **({"PGPASSWORD": password} if password else {}),
         }
         self._password = password
