@@ -63,7 +63,7 @@ def _serve(state: Path, listener: str) -> tuple[subprocess.Popen[bytes], str]:
         **os.environ,
         "BEFFROI_STATE": str(state),
         "DJANGO_SETTINGS_MODULE": f"beffroi.settings.{listener}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     argv = [
         sys.executable,
@@ -106,7 +106,7 @@ def _seeded() -> tuple[Path, dict[str, str]]:
         **os.environ,
         "BEFFROI_STATE": str(state),
         "DJANGO_SETTINGS_MODULE": "beffroi.settings.web",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     made = subprocess.run(
         [sys.executable, "-m", "tests.portal_server"],
