@@ -37,6 +37,8 @@ ARGUMENTS = [
 ]
 WIDTHS = (1280, 360, 320)
 PATIENCE_MS = 120_000
+FOCUSED = r"document.activeElement.textContent.replace(/[ \n]+/g, ' ').replaceAll(' \u00a0', '\u00a0').trim()"
+"""What is said of the link or button that has the focus, in one line."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,7 @@ def press(page: Any, wanted: str) -> None:
     """Go to the link or button of these words with the keyboard, and press it."""
     for _ in range(80):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.textContent.trim()") == wanted:
+        if page.evaluate(FOCUSED) == wanted:
             break
     else:
         raise AssertionError(f"{wanted} is not reached by the keyboard")

@@ -111,7 +111,10 @@ def test_a_link_with_a_password_is_made_opened_elsewhere_ended_and_closed(
 
     page.reload()
     inspect(page, "d-liens")
-    press(page, page.locator("main .rows .btn").evaluate("one => one.textContent.trim()"))
+    press(
+        page,
+        page.locator("main .rows .btn").evaluate("one => one.textContent.replace(/[ \\n]+/g, ' ').trim()"),
+    )
     inspect(page, "d-lien-arreter")
     page.click("button:has-text('Arrêter le lien')")
     assert "plus personne ne peut l’ouvrir" in page.inner_text("main")
