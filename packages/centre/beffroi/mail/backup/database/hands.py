@@ -35,6 +35,8 @@ from beffroi.mail.backup.database.tables import FILES
 
 REPLACED_KEPT_S = 7 * 86400
 ERASED = "erased"
+FOLDERS = (*FILES, ERASED, "db", "feed")
+"""In STATE, what a restore puts something into."""
 
 
 def folder(config: Config) -> Path:
@@ -105,7 +107,6 @@ def bring(config: Config, picture: IO[bytes], beside: Today, event: dict[str, ob
         # All that is only added comes first: cut before the last step, nothing was changed.
         for name in FILES:
             _fill(source / name, config.state / name)
-        (config.state / ERASED).mkdir(mode=0o700, exist_ok=True)
         for person_id in beside.erased:
             (config.state / ERASED / Path(person_id).name).touch(mode=0o600)
         durable.sync_directory(config.state / ERASED)
@@ -132,7 +133,6 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _fill(source: Path, target: Path) -> None:
-    target.mkdir(mode=0o700, exist_ok=True)
     for one in source.iterdir() if source.is_dir() else ():
         if not (target / one.name).exists():
             durable.write(target / one.name, (one.read_bytes(),), mode=0o600)
@@ -158,7 +158,8 @@ def main(arguments: Sequence[str]) -> int:
             before = datetime.fromtimestamp(clock.epoch_s() - REPLACED_KEPT_S, UTC)
             answer = str(engine(config).forget(form.moment_name(before))).encode()
     except (OSError, BeffroiError) as error:
-        sys.stderr.write(" ".join(str(getattr(error, "strerror", None) or error).split()) + "\n")
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        sys.stderr.write(" ".join(said.split()) + "\n")
         return 1
     sys.stdout.buffer.write(answer)
     return 0

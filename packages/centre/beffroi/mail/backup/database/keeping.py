@@ -163,6 +163,8 @@ class Databases:
         given = hands.folder(self._config) / form.TODAY
         if not beside.exists():
             raise KeysMissing(beside)
+        for name in hands.FOLDERS:  # in STATE, which is root's: of a lost disk, not even they are there
+            layout.directory(self._config.state / name, 0o700, owner)
         durable.write(given, (beside.read_bytes(),), mode=0o600, owner=(owner.uid, owner.gid))
         try:
             with self.store.stream(snapshot) as picture:
