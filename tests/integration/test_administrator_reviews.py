@@ -24,6 +24,7 @@ from django.urls import reverse
 
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import console_client, on_listener
+from tests.markup import flat
 
 pytestmark = pytest.mark.django_db
 DUE = "la liste des administrateurs est à relire"
@@ -198,7 +199,8 @@ def test_of_two_one_ends_their_own_and_never_the_other_s(
     one, other = of(new_administrator), of(second)
     with pytest.raises(Conflict):
         reviews.ask_end(actor=one, administrator_id=other.id, reason="x")
-    page = client_of(new_administrator).get(reverse("administrator_end", args=[other.id])).content.decode()
+    answer = client_of(new_administrator).get(reverse("administrator_end", args=[other.id]))
+    page = flat(answer.content.decode())
     assert "./beffroi administrator end blaise@cotedor.test --by admin@cotedor.test" in page
     reviews.ask_end(actor=one, administrator_id=one.id, reason="Je change de service")
     reviews.answer_end(actor=other, administrator_id=one.id, agree=True)

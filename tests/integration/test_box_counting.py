@@ -16,6 +16,7 @@ from beffroi_protocol.facts import FlowsBlocked, RefusedTotals
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.fixtures_portal_mail import shown_mail
+from tests.markup import flat
 from tests.town_hall import TownHall, needs_network, town_hall
 from tests.town_hall_network import (
     BOX,
@@ -167,7 +168,7 @@ def test_the_mayor_reads_a_hundred(hall: TownHall, beaune: Commune, shown_mail: 
                 event = Event(number, "fact:received", beaune.id, {"fact_id": fact.id}, clock.now())
                 take_in_fact(event)
             assert new or twice
-    page = portal_client(beaune.agent_membership).get("/").content.decode()
+    page = flat(portal_client(beaune.agent_membership).get("/").content.decode())
     assert "<dt>connexions venues d’internet arrêtées par le boîtier</dt><dd>100</dd>" in page
     assert "<dt>connexions parties de la mairie arrêtées par le boîtier</dt><dd>0</dd>" in page
 

@@ -25,6 +25,7 @@ from tests.drive_meanwhile import meanwhile, told
 from tests.drive_pages import Drive, drive
 from tests.fixtures_incidents import open_for
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.markup import flat
 
 __all__ = ["drive", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -76,7 +77,7 @@ def test_contents_and_names_that_come_back_are_counted_apart(
     act = Act(beaune.agent.id, device, clock.epoch_s() + 5)
     drive.database.write(lambda w: tree.move(w, act, spoiled[0].id, spoiled[0].parent, "0.ods.lock3d"))
     referent = portal_client(beaune.referent_membership)
-    page = referent.post(PAGE, {"what": "preview", "device": device}).content.decode()
+    page = flat(referent.post(PAGE, {"what": "preview", "device": device}).content.decode())
     assert "<p>3 remis</p><p>1 reprend son nom ou sa place</p>" in page, "each count is a line of its own"
 
 

@@ -23,6 +23,7 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.markup import flat
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -100,7 +101,7 @@ def test_an_entry_of_a_list_explains_itself(ada: Client, beaune: Commune, nuits:
     exceptions.allow_locally(
         actor=beaune.agent, collectivite_id=beaune.id, indicator=SHOP, ttl_s=3600, reason="commande urgente"
     )
-    page = text(ada.get("/decisions/pourquoi/", {"q": "www.shop.example.net"}))
+    page = flat(text(ada.get("/decisions/pourquoi/", {"q": "www.shop.example.net"})))
     for said in (
         "urlhaus",
         "https://urlhaus.abuse.ch",
