@@ -92,7 +92,8 @@ def bytes_of_backups(made: Machine) -> bytes:
 def test_a_lost_machine_s_database_comes_back_on_another_one(opened: Machine, another: Machine) -> None:
     keys = {one: opened.mailbox(one) for one in ("mbx_1", "mbx_2")}
     (opened.config.state / "lists" / "a.zlib").write_bytes(b"values")
-    (opened.config.state / "erased" / "per_gone").touch()
+    for gone in ("per_gone", "col_gone"):
+        (opened.config.state / "erased" / gone).touch()
     opened.ask("INSERT INTO feed_channel (channel, epoch, version, head, updated_at)"
                " VALUES ('box', 7, 12, 'h', '2026-11-01 08:00:00')")  # fmt: skip
     everybody = people(opened)
@@ -107,7 +108,7 @@ def test_a_lost_machine_s_database_comes_back_on_another_one(opened: Machine, an
     assert people(another) == everybody
     assert {one: another.key(one) for one in keys} == keys, "their mailboxes open"
     assert (another.config.state / "lists" / "a.zlib").read_bytes() == b"values"
-    assert (another.config.state / "erased" / "per_gone").exists()
+    assert {one.name for one in (another.config.state / "erased").iterdir()} == {"per_gone", "col_gone"}
     mark = json.loads((another.config.state / "feed" / "epoch").read_bytes())
     assert mark["epoch"] == 7 + feed_mark.LEAP, "no door has seen what begins now"
     ((payload,),) = another.ask("SELECT payload FROM outbox WHERE kind = 'database:restored'")

@@ -68,7 +68,7 @@ class About(msgspec.Struct, frozen=True):
 
 class Today(msgspec.Struct):
     """``gone``: since when (epoch seconds) the database knows no row of this key any more; ``erased``: identifiers of
-    people."""
+    people and collectivités."""
 
     rows: Rows = {}
     gone: dict[str, dict[str, int]] = {}

@@ -63,7 +63,7 @@ def take(config: Config) -> About:
         (made / form.ABOUT).write_bytes(msgspec.json.encode(about))
         with tarfile.open(folder(config) / form.PICTURE, "w") as archive:
             archive.add(made, ".", filter=_without_times)
-    today = Today(rows, erased=sorted(one.name for one in (config.state / ERASED).glob("per_*")))
+    today = Today(rows, erased=sorted(one.name for one in (config.state / ERASED).glob("[!.]*")))
     durable.write(folder(config) / form.TODAY, (msgspec.json.encode(today),), mode=0o600)
     return about
 
@@ -107,8 +107,8 @@ def bring(config: Config, picture: IO[bytes], beside: Today, event: dict[str, ob
         # All that is only added comes first: cut before the last step, nothing was changed.
         for name in FILES:
             _fill(source / name, config.state / name)
-        for person_id in beside.erased:
-            (config.state / ERASED / Path(person_id).name).touch(mode=0o600)
+        for name in beside.erased:
+            (config.state / ERASED / Path(name).name).touch(mode=0o600)
         durable.sync_directory(config.state / ERASED)
         feed_mark.leap(config.state / "feed", about.epoch)
         return present.load(source, about, _overlaid(beside.rows, present.rows()), event)
