@@ -158,7 +158,11 @@ def main(arguments: Sequence[str]) -> int:
             before = datetime.fromtimestamp(clock.epoch_s() - REPLACED_KEPT_S, UTC)
             answer = str(engine(config).forget(form.moment_name(before))).encode()
     except (OSError, BeffroiError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        said = (
+            f"{error.filename}: {error.strerror}"
+            if isinstance(error, OSError) and error.filename
+            else str(error)
+        )
         sys.stderr.write(" ".join(said.split()) + "\n")
         return 1
     sys.stdout.buffer.write(answer)
