@@ -12,6 +12,7 @@ from beffroi.mail import folders, reader
 
 from tests.fixtures_portal import no_door
 from tests.mail_post import Post, needs_engines
+from tests.markup import flat
 from tests.webmail_writing import written
 
 __all__ = ["no_door", "written"]
@@ -118,7 +119,7 @@ def test_a_first_contact_is_marked_until_somebody_wrote_before(post: Post, writt
 def found(page: str) -> list[tuple[str, str]]:
     """(folder, subject) of the rows of a search, as they stand."""
     row = re.compile(r'<span class="sr">Dossier : </span>([^<]+)</span> ([^<]+)</span>'.replace(" :", ".:"))
-    return row.findall(page)
+    return row.findall(flat(page))
 
 
 def test_a_search_finds_a_mail_wherever_it_lies(

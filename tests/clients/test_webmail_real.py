@@ -18,6 +18,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door
 from tests.mail_post import Post, needs_engines
+from tests.markup import flat
 from tests.waiting import until
 from tests.webmail_writing import Writer, after_undo, written
 
@@ -54,7 +55,7 @@ def test_a_draft_that_another_program_began_is_finished_and_a_long_list_stays_wh
     client = post.imap(box)
     letter = f"From: {box.address}\r\nTo: {other.address}\r\nMessage-ID: <1@kmail.localdomain>\r\nSubject: x\r\n\r\ny"
     client.append("Drafts", letter.encode(), flags=[b"\\Draft"])
-    page = writer.client.get(f"/courrier/{box.id}/brouillon/1/").content.decode()
+    page = flat(writer.client.get(f"/courrier/{box.id}/brouillon/1/").content.decode())
     form = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page))
     names = ("uid", "uid_validity", "message_id")
     writer.form |= {name: unescape(form[name]) for name in names}

@@ -257,24 +257,23 @@ def test_what_was_replaced_goes_after_a_week(opened: Machine) -> None:
     assert "No database" in opened.run("database", "restore", "--undo", "--yes").stderr
 
 
-@pytest.mark.skipif(bool(SERVER), reason="a file's own")
-def test_a_damaged_file_is_kept_aside_and_replaced(opened: Machine) -> None:
-    opened.databases.back_up()
-    path = opened.config.state / "db" / "beffroi.sqlite"
-    path.write_bytes(b"SQLite format 3\0" + b"\xff" * 8000)
-    assert "kept for" not in opened.said("database", "restore", "--yes")
-    assert people(opened) > 3
-    (kept,) = (path.parent / "replaced").glob("*.sqlite")
-    assert kept.name.endswith(".damaged.sqlite") and kept.read_bytes().endswith(b"\xff")
-    assert "No database" in opened.run("database", "restore", "--undo", "--yes").stderr
+if not SERVER:  # what only a file has
 
+    def test_a_damaged_file_is_kept_aside_and_replaced(opened: Machine) -> None:
+        opened.databases.back_up()
+        path = opened.config.state / "db" / "beffroi.sqlite"
+        path.write_bytes(b"SQLite format 3\0" + b"\xff" * 8000)
+        assert "kept for" not in opened.said("database", "restore", "--yes")
+        assert people(opened) > 3
+        (kept,) = (path.parent / "replaced").glob("*.sqlite")
+        assert kept.name.endswith(".damaged.sqlite") and kept.read_bytes().endswith(b"\xff")
+        assert "No database" in opened.run("database", "restore", "--undo", "--yes").stderr
 
-@pytest.mark.skipif(bool(SERVER), reason="a file's own")
-def test_a_database_that_something_has_open_is_left_alone(opened: Machine) -> None:
-    opened.databases.back_up()
-    with closing(sqlite3.connect(opened.config.state / "db" / "beffroi.sqlite")) as other:
-        other.execute("BEGIN")
-        other.execute("SELECT COUNT(*) FROM person").fetchone()
-        done = opened.run("database", "restore", "--yes")
-        assert done.returncode == 1 and "has the database open" in done.stderr
-    opened.said("database", "restore", "--yes")
+    def test_a_database_that_something_has_open_is_left_alone(opened: Machine) -> None:
+        opened.databases.back_up()
+        with closing(sqlite3.connect(opened.config.state / "db" / "beffroi.sqlite")) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT COUNT(*) FROM person").fetchone()
+            done = opened.run("database", "restore", "--yes")
+            assert done.returncode == 1 and "has the database open" in done.stderr
+        opened.said("database", "restore", "--yes")

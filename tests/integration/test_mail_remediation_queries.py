@@ -399,13 +399,14 @@ def test_copies_of_an_owner_are_no_second_delivery_in_quarantine_either(
 
 def test_copies_that_no_decision_could_withdraw_are_found_by_their_mailbox() -> None:
     """Without an index a mailbox that opens again read every copy ever withdrawn: 0.3 s of 100,000."""
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL reads a table of one page whole")
     with CaptureQueriesContext(connection) as asked:
         assert remediation.missed("mbx_1") == []
+    is_file = connection.vendor == "sqlite"
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {asked.captured_queries[0]['sql']}")
-        assert any("mail_remediation_missed" in row[3] for row in cursor.fetchall())
+        if not is_file:  # it reads a table of one page whole, unless it may not
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {'QUERY PLAN ' if is_file else ''}{asked.captured_queries[0]['sql']}")
+        assert any("mail_remediation_missed" in str(row) for row in cursor.fetchall())
 
 
 def test_what_a_closed_mailbox_could_not_be_given_back_comes_when_it_is_opened_again(

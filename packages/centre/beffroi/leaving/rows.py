@@ -31,8 +31,9 @@ ERASED = (
     # people: codes and what they asked for
     "rescue_code", "activation_code", "membership_offer", "sign_in",
     # mail: traces, settings, what was set aside, imports, reports
-    "mail_delivery", "mail_remediation_item", "mail_held", "mail_lesson", "mail_digest", "mail_sender_rule",
-    "mail_handling", "mail_note", "mail_delegated_act", "mail_delegation", "mail_departure", "mail_member",
+    "mail_delivery", "mail_remediation_item", "mail_held", "mail_lesson", "mail_digest", "mail_notice",
+    "mail_sender_rule", "mail_handling", "mail_note", "mail_delegated_act", "mail_delegation", "mail_departure",
+    "mail_member",
     "mail_absence", "mail_filter_rule", "mail_forward", "mail_signature", "mail_common_line", "mail_script",
     "mail_import_job", "mail_moved_place", "mail_restore", "mail_sending", "mail_sending_alarm", "mail_refused_day",
     "mail_doubted", "mail_complaint", "mail_dmarc_row", "mail_dmarc_report", "mail_tls_report", "mail_source_word",
