@@ -118,7 +118,7 @@ def test_a_first_contact_is_marked_until_somebody_wrote_before(post: Post, writt
 
 def found(page: str) -> list[tuple[str, str]]:
     """(folder, subject) of the rows of a search, as they stand."""
-    row = re.compile(r'<span class="sr">Dossier : </span>([^<]+)</span> ([^<]+)</span>'.replace(" :", ".:"))
+    row = re.compile(r'<span class="sr">Dossier : </span>([^<]+)</span> ?([^<]+)</span>'.replace(" :", ".:"))
     return row.findall(flat(page))
 
 
