@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from beffroi.core.identity import totp
 
-from tests.clients.test_closed_browser import referent
-from tests.fixtures_browser import Centre, administrator, browser, centre, inspect, press
+from tests.fixtures_browser import Centre, administrator, browser, centre, inspect, press, referent, visitor
 
-__all__ = ["administrator", "browser", "centre", "referent"]
+__all__ = ["administrator", "browser", "centre", "referent", "visitor"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
