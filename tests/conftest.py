@@ -98,7 +98,7 @@ else:
 
 pytest_plugins = ["tests.plugin_requirements", "tests.fixtures_events"]
 # A plugin of some files and a module of others: whichever is first, its asserts are explained.
-pytest.register_assert_rewrite("tests.fixtures_drive_store")
+pytest.register_assert_rewrite("tests.fixtures_drive_store", "tests.fixtures_projections")
 # Row level security is PostgreSQL's; there is nothing of it to test on SQLite.
 collect_ignore = ["integration/test_core_row_security.py"] if connection.vendor == "sqlite" else []
 
