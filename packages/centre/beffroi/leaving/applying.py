@@ -35,6 +35,7 @@ from beffroi.mail import actions as mail
 from beffroi.mail.aliases import actions as aliases
 from beffroi.mail.aliases.models import Alias, CatchAll
 from beffroi.mail.models import Mailbox
+from beffroi.mail.noted import change
 from beffroi.mail.people import leaving as departures
 from beffroi.mail.people.models import Departure
 
@@ -109,7 +110,7 @@ def give_back(*, actor: Actor, leaving: Leaving) -> None:
         mail.reopen_mailbox(actor=actor, mailbox=mailbox)
     for alias in Alias.objects.filter(pk__in=undo.get("aliases", ())):
         aliases.restore(actor=actor, alias=alias)
-    erasures.change(locked, state=Leaving.State.TAKEN_BACK)
+    change(locked, state=Leaving.State.TAKEN_BACK)
     publish(
         communes.BACK, {"collectivite_id": locked.collectivite_id}, collectivite_id=locked.collectivite_id
     )
@@ -135,7 +136,7 @@ def _mark(leaving: Leaving) -> bool:
         owner = Collectivite.objects.select_for_update().get(pk=locked.collectivite_id)
         since = owner.enrolled_at or owner.created_at
         now = clock.now()
-        erasures.change(
+        change(
             locked,
             state=Leaving.State.LEFT,
             left_at=now,
@@ -182,4 +183,4 @@ def _keep(leaving: Leaving, what: str, ids: list[str]) -> None:
     locked = Leaving.objects.select_for_update().get(pk=leaving.pk)
     undo = json.loads(locked.undo)
     undo[what] = [*undo.get(what, ()), *ids]
-    erasures.change(locked, undo=json.dumps(undo))
+    change(locked, undo=json.dumps(undo))

@@ -30,7 +30,7 @@ from beffroi.drive import departures as drive_metadata
 from beffroi.drive import erasures as drive
 from beffroi.drive.store import room
 from beffroi.leaving import queries, rows
-from beffroi.leaving.erasures import change, record
+from beffroi.leaving.erasures import record
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.leaving.queries import SYSTEM
 from beffroi.lib import clock, durable
@@ -43,6 +43,7 @@ from beffroi.mail.closing import erasures as mailboxes
 from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.domains import registrar_asking
 from beffroi.mail.models import CommuneKey, Mailbox
+from beffroi.mail.noted import change
 
 AGAIN_S = 60
 PORTIONS = 20

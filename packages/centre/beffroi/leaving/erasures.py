@@ -9,7 +9,6 @@ Rule:    refused while an incident is open. Who asks and who grants each say tha
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -25,13 +24,12 @@ from beffroi.drive.erasures import SealsRunning
 from beffroi.leaving import queries
 from beffroi.leaving.models import CommuneErasure
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from beffroi.mail.closing import erasures as mailboxes
+from beffroi.mail.noted import change
 
 VERB = "communes:erasure"
-VALID_S = 90 * 86400
-"""A visa takes weeks."""
-CALL_BACK_H = 24
-_VISA = re.compile(r"[^\x00-\x1f\x7f]{3,120}")
+CALL_BACK_H = mailboxes.CALL_BACK_H
 _State = CommuneErasure.State
 
 
@@ -78,7 +76,7 @@ def ask(
         subject_id=owner,
         payload={"collectivite_id": owner, "erasure_id": made.id},
         collectivite_id=owner,
-        valid_s=VALID_S,
+        valid_s=mailboxes.VALID_S,
     )
     made.approval_id = approval.id
     try:
@@ -96,9 +94,7 @@ def grant(
 ) -> None:
     """Errors: NotAllowed, Invalid (visa), SamePerson, NotLeaving, CommuneHeld, NotExported, SealsRunning, Conflict."""
     _departement(actor)
-    said = " ".join(visa.split())
-    if not _VISA.fullmatch(said):
-        raise Invalid("visa")
+    said = mailboxes.said_visa(visa)
     locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
     if locked.state != _State.ASKED:
         raise Conflict("this request does not wait any more")
@@ -124,9 +120,7 @@ def grant(
 def refuse(*, actor: Actor, erasure: CommuneErasure, reason: str) -> None:
     """With a reason that the collectivité reads. Errors: NotAllowed, Invalid, Conflict."""
     _departement(actor)
-    said = " ".join(reason.split())
-    if not said or len(said) > 300:
-        raise Invalid("reason")
+    said = mailboxes.said_refusal(reason)
     _end(actor, erasure, _State.REFUSED, said)
     record(actor, "refused", erasure)
 
@@ -179,13 +173,6 @@ def _end(actor: Actor, erasure: CommuneErasure, state: str, reason: str) -> None
     elif approval.state == Approval.State.REQUESTED and approval.expires_at > clock.now():
         approvals.refuse(actor=actor, approval=approval)
     change(locked, state=state, reason=reason)
-
-
-def change(row: Any, **values: Any) -> None:
-    """Write some columns and when."""
-    for name, value in (values | {"changed_at": clock.now()}).items():
-        setattr(row, name, value)
-    row.save(update_fields=[*values, "changed_at"])
 
 
 def record(actor: Actor, what: str, erasure: CommuneErasure, **details: Any) -> None:

@@ -1,4 +1,4 @@
-"""How what is done with one mailbox over some time is written down: its own row, and the audit log."""
+"""How what is done over some time, with one mailbox or with all of a collectivité, is written down."""
 
 from __future__ import annotations
 

@@ -98,9 +98,7 @@ def grant(*, actor: Actor, erasure: Erasure, visa: str) -> Erasure:
     Errors: NotAllowed, Invalid (visa), SamePerson, MailboxHeld, Conflict (decided, too old, or reopened).
     """
     _departement(actor)
-    said = " ".join(visa.split())
-    if not _VISA.fullmatch(said):
-        raise Invalid("visa")
+    said = said_visa(visa)
     locked = Erasure.objects.select_for_update().get(pk=erasure.pk)
     mailbox = Mailbox.objects.get(pk=locked.mailbox_id)
     if locked.state != _State.ASKED or not stands(locked, mailbox):
@@ -119,9 +117,7 @@ def grant(*, actor: Actor, erasure: Erasure, visa: str) -> Erasure:
 def refuse(*, actor: Actor, erasure: Erasure, reason: str) -> None:
     """The Département says no, with a reason that the commune reads. Errors: NotAllowed, Invalid, Conflict."""
     _departement(actor)
-    said = " ".join(reason.split())
-    if not said or len(said) > 300:
-        raise Invalid("reason")
+    said = said_refusal(reason)
     _end(actor, erasure, _State.REFUSED, said)
     record(actor, "mail:erasure:refused", erasure)
 
@@ -178,3 +174,19 @@ def expired(approval_id: str) -> None:
 def _departement(actor: Actor) -> None:
     if actor.kind != "administrator":
         raise NotAllowed("decide about an erasure")
+
+
+def said_visa(text: str) -> str:
+    """The reference as it is written down. Errors: Invalid."""
+    said = " ".join(text.split())
+    if not _VISA.fullmatch(said):
+        raise Invalid("visa")
+    return said
+
+
+def said_refusal(text: str) -> str:
+    """The reason that the commune reads. Errors: Invalid."""
+    said = " ".join(text.split())
+    if not said or len(said) > 300:
+        raise Invalid("reason")
+    return said
