@@ -12,12 +12,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from beffroi.cli.mail_backup import MIB, local, moment_of
+from beffroi.cli.options import Parser
 from beffroi.lib import clock
-from beffroi.lib.config import DEFAULT_STATE, STATE_VARIABLE, Config, load
+from beffroi.lib.config import STATE_VARIABLE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup import asking, staging
 from beffroi.mail.backup.database.keeping import Databases
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="beffroi database")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     one = verbs.add_parser("backup", help="back up now; list the backups; read the newest as a restore would")
     one.add_argument("what", choices=("now", "list", "check"))
     two = verbs.add_parser("restore", help="the database as in a backup, while the centre is stopped")
@@ -58,8 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--preview", action="store_true", help="only say what would come back")
     two.add_argument("--yes", action="store_true", help="do not ask before")
     two.add_argument("--undo", action="store_true", help="what the last restore replaced comes back")
-    for verb in (one, two):
-        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
 
