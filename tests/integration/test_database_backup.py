@@ -20,7 +20,8 @@ from beffroi.mail.backup import told
 from beffroi.mail.backup.database import form, hands
 from beffroi.mail.backup.database.form import PictureDamaged, Today
 from beffroi.mail.backup.database.keeping import DatabaseFailed
-from beffroi.mail.backup.store import root
+from beffroi.mail.backup.store import StoreFailed, root
+from beffroi.mail.backup.work import Work
 from beffroi.supervise import status
 
 from tests.database_place import SERVER, Machine, machine, move, own_database, plant
@@ -135,6 +136,31 @@ def test_no_snapshot_holds_a_key_and_a_destroyed_one_is_nowhere_after_the_next_r
     found = bytes_of_backups(opened)
     assert b"mbx_1@x.test" in found and not any(key.encode() in found for key in (deleted, *keys))
     assert keys[0] not in beside.read_text() and keys[1] in beside.read_text()
+
+
+def test_a_key_that_is_destroyed_between_two_runs_lies_beside_no_snapshot(opened: Machine) -> None:
+    """What an erasure's certificate says is true when it says so, not at the next run."""
+    keys = [opened.mailbox(f"mbx_{n}") for n in range(3)]
+    opened.databases.back_up()
+    rows = {
+        "mail_mailbox": [
+            {"id": "mbx_0", "crypt_key": ""},
+            {"id": "mbx_1", "crypt_key": keys[1]},
+            {"id": "mbx_of_later", "crypt_key": ""},
+        ],
+        "mail_commune_key": [],
+    }
+    (opened.config.state / "backup-rows" / "rows.json").write_text(json.dumps(rows))
+    Work(opened.config).forget_keys()
+    for name in (form.TODAY, "rows.json"):
+        assert keys[0] not in (root(opened.config) / name).read_text()
+        assert keys[1] in (root(opened.config) / name).read_text()
+    assert keys[2] in (root(opened.config) / form.TODAY).read_text(), "a row that lacks says nothing"
+    opened.said("database", "restore", "--yes")
+    assert opened.key("mbx_2") == keys[2]
+    (opened.config.state / "backup-rows" / "rows.json").write_text("[]")
+    with pytest.raises(StoreFailed):
+        Work(opened.config).forget_keys()
 
 
 def test_what_was_destroyed_or_ended_since_stays_so_in_an_older_database(opened: Machine) -> None:

@@ -29,6 +29,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.envelopes import KeyUnreadable
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import keys, projections
+from beffroi.mail.backup import asking
 from beffroi.mail.closing import erasures as closing
 from beffroi.mail.closing.models import Erasure
 from beffroi.mail.models import CommuneKey, Mailbox
@@ -260,6 +261,31 @@ def test_a_cut_anywhere_is_gone_on_with_and_loses_no_number(
     assert len(found["key"]) == 32 and found["rows"]["mail_mailbox"] == 1
     verbs = list(AuditEntry.objects.filter(object_id=erasure.id).values_list("verb", flat=True))
     assert len(verbs) == len(set(verbs)), "each step is said once"
+
+
+def test_the_certificate_is_made_when_the_backups_have_forgotten_the_key(
+    leaving_state: Config, beaune: Commune, two: tuple[Actor, Actor], monkeypatch: Any
+) -> None:
+    box(beaune, "agent", beaune.agent.id)
+    fingerprint = keys.fingerprint(leaving_state, beaune.id)
+    leave(planned(beaune))
+    erasure = granted(beaune, *two)
+    asked, is_busy = list[str](), [True]
+
+    def ask(config: Config, verb: str, **what: Any) -> dict[str, Any]:
+        asked.append(verb)
+        if verb == "forget_keys" and is_busy[0]:
+            raise asking.BackupRefused("A backup is under way")
+        return {}
+
+    monkeypatch.setattr(asking, "ask", ask)
+    carry_out(erasure)
+    assert (erasure.state, erasure.stage, erasure.waits_for) == ("erasing", "keys", "backup")
+    assert CommuneKey.objects.get(pk=beaune.id).wrapped == "", "destroyed it is all the same"
+    is_busy[0] = False
+    assert carry_out(erasure).state == "done" and asked[-1] == "forget_keys"
+    assert erasing.removed(erasure)["key"] == fingerprint
+    assert AuditEntry.objects.filter(verb="communes:erasure:done").count() == 1
 
 
 def test_a_database_from_before_is_erased_again(

@@ -25,6 +25,9 @@ WAITS_FOR = {
     "incident": gettext_lazy("Un dossier d’incident est ouvert : rien n’est effacé avant qu’il soit clos."),
     "export": gettext_lazy("Un export de la collectivité est en cours : l’effacement attend sa fin."),
     "mailboxes": gettext_lazy("Les boîtes partent l’une après l’autre."),
+    "backup": gettext_lazy(
+        "La clé est détruite ; sa copie de secours part dès que la sauvegarde en cours est finie."
+    ),
     "fault": gettext_lazy(
         "Une étape n’a pas abouti : elle est reprise chaque minute. Si cela dure, voyez l’état du centre."
     ),

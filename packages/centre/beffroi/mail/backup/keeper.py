@@ -78,6 +78,7 @@ class Keeper:
             "restore": lambda: work.restore(wanted, tell),
             "undo": lambda: work.undo(wanted),
             "erase": lambda: work.erase(wanted),
+            "forget_keys": work.forget_keys,
             "database_now": work.back_up_database,
             "database_check": work.check_database,
             "database_list": work.databases.list,

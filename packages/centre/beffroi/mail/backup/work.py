@@ -109,14 +109,19 @@ class Work:
 
     def _keep_rows(self) -> None:
         """The rows of the mailboxes beside the store, as they are today and never as they were: a key that was
-        destroyed must not lie in an older backup."""
+        destroyed must not lie in an older backup, nor in what the last one of the database left beside it."""
         source = self.config.state / "backup-rows" / "rows.json"
         try:
             descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return
         with os.fdopen(descriptor, "rb") as file:
-            durable.write(root(self.config) / "rows.json", (file.read(),), mode=0o600)
+            text = file.read()
+        durable.write(root(self.config) / "rows.json", (text,), mode=0o600)
+        try:
+            self.databases.forget_keys(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise StoreFailed(self.store.path, "rows.json cannot be read") from None
 
     def check(self, *, full: bool) -> Answer:
         """Read the store (a share of it each week, or all), bring one mailbox back and compare.
@@ -248,6 +253,12 @@ class Work:
             removed = hands.run(self.config, "erase", mailbox_id)[0]
             self._keep_rows()
             return {"removed": removed}
+
+    def forget_keys(self) -> Answer:
+        """What the rows of now call destroyed lies beside no snapshot any more. Errors: Busy, StoreFailed."""
+        with self._alone():
+            self._keep_rows()
+        return {}
 
     def _has_key(self, mailbox_id: str) -> bool:
         """Whether the rows of today would still open it: then nothing of it is taken away."""

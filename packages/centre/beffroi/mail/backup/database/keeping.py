@@ -14,7 +14,7 @@ import os
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import IO, Any
@@ -29,7 +29,7 @@ from beffroi.mail.backup import hands as children
 from beffroi.mail.backup import told
 from beffroi.mail.backup.database import form, hands
 from beffroi.mail.backup.database.form import About, Today
-from beffroi.mail.backup.database.tables import SHOWN
+from beffroi.mail.backup.database.tables import KEYS, SHOWN
 from beffroi.mail.backup.store import Snapshot, Store, root
 from beffroi.mail.engines import layout
 
@@ -122,6 +122,20 @@ class Databases:
         settings = self._config.state / "beffroi.toml"
         if settings.exists():
             durable.write(root(self._config) / "beffroi.toml", (settings.read_bytes(),), mode=0o600)
+
+    def forget_keys(self, tables: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+        """What was destroyed since is so beside the store, too, before the next run. ``tables``: name -> rows of now,
+        of which some may lack. Errors: KeyError where one is none."""
+        place = root(self._config) / form.TODAY
+        kept = json_file.read(place, Today)
+        if kept is None:
+            return
+        for one in KEYS:
+            (column,), rows = one.columns, kept.rows.get(one.name, {})
+            for row in tables.get(one.table, ()):
+                if not row[column] and row[one.key] in rows:
+                    rows[row[one.key]] = {column: ""}
+        durable.write(place, (msgspec.json.encode(kept),), mode=0o600)
 
     def list(self) -> Answer:
         """Oldest first. Errors: StoreFailed."""
