@@ -10,8 +10,9 @@ import pytest
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals.actions import SamePerson
 from beffroi.core.approvals.models import Approval
+from beffroi.core.audit import actions as log
 from beffroi.core.audit import queries as audit
-from beffroi.core.audit.models import AuditEntry
+from beffroi.core.audit.models import AuditEntry, AuditPersonal
 from beffroi.core.communes import actions as communes
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.events import run_pending
@@ -179,6 +180,14 @@ def test_everything_is_destroyed_keys_last_and_the_neighbour_is_untouched(
         role="agent",
     )
     exported(beaune)
+    for commune in (beaune, nuits):
+        log.record(
+            actor=commune.agent,
+            verb="mail:forward:begun",
+            object_id="fwd_1",
+            collectivite_id=commune.id,
+            personal={"target": "claire@prive.fr"},
+        )
     fingerprint = keys.fingerprint(leaving_state, beaune.id)
     assert len(fingerprint) == 32 and fingerprint != keys.fingerprint(leaving_state, nuits.id)
     planned(beaune)
@@ -218,6 +227,9 @@ def test_everything_is_destroyed_keys_last_and_the_neighbour_is_untouched(
     assert Person.objects.get(pk=nuits.agent.id).name
     assert list(Domain.objects.values_list("name", flat=True)) == [nuits.domain]
     assert audit.verify().ok
+    told = AuditPersonal.objects.exclude(entry__collectivite_id=None)
+    told_of = set(told.values_list("entry__collectivite_id", "entry__verb"))
+    assert told_of == {(beaune.id, "communes:leaving:planned"), (nuits.id, "mail:forward:begun")}
     verbs = AuditEntry.objects.filter(object_id=erasure.id).order_by("id").values_list("verb", flat=True)
     assert [one.removeprefix("communes:erasure:") for one in verbs] == [
         "asked", "granted", "begun", "mailboxes_destroyed", "drive_destroyed", "rows_destroyed",

@@ -14,6 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.db.models import Model, Q, QuerySet
 
+from beffroi.core.audit.models import AuditPersonal
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.models import AppPassword, DeviceLink, LoginFlow, Membership, Person
 from beffroi.core.retention import registry
@@ -52,7 +53,7 @@ KEPT = {
     "membership": "identifiers alone: the log says that one and the same person acted, and no longer who",
     "mail_commune_key": "an empty row: no new key in the place of the one that was destroyed",
     "commune_leaving": "the proof", "commune_erasure": "the proof", "commune_export": "the proof, a year",
-    "audit_entry": "the audit log, for its own term", "approval": "the proof, a year",
+    "audit_entry": "the audit log, for its own term, without what names people", "approval": "the proof, a year",
     "decision": "blocks that protect all go on, for their own term", "decision_effect": "with its decision",
     "watch_sighting": "why a decision was taken, for its own term", "entry_use": "30 days",
     "local_exception": "ended with its term", "appeal": "with its decision",
@@ -80,6 +81,9 @@ def left(owner: str) -> Iterator[tuple[str, QuerySet[Any]]]:
     for model in _BY_MEMBERSHIP:
         rows = model._default_manager.filter(membership__collectivite_id=owner)
         yield model._meta.db_table, rows
+    # Addresses of citizens, names of files, where mails went on to. Why the Département exported or erased stays.
+    named_in_log = AuditPersonal.objects.filter(entry__collectivite_id=owner)
+    yield AuditPersonal._meta.db_table, named_in_log.exclude(entry__verb__startswith="communes:")
     for table in ERASED:
         yield table, models[table]._default_manager.filter(collectivite_id=owner)
 
