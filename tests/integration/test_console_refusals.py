@@ -96,6 +96,9 @@ CONSOLE = {
     "commune_leaving": Rule(
         "thing", lambda world: {"collectivite_id": world.beaune.id}, {"word": "take_back"}
     ),
+    "commune_name": Rule(
+        "thing", lambda world: {"collectivite_id": world.beaune.id}, {"name": "Beaune-la-Neuve"}
+    ),
     "commune_drive": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}, {"word": "limit"}),
     "commune_room": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}, {"limit": "10"}),
     "commune_addresses": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}, MADE_ALIAS),

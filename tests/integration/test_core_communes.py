@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes import actions, queries
-from beffroi.core.communes.models import CollectiviteCode
+from beffroi.core.communes.models import Collectivite, CollectiviteCode
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -34,6 +36,75 @@ def test_code_belongs_to_one_collectivite_at_a_time(administrator: Actor) -> Non
     CollectiviteCode.objects.filter(collectivite=dijon).update(until=today)
     assert actions.enrol_commune(actor=administrator, insee="21231").id != dijon.id
     assert queries.current_code(dijon.id, "insee") == ""
+
+
+def test_communes_that_merged_go_on_under_a_new_name_and_the_former_code_is_free(
+    administrator: Actor, beaune: Any, nuits: Any
+) -> None:
+    own = beaune.collectivite
+    before = [queries.current_code(own.id, one) for one in ("insee", "siren")]
+    assert before[0] == "21054" and queries.current_code(nuits.id, "insee") == "21464"
+    assert actions.rename(
+        actor=administrator, collectivite=own, name=" Beaune  la Neuve ", insee="21999", siren="212 102 313"
+    )
+    assert queries.names()[own.id] == "Beaune la Neuve"
+    assert [queries.current_code(own.id, one) for one in ("insee", "siren")] == ["21999", "212102313"]
+    assert CollectiviteCode.objects.get(value="21054").until is not None
+    event = OutboxEvent.objects.get(kind="communes:collectivite_renamed")
+    assert event.collectivite_id == own.id
+    entry = AuditEntry.objects.get(verb=actions.RENAMED)
+    told = json.loads(entry.details)
+    assert [told["former"], told["former_insee"], told["former_siren"]] == ["Beaune", *before]
+    # Given again nothing happens; the one that it took in takes the free code, and gives it back.
+    again = {"name": "Beaune la Neuve", "insee": "21999", "siren": "212102313"}
+    assert not actions.rename(actor=administrator, collectivite=own, **again)
+    with pytest.raises(actions.CodeInUse):
+        actions.rename(actor=administrator, collectivite=nuits.collectivite, name="Nuits", insee="21999")
+    assert (
+        queries.current_code(nuits.id, "insee") == "21464"
+        and queries.names()[nuits.id] == "Nuits-Saint-Georges"
+    )
+    assert actions.rename(actor=administrator, collectivite=nuits.collectivite, name="Nuits", insee="21054")
+    assert actions.rename(actor=administrator, collectivite=nuits.collectivite, name="Nuits")
+    assert queries.current_code(nuits.id, "insee") == ""
+    assert AuditEntry.objects.filter(verb=actions.RENAMED).count() == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (("", "", ""), actions.NameInvalid),
+        ((" \u3000 ", "", ""), actions.NameInvalid),
+        (("x" * 201, "", ""), actions.NameInvalid),
+        (("Beau\u202ene", "", ""), actions.NameInvalid),
+        (("Beaune", "2105", ""), actions.InseeInvalid),
+        (("Beaune", "2C054", ""), actions.InseeInvalid),
+        (("Beaune", "", "212102314"), actions.SirenInvalid),
+        (("Beaune", "", "\u0662" * 9), actions.SirenInvalid),
+    ],
+)
+def test_what_is_no_name_or_code_changes_nothing(
+    administrator: Actor, beaune: Any, said: tuple[str, str, str], error: type[Exception]
+) -> None:
+    name, insee, siren = said
+    with pytest.raises(error):
+        actions.rename(
+            actor=administrator, collectivite=beaune.collectivite, name=name, insee=insee, siren=siren
+        )
+    assert (
+        queries.names()[beaune.id] == "Beaune"
+        and not AuditEntry.objects.filter(verb=actions.RENAMED).exists()
+    )
+
+
+def test_a_commune_does_not_name_itself_and_one_that_left_keeps_its_name(
+    administrator: Actor, beaune: Any
+) -> None:
+    with pytest.raises(NotAllowed):
+        actions.rename(actor=beaune.referent, collectivite=beaune.collectivite, name="Autre")
+    Collectivite.objects.filter(pk=beaune.id).update(left_at=clock.now())
+    with pytest.raises(actions.CollectiviteLeft):
+        actions.rename(actor=administrator, collectivite=beaune.collectivite, name="Autre")
 
 
 def test_unknown_code_kind_or_domain_is_refused(administrator: Actor, beaune: Any) -> None:

@@ -343,6 +343,34 @@ def test_a_commune_is_found_in_the_register_and_enrolled_with_its_own_domain(
     assert "déjà inscrit" in again.content.decode()
 
 
+def test_a_commune_gets_another_name_and_the_former_one_is_said(console: Client, beaune: Commune) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    from beffroi.core.events import run_pending
+    from beffroi.drive import projections
+    from django.conf import settings
+
+    url = f"/communes/{beaune.id}/nom/"
+    assert url in console.get("/communes/").content.decode()
+    wrong = console.post(url, {"name": "Beaune-la-Neuve", "insee": "2105", "siren": ""})
+    assert wrong.status_code == 400 and "cinq signes" in wrong.content.decode()
+    assert 'value="Beaune-la-Neuve"' in wrong.content.decode(), "what was typed stays"
+    done = console.post(url, {"name": "Beaune-la-Neuve", "insee": "21054", "siren": ""}, follow=True)
+    text = done.content.decode()
+    assert "Auparavant" in text and "<strong>Beaune</strong>" in text and 'value="21054"' in text
+    run_pending("main")
+    with closing(sqlite3.connect(projections.path(settings.BEFFROI))) as told:
+        found = told.execute(projections.NAME_OF, (beaune.id,)).fetchone()
+    assert found == ("Beaune-la-Neuve",), "sync clients are told, too"
+    assert (
+        "Rien à changer"
+        in console.post(
+            url, {"name": "Beaune-la-Neuve", "insee": "21054", "siren": ""}, follow=True
+        ).content.decode()
+    )
+
+
 def test_the_chain_of_the_log_is_verified_at_most_once_a_minute(
     console: Client, beaune: Commune, monkeypatch: pytest.MonkeyPatch
 ) -> None:

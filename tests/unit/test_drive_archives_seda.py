@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from beffroi.drive.archives import formats, names, seda
 from beffroi.drive.archives.entries import ContentChanged, Entry, SamePath
+from beffroi.lib.codes import is_siren
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
@@ -256,7 +257,7 @@ def test_a_transfer_that_says_too_little_is_refused_before_a_byte(change: dict[s
 @unhurried
 @given(st.text("0123456789", min_size=9, max_size=9))
 def test_one_digit_in_ten_ends_a_siren(digits: str) -> None:
-    assert sum(seda.is_siren(digits[:8] + last) for last in "0123456789") == 1
+    assert sum(is_siren(digits[:8] + last) for last in "0123456789") == 1
 
 
 def test_content_that_is_not_as_listed_ends_the_package_before_its_manifest() -> None:

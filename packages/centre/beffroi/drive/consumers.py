@@ -80,7 +80,12 @@ def project_members(event: Event) -> None:
     if event.collectivite_id:
         members = _members(identity.memberships_in(SYSTEM, event.collectivite_id))
         projections.put_members(settings.BEFFROI, members, collectivite_id=event.collectivite_id)
-        projections.put_names(settings.BEFFROI, communes.names())
+        project_names(event)
+
+
+@consumer(name="drive.names", kinds=("communes:collectivite_renamed",), atomic=False)
+def project_names(event: Event) -> None:
+    projections.put_names(settings.BEFFROI, communes.names())
 
 
 @consumer(name="drive.departures", kinds=("identity:access_ended", "identity:access_restored"), atomic=False)

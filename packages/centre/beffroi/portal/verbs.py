@@ -118,6 +118,7 @@ VERBS = {
     "audit:journal:exported": gettext_lazy("Journal d’une collectivité téléchargé"),
     "audit:log:pruned": gettext_lazy("Anciennes lignes du journal retirées"),
     "communes:collectivite:enrolled": gettext_lazy("Collectivité inscrite"),
+    "communes:collectivite:renamed": gettext_lazy("Nom ou code de la collectivité changé"),
     "communes:export:begun": gettext_lazy("Export de toute la collectivité commencé"),
     "communes:export:resumed": gettext_lazy("Export de toute la collectivité repris"),
     "communes:export:done": gettext_lazy("Export de toute la collectivité terminé"),

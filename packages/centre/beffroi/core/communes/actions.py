@@ -12,13 +12,41 @@ from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.codes import is_insee, is_siren
 from beffroi.lib.errors import Conflict, Invalid, NotFound
+
+MAX_NAME_CHARS = 200
+RENAMED = "communes:collectivite:renamed"
+
+
+class NameInvalid(Invalid):
+    """A collectivité's name has 1 to 200 printable characters."""
+
+    code = "communes.name"
+
+
+class InseeInvalid(Invalid):
+    """The INSEE code of a commune has five signs."""
+
+    code = "communes.insee"
+
+
+class SirenInvalid(Invalid):
+    """A SIREN has nine digits, the last of which checks the others."""
+
+    code = "communes.siren"
 
 
 class CollectiviteLeft(Conflict):
     """This collectivité has left; take its departure back first."""
 
     code = "communes.left"
+
+
+class CodeInUse(Conflict):
+    """This INSEE or SIREN code belongs to an enrolled collectivité."""
+
+    code = "communes.code_in_use"
 
 
 @transaction.atomic
@@ -94,6 +122,60 @@ def add_domain(*, actor: Actor, collectivite: Collectivite, name: str) -> Domain
     return domain
 
 
+@transaction.atomic
+def rename(*, actor: Actor, collectivite: Collectivite, name: str, insee: str = "", siren: str = "") -> bool:
+    """What it is called and coded from today, as after communes merged; a former code stays on record with its end.
+    Everything else stays. Return False where nothing differs.
+
+    Errors: NotAllowed, NameInvalid, InseeInvalid, SirenInvalid, CollectiviteLeft, CodeInUse.
+    """
+    actor.require_departement("enrol collectivités")
+    name, insee, siren = " ".join(name.split()), insee.strip().upper(), "".join(siren.split())
+    codes = {CollectiviteCode.Scheme.INSEE: insee, CollectiviteCode.Scheme.SIREN: siren}
+    if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
+        raise NameInvalid
+    if insee and not is_insee(insee):
+        raise InseeInvalid
+    if siren and not is_siren(siren):
+        raise SirenInvalid
+    outbox.serialise()
+    if queries.has_left(collectivite.id):
+        raise CollectiviteLeft
+    before = {scheme: queries.current_code(collectivite.id, scheme) for scheme in codes}
+    former = Collectivite.objects.values_list("name", flat=True).get(pk=collectivite.id)
+    if (former, before) == (name, codes):
+        return False
+    Collectivite.objects.filter(pk=collectivite.id).update(name=name)
+    for scheme, value in codes.items():
+        if value != before[scheme]:
+            _end_code(collectivite, scheme)
+            if value:
+                _add_code(collectivite, scheme, value)
+    audit.record(
+        actor=actor,
+        verb=RENAMED,
+        object_id=collectivite.id,
+        collectivite_id=collectivite.id,
+        details={
+            "name": name,
+            "former": former,
+            **{scheme.value: value for scheme, value in codes.items()},
+            **{f"former_{scheme.value}": value for scheme, value in before.items()},
+        },
+    )
+    outbox.publish(
+        "communes:collectivite_renamed",
+        {"collectivite_id": collectivite.id},
+        collectivite_id=collectivite.id,
+    )
+    return True
+
+
+def _end_code(collectivite: Collectivite, scheme: str) -> None:
+    current = CollectiviteCode.objects.filter(collectivite=collectivite, scheme=scheme, until=None)
+    current.update(until=clock.now().date())
+
+
 def _add_code(collectivite: Collectivite, scheme: str, value: str) -> None:
     try:
         with transaction.atomic():
@@ -101,4 +183,4 @@ def _add_code(collectivite: Collectivite, scheme: str, value: str) -> None:
                 collectivite=collectivite, scheme=scheme, value=value, since=clock.now().date()
             )
     except IntegrityError:
-        raise Conflict("this code belongs to an enrolled collectivité") from None
+        raise CodeInUse from None

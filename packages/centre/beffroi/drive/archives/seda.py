@@ -23,6 +23,7 @@ from lxml import etree
 
 from beffroi.drive.archives import formats, names, streams
 from beffroi.drive.archives.entries import Entries, SamePath, content
+from beffroi.lib.codes import is_insee, is_siren
 from beffroi.lib.errors import Invalid
 
 type Version = Literal["2.1", "2.2", "2.3"]
@@ -31,7 +32,6 @@ type Fault = Literal["", "empty", "siren", "insee"]
 MANIFEST, CONTENT = "manifest.xml", "content"
 MAX_DEPTH = 40
 """Folders in folders that become units in units; what lies deeper stays in the last one, with its path as title."""
-_INSEE = re.compile(r"(?:\d{2}|2[AB])\d{3}")
 _TOKEN = re.compile(r"[ \t\r\n]+")
 _FAULTS: dict[Fault, str] = {
     "empty": "a field is empty",
@@ -62,7 +62,7 @@ class Agency:
             return "empty"
         if self.scheme == "SIREN" and not is_siren(self.identifier):
             return "siren"
-        return "insee" if self.scheme == "INSEE" and not _INSEE.fullmatch(self.identifier) else ""
+        return "insee" if self.scheme == "INSEE" and not is_insee(self.identifier) else ""
 
 
 @dataclass(frozen=True)
@@ -124,14 +124,6 @@ class _File:
     mtime_s: int
     sha512: str
     format: formats.Format
-
-
-def is_siren(text: str) -> bool:
-    """9 digits, valid by Luhn's sum."""
-    if not re.fullmatch(r"[0-9]{9}", text):
-        return False
-    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(text))]
-    return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
 
 
 def package(entries: Entries, transfer: Transfer) -> Iterator[bytes]:
