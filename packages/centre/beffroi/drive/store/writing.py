@@ -63,18 +63,27 @@ class Picture:
 
     def __init__(self, on: Reading) -> None:
         self._on, self.all = on, on.all
-        self._told: dict[str, dict[tuple[object, ...], Row | None]] = {}
+        self._rows: dict[str, dict[tuple[object, ...], Row]] = {}
+        self._absent: dict[str, set[tuple[object, ...]]] = {}
 
     def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
-        key, rows = tuple(parameters), self._told.get(sql)
+        key, rows = tuple(parameters), self._rows.get(sql)
         if rows is None:
-            rows = self._told[sql] = {}
-        if key in rows:
-            return rows[key]
+            rows, self._absent[sql] = self._rows.setdefault(sql, {}), set()
+        found = rows.get(key)
+        if found is not None or key in (absent := self._absent[sql]):
+            return found
         found = self._on.one(sql, parameters)
-        if len(rows) < MOST_REMEMBERED:
-            rows[key] = found
+        if len(rows) + len(absent) < MOST_REMEMBERED:
+            if found is None:
+                absent.add(key)
+            else:
+                rows[key] = found
         return found
+
+    def forget(self) -> None:
+        self._rows.clear()
+        self._absent.clear()
 
 
 class Writing(Picture):
@@ -111,15 +120,12 @@ class Writing(Picture):
     def _forget(self, sql: str) -> None:
         """What a statement may change of what is remembered. The files of a group lie in one folder, mostly, which is
         looked up once."""
-        table, is_new = _written(sql)
-        for asked in list(self._told):
-            if table and table not in _words(asked):
+        for asked, rows in self._rows.items():
+            if not _changes(sql, asked):
                 continue
-            if is_new and _is_one_row(asked):
-                # Another row leaves those that there were as they are.
-                self._told[asked] = {key: row for key, row in self._told[asked].items() if row is not None}
-            else:
-                del self._told[asked]
+            self._absent[asked].clear()
+            if not _adds(sql, asked):  # another row leaves those that there were as they are
+                rows.clear()
 
     def number(self) -> int:
         """The next number: an identifier, an etag."""
@@ -210,7 +216,7 @@ class Writing(Picture):
         try:
             result = change(self)
         except BaseException:
-            self._told.clear()
+            self.forget()
             try:
                 self._session.run("ROLLBACK TO SAVEPOINT change")
                 self._session.run("RELEASE SAVEPOINT change")
@@ -224,7 +230,7 @@ class Writing(Picture):
         self._session.run("RELEASE SAVEPOINT change")
         if self._is_replaced:  # what the group did before is gone, and so is its growth
             self._grown, self._heard = {}, set()
-            self._told.clear()
+            self.forget()
         for folder, grown in self._mine.items():
             self._grown[folder] = self._grown.get(folder, NOTHING).plus(grown)
         self._heard |= self._mine_heard
@@ -258,6 +264,20 @@ class Writing(Picture):
         self.touched_roots = {folder for folder in told if not parents[folder]}
         if self._number != self._kept:
             self.run("UPDATE meta SET value = ? WHERE name = 'number'", (str(self._number),))
+
+
+@lru_cache(8192)
+def _changes(sql: str, asked: str) -> bool:
+    """Whether what was asked may have another answer after this statement."""
+    table, _ = _written(sql)
+    return not table or table in _words(asked)
+
+
+@lru_cache(8192)
+def _adds(sql: str, asked: str) -> bool:
+    """Whether it only gives an answer where there was none."""
+    _, is_new = _written(sql)
+    return is_new and _is_one_row(asked)
 
 
 @lru_cache(1024)
