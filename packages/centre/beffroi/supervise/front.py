@@ -147,6 +147,8 @@ def _frontend(config: Config, listener: Listener) -> list[str]:
         *front_limits.rules(listener),
         *([f"acl discovery req.hdr(host),lower -m beg {' '.join(DISCOVERY_HOSTS)}"] if others else []),
         *(f"http-request del-header {header}" for header in _TRUSTED),
+        # To WSGI a dash and an underscore are one name: X_Forwarded_For would stand beside ours. No program needs one.
+        "http-request del-header _ -m sub",
         "http-request set-header X-Forwarded-For %[src]",
         f"http-request set-header X-Beffroi-Listener {listener.name}",
         # A foreign Host header must never reach a plane, or it could appear in a link.
