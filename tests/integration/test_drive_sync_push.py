@@ -104,6 +104,27 @@ def test_who_sends_frame_after_frame_is_heard_no_more(drive: Served, kind: int, 
         pass
 
 
+@pytest.mark.parametrize("is_long", [True, False], ids=["in two frames", "in one"])
+def test_a_line_that_is_no_text_ends_the_connection_and_fills_no_log(drive: Served, *, is_long: bool) -> None:
+    with WebSocket(drive.port, push.PATH) as line:
+        if is_long:
+            line.flood(b"\x01\x81" + bytes(4) + b"\xc3" + b"\x80\x81" + bytes(4) + b"(")
+        else:
+            line.flood(b"\x81\x82" + bytes(4) + b"\xc3(")
+        with pytest.raises((Closed, OSError)):
+            line.hear()
+    with listening(drive, "alice"):
+        pass
+    assert "UTF-8" not in drive.log and "Traceback" not in drive.log
+
+
+def test_a_letter_in_two_frames_is_heard(drive: Served) -> None:
+    with WebSocket(drive.port, push.PATH) as line:
+        line.flood(b"\x01\x81" + bytes(4) + b"\xc3" + b"\x80\x81" + bytes(4) + b"\xa9")
+        line.send(PASSWORD)
+        assert line.hear() == "err: Invalid credentials"
+
+
 def test_a_person_holds_so_many_connections(drive: Served) -> None:
     lines = [listening(drive, "elise") for _ in range(push.MOST_OF_A_PERSON)]
     try:

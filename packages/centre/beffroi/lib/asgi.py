@@ -93,6 +93,15 @@ class _Listening(WebSocketsSansIOProtocol):
                 self.transport.write(_REFUSED)
                 self.transport.close()
 
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:  # of which uvicorn would log a traceback, as often as a stranger likes
+                self.transport.abort()
+                return
+        super().send_receive_event_to_app()
+
 
 class Server(uvicorn.Server):
     """``serve(sockets=[...])`` until ``should_exit``."""
