@@ -19,11 +19,13 @@ LIMIT_BYTES = 100
 class Door:
     def __init__(self) -> None:
         self.in_hand, self.go_on = threading.Event(), threading.Event()
+        self.heard: dict[str, str] = {}
         self.server = Server(("127.0.0.1", 0), self.answer)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def answer(self, request: Request) -> object:
+        self.heard = request.headers
         if request.path == "/slow":
             self.in_hand.set()
             assert self.go_on.wait(10)
@@ -92,6 +94,21 @@ def test_a_body_that_is_too_long_is_not_read_and_one_that_ends_early_is_no_reque
             connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % length + sent)
             connection.shutdown(socket.SHUT_WR)
             assert everything(connection).split(b" ")[1] == status
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "behind the head"])
+def test_what_comes_behind_a_body_is_no_header_of_its_request(door: Door, *, apart: bool) -> None:
+    head = b"POST /check HTTP/1.1\r\nX-Said: first\r\nTransfer-Encoding: chunked\r\n\r\n"
+    rest = b"4\r\nmail\r\n0\r\nX-Said: last\r\nX-More: last\r\n\r\n"
+    with door.connect() as connection:
+        connection.sendall(head if apart else head + rest)
+        if apart:
+            until(lambda: door.heard, "its head")
+            connection.sendall(rest)
+        connection.shutdown(socket.SHUT_WR)
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 200") and b'"body":"mail"' in answer
+    assert (door.heard["x-said"], door.heard.get("x-more")) == ("first", None)
 
 
 def test_a_body_that_nobody_read_is_never_the_next_request(door: Door) -> None:
