@@ -14,7 +14,7 @@ from beffroi.lib.ids import new_id
 
 from tests.drive_place import LARGE, Place, placed
 from tests.drive_sound import filled
-from tests.fixtures_drive import new_config, noise
+from tests.fixtures_drive import erase, new_config, noise
 
 
 @pytest.fixture
@@ -93,3 +93,29 @@ def test_the_one_that_waited_longest_is_next(place: Place, backups: Backups, wor
     backups.back_up(place.owner)
     assert turn(work) == place.owner
     assert turn(work) == ""  # the other has no key: nothing of it is sealed
+
+
+def test_what_a_restore_would_take_is_read_where_a_clock_once_ran_ahead(
+    place: Place, backups: Backups, work: Drills
+) -> None:
+    place.put("petit", b"a")
+    with clock.shifted(30 * 86400):
+        ahead = backups.back_up(place.owner).picture
+    place.put("autre", b"b")
+    picture = backups.back_up(place.owner).picture
+    assert ahead.at_s > picture.at_s
+    assert turn(work) == place.owner
+    found = drills.read(place.config)[place.owner]
+    assert (found.picture_s, found.files) == (picture.at_s, 2)
+
+
+def test_nothing_is_said_of_who_was_erased(place: Place, backups: Backups, work: Drills) -> None:
+    place.put("grand", noise(LARGE, b"x"))
+    backups.back_up(place.owner)
+    for one in copies(place):
+        one.unlink()
+    assert turn(work) == place.owner
+    assert place.owner in drills.problem(place.config)
+    erase(place.config, place.owner)
+    assert turn(work) == ""
+    assert not drills.problem(place.config)

@@ -13,7 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
+from beffroi.drive.backup import drills
+from beffroi.drive.backup.drills import Drill
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.upkeep import Upkeep
@@ -155,7 +158,10 @@ def test_without_the_key_the_commands_say_what_lacks_and_change_nothing(
     assert done.returncode != 0 and "commune-master.key" in done.stderr + done.stdout
     assert not (second.state / "drive" / owner / "keys.json").exists()
     assert not (second.state / "drive" / owner / "metadata.db").exists()
+    drill = Drill(1_800_000_000, took_s=4, picture_s=1_799_990_000, files=3, size_bytes=30)
+    drills.path(second).write_bytes(msgspec.json.encode({owner: drill}))
     told = run(second, ["check", "backup", "--state", str(second.state)])
     assert told.returncode == 1 and "one broken disk takes both" in told.stdout
+    assert "drill: of the backup of 2027-01-15 06:13 3 files" in told.stdout
     absent = run(second, ["drive", "restore", "col_" + "0" * 26, "--yes", "--state", str(second.state)])
     assert absent.returncode != 0 and "No single collectivité" in absent.stderr + absent.stdout

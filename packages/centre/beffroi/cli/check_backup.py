@@ -55,7 +55,8 @@ def _drilled(one: Drill) -> str:
     if one.code:
         return f"broke off ({one.code})"
     return (
-        f"{one.files} files, {one.size_bytes / GB:.2f} GB read in {one.took_s} s, {one.lost} pieces lacking"
+        f"of the backup of {local(one.picture_s)} {one.files} files, {one.size_bytes / GB:.2f} GB read in"
+        f" {one.took_s} s, {one.lost} pieces lacking"
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.drive.backup import pictures, turns
+from beffroi.drive.backup import pictures, turns, work
 from beffroi.drive.backup.places import open_place
 from beffroi.drive.backup.vault import Vault
 from beffroi.drive.store.commune import Communes
@@ -85,7 +85,11 @@ class Drills(Worker):
 
     def turn(self, *, now_s: int) -> str:
         """Read one collectivité, if any is due; return which, or ""."""
-        known, there = read(self._config), self._communes.ids()
+        there = self._communes.ids()
+        before = read(self._config)
+        known = {one: found for one, found in before.items() if one in there}
+        if known != before:  # who was erased
+            self._keep(known)
         due = sorted(
             (known[one].at_s if one in known else 0, one) for one in there if _is_due(known, one, now_s)
         )
@@ -93,7 +97,7 @@ class Drills(Worker):
             found = self.drill(collectivite_id)
             if found is None:
                 continue  # nothing of it is backed up yet: the backup says so where it is late
-            self._keep({**{one: known[one] for one in known.keys() & set(there)}, collectivite_id: found})
+            self._keep({**known, collectivite_id: found})
             return collectivite_id
         return ""
 
@@ -106,12 +110,13 @@ class Drills(Worker):
             made = found.pictures()
             if not made:
                 return None
+            picture = work.chosen(made)
             proof = _Proof(Stock(collectivite_id, keys, self._place.objects))
             with turns.draft(self._config, collectivite_id) as draft:
                 metadata = draft / "metadata"
-                found.open_kept(made[-1].metadata, metadata)
+                found.open_kept(picture.metadata, metadata)
                 pictures.bring_forward(metadata)
-                if (archive := made[-1].calendars) is not None:
+                if (archive := picture.calendars) is not None:
                     found.open_kept(archive, draft / "calendars")
                 files = _files(metadata)
                 for chunk, length, sealed in _inline(metadata):
@@ -129,7 +134,7 @@ class Drills(Worker):
         if proof.lost:
             log.error("%s: the backup lacks %d pieces of files", collectivite_id, proof.lost)
         took_s = round(clock.steady_s() - began_s)
-        return Drill(clock.epoch_s(), took_s, made[-1].at_s, files, proof.size_bytes, proof.lost)
+        return Drill(clock.epoch_s(), took_s, picture.at_s, files, proof.size_bytes, proof.lost)
 
     def _keep(self, drills: Mapping[str, Drill]) -> None:
         try:

@@ -272,7 +272,7 @@ class Backups(Worker):
             raise KeysErased(collectivite_id)
         vault.adopt_keys(self._config, collectivite_id, self.place, replaces=True)
         made = Vault(self.place, Keys(self._config, collectivite_id))
-        picture = _chosen(made.pictures(), at_s)
+        picture = chosen(made.pictures(), at_s)
         with turns.draft(self._config, collectivite_id) as draft:
             metadata, archive = draft / "metadata", draft / "calendars"
             made.open_kept(picture.metadata, metadata)
@@ -338,7 +338,7 @@ def _load(writing: Writing, path: Path, lost: Collection[bytes]) -> tuple[str, i
     return fingerprint, seals.keep_terms(writing, before), len(eliminated - seal_ends.every(writing))
 
 
-def _chosen(made: list[Picture], at_s: int | None) -> Picture:
+def chosen(made: list[Picture], at_s: int | None = None) -> Picture:
     """The newest up to a moment; a picture of a clock that ran ahead is none unless it is asked for, or the only one.
 
     Errors: NoPicture.
