@@ -26,6 +26,7 @@ from beffroi.drive.store import seal_checks
 from beffroi.drive.store.model import Node
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
+from beffroi.portal import words
 from beffroi.previews.server import socket_path
 from django.conf import settings
 from django.test import Client
@@ -161,9 +162,24 @@ def test_the_console_has_numbers_of_each_commune_and_no_name(
     now_s = clock.epoch_s()
     known = {
         beaune.id: Sums(
-            folders=2, files=10_031, size_bytes=4_100_000, ending=1, checked_s=now_s - day_s, unchecked=1
+            folders=2,
+            files=10_031,
+            size_bytes=4_100_000,
+            ending=1,
+            checked_s=now_s - day_s,
+            oldest_s=now_s - 80 * day_s,
+            unchecked=1,
         ),
-        nuits.id: Sums(folders=1, files=7, size_bytes=10, over=1, damaged=1, since_s=now_s - 2 * day_s),
+        nuits.id: Sums(
+            folders=1,
+            files=7,
+            size_bytes=10,
+            over=1,
+            checked_s=now_s,
+            oldest_s=now_s,
+            damaged=1,
+            since_s=now_s - 2 * day_s,
+        ),
         new_id("col"): Sums(folders=99),
     }
     numbers.write_bytes(msgspec.json.encode(known))
@@ -174,6 +190,8 @@ def test_the_console_has_numbers_of_each_commune_and_no_name(
         assert "Scellements" in text(client.get("/coffre/"))
     assert "1 dossier scellé est abîmé" in first
     assert "1 dossier scellé n’est plus ce qui a été scellé" in shown
+    longest_ago = words.when(clock.moment(now_s - 80 * day_s)).replace("\u00a0", " ")
+    assert f"la plus ancienne : {longest_ago}" in shown and shown.count("la plus ancienne") == 1
     assert "4,1 Mo" in shown and "1 dans les 90 jours" in shown and "1 passé" in shown
     assert shown.index(nuits.collectivite.name) < shown.index(beaune.collectivite.name), (
         "what is broken comes first"

@@ -48,5 +48,6 @@ def _row(collectivite_id: str, name: str, sums: Sums) -> dict[str, Any]:
         "sums": sums,
         "size": words.size(sums.size_bytes),
         "checked": clock.moment(sums.checked_s),
+        "oldest": clock.moment(sums.oldest_s) if sums.oldest_s < sums.checked_s else None,
         "since": clock.moment(sums.since_s),
     }
