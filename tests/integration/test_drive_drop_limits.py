@@ -115,6 +115,27 @@ def test_a_link_takes_no_more_than_its_maker_said_also_at_once(
     assert "n’est plus ouvert" in sender.page()
 
 
+@pytest.mark.parametrize("full", ["of files", "of bytes", "of its owner"])
+def test_the_last_file_that_was_taken_is_there_also_for_who_lost_the_answer(
+    drive: Drive, folder: Node, sender: Sender, server: Served, full: str
+) -> None:
+    with drive.database.reading() as reading:
+        (share,) = shares.of_node(reading, folder.id, now_s=clock.epoch_s())
+    most = drops.Limits(len(PDF) if full == "of bytes" else 10_000, 1 if full == "of files" else 9)
+    drive.database.write(lambda w: drops.set_limits(w, share.id, most))
+    status, first = sender.hand("acte.pdf")
+    assert status == 201
+    if full == "of its owner":
+        drive.database.write(lambda w: w.run("INSERT INTO quota VALUES (?, 10)", (drive.own.id,)))
+    told = (server.directory / "told-handed").read_text()
+    assert sender.hand("acte.pdf", again=True) == (201, first)
+    for name, body in (("acte.pdf", PDF[:-1] + b" "), ("acte.pdf", PDF + b"x"), ("autre.pdf", PDF)):
+        assert sender.hand(name, body, again=True)[0] in (413, 507), "another file"
+    assert drive.names(folder) == ["acte.pdf"]
+    assert (server.directory / "told-handed").read_text() == told
+    drive.database.write(lambda w: w.run("DELETE FROM quota WHERE root = ?", (drive.own.id,)))
+
+
 def test_without_room_the_sender_reads_why_and_the_log_has_it(
     drive: Drive, folder: Node, sender: Sender, server: Served
 ) -> None:

@@ -110,9 +110,18 @@ def is_sealed(database: Reading, share: Share) -> bool:
 
 
 def check(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s: int) -> Share:
-    """The link, if it takes a file of this name and length; into a sealed folder none does.
+    """The link, if it takes a file of this name and length now. Errors: those of ``standing``, DropFull."""
+    share = standing(database, share_id, name, size_bytes, now_s=now_s)
+    box = of(database, share_id)
+    if box.files >= box.most_files or box.total_bytes + size_bytes > box.most_total_bytes:
+        raise DropFull
+    return share
 
-    Errors: LinkClosed, DropRefused, DropFull, NameRefused."""
+
+def standing(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s: int) -> Share:
+    """The link, if it takes such files, full or not; into a sealed folder none does.
+
+    Errors: LinkClosed, DropRefused, NameRefused."""
     try:
         share = shares.find_link(database, share_id)
     except AbsentNode:
@@ -125,16 +134,13 @@ def check(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s
         raise LinkClosed
     names.normal(name)
     shares.may_drop(share, name, size_bytes)
-    box = of(database, share_id)
-    if box.files >= box.most_files or box.total_bytes + size_bytes > box.most_total_bytes:
-        raise DropFull
     return share
 
 
-def came(database: Reading, folder: int, name: str, sha256: str, letter: Letter) -> Node | None:
-    """What the same visit handed in by this name, where the answer to it was lost and it is sent again."""
+def came(database: Reading, folder: int, name: str, letter: Letter) -> Node | None:
+    """What the same visit handed in by this name last, where the answer to it was lost and it is sent again."""
     there = look.last_taken(database, folder, names.normal(name), numbered=True)
-    if there is None or there.sha256 != sha256:
+    if there is None:
         return None
     row = database.one("SELECT 1 FROM handed WHERE node = ? AND handing = ?", (there.id, letter.handing))
     return there if row else None

@@ -43,6 +43,7 @@ from beffroi.drive.store.drops import (
 from beffroi.drive.store.findings import Found
 from beffroi.drive.store.model import Content, Node
 from beffroi.drive.store.shares import NO_LIMIT, DropRefused, DropType, LinkClosed, Share
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.ends import Ends
@@ -176,12 +177,16 @@ class Dropped:
         letter = _letter(visit, sent)
         size_bytes = sent.size_bytes or form.least_bytes(request)
         with database.reading() as reading:
-            share = drops.check(reading, visit.share_id, sent.name, size_bytes, now_s=clock.epoch_s())
-            room.require(reading, look.above(reading, share.node)[-1].id, size_bytes)
-            box = drops.of(reading, share.id)
+            share = drops.standing(reading, visit.share_id, sent.name, size_bytes, now_s=clock.epoch_s())
+            came = drops.came(reading, share.node, sent.name, letter) if sent.again else None
+            most = sent.size_bytes or MOST_FILE_BYTES
+            if (
+                came is None or came.size_bytes != size_bytes
+            ):  # else it may be what filled the link, or the room
+                _require_room(reading, share, sent.name, size_bytes)
+                most = min(_most(share, drops.of(reading, share.id)), most)
         ends = Ends()
         try:
-            most = min(_most(share, box), sent.size_bytes or MOST_FILE_BYTES)
             content = await self._received(visit, share, sent, ends.of(pieces, most))
             if not content.size_bytes:
                 raise DropEmpty
@@ -189,9 +194,10 @@ class Dropped:
                 raise DropType
             if sent.again:
                 with database.reading() as reading:
-                    came = drops.came(reading, share.node, sent.name, content.sha256, letter)
-                if came is not None:
-                    return came, letter.reference
+                    came = drops.came(reading, share.node, sent.name, letter)
+                    if came is not None and came.sha256 == content.sha256:
+                        return came, letter.reference
+                    _require_room(reading, share, sent.name, content.size_bytes)
             handed = Handed(
                 share.id,
                 visit.collectivite_id,
@@ -233,6 +239,12 @@ class Dropped:
         if sent.size_bytes and content.size_bytes != sent.size_bytes:
             raise Invalid("size")
         return content
+
+
+def _require_room(reading: Reading, share: Share, name: str, size_bytes: int) -> None:
+    """Errors: as ``drops.check``, QuotaFull."""
+    drops.check(reading, share.id, name, size_bytes, now_s=clock.epoch_s())
+    room.require(reading, look.above(reading, share.node)[-1].id, size_bytes)
 
 
 def _most(share: Share, box: Box) -> int:
