@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import datetime, timedelta
 
 import pytest
@@ -50,6 +51,16 @@ def test_what_is_read_is_written_in_its_zone() -> None:
         text = whole.serialize()
         assert f"DTSTART;TZID={name}:20260701T100000" in text
         assert text.count("BEGIN:VTIMEZONE") == 1 and (not offset or f"TZOFFSETTO:{offset}" in text)
+
+
+def test_a_name_in_other_capitals_is_given_back_as_it_was_said() -> None:
+    for zone in (ZONE.format(name="europe/PARIS", offset="+0100", rule=""), ""):
+        (whole,) = read_components(ENTRY.format(zone=zone, name="europe/PARIS"))
+        assert whole.vevent.dtstart.value.utcoffset() == timedelta(hours=2)
+        text = copy.deepcopy(whole).serialize()
+        assert text.count("BEGIN:VTIMEZONE") == text.count("TZID:europe/PARIS") == 1, "and grows by none"
+        assert "DTSTART;TZID=europe/PARIS:20260701T100000" in text
+    assert "TZID=Europe/Paris" in read_components(ENTRY.format(zone="", name="Europe/Paris"))[0].serialize()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import re
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -32,11 +33,22 @@ _UTC = vobject.icalendar.utc
 
 
 class _Zone(ZoneInfo):
-    """``tzid``: by which vobject names it."""
+    """``tzid``: by which vobject names it: as its entry does, beside whose own definition another would be put."""
 
-    @property
-    def tzid(self) -> str:
-        return self.key
+    tzid: str
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _zone, (self.tzid,)  # who copies an entry copies its times
+
+
+@lru_cache(256)
+def _zone(name: str) -> _Zone | None:
+    known = _KNOWN.get(name.lower())
+    if known is None:
+        return None
+    zone = _Zone.no_cache(known)
+    zone.tzid = name
+    return zone
 
 
 class _Later(tzinfo):
@@ -65,8 +77,7 @@ class _Zones(threading.local):
     def get(self, name: str | None) -> tzinfo | None:
         if name == "UTC":
             return _UTC  # type: ignore[no-any-return]
-        known = _KNOWN.get((name or "").lower())
-        return _Zone(known) if known else self.own.get(name or "")
+        return _zone(name or "") or self.own.get(name or "")
 
     def __setitem__(self, name: str, zone: tzinfo) -> None:
         self.own[name] = zone
