@@ -90,3 +90,33 @@ def test_a_lock_of_webdav_keeps_the_editor_out_and_the_other_way_round(
     with pytest.raises(Locked):
         metadata.write(lambda w: locks.lock(w, ME, file.id, deep=False, shared=False, owner="", timeout_s=60))
     assert not metadata.write(lambda w: locks.unlock(w, ME, file.id, token(file.id, "a")))
+
+
+@pytest.mark.parametrize("by", ["editor", "program"])
+def test_a_lock_of_a_clock_that_ran_ahead_ends_with_it(
+    metadata: Database, home: Node, file: Node, by: str
+) -> None:
+    """Else a file that somebody had open in that hour could be written by nobody for years."""
+    ahead = NOW_S + 3650 * 86400
+    if by == "editor":
+        take(metadata, file, "a", ahead)
+    else:
+        act = Act(OTHER.person_id, OTHER.device_id, ahead)
+        for one, timeout_s in ((home, locks.LONGEST_S), (file, 60)):
+            metadata.write(
+                lambda w, at=one.id, s=timeout_s: locks.lock(
+                    w, act, at, deep=True, shared=True, owner="", timeout_s=s
+                )
+            )
+    with metadata.reading() as reading:
+        assert locks.held(reading, file.id, now_s=NOW_S) == []
+    put(metadata, home.id, "a.odt", b"after")
+    metadata.write(lambda w: tree.move(w, ME, file.id, home.id, "b.odt"))
+    mine = metadata.write(
+        lambda w: locks.lock(w, ME, file.id, deep=False, shared=False, owner="", timeout_s=locks.LONGEST_S)
+    )
+    with metadata.reading() as reading:
+        assert locks.held(reading, file.id, now_s=NOW_S) == [mine]
+    locks.expire(metadata, now_s=NOW_S)
+    with metadata.reading() as reading:
+        assert reading.all("SELECT token FROM dav_lock") == [(mine.token,)]

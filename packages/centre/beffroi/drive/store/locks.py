@@ -9,7 +9,7 @@ Rule:   who may write there no more binds nobody: in somebody's own files, whose
 from __future__ import annotations
 
 import uuid
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import groups, schema, seals, shares
 from beffroi.drive.store.database import Database
@@ -18,9 +18,11 @@ from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
 LONGEST_S = 24 * 3600
+"""What would last for longer is of a clock that ran ahead: it is over."""
 USUAL_S = 1800
 EDITOR = "office"
 """Whose locks those of an office editor are."""
+_DELETE_OVER: LiteralString = "DELETE FROM dav_lock WHERE expires_s <= ? OR expires_s > ?"
 MOST_OF_A_PERSON, MOST_SHARED = 1000, 8
 """``MOST_SHARED``: shared locks that reach one node. Each listing tells of all that reach each of its entries."""
 
@@ -48,7 +50,10 @@ def held(database: Reading, node_id: int, *, now_s: int) -> list[Lock]:
     """The locks that reach a node: its own, and deep ones of the folders above it."""
     out, way, above, name = list[Lock](), list[int](), node_id, ""
     while above:
-        for row in database.all("SELECT * FROM dav_lock WHERE node = ? AND expires_s > ?", (above, now_s)):
+        for row in database.all(
+            "SELECT * FROM dav_lock WHERE node = ? AND expires_s > ? AND expires_s <= ?",
+            (above, now_s, now_s + LONGEST_S),
+        ):
             found = Lock(*row)
             if not way or found.is_deep:
                 out.append(found)
@@ -123,7 +128,7 @@ def lock(
     """Errors: AbsentNode, Locked (another lock forbids this one), TooManyLocks."""
     if writing.one("SELECT 1 FROM node WHERE id = ?", (node_id,)) is None:
         raise AbsentNode("file")
-    writing.run("DELETE FROM dav_lock WHERE expires_s <= ?", (act.now_s,))
+    writing.run(_DELETE_OVER, (act.now_s, act.now_s + LONGEST_S))
     others = held(writing, node_id, now_s=act.now_s)
     if deep:
         for (locked,) in writing.all("SELECT DISTINCT node FROM dav_lock"):
@@ -172,9 +177,11 @@ def unlock(writing: Writing, act: Act, node_id: int, token: str) -> bool:
 def expire(database: Database, *, now_s: int) -> None:
     """Take away locks that are over: they bind nobody, and each change would look at them."""
     with database.reading() as reading:
-        found = reading.one("SELECT 1 FROM dav_lock WHERE expires_s <= ? LIMIT 1", (now_s,))
+        found = reading.one(
+            "SELECT 1 FROM dav_lock WHERE expires_s <= ? OR expires_s > ? LIMIT 1", (now_s, now_s + LONGEST_S)
+        )
     if found is not None:
-        database.write(lambda w: w.run("DELETE FROM dav_lock WHERE expires_s <= ?", (now_s,)))
+        database.write(lambda w: w.run(_DELETE_OVER, (now_s, now_s + LONGEST_S)))
 
 
 def release(writing: Writing, node_id: int) -> None:
