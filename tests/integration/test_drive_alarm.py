@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from beffroi.core.events.models import OutboxEvent
 from beffroi.drive import alarms, recovery
+from beffroi.drive.guard import scoring
 from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.stock import stocks
@@ -231,6 +232,26 @@ def test_an_alarm_is_of_its_own_collectivite_and_what_was_meant_stays(drive: Ser
     drive.start()
     assert drive.ask("GET", f"{COMMON}/{sorted(files)[0]}")[0] == 200, "settled, it is free again"
     assert sum(content_of(drive, files)[path] != data for path, data in files.items()) == lost
+
+
+def test_a_device_whose_alarm_is_of_a_clock_that_ran_ahead_is_judged_again_once_that_is_settled(
+    drive: Served,
+) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    attacked = sorted(files, key=hash_of)
+    encrypt(drive, {path: files[path] for path in attacked[:20]})
+    drive.kill()
+    with metadata(drive) as database:
+        with database.reading() as reading:
+            row = reading.one("SELECT windows FROM judged")
+        assert row is not None
+        windows = scoring.Commune.restore(bytes(row[0]))
+        windows.windows[DEVICE].alarmed_s += 3650 * 86400
+        database.write(lambda w: w.run("UPDATE judged SET windows = ?", (windows.save(),)))
+        database.write(lambda w: alarms.settle(w, DEVICE, person_id="per_r", now_s=clock.epoch_s()))
+    drive.start()
+    assert encrypt(drive, {path: files[path] for path in attacked[20:]}) <= 4
 
 
 def test_the_outbox_hears_of_a_device_and_of_no_file(drive: Served, committed: str, config: Config) -> None:

@@ -92,6 +92,32 @@ def test_an_alarm_is_given_once_until_a_person_settles_it() -> None:
     assert sum(map(len, again)) == 1
 
 
+AHEAD_S = START_S + 3650 * 86400
+
+
+def test_who_was_settled_under_a_clock_that_ran_ahead_is_judged_once_it_is_right() -> None:
+    state = Commune()
+    state.settle(ONE, AHEAD_S)
+    state.set_right(START_S)
+    found = [state.add(ONE, lost(f"n{n}", START_S + n), START_S + n) for n in range(30)]
+    assert sum(map(len, found)) == 1
+
+
+def test_an_attack_that_began_under_a_clock_that_ran_ahead_is_seen_as_one() -> None:
+    """Each time alone it would be half of an alarm; nor does what was seen then stay for years."""
+    state = Commune()
+    assert not any(state.add(ONE, lost(f"n{n}", AHEAD_S), AHEAD_S) for n in range(5))
+    state.set_right(START_S)
+    found = [state.add(ONE, lost(f"m{n}", START_S + n), START_S + n) for n in range(3)]
+    assert sum(map(len, found)) == 1
+    assert found[0][0].files == 6 and found[0][0].since_s <= START_S
+    quiet = Commune()
+    quiet.add(ONE, lost("n", AHEAD_S), AHEAD_S)
+    quiet.set_right(START_S)
+    quiet.forget(START_S + 2 * RULES.day_s)
+    assert not quiet.windows
+
+
 def test_devices_that_act_together_are_all_named() -> None:
     state = Commune()
     alarms = []

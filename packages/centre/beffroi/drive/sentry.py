@@ -16,6 +16,7 @@ Source:  docs/internals/drive.md, "Ransomware"; docs/internals/ransomware.md.
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 import time
@@ -73,7 +74,7 @@ type _Structures = OrderedDict[tuple[int, int], Structure]
 class _State:
     """What is remembered of one collectivité. ``number``: of the last change that was judged. ``structures``: what was
     seen, by node and number of the change that wrote it; looked at again where it is not there. ``kept``: when it was
-    last written (monotonic); ``is_unkept``: there is something new since."""
+    last written (monotonic); ``is_unkept``: there is something new since. ``now_s``: when it judged last."""
 
     number: int
     windows: scoring.Commune
@@ -82,6 +83,7 @@ class _State:
     beside: Beside = field(default_factory=Beside)
     kept: float = 0.0
     is_unkept: bool = False
+    now_s: float = math.inf
 
 
 class Sentry:
@@ -122,8 +124,11 @@ class Sentry:
             state.beside.take(reading, rows)
             changes = [found for row in rows if (found := journal.done(reading, row)) is not None]
             if changes and state.has_alarms:
-                _settle(state.windows, alarms.every(reading))
-        raised: list[Alarm] = []
+                _settle(state.windows, alarms.every(reading), clock.epoch())
+        now_s, raised = clock.epoch(), list[Alarm]()
+        if now_s < state.now_s:
+            state.windows.set_right(now_s)
+        state.now_s = now_s
         if rows:
             state.number = rows[-1].number
         if changes:
@@ -292,12 +297,12 @@ def _keep(writing: Writing, state: _State, raised: list[Alarm]) -> None:
         alarms.raise_(writing, alarm, now_s=clock.epoch_s())
 
 
-def _settle(windows: scoring.Commune, raised: list[Raised]) -> None:
-    """What a person judged since."""
+def _settle(windows: scoring.Commune, raised: list[Raised], now_s: float) -> None:
+    """What a person judged since: an alarm is written open, in the change that keeps its window."""
     for one in raised:
         window = windows.windows.get(one.device_id)
-        if one.state == "settled" and window is not None and 0 < window.alarmed_s <= one.settled_s:
-            windows.settle(one.device_id, one.settled_s)
+        if one.state == "settled" and window is not None and window.alarmed_s:
+            windows.settle(one.device_id, min(one.settled_s, now_s))
 
 
 def tell_alarm(config: Config, collectivite_id: str, one: Raised) -> None:

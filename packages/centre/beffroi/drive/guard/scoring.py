@@ -306,6 +306,18 @@ class Commune(msgspec.Struct):
         """A person judged the device: its past is forgotten, and what comes late from it, too."""
         self.windows[device] = Window(forgotten_s=now_s)
 
+    def set_right(self, now_s: float) -> None:
+        """The clock was set back, or may have been: what was seen by one that ran ahead counts as seen now. Else what
+        follows would lie in no window with it, and a device that was settled then be judged by nobody for as long."""
+        for window in self.windows.values():
+            window.evidence = sorted(
+                msgspec.structs.replace(one, at_s=min(one.at_s, now_s)) for one in window.evidence
+            )
+            for some in (*window.created.values(), *window.deleted.values()):
+                for node, one in some.items():
+                    some[node] = msgspec.structs.replace(one, at_s=min(one.at_s, now_s))
+            window.forgotten_s = min(window.forgotten_s, now_s)
+
     def forget(self, now_s: float) -> None:
         """Leave out devices that gave no sign for a day; once in a while."""
         limit_s = now_s - RULES.day_s
