@@ -24,6 +24,7 @@ from beffroi.drive.store import (
     trash,
     tree,
     uploads,
+    versions,
 )
 from beffroi.drive.store.collect import REDO_AFTER_S
 from beffroi.drive.store.local_objects import LocalObjects
@@ -257,6 +258,55 @@ def test_a_clock_that_jumps_destroys_nothing(place: Place) -> None:
     with place.database.reading() as reading:
         assert look.node(reading, gone.id) is not None
     assert len(place.objects()) == 1
+
+
+def test_what_went_while_the_clock_was_behind_stays_as_long_as_anything(place: Place) -> None:
+    """A machine without a battery starts years ago; some minutes later its clock is right."""
+    place.put("avant.bin", b"some change of today")
+    old = place.put("réécrit.bin", b"since long")
+    with clock.jumped(-3650 * DAY_S):
+        gone = place.put("jeté.bin", noise(LARGE))
+        place.database.write(lambda w: tree.delete(w, place.act(), gone.id))
+        for n in range(5):
+            place.put("réécrit.bin", b"%d" % n)
+    place.put("réécrit.bin", b"later")
+
+    def kept() -> tuple[bool, int]:
+        with place.database.reading() as reading:
+            return look.node(reading, gone.id) is not None, len(versions.of(reading, old.id))
+
+    place.work.round()
+    assert kept() == (True, 6)
+    with clock.shifted(2 * DAY_S):
+        place.put("suite.bin", b"x")
+        place.work.round()
+        assert kept()[0], "its term has begun when it was deleted"
+        with place.database.reading() as reading:
+            assert old.etag in {one.etag for one in versions.of(reading, old.id)}
+    with clock.shifted(
+        max(place.config.drive_trash_days, place.config.drive_version_days) * DAY_S + 3 * DAY_S
+    ):
+        place.put("fin.bin", b"x")
+        place.work.round()
+        assert kept() == (False, 0)
+
+
+def test_a_past_is_shown_again_once_a_clock_that_ran_ahead_is_right(place: Place) -> None:
+    root = place.root()
+    with clock.shifted(3 * place.config.drive_version_days * DAY_S):
+        place.put("plan.bin", b"1")
+        place.work.round()
+    place.put("plan.bin", b"22")
+    then_s = clock.epoch_s()
+    with clock.shifted(DAY_S + 60):
+        place.put("plan.bin", b"333")
+        place.work.round()
+        with place.database.reading() as reading:
+            then = moments.seen(reading, root.id, then_s, clock.epoch_s())
+            assert [one.size_bytes for one in then.children(root.id)] == [2]
+        place.work.round()
+        with place.database.reading() as reading, pytest.raises(moments.MomentForgotten):
+            moments.seen(reading, root.id, then_s - place.config.drive_version_days * DAY_S, clock.epoch_s())
 
 
 @pytest.mark.parametrize("kind", [Upkeep, Renewal])

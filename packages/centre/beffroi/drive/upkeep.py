@@ -4,7 +4,8 @@ Purpose: collectivité after collectivité: uploads that nobody finished, trash 
          the light walk each day, the deep one each week. What is damaged is kept in a report, by file.
 Process: drive-keeper, one thread; what it does is small changes, so that people write between them.
 Rule:    a clock that jumps forward ends nothing for an hour (``clock.paced``); what was done at a time that is still
-         to come, by a clock that was wrong, is due again.
+         to come, by a clock that was wrong, is due again. What went while a clock was behind is no older than what was
+         done before it (``moments.first_since``).
 Fails:   a collectivité whose store or metadata do not answer is passed over until the next round; a walk goes on where
          it was. Nothing is destroyed that ``collect`` cannot prove to be unneeded.
 Source:  docs/internals/drive.md, "Upkeep".
@@ -208,7 +209,9 @@ class Upkeep(Worker):
             is_needed = alarms.waits_for_somebody(reading)
         if not is_needed:
             before_s = now_s - self._config.drive_trash_days * DAY_S
-            _all(database, lambda w: trash.expire(w, act, before_s=before_s))
+            with database.reading() as reading:
+                before = moments.first_since(reading, before_s, now_s)
+            _all(database, lambda w: trash.expire(w, act, before_s=before_s, before=before))
             trash.destroy_all(database, act)
             versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
             past_s = now_s - self._config.drive_version_days * DAY_S

@@ -241,14 +241,26 @@ def content(database: Reading, past: Past) -> Content | None:
     return Content(*row) if row else None
 
 
+def first_since(database: Reading, since_s: int, now_s: int) -> int:
+    """The number from which on nothing was done before a time, whatever it says: by a clock that was behind, what was
+    done today may say that it is of years ago, and its term seem over."""
+    found = database.one("SELECT MIN(number + 0) FROM change WHERE at_s >= ? AND at_s <= ?", (since_s, now_s))
+    return int(found[0]) if found and found[0] is not None else _FAR
+
+
 def forget(writing: Writing, *, before_s: int, most: int = MOST_FORGOTTEN) -> bool:
     """Changes before a time go, up to ``most``; from then on no earlier time can be looked at. True while there are
     more."""
     kept = writing.one("SELECT value FROM meta WHERE name = 'changes_from_s'")
     if kept is None:
         writing.run("INSERT INTO meta (name, value) VALUES ('changes_from_s', ?)", (str(before_s),))
-    elif int(kept[0]) < before_s:
-        writing.run("UPDATE meta SET value = ? WHERE name = 'changes_from_s'", (str(before_s),))
+    else:
+        from_s = max(int(kept[0]), before_s)
+        if from_s > before_s:  # forgotten by a clock that ran ahead; what came since then is known
+            first = writing.one("SELECT MIN(at_s) FROM change WHERE at_s >= ?", (before_s,))
+            from_s = min(from_s, first[0]) if first and first[0] is not None else from_s
+        if from_s != int(kept[0]):
+            writing.run("UPDATE meta SET value = ? WHERE name = 'changes_from_s'", (str(from_s),))
     first = writing.one("SELECT MIN(number) FROM change WHERE at_s >= ?", (before_s,))
     end = first[0] if first and first[0] is not None else _FAR
     gone = writing.run(

@@ -103,14 +103,18 @@ def empty(writing: Writing, act: Act, root_id: int, *, most: int = MOST_DESTROYE
     return len(items) == most
 
 
-def expire(writing: Writing, act: Act, *, before_s: int, most: int = MOST_DESTROYED) -> bool:
-    """As ``forget``, for what was deleted before a time, in all roots; True while there is more."""
+def expire(
+    writing: Writing, act: Act, *, before_s: int, before: int = 1 << 62, most: int = MOST_DESTROYED
+) -> bool:
+    """As ``forget``, for what was deleted before a time, in all roots; True while there is more. ``before``: and whose
+    number is smaller (``moments.first_since``)."""
     items: list[int] = []
     root_id = _next_root(writing, -1)
     while root_id is not None and len(items) < most:  # by the index, root after root
         rows = writing.all(
-            "SELECT node FROM trash WHERE root = ? AND deleted_s < ? LIMIT ?",
-            (root_id, before_s, most - len(items)),
+            "SELECT t.node FROM trash t JOIN node n ON n.id = t.node"
+            " WHERE t.root = ? AND t.deleted_s < ? AND n.etag < ? LIMIT ?",
+            (root_id, before_s, before, most - len(items)),
         )
         items += [row[0] for row in rows]
         root_id = _next_root(writing, root_id)

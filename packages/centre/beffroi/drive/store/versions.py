@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import frozen, look, refs, seals, tree
+from beffroi.drive.store import frozen, look, moments, refs, seals, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.locks import require
@@ -135,11 +135,24 @@ def _bucket(replaced_s: int, age_s: int) -> tuple[int, int]:
     return WEEK_S, (replaced_s // DAY_S + 3) // 7  # 1970 began on a Thursday
 
 
+class Since(NamedTuple):
+    """Numbers from which on nothing was done before a day ago, and before the term of versions."""
+
+    day: int = 1 << 62
+    term: int = 1 << 62
+
+
 def thin(
-    writing: Writing, *, now_s: int, keep_s: int, after: int = 0, most: int = MOST_THINNED
+    writing: Writing,
+    *,
+    now_s: int,
+    keep_s: int,
+    since: Since = Since(),  # noqa: B008 - of numbers
+    after: int = 0,
+    most: int = MOST_THINNED,
 ) -> int | None:
     """Apply ``spare`` to the next ``most`` files that have versions, from node ``after`` on; return the last one of
-    them, None after the last of all. Those of what is sealed stay."""
+    them, None after the last of all. Those of what is sealed stay, and what was replaced ``since``."""
     looking = seals.Looking(writing)
     files = writing.all(
         "SELECT DISTINCT node FROM version WHERE node > ? ORDER BY node LIMIT ?", (after, most)
@@ -150,17 +163,33 @@ def thin(
             continue
         versions = of(writing, node_id)
         gone = spare([(one.etag, one.replaced_s) for one in versions], now_s=now_s, keep_s=keep_s)
+        next_etag = one.etag if one is not None else 0
         for version in versions:
-            if version.etag in gone:
+            first = since.term if now_s - version.replaced_s > keep_s else since.day
+            if version.etag in gone and not (next_etag >= first and _is_replaced(writing, version, first)):
                 _drop(writing, version, now_s=now_s)
+            next_etag = version.etag
     return files[-1][0] if len(files) == most else None
 
 
 def thin_all(database: Database, *, now_s: int, keep_s: int) -> None:
     """All files, in as many changes as it takes: others write between them."""
+    with database.reading() as reading:
+        since = Since(*(moments.first_since(reading, now_s - age_s, now_s) for age_s in (DAY_S, keep_s)))
     after: int | None = 0
     while after is not None:
-        after = database.write(lambda w, at=after: thin(w, now_s=now_s, keep_s=keep_s, after=at))  # type: ignore[misc]
+        after = database.write(
+            lambda w, at=after: thin(w, now_s=now_s, keep_s=keep_s, since=since, after=at)  # type: ignore[misc]
+        )
+
+
+def _is_replaced(database: Reading, version: Version, first: int) -> bool:
+    """Whether that is among the changes from a number on: what says another time does so by a wrong clock."""
+    row = database.one(
+        "SELECT 1 FROM change WHERE node = ? AND number >= ? AND kind = 'changed' AND etag_before = ?",
+        (version.node, first, version.etag),
+    )
+    return row is not None
 
 
 def _drop(writing: Writing, version: Version, *, now_s: int) -> None:
