@@ -43,6 +43,18 @@ def test_grant_of_another_key_another_path_or_another_time_is_refused() -> None:
         tokens.read_grant(KEY, text, path="/live")
 
 
+def test_grant_of_a_clock_that_ran_ahead_ends_with_it() -> None:
+    """Nobody can take one back: who left would read files for as long as the clock had been ahead."""
+    with clock.jumped(3650 * 86400):
+        text = grant()
+        tokens.read_grant(KEY, text, path="/live")
+    with pytest.raises(tokens.GrantRefused):
+        tokens.read_grant(KEY, text, path="/live")
+    with clock.jumped(5):
+        text = grant()
+    assert tokens.read_grant(KEY, text, path="/live").subject_id == "per_1", "another process's clock"
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_changed_grant_is_refused(data: st.DataObject) -> None:

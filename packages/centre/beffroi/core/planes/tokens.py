@@ -22,6 +22,8 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 MAX_GRANT_BYTES = 2048
+CLOCKS_DIFFER_S = 60
+"""What was made later than this from now was made by a clock that ran ahead, and would last for as long."""
 
 
 class GrantRefused(BeffroiError):
@@ -34,7 +36,8 @@ class GrantRefused(BeffroiError):
 class Grant(msgspec.Struct, frozen=True):
     """``collectivite_id`` None sees the whole département (the console). ``role``: of the membership.
     ``share_id``: by which share of another collectivité; ``session``: what it lives by (``sessions``), or which visit
-    of a link it is of. ``nonce``: two that are made within a second are not one."""
+    of a link it is of. ``nonce``: two that are made within a second are not one. ``made_at``, ``expires_at``: UTC epoch
+    seconds."""
 
     subject_id: str
     collectivite_id: str | None
@@ -44,6 +47,7 @@ class Grant(msgspec.Struct, frozen=True):
     share_id: str = ""
     session: str = ""
     nonce: str = ""
+    made_at: int = 0
 
 
 _DECODER = msgspec.json.Decoder(Grant)
@@ -68,7 +72,7 @@ def make_grant(
     """Return the text of a grant, fit for a cookie. ``key``: STATE/secrets/live.key, or drive-grant.key."""
     now_s = clock.epoch_s()
     nonce = secrets.token_urlsafe(9)
-    grant = Grant(subject_id, collectivite_id, paths, now_s + ttl_s, role, share_id, session, nonce)
+    grant = Grant(subject_id, collectivite_id, paths, now_s + ttl_s, role, share_id, session, nonce, now_s)
     body = base64.urlsafe_b64encode(msgspec.json.encode(grant)).decode().rstrip("=")
     return f"{body}.{_mac(key, body)}"
 
@@ -84,7 +88,8 @@ def read_grant(key: bytes, text: str, *, path: str) -> Grant:
         grant = _DECODER.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     except (Base64Error, *UNDECODABLE):
         raise GrantRefused from None
-    if grant.expires_at <= clock.epoch_s() or path not in grant.paths:
+    now_s = clock.epoch_s()
+    if grant.expires_at <= now_s or grant.made_at > now_s + CLOCKS_DIFFER_S or path not in grant.paths:
         raise GrantRefused
     return grant
 
