@@ -7,11 +7,22 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from django.conf import settings
+from django.test import Client
+from pytest_django.live_server_helper import LiveServer
 
 from tests.conftest import Commune
-from tests.fixtures_portal import confirmed
+from tests.fixtures_portal import confirmed, console_client, on_listener, portal_client
+
+
+def _context(browser: Any, address: str, client: Client) -> Any:
+    """A browser with the session of this client."""
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=address)
+    name = settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
+    return context
 
 
 @contextmanager
@@ -20,14 +31,8 @@ def desks(browser: Any, live_server: Any) -> Iterator[Callable[[Membership], Any
     contexts = []
 
     def sit(membership: Membership) -> Any:
-        client = confirmed(membership)
-        name = settings.SESSION_COOKIE_NAME
-        context = browser.new_context(
-            locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=live_server.url
-        )
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
-        contexts.append(context)
-        return context.new_page()
+        contexts.append(_context(browser, live_server.url, confirmed(membership)))
+        return contexts[-1].new_page()
 
     yield sit
     for one in contexts:
@@ -41,3 +46,28 @@ def desk(
     """Over what the worker sees, too."""
     with desks(browser, live_server) as sit:
         yield sit
+
+
+@contextmanager
+def sound_page(browser: Any, address: str, membership: Membership) -> Iterator[Any]:
+    """A page of this person, in which no script fails and no policy of its content is broken."""
+    context = _context(browser, address, portal_client(membership))
+    page, wrong = context.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "console", lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None
+    )
+    yield page
+    context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def console_page(committed: str, browser: Any, administrator: Actor) -> Iterator[Any]:
+    """An administrator's, from a server of its own: one that runs has the portal's middleware already."""
+    with on_listener("console"):
+        server = LiveServer("localhost")
+        context = _context(browser, str(server.url), console_client(administrator.id))
+        yield context.new_page()
+        context.close()
+        server.stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.portal import drive_access
 from django.conf import settings
+from django.test import Client
 
 from tests.browsing import desks
 from tests.conftest import Commune
@@ -92,3 +95,13 @@ def fill(page: Any, **fields: str) -> None:
         page.fill(f"#id_{name}", value)
     with page.expect_navigation():
         page.click("button:has-text('Enregistrer')")
+
+
+def book_of(config: Config, commune: Commune, home: str = homes.SHARED_HOME) -> Path:
+    return homes.folder(config, commune.id) / homes.ROOT / home / homes.CONTACTS
+
+
+def etag_of(client: Client, path: str) -> str:
+    found = re.search(r'name="etag" value="([^"]+)"', client.get(path).content.decode())
+    assert found is not None
+    return html.unescape(found[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -21,3 +22,10 @@ def self_signed(
     )
     argv = ("openssl", "req", "-x509", "-nodes", "-days", str(days), "-newkey", *kind, *what)
     subprocess.run((*argv, "-keyout", str(key), "-out", str(certificate)), check=True, capture_output=True)
+
+
+def unverified() -> ssl.SSLContext:
+    """Of a client that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -59,6 +59,7 @@ from beffroi.lib.config import Config  # noqa: E402
 from django.contrib.contenttypes.management import create_contenttypes  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.db.models.signals import post_migrate  # noqa: E402
+from django.test import Client  # noqa: E402
 
 from tests import drive_plans, made_once  # noqa: E402
 
@@ -299,6 +300,15 @@ def new_administrator(opened: str, system: Actor) -> NewAdministrator:
 
 def make_administrator(system: Actor) -> NewAdministrator:
     return create_administrator(actor=system, email="admin@cotedor.test", name="Ada", password=PASSWORD)
+
+
+@pytest.fixture
+def console(administrator: Actor) -> Iterator[Client]:
+    """The console's pages, as an administrator has them open."""
+    from tests.fixtures_portal import console_client, on_listener
+
+    with on_listener("console"):
+        yield console_client(administrator.id)
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from typing import Any
 
 from beffroi.drive.archives import report
 from beffroi.drive.seals.desk import Desk
@@ -112,10 +110,3 @@ def damage(place: Place, what: str) -> str:
         victim.chmod(0o600)
         victim.write_bytes(raw)
     return "Mars/b.bin"
-
-
-def until(holds: Any) -> None:
-    end_s = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end_s
-        time.sleep(0.02)

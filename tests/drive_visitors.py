@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from beffroi.core.audit.models import AuditEntry
-from beffroi.drive.store import shares
-from beffroi.drive.store.shares import Share
 from beffroi.drive.web import granted
-from beffroi.lib import clock
 from django.test import Client
 
-from tests.drive_pages import Drive
 from tests.drive_server import Served
 
 
@@ -54,12 +50,6 @@ def make(client: Client, node_id: int, **form: str) -> str:
     found = re.search(r'id="address" readonly value="([^"]+)"', answer.content.decode())
     assert found is not None
     return urlsplit(found[1]).path
-
-
-def only_share(drive: Drive) -> Share:
-    with drive.database.reading() as reading:
-        (found,) = shares.made_by(reading, drive.act.person_id, now_s=clock.epoch_s())
-    return found
 
 
 def verbs() -> list[str]:

@@ -184,3 +184,18 @@ def console_client(administrator_id: str) -> Client:
     session.save()
     client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key or ""
     return client
+
+
+def text(answer: Any, status: int = 200) -> str:
+    """Of a page with this status."""
+    assert answer.status_code == status, answer.content[:400]
+    return str(answer.content.decode())
+
+
+def seen(client: Client, name: str, *arguments: Any, query: str = "") -> str:
+    """A page by the name of its address."""
+    from django.urls import reverse
+
+    answer = client.get(reverse(name, args=arguments) + query)
+    assert answer.status_code == 200, answer.status_code
+    return answer.content.decode()

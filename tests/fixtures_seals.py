@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_portal import confirmed
 from tests.markup import flat
+from tests.waiting import until
 
 BODIES = {"Facture 1.pdf": b"%PDF-1.4 facture 1", "Facture 2.pdf": b"%PDF-1.4 facture 2"}
 DAY_S = 86400
@@ -52,13 +51,6 @@ def folder(drive: Drive, server: Served, referent: Client) -> Node:
     return made
 
 
-def until(holds: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
-
-
 def seal_of(drive: Drive, folder: Node) -> Seal:
     """The newest."""
     with drive.database.reading() as reading:
@@ -70,7 +62,7 @@ def sealed(drive: Drive, folder: Node, referent: Client, **form: str) -> Seal:
         f"/coffre/{folder.id}/sceller/", {"what": "seal", **(form or {"rule": "invoices"})}
     )
     assert answer.status_code == 302, answer.content.decode()
-    until(lambda: seal_of(drive, folder).told_s > 0)
+    until(lambda: seal_of(drive, folder).told_s > 0, "it is told")
     assert seal_of(drive, folder).state == "sealed"
     return seal_of(drive, folder)
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import re
+from typing import Any
 
 
 def flat(page: str) -> str:
     """Without the ends of lines and the indentation of its template, which no browser shows."""
     joined = re.sub(r"(?<=>)\s*\n\s*|\s*\n\s*(?=<|$)", "", page)
     return re.sub(r"\s*\n\s*", " ", joined)
+
+
+def text_of(answer: Any) -> str:
+    """Of a page, as its reader's eye has it: no entities, plain spaces."""
+    return html.unescape(answer.content.decode()).replace("\u00a0", " ")

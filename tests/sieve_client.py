@@ -5,20 +5,15 @@ from __future__ import annotations
 import base64
 import re
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from beffroi.lib.config import Config
 from beffroi.mail import tokens
 
+from tests.certificates import unverified
+
 OTHER_LOOPBACK = "127.0.0.2"
-
-
-def unverified() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 class Sieve:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import smtplib
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
+from beffroi.lib import clock
+from beffroi.mail import outgoing
+from beffroi.mail.models import Sending
 
+from tests.certificates import unverified
 from tests.conftest import Commune
 from tests.mail_post import Post
 
 
-def secret_of(commune: Commune) -> str:
+def secret_of(commune: Commune, protocols: str = "imap,smtp") -> str:
     """A new app password of the commune's agent, known to the engines."""
     issued = identity.issue_app_password(
-        actor=commune.agent, membership=commune.agent_membership, protocol_set="imap,smtp", label="x"
+        actor=commune.agent, membership=commune.agent_membership, protocol_set=protocols, label="x"
     )
     run_pending("main")
     return issued.secret
@@ -26,10 +30,8 @@ def secret_of(commune: Commune) -> str:
 @contextmanager
 def starting(post: Post) -> Iterator[smtplib.SMTP]:
     """Encrypted, and not signed in yet."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60) as smtp:
-        smtp.starttls(context=context)
+        smtp.starttls(context=unverified())
         smtp.ehlo()
         yield smtp
 
@@ -48,3 +50,9 @@ def letter(sender: str, to: str, subject: str) -> str:
 def refusal(error: smtplib.SMTPResponseException) -> str:
     """What the server said."""
     return error.smtp_error if isinstance(error.smtp_error, str) else error.smtp_error.decode()
+
+
+def leave_now() -> None:
+    """What waits for its writer's second thoughts goes out."""
+    Sending.objects.update(due_at=clock.now() - timedelta(seconds=1))
+    outgoing.send_due()

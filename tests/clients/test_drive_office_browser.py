@@ -17,12 +17,13 @@ from django.conf import settings as django_settings
 
 from tests import office_editor
 from tests import office_samples as samples
+from tests.browsing import sound_page
 from tests.conftest import STATE, Commune
 from tests.drive_desk import joined
 from tests.drive_pages import Drive
 from tests.drive_server import served
 from tests.fixtures_browser import browser, inspect
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import no_door
 from tests.office_editor import Office
 from tests.photo_samples import photo
 from tests.previewing import Previews
@@ -59,23 +60,9 @@ def page(drive: Drive, beaune: Commune, browser: Any, live_server: Any, tmp_path
         joined(
             tmp_path, web=live_server.url, drive_port=server.port, run=django_settings.BEFFROI.run
         ) as address,
+        sound_page(browser, address, beaune.agent_membership) as opened,
     ):
-        client = portal_client(beaune.agent_membership)
-        name = django_settings.SESSION_COOKIE_NAME
-        context = browser.new_context(
-            locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=address
-        )
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
-        opened = context.new_page()
-        wrong: list[str] = []
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        opened.on(
-            "console",
-            lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None,
-        )
         yield opened
-        context.close()
-        assert wrong == []
     previews.end()
     previews_server.socket_path(STATE).unlink()
 

@@ -5,7 +5,7 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures. No engine runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,17 +17,15 @@ from beffroi.core.identity.models import Membership
 from beffroi.leaving import erasures, queries
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.lib import clock
-from django.conf import settings
-from pytest_django.live_server_helper import LiveServer
 
-from tests.browsing import desk
+from tests.browsing import console_page, desk
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_erasure import other, state
 from tests.fixtures_leaving import VISA, WISH, box, carry_out, leave, leaving_state, planned
-from tests.fixtures_portal import console_client, no_door, on_listener
+from tests.fixtures_portal import no_door
 
-__all__ = ["browser", "desk", "leaving_state", "no_door", "other", "state"]
+__all__ = ["browser", "console_page", "desk", "leaving_state", "no_door", "other", "state"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("committed", "leaving_state")]
 
 
@@ -57,31 +55,17 @@ def test_the_referent_says_the_day_and_asks_by_the_keyboard(
     assert Leaving.objects.get().state == "taken_back" and CommuneErasure.objects.get().state == "withdrawn"
 
 
-@pytest.fixture
-def console() -> Iterator[str]:
-    """The address of a server of its own: one that runs has the portal's middleware already."""
-    with on_listener("console"):
-        server = LiveServer("localhost")
-        yield str(server.url)
-        server.stop()
-
-
 def test_the_departement_erases_what_left(
-    browser: Any, console: str, beaune: Commune, new_administrator: NewAdministrator, other: Actor
+    console_page: Any, beaune: Commune, new_administrator: NewAdministrator, other: Actor
 ) -> None:
-    own = new_administrator.record.id
-    client = console_client(own)
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    cookie = settings.SESSION_COOKIE_NAME
-    context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": console}])
-    page = context.new_page()
+    page = console_page
     box(beaune, "agent", beaune.agent.id)
-    page.goto(f"{console}/communes/{beaune.id}/depart/")
+    page.goto(f"/communes/{beaune.id}/depart/")
     inspect(page, "depc-enregistrer")
     made = planned(beaune)
     page.reload()
     inspect(page, "depc-prevu")
-    page.goto(f"{console}/communes/")
+    page.goto("/communes/")
     inspect(page, "depc-communes-prevu")
     leave(made)
     page.reload()
@@ -95,7 +79,7 @@ def test_the_departement_erases_what_left(
     press(page, "Demander l’effacement")
     inspect(page, "depc-code", status=403)
     request = erasures.ask(actor=other, collectivite=beaune.collectivite, no_export=True)
-    page.goto(f"{console}/communes/{beaune.id}/depart/")
+    page.goto(f"/communes/{beaune.id}/depart/")
     page.fill("#id_visa", VISA)
     page.check("[name=no_export]")
     page.fill("#id_code_grant", totp.code_at(new_administrator.totp_secret, clock.epoch()))
@@ -111,4 +95,3 @@ def test_the_departement_erases_what_left(
     with page.expect_download() as got:
         page.click("text=Télécharger l’attestation signée")
     assert got.value.suggested_filename.startswith("attestation-")
-    context.close()

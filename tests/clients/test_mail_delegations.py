@@ -12,7 +12,7 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
 from beffroi.lib.clock import PLACE
-from beffroi.mail import outgoing, reader
+from beffroi.mail import reader
 from beffroi.mail.engines import layout
 from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox, Sending
@@ -24,6 +24,7 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, needs_engines
+from tests.submitting import leave_now
 
 __all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
@@ -101,11 +102,6 @@ def write(client: Client, box: Mailbox, to: str, what: str = "send", **more: str
     assert answer.status_code == 200, answer.content
     found: dict[str, Any] = json.loads(answer.content)
     return found
-
-
-def leave_now() -> None:
-    Sending.objects.update(due_at=clock.now() - timedelta(seconds=1))
-    outgoing.send_due()
 
 
 def test_what_is_personal_does_not_exist_for_a_delegate(post: Post, beaune: Commune, lent: Any) -> None:

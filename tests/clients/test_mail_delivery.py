@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import imaplib
-import ssl
 
 import pytest
 from beffroi.core.events import run_pending
@@ -12,6 +11,7 @@ from beffroi.lib import clock
 from beffroi.mail import actions, queries, reader
 from beffroi.mail.models import MailDelivery, MailMessage, MailObservation
 
+from tests.certificates import unverified
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import OTHER_IP, Post, lure, needs_engines
 
@@ -174,8 +174,7 @@ def test_report_of_a_message_of_another_mailbox_is_not_found(
 
 
 def _signs_in(post: Post, address: str, password: str) -> bool:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = unverified()
     client = imaplib.IMAP4("127.0.0.1", post.config.imap_port, timeout=30)
     try:
         client.starttls(context)

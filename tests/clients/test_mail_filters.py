@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import smtplib
 import sqlite3
-import ssl
 import stat
 import unicodedata
 from datetime import timedelta
@@ -26,6 +25,7 @@ from beffroi.mail.sending import actions as sending_actions
 from beffroi.mail.sending.models import SendingAlarm
 from django.db import transaction
 
+from tests.certificates import unverified
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
 from tests.submitting import secret_of, submitting
@@ -271,8 +271,7 @@ def test_a_forged_mail_in_our_own_name_is_not_passed_on(
 def test_the_door_of_filters_takes_nothing_from_anybody_else(
     post: Post, box: Mailbox, other: Mailbox
 ) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = unverified()
     for encrypted in (False, True):
         with smtplib.SMTP("127.0.0.1", post.config.filters_port, timeout=30) as smtp:
             if encrypted:

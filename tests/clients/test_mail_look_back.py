@@ -11,7 +11,6 @@ from datetime import timedelta
 import imapclient
 import pytest
 from beffroi.core.events import run_pending
-from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, SignIn
 from beffroi.incidents import queries
@@ -21,8 +20,10 @@ from beffroi.mail import reader
 from beffroi.mail.met import met
 from beffroi.mail.models import MailDelivery, MailMessage, MailObservation
 
+from tests.certificates import unverified
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
+from tests.submitting import secret_of
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -38,21 +39,12 @@ def attacker() -> Iterator[str]:
     subprocess.run(["ip", "address", "delete", f"{ATTACKER}/32", "dev", "lo"], check=False)
 
 
-def issue(commune: Commune) -> str:
-    issued = identity.issue_app_password(
-        actor=commune.agent, membership=commune.agent_membership, protocol_set="imap,smtp", label="x"
-    )
-    run_pending("main")
-    return issued.secret
-
-
 class From(imapclient.IMAPClient):
     """A mail program on another machine."""
 
     def __init__(self, post: Post, source: str) -> None:
         self._source = source
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context = unverified()
         super().__init__("127.0.0.1", post.config.imaps_port, ssl_context=context, timeout=20)
 
     def _create_IMAP4(self) -> object:  # noqa: N802 - the library's name
@@ -74,7 +66,7 @@ def test_imap_and_submission_leave_evidence_and_a_decision_finds_it(
     post: Post, beaune: Commune, attacker: str
 ) -> None:
     box = post.mailbox(beaune, beaune.agent, "agent")
-    secret = issue(beaune)
+    secret = secret_of(beaune)
     post.count(box)  # the portal reads from the loopback: no evidence
     with pytest.raises(imapclient.exceptions.LoginError):
         From(post, attacker).login(box.address, "wrong")

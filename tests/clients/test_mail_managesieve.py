@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.events import run_pending
-from beffroi.core.identity import actions as identity
 from beffroi.core.identity.models import AppPassword, SignIn
 from beffroi.mail import projections
 from beffroi.mail.filters import actions as filters
@@ -26,10 +25,12 @@ from tests.conftest import PASSWORD, Commune
 from tests.integration.test_mail_filters import came
 from tests.mail_post import OTHER_IP, Post, lure, needs_engines, until
 from tests.sieve_client import Sieve, sieve
+from tests.submitting import secret_of
 
 __all__ = ["attacker"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
+SIGNS_IN = "imap,smtp,sieve"
 FILES = (
     'require ["fileinto", "imap4flags"];\r\n'
     'if header :contains "subject" "Voirie" { addflag "$voirie"; fileinto "Voirie"; }\r\n'
@@ -46,15 +47,7 @@ def box(post: Post, beaune: Commune) -> Iterator[Mailbox]:
 
 @pytest.fixture
 def secret(box: Mailbox, beaune: Commune) -> str:
-    return secret_of(beaune)
-
-
-def secret_of(commune: Commune, protocols: str = "imap,smtp,sieve") -> str:
-    issued = identity.issue_app_password(
-        actor=commune.agent, membership=commune.agent_membership, protocol_set=protocols, label="x"
-    )
-    run_pending("main")
-    return issued.secret
+    return secret_of(beaune, SIGNS_IN)
 
 
 def sieve_connect(post: Post, box: Mailbox, secret: str, *arguments: str, ok: bool = True) -> str:
@@ -199,7 +192,7 @@ def test_only_a_password_made_for_it_opens_it_and_the_sign_in_is_on_record(
     post: Post, beaune: Commune, nuits: Commune, box: Mailbox, secret: str
 ) -> None:
     other = post.mailbox(nuits, nuits.agent, "mairie")
-    foreign, plain = secret_of(nuits), secret_of(beaune, "imap,smtp")
+    foreign, plain = secret_of(nuits, SIGNS_IN), secret_of(beaune)
     answers = set()
     for address, password in (
         (box.address, PASSWORD),

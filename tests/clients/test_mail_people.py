@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
-from datetime import timedelta
-
 import pytest
 from beffroi.core.events import run_pending
-from beffroi.core.identity import actions as identity
 from beffroi.core.identity import activation
 from beffroi.core.identity.models import Person
-from beffroi.lib import clock
-from beffroi.mail import doveadm, outgoing, reader, submission
+from beffroi.mail import doveadm, reader, submission
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, Sending
@@ -20,9 +15,11 @@ from django.test import Client
 from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError, LoginError
 
+from tests.certificates import unverified
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, lure, needs_engines
+from tests.submitting import leave_now, secret_of
 from tests.waiting import until
 
 __all__ = ["no_door"]
@@ -43,24 +40,10 @@ def functional(beaune: Commune, *members: Person, local: str) -> Mailbox:
     return box
 
 
-def app_password(commune: Commune) -> str:
-    issued = identity.issue_app_password(
-        actor=commune.agent, membership=commune.agent_membership, protocol_set="imap,smtp", label="x"
-    )
-    run_pending("main")
-    return issued.secret
-
-
 def sign_in(post: Post, box: Mailbox, secret: str) -> IMAPClient:
-    client = IMAPClient("127.0.0.1", post.config.imaps_port, ssl=True, ssl_context=_any(), timeout=20)
+    client = IMAPClient("127.0.0.1", post.config.imaps_port, ssl=True, ssl_context=unverified(), timeout=20)
     client.login(box.address, secret)
     return client
-
-
-def _any() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 def write(client: Client, box: Mailbox, to: str) -> Sending:
@@ -74,11 +57,6 @@ def write(client: Client, box: Mailbox, to: str) -> Sending:
     answer = client.post(f"/courrier/{box.id}/brouillon/", form, headers={"Accept": "application/json"})
     assert answer.status_code == 200, answer.content
     return Sending.objects.latest("created_at")
-
-
-def leave_now() -> None:
-    Sending.objects.update(due_at=clock.now() - timedelta(seconds=1))
-    outgoing.send_due()
 
 
 def test_a_member_reads_and_answers_in_its_name_and_all_see_who_sent(
@@ -129,7 +107,7 @@ def test_a_member_taken_off_sends_nothing_that_still_waits(
 def test_an_app_password_of_a_member_does_not_open_a_functional_mailbox(post: Post, beaune: Commune) -> None:
     box = functional(beaune, beaune.agent_membership.person, local="accueil")
     own = post.mailbox(beaune, beaune.agent, "ouvre")
-    secret = app_password(beaune)
+    secret = secret_of(beaune)
     sign_in(post, own, secret).logout()
     with pytest.raises(LoginError):
         sign_in(post, box, secret)
@@ -138,7 +116,7 @@ def test_an_app_password_of_a_member_does_not_open_a_functional_mailbox(post: Po
 def test_a_departure_ends_open_connections_and_is_confirmed_only_then(post: Post, beaune: Commune) -> None:
     own = post.mailbox(beaune, beaune.agent, "part")
     box = functional(beaune, beaune.agent_membership.person, local="urbanisme")
-    secret = app_password(beaune)
+    secret = secret_of(beaune)
     assert post.send(lure(own.address, "2"), own.address)[0] == 250
     post.wait_count(own, 1)
     open_client = sign_in(post, own, secret)

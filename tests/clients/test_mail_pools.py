@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import email
 import smtplib
-import ssl
 
 import msgspec
 import pytest
@@ -18,6 +17,7 @@ from beffroi.mail.sending import actions, consumers, exits, pool_actions, pool_q
 from beffroi.mail.sending.models import Doubted, RefusedDay, SendingAlarm
 from beffroi.mail.sending.warming import Answered
 
+from tests.certificates import unverified
 from tests.conftest import Commune
 from tests.foreign_mail import DESERTED, PLAIN, REFUSING, SLOW, Sending
 from tests.mail_post import needs_engines, until
@@ -162,8 +162,7 @@ def test_from_an_address_that_is_not_here_mail_waits_and_leaves_by_no_other(
 
 
 def test_where_mail_is_split_nobody_hands_any_in(sending: Sending) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = unverified()
     with smtplib.SMTP("127.0.0.1", sending.config.split_port, timeout=30) as smtp:
         smtp.starttls(context=context)
         smtp.ehlo("intrus")

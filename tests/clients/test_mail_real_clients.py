@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from beffroi.core.events import run_pending
-from beffroi.core.identity import actions as identity
 from beffroi.mail import reader
 from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
@@ -23,6 +21,7 @@ from imapclient.exceptions import LoginError
 
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import Post, lure, needs_engines, until
+from tests.submitting import secret_of
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -43,14 +42,6 @@ def swaks(post: Post, to: str, *options: str, port: int = 0) -> subprocess.Compl
 def subjects(post: Post, box: Mailbox) -> set[str]:
     with reader.open_mailbox(post.config, box.address) as opened:
         return {one.subject for one in opened.list()}
-
-
-def app_password(commune: Commune, protocols: str) -> str:
-    issued = identity.issue_app_password(
-        actor=commune.agent, membership=commune.agent_membership, protocol_set=protocols, label="x"
-    )
-    run_pending("main")
-    return issued.secret
 
 
 # SMTP
@@ -125,7 +116,7 @@ def test_swaks_submits_with_an_app_password_under_tls_only(
     post: Post, beaune: Commune, nuits: Commune
 ) -> None:
     box, other = post.mailbox(beaune, beaune.agent, "envoi"), post.mailbox(nuits, nuits.agent, "recoit")
-    secret, port = app_password(beaune, "smtp"), post.config.submission_port
+    secret, port = secret_of(beaune, "smtp"), post.config.submission_port
 
     def submit(password: str, *options: str) -> subprocess.CompletedProcess[str]:
         return swaks(post, other.address, "--from", box.address, "--auth-user", box.address,
@@ -192,7 +183,7 @@ def test_mbsync_keeps_a_copy_with_an_app_password_and_carries_flags_back(
         assert post.send(lure(box.address, f"copie{number}"), box.address)[0] == 250
     post.wait_count(box, 3)
     post.settle(3)
-    secret = app_password(beaune, "imap")
+    secret = secret_of(beaune, "imap")
 
     done = mbsync(post, box, secret, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -215,7 +206,7 @@ def test_mbsync_is_refused_with_the_account_password_and_with_one_for_sending(
     box = post.mailbox(beaune, beaune.agent, "agent")
     post.send(lure(box.address, "ferme"), box.address)
     post.wait_count(box, 1)
-    for wrong in (PASSWORD, app_password(beaune, "smtp"), "x"):
+    for wrong in (PASSWORD, secret_of(beaune, "smtp"), "x"):
         done = mbsync(post, box, wrong, tmp_path)
         assert done.returncode != 0
         assert "mot de passe d'application" in done.stderr + done.stdout

@@ -22,9 +22,10 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions as sending
 from django.test import Client
 
+from tests.certificates import unverified
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import Post, needs_engines
-from tests.sieve_client import OTHER_LOOPBACK, unverified
+from tests.sieve_client import OTHER_LOOPBACK
 from tests.submitting import secret_of
 
 pytest_plugins = ["tests.fixtures_mail"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import smtplib
-import ssl
 from collections.abc import Iterator
 
 import pytest
@@ -14,17 +13,16 @@ from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
 
 from tests import mail_shapes
+from tests.certificates import unverified
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines
-from tests.sieve_client import unverified
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 
 
 def _open(post: Post, client: str = SENDER_IP) -> smtplib.SMTP:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = unverified()
     smtp = smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60)
     smtp.starttls(context=context)
     smtp.ehlo("pc.mairie.test")

@@ -14,15 +14,13 @@ from beffroi.core.identity import offers, totp
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.models import Membership, Person
 from beffroi.lib import clock
-from django.conf import settings
-from pytest_django.live_server_helper import LiveServer
 
-from tests.browsing import desks
+from tests.browsing import console_page, desks
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
-from tests.fixtures_portal import console_client, no_door, on_listener
+from tests.fixtures_portal import no_door
 
-__all__ = ["browser", "no_door"]
+__all__ = ["browser", "console_page", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 NEW = "quatre mots sans rapport"
 
@@ -109,30 +107,17 @@ def test_somebody_of_another_commune_is_asked_and_answers(
     assert "aussi pour Beaune" in person.inner_text("main")
 
 
-@pytest.fixture
-def console() -> Iterator[str]:
-    """The address of a server of its own: one that runs has the portal's middleware already."""
-    with on_listener("console"):
-        server = LiveServer("localhost")
-        yield str(server.url)
-        server.stop()
-
-
 @pytest.mark.usefixtures("committed")
 def test_the_departement_begins_a_commune_with_a_code(
-    browser: Any, console: str, beaune: Commune, new_administrator: NewAdministrator
+    console_page: Any, beaune: Commune, new_administrator: NewAdministrator
 ) -> None:
     Membership.objects.filter(pk=beaune.referent_membership.pk).update(role="agent")
     actor = beaune.referent
-    client = console_client(new_administrator.record.id)
-    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    cookie = settings.SESSION_COOKIE_NAME
-    context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": console}])
-    page = context.new_page()
+    page = console_page
     offers.make(actor=actor, collectivite=beaune.collectivite, email="nul@nuits.test", role="agent")
-    page.goto(f"{console}/communes/")
+    page.goto("/communes/")
     inspect(page, "pc-communes")
-    page.goto(f"{console}/communes/{beaune.id}/personnes/")
+    page.goto(f"/communes/{beaune.id}/personnes/")
     inspect(page, "pc-liste")
     press(page, "Ajouter la personne référente")
     page.fill("#id_first", "Nadia")
@@ -145,9 +130,9 @@ def test_the_departement_begins_a_commune_with_a_code(
     assert "nadia.perrot@beaune.test" in page.inner_text(".sheet")
     inspect(page, "pc-feuille")
     person = Person.objects.get(email="nadia.perrot@beaune.test")
-    page.goto(f"{console}/communes/{beaune.id}/personnes/{person.pk}/")
+    page.goto(f"/communes/{beaune.id}/personnes/{person.pk}/")
     inspect(page, "pc-personne")
-    page.goto(f"{console}/communes/{beaune.id}/personnes/{actor.id}/")
+    page.goto(f"/communes/{beaune.id}/personnes/{actor.id}/")
     inspect(page, "pc-sans-feuille")
     page.fill("#id_why", "Rappelée au numéro de la mairie")
     page.fill("#id_code_password", "000000")
@@ -158,4 +143,3 @@ def test_the_departement_begins_a_commune_with_a_code(
     press(page, "Donner un mot de passe")
     assert len(page.inner_text(".secret")) == 19
     inspect(page, "pc-mot-de-passe")
-    context.close()

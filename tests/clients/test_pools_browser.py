@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,14 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import exits, pool_actions, reputation
 from beffroi.mail.sending.models import Warming
 from django.conf import settings as django_settings
-from pytest_django.live_server_helper import LiveServer
 
+from tests.browsing import console_page
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
-from tests.fixtures_portal import console_client, no_door, on_listener
+from tests.fixtures_portal import no_door
 from tests.integration.test_mail_pools import POOLS
 
-__all__ = ["browser", "no_door"]
+__all__ = ["browser", "console_page", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -37,28 +36,12 @@ def config(settings: Any, tmp_path: Path) -> Config:
     return settings.BEFFROI
 
 
-@pytest.fixture
-def console() -> Iterator[str]:
-    """The address of a server of its own: one that runs has the portal's middleware already."""
-    with on_listener("console"):
-        server = LiveServer("localhost")
-        yield str(server.url)
-        server.stop()
-
-
 @pytest.mark.usefixtures("committed", "no_door")
 def test_a_warm_up_is_read_paused_and_resumed_by_the_keyboard(
-    config: Config, browser: Any, console: str, beaune: Commune, administrator: Actor
+    config: Config, console_page: Any, beaune: Commune, administrator: Actor
 ) -> None:
-    client = console_client(administrator.id)
-    context = browser.new_context(
-        locale="fr-FR",
-        viewport={"width": 1280, "height": 900},
-    )
-    cookie = django_settings.SESSION_COOKIE_NAME
-    context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": console}])
-    page = context.new_page()
-    page.goto(f"{console}/sortant/")
+    page = console_page
+    page.goto("/sortant/")
     inspect(page, "p-une-seule")
 
     django_settings.BEFFROI = replace(config, outgoing_pools=POOLS)
@@ -79,16 +62,15 @@ def test_a_warm_up_is_read_paused_and_resumed_by_the_keyboard(
         ("91.240.118.2", "mx2.centre.example", reputation.OTHER_PTR),
     ):
         pool_actions.note_name(address=address, helo=helo, state=state)
-    page.goto(f"{console}/sortant/")
+    page.goto("/sortant/")
     page.click("summary:has-text('Le plan')")
     inspect(page, "p-adresses")
-    page.goto(f"{console}/sortant/#h-exits")
+    page.goto("/sortant/#h-exits")
     press(page, "Mettre en pause mx2.centre.example")
     page.wait_for_selector("text=à la demande d’une personne")
     Warming.objects.update(paused_by="", provider="orange")
     page.reload()
     inspect(page, "p-refusee")
-    page.goto(f"{console}/sortant/#h-exits")
+    page.goto("/sortant/#h-exits")
     press(page, "Reprendre la montée mx2.centre.example")
     page.wait_for_selector("text=au plus 30 destinataires")
-    context.close()

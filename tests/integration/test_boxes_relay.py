@@ -11,7 +11,6 @@ import msgspec
 import pytest
 from beffroi.boxes import actions, consumers, queries, relay
 from beffroi.boxes.models import Box, BoxPolicy, RelayDay
-from beffroi.core.decisions import door
 from beffroi.core.events.models import InboxFact
 from beffroi.core.events.registry import Event
 from beffroi.core.identity import totp
@@ -29,13 +28,13 @@ from beffroi_protocol.messages import Policy
 from beffroi_protocol.relaying import Device, Relay
 from beffroi_protocol.signing import b64, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, on_listener, own_mailbox, portal_client, shared_box
+from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client, shared_box
 
+__all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
 KEY = Ed25519PrivateKey.generate()
 
@@ -194,14 +193,6 @@ def test_a_port_of_the_relay_is_no_trap(beaune: Commune, administrator: Actor) -
 # -- the console's page ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def console(administrator: Actor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
-    with on_listener("console"):
-        yield console_client(administrator.id)
-    cache.clear()
-
-
 def code_now(one: NewAdministrator, later_s: int = 0) -> str:
     return totp.code_at(one.totp_secret, clock.epoch() + later_s)
 
@@ -342,9 +333,8 @@ def test_what_cannot_be_is_refused_in_words_and_nothing_changes(  # noqa: PLR091
 
 
 def test_the_commune_reads_what_its_copiers_sent_and_not_the_neighbours(
-    box: Box, beaune: Commune, nuits: Commune, administrator: Actor, monkeypatch: pytest.MonkeyPatch
+    box: Box, beaune: Commune, nuits: Commune, administrator: Actor
 ) -> None:
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
     gives(administrator, beaune, relaying("copieur@beaune.test"))
     tells(box, MailRelayed("fct_9", "Copieur", 4, 1, clock.epoch_s(), "recipient"))
     with on_listener("web"):

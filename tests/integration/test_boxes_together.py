@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from beffroi.boxes import actions, queries, together
 from beffroi.boxes.models import Box, BoxPolicy
@@ -15,7 +13,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, on_listener
 
 pytestmark = pytest.mark.django_db
 
@@ -107,25 +104,19 @@ def test_who_may_not(administrator: Actor, beaune: Commune) -> None:
     assert together.batches(beaune.referent, limit=5) == [] and together.owners(beaune.referent) == []
 
 
-@pytest.fixture
-def ada(administrator: Actor) -> Iterator[Client]:
-    with on_listener("console"):
-        yield console_client(administrator.id)
-
-
-def test_the_page(ada: Client, administrator: Actor, beaune: Commune, nuits: Commune) -> None:
+def test_the_page(console: Client, administrator: Actor, beaune: Commune, nuits: Commune) -> None:
     path = "/boitiers/reglages/"
-    assert "Quel réglage" in ada.get(path).content.decode()
+    assert "Quel réglage" in console.get(path).content.decode()
     for setting in together.SETTINGS:
-        assert ada.get(path, {"setting": setting}).status_code == 200
+        assert console.get(path, {"setting": setting}).status_code == 200
     form = {"setting": "leak_bytes_hour", "leak_megabytes": "500", "who": "some", "commune": [nuits.id]}
-    page = ada.post(path, form).content.decode()
+    page = console.post(path, form).content.decode()
     assert "1 commune change" in page and "Nuits" in page
-    assert ada.post(path, form | {"send": "1", "reason": ""}).status_code == 200
+    assert console.post(path, form | {"send": "1", "reason": ""}).status_code == 200
     assert not policy_of(administrator, nuits).leak_bytes_hour
-    assert ada.post(path, form | {"send": "1", "reason": "fuites"}).status_code == 302
+    assert console.post(path, form | {"send": "1", "reason": "fuites"}).status_code == 302
     assert policy_of(administrator, nuits).leak_bytes_hour == 500_000_000
-    assert "boîtiers à jour\N{NO-BREAK SPACE}: 0 sur 1" in ada.get(path).content.decode()
+    assert "boîtiers à jour\N{NO-BREAK SPACE}: 0 sur 1" in console.get(path).content.decode()
     batch = together.batches(administrator, limit=1)[0][0].batch
-    assert ada.post(path, {"undo": batch}).status_code == 302
+    assert console.post(path, {"undo": batch}).status_code == 302
     assert not policy_of(administrator, nuits).leak_bytes_hour

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,18 +19,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, shared_box
+from tests.fixtures_portal import no_door, own_mailbox, shared_box
 from tests.integration.test_mail_aliases import made
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
 ALIAS = {"what": "alias", "local": "elus", "domain": "beaune.test", "mailboxes": "agent@beaune.test"}
-
-
-@pytest.fixture
-def console(new_administrator: NewAdministrator) -> Iterator[Client]:
-    with on_listener("console"):
-        yield console_client(new_administrator.record.id)
 
 
 def code_of(one: NewAdministrator) -> str:

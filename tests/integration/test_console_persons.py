@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from beffroi.boxes.models import EnrolmentCode
@@ -22,18 +21,12 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import console_client, no_door, on_listener
+from tests.fixtures_portal import no_door
 from tests.terminal import Types, terminal
 
 __all__ = ["no_door", "terminal"]
 pytestmark = pytest.mark.usefixtures("database")
 NADIA = {"first": "Nadia", "last": "Perrot", "role": "referent"}
-
-
-@pytest.fixture
-def console(new_administrator: NewAdministrator) -> Iterator[Client]:
-    with on_listener("console"):
-        yield console_client(new_administrator.record.id)
 
 
 def code_of(one: NewAdministrator) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -132,60 +131,56 @@ def test_what_became_protected_meanwhile_is_not_blocked(administrator: Actor, be
     assert AuditEntry.objects.filter(verb="decision:by_hand_protected").exists()
 
 
-@pytest.fixture
-def ada(administrator: Actor) -> Iterator[Client]:
-    with on_listener("console"):
-        yield console_client(administrator.id)
-
-
 @pytest.mark.django_db
-def test_the_page_shows_what_it_would_touch_then_blocks(ada: Client, beaune: Commune, nuits: Commune) -> None:
+def test_the_page_shows_what_it_would_touch_then_blocks(
+    console: Client, beaune: Commune, nuits: Commune
+) -> None:
     for commune in (beaune, nuits):
         FlowCount.objects.create(
             collectivite_id=commune.id, day=clock.now().date() - timedelta(days=2), kind="domain",
             value="www.shop.example.net", direction="name", count=3, last_at=clock.now(),
         )  # fmt: skip
-    page = ada.get("/decisions/bloquer/", {"q": "shop.example.net"}).content.decode()
+    page = console.get("/decisions/bloquer/", {"q": "shop.example.net"}).content.decode()
     assert "Beaune, Nuits" in page and "Un second administrateur" in page
     form = {"q": "shop.example.net", "reason": "phishing", "why": "faux magasin", "ttl": "86400"}
-    assert ada.post("/decisions/bloquer/", form).status_code == 302
+    assert console.post("/decisions/bloquer/", form).status_code == 302
     asked = by_hand.waiting().get()
-    waiting = ada.get("/decisions/attente/").content.decode()
+    waiting = console.get("/decisions/attente/").content.decode()
     assert f"/decisions/bloquer/{asked.id}/" in waiting
-    page = ada.get(f"/decisions/bloquer/{asked.id}/").content.decode()
+    page = console.get(f"/decisions/bloquer/{asked.id}/").content.decode()
     assert "faux magasin" in page and "Vous l’avez demandé" in page
-    assert ada.post(f"/decisions/bloquer/{asked.id}/", {"word": "grant"}).status_code == 409
-    protected = ada.get("/decisions/bloquer/", {"q": "impots.gouv.fr"}).content.decode()
+    assert console.post(f"/decisions/bloquer/{asked.id}/", {"word": "grant"}).status_code == 409
+    protected = console.get("/decisions/bloquer/", {"q": "impots.gouv.fr"}).content.decode()
     assert "Protégé" in protected and "Bloquer partout" not in protected
-    assert ada.post("/decisions/bloquer/", form | {"q": "impots.gouv.fr"}).status_code == 409
-    assert ada.post("/decisions/bloquer/", form | {"q": "45.83.64.7", "why": ""}).status_code == 400
-    assert ada.post("/decisions/bloquer/", form | {"q": "45.83.64.7"}).status_code == 302
+    assert console.post("/decisions/bloquer/", form | {"q": "impots.gouv.fr"}).status_code == 409
+    assert console.post("/decisions/bloquer/", form | {"q": "45.83.64.7", "why": ""}).status_code == 400
+    assert console.post("/decisions/bloquer/", form | {"q": "45.83.64.7"}).status_code == 302
     assert Decision.objects.get().value == "45.83.64.7"
 
 
 @pytest.mark.django_db
 def test_the_departement_lets_pass_for_one_commune_but_no_command_server(
-    ada: Client, administrator: Actor, beaune: Commune, nuits: Commune
+    console: Client, administrator: Actor, beaune: Commune, nuits: Commune
 ) -> None:
     block(administrator, "domain", "shop.example.net")
     path = "/decisions/laisser-passer/"
     assert (
         "Laisser passer pour une commune"
-        in ada.get("/decisions/pourquoi/", {"q": "shop.example.net"}).content.decode()
+        in console.get("/decisions/pourquoi/", {"q": "shop.example.net"}).content.decode()
     )
-    assert "Beaune" in ada.get(path, {"q": "shop.example.net"}).content.decode()
+    assert "Beaune" in console.get(path, {"q": "shop.example.net"}).content.decode()
     form = {"q": "shop.example.net", "commune": beaune.id, "ttl": str(90 * 86400), "reason": "marché public"}
-    assert ada.post(path, form | {"reason": ""}).status_code == 400
-    assert ada.post(path, form | {"ttl": str(91 * 86400)}).status_code == 400
-    assert ada.post(path, form).status_code == 302
+    assert console.post(path, form | {"reason": ""}).status_code == 400
+    assert console.post(path, form | {"ttl": str(91 * 86400)}).status_code == 400
+    assert console.post(path, form).status_code == 302
     made = LocalException.objects.get()
     assert (made.collectivite_id, made.by_departement, made.state) == (beaune.id, True, "active")
-    assert "marché public" in ada.get("/decisions/attente/").content.decode()
-    assert ada.post(f"/decisions/exception/{made.id}/").status_code == 302
+    assert "marché public" in console.get("/decisions/attente/").content.decode()
+    assert console.post(f"/decisions/exception/{made.id}/").status_code == 302
     made.refresh_from_db()
     assert made.state == "ended"
     block(administrator, "ip", "45.83.64.9", reason="command_server")
-    answer = ada.post(path, form | {"q": "45.83.64.9"})
+    answer = console.post(path, form | {"q": "45.83.64.9"})
     assert answer.status_code == 400 and LocalException.objects.count() == 1
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from beffroi.core.decisions import exceptions, listed, lists
+from beffroi.core.decisions import listed, lists
 from beffroi.core.decisions.exceptions import ExceptionRefused
 from beffroi.core.decisions.models import IndicatorList, LocalException
 from beffroi.core.events.models import OutboxEvent
@@ -19,10 +19,11 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, Unavailable
 from beffroi.stream.batches import ListEvent
 from beffroi.stream.store import Event, Store, channel_events
-from beffroi_protocol.indicators import Indicator, normalise
+from beffroi_protocol.indicators import normalise
 from beffroi_protocol.threats import Threat
 
 from tests.conftest import Commune
+from tests.fixtures_trust import allow
 
 SYSTEM = Actor.system("tests")
 SERVER = normalise("ip", "45.83.64.7")
@@ -32,16 +33,6 @@ def publish(name: str, *values: str, kind: str = "ip", **options: Any) -> Indica
     return lists.publish_list(
         actor=SYSTEM, name=name, kind=kind, values=values, source="abuse.ch", licence="CC0", **options
     ).row
-
-
-def allow(commune: Commune, indicator: Indicator, **changes: Any) -> LocalException:
-    values: dict[str, Any] = {
-        "actor": commune.agent,
-        "collectivite_id": commune.id,
-        "ttl_s": 3600,
-        "reason": "notre fournisseur",
-    }
-    return exceptions.allow_locally(indicator=indicator, **(values | changes))
 
 
 CASES = [

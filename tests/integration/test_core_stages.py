@@ -23,20 +23,10 @@ from beffroi_protocol.indicators import normalise
 from django.db import transaction
 
 from tests.conftest import Commune
-from tests.fixtures_stages import every_hour, with_boxes
+from tests.fixtures_stages import every_hour, town_halls, with_boxes
 from tests.fixtures_trust import allow, decide, feed
 
-__all__ = ["every_hour"]
-
-
-@pytest.fixture
-def town_halls(database: str, every_hour: None) -> list[str]:
-    made = [
-        Collectivite.objects.create(kind="commune", name=f"Commune {n}", enrolled_at=clock.now())
-        for n in range(40)
-    ]
-    with_boxes(one.id for one in made)
-    return sorted(one.id for one in made)
+__all__ = ["every_hour", "town_halls"]
 
 
 def later(**passed: float) -> Any:

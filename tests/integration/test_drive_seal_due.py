@@ -20,8 +20,9 @@ from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import Unavailable
 
 from tests.drive_place import Place, place
-from tests.drive_sealing import FILES, Told, begun, checked, damage, desk_of, filled, until
+from tests.drive_sealing import FILES, Told, begun, checked, damage, desk_of, filled
 from tests.integration.test_drive_archives_stamps import an_authority
+from tests.waiting import until
 
 __all__ = ["place"]
 DAY_S = 86400
@@ -48,7 +49,7 @@ def test_a_quarter_after_the_last_one_a_seal_is_verified_by_itself(place: Place)
         desk = desk_of(place, told)
         desk.start()
         try:
-            until(lambda: last(place, seal_id) is not None and told)
+            until(lambda: last(place, seal_id) is not None and told, "it is checked and told")
         finally:
             desk.stop()
         found = last(place, seal_id)
@@ -122,7 +123,7 @@ def test_what_failed_is_tried_again_long_before_the_next_look_at_all(
     place.database.write(lambda w: seal_checks.ask(w, seal_id, person_id="per_ref", now_s=clock.epoch_s()))
     desk.start()
     try:
-        until(lambda: last(place, seal_id) is not None)
+        until(lambda: last(place, seal_id) is not None, "it is checked")
     finally:
         desk.stop()
     assert failed == [place.owner]

@@ -21,8 +21,9 @@ from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
 from tests.drive_place import Place, place
-from tests.drive_sealing import DAMAGES, FILES, Told, begun, checked, damage, desk_of, filled, seen, until
+from tests.drive_sealing import DAMAGES, FILES, Told, begun, checked, damage, desk_of, filled, seen
 from tests.integration.test_drive_archives_stamps import openssl
+from tests.waiting import until
 
 __all__ = ["place"]
 
@@ -250,7 +251,7 @@ def test_the_thread_hears_who_asks_and_takes_up_what_waited(place: Place) -> Non
     desk = desk_of(place)
     desk.start()
     try:
-        until(lambda: seen(place, first)[0].state == "sealed")
+        until(lambda: seen(place, first)[0].state == "sealed", "it is sealed")
         place.database.write(lambda w: seal_checks.ask(w, first, person_id="per_ref", now_s=clock.epoch_s()))
         push.tell(place.config.run, place.owner)
 
@@ -258,7 +259,7 @@ def test_the_thread_hears_who_asks_and_takes_up_what_waited(place: Place) -> Non
             with place.database.reading() as reading:
                 return seal_checks.last(reading, first) is not None
 
-        until(is_checked)
+        until(is_checked, "it is checked")
     finally:
         desk.stop()
     assert not list(push.directory(place.config.run).iterdir())

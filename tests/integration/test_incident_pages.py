@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from beffroi.core.identity import actions as identity
@@ -42,13 +40,10 @@ from tests.fixtures_portal import (
 )
 from tests.fixtures_portal_mail import shown_mail
 from tests.fixtures_stream import block
+from tests.markup import text_of
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
-
-
-def text_of(answer: Any) -> str:
-    return html.unescape(answer.content.decode()).replace("\u00a0", " ")
 
 
 @pytest.fixture

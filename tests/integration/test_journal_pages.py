@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,13 +25,10 @@ from django.urls import reverse
 
 from tests.conftest import Commune, make_member
 from tests.fixtures_portal import no_door, portal_client
+from tests.markup import text_of
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.usefixtures("database")
-
-
-def text_of(answer: Any) -> str:
-    return html.unescape(answer.content.decode()).replace("\u00a0", " ")
 
 
 def dpo_of(system: Actor, *communes: Commune) -> list[Membership]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -38,7 +37,7 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_dns import authority, resolver
-from tests.fixtures_portal import console_client, no_door, on_listener
+from tests.fixtures_portal import no_door
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -68,12 +67,6 @@ def box(beaune: Commune) -> Mailbox:
         crypt_key="x",
         created_at=clock.now() - timedelta(days=100),
     )
-
-
-@pytest.fixture
-def console(administrator: Actor) -> Iterator[Client]:
-    with on_listener("console"):
-        yield console_client(administrator.id)
 
 
 def told(config: Config) -> State:

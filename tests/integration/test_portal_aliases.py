@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from beffroi.lib import clock
@@ -12,22 +11,15 @@ from beffroi.mail.aliases import actions
 from beffroi.mail.aliases.models import Alias, CatchAll
 from beffroi.mail.filters.models import FilterRule
 from beffroi.mail.models import MailDelivery, MailMessage, MailRecipient
-from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import confirmed, no_door, own_mailbox, portal_client, shared_box
+from tests.fixtures_portal import confirmed, no_door, own_mailbox, portal_client, seen, shared_box
 from tests.fixtures_portal_mail import shown_mail
 from tests.integration.test_mail_aliases import SYSTEM, made
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
-
-
-def seen(client: Client, name: str, *arguments: Any, query: str = "") -> str:
-    answer = client.get(reverse(name, args=arguments) + query)
-    assert answer.status_code == 200, answer.status_code
-    return answer.content.decode()
 
 
 def test_a_referent_makes_changes_ends_and_takes_up_an_alias(beaune: Commune) -> None:

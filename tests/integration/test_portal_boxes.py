@@ -29,7 +29,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, on_listener, portal_client
+from tests.fixtures_portal import on_listener, portal_client
 
 pytestmark = pytest.mark.django_db
 
@@ -40,11 +40,6 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with on_listener("console"):
         yield
     cache.clear()
-
-
-@pytest.fixture
-def console(administrator: Actor) -> Client:
-    return console_client(administrator.id)
 
 
 def made(commune: Commune, number: int, **changes: object) -> Box:

@@ -23,7 +23,7 @@ from beffroi.lib.errors import NotAllowed, NotFound
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from tests.calendar_pages import member, portal, process
+from tests.calendar_pages import book_of, member, portal, process
 from tests.conftest import Commune
 from tests.fixtures_calendars import event
 from tests.fixtures_portal import no_door, portal_client
@@ -85,10 +85,6 @@ def act(client: Client, word: str, kind: str = "contacts") -> str:
 
 def names(client: Client) -> list[str]:
     return re.findall(r"<p><strong>(.*?)</strong>", text_of(client.get("/contacts/")))
-
-
-def book_of(config: Config, commune: Commune, home: str = homes.SHARED_HOME) -> Path:
-    return homes.folder(config, commune.id) / homes.ROOT / home / homes.CONTACTS
 
 
 def test_a_file_is_looked_at_taken_in_and_taken_out_again(beaune: Commune, config: Config) -> None:

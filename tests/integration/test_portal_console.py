@@ -51,11 +51,6 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     cache.clear()
 
 
-@pytest.fixture
-def console(administrator: Actor) -> Client:
-    return console_client(administrator.id)
-
-
 def test_lists_in_force_are_shown_and_nothing_where_there_is_none(console: Client) -> None:
     assert "Listes en vigueur" not in console.get("/decisions/").content.decode()
     lists.publish_list(

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import html
 import re
-from pathlib import Path
 
 import pytest
-from beffroi.drive.calendars import homes, wire_contacts
+from beffroi.drive.calendars import wire_contacts
 from beffroi.drive.store import room, tree
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.portal import drive_access
 from django.test import Client
 
-from tests.calendar_pages import member, portal, process
+from tests.calendar_pages import book_of, etag_of, member, portal, process
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
 
@@ -25,10 +24,6 @@ pytestmark = pytest.mark.usefixtures("database")
 def text_of(answer: object) -> str:
     content: bytes = answer.content  # type: ignore[attr-defined]
     return html.unescape(content.decode()).replace("\xa0", " ")
-
-
-def book_of(config: Config, commune: Commune, home: str = homes.SHARED_HOME) -> Path:
-    return homes.folder(config, commune.id) / homes.ROOT / home / homes.CONTACTS
 
 
 def add(client: Client, family: str, emails: str = "", calendar: str = "commun") -> str:
@@ -45,12 +40,6 @@ def make(client: Client, title: str, members: list[str], calendar: str = "commun
     answer = client.post(f"/contacts/groupes/{calendar}/", {"title": title, "member": members})
     assert answer.status_code == 302, text_of(answer)
     return str(answer["Location"])
-
-
-def etag_of(client: Client, path: str) -> str:
-    found = re.search(r'name="etag" value="([^"]+)"', client.get(path).content.decode())
-    assert found is not None
-    return html.unescape(found[1])
 
 
 def members_of(client: Client, path: str) -> list[str]:

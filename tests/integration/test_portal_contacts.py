@@ -14,7 +14,7 @@ from beffroi.lib.errors import Invalid, NotAllowed, NotFound, TooLarge, Unavaila
 from beffroi.portal import calendars
 from django.test import Client
 
-from tests.calendar_pages import full, member, portal, process
+from tests.calendar_pages import book_of, etag_of, full, member, portal, process
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
 from tests.markup import flat
@@ -67,16 +67,6 @@ def path_of(client: Client, words: str = "") -> str:
     found = re.search(r'href="(/contacts/(?:commun|prive)/[^"]+?/)"', shown(client, words))
     assert found is not None
     return found[1]
-
-
-def etag_of(client: Client, path: str) -> str:
-    found = re.search(r'name="etag" value="([^"]+)"', client.get(path).content.decode())
-    assert found is not None
-    return html.unescape(found[1])
-
-
-def book_of(config: Config, commune: Commune, home: str = homes.SHARED_HOME) -> Path:
-    return homes.folder(config, commune.id) / homes.ROOT / home / homes.CONTACTS
 
 
 def test_what_all_share_is_seen_by_all_and_what_is_private_by_oneself(beaune: Commune) -> None:

@@ -19,7 +19,7 @@ from django.test import Client, RequestFactory
 from msgspec import to_builtins
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client, text
 
 __all__ = ["no_door"]
 SITE = "fournitures-bureau.com"
@@ -41,17 +41,6 @@ def decide(actor: Actor, **changes: Any) -> Decision:
 @pytest.fixture
 def agent(beaune: Commune, no_door: None) -> Client:
     return portal_client(beaune.agent_membership)
-
-
-@pytest.fixture
-def ada(administrator: Actor) -> Any:
-    with on_listener("console"):
-        yield console_client(administrator.id)
-
-
-def text(answer: Any, status: int = 200) -> str:
-    assert answer.status_code == status, answer.content[:400]
-    return str(answer.content.decode())
 
 
 def test_a_commune_reads_why_and_contests_and_the_departement_answers(
@@ -108,7 +97,7 @@ def test_suspicions_are_no_business_of_communes(agent: Client, system: Actor) ->
 
 
 def test_the_page_and_the_json_explain_a_decision(
-    ada: Client, beaune: Commune, nuits: Commune, system: Actor
+    console: Client, beaune: Commune, nuits: Commune, system: Actor
 ) -> None:
     decision = decide(system)
     staging.note_effect(
@@ -122,10 +111,10 @@ def test_the_page_and_the_json_explain_a_decision(
         reason="commande urgente",
         decision_id=decision.id,
     )
-    page = text(ada.get(f"/decisions/regle/{decision.id}/"))
+    page = text(console.get(f"/decisions/regle/{decision.id}/"))
     for shown in ("Beaune", "Nuits-Saint-Georges", "commande urgente", "En vigueur\xa0: 7 flux bloqués."):
         assert shown in page
-    answer = ada.get(f"/decisions/regle/{decision.id}.json").json()
+    answer = console.get(f"/decisions/regle/{decision.id}.json").json()
     assert answer["rule"] == {"code": "lone_source", "words": "inscrit sur une liste extérieure"}
     assert answer["protected"] == {"communes": 1, "flows_in": 0, "flows_out": 7}
     assert answer["hit"]["communes_with_regular_traffic"] == 1
@@ -133,41 +122,41 @@ def test_the_page_and_the_json_explain_a_decision(
     assert len(answer["history"]) == 2
 
 
-def test_undo_and_never_again_from_the_page(ada: Client, system: Actor) -> None:
+def test_undo_and_never_again_from_the_page(console: Client, system: Actor) -> None:
     decision = decide(system)
-    assert "plus jamais" in text(ada.get(f"/decisions/regle/{decision.id}/annuler/"))
-    assert text(ada.post(f"/decisions/regle/{decision.id}/annuler/", {"never": "1"}), 400)
-    answer = ada.post(f"/decisions/regle/{decision.id}/annuler/", {"never": "1", "reason": "fournisseur"})
+    assert "plus jamais" in text(console.get(f"/decisions/regle/{decision.id}/annuler/"))
+    assert text(console.post(f"/decisions/regle/{decision.id}/annuler/", {"never": "1"}), 400)
+    answer = console.post(f"/decisions/regle/{decision.id}/annuler/", {"never": "1", "reason": "fournisseur"})
     assert answer.status_code == 302
     decision.refresh_from_db()
     assert (decision.state, decision.end_reason) == ("revoked", "never_again")
     row = NeverAgain.objects.get()
-    assert "fournisseur" in text(ada.get("/decisions/plus-jamais/"))
-    ada.post("/decisions/plus-jamais/", {"entry": row.id, "reason": "rachetée"})
+    assert "fournisseur" in text(console.get("/decisions/plus-jamais/"))
+    console.post("/decisions/plus-jamais/", {"entry": row.id, "reason": "rachetée"})
     assert decide(system).state == "active"
     second = Decision.objects.get(state="active")
-    ada.post(f"/decisions/regle/{second.id}/annuler/")
+    console.post(f"/decisions/regle/{second.id}/annuler/")
     second.refresh_from_db()
     assert (second.state, NeverAgain.objects.filter(revoked_at=None).count()) == ("revoked", 0)
 
 
-def test_what_waits_is_decided_by_a_person(ada: Client, system: Actor, beaune: Commune) -> None:
+def test_what_waits_is_decided_by_a_person(console: Client, system: Actor, beaune: Commune) -> None:
     Collectivite.objects.update(enrolled_at=clock.now())
     weak = decide(system, strength="weak")
-    assert SITE in text(ada.get("/decisions/attente/"))
+    assert SITE in text(console.get("/decisions/attente/"))
     Decision.objects.update(state="review", review_reason="over_budget")
-    page = text(ada.get("/decisions/attente/"))
+    page = text(console.get("/decisions/attente/"))
     assert "Des communes s’en servent régulièrement" in page
     assert "1 décision attend votre avis." in page
-    assert "à trancher" in text(ada.get("/decisions/"))
-    assert "Bloquer partout" in text(ada.get(f"/decisions/regle/{weak.id}/bloquer/"))
-    ada.post(f"/decisions/regle/{weak.id}/bloquer/")
+    assert "à trancher" in text(console.get("/decisions/"))
+    assert "Bloquer partout" in text(console.get(f"/decisions/regle/{weak.id}/bloquer/"))
+    console.post(f"/decisions/regle/{weak.id}/bloquer/")
     weak.refresh_from_db()
     assert (weak.state, weak.rule) == ("active", "departement")
     appeal = appeals.appeal(actor=beaune.agent, decision_id=weak.id, text="C’est notre fournisseur")
-    assert "C’est notre fournisseur" in text(ada.get(f"/decisions/contestation/{appeal.id}/"))
-    assert text(ada.post(f"/decisions/contestation/{appeal.id}/", {"word": "accept", "text": ""}), 400)
-    ada.post(f"/decisions/contestation/{appeal.id}/", {"word": "refuse", "text": "C’est un faux site."})
+    assert "C’est notre fournisseur" in text(console.get(f"/decisions/contestation/{appeal.id}/"))
+    assert text(console.post(f"/decisions/contestation/{appeal.id}/", {"word": "accept", "text": ""}), 400)
+    console.post(f"/decisions/contestation/{appeal.id}/", {"word": "refuse", "text": "C’est un faux site."})
     appeal.refresh_from_db()
     weak.refresh_from_db()
     assert (appeal.state, weak.state) == ("refused", "active")
@@ -221,25 +210,25 @@ def test_the_sign_in_door_opens_for_people_of_the_commune_that_let_an_address_th
     assert (answer.status_code if answer else 0) == status
 
 
-def test_an_entry_taken_out_of_lists_waits_for_a_person(ada: Client) -> None:
+def test_an_entry_taken_out_of_lists_waits_for_a_person(console: Client) -> None:
     for name in ("one.example.net", "two.example.net"):
         never_again.spare(
             actor=sparing.ACTOR, indicator=normalise("domain", name), reason="entry_used", communes=7
         )
-    page = text(ada.get("/decisions/attente/"))
+    page = text(console.get("/decisions/attente/"))
     assert "one.example.net" in page
     assert "7 communes" in page
     assert "2 décisions attendent" in page
     one, two = NeverAgain.objects.order_by("value")
-    assert ada.post(f"/decisions/epargne/{one.id}/", {"word": "keep"}).status_code == 302
-    assert ada.post(f"/decisions/epargne/{two.id}/", {"word": "block"}).status_code == 302
+    assert console.post(f"/decisions/epargne/{one.id}/", {"word": "keep"}).status_code == 302
+    assert console.post(f"/decisions/epargne/{two.id}/", {"word": "block"}).status_code == 302
     one.refresh_from_db()
     two.refresh_from_db()
     assert (one.pending, one.revoked_at, two.revoked_at is not None) == (False, None, True)
-    assert text(ada.post(f"/decisions/epargne/{one.id}/", {"word": "block"}), 404)
+    assert text(console.post(f"/decisions/epargne/{one.id}/", {"word": "block"}), 404)
 
 
-def test_who_blocks_an_address_of_a_member_too_says_so(ada: Client) -> None:
+def test_who_blocks_an_address_of_a_member_too_says_so(console: Client) -> None:
     found = Campaign.objects.create()
     found.indicators.create(kind="ip", value="185.203.116.9")
     Sighting.objects.create(
@@ -250,11 +239,11 @@ def test_who_blocks_an_address_of_a_member_too_says_so(ada: Client) -> None:
         indicators=[["ip", "185.203.116.9"]],
     )
     shared.note("www.mairie-saulieu.fr", ["185.203.116.9"])
-    page = text(ada.get(f"/decisions/{found.id}/confirmer/"))
+    page = text(console.get(f"/decisions/{found.id}/confirmer/"))
     assert "www.mairie-saulieu.fr" in page
-    assert ada.post(f"/decisions/{found.id}/confirmer/", {}).status_code == 302
+    assert console.post(f"/decisions/{found.id}/confirmer/", {}).status_code == 302
     assert not Decision.objects.exists()
-    ada.post(f"/decisions/{found.id}/confirmer/", {"also_shared": "yes"})
+    console.post(f"/decisions/{found.id}/confirmer/", {"also_shared": "yes"})
     assert Decision.objects.get().value == "185.203.116.9"
 
 
@@ -267,24 +256,24 @@ def test_a_decision_leads_to_what_can_be_done_with_its_value(
     assert SITE in text(agent.get("/blocages/pourquoi/", {"q": SITE}))
     path = f"/decisions/regle/{decision.id}/"
     with on_listener("console"):
-        ada = console_client(administrator.id)
-        page = text(ada.get(path))
+        console = console_client(administrator.id)
+        page = text(console.get(path))
         let_pass = f"/decisions/laisser-passer/?q={SITE}&amp;decision={decision.id}"
         assert f'href="{let_pass}"' in page and "/decisions/bloquer/" not in page
-        form = text(ada.get(let_pass.replace("&amp;", "&")))
+        form = text(console.get(let_pass.replace("&amp;", "&")))
         assert SITE in form and f'value="{decision.id}"' in form
-        assert ada.post(f"{path}annuler/", {"reason": "erreur de nom"}).status_code == 302
-        page = text(ada.get(path))
+        assert console.post(f"{path}annuler/", {"reason": "erreur de nom"}).status_code == 302
+        page = text(console.get(path))
         assert f'href="/decisions/bloquer/?q={SITE}"' in page and "/decisions/laisser-passer/" not in page
         assert "erreur de nom" in page
-        assert SITE in text(ada.get("/decisions/bloquer/", {"q": SITE}))
+        assert SITE in text(console.get("/decisions/bloquer/", {"q": SITE}))
     assert "erreur de nom" not in text(agent.get(f"/blocages/{decision.id}/"))
 
 
-def test_no_decision_leads_to_what_would_be_refused(ada: Client, administrator: Actor) -> None:
+def test_no_decision_leads_to_what_would_be_refused(console: Client, administrator: Actor) -> None:
     """Nobody lets a command server pass locally, and nobody blocks a sender by hand."""
     server = decide(administrator, reason="command_server", rule="departement")
-    assert "/decisions/laisser-passer/" not in text(ada.get(f"/decisions/regle/{server.id}/"))
+    assert "/decisions/laisser-passer/" not in text(console.get(f"/decisions/regle/{server.id}/"))
     sender = decide(administrator, indicator=normalise("sender", "a@lure.example"))
     actions.revoke(actor=administrator, decision=sender, reason="undone")
-    assert "/decisions/bloquer/" not in text(ada.get(f"/decisions/regle/{sender.id}/"))
+    assert "/decisions/bloquer/" not in text(console.get(f"/decisions/regle/{sender.id}/"))

@@ -12,7 +12,7 @@ from beffroi.mail.sending import actions
 from beffroi.mail.sending.models import SendingAlarm
 
 from tests.conftest import Commune
-from tests.fixtures_portal import no_door, own_mailbox, portal_client, shared_box
+from tests.fixtures_portal import no_door, own_mailbox, portal_client, shared_box, text
 from tests.fixtures_portal_mail import shown_mail
 
 __all__ = ["no_door", "shown_mail"]
@@ -30,11 +30,6 @@ def alarm(mailbox: Mailbox, settings: Any) -> SendingAlarm:
     settings.BEFFROI = replace(settings.BEFFROI, incident_contact=CONTACT)
     actions.note_takeover(mailbox=mailbox, what="forward")
     return SendingAlarm.objects.get()
-
-
-def text(answer: Any) -> str:
-    assert answer.status_code == 200
-    return answer.content.decode()
 
 
 def sheet_of(alarm: SendingAlarm) -> str:

@@ -4,15 +4,13 @@ tests/clients/test_mail_queue.py."""
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions import door
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail.models import Mailbox
@@ -22,23 +20,12 @@ from beffroi.mail.sending.queue import Queue, Waiting
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, on_listener
+from tests.fixtures_portal import no_door
 from tests.integration.test_mail_aliases import made
 
+__all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
 ID = "4abcDEF123ghiJKL"
-
-
-@pytest.fixture
-def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
-    with on_listener("console"):
-        yield
-
-
-@pytest.fixture
-def console(listener: None, administrator: Actor) -> Client:
-    return console_client(administrator.id)
 
 
 @pytest.fixture
@@ -204,7 +191,7 @@ def test_nobody_of_a_commune_sees_or_changes_the_queue_or_another_s_alarm(
     assert queries.access_alarm(beaune.referent, alarm.id) == alarm
 
 
-def test_page_of_the_queue_is_for_administrators(listener: None, waiting: list[Waiting]) -> None:
+def test_page_of_the_queue_is_for_administrators(console: Client, waiting: list[Waiting]) -> None:
     for path in ("/sortant/", f"/sortant/{ID}/?word=delete"):
         assert Client().get(path, secure=True).status_code == 302
 

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import handling, leaving
 from beffroi.mail.people.models import Departure, Handling, Member, Note
-from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import Commune
-from tests.fixtures_portal import confirmed, no_door, own_mailbox, portal_client, shared_box
+from tests.fixtures_portal import confirmed, no_door, own_mailbox, portal_client, seen, shared_box
 from tests.fixtures_portal_mail import shown_mail
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
 KEY = "msg_" + "2" * 26
-
-
-def seen(client: Client, name: str, *arguments: Any, query: str = "") -> str:
-    answer = client.get(reverse(name, args=arguments) + query)
-    assert answer.status_code == 200, answer.status_code
-    return answer.content.decode()
 
 
 def test_a_referent_makes_a_functional_mailbox_and_says_who_reads_it(beaune: Commune) -> None:

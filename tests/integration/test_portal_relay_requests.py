@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -20,7 +19,8 @@ from beffroi_protocol.messages import Policy
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client, shared_box
+from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client, shared_box
+from tests.markup import text_of
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -53,10 +53,6 @@ def portal(beaune: Commune) -> Iterator[Client]:
         yield portal_client(beaune.referent_membership)
 
 
-def text(answer: object) -> str:
-    return html.unescape(answer.content.decode()).replace("\u00a0", " ")  # type: ignore[attr-defined]
-
-
 def asked(commune: Commune) -> RelayRequest:
     return relay_requests.ask(
         actor=commune.referent,
@@ -68,16 +64,16 @@ def asked(commune: Commune) -> RelayRequest:
 
 
 def test_a_referent_asks_reads_the_state_and_withdraws(portal: Client, box: Box) -> None:
-    assert "Demander un relais" in text(portal.get("/boitier/"))
+    assert "Demander un relais" in text_of(portal.get("/boitier/"))
     assert portal.post("/boitier/copieurs/", ASKED).status_code == 302
     row = RelayRequest.objects.get()
     assert (row.sender, row.hour, row.state) == ("copieur@beaune.test", 40, "asked")
     assert row.recipients == "@beaune.test\nPaie@cdg21.example"
-    page = text(portal.get("/boitier/"))
+    page = text_of(portal.get("/boitier/"))
     assert "En attente du Département" in page and "Demander un relais" not in page
     assert portal.post("/boitier/copieurs/", ASKED).status_code == 409, "one waits"
     assert portal.post(f"/boitier/copieurs/{row.id}/retirer/").status_code == 302
-    page = text(portal.get("/boitier/"))
+    page = text_of(portal.get("/boitier/"))
     assert "Retirée" in page and "Demander un relais" in page
     assert portal.post(f"/boitier/copieurs/{row.id}/retirer/").status_code == 409
     verbs = list(AuditEntry.objects.filter(object_id=row.id).order_by("id").values_list("verb", flat=True))
@@ -109,7 +105,7 @@ def test_what_cannot_be_is_said_beside_its_field(  # noqa: PLR0917 - fixtures
     shared_box(nuits, local="copieur")
     answer = portal.post("/boitier/copieurs/", ASKED | changes)
     assert answer.status_code == 400
-    assert said in text(answer) and f'id="id_{next(iter(changes))}_error"' in text(answer)
+    assert said in text_of(answer) and f'id="id_{next(iter(changes))}_error"' in text_of(answer)
     assert not RelayRequest.objects.exists()
 
 
@@ -120,7 +116,7 @@ def test_only_a_referent_of_the_commune_and_with_a_boitier(
         agent = portal_client(beaune.agent_membership)
         assert agent.get("/boitier/copieurs/").status_code == 404
         assert agent.post("/boitier/copieurs/", ASKED).status_code == 404
-        assert "Demander un relais" not in text(agent.get("/boitier/"))
+        assert "Demander un relais" not in text_of(agent.get("/boitier/"))
     with pytest.raises(Conflict):
         asked(nuits)
     row = asked(beaune)
@@ -149,14 +145,8 @@ def test_another_communes_request_is_neither_read_nor_withdrawn(
     with on_listener("web"):
         other = portal_client(nuits.referent_membership)
         assert other.post(f"/boitier/copieurs/{row.id}/retirer/").status_code == 404
-        assert "copieur@beaune.test" not in text(other.get("/boitier/"))
+        assert "copieur@beaune.test" not in text_of(other.get("/boitier/"))
     assert RelayRequest.objects.get().state == "asked"
-
-
-@pytest.fixture
-def console(administrator: Actor) -> Iterator[Client]:
-    with on_listener("console"):
-        yield console_client(administrator.id)
 
 
 def sent(new_administrator: NewAdministrator, row: RelayRequest) -> dict[str, str]:
@@ -178,12 +168,12 @@ def test_the_departement_accepts_by_sending_the_filled_in_settings(
     console: Client, box: Box, beaune: Commune, new_administrator: NewAdministrator
 ) -> None:
     row = asked(beaune)
-    assert "1 demande de relais pour copieurs attend" in text(console.get("/"))
-    page = text(console.get("/boitiers/copieurs/"))
+    assert "1 demande de relais pour copieurs attend" in text_of(console.get("/"))
+    page = text_of(console.get("/boitiers/copieurs/"))
     assert "Le copieur de l’accueil" in page and "La collectivité seulement" in page
     path = f"/boitiers/{box.id}/relais/"
     assert f"{path}?demande={row.id}" in page
-    filled = text(console.get(path, {"demande": row.id}))
+    filled = text_of(console.get(path, {"demande": row.id}))
     assert (
         'value="40"' in filled and "@beaune.test</textarea>" in filled and "Le copieur de l’accueil" in filled
     )
@@ -194,11 +184,11 @@ def test_the_departement_accepts_by_sending_the_filled_in_settings(
     policy = queries.current_policy(Actor.system("tests"), beaune.id)
     assert policy is not None and policy[1].relay is not None and policy[1].relay.hour == 40
     assert RelayRequest.objects.get().state == "accepted"
-    assert "demande de relais" not in text(console.get("/"))
+    assert "demande de relais" not in text_of(console.get("/"))
     assert console.get(path, {"demande": row.id}).status_code == 409
     assert AuditEntry.objects.filter(verb="box:relay_accepted", object_id=row.id).count() == 1
     with on_listener("web"):
-        assert "Accordé" in text(portal_client(beaune.referent_membership).get("/boitier/"))
+        assert "Accordé" in text_of(portal_client(beaune.referent_membership).get("/boitier/"))
 
 
 def test_a_request_withdrawn_meanwhile_changes_no_settings(
@@ -222,12 +212,12 @@ def test_the_departement_declines_with_a_reason_that_the_commune_reads(
     row = asked(beaune)
     path = f"/boitiers/copieurs/{row.id}/refuser/"
     refused = console.post(path, {"reason": " "})
-    assert refused.status_code == 400 and 'id="id_reason_error"' in text(refused)
+    assert refused.status_code == 400 and 'id="id_reason_error"' in text_of(refused)
     assert console.post(path, {"reason": "Votre copieur connaît TLS : un compte suffit."}).status_code == 302
     assert console.post(path, {"reason": "x"}).status_code == 409
-    assert "un compte suffit" in text(console.get("/boitiers/copieurs/"))
+    assert "un compte suffit" in text_of(console.get("/boitiers/copieurs/"))
     with on_listener("web"):
-        page = text(portal_client(beaune.referent_membership).get("/boitier/"))
+        page = text_of(portal_client(beaune.referent_membership).get("/boitier/"))
         assert "Refusé" in page and "un compte suffit" in page and "Demander un relais" in page
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions as decisions
-from beffroi.core.decisions import door
 from beffroi.core.decisions.models import IndicatorList
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
@@ -23,10 +21,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, on_listener
+from tests.fixtures_portal import no_door
 from tests.publishing import SYSTEM, Publisher, again, fetch_round, new_source
 
 pytest_plugins = ["tests.fixtures_sources"]
+__all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
 FORM = {
     "name": "Essai",
@@ -40,18 +39,6 @@ FORM = {
     "header": "on",
     "delimiter": ";",
 }
-
-
-@pytest.fixture(autouse=True)
-def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
-    with on_listener("console"):
-        yield
-
-
-@pytest.fixture
-def console(administrator: Actor) -> Client:
-    return console_client(administrator.id)
 
 
 def shown(console: Client, path: str) -> str:

@@ -20,7 +20,7 @@ from django.test import Client
 from msgspec import to_builtins
 
 from tests.conftest import Commune
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import no_door, portal_client, text
 
 __all__ = ["no_door"]
 ADDRESS = "45.83.64.7"
@@ -61,11 +61,6 @@ def token(
 @pytest.fixture
 def agent(beaune: Commune, no_door: None) -> Client:
     return portal_client(beaune.agent_membership)
-
-
-def text(answer: Any, status: int = 200) -> str:
-    assert answer.status_code == status, answer.content[:400]
-    return str(answer.content.decode())
 
 
 def test_a_person_reads_opens_for_an_hour_and_the_departement_gets_an_appeal(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +21,7 @@ from beffroi_protocol.indicators import Indicator, Kind, normalise
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client, text
 from tests.markup import flat
 
 __all__ = ["no_door"]
@@ -57,19 +56,8 @@ def met(commune: Commune, value: str, count: int, direction: str = "out", kind: 
 
 
 @pytest.fixture
-def ada(administrator: Actor) -> Iterator[Client]:
-    with on_listener("console"):
-        yield console_client(administrator.id)
-
-
-@pytest.fixture
 def agent(beaune: Commune, no_door: None) -> Client:
     return portal_client(beaune.agent_membership)
-
-
-def text(answer: Any, status: int = 200) -> str:
-    assert answer.status_code == status, answer.content[:400]
-    return str(answer.content.decode())
 
 
 @pytest.mark.parametrize(
@@ -91,7 +79,7 @@ def test_what_a_person_types_is_read(typed: str, read: tuple[str, str] | None) -
     assert (found and (found.kind.value, found.value)) == read
 
 
-def test_an_entry_of_a_list_explains_itself(ada: Client, beaune: Commune, nuits: Commune) -> None:
+def test_an_entry_of_a_list_explains_itself(console: Client, beaune: Commune, nuits: Commune) -> None:
     publish("urlhaus", "other.example.net", ttl_s=86400)
     ListGrowth.objects.update(at=clock.now() - timedelta(days=9))
     publish("urlhaus", "other.example.net", SHOP.value, threat="malware", ttl_s=86400)
@@ -101,7 +89,7 @@ def test_an_entry_of_a_list_explains_itself(ada: Client, beaune: Commune, nuits:
     exceptions.allow_locally(
         actor=beaune.agent, collectivite_id=beaune.id, indicator=SHOP, ttl_s=3600, reason="commande urgente"
     )
-    page = flat(text(ada.get("/decisions/pourquoi/", {"q": "www.shop.example.net"})))
+    page = flat(text(console.get("/decisions/pourquoi/", {"q": "www.shop.example.net"})))
     for said in (
         "urlhaus",
         "https://urlhaus.abuse.ch",
@@ -114,14 +102,14 @@ def test_an_entry_of_a_list_explains_itself(ada: Client, beaune: Commune, nuits:
         "an hour alone is no day"
     )
     assert "commande urgente" in page and "Beaune" in page and "Laisser passer partout" in page
-    answer = ada.get("/decisions/pourquoi.json", {"q": "www.shop.example.net"}).json()
+    answer = console.get("/decisions/pourquoi.json", {"q": "www.shop.example.net"}).json()
     assert answer["blocked"] is True and [one["list"] for one in answer["lists"]] == ["local", "urlhaus"]
     one = answer["lists"][1]
     assert one["entry"] == {"kind": "domain", "value": SHOP.value} and one["threat"] == "malware"
     assert one["met"] | {"last_at": ""} == {
         "days": 30, "communes": 2, "flows_in": 0, "flows_out": 3, "look_ups": 4, "last_at": "",
     }  # fmt: skip
-    since = ada.get("/decisions/pourquoi.json", {"q": "other.example.net"}).json()["lists"][0]["since"]
+    since = console.get("/decisions/pourquoi.json", {"q": "other.example.net"}).json()["lists"][0]["since"]
     assert since < one["since"], "each value has its own day"
     with clock.shifted(31 * 86400):
         lists.prune_files()
@@ -135,10 +123,10 @@ def test_what_no_list_names_is_said_so(agent: Client) -> None:
         assert agent.get(path, {"q": "bonjour à tous"}).status_code == 404
 
 
-def test_the_console_says_so_too(ada: Client) -> None:
-    assert "Rien ne le bloque" in text(ada.get("/decisions/pourquoi/", {"q": SHOP.value}))
-    assert "ni une adresse" in text(ada.get("/decisions/pourquoi/", {"q": "bonjour à tous"}))
-    assert ada.get("/decisions/pourquoi.json", {"q": "bonjour à tous"}).status_code == 404
+def test_the_console_says_so_too(console: Client) -> None:
+    assert "Rien ne le bloque" in text(console.get("/decisions/pourquoi/", {"q": SHOP.value}))
+    assert "ni une adresse" in text(console.get("/decisions/pourquoi/", {"q": "bonjour à tous"}))
+    assert console.get("/decisions/pourquoi.json", {"q": "bonjour à tous"}).status_code == 404
 
 
 def test_a_commune_reads_public_facts_and_counts_and_nothing_of_others(
@@ -189,25 +177,27 @@ def test_who_is_of_no_commune_and_strangers_see_nothing(agent: Client) -> None:
     assert not NeverAgain.objects.exists()
 
 
-def test_one_entry_passes_everywhere_and_back(ada: Client, administrator: Actor) -> None:
+def test_one_entry_passes_everywhere_and_back(console: Client, administrator: Actor) -> None:
     publish("urlhaus", SHOP.value)
     asked = "www.shop.example.net"
-    assert f'value="domain {SHOP.value}"' in text(ada.get("/decisions/pourquoi/", {"q": asked}))
+    assert f'value="domain {SHOP.value}"' in text(console.get("/decisions/pourquoi/", {"q": asked}))
     given = {"q": asked, "entry": f"domain {SHOP.value}", "word": "never", "reason": " "}
-    assert "Écrivez une raison" in text(ada.post("/decisions/pourquoi/", given), 400)
+    assert "Écrivez une raison" in text(console.post("/decisions/pourquoi/", given), 400)
     for other in ("domain example.net", "domain elsewhere.fr", "ip 1.2.3.4", ""):
-        assert ada.post("/decisions/pourquoi/", given | {"entry": other, "reason": "x"}).status_code == 404
+        assert (
+            console.post("/decisions/pourquoi/", given | {"entry": other, "reason": "x"}).status_code == 404
+        )
     assert not NeverAgain.objects.exists()
-    assert ada.post("/decisions/pourquoi/", given | {"reason": "nettoyé"}).status_code == 302
+    assert console.post("/decisions/pourquoi/", given | {"reason": "nettoyé"}).status_code == 302
     row = NeverAgain.objects.get()
     assert (row.indicator, row.reason, row.created_by) == (SHOP, "nettoyé", administrator.id)
-    page = text(ada.get("/decisions/pourquoi/", {"q": asked}))
+    page = text(console.get("/decisions/pourquoi/", {"q": asked}))
     assert "Laissé passer partout" in page and "nettoyé" in page
     back = {"q": asked, "word": "back", "reason": "racheté par un escroc"}
-    assert ada.post("/decisions/pourquoi/", back).status_code == 302
+    assert console.post("/decisions/pourquoi/", back).status_code == 302
     row.refresh_from_db()
     assert row.revoke_reason == "racheté par un escroc"
-    assert ada.post("/decisions/pourquoi/", back).status_code == 404
+    assert console.post("/decisions/pourquoi/", back).status_code == 404
     told = [channel_events(Event(e.id, e.kind, None, json.loads(e.payload))) for e in _spares()]
     assert [bool(change[0].entry) for change in told] == [True, False]
 
@@ -216,13 +206,13 @@ def _spares() -> list[OutboxEvent]:
     return list(OutboxEvent.objects.filter(kind__startswith="never_again:").order_by("id"))
 
 
-def test_of_a_range_only_the_address_that_was_asked_for_can_pass(ada: Client) -> None:
+def test_of_a_range_only_the_address_that_was_asked_for_can_pass(console: Client) -> None:
     publish("nets", "45.83.64.0/24", kind="cidr")
     found = why.explain(Actor.system("tests"), Indicator(Kind.IP, "45.83.64.7"))
     assert found.choices == [Indicator(Kind.IP, "45.83.64.7")]
     given = {"q": "45.83.64.7", "entry": "cidr 45.83.64.0/24", "word": "never", "reason": "x"}
-    assert ada.post("/decisions/pourquoi/", given).status_code == 404
-    assert ada.post("/decisions/pourquoi/", given | {"entry": "ip 45.83.64.7"}).status_code == 302
+    assert console.post("/decisions/pourquoi/", given).status_code == 404
+    assert console.post("/decisions/pourquoi/", given | {"entry": "ip 45.83.64.7"}).status_code == 302
 
 
 # -- appeals -----------------------------------------------------------------------------------------------
@@ -252,14 +242,14 @@ def test_a_commune_contests_an_entry_and_reads_the_answer(
         "Le Département vous répondra." in page and "Le nôtre aussi" not in page and "Contester" not in page
     )
     with on_listener("console"):
-        ada = console_client(administrator.id)
-        waiting = text(ada.get("/decisions/attente/"))
+        console = console_client(administrator.id)
+        waiting = text(console.get("/decisions/attente/"))
         assert "Notre fournisseur." in waiting and "Le site shop.example.net est bloqué" in waiting
         path = f"/decisions/contestation/{made.id}/"
-        page = text(ada.get(path))
+        page = text(console.get(path))
         assert "urlhaus" in page and "laisser passer partout" in page and "Nuits-Saint-Georges" in page
-        assert text(ada.post(path, {"word": "accept", "text": ""}), 400)
-        assert ada.post(path, {"word": "accept", "text": "Nettoyé depuis."}).status_code == 302
+        assert text(console.post(path, {"word": "accept", "text": ""}), 400)
+        assert console.post(path, {"word": "accept", "text": "Nettoyé depuis."}).status_code == 302
     row = NeverAgain.objects.get()
     assert (row.indicator, row.reason) == (SHOP, "Nettoyé depuis.")
     also.refresh_from_db()

@@ -18,7 +18,7 @@ from beffroi.mail.domains import asking, records
 from beffroi.supervise import front, front_listeners
 
 from tests import front_planes
-from tests.certificates import self_signed
+from tests.certificates import self_signed, unverified
 
 pytestmark = [
     pytest.mark.root,
@@ -73,8 +73,7 @@ def _certificate(config: Config) -> None:
 def ask(
     config: Config, host: str, path: str, *, method: str = "GET", body: bytes = b"", port: int = 0
 ) -> http.client.HTTPResponse:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = unverified()
     connection = http.client.HTTPSConnection(
         "127.0.0.1", port or config.portal_port, timeout=20, context=context
     )

@@ -17,6 +17,7 @@ from beffroi.lib.config import Config
 from beffroi.supervise import front, front_limits
 
 from tests import front_planes
+from tests.certificates import unverified
 from tests.mail_post import Engines
 from tests.town_hall_network import family, socket_in
 
@@ -44,8 +45,7 @@ class Bound(http.client.HTTPSConnection):
     """A client at one source address, in the namespace; certificates are not what is tested here."""
 
     def __init__(self, namespace: str, source: str, port: int) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context = unverified()
         super().__init__("localhost", port, timeout=20, context=context)
         self.namespace, self.source, self.tls = namespace, source, context
 
