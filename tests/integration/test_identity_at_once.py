@@ -21,8 +21,10 @@ PATIENCE_S = 60.0
 SYSTEM = Actor.system("tests")
 
 
-def at_once(first: Callable[[], object], second: Callable[[], object]) -> list[Exception]:
-    """``second`` begins when ``first`` has done all but its commit; return what it raised.
+def at_once(
+    first: Callable[[], object], second: Callable[[], object], *, then: Callable[[], object] = bool
+) -> list[Exception]:
+    """``second`` begins when ``first`` has done all but its commit, and what it does ``then``; return what it raised.
 
     On PostgreSQL that is when it waits for the first one's lock; SQLite lets nobody else begin to write.
     """
@@ -44,6 +46,7 @@ def at_once(first: Callable[[], object], second: Callable[[], object]) -> list[E
         while connection.vendor == "postgresql" and other.is_alive() and not _somebody_waits():
             assert time.monotonic() < until
             time.sleep(0.02)
+        then()
     other.join(PATIENCE_S)
     assert not other.is_alive()
     return raised

@@ -18,7 +18,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.communes.queries import collectivite_of_domain, has_left
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, envelopes, ids
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
@@ -73,6 +73,7 @@ def close_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
     was closed already. Errors: NotFound (not the actor's)."""
     if not actor.manages(mailbox.collectivite_id):
         raise NotFound("mailbox")
+    outbox.serialise()
     if not Mailbox.objects.filter(pk=mailbox.pk, closed_at=None).update(closed_at=clock.now()):
         return False
     _record(actor, "mail:mailbox:closed", mailbox)
@@ -88,6 +89,7 @@ def reopen_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
     """
     if not actor.manages(mailbox.collectivite_id):
         raise NotFound("mailbox")
+    outbox.serialise()
     rows = Mailbox.objects.filter(pk=mailbox.pk).exclude(closed_at=None)
     if rows.filter(crypt_key="").exists():
         raise Conflict("the content of this mailbox was erased")

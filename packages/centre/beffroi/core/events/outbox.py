@@ -2,6 +2,8 @@
 
 Order: consumers keep a cursor on the id, so an id must never become visible after a higher one. On PostgreSQL
 an advisory lock, held from the first publish to the commit, sees to that; on SQLite one writer runs at a time.
+Locks: this one first, then rows. An action of several parts holds it when it comes to the rows of its second part: one
+that changes such a row before it publishes calls ``serialise`` first, else each waits for the other.
 """
 
 from __future__ import annotations

@@ -107,6 +107,7 @@ def change_role(*, actor: Actor, membership: Membership, role: str) -> bool:
         raise NotAllowed("change one's own role")
     if role == membership.role:
         return False
+    outbox.serialise()
     before, rows = membership.role, Membership.objects.filter(pk=membership.pk, until=None)
     try:
         with transaction.atomic():
@@ -250,7 +251,8 @@ def _set_password(
     actor: Actor, person: Person, password: str, *, given_at: datetime | None, why: str = ""
 ) -> None:
     """``why``: may name somebody, so it stands on the erasable side of the audit log."""
-    person.set_password(password)
+    person.set_password(password)  # a third of a second: before the lock
+    outbox.serialise()
     person.password_given_at = given_at
     person.save(update_fields=["password", "password_given_at"])
     _end_what_waits(person)
@@ -274,6 +276,7 @@ def end_sessions(*, actor: Actor, person: Person, collectivite_id: str | None = 
     """End every session of the portal that the person has now; they sign in again. Errors: NotAllowed."""
     if not actor.sees_all and actor.id != person.id:
         raise NotAllowed("end these sessions")
+    outbox.serialise()
     Person.objects.filter(pk=person.pk).update(sessions_from=clock.now())
     _end_what_waits(person)
     audit.record(
@@ -323,6 +326,7 @@ def _own(actor: Actor, membership: Membership) -> None:
 
 
 def _revoke(actor: Actor, record: AppPassword) -> bool:
+    outbox.serialise()
     changed = AppPassword.objects.filter(pk=record.pk, revoked_at=None).update(revoked_at=clock.now())
     record.refresh_from_db()
     if not changed:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from allauth.mfa.models import Authenticator
-from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX, make_password
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.db.models import QuerySet
@@ -128,6 +128,7 @@ def access_colleague(actor: Actor, collectivite_id: str, person_id: str) -> Coll
 @transaction.atomic
 def make(*, actor: Actor, collectivite_id: str, person_id: str) -> MadeCode:
     """A new code; a former one ends. Errors: NotFound, NotAllowed, AlreadyCame."""
+    outbox.serialise()
     one = access_colleague(actor, collectivite_id, person_id)
     person = Person.objects.select_for_update().get(pk=one.person.pk)
     if not waited_for(person):
@@ -194,15 +195,16 @@ def open_account(record: ActivationCode, *, password: str) -> Person:
 
     Errors: ActivationOver; ValidationError (Django's) with what is wrong with the password, and the code still waits.
     """
+    validate_password(password, record.person)
+    hashed_password = make_password(password)  # a third of a second: before the lock
+    outbox.serialise()
     person = Person.objects.select_for_update().get(pk=record.person_id)
-    validate_password(password, person)
     if why := _over(record, person):
         raise ActivationOver(why)
     rows = ActivationCode.objects.filter(pk=record.pk, used_at=None, ended_at=None)
     if not rows.update(used_at=clock.now()):
         raise ActivationOver("used")
-    person.set_password(password)
-    person.password_given_at = None
+    person.password, person.password_given_at = hashed_password, None
     person.save(update_fields=["password", "password_given_at"])
     _record(Actor("person", person.pk), "identity:activation_code:used", record)
     return person

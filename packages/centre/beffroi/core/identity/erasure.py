@@ -96,6 +96,7 @@ def reason_of(approval: Approval) -> str:
 @transaction.atomic
 def carry_out(person_id: str) -> bool:
     """What two administrators agreed on: end every access, then erase. False if an incident holds it by now."""
+    outbox.serialise()
     person = Person.objects.select_for_update().filter(pk=person_id, erased_at=None).first()
     if person is None:
         return False

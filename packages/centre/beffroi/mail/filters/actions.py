@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import SignIn
 from beffroi.lib import clock
@@ -180,6 +180,7 @@ def set_forward(*, actor: Actor, mailbox: Mailbox, target: str, keeps_copy: bool
     """
     mail.access_mailbox(actor, mailbox.id)
     address = _target(mailbox, target)
+    outbox.serialise()
     now = clock.now()
     Forward.objects.filter(mailbox_id=mailbox.id, ended_at=None).update(ended_at=now, ended_by=actor.id)
     row = Forward.objects.create(
@@ -226,6 +227,7 @@ def renew_forward(*, actor: Actor, mailbox: Mailbox) -> Forward:
     Errors: NotFound, Conflict (there is none, or the account is held), SettingRefused (could not be set any more).
     """
     mail.access_mailbox(actor, mailbox.id)
+    outbox.serialise()
     row = queries.forward(mailbox)
     if row is None or mailbox.id in held_mailboxes():
         raise Conflict("there is no forward, or the account is held")
@@ -273,6 +275,7 @@ def give_back_forwards(*, actor: Actor, ids: Collection[str]) -> None:
 
 
 def _end_forward(actor: Actor, row: Forward) -> bool:
+    outbox.serialise()
     open_ = Forward.objects.filter(pk=row.pk, ended_at=None)
     if not open_.update(ended_at=clock.now(), ended_by="" if actor.kind == "system" else actor.id):
         return False

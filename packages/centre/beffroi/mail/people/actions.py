@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
@@ -51,6 +51,7 @@ def add_member(*, actor: Actor, mailbox: Mailbox, person: Person) -> bool:
         raise Conflict("this mailbox is closed")
     if person.id not in {one.id for one in queries.people(actor, mailbox.collectivite_id)}:
         raise NotFound("person")
+    outbox.serialise()
     try:
         with transaction.atomic():
             Member.objects.create(
@@ -67,6 +68,7 @@ def add_member(*, actor: Actor, mailbox: Mailbox, person: Person) -> bool:
 def remove_member(*, actor: Actor, mailbox: Mailbox, person_id: str) -> bool:
     """From now on they do not see it any more; adding them again undoes it. Errors: NotFound."""
     _may(actor, mailbox)
+    outbox.serialise()
     rows = Member.objects.filter(mailbox_id=mailbox.id, person_id=person_id, ended_at=None)
     if not rows.update(ended_at=clock.now()):
         return False

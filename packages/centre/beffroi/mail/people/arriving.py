@@ -19,6 +19,7 @@ from django.db import transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite, Domain
+from beffroi.core.events import outbox
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import activation, erasure
 from beffroi.core.identity import queries as people
@@ -137,6 +138,7 @@ def arrive(
 def cancel(*, actor: Actor, collectivite: Collectivite, person_id: str) -> list[str]:
     """Take back the adding of a person who never came. Return the addresses of mailboxes in which mail arrived: they
     are closed and stay. Errors: NotFound, NotAllowed, AlreadyCame, Conflict (the person works elsewhere, too)."""
+    outbox.serialise()
     one = activation.access_colleague(actor, collectivite.id, person_id)
     person = Person.objects.select_for_update().get(pk=one.person.pk)
     if not activation.waited_for(person):

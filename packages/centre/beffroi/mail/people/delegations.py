@@ -19,7 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
@@ -72,6 +72,7 @@ def give(
     if right not in Delegation.Right.values:
         raise SettingRefused("right", "unknown")
     begins_at, ends_at = _period(first, last)
+    outbox.serialise()
     # The row of the mailbox, so that two at once do not both find no other.
     Mailbox.objects.select_for_update().get(pk=mailbox.pk)
     present = open_rows().filter(mailbox_id=mailbox.id, person_id=person_id)
@@ -130,6 +131,7 @@ def end(*, actor: Actor, delegation: Delegation) -> bool:
 
 
 def _end(actor: Actor, row: Delegation) -> bool:
+    outbox.serialise()
     now = clock.now()
     rows = Delegation.objects.filter(pk=row.pk, ended_at=None, ends_at__gt=now)
     if not rows.update(ended_at=now, ended_by=actor.id):
@@ -150,6 +152,7 @@ def end_all_of(*, actor: Actor, person_id: str, collectivite_id: str) -> list[st
 def give_back(*, actor: Actor, ids: Collection[str]) -> None:
     """Those that a departure ended, when it is undone: not what is over by now, whose other side has left or does not
     own the mailbox any more, or beside which a later one stands."""
+    outbox.serialise()
     rows = Delegation.objects.filter(pk__in=ids, ends_at__gt=clock.now()).exclude(ended_at=None)
     for row in rows:
         mailbox = Mailbox.objects.select_for_update().filter(

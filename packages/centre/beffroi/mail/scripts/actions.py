@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
@@ -118,6 +118,7 @@ def rename(*, actor: Actor, mailbox: Mailbox, row: PersonalScript, name: str) ->
 def end_scripts_of(person_id: str, collectivite_id: str) -> list[str]:
     """Whoever left a collectivité files nothing there any more; whoever takes the mailbox over finds none of it.
     Return which were chosen: one that rested rests."""
+    outbox.serialise()
     rows = PersonalScript.objects.filter(person_id=person_id, collectivite_id=collectivite_id, is_active=True)
     for row in rows:
         row.is_active = False
@@ -148,6 +149,7 @@ def forget(person_id: str) -> None:
 
 def _may_change(actor: Actor, mailbox: Mailbox) -> None:
     """Errors: NotFound, AccountHeld."""
+    outbox.serialise()
     if mail.access_mailbox(actor, mailbox.id).person_id != actor.id:
         raise NotFound("mailbox")  # a functional mailbox is nobody's program's
     if mailbox.id in held_mailboxes():
