@@ -1,5 +1,5 @@
-"""One order of locks: that of those who publish, then rows. A departure has published when it comes to most rows that it
-ends: whoever changes such a row and publishes afterwards would wait for it, and it for them."""
+"""One order of locks: that of those who publish, then rows. A departure has published when it comes to most rows that
+it ends: whoever changes such a row and publishes afterwards would wait for it, and it for them."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_a_delegate_sees_whose_mailbox_it_is_and_is_offered_no_more_than_the_rig
     row = lend(beaune, box)
     client = portal_client(beaune.colleague_membership)
     listed = client.get(f"/courrier/{box.id}/").content.decode()
-    assert "Boîte de agent, qui vous est confiée" in listed and 'id="write"' in listed
+    assert "Boîte d’agent, qui vous est confiée" in listed and 'id="write"' in listed
     for word in (
         "reglages",
         "supprimes",
@@ -121,7 +121,7 @@ def test_a_delegate_sees_whose_mailbox_it_is_and_is_offered_no_more_than_the_rig
     ):
         assert word not in listed
     read = client.get(f"/courrier/{box.id}/2/").content.decode()
-    assert "Boîte de agent" in read and 'id="reply"' in read and 'value="trash"' not in read
+    assert "Boîte d’agent" in read and 'id="reply"' in read and 'value="trash"' not in read
     assert "agent@beaune.test" in client.get(f"/courrier/{box.id}/ecrire/?repondre=2").content.decode()
     delegations.end(actor=beaune.agent, delegation=row)
     lend(beaune, box, right="read")

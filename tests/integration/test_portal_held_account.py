@@ -10,6 +10,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions
 from beffroi.mail.sending.models import SendingAlarm
+from beffroi.portal.templatetags.beffroi import de_fr
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, portal_client, shared_box, text
@@ -41,7 +42,7 @@ def test_the_referent_finds_whose_account_why_and_a_sheet_to_print(
 ) -> None:
     referent = portal_client(beaune.referent_membership)
     home, name = text(referent.get("/")), beaune.agent_membership.person.name
-    for said in (mailbox.address, f"C’est la boîte de {name}", "réseau jamais vu", sheet_of(alarm)):
+    for said in (mailbox.address, f"C’est la boîte {de_fr(name)}", "réseau jamais vu", sheet_of(alarm)):
         assert said in home
     page = text(referent.get(sheet_of(alarm)))
     leader = beaune.referent_membership.person.name

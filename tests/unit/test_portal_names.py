@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from beffroi.portal.templatetags.beffroi import de
+from beffroi.portal.templatetags.beffroi import de, de_fr
 from django.template import engines
+from django.template.loader import render_to_string
 from django.utils import translation
 
 
@@ -20,6 +21,8 @@ from django.utils import translation
         ("La Bussière-sur-Ouche", "de La Bussière-sur-Ouche"),
         ("L’Étang-Vergy", "de L’Étang-Vergy"),
         ("Lesneven", "de Lesneven"),
+        ("avril 2026", "d’avril 2026"),
+        ("élodie arnaud", "d’élodie arnaud"),
         ("", "de "),
     ],
 )
@@ -28,6 +31,41 @@ def test_a_name_after_a_noun(name: str, said: str) -> None:
         assert de(name) == said
     with translation.override("en"):
         assert de(name) == name
+
+
+@pytest.mark.parametrize("kind", ["txt", "html"])
+@pytest.mark.parametrize(
+    ("template", "context", "said"),
+    [
+        ("leaving", {"commune": "Arnay"}, ["départ d’Arnay est annulé"]),
+        ("drive_erasure", {"commune": "Arnay"}, ["Coffre d’Arnay est annulé"]),
+        ("drive_erasure", {"commune": "Les Maillys", "when": "demain"}, ["Coffre des Maillys sera effacé"]),
+        (
+            "commune_export",
+            {"commune": "Arnay", "export": {"state": "done"}},
+            ["L’export d’Arnay est terminé"],
+        ),
+        (
+            "commune_export",
+            {"commune": "Arnay", "export": {"state": "stopped"}},
+            ["L’export d’Arnay est arrêté"],
+        ),
+        (
+            "handover",
+            {"name": "Élodie", "page": "https://p.test/", "beside": "3 contacts"},
+            ["Fichiers d’Élodie", "Agenda d’Élodie", "Contacts d’Élodie"],
+        ),
+    ],
+)
+def test_mails_of_the_centre(kind: str, template: str, context: dict[str, object], said: list[str]) -> None:
+    with translation.override("fr"):
+        shown = " ".join(render_to_string(f"file/{template}.{kind}", context).split())
+    assert [one for one in said if one not in shown] == []
+
+
+def test_names_of_things_are_french_for_all() -> None:
+    with translation.override("en"):
+        assert de_fr("Élodie") == "d’Élodie"
 
 
 def test_a_heading_in_both_languages() -> None:

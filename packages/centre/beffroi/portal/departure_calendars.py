@@ -17,8 +17,9 @@ from beffroi.drive.calendars import asking, wire
 from beffroi.drive.store.passed import Going
 from beffroi.lib.errors import Unavailable
 from beffroi.portal import drive_words, words
+from beffroi.portal.templatetags.beffroi import de_fr
 
-_TITLES = {"agenda": "Agenda de %s", "contacts": "Contacts de %s"}
+_TITLES = {"agenda": "Agenda %s", "contacts": "Contacts %s"}
 """Of what the colleague gets: names of things, not of the page, and French for all."""
 _FIRST = ("agenda", "contacts")
 _MOST_CHARS = 100
@@ -73,5 +74,5 @@ def counted(entries: Mapping[str, int]) -> str:
 def _title(one: wire.Collection, name: str) -> str:
     said = "".join(sign for sign in one.title if sign.isprintable()).strip()[:_MOST_CHARS]
     if one.name in _FIRST or not said:
-        return _TITLES[one.kind] % name
+        return _TITLES[one.kind] % de_fr(name)
     return f"{said} ({name})"

@@ -40,13 +40,17 @@ def date(value: datetime | str | None, form: str | None = None) -> str:
 @register.filter
 def de(name: str) -> str:
     """``name`` as it follows a noun, in French: de Beaune, d’Arnay, du Val, des Maillys; in another language alone."""
-    if get_language() != "fr":
-        return name
+    return de_fr(name) if get_language() == "fr" else name
+
+
+@register.filter
+def de_fr(name: str) -> str:
+    """The same in every language: for names of things, which are French for all."""
     for article, with_it in (("Le ", "du "), ("Les ", "des ")):
         if name.startswith(article):
             return with_it + name.removeprefix(article)
-    letter = unicodedata.normalize("NFKD", name[:1].replace("Œ", "O"))[:1]
-    return f"d’{name}" if letter and letter in "AEIOUY" else f"de {name}"
+    letter = unicodedata.normalize("NFKD", name[:1].replace("Œ", "O").replace("œ", "o"))[:1]
+    return f"d’{name}" if letter and letter.upper() in "AEIOUY" else f"de {name}"
 
 
 @register.simple_tag

@@ -25,6 +25,7 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import queries as sending
 from beffroi.mail.sending.models import SendingAlarm
 from beffroi.portal import filters_words, sending_words
+from beffroi.portal.templatetags.beffroi import de
 from beffroi.portal.web import delegations
 
 FRESH = timedelta(days=7)
@@ -68,7 +69,7 @@ def held_accounts(actor: Actor) -> list[SendingAlarm]:
 def _held(alarm: SendingAlarm, address: str) -> dict[str, str]:
     said = (
         _(
-            "C’est la boîte de %(name)s ; la raison : %(why)s. Parlez-lui de vive voix, pas par courriel, et"
+            "C’est la boîte %(name)s ; la raison : %(why)s. Parlez-lui de vive voix, pas par courriel, et"
             " remettez-lui la feuille à imprimer."
         )
         if alarm.person_id
@@ -80,7 +81,7 @@ def _held(alarm: SendingAlarm, address: str) -> dict[str, str]:
     name = identity.person_name(alarm.person_id) if alarm.person_id else ""
     return {
         "title": _("La boîte %(address)s est suspendue par précaution") % {"address": address},
-        "why": said % {"name": name, "why": sending_words.why(alarm)},
+        "why": said % {"name": de(name), "why": sending_words.why(alarm)},
         "url": "held_account",
         "of": alarm.id,
         "button": _("Que faire"),

@@ -33,6 +33,7 @@ from beffroi.portal import departure_calendars as calendars
 from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.templatetags.beffroi import de_fr
 
 PLACE = {"place": "persons"}
 REFUSED = (QuotaFull, TooManyEntries, AbsentNode, HandoverUnderWay, StoreFull, Unavailable)
@@ -113,7 +114,9 @@ def hand_over(request: HttpRequest, actor: Actor, departure: Departure, *, heir:
     owner = departure.collectivite_id
     if not handover.is_possible(owner):
         raise NotFound("drive")
-    name = identity.person_name(departure.person_id) or _("Une personne partie")
+    name = (
+        identity.person_name(departure.person_id) or "une personne partie"
+    )  # in names of things: French for all
     try:
         going = calendars.going(owner, departure.person_id, name)
         handover.hand_over(
@@ -122,7 +125,7 @@ def hand_over(request: HttpRequest, actor: Actor, departure: Departure, *, heir:
             collectivite_id=owner,
             person_id=departure.person_id,
             heir=heir,
-            label=f"Fichiers de {name}",  # a name of a folder, not of the page: French for all
+            label=f"Fichiers {de_fr(name)}",
             going=going,
         )
     except REFUSED as refused:
