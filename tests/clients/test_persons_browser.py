@@ -63,6 +63,8 @@ def test_a_person_is_added_by_keyboard_and_comes_with_the_sheet(
         referent.pdf(path=f"{shots}/p-feuille.pdf", format="A4")
         referent.screenshot(path=f"{shots}/p-feuille-imprimee.png", full_page=True)
     referent.emulate_media(media="screen")
+    referent.go_back()
+    assert referent.input_value("#id_first") == "", "the form, and no question whether to send it again"
     referent.goto("/personnes/")
     inspect(referent, "p-liste")
     press(referent, "Feuille d’accès, rôle\xa0: Élodie Febvre")
