@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from beffroi.cli.entering import FileUnusable, account, enter_centre, has_database, in_centre, new_file
 from beffroi.cli.options import Parser
-from beffroi.core.audit import exported, signing
+from beffroi.core.audit import exported, signing, told
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def report(config: Config, *, expected_head: str, as_json: bool, full: bool = False) -> int:
-    """Errors: NoDatabase."""
+    """A reading of all of it is told to status and console. Errors: NoDatabase, FileUnusable."""
     from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
 
     from beffroi.core.audit import queries  # noqa: PLC0415
@@ -95,8 +95,14 @@ def report(config: Config, *, expected_head: str, as_json: bool, full: bool = Fa
     _need_database(config)
     try:
         found = queries.verify(full=full, expected_head=expected_head)
+        if full and not expected_head:
+            if not found.ok:  # once more: what is taken away meanwhile on purpose is no damage
+                found = queries.verify(full=True)
+            told.write(config, told.Told(clock.epoch_s(), found.first_bad or 0, found.checked))
     except DatabaseError:
         raise NoDatabase(config.state) from None
+    except OSError as error:
+        raise FileUnusable(config.run / "audit.json", error.strerror) from None
     if as_json:
         print(json.dumps(asdict(found)))
     else:

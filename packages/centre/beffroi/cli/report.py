@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from beffroi.cli.options import Parser
+from beffroi.core.audit import told as audited
 from beffroi.core.identity import totp
 from beffroi.core.retention import told
 from beffroi.drive import renewal, upkeep
@@ -48,6 +49,7 @@ def _certificates(config: Config) -> str:
 
 
 _WRONG: dict[str, Callable[[Config], str]] = {
+    "audit": lambda config: audited.problem(config, now=clock.epoch_s()),
     "purge": lambda config: told.problem(config, now=clock.epoch_s()),
     "probe": lambda config: probed.problem(config, now=clock.epoch_s(), alarm_after=2),
     "backup": lambda config: backed_up.problem(config, now=clock.epoch_s()),

@@ -1,20 +1,23 @@
 """Journal: the audit log, and whether its chain holds.
 
-Verification reads the whole chain, so one process does it at most once a minute, and the page says when.
+What came since the last checkpoint is verified by one process at most once a minute; what a reading of all of it
+found, each week, stands in a file (``told``). The page says when either was.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from beffroi.core.audit import queries as audit
+from beffroi.core.audit import told
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, digits
@@ -66,11 +69,14 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
     found = list(rows[: PAGE_ENTRIES + 1])
     names = communes.visible_names(actor)
     who = cache(verbs.actor)
-    checked = verification.current()
+    checked, whole = verification.current(), told.read(settings.BEFFROI)
+    first_bad = checked.report.first_bad or (whole.first_bad if whole is not None else 0)
     context = {
         "place": "journal",
         "report": checked.report,
         "checked_at": checked.at,
+        "first_bad": first_bad,
+        "whole_at": datetime.fromtimestamp(whole.read_at, UTC) if whole is not None and whole.count else None,
         "entries": [
             {
                 "entry": one,

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext_lazy
 
 from beffroi.boxes import fleet, relay_requests, releases
 from beffroi.boxes import queries as boxes
+from beffroi.core.audit import told as audited
 from beffroi.core.decisions import by_hand
 from beffroi.core.identity import administrator_reviews as reviews
 from beffroi.core.identity import queries as persons
@@ -36,6 +37,7 @@ type Task = tuple[int, Any, str]
 def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]]:
     """Words and where to go, of each of which there is one at least. ``active``: boîtiers."""
     found: tuple[Task, ...] = (
+        *_audit(),
         (
             len(fleet.ending_with_proposals(actor)),
             ngettext_lazy(
@@ -114,6 +116,27 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
         *_seals(),
     )
     return [{"said": said % {"n": count}, "url": url} for count, said, url in found if count]
+
+
+def _audit() -> tuple[Task, ...]:
+    """An audit log that does not hold, or that nobody has read to its end."""
+    found, page = audited.read(settings.BEFFROI), reverse("journal")
+    return (
+        (
+            int(found is not None and found.first_bad > 0),
+            ngettext_lazy("le journal a été altéré", "le journal a été altéré", "n"),
+            page,
+        ),
+        (
+            audited.late_days(settings.BEFFROI, now=clock.epoch_s()),
+            ngettext_lazy(
+                "le journal n’a pas été relu en entier depuis %(n)s jour",
+                "le journal n’a pas été relu en entier depuis %(n)s jours",
+                "n",
+            ),
+            page,
+        ),
+    )
 
 
 def _sending(actor: Actor) -> Task:

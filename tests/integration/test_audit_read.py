@@ -1,0 +1,136 @@
+"""The whole audit log is read each week; one that does not hold is said by itself, by status and on the console."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.cli import report as status
+from beffroi.core.audit import actions as audit
+from beffroi.core.audit import consumers, signing, told
+from beffroi.core.audit.models import AuditEntry, AuditSeal
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.administrators import NewAdministrator
+from beffroi.lib import clock
+from beffroi.lib.config import Config, load
+from beffroi.portal.console import journal
+from beffroi_protocol.signing import b64, public_bytes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import transaction
+from django.urls import reverse
+
+from tests.fixtures_portal import console_client, no_door, on_listener
+from tests.fixtures_stream import make_state
+
+__all__ = ["no_door"]
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def centre(committed: str, config: Config, system: Actor, settings: Any) -> Iterator[Config]:
+    """Nine entries, of which checkpoints cover the first seven."""
+    state = make_state(committed, config.run / "wake")
+    shutil.copytree(config.secrets, state / "secrets", dirs_exist_ok=True)
+    key = Ed25519PrivateKey.generate()
+    (state / "secrets" / signing.KEY).write_text(b64(key.private_bytes_raw()))
+    (state / "secrets" / signing.PUBLIC).write_text(b64(public_bytes(key)))
+    settings.BEFFROI = load(state)
+    for count in (4, 3, 2):
+        for number in range(count):
+            with transaction.atomic():
+                audit.record(actor=system, verb="tests:done", object_id=str(number), collectivite_id=None)
+        audit.seal()
+        if count > 2:
+            assert audit.checkpoint(key)
+    consumers.read()  # the first look: a week from now
+    yield settings.BEFFROI
+    shutil.rmtree(state, ignore_errors=True)
+
+
+def read_in_a_week(config: Config, *, weeks: int = 1) -> told.Told:
+    with clock.shifted(WEEK.total_seconds() * weeks):
+        consumers.read()
+    assert consumers._child is not None
+    consumers._child.wait(60)
+    found = told.read(config)
+    assert found is not None
+    return found
+
+
+def take_out_the_third() -> None:
+    one = AuditSeal.objects.get(position=3)
+    one.delete()
+    AuditEntry.objects.filter(pk=one.entry_id).delete()
+
+
+def change_the_second() -> None:
+    AuditEntry.objects.filter(seal__position=2).update(actor_id="per_somebody_else")
+
+
+@pytest.mark.parametrize(("tamper", "position"), [(change_the_second, 2), (take_out_the_third, 3)])
+def test_a_line_of_before_the_last_checkpoint_is_found_within_a_week_and_said_everywhere(
+    centre: Config, tamper: Any, position: int, capsys: pytest.CaptureFixture[str],
+    new_administrator: NewAdministrator,
+) -> None:  # fmt: skip
+    consumers.read()
+    assert consumers._child is None or consumers._child.poll() is not None, "not due"
+    tamper()
+    found = read_in_a_week(centre)
+    assert found.first_bad == position
+    assert status._WRONG["audit"](centre).startswith(f"The audit log does not hold at entry {position}")
+    journal.verification.forget()
+    with on_listener("console"):
+        console = console_client(new_administrator.record.id)
+        assert "le journal a été altéré" in console.get(reverse("home")).content.decode()
+        page = console.get(reverse("journal")).content.decode()
+    assert "Le journal a été altéré" in page and f"Premier défaut à la ligne {position}" in page
+    assert "docs/runbooks/audit-log.md" in status._WRONG["audit"](centre)
+
+
+def test_one_that_holds_says_so_and_one_that_nobody_reads_is_late(
+    centre: Config, new_administrator: NewAdministrator
+) -> None:
+    assert status._WRONG["audit"](centre) == ""
+    found = read_in_a_week(centre)
+    assert (found.first_bad, found.count) == (0, 9)
+    with on_listener("console"):
+        console = console_client(new_administrator.record.id)
+        page = console.get(reverse("journal")).content.decode()
+        assert "Le journal est intact" in page and "Relu en entier" in page
+        assert "altéré" not in console.get(reverse("home")).content.decode()
+        with clock.shifted(11 * 86400):
+            assert "was not read for 11 days" in status._WRONG["audit"](centre)
+            console = console_client(new_administrator.record.id)
+            assert "n’a pas été relu" in console.get(reverse("home")).content.decode()
+
+
+def test_a_checkpoint_that_cannot_be_signed_has_all_of_it_read_at_once(centre: Config) -> None:
+    AuditEntry.objects.filter(seal__position=8).update(verb="tests:hidden")
+    with clock.shifted(2 * 86400):
+        consumers.checkpoint()
+    assert consumers._child is not None
+    consumers._child.wait(60)
+    found = told.read(centre)
+    assert found is not None and found.first_bad == 8
+    child = consumers._child
+    with clock.shifted(2 * 86400):
+        consumers.checkpoint()
+    assert consumers._child is child, "said once"
+
+
+def test_a_log_that_was_put_right_holds_again(centre: Config) -> None:
+    before = AuditEntry.objects.get(seal__position=2).verb
+    AuditEntry.objects.filter(seal__position=2).update(verb="tests:hidden")
+    assert read_in_a_week(centre).first_bad == 2
+    AuditEntry.objects.filter(seal__position=2).update(verb=before)
+    assert read_in_a_week(centre, weeks=2).first_bad == 0
+    assert status._WRONG["audit"](centre) == ""
+
+
+def test_what_is_told_holds_no_content(centre: Config) -> None:
+    read_in_a_week(centre)
+    assert set(json.loads((centre.run / "audit.json").read_text())) <= {"read_at", "first_bad", "count"}
