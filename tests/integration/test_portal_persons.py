@@ -325,3 +325,17 @@ def test_a_wrong_code_of_a_closed_account_is_refused(beaune: Commune) -> None:
         activation.check(email=made.person.email, code=made.sheet.code, address="")
     with pytest.raises(ActivationRefused):
         activation.check(email=made.person.email, code="x", address="")
+
+@pytest.mark.parametrize("role", ["referent", "dpo"])
+def test_a_referent_opens_no_account_of_a_role_that_only_the_departement_gives(
+    beaune: Commune, administrator: Actor, role: str
+) -> None:
+    made = arrive(beaune, administrator, role=role)
+    referent = confirmed(beaune.referent_membership)
+    there = reverse("person", args=[made.person.pk])
+    page = referent.get(there).content.decode()
+    assert "Faire une nouvelle feuille" not in page and "au Département" in page
+    assert referent.post(there, {"what": "sheet"}).status_code == 403
+    assert activation.check(email=made.person.email, code=made.sheet.code, address="").person == made.person
+    again = activation.make(actor=administrator, collectivite_id=beaune.id, person_id=made.person.pk)
+    assert again.record.ended_at is None

@@ -25,7 +25,7 @@ from django.db.models import QuerySet
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import outbox
 from beffroi.core.identity import failures, limits, paper_codes, queries
-from beffroi.core.identity.actions import roles_given_by
+from beffroi.core.identity.actions import may_give, roles_given_by
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import ActivationCode, Membership, Person
 from beffroi.lib import clock, hashed
@@ -127,9 +127,14 @@ def access_colleague(actor: Actor, collectivite_id: str, person_id: str) -> Coll
 
 @transaction.atomic
 def make(*, actor: Actor, collectivite_id: str, person_id: str) -> MadeCode:
-    """A new code; a former one ends. Errors: NotFound, NotAllowed, AlreadyCame."""
+    """A new code; a former one ends. Who holds it opens the account, so it is of a role that the actor gives.
+
+    Errors: NotFound, NotAllowed, AlreadyCame.
+    """
     outbox.serialise()
     one = access_colleague(actor, collectivite_id, person_id)
+    for row in one.memberships:
+        may_give(actor, row.role)
     person = Person.objects.select_for_update().get(pk=one.person.pk)
     if not waited_for(person):
         raise AlreadyCame
