@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.identity import actions, queries
+from beffroi.core.identity import actions, administrators, queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person
 from beffroi.lib import clock
@@ -220,3 +220,11 @@ def test_what_is_the_departements_or_a_referents_to_see(
 def test_membership_that_begins_later_opens_nothing_yet(beaune: Any) -> None:
     Membership.objects.filter(pk=beaune.agent_membership.pk).update(since=clock.now().replace(year=2099))
     assert queries.current_memberships(beaune.agent.id) == []
+
+
+@pytest.mark.parametrize("name", ["", " \t", "a" * 201, "a\u202eb", "a\x00b", "a\nb\u200b"])
+def test_a_name_that_no_account_can_have_is_refused(system: Actor, name: str) -> None:
+    with pytest.raises(Invalid):
+        actions.create_person(actor=system, email="a@beaune.test", name=name)
+    with pytest.raises(Invalid):
+        administrators.create_administrator(actor=system, email="a@cotedor.test", name=name, password="x")

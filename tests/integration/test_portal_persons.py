@@ -258,6 +258,8 @@ def test_who_came_is_not_taken_back(beaune: Commune) -> None:
         ({"local": "Élodie"}, "« elodie »", "elodie"),
         ({"first": " "}, "le prénom et le nom", ""),
         ({"first": "a\x00b"}, "le prénom et le nom", ""),
+        ({"first": "\u202eaél"}, "le prénom et le nom", ""),
+        ({"first": "é" * 100, "last": "b" * 100, "local": "x"}, "le prénom et le nom", "x"),
         ({"local": "x", "role": "referent"}, "Choisissez un rôle", "x"),
         ({"local": "x", "role": "dpo"}, "Choisissez un rôle", "x"),
         ({"local": "x", "role": "roi"}, "Choisissez un rôle", "x"),
@@ -325,6 +327,7 @@ def test_a_wrong_code_of_a_closed_account_is_refused(beaune: Commune) -> None:
         activation.check(email=made.person.email, code=made.sheet.code, address="")
     with pytest.raises(ActivationRefused):
         activation.check(email=made.person.email, code="x", address="")
+
 
 @pytest.mark.parametrize("role", ["referent", "dpo"])
 def test_a_referent_opens_no_account_of_a_role_that_only_the_departement_gives(

@@ -43,7 +43,7 @@ def create_person(*, actor: Actor, email: str, name: str, password: str | None =
     if not (actor.sees_all or actor.leads):
         raise NotAllowed("create an account")
     address = queries.checked_address(email)
-    person = Person(email=address, name=name.strip())
+    person = Person(email=address, name=queries.checked_name(name))
     if password is None:
         person.set_unusable_password()
     else:

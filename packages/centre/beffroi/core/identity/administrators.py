@@ -50,12 +50,12 @@ def create_administrator(*, actor: Actor, email: str, name: str, password: str) 
     """Errors: NotAllowed, Invalid, Conflict."""
     actor.require_departement("manage administrators")
     address = queries.checked_address(email)
-    secret = totp.new_secret()
+    full_name, secret = queries.checked_name(name), totp.new_secret()
     try:
         with transaction.atomic():
             record = Administrator.objects.create(
                 email=address,
-                name=name.strip(),
+                name=full_name,
                 password=make_password(password),
                 totp_secret=encrypt_text(secret),
             )

@@ -17,6 +17,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotFound, existing
 
 NEW_APP_PASSWORD = timedelta(days=3)
+MAX_NAME_CHARS = 200
 
 
 def checked_address(email: str) -> str:
@@ -27,6 +28,14 @@ def checked_address(email: str) -> str:
     except ValidationError:
         raise Invalid("email") from None
     return address
+
+
+def checked_name(name: str) -> str:
+    """As it stands in an account, and fits there. Errors: Invalid."""
+    said = " ".join(name.split())
+    if not said or len(said) > MAX_NAME_CHARS or not said.isprintable():
+        raise Invalid("name")
+    return said
 
 
 def current_memberships(person_id: str) -> list[Membership]:

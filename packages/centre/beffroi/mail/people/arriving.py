@@ -44,7 +44,7 @@ _TRIED = 50
 
 
 class NameUnusable(Invalid):
-    """A person has a first and a last name of at most 100 characters."""
+    """A person has a first and a last name of at most 100 characters, and 200 in all."""
 
     code = "mail.person_name_unusable"
 
@@ -83,9 +83,11 @@ def domains(collectivite_id: str) -> list[str]:
 def full_name(first: str, last: str) -> str:
     """As it is shown. Errors: NameUnusable."""
     parts = [" ".join(one.split()) for one in (first, last)]
-    if not all(one and len(one) <= MAX_NAME_CHARS and one.isprintable() for one in parts):
+    name = " ".join(parts)
+    usable = all(one and len(one) <= MAX_NAME_CHARS and one.isprintable() for one in parts)
+    if not usable or len(name) > people.MAX_NAME_CHARS:
         raise NameUnusable
-    return " ".join(parts)
+    return name
 
 
 def proposed(first: str, last: str, domain: str) -> str:
