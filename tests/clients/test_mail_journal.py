@@ -65,11 +65,37 @@ def test_no_delivery_is_lost_under_load_while_the_read_part_is_given_back(
         assert holes.allocated_bytes(handle) <= 4 * 4096
 
 
-@pytest.mark.parametrize("said", ["<>", "sans arobase", f"<{'x' * 500}@example.org>", "=?utf-7?q?+ADw-?="])
+NO_NAMES = ("<>", "sans arobase", f"<{'x' * 500}@example.org>", "=?utf-7?q?+ADw-?=", "sans@crochets.example")
+ODD_NAMES = (
+    "<Scan 12@copieur>",
+    "< scan@copieur >",
+    "<scan\n 12@copieur>",
+    '<"scan 12"@copieur>',
+    "(copieur) <scan@copieur>",
+    "<scan@copieur>\n <autre@copieur>",
+    "<numérisé@copieur>",
+)
+
+
+@pytest.mark.parametrize("said", NO_NAMES)
 def test_a_copy_whose_message_id_is_none_is_on_record_at_once(post: Post, beaune: Commune, said: str) -> None:
-    box = post.mailbox(beaune, beaune.agent, "agent")
-    mail = f"From: a@sender.example.net\nTo: {box.address}\nSubject: Devis\nMessage-ID: {said}\n\nBonjour.\n"
-    for _ in range(2):
+    assert recorded(post, beaune, said, said) == 2
+
+
+@pytest.mark.parametrize("said", ODD_NAMES)
+def test_a_copy_whose_message_id_breaks_the_rules_is_on_record_at_once(
+    post: Post, beaune: Commune, said: str
+) -> None:
+    assert recorded(post, beaune, said) == 1
+
+
+def recorded(post: Post, commune: Commune, *said: str) -> int:
+    """Copies on record of mails with these Message-IDs."""
+    box = post.mailbox(commune, commune.agent, "agent")
+    for one in said:
+        mail = (
+            f"From: a@sender.example.net\nTo: {box.address}\nSubject: Devis\nMessage-ID: {one}\n\nBonjour.\n"
+        )
         assert post.send(mail, box.address)[0] == 250
-    post.settle(2)
-    assert MailDelivery.objects.filter(mailbox_id=box.id).count() == 2
+    post.settle(len(said))
+    return MailDelivery.objects.filter(mailbox_id=box.id).count()

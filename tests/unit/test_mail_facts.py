@@ -161,3 +161,26 @@ def test_name_of_quarantine_is_another_one_in_each_installation(tmp_path: Path) 
 def test_an_identifier_tells_when_it_was_made() -> None:
     with clock.shifted(3600):
         assert abs(made_at_s(new_id("msg")) - clock.epoch()) < 60
+
+
+@pytest.mark.parametrize(
+    ("header", "in_the_journal"),
+    [
+        ("<a@b>", "<a@b>"),
+        ("(copieur) <scan@copieur>", "<scan@copieur>"),
+        ("< scan\n 12@copieur >", "<scan12@copieur>"),
+        ('<"scan 12"@copieur>', "<scan 12@copieur>"),
+        ("<num\u00e9ris\u00e9@copieur>", "<num\ufffdris\ufffd@copieur>"),
+        ("<sans arobase> <scan@copieur>", "<scan@copieur>"),
+    ],
+)
+def test_a_message_id_that_breaks_the_rules_is_the_same_in_the_header_and_in_the_journal(
+    header: str, in_the_journal: str
+) -> None:
+    assert facts_module.is_named(header)
+    assert facts_module.hash_of_message_id(header) == facts_module.hash_of_message_id(in_the_journal)
+    assert facts_module.hash_of_message_id(header) != facts_module.hash_of_message_id("<autre@copieur>")
+
+
+def test_a_header_of_many_brackets_is_read_in_one_go() -> None:
+    assert not facts_module.is_named("<@(" * 300_000)

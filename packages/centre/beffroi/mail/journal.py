@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +28,7 @@ from beffroi.lib.ids import made_at_s
 from beffroi.mail import doveadm, holes
 from beffroi.mail.doveadm import Doveadm, Rows
 from beffroi.mail.engines import layout
-from beffroi.mail.gate.facts import bare_message_id, hash_of_message_id
+from beffroi.mail.gate.facts import bare_message_id, hash_of_message_id, is_named
 from beffroi.mail.models import (
     JournalPosition,
     Mailbox,
@@ -51,7 +50,6 @@ _MAX_LINE_BYTES = 256 * 1024
 NAMELESS_WITHIN = timedelta(days=1)
 MAX_NAME = 150
 """Dovecot writes 200 signs of a Message-ID at most."""
-_NAMED = re.compile(r"[^\s<>]+@[^\s<>]+")
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,7 @@ def _nameless(lines: Sequence[Line]) -> list[str]:
         received_at__gte=min(one.at for one in lost) - NAMELESS_WITHIN, pk__in=to.values("message_id")
     ).exclude(verdict__contains='"action":"reject"')
     said = rows.values_list("id", "message_id")
-    return [pk for pk, name in said if len(name) > MAX_NAME or not _NAMED.fullmatch(name)]
+    return [pk for pk, one in said if not is_named(one) or len(bare_message_id(one)) > MAX_NAME]
 
 
 def record(mailbox: Mailbox, message_id: str, at: datetime, folder: str = "INBOX") -> bool:

@@ -23,7 +23,8 @@ from beffroi.scan.kinds import File
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_OBSERVATIONS = 1000
-_MAX_MESSAGE_ID = 998
+MAX_MESSAGE_ID = 998
+_NO_NAME = re.compile(r'\([^()]*\)|[^!-~]|"')
 _PLACE = re.compile(r"`(\$[.\w\[\]]*)`\Z")
 
 
@@ -67,7 +68,8 @@ class Auth(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True):
     """One message. Numbers are floats because Lua has no others. An empty Lua list arrives as {} or null.
 
-    ``ibans``: keyed hashes. ``unparseable``: which cap of its shape the message passes, or "facts"."""
+    ``message_id``: its header as it came. ``ibans``: keyed hashes. ``unparseable``: which cap of its shape the message
+    passes, or "facts"."""
 
     v: float
     id: str
@@ -127,12 +129,28 @@ def decode(body: bytes) -> Facts:
 
 
 def hash_of_message_id(message_id: str) -> str:
-    """Hash of a Message-ID without its brackets: Dovecot shows them, rspamd does not."""
+    """Hash of a Message-ID, the same for the header as it came and for what Dovecot's journal makes of it."""
     return hashed.sha256(bare_message_id(message_id))
 
 
 def bare_message_id(message_id: str) -> str:
-    return message_id.strip().removeprefix("<").removesuffix(">")[:_MAX_MESSAGE_ID]
+    """What names the mail in a header, or comes without brackets already. Programs that break the rules put blanks,
+    comments, quotes and accents into it, and Dovecot leaves some of them out."""
+    name = _bracketed(message_id) or message_id.strip().removeprefix("<").removesuffix(">")
+    return _NO_NAME.sub("", name)[:MAX_MESSAGE_ID]
+
+
+def is_named(header: str) -> bool:
+    """Whether Dovecot finds a Message-ID in it."""
+    return bool(_bracketed(header))
+
+
+def _bracketed(text: str) -> str:
+    for one in text.split(">")[:-1]:
+        name = one.partition("<")[2]
+        if "@" in name:
+            return name
+    return ""
 
 
 def account(facts: Facts) -> str:

@@ -205,7 +205,7 @@ def _message(record: Record) -> tuple[object, ...]:
     return (
         facts.id,
         datetime.fromtimestamp(record.received_at, UTC),
-        facts_module.bare_message_id(facts.message_id),
+        facts.message_id.strip()[: facts_module.MAX_MESSAGE_ID],
         facts.message_id_hash,
         facts.sender[:320],
         facts.client_ip[:45],

@@ -198,6 +198,11 @@ local function sender(task)
   return ""
 end
 
+-- As it came: rspamd's own reading has "?" for blanks and accents, and Dovecot's journal has neither.
+local function message_id(task)
+  return text_of(((task:get_header_raw("Message-ID") or ""):gsub("%c+", " ")))
+end
+
 local function client_address(task)
   local ip = task:get_from_ip()
   if ip and ip:is_valid() and not is_rescan(task) then return tostring(ip) end
@@ -218,7 +223,7 @@ end
 local function bare_facts(task, why)
   return {
     v = 1, id = identify(task), rescan = is_rescan(task), queue_id = text_of(task:get_queue_id()) or "",
-    message_id = text_of(task:get_message_id()) or "", sender = sender(task), recipients = recipients(task),
+    message_id = message_id(task), sender = sender(task), recipients = recipients(task),
     client_ip = client_address(task), signed_in = task:get_user() ~= nil, user = text_of(task:get_user()) or "",
     auth = authentication(task), unparseable = why,
   }
@@ -236,7 +241,7 @@ local function facts(task)
     id = identify(task),
     rescan = is_rescan(task),
     queue_id = text_of(task:get_queue_id()) or "",
-    message_id = text_of(task:get_message_id()) or "",
+    message_id = message_id(task),
     sender = sender(task),
     visible_from = mime_from and text_of(mime_from.addr:lower()) or "",
     recipients = recipients(task),
