@@ -7,7 +7,9 @@ import sqlite3
 import stat
 import unicodedata
 from datetime import timedelta
+from email import message_from_bytes
 from email.header import Header
+from email.policy import default
 from email.utils import make_msgid
 
 import pytest
@@ -23,6 +25,7 @@ from beffroi.mail.held.models import SenderRule
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions as sending_actions
 from beffroi.mail.sending.models import SendingAlarm
+from beffroi.portal import consumers
 from django.db import transaction
 
 from tests.certificates import unverified
@@ -235,6 +238,25 @@ def test_a_forward_without_a_copy_leaves_nothing_and_its_term_ends_it(
     assert post.count(other) == 1
     actions.end_over()
     assert Forward.objects.get().ended_by == ""
+
+
+def test_the_word_that_a_forward_ends_lies_in_its_mailbox(
+    post: Post, beaune: Commune, box: Mailbox, other: Mailbox
+) -> None:
+    row = actions.set_forward(actor=beaune.agent, mailbox=box, target=other.address, keeps_copy=False)
+    Forward.objects.filter(pk=row.pk).update(expires_at=clock.now() + timedelta(days=5))
+    run_pending("main")
+    consumers.tell_of_forwards()
+    consumers.send_notices()
+    post.wait_count(box, 1)
+    client = post.imap(box)
+    client.select_folder("INBOX")
+    (data,) = client.fetch(client.search("ALL"), ["BODY.PEEK[]"]).values()
+    client.logout()
+    mail = message_from_bytes(data[b"BODY[]"], policy=default)
+    assert mail["Subject"].startswith("Le renvoi de votre courrier s’arrête le ")
+    said = mail.get_body(("plain",)).get_content()
+    assert f"{box.address} est renvoyé vers {other.address}" in said and f"/courrier/{box.id}/renvoi/" in said
 
 
 def test_two_mailboxes_that_forward_to_each_other_stop(

@@ -251,7 +251,10 @@ def test_where_the_policy_says_so_mail_stays_in_the_collectivite(
     assert refused.status_code == 400 and "n’autorise le renvoi que vers" in text(refused)
     row.refresh_from_db()
     assert row.expires_at < clock.now() + timedelta(days=90)
+    assert actions.end_over() == 1, "one that was in place ends"
+    assert queries.script(box) == ""
     assert not queries.is_outside(actions.set_forward(actor=beaune.agent, mailbox=box, target=target))
+    assert actions.end_over() == 0
 
 
 def test_a_forward_ends_with_its_term_and_is_renewed(beaune: Commune, box: Mailbox, target: str) -> None:

@@ -11,6 +11,7 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
+from beffroi.mail.filters import actions as filters
 from beffroi.mail.held import notices, posting
 from beffroi.mail.held.models import Notice
 from beffroi.mail.held.posting import MailNotTaken
@@ -197,3 +198,38 @@ def test_a_mailbox_that_is_closed_meanwhile_and_one_that_its_owner_lent_hear_not
     Mailbox.objects.filter(pk=lent.pk).update(closed_at=clock.now())
     later()
     assert postfix.taken == [] and not Notice.objects.exists()
+
+
+def test_a_forward_that_ends_is_told_a_week_before_and_once_it_is_over(
+    beaune: Commune, postfix: Postfix, later: Any
+) -> None:
+    box, onward = own_mailbox(beaune), own_mailbox(beaune, beaune.colleague, "collegue")
+    filters.set_forward(actor=beaune.agent, mailbox=box, target=onward.address)
+
+    def told(**time: float) -> list[str]:
+        postfix.taken.clear()
+        later(**time)
+        filters.end_over()
+        consumers.tell_of_forwards()
+        later()
+        assert {to for to, _ in postfix.taken} <= {box.address}
+        return [subject for _, subject in postfix.taken]
+
+    assert told(days=82) == []
+    (soon,) = told(days=2)
+    assert soon.startswith("Le renvoi de votre courrier s’arrête le ")
+    assert told(hours=1) == []
+    filters.renew_forward(actor=beaune.agent, mailbox=box)
+    assert told(days=82) == []
+    assert len(told(days=2)) == 1
+    assert told(days=7) == ["Le renvoi de votre courrier est arrêté"]
+    assert told(hours=1) == []
+
+
+def test_who_ended_a_forward_needs_no_word_of_it(beaune: Commune, postfix: Postfix, later: Any) -> None:
+    box, onward = own_mailbox(beaune), own_mailbox(beaune, beaune.colleague, "collegue")
+    row = filters.set_forward(actor=beaune.agent, mailbox=box, target=onward.address)
+    filters.end_forward(actor=beaune.agent, row=row)
+    consumers.tell_of_forwards()
+    later()
+    assert postfix.taken == []

@@ -12,6 +12,7 @@ from beffroi.portal import (
     drop_told,
     erasure_told,
     export_told,
+    forward_told,
     handover_told,
     held_digest,
     leaving_told,
@@ -61,6 +62,8 @@ COMPOSE = {
     erasure_told.GRANTED: erasure_told.compose,
     erasure_told.WITHDRAWN: erasure_told.compose,
     export_told.ABOUT: export_told.compose,
+    forward_told.ENDS: forward_told.compose,
+    forward_told.ENDED: forward_told.compose,
     leaving_told.ABOUT: leaving_told.compose,
 }
 
@@ -69,6 +72,11 @@ COMPOSE = {
 def send_notices() -> None:
     with translation.override(LANGUAGE):
         notices.send_due(lambda row, mailbox: COMPOSE[row.about](row, mailbox))
+
+
+@periodic("forward.told", every_s=3600.0)
+def tell_of_forwards() -> None:
+    forward_told.ask_due()
 
 
 @consumer(name="delegation.told", kinds=("mail:delegation_given",))

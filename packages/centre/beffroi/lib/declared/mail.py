@@ -146,7 +146,8 @@ class MailSettings:
     )
     forwarding_outside: bool = setting(
         True,
-        "People may let their mail go on to addresses outside of their collectivité's domains; the référent sees it.",
+        "People may let their mail go on to addresses outside of their collectivité's domains; the référent sees it."
+        " Where not, those in place end within the hour, and their mailboxes hear of it.",
     )
     forwarding_days: int = days(90, "Term of a forward, until its owner renews it.", low=1, high=366)
     delegation_days: int = days(

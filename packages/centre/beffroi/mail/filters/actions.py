@@ -214,10 +214,14 @@ def _target(mailbox: Mailbox, text: str) -> str:
     here = Mailbox.objects.filter(address=base, closed_at=None).exists() or aliases.has_alias(base)
     if not here and not settings.BEFFROI.outgoing_mail:
         raise SettingRefused("target", "closed")
-    probe = Forward(target=address, collectivite_id=mailbox.collectivite_id)
-    if queries.is_outside(probe) and not settings.BEFFROI.forwarding_outside:
+    if _is_forbidden(Forward(target=address, collectivite_id=mailbox.collectivite_id)):
         raise SettingRefused("target", "outside")
     return address
+
+
+def _is_forbidden(row: Forward) -> bool:
+    """By the Département's settings."""
+    return not settings.BEFFROI.forwarding_outside and queries.is_outside(row)
 
 
 @transaction.atomic
@@ -248,9 +252,10 @@ def end_forward(*, actor: Actor, row: Forward) -> bool:
 
 @transaction.atomic
 def end_over() -> int:
-    """End forwards whose term is over; return how many."""
-    rows = Forward.objects.filter(ended_at=None, expires_at__lte=clock.now())
-    return sum(_end_forward(SYSTEM, row) for row in rows)
+    """End forwards whose term is over, or that the Département's settings do not allow any more; return how many."""
+    now = clock.now()
+    rows = Forward.objects.filter(ended_at=None)
+    return sum(_end_forward(SYSTEM, row) for row in rows if row.expires_at <= now or _is_forbidden(row))
 
 
 @transaction.atomic
