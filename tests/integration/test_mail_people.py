@@ -30,7 +30,7 @@ from beffroi.mail.scripts.models import PersonalScript
 
 from tests.conftest import Commune
 from tests.fixtures_held import hold
-from tests.fixtures_portal import own_mailbox, shared_box
+from tests.fixtures_portal import own_mailbox, portal_client, shared_box
 from tests.fixtures_projections import project
 
 pytestmark = pytest.mark.django_db
@@ -325,6 +325,9 @@ def test_an_undone_departure_gives_back_forwards_scripts_and_what_was_lent(beaun
     for row in (forward, replaced, over, script, lent, replaced_too):
         row.refresh_from_db()
     assert forward.ended_at and replaced.ended_at and lent.ended_at and not script.is_active
+    record = portal_client(beaune.referent_membership).get(f"/departs/{departure.id}/").content.decode()
+    for said in ("3 renvois de courrier arrêtés", "1 script de tri désactivé", "2 délégations de boîte arrêtées"):
+        assert said in record
     newer = Forward.objects.create(
         mailbox_id=box.id,
         target="x@exemple.fr",

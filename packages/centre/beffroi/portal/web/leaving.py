@@ -167,6 +167,7 @@ def _shown(one: Departure) -> dict[str, Any]:
             led for led in aliases.leading_to([boxes[k] for k in what["closed"] if k in boxes]) if led.lost
         ],
         "app_passwords": what["app_passwords"],
+        **{key: len(what.get(key, ())) for key in ("forwards", "scripts", "lent")},
         "waits": WAITS_FOR.get(one.waits_for, WAITS_FOR[""]),
         "undo_until": leaving.undo_until(one),
     }
