@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 from beffroi.core.events.models import OutboxEvent
 from beffroi.mail import reader
 from beffroi.mail.models import MailObservation
@@ -133,3 +134,55 @@ def test_a_mail_of_an_impossible_date_and_of_no_charset_is_listed_and_read(
         uid = opened.list()[0].uid
     assert "L’école à midi" in client.get(f"/courrier/{box.id}/{uid}/").content.decode()
     assert "L’école à midi" in client.get(f"/courrier/{box.id}/ecrire/?repondre={uid}").content.decode()
+
+
+def mixed(kind: str, *parts: str) -> str:
+    """``parts``: each its type, a blank line and what it holds; a multipart ends with its own boundary."""
+    edge = f"edge-{kind}"
+    inside = "".join(f"--{edge}\nContent-Type: {one}\n" for one in parts)
+    return f"multipart/{kind}; boundary={edge}\n\n{inside}--{edge}--\n"
+
+
+PHOTO = "image/jpeg; name=photo.jpg\nContent-Disposition: inline; filename=photo.jpg\n\nJPEG"
+PLAIN, HTML = "text/plain; charset=utf-8\n\n{}\n", "text/html; charset=utf-8\n\n<p>{}</p>\n"
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        mixed("mixed", PLAIN.format(""), PHOTO, PLAIN.format("Le banc est cassé")),
+        mixed("mixed", PHOTO, HTML.format("Le banc est cassé")),
+        mixed("mixed", HTML.format("Bonjour,"), PHOTO, HTML.format("Le banc est cassé")),
+        mixed(
+            "alternative",
+            PLAIN.format("En texte seul"),
+            mixed("mixed", HTML.format("Bonjour,"), PHOTO, HTML.format("Le banc est cassé")),
+        ),
+        mixed(
+            "mixed",
+            mixed("alternative", PLAIN.format("Bonjour,"), HTML.format("Bonjour,")),
+            PHOTO,
+            PLAIN.format("Le banc est cassé"),
+        ),
+    ],
+)
+def test_what_a_phone_writes_below_a_photo_is_read_and_is_no_attachment(
+    post: Post, beaune: Commune, structure: str
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    letter = (
+        f"From: a@sender.example.net\nTo: {box.address}\nSubject: Banc\nMIME-Version: 1.0\nContent-Type: "
+    )
+    assert post.send(letter + structure, box.address)[0] == 250
+    post.wait_count(box, 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        view = opened.read(1)
+        found, data = opened.attachment(1, view.attachments[0].part)
+    assert "Le banc est cassé" in (view.html or view.text)
+    assert view.html.count("Bonjour,") <= 1
+    assert [one.name for one in view.attachments] == ["photo.jpg"]
+    assert (found.name, data) == ("photo.jpg", b"JPEG")
+    shown = portal_client(beaune.agent_membership).get(
+        f"/courrier/{box.id}/1/contenu/" if view.html else f"/courrier/{box.id}/1/"
+    )
+    assert "Le banc est cassé" in shown.content.decode()

@@ -17,7 +17,7 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
-from beffroi.mail import journal, reader, sweep
+from beffroi.mail import journal, reader, structure, sweep
 from beffroi.mail.gate.attachments import UNPARSEABLE
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, PendingDelivery
@@ -279,7 +279,7 @@ def test_hostile_message_is_refused_held_or_shown_and_never_lost_unscanned(
         (summary,) = found
         view = opened.read(summary.uid, "INBOX" if opened.list() else "Junk")
     assert summary.beffroi_id == MailMessage.objects.get().id
-    assert len(view.attachments) <= reader.MAX_PARTS
+    assert len(view.attachments) <= structure.MAX_PARTS
     assert "\u202e" not in summary.subject + summary.from_name
 
 

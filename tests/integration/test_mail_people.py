@@ -326,7 +326,11 @@ def test_an_undone_departure_gives_back_forwards_scripts_and_what_was_lent(beaun
         row.refresh_from_db()
     assert forward.ended_at and replaced.ended_at and lent.ended_at and not script.is_active
     record = portal_client(beaune.referent_membership).get(f"/departs/{departure.id}/").content.decode()
-    for said in ("3 renvois de courrier arrêtés", "1 script de tri désactivé", "2 délégations de boîte arrêtées"):
+    for said in (
+        "3 renvois de courrier arrêtés",
+        "1 script de tri désactivé",
+        "2 délégations de boîte arrêtées",
+    ):
         assert said in record
     newer = Forward.objects.create(
         mailbox_id=box.id,

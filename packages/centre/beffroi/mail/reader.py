@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from typing import Any
 
 import imapclient
@@ -29,14 +30,13 @@ from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.mail import compose, tokens
 from beffroi.mail.decoding import clean, decoded, header_text, moment, text_of
 from beffroi.mail.engines import layout
+from beffroi.mail.structure import Part, bodies_of, parts_of
 
 TIMEOUT_S = 10.0
 MAX_LIST = 200
 MAX_TEXT_BYTES = 512 * 1024
 MAX_HTML_BYTES = 2 * 1024 * 1024
 MAX_ATTACHMENT_BYTES = 25_000_000
-MAX_PARTS = 200
-MAX_DEPTH = 20
 MAX_RECIPIENTS = 100
 _ENDINGS = {
     "message/rfc822": ".eml",
@@ -124,22 +124,6 @@ class MessageView:
     truncated: bool = False
 
 
-@dataclass(frozen=True)
-class _Part:
-    section: str
-    kind: str
-    charset: str
-    encoding: str
-    size_bytes: int
-    name: str
-    attached: bool
-
-    @property
-    def decoded_bytes(self) -> int:
-        """About how long the part is without its transfer encoding (base64 in lines of 76 signs)."""
-        return self.size_bytes * 57 // 78 if self.encoding == "base64" else self.size_bytes
-
-
 @contextmanager
 def open_mailbox(config: Config, address: str) -> Iterator[MailboxReader]:
     """Open a mailbox for reading. Errors: MailboxUnavailable."""
@@ -206,10 +190,11 @@ class MailboxReader:
         row = self._client.fetch([uid], [*_SUMMARY, "BODYSTRUCTURE"]).get(uid)
         if row is None:
             raise NotFound("message")
-        parts = list(_parts(row.get(b"BODYSTRUCTURE")))
-        text, text_cut = self._body(uid, parts, "text/plain", MAX_TEXT_BYTES)
-        html, html_cut = self._body(uid, parts, "text/html", MAX_HTML_BYTES)
-        shown = {p.section for p in (_first(parts, "text/plain"), _first(parts, "text/html")) if p}
+        structure = row.get(b"BODYSTRUCTURE")
+        parts, bodies = list(parts_of(structure)), bodies_of(structure)
+        text, text_cut = self._text(uid, bodies.text, MAX_TEXT_BYTES)
+        html, html_cut = self._text(uid, bodies.html, MAX_HTML_BYTES, as_html=True)
+        shown = bodies.sections
         attachments = tuple(
             Attachment(p.section, p.name, p.kind, p.decoded_bytes, p.charset)
             for p in parts
@@ -237,10 +222,9 @@ class MailboxReader:
     def attachment(self, uid: int, section: str, folder: str = "INBOX") -> tuple[Attachment, bytes]:
         """One attached part and its bytes. Errors: NotFound, AttachmentTooLarge."""
         self._select(folder)
-        row = self._client.fetch([uid], ["BODYSTRUCTURE"]).get(uid)
-        parts = list(_parts(row.get(b"BODYSTRUCTURE"))) if row is not None else []
-        shown = {p.section for p in (_first(parts, "text/plain"), _first(parts, "text/html")) if p}
-        part = next((p for p in parts if p.section == section and section not in shown), None)
+        structure = self._client.fetch([uid], ["BODYSTRUCTURE"]).get(uid, {}).get(b"BODYSTRUCTURE")
+        shown = bodies_of(structure).sections
+        part = next((p for p in parts_of(structure) if p.section == section and section not in shown), None)
         if part is None:
             raise NotFound("attachment")
         if part.decoded_bytes > MAX_ATTACHMENT_BYTES:
@@ -259,16 +243,24 @@ class MailboxReader:
         except IMAPClientError:
             raise NotFound("folder") from None
 
-    def _body(self, uid: int, parts: Sequence[_Part], kind: str, limit_bytes: int) -> tuple[str, bool]:
-        part = _first(parts, kind)
-        if part is None:
-            return "", False
+    def _text(
+        self, uid: int, parts: Sequence[Part], limit_bytes: int, *, as_html: bool = False
+    ) -> tuple[str, bool]:
+        """What these parts say, one below the other, and whether that is cut at the limit."""
+        found, cut = [], False
+        for part in parts:
+            data, too_long = self._part(uid, part, limit_bytes)
+            limit_bytes, cut = limit_bytes - len(data), cut or too_long
+            text = text_of(data, part.charset)
+            found.append(f"<pre>{escape(text)}</pre>" if as_html and part.kind == "text/plain" else text)
+        return "\n".join(found), cut
+
+    def _part(self, uid: int, part: Part, limit_bytes: int) -> tuple[bytes, bool]:
         # The transfer encoding adds a third; the cap holds before and after decoding.
-        asked = f"BODY.PEEK[{part.section}]<0.{limit_bytes * 4 // 3}>"
+        asked = f"BODY.PEEK[{part.section}]<0.{max(limit_bytes * 4 // 3, 1)}>"
         row = self._client.fetch([uid], [asked]).get(uid, {})
         raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
-        data = decoded(raw, part.encoding)[:limit_bytes]
-        return text_of(data, part.charset), part.size_bytes > limit_bytes * 4 // 3
+        return decoded(raw, part.encoding)[:limit_bytes], part.size_bytes > limit_bytes * 4 // 3
 
 
 def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:
@@ -329,75 +321,3 @@ def address_of(address: Any) -> str:
 
 def _latin(value: bytes) -> str:
     return value.decode("utf-8", "replace")
-
-
-def _first(parts: Sequence[_Part], kind: str) -> _Part | None:
-    return next((p for p in parts if p.kind == kind and not p.attached), None)
-
-
-def _parts(structure: Any) -> Iterator[_Part]:
-    """Walk a BODYSTRUCTURE; stops at MAX_PARTS and MAX_DEPTH."""
-    count = 0
-    waiting: list[tuple[Any, str, int]] = [(structure, "", 0)]
-    while waiting and count < MAX_PARTS:
-        node, section, depth = waiting.pop(0)
-        if not isinstance(node, tuple) or not node or depth > MAX_DEPTH:
-            continue
-        if isinstance(node[0], list):
-            children = [
-                (child, f"{section}.{i}" if section else str(i), depth + 1)
-                for i, child in enumerate(node[0], 1)
-            ]
-            waiting[:0] = children[:MAX_PARTS]
-            continue
-        count += 1
-        leaf = _leaf(node, section or "1")
-        if leaf is not None:
-            yield leaf
-
-
-def _leaf(node: tuple[Any, ...], section: str) -> _Part | None:
-    if len(node) < 7 or not isinstance(node[0], bytes) or not isinstance(node[1], bytes):
-        return None
-    kind = f"{_latin(node[0])}/{_latin(node[1])}".lower()[:100]
-    parameters = _pairs(node[2])
-    disposition = next(
-        (
-            n
-            for n in node[7:]
-            if isinstance(n, tuple)
-            and n
-            and isinstance(n[0], bytes)
-            and n[0].lower() in (b"attachment", b"inline")
-        ),
-        None,
-    )
-    names = _pairs(disposition[1]) if disposition and len(disposition) > 1 else {}
-    name = (
-        names.get("filename")
-        or names.get("filename*")
-        or parameters.get("name")
-        or parameters.get("name*")
-        or b""
-    )
-    size = node[6] if isinstance(node[6], int) else 0
-    return _Part(
-        section=section,
-        kind=kind,
-        charset=_latin(parameters.get("charset", b"utf-8"))[:40],
-        encoding=_latin(node[5] or b"").lower() if isinstance(node[5], bytes) else "",
-        size_bytes=size,
-        name=header_text(name)[:200],
-        attached=bool(disposition and disposition[0].lower() == b"attachment"),
-    )
-
-
-def _pairs(value: Any) -> dict[str, bytes]:
-    if not isinstance(value, tuple):
-        return {}
-    flat = list(value)
-    return {
-        _latin(k).lower(): v
-        for k, v in zip(flat[::2], flat[1::2], strict=False)
-        if isinstance(k, bytes) and isinstance(v, bytes)
-    }
