@@ -25,6 +25,7 @@ from tests.town_hall_network import (
     GOOD,
     LAN,
     LAN_BOX,
+    LAN_BOX6,
     LISTED,
     NET,
     WAN_BOX,
@@ -160,6 +161,17 @@ def test_nobody_on_the_internet_reaches_the_page(hall: TownHall) -> None:
     assert hall.page(LAN, LAN_BOX) is not None
 
 
+@pytest.mark.parametrize("address", [LAN_BOX, LAN_BOX6, LABEL])
+def test_a_web_site_whose_name_leads_to_the_box_reads_nothing_there(hall: TownHall, address: str) -> None:
+    """DNS rebinding: to the browser of a PC the box would be that very site."""
+    hall.block(LISTED)
+    until(lambda: look_up(LAN, LISTED, LAN_BOX) == 3 and LISTED in html(hall, address), "not shown")
+    for path in ("/", f"/debloquer?quoi={LISTED}"):
+        answer = hall.page(LAN, address, path, Host="site.example")
+        assert answer is not None and answer[0] == 421 and "Location" not in answer[1]
+        assert "Beaune" not in answer[2] and LISTED not in answer[2] and LABEL in answer[2]
+
+
 def test_the_page_works_without_the_centre_and_says_when_the_agent_is_away(hall: TownHall) -> None:
     hall.cut(down=True)
     try:
@@ -218,7 +230,7 @@ def test_slow_clients_do_not_keep_the_others_out(hall: TownHall) -> None:
         with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as other:
             other.bind(("185.11.30.9", 0))
             other.connect((LAN_BOX, 80))
-            other.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            other.sendall(b"GET / HTTP/1.1\r\nHost: 192.168.213.1\r\n\r\n")
             assert b" 200 " in other.recv(100), "another machine is answered at once"
         until(lambda: hall.page() is not None, "the slow ones are not ended")
     finally:
@@ -248,7 +260,7 @@ def test_a_new_box_is_enrolled_on_its_page() -> None:
         assert "24 lettres et chiffres" in offer("ABC")[2]
         code = new_code(public_bytes(centre.root))
         assert offer(code.text(), Origin="http://evil.example")[0] == 403
-        assert offer(code.text(), Host="evil.example", Origin="http://evil.example")[0] == 403
+        assert offer(code.text(), Host="evil.example", Origin="http://evil.example")[0] == 421
         assert offer(code.text())[0] == 303
         until(lambda: "inconnu, déjà utilisé" in html(hall), "an unknown code is not said")
         centre.code = code

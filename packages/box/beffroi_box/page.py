@@ -3,8 +3,8 @@
 Process: an unprivileged user of its own; knows nothing but what the agent's socket says (``local.py``).
 Input:   anybody in the LAN, and whatever a browser sends to a blocked address: hostile. A request has 8 KiB and 5 s as
          a whole, a machine four connections, the page 24; one request a connection. The packet rules let nobody in
-         from the internet. A code is taken only from the page itself (Origin), and only at an address, never at a
-         name: no foreign site can post one.
+         from the internet. What it says of the box, it says at an address, never at a name: a foreign site whose name
+         leads here (DNS rebinding) reads nothing. A code is taken only from the page itself (Origin).
 Fails:   without the agent it says so; blocks do not depend on it.
 Source:  RFC 9110, 9112; linux/netfilter_ipv4.h (SO_ORIGINAL_DST).
 """
@@ -70,12 +70,17 @@ class Asked:
         return self.dialled in (self.local, PAGE_ADDRESS)
 
     @property
-    def from_page(self) -> bool:
-        """A post by this very page: at an address (a foreign name could point here) and with its own origin."""
+    def by_address(self) -> bool:
+        """The browser has the page of an address: to a site whose name leads here it would give what it reads."""
         try:
             ipaddress.ip_address(self.host)
         except ValueError:
             return False
+        return True
+
+    @property
+    def from_page(self) -> bool:
+        """A post by this very page."""
         return self.headers.get("origin", "").lower() == "http://" + self.headers.get("host", "").lower()
 
 
@@ -91,6 +96,8 @@ def reply_to(asked: Asked, agent: Path) -> Reply:
     language = language_of(asked.headers.get("accept-language", ""), asked.query.get("lang", ""))
     if asked.method not in ("GET", "HEAD", "POST"):
         raise Refused(405)
+    if asked.own and not asked.by_address:
+        return Reply(421, note_page(language, "by_name"))
     if asked.path == "/debloquer":
         return _lift(language, asked, agent)
     if not asked.own:

@@ -11,6 +11,7 @@ import time
 from html import escape
 
 from beffroi_box.local import Block, PolicyChange, State
+from beffroi_box.pagerules import PAGE_ADDRESS
 from beffroi_box.pagewords import words
 
 STYLE = """
@@ -270,7 +271,6 @@ def blocked_page(language: str, asked: str, block: Block | None) -> str:
 
 
 def note_page(language: str, key: str) -> str:
-    body = (
-        f'<h1>{escape(words(language, key))}</h1><p><a href="/">{escape(words(language, "product"))}</a></p>'
-    )
+    link = f'<a href="http://{PAGE_ADDRESS}/">{escape(words(language, "product"))}</a>'
+    body = f"<h1>{escape(words(language, key))}</h1><p>{link}</p>"
     return document(language, words(language, key), body, script=False)

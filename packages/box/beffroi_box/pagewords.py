@@ -274,6 +274,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Cette demande ne vient pas de cette page : elle est refusée.",
         "This request does not come from this page: it is refused.",
     ),
+    "by_name": (
+        "Cette page s’ouvre à son adresse, http://192.168.213.1/, et sous aucun nom.",
+        "This page opens at its address, http://192.168.213.1/, and by no name.",
+    ),
     "reason.departement_confirmed": ("confirmé par le Département", "confirmed by the Département"),
     "reason.machine_proof": ("preuve établie par une machine", "proved by a machine"),
     "reason.strong_detector": ("preuve établie par une machine", "proved by a machine"),
