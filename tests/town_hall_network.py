@@ -33,14 +33,14 @@ def inside(space: str, *argv: str) -> list[str]:
     return ["nsenter", f"--net=/run/netns/{space}", "--", *argv]
 
 
-def socket_in(space: str, family: int, kind: int) -> socket.socket:
+def socket_in(space: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
     """A socket of another network namespace, used from here."""
     made: list[socket.socket] = []
 
     def make() -> None:
         with Path(f"/run/netns/{space}").open("rb") as file:
             os.setns(file.fileno(), os.CLONE_NEWNET)
-        made.append(socket.socket(family, kind))
+        made.append(socket.socket(family, kind, protocol))
 
     thread = threading.Thread(target=make)
     thread.start()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
+import struct
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -27,11 +31,13 @@ from tests.town_hall_network import (
     GOOD,
     LAN,
     LAN_BOX,
+    LAN_BOX6,
     LISTED,
     NET,
     REFUSED,
     UNLISTED,
     WAN_BOX,
+    WAN_BOX6,
     connects,
     inside,
     look_up,
@@ -85,6 +91,38 @@ def test_password_guessing_is_seen_by_its_completed_connections(unblocked: TownH
         (seen,) = sightings(hall, "brute_force")
         assert (seen.evidence["port"], seen.evidence["completed_tcp"]) == ("22", "true")
         assert not from_net(EVIL, pc, 22) and from_net(GOOD, pc, 22)
+
+
+@pytest.mark.parametrize(("space", "target"), [(LAN, LAN_BOX6), (NET, WAN_BOX6)])
+def test_a_flood_of_icmp_takes_ipv6_from_nobody(hall: TownHall, space: str, target: str) -> None:
+    """Neighbours find each other by ICMPv6, and what they know of each other ends after seconds."""
+    unasked = struct.pack(">BBHHH", 129, 0, 0, 7, 1)  # an echo reply: no flow of the box's
+    ended = threading.Event()
+
+    def flood() -> None:
+        with socket_in(space, socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as attacker:
+            while not ended.is_set():
+                with suppress(OSError):  # its own neighbours are forgotten too
+                    attacker.sendto(unasked, (target, 0))
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        before = refused_packets()
+        until(lambda: refused_packets() > before + 1000, "nothing was refused", 30)
+        for space_, link in ((LAN, "l0"), (NET, "n0"), (BOX, "lan"), (BOX, "wan")):
+            run("ip", "-n", space_, "-6", "neigh", "flush", "dev", link)
+        assert [connects(LAN, EVIL6) for _ in range(3)] == [True] * 3
+    finally:
+        ended.set()
+        thread.join()
+
+
+def refused_packets() -> int:
+    listed = json.loads(
+        run(*inside(BOX, "nft", "-j", "list", "counter", "inet", "beffroi", "inbound_refused"))
+    )
+    return int(listed["nftables"][1]["counter"]["packets"])
 
 
 def test_a_completed_touch_of_a_honeyport_is_told_with_its_proof(unblocked: TownHall) -> None:

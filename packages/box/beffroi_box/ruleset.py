@@ -34,6 +34,7 @@ from beffroi_box.lanprobe import FAR_ADDRESSES, INTERFACE, NEAR, probe_hidden
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.relayrules import relay_input, relay_output, relay_redirect
 from beffroi_box.tallies import attempt_sets, counting, declarations
+from beffroi_box.wanguard import ICMP_IN
 
 TABLE = "beffroi"
 HOT_SIZE = 262_144
@@ -245,7 +246,7 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     {lan} udp sport 67 udp dport 68 update @others4 {{ ip saddr }}
     {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }}
     ct state established,related accept
-    meta l4proto {{ icmp, ipv6-icmp }} limit rate 100/second burst 200 packets accept
+    {ICMP_IN}
     {lan} meta l4proto {{ tcp, udp }} th dport {{ 53, {site.resolver_port} }} accept
     {lan} udp dport {{ 67, 547 }} accept
     {page_input(lan, site.page_port)}

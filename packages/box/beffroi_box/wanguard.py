@@ -10,6 +10,10 @@ from beffroi_box.lanprobe import MARK, NEAR, probe_hidden
 from beffroi_box.pagerules import PAGE_ADDRESS
 
 FIRST = "beffroi_first"
+ICMP_IN = """\
+icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query } accept
+    meta l4proto { icmp, ipv6-icmp } limit rate 100/second burst 200 packets accept"""
+"""To the box itself. By neighbour discovery all of IPv6 goes: a flood of pings may not use it up."""
 
 
 def guard_rules(config: BoxConfig, *, known: bool) -> str:
@@ -41,7 +45,7 @@ def guard_rules(config: BoxConfig, *, known: bool) -> str:
     type filter hook input priority -5; policy accept;
     iif lo accept
     ct state established,related accept
-    meta l4proto {{ icmp, ipv6-icmp }} limit rate 100/second burst 200 packets accept
+    {ICMP_IN}
     {wan} udp dport {{ 68, 546 }} accept
     {wan} drop
     udp dport {{ 53, 67, 547 }} accept
