@@ -84,7 +84,8 @@ class FeedCentre:
     packed_bytes: int = 0
     """Of compressed posts."""
     cut_after_bytes: int = 0
-    """One answer of a file ends here."""
+    cuts_left: int = 0
+    """So many answers of a file end after so many bytes."""
     asked_from: list[int] = field(default_factory=list)
     """Where each request for a file began."""
     mail_token: Callable[[bytes], tuple[int, bytes]] | None = None
@@ -206,7 +207,9 @@ class FeedCentre:
             1, channel, self.epoch, version, now, now + DAY_S, head, tuple(entries), announced
         )
         if self.by_file and channel == "box":
-            payload = encode(message)
+            payload = encode(
+                msgspec.structs.replace(message, issued_at=1, valid_until=1)
+            )  # one file serves for long
             digest = hashlib.sha256(payload).hexdigest()
             self.files[digest] = zlib.compress(payload)
             message = SnapshotFile(1, channel, self.epoch, version, now, now + DAY_S, digest, len(payload))
@@ -374,8 +377,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(packed) - start))
         self.end_headers()
-        end = start + centre.cut_after_bytes if centre.cut_after_bytes else len(packed)
-        centre.cut_after_bytes = 0
+        end = start + centre.cut_after_bytes if centre.cuts_left else len(packed)
+        centre.cuts_left = max(0, centre.cuts_left - 1)
         self.wfile.write(packed[start:end])
         self.close_connection = end < len(packed)
 

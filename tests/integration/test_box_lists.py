@@ -160,12 +160,35 @@ def test_a_refused_flow_names_its_list(hall: TownHall) -> None:
     )
 
 
-def test_a_download_that_was_cut_goes_on_where_it_was(hall: TownHall) -> None:
+def test_a_download_that_is_cut_again_and_again_goes_on_where_it_was(hall: TownHall) -> None:
+    """Pauses that grow after each cut would keep a list of a slow line out for hours."""
     hall.centre.asked_from.clear()
-    hall.centre.cut_after_bytes = 20_000
-    hall.listed(addresses(hall, EVIL, count=20_000))
-    assert hall.centre.asked_from == [0, 20_000]
-    assert not connects(LAN, EVIL)
+    hall.centre.cut_after_bytes, hall.centre.cuts_left = 8_000, 8
+    hall.centre.publish(lists=(addresses(hall, EVIL, count=20_000),))
+    until(lambda: not connects(LAN, EVIL), f"not in force: {hall.log()}")
+    assert hall.centre.asked_from == [8_000 * n for n in range(9)]
+
+
+def test_what_the_loader_cannot_bring_into_force_makes_nothing_be_fetched_again(hall: TownHall) -> None:
+    hall.listed(names(hall, LISTED))
+    bulk = hall.state / "names" / "bulk.cdb"
+    kept = bulk.read_bytes()
+    bulk.unlink()
+    bulk.mkdir()
+    (bulk / "in the way").touch()
+    try:
+        hall.centre.publish(lists=(names(hall, LISTED, count=100),))
+        until(lambda: "Is a directory" in hall.log(), "nothing is said")
+        hall.centre.asked_from.clear()
+        hall.centre.publish(lists=(addresses(hall, EVIL),))
+        until(bulk_names, f"the other list is kept back: {hall.log()}")
+        hall.block(EVIL6)
+        assert not connects(LAN, EVIL) and not connects(LAN, EVIL6) and connects(LAN, GOOD)
+        assert hall.centre.asked_from == [0]
+    finally:
+        (bulk / "in the way").unlink()
+        bulk.rmdir()
+        bulk.write_bytes(kept)
 
 
 @pytest.mark.parametrize("damage", ["another content", "not compressed", "cut off"])
@@ -305,6 +328,25 @@ def test_a_snapshot_that_is_a_file_is_fetched(hall: TownHall) -> None:
         hall.connected()
     finally:
         hall.centre.by_file = False
+    assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+
+
+def test_a_snapshot_s_file_goes_on_where_the_line_was_cut(hall: TownHall) -> None:
+    """A village's line that is cut each half a minute would never bring a file that takes a whole one."""
+    hall.block(EVIL, *others(3000))
+    hall.kill("agent")
+    for path in (hall.state / "tables").iterdir():
+        path.unlink()
+    hall.centre.asked_from.clear()
+    hall.centre.by_file = True
+    hall.centre.cut_after_bytes, hall.centre.cuts_left = 20_000, 1000
+    try:
+        hall.start_agent()
+        hall.connected()
+    finally:
+        hall.centre.by_file, hall.centre.cuts_left = False, 0
+    assert hall.centre.asked_from == [20_000 * n for n in range(len(hall.centre.asked_from))]
+    assert len(hall.centre.asked_from) > 2
     assert not connects(LAN, EVIL) and connects(LAN, GOOD)
 
 

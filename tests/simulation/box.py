@@ -234,7 +234,7 @@ class Box:
                 self.on_say(self, line)
 
     def snapshot(self, wanted: FileWanted) -> bytes:
-        """The agent's ``fetch_snapshot``."""
+        """The agent's ``MemoryDownload.fetch``."""
         path = self.centre.publisher.file(wanted.sha256, self.caller.may_follow) if self.centre.up else None
         if path is None or not self.link:
             raise CentreUnreachable("no such file")

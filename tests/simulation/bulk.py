@@ -153,7 +153,7 @@ class Response:
     def getheader(self, _: str) -> str:
         return str(len(self._rest) + self._cut)
 
-    def read(self, _: int) -> bytes:
+    def read1(self, _: int) -> bytes:
         piece, self._rest = self._rest, b""
         return piece
 

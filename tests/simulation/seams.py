@@ -93,7 +93,7 @@ def seams() -> list[tuple[Any, str, object]]:
         (beffroi_box.agent, "Centre", _Link),
         (beffroi_box.agent, "Kernel", lambda: Box.now_running.engines),
         (beffroi_box.enforce, "Floor", _FLOORS),  # the real floor; 7 ms to build, asked for at every boot
-        (beffroi_box.agent, "fetch_snapshot", lambda _, wanted: Box.now_running.snapshot(wanted)),
+        (beffroi_box.download.MemoryDownload, "fetch", lambda _, wanted: Box.now_running.snapshot(wanted)),
         (beffroi_box.resolver, "write_names", _write_names),
         (load, "write_names", _write_names),
         (load, "run", _child),

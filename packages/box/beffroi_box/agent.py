@@ -41,7 +41,7 @@ from beffroi_box.client import Centre, SignedSession
 from beffroi_box.clock import MachineClock
 from beffroi_box.config import BoxConfig
 from beffroi_box.diagnose import Doctor
-from beffroi_box.download import fetch_snapshot
+from beffroi_box.download import MemoryDownload
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
 from beffroi_box.facts import FactSpool
@@ -108,9 +108,10 @@ class Agent:
             config, self.identity, key, self.centre, self.spool, self.now,
             wanted=lambda: self.enforcer.policy.relay,
         )  # fmt: skip
-        self._feed, self._posts, self._snapshots, downloads, software = (
+        self._feed, self._posts, snapshots, downloads, software = (
             SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(5)
         )
+        self._snapshots = MemoryDownload(snapshots)
         self.updater = Updater(config.state, software, self.spool, self.now)
         self.lists = ListKeeper(config, downloads, self.spool, self.enforcer, self.watch.diary, self.now)
         self.lists.want(self.session.tables.values())
@@ -269,7 +270,7 @@ class Agent:
     def _supplied(self, result: Result) -> Change | PolicyMessage | Question | Release | Delegation | Refused:
         """A snapshot too long for a line is fetched at once: the lines after it build on it."""
         if isinstance(result, FileWanted):
-            return self.session.supply(fetch_snapshot(self._snapshots, result), monotonic=time.monotonic())
+            return self.session.supply(self._snapshots.fetch(result), monotonic=time.monotonic())
         return result
 
     def _enforce(self, change: Change) -> None:

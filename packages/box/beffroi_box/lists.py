@@ -31,7 +31,7 @@ from beffroi_box.config import BoxConfig
 from beffroi_box.diary import Diary
 from beffroi_box.download import Files, fetch_list
 from beffroi_box.enforce import Enforcer
-from beffroi_box.errors import BoxError, LoadFailed
+from beffroi_box.errors import BoxError, CentreUnreachable, LoadFailed
 from beffroi_box.facts import FactSpool, new_id
 from beffroi_box.inspection import inspected_file
 from beffroi_box.listed import Listed
@@ -83,7 +83,6 @@ class ListKeeper:
         self._wanted: dict[Key, BulkList] = {}
         self._chosen: dict[Key, BulkList] = self._read()
         self._looked: dict[Key, BulkList] = self._read("looked-back")
-        self._needed: set[BulkList] = {*self._chosen.values()}
         self._whole: set[str] = set()
         self._loaded: dict[str, object] = {}
         self.listed = Listed(enforcer)
@@ -167,7 +166,6 @@ class ListKeeper:
             if chosen != self._chosen:
                 self._write(chosen)
                 self._chosen = chosen
-            self._needed = {*chosen.values(), *active.values()}
 
     def _all_loaded(self, jobs: Iterable[tuple[str, object, _Load]]) -> bool:
         """Do each job whose ground changed; one that fails is put off and keeps back no other. Errors: the last."""
@@ -218,9 +216,14 @@ class ListKeeper:
 
     def _fetch(self, one: BulkList, stopping: Callable[[], bool]) -> None:
         part = self._directory / f"{one.sha256}.part"
+        came_bytes = _size(part)
         try:
             fetch_list(self._files, one, part, stopping)
             load.run(load.Unpack(one, str(part), str(self._path(one))))
+        except CentreUnreachable:
+            if _size(part) > came_bytes:
+                self._done(one.sha256)  # a line that is cut again and again brings it piece by piece
+            raise
         except (FileMismatch, LoadFailed) as error:
             if not isinstance(error, LoadFailed) or error.cause in _DAMAGED:
                 part.unlink(missing_ok=True)
@@ -330,7 +333,7 @@ class ListKeeper:
         write_checked(self._directory / "in-force", _packed(chosen))
 
     def _clean(self) -> None:
-        digests = {one.sha256 for one in self._needed}
+        digests = {one.sha256 for one in (*self._chosen.values(), *self._active().values())}
         self._whole &= digests
         for path in self._directory.iterdir():
             left = path.suffix in (".list", ".part") and path.stem not in digests
@@ -341,6 +344,10 @@ class ListKeeper:
 def _packed(lists: Mapping[Key, BulkList]) -> bytes:
     rows = [(channel, one) for (channel, _), one in sorted(lists.items())]
     return msgspec.json.encode(_InForce(1, rows))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _is_observed(one: BulkList, kind: Kind) -> bool:

@@ -9,7 +9,6 @@ Fails:   nothing is planned unless all fits; what cannot be fetched is tried aga
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
 import secrets
@@ -25,10 +24,10 @@ from beffroi_protocol.errors import FileMismatch
 from beffroi_protocol.facts import SoftwareUpdated
 from beffroi_protocol.messages import Release
 
-from beffroi_box.download import Files, fetch_snapshot
+from beffroi_box.download import Files, MemoryDownload
 from beffroi_box.errors import CentreRefused, CentreUnreachable
 from beffroi_box.facts import FactSpool
-from beffroi_box.software import AGAIN, PACKAGE, Plan, Shelf, unwritable
+from beffroi_box.software import AGAIN, Plan, Shelf, unwritable
 from beffroi_box.store import write_atomic
 
 log = logging.getLogger("beffroi_box.update")
@@ -52,7 +51,7 @@ class Updater:
     ) -> None:
         self._state = state
         self._shelf = Shelf(state)
-        self._files = files
+        self._download = MemoryDownload(files)
         self._spool = spool
         self._now = now
         self._launch = launch or launch_unit
@@ -141,10 +140,9 @@ class Updater:
 
     def _fetch(self, wanted: Release) -> None:
         """Errors: CentreUnreachable, CentreRefused, FileMismatch, OSError."""
-        file = _Named(PACKAGE, wanted.sha256, wanted.size_bytes)
-        content = fetch_snapshot(self._files, file)  # type: ignore[arg-type] # digest and size is all it asks
-        if len(content) != wanted.size_bytes or hashlib.sha256(content).hexdigest() != wanted.sha256:
-            raise FileMismatch("digest")
+        content = self._download.fetch(wanted)
+        if len(content) != wanted.size_bytes:
+            raise FileMismatch("size")
         self._shelf.place.mkdir(mode=0o700, exist_ok=True)
         write_atomic(self._shelf.next, content)
 
@@ -178,12 +176,6 @@ class Updater:
                 self._now(),
             )
         )
-
-
-class _Named(msgspec.Struct, frozen=True):
-    channel: str
-    sha256: str
-    size_bytes: int
 
 
 def launch_unit(state: Path) -> None:
