@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from typing import Any, cast
+
+import msgspec
 import pytest
+from beffroi_protocol import table
 from beffroi_protocol.errors import (
     BatchReplayed,
     ChainBroken,
@@ -13,8 +19,20 @@ from beffroi_protocol.errors import (
     VersionUnknown,
 )
 from beffroi_protocol.facts import FactBatch
-from beffroi_protocol.indicators import Kind, normalise
-from beffroi_protocol.messages import MAX_MESSAGE_BYTES, AckBatch, Batch, Snapshot, decode, decode_feed
+from beffroi_protocol.indicators import Indicator, Kind, normalise
+from beffroi_protocol.messages import (
+    MAX_MESSAGE_BYTES,
+    AckBatch,
+    Action,
+    Batch,
+    BulkList,
+    Entry,
+    Snapshot,
+    decode,
+    decode_feed,
+    decode_snapshot_file,
+    encode,
+)
 from beffroi_protocol.session import Refused, TrustedClock
 from beffroi_protocol.signing import (
     Signer,
@@ -261,12 +279,79 @@ def test_a_post_of_a_later_version_is_named_as_such() -> None:
         decode(b'{"v":2,"acks":"in another shape"}', AckBatch)
 
 
+# -- words of tomorrow -------------------------------------------------------------------------------------------
+
+
+def of_tomorrow(number: int, *, kind: Any = Kind.IP, action: Any = Action.BLOCK) -> Entry:
+    return Entry(f"new_{number:04}", Indicator(kind, "64500"), action, T0 + YEAR_S)
+
+
+TOMORROW = (of_tomorrow(1, kind="asn"), of_tomorrow(2, action="sinkhole"))
+
+
+def test_kinds_and_actions_that_this_software_does_not_know_are_left_out_alone() -> None:
+    """The centre is brought up to date first, and its boxes in stages, some of them weeks later."""
+    centre, door = Centre(), session()
+    door.receive(centre.snapshot(), monotonic=0.0)
+    change = door.receive(centre.batch([TOMORROW[0], entry(1), TOMORROW[1]]), monotonic=0.0)
+    assert isinstance(change, Change) and change.added == (entry(1),)
+    assert isinstance(door.receive(centre.batch([entry(2)], ["new_0001"]), monotonic=0.0), Change)
+    assert door.since() == f"box:1:2:{centre.head}"
+    newcomer = session()
+    assert isinstance(newcomer.receive(centre.snapshot(), monotonic=0.0), Change)
+    assert set(newcomer.tables["box"]) == {entry(1), entry(2)}
+
+
+def test_a_snapshot_s_file_and_lists_with_words_of_tomorrow_are_read_too() -> None:
+    lists = [
+        BulkList(name, kind, "0" * 64, 1, 1) for name, kind in (("a", Kind.IP), ("b", cast("Any", "asn")))
+    ]
+    written = Snapshot(1, "box", 1, 1, T0, T0, "h", (entry(1), *TOMORROW), tuple(lists))
+    found = decode_snapshot_file(encode(written))
+    assert (found.entries, found.lists) == ((entry(1),), (lists[0],))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        msgspec.structs.replace(TOMORROW[1], action=cast("Any", 7)),
+        entry(1, kind=cast("Any", 7)),
+    ],
+)
+def test_what_is_of_no_shape_is_malformed_as_before(bad: Entry) -> None:
+    with pytest.raises(MessageMalformed):
+        decode_feed(encode(Batch(1, "box", 1, 0, 1, T0, T0, "", (entry(1, "51.15.9.9"), bad))))
+
+
+def test_software_that_knows_new_words_asks_for_what_the_former_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    centre, door = Centre(), session()
+    door.receive(centre.snapshot(), monotonic=0.0)
+    door.receive(centre.batch([entry(1)]), monotonic=0.0)
+    kept = door.tables["box"].dump()
+    door.tables["box"] = DecisionTable.load(kept)
+    assert door.since() == f"box:1:1:{centre.head}"
+    monkeypatch.setattr(table, "WORDS", table.WORDS + 1)
+    door.tables["box"] = DecisionTable.load(kept)
+    assert door.since() == "box:1:1:?"
+    assert isinstance(door.receive(centre.snapshot(), monotonic=0.0), Change)
+    assert door.since() == f"box:1:1:{centre.head}"
+    door.tables["box"] = DecisionTable.load(door.tables["box"].dump())
+    assert door.since() == f"box:1:1:{centre.head}"
+
+
+def test_who_adds_a_kind_or_an_action_raises_the_number_of_words() -> None:
+    """Or a box that left one out would not ask for it after its update."""
+    words = (sorted(Kind), sorted(Action), sorted((c, *sorted(k)) for c, k in table.CHANNEL_KINDS.items()))
+    digest = hashlib.sha256(repr(json.loads(json.dumps(words))).encode()).hexdigest()[:16]
+    assert (table.WORDS, digest) == (1, "8de84d4c6b437c09")
+
+
 # -- states ------------------------------------------------------------------------------------------------------
 
 
 def test_a_state_of_a_later_version_and_a_damaged_one_are_told_apart() -> None:
-    import hashlib
-
     body = b'{"state_v":2,"shape":"unknown"}'
     with pytest.raises(VersionUnknown):
         DecisionTable.load(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)

@@ -3,7 +3,8 @@
 Purpose: the one definition of what travels on the feed, in acknowledgements and enrolment; facts: ``facts``.
 Input:   hostile in both directions; ``decode`` caps the size and refuses unknown versions with a clear error.
 Rule:    a field added later has a default, so that a message of the previous version is understood; unknown
-         fields are ignored, so that an older door understands a newer centre of the same version.
+         fields are ignored, so that an older door understands a newer centre of the same version. An entry or a list
+         whose kind or action is of tomorrow is left out alone: one of them must not keep every later line from a door.
 Units:   ``*_at``, ``valid_until``, ``expires_at`` in UTC epoch seconds; ``*_ms`` in milliseconds.
 Source:  docs/internals/feed.md.
 """
@@ -307,7 +308,7 @@ def encode(message: msgspec.Struct) -> bytes:
 
 def decode_feed(payload: bytes) -> FeedMessage:
     """Return the message. Errors: MessageTooLarge, MessageMalformed, VersionUnknown."""
-    message: FeedMessage = _decode(_FEED_DECODER, payload, MAX_MESSAGE_BYTES)
+    message: FeedMessage = _decode_known(_FEED_DECODER, payload, MAX_MESSAGE_BYTES)
     return _checked(message)
 
 
@@ -316,7 +317,7 @@ def decode_snapshot_file(payload: bytes) -> Snapshot:
 
     Errors: as decode_feed, with the limit MAX_SNAPSHOT_FILE_BYTES.
     """
-    return _checked(_decode(_SNAPSHOT_DECODER, payload, MAX_SNAPSHOT_FILE_BYTES))
+    return _checked(_decode_known(_SNAPSHOT_DECODER, payload, MAX_SNAPSHOT_FILE_BYTES))
 
 
 def decode[T: Posted](payload: bytes, kind: type[T]) -> T:
@@ -343,6 +344,52 @@ def _decode[T](decoder: msgspec.json.Decoder[T], payload: bytes, limit_bytes: in
         if version is not None and not OLDEST_VERSION <= version <= VERSION:
             raise VersionUnknown(version, OLDEST_VERSION, VERSION) from None
         raise MessageMalformed(str(error)[:200]) from None
+
+
+def _decode_known[T](decoder: msgspec.json.Decoder[T], payload: bytes, limit_bytes: int) -> T:
+    """As ``_decode``, without what is of tomorrow."""
+    try:
+        return _decode(decoder, payload, limit_bytes)
+    except MessageMalformed:
+        if (known := _without_tomorrow(payload)) is None:
+            raise
+    return _decode(decoder, known, limit_bytes)
+
+
+class _KindOf(msgspec.Struct, frozen=True):
+    kind: str
+
+
+class _Words(msgspec.Struct):
+    """Of an entry, or of a list, which says its kind itself."""
+
+    action: str = Action.BLOCK.value
+    kind: str = Kind.IP.value
+    indicator: _KindOf = _KindOf(Kind.IP.value)
+
+
+def _without_tomorrow(payload: bytes) -> bytes | None:
+    """Return the message without the entries and lists of unknown words, None when there are none."""
+    try:
+        fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        found = {
+            name: msgspec.json.decode(fields[name], type=list[msgspec.Raw])
+            for name in ("added", "entries", "lists")
+            if name in fields
+        }
+    except UNDECODABLE:
+        return None
+    known = {name: [raw for raw in raws if _is_known(raw)] for name, raws in found.items()}
+    return msgspec.json.encode(fields | known) if known != found else None
+
+
+def _is_known(raw: msgspec.Raw) -> bool:
+    """What is of no shape is left to the decoder, which refuses it with its message."""
+    try:
+        words = msgspec.json.decode(raw, type=_Words)
+    except UNDECODABLE:
+        return True
+    return words.action in Action and words.kind in Kind and words.indicator.kind in Kind
 
 
 def _fault(message: FeedMessage) -> str:

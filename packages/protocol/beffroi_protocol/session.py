@@ -95,7 +95,7 @@ class FeedSession:
         self._unsaid = {c for c in self.tables if self._as_a_whole(c)}
         named = (
             # To this head no lines fit; the version stays, or the centre would send a file of before it.
-            f"{c}:{t.epoch}:{t.version}:{'?' if c in self._resync else t.head}"
+            f"{c}:{t.epoch}:{t.version}:{'?' if c in self._resync or t.lacking else t.head}"
             for c, t in self.tables.items()
             if not self._as_a_whole(c)
         )

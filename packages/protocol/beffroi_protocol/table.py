@@ -36,6 +36,10 @@ CHANNEL_KINDS: dict[str, frozenset[Kind]] = {
 }
 """Which indicators a channel carries: a box never receives mail senders or sketches."""
 
+WORDS = 1
+"""Raised with each kind, action, or kind of a channel that is new: what was kept by software that did not know it may
+lack entries."""
+
 OVERLAY = "@"
 STRICTNESS = {Action.BLOCK: 3, Action.QUARANTINE: 2, Action.THROTTLE: 1}
 """Actions that refuse something; the others are never the answer to "is this refused?"."""
@@ -97,6 +101,7 @@ class _State(msgspec.Struct, omit_defaults=True):
     valid_until: int
     entries: tuple[Entry, ...]
     lists: tuple[BulkList, ...] = ()
+    words: int = 1
 
 
 class DecisionTable:
@@ -111,6 +116,8 @@ class DecisionTable:
         self.valid_until = 0
         self.lists: dict[str, BulkList] = {}
         """Lists in force by name: what they are, not their content."""
+        self.lacking = False
+        """Kept by software that knew other words: only a snapshot tells what it left out."""
         self._entries: dict[str, Entry] = {}
         self._by_indicator: dict[Indicator, dict[str, Entry]] = {}
         self._networks: dict[tuple[int, int], dict[int, Indicator]] = {}  # (family, prefix length)
@@ -152,6 +159,7 @@ class DecisionTable:
         lists, lists_refused = self._sort_lists(snapshot.lists)
         self._reset(added)
         self.lists = {one.name: one for one in lists}
+        self.lacking = False
         self.epoch, self.version, self.head = snapshot.epoch, snapshot.version, snapshot.head
         self.issued_at = max(self.issued_at, snapshot.issued_at) if same_epoch else snapshot.issued_at
         self.valid_until = max(self.valid_until, snapshot.valid_until) if same_epoch else snapshot.valid_until
@@ -314,6 +322,7 @@ class DecisionTable:
                 self.valid_until,
                 tuple(sorted(self._entries.values())),
                 tuple(one for _, one in sorted(self.lists.items())),
+                0 if self.lacking else WORDS,
             )
         )
         return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
@@ -336,4 +345,5 @@ class DecisionTable:
         table.lists = {one.name: one for one in table._sort_lists(state.lists)[0]}
         table.epoch, table.version, table.head = state.epoch, state.version, state.head
         table.issued_at, table.valid_until = state.issued_at, state.valid_until
+        table.lacking = state.words != WORDS
         return table
