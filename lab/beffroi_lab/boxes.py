@@ -162,9 +162,9 @@ class Box:
         os.killpg(agent.process.pid, signal.SIGKILL)
         agent.process.wait(5)
 
-    def wait_connected(self, limit_s: float = _READY_S) -> None:
+    def wait_connected(self) -> None:
         """Errors: LabFailed."""
-        if not wait_until(self._connected, limit_s):
+        if not wait_until(self._connected, _READY_S):
             raise LabFailed(f"box {self.commune.letter} did not connect:\n{self._programs['agent'].tail()}")
 
     def _connected(self) -> bool:

@@ -52,20 +52,20 @@ def tcp(address: str, port: int, timeout_s: float = 1.5, source: str = "") -> An
         return {"ok": False, "error": _reason(error), "ms": _ms(start)}
 
 
-def hold(key: str, address: str, port: int, timeout_s: float = 2.0) -> Answer:
+def hold(key: str, address: str, port: int) -> Answer:
     """Open a connection and keep it, with one request answered on it."""
     try:
-        held = _connect(address, port, timeout_s, "")
+        held = _connect(address, port, 2, "")
         _held[key] = held
         return {"ok": _exchange(held)}
     except OSError as error:
         return {"ok": False, "error": _reason(error)}
 
 
-def poke(key: str, timeout_s: float = 1.5) -> Answer:
+def poke(key: str) -> Answer:
     """Ask again over a held connection: an established flow must be cut as well."""
     held = _held[key]
-    held.settimeout(timeout_s)
+    held.settimeout(1.5)
     try:
         return {"ok": _exchange(held)}
     except OSError as error:
@@ -81,7 +81,6 @@ def until(
     witness: str = "",
     source: str = "",
     witness_source: str = "",
-    pause_s: float = 0.01,
 ) -> Answer:
     """Connect again and again until it works (or does not); ``at_ms`` is the epoch time of the first such.
 
@@ -93,15 +92,15 @@ def until(
         seen = tcp(address, port, timeout_s=0.25, source=source)["ok"] is open_
         if seen and (open_ or not witness or tcp(witness, port, source=witness_source)["ok"]):
             return {"ok": True, "at_ms": began_ms}
-        time.sleep(pause_s)
+        time.sleep(0.01)
     return {"ok": False, "error": f"not within {limit_s} s"}
 
 
-def lookup(server: str, name: str, kind: str = "A", timeout_s: float = 2.0) -> Answer:
+def lookup(server: str, name: str, kind: str = "A") -> Answer:
     """Ask one server for one name."""
     try:
         query = dns.message.make_query(name, dns.rdatatype.from_text(kind))
-        reply = dns.query.udp(query, server, timeout=timeout_s)
+        reply = dns.query.udp(query, server, timeout=2)
     except (dns.exception.DNSException, OSError) as error:
         return {"ok": False, "error": _reason(error), "answers": []}
     found = [str(r) for rrset in reply.answer for r in rrset if r.rdtype == dns.rdatatype.from_text(kind)]
@@ -160,12 +159,10 @@ def imap_login(
         return {"ok": False, "error": _reason(error)}
 
 
-def imap_find(
-    *, host: str, port: int, user: str, password: str, message_ids: list[str], timeout_s: float = 15
-) -> Answer:
+def imap_find(*, host: str, port: int, user: str, password: str, message_ids: list[str]) -> Answer:
     """Return {"folders": {folder: [message ids found]}, "listed": [folders]} over every folder that is shown."""
     try:
-        with _imap(host, port, "", timeout_s) as session:
+        with _imap(host, port, "", 15) as session:
             session.login(user, password)
             _, lines = session.list()
             listed = [name for line in lines if isinstance(line, bytes) and (name := _folder(line))]

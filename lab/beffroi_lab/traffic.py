@@ -148,7 +148,7 @@ def visit(host: str, address: str, port: int = 80, timeout_s: float = 3.0) -> An
 # -- attackers' tools --------------------------------------------------------------------------------------
 
 
-def scan(targets: Sequence[str], ports: Sequence[int], source: str, wait_s: float = 0.6) -> Answer:
+def scan(targets: Sequence[str], ports: Sequence[int], source: str) -> Answer:
     """A TCP connect scan: each port of each target, many at once. ``open``: [target, port] that completed."""
     poller, waiting, found = select.poll(), {}, []
     for target in targets:
@@ -159,7 +159,7 @@ def scan(targets: Sequence[str], ports: Sequence[int], source: str, wait_s: floa
             one.connect_ex((target, port))
             waiting[one.fileno()] = (one, target, port)
             poller.register(one, select.POLLOUT)
-    deadline = time.monotonic() + wait_s
+    deadline = time.monotonic() + 0.6
     while waiting and (left := deadline - time.monotonic()) > 0:
         for number, _ in poller.poll(left * 1000):
             one, target, port = waiting.pop(number)
@@ -172,7 +172,7 @@ def scan(targets: Sequence[str], ports: Sequence[int], source: str, wait_s: floa
     return {"ok": True, "tried": len(targets) * len(ports), "open": found}
 
 
-def tunnel(zone: str, server: str, pieces: int, pause_s: float, piece_bytes: int = 28) -> Answer:
+def tunnel(zone: str, server: str, pieces: int, pause_s: float) -> Answer:
     """Carry data out in names, as iodine and dnscat2 do: each look-up a new name of random letters under ``zone``."""
     import dns.exception  # noqa: PLC0415 - only this tool needs it
     import dns.message  # noqa: PLC0415
@@ -180,7 +180,7 @@ def tunnel(zone: str, server: str, pieces: int, pause_s: float, piece_bytes: int
 
     answered = 0
     for number in range(pieces):
-        label = secrets.token_hex(piece_bytes)
+        label = secrets.token_hex(28)
         query = dns.message.make_query(f"{number:04x}{label}.{zone}", "TXT")
         try:
             dns.query.udp(query, server, timeout=2)

@@ -26,7 +26,7 @@ from beffroi_lab.boxes import Box
 from beffroi_lab.campaign import Campaign, Lure, signer
 from beffroi_lab.centre import Centre
 from beffroi_lab.names import Sender
-from beffroi_lab.plan import CommunePlan, Plan
+from beffroi_lab.plan import Plan
 from beffroi_lab.running import Hands, Program, wait_until
 from beffroi_lab.screens import ConsoleDesk, Screens
 from beffroi_lab.topology import LabFailed, Network
@@ -55,10 +55,6 @@ class World:
         self.past = ""
         self.enrolled_by_page: list[str] = []
         self._dkim_private, self._dkim_public = authority.dkim_key()
-
-    @property
-    def communes_by_letter(self) -> dict[str, CommunePlan]:
-        return {c.letter: c for c in self.plan.communes}
 
     def landing_hosts(self, lure: Lure) -> list[str]:
         """Link hosts that the attacker holds in this scenario: those that no one protects."""

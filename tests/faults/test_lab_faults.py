@@ -87,7 +87,7 @@ def test_a_cut_box_keeps_its_list_and_catches_up_when_the_link_is_back(made: Wor
 
 
 def test_a_bad_policy_is_rolled_back_and_never_a_deny_entry(made: World, blocked: str) -> None:
-    commune = made.communes_by_letter["B"]
+    commune = made.boxes["B"].commune
     before = made.boxes["B"].status()["policy_version"]
     bad = made.centre.ask("set_policy", domain=commune.domain, changes={"mode": "bridge"})["version"]
     assert wait_until(lambda: made.boxes["B"].status().get("rolled_back") == bad, 40)

@@ -115,16 +115,12 @@ class Held(Response):
         subscriber: Subscriber,
         *,
         media_type: str,
-        nonce: str = "",
         idle: bytes = b"",
         idle_s: float | None = None,
         life_s: float | None = None,
     ) -> None:
         """``idle`` is written whenever nothing was for ``idle_s``; ``life_s`` ends the response."""
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        if nonce:
-            headers[NONCE_HEADER] = nonce
-        super().__init__(None, 200, headers, media_type)
+        super().__init__(None, 200, {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}, media_type)
         self.raw_headers = [h for h in self.raw_headers if h[0] != b"content-length"]
         self._hub = hub
         self._subscriber = subscriber

@@ -35,9 +35,9 @@ class NonceRefused(BeffroiError):
 
 
 class Nonces:
-    def __init__(self, key: bytes | None = None) -> None:
+    def __init__(self) -> None:
         # A key that dies with the process is enough: a nonce of before a restart is asked for again.
-        self._key = key or secrets.token_bytes(32)
+        self._key = secrets.token_bytes(32)
         self._used: set[bytes] = set()
         self._order: deque[tuple[int, bytes]] = deque()
 
