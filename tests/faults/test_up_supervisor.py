@@ -308,7 +308,7 @@ def test_a_number_that_another_process_has_now_is_left_alone(place: Config) -> N
     try:
         path = status.directory(place) / "children.json"
         old = children.start_ticks(innocent.pid) - 1
-        children.write_records(path, [children.Record("gone", innocent.pid, old, children.boot_id())])
+        children.write_records(path, [children.Record("gone", innocent.pid, old, clock.boot())])
         assert children.end_leftovers(path, timeout_s=0.1) == []
         assert innocent.poll() is None
     finally:

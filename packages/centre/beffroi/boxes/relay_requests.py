@@ -82,14 +82,14 @@ def withdraw(*, actor: Actor, request: RelayRequest) -> None:
 @transaction.atomic
 def accept(*, actor: Actor, request: RelayRequest) -> None:
     """Say that the relay is set up, in the transaction that does it. Errors: NotAllowed, Conflict (answered)."""
-    _departement(actor)
+    actor.require_administrator("answer a request for a relay")
     _end(actor, request, _State.ACCEPTED)
 
 
 @transaction.atomic
 def decline(*, actor: Actor, request: RelayRequest, reason: str) -> None:
     """``reason``: the commune reads it. Errors: NotAllowed, Invalid, Conflict (answered)."""
-    _departement(actor)
+    actor.require_administrator("answer a request for a relay")
     said = " ".join(reason.split())
     if not said or len(said) > MAX_TEXT_CHARS:
         raise Invalid("reason")
@@ -110,8 +110,3 @@ def _tell(actor: Actor, request: RelayRequest) -> None:
     verb = f"box:relay_{request.state}"
     audit.record(actor=actor, verb=verb, object_id=request.id, collectivite_id=request.collectivite_id)
     outbox.publish(verb, {"request_id": request.id}, collectivite_id=request.collectivite_id)
-
-
-def _departement(actor: Actor) -> None:
-    if actor.kind != "administrator":
-        raise NotAllowed("answer a request for a relay")

@@ -58,8 +58,7 @@ def request(*, actor: Actor, collectivite: Collectivite, reason: str, ends_seals
     """Ask another administrator to agree. ``ends_seals``: also where seals stand whose term is not over.
 
     Errors: NotAllowed, Invalid, Conflict (asked for before, or done), SealsRunning."""
-    if actor.kind != "administrator":
-        raise NotAllowed("ask for an erasure")
+    actor.require_administrator("ask for an erasure")
     said = " ".join(reason.split())
     if not said or len(said) > MAX_REASON or "\x00" in said:
         raise Invalid("reason")

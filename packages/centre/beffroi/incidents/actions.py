@@ -376,5 +376,4 @@ def _may_see(actor: Actor, incident: Incident) -> None:
 
 
 def _only_the_departement(actor: Actor) -> None:
-    if actor.kind != "administrator":
-        raise NotAllowed("lead an incident")
+    actor.require_administrator("lead an incident")

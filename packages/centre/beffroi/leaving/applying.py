@@ -30,7 +30,7 @@ from beffroi.leaving import actions, erasures, queries
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.leaving.queries import SYSTEM
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed
+from beffroi.lib.errors import BeffroiError, Conflict
 from beffroi.mail import actions as mail
 from beffroi.mail.aliases import actions as aliases
 from beffroi.mail.aliases.models import Alias, CatchAll
@@ -90,8 +90,7 @@ def give_back(*, actor: Actor, leaving: Leaving) -> None:
 
     Errors: NotAllowed, NotFound, StillEnding, Conflict (it did not leave, too late, or its erasure has begun).
     """
-    if actor.kind != "administrator":
-        raise NotAllowed("take back a departure")
+    actor.require_administrator("take back a departure")
     locked = Leaving.objects.select_for_update().get(pk=leaving.pk)
     if locked.state != Leaving.State.LEFT or locked.left_at is None:
         raise Conflict("this collectivité has not left")

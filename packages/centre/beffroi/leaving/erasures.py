@@ -93,7 +93,7 @@ def grant(
     *, actor: Actor, erasure: CommuneErasure, visa: str, no_export: bool = False, ends_seals: bool = False
 ) -> None:
     """Errors: NotAllowed, Invalid (visa), SamePerson, NotLeaving, CommuneHeld, NotExported, SealsRunning, Conflict."""
-    _departement(actor)
+    actor.require_administrator("decide about an erasure")
     said = mailboxes.said_visa(visa)
     locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
     if locked.state != _State.ASKED:
@@ -119,7 +119,7 @@ def grant(
 @transaction.atomic
 def refuse(*, actor: Actor, erasure: CommuneErasure, reason: str) -> None:
     """With a reason that the collectivité reads. Errors: NotAllowed, Invalid, Conflict."""
-    _departement(actor)
+    actor.require_administrator("decide about an erasure")
     said = mailboxes.said_refusal(reason)
     _end(actor, erasure, _State.REFUSED, said)
     record(actor, "refused", erasure)
@@ -183,11 +183,6 @@ def record(actor: Actor, what: str, erasure: CommuneErasure, **details: Any) -> 
         collectivite_id=erasure.collectivite_id,
         details=details,
     )
-
-
-def _departement(actor: Actor) -> None:
-    if actor.kind != "administrator":
-        raise NotAllowed("decide about an erasure")
 
 
 def _name(actor: Actor) -> str:

@@ -21,7 +21,7 @@ from beffroi.core.communes.queries import collectivite_of_domain, has_left
 from beffroi.core.events import outbox, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, envelopes, ids
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import clients, key_pairs, keys, naming, prevalence, queries
 from beffroi.mail.access import Right, access
 from beffroi.mail.aliases.models import Alias
@@ -169,8 +169,7 @@ def request_remediation(*, actor: Actor, job: RemediationJob) -> Approval:
     A request that nobody answered in time may be made again.
     Errors: NotAllowed, Conflict when it does not wait or was asked for already.
     """
-    if actor.kind != "administrator":
-        raise NotAllowed("only the Département decides this")
+    actor.require_administrator("only the Département decides this")
     locked = RemediationJob.objects.select_for_update().get(pk=job.pk)
     asked = Approval.objects.filter(pk=locked.approval_id).exclude(state=Approval.State.EXPIRED)
     if locked.state != RemediationJob.State.WAITING or asked.exists():

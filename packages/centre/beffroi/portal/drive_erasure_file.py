@@ -20,7 +20,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import keys
 from beffroi.incidents import sealed
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotFound
+from beffroi.lib.errors import Conflict
 from beffroi.portal.pages import as_file
 
 MARK = "drive-erasure/1"
@@ -47,7 +47,7 @@ def answer(actor: Actor, collectivite: Collectivite) -> HttpResponse:
     data = msgspec.to_builtins(found) | {
         "collectivite": {"name": owner.name, "siren": communes.current_code(owner.id, "siren")},
         "departement": settings.BEFFROI.departement_name,
-        "asked_and_granted_by": [_name(one) for one in found.erased_by.split()],
+        "asked_and_granted_by": [identity.administrator_name(one) or "—" for one in found.erased_by.split()],
         "backup_days": settings.BEFFROI.backup_keep_days,
     }
     packed = sealed.pack(
@@ -62,10 +62,3 @@ def answer(actor: Actor, collectivite: Collectivite) -> HttpResponse:
         key=signing.private_key(settings.BEFFROI),
     )
     return as_file(packed, "application/zip", f"attestation-coffre-{collectivite.id[-6:]}.zip")
-
-
-def _name(administrator_id: str) -> str:
-    try:
-        return identity.administrator(administrator_id).name
-    except NotFound:
-        return "—"

@@ -20,7 +20,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import sealed
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotFound
+from beffroi.lib.errors import Conflict
 from beffroi.mail.closing import queries
 from beffroi.mail.closing.models import Erasure
 from beffroi.mail.models import Mailbox
@@ -97,7 +97,4 @@ def make(actor: Actor, erasure: Erasure) -> bytes:
 
 def decided_by(erasure: Erasure) -> str:
     """Name of the administrator; for pages that already checked access."""
-    try:
-        return identity.administrator(erasure.decided_by).name
-    except NotFound:
-        return "Le Département"
+    return identity.administrator_name(erasure.decided_by) or "Le Département"

@@ -18,7 +18,6 @@ from beffroi.core.identity.actor import Actor
 from beffroi.incidents import queries
 from beffroi.incidents.models import Incident, IncidentTask
 from beffroi.incidents.rules import PLANS, Audience, Kind
-from beffroi.lib.errors import NotFound
 from beffroi.portal import incident_words as words
 
 NAMES_FOR = ("referent", "elu", "dpo")
@@ -136,10 +135,8 @@ def _why(reader: Actor, code: str, data: dict[str, Any]) -> str:
 def who(reader: Actor, kind: str, actor_id: str) -> str:
     """Who wrote a line, as this reader may know it."""
     if kind == "administrator":
-        try:
-            return _("%(name)s, Département") % {"name": identity.administrator(actor_id).name}
-        except NotFound:
-            return _("le Département")
+        name = identity.administrator_name(actor_id)
+        return _("%(name)s, Département") % {"name": name} if name else _("le Département")
     if kind == "person":
         return _name(reader, actor_id)
     return _("automatique")
@@ -151,12 +148,7 @@ def person(reader: Actor, incident: Incident) -> str:
 
 
 def owner(incident: Incident) -> str:
-    if not incident.owner_id:
-        return ""
-    try:
-        return identity.administrator(incident.owner_id).name
-    except NotFound:
-        return ""
+    return identity.administrator_name(incident.owner_id) if incident.owner_id else ""
 
 
 def _name(reader: Actor, person_id: str) -> str:

@@ -15,7 +15,7 @@ from beffroi.drive.erasures import SealsRunning
 from beffroi.leaving import actions, erasures, queries
 from beffroi.leaving.actions import DayInvalid
 from beffroi.leaving.erasures import NotExported
-from beffroi.lib.errors import Invalid, NotFound
+from beffroi.lib.errors import Invalid
 from beffroi.portal import dates
 
 
@@ -32,10 +32,7 @@ def known(collectivite_id: str) -> dict[str, Any]:
 
 def who(actor_id: str) -> str:
     """A name for a person or an administrator."""
-    try:
-        return identity.administrator(actor_id).name
-    except NotFound:
-        return identity.person_name(actor_id) or _("Une personne partie")
+    return identity.administrator_name(actor_id) or identity.person_name(actor_id) or _("Une personne partie")
 
 
 def planned_from(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict[str, str]:

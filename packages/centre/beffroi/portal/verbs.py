@@ -8,7 +8,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from beffroi.core.identity import queries as identity
-from beffroi.lib.errors import NotFound
 
 VERBS = {
     "identity:person:created": gettext_lazy("Compte créé"),
@@ -373,10 +372,7 @@ def sentence_of(verb: str, details: Mapping[str, object]) -> str:
 def actor(kind: str, actor_id: str) -> str:
     """Who did it, for the Département's eyes."""
     if kind == "administrator":
-        try:
-            return identity.administrator(actor_id).name
-        except NotFound:
-            return _("Un ancien administrateur")
+        return identity.administrator_name(actor_id) or _("Un ancien administrateur")
     if kind == "person":
         return identity.person_name(actor_id) or _("Une personne partie")
     return {"box": _("Un boîtier"), "system": _("Le système"), "door": _("La porte de connexion")}.get(

@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from beffroi.lib import clock
 from beffroi.lib.process import Process
 
 _STEP_S = 0.05
@@ -44,10 +45,6 @@ class _Stat:
     start_ticks: int
 
 
-def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-
-
 def _stat(pid: int) -> _Stat | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
@@ -65,7 +62,7 @@ def start_ticks(pid: int) -> int:
 
 
 def recorded(name: str, pid: int) -> Record:
-    return Record(name, pid, start_ticks(pid), boot_id())
+    return Record(name, pid, start_ticks(pid), clock.boot())
 
 
 def read_records(path: Path) -> list[Record]:
@@ -80,7 +77,7 @@ def lives(one: Record) -> bool:
     """The process of this record itself, no other one with its number."""
     found = _stat(one.pid)
     alive = found is not None and found.state not in "ZX"
-    return bool(found and alive and found.start_ticks == one.start_ticks and one.boot_id == boot_id())
+    return bool(found and alive and found.start_ticks == one.start_ticks and one.boot_id == clock.boot())
 
 
 def family(session: int, *, since_ticks: int = 0) -> list[int]:
@@ -199,7 +196,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 def end_leftovers(path: Path, *, timeout_s: float = 10) -> list[str]:
     """End what the records of a killed supervisor still find alive; return the names."""
-    here, ended = boot_id(), []
+    here, ended = clock.boot(), []
     found = [one for one in read_records(path) if one.boot_id == here and _is_left(one)]
     for one in found:  # all at once: each may need seconds
         _send([one.pid] if lives(one) else [], signal.SIGTERM)

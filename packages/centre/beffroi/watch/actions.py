@@ -25,7 +25,7 @@ from beffroi.core.decisions.stages import LANDING
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotAllowed
+from beffroi.lib.errors import Conflict
 from beffroi.watch import clustering, resolving
 from beffroi.watch.cases import (
     CAMPAIGN_DAYS,
@@ -94,7 +94,7 @@ def confirm_campaign(*, actor: Actor, campaign: Campaign, also_shared: bool = Fa
     told which addresses serve members or protected names (``queries.shared_of``), and blocks them all the same.
     Errors: NotAllowed, Conflict (dismissed, or undone: then a new sighting is needed).
     """
-    _only_the_departement(actor)
+    actor.require_administrator("decide about campaigns")
     shown = [Indicator(Kind(i.kind), i.value) for i in campaign.indicators.all()]
     landing = resolve(shown)
     with transaction.atomic():
@@ -119,7 +119,7 @@ def dismiss_campaign(*, actor: Actor, campaign: Campaign) -> None:
 
     Errors: NotAllowed, Conflict.
     """
-    _only_the_departement(actor)
+    actor.require_administrator("decide about campaigns")
     outbox.serialise()
     _close(campaign, actor=actor, before=(_State.OPEN,), after=_State.DISMISSED, verb="campaign:dismissed")
     decisions.revoke_campaign(actor=actor, campaign_id=campaign.id, reason=_DISMISSED)
@@ -133,7 +133,7 @@ def undo_campaign(*, actor: Actor, campaign: Campaign) -> int:
     The campaign stays closed: the same sightings, and new ones that join it, do not block again.
     Errors: NotAllowed, Conflict.
     """
-    _only_the_departement(actor)
+    actor.require_administrator("decide about campaigns")
     outbox.serialise()
     _close(campaign, actor=actor, before=(_State.DECIDED,), after=_State.REVOKED, verb="campaign:undone")
     held = queries.decisions_of_campaign(_RULES, campaign.id).filter(state=Decision.State.ACTIVE)
@@ -177,11 +177,6 @@ def _close(
     campaign.refresh_from_db()
     audit.record(actor=actor, verb=verb, object_id=campaign.id, collectivite_id=None)
     outbox.publish(verb, {"campaign_id": campaign.id})
-
-
-def _only_the_departement(actor: Actor) -> None:
-    if actor.kind != "administrator":
-        raise NotAllowed("decide about campaigns")
 
 
 # -- sightings ---------------------------------------------------------------------------------------------

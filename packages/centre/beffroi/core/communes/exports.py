@@ -33,8 +33,7 @@ def begin(*, actor: Actor, collectivite: Collectivite, reason: str, account: str
 
     Errors: NotAllowed, Invalid.
     """
-    if actor.kind != "administrator":
-        raise NotAllowed("export a collectivité")
+    actor.require_administrator("export a collectivité")
     said = " ".join(reason.split())
     if not said or len(said) > MAX_REASON or "\x00" in said:
         raise Invalid("reason")
@@ -47,8 +46,7 @@ def begin(*, actor: Actor, collectivite: Collectivite, reason: str, account: str
 @transaction.atomic
 def go_on(*, actor: Actor, export_id: str, account: str) -> CommuneExport:
     """After a cut; one that was done is given as it is. Errors: NotAllowed, NotFound, ExportStopped."""
-    if actor.kind != "administrator":
-        raise NotAllowed("export a collectivité")
+    actor.require_administrator("export a collectivité")
     export = existing(CommuneExport.objects.select_for_update().filter(pk=export_id).first(), "export")
     if export.state == CommuneExport.State.STOPPED:
         raise ExportStopped

@@ -84,8 +84,7 @@ def answer(*, actor: Actor, appeal_id: str, accept: bool, text: str) -> Appeal:
     """
     outbox.serialise()  # it may follow its decision to the next one meanwhile
     found = access_appeal(actor, appeal_id)
-    if actor.kind != "administrator":
-        raise NotAllowed("answer an appeal")
+    actor.require_administrator("answer an appeal")
     if not text.strip() or len(text) > 2000:
         raise Invalid("text")
     about = {"decision_id": found.decision_id, "kind": found.kind, "value": found.value}

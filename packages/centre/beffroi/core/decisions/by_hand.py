@@ -34,7 +34,7 @@ from beffroi.core.decisions import actions, protected, rules, shared, stages, st
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.lib.errors import Conflict, Invalid
 
 VERB = "decision.by_hand"
 OTHER = "departement_confirmed"
@@ -73,8 +73,7 @@ def block(
     ``reason``: one of REASONS; ``why``: 1 to 500 characters; ``ttl_s`` in seconds, up to a year.
     Errors: NotAllowed, Invalid, ProtectedIndicator, Conflict (it was asked for already).
     """
-    if actor.kind != "administrator":
-        raise NotAllowed("decide for others")
+    actor.require_administrator("decide for others")
     said = why.strip()
     if not said or len(said) > MAX_WHY or "\x00" in said:
         raise Invalid("why")

@@ -21,7 +21,7 @@ from beffroi.core.decisions.models import NeverAgain
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import Invalid, NotFound
 
 MAX_TTL_S = 3650 * 86400
 MAX_REASON_CHARS = 500
@@ -37,7 +37,7 @@ def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int =
     ``reason``: 1 to 500 characters. ``ttl_s`` in seconds, 0: until it is taken back. Errors: NotAllowed, Invalid (also
     for what is too wide to be let through everywhere).
     """
-    _only_the_departement(actor)
+    actor.require_administrator("decide for others")
     if not reason.strip() or len(reason) > MAX_REASON_CHARS:
         raise Invalid("reason")
     if not 0 <= ttl_s <= MAX_TTL_S:
@@ -90,7 +90,7 @@ def unspare(row: NeverAgain, *, actor: Actor, reason: str) -> bool:
 def take_back(*, actor: Actor, never_again_id: str, reason: str) -> bool:
     """Let it be decided again; False if that was so already. What a list names is refused again at once. Errors:
     NotAllowed, NotFound, Invalid."""
-    _only_the_departement(actor)
+    actor.require_administrator("decide for others")
     if not reason.strip() or len(reason) > MAX_REASON_CHARS:
         raise Invalid("reason")
     row = NeverAgain.objects.filter(pk=never_again_id).first()
@@ -117,11 +117,6 @@ def _end(row: NeverAgain, *, actor: Actor, reason: str) -> bool:
     if changed:
         _tell(row, "taken_back", actor=actor)
     return bool(changed)
-
-
-def _only_the_departement(actor: Actor) -> None:
-    if actor.kind != "administrator":
-        raise NotAllowed("decide for others")
 
 
 def _tell(row: NeverAgain, what: str, *, actor: Actor) -> None:

@@ -25,7 +25,7 @@ from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.errors import Conflict, NotAllowed
+from beffroi.lib.errors import Conflict
 
 _ACTOR = Actor.system("decisions.stages")
 _State = Decision.State
@@ -64,8 +64,7 @@ def approve(*, actor: Actor, decision: Decision) -> None:
 
     Errors: NotAllowed, Conflict (it ended, or is in force), ProtectedIndicator.
     """
-    if actor.kind != "administrator":
-        raise NotAllowed("decide for others")
+    actor.require_administrator("decide for others")
     with transaction.atomic():
         outbox.serialise()
         decision.refresh_from_db()

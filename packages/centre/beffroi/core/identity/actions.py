@@ -236,8 +236,7 @@ def give_password(*, actor: Actor, person: Person, reason: str) -> str:
 
     It opens nothing where a second factor is asked for. Errors: NotAllowed, Invalid (no reason), Conflict (closed).
     """
-    if actor.kind != "administrator":
-        raise NotAllowed("give a password")
+    actor.require_administrator("give a password")
     if not reason.strip():
         raise Invalid("reason")
     if not person.is_active or person.erased_at is not None:

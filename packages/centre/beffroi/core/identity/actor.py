@@ -46,6 +46,11 @@ class Actor:
         if not self.sees_all:
             raise NotAllowed(what)
 
+    def require_administrator(self, what: str) -> None:
+        """``what``: decided by a person of the Département, never by a rule. Errors: NotAllowed."""
+        if self.kind != "administrator":
+            raise NotAllowed(what)
+
     def may_see(self, collectivite_id: str | None) -> bool:
         """Whether rows of this collectivité exist for the actor. Rows of nobody are for those who see all."""
         return self.sees_all or (collectivite_id is not None and collectivite_id == self.collectivite_id)

@@ -103,7 +103,7 @@ def confirm(*, actor: Actor, read: str) -> bool:
 
     ``read``: the digest of the list that was read. Errors: NotAllowed, Conflict (it is not that one).
     """
-    _person(actor)
+    actor.require_administrator("review the administrators")
     outbox.serialise()
     present = accesses(actor)
     if digest(present) != read:
@@ -137,7 +137,7 @@ def ask_end(*, actor: Actor, administrator_id: str, reason: str) -> Approval:
 
     Errors: NotAllowed, NotFound (closed), Invalid (reason), Conflict (asked before, or nobody is left to answer).
     """
-    _person(actor)
+    actor.require_administrator("review the administrators")
     outbox.serialise()
     found = queries.administrator(administrator_id)
     said = reason.strip()
@@ -177,7 +177,7 @@ def answer_end(*, actor: Actor, administrator_id: str, agree: bool) -> None:
 
     Errors: NotAllowed (it is about the actor), SamePerson, NotFound, Conflict (the last administrator).
     """
-    _person(actor)
+    actor.require_administrator("review the administrators")
     outbox.serialise()
     approval = existing(end_of(administrator_id), "request")
     if actor.id == administrator_id and approval.requested_by != actor.id:
@@ -194,8 +194,3 @@ def waiting_for(actor: Actor) -> int:
     """Ends that this administrator could answer."""
     rows = requests.waiting(END).exclude(requested_by=actor.id).exclude(subject_id=actor.id)
     return rows.filter(subject_id__in=Administrator.objects.filter(is_active=True).values("pk")).count()
-
-
-def _person(actor: Actor) -> None:
-    if actor.kind != "administrator":
-        raise NotAllowed("review the administrators")

@@ -36,7 +36,7 @@ from beffroi.core.identity.models import (
 from beffroi.core.retention import registry
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.lib.errors import Conflict, Invalid
 
 VERB = "identity.erase"
 ERASED = "erased"
@@ -58,8 +58,7 @@ def request(*, actor: Actor, person: Person, reason: str) -> Approval:
 
     Errors: NotAllowed, Invalid, ErasureHeld; Conflict when it is erased, or was asked for before.
     """
-    if actor.kind != "administrator":
-        raise NotAllowed("ask for an erasure")
+    actor.require_administrator("ask for an erasure")
     said = reason.strip()
     if not said or len(said) > MAX_REASON or "\x00" in said:
         raise Invalid("reason")

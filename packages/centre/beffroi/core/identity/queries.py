@@ -219,6 +219,16 @@ def administrator(administrator_id: str) -> Administrator:
     )
 
 
+def administrator_name(administrator_id: str) -> str:
+    """For pages that already checked access; empty when they are gone."""
+    return (
+        Administrator.objects.filter(pk=administrator_id, is_active=True)
+        .values_list("name", flat=True)
+        .first()
+        or ""
+    )
+
+
 def _current() -> QuerySet[Membership]:
     now = clock.now()
     return Membership.objects.filter(Q(until=None) | Q(until__gt=now), since__lte=now).order_by("since", "id")

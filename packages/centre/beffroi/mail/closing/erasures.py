@@ -16,7 +16,7 @@ from beffroi.core.approvals.models import Approval
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import registry
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail.closing import queries
 from beffroi.mail.closing.actions import SYSTEM
 from beffroi.mail.closing.models import Erasure
@@ -97,7 +97,7 @@ def grant(*, actor: Actor, erasure: Erasure, visa: str) -> Erasure:
 
     Errors: NotAllowed, Invalid (visa), SamePerson, MailboxHeld, Conflict (decided, too old, or reopened).
     """
-    _departement(actor)
+    actor.require_administrator("decide about an erasure")
     said = said_visa(visa)
     locked = Erasure.objects.select_for_update().get(pk=erasure.pk)
     mailbox = Mailbox.objects.get(pk=locked.mailbox_id)
@@ -116,7 +116,7 @@ def grant(*, actor: Actor, erasure: Erasure, visa: str) -> Erasure:
 @transaction.atomic
 def refuse(*, actor: Actor, erasure: Erasure, reason: str) -> None:
     """The Département says no, with a reason that the commune reads. Errors: NotAllowed, Invalid, Conflict."""
-    _departement(actor)
+    actor.require_administrator("decide about an erasure")
     said = said_refusal(reason)
     _end(actor, erasure, _State.REFUSED, said)
     record(actor, "mail:erasure:refused", erasure)
@@ -169,11 +169,6 @@ def expired(approval_id: str) -> None:
     row = Erasure.objects.select_for_update().filter(approval_id=approval_id, state=_State.ASKED).first()
     if row is not None:
         change(row, state=_State.WITHDRAWN)
-
-
-def _departement(actor: Actor) -> None:
-    if actor.kind != "administrator":
-        raise NotAllowed("decide about an erasure")
 
 
 def said_visa(text: str) -> str:

@@ -22,7 +22,7 @@ from typing import IO
 from django.conf import settings
 
 from beffroi.core.communes.models import Collectivite
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi.lib.envelopes import KeyUnreadable
 from beffroi.lib.errors import BeffroiError
@@ -135,7 +135,7 @@ def _make(export: Export, mailbox: Mailbox, draft: Path, path: Path) -> None:
         writer.finish()
         os.fsync(descriptor)
     draft.replace(path)
-    _sync(path.parent)
+    durable.sync_directory(path.parent)
     told = {"size_bytes": writer.size_bytes, "sha256": writer.sha256, "manifest_sha256": manifest}
     if not actions.ready(export, key=key, **told):
         raise _Stopped
@@ -211,11 +211,3 @@ def forget_drafts(config: Config) -> None:
     """What killed runs left: nothing opens it."""
     for one in actions.folder(config).glob("*.part"):
         one.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

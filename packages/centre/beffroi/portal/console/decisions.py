@@ -23,7 +23,7 @@ from beffroi.core.decisions import (
 from beffroi.core.decisions.models import Appeal, Decision
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Invalid, NotFound, existing
+from beffroi.lib.errors import Invalid, existing
 from beffroi.portal import explaining, why
 from beffroi.portal.console.by_hand import pending
 from beffroi.portal.pages import asks_part, for_administrators, page, typed
@@ -203,7 +203,4 @@ def never(request: HttpRequest, actor: Actor) -> HttpResponse:
 def _who(administrator_id: str) -> str:
     if administrator_id == sparing.ACTOR.id:
         return _("le centre, en attendant un avis")
-    try:
-        return identity.administrator(administrator_id).name
-    except NotFound:
-        return _("un ancien administrateur")
+    return identity.administrator_name(administrator_id) or _("un ancien administrateur")

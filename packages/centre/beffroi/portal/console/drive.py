@@ -25,7 +25,7 @@ from beffroi.drive import erasures, quotas, removal
 from beffroi.drive.store import keys, resealing, room, seals
 from beffroi.drive.store.keys import Certificate, Keys, KeysMissing
 from beffroi.lib import clock, gigabytes
-from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.lib.errors import Conflict, Invalid
 from beffroi.portal import drive_backup_words, drive_erasure_file, room_words, words
 from beffroi.portal.console.incidents import step_up
 from beffroi.portal.drive_access import metadata_of
@@ -171,7 +171,4 @@ def _erased(certificate: Certificate) -> dict[str, Any]:
 
 
 def _administrator(administrator_id: str) -> str:
-    try:
-        return identity.administrator(administrator_id).name
-    except NotFound:
-        return _("Un administrateur parti")
+    return identity.administrator_name(administrator_id) or _("Un administrateur parti")

@@ -13,7 +13,6 @@ from beffroi.boxes import queries as boxes
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound
 from beffroi.mail import queries as mail
 from beffroi.portal import explaining, words
 from beffroi.portal.explaining import Moment
@@ -217,8 +216,6 @@ def timeline(campaign: Any, rows: list[Any], jobs: list[Any]) -> list[Moment]:
 def who(actor_id: str, rule: str) -> str:
     """A person of the Département by name, a rule in words."""
     if actor_id.startswith("adm_"):
-        try:
-            return _("par %(name)s") % {"name": identity.administrator(actor_id).name}
-        except NotFound:
-            return _("par le Département")
+        name = identity.administrator_name(actor_id)
+        return _("par %(name)s") % {"name": name} if name else _("par le Département")
     return _("par une règle : %(rule)s") % {"rule": words.rule(rule)} if rule else ""
