@@ -7,41 +7,35 @@ addresses of mailboxes and hashes; nothing of a mail or a file.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.template.loader import render_to_string
 from django.utils import translation
 
-from beffroi.core.audit import queries as audit
-from beffroi.core.audit import signing
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import CollectiviteCode
 from beffroi.core.identity.actor import Actor
-from beffroi.incidents import sealed
 from beffroi.leaving import erasing
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
+from beffroi.portal import signed_file
 from beffroi.portal.incident_file import moment
 from beffroi.portal.leaving_words import REMAINS
 
-MARK = "commune-erasure/1"
-README = """Attestation d'effacement d'une collectivité
+README = (
+    """Attestation d'effacement d'une collectivité
 
 attestation.html   à lire et à imprimer
 attestation.json   le même contenu, pour un logiciel
-
-Vérifier que rien n'a changé depuis :
-  sha256sum -c empreintes.sha256
-  openssl pkeyutl -verify -pubin -inkey cle-publique.pem -rawin -in manifeste.json -sigfile manifeste.sig
-La clé publique est celle du journal du centre ; le Département la confirme par un autre moyen.
-
+"""
+    + signed_file.VERIFY
+    + """
 Empreinte d'inventaire d'une boîte : SHA-256 des lignes « identifiant taille », une par courriel des dossiers, triées.
 Empreinte d'une clé : elle la désigne et ne permet pas de la retrouver.
 """
+)
 
 
 def content(actor: Actor, erasure: CommuneErasure) -> dict[str, Any]:
@@ -95,17 +89,12 @@ def make(actor: Actor, erasure: CommuneErasure) -> bytes:
     """The ZIP. Errors: Conflict (not done), SettingInvalid (no key)."""
     with translation.override("fr"):
         data = content(actor, erasure)
-        key = signing.private_key(settings.BEFFROI)
-        parts = {
-            "LISEZMOI.txt": README.encode(),
-            "attestation.json": (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode(),
-            "attestation.html": render_to_string("file/commune_erasure.html", {"file": data}).encode(),
-        }
-    return sealed.pack(
-        parts,
-        mark=MARK,
-        subject={"erasure_id": erasure.id},
+    return signed_file.pack(
+        "commune-erasure/1",
+        {"erasure_id": erasure.id},
+        data,
+        name="attestation",
+        read_me=README,
         at=clock.now(),
-        audit_head=audit.head(),
-        key=key,
+        template="file/commune_erasure.html",
     )

@@ -6,40 +6,34 @@ of a mail.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.conf import settings
-from django.template.loader import render_to_string
 from django.utils import translation
 
-from beffroi.core.audit import queries as audit
-from beffroi.core.audit import signing
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.incidents import sealed
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
 from beffroi.mail.closing import queries
 from beffroi.mail.closing.models import Erasure
 from beffroi.mail.models import Mailbox
+from beffroi.portal import signed_file
 from beffroi.portal.incident_file import moment
 
-MARK = "mailbox-erasure/1"
-README = """Attestation d'effacement d'une boîte aux lettres
+README = (
+    """Attestation d'effacement d'une boîte aux lettres
 
 attestation.html   à lire et à imprimer
 attestation.json   le même contenu, pour un logiciel
-
-Vérifier que rien n'a changé depuis :
-  sha256sum -c empreintes.sha256
-  openssl pkeyutl -verify -pubin -inkey cle-publique.pem -rawin -in manifeste.json -sigfile manifeste.sig
-La clé publique est celle du journal du centre ; le Département la confirme par un autre moyen.
-
+"""
+    + signed_file.VERIFY
+    + """
 Empreinte de l'inventaire : SHA-256 des lignes « identifiant taille », une par courriel des dossiers, triées ;
 l'identifiant est celui que le serveur de courrier donnait à chaque courriel.
 """
+)
 
 
 def content(actor: Actor, erasure: Erasure) -> dict[str, Any]:
@@ -84,14 +78,14 @@ def make(actor: Actor, erasure: Erasure) -> bytes:
     """The ZIP. Errors: Conflict (not done), SettingInvalid (no key)."""
     with translation.override("fr"):
         data = content(actor, erasure)
-        key = signing.private_key(settings.BEFFROI)
-        parts = {
-            "LISEZMOI.txt": README.encode(),
-            "attestation.json": (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode(),
-            "attestation.html": render_to_string("file/erasure.html", {"file": data}).encode(),
-        }
-    return sealed.pack(
-        parts, mark=MARK, subject={"erasure_id": erasure.id}, at=clock.now(), audit_head=audit.head(), key=key
+    return signed_file.pack(
+        "mailbox-erasure/1",
+        {"erasure_id": erasure.id},
+        data,
+        name="attestation",
+        read_me=README,
+        at=clock.now(),
+        template="file/erasure.html",
     )
 
 

@@ -12,30 +12,25 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from beffroi.core.audit import queries as audit
-from beffroi.core.audit import signing
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
-from beffroi.incidents import actions, queries, sealed
+from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident
 from beffroi.lib import clock
-from beffroi.portal import incident_view
+from beffroi.portal import incident_view, signed_file
 from beffroi.portal import incident_words as words
 
-README = """Dossier d'incident pour dépôt de plainte (17Cyber, gendarmerie, police)
+README = (
+    """Dossier d'incident pour dépôt de plainte (17Cyber, gendarmerie, police)
 
 dossier.html      à lire et à imprimer
 dossier.json      le même contenu, pour un logiciel
 preuves/          chaque élément tel qu'il a été conservé, avec son empreinte SHA-256
-
-Vérifier que rien n'a changé depuis :
-  sha256sum -c empreintes.sha256
-  openssl pkeyutl -verify -pubin -inkey cle-publique.pem -rawin -in manifeste.json -sigfile manifeste.sig
-La clé publique est celle du journal du centre ; le Département la confirme par un autre moyen.
 """
+    + signed_file.VERIFY
+)
 
 
 def make(actor: Actor, incident: Incident) -> bytes:
@@ -43,18 +38,22 @@ def make(actor: Actor, incident: Incident) -> bytes:
 
     The caller got the incident by ``access_incident``. Errors: SettingInvalid (no key).
     """
-    key = signing.private_key(settings.BEFFROI)
     at = clock.now()
     with translation.override("fr"):
         data = content(actor, incident, at)
-        parts = {
-            "LISEZMOI.txt": README.encode(),
-            "dossier.json": (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode(),
-            "dossier.html": render_to_string("file/incident.html", {"file": data}).encode(),
-        }
-    for number, one in enumerate(queries.evidence(incident), 1):
-        parts[f"preuves/{number:03d}-{one.source}.json"] = one.content.encode()
-    packed = sealed.pack(parts, subject={"incident_id": incident.id}, at=at, audit_head=audit.head(), key=key)
+    packed = signed_file.pack(
+        "incident-file/1",
+        {"incident_id": incident.id},
+        data,
+        name="dossier",
+        read_me=README,
+        at=at,
+        template="file/incident.html",
+        evidence={
+            f"preuves/{number:03d}-{one.source}.json": one.content.encode()
+            for number, one in enumerate(queries.evidence(incident), 1)
+        },
+    )
     actions.record_export(actor=actor, incident=incident, sha256=hashlib.sha256(packed).hexdigest())
     return packed
 

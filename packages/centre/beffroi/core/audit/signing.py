@@ -3,8 +3,8 @@
 Purpose: a checkpoint says that the chain up to a position was whole when it was signed; a prune, that what stands
          before a position was taken away on purpose; an export, where a file of the log ends.
 Format:  Ed25519 over ``beffroi/audit/1`` LF and the canonical JSON of [kind, position, hash, count, at]; ``at`` in
-         microseconds since 1970. A key of its own; besides, only files of incidents (incidents/sealed.py), which
-         begin otherwise.
+         microseconds since 1970. A key of its own; besides, only files of incidents and erasures
+         (portal/signed_file.py), which begin otherwise.
 Fails:   closed: a statement that verifies with no trusted key is worth nothing.
 Source:  docs/internals/data.md, secrets.md.
 """
