@@ -43,7 +43,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         "types": [(key, words) for key, (_endings, words) in drop_words.TYPES.items()],
         "sizes": [(str(one), drop_words.size(one)) for one in drop_words.SIZES_MB],
         "totals": [(str(one), drop_words.size(one)) for one in drop_words.TOTALS_MB],
-        "counts": [str(one) for one in drop_words.COUNTS],
+        "counts": [(str(one), str(one)) for one in drop_words.COUNTS],
         "form": FIRST,
         "is_scanned": settings.BEFFROI.scan or bool(settings.BEFFROI.clamd),
     }
