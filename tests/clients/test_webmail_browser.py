@@ -6,6 +6,7 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
@@ -104,6 +105,22 @@ def test_a_person_writes_sends_calls_back_and_sends_again(post: Post, desk: Any)
     ) else None
     page.keyboard.press("Enter")
     assert other.address in page.input_value("#id_to")
+
+
+def test_send_pressed_twice_sends_one_message_and_says_that_it_leaves(post: Post, desk: Any) -> None:
+    page, portal, box, other = desk
+    posts: list[str] = []
+    page.on("request", lambda one: posts.append(one.url) if one.method == "POST" else None)
+    page.goto(f"{portal}/courrier/{box.id}/ecrire/")
+    page.fill("#id_to", other.address)
+    page.fill("#id_text", "Bonjour.")
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
+    assert re.search(r"Brouillon gardé à \d+\u00a0h\u00a0\d\d$", page.text_content("[data-state]"))
+    kept = len(posts)
+    page.dblclick("button:has-text('Envoyer')")
+    page.wait_for_selector("text=Votre message part dans quelques secondes")
+    assert [one.state for one in Sending.objects.all()] == ["waiting"]
+    assert len(posts) == kept + 1
 
 
 def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -> None:

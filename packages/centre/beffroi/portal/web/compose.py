@@ -37,6 +37,7 @@ from beffroi.portal import calendars, drive_words, safe_html, webmail_words
 from beffroi.portal.pages import asks_part, for_agents, page, words_of
 from beffroi.portal.web import delegations, mail_files
 from beffroi.portal.web.folders import asked_folder
+from beffroi.portal.words import hour
 
 ANSWERS = {"repondre": "reply", "tous": "all", "transferer": "forward"}
 _SECTION = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,20}")
@@ -218,6 +219,7 @@ def _kept_answer(
             "uid": saved.place.uid,
             "uid_validity": saved.place.uid_validity,
             "message_id": written.message_id,
+            "saved": _("Brouillon gardé à %(hour)s") % {"hour": hour(clock.now())},
             "apart": saved.apart,
             "left_out": left_out,
             "files": [

@@ -47,6 +47,7 @@
   // One request at a time: each state of the draft replaces the one before it.
   let changed = false, running = null, timer = 0, leaving = false, waiting = [];
   const send = async (what) => {
+    if (leaving) return true;  // pressed twice: the second would call the first back, and send again
     const data = new FormData(form);
     data.delete("files"); data.set("what", what);
     const files = waiting; waiting = [];
@@ -85,7 +86,7 @@
     else for (const one of form.querySelectorAll("[name=forwarded_uid], [name=forwarded_folder]")) one.remove();
     show(found.files, found.left_out ? [...list.querySelectorAll("[name=forward]")].map((box) => box.closest("li")) : []);
     say(found.apart ? words.apart : "");
-    state.textContent = words.saved + " " + new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+    state.textContent = found.saved;
     return true;
   };
   const save = (what) => { clearTimeout(timer); running = (running || Promise.resolve()).then(() => send(what)); return running; };
