@@ -13,6 +13,7 @@ from beffroi.lib import clock
 from beffroi.mail import drafts, folders, outgoing, reader, sendings, submission
 from beffroi.mail.held.models import Lesson
 from beffroi.mail.models import MailMessage, Sending
+from beffroi.portal import words
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests.conftest import Commune
@@ -271,6 +272,34 @@ def test_a_hostile_mail_is_answered_and_passed_on_as_text(post: Post, written: A
     assert [place for place, _ in related] == ["INBOX", "Sent"]
     page = writer.client.get(f"/courrier/{box.id}/{uid}/").content.decode()
     assert "Dans la même conversation" in page and "<script>alert" not in page
+
+
+def test_a_mail_says_who_else_has_it_and_of_which_day_and_year_it_is(post: Post, written: Any) -> None:
+    writer, box, _ = written
+    letter = (
+        f"From: a@example.org\r\nTo: {box.address}\r\nCc: Jean <jean@example.org>, b@example.org\r\n\r\nx\r\n"
+    )
+    post.imap(box).append("INBOX", letter.encode(), msg_time=clock.now())
+    page = flat(writer.client.get(f"/courrier/{box.id}/1/").content.decode())
+    assert "<dt>Copie (Cc)</dt><dd>jean@example.org, b@example.org</dd>" in page
+    assert words.exact(clock.now()).rpartition(",")[0] in page  # as it is printed and put into a file
+
+
+def test_ones_own_mail_bears_no_doubt_and_a_lure_that_lies_beside_it_does(post: Post, written: Any) -> None:
+    writer, box, other = written
+    writer.post("send", to=other.address, subject="x", text="y")
+    after_undo()
+    post.wait_count(box, 1, "Sent")
+    lure = (
+        f"From: {box.address}\r\nTo: {box.address}\r\nX-Beffroi-Id: msg_{'1' * 26}\r\nSubject: x\r\n\r\ny\r\n"
+    )
+    post.imap(box).append("Sent", lure.encode())
+    sent, moved = (
+        flat(writer.client.get(f"/courrier/{box.id}/{uid}/?dossier=Sent").content.decode()) for uid in (1, 2)
+    )
+    for words_of_doubt in ("Rien ne permet de vérifier", "<dt>Reçu</dt>"):
+        assert words_of_doubt in moved and words_of_doubt not in sent
+    assert "<dt>Envoyé</dt>" in sent and "Répondre à tous" in sent and "Ajouter aux contacts" not in sent
 
 
 def test_an_attached_file_has_a_name_to_save_it_under(post: Post, written: Any) -> None:

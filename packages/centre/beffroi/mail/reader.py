@@ -122,6 +122,7 @@ class MessageView:
     attachments: tuple[Attachment, ...]
     authentication: Authentication
     truncated: bool = False
+    cc: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -203,7 +204,8 @@ class MailboxReader:
         headers = _stamped(row)
         return MessageView(
             summary=_summary(uid, row),
-            to=_recipients(row.get(b"ENVELOPE")),
+            to=_recipients(row.get(b"ENVELOPE"), "to"),
+            cc=_recipients(row.get(b"ENVELOPE"), "cc"),
             text=text,
             html=html,
             attachments=attachments,
@@ -309,8 +311,8 @@ def _authentication(text: str) -> Authentication:
     return Authentication(**found)
 
 
-def _recipients(envelope: Any) -> tuple[str, ...]:
-    found = (address_of(a) for a in (getattr(envelope, "to", None) or ())[:MAX_RECIPIENTS])
+def _recipients(envelope: Any, field_name: str) -> tuple[str, ...]:
+    found = (address_of(a) for a in (getattr(envelope, field_name, None) or ())[:MAX_RECIPIENTS])
     return tuple(one for one in found if one)
 
 

@@ -22,7 +22,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
-from beffroi.mail import access, actions, folders, queries, reader, sendings
+from beffroi.mail import access, actions, drafts, folders, queries, reader, sendings
 from beffroi.mail.access import Access, Right
 from beffroi.mail.held import sealing
 from beffroi.mail.models import Mailbox
@@ -164,7 +164,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         if not view.summary.seen:
             opened.mark_seen(uid, folder)
         places, related = folders.listing(opened), folders.conversation(opened, folder, uid)
-        origin = _origin(view, mailbox)
+        origin = _origin(view, mailbox, folder)
         calendar = invitations.fetch(opened, view, uid, folder)
         first = bool(origin["external"]) and folders.first_contact(opened, folder, view.summary, places)
     card = invitations.card(request, box, view, folder, calendar)
@@ -326,9 +326,11 @@ def _read(box: Access, uid: int, folder: str) -> reader.MessageView:
         return opened.read(uid, folder)
 
 
-def _origin(view: reader.MessageView, mailbox: Mailbox) -> dict[str, Any]:
-    """Who says to have written, and what the entry found out about it."""
+def _origin(view: reader.MessageView, mailbox: Mailbox, folder: str) -> dict[str, Any]:
+    """Who says to have written, and what the entry found out about it: nothing of what was written here."""
     domain = view.summary.from_address.rpartition("@")[2].lower()
+    if folder == drafts.SENT and not view.summary.beffroi_id:  # what came in bears it, wherever it was moved
+        return {"domain": domain, "external": False, "sent": True}
     if sealing.is_own(settings.BEFFROI, mailbox.address, view):
         return {"domain": domain, "external": False, "own": True, "authentication": words.own_mail()}
     found = view.authentication
