@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from beffroi.boxes.models import FlowCount
 from beffroi.core.decisions import actions, appeals, exceptions, lists, never_again
-from beffroi.core.decisions.models import Appeal, IndicatorList, ListGrowth, LocalException, NeverAgain
+from beffroi.core.decisions.models import (
+    Appeal,
+    Decision,
+    IndicatorList,
+    ListGrowth,
+    LocalException,
+    NeverAgain,
+)
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -115,6 +122,44 @@ def test_an_entry_of_a_list_explains_itself(console: Client, beaune: Commune, nu
         lists.prune_files()
         later = why.explain(Actor.system("tests"), SHOP).entries
     assert [entry.row.name for entry in later] == ["local"] and later[0].since is not None
+
+
+def decide(actor: Actor) -> Decision:
+    return actions.activate(
+        actor=actor,
+        indicator=SHOP,
+        action="block",
+        reason="departement_confirmed",
+        evidence={},
+        rule="departement",
+        ttl_s=3600,
+    )
+
+
+PASTED = ["https://www.shop.example.net/devis?a=1", "ventes@shop.example.net"]
+
+
+@pytest.mark.parametrize("pasted", PASTED)
+def test_what_is_pasted_from_a_browser_or_a_mail_is_answered_for_its_site(
+    ada: Client, administrator: Actor, pasted: str
+) -> None:
+    asked = {"q": pasted}
+    made = decide(administrator)
+    page = text(ada.get("/decisions/pourquoi/", asked))
+    assert "Bloqué par une décision." in page and f"/decisions/regle/{made.id}/" in page
+    actions.revoke(actor=administrator, decision=made, reason="undone")
+    assert "Rien ne le bloque" in text(ada.get("/decisions/pourquoi/", asked))
+    publish("urlhaus", SHOP.value)
+    assert "une liste d’attaquants le nomme" in text(ada.get("/decisions/pourquoi/", asked))
+
+
+@pytest.mark.parametrize("pasted", [*PASTED, "www.shop.example.net"])
+def test_an_agent_finds_the_block_of_a_site_by_what_is_pasted(
+    agent: Client, administrator: Actor, pasted: str
+) -> None:
+    made = decide(administrator)
+    assert f"/blocages/{made.id}/" in text(agent.get("/blocages/", {"q": pasted}))
+    assert "Bloqué par une décision." in text(agent.get("/blocages/pourquoi/", {"q": pasted}))
 
 
 def test_what_no_list_names_is_said_so(agent: Client) -> None:

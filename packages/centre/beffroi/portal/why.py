@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
@@ -91,7 +92,29 @@ def read(text: str) -> Indicator | None:
 
 
 def explain(actor: Actor, asked: Indicator) -> Why:
-    """Errors: Unavailable (a list cannot be read)."""
+    """A link or a sender that nothing names by itself is refused where its site is: then the answer is about that one.
+
+    Errors: Unavailable (a list cannot be read).
+    """
+    found, site = _explain(actor, asked), _site(asked)
+    if site is None or _is_named(found):
+        return found
+    above = _explain(actor, site)
+    return above if _is_named(above) else found
+
+
+def _is_named(found: Why) -> bool:
+    return bool(found.entries or found.decisions or found.spared)
+
+
+def _site(asked: Indicator) -> Indicator | None:
+    """As a browser's line of addresses and "From" are pasted."""
+    if asked.kind is Kind.URL:
+        return read(urlsplit(asked.value).hostname or "")
+    return read(asked.value.rpartition("@")[2]) if asked.kind is Kind.SENDER else None
+
+
+def _explain(actor: Actor, asked: Indicator) -> Why:
     named = listed.covering(queries.lists_in_force(actor), asked)
     decisions = queries.covering_decisions(actor, asked)
     held = [*map(listed.held_of, named), *map(exceptions.held_of, decisions)]

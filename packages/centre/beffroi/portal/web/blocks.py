@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from beffroi_protocol.indicators import Indicator
 from django.conf import settings
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -30,14 +31,16 @@ PLACE = {"place": "blocks"}
 @for_agents
 def blocks(request: HttpRequest, actor: Actor) -> HttpResponse:
     q = sought(request, MAX_QUERY_CHARS)
-    rows = queries.applying_decisions(actor).filter(value__icontains=q)
     asked = why.read(q)
+    answer = why.explain(actor, asked) if asked is not None else None
+    above = [one.id for one, _ in answer.decisions] if answer else []
+    rows = queries.applying_decisions(actor).filter(Q(value__icontains=q) | Q(pk__in=above))
     found = list(rows[: LISTED + 1])
     context = PLACE | {
         "q": q,
         "rows": [{"decision": one, "title": explaining.title_of(one)} for one in found[:LISTED]],
         "more": len(found) > LISTED,
-        "why": why.explain(actor, asked) if asked is not None else None,
+        "why": answer,
         "exceptions": queries.visible_exceptions(actor).filter(state="active"),
         "appeals": _appeals(actor),
     }
