@@ -164,12 +164,16 @@ def _register(request: EnrolRequest, code: EnrolmentCode, public_key: bytes) -> 
 
 
 def confirm(*, actor: Actor, box: Box) -> Box:
-    """A person compared the fingerprint with the label. Errors: NotAllowed, SameAdministrator, Conflict, NotFound.
+    """A person compared the fingerprint with the label.
+
+    Errors: NotAllowed, SameAdministrator, CollectiviteLeft, Conflict, NotFound.
 
     Where the directory has a second administrator, the one who issued the code may not confirm; a lone
     administrator may, and the audit log says so.
     """
     actor.require_departement("confirm boxes")
+    if communes.has_left(box.collectivite_id):  # it asked in the moment of the departure
+        raise CollectiviteLeft
     policy = default_policy(settings.BEFFROI, box.collectivite_id)  # asks DNS: before the transaction
     with transaction.atomic():
         code = EnrolmentCode.objects.filter(box_id=box.id).first()

@@ -1,8 +1,9 @@
 """The erasure of all files of a collectivité: asked for by one administrator, granted by another one.
 
 Rule:    what is destroyed is the keys (``removal``). For CALL_BACK_H after the second word any administrator calls it
-         back; then it begins, and nobody can. A clock that jumps forward begins nothing for an hour. The certificate
-         stays. Where seals stand whose term is not over, each of the two says that they know.
+         back; then it begins, and nobody can. A clock that jumps forward begins nothing for an hour, a restored
+         database nothing for a day. The certificate stays. Where seals stand whose term is not over, each of the two
+         says that they know.
 Process: console asks, grants, calls back; worker carries out, and finishes what was cut.
 """
 
@@ -133,7 +134,7 @@ def carry_out(approval_id: str) -> bool:
         rows = Approval.objects.filter(pk=approval_id, verb=VERB, state=Approval.State.GRANTED)
         rows.update(state=Approval.State.GRANTED)  # nobody calls it back while its keys go
         found = rows.first()
-        if found is None or due_at(found) > clock.paced_now():
+        if found is None or due_at(found) > clock.paced_now() or _waits_for_a_word(found):
             return False
         certificate = removal.destroy_keys(
             settings.BEFFROI, found.subject_id, by=f"{found.requested_by} {found.decided_by}"
@@ -141,6 +142,12 @@ def carry_out(approval_id: str) -> bool:
     removal.remove_rest(settings.BEFFROI, found.subject_id)
     _done(found.subject_id, found.id, certificate)
     return True
+
+
+def _waits_for_a_word(approval: Approval) -> bool:
+    """It has not begun, and the database is of before somebody may have called it back."""
+    folder = settings.BEFFROI.state / "drive" / approval.subject_id
+    return outbox.restored_lately() and not keys.is_erased(folder)
 
 
 def _done(collectivite_id: str, approval_id: str, certificate: Certificate) -> None:

@@ -4,8 +4,8 @@ Purpose: each part goes by the way in which it goes alone (``mail.closing``, ``d
          before. What was destroyed is counted in ``removed`` in the transaction that destroys it, so that a cut loses
          no number. From the begin on nobody calls it back.
 Process: worker; mailboxes by its child (``mail.closing.children``).
-Fails:   it waits, says for what ("leaving", "incident", "export", "mailboxes", "registrar", "backup", "fault"), and
-         goes on where it was. A database that is restored from before is erased again (``again``).
+Fails:   it waits, says for what ("leaving", "incident", "export", "restored", "mailboxes", "registrar", "backup",
+         "fault"), and goes on where it was. A database that is restored from before is erased again (``again``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite, CollectiviteCode, CommuneExport
 from beffroi.core.communes.queries import LEFT
 from beffroi.core.events import publish
+from beffroi.core.events.outbox import restored_lately
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import erasure as names
 from beffroi.core.identity.models import Membership
@@ -89,6 +90,8 @@ def _begin(erasure: CommuneErasure) -> bool:
         return _wait(erasure, "incident", 3600)
     if queries.running_export(owner):
         return _wait(erasure, "export", AGAIN_S)
+    if restored_lately():
+        return _wait(erasure, "restored", 3600)
     found = [
         {
             "id": one.id,
@@ -176,8 +179,10 @@ def _erase_rows(erasure: CommuneErasure) -> bool:
         model, page = found
         with transaction.atomic():
             locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
-            counts, table = removed(locked).get("rows", {}), model._meta.db_table
-            _note(locked, {"rows": counts | {table: counts.get(table, 0) + rows.erase(model, page)}})
+            counts = removed(locked).get("rows", {})
+            for table, number in rows.erase(owner, model, page).items():
+                counts[table] = counts.get(table, 0) + number
+            _note(locked, {"rows": counts})
     else:
         return _wait(erasure, "", 0)
     CollectiviteCode.objects.filter(collectivite_id=owner, until=None).update(until=clock.now().date())
@@ -255,7 +260,7 @@ def again() -> int:
         for box in Mailbox.objects.filter(collectivite_id=owner.pk):  # Dovecot's copy of its key
             projections.remove_mailbox(settings.BEFFROI, mailbox_id=box.id, address=box.address)
         while (found := rows.portion(owner.pk)) is not None:
-            rows.erase(*found)
+            rows.erase(owner.pk, *found)
     return len(back)
 
 

@@ -1,25 +1,28 @@
 """Which rows of the centre's database are destroyed with a collectivité, and which stay, each with a reason.
 
 Rule:    a table that names a collectivité is in ``ERASED`` or in ``KEPT``; a test wants each in one of them, so a new
-         table is thought about. Rows that hang on others (of an import) go with these.
+         table is thought about. Rows that hang on others (of an import) go with these. A message names none: it goes
+         with the last copy, or recipient, of the collectivité where nobody else has it.
 Process: worker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from beffroi.core.audit.models import AuditPersonal
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.models import AppPassword, DeviceLink, LoginFlow, Membership, Person
 from beffroi.core.retention import registry
 from beffroi.lib import clock
+from beffroi.mail.models import MailDelivery, MailMessage, MailRecipient
 from beffroi.mail.people.leaving import UNDO_DAYS
+from beffroi.mail.retention import erase_messages
 
 BATCH = 500
 """Rows of one transaction; on SQLite a decision waits no longer than for these."""
@@ -86,6 +89,11 @@ def left(owner: str) -> Iterator[tuple[str, QuerySet[Any]]]:
     yield AuditPersonal._meta.db_table, named_in_log.exclude(entry__verb__startswith="communes:")
     for table in ERASED:
         yield table, models[table]._default_manager.filter(collectivite_id=owner)
+        if table == "mail_delivery":
+            names = domains(owner)
+            yield "mail_recipient", MailRecipient.objects.filter(_under(names, "address"))
+            kept = MailDelivery.objects.filter(message_id=OuterRef("pk"))
+            yield "mail_message", MailMessage.objects.filter(_under(names, "sender")).exclude(Exists(kept))
 
 
 def portion(owner: str) -> tuple[type[Model], list[Any]] | None:
@@ -97,10 +105,41 @@ def portion(owner: str) -> tuple[type[Model], list[Any]] | None:
     return None
 
 
-def erase(model: type[Model], page: list[Any]) -> int:
-    """In the caller's transaction; how many went, without what hung on them."""
+def erase(owner: str, model: type[Model], page: list[Any]) -> dict[str, int]:
+    """In the caller's transaction; how many rows of which table went, without what hung on them."""
+    if model is MailMessage:
+        return {MailMessage._meta.db_table: erase_messages(page)}
+    messages = list(_messages(model, page))
     _all, each = model._default_manager.filter(pk__in=page).delete()
-    return each.get(model._meta.label, 0)
+    counts = {model._meta.db_table: each.get(model._meta.label, 0)}
+    if messages:
+        MailRecipient.objects.filter(_under(domains(owner), "address"), message_id__in=messages).delete()
+        with_others = {
+            one
+            for rows in (MailDelivery, MailRecipient)
+            for one in rows.objects.filter(message_id__in=messages).values_list("message_id", flat=True)
+        }
+        alone = sorted(
+            MailMessage.objects.filter(pk__in=set(messages) - with_others).values_list("pk", flat=True)
+        )
+        counts[MailMessage._meta.db_table] = erase_messages(alone)
+    return counts
+
+
+def _messages(model: type[Model], page: list[Any]) -> Iterable[str]:
+    """Of which these are copies, or recipients."""
+    if model not in (MailDelivery, MailRecipient):
+        return ()
+    rows = model._default_manager.filter(pk__in=page)
+    return set(rows.values_list("message_id", flat=True))
+
+
+def _under(names: list[str], column: str) -> Q:
+    """Addresses of these domains; none where there are none."""
+    found = Q(pk__in=())
+    for name in names:
+        found |= Q(**{f"{column}__iendswith": f"@{name}"})
+    return found
 
 
 def domains(owner: str) -> list[str]:

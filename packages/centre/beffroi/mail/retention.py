@@ -58,7 +58,8 @@ def settled_sendings(cutoff: datetime) -> QuerySet[Sending]:
     return Sending.objects.filter(changed_at__lt=cutoff).exclude(state__in=sendings.OPEN)
 
 
-def _erase_messages(ids: list[Any]) -> int:
+def erase_messages(ids: list[Any]) -> int:
+    """With all that is known of them."""
     for model in (MailObservation, MailRecipient, MailDelivery):
         model.objects.filter(message_id__in=ids).delete()
     MailMessage.objects.filter(pk__in=ids).delete()
@@ -67,6 +68,6 @@ def _erase_messages(ids: list[Any]) -> int:
 
 category(Category("withdrawn_copies", 20, "retention_evidence_days", items))
 category(Category("withdrawals", 21, "retention_evidence_days", empty_jobs))
-category(Category("messages", 22, SETTING, messages, _erase_messages, batch=100))
+category(Category("messages", 22, SETTING, messages, erase_messages, batch=100))
 category(Category("deliveries", 23, SETTING, deliveries))
 category(Category("sendings", 24, SENDINGS_DAYS, settled_sendings))

@@ -28,6 +28,10 @@ FAILURES = {
         "Le disque du centre n’a plus assez de place. Prévenez le Département ; ensuite, demandez un nouvel export."
     ),
     "open": gettext_lazy("La boîte a été rouverte pendant l’export : elle n’est plus à archiver."),
+    "restored": gettext_lazy(
+        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
+        " le temps d’y renoncer encore."
+    ),
     "engine": gettext_lazy(
         "Le serveur de courrier n’a pas répondu, malgré plusieurs essais. Demandez un nouvel export ; si cela se"
         " répète, prévenez le Département."
@@ -39,6 +43,10 @@ WAITS_FOR = {
         "Un dossier d’incident concerne cette boîte : rien n’est effacé avant qu’il soit clos."
     ),
     "export": gettext_lazy("Un export de cette boîte est en cours : l’effacement attend sa fin."),
+    "restored": gettext_lazy(
+        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
+        " le temps d’y renoncer encore."
+    ),
     "engine": gettext_lazy(
         "Le serveur de courrier ne répond pas : l’effacement sera repris dès son retour. Rien n’est effacé encore."
     ),

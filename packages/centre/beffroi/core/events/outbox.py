@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -17,7 +18,12 @@ from django.db import connection, transaction
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.planes import wake
 from beffroi.core.planes.db import OUTBOX_CHANNEL, OUTBOX_LOCK
+from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
+
+RESTORED = "database:restored"
+"""Written by the restore itself (mail/backup/database), in the step that puts the database in place."""
+CALL_BACK_AGAIN = timedelta(hours=24)
 
 
 def publish(kind: str, payload: Mapping[str, object], *, collectivite_id: str | None = None) -> int:
@@ -35,6 +41,13 @@ def publish(kind: str, payload: Mapping[str, object], *, collectivite_id: str | 
         _announce()
         transaction.on_commit(_wake, robust=True)
     return event.id
+
+
+def restored_lately() -> bool:
+    """Whether this database was put in place by a restore in the last day: what somebody called back since it was
+    written may be granted in it, so nothing that cannot be undone begins, and there is time to call it back again."""
+    since = clock.now() - CALL_BACK_AGAIN
+    return OutboxEvent.objects.filter(kind=RESTORED, created_at__gt=since).exists()
 
 
 def serialise() -> None:

@@ -3,8 +3,8 @@
 Purpose: first the key, in the transaction that says that it has begun: from then on the mailbox opens nowhere, in no
          backup either, whatever happens to the files. Then the files, by the keeper of the backups, which alone may.
 Process: a child of worker (``children``); IMAP and doveadm on loopback, STATE/run/backup.sock.
-Fails:   it waits, and says for what ("incident", "export", "engine", "backup"): before the key goes, everything is as
-         it was; afterwards what is left is unreadable, and goes as soon as the keeper answers.
+Fails:   it waits, and says for what ("incident", "export", "restored", "engine", "backup"): before the key goes,
+         everything is as it was; afterwards what is left is unreadable, and goes as soon as the keeper answers.
 Source:  docs/decisions/0052-closed-mailboxes.md.
 """
 
@@ -18,6 +18,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 
+from beffroi.core.events.outbox import restored_lately
 from beffroi.lib import clock
 from beffroi.lib.envelopes import KeyUnreadable
 from beffroi.mail import doveadm, projections
@@ -89,6 +90,8 @@ def _begin(erasure: Erasure) -> bool:
         return _wait(erasure, "incident", 3600)
     if Export.objects.filter(mailbox_id=mailbox.id, state__in=queries.OPEN_EXPORTS).exists():
         return _wait(erasure, "export", AGAIN_S)
+    if mailbox.crypt_key and restored_lately():
+        return _wait(erasure, "restored", 3600)
     try:
         found = inventory(mailbox)
     except (MailboxUnavailable, DoveadmUnavailable, NotClosed, KeyUnreadable):
@@ -107,7 +110,12 @@ def _begin(erasure: Erasure) -> bool:
 
 
 def inventory(mailbox: Mailbox) -> Inventory:
-    """Count what it holds. Errors: NotClosed, KeyUnreadable, MailboxUnavailable, DoveadmUnavailable."""
+    """Count what it holds; nothing where its key is destroyed: a database of before may have been restored meanwhile.
+
+    Errors: NotClosed, KeyUnreadable, MailboxUnavailable, DoveadmUnavailable.
+    """
+    if not mailbox.crypt_key:
+        return Inventory(0, 0, 0, 0, "")
     config = settings.BEFFROI
     with opening.opened(mailbox) as name:
         with opening.connected(name) as box:

@@ -54,6 +54,15 @@ ENDED = (
     Kept("mail_member", "id", ("ended_at",), "ended_at IS NOT NULL"),
     Kept("mail_delegation", "id", ("ended_at", "ended_by"), "ended_at IS NOT NULL"),
     Kept("mail_forward", "id", ("ended_at", "ended_by"), "ended_at IS NOT NULL"),
+    # What would destroy something by itself, and was called back.
+    Kept("mail_erasure", "id", ("state", "reason"), "state IN ('refused', 'withdrawn')"),
+    Kept("commune_erasure", "id", ("state", "reason"), "state IN ('refused', 'withdrawn')"),
+    Kept(
+        "approval",
+        "id",
+        ("state", "decided_by", "decided_at"),
+        "state = 'refused' AND verb IN ('communes:erasure', 'drive:erasure', 'mail:erasure')",
+    ),
 )
 
 LEFT_OUT = ("django_session", "device_link", "login_flow")
@@ -70,7 +79,7 @@ SHOWN = {
 """Counts that a person sees before a restore."""
 
 RESTORED = "database:restored"
-"""Event of the outbox, within the database that a restore put in place."""
+"""Event of the outbox (``core.events.outbox``), within the database that a restore put in place."""
 
 FILES = ("lists", "audit", "software")
 """Directories of STATE whose files rows name: bulk lists, what left the audit log, releases for boîtiers."""
