@@ -46,9 +46,11 @@ ON_POSTGRESQL = (
     "tests/contract",
     "tests/integration",
     "tests/faults/test_core_worker_killed.py",
+    "tests/faults/test_database_backup_faults.py",
     "tests/faults/test_stream_faults.py",
     "tests/faults/test_stream_relays.py",
     "tests/scenarios/test_up_centre.py",
+    "tests/scenarios/test_up_database_restore.py",
 )
 SEEDS = "tests/simulation/test_simulation.py::test_fixed_seeds_hold"
 ON_SQLITE = ("--deselect", SEEDS)
@@ -113,8 +115,8 @@ def postgresql() -> Iterator[str]:
     quick = "-c fsync=off -c full_page_writes=off -c autovacuum=off -c wal_level=minimal -c max_wal_senders=0"
     options = f"-k {place} -c listen_addresses= -c max_connections=100 {quick}"
     run(str(POSTGRESQL / "pg_ctl"), "-D", data, "-w", "-o", options, "-l", str(place / "log"), "start")
-    # As in production, a role that row level security binds.
-    role = "CREATE ROLE beffroi LOGIN CREATEDB"
+    # As in production, a role that row level security binds; and one of its rights that may make no database.
+    role = "CREATE ROLE beffroi LOGIN CREATEDB; CREATE ROLE beffroi_plain LOGIN IN ROLE beffroi"
     run(str(POSTGRESQL / "psql"), "-h", str(place), "-U", "postgres", "-d", "postgres", "-qc", role)
     try:
         yield f"postgresql:///postgres?host={place}&user=beffroi"

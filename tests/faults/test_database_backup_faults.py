@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -15,16 +16,16 @@ import pytest
 from beffroi.mail.backup import told
 from beffroi.mail.backup.database.keeping import DatabaseFailed, Databases
 
-from tests.database_place import ROOT, Machine, machine, own_database, plant
+from tests.database_place import ROOT, SERVER, Machine, machine, own_database, plant
 
 pytestmark = pytest.mark.slow
 CUTS = 8
-BACK_UP = """
+DO = """
 import sys
 from pathlib import Path
 from beffroi.lib.config import load
 from beffroi.mail.backup.database.keeping import Databases
-Databases(load(Path(sys.argv[1]))).back_up()
+getattr(Databases(load(Path(sys.argv[1]))), sys.argv[2])()
 """
 
 
@@ -39,18 +40,21 @@ def opened(tmp_path: Path) -> Iterator[Machine]:
         yield made
 
 
-def cut(after_s: float, *words: str) -> bool:
-    """Kill it, with all that it started; False where it had ended."""
+def cut(after_s: float, *words: str) -> None:
+    """Kill it, with all that it started; gone when this returns."""
     process = subprocess.Popen(
         (sys.executable, *words), cwd=ROOT, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ,
     )  # fmt: skip
     threading.Event().wait(after_s)
-    ended = process.poll() is not None
-    if not ended:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return not ended
+        process.wait()
+        while (
+            True
+        ):  # until process 1 has buried the others: restic leaves alone a lock of one that has a number
+            os.killpg(process.pid, 0)
+            threading.Event().wait(0.05)
 
 
 def numbers(made: Machine) -> tuple[object, ...]:
@@ -63,7 +67,7 @@ def test_a_backup_that_is_killed_harms_neither_database_nor_backups(opened: Mach
     opened.databases.back_up()
     for n in range(CUTS):
         opened.ask("INSERT INTO number (n, text) VALUES (?, 'x')", 1000 + n)
-        cut(rng.uniform(0.3, 3.0), "-c", BACK_UP, str(opened.config.state))
+        cut(rng.uniform(0.3, 3.0), "-c", DO, str(opened.config.state), "back_up")
         opened.databases.back_up()
         assert numbers(opened) == (201 + n, 1000 + n)
     assert opened.databases.check()["rows"] > 200
@@ -84,6 +88,44 @@ def test_a_restore_that_is_killed_leaves_the_database_as_before_or_as_then(opene
     assert numbers(opened) == then
     plant(opened)
     opened.databases.back_up()
+
+
+def test_an_undo_that_is_killed_leaves_one_of_the_two_whole(opened: Machine) -> None:
+    rng = random.Random(20261129)
+    opened.databases.back_up()
+    opened.ask("INSERT INTO number (n, text) VALUES (1000, 'x')")
+    before, then = numbers(opened), (200, 199)
+    opened.said("database", "restore", "--yes")
+    command = (
+        "-m",
+        "beffroi.cli",
+        "database",
+        "restore",
+        "--undo",
+        "--yes",
+        "--state",
+        str(opened.config.state),
+    )
+    for _ in range(CUTS // 2):
+        cut(rng.uniform(0.5, 4.0), *command)
+        assert numbers(opened) in (before, then)
+        plant(opened)
+    found = numbers(opened)
+    opened.said("database", "restore", "--undo", "--yes")
+    assert {found, numbers(opened)} == {before, then}
+
+
+def test_a_drill_that_is_killed_leaves_nothing_that_the_next_one_does_not_take_away(opened: Machine) -> None:
+    rng = random.Random(20261129)
+    opened.databases.back_up()
+    for _ in range(CUTS // 2):
+        cut(rng.uniform(0.5, 5.0), "-c", DO, str(opened.config.state), "check")
+    assert opened.databases.check()["loaded"]
+    assert numbers(opened) == (200, 199)
+    assert not (opened.config.state / "backup-rows" / "work").exists()
+    if SERVER:
+        number = opened.ask("SELECT oid::bigint FROM pg_database WHERE datname = current_database()")[0][0]
+        assert opened.ask("SELECT 1 FROM pg_database WHERE datname = ?", f"beffroi_drill_{number}") == []
 
 
 def test_a_database_that_cannot_be_read_is_told_and_the_backups_stay(

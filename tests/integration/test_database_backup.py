@@ -5,29 +5,42 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 from beffroi.core.planes import feed_mark
 from beffroi.lib import clock
+from beffroi.lib.config import load
 from beffroi.mail.backup import told
 from beffroi.mail.backup.database import form, hands
 from beffroi.mail.backup.database.form import PictureDamaged, Today
 from beffroi.mail.backup.database.keeping import DatabaseFailed
 from beffroi.mail.backup.store import StoreFailed, root
 from beffroi.mail.backup.work import Work
+from beffroi.mail.engines import layout
 from beffroi.supervise import status
 
 from tests.database_place import SERVER, Machine, machine, move, own_database, plant
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 KEPT = ("backup.key", "django.key", "commune-master.key")
+GRANTED = """
+INSERT INTO commune_erasure (id, collectivite_id, approval_id, state, asked_by, asked_name, granted_by, granted_name,
+  visa, reason, no_export, stage, waits_for, removed, created_at, due_at, next_run_at, changed_at)
+VALUES ('cer_1', 'col_a', 'apr_1', 'granted', 'per_1', '', 'adm_1', '', 'AD21', '', ?, 'mailboxes', '', '{}',
+  '2026-11-01 08:00:00', '2026-11-02 08:00:00', '2026-11-02 08:00:00', '2026-11-01 08:00:00')
+"""
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +179,11 @@ def test_a_key_that_is_destroyed_between_two_runs_lies_beside_no_snapshot(opened
 def test_what_was_destroyed_or_ended_since_stays_so_in_an_older_database(opened: Machine) -> None:
     opened.mailbox("mbx_1"), opened.mailbox("mbx_2"), opened.mailbox("mbx_3")
     (person,), *_ = opened.ask("SELECT person_id FROM membership WHERE until IS NULL ORDER BY id")
+    opened.ask(GRANTED, True)
     opened.databases.back_up()
     then = between()
     late = "2026-11-28 08:00:00"
+    opened.ask("UPDATE commune_erasure SET state = 'withdrawn'")
     opened.ask("UPDATE mail_mailbox SET crypt_key = '', closed_at = ? WHERE id = 'mbx_1'", late)
     opened.ask("UPDATE membership SET until = ? WHERE person_id = ?", late, person)
     opened.databases.back_up()
@@ -182,6 +197,7 @@ def test_what_was_destroyed_or_ended_since_stays_so_in_an_older_database(opened:
     assert opened.ask("SELECT COUNT(*) FROM membership WHERE person_id = ? AND until IS NULL", person) == [
         (0,)
     ]
+    assert opened.ask("SELECT state FROM commune_erasure") == [("withdrawn",)], "nothing is erased by itself"
     assert people(opened) > 3
 
 
@@ -261,6 +277,26 @@ def test_the_drill_reads_the_newest_and_says_what_is_wrong(opened: Machine, tmp_
     assert people(opened) > 3 and not (opened.config.state / "backup-rows" / "work").exists()
 
 
+def test_the_drill_finds_a_row_that_refers_to_none(opened: Machine, tmp_path: Path) -> None:
+    """Complete, and no database: a membership of nobody."""
+    opened.databases.back_up()
+    with opened.databases.store.stream(opened.databases.as_of(None)) as picture:
+        packed = picture.read()
+    with hands.opened(opened.config, io.BytesIO(packed)) as (place, about, engine):
+        shutil.copytree(place, tmp_path / "damaged")
+    (file,) = [*(tmp_path / "damaged").glob("database.*")]
+    ((membership, person), *_) = opened.ask("SELECT id, person_id FROM membership ORDER BY id")
+    nobody = str(person).swapcase()
+    if SERVER:
+        row = re.compile(f"({membership}\t.*){person}".encode())
+        file.write_bytes(row.sub(rf"\1{nobody}".encode(), file.read_bytes()))
+    else:
+        with closing(sqlite3.connect(file)) as copy, copy:
+            copy.execute("UPDATE membership SET person_id = ? WHERE id = ?", (nobody, membership))
+    with pytest.raises(PictureDamaged, match=r"refers to none|violates foreign key|not present in table"):
+        engine.prove(tmp_path / "damaged", about)
+
+
 def test_root_takes_nothing_that_the_python_user_put_in_the_place_of_a_picture(opened: Machine) -> None:
     secret, place = opened.config.secrets / "backup.key", opened.config.state / "backup-rows"
     (place / form.PICTURE).symlink_to(secret)
@@ -272,6 +308,17 @@ def test_root_takes_nothing_that_the_python_user_put_in_the_place_of_a_picture(o
         pass
 
 
+def test_a_lock_of_a_machine_that_died_does_not_keep_the_backups(opened: Machine) -> None:
+    """It was pruning when it died: nobody but a restore comes to take the lock away."""
+    opened.databases.back_up()
+    store = opened.databases.store
+    with store._started("check", "--read-data", stdout=subprocess.DEVNULL) as pruning:
+        until(lambda: any("-" not in one.name for one in (store.path / "locks").iterdir()), "it has its lock")
+        pruning.kill()
+    assert any((store.path / "locks").iterdir())
+    opened.said("database", "restore", "--yes")
+
+
 def test_what_was_replaced_goes_after_a_week(opened: Machine) -> None:
     opened.databases.back_up()
     opened.said("database", "restore", "--yes")
@@ -281,6 +328,72 @@ def test_what_was_replaced_goes_after_a_week(opened: Machine) -> None:
     with clock.shifted(8 * 86400):
         assert hands.engine(opened.config).forget(form.moment_name(clock.now())) == 1
     assert "No database" in opened.run("database", "restore", "--undo", "--yes").stderr
+
+
+@pytest.fixture
+def of_nobody(demonstration: Machine) -> Iterator[Machine]:
+    """A centre whose Python user is another one than root, in a place that this one may enter."""
+    place = Path(tempfile.mkdtemp(prefix="bfr-"))
+    place.chmod(0o755)
+    try:
+        with own_database(demonstration) as url:
+            made = machine(place / "state", url=url, place=place / "place", like=demonstration)
+            with (made.config.state / "beffroi.toml").open("a") as settings:
+                settings.write('user = "nobody"\n')
+            made = Machine(load(made.config.state))
+            for name in (*hands.FOLDERS, "backup-rows"):
+                shutil.chown(made.config.state / name, "nobody")
+                for one in (made.config.state / name).rglob("*"):
+                    shutil.chown(one, "nobody")
+            yield made
+    finally:
+        shutil.rmtree(place)
+
+
+@pytest.mark.root
+def test_a_restore_makes_the_directories_of_a_lost_disk(of_nobody: Machine) -> None:
+    """STATE is root's: whoever writes there may make nothing in it."""
+    state, everybody = of_nobody.config.state, people(of_nobody)
+    (state / "lists" / "a.zlib").write_bytes(b"values")
+    (state / "erased" / "per_gone").touch()
+    of_nobody.databases.back_up()
+    for name in hands.FOLDERS:
+        shutil.rmtree(state / name)
+    of_nobody.said("database", "restore", "--yes")
+    assert people(of_nobody) == everybody
+    assert (state / "lists" / "a.zlib").read_bytes() == b"values" and (state / "erased" / "per_gone").exists()
+    owner = layout.python_owner(of_nobody.config).uid
+    assert owner != os.getuid()
+    for name in hands.FOLDERS:
+        found = (state / name).stat()
+        assert (found.st_uid, found.st_mode & 0o777) == (owner, 0o700), name
+        assert all(one.stat().st_uid == owner for one in (state / name).iterdir())
+
+
+if SERVER:  # what only a server has
+
+    def test_a_role_that_may_make_no_database_reads_the_newest_and_says_that_it_loaded_it_nowhere(
+        opened: Machine, tmp_path: Path
+    ) -> None:
+        opened.databases.back_up()
+        assert opened.databases.check()["loaded"] is True
+        url = opened.config.database_url.replace("user=beffroi", "user=beffroi_plain")
+        assert url != opened.config.database_url
+        (opened.config.state / "beffroi.toml").write_text(
+            (opened.config.state / "beffroi.toml").read_text().replace(opened.config.database_url, url)
+        )
+        plain = Machine(load(opened.config.state))
+        done = plain.databases.check()
+        assert done["loaded"] is False and done["rows"] > 100
+        assert not told.read(plain.config).database.drill_loaded
+
+    def test_a_database_that_something_holds_is_left_alone_and_the_sentence_says_why(opened: Machine) -> None:
+        opened.databases.back_up()
+        with psycopg.connect(opened.config.database_url) as other:
+            other.execute("SELECT COUNT(*) FROM person")  # in a transaction that does not end
+            done = opened.run("database", "restore", "--yes")
+            assert done.returncode == 1 and "lock timeout" in done.stderr, done.stderr
+        opened.said("database", "restore", "--yes")
 
 
 if not SERVER:  # what only a file has

@@ -163,6 +163,9 @@ def test_the_console_says_how_old_the_backup_of_the_database_is_and_whether_it_r
         told.changed_database(state, drilled_at=now, drill_rows=12345, drill_took_s=7)
         page = text(client.get("/sauvegardes/"))
         assert "812 personnes" in page and "40 sauvegardes gardées" in page and "relues en 7 s" in page
+        assert "chargée nulle part" not in page
+        told.changed_database(state, drill_loaded=False)
+        assert "Relue et comptée, mais chargée nulle part" in text(client.get("/sauvegardes/"))
         assert "base de données demande un regard" not in text(client.get("/"))
         told.changed_database(state, drill_failure="person has 3 rows of 812")
         assert "person has 3 rows of 812" in text(client.get("/sauvegardes/"))

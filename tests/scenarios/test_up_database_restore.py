@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import LiteralString
 from urllib.parse import urlencode
 
 import pytest
@@ -83,6 +84,31 @@ def signs_in(state: Path) -> bool:
         return answer.url != login and person["name"] in answer.read().decode()
 
 
+def restore(state: Path, *words: str) -> None:
+    command = (
+        sys.executable,
+        "-m",
+        "beffroi.cli",
+        "database",
+        "restore",
+        "--yes",
+        *words,
+        "--state",
+        str(state),
+    )
+    done = subprocess.run(command, cwd="/", check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def asked(state: Path, url: str, query: LiteralString) -> int:
+    """Of the database of a centre that stands still."""
+    database = db.connect(url or f"sqlite:///{state / 'db' / 'beffroi.sqlite'}")
+    try:
+        return int(database.execute(query)[0][0])
+    finally:
+        database.close()
+
+
 def refuses(centre: Centre, number: str) -> bool:
     return 500 <= centre.send(number)[0] < 600
 
@@ -118,18 +144,12 @@ def test_all_is_back_after_the_disk_of_the_database_is_gone() -> None:
             check = (sys.executable, "-m", "beffroi.cli", "up", "--state", str(state), "--no-install",
                      "--no-demo", "--check")  # fmt: skip
             subprocess.run(check, cwd="/", check=True, capture_output=True)
-            command = (
-                sys.executable,
-                "-m",
-                "beffroi.cli",
-                "database",
-                "restore",
-                "--yes",
-                "--state",
-                str(state),
-            )
-            done = subprocess.run(command, cwd="/", check=False, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr + done.stdout
+            restore(state)
+            people = "SELECT COUNT(*) FROM person"
+            assert asked(state, empty, people) > 3
+            restore(state, "--undo")
+            assert asked(state, empty, people) == 0, "as it was installed"
+            restore(state, "--undo")
             with up(state, empty) as centre:
                 assert signs_in(state)
                 assert centre.count("SELECT MAX(epoch) FROM feed_channel") > epoch

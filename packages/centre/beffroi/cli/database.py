@@ -25,6 +25,9 @@ from beffroi.mail.backup.database.tables import SHOWN
 from beffroi.supervise import status
 
 HOUR_S = 3600
+NOT_LOADED = """\
+They were counted and loaded nowhere, since the centre's role may make no database on the server.
+Next, where the server has room for it twice: ALTER ROLE ... CREATEDB (docs/runbooks/restore-database.md)"""
 
 
 class NotConfirmed(BeffroiError):
@@ -73,9 +76,13 @@ def backup(config: Config, options: argparse.Namespace) -> int:
         print(
             f"The backup of {local(done['at_s'])} is whole: {done['rows']} rows were read in {done['took_s']} s."
         )
+        if not done["loaded"]:
+            print(NOT_LOADED)
         return 0
     _require_root(config, "backup list")
-    found = Databases(config).list()["snapshots"]  # also while the centre stands still
+    databases = Databases(config)  # also while the centre stands still
+    databases.store.unlock()
+    found = databases.list()["snapshots"]
     for one in found:
         size = f"{one['size_bytes'] / MIB:8.1f} MiB, {one['added_bytes'] / MIB:7.1f} MiB new"
         print(f"{one['id']}  {local(one['at_s'])}  {size}  {_counted(one['counts'])}")
@@ -87,6 +94,7 @@ def restore(config: Config, options: argparse.Namespace) -> int:
     """Errors: RootOnly, AlreadyRunning, NoBackup, NotConfirmed, DatabaseFailed, StoreFailed."""
     _require_root(config, "restore")
     databases = Databases(config)
+    databases.store.unlock()  # nobody else will where the machine died meanwhile
     if options.preview:
         _say(databases, options)
         return 0

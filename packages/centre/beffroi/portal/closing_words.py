@@ -28,10 +28,6 @@ FAILURES = {
         "Le disque du centre n’a plus assez de place. Prévenez le Département ; ensuite, demandez un nouvel export."
     ),
     "open": gettext_lazy("La boîte a été rouverte pendant l’export : elle n’est plus à archiver."),
-    "restored": gettext_lazy(
-        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
-        " le temps d’y renoncer encore."
-    ),
     "engine": gettext_lazy(
         "Le serveur de courrier n’a pas répondu, malgré plusieurs essais. Demandez un nouvel export ; si cela se"
         " répète, prévenez le Département."
@@ -44,7 +40,7 @@ WAITS_FOR = {
     ),
     "export": gettext_lazy("Un export de cette boîte est en cours : l’effacement attend sa fin."),
     "restored": gettext_lazy(
-        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
+        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
         " le temps d’y renoncer encore."
     ),
     "engine": gettext_lazy(

@@ -106,8 +106,13 @@ class Store:
             raise StoreFailed(folder, error.strerror) from None
         if not (self.path / "config").exists():
             self._run("init")
-        # A killed run leaves its lock; only those of dead processes go.
-        self._run("unlock")
+        self.unlock()
+
+    def unlock(self) -> None:
+        """A killed run leaves its lock; only those of dead processes go, and of other machines those of half an hour
+        ago. Errors: StoreFailed."""
+        if (self.path / "config").exists():
+            self._run("unlock")
 
     def save(self, folder: Path, *, keep_days: int) -> Snapshot:
         """One more snapshot of this directory; old ones go, one a day stays for ``keep_days``.

@@ -20,7 +20,8 @@ MAX_NAMED = 20
 
 
 class Database(msgspec.Struct, frozen=True):
-    """As ``Told``, of the database. ``drilled_at``: when the newest backup was last read as a restore would read it."""
+    """As ``Told``, of the database. ``drilled_at``: when the newest backup was last read as a restore would read it;
+    ``drill_loaded``: whether a database was made of it, too."""
 
     backup_at: int = 0
     people: int = 0
@@ -32,6 +33,7 @@ class Database(msgspec.Struct, frozen=True):
     drilled_at: int = 0
     drill_took_s: int = 0
     drill_rows: int = 0
+    drill_loaded: bool = True
     drill_failure: str = ""
 
 

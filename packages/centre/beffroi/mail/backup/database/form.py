@@ -36,6 +36,12 @@ class PictureDamaged(BeffroiError):
     code = "backup.database_damaged"
 
 
+class NotLoaded(BeffroiError):
+    """The database could not be loaded, and nothing was changed: {}"""
+
+    code = "backup.database_not_loaded"
+
+
 class OtherEngine(Conflict):
     """This backup is of a database of {}, and this centre works with {}: database_url in beffroi.toml has to be as it
     was then."""
@@ -66,6 +72,13 @@ class About(msgspec.Struct, frozen=True):
     columns: dict[str, list[str]] = {}
 
 
+class Proved(msgspec.Struct, frozen=True):
+    """What a drill found. ``is_loaded``: False where the picture was only read and counted."""
+
+    about: About
+    is_loaded: bool
+
+
 class Today(msgspec.Struct):
     """``gone``: since when (epoch seconds) the database knows no row of this key any more; ``erased``: identifiers of
     people and collectivités."""
@@ -83,8 +96,9 @@ class Engine(Protocol):
     def take(self, folder: Path) -> tuple[About, Rows]:
         """Write a consistent picture into an empty directory, and say what is true at the same moment."""
 
-    def prove(self, folder: Path, about: About) -> None:
-        """Read a picture as a restore would, and compare. Errors: PictureDamaged."""
+    def prove(self, folder: Path, about: About) -> bool:
+        """Read a picture as a restore would, and compare; return whether a database was made of it. Errors:
+        PictureDamaged."""
 
     def load(self, folder: Path, about: About, rows: Rows, event: Mapping[str, object]) -> str:
         """Put a picture in the place of the database, whole or not at all; return the name of what was there, ""

@@ -29,7 +29,7 @@ from beffroi.lib import clock, durable
 from beffroi.lib.config import DATABASE_PASSWORD, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup.database import form
-from beffroi.mail.backup.database.form import About, Engine, OtherEngine, PictureDamaged, Rows, Today
+from beffroi.mail.backup.database.form import About, Engine, OtherEngine, PictureDamaged, Proved, Rows, Today
 from beffroi.mail.backup.database.on_sqlite import Sqlite
 from beffroi.mail.backup.database.tables import FILES
 
@@ -145,8 +145,7 @@ def main(arguments: Sequence[str]) -> int:
             answer = msgspec.json.encode(take(config))
         elif verb == "prove":
             with opened(config, sys.stdin.buffer) as (source, about, present):
-                present.prove(source, about)
-            answer = msgspec.json.encode(about)
+                answer = msgspec.json.encode(Proved(about, present.prove(source, about)))
         elif verb == "load":
             event = msgspec.json.decode(arguments[1], type=dict)
             beside = form.read_today(folder(config) / form.TODAY)

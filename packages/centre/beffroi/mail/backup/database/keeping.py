@@ -28,7 +28,7 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup import hands as children
 from beffroi.mail.backup import told
 from beffroi.mail.backup.database import form, hands
-from beffroi.mail.backup.database.form import About, Today
+from beffroi.mail.backup.database.form import About, Proved, Today
 from beffroi.mail.backup.database.tables import KEYS, SHOWN
 from beffroi.mail.backup.store import Snapshot, Store, root
 from beffroi.mail.engines import layout
@@ -149,7 +149,7 @@ class Databases:
         begun = time.monotonic()
         try:
             with self.store.stream(self.as_of(None)) as picture:
-                about = msgspec.json.decode(self._run("prove", stdin=picture), type=About)
+                proved = msgspec.json.decode(self._run("prove", stdin=picture), type=Proved)
         except BeffroiError as error:
             told.changed_database(self._config, drilled_at=clock.epoch_s(), drill_failure=str(error)[:500])
             raise
@@ -157,10 +157,16 @@ class Databases:
             self._config,
             drilled_at=clock.epoch_s(),
             drill_took_s=round(time.monotonic() - begun),
-            drill_rows=sum(about.counts.values()),
+            drill_rows=sum(proved.about.counts.values()),
+            drill_loaded=proved.is_loaded,
             drill_failure="",
         )
-        return {"at_s": about.at_s, "rows": now.drill_rows, "took_s": now.drill_took_s}
+        return {
+            "at_s": proved.about.at_s,
+            "rows": now.drill_rows,
+            "took_s": now.drill_took_s,
+            "loaded": now.drill_loaded,
+        }
 
     def as_of(self, at: datetime | None) -> Snapshot:
         """The newest, or the newest up to a moment. Errors: NoBackup, StoreFailed."""

@@ -2,6 +2,7 @@
 
 Rule:    pg_dump, and what is copied apart from it (tables with keys, without these), see one snapshot of the server.
          The centre's own schema alone: metadata of the drive, where they lie there, have a backup of their own.
+         A drill loads a picture where a role may make a database: into one of its own, with all references.
 Crash:   a restore is one transaction, what was there before moves to a schema of its own in it. psql ends without a
          COMMIT where nobody tells it to.
 Secrets: the password is in the environment of pg_dump, pg_restore and psql, as the same user's, never on a command
@@ -22,11 +23,19 @@ from typing import IO, Any, LiteralString
 import msgspec
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 from beffroi.mail.backup.database import form
-from beffroi.mail.backup.database.form import About, NothingReplaced, PictureDamaged, PictureFailed, Rows
+from beffroi.mail.backup.database.form import (
+    About,
+    NothingReplaced,
+    NotLoaded,
+    PictureDamaged,
+    PictureFailed,
+    Rows,
+)
 from beffroi.mail.backup.database.tables import ENDED, KEYS, LEFT_OUT, RESTORED, Kept
 
 FILE = "database.dump"
@@ -112,40 +121,31 @@ class Postgresql:
             )
             return about, _rows(connection)
 
-    def prove(self, folder: Path, about: About) -> None:
-        """All of it is read and unpacked, and the rows of each table are counted: nothing is loaded anywhere."""
-        counts = dict.fromkeys(about.counts, 0)
-        with self._restoring(folder, "data") as script:
-            table = ""
-            for line in script:
-                if table:
-                    if line == b"\\.\n":
-                        table = ""
-                    else:
-                        counts[table] = counts.get(table, 0) + 1
-                elif line.startswith(b"COPY public."):
-                    table = line.split()[1].decode().removeprefix(f"{SCHEMA}.").strip('"')
-        for table in about.columns:
-            with (folder / f"{table}.copy").open("rb") as lines:
-                counts[table] = sum(1 for _ in lines)
-        for table, number in about.counts.items():
-            if counts[table] != number:
-                raise PictureDamaged(f"{table} has {counts[table]} rows of {number}")
+    def prove(self, folder: Path, about: About) -> bool:
+        """Loaded into a database of its own, which goes again; where the role may make none, read and counted."""
+        with self._connected() as connection:
+            may = _one(
+                connection, "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+            )
+        if not may:
+            self._read(folder, about)
+            return False
+        with self._scratch() as scratch:
+            try:
+                with scratch._session() as script:
+                    scratch._fill(script, folder, about)
+            except NotLoaded as error:
+                raise PictureDamaged(error) from None
+            with scratch._connected() as connection:
+                _compare(_counts(connection), about)
+        return True
 
     def load(self, folder: Path, about: About, rows: Rows, event: Mapping[str, object]) -> str:
-        self.prove(folder, about)
+        self._read(folder, about)
         aside = form.moment_name(clock.now())
         with self._session() as script:
             _move(script, SCHEMA, aside)
-            for section in ("pre-data", "data"):
-                self._into(script, folder, section)
-            for table, columns in about.columns.items():
-                names = ", ".join(columns)
-                script.write(f"COPY {SCHEMA}.{table} ({names}) FROM stdin;\n".encode())
-                with (folder / f"{table}.copy").open("rb") as source:
-                    shutil.copyfileobj(source, script)
-                script.write(b"\\.\n")
-            self._into(script, folder, "post-data")
+            self._fill(script, folder, about)
             _apply(script, rows)
             _tell(script, event)
         return aside
@@ -177,6 +177,55 @@ class Postgresql:
                 for one in old:
                     connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(one)))
         return len(old)
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Postgresql]:
+        """An empty database on the same server, of a name that no other centre's has; gone afterwards.
+
+        Errors: PictureFailed.
+        """
+        with self._connected() as connection:
+            number = _one(connection, "SELECT oid FROM pg_database WHERE datname = current_database()")
+            name = f"beffroi_drill_{number}"
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            connection.execute(drop)  # of a drill that was killed
+            asked = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE 'C'")
+            encoding = connection.info.parameter_status("server_encoding")
+            connection.execute(asked.format(sql.Identifier(name), sql.Literal(encoding)))
+            try:
+                yield Postgresql(make_conninfo(self._url, dbname=name), self._password)
+            finally:
+                connection.execute(drop)
+
+    def _read(self, folder: Path, about: About) -> None:
+        """All of it is unpacked, and the rows of each table are counted. Errors: ToolsMissing, PictureDamaged."""
+        counts = dict.fromkeys(about.counts, 0)
+        with self._restoring(folder, "data") as script:
+            table = ""
+            for line in script:
+                if table:
+                    if line == b"\\.\n":
+                        table = ""
+                    else:
+                        counts[table] = counts.get(table, 0) + 1
+                elif line.startswith(b"COPY public."):
+                    table = line.split()[1].decode().removeprefix(f"{SCHEMA}.").strip('"')
+        for table in about.columns:
+            with (folder / f"{table}.copy").open("rb") as lines:
+                counts[table] = sum(1 for _ in lines)
+        _compare(counts, about)
+
+    def _fill(self, script: IO[bytes], folder: Path, about: About) -> None:
+        """A picture into an empty schema, references last."""
+        for section in ("pre-data", "data"):
+            self._into(script, folder, section)
+        for table, columns in about.columns.items():
+            names = ", ".join(columns)
+            script.write(f"COPY {SCHEMA}.{table} ({names}) FROM stdin;\n".encode())
+            with (folder / f"{table}.copy").open("rb") as source:
+                shutil.copyfileobj(source, script)
+            script.write(b"\\.\n")
+        self._into(script, folder, "post-data")
 
     def _replaced(self) -> list[str]:
         asked: LiteralString = "SELECT nspname FROM pg_namespace WHERE nspname LIKE %s ORDER BY 1"
@@ -240,7 +289,7 @@ class Postgresql:
     def _session(self) -> Iterator[IO[bytes]]:
         """One transaction that a script writes; it is committed when the block has ended.
 
-        Errors: ToolsMissing, PictureFailed, and what the block raises: then nothing was changed.
+        Errors: ToolsMissing, NotLoaded, and what the block raises: then nothing was changed.
         """
         command = (
             self._program("psql"),
@@ -266,7 +315,7 @@ class Postgresql:
             finally:
                 process.wait()
             if process.returncode:
-                raise PictureFailed(_read(said))
+                raise NotLoaded(_read(said))
 
     def _started(self, command: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
         """Errors: ToolsMissing."""
@@ -274,6 +323,13 @@ class Postgresql:
             return subprocess.Popen(command, env=self._environment, **how)
         except OSError as error:
             raise ToolsMissing(command[0], error.strerror) from None
+
+
+def _compare(counts: Mapping[str, int], about: About) -> None:
+    """Errors: PictureDamaged."""
+    for table, number in about.counts.items():
+        if counts.get(table, 0) != number:
+            raise PictureDamaged(f"{table} has {counts.get(table, 0)} rows of {number}")
 
 
 def _move(script: IO[bytes], of: str, to: str) -> None:

@@ -63,7 +63,7 @@ class Sqlite:
             raise PictureFailed(error) from None
         return about, rows
 
-    def prove(self, folder: Path, about: About) -> None:
+    def prove(self, folder: Path, about: About) -> bool:
         try:
             with closing(_opened(folder / FILE, alone=True)) as copy:
                 _sound(copy)
@@ -75,6 +75,7 @@ class Sqlite:
                 one for one in {**about.counts, **counts} if counts.get(one) != about.counts.get(one)
             )
             raise PictureDamaged(f"{table} has {counts.get(table, 0)} rows of {about.counts.get(table, 0)}")
+        return True
 
     def load(self, folder: Path, about: About, rows: Rows, event: Mapping[str, object]) -> str:
         self.prove(folder, about)
