@@ -203,6 +203,12 @@ def test_queries_of_a_report_are_bounded_whatever_the_history(
     assert counts[0] == counts[1] <= 30
 
 
+def test_which_sender_was_proved_is_told(beaune: Commune) -> None:
+    proved = arrive(box(beaune), verdict={"proved_senders": ["paie@amende-regler.com"]})
+    assert told(beaune, proved)[0]["proved_senders"] == ["paie@amende-regler.com"]
+    assert told(beaune, arrive(box(beaune)))[0]["proved_senders"] == []
+
+
 def test_evidence_names_nobody_and_no_content(beaune: Commune) -> None:
     evidence, _ = told(beaune, arrive(box(beaune)))
     assert beaune.agent.id not in json.dumps(evidence)

@@ -166,9 +166,15 @@ def test_forged_sender_is_not_blocked_and_an_authenticated_one_is_set_aside(repo
     report("col_a", "per_1", indicators=[["url", URL], sender, domain])
     report("col_b", "per_2", indicators=[["url", URL], sender, domain])
     assert not {k for k, v in active() if "victime" in v}
+    # A pass may be that of the attacker's own envelope, or signature.
+    passes = {"spf": "pass", "dkim": "pass", "link_mismatch": "true", "proved_senders": ["x@eve.example"]}
+    report("col_a", "per_1", indicators=[["url", URL], sender, domain], evidence=passes)
+    report("col_b", "per_2", indicators=[["url", URL], sender, domain], evidence=passes)
+    assert not {k for k, v in active() if "victime" in v}
     real = ["sender", "alerte@colis-suivi-bourgogne.com"]
-    report("col_a", "per_1", indicators=[["url", URL], real], evidence=PASS)
-    report("col_b", "per_2", indicators=[["url", URL], real], evidence=PASS)
+    proved = PASS | {"proved_senders": [real[1]]}
+    report("col_a", "per_1", indicators=[["url", URL], real], evidence=proved)
+    report("col_b", "per_2", indicators=[["url", URL], real], evidence=proved)
     assert Decision.objects.get(kind="sender").action == "quarantine"
 
 

@@ -217,8 +217,9 @@ def test_decision_taken_back_singly_is_not_made_again_by_another_campaign(
 def test_what_a_later_campaign_shows_of_the_thing_itself_is_heard(
     report: Report, administrator: Actor
 ) -> None:
-    sender = [["sender", "facturation@fournisseur-inconnu.example"]]
-    authentic = {"spf": "pass", "dmarc": "pass", "link_mismatch": "true"}
+    address = "facturation@fournisseur-inconnu.example"
+    sender = [["sender", address]]
+    authentic = {"dmarc": "pass", "proved_senders": [address], "link_mismatch": "true"}
     for number in (1, 2):
         first = [*sender, ["url", URL]]
         report(f"col_{number}", f"per_{number}", indicators=first, evidence=authentic)

@@ -91,6 +91,31 @@ def test_strictest_decision_wins() -> None:
     assert verdict(body(), *entries) == "reject"
 
 
+@pytest.mark.parametrize(
+    ("envelope", "visible", "auth", "proved"),
+    [
+        ("a@evil.example", "a@evil.example", {"spf": "pass"}, {"a@evil.example"}),
+        ("a@evil.example", "a@evil.example", {"dmarc": "pass"}, {"a@evil.example"}),
+        ("a@evil.example", "compta@fournisseur.fr", {"spf": "pass"}, {"a@evil.example"}),
+        ("a@evil.example", "compta@fournisseur.fr", {"spf": "pass", "dmarc": "fail"}, {"a@evil.example"}),
+        ("a@evil.example", "compta@fournisseur.fr", {"dkim": "pass"}, set()),
+        ("compta@fournisseur.fr", "a@evil.example", {"dmarc": "pass", "dkim": "pass"}, {"a@evil.example"}),
+        ("b@bounce.evil.example", "A@evil.example", {"spf": "pass"}, {"a@evil.example", "b@bounce.evil.example"}),
+        ("b@evil.example", "a@news.evil.example", {"dmarc": "pass"}, {"a@news.evil.example", "b@evil.example"}),
+        ("b@evil.example", "a@notevil.example", {"spf": "pass"}, {"b@evil.example"}),
+        ("", "compta@fournisseur.fr", {"spf": "pass"}, set()),
+        ("compta@fournisseur.fr", "not an address", {"dmarc": "pass"}, set()),
+        ("compta@fournisseur.fr", "", {}, set()),
+    ],
+)
+def test_a_check_proves_the_sender_it_speaks_for_and_nobody_else(
+    envelope: str, visible: str, auth: dict[str, str], proved: set[str]
+) -> None:
+    """Who writes as a supplier that publishes no DMARC, by an envelope and a signature of their own."""
+    told = decode(body(sender=envelope, visible_from=visible, auth=auth))
+    assert set(facts_module.proved_senders(told)) == proved
+
+
 def test_recipients_lose_their_detail_and_count_once() -> None:
     assert facts_module.recipients(decode(body())) == ["agent@beaune.test"]
 

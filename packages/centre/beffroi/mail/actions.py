@@ -118,6 +118,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         "spf": auth.get("spf", "none"),
         "dkim": auth.get("dkim", "none"),
         "dmarc": auth.get("dmarc", "none"),
+        "proved_senders": verdict.get("proved_senders", []),
         "link_mismatch": bool(verdict.get("link_mismatch")),
         "rspamd_symbols": verdict.get("symbols", []),
         "rspamd_score": verdict.get("score", 0),

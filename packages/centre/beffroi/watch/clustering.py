@@ -106,12 +106,11 @@ def known_before(indicators: Sequence[Indicator], evidence: Mapping[str, object]
 
 
 def forged(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
-    """Return the indicators that name the mail's sender when nothing authenticated that sender: the victim of
-    a forgery must not be blocked for it. A link's host is never among them."""
-    if any(str(evidence.get(key, "")).lower() == "pass" for key in ("dmarc", "dkim")):
-        return frozenset()
-    if str(evidence.get("spf", "")).lower() == "pass" and str(evidence.get("dmarc", "")).lower() != "fail":
-        return frozenset()
-    senders = {i for i in indicators if i.kind is Kind.SENDER}
-    domains = {i.value.rpartition("@")[2] for i in senders} - link_hosts(indicators)
+    """Return the indicators that name a sender of the mail for whom no check spoke: the victim of a forgery must not
+    be blocked for it. A link's host is never among them."""
+    told = evidence.get("proved_senders")
+    proved = {str(one) for one in told} if isinstance(told, list | tuple) else set()
+    senders = {i for i in indicators if i.kind is Kind.SENDER and i.value not in proved}
+    domains = {i.value.rpartition("@")[2] for i in senders}
+    domains -= {one.rpartition("@")[2] for one in proved} | link_hosts(indicators)
     return frozenset(senders | {i for i in indicators if i.kind is Kind.DOMAIN and i.value in domains})

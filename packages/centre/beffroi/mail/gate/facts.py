@@ -212,6 +212,32 @@ def observations(facts: Facts) -> list[Observation]:
     return list(found)
 
 
+def proved_senders(facts: Facts) -> list[str]:
+    """The addresses of envelope and From: that a check speaks for, canonical: SPF for the envelope's domain, DMARC for
+    the visible one's; either for both where one domain is the other, or below it. A signature alone (DKIM) may be
+    anybody's: who writes as a supplier without DMARC signs, too."""
+    envelope, visible = _sender(facts.sender), _sender(facts.visible_from)
+    spf, dmarc = facts.auth.spf == "pass", facts.auth.dmarc
+    if _is_one_domain(envelope, visible):
+        found = {envelope, visible} if dmarc == "pass" or (spf and dmarc != "fail") else set()
+    else:
+        found = ({envelope} if spf else set()) | ({visible} if dmarc == "pass" else set())
+    return sorted(found - {""})
+
+
+def _sender(address: str) -> str:
+    try:
+        return normalise(Kind.SENDER, address).value
+    except IndicatorInvalid:
+        return ""
+
+
+def _is_one_domain(one: str, other: str) -> bool:
+    domains = one.rpartition("@")[2], other.rpartition("@")[2]
+    wide, narrow = sorted(domains, key=len)
+    return bool(wide) and (wide == narrow or narrow.endswith("." + wide))
+
+
 def link_mismatch(facts: Facts) -> bool:
     """True when a link shows one host and leads to another."""
     return any(link.shown_host for link in _list(facts.urls))

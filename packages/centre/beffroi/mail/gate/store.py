@@ -64,6 +64,7 @@ def record_of(facts: Facts, verdict: Verdict, bank: Sequence[Seen] = ()) -> byte
         "score": round(facts.score, 2),
         # A second look moves nothing: only the first one sets aside.
         "spam": facts.spam and not facts.rescan,
+        "proved_senders": facts_module.proved_senders(facts),
         "link_mismatch": facts_module.link_mismatch(facts),
         "attachment_types": facts_module.attachment_types(facts),
         "signed_in": facts.signed_in,
