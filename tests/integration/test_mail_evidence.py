@@ -15,6 +15,7 @@ from beffroi.mail import actions, prevalence
 from beffroi.mail.gate.facts import Facts, Link, observations
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, MailObservation, MailRecipient
 from beffroi.watch.detectors import from_mail
+from beffroi_protocol.indicators import Kind
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -114,7 +115,9 @@ def test_files_and_pages_that_mail_had_long_before_are_told_as_such(beaune: Comm
         MailObservation.objects.create(
             message_id=made[days, file], kind="sha256", value=file, role="attachment"
         )
-    assert set(told(beaune, made[0, logo])[0]["known_before"]) == {logo, notice, "www.banque-exemple.com"}
+    assert set(told(beaune, made[0, logo])[0]["known_before"]) == {
+        logo, notice, "www.banque-exemple.com", "banque-exemple.com"
+    }
     assert told(beaune, made[0, fake])[0]["known_before"] == []
     assert told(beaune, made[30, logo])[0]["known_before"] == []
 
@@ -201,6 +204,49 @@ def test_queries_of_a_report_are_bounded_whatever_the_history(
         for _ in range(20):
             arrive(box(beaune))
     assert counts[0] == counts[1] <= 30
+
+
+def test_what_a_link_s_name_stands_below_is_told_where_mail_knew_it(beaune: Commune) -> None:
+    """A provider of newsletters makes a name for each customer."""
+    arrive(box(beaune), at=NOW - timedelta(days=20), link="https://un.lettres-exemple.com/")
+    known = told(beaune, arrive(box(beaune), link="https://deux.lettres-exemple.com/"))[0]["known_before"]
+    assert known == ["lettres-exemple.com"]
+
+
+@pytest.mark.usefixtures("experienced")
+def test_a_lure_among_hundreds_of_links_is_reported_with_its_sender_and_file(beaune: Commune) -> None:
+    """Decoys that stand before it in any order: well-known ones, and some that mail has known for long."""
+    file, trap = "f" * 64, "zz.payer-ici.com"
+    decoys = [f"www.impots.gouv.fr/{n}" for n in range(300)] + [f"www.ancien-site.com/{n}" for n in range(150)]
+    rows = [(Kind.URL, f"https://{one}", "link") for one in decoys]
+    rows += [(Kind.DOMAIN, one.split("/")[0], "link") for one in decoys[::300]]
+    rows += [(Kind.DOMAIN, f"{n}.aaa.gouv.fr", "link") for n in range(200)] + [(Kind.SHA256, file, "attachment")]
+    old = arrive(box(beaune), at=NOW - timedelta(days=20))
+    for one in decoys[300:]:
+        MailObservation.objects.create(message_id=old, kind=Kind.URL, value=f"https://{one}", role="link")
+    made = arrive(box(beaune), link=f"https://{trap}/x")
+    for kind, value, role in rows:
+        MailObservation.objects.create(message_id=made, kind=kind, value=value, role=role)
+    indicators = told(beaune, made)[1]
+    assert len(indicators) <= 100
+    assert ["sender", "paie@amende-regler.com"] in indicators
+    assert ["sha256", file] in indicators
+    assert ["domain", trap] in indicators
+    assert ["url", f"https://{trap}/x"] in indicators
+
+
+@pytest.mark.usefixtures("experienced")
+def test_reports_of_a_lure_among_too_many_new_links_name_different_ones(beaune: Commune) -> None:
+    """Nobody knows which it is: each report names some, none of them always the same."""
+    named = []
+    for _ in range(2):
+        made = arrive(box(beaune))
+        for n in range(300):
+            MailObservation.objects.create(
+                message_id=made, kind=Kind.URL, value=f"https://w{n}.leurre{n}.com/", role="link"
+            )
+        named.append({value for _, value, *_ in told(beaune, made)[1]})
+    assert named[0] - named[1]
 
 
 def test_which_sender_was_proved_is_told(beaune: Commune) -> None:

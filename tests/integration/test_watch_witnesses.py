@@ -85,7 +85,7 @@ def test_dismissing_a_campaign_ends_what_was_observed(report: Report, administra
 
 def _lies(report: Report, administrator: Actor, commune: str, person: str, count: int) -> None:
     for number in range(count):
-        url = f"https://innocent-{commune[-1]}{person[-1]}{number}.example.net/x"
+        url = f"https://innocent-{commune[-1]}{person[-1]}{number}.example/x"
         report(commune, person, indicators=[["url", url]])
         latest = Campaign.objects.filter(state="open").order_by("-first_seen").first()
         assert latest is not None
@@ -119,7 +119,7 @@ def test_a_commune_that_lies_is_no_second_witness_with_another_person(
 
 def test_a_commune_that_reports_everything_within_an_hour_does_not_count(report: Report) -> None:
     for number in range(20):
-        report("col_a", "per_1", indicators=[["url", f"https://many-{number}.example.net/x"]])
+        report("col_a", "per_1", indicators=[["url", f"https://many-{number}.example/x"]])
     report("col_a", "per_1")
     report("col_b", "per_2")
     assert active() == set()
@@ -127,7 +127,7 @@ def test_a_commune_that_reports_everything_within_an_hour_does_not_count(report:
 
 def test_who_presses_on_a_whole_mailbox_silences_no_colleague(report: Report) -> None:
     for number in range(25):
-        report("col_a", "per_0", indicators=[["url", f"https://many-{number}.example.net/x"]])
+        report("col_a", "per_0", indicators=[["url", f"https://many-{number}.example/x"]])
     report("col_a", "per_0")
     report("col_b", "per_2")
     assert active() == set()
@@ -137,7 +137,7 @@ def test_who_presses_on_a_whole_mailbox_silences_no_colleague(report: Report) ->
 
 def test_a_commune_that_shares_its_flood_among_its_people_does_not_count(report: Report) -> None:
     for number in range(24):
-        report("col_a", f"per_{number % 3}", indicators=[["url", f"https://many-{number}.example.net/x"]])
+        report("col_a", f"per_{number % 3}", indicators=[["url", f"https://many-{number}.example/x"]])
     report("col_a", "per_9")
     report("col_b", "per_b")
     assert active() == set()

@@ -157,7 +157,8 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
 
 def _indicators(message: MailMessage, verdict: dict[str, Any]) -> list[list[str]]:
     """[kind, value] each, and first the client's address with its role, unless its host looks shared."""
-    found = [list(pair) for pair in queries.reported_indicators(message.id)]
+    said = queries.reported_indicators(message.id)
+    found = [list(pair) for pair in prevalence.foremost(message, said, MAX_INDICATORS)]
     if not clients.refusal(prevalence.client_of(message, verdict)):
         found.insert(0, [Kind.IP.value, message.client_ip, "client"])
     return found[:MAX_INDICATORS]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from django.db.models import QuerySet, Subquery
@@ -18,7 +19,7 @@ from django.db.models import QuerySet, Subquery
 from beffroi.core.communes import row_security
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.decisions import protected, shared, warning_lists
-from beffroi.lib import clock
+from beffroi.lib import clock, hashed
 from beffroi.mail.clients import MANY_SENDERS, Client
 from beffroi.mail.models import Mailbox, MailMessage, MailObservation, MailRecipient
 
@@ -27,6 +28,8 @@ LEARNING = timedelta(days=7)
 ROWS = 500
 CLIENT_ROWS = 300
 MAX_NAMES = 16
+CANDIDATES = 1000
+"""Of more indicators nobody asks since when mail knows them: a query each."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,36 @@ def evidence(message: MailMessage) -> dict[str, int]:
 @row_security.unlimited()
 def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> list[str]:
     """The files, web addresses and names among them that this centre saw ``LEARNING`` before the message: a logo, a
-    form of the State, the notice of a bank and its site. Whoever imitates somebody sends the real one along."""
+    form of the State, the notice of a bank and its site. Whoever imitates somebody sends the real one along. Also what
+    somebody registered above one of the names: a provider's customers have a name each."""
     kinds = (Kind.SHA256, Kind.URL, Kind.DOMAIN)
     values = {(kind, value) for kind, value, *_ in indicators if kind in kinds}
+    values |= {(Kind.DOMAIN, registrable(value)) for kind, value in values if kind == Kind.DOMAIN}
     limit = message.received_at - LEARNING
     return [
         value
         for kind, value in sorted(values)
         if (at := _first_seen(kind, value)) is not None and at <= limit
     ]
+
+
+def foremost(message: MailMessage, pairs: Sequence[tuple[str, str]], most: int) -> list[tuple[str, str]]:
+    """The ``most`` of these (kind, value) that say most about a message: senders and files, then links that mail did not
+    know long before and that may be blocked at all. Of too many such links each message has a choice of its own:
+    whoever hides one among decoys does not choose which are left out."""
+    if len(pairs) <= most:
+        return list(pairs)
+    check, links = protected.current().check, (Kind.URL, Kind.DOMAIN)
+
+    def order(pair: tuple[str, str]) -> tuple[bool, bool, str, str]:
+        kind, value = pair
+        place = urlsplit(value).netloc if kind == Kind.URL else value
+        kept = bool(check(Indicator(Kind(kind), value)))
+        return kind in links, kept, hashed.sha256(f"{message.id} {place}"), kind
+
+    found = sorted(pairs, key=order)[:CANDIDATES]
+    old = set(known_before(message, found))
+    return sorted(found, key=lambda pair: (*order(pair)[:2], pair[1] in old))[:most]
 
 
 @shared.mail_hosts

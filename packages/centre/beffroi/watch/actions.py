@@ -26,14 +26,14 @@ from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
-from beffroi.watch import clustering, resolving
+from beffroi.watch import above, clustering, resolving
 from beffroi.watch.cases import (
-    CAMPAIGN_DAYS,
     campaigns_naming,
     case_of,
     closed_among,
     command_signs,
     evidence_of,
+    speaks_of_mail,
     ttl_of,
 )
 from beffroi.watch.detectors import joins_by_address
@@ -80,11 +80,13 @@ def take_in(*, sighting_id: str, payload: Mapping[str, object], landing: Mapping
         indicators=[[i.kind.value, i.value] for i in indicators],
         evidence=evidence if isinstance(evidence, dict) else {},
     )
-    campaign = _join(sighting, indicators)
+    check = protected.current().check
+    standing = above.names(indicators, sighting.evidence, check) if speaks_of_mail(sighting) else {}
+    campaign = _join(sighting, indicators, standing)
     _add_indicators(campaign, indicators, landing)
     _count(campaign)
     if campaign.state in (_State.OPEN, _State.DECIDED):
-        _decide(campaign, actor=_RULES, named=_named(indicators, landing))
+        _decide(campaign, actor=_RULES, named=_named(indicators, landing) | standing.keys())
 
 
 def confirm_campaign(*, actor: Actor, campaign: Campaign, also_shared: bool = False) -> int:
@@ -182,8 +184,11 @@ def _close(
 # -- sightings ---------------------------------------------------------------------------------------------
 
 
-def _join(sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
-    """Find or open the campaign of a sighting; open campaigns that it connects become one."""
+def _join(
+    sighting: Sighting, indicators: Sequence[Indicator], standing: Mapping[Indicator, Collection[Indicator]]
+) -> Campaign:
+    """Find or open the campaign of a sighting; open campaigns that it connects become one. ``standing``: the names above
+    its links' hosts, each with these."""
     check = protected.current().check
     known = clustering.known_before(indicators, sighting.evidence)
     joins = [i for i in clustering.joining(indicators, check) if i.kind is Kind.DOMAIN or i not in known]
@@ -196,6 +201,11 @@ def _join(sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
         joins = beside
     order = [_State.REVOKED, _State.DISMISSED, _State.DECIDED, _State.OPEN]
     met = {c.id: c for i in joins for c in found.get(i, ())}
+    if not any(c.state in Campaign.CLOSED for c in met.values()):
+        for name, hosts in standing.items():
+            if relatives := above.related(name, hosts):
+                met |= {c.id: c for c in relatives}
+                joins = [*joins, name]
     ranked = sorted(met.values(), key=lambda c: (order.index(_State(c.state)), c.first_seen))
     campaign = ranked[0] if ranked else _open()
     for other in ranked[1:]:
@@ -346,7 +356,7 @@ def _taken_back(campaign: Campaign, proposals: Sequence[Proposal]) -> set[Indica
     because a name leads there. What speaks anew of the thing itself is heard: an address that guesses again."""
     values = {p.indicator.value for p in proposals}
     rows = Decision.objects.filter(value__in=values, scope=SCOPE_ALL).order_by("proposed_at", "id")
-    since = clock.now() - timedelta(days=CAMPAIGN_DAYS)
+    since = clock.now() - timedelta(days=clustering.CAMPAIGN_DAYS)
     ended = {
         d.indicator: d.ended_at
         if d.state == Decision.State.REVOKED and d.end_reason not in (_UNDONE, _DISMISSED)

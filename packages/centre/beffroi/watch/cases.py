@@ -18,7 +18,7 @@ from beffroi.core.decisions import shared, warning_lists
 from beffroi.core.identity import sign_ins
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.watch import clustering, detectors, login_attacks
+from beffroi.watch import above, clustering, detectors, login_attacks
 from beffroi.watch.detectors import is_box_proof
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.rules import Case, Seen, Ttl, Witness
@@ -30,10 +30,6 @@ _MACHINE_DOORS = frozenset({"mail"})
 """Doors of the centre itself, whose evidence a machine checked. A box's word is a sighting: it may be stolen."""
 
 
-CAMPAIGN_DAYS = 14
-"""A sighting joins a campaign that was seen in the last days; later it is a new one."""
-_CLOSED = frozenset({Campaign.State.REVOKED, Campaign.State.DISMISSED})
-"""By a person: what they named is settled."""
 COMMAND_SIGN_LIFE = timedelta(days=30)
 KNOWN_FOR = timedelta(days=7)
 """Since when members signed in from an address, for it to be a town hall's."""
@@ -45,13 +41,18 @@ def ttl_of(config: Config) -> Ttl:
     return Ttl(config.decision_ttl_ip_s, config.decision_ttl_name_s, config.decision_ttl_hash_s)
 
 
+def speaks_of_mail(sighting: Sighting) -> bool:
+    """Whether the mail door saw it, whose evidence a machine of the centre checked."""
+    return sighting.door in _MACHINE_DOORS
+
+
 def evidence_of(sighting: Sighting) -> frozenset[str]:
     """Return the detectors that speak in a sighting."""
     if sighting.door == login_attacks.DOOR:
         return frozenset({"login_attack"}) if login_attacks.speaks(sighting.evidence) else frozenset()
     if sighting.door == detectors.FILE_DOOR:
         return detectors.from_file(sighting.evidence)
-    return detectors.from_mail(sighting.evidence) if sighting.door in _MACHINE_DOORS else frozenset()
+    return detectors.from_mail(sighting.evidence) if speaks_of_mail(sighting) else frozenset()
 
 
 def command_signs(indicator: Indicator, follows: Indicator | None = None) -> frozenset[str]:
@@ -78,7 +79,7 @@ def command_signs(indicator: Indicator, follows: Indicator | None = None) -> fro
 
 def campaigns_naming(indicators: Collection[Indicator]) -> dict[Indicator, list[Campaign]]:
     """Return the campaigns of the last days that sightings join by these."""
-    since = clock.now() - timedelta(days=CAMPAIGN_DAYS)
+    since = clock.now() - timedelta(days=clustering.CAMPAIGN_DAYS)
     rows = CampaignIndicator.objects.filter(
         value__in={i.value for i in indicators}, joins=True, campaign__last_seen__gte=since
     ).select_related("campaign")
@@ -90,7 +91,7 @@ def campaigns_naming(indicators: Collection[Indicator]) -> dict[Indicator, list[
 
 def closed_among(named: Mapping[Indicator, Iterable[Campaign]]) -> set[Indicator]:
     """Return those of which a person closed a campaign; ``named``: as of ``campaigns_naming``."""
-    return {i for i, seen in named.items() if any(c.state in _CLOSED for c in seen)}
+    return {i for i, seen in named.items() if any(c.state in Campaign.CLOSED for c in seen)}
 
 
 def _settled(rows: Iterable[CampaignIndicator]) -> set[Indicator]:
@@ -113,14 +114,16 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
     new: set[Indicator] = set()
     led_to: set[Indicator] = set()
     met: set[Indicator] = set()
+    mails: list[tuple[Sighting, list[Indicator]]] = []
     for sighting in Sighting.objects.filter(campaign=campaign):
         own = [Indicator(Kind(kind), value) for kind, value in sighting.indicators]
         speaking = evidence_of(sighting)
         forged = clustering.forged(own, sighting.evidence)
         genuine.update(i for i in own if i not in forged)
-        if sighting.door in _MACHINE_DOORS:
+        if speaks_of_mail(sighting):
             known |= (old := clustering.known_before(own, sighting.evidence))
             new.update(i for i in own if i not in old)
+            mails.append((sighting, own))
         if sighting.door != _BOX_DOOR:
             led_to |= (led := clustering.led_to(own, sighting.evidence))
             met.update(i for i in own if i.kind is Kind.IP and i not in led)
@@ -131,6 +134,10 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 sighting.door, sighting.detector, sighting.evidence
             ):
                 proofs[indicator].add(Told(sighting.collectivite_id, sighting.detector))
+    for name, told_by in (standing := above.speaking(mails, protected)).items():
+        genuine.add(name)
+        witnesses[name].update(Witness(one.collectivite_id, one.person_id) for one in told_by)
+        found[name].update(*map(evidence_of, told_by))
     counting = vouched(reliable(campaign, {w for told in witnesses.values() for w in told}))
     heard = boxes_heard(campaign, {one for told in proofs.values() for one in told})
     rows = list(CampaignIndicator.objects.filter(campaign=campaign).order_by("id"))
@@ -162,7 +169,8 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 and (follows is not None or indicator.value in pointed or induced),
                 known_before=indicator in known - new and indicator.kind is not Kind.DOMAIN,
                 known_name=indicator in known - new and indicator.kind is Kind.DOMAIN,
-                settled=follows is None and indicator in settled,
+                settled=follows is None
+                and (indicator in settled or (indicator in standing and above.is_settled(indicator))),
                 names_one=_names_one(indicator, {one.collectivite_id for one in witnesses[indicator]}),
             )
         )

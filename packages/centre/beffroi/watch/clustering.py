@@ -16,6 +16,8 @@ from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 
 MAX_INDICATORS = 100
+CAMPAIGN_DAYS = 14
+"""A sighting joins a campaign that was seen in the last days; later it is a new one."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}")
 _MAIL_DOMAIN = re.compile(r"[A-Za-z0-9._%+-]@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
 _JOINING = frozenset({Kind.URL, Kind.DOMAIN, Kind.SHA256, Kind.SKETCH})

@@ -20,6 +20,9 @@ class Campaign(models.Model):
         REVOKED = "revoked"
         DISMISSED = "dismissed"
 
+    CLOSED = (State.REVOKED, State.DISMISSED)
+    """By a person: what they named is settled."""
+
     id = id_field("cmp")
     state = models.CharField(max_length=16, choices=State, default=State.OPEN)
     first_seen = models.DateTimeField(default=clock.now)
