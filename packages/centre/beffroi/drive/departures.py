@@ -9,7 +9,8 @@ Source:  docs/decisions/0094-undone-departures-give-groups-and-shares-back.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib import clock
 from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
+
+log = logging.getLogger("beffroi.drive")
 
 
 @dataclass(frozen=True)
@@ -74,27 +78,44 @@ def end_outside(config: Config, collectivite_id: str, *, record: Record) -> int:
     """Of a collectivité that left: links, and what is shared with other collectivités, either way. Return how many
     ended. What its own people share inside ends with each of them. Errors: StoreFull, Unavailable."""
     ended = 0
-    with _opened(config) as communes:
-        for owner in communes.ids():
-            database, now_s = communes.metadata(owner), clock.epoch_s()
-            with database.reading() as reading:
-                found = [
-                    one
-                    for one in shares.all_open(reading, now_s=now_s)
-                    if receiver_of(one) == collectivite_id
-                    or (owner == collectivite_id and one.kind in ("link", "collectivite"))
-                ]
-            for one in found:
-                record(Line("ended", one.id, "", owner, receiver_of(one)))
-            if found:
-                database.write(partial(_end_all, found, now_s))
-            ended += len(found)
+
+    def end(owner: str, database: Database) -> None:
+        nonlocal ended
+        now_s = clock.epoch_s()
+        with database.reading() as reading:
+            found = [
+                one
+                for one in shares.all_open(reading, now_s=now_s)
+                if receiver_of(one) == collectivite_id
+                or (owner == collectivite_id and one.kind in ("link", "collectivite"))
+            ]
+        for one in found:
+            record(Line("ended", one.id, "", owner, receiver_of(one)))
+        if found:
+            database.write(partial(_end_all, found, now_s))
+        ended += len(found)
+
+    _everywhere(config, end)
     return ended
 
 
 def _end_all(found: Iterable[Share], now_s: int, writing: Writing) -> None:
     for one in found:
         shares.end(writing, one.id, now_s=now_s)
+
+
+def _everywhere(config: Config, change: Callable[[str, Database], object]) -> None:
+    """In all collectivités, also behind one that does not answer. Errors: the first one's of these."""
+    failed: BeffroiError | None = None
+    with _opened(config) as communes:
+        for one in communes.ids():
+            try:
+                change(one, communes.metadata(one))
+            except BeffroiError as error:
+                log.error("%s is passed over for now: %s", one, error.code)
+                failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def leave_groups(config: Config, departure: Departure, *, record: RecordGroup) -> None:
@@ -188,17 +209,18 @@ def _may_reopen(reading: Reading, share: Share, person_id: str, *, now_s: int) -
 def forget_own_marks(config: Config, person_id: str) -> None:
     """Stars of somebody who is erased, names that they gave to what was shared with them, when they looked at it,
     wherever. Errors: StoreFull, Unavailable."""
-    with _opened(config) as communes:
-        for collectivite_id in communes.ids():
-            database = communes.metadata(collectivite_id)
-            with database.reading() as reading:
-                is_there = (
-                    favourites.has_some(reading, person_id)
-                    or mounts.of(reading, person_id)
-                    or seen.shares(reading, person_id)
-                )
-            if is_there:
-                database.write(lambda writing: _forget_own_marks(writing, person_id))
+
+    def forget(_: str, database: Database) -> None:
+        with database.reading() as reading:
+            is_there = (
+                favourites.has_some(reading, person_id)
+                or mounts.of(reading, person_id)
+                or seen.shares(reading, person_id)
+            )
+        if is_there:
+            database.write(lambda writing: _forget_own_marks(writing, person_id))
+
+    _everywhere(config, forget)
 
 
 def _forget_own_marks(writing: Writing, person_id: str) -> None:
