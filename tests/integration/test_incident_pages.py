@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from beffroi.core.identity import actions as identity
@@ -24,6 +25,7 @@ from beffroi.portal import incident_file
 from beffroi.portal import incident_words as words
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.conftest import Commune
 from tests.drive_pages import Drive
@@ -231,6 +233,55 @@ def test_a_person_opens_what_no_door_saw(agent: Client, beaune: Commune, nuits: 
     assert "Ne l’éteignez pas" in page
     agent.post(address, data)
     assert Incident.objects.count() == 2  # two machines, two incidents
+
+
+def known(**ago: float) -> str:
+    """As a field of the type "datetime-local" sends it, in the time on the wall."""
+    return f"{timezone.localtime(clock.now() - timedelta(**ago)):%Y-%m-%dT%H:%M}"
+
+
+def test_the_72_hours_run_from_when_it_was_known_not_from_when_it_was_told(
+    agent: Client, beaune: Commune
+) -> None:
+    data = {"kind": "suspect_machine", "note": "Vu vendredi soir"}
+    agent.post(reverse("incident_new"), data | {"known_at": known(hours=60)})
+    page = text_of(agent.get(reverse("incident", args=[Incident.objects.get().id])))
+    assert "encore 11 h" in page and "encore 71 h" not in page
+    dates = IncidentTask.objects.exclude(due_at=None).values_list("due_at", flat=True)
+    assert {clock.now() < one <= clock.now() + timedelta(hours=12) for one in dates} == {True}
+    Incident.objects.all().delete()
+    agent.post(reverse("incident_new"), data | {"known_at": ""})
+    dates = IncidentTask.objects.exclude(due_at=None).values_list("due_at", flat=True)
+    assert {one > clock.now() + timedelta(hours=71) for one in dates} == {True}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"known_at": "9999-12-31T23:59"}, "Donnez un moment passé"),
+        ({"known_at": "1999-01-01T00:00"}, "Donnez un moment passé"),
+        ({"known_at": "0001-01-01T00:00"}, "Donnez un moment passé"),
+        ({"known_at": "vendredi"}, "Donnez un moment passé"),
+        ({"note": " "}, "Écrivez ce que vous avez vu"),
+        ({"note": "Une fenêtre" + "x" * 2000}, "Écrivez ce que vous avez vu"),
+        ({"kind": "foreign_sign_in"}, "Choisissez ce qui s’est passé"),
+    ],
+)
+def test_what_was_written_of_an_incident_is_not_lost_to_a_wrong_field(
+    agent: Client, beaune: Commune, administrator: Actor, wrong: dict[str, str], said: str
+) -> None:
+    data = {"kind": "data_lost", "note": "Une fenêtre demande", "known_at": known(hours=2)} | wrong
+    answers = [agent.post(reverse("incident_new"), data)]
+    with on_listener("console"):
+        console = console_client(administrator.id)
+        answers.append(console.post(reverse("incident_new"), data | {"collectivite_id": beaune.id}))
+    for answer in answers:
+        page = text_of(answer)
+        assert answer.status_code == 400 and said in page and 'aria-invalid="true"' in page
+        assert data["note"].strip() in page and f'value="{data["known_at"]}"' in page
+        assert ('value="data_lost" checked' in page) is (data["kind"] == "data_lost")
+    assert f'<option value="{beaune.id}" selected>' in text_of(answers[1])
+    assert not Incident.objects.exists()
 
 
 # The Département

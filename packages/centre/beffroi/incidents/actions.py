@@ -7,7 +7,7 @@ ticks its own tasks and declares what happened to it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -26,6 +26,7 @@ from beffroi.lib.ids import new_id
 SYSTEM = Actor.system("incidents")
 MAX_TEXT = 2000
 MAX_WHY = 500
+KNOWN_BEFORE = timedelta(days=366)
 CLOSE_REASONS = (RESOLVED, "false_alarm", "duplicate")
 SPARED = "never_again"
 """Why the centre closes what a list's entry opened, once the Département lets that entry pass for good."""
@@ -51,8 +52,10 @@ def open_incident(
     data: Mapping[str, str | int] | None = None,
     decision_id: str = "",
     person_id: str = "",
+    known_at: datetime | None = None,
 ) -> Incident:
-    """Open an incident with its tasks, or add to the open one about the same subject.
+    """Open an incident with its tasks, or add to the open one about the same subject. ``known_at``: from when the dates
+    of the law run; None for now.
 
     Evidence that is there already is not added again; when nothing is new, nothing changes.
     """
@@ -85,7 +88,7 @@ def open_incident(
             code=task.code,
             audience=task.audience,
             position=position,
-            due_at=now + LEGAL_DELAY if task.legal else None,
+            due_at=(known_at or now) + LEGAL_DELAY if task.legal else None,
         )
         for position, task in enumerate(plan.tasks)
     )
@@ -284,18 +287,25 @@ def declare(*, actor: Actor, typed: bool, message_id: str, evidence: Sequence[Ca
 
 
 @transaction.atomic
-def open_by_hand(*, actor: Actor, collectivite_id: str, kind: str, text: str) -> Incident:
-    """A person tells what no door saw; ``text`` becomes the first note. Errors: NotFound, Invalid."""
+def open_by_hand(
+    *, actor: Actor, collectivite_id: str, kind: str, text: str, known_at: datetime | None = None
+) -> Incident:
+    """A person tells what no door saw; ``text`` becomes the first note. ``known_at``: since when the commune knows;
+    None for now. Errors: NotFound, Invalid (kind, text, known_at)."""
     if not actor.may_see(collectivite_id):
         raise NotFound("collectivité")
     if kind not in BY_HAND:
         raise Invalid("kind")
+    now = clock.now()
+    if known_at is not None and not now - KNOWN_BEFORE <= known_at <= now:
+        raise Invalid("known_at")
     incident = open_incident(
         actor=actor,
         kind=Kind(kind),
         collectivite_id=collectivite_id,
         subject=new_id("inc"),
-        occurred_at=clock.now(),
+        occurred_at=known_at or now,
+        known_at=known_at,
         person_id=actor.id if actor.kind == "person" and kind == Kind.PASSWORD_TYPED else "",
     )
     add_note(actor=actor, incident=incident, text=text)

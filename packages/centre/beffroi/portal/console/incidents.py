@@ -19,9 +19,9 @@ from beffroi.incidents.models import Incident
 from beffroi.incidents.rules import Severity
 from beffroi.lib.errors import NotFound
 from beffroi.mail.met import met
-from beffroi.portal import incident_drive, incident_view, words
+from beffroi.portal import incident_drive, incident_opening, incident_view, words
 from beffroi.portal import incident_words as texts
-from beffroi.portal.pages import asks_part, for_administrators, page, typed
+from beffroi.portal.pages import asks_part, for_administrators, page
 from beffroi.portal.web.incidents import file_answer, write
 
 CLOSED_SHOWN = 50
@@ -56,18 +56,16 @@ def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def new(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Somebody called: open it for their commune. Errors: NotFound, Invalid."""
+    """Somebody called: open it for their commune. Errors: NotFound."""
+    known = communes.visible_collectivites(actor).exclude(enrolled_at=None)
+    context = {"place": "incidents", "communes": known}
     if request.method == "GET":
-        known = communes.visible_collectivites(actor).exclude(enrolled_at=None)
-        context = {"place": "incidents", "communes": known, "kinds": texts.BY_HAND.items()}
-        return page(request, "console/incident_new.html", {**context, "chosen": "suspect_machine"})
+        return page(request, "console/incident_new.html", context | incident_opening.blank())
     owner = communes.access_collectivite(actor, request.POST.get("collectivite_id", ""))
-    made = actions.open_by_hand(
-        actor=actor,
-        collectivite_id=owner.id,
-        kind=request.POST.get("kind", ""),
-        text=typed(request, "note"),
-    )
+    made, form = incident_opening.take(request, actor, owner.id)
+    if made is None:
+        context |= form | {"of": owner.id}
+        return page(request, "console/incident_new.html", context, status=400)
     return HttpResponseRedirect(reverse("incident", args=[made.id]))
 
 

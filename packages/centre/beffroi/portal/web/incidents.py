@@ -16,8 +16,7 @@ from beffroi.incidents.models import Incident
 from beffroi.incidents.recorded import Captured
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import met as mail
-from beffroi.portal import incident_drive, incident_file, incident_view
-from beffroi.portal import incident_words as words
+from beffroi.portal import incident_drive, incident_file, incident_opening, incident_view
 from beffroi.portal.pages import as_file, asks_part, for_agents, page, typed
 from beffroi.watch import queries as watch
 
@@ -41,16 +40,13 @@ def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @for_agents
 def new(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Tell what no door saw. Errors: Invalid."""
+    """Tell what no door saw."""
     if request.method == "GET":
-        context = {"place": "incidents", "kinds": words.BY_HAND.items(), "chosen": "suspect_machine"}
+        context = {"place": "incidents", **incident_opening.blank()}
         return page(request, "portal/incident_new.html", context)
-    made = actions.open_by_hand(
-        actor=actor,
-        collectivite_id=actor.collectivite_id or "",
-        kind=request.POST.get("kind", ""),
-        text=typed(request, "note"),
-    )
+    made, form = incident_opening.take(request, actor, actor.collectivite_id or "")
+    if made is None:
+        return page(request, "portal/incident_new.html", {"place": "incidents", **form}, status=400)
     return HttpResponseRedirect(reverse("incident", args=[made.id]))
 
 
