@@ -27,7 +27,7 @@ from tests.fixtures_portal import console_client, on_listener
 from tests.markup import flat
 
 pytestmark = pytest.mark.django_db
-DUE = "la liste des administrateurs est à relire"
+DUE = "liste des administrateurs est à relire"
 
 
 @pytest.fixture(autouse=True)

@@ -85,7 +85,7 @@ def test_a_line_of_before_the_last_checkpoint_is_found_within_a_week_and_said_ev
     journal.verification.forget()
     with on_listener("console"):
         console = console_client(new_administrator.record.id)
-        assert "le journal a été altéré" in console.get(reverse("home")).content.decode()
+        assert "Le journal a été altéré" in console.get(reverse("home")).content.decode()
         page = console.get(reverse("journal")).content.decode()
     assert "Le journal a été altéré" in page and f"Premier défaut à la ligne {position}" in page
     assert "docs/runbooks/audit-log.md" in status._WRONG["audit"](centre)

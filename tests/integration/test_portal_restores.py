@@ -138,10 +138,10 @@ def test_the_console_says_how_old_the_backup_is_and_what_waits(
         page = text(client.get("/sauvegardes/"))
         assert "Pas encore." in page and f"./beffroi mail restore {row.id}" in page
         assert "1 demande de restauration de courriels attend" in text(client.get("/"))
-        assert "la sauvegarde des boîtes" not in text(client.get("/"))
+        assert "La sauvegarde des boîtes" not in text(client.get("/"))
         told.write(state, told.Told(since=now - 10**6, backup_at=now - 27 * 3600, mailboxes=3, snapshots=9))
         assert "plus de 26 heures" in text(client.get("/sauvegardes/"))
-        assert "la sauvegarde des boîtes demande un regard" in text(client.get("/"))
+        assert "La sauvegarde des boîtes demande un regard" in text(client.get("/"))
         told.changed(state, backup_at=now, checked_at=now, damaged=("data/ab/abcd",))
         assert "data/ab/abcd" in text(client.get("/sauvegardes/"))
         assert "data/ab/abcd" in told.problem(state, now=now)
@@ -158,7 +158,7 @@ def test_the_console_says_how_old_the_backup_of_the_database_is_and_whether_it_r
         page = text(client.get("/sauvegardes/"))
         assert "Sauvegarde de la base de données" in page and "la plus récente est relue en entier" in page
         told.write(state, told.Told(since=now - 10**6, backup_at=now))
-        assert "la sauvegarde de la base de données demande un regard" in text(client.get("/"))
+        assert "La sauvegarde de la base de données demande un regard" in text(client.get("/"))
         told.changed_database(state, backup_at=now, people=812, size_bytes=2 * 10**6, snapshots=40)
         told.changed_database(state, drilled_at=now, drill_rows=12345, drill_took_s=7)
         page = text(client.get("/sauvegardes/"))

@@ -10,8 +10,10 @@ from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Person
+from beffroi.mail.people import leaving
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.urls import reverse
 
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import no_door, portal_client
@@ -53,6 +55,20 @@ def test_what_was_begun_for_one_commune_is_not_done_for_the_other(
     client.post("/collectivites/", {"membership_id": other.id})
     confirm(client, PAGE)
     assert not AppPassword.objects.exists()
+
+
+def test_a_departure_is_undone_after_a_confirmation_as_it_was_begun(beaune: Commune) -> None:
+    person = beaune.agent_membership.person
+    departure = leaving.depart(
+        actor=beaune.referent, collectivite=beaune.collectivite, person=person, successors={}
+    )
+    client, page = portal_client(beaune.referent_membership), reverse("departure", args=[departure.id])
+    assert client.post(page)["Location"].startswith("/confirmer/")
+    person.refresh_from_db()
+    assert not person.is_active
+    assert confirm(client, page)["Location"] == page
+    person.refresh_from_db()
+    assert person.is_active
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Somebody leaves: what they have, who takes over, everything ended at once, the record, and its undoing.
 
-Input:  hostile: every field. The change is a POST after a step-up: it ends a colleague's work.
+Input:  hostile: every field. Each change is a POST after a step-up: it ends a colleague's work, or opens an account again.
 Access: the référent of the collectivité of the session; for everybody else there is no such page.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.decorators import reauthentication_required
+from allauth.account.internal.flows import reauthentication
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -131,6 +132,7 @@ def departure(request: HttpRequest, actor: Actor, departure_id: str) -> HttpResp
     """The record: what was ended, whether the engines confirmed it; its undoing."""
     found = leaving.access_departure(actor, departure_id)
     if request.method == "POST":
+        reauthentication.raise_if_reauthentication_required(request, app="account")
         leaving.undo(actor=actor, departure=found)
         messages.success(
             request,
