@@ -13,6 +13,8 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.mail import reader
+from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions, keeper, queries, queue
 from beffroi.mail.sending.models import SendingAlarm
 
@@ -67,8 +69,57 @@ def test_mail_that_is_returned_comes_back_to_its_sender(kept: Sending, beaune: C
     until(lambda: any(one.mail.queue == "deferred" for one in _waiting(kept, box.address)), "it waits")
     actions.change_queued(actor=SYSTEM, verb="return", messages=[_waiting(kept, box.address)[0].mail])
     run_pending("main")
-    kept.post.wait_count(box, 1)
+    (told,) = _told(kept, box)
+    assert told.startswith("Votre message n’a pas été remis\n") and "cette adresse n’existe pas" in told
+    assert f"<x@{SILENT}>" in told, "which address, and what its server says"
     assert not _waiting(kept, box.address)
+
+
+def _told(kept: Sending, box: Mailbox) -> list[str]:
+    """What the mail system wrote to this mailbox, as its owner reads it: subject, then text."""
+    kept.post.wait_count(box, 1)
+    with reader.open_mailbox(kept.config, box.address) as opened:
+        views = [opened.read(one.uid) for one in opened.list()]
+    return [f"{one.summary.subject}\n{one.text}" for one in views]
+
+
+@pytest.fixture
+def impatient(kept: Sending) -> Iterator[Sending]:
+    """Senders hear after a second of what waits."""
+    main = kept.config.state / "postfix" / "etc" / "main.cf"
+    before = main.read_text()
+    assert "delay_warning_time = 4h" in before
+    main.write_text(before.replace("delay_warning_time = 4h", "delay_warning_time = 1s"))
+    _restart(kept)
+    yield kept
+    main.write_text(before)
+    _restart(kept)
+
+
+def _restart(kept: Sending) -> None:
+    kept.post.engines.kill("postfix")
+    kept.post.engines.start("postfix")
+
+
+def test_the_sender_hears_once_of_mail_that_still_waits(impatient: Sending, beaune: Commune) -> None:
+    box = impatient.post.mailbox(beaune, beaune.agent, "patient")
+    with submitting(impatient.post, box.address, secret_of(beaune)) as smtp:
+        smtp.sendmail(box.address, [f"x@{SILENT}"], letter(box.address, f"x@{SILENT}", "attend"))
+
+    def tried_and_told() -> bool:
+        for one in _waiting(impatient, box.address):
+            if one.mail.queue == "deferred":
+                queue.change(impatient.config, "retry", [one.mail.id])
+        return impatient.post.count(box) > 0
+
+    until(tried_and_told, "a word of what waits")
+    (told,) = _told(impatient, box)
+    assert (
+        told.startswith("Votre message n’est pas encore remis\n") and "vous n’avez pas à le renvoyer" in told
+    )
+    assert f"<x@{SILENT}>" in told
+    (one,) = _waiting(impatient, box.address)
+    queue.change(impatient.config, "delete", [one.mail.id])
 
 
 def test_mail_that_is_held_comes_back_to_its_sender_too(kept: Sending, beaune: Commune) -> None:

@@ -101,6 +101,7 @@ def write(config: Config) -> None:
         etc / "lanes", pools.header_checks(config, f"[{layout.LOOPBACK}]:{config.split_port}"), 0o644
     )
     layout.write(etc / "doubtful", pools.doubtful_map(config), 0o644)
+    layout.write(etc / "bounce.cf", layout.template("postfix-bounce.cf"), 0o644)
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
     unscanned.write(config, etc, paths.routes)
     _write_map(etc / "inside.cf", paths.routes, pools.inside_query(config))
