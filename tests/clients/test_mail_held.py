@@ -20,6 +20,7 @@ from beffroi.mail.people import delegations
 from beffroi.mail.quota import actions as quota
 from beffroi.portal import held_digest
 from beffroi.portal.consumers import send_notices
+from beffroi.portal.letters import unlinked
 from django.test import Client
 from imapclient.exceptions import IMAPClientError
 
@@ -233,6 +234,55 @@ def test_a_digest_arrives_by_mail_and_its_link_opens_the_subjects(
     assert HeldMail.objects.get().seen_at is None
     later = datetime.combine(workdays.next_working(workdays.next_working(day)), morning.time(), clock.PLACE)
     assert [len(one.again) for one in due.due(later)] == [1]
+
+
+@pytest.mark.parametrize(
+    "subject", ["Facture 1", "Payez sur https://pay.evil.example.com/f ou www.evil.example.com"]
+)
+def test_a_digest_that_names_what_is_blocked_arrives_and_brings_no_link_of_it(
+    post: Post, beaune: Commune, box: Mailbox, subject: str
+) -> None:
+    mail = lure(box.address, "1").replace("Facture 1", subject, 1)
+    assert post.send(mail, box.address)[0] == 250
+    post.settle(1)
+    for name in ("pay.evil.example.com", "evil.example.com"):
+        post.block("domain", name)
+    run_pending("remediation")
+    assert held_digest.send_due(eight()) == 1
+    post.wait_count(box, 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        view = opened.read(opened.list()[0].uid)
+    assert view.summary.subject == "1 courriel retenu à regarder"
+    for said in (view.text, view.html):
+        assert unlinked(subject) in said and "evil[.]example[.]com" in said
+        assert "evil.example.com" not in said
+
+
+def test_a_digest_that_the_mail_door_refuses_keeps_no_other_from_hearing(
+    post: Post, beaune: Commune, nuits: Commune, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = post.mailbox(nuits, nuits.agent, "agent")
+    assert box.id < other.id, "the one that is refused comes first"
+    for one in (box, other):
+        receive(post, one, 1)
+    post.block("domain", "evil.example.com")
+    links = held_digest._links
+    monkeypatch.setattr(
+        held_digest,
+        "_links",
+        lambda mailbox, shown: (
+            [("x", "https://evil.example.com/")] if mailbox.id == box.id else links(mailbox, shown)
+        ),
+    )
+    assert held_digest.send_due(eight()) == 1
+    post.wait_count(other, 1)
+    assert HeldMail.objects.get(mailbox_id=box.id).told_at is None
+
+
+def eight() -> datetime:
+    """In the morning of the next working day."""
+    day = workdays.next_working(clock.now().date())
+    return datetime.combine(day, datetime.min.time(), clock.PLACE) + timedelta(hours=8)
 
 
 def test_a_full_mailbox_keeps_no_other_from_hearing_of_what_is_held_or_lent(

@@ -24,7 +24,7 @@ from beffroi.mail.held.models import HeldMail
 from beffroi.mail.held.notices import Letter
 from beffroi.mail.models import Mailbox
 from beffroi.portal import held_words
-from beffroi.portal.letters import LANGUAGE, letter, page
+from beffroi.portal.letters import LANGUAGE, letter, page, unlinked
 
 log = logging.getLogger("beffroi.portal.digest")
 BATCH = 25
@@ -84,10 +84,10 @@ def words_of(one: Due) -> Letter:
 def _line(mailbox: Mailbox, shown: queries.Shown) -> dict[str, Any]:
     return {
         "row": shown.row,
-        "subject": held_words.subject(shown),
-        "sender": held_words.sender(shown),
+        "subject": unlinked(held_words.subject(shown)),
+        "sender": unlinked(held_words.sender(shown)),
         "address": shown.heading.from_address if shown.heading.from_name else "",
-        "why": held_words.why(shown),
+        "why": unlinked(held_words.why(shown)),
         "links": _links(mailbox, shown),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,16 @@ from beffroi.mail.held.notices import Letter
 LANGUAGE = "fr"
 """The commune's: nobody's own is known outside of a browser."""
 PORTAL_URLS = "beffroi.portal.urls_web"
+
+
+_HOST = re.compile(r"(?<![\w@.-])(?:[\w-]+\.)+[^\W\d_]{2,}")
+"""Not that of a mail address."""
+
+
+def unlinked(text: str) -> str:
+    """Words of a stranger in which no program sees a link: "https[:]//exemple[.]fr". Else a mail that warns of a lure
+    would bring its link along, and our own mail door would refuse it for what it names."""
+    return _HOST.sub(lambda found: found[0].replace(".", "[.]"), text.replace("://", "[:]//"))
 
 
 def letter(subject: str, template: str, context: dict[str, Any]) -> Letter:

@@ -3,8 +3,8 @@
 Purpose: the centre's word to a mailbox of a collectivité, on the way that all mail takes: rspamd stamps it, Dovecot
          delivers it. The envelope has no sender, so that nothing ever comes back.
 Process: worker.
-Fails:   MailNotTaken (retryable): the caller tries again. A mailbox that is full, or is not there, is its own matter:
-         nobody else's mail waits for it.
+Fails:   MailNotTaken (retryable): the caller tries again. A mailbox that is full, or is not there, and a mail
+         that the door refuses are their own matter: nobody else's mail waits for them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class MailNotTaken(Unavailable):
 
 
 def send(config: Config, *, to: str, subject: str, text: str, html: str) -> bool:
-    """False where this mailbox takes no mail. Errors: MailNotTaken."""
+    """False where this mailbox takes no mail, or not this one. Errors: MailNotTaken."""
     return post(config, compose(config, to=to, subject=subject, text=text, html=html), to)
 
 
@@ -66,8 +66,17 @@ def post(config: Config, mail: EmailMessage, to: str) -> bool:
         code, told = error.recipients[to]
         if code < 500 and not told.startswith(b"4.2.2"):  # RFC 3463: full
             raise MailNotTaken("Postfix") from None
-        log.warning("a mail of the centre is not taken for its mailbox: %d", code)
-        return False
+        return _not_taken(code)
+    except smtplib.SMTPDataError as error:
+        # The mail door refuses what it names (a file, a link): no reason to keep others waiting.
+        if error.smtp_code < 500:
+            raise MailNotTaken("Postfix") from None
+        return _not_taken(error.smtp_code)
     except (OSError, smtplib.SMTPException):
         raise MailNotTaken("Postfix") from None
     return True
+
+
+def _not_taken(code: int) -> bool:
+    log.warning("a mail of the centre is not taken for its mailbox: %d", code)
+    return False
