@@ -260,6 +260,16 @@ def test_a_damaged_spool_file_is_left_out_and_stops_nothing(tmp_path: Path, name
     assert len(drained(spool(tmp_path))) == 1
 
 
+def test_a_fact_that_later_software_left_costs_no_other_after_a_step_back(tmp_path: Path) -> None:
+    before = spool(tmp_path)
+    before.rolled_back(2, 1, "no_reach", 1_800_000_000)
+    before.keep()
+    file = msgspec.json.decode((tmp_path / "open.json").read_bytes())
+    file["facts"].insert(0, {"t": "fact_of_tomorrow", "id": "fct_new", "at": 1})
+    (tmp_path / "open.json").write_bytes(msgspec.json.encode(file))
+    assert [type(fact) for fact in facts(spool(tmp_path).take())] == [PolicyRolledBack]
+
+
 def test_without_a_disk_facts_go_on_from_memory(tmp_path: Path) -> None:
     of = spool(tmp_path / "gone")
     shutil.rmtree(tmp_path / "gone")

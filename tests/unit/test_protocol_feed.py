@@ -341,6 +341,15 @@ def test_software_that_knows_new_words_asks_for_what_the_former_left_out(
     assert door.since() == f"box:1:1:{centre.head}"
 
 
+def test_a_state_that_later_software_wrote_is_read_after_a_step_back() -> None:
+    """A box goes back to its former software where the new one reaches nobody, and the centre may be away."""
+    later = DecisionTable("box")
+    later._reset([entry(1), *TOMORROW])
+    kept = DecisionTable.load(later.dump())
+    assert list(kept) == [entry(1)] and kept.lacking
+    assert DecisionTable.load(kept.dump()).lacking, "until a snapshot came"
+
+
 def test_who_adds_a_kind_or_an_action_raises_the_number_of_words() -> None:
     """Or a box that left one out would not ask for it after its update."""
     words = (sorted(Kind), sorted(Action), sorted((c, *sorted(k)) for c, k in table.CHANNEL_KINDS.items()))

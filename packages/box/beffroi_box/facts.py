@@ -42,7 +42,7 @@ from beffroi_protocol.messages import VERSION, Entry, encode
 
 from beffroi_box.folding import Count, counted, fold_oldest, folded, urgency
 from beffroi_box.store import write_atomic
-from beffroi_box.told import Kept, Told
+from beffroi_box.told import Kept, Told, kept_facts
 
 log = logging.getLogger("beffroi_box.facts")
 
@@ -52,7 +52,6 @@ ROOM = {"in": 1000, "out": 500, "name": 500}
 BATCH = 200
 NAME_AGAIN_S = 300
 """A name asked for again within this time (for A, AAAA and HTTPS, by a program that tries anew) is counted once."""
-_FILE = msgspec.json.Decoder(FactBatch)  # the box's own file: no limit of size
 
 
 Flow = tuple[Indicator, str, int]
@@ -392,7 +391,7 @@ def _same(fact: LookBack | FlowsLearned) -> tuple[object, ...]:
 def _read(path: Path) -> tuple[Fact, ...]:
     """Files are replaced whole; one that is damaged all the same is left out."""
     try:
-        return _FILE.decode(path.read_bytes()).facts
+        return kept_facts(path.read_bytes())
     except FileNotFoundError:
         return ()
     except (OSError, *UNDECODABLE) as error:

@@ -44,7 +44,15 @@ ONE, PACKED, THIN, NONE = "one", "packed", "thin", "none"
 _BEST = (ONE, PACKED, THIN, NONE)
 """Of two files about the same posts the later one here counts: a crash left the other."""
 _NAME = re.compile(r"(\d{1,16})-(\d{1,16})-(\d{1,12})\.(one|packed|thin|none)", re.ASCII)
-_POST = msgspec.json.Decoder(FactBatch)  # the box's own file
+
+
+class _Post(msgspec.Struct):
+    """A file of the box's own, as ``FactBatch``: no limit of size."""
+
+    facts: list[msgspec.Raw]
+
+
+_POST, _FACT = msgspec.json.Decoder(_Post), msgspec.json.Decoder(Fact)
 
 
 @dataclass(frozen=True)
@@ -200,7 +208,7 @@ class Told:
             data = (self._directory / one.name).read_bytes()
             if one.kind != ONE:
                 data = zlib.decompressobj().decompress(data, MAX_UNPACKED_BYTES)
-            return _POST.decode(data).facts
+            return kept_facts(data)
         except FileNotFoundError:
             raise
         except (OSError, zlib.error, *UNDECODABLE) as error:
@@ -223,6 +231,19 @@ class Told:
             if any(_stands_for(other, one) for other in found):
                 self._delete(one)
         self.last = max((one.last for one in self._files), default=0)
+
+
+def kept_facts(data: bytes) -> tuple[Fact, ...]:
+    """The facts of a file of this box; one that only later software knows, which was taken back, is left out.
+
+    Errors: UNDECODABLE's."""
+    found: list[Fact] = []
+    for raw in _POST.decode(data).facts:
+        try:
+            found.append(_FACT.decode(raw))
+        except UNDECODABLE:
+            log.warning("a fact that this software does not know is left out")
+    return tuple(found)
 
 
 def _stands_for(other: Kept, one: Kept) -> bool:

@@ -351,7 +351,7 @@ def _decode_known[T](decoder: msgspec.json.Decoder[T], payload: bytes, limit_byt
     try:
         return _decode(decoder, payload, limit_bytes)
     except MessageMalformed:
-        if (known := _without_tomorrow(payload)) is None:
+        if (known := without_tomorrow(payload)) is None:
             raise
     return _decode(decoder, known, limit_bytes)
 
@@ -368,8 +368,8 @@ class _Words(msgspec.Struct):
     indicator: _KindOf = _KindOf(Kind.IP.value)
 
 
-def _without_tomorrow(payload: bytes) -> bytes | None:
-    """Return the message without the entries and lists of unknown words, None when there are none."""
+def without_tomorrow(payload: bytes) -> bytes | None:
+    """Return a message, or a kept table, without the entries and lists of unknown words, None when there are none."""
     try:
         fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
         found = {

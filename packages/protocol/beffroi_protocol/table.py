@@ -23,7 +23,15 @@ from beffroi_protocol.errors import (
     VersionUnknown,
 )
 from beffroi_protocol.indicators import Indicator, Kind, is_canonical, normalise, registered_names
-from beffroi_protocol.messages import MAX_LIST_BYTES, Action, Batch, BulkList, Entry, Snapshot
+from beffroi_protocol.messages import (
+    MAX_LIST_BYTES,
+    Action,
+    Batch,
+    BulkList,
+    Entry,
+    Snapshot,
+    without_tomorrow,
+)
 from beffroi_protocol.protected import too_wide
 from beffroi_protocol.signing import payload_hash
 
@@ -337,7 +345,7 @@ class DecisionTable:
             state_v = msgspec.json.decode(body, type=_StateVersion).state_v
             if state_v > STATE_VERSION:
                 raise VersionUnknown(state_v, 1, STATE_VERSION)
-            state = msgspec.json.decode(body, type=_State)
+            state = _state(body)
         except UNDECODABLE as error:
             raise StateDamaged(str(error)[:200]) from None
         table = cls(state.channel)
@@ -347,3 +355,15 @@ class DecisionTable:
         table.issued_at, table.valid_until = state.issued_at, state.valid_until
         table.lacking = state.words != WORDS
         return table
+
+
+def _state(body: bytes) -> _State:
+    """Errors: UNDECODABLE's."""
+    try:
+        return msgspec.json.decode(body, type=_State)
+    except UNDECODABLE:
+        known = without_tomorrow(body)  # of software that was taken back
+        if known is None:
+            raise
+    state = msgspec.json.decode(known, type=_State)
+    return msgspec.structs.replace(state, words=0)
