@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.cli import lists as command
+from beffroi.cli.decision import CommuneUnclear
 from beffroi.cli.entering import FileUnusable
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import lists
@@ -17,6 +18,8 @@ from beffroi.core.decisions.models import IndicatorList
 from beffroi.core.planes import files
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotFound
+
+from tests.conftest import Commune
 
 
 def import_(path: Path, *arguments: str, name: str = "urlhaus", kind: str = "domain") -> int:
@@ -80,6 +83,24 @@ def test_import_show_replace_and_withdraw(
         "list:published",
         "list:withdrawn",
     ]
+
+
+def test_a_list_for_one_commune_says_whose_it_is_and_a_name_of_nobody_is_refused(
+    tmp_path: Path, beaune: Commune, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("lure.example.net\n")
+    with pytest.raises(CommuneUnclear):
+        import_(path, "--commune", "Atlantis")
+    assert not IndicatorList.objects.exists()
+    assert import_(path, "--commune", beaune.collectivite.name) == 0
+    assert "in force for Beaune: 1 values kept" in capsys.readouterr().out
+    assert IndicatorList.objects.get().scope == beaune.id
+    command.show(as_json=False)
+    assert "Beaune alone" in capsys.readouterr().out
+    assert import_(path) == 0
+    command.show(as_json=False)
+    assert "alone" not in capsys.readouterr().out, "replaced by one for all"
 
 
 @pytest.mark.usefixtures("database")

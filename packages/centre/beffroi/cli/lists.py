@@ -22,6 +22,7 @@ from typing import TextIO
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.threats import Threat
 
+from beffroi.cli.decision import commune_named
 from beffroi.cli.entering import FileUnusable, account, in_centre, open_file
 from beffroi.cli.options import Parser
 from beffroi.lib.config import load
@@ -81,13 +82,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="its life; without: until it is replaced or withdrawn",
     )
+    import__.add_argument(
+        "--commune",
+        default="",
+        metavar="TEXT",
+        help="in force for this one alone: identifier, INSEE code or name",
+    )
     withdraw_ = verbs.add_parser("withdraw", help="end a list at every door")
     withdraw_.add_argument("name", metavar="NAME")
     return parser
 
 
 def show(*, as_json: bool) -> int:
+    from beffroi.core.communes.queries import names  # noqa: PLC0415
     from beffroi.core.decisions import lists, queries  # noqa: PLC0415
+    from beffroi.core.decisions.models import SCOPE_ALL  # noqa: PLC0415
     from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
     rows = list(queries.visible_lists(Actor.system(ACTOR)))
@@ -110,22 +119,30 @@ def show(*, as_json: bool) -> int:
         print(
             "No bulk list is in force. Next: ./beffroi lists import NAME FILE --kind KIND --source TEXT ..."
         )
+    communes = names()
     for row in rows:
         ends = f"until {row.expires_at:%Y-%m-%d}" if row.expires_at else "until replaced"
         lost = "" if lists.file_is_there(row) else "; ITS FILE IS LOST: import it again"
+        whose = "" if row.scope == SCOPE_ALL else f"; {communes.get(row.scope, row.scope)} alone"
         tried = "" if row.action == "block" else f"; {row.action}: it refuses nothing"
-        print(f"{row.name:<24} {row.kind:<8}{row.count:>9}  {row.published_at:%Y-%m-%d}, {ends}{tried}{lost}")
+        print(
+            f"{row.name:<24} {row.kind:<8}{row.count:>9}  {row.published_at:%Y-%m-%d}, {ends}{whose}{tried}{lost}"
+        )
         print(f"{'':<25}{row.source} ({row.licence})")
     return 0
 
 
 def import_(options: argparse.Namespace, file: TextIO, *, account: str) -> int:
-    """Errors: ListEmpty, Invalid."""
+    """Errors: ListEmpty, Invalid, CommuneUnclear."""
     from beffroi.core.decisions import lists  # noqa: PLC0415
+    from beffroi.core.decisions.models import SCOPE_ALL  # noqa: PLC0415
     from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
+    actor = Actor.system(ACTOR)
+    commune = commune_named(actor, options.commune) if options.commune else None
     made = lists.publish_list(
-        actor=Actor.system(ACTOR),
+        actor=actor,
+        scope=commune.id if commune else SCOPE_ALL,
         account=account,
         name=options.name,
         kind=options.kind,
@@ -135,8 +152,9 @@ def import_(options: argparse.Namespace, file: TextIO, *, account: str) -> int:
         threat=options.threat,
         ttl_s=options.days * DAY_S,
     )
+    whose = f" for {commune.name}" if commune else ""
     print(
-        f"The list {made.row.name} is in force: {made.kept} values kept, {made.invalid} invalid,"
+        f"The list {made.row.name} is in force{whose}: {made.kept} values kept, {made.invalid} invalid,"
         f" {made.protected} protected and left out."
     )
     return 0
