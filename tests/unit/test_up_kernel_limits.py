@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from beffroi.supervise import kernel_limits
+from beffroi.supervise.kernel_limits import LIMITS, Limit
 
 
-@pytest.mark.parametrize(("before", "after"), [("128", 16_384), ("16384", 16_384), ("65536", 65_536)])
-def test_watchers_are_raised_and_never_lowered(tmp_path: Path, before: str, after: int) -> None:
-    limit = tmp_path / "max_user_instances"
-    limit.write_text(f"{before}\n")
-    assert kernel_limits.raise_watchers(limit) == ""
-    assert int(limit.read_text()) == after
+@pytest.fixture(params=LIMITS, ids=lambda limit: limit.path.name)
+def limit(request: pytest.FixtureRequest, tmp_path: Path) -> Limit:
+    found: Limit = request.param
+    path = tmp_path.joinpath(*found.path.parts[-3:])
+    path.parent.mkdir(parents=True)
+    return replace(found, path=path)
 
 
-@pytest.mark.parametrize("content", ["", "many\n"])
-def test_a_limit_that_cannot_be_read_is_told(tmp_path: Path, content: str) -> None:
-    limit = tmp_path / "max_user_instances"
-    limit.write_text(content)
-    assert "fs.inotify.max_user_instances=16384" in kernel_limits.raise_watchers(limit)
-    assert limit.read_text() == content
+def test_a_limit_is_raised_and_never_lowered(limit: Limit) -> None:
+    for before in (0, limit.wanted, 4 * limit.wanted):
+        limit.path.write_text(f"{before}\n")
+        assert limit.raise_() == ""
+        assert int(limit.path.read_text()) == max(before, limit.wanted)
 
 
-def test_a_limit_that_is_not_there_is_told(tmp_path: Path) -> None:
-    assert "Next: " in kernel_limits.raise_watchers(tmp_path / "none")
+@pytest.mark.parametrize("content", ["", "many\n", None])
+def test_a_limit_that_cannot_be_read_is_told(limit: Limit, content: str | None) -> None:
+    if content is not None:
+        limit.path.write_text(content)
+    name = ".".join(limit.path.parts[-3:])
+    assert f"Next: set {name}={limit.wanted} on the host" in limit.raise_()
+    assert content is None or limit.path.read_text() == content
+
+
+def test_the_kernel_has_them_by_these_names() -> None:
+    assert all(limit.path.read_text().strip().isdigit() for limit in LIMITS)
+    names = {".".join(limit.path.parts[-3:]) for limit in LIMITS}
+    assert names == {"fs.inotify.max_user_instances", "net.ipv4.tcp_mtu_probing"}

@@ -105,7 +105,7 @@ def prepare(config: Config) -> list[str]:
 
 def keep_up(config: Config) -> list[str]:
     """What has to be done again while the centre runs, for months perhaps; return what a person should know."""
-    notices = (secret_files.renew_delegation(config), kernel_limits.raise_watchers())
+    notices = [secret_files.renew_delegation(config), *(limit.raise_() for limit in kernel_limits.LIMITS)]
     own.note(config)
     return [notice for notice in notices if notice]
 
