@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from beffroi.portal.templatetags.beffroi import de, de_fr
+from beffroi.portal.words import authentication, de, de_fr
 from django.template import engines
 from django.template.loader import render_to_string
 from django.utils import translation
@@ -23,6 +23,9 @@ from django.utils import translation
         ("Lesneven", "de Lesneven"),
         ("avril 2026", "d’avril 2026"),
         ("élodie arnaud", "d’élodie arnaud"),
+        ("internet.nl", "d’internet.nl"),
+        ("ancv.example", "d’ancv.example"),
+        ("saulieu.test", "de saulieu.test"),
         ("", "de "),
     ],
 )
@@ -76,3 +79,12 @@ def test_a_heading_in_both_languages() -> None:
         assert heading.render({"owner": "Arnay <b>"}) == "Boîtier d’Arnay &lt;b&gt;"
     with translation.override("en"):
         assert heading.render({"owner": "Arnay"}) == "Box of Arnay"
+
+
+def test_the_domain_of_a_sender_in_both_languages() -> None:
+    said = {}
+    for language in ("fr", "en"):
+        with translation.override(language):
+            said[language] = str(authentication("ameli.example", spf="none", dkim="none", dmarc="none").text)
+    assert said["fr"].endswith("que ce courriel vient d’ameli.example.")
+    assert said["en"].endswith("from ameli.example.")

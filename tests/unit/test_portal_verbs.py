@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from beffroi.portal.verbs import VERBS
+from beffroi.portal.verbs import VERBS, actor
 
 SOURCE = Path(__file__).parents[2] / "packages/centre/beffroi"
 VERB = re.compile(r"[a-z_]+(:[a-z_]+){1,2}")
@@ -30,3 +30,8 @@ def test_every_verb_has_words() -> None:
     found = {verb for path in SOURCE.rglob("*.py") for verb in written(path)}
     assert len(found) > 80
     assert found - set(VERBS) == set()
+
+
+def test_what_a_citizen_leaves_by_a_link_came_through_the_coffre_and_no_sign_in() -> None:
+    assert actor("door", "drive") == "Le Coffre"
+    assert actor("door", "login") == "La porte de connexion"

@@ -17,7 +17,7 @@ from beffroi.drive.calendars import asking, wire
 from beffroi.drive.store.passed import Going
 from beffroi.lib.errors import Unavailable
 from beffroi.portal import drive_words, words
-from beffroi.portal.templatetags.beffroi import de_fr
+from beffroi.portal.words import de_fr
 
 _TITLES = {"agenda": "Agenda %s", "contacts": "Contacts %s"}
 """Of what the colleague gets: names of things, not of the page, and French for all."""

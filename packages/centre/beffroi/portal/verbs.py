@@ -375,6 +375,6 @@ def actor(kind: str, actor_id: str) -> str:
         return identity.administrator_name(actor_id) or _("Un ancien administrateur")
     if kind == "person":
         return identity.person_name(actor_id) or _("Une personne partie")
-    return {"box": _("Un boîtier"), "system": _("Le système"), "door": _("La porte de connexion")}.get(
-        kind, kind
-    )
+    if kind == "door":
+        return _("Le Coffre") if actor_id == "drive" else _("La porte de connexion")
+    return {"box": _("Un boîtier"), "system": _("Le système")}.get(kind, kind)

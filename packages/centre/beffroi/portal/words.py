@@ -6,6 +6,7 @@ Rule: claim only what is measured, name the strongest evidence first, no jargon.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,8 +14,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 from django.utils import formats, timezone
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.lib import clock
 from beffroi.portal.dates import date_format, is_french
@@ -303,12 +304,27 @@ def size(size_bytes: int) -> str:
     return f"{formats.number_format(value, digits)}{NBSP}{sign}{'o' if is_french() else 'B'}"
 
 
+def de(name: str) -> str:
+    """``name`` as it follows a noun, in French: de Beaune, d’Arnay, du Val, des Maillys; in another language alone."""
+    return de_fr(name) if get_language() == "fr" else name
+
+
+def de_fr(name: str) -> str:
+    """The same in every language: for names of things, which are French for all."""
+    for article, with_it in (("Le ", "du "), ("Les ", "des ")):
+        if name.startswith(article):
+            return with_it + name.removeprefix(article)
+    letter = unicodedata.normalize("NFKD", name[:1].replace("Œ", "O").replace("œ", "o"))[:1]
+    return f"d’{name}" if letter and letter.upper() in "AEIOUY" else f"de {name}"
+
+
 def authentication(domain: str, *, spf: str, dkim: str, dmarc: str) -> Phrase:
     """The verdict of the entry on the sender, for someone who never heard of SPF."""
     names = {"domain": domain or _("ce domaine")}
+    source = {"domain": de(names["domain"])}
     if dmarc == "pass":
         # Not green: a fraud has a domain of its own too, and passes for it.
-        return Phrase(_("Ce courriel vient bien de %(domain)s.") % names, "quiet", "info")
+        return Phrase(_("Ce courriel vient bien %(domain)s.") % source, "quiet", "info")
     if dmarc == "fail":
         text = _("%(domain)s ne reconnaît pas ce courriel : l’expéditeur est peut-être usurpé.") % names
         return Phrase(text, "bad", "shield-alert")
@@ -322,7 +338,7 @@ def authentication(domain: str, *, spf: str, dkim: str, dmarc: str) -> Phrase:
         )
         return Phrase(text, "quiet", "info")
     return Phrase(
-        _("Rien ne permet de vérifier que ce courriel vient de %(domain)s.") % names, "warn", "triangle-alert"
+        _("Rien ne permet de vérifier que ce courriel vient %(domain)s.") % source, "warn", "triangle-alert"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Container
 from datetime import datetime
 from functools import cache
@@ -14,13 +13,14 @@ from django import template
 from django.forms import BoundField
 from django.template import defaultfilters
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from beffroi.portal import dates, marked, words
 
 register = template.Library()
 register.filter("marked", marked.written)
+register.filter("de", words.de)
+register.filter("de_fr", words.de_fr)
 _ICONS = Path(__file__).parent.parent / "icons"
 
 
@@ -35,22 +35,6 @@ def _drawing(name: str) -> str:
 def date(value: datetime | str | None, form: str | None = None) -> str:
     """In the place of Django's."""
     return dates.written(str(defaultfilters.date(value, form)))
-
-
-@register.filter
-def de(name: str) -> str:
-    """``name`` as it follows a noun, in French: de Beaune, d’Arnay, du Val, des Maillys; in another language alone."""
-    return de_fr(name) if get_language() == "fr" else name
-
-
-@register.filter
-def de_fr(name: str) -> str:
-    """The same in every language: for names of things, which are French for all."""
-    for article, with_it in (("Le ", "du "), ("Les ", "des ")):
-        if name.startswith(article):
-            return with_it + name.removeprefix(article)
-    letter = unicodedata.normalize("NFKD", name[:1].replace("Œ", "O").replace("œ", "o"))[:1]
-    return f"d’{name}" if letter and letter.upper() in "AEIOUY" else f"de {name}"
 
 
 @register.simple_tag

@@ -33,7 +33,7 @@ from beffroi.portal import departure_calendars as calendars
 from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_agents, page
-from beffroi.portal.templatetags.beffroi import de_fr
+from beffroi.portal.words import de_fr
 
 PLACE = {"place": "persons"}
 REFUSED = (QuotaFull, TooManyEntries, AbsentNode, HandoverUnderWay, StoreFull, Unavailable)
