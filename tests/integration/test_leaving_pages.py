@@ -9,9 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from beffroi.core.communes.models import CommuneExport
+from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Person
 from beffroi.leaving import erasures, queries
 from beffroi.leaving.models import CommuneErasure, Leaving
+from beffroi.lib import clock
+from beffroi.mail.models import MailDelivery
 from beffroi.portal.console import leaving as console_page
 from django.test import Client
 from django.urls import reverse
@@ -130,6 +135,55 @@ def test_the_console_leads_from_the_day_to_the_signed_certificate(
     assert said["removed"]["drive"]["keys"] and len(said["removed"]["key"]) == 32
     assert said["exports"] == [] and len(said["remains"]) == 5 and said["wish"] == WISH
     assert "agent@beaune.test" in printed and VISA in printed and "None" not in printed
+
+
+def test_what_came_since_the_export_is_said_before_the_erasure_and_in_the_certificate(
+    place: Place, beaune: Commune, two: tuple[Actor, Actor], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(console_page, "step_up", lambda request, actor: "")
+    mailbox, long_ago = box(beaune, "agent", beaune.agent.id), clock.now() - timedelta(days=9)
+    place.put("Budget.txt", b"secret")
+    for message, at in (("msg_1", long_ago - timedelta(days=1)), ("msg_2", clock.now())):
+        MailDelivery.objects.create(
+            message_id=message, mailbox_id=mailbox.id, collectivite_id=beaune.id, folder="INBOX", delivered_at=at
+        )  # fmt: skip
+    planned(beaune)
+    export, since = exported(beaune), "courriels reçus (1), changements dans le Coffre (1)"
+    CommuneExport.objects.update(begun_at=clock.now() + timedelta(minutes=1))
+    own, console = reverse("departure_of_all"), f"/communes/{beaune.id}/depart/"
+    client = signed_in(beaune)
+    assert "Arrivé depuis" not in text(client.get(own))
+    CommuneExport.objects.filter(pk=export.pk).update(begun_at=long_ago, changed_at=long_ago)
+    assert since in text(client.get(own))
+    assert client.post(own, {"word": "ask"}).status_code == 302
+    with on_listener("console"):
+        bea = console_client(two[1].id)
+        assert since in text(bea.get(console))
+        bea.post(console, {"word": "grant", "visa": VISA})
+        leave(Leaving.objects.get())
+        assert carry_out(CommuneErasure.objects.get()).state == "done"
+        assert since in text(bea.get(console))
+        packed = bea.post(console, {"word": "file"})
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as file:
+        said = json.loads(file.read("attestation.json"))
+        assert since in " ".join(file.read("attestation.html").decode().split())
+    assert said["since_export"] == {"mails": 1, "changes": 1}
+
+
+def test_who_works_elsewhere_too_reads_there_that_a_collectivite_leaves(
+    beaune: Commune, nuits: Commune, system: Actor
+) -> None:
+    there = identity.add_membership(
+        actor=system, person=Person.objects.get(pk=beaune.colleague.id), collectivite=nuits.collectivite, role="agent"
+    )  # fmt: skip
+    leaving = planned(beaune)
+    home, said = reverse("home"), "Beaune quitte ce service le"
+    shown = text(portal_client(there).get(home))
+    assert said in shown and "celui d’ici reste" in shown and reverse("membership_choose") in shown
+    assert said not in text(portal_client(nuits.agent_membership).get(home))
+    assert said not in text(portal_client(beaune.colleague_membership).get(home)), "it is told of its own"
+    leave(leaving)
+    assert said not in text(portal_client(there).get(home))
 
 
 def test_the_departement_takes_a_departure_back_on_its_page(

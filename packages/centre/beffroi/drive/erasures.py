@@ -54,6 +54,16 @@ def running_seals(collectivite_id: str) -> int:
             return seals.running(reading, now_s=clock.paced())
 
 
+def changes_since(collectivite_id: str, at: datetime) -> int:
+    """How often something in its files changed."""
+    with metadata(settings.BEFFROI, collectivite_id) as database:
+        if database is None:
+            return 0
+        with database.reading() as reading:
+            row = reading.one("SELECT COUNT(*) FROM change WHERE at_s > ?", (int(at.timestamp()),))
+            return int(row[0]) if row else 0
+
+
 @transaction.atomic
 def request(*, actor: Actor, collectivite: Collectivite, reason: str, ends_seals: bool = False) -> Approval:
     """Ask another administrator to agree. ``ends_seals``: also where seals stand whose term is not over.

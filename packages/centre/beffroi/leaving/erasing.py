@@ -76,7 +76,8 @@ def run(erasure: CommuneErasure) -> None:
 
 
 def removed(erasure: CommuneErasure) -> dict[str, Any]:
-    """What was destroyed so far: ``exports``, ``mailboxes``, ``drive``, ``rows``, ``domains``, ``persons``, ``key``."""
+    """What was destroyed so far: ``exports``, ``since_export``, ``mailboxes``, ``drive``, ``rows``, ``domains``,
+    ``persons``, ``key``."""
     found: dict[str, Any] = json.loads(erasure.removed)
     return found
 
@@ -103,12 +104,17 @@ def _begin(erasure: CommuneErasure) -> bool:
         }
         for one in CommuneExport.objects.filter(collectivite_id=owner, state="done").order_by("changed_at")
     ]
+    complete = queries.complete_export(owner)
+    begun = {
+        "exports": found,
+        "since_export": queries.since_export(complete) if complete else {},
+        "domains": rows.domains(owner),
+    }
     with transaction.atomic():
         locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
         if locked.state != _State.GRANTED:
             return False
-        begun = json.dumps({"exports": found, "domains": rows.domains(owner)})
-        change(locked, state=_State.ERASING, waits_for="", begun_at=clock.now(), removed=begun)
+        change(locked, state=_State.ERASING, waits_for="", begun_at=clock.now(), removed=json.dumps(begun))
         record(SYSTEM, "begun", locked)
     erasure.refresh_from_db()
     return True

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from beffroi.core.communes import row_security
 from beffroi.core.communes.models import CommuneExport
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
@@ -16,6 +17,7 @@ from beffroi.incidents import queries as incidents
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
+from beffroi.mail.models import MailDelivery
 
 ERASE_WITHIN_DAYS = 21
 """After the end of the contract (SecNumCloud 3.2, 19.4)."""
@@ -42,6 +44,13 @@ def leavings(actor: Actor) -> QuerySet[Leaving]:
 
 def leaving_of(actor: Actor, collectivite_id: str) -> Leaving | None:
     return leavings(actor).filter(collectivite_id=collectivite_id).first()
+
+
+def planned_of(collectivite_ids: Collection[str]) -> list[Leaving]:
+    """For people who work there, whichever of them their session is of: the next one first."""
+    with row_security.unlimited():
+        rows = Leaving.objects.filter(state=Leaving.State.PLANNED, collectivite_id__in=collectivite_ids)
+        return list(rows.order_by("leaves_on", "id"))
 
 
 def access_leaving(actor: Actor, collectivite_id: str) -> Leaving:
@@ -110,6 +119,16 @@ def complete_export(collectivite_id: str) -> CommuneExport | None:
         collectivite_id=collectivite_id, state=CommuneExport.State.DONE, missing=0
     )
     return rows.order_by("-changed_at").first()
+
+
+def since_export(export: CommuneExport) -> dict[str, int]:
+    """What came since it began, and may not be in it: ``mails`` delivered, ``changes`` in the Coffre; {} for none."""
+    owner, at = export.collectivite_id, export.begun_at
+    found = {
+        "mails": MailDelivery.objects.filter(collectivite_id=owner, delivered_at__gt=at).count(),
+        "changes": drive.changes_since(owner, at),
+    }
+    return found if any(found.values()) else {}
 
 
 def running_export(collectivite_id: str) -> bool:

@@ -40,7 +40,7 @@ WAITS_FOR = {
     ),
     "export": gettext_lazy("Un export de cette boîte est en cours : l’effacement attend sa fin."),
     "restored": gettext_lazy(
-        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
+        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
         " le temps d’y renoncer encore."
     ),
     "engine": gettext_lazy(

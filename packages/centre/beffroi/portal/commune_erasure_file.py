@@ -68,6 +68,7 @@ def content(actor: Actor, erasure: CommuneErasure) -> dict[str, Any]:
         "exports": [
             one | {"at": moment(datetime.fromisoformat(one["at"]))} for one in removed.get("exports", [])
         ],
+        "since_export": removed.get("since_export", {}),
         "removed": {
             "mailboxes": boxes,
             "mails": sum(one["mails"] for one in boxes),

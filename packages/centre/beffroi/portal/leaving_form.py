@@ -21,8 +21,10 @@ from beffroi.portal import dates
 
 def known(collectivite_id: str) -> dict[str, Any]:
     """What a request for an erasure depends on."""
+    exported = queries.complete_export(collectivite_id)
     return {
-        "exported": queries.complete_export(collectivite_id),
+        "exported": exported,
+        "since": queries.since_export(exported) if exported else {},
         "incidents": queries.open_incidents(collectivite_id),
         "running_seals": queries.running_seals(collectivite_id),
         "has_referent": queries.has_referent(collectivite_id),

@@ -25,7 +25,7 @@ WAITS_FOR = {
     "incident": gettext_lazy("Un dossier d’incident est ouvert : rien n’est effacé avant qu’il soit clos."),
     "export": gettext_lazy("Un export de la collectivité est en cours : l’effacement attend sa fin."),
     "restored": gettext_lazy(
-        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
+        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
         " le temps d’y renoncer encore."
     ),
     "mailboxes": gettext_lazy("Les boîtes partent l’une après l’autre."),

@@ -106,14 +106,14 @@ def frame(request: HttpRequest, actor: Actor | None) -> dict[str, Any]:
     if actor.kind == "administrator":
         names["who"] = identity.administrator(actor.id).name
         return names
-    current = _memberships(request, actor)
+    current = memberships_of(request, actor)
     names["who"] = current[0].person.name if current else ""
     names["collectivite"] = access_collectivite(actor, actor.collectivite_id or "")
     names["several"] = len(current) > 1
     return names
 
 
-def _memberships(request: HttpRequest, actor: Actor) -> list[Membership]:
+def memberships_of(request: HttpRequest, actor: Actor) -> list[Membership]:
     """Asked once a request."""
     found: list[Membership] | None = getattr(request, "current_memberships", None)
     if found is None:
@@ -185,7 +185,7 @@ def _guarded(view: View, kind: str) -> View:
         if actor is None or actor.kind != kind:
             return _sign_in_first(request)
         try:
-            with marked.of(actor, lambda: len(_memberships(request, actor)) > 1):
+            with marked.of(actor, lambda: len(memberships_of(request, actor)) > 1):
                 return view(request, actor, *args, **marked.plain(actor, kwargs))
         except BeffroiError as error:
             return error_page(request, error)

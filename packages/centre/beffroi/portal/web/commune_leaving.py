@@ -23,13 +23,36 @@ from beffroi.lib.errors import Conflict, NotFound
 from beffroi.portal import leaving_words
 from beffroi.portal.dates import date_format
 from beffroi.portal.leaving_form import asked_from, known, planned_from, who
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents, memberships_of, page
 
 _TYPED = ("day", "reason")
 
 
-def told(actor: Actor) -> list[dict[str, str]]:
-    """For the home: that the collectivité leaves, everybody reads, for their account closes; who leads, where to go."""
+def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
+    """For the home: that the collectivité leaves, everybody reads, for their account closes; who leads, where to go;
+    who works elsewhere, too, that another one of theirs does."""
+    return [*_own(actor), *_others(request, actor)]
+
+
+def _others(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
+    named = {one.collectivite_id: one.collectivite.name for one in memberships_of(request, actor)}
+    named.pop(actor.collectivite_id or "", None)
+    return [
+        {
+            "title": _("%(name)s quitte ce service le %(on)s")
+            % {"name": named[row.collectivite_id], "on": date_format(row.leaves_on, "j F Y")},
+            "why": _(
+                "Votre accès là-bas se fermera dans la nuit ; celui d’ici reste. Reprenez d’ici là ce qui vous y est"
+                " personnel."
+            ),
+            "url": "membership_choose",
+            "button": _("Changer de collectivité"),
+        }
+        for row in (queries.planned_of(named) if named else ())
+    ]
+
+
+def _own(actor: Actor) -> list[dict[str, str]]:
     row = queries.leaving_of(queries.SYSTEM, actor.collectivite_id or "")
     if row is None:
         return []

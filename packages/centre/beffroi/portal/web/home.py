@@ -89,7 +89,7 @@ def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     """What waits for this person, beside the incidents."""
     return [
-        *commune_leaving.told(actor),
+        *commune_leaving.told(request, actor),
         *commune_export.told(actor),
         *(*held.todo(actor), *persons.told(actor), *delegations.told(actor), *told(actor)),
         *(*drive_seals_told.told(request, actor), *drive_shares.told(request, actor)),
