@@ -116,7 +116,10 @@ def test_files_and_pages_that_mail_had_long_before_are_told_as_such(beaune: Comm
             message_id=made[days, file], kind="sha256", value=file, role="attachment"
         )
     assert set(told(beaune, made[0, logo])[0]["known_before"]) == {
-        logo, notice, "www.banque-exemple.com", "banque-exemple.com"
+        logo,
+        notice,
+        "www.banque-exemple.com",
+        "banque-exemple.com",
     }
     assert told(beaune, made[0, fake])[0]["known_before"] == []
     assert told(beaune, made[30, logo])[0]["known_before"] == []
@@ -217,10 +220,14 @@ def test_what_a_link_s_name_stands_below_is_told_where_mail_knew_it(beaune: Comm
 def test_a_lure_among_hundreds_of_links_is_reported_with_its_sender_and_file(beaune: Commune) -> None:
     """Decoys that stand before it in any order: well-known ones, and some that mail has known for long."""
     file, trap = "f" * 64, "zz.payer-ici.com"
-    decoys = [f"www.impots.gouv.fr/{n}" for n in range(300)] + [f"www.ancien-site.com/{n}" for n in range(150)]
+    decoys = [f"www.impots.gouv.fr/{n}" for n in range(300)] + [
+        f"www.ancien-site.com/{n}" for n in range(150)
+    ]
     rows = [(Kind.URL, f"https://{one}", "link") for one in decoys]
     rows += [(Kind.DOMAIN, one.split("/")[0], "link") for one in decoys[::300]]
-    rows += [(Kind.DOMAIN, f"{n}.aaa.gouv.fr", "link") for n in range(200)] + [(Kind.SHA256, file, "attachment")]
+    rows += [(Kind.DOMAIN, f"{n}.aaa.gouv.fr", "link") for n in range(200)] + [
+        (Kind.SHA256, file, "attachment")
+    ]
     old = arrive(box(beaune), at=NOW - timedelta(days=20))
     for one in decoys[300:]:
         MailObservation.objects.create(message_id=old, kind=Kind.URL, value=f"https://{one}", role="link")

@@ -71,9 +71,7 @@ def test_one_commune_or_one_person_blocks_nothing_by_many_names(report: Report) 
     assert blocked() <= {OWNED}
 
 
-def test_what_was_undone_is_not_blocked_again_by_further_names(
-    report: Report, administrator: Actor
-) -> None:
+def test_what_was_undone_is_not_blocked_again_by_further_names(report: Report, administrator: Actor) -> None:
     report("col_a", "per_1", indicators=link(f"a.{OWNED}"))
     report("col_b", "per_2", indicators=link(f"b.{OWNED}"))
     assert blocked() == {OWNED}

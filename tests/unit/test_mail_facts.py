@@ -100,8 +100,18 @@ def test_strictest_decision_wins() -> None:
         ("a@evil.example", "compta@fournisseur.fr", {"spf": "pass", "dmarc": "fail"}, {"a@evil.example"}),
         ("a@evil.example", "compta@fournisseur.fr", {"dkim": "pass"}, set()),
         ("compta@fournisseur.fr", "a@evil.example", {"dmarc": "pass", "dkim": "pass"}, {"a@evil.example"}),
-        ("b@bounce.evil.example", "A@evil.example", {"spf": "pass"}, {"a@evil.example", "b@bounce.evil.example"}),
-        ("b@evil.example", "a@news.evil.example", {"dmarc": "pass"}, {"a@news.evil.example", "b@evil.example"}),
+        (
+            "b@bounce.evil.example",
+            "A@evil.example",
+            {"spf": "pass"},
+            {"a@evil.example", "b@bounce.evil.example"},
+        ),
+        (
+            "b@evil.example",
+            "a@news.evil.example",
+            {"dmarc": "pass"},
+            {"a@news.evil.example", "b@evil.example"},
+        ),
         ("b@evil.example", "a@notevil.example", {"spf": "pass"}, {"b@evil.example"}),
         ("", "compta@fournisseur.fr", {"spf": "pass"}, set()),
         ("compta@fournisseur.fr", "not an address", {"dmarc": "pass"}, set()),
@@ -123,6 +133,18 @@ def test_recipients_lose_their_detail_and_count_once() -> None:
 def test_empty_lua_tables_are_lists_without_members() -> None:
     seen = observations(decode(body(urls={}, attachments={}, recipients={}, symbols={})))
     assert {o.indicator.kind for o in seen} == {Kind.IP, Kind.SENDER, Kind.DOMAIN}
+
+
+def test_the_last_of_a_thousand_links_is_judged_and_what_is_too_much_is_said() -> None:
+    links = [{"url": f"https://w.leurre{n}.com/a", "host": f"w.leurre{n}.com"} for n in range(999)]
+    told = body(urls=[*links, {"url": "https://pay.evil.example.com/F", "host": "pay.evil.example.com"}])
+    assert verdict(told, ("url", "https://pay.evil.example.com/F", Action.BLOCK)) == "reject"
+    assert not facts_module.is_unparseable(decode(told), observations(decode(told)))
+    deep = [
+        {"url": f"https://{'a.' * 60}leurre{n}.com/", "host": f"{'a.' * 60}leurre{n}.com"} for n in range(99)
+    ]
+    much = decode(body(urls=deep))
+    assert facts_module.is_unparseable(much, observations(much))
 
 
 def test_parents_of_a_link_are_never_reported_as_evidence() -> None:

@@ -43,7 +43,9 @@ def names(
 def related(name: Indicator, hosts: Collection[Indicator]) -> list[Campaign]:
     """Return the campaigns that nobody closed and that name it, or another host below it than these."""
     rows = _below(name).exclude(value__in={host.value for host in hosts})
-    return [row.campaign for row in rows.exclude(campaign__state__in=Campaign.CLOSED).select_related("campaign")]
+    return [
+        row.campaign for row in rows.exclude(campaign__state__in=Campaign.CLOSED).select_related("campaign")
+    ]
 
 
 def is_settled(name: Indicator) -> bool:

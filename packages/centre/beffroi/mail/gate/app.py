@@ -15,6 +15,7 @@ from __future__ import annotations
 import hmac
 import logging
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -33,7 +34,7 @@ from beffroi.mail.gate import attachments, bank, relays
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.aliases import Aliases
 from beffroi.mail.gate.exits import Exits
-from beffroi.mail.gate.facts import Facts
+from beffroi.mail.gate.facts import Facts, Observation
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.owners import Owners
 from beffroi.mail.gate.policies import Policies
@@ -117,8 +118,9 @@ class Gate:
         if self._is_probe(facts, recipients):
             return self.refuses_relay(facts, recipients) or Verdict("none")
         communes = self.owners.of(recipients)
-        verdict = judge(facts_module.observations(facts), ForCommunes(self.follower, communes))
-        verdict = with_findings(verdict, self.findings(facts, communes))
+        seen = facts_module.observations(facts)
+        verdict = judge(seen, ForCommunes(self.follower, communes))
+        verdict = with_findings(verdict, self.findings(facts, communes, seen))
         if verdict.action != "reject" and (refused := self.refuses_sending(facts, recipients)):
             return refused  # what comes again is evidence when it passes
         verdict = replace(verdict, lane=self._lane(verdict, facts, recipients))
@@ -132,13 +134,15 @@ class Gate:
         self.drain.wake()
         return verdict
 
-    def findings(self, facts: Facts, communes: frozenset[str]) -> tuple[str, ...]:
+    def findings(
+        self, facts: Facts, communes: frozenset[str], seen: Sequence[Observation]
+    ) -> tuple[str, ...]:
         """What the door holds it for, whatever the decisions say."""
         return attachments.held(
             facts_module.files(facts),
             allowed=self.policies.allowed(communes),
             virus=facts.virus,
-            unparseable=bool(facts.unparseable),
+            unparseable=facts_module.is_unparseable(facts, seen),
             # Words alone come in honest mail, too; a domain that disowns them does not.
             forged_bank=facts.announces_bank_details and facts.auth.dmarc == "fail",
             signed_in=facts.signed_in,

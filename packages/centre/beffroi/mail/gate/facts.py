@@ -8,6 +8,7 @@ Source:  mail/engines/templates/rspamd/beffroi.lua (the writer).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -22,7 +23,8 @@ from beffroi.mail.tokens import SENDING_ONLY
 from beffroi.scan.kinds import File
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
-MAX_OBSERVATIONS = 1000
+MAX_OBSERVATIONS = 4000
+"""Of a mail that has more, which only somebody who hides one link among them writes, a person looks at it."""
 MAX_MESSAGE_ID = 998
 _NO_NAME = re.compile(r'\([^()]*\)|[^!-~]|"')
 _PLACE = re.compile(r"`(\$[.\w\[\]]*)`\Z")
@@ -210,6 +212,12 @@ def observations(facts: Facts) -> list[Observation]:
         if add(Kind.IP, link.host.strip("[]"), role) is None:
             add_name(link.host, role, parent_role)
     return list(found)
+
+
+def is_unparseable(facts: Facts, seen: Sequence[Observation]) -> bool:
+    """Whether it has a shape that no two programs read alike, or holds more than is looked at. ``seen``: its
+    observations."""
+    return bool(facts.unparseable) or len(seen) >= MAX_OBSERVATIONS
 
 
 def proved_senders(facts: Facts) -> list[str]:

@@ -23,8 +23,10 @@ local content_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-content.lua
 local scanning = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-scan.lua")(settings, content_of)
 local N = "beffroi"
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS = 200, 1000, 100
-local MAX_TEXT = 2048
+-- rspamd itself shows us 1024 addresses (max_lua_urls), some of them where there are more. What is longer than MAX_FACTS
+-- mailgate does not read.
+local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS = 1000, 1000, 100
+local MAX_TEXT, MAX_FACTS = 2048, 2 * 1024 * 1024
 
 -- 48 bits of milliseconds and 82 random bits, 5 bits a character: the same shape as lib.ids.new_id.
 local function new_id()
@@ -135,6 +137,7 @@ local function html_targets(task)
   return found, hosts
 end
 
+-- Links as facts, and whether there are more than we look at: what is blocked may be among the others.
 local function links(task)
   local out, urls, shown = {}, task:get_urls({ "http", "https" }) or {}, {}
   local targets, target_hosts = html_targets(task)
@@ -156,7 +159,7 @@ local function links(task)
     end
     out[#out + 1] = link
   end
-  return out
+  return out, #urls > MAX_URLS
 end
 
 local function attachments(task)
@@ -235,6 +238,7 @@ local function facts(task)
   for _, name in ipairs(task:get_symbols() or {}) do
     if #symbols < MAX_SYMBOLS then symbols[#symbols + 1] = name end
   end
+  local urls, more_urls = links(task)
   local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key, scanning.documents(task))
   return {
     v = 1,
@@ -251,7 +255,7 @@ local function facts(task)
     user = text_of(task:get_user()) or "",
     by_filter = by_filter(task),
     size_bytes = task:get_size(),
-    urls = links(task),
+    urls = urls,
     attachments = attachments(task),
     auth = authentication(task),
     symbols = symbols,
@@ -260,7 +264,8 @@ local function facts(task)
     virus = task:has_symbol("BEFFROI_VIRUS"),
     ibans = bank.ibans,
     announces_bank_details = bank.announces,
-    unparseable = content_of.unparseable(task) or (select(2, scanning.attached(task)) and "files" or ""),
+    unparseable = content_of.unparseable(task) or (select(2, scanning.attached(task)) and "files")
+      or (more_urls and "links" or ""),
   }
 end
 
@@ -324,10 +329,13 @@ local check = rspamd_config:register_symbol {
       rspamd_logger.errx(task, "facts of %s: %s", identify(task), found)
       found = bare_facts(task, "facts")
     end
+    local told = ucl.to_format(found, "json-compact")
+    if #told > MAX_FACTS then told = ucl.to_format(bare_facts(task, "facts"), "json-compact") end
     local sent = rspamd_http.request {
       task = task, url = settings.url .. "/check", method = "POST", mime_type = "application/json",
-      headers = { ["X-Beffroi-Key"] = settings.key }, body = ucl.to_format(found, "json-compact"),
-      timeout = 1.5, keepalive = true, max_size = 65536,
+      headers = { ["X-Beffroi-Key"] = settings.key }, body = told,
+      -- A thousand links take mailgate a tenth of a second, on a busy machine some.
+      timeout = 4.0, keepalive = true, max_size = 65536,
       callback = function(err, code, body)
         if err or code ~= 200 then return unchecked(task, tostring(err or code)) end
         local parser = ucl.parser()
