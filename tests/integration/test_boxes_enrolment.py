@@ -312,6 +312,22 @@ def test_a_sighting_of_a_box_becomes_evidence_under_a_detector_of_boxes(
     assert (payload["detector"], payload["collectivite_id"]) == ("box_detonation", beaune.id)
 
 
+def test_a_box_that_tells_without_end_is_heard_as_far_as_an_honest_one_tells(
+    administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    """Each sighting takes a moment of the worker in which the others' wait; the commune's own alarms are all there."""
+    taken_over, honest = enrolled(administrator, beaune), enrolled(administrator, nuits)
+    facts = [
+        Sighting(f"s{n}", f"d{n % 7}", (Indicator(Kind.IP, f"45.83.{n // 250}.{n % 250}"),), clock.epoch_s())
+        for n in range(320)
+    ]
+    receive(taken_over, *facts)
+    receive(honest, *facts[:9])
+    told = OutboxEvent.objects.filter(kind="sighting:reported").values_list("collectivite_id", flat=True)
+    assert (list(told).count(beaune.id), list(told).count(nuits.id)) == (300, 9)
+    assert OutboxEvent.objects.filter(kind="box:alarm", collectivite_id=beaune.id).count() == 320
+
+
 @override_settings(ROOT_URLCONF="tests.integration.test_boxes_enrolment")
 def test_the_address_of_enrolment_exists_on_the_listener_of_boxes_only(
     administrator: Actor, beaune: Commune

@@ -7,6 +7,7 @@ Input:   hostile boxes: numbers are bounded by stream, dates and counts again he
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -37,9 +38,14 @@ from beffroi.core.events.models import InboxFact
 from beffroi.core.events.registry import Event, consumer
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
+from beffroi.lib.limits import RateLimit
 
 MAX_COUNT = 10_000_000
 MAX_PACKETS = 10_000_000_000
+SIGHTINGS_BURST, SIGHTINGS_PER_S = 300.0, 0.1
+"""Of one box: what an honest one tells after a bad night (200 of a detector a day). Each is some hundredths of a second
+in which the sightings of all others wait."""
+_sightings = RateLimit(burst=SIGHTINGS_BURST, per_s=SIGHTINGS_PER_S)
 _DECODER: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
 
 
@@ -170,6 +176,21 @@ def _tell(row: InboxFact, fact: LookBack | FlowsLearned | Bypass) -> None:
 
 def _report(row: InboxFact, fact: Sighting) -> None:
     """The prefix keeps a box from naming a detector of the centre, whose word would weigh more."""
+    # For the commune's own incident, whoever else sees the same. Sightings themselves are confidential to watch.
+    outbox.publish(
+        "box:alarm",
+        {
+            "box_id": row.source,
+            "fact_id": row.id,
+            "detector": fact.detector[:60],
+            "seen_at": int(_when(fact.seen_at).timestamp()),
+            "indicators": [[str(i.kind), i.value] for i in fact.indicators],
+            "evidence": dict(fact.evidence),
+        },
+        collectivite_id=row.collectivite_id,
+    )
+    if not _sightings.take(row.source, 1, now_s=time.monotonic()):
+        return
     outbox.publish(
         "sighting:reported",
         {
@@ -182,19 +203,6 @@ def _report(row: InboxFact, fact: Sighting) -> None:
             "indicators": [[str(i.kind), i.value] for i in fact.indicators],
             "evidence": dict(fact.evidence),
             "message": "",
-        },
-        collectivite_id=row.collectivite_id,
-    )
-    # For the commune's own incident, whoever else sees the same. Sightings themselves are confidential to watch.
-    outbox.publish(
-        "box:alarm",
-        {
-            "box_id": row.source,
-            "fact_id": row.id,
-            "detector": fact.detector[:60],
-            "seen_at": int(_when(fact.seen_at).timestamp()),
-            "indicators": [[str(i.kind), i.value] for i in fact.indicators],
-            "evidence": dict(fact.evidence),
         },
         collectivite_id=row.collectivite_id,
     )

@@ -94,8 +94,8 @@ def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> l
 
 
 def foremost(message: MailMessage, pairs: Sequence[tuple[str, str]], most: int) -> list[tuple[str, str]]:
-    """The ``most`` of these (kind, value) that say most about a message: senders and files, then links that mail did not
-    know long before and that may be blocked at all. Of too many such links each message has a choice of its own:
+    """The ``most`` of these (kind, value) that say most about a message: senders and files, then links that mail did
+    not know long before and that may be blocked at all. Of too many such links each message has a choice of its own:
     whoever hides one among decoys does not choose which are left out."""
     if len(pairs) <= most:
         return list(pairs)

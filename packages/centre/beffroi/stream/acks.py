@@ -21,7 +21,7 @@ from beffroi_protocol.messages import MAX_UPLINK_LINE_BYTES, Ack, AckBatch, deco
 from beffroi_protocol.table import overlay
 
 from beffroi.lib.errors import BeffroiError, Invalid
-from beffroi.stream.limits import RateLimit
+from beffroi.lib.limits import RateLimit
 from beffroi.stream.store import BoxRow, Store
 
 log = logging.getLogger("beffroi.stream")

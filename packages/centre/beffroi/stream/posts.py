@@ -19,8 +19,8 @@ from beffroi_protocol.indicators import Indicator, normalise
 from beffroi_protocol.messages import decode, encode
 
 from beffroi.lib.errors import Invalid
+from beffroi.lib.limits import RateLimit
 from beffroi.stream.answers import TooMany
-from beffroi.stream.limits import RateLimit
 from beffroi.stream.store import BoxRow, FactRow, Store
 
 MAX_FACTS = 500

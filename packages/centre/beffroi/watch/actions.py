@@ -40,6 +40,7 @@ from beffroi.watch.detectors import joins_by_address
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.queries import shared_of
 from beffroi.watch.rules import Proposal, corroborate, refusals
+from beffroi.watch.witnesses import has_said_enough
 
 COMMAND_SERVER = "command_server"
 """Reason of a decision about what machines inside call: nobody lets it through locally."""
@@ -83,6 +84,8 @@ def take_in(*, sighting_id: str, payload: Mapping[str, object], landing: Mapping
     check = protected.current().check
     standing = above.names(indicators, sighting.evidence, check) if speaks_of_mail(sighting) else {}
     campaign = _join(sighting, indicators, standing)
+    if campaign is None:
+        return
     _add_indicators(campaign, indicators, landing)
     _count(campaign)
     if campaign.state in (_State.OPEN, _State.DECIDED):
@@ -186,9 +189,9 @@ def _close(
 
 def _join(
     sighting: Sighting, indicators: Sequence[Indicator], standing: Mapping[Indicator, Collection[Indicator]]
-) -> Campaign:
-    """Find or open the campaign of a sighting; open campaigns that it connects become one. ``standing``: the names above
-    its links' hosts, each with these."""
+) -> Campaign | None:
+    """Find or open the campaign of a sighting; open campaigns that it connects become one. None: who told it told of
+    that one again and again, and it is only kept. ``standing``: the names above its links' hosts, each with these."""
     check = protected.current().check
     known = clustering.known_before(indicators, sighting.evidence)
     joins = [i for i in clustering.joining(indicators, check) if i.kind is Kind.DOMAIN or i not in known]
@@ -207,6 +210,8 @@ def _join(
                 met |= {c.id: c for c in relatives}
                 joins = [*joins, name]
     ranked = sorted(met.values(), key=lambda c: (order.index(_State(c.state)), c.first_seen))
+    if ranked and has_said_enough(sighting, ranked[0]):
+        return None
     campaign = ranked[0] if ranked else _open()
     for other in ranked[1:]:
         if other.state == campaign.state == _State.OPEN:

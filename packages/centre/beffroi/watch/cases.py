@@ -25,7 +25,6 @@ from beffroi.watch.rules import Case, Seen, Ttl, Witness
 from beffroi.watch.sources import queries as sources
 from beffroi.watch.witnesses import Told, boxes_heard, reliable, vouched
 
-_BOX_DOOR = "packet"
 _MACHINE_DOORS = frozenset({"mail"})
 """Doors of the centre itself, whose evidence a machine checked. A box's word is a sighting: it may be stolen."""
 
@@ -69,7 +68,7 @@ def command_signs(indicator: Indicator, follows: Indicator | None = None) -> fro
     above = [one.value for one in every if not too_wide(one)]
     named = Q(kind=Kind.DOMAIN.value, value__in=above) | Q(kind=indicator.kind.value, value=indicator.value)
     rows = Sighting.objects.filter(
-        door=_BOX_DOOR,
+        door=detectors.BOX_DOOR,
         detector__in=detectors.COMMAND_SIGNS,
         received_at__gte=clock.now() - COMMAND_SIGN_LIFE,
         campaign__in=CampaignIndicator.objects.filter(named).values("campaign"),
@@ -124,7 +123,7 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
             known |= (old := clustering.known_before(own, sighting.evidence))
             new.update(i for i in own if i not in old)
             mails.append((sighting, own))
-        if sighting.door != _BOX_DOOR:
+        if sighting.door != detectors.BOX_DOOR:
             led_to |= (led := clustering.led_to(own, sighting.evidence))
             met.update(i for i in own if i.kind is Kind.IP and i not in led)
         for indicator in own:

@@ -12,14 +12,18 @@ from beffroi.core.events import outbox, periodic
 from beffroi.core.events.registry import Event, consumer
 from beffroi.core.identity import administrators, failures, sign_ins
 from beffroi.lib.ids import new_id
-from beffroi.watch import actions, clustering, login_attacks, shared_addresses
+from beffroi.watch import actions, clustering, detectors, login_attacks, shared_addresses, witnesses
 
 _failures = login_attacks.Memory()
 
 
 def _landing(event: Event) -> dict[str, list[str]]:
-    """Resolve before the transaction: a slow name server must not hold the database."""
-    pairs = event.payload.get("indicators")
+    """Resolve before the transaction: a slow name server must not hold the database. It holds up all sightings behind
+    this one: not for who floods, nor for a box, which knows no links."""
+    told = event.payload
+    if told.get("door") == detectors.BOX_DOOR or witnesses.is_flooding(str(told.get("person_id") or "")):
+        return {}
+    pairs = told.get("indicators")
     return actions.resolve(clustering.read(pairs if isinstance(pairs, list) else []))
 
 

@@ -143,6 +143,7 @@ def is_outside(detector: str, kind: Kind) -> bool:
     return known is not None and kind in known.proves and known.outside
 
 
+FILE_DOOR, BOX_DOOR = "file", "packet"
 COMMAND_SIGNS = frozenset({"box_beacon", "box_dns_tunnel"})
 """A machine inside calls it at regular intervals, or speaks through its names: told, never weighed."""
 BOX_PROOFS = frozenset({"box_honeyport", "box_brute_force", "box_canary_name"})
@@ -151,10 +152,9 @@ BOX_PROOFS = frozenset({"box_honeyport", "box_brute_force", "box_canary_name"})
 
 def is_box_proof(door: str, detector: str, evidence: Mapping[str, object]) -> bool:
     """Whether a sighting is a box's word about an address that nobody can forge."""
-    return door == "packet" and detector in BOX_PROOFS and evidence.get("completed_tcp") == "true"
+    return door == BOX_DOOR and detector in BOX_PROOFS and evidence.get("completed_tcp") == "true"
 
 
-FILE_DOOR = "file"
 _MALICE = frozenset({"virus", "malware"})
 
 

@@ -22,6 +22,9 @@ PERSON_LEAST, COMMUNE_LEAST = 1.5, 4.5
 CAMPAIGNS_AN_HOUR = 20
 """Different campaigns that a person, or all other people of a commune together, may report within an hour; an attack on
 it is one campaign, or a few. Who reports more is not heard on any of them."""
+REPEATS_AN_HOUR = 30
+"""Sightings of one campaign by one person, or one detector of a commune's boxes, that are joined to it within an hour:
+they say nothing new, and all of a campaign's are read at each further one."""
 BOX_CAMPAIGNS_AN_HOUR = 200
 """Addresses that one detector of a commune's box is heard on within an hour, the first ones: the internet rattles at
 every door, so that noise is no sign of a lie. Who wants to drown it burns as many addresses of his own, each

@@ -59,6 +59,24 @@ def vouched(witnesses: Collection[Witness]) -> dict[Witness, Witness]:
     return {one: Witness(one.collectivite_id, opened.get(one.person_id, one.person_id)) for one in witnesses}
 
 
+def is_flooding(person_id: str) -> bool:
+    """Whether a person reported more within the hour than anybody is heard on."""
+    reports = Sighting.objects.filter(detector=BY_A_PERSON, person_id=person_id).exclude(campaign=None)
+    return bool(person_id) and bool(_flooding(reports, "person_id"))
+
+
+def has_said_enough(sighting: Sighting, campaign: Campaign) -> bool:
+    """Whether who tells this told of the campaign again and again within the hour."""
+    same = Sighting.objects.filter(
+        campaign=campaign,
+        collectivite_id=sighting.collectivite_id,
+        person_id=sighting.person_id,
+        detector=sighting.detector,
+        received_at__gte=clock.now() - _HOUR,
+    )
+    return same.count() >= reputation.REPEATS_AN_HOUR
+
+
 def boxes_heard(campaign: Campaign, told: Collection[Told]) -> frozenset[Told]:
     """Return the detectors of boxes whose word counts in a campaign: those that were not mostly wrong, and that had
     spoken of few other things within the hour before they spoke of this."""

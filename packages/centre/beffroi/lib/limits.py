@@ -1,4 +1,4 @@
-"""Token buckets: how much one box may send. Pure; bounded memory."""
+"""Token buckets: how much each of many may do. Pure; bounded memory."""
 
 from __future__ import annotations
 
