@@ -289,6 +289,30 @@ def test_what_was_written_after_the_backup_survives_a_restore_of_the_running_ser
     assert second.tree() == _settled(first), "a conflict is its own device's to settle"
 
 
+@pytest.mark.parametrize("gone", ["metadata", "all"])
+def test_a_drive_that_was_lost_takes_no_file_from_a_device(first: Device, drive: Served, gone: str) -> None:
+    """A broken disk, a place that is not mounted, a setting that names another database: devices would delete what is
+    not in the tree any more, the last there is of it."""
+    first.write("lettre.txt", "Bonjour", LONG_AGO)
+    first.write("plans/école.bin", os.urandom(300_000), LONG_AGO + 1)
+    first.write("Commune/acte.txt", "acte", LONG_AGO)
+    first.sync()
+    before = first.tree()
+    drive.kill()
+    place = drive.directory / "drive" / A
+    for path in place.iterdir() if gone == "all" else place.glob("metadata.db*"):
+        path.unlink()
+    drive.start()
+    first.sync(fails=gone == "metadata")
+    assert first.tree() == before
+    if gone == "metadata":
+        assert "drive.metadata_missing" in drive.log
+        assert not list(place.glob("metadata.db*")), "what would be collected by it stays"
+        return
+    assert {"lettre.txt", "plans/école.bin"} <= server_tree(drive).keys(), "it begins anew, and devices send"
+    assert drive.ask("GET", "/remote.php/dav/files/alice/Commune/acte.txt")[2] == b"acte"
+
+
 SEED = int(os.environ.get("BEFFROI_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
 STEPS = 20
 _CONFLICT = "(conflicted copy "

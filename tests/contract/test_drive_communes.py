@@ -9,17 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, LiteralString
 
+import psycopg
 import pytest
 from beffroi.drive.following import Rested
-from beffroi.drive.store import commune, look, schema, tree
+from beffroi.drive.store import commune, keys, look, schema, tree
 from beffroi.drive.store.commune import FILES, IDLE_S, Communes
-from beffroi.drive.store.database import Database, prepare
+from beffroi.drive.store.database import Database, MetadataMissing, prepare
 from beffroi.drive.store.sqlite import Connection
 from beffroi.drive.store.writing import Session
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
+from psycopg import sql
 
 from tests.drive_trees import NOW_S, Open
+from tests.fixtures_drive import new_config
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 
@@ -49,9 +52,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     before = Communes._opened
 
-    def noted(self: Communes, collectivite_id: str) -> Database:
+    def noted(self: Communes, collectivite_id: str, *, begins: bool) -> Database:
         names.append(collectivite_id)
-        return before(self, collectivite_id)
+        return before(self, collectivite_id, begins=begins)
 
     monkeypatch.setattr(Communes, "_opened", noted)
     return names
@@ -65,6 +68,40 @@ def test_collectivites_used_in_turn_are_opened_once_each(
         for one in ids:
             _root(communes.metadata(one))
     assert opened == ids
+    communes.close()
+
+
+def _lose(directory: Path, backend_url: str, collectivite_id: str) -> None:
+    for path in (directory / collectivite_id).glob("metadata.db*"):
+        path.unlink()
+    if backend_url:
+        with psycopg.connect(backend_url, autocommit=True) as own:
+            own.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(collectivite_id)))
+
+
+def test_what_is_lost_beside_its_keys_begins_anew_for_a_restore_alone(
+    tmp_path: Path, backend_url: str, pool: ThreadPoolExecutor
+) -> None:
+    config, one = new_config(tmp_path), new_id("col")
+    directory = config.state / "drive"
+    communes = Communes(directory, pool, backend_url)
+    first = communes.metadata(one)
+    root = _root(first)
+    with first.reading() as reading:
+        said = reading.all("SELECT value FROM meta WHERE name = 'fingerprint'")
+    keys.make(config, one)
+    communes.close()
+    assert _root(communes.metadata(one)) == root, "what is there is there"
+    communes.close()
+    _lose(directory, backend_url, one)
+    for _ in range(2):
+        with pytest.raises(MetadataMissing):
+            communes.metadata(one)
+    again = communes.metadata(one, begins=True)
+    with again.reading() as reading:
+        assert reading.all("SELECT value FROM meta WHERE name = 'fingerprint'") != said
+    assert _root(again) != root, "no number that devices know"
+    assert communes.metadata(one) is again
     communes.close()
 
 

@@ -65,7 +65,7 @@ def test_a_copy_that_rots_or_lacks_is_found_and_tried_again_next_day(
     backups.back_up(place.owner)
     stored = {one.name for one in place.objects()}
     rotten, gone = [one for one in copies(place) if one.name in stored][:2]
-    rotten.write_bytes(rotten.read_bytes()[:-1] + b"!")
+    rotten.write_bytes(rotten.read_bytes()[:-1] + bytes([rotten.read_bytes()[-1] ^ 1]))
     gone.unlink()
     assert turn(work) == place.owner
     assert drills.read(place.config)[place.owner].lost == 2

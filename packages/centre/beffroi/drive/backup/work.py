@@ -283,7 +283,7 @@ class Backups(Worker):
                 made.open_kept(picture.calendars, archive)
             with turns.collecting(self._config, collectivite_id):
                 objects, lost = self._bring(collectivite_id, made, metadata)
-                database = self._communes.metadata(collectivite_id)
+                database = self._communes.metadata(collectivite_id, begins=True)
                 fingerprint, *ended = database.write(partial(_load, path=metadata, lost=lost))
             if brings:
                 with failures():

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beffroi.drive.store.database import Database, elsewhere
-from beffroi.drive.store.keys import KeysErased, is_erased
+from beffroi.drive.store.database import Database, MetadataMissing, elsewhere
+from beffroi.drive.store.keys import KeysErased, is_erased, were_made
 from beffroi.drive.store.model import Limits
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.lib import clock
@@ -75,9 +75,10 @@ class Communes:
         self.listeners: list[Callable[[str], object]] = []
         """Called after a commit that changed something, with the collectivité; in the commit's thread."""
 
-    def metadata(self, collectivite_id: str) -> Database:
-        """Made at its first use. Errors: NotFound (no identifier), KeysErased, FormatUnknown, StoreFull,
-        Unavailable."""
+    def metadata(self, collectivite_id: str, *, begins: bool = False) -> Database:
+        """Made at its first use. ``begins``: also where those that were made are gone, for a restore.
+
+        Errors: NotFound (no identifier), KeysErased, MetadataMissing, FormatUnknown, StoreFull, Unavailable."""
         if not is_id(collectivite_id, "col"):
             raise NotFound("collectivité")
         if is_erased(f"{self._directory_name}/{collectivite_id}"):
@@ -87,7 +88,9 @@ class Communes:
         with self._lock:
             found = self._open.get(collectivite_id)
             if found is None:
-                found = self._open[collectivite_id] = _Opened(self._opened(collectivite_id), now_s)
+                found = self._open[collectivite_id] = _Opened(
+                    self._opened(collectivite_id, begins=begins), now_s
+                )
                 found.database.on_change = lambda roots: self.told(collectivite_id)
             found.asked_s = now_s
             self._open.move_to_end(collectivite_id)
@@ -143,10 +146,15 @@ class Communes:
                 found += (stat.st_ino, stat.st_size, stat.st_mtime_ns)
         return tuple(found)
 
-    def _opened(self, collectivite_id: str) -> Database:
-        if self._connections is not None:
-            return self._connections.opened(collectivite_id, self._executor, self._usual)
+    def _opened(self, collectivite_id: str, *, begins: bool) -> Database:
         path = self._directory / collectivite_id
+        # Devices would take a tree in which nothing is for the word that all was deleted, and what no row knows be
+        # collected.
+        may_begin = begins or not were_made(path)
+        if self._connections is not None:
+            return self._connections.opened(collectivite_id, self._executor, self._usual, may_begin=may_begin)
+        if not may_begin and not (path / "metadata.db").exists():
+            raise MetadataMissing(collectivite_id)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SqliteDatabase(path / "metadata.db", self._executor, self._usual)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from typing import Any, LiteralString, NamedTuple
 from beffroi.drive.store import room, schema, weights
 from beffroi.drive.store.model import Limits
 from beffroi.drive.store.writing import GroupLost, Reading, Session, Writing
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib.errors import BeffroiError, Unavailable
 
 BUSY_S = 20.0
 """So long a writer waits while another process writes; then its group is Unavailable."""
@@ -36,6 +37,8 @@ MOST_IN_LOOP = 64
 GATHERING_TURNS = 10
 """Of the event loop, before it makes a group while others ask, too: who was just answered asks again, and a change in
 company costs less than one alone."""
+FIRST_NUMBERS = 1 << 25
+"""New metadata begin to count at one of these. Android takes the first eight digits of ``oc:id`` for the number."""
 log = logging.getLogger("beffroi.drive")
 
 
@@ -43,6 +46,13 @@ class FormatUnknown(BeffroiError):
     """The drive's data are of format {}, which is newer than this program; install the release that wrote them."""
 
     code = "drive.format_unknown"
+
+
+class MetadataMissing(Unavailable):
+    """The metadata of {} are gone, and its keys are not. Next: docs/runbooks/restore-drive.md"""
+
+    code = "drive.metadata_missing"
+    retryable = False
 
 
 class _Asked(NamedTuple):
@@ -371,10 +381,10 @@ def prepare(
         session.run("INSERT INTO meta (name, value) VALUES ('tables', ?)", (schema.MARK,))
     found = session.one("SELECT value FROM meta WHERE name = 'format'")
     if found is None:
-        session.many(
-            "INSERT INTO meta (name, value) VALUES (?, ?)",
-            [("format", str(schema.FORMAT)), ("number", "0"), ("fingerprint", "")],
-        )
+        # Where there were others before, which are lost, devices have all of it: by a fingerprint that they do not know
+        # they delete nothing, and no number may be one that they know.
+        began = [("number", str(secrets.randbelow(FIRST_NUMBERS))), ("fingerprint", secrets.token_hex(16))]
+        session.many("INSERT INTO meta (name, value) VALUES (?, ?)", [("format", str(schema.FORMAT)), *began])
     elif int(found[0]) > schema.FORMAT:
         raise FormatUnknown(found[0])
     if session.one("SELECT 1 FROM meta WHERE name = 'weighed'") is None:

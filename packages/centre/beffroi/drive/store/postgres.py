@@ -21,7 +21,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from beffroi.drive.store.database import BUSY_S, Database, prepare
+from beffroi.drive.store.database import BUSY_S, Database, MetadataMissing, prepare
 from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib.errors import Unavailable
@@ -77,8 +77,11 @@ class Connections:
                     return
         connection.close()
 
-    def opened(self, schema: str, executor: Executor, usual: Limits | None) -> Database:
-        return PostgresDatabase(self, schema, executor, usual)
+    def opened(
+        self, schema: str, executor: Executor, usual: Limits | None, *, may_begin: bool = True
+    ) -> Database:
+        """Errors: MetadataMissing, where it is not there and may not begin."""
+        return PostgresDatabase(self, schema, executor, usual, may_begin=may_begin)
 
     def close(self) -> None:
         with self._lock:
@@ -161,22 +164,32 @@ class _Writer:
 
 
 class PostgresDatabase(Database):
-    """``schema``: the collectivité's identifier; made where it is absent."""
+    """``schema``: the collectivité's identifier; made where it is absent and ``may_begin``."""
 
     def __init__(
-        self, connections: Connections, schema: str, executor: Executor, usual: Limits | None = None
+        self,
+        connections: Connections,
+        schema: str,
+        executor: Executor,
+        usual: Limits | None = None,
+        *,
+        may_begin: bool = True,
     ) -> None:
         super().__init__(executor, usual)
         self._connections, self._schema = connections, schema
         self._writer = _Writer(connections, schema)
         try:
-            self._prepare()
+            self._prepare(may_begin=may_begin)
         except psycopg.Error as error:
             raise self._said(error) from None
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, may_begin: bool) -> None:
         self._writer.begin()
         try:
+            if not may_begin and self._writer.one("SELECT to_regclass(?)", (f"{self._schema}.meta",)) == (
+                None,
+            ):
+                raise MetadataMissing(self._schema)
             self._writer.make_schema()
             prepare(self._writer, bytes_type="BYTEA", key_type="BIGINT", usual=self._usual)
             self._writer.commit()

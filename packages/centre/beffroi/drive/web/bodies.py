@@ -209,6 +209,7 @@ class SealedStore:
     def __call__(self, collectivite_id: str, visitor: str = "", /) -> Bodies:
         found = self._opened.get(collectivite_id)
         if found is None:
+            self._communes.metadata(collectivite_id)  # first: beside keys they would not begin
             sealed = content.Content(keys.make(self._config, collectivite_id), self._objects, self._workers)
             found = SealedBodies(
                 sealed,
