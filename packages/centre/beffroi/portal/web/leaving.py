@@ -1,6 +1,6 @@
 """Somebody leaves: what they have, who takes over, everything ended at once, the record, and its undoing.
 
-Input:  hostile: every field. Each change is a POST after a step-up: it ends a colleague's work, or opens an account again.
+Input:  hostile: every field. Each change is a POST after a step-up: it ends a colleague's work, or opens it again.
 Access: the référent of the collectivité of the session; for everybody else there is no such page.
 """
 
