@@ -10,7 +10,9 @@ from beffroi.cli import persons as command
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
+from beffroi.core.identity import actions as identity
 from beffroi.core.identity import activation, queries, totp
+from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
 from beffroi.core.identity.models import ActivationCode, Membership, Person
 from beffroi.lib import clock
@@ -20,8 +22,8 @@ from beffroi.mail.models import Mailbox
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door
+from tests.conftest import PASSWORD, Commune, with_totp
+from tests.fixtures_portal import no_door, on_listener, portal_client
 from tests.terminal import Types, terminal
 
 __all__ = ["no_door", "terminal"]
@@ -101,6 +103,37 @@ def test_who_forgot_their_password_is_given_one_with_a_reason_and_a_code(
     assert audit.personal_of(entry) == {"why": "Rappelée au numéro de la mairie"}, "where it can be erased"
     assert entry.details == "{}"
     assert given[1] not in console.get(there).content.decode(), "once"
+
+
+def test_who_gives_a_password_reads_whether_it_opens_the_account_alone(
+    console: Client, beaune: Commune
+) -> None:
+    there = reverse("commune_person", args=[beaune.id, beaune.agent.id])
+    alone = console.get(there).content.decode()
+    assert "n’a pas de double vérification" in alone and "reste demandée" not in alone
+    with_totp(Person.objects.get(pk=beaune.agent.id))
+    both = console.get(there).content.decode()
+    assert "reste demandée" in both and "n’a pas de double vérification" not in both
+
+
+def test_a_referent_reads_at_home_that_the_departement_gave_a_colleague_a_password(
+    beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    """Whoever talked the Département into it has chosen another one by then: the account itself tells nothing more."""
+    person = Person.objects.get(pk=beaune.agent.id)
+    identity.give_password(actor=administrator, person=person, reason="Rappelée au numéro de la mairie")
+    identity.set_password(actor=beaune.agent, person=person, password=PASSWORD[::-1])
+    said = "Le Département a donné un nouveau mot de passe à agent"
+    with on_listener("web"):
+        for membership, reads in (
+            (beaune.referent_membership, True),
+            (beaune.colleague_membership, False),
+            (nuits.referent_membership, False),
+        ):
+            home = portal_client(membership).get(reverse("home")).content.decode()
+            assert (said in home) is reads and "Rappelée" not in home
+        with clock.shifted(4 * 86400):
+            assert said not in portal_client(beaune.referent_membership).get(reverse("home")).content.decode()
 
 
 def test_who_has_not_come_yet_gets_a_sheet_and_no_password(

@@ -16,10 +16,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from beffroi.core.audit import queries as audit
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity import activation, offers
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail.people import arriving, queries
 from beffroi.portal import persons as shared
@@ -125,15 +128,40 @@ def asked(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 def told(actor: Actor) -> list[dict[str, str]]:
-    """For the home page: one line for each question that has no answer."""
+    """For the home page: one line for each question that has no answer; for a référent those of ``_given``, too."""
+    return [
+        *_given(actor),
+        *(
+            {
+                "title": _("%(name)s vous ajoute comme %(role)s")
+                % {"name": one.collectivite.name, "role": role_word(one.offer.role).lower()},
+                "why": _("Vous gardez vos accès d’ici. Acceptez, ou refusez si vous n’y travaillez pas."),
+                "url": "membership_offers",
+                "button": _("Répondre"),
+            }
+            for one in offers.asked(actor)
+            if not one.refused
+        ),
+    ]
+
+
+def _given(actor: Actor) -> list[dict[str, str]]:
+    """Passwords that the Département gave to colleagues lately. Whoever talked it into one has chosen another by now:
+    the audit log alone still says so."""
+    if actor.leads is None:
+        return []
+    names = {one.pk: one.name for one in identity.visible_persons(actor).exclude(pk=actor.id)}
+    given = audit.last_of(verb="identity:password:given", object_ids=names, collectivite_id=None)
     return [
         {
-            "title": _("%(name)s vous ajoute comme %(role)s")
-            % {"name": one.collectivite.name, "role": role_word(one.offer.role).lower()},
-            "why": _("Vous gardez vos accès d’ici. Acceptez, ou refusez si vous n’y travaillez pas."),
-            "url": "membership_offers",
-            "button": _("Répondre"),
+            "title": _("Le Département a donné un nouveau mot de passe à %(name)s") % {"name": names[one]},
+            "why": _(
+                "On lui a dit que l’ancien était oublié. Demandez à cette personne, de vive voix, si c’est vrai ;"
+                " sinon, appelez aussitôt le Département."
+            ),
+            "url": "own_journal",
+            "button": _("Voir le journal"),
         }
-        for one in offers.asked(actor)
-        if not one.refused
+        for one, at in given.items()
+        if at > clock.now() - identity.NEW_APP_PASSWORD
     ]
