@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import transaction
 from django.urls import reverse
 
-from tests.fixtures_portal import console_client, no_door, on_listener
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
 from tests.fixtures_stream import make_state
 
 __all__ = ["no_door"]
@@ -89,6 +90,20 @@ def test_a_line_of_before_the_last_checkpoint_is_found_within_a_week_and_said_ev
         page = console.get(reverse("journal")).content.decode()
     assert "Le journal a été altéré" in page and f"Premier défaut à la ligne {position}" in page
     assert "docs/runbooks/audit-log.md" in status._WRONG["audit"](centre)
+
+
+def test_a_commune_reads_in_its_journal_whether_it_holds(centre: Config, beaune: Commune) -> None:
+    def journal() -> str:
+        return portal_client(beaune.referent_membership).get(reverse("own_journal")).content.decode()
+
+    audit.seal()
+    assert "Une ligne écrite ne change plus" in journal() and "Relu en entier" not in journal()
+    read_in_a_week(centre)
+    with on_listener("web"):
+        assert "Relu en entier" in journal()
+        told.write(centre, told.Told(clock.epoch_s(), 3, 9))
+        altered = journal()
+    assert "a été altéré" in altered and "Une ligne écrite ne change plus" not in altered
 
 
 def test_one_that_holds_says_so_and_one_that_nobody_reads_is_late(

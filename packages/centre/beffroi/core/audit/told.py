@@ -8,6 +8,7 @@ Input:   whoever reads it trusts nothing: a file that cannot be read says nothin
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,11 @@ class Told(msgspec.Struct, frozen=True):
     read_at: int
     first_bad: int = 0
     count: int = 0
+
+    @property
+    def at(self) -> datetime | None:
+        """When all of it was read; None before the first time."""
+        return datetime.fromtimestamp(self.read_at, UTC) if self.count else None
 
 
 def _path(config: Config) -> Path:

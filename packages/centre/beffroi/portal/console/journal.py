@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from threading import Lock
 
@@ -76,7 +76,7 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
         "report": checked.report,
         "checked_at": checked.at,
         "first_bad": first_bad,
-        "whole_at": datetime.fromtimestamp(whole.read_at, UTC) if whole is not None and whole.count else None,
+        "whole_at": whole.at if whole is not None else None,
         "entries": [
             {
                 "entry": one,

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.audit import queries
+from beffroi.core.audit import queries, told
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import queries as retention
 from beffroi.lib import clock, digits
@@ -50,6 +50,7 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
     known = digits.number(before)
     found = commune_journal.entries(actor, wanted, limit=PAGE_ENTRIES + 1, before=known)
     shown, asked = found[:PAGE_ENTRIES], _query(wanted)
+    whole = told.read(settings.BEFFROI)
     context = {
         "place": "journal",
         "lines": commune_journal.lines(actor, shown),
@@ -57,6 +58,8 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
         "kinds": [*((name, words) for name, (words, _verbs) in KINDS.items()), (ALL, _("Tout"))],
         "asked": asked,
         "searched": any(asked.values()),
+        "altered": whole is not None and whole.first_bad > 0,
+        "whole_at": whole.at if whole is not None else None,
         "newest": f"?{urlencode(asked)}" if known is not None else "",
         "older": f"?{urlencode({**asked, 'avant': shown[-1].id})}" if len(found) > PAGE_ENTRIES else "",
     }
