@@ -186,3 +186,28 @@ def test_what_a_phone_writes_below_a_photo_is_read_and_is_no_attachment(
         f"/courrier/{box.id}/1/contenu/" if view.html else f"/courrier/{box.id}/1/"
     )
     assert "Le banc est cassé" in shown.content.decode()
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        mixed(
+            "encrypted",
+            "application/pgp-encrypted\n\nVersion: 1\n",
+            "application/octet-stream; name=encrypted.asc\n\n-----BEGIN PGP MESSAGE-----\n",
+        ),
+        "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\n"
+        "Content-Transfer-Encoding: base64\n\nMIAGCSqGSIb3DQEHA6CAMIACAQA=\n",
+    ],
+)
+def test_who_opens_an_encrypted_mail_reads_why_it_says_nothing(
+    post: Post, beaune: Commune, structure: str
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    letter = (
+        f"From: a@sender.example.net\nTo: {box.address}\nSubject: Secret\nMIME-Version: 1.0\nContent-Type: "
+    )
+    assert post.send(letter + structure, box.address)[0] == 250
+    post.wait_count(box, 1)
+    shown = portal_client(beaune.agent_membership).get(f"/courrier/{box.id}/1/").content.decode()
+    assert "Ce courriel est chiffré" in shown and "ne contient pas de texte" not in shown

@@ -40,6 +40,7 @@ PAGE_MESSAGES = 30
 MAX_REMEMBERED = 100
 MAX_SEARCH_CHARS = 200
 MAX_RESULT_PAGES = 20
+ENCRYPTED = ("application/pgp-encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
 REPORTED_KEY = "reported"
 
 CONTENT_POLICY: dict[str, list[str]] = {
@@ -181,6 +182,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "message": view.summary,
         "safe": safe,
         "frame_size": _frame_size(view.html),
+        "encrypted": any(one.content_type in ENCRYPTED for one in view.attachments),
         "too_large_bytes": reader.MAX_ATTACHMENT_BYTES,
         # The deceptive ones first: the list shows no more than its beginning.
         "links": sorted(links, key=lambda link: not link.deceptive),
