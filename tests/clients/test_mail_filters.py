@@ -259,6 +259,20 @@ def test_the_word_that_a_forward_ends_lies_in_its_mailbox(
     assert f"{box.address} est renvoyé vers {other.address}" in said and f"/courrier/{box.id}/renvoi/" in said
 
 
+@pytest.mark.parametrize("keeps_copy", [False, True])
+def test_a_forward_to_a_colleague_who_left_keeps_the_mail_once(
+    post: Post, beaune: Commune, nuits: Commune, box: Mailbox, other: Mailbox, keeps_copy: bool
+) -> None:
+    actions.set_forward(actor=beaune.agent, mailbox=box, target=other.address, keeps_copy=keeps_copy)
+    mail.close_mailbox(actor=Actor.system("tests"), mailbox=other)
+    run_pending("main")
+    for subject in ("Un", "Deux"):
+        assert post.send(letter("a@sender.example.net", box.address, subject), box.address)[0] == 250
+    post.wait_count(box, 2)
+    post.settle(2)
+    assert post.count(box) == 2
+
+
 def test_two_mailboxes_that_forward_to_each_other_stop(
     post: Post, beaune: Commune, nuits: Commune, box: Mailbox, other: Mailbox
 ) -> None:
