@@ -261,7 +261,7 @@ def test_the_word_that_a_forward_ends_lies_in_its_mailbox(
 
 @pytest.mark.parametrize("keeps_copy", [False, True])
 def test_a_forward_to_a_colleague_who_left_keeps_the_mail_once(
-    post: Post, beaune: Commune, nuits: Commune, box: Mailbox, other: Mailbox, keeps_copy: bool
+    post: Post, beaune: Commune, box: Mailbox, other: Mailbox, keeps_copy: bool
 ) -> None:
     actions.set_forward(actor=beaune.agent, mailbox=box, target=other.address, keeps_copy=keeps_copy)
     mail.close_mailbox(actor=Actor.system("tests"), mailbox=other)
