@@ -19,10 +19,12 @@ from beffroi.mail.sending import actions, keeper, queries, queue
 from beffroi.mail.sending.models import SendingAlarm
 
 from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
 from tests.foreign_mail import SILENT, Sending
 from tests.mail_post import needs_engines, until
 from tests.submitting import letter, secret_of, submitting
 
+__all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_sending"]
 pytestmark = needs_engines
 SYSTEM = Actor.system("tests")
@@ -73,6 +75,20 @@ def test_mail_that_is_returned_comes_back_to_its_sender(kept: Sending, beaune: C
     assert told.startswith("Votre message n’a pas été remis\n") and "cette adresse n’existe pas" in told
     assert f"<x@{SILENT}>" in told, "which address, and what its server says"
     assert not _waiting(kept, box.address)
+    client = kept.post.imap(box)
+    raw = client.fetch([1], ["BODY[]"]) if client.select_folder("INBOX") else {}
+    forged = raw[1][b"BODY[]"].replace(b"X-Beffroi-Id: msg_", b"X-Beffroi-Id: msg_0")
+    client.append("INBOX", forged)  # by an import of an old mailbox, where no door was passed either
+    client.logout()
+    own, other = (_page(beaune, box, uid) for uid in (1, 2))
+    assert (
+        "le serveur de courrier de votre Département qui vous écrit" in own and "Premier contact" not in own
+    )
+    assert "Rien ne permet de vérifier" in other
+
+
+def _page(commune: Commune, box: Mailbox, uid: int) -> str:
+    return portal_client(commune.agent_membership).get(f"/courrier/{box.id}/{uid}/").content.decode()
 
 
 def _told(kept: Sending, box: Mailbox) -> list[str]:
@@ -114,6 +130,7 @@ def test_the_sender_hears_once_of_mail_that_still_waits(impatient: Sending, beau
 
     until(tried_and_told, "a word of what waits")
     (told,) = _told(impatient, box)
+    assert "votre Département qui vous écrit" in _page(beaune, box, 1)
     assert (
         told.startswith("Votre message n’est pas encore remis\n") and "vous n’avez pas à le renvoyer" in told
     )

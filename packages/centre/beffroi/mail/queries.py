@@ -275,3 +275,9 @@ def reached(actor: Actor, indicator: Indicator, *, since: datetime) -> set[str]:
     addresses = MailRecipient.objects.filter(message_id__in=recent).values("address")
     boxes = Mailbox.objects.filter(address__in=addresses)
     return set(boxes.values_list("collectivite_id", flat=True).distinct())
+
+
+def sender_of(beffroi_id: str) -> str:
+    """The address that a message left from, or came from; "" for one that is not on record."""
+    found = MailMessage.objects.filter(pk=beffroi_id).values_list("sender", flat=True).first()
+    return (found or "").lower()

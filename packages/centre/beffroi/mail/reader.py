@@ -44,6 +44,8 @@ _ENDINGS = {
     "application/pdf": ".pdf",
     "image/jpeg": ".jpg",
 }
+_RETURNED = ("message/rfc822", "text/rfc822-headers")
+MAX_RETURNED_BYTES = 50_000
 CHECKED_FLAG = b"$BeffroiChecked"
 _HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH REFERENCES)]"
 _SUMMARY = ["FLAGS", "INTERNALDATE", "ENVELOPE", _HEADERS]
@@ -123,6 +125,8 @@ class MessageView:
     authentication: Authentication
     truncated: bool = False
     cc: tuple[str, ...] = ()
+    returned: str = ""
+    """Our identifier of the message that a word of our own Postfix brings back."""
 
 
 @contextmanager
@@ -211,6 +215,23 @@ class MailboxReader:
             attachments=attachments,
             authentication=_authentication(headers.get("x-beffroi-auth", "")),
             truncated=text_cut or html_cut,
+            returned="" if "x-beffroi-id" in headers else self._returned(uid, parts),
+        )
+
+    def _returned(self, uid: int, parts: Sequence[Part]) -> str:
+        part = next((p for p in parts if p.kind in _RETURNED), None)
+        if part is None:
+            return ""
+        inside = ".HEADER.FIELDS (X-BEFFROI-ID)" if part.kind == "message/rfc822" else ""
+        row = self._client.fetch([uid], [f"BODY.PEEK[{part.section}{inside}]<0.{MAX_RETURNED_BYTES}>"])
+        raw = next((v for k, v in row.get(uid, {}).items() if k.startswith(b"BODY[")), b"") or b""
+        return next(
+            (
+                v.decode("ascii", "replace").strip()
+                for k, v in _FIELD.findall(raw)
+                if k.lower() == b"x-beffroi-id"
+            ),
+            "",
         )
 
     def mark_seen(self, uid: int, folder: str = "INBOX") -> None:

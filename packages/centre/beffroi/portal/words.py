@@ -350,6 +350,15 @@ def own_mail() -> Phrase:
     return Phrase(text, "good", "shield-check")
 
 
+def returned_mail() -> Phrase:
+    """Of what our own Postfix says of a message that did not arrive."""
+    text = _(
+        "C’est le serveur de courrier de votre Département qui vous écrit, au sujet d’un message parti de cette boîte."
+        " La réponse de l’autre serveur est recopiée telle quelle."
+    )
+    return Phrase(text, "good", "shield-check")
+
+
 def bypass(kind: str, count: int, last_at: datetime) -> str:
     """Who goes round a boîtier, and since when it was not seen again."""
     said = BYPASSES.get(

@@ -24,8 +24,10 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.mail import access, actions, drafts, folders, queries, reader, sendings
 from beffroi.mail.access import Access, Right
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.held import sealing
 from beffroi.mail.models import Mailbox
+from beffroi.mail.naming import base_address
 from beffroi.mail.people import queries as people
 from beffroi.mail.quota import queries as quota
 from beffroi.mail.safety import queries as safety
@@ -328,6 +330,15 @@ def _read(box: Access, uid: int, folder: str) -> reader.MessageView:
         return opened.read(uid, folder)
 
 
+def _is_returned(view: reader.MessageView, mailbox: Mailbox) -> bool:
+    """Whether our own Postfix writes of a message that left from here: it passes no door, and brings back an identifier
+    that is in no header outside."""
+    if view.summary.from_address.lower() != f"mailer-daemon@{settings.BEFFROI.mail_name}":
+        return False
+    sender = base_address(queries.sender_of(view.returned)) if view.returned else ""
+    return bool(sender) and (sender == mailbox.address or aliases.leads_to(sender, mailbox.id))
+
+
 def _origin(view: reader.MessageView, mailbox: Mailbox, folder: str) -> dict[str, Any]:
     """Who says to have written, and what the entry found out about it: nothing of what was written here."""
     domain = view.summary.from_address.rpartition("@")[2].lower()
@@ -335,6 +346,8 @@ def _origin(view: reader.MessageView, mailbox: Mailbox, folder: str) -> dict[str
         return {"domain": domain, "external": False, "sent": True}
     if sealing.is_own(settings.BEFFROI, mailbox.address, view):
         return {"domain": domain, "external": False, "own": True, "authentication": words.own_mail()}
+    if _is_returned(view, mailbox):
+        return {"domain": domain, "external": False, "own": True, "authentication": words.returned_mail()}
     found = view.authentication
     return {
         "domain": domain,
