@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from socket import socket
+from socket import SHUT_RDWR, socket
 from socketserver import ThreadingMixIn
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -86,6 +86,8 @@ class FeedCentre:
     cut_after_bytes: int = 0
     cuts_left: int = 0
     """So many answers of a file end after so many bytes."""
+    ends_in_a_line: bool = False
+    """The next line of the feed ends in its middle, and the connection with it."""
     asked_from: list[int] = field(default_factory=list)
     """Where each request for a file began."""
     mail_token: Callable[[bytes], tuple[int, bytes]] | None = None
@@ -346,6 +348,11 @@ class _Handler(BaseHTTPRequestHandler):
                     line = centre.signer.line(centre.batch(centre.version))
                     if not lines.empty():
                         continue  # a batch came meanwhile: its place is before this heartbeat
+            if centre.ends_in_a_line:
+                centre.ends_in_a_line = False
+                self.wfile.write(b"%x\r\n%s" % (len(line) + 1, line[:20]))
+                self.connection.shutdown(SHUT_RDWR)
+                return
             self.wfile.write(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
 
     def _acknowledged(self) -> None:

@@ -155,6 +155,18 @@ def test_a_box_that_was_cut_off_catches_up(hall: TownHall) -> None:
     assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
 
 
+def test_a_line_that_ends_in_its_middle_is_a_lost_connection_like_any_other(hall: TownHall) -> None:
+    """Said as such, and with a pause that differs from box to box: hundreds would come back in step."""
+    log = hall.state.parent / "agent.log"
+    before = len(log.read_text())
+    hall.centre.ends_in_a_line = True
+    until(
+        lambda: "feed" in log.read_text()[before:] or "follow" in log.read_text()[before:], "nothing is said"
+    )
+    assert "feed: The centre does not answer: the feed was cut" in log.read_text()[before:]
+    hall.block(EVIL)
+
+
 def test_a_half_written_state_is_recognised_and_the_one_before_it_used(hall: TownHall) -> None:
     hall.block(EVIL)
     saved(hall)

@@ -230,6 +230,8 @@ class Agent:
             self._read(response)
         except OSError as error:
             raise CentreUnreachable(error.strerror or type(error).__name__) from None
+        except http.client.HTTPException:  # in the middle of a line
+            raise CentreUnreachable("the feed was cut") from None
         finally:
             self._feed.close()
 
