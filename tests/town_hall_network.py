@@ -20,6 +20,8 @@ WAN_NET6, WAN_BOX6 = "2a0c:e300:1::1", "2a0c:e300:1::2"
 LAN_BOX, LAN_BOX6 = "185.11.30.1", "2a0c:e300:2::1"
 EVIL, EVIL6, GOOD = "45.83.64.7", "2a0e:b107:10::7", "45.83.64.9"
 LISTED, UNLISTED = "colis-suivi-livraison.com", "mairie-exemple.com"
+FORGED: list[str] = []
+"""What somebody on the line adds to the answers about the centre."""
 REFUSED = 3  # a resolver's answer code
 
 
@@ -192,10 +194,13 @@ def _dns_server(server: socket.socket) -> None:
         end = query.index(b"\0", 12) + 5
         address = WAN_NET if b"boitiers" in query else GOOD
         ttl_s = 300 if b"depot" in query else 1
-        answer = b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", ttl_s, 4) + socket.inet_aton(address)
-        wanted = query[end - 4 : end - 2] == b"\0\1"
-        head = query[:2] + struct.pack(">5H", 0x8180, 1, int(wanted), 0, 0)
-        server.sendto(head + query[12:end] + (answer if wanted else b""), peer)
+        places = [address, *FORGED] if address == WAN_NET else [address]
+        record = b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", ttl_s, 4)
+        answers = [record + socket.inet_aton(one) for one in places]
+        if query[end - 4 : end - 2] != b"\0\1":
+            answers = []
+        head = query[:2] + struct.pack(">5H", 0x8180, 1, len(answers), 0, 0)
+        server.sendto(head + query[12:end] + b"".join(answers), peer)
 
 
 def remove_spaces() -> None:

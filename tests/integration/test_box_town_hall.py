@@ -15,6 +15,7 @@ from beffroi_protocol.messages import Policy
 from beffroi_protocol.signing import ROLE_ROOT, Signer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests import town_hall_network
 from tests.town_hall import TownHall, entry, good_policy, needs_network
 from tests.town_hall_network import (
     BOX,
@@ -273,6 +274,17 @@ def test_a_policy_that_names_another_centre_cuts_the_box_from_none(hall: TownHal
     hall.start_agent()
     hall.connected()
     _takes(hall, good_policy())
+
+
+def test_who_forges_the_name_of_the_centre_makes_nothing_unblockable(
+    hall: TownHall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of somebody on the line name a server of theirs beside the centre."""
+    monkeypatch.setattr(town_hall_network, "FORGED", [EVIL])
+    listed = lambda name: run(*inside(BOX, "nft", "list", "set", "inet", "beffroi", name))  # noqa: E731
+    until(lambda: EVIL in listed("centre4"), "the box asks nobody")
+    hall.block(EVIL)
+    assert not connects(LAN, EVIL) and EVIL not in listed("keep4") and WAN_NET in listed("keep4")
 
 
 def test_a_policy_that_cuts_the_lan_is_rolled_back(hall: TownHall) -> None:

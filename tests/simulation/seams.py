@@ -63,6 +63,8 @@ class _Link:
     def addresses(self) -> tuple[str, ...]:
         return (CENTRE_ADDRESS,)
 
+    proved = addresses
+
     def reached(self) -> bool:
         box = self._box
         return box.link and box.centre.up and "203.0.113.66" not in box.engines.rules

@@ -55,6 +55,9 @@ class Sets:
 
 class Nowhere:
     def addresses(self) -> tuple[str, ...]:
+        return self.proved()
+
+    def proved(self) -> tuple[str, ...]:
         return ("185.61.20.5",)
 
 
@@ -136,6 +139,22 @@ def test_a_centre_that_moved_is_reached_at_its_new_address(
     assert "add element inet beffroi centre4 { 185.61.20.5/32, 185.61.20.9/32 }" in text
     box.look_at_itself()
     assert box.restore() == "" and len(kernel.rules) == 1
+
+
+def test_who_forges_the_name_of_the_centre_makes_nothing_unblockable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stands on the line answers with a server of its own beside the centre."""
+    monkeypatch.setattr(enforce, "own_networks", lambda _lan, _wan: ())
+    monkeypatch.setattr(Nowhere, "addresses", lambda _self: ("185.61.20.5", "45.83.64.7"))
+    kernel = Sets()
+    box = enforcer(tmp_path, kernel)
+    box.look_at_itself()
+    box.apply(blocked("45.83.64.7"))
+    assert kernel.hot == {"45.83.64.7"}
+    box.load([])
+    assert "add element inet beffroi keep4 { 185.61.20.5/32 }" in kernel.rules[-1]
+    assert "add element inet beffroi centre4 { 185.61.20.5/32, 45.83.64.7/32 }" in kernel.rules[-1]
 
 
 class Lists:

@@ -36,6 +36,7 @@ SAY_TIMEOUT_S = 5.0
 NONCE_LIFE_S = 45.0  # less than the centre's 60 s
 DNS_WAIT_S, DNS_FRESH_S = 2.0, 20.0
 WORTH_DEFLATING_BYTES = 1024
+MOST_REMEMBERED = 4
 _OK, _PARTIAL = 200, 206
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, ssl.SSLError)
 
@@ -109,10 +110,17 @@ class _Tls(ssl.SSLSocket):
 class _Connection(http.client.HTTPSConnection):
     """Connects to known addresses, and checks the certificate against the centre's name."""
 
-    def __init__(self, config: BoxConfig, context: ssl.SSLContext, addresses: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        config: BoxConfig,
+        context: ssl.SSLContext,
+        addresses: tuple[str, ...],
+        proved: Callable[[str], None],
+    ) -> None:
         super().__init__(config.centre_host, config.centre_port, timeout=CONNECT_TIMEOUT_S, context=context)
         self._addresses = addresses
         self._tls = context
+        self._proved = proved
         self.peer = ""
 
     def connect(self) -> None:
@@ -132,6 +140,7 @@ class _Connection(http.client.HTTPSConnection):
                 failure = error
                 continue
             self.peer = address
+            self._proved(address)
             return
         raise failure
 
@@ -179,8 +188,17 @@ class Centre:
         found = (*self._config.centre_addresses, *self._names.addresses(), *self._remembered)
         return tuple(dict.fromkeys(found))
 
+    def proved(self) -> tuple[str, ...]:
+        """Configured ones and those that showed its certificate; before the first one did, all: whoever forges the
+        answers of DNS must not choose what a box never blocks."""
+        return tuple(dict.fromkeys((*self._config.centre_addresses, *self._remembered))) or self.addresses()
+
     def open(self) -> _Connection:
-        return _Connection(self._config, self._context, self.addresses())
+        return _Connection(self._config, self._context, self.addresses(), self._remember)
+
+    def _remember(self, address: str) -> None:
+        if address not in self._remembered:
+            self._remembered = (address, *self._remembered)[:MOST_REMEMBERED]
 
     def reached(self) -> bool:
         """One fresh connection and one answer: the proof of reach."""

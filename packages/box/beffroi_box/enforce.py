@@ -44,12 +44,13 @@ BRIDGE_PROBE_S = 6.0
 """An address by DHCP takes its time."""
 
 
-def site_of(config: BoxConfig, centre: tuple[str, ...]) -> Site:
-    """The place of this box, as its rules need it. ``centre``: its addresses."""
+def site_of(config: BoxConfig, centre: tuple[str, ...], kept: tuple[str, ...] = ()) -> Site:
+    """The place of this box, as its rules need it. ``centre``: its addresses; ``kept``: those never blocked."""
     return Site(
         wan=config.wan,
         lan=config.lan,
         centre=centre,
+        centre_kept=kept,
         centre_port=config.centre_port,
         forwarders=config.resolver_forward,
         resolver_port=config.resolver_port,
@@ -95,7 +96,7 @@ class Enforcer:
         self._lock = threading.Lock()
         self.message = committed
         self.policy = committed.policy if committed else Policy()
-        self.site = site_of(self._config, self._centre.addresses())
+        self.site = self._site()
         self._extras = extras_of(self.policy, self._own())
         self.desired = Desired(Floor(*self._extras))
         self._told: set[str] = set()
@@ -166,14 +167,15 @@ class Enforcer:
     def look_at_itself(self) -> None:
         """Protect the addresses that this box, its LAN and the centre have now, and let the box go to its centre there:
         those of the box come by DHCP after its start, and change; a centre may move."""
-        own, centre = self._own(), self._centre.addresses()
+        own, site = self._own(), self._site()
         with self._lock:
             extras = extras_of(self.policy, own)
             if extras != self._extras and not self._proving:
                 self._extras = extras
                 self._enforce(self.desired.set_floor(Floor(*extras), now=self._now()))
-            if not self._proving and not set(centre) <= set(self.site.centre):
-                self.site, self._restore_due = site_of(self._config, centre), True
+            known = {*self.site.centre} >= {*site.centre} and {*self.site.centre_kept} == {*site.centre_kept}
+            if not self._proving and not known:
+                self.site, self._restore_due = site, True
 
     # -- deny entries ------------------------------------------------------------------------------------
 
@@ -288,7 +290,7 @@ class Enforcer:
         """
         try:
             extras = extras_of(message.policy, self._own())
-            site = self._queued(message.policy, site_of(self._config, self._centre.addresses()))
+            site = self._queued(message.policy, self._site())
             floor = Floor(*extras)
             observing = self.observes(message.policy)
             text = ruleset(message.policy, site, observing=observing)
@@ -362,12 +364,15 @@ class Enforcer:
         possible = policy.inspect and not self.inspection.missing()
         return replace(site, queue=self._kernel.queue_way() if possible else "")
 
+    def _site(self) -> Site:
+        return site_of(self._config, self._centre.addresses(), self._centre.proved())
+
     def _own(self) -> Own:
         forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)
         names = (self._config.centre_host,) if "." in self._config.centre_host else ()
         places = own_networks(self._config.own_interface, self._config.wan)
         # In one order: DNS has none, and lists are loaded again when what is protected changes.
-        return Own(names=names, networks=tuple(sorted({*self._centre.addresses(), *forwarders, *places})))
+        return Own(names=names, networks=tuple(sorted({*self._centre.proved(), *forwarders, *places})))
 
 
 def _names_of(policy: Policy) -> tuple[object, ...]:

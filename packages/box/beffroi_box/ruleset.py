@@ -52,9 +52,9 @@ _LEAVING = "leaving_"
 
 @dataclass(frozen=True)
 class Site:
-    """Facts of this one box that the rules need. ``centre``: addresses at which the centre was found; ``queue``: how
-    its kernel hands packets to the inspection engine (``inspectrules``); ``probe_version``: IP version over which the
-    LAN is proved."""
+    """Facts of this one box that the rules need. ``centre``: addresses at which the centre was found, of which
+    ``centre_kept`` are never blocked (none: all); ``queue``: how its kernel hands packets to the inspection engine
+    (``inspectrules``); ``probe_version``: IP version over which the LAN is proved."""
 
     wan: str
     lan: str
@@ -69,6 +69,7 @@ class Site:
     page_port: int = 80
     queue: str = ""
     probe_version: int = 4
+    centre_kept: tuple[str, ...] = ()
 
 
 def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
@@ -89,7 +90,9 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
         *policy.centre_addresses,
         *site.centre,
     )  # one that moved is found by its name, whatever the policy says
-    keep = _split((*found, *(f.partition("@")[0] for f in site.forwarders)))
+    # Who forges the answers of DNS must not make an address that nothing blocks.
+    kept = (*policy.centre_addresses, *(site.centre_kept or site.centre))
+    keep = _split((*kept, *(f.partition("@")[0] for f in site.forwarders)))
     centre = _split(found)
     allow = _split(policy.allow_addresses)
     doh = _split(DOH_NETWORKS if policy.refuse_doh else ())
