@@ -251,7 +251,8 @@ class Agent:
             log.warning("line refused: %s", result.error.code)
             self.status.note(refused=result.error.code)
             return result.resync
-        self._useful = self._told_time = True
+        self._told_time = True
+        self._useful |= isinstance(result, Change)  # what each connection begins with is no news
         self.acks.heard()
         self.status.note(heard_at=int(time.time()))
         if isinstance(result, Change):
@@ -272,7 +273,11 @@ class Agent:
     def _supplied(self, result: Result) -> Change | PolicyMessage | Question | Release | Delegation | Refused:
         """A snapshot too long for a line is fetched at once: the lines after it build on it."""
         if isinstance(result, FileWanted):
-            return self.session.supply(self._snapshots.fetch(result), monotonic=time.monotonic())
+            try:
+                payload = self._snapshots.fetch(result)
+            finally:
+                self._useful |= self._snapshots.came
+            return self.session.supply(payload, monotonic=time.monotonic())
         return result
 
     def _enforce(self, change: Change) -> None:

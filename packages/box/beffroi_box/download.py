@@ -104,13 +104,15 @@ class MemoryDownload:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._part: _Part | None = None
+        self.came = False
+        """Whether the last attempt brought something."""
 
     def fetch(self, wanted: Wanted) -> bytes:
         """Return the content of a file; after a cut the next call goes on.
 
         Errors: CentreUnreachable, CentreRefused, FileMismatch.
         """
-        kept, self._part = self._part, None
+        kept, self._part, self.came = self._part, None, False
         part = kept if kept is not None and kept.sha256 == wanted.sha256 else _Part(wanted)
         try:
             response = self._files.get_file(wanted.sha256, start=part.packed_bytes)
@@ -118,6 +120,7 @@ class MemoryDownload:
                 part = _Part(wanted)
             for piece in _pieces(response):
                 part.take(piece)
+                self.came = True
         except (CentreUnreachable, CentreRefused) as error:
             # A centre that packed it anew may have less of it than came.
             if not isinstance(error, CentreRefused) or error.status != _RANGE_BEYOND:
