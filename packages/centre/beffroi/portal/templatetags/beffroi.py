@@ -140,8 +140,9 @@ def state(name: str) -> dict[str, str]:
 
 
 @register.inclusion_tag("portal/parts/field.html")
-def field(bound: BoundField, hint: str = "", style: str = "") -> dict[str, object]:
+def field(bound: BoundField, hint: str = "", style: str = "", label: str = "") -> dict[str, object]:
     """One labelled input with its hint and its error. The label says what goes in; a placeholder would vanish."""
+    bound.label = label or bound.label
     bound.field.widget.attrs.pop("placeholder", None)
     return {"field": bound, "hint": hint, "style": style}
 
