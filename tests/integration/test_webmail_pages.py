@@ -72,6 +72,12 @@ def test_what_was_typed_is_still_there_beside_what_is_wrong(beaune: Commune, box
     assert client.post(f"/courrier/{box.id}/brouillon/", {"what": "boil"}).status_code == 400
 
 
+def test_a_mail_that_is_gone_leaves_a_way_back_to_the_others(beaune: Commune, box: Mailbox) -> None:
+    client = portal_client(beaune.agent_membership)
+    gone = client.get(f"/courrier/{box.id}/999999/")
+    assert gone.status_code == 404 and 'href="/courrier/"' in gone.content.decode().partition("<main")[2]
+
+
 @pytest.mark.parametrize(("size_bytes", "status"), [(20_000_000, 503), (20_500_000, 400)])
 def test_what_the_page_says_of_attached_files_is_what_it_takes(
     beaune: Commune, box: Mailbox, size_bytes: int, status: int
