@@ -121,6 +121,43 @@ def test_copy_held_by_two_decisions_comes_back_when_both_ended(post: Post, beaun
     assert post.count(box) == 1
 
 
+def test_a_copy_that_two_decisions_held_is_given_back_and_counted_once_when_both_end_at_once(
+    post: Post, beaune: Commune
+) -> None:
+    """As the undo of a campaign ends them."""
+    box = post.mailbox(beaune, beaune.agent, "ensemble")
+    post.send(lure(box.address, "e1"), box.address)
+    post.settle(1)
+    both = [
+        post.block("url", "https://pay.evil.example.com/f?x=1"),
+        post.block("domain", "pay.evil.example.com"),
+    ]
+    run_pending("remediation")
+    for one in both:
+        decisions.revoke(actor=SYSTEM, decision=one, reason="x")
+    run_pending("remediation")
+    assert post.count(box) == 1
+    back = [queries.report(job) for job in RemediationJob.objects.filter(direction="restore")]
+    assert (len(back), sum(one.moved for one in back), sum(one.failed for one in back)) == (2, 1, 0)
+
+
+def test_an_interrupted_return_is_finished_and_counted(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "retour")
+    post.send(lure(box.address, "e2"), box.address)
+    post.settle(1)
+    decision = post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    decisions.revoke(actor=SYSTEM, decision=decision, reason="x")
+    run_pending("remediation")
+    job = RemediationJob.objects.get(direction="restore")
+    # As a kill between the move and its confirmation leaves it.
+    job.items.update(state="found")
+    RemediationJob.objects.filter(pk=job.pk).update(state="running", moved=0)
+    assert remediation.resume() == 1
+    job.refresh_from_db()
+    assert (job.state, job.moved, post.count(box)) == ("done", 1, 1)
+
+
 def test_mail_for_quarantine_is_delivered_where_only_the_decision_can_release_it(
     post: Post, beaune: Commune
 ) -> None:

@@ -337,33 +337,48 @@ def _locate(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, 
 
 
 def _restore_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
-    groups: list[list[Command]] = []
-    asked: list[RemediationItem] = []
-    was_in, kept = origins.of([(i.message_id, i.mailbox_id) for i in items]), cache(_stays)
-    several = origins.of_several(engine, was_in, addresses)
+    kept = cache(_stays)
     for item in items:
         if item.mailbox_id not in addresses:
             item.state = _Item.ABSENT
         elif kept(item.message_id, item.collectivite_id):
             item.state = _Item.KEPT
-        else:
-            user, copy = addresses[item.mailbox_id], (item.message_id, item.mailbox_id)
-            item.folder = was_in.get(copy, ["INBOX"])[0]
-            back = several.get(copy) or [(item.folder, "")]
-            groups.append(
-                [
-                    # The folder may be gone; creating one that exists is refused and changes nothing.
-                    *(doveadm.create_folder(user, f) for f in dict(back) if f != "INBOX"),
-                    *(doveadm.move(user, item.message_id, engine.quarantine, f, uid=uid) for f, uid in back),
-                    doveadm.find(user, item.message_id, item.folder),
-                ]
-            )
-            asked.append(item)
-    for item, answers in zip(asked, engine.run_groups(groups), strict=True):
+    _find_in_quarantine(engine, [i for i in items if i.state in _OPEN], addresses)
+    _keep(items)  # known on disk before anything moves
+    found = [i for i in items if i.state == _Item.FOUND]
+    was_in = origins.of([(i.message_id, i.mailbox_id) for i in found])
+    several = origins.of_several(engine, was_in, addresses)
+    groups: list[list[Command]] = []
+    for item in found:
+        user, copy = addresses[item.mailbox_id], (item.message_id, item.mailbox_id)
+        item.folder = was_in.get(copy, ["INBOX"])[0]
+        back = several.get(copy) or [(item.folder, "")]
+        groups.append(
+            [
+                # The folder may be gone; creating one that exists is refused and changes nothing.
+                *(doveadm.create_folder(user, f) for f in dict(back) if f != "INBOX"),
+                *(doveadm.move(user, item.message_id, engine.quarantine, f, uid=uid) for f, uid in back),
+                doveadm.find(user, item.message_id, item.folder),
+            ]
+        )
+    for item, answers in zip(found, engine.run_groups(groups), strict=True):
         if answers[-1] is None:
             _conclude(item, None)
         else:
             item.state = _Item.MOVED if doveadm.copies(answers[-1]) else _Item.ABSENT
+
+
+def _find_in_quarantine(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
+    """One that is not there was given back by the end of another decision, which counts it, or by its owner; FOUND
+    before, it was moved by an interrupted run of this."""
+    finds = [doveadm.find(addresses[i.mailbox_id], i.message_id, engine.quarantine) for i in items]
+    for item, inside in zip(items, engine.run(finds), strict=True):
+        if inside is None:
+            _conclude(item, None)
+        elif doveadm.copies(inside):
+            item.state = _Item.FOUND
+        elif item.state != _Item.FOUND:
+            item.state = _Item.ABSENT
 
 
 def _stays(message_id: str, collectivite_id: str) -> bool:
