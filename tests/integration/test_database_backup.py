@@ -176,6 +176,19 @@ def test_a_key_that_is_destroyed_between_two_runs_lies_beside_no_snapshot(opened
         Work(opened.config).forget_keys()
 
 
+def test_keys_of_mailboxes_that_went_with_their_collectivite_are_nowhere_after_the_next_run(
+    opened: Machine,
+) -> None:
+    """Between two runs the key was destroyed and the row removed, as no other row of this table is."""
+    key, other = opened.mailbox("mbx_1"), opened.mailbox("mbx_2")
+    opened.databases.back_up()
+    opened.ask("DELETE FROM mail_mailbox")
+    (opened.config.state / "erased" / "mbx_1").touch()
+    opened.databases.back_up()
+    beside = (root(opened.config) / form.TODAY).read_text()
+    assert key not in beside and other in beside, "a database that does not know it may be another one"
+
+
 def test_what_was_destroyed_or_ended_since_stays_so_in_an_older_database(opened: Machine) -> None:
     opened.mailbox("mbx_1"), opened.mailbox("mbx_2"), opened.mailbox("mbx_3")
     (person,), *_ = opened.ask("SELECT person_id FROM membership WHERE until IS NULL ORDER BY id")

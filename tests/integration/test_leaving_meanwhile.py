@@ -9,6 +9,7 @@ import pytest
 from beffroi.boxes import actions as boxes
 from beffroi.boxes.models import Box
 from beffroi.core.communes.actions import CollectiviteLeft
+from beffroi.core.communes.models import Domain
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import erasures as drive
@@ -20,6 +21,7 @@ from beffroi.mail.backup.database.tables import RESTORED
 from beffroi.mail.closing import erasing as mailboxes
 from beffroi.mail.closing import erasures as closing
 from beffroi.mail.closing.models import Erasure
+from beffroi.mail.domains.models import DkimKey
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, MailObservation, MailRecipient
 
 from tests.conftest import Commune
@@ -88,6 +90,19 @@ def test_a_mailbox_whose_key_was_destroyed_already_keeps_nothing_waiting(
     assert carry_out(erasure).state == "done"
     (one,) = erasing.removed(erasure)["mailboxes"]
     assert (one["address"], one["mails"], one["inventory_sha256"]) == (f"agent@{beaune.domain}", 0, "")
+
+
+def test_the_backup_hears_which_keys_went_with_their_rows(
+    leaving_state: Config, beaune: Commune, two: tuple[Actor, Actor]
+) -> None:
+    mailbox, domain = box(beaune, "agent", beaune.agent.id), Domain.objects.get(name=beaune.domain)
+    key = DkimKey.objects.create(
+        domain_id=domain.id, collectivite_id=beaune.id, selector="s1", state="active", wrapped="-"
+    )  # fmt: skip
+    leave(planned(beaune))
+    assert carry_out(granted(beaune, *two)).state == "done"
+    told = {one.name for one in (leaving_state.state / "erased").iterdir()}
+    assert {beaune.id, mailbox.id, key.id} <= told
 
 
 def test_traces_of_mails_that_it_alone_had_go_with_it(

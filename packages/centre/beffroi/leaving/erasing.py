@@ -45,6 +45,7 @@ from beffroi.mail.closing import actions as exports
 from beffroi.mail.closing import erasures as mailboxes
 from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.domains import registrar_asking
+from beffroi.mail.domains.models import DkimKey
 from beffroi.mail.models import CommuneKey, Mailbox
 from beffroi.mail.noted import change
 
@@ -183,6 +184,9 @@ def _erase_rows(erasure: CommuneErasure) -> bool:
         if (found := rows.portion(owner)) is None:
             break
         model, page = found
+        if model in (Mailbox, DkimKey):  # no backup keeps their keys because their rows are not there
+            for one in page:
+                _remember(one)
         with transaction.atomic():
             locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
             counts = removed(locked).get("rows", {})
@@ -276,11 +280,11 @@ def _is_back(owner: str) -> bool:
     )
 
 
-def _remember(owner: str) -> None:
+def _remember(erased: str) -> None:
     """Beside the database, which may be restored from a backup of before. Errors: OSError."""
     folder = settings.BEFFROI.state / names.ERASED
     folder.mkdir(mode=0o700, exist_ok=True)
-    durable.write(folder / owner, (), mode=0o600)
+    durable.write(folder / erased, (), mode=0o600)
 
 
 def mailboxes_left(erasure: CommuneErasure) -> int:

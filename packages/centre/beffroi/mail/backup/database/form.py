@@ -116,17 +116,19 @@ class Engine(Protocol):
 
 def merged(before: Today, now: Today, *, now_s: int, keep_s: int) -> Today:
     """What the database says now. Keys that it does not know at all are no destroyed ones: it may have been made anew
-    a minute ago. They stay for as long as a backup of them may."""
+    a minute ago. They stay for as long as a backup of them may, those of an erased collectivité excepted."""
     rows, gone = dict(now.rows), dict[str, dict[str, int]]()
+    erased = {*before.erased, *now.erased}
     for kept in KEYS:
         if not kept.lasts:
             continue
         known = rows.get(kept.name, {})
         since = before.gone.get(kept.name, {})
-        absent = {key: since.get(key, now_s) for key in before.rows.get(kept.name, {}) if key not in known}
+        missing = before.rows.get(kept.name, {}).keys() - known.keys() - erased
+        absent = {key: since.get(key, now_s) for key in missing}
         gone[kept.name] = {key: at for key, at in absent.items() if now_s - at <= keep_s}
         rows[kept.name] = known | {key: before.rows[kept.name][key] for key in gone[kept.name]}
-    return Today(rows, gone, sorted({*before.erased, *now.erased}))
+    return Today(rows, gone, sorted(erased))
 
 
 def moment_name(moment: datetime) -> str:

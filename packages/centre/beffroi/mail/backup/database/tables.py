@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 
 class Kept(NamedTuple):
-    """Columns of which today's value is the one that counts; ``where``: in which rows. ``lasts``: no row of this table
-    is ever removed, so one that lacks says that the database is another one. Names and conditions are our own
+    """Columns of which today's value is the one that counts; ``where``: in which rows. ``lasts``: a row of this table
+    is removed with an erased collectivité alone, which says so in STATE/erased; one that lacks else says that the
+    database is another one. Names and conditions are our own
     constants, in SQL that SQLite and PostgreSQL both read."""
 
     table: str
