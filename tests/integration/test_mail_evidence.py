@@ -120,8 +120,9 @@ def test_files_and_pages_that_mail_had_long_before_are_told_as_such(beaune: Comm
         notice,
         "www.banque-exemple.com",
         "banque-exemple.com",
+        "paie@amende-regler.com",
     }
-    assert told(beaune, made[0, fake])[0]["known_before"] == []
+    assert told(beaune, made[0, fake])[0]["known_before"] == ["paie@amende-regler.com"]
     assert told(beaune, made[30, logo])[0]["known_before"] == []
 
 
@@ -213,7 +214,7 @@ def test_what_a_link_s_name_stands_below_is_told_where_mail_knew_it(beaune: Comm
     """A provider of newsletters makes a name for each customer."""
     arrive(box(beaune), at=NOW - timedelta(days=20), link="https://un.lettres-exemple.com/")
     known = told(beaune, arrive(box(beaune), link="https://deux.lettres-exemple.com/"))[0]["known_before"]
-    assert known == ["lettres-exemple.com"]
+    assert known == ["lettres-exemple.com", "paie@amende-regler.com"]
 
 
 @pytest.mark.usefixtures("experienced")

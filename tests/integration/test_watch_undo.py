@@ -220,6 +220,7 @@ def test_what_a_later_campaign_shows_of_the_thing_itself_is_heard(
     address = "facturation@fournisseur-inconnu.example"
     sender = [["sender", address]]
     authentic = {"dmarc": "pass", "proved_senders": [address], "link_mismatch": "true"}
+    authentic |= {"known_before": [address]}  # a new one joins the campaign that was there
     for number in (1, 2):
         first = [*sender, ["url", URL]]
         report(f"col_{number}", f"per_{number}", indicators=first, evidence=authentic)

@@ -79,10 +79,10 @@ def evidence(message: MailMessage) -> dict[str, int]:
 
 @row_security.unlimited()
 def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> list[str]:
-    """The files, web addresses and names among them that this centre saw ``LEARNING`` before the message: a logo, a
-    form of the State, the notice of a bank and its site. Whoever imitates somebody sends the real one along. Also what
-    somebody registered above one of the names: a provider's customers have a name each."""
-    kinds = (Kind.SHA256, Kind.URL, Kind.DOMAIN)
+    """The files, web addresses, names and senders among them that this centre saw ``LEARNING`` before the message: a
+    logo, a form of the State, the notice of a bank and its site. Whoever imitates somebody sends the real one along.
+    Also what somebody registered above one of the names: a provider's customers have a name each."""
+    kinds = (Kind.SHA256, Kind.URL, Kind.DOMAIN, Kind.SENDER)
     values = {(kind, value) for kind, value, *_ in indicators if kind in kinds}
     values |= {(Kind.DOMAIN, registrable(value)) for kind, value in values if kind == Kind.DOMAIN}
     limit = message.received_at - LEARNING

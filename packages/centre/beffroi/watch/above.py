@@ -5,7 +5,7 @@ Rule:    a name stands above a link's host where somebody registered it, nothing
          long before: neither a provider's, nor a site that was broken into. What speaks for it is each host below it
          that one commune alone named; the same host in two communes falls by itself.
 Process: worker. Reads the tables, decides nothing.
-Source:  docs/decisions/0143-names-made-for-each-reader.md.
+Source:  docs/decisions/0143-what-is-made-anew-for-each-reader.md.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ def names(
 ) -> dict[Indicator, set[Indicator]]:
     """Return the names above the hosts of these links, each with its hosts."""
     suffixes = warning_lists.load().suffixes
-    told = evidence.get("known_before")
-    known = {str(one) for one in told} if isinstance(told, list | tuple) else set()
+    known = clustering.told_known(evidence)
     found: dict[Indicator, set[Indicator]] = defaultdict(set)
     for host in clustering.link_hosts(indicators):
         name = suffixes.privatesuffix(host)
@@ -70,8 +69,8 @@ def speaking(
             for host in hosts:
                 seen[name][host].append(sighting)
     found = {}
-    for name, hosts in seen.items():
-        alone = [told for told in hosts.values() if len({one.collectivite_id for one in told}) == 1]
+    for name, by_host in seen.items():
+        alone = [told for told in by_host.values() if len({one.collectivite_id for one in told}) == 1]
         if len({told[0].collectivite_id for told in alone}) > 1:
             found[name] = [one for told in alone for one in told]
     return found

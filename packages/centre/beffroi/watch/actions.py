@@ -26,21 +26,17 @@ from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
-from beffroi.watch import above, clustering, resolving
+from beffroi.watch import above, clustering, joining, resolving
 from beffroi.watch.cases import (
-    campaigns_naming,
     case_of,
-    closed_among,
     command_signs,
     evidence_of,
     speaks_of_mail,
     ttl_of,
 )
-from beffroi.watch.detectors import joins_by_address
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.queries import shared_of
 from beffroi.watch.rules import Proposal, corroborate, refusals
-from beffroi.watch.witnesses import has_said_enough
 
 COMMAND_SERVER = "command_server"
 """Reason of a decision about what machines inside call: nobody lets it through locally."""
@@ -83,10 +79,10 @@ def take_in(*, sighting_id: str, payload: Mapping[str, object], landing: Mapping
     )
     check = protected.current().check
     standing = above.names(indicators, sighting.evidence, check) if speaks_of_mail(sighting) else {}
-    campaign = _join(sighting, indicators, standing)
+    campaign = joining.join(sighting, indicators, standing)
     if campaign is None:
         return
-    _add_indicators(campaign, indicators, landing)
+    joining.add_indicators(campaign, indicators, landing)
     _count(campaign)
     if campaign.state in (_State.OPEN, _State.DECIDED):
         _decide(campaign, actor=_RULES, named=_named(indicators, landing) | standing.keys())
@@ -107,7 +103,7 @@ def confirm_campaign(*, actor: Actor, campaign: Campaign, also_shared: bool = Fa
         campaign.refresh_from_db()
         if campaign.state not in (_State.OPEN, _State.DECIDED):
             raise Conflict("the campaign is closed")
-        _add_indicators(campaign, shown, landing)
+        joining.add_indicators(campaign, shown, landing)
         # Only what the person saw: an indicator that came in meanwhile was not on the page.
         spared = set() if also_shared else set(shared_of(campaign))
         for kind, value in {(i.kind.value, i.value) for i in shown if i.value not in spared}:
@@ -185,72 +181,6 @@ def _close(
 
 
 # -- sightings ---------------------------------------------------------------------------------------------
-
-
-def _join(
-    sighting: Sighting, indicators: Sequence[Indicator], standing: Mapping[Indicator, Collection[Indicator]]
-) -> Campaign | None:
-    """Find or open the campaign of a sighting; open campaigns that it connects become one. None: who told it told of
-    that one again and again, and it is only kept. ``standing``: the names above its links' hosts, each with these."""
-    check = protected.current().check
-    known = clustering.known_before(indicators, sighting.evidence)
-    joins = [i for i in clustering.joining(indicators, check) if i.kind is Kind.DOMAIN or i not in known]
-    if joins_by_address(sighting.door, sighting.detector, sighting.evidence):
-        joins += [i for i in indicators if i.kind is Kind.IP and not check(i)]
-    found = campaigns_naming(joins)
-    # A closed campaign wins, so that an undone one is not revived by joining it through another; but who carries a
-    # harmless link along does not silence what is said of the rest.
-    if beside := clustering.beside(joins, closed_among(found)):
-        joins = beside
-    order = [_State.REVOKED, _State.DISMISSED, _State.DECIDED, _State.OPEN]
-    met = {c.id: c for i in joins for c in found.get(i, ())}
-    if not any(c.state in Campaign.CLOSED for c in met.values()):
-        for name, hosts in standing.items():
-            if relatives := above.related(name, hosts):
-                met |= {c.id: c for c in relatives}
-                joins = [*joins, name]
-    ranked = sorted(met.values(), key=lambda c: (order.index(_State(c.state)), c.first_seen))
-    if ranked and has_said_enough(sighting, ranked[0]):
-        return None
-    campaign = ranked[0] if ranked else _open()
-    for other in ranked[1:]:
-        if other.state == campaign.state == _State.OPEN:
-            _merge(other, campaign)
-    sighting.campaign = campaign
-    sighting.save(update_fields=["campaign"])
-    for indicator in joins:
-        campaign.indicators.update_or_create(
-            kind=indicator.kind.value, value=indicator.value, resolved_from="", defaults={"joins": True}
-        )
-    return campaign
-
-
-def _open() -> Campaign:
-    campaign = Campaign.objects.create()
-    outbox.publish("campaign:opened", {"campaign_id": campaign.id})
-    return campaign
-
-
-def _merge(other: Campaign, campaign: Campaign) -> None:
-    Sighting.objects.filter(campaign=other).update(campaign=campaign)
-    for row in other.indicators.all():
-        campaign.indicators.get_or_create(
-            kind=row.kind, value=row.value, resolved_from=row.resolved_from, defaults={"joins": row.joins}
-        )
-    campaign.first_seen = min(campaign.first_seen, other.first_seen)
-    campaign.save(update_fields=["first_seen"])
-    decisions.move_campaign(before=other.id, after=campaign.id)
-    outbox.publish("campaign:merged", {"campaign_id": campaign.id, "merged_id": other.id})
-    other.delete()
-
-
-def _add_indicators(
-    campaign: Campaign, indicators: Sequence[Indicator], landing: Mapping[str, Sequence[str]]
-) -> None:
-    rows = [(i.kind.value, i.value, "") for i in indicators]
-    rows += [("ip", address, name) for name, values in landing.items() for address in values]
-    for kind, value, name in rows:
-        campaign.indicators.get_or_create(kind=kind, value=value, resolved_from=name)
 
 
 def _count(campaign: Campaign) -> None:

@@ -100,11 +100,20 @@ def is_settled(indicator: Indicator, settled: Collection[Indicator]) -> bool:
 
 def known_before(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
     """Return the files, web addresses and names that mail had long before: an imitation shares them with the real."""
+    kinds, values = (Kind.SHA256, Kind.URL, Kind.DOMAIN), told_known(evidence)
+    return frozenset(i for i in indicators if i.kind in kinds and i.value in values)
+
+
+def known_senders(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
+    """Return the senders from whom mail came long before. It stops no decision about them."""
+    values = told_known(evidence)
+    return frozenset(i for i in indicators if i.kind is Kind.SENDER and i.value in values)
+
+
+def told_known(evidence: Mapping[str, object]) -> set[str]:
+    """Return the values that mail had long before, of whichever kind."""
     told = evidence.get("known_before")
-    values = {str(one) for one in told} if isinstance(told, list | tuple) else set()
-    return frozenset(
-        i for i in indicators if i.kind in (Kind.SHA256, Kind.URL, Kind.DOMAIN) and i.value in values
-    )
+    return {str(one) for one in told} if isinstance(told, list | tuple) else set()
 
 
 def forged(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:

@@ -1,0 +1,56 @@
+"""A lure of which every copy holds another file or picture, and no link: what stays the same is who sends it."""
+
+from __future__ import annotations
+
+import pytest
+from beffroi.core.identity.actor import Actor
+from beffroi.watch import actions
+from beffroi.watch.models import Campaign
+
+from tests.fixtures_watch import Report, active, names, report
+
+__all__ = ["names", "report"]
+SENDER = "comptabilite@factures-urgentes.com"
+PROVED = {"attachment_types": ["exe"], "dmarc": "pass", "proved_senders": [SENDER]}
+
+
+def copy(number: int) -> list[list[str]]:
+    """Each with bytes of its own."""
+    return [["sha256", f"{number:064x}"], ["sender", SENDER]]
+
+
+def test_copies_with_a_file_of_their_own_are_one_campaign_by_their_new_sender(report: Report) -> None:
+    report("col_a", "per_1", indicators=copy(1), evidence=PROVED)
+    assert not active()
+    report("col_b", "per_2", indicators=copy(2), evidence=PROVED)
+    assert Campaign.objects.count() == 1
+    assert active() == {("sender", SENDER)}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "sender"),
+    [
+        ({"proved_senders": []}, SENDER),
+        ({"known_before": [SENDER]}, SENDER),
+        ({"proved_senders": ["maire@impots.gouv.fr"]}, "maire@impots.gouv.fr"),
+        ({"attachment_types": ["pdf"]}, SENDER),
+    ],
+    ids=["forged", "known for long", "protected", "no machine evidence"],
+)
+def test_a_sender_who_may_be_imitated_or_is_known_for_long_joins_or_is_spared(
+    report: Report, evidence: dict[str, object], sender: str
+) -> None:
+    for number in (1, 2):
+        said = [["sha256", f"{number:064x}"], ["sender", sender]]
+        report(f"col_{number}", f"per_{number}", indicators=said, evidence=PROVED | evidence)
+    assert not active()
+
+
+def test_a_sender_of_whom_a_person_found_a_mail_harmless_hides_no_later_one(
+    report: Report, administrator: Actor
+) -> None:
+    report("col_a", "per_1", indicators=copy(1), evidence=PROVED)
+    actions.dismiss_campaign(actor=administrator, campaign=Campaign.objects.get())
+    report("col_b", "per_2", indicators=copy(2), evidence=PROVED)
+    assert sorted(Campaign.objects.values_list("state", flat=True)) == ["dismissed", "open"]
+    assert not active()
