@@ -46,6 +46,7 @@ ENDS = {
     "appeal_accepted": gettext_lazy("contestation acceptée"),
     "decided_anew": gettext_lazy("décidé à nouveau par une personne"),
     "name_taken_back": gettext_lazy("le nom qui y mène n’est plus bloqué"),
+    "address_shared": gettext_lazy("l’adresse sert aussi une collectivité membre ou un service protégé"),
     "undone": gettext_lazy("annulé par une personne"),
     NOBODY_DECIDED: gettext_lazy("personne n’a tranché"),
 }
