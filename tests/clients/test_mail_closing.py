@@ -21,7 +21,7 @@ from beffroi.core.events import run_pending
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
 from beffroi.mail import actions as mail
-from beffroi.mail import projections
+from beffroi.mail import child_process, projections
 from beffroi.mail.backup import asking, told
 from beffroi.mail.backup.asking import BackupRefused
 from beffroi.mail.backup.work import Work
@@ -245,7 +245,7 @@ def test_an_export_that_is_killed_is_made_again_and_nothing_half_is_shown(
         return export.attempts == times and export.done > 0
 
     for times in (1, 2):
-        child = children.start(post.config)
+        child = child_process.start(post.config, "closing")
         until(lambda child=child, times=times: begun(times) or child.poll() is not None, "the first mails")
         child.kill()
         child.wait()
@@ -296,7 +296,7 @@ def test_an_erasure_that_is_killed_has_the_key_or_has_begun(
     box = old(closed(post, beaune, "interrompu"))
     erasure, rng = granted(box, beaune, administrator), random.Random(20261126)
     for _ in range(5):
-        child = children.start(post.config)
+        child = child_process.start(post.config, "closing")
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(rng.uniform(1.0, 4.0))
         child.kill()

@@ -17,8 +17,8 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.mail import journal
-from beffroi.mail.importing import actions, children, letters, queries, runner, target
+from beffroi.mail import child_process, journal
+from beffroi.mail.importing import actions, letters, queries, runner, target
 from beffroi.mail.importing.letters import Letter
 from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob
 from beffroi.mail.importing.source import Where
@@ -126,7 +126,7 @@ def test_a_mailbox_moves_whole_through_a_kill_and_cut_wires_and_a_second_import_
     # The process is killed in the middle of it, twice.
     began = time.monotonic()
     for fifths in (1, 2):
-        child = children.start(office.config, job.id)
+        child = child_process.start(office.config, "import", job.id)
         until(lambda: queries.progress(job).dealt_with >= MAILS * fifths // 5, "some fifths are copied")  # noqa: B023
         child.send_signal(signal.SIGKILL)
         child.wait()

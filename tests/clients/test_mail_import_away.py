@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from beffroi.lib import clock
 from beffroi.lib.config import STATE_VARIABLE
-from beffroi.mail.importing import actions, bringing, children, queries, runner, turns
+from beffroi.mail import child_process
+from beffroi.mail.importing import actions, bringing, queries, runner, turns
 from beffroi.mail.importing.errors import Cancelled
 from beffroi.mail.importing.models import ImportFailure, ImportJob
 
@@ -105,7 +106,7 @@ def test_an_import_waits_while_another_one_has_the_mailbox(
     box = office.mailbox(beaune, beaune.agent, "agent")
     job = chosen(beaune, box)
     with turns.turn(office.config, box.id, wait=True):
-        child = children.start(office.config, job.id)
+        child = child_process.start(office.config, "import", job.id)
         assert child.wait(60) == 0
     job.refresh_from_db()
     assert job.state == ImportJob.State.RUNNING and job.next_run_at > clock.now()

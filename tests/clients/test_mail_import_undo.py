@@ -14,8 +14,8 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import actions as mail
-from beffroi.mail import deleted, reader
-from beffroi.mail.importing import actions, bringing, children, queries, runner, target, undoing
+from beffroi.mail import child_process, deleted, reader
+from beffroi.mail.importing import actions, bringing, queries, runner, target, undoing
 from beffroi.mail.importing.models import ImportedMails, ImportJob
 from beffroi.mail.importing.undoing import Weighed
 from beffroi.mail.models import Mailbox
@@ -229,7 +229,7 @@ def test_the_process_undoes_through_a_kill_and_while_dovecot_is_away(office: Pos
     box = office.mailbox(beaune, beaune.agent, "agent")
     job = bringing.bring(mailbox=box, file=archive(1500, "A"), name="a.zip", folder="Reprise", account="root")
     actions.undo(actor=beaune.agent, job=job)
-    child = children.start(office.config, job.id)
+    child = child_process.start(office.config, "import", job.id)
 
     def taken() -> int:
         job.refresh_from_db()

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
+from beffroi_protocol.indicators import Indicator, Kind, is_canonical, registered_names
 from beffroi_protocol.messages import Action, Entry, Policy
 from beffroi_protocol.protected import SHORTEST_PREFIX, Floor
 from beffroi_protocol.table import Change, DecisionTable
@@ -198,7 +197,7 @@ class Desired:
         """Return whether it became or ceased to be an exception, and whether to be observed."""
         where = self.spared_names if indicator.kind is Kind.DOMAIN else self.spared
         active = [e for e in self._entries.get(indicator, {}).values() if e.expires_at > now]
-        spares = [e.expires_at for e in active if e.action is Action.ALLOW and _is_canonical(indicator)]
+        spares = [e.expires_at for e in active if e.action is Action.ALLOW and is_canonical(indicator)]
         spared = _keep(where, indicator.value, max(spares, default=0))
         was_observed = indicator in self.watched
         observed = next((e for e in active if e.action is Action.WARN), None)
@@ -245,7 +244,7 @@ class Desired:
         if not active:
             return 0
         # A value that is not canonical could mean another thing to an engine than to the floor.
-        reason = self._floor.reason(indicator) if _is_canonical(indicator) else "not in canonical spelling"
+        reason = self._floor.reason(indicator) if is_canonical(indicator) else "not in canonical spelling"
         if reason:
             delta.refused += [(entry, reason) for entry in active]
             return 0
@@ -288,13 +287,6 @@ def _merged(values: Iterable[str]) -> tuple[str, ...]:
     merged4 = ipaddress.collapse_addresses(n for n in parsed if isinstance(n, ipaddress.IPv4Network))
     merged6 = ipaddress.collapse_addresses(n for n in parsed if isinstance(n, ipaddress.IPv6Network))
     return (*map(str, merged4), *map(str, merged6))
-
-
-def _is_canonical(indicator: Indicator) -> bool:
-    try:
-        return normalise(indicator.kind, indicator.value) == indicator
-    except ProtocolError:
-        return False
 
 
 def _address(value: str) -> Indicator:

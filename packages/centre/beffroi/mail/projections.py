@@ -54,7 +54,9 @@ CREATE TABLE IF NOT EXISTS quota (address TEXT PRIMARY KEY, mib INTEGER NOT NULL
 """
 
 
-class _Owner(Protocol):
+class Owner(Protocol):
+    """The system user that writes here."""
+
     @property
     def uid(self) -> int: ...
     @property
@@ -88,7 +90,7 @@ def _routes(config: Config) -> Iterator[sqlite3.Connection]:
         yield routes
 
 
-def create(config: Config, *, python: _Owner, dovecot_gid: int, mail_gid: int) -> None:
+def create(config: Config, *, python: Owner, dovecot_gid: int, mail_gid: int) -> None:
     """Make both files and the folder of scripts when they are missing, with their owners and modes."""
     folder = _folder(config)
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,13 +18,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail.projections import Owner
 
 log = logging.getLogger("beffroi.mail.signing")
 KEPT_S = 600
@@ -46,16 +46,11 @@ class SigningKey:
     private: str | None
 
 
-class _Owner(Protocol):
-    @property
-    def uid(self) -> int: ...
-
-
 def _folder(config: Config) -> Path:
     return config.state / "projections" / "dkim"
 
 
-def create(config: Config, *, python: _Owner, rspamd_gid: int) -> None:
+def create(config: Config, *, python: Owner, rspamd_gid: int) -> None:
     """Make the folder; its group passes on to what the worker writes in it."""
     folder = _folder(config)
     folder.mkdir(exist_ok=True)

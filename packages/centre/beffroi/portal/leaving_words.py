@@ -12,14 +12,7 @@ from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.mail.closing.models import Erasure
 from beffroi.portal import closing_words
 
-ERASURES = {
-    "asked": (gettext_lazy("Attend l’accord du Département"), "warn", "clock"),
-    "granted": (gettext_lazy("Effacement accordé"), "warn", "clock"),
-    "erasing": (gettext_lazy("Effacement en cours"), "warn", "clock"),
-    "done": (gettext_lazy("Tout est effacé"), "good", "circle-check"),
-    "refused": (gettext_lazy("Effacement refusé"), "quiet", "x"),
-    "withdrawn": (gettext_lazy("Effacement abandonné"), "quiet", "undo-2"),
-}
+ERASURES = closing_words.ERASURES | {"done": (gettext_lazy("Tout est effacé"), "good", "circle-check")}
 WAITS_FOR = {
     "leaving": gettext_lazy("Il commence quand les accès de la collectivité ont pris fin."),
     "incident": gettext_lazy("Un dossier d’incident est ouvert : rien n’est effacé avant qu’il soit clos."),

@@ -79,7 +79,7 @@ def write(config: Config, told: Told) -> None:
 
 def changed(config: Config, **values: object) -> Told:
     """Write some of it. Errors: OSError."""
-    told = replace_in(read(config), **values)
+    told = msgspec.structs.replace(read(config), **values)
     write(config, told)
     return told
 
@@ -87,10 +87,6 @@ def changed(config: Config, **values: object) -> Told:
 def changed_database(config: Config, **values: object) -> Database:
     """Errors: OSError."""
     return changed(config, database=msgspec.structs.replace(read(config).database, **values)).database
-
-
-def replace_in(told: Told, **values: object) -> Told:
-    return msgspec.structs.replace(told, **values)
 
 
 def late(told: Told, *, now: int) -> bool:

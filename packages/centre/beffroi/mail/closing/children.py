@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
-import resource
 import subprocess
-import sys
-import threading
 from datetime import timedelta
 
 from django.conf import settings
 
 from beffroi.lib import clock
-from beffroi.lib.config import STATE_VARIABLE, Config
+from beffroi.lib.config import Config
 from beffroi.lib.locks import opened_lock
-from beffroi.mail import projections
+from beffroi.mail import child_process, projections
 from beffroi.mail.closing import erasing, exporting, queries
 from beffroi.mail.closing.models import Erasure
 
-MEMORY_BYTES = 1536 * 1024 * 1024
 log = logging.getLogger("beffroi.mail.closing")
 _running: subprocess.Popen[bytes] | None = None
 
@@ -41,23 +36,13 @@ def step() -> bool:
         if status:
             log.error("closing: the child ended with status %s; it is taken up again", status)
     if queries.due_exports().exists() or queries.due_erasures().exists():
-        _running = start(settings.BEFFROI)
+        _running = child_process.start(settings.BEFFROI, "closing")
     return _running is not None
-
-
-def start(config: Config) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        (sys.executable, "-m", "beffroi.cli", "closing"),
-        stdin=subprocess.PIPE,
-        env={**os.environ, STATE_VARIABLE: str(config.state)},
-    )
 
 
 def child(config: Config) -> int:
     """The child's whole life. Django is set up."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    child_process.settle()
     with opened_lock(config.run / "closing.lock") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,10 +63,3 @@ def work(config: Config) -> None:
         again = clock.now() + timedelta(seconds=erasing.AGAIN_S)
         Erasure.objects.filter(pk=erasure.pk).update(next_run_at=again)
         erasing.run(erasure)
-
-
-def _end_with_parent() -> None:
-    """Whatever it was in the middle of: a cut at any point is recovered from."""
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os._exit(0)

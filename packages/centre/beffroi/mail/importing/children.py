@@ -8,25 +8,21 @@ Fails:   a child that ends badly is noted at its import, which is tried again af
 
 from __future__ import annotations
 
-import os
-import resource
 import signal
 import subprocess
-import sys
-import threading
 from datetime import timedelta
 
 from django.conf import settings
 from django.db.models import Q
 
 from beffroi.lib import clock
-from beffroi.lib.config import STATE_VARIABLE, Config
+from beffroi.lib.config import Config
+from beffroi.mail import child_process
 from beffroi.mail.importing import actions, runner, turns
 from beffroi.mail.importing.errors import Crashed
 from beffroi.mail.importing.models import ImportJob
 
 CHILDREN = 4
-MEMORY_BYTES = 1536 * 1024 * 1024
 LIFE_S = int(3 * runner.STRETCH_S)
 """Every time limit of IMAP is one of silence: this one ends what goes on for ever."""
 TURN_AGAIN = timedelta(minutes=1)
@@ -58,25 +54,14 @@ def step() -> int:
             if mailbox_id in _running:
                 continue
             ImportJob.objects.filter(pk=job_id).update(next_run_at=clock.now())
-            _running[mailbox_id] = (job_id, start(settings.BEFFROI, job_id))
+            _running[mailbox_id] = (job_id, child_process.start(settings.BEFFROI, "import", job_id))
     return len(_running)
-
-
-def start(config: Config, job_id: str) -> subprocess.Popen[bytes]:
-    """A child that takes up one import."""
-    return subprocess.Popen(
-        (sys.executable, "-m", "beffroi.cli", "import", job_id),
-        stdin=subprocess.PIPE,
-        env={**os.environ, STATE_VARIABLE: str(config.state)},
-    )
 
 
 def child(config: Config, job_id: str) -> int:
     """The child's whole life. Django is set up."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    child_process.settle()
     signal.alarm(LIFE_S)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     job = ImportJob.objects.filter(pk=job_id).first()
     if job is None:
         return 2
@@ -86,10 +71,3 @@ def child(config: Config, job_id: str) -> int:
         else:  # an archive is being brought
             ImportJob.objects.filter(pk=job_id).update(next_run_at=clock.now() + TURN_AGAIN)
     return 0
-
-
-def _end_with_parent() -> None:
-    """Whatever it was in the middle of: a cut at any point is recovered from."""
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os._exit(0)

@@ -14,9 +14,9 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from beffroi.lib.config import Config
+from beffroi.mail.projections import Owner
 from beffroi.mail.sending.sts import Known
 
 QUERY = (
@@ -34,13 +34,6 @@ CREATE TABLE IF NOT EXISTS chosen (domain TEXT PRIMARY KEY, row TEXT NOT NULL) W
 """
 
 
-class _Owner(Protocol):
-    @property
-    def uid(self) -> int: ...
-    @property
-    def gid(self) -> int: ...
-
-
 def path(config: Config) -> Path:
     return config.state / "projections" / "tls-policy.sqlite"
 
@@ -56,7 +49,7 @@ def _open(config: Config) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def create(config: Config, *, python: _Owner) -> None:
+def create(config: Config, *, python: Owner) -> None:
     """Make the file where it is missing; the folder is ``projections.create``'s."""
     with _open(config) as connection:
         connection.executescript(_SCHEMA)
