@@ -153,10 +153,10 @@ def new_source(address: str = "", *, start: bool = True, **fields: Any) -> FeedS
     return source
 
 
-def fetch_round(state: Path, *, timeout_s: float = 60) -> None:
+def fetch_round(state: Path) -> None:
     """Ask for what is due, let the real fetching process answer, take it in."""
     updates.ask_due()
-    fetched(state, timeout_s=timeout_s)
+    fetched(state, timeout_s=60)
     updates.take_all()
 
 
