@@ -39,8 +39,8 @@ from tests.fixtures_seals import (
     seal_of,
     sealed,
     text,
-    until,
 )
+from tests.waiting import until
 
 __all__ = ["browser", "desk", "drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -72,7 +72,7 @@ def test_a_folder_is_sealed_verified_and_eliminated(  # noqa: PLR0917 - fixtures
     press(page, "Vérifier maintenant")
     page.wait_for_selector("text=La vérification commence")
     page.wait_for_selector("text=Ce dossier est scellé")
-    until(lambda: "Dernière vérification" in page.reload().text())
+    until(lambda: "Dernière vérification" in page.reload().text(), "it is verified")
     inspect(page, "sceau-verifie")
     page.goto(f"/coffre/{folder.id}/")
     inspect(page, "sceau-dossier-scelle")
@@ -100,7 +100,7 @@ def test_a_broken_seal_is_told_mended_in_words_and_printed_with_whole_rows(
     page = desk(beaune.referent_membership)
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE parent = ?", (folder.id,)))
     referent.post(f"/coffre/sceaux/{seal.id}/", {"what": "check"})
-    until(lambda: "modifié" in text(referent.get(f"/coffre/sceaux/{seal.id}/")))
+    until(lambda: "modifié" in text(referent.get(f"/coffre/sceaux/{seal.id}/")), "what changed is told")
     page.goto("/")
     page.wait_for_selector("text=1 dossier scellé est abîmé")
     inspect(page, "sceau-accueil")

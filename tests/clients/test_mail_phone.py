@@ -19,9 +19,10 @@ from beffroi.mail.engines import layout
 from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError, LoginError
 
-from tests.clients.test_mail_look_back import From, attacker, issue
+from tests.clients.test_mail_look_back import From, attacker
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import OTHER_IP, Post, needs_engines
+from tests.submitting import secret_of
 from tests.waiting import until
 
 __all__ = ["attacker"]
@@ -56,7 +57,7 @@ def test_a_profile_opens_mail_and_its_last_use_is_known(post: Post, beaune: Comm
 
 def test_the_last_use_of_each_app_password_is_its_own(post: Post, beaune: Commune, attacker: str) -> None:
     box = post.mailbox(beaune, beaune.agent, "agent")
-    first, second = issue(beaune), issue(beaune)
+    first, second = secret_of(beaune), secret_of(beaune)
     client = From(post, attacker)
     client.login(box.address, second)
     client.logout()
@@ -68,7 +69,7 @@ def test_the_last_use_of_each_app_password_is_its_own(post: Post, beaune: Commun
 
 def test_a_phone_that_waits_is_put_out_when_its_password_is_revoked(post: Post, beaune: Commune) -> None:
     box = post.mailbox(beaune, beaune.agent, "agent")
-    lost, kept = issue(beaune), issue(beaune)
+    lost, kept = secret_of(beaune), secret_of(beaune)
     thief = _imap(post)
     thief.login(box.address, lost)
     thief.select_folder("INBOX")

@@ -25,7 +25,8 @@ from django.test import Client
 from tests.conftest import Commune
 from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served, everything
-from tests.drive_visitors import Visitor, make, only_share
+from tests.drive_share_pages import only_share
+from tests.drive_visitors import Visitor, make
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_links import put, server

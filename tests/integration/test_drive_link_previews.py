@@ -22,7 +22,8 @@ from tests.conftest import STATE, Commune
 from tests.drive_dropping import FORM
 from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
-from tests.drive_visitors import Visitor, make, only_share
+from tests.drive_share_pages import only_share
+from tests.drive_visitors import Visitor, make
 from tests.fixtures_portal import no_door
 from tests.integration.test_drive_links import CLOSED, PASSWORD, put, server
 from tests.markup import flat

@@ -18,7 +18,8 @@ from django.test import Client
 from tests.conftest import Commune, make_member
 from tests.drive_dropping import FORM
 from tests.drive_pages import Drive, client, drive
-from tests.drive_visitors import make, only_share, verbs
+from tests.drive_share_pages import only_share
+from tests.drive_visitors import make, verbs
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
 
 __all__ = ["client", "drive", "no_door"]

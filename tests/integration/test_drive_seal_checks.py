@@ -45,9 +45,9 @@ from tests.fixtures_seals import (
     referent,
     sealed,
     text,
-    until,
     verbs,
 )
+from tests.waiting import until
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = pytest.mark.django_db
@@ -59,12 +59,12 @@ def test_a_verification_reads_all_again_and_its_report_is_shown(
     seal = sealed(drive, folder, referent)
     page = f"/coffre/sceaux/{seal.id}/"
     referent.post(page, {"what": "check"})
-    until(lambda: "Dernière vérification" in text(referent.get(page)))
+    until(lambda: "Dernière vérification" in text(referent.get(page)), "it is verified")
     shown = text(referent.get(page))
     assert "Le dossier est intact" in shown and "Fichiers intacts : 2." in shown
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE name = 'Facture 1.pdf'"))
     referent.post(page, {"what": "check"})
-    until(lambda: "modifié : date" in text(referent.get(page)))
+    until(lambda: "modifié : date" in text(referent.get(page)), "what changed is told")
     shown = text(referent.get(page))
     assert "n’est plus tel qu’il a été scellé" in shown and "Facture 1.pdf" in shown
     assert "Actualiser" not in shown
@@ -87,7 +87,7 @@ def test_a_page_that_waits_for_the_work_says_how_it_ended(
     assert "rien n’y change" in shown and "Actualiser" not in shown
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE name = 'Facture 1.pdf'"))
     referent.post(page, {"what": "check"})
-    until(lambda: "Vérification en cours" not in part())
+    until(lambda: "Vérification en cours" not in part(), "it has ended")
     assert "n’est plus tel qu’il a été scellé" in part() and "Actualiser" in part()
     assert text(referent.get(page)).count('role="alert"') == 1
 
@@ -98,7 +98,7 @@ def broken(drive: Drive, folder: Node, referent: Client) -> str:
     page = f"/coffre/sceaux/{seal.id}/"
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE name = 'Facture 1.pdf'"))
     referent.post(page, {"what": "check"})
-    until(lambda: "modifié : date" in text(referent.get(page)))
+    until(lambda: "modifié : date" in text(referent.get(page)), "what changed is told")
     return page
 
 
@@ -116,7 +116,7 @@ def test_a_broken_seal_stays_on_the_referent_s_home_until_it_is_intact_again(
     assert "abîmé" not in text(agent.get("/"))
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 1770000000 WHERE name = 'Facture 1.pdf'"))
     referent.post(page, {"what": "check"})
-    until(lambda: "Le dossier est intact" in text(referent.get(page)))
+    until(lambda: "Le dossier est intact" in text(referent.get(page)), "it is intact again")
     assert "abîmé" not in text(referent.get("/"))
 
 
@@ -136,7 +136,7 @@ def test_the_referent_alone_says_what_became_of_a_damage(
     assert verbs()[-1] == "drive:seal:damage_settled"
     assert "PV du 12 mars" not in AuditEntry.objects.get(verb="drive:seal:damage_settled").details
     referent.post(page, {"what": "check"})
-    until(lambda: seal_checks_done(drive) == 2)
+    until(lambda: seal_checks_done(drive) == 2, "both are done")
     assert "abîmé" not in text(referent.get("/")), "the same damage is known"
 
 
@@ -287,7 +287,7 @@ def test_a_report_and_an_elimination_list_are_real_pdfs(
         lambda w: w.run("UPDATE node SET name = 'x<&>\x02\u202ey' WHERE name = 'Facture 2.pdf'")
     )
     referent.post(page, {"what": "check"})
-    until(lambda: "Rapport en PDF" in text(referent.get(page)))
+    until(lambda: "Rapport en PDF" in text(referent.get(page)), "the report is there")
     assert "Le PDF ne peut pas être fait" in text(referent.post(sheet, follow=True)), "nobody prints yet"
     with printing(settings.BEFFROI.state):
         report = referent.post(sheet)
@@ -326,7 +326,7 @@ def printing(state: Path) -> Iterator[None]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until(socket_path(state).exists)
+        until(socket_path(state).exists, "it listens")
         yield
     finally:
         process.terminate()
@@ -352,6 +352,6 @@ def test_a_seal_that_cannot_be_read_has_a_page_that_says_so(
     drive.database.write(lambda w: w.run(change, (b"\xff",)))
     assert referent.get(page).status_code == 200
     referent.post(page, {"what": "check"})
-    until(lambda: "ne peut pas être lu" in text(referent.get(page)))
+    until(lambda: "ne peut pas être lu" in text(referent.get(page)), "what cannot be read is told")
     said = {"what": "settle", "why": "Base restaurée en partie."}
     assert "l’alerte est close" in text(referent.post(page, said, follow=True))

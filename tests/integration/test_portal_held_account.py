@@ -10,7 +10,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions
 from beffroi.mail.sending.models import SendingAlarm
-from beffroi.portal.templatetags.beffroi import de_fr
+from beffroi.portal.words import de_fr
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, portal_client, shared_box, text

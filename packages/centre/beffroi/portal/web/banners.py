@@ -25,8 +25,8 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import queries as sending
 from beffroi.mail.sending.models import SendingAlarm
 from beffroi.portal import filters_words, sending_words
-from beffroi.portal.templatetags.beffroi import de
 from beffroi.portal.web import delegations
+from beffroi.portal.words import de
 
 FRESH = timedelta(days=7)
 
