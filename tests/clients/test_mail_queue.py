@@ -13,7 +13,9 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.mail import reader
+from beffroi.mail.filters import actions as filters
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions, keeper, queries, queue
 from beffroi.mail.sending.models import SendingAlarm
@@ -21,7 +23,7 @@ from beffroi.mail.sending.models import SendingAlarm
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.foreign_mail import SILENT, Sending
-from tests.mail_post import needs_engines, until
+from tests.mail_post import lure, needs_engines, until
 from tests.submitting import letter, secret_of, submitting
 
 __all__ = ["no_door"]
@@ -137,6 +139,29 @@ def test_the_sender_hears_once_of_mail_that_still_waits(impatient: Sending, beau
     assert f"<x@{SILENT}>" in told
     (one,) = _waiting(impatient, box.address)
     queue.change(impatient.config, "delete", [one.mail.id])
+
+
+def test_nobody_hears_that_what_a_filter_sends_still_waits(impatient: Sending, beaune: Commune) -> None:
+    """An absence answers servers that are down for days; its owner wrote none of it."""
+    box = impatient.post.mailbox(beaune, beaune.agent, "absente")
+    filters.set_forward(actor=beaune.agent, mailbox=box, target=f"x@{SILENT}", keeps_copy=False)
+    run_pending("main")
+    assert impatient.post.send(lure(box.address, "1"), box.address)[0] == 250
+    until(lambda: bool(_waiting(impatient, box.address)), "it is passed on")
+    began = clock.epoch_s()
+    for waited_s in (3, 6):  # long past the second after which a person would hear of it
+        until(lambda s=waited_s: clock.epoch_s() >= began + s, "it is old enough")
+        until(
+            lambda: [one.mail.queue for one in _waiting(impatient, box.address)] == ["deferred"], "it waits"
+        )
+        (one,) = _waiting(impatient, box.address)
+        queue.change(impatient.config, "retry", [one.mail.id])
+    until(lambda: [one.mail.queue for one in _waiting(impatient, box.address)] == ["deferred"], "it waits")
+    assert impatient.post.count(box) == 0
+    actions.change_queued(actor=SYSTEM, verb="return", messages=[one.mail])
+    run_pending("main")
+    (told,) = _told(impatient, box)
+    assert told.startswith("Votre message n’a pas été remis\n"), "of a failure they hear"
 
 
 def test_mail_that_is_held_comes_back_to_its_sender_too(kept: Sending, beaune: Commune) -> None:

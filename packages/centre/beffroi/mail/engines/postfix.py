@@ -102,6 +102,9 @@ def write(config: Config) -> None:
     )
     layout.write(etc / "doubtful", pools.doubtful_map(config), 0o644)
     layout.write(etc / "bounce.cf", layout.template("postfix-bounce.cf"), 0o644)
+    # Whoever is away wrote none of the answers that wait for a server which is down: they hear of a failure alone.
+    failures = "/^(RCPT +TO:<[^<> ]*>)( +ORCPT=[^ ]+)?$/ $1 NOTIFY=FAILURE$2\n"
+    layout.write(etc / "filter-commands", f"# Written by Beffroi, do not edit.\n{failures}", 0o644)
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
     unscanned.write(config, etc, paths.routes)
     _write_map(etc / "inside.cf", paths.routes, pools.inside_query(config))
