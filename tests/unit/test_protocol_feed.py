@@ -307,8 +307,10 @@ def test_a_snapshot_s_file_and_lists_with_words_of_tomorrow_are_read_too() -> No
         BulkList(name, kind, "0" * 64, 1, 1) for name, kind in (("a", Kind.IP), ("b", cast("Any", "asn")))
     ]
     written = Snapshot(1, "box", 1, 1, T0, T0, "h", (entry(1), *TOMORROW), tuple(lists))
-    found = decode_snapshot_file(encode(written))
+    found = decode_snapshot_file(encode(written), at_door=True)
     assert (found.entries, found.lists) == ((entry(1),), (lists[0],))
+    with pytest.raises(MessageMalformed):
+        decode_snapshot_file(encode(written))  # the centre reads its own, and must miss nothing
 
 
 @pytest.mark.parametrize(
@@ -320,7 +322,7 @@ def test_a_snapshot_s_file_and_lists_with_words_of_tomorrow_are_read_too() -> No
 )
 def test_what_is_of_no_shape_is_malformed_as_before(bad: Entry) -> None:
     with pytest.raises(MessageMalformed):
-        decode_feed(encode(Batch(1, "box", 1, 0, 1, T0, T0, "", (entry(1, "51.15.9.9"), bad))))
+        decode_feed(encode(Batch(1, "box", 1, 0, 1, T0, T0, "", (entry(1, "51.15.9.9"), bad))), at_door=True)
 
 
 def test_software_that_knows_new_words_asks_for_what_the_former_left_out(

@@ -306,18 +306,23 @@ def encode(message: msgspec.Struct) -> bytes:
     return _ENCODER.encode(message)
 
 
-def decode_feed(payload: bytes) -> FeedMessage:
-    """Return the message. Errors: MessageTooLarge, MessageMalformed, VersionUnknown."""
-    message: FeedMessage = _decode_known(_FEED_DECODER, payload, MAX_MESSAGE_BYTES)
+def decode_feed(payload: bytes, *, at_door: bool = False) -> FeedMessage:
+    """Return the message; ``at_door``: without entries and lists of words that this software does not know. The centre
+    itself must miss none.
+
+    Errors: MessageTooLarge, MessageMalformed, VersionUnknown."""
+    decode_ = _decode_known if at_door else _decode
+    message: FeedMessage = decode_(_FEED_DECODER, payload, MAX_MESSAGE_BYTES)
     return _checked(message)
 
 
-def decode_snapshot_file(payload: bytes) -> Snapshot:
+def decode_snapshot_file(payload: bytes, *, at_door: bool = False) -> Snapshot:
     """Return the snapshot that a file holds; the caller has compared its digest with a signed one.
 
     Errors: as decode_feed, with the limit MAX_SNAPSHOT_FILE_BYTES.
     """
-    return _checked(_decode_known(_SNAPSHOT_DECODER, payload, MAX_SNAPSHOT_FILE_BYTES))
+    decode_ = _decode_known if at_door else _decode
+    return _checked(decode_(_SNAPSHOT_DECODER, payload, MAX_SNAPSHOT_FILE_BYTES))
 
 
 def decode[T: Posted](payload: bytes, kind: type[T]) -> T:

@@ -131,7 +131,7 @@ class FeedSession:
         if len(payload) != announced.size_bytes:
             return Refused(FileMismatch("size"))
         try:
-            snapshot = decode_snapshot_file(payload)
+            snapshot = decode_snapshot_file(payload, at_door=True)
         except ProtocolError as error:
             return Refused(error)
         if (snapshot.channel, snapshot.epoch, snapshot.version) != (

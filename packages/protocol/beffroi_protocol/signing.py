@@ -197,7 +197,7 @@ class TrustStore:
         _verify(key, kid, signature, _signed_bytes(role, payload))
         if now > delegation.not_after:
             raise KeyExpired(kid, delegation.not_after)
-        message = decode_feed(payload)
+        message = decode_feed(payload, at_door=True)
         if isinstance(message, Release) != (role == ROLE_SOFTWARE):
             raise MessageMalformed("a message of another role")
         if not isinstance(message, Delegation):
