@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from beffroi.core.communes.models import CommuneExport
+from beffroi.core.identity import actions as identity
 from beffroi.core.identity import totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
@@ -17,12 +19,13 @@ from beffroi.core.identity.models import Membership
 from beffroi.leaving import erasures, queries
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.lib import clock
+from beffroi.mail.models import MailDelivery
 
 from tests.browsing import console_page, desk
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_erasure import other, state
-from tests.fixtures_leaving import VISA, WISH, box, carry_out, leave, leaving_state, planned
+from tests.fixtures_leaving import VISA, WISH, box, carry_out, exported, leave, leaving_state, planned
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "console_page", "desk", "leaving_state", "no_door", "other", "state"]
@@ -30,7 +33,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("co
 
 
 def test_the_referent_says_the_day_and_asks_by_the_keyboard(
-    desk: Callable[[Membership], Any], beaune: Commune
+    desk: Callable[[Membership], Any], beaune: Commune, nuits: Commune
 ) -> None:
     referent, agent = desk(beaune.referent_membership), desk(beaune.agent_membership)
     referent.goto("/personnes/")
@@ -45,7 +48,16 @@ def test_the_referent_says_the_day_and_asks_by_the_keyboard(
     inspect(referent, "dep-dit")
     agent.goto("/")
     inspect(agent, "dep-accueil-agent")
-    referent.check("[name=no_export]")
+    person = beaune.colleague_membership.person
+    there = identity.add_membership(
+        actor=Actor.system("tests"), person=person, collectivite=nuits.collectivite, role="agent"
+    )
+    elsewhere = desk(there)
+    elsewhere.goto("/")
+    inspect(elsewhere, "dep-accueil-ailleurs")
+    exported_long_ago(beaune)
+    referent.reload()
+    inspect(referent, "dep-export")
     press(referent, "Demander l’effacement")
     inspect(referent, "dep-demande")
     referent.goto("/")
@@ -53,6 +65,16 @@ def test_the_referent_says_the_day_and_asks_by_the_keyboard(
     press(referent, "Voir le départ")
     press(referent, "La collectivité reste")
     assert Leaving.objects.get().state == "taken_back" and CommuneErasure.objects.get().state == "withdrawn"
+
+
+def exported_long_ago(commune: Commune) -> None:
+    """A mail came since."""
+    mailbox = box(commune, "archive")
+    at = exported(commune).begun_at - timedelta(days=9)
+    CommuneExport.objects.update(begun_at=at, changed_at=at)
+    MailDelivery.objects.create(
+        message_id="msg_1", mailbox_id=mailbox.id, collectivite_id=commune.id, folder="INBOX", delivered_at=clock.now()
+    )  # fmt: skip
 
 
 def test_the_departement_erases_what_left(
@@ -78,10 +100,10 @@ def test_the_departement_erases_what_left(
     page.fill("#id_code_ask", "000000")
     press(page, "Demander l’effacement")
     inspect(page, "depc-code", status=403)
-    request = erasures.ask(actor=other, collectivite=beaune.collectivite, no_export=True)
+    exported_long_ago(beaune)
+    request = erasures.ask(actor=other, collectivite=beaune.collectivite)
     page.goto(f"/communes/{beaune.id}/depart/")
     page.fill("#id_visa", VISA)
-    page.check("[name=no_export]")
     page.fill("#id_code_grant", totp.code_at(new_administrator.totp_secret, clock.epoch()))
     inspect(page, "depc-accorder")
     press(page, "Accorder l’effacement")
