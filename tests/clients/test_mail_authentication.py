@@ -143,3 +143,18 @@ def test_what_a_domain_asks_for_is_done_and_what_was_found_is_shown(
     assert (shown.spf, shown.dkim, shown.dmarc) == case.found
     kept = queries.verdict_of(MailMessage.objects.get(pk=view.summary.beffroi_id))
     assert (kept["auth"]["spf"], kept["auth"]["dkim"], kept["auth"]["dmarc"]) == case.found
+    assert kept["proved_senders"] == ([f"paie@{case.domain}"] if "pass" in case.found[::2] else [])
+
+
+def test_who_writes_as_another_by_an_envelope_and_a_signature_of_their_own_proves_themselves_alone(
+    post: Post, beaune: Commune
+) -> None:
+    """As whoever publishes no DMARC: reports of the lure would set that supplier aside in all communes."""
+    box = post.mailbox(beaune, beaune.agent, "imite")
+    imitated = Case("changed-no-policy", "", "stranger.example.com", "INBOX")
+    attacker = "eve@own-server.example.net"
+    assert post.send(message(imitated, box.address), box.address, sender=attacker, client=SENDER_IP)[0] == 250
+    post.settle(1)
+    kept = queries.verdict_of(MailMessage.objects.get())
+    assert (kept["auth"]["spf"], kept["auth"]["dkim"], kept["auth"]["dmarc"]) == ("pass", "pass", "none")
+    assert kept["proved_senders"] == [attacker]
