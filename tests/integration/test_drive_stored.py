@@ -72,6 +72,7 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
         config = Config(state=drive.directory)
         communes = Communes(config.state / "drive", pool, config.drive_database)
         objects = Counted(config.state / "drive" / "objects")
+        communes.metadata(A)  # before its keys
         yield Shelf(drive, communes, objects, Stock(A, keys.make(config, A), objects))
         communes.close()
 
