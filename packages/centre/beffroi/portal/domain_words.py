@@ -83,7 +83,7 @@ LABELS = {
     "declared_address": gettext_lazy("Adresse déclarée à Service-Public"),
     "mx_country": gettext_lazy("Pays de notre serveur"),
 }
-_ASK = gettext_lazy("Faites publier l’enregistrement de cette page, ou envoyez la lettre au prestataire.")
+_ASK = gettext_lazy("L’enregistrement à publier est sur cette page.")
 _REPLACE = gettext_lazy("Faites remplacer l’enregistrement par celui de cette page.")
 _SITE = gettext_lazy("À demander au prestataire du site ; le courrier n’en dépend pas.")
 _PUBLIC = gettext_lazy("La mairie le corrige sur sa page de l’annuaire de service-public.fr.")
