@@ -23,7 +23,7 @@ WAITS_FOR = {
     ),
     "mailboxes": gettext_lazy("Les boîtes partent l’une après l’autre."),
     "backup": gettext_lazy(
-        "La clé est détruite ; sa copie de secours part dès que la sauvegarde en cours est finie."
+        "La clé est détruite ; sa copie de secours part dès que la sauvegarde en cours est finie."
     ),
     "fault": gettext_lazy(
         "Une étape n’a pas abouti : elle est reprise chaque minute. Si cela dure, voyez l’état du centre."
