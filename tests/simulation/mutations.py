@@ -201,8 +201,8 @@ MUTATIONS = (
              "AND number >= ? AND number < ?\",\n                    (number, box.id, after, number),",
              "AND number < ?\",\n                    (number, box.id, number),"),
     Mutation("what is told again gets another name", f"{BOX}/told.py",
-             "            return _POST.decode(data).facts\n",
-             "            return tuple(msgspec.structs.replace(f, id=f'{f.id}x') for f in _POST.decode(data).facts)\n"),
+             "            return kept_facts(data)\n",
+             "            return tuple(msgspec.structs.replace(f, id=f'{f.id}x') for f in kept_facts(data))\n"),
     Mutation("counts are not told again", f"{BOX}/told.py",
              "counts = [fact for fact in self._read(one) if counted(fact)]", "counts: list[Fact] = []"),
 )  # fmt: skip
