@@ -99,10 +99,13 @@ async def read(content: Content, books: Books, manifest: Manifest, *span: int) -
 
 
 class Faulty:
-    """A store that does what ``script`` says before each operation (its name, the object's): raise, sleep, nothing."""
+    """A store that does what ``script`` says before each operation (its name, the object's): raise, sleep, nothing.
 
-    def __init__(self, inner: Objects, script: Callable[[str, str], None]) -> None:
-        self._inner, self._script = inner, script
+    ``short``: what is read is cut to this share of its length.
+    """
+
+    def __init__(self, inner: Objects, script: Callable[[str, str], None], *, short: float = 1.0) -> None:
+        self._inner, self._script, self._short = inner, script, short
 
     def put(self, name: str, data: Bytes) -> None:
         self._script("put", name)
@@ -110,11 +113,11 @@ class Faulty:
 
     def get(self, name: str, room: memoryview | None = None) -> Bytes:
         self._script("get", name)
-        return self._inner.get(name, room)
+        return self._cut(self._inner.get(name, room))
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
         self._script("get_range", name)
-        return self._inner.get_range(name, start, end)
+        return self._cut(self._inner.get_range(name, start, end))
 
     def exists(self, name: str) -> bool:
         self._script("exists", name)
@@ -130,6 +133,9 @@ class Faulty:
 
     def sweep(self, older_than_s: float) -> int:
         return self._inner.sweep(older_than_s)
+
+    def _cut(self, data: Bytes) -> Bytes:
+        return data if self._short == 1.0 else data[: int(len(data) * self._short)]
 
 
 @contextmanager

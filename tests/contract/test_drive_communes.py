@@ -74,7 +74,7 @@ def test_collectivites_used_in_turn_are_opened_once_each(
 def _lose(directory: Path, backend_url: str, collectivite_id: str) -> None:
     for path in (directory / collectivite_id).glob("metadata.db*"):
         path.unlink()
-    if backend_url:
+    if backend_url.startswith("postgresql:"):
         with psycopg.connect(backend_url, autocommit=True) as own:
             own.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(collectivite_id)))
 

@@ -177,6 +177,6 @@ def test_what_is_erased_is_not_there_any_more(backend_url: str, tmp_path: Path) 
             communes.metadata(owner)
         assert communes.ids() == []
         (config.state / "drive" / owner / "erased.json").unlink()  # to look behind it
-        with communes.metadata(owner).reading() as reading:
+        with communes.metadata(owner, begins=True).reading() as reading:
             assert reading.all("SELECT name FROM node") == []
         communes.close()

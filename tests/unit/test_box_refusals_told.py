@@ -27,6 +27,9 @@ class Sets:
 
 class Nowhere:
     def addresses(self) -> tuple[str, ...]:
+        return self.proved()
+
+    def proved(self) -> tuple[str, ...]:
         return ("185.61.20.5",)
 
 
