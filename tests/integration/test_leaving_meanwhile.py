@@ -23,6 +23,8 @@ from beffroi.mail.closing import erasures as closing
 from beffroi.mail.closing.models import Erasure
 from beffroi.mail.domains.models import DkimKey
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, MailObservation, MailRecipient
+from beffroi.portal import commune_erasure_file
+from django.template.loader import render_to_string
 
 from tests.conftest import Commune
 from tests.drive_place import Place
@@ -90,6 +92,8 @@ def test_a_mailbox_whose_key_was_destroyed_already_keeps_nothing_waiting(
     assert carry_out(erasure).state == "done"
     (one,) = erasing.removed(erasure)["mailboxes"]
     assert (one["address"], one["mails"], one["inventory_sha256"]) == (f"agent@{beaune.domain}", 0, "")
+    said = commune_erasure_file.content(two[0], erasure)
+    assert "non comptés" in render_to_string("file/commune_erasure.html", {"file": said})
 
 
 def test_the_backup_hears_which_keys_went_with_their_rows(
