@@ -80,9 +80,9 @@ class Device:
         return out
 
 
-def on_server(served: Served) -> sqlite3.Connection:
+def on_server(served: Served, collectivite_id: str = A) -> sqlite3.Connection:
     """The metadata as another process sees them."""
-    path = served.directory / "drive" / A / "metadata.db"
+    path = served.directory / "drive" / collectivite_id / "metadata.db"
     return sqlite3.connect(path, timeout=20, isolation_level=None)
 
 

@@ -48,11 +48,11 @@ def converted(old: str, new: str, count: int = 200) -> Script:
     return script
 
 
-def rewritten(old: str, new: str) -> Script:
+def rewritten(old: str, new: str, count: int = 200) -> Script:
     """Each file of one kind written anew under its name: photos of less quality, PDF to PDF/A."""
 
     def script(folders: Folders) -> Iterator[tuple[str, Change]]:
-        for number in range(200):
+        for number in range(count):
             file = folders.put(f"f{number // 20}", f"piece {number}.{old}", made(old, number % 8))
             yield ONE, folders.change(file, made(new, (number + 3) % 8))
 

@@ -148,12 +148,12 @@ class FeedCentre:
             self._say(line)
             return self.version
 
-    def bulk_list(self, name: str, kind: Kind, values: Iterable[str]) -> BulkList:
+    def bulk_list(self, name: str, kind: Kind, values: Iterable[str], *, expires_at: int = 0) -> BulkList:
         """Make a list and its file; ``publish`` announces it."""
         plain = list_content(values)
         digest = hashlib.sha256(plain).hexdigest()
         self.files[digest] = zlib.compress(plain)
-        return BulkList(name, kind, digest, len(plain), plain.count(b"\n"))
+        return BulkList(name, kind, digest, len(plain), plain.count(b"\n"), expires_at=expires_at)
 
     def batch(self, to: int, *, added: tuple[Entry, ...] = (), removed: tuple[str, ...] = ()) -> Batch:
         now = self.now()

@@ -255,8 +255,8 @@ class Centre:
         with connection.cursor() as cursor:
             cursor.execute("UPDATE box SET state = %s WHERE id = %s", [state, box.id])
 
-    def live(self, collectivite_id: str | None, *, subject: str = "per_1") -> Held:
-        return self.hold("/live", self.grant(collectivite_id, subject=subject))
+    def live(self, collectivite_id: str | None, *, subject: str = "per_1", ttl_s: int = 300) -> Held:
+        return self.hold("/live", self.grant(collectivite_id, subject=subject, ttl_s=ttl_s))
 
     def grant(
         self, collectivite_id: str | None, *, subject: str = "per_1", ttl_s: int = 300, path: str = "/live"

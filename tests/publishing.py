@@ -153,10 +153,10 @@ def new_source(address: str = "", *, start: bool = True, **fields: Any) -> FeedS
     return source
 
 
-def fetch_round(state: Path) -> None:
+def fetch_round(state: Path, *, timeout_s: float = 60) -> None:
     """Ask for what is due, let the real fetching process answer, take it in."""
     updates.ask_due()
-    fetched(state, timeout_s=60)
+    fetched(state, timeout_s=timeout_s)
     updates.take_all()
 
 

@@ -52,7 +52,7 @@ def google(rows: Sequence[Row], *, begin_s: int, domain: str = "beaune.test", nu
     ).encode()
 
 
-def microsoft(rows: Sequence[Row], *, begin_s: int, domain: str = "beaune.test") -> bytes:
+def microsoft(rows: Sequence[Row], *, begin_s: int, domain: str = "beaune.test", number: str = "m1") -> bytes:
     """A version, the namespaces of XML schema, envelope names beside the visible one."""
     records = "".join(
         _record(one, domain).replace(
@@ -65,15 +65,15 @@ def microsoft(rows: Sequence[Row], *, begin_s: int, domain: str = "beaune.test")
         '<?xml version="1.0"?><feedback xmlns:xsd="http://www.w3.org/2001/XMLSchema"'
         ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><version>1.0</version><report_metadata>'
         "<org_name>Outlook.com</org_name><email>dmarcreport@microsoft.com</email>"
-        f"<report_id>m1</report_id><date_range><begin>{begin_s}</begin><end>{begin_s + DAY_S}</end></date_range>"
+        f"<report_id>{number}</report_id><date_range><begin>{begin_s}</begin><end>{begin_s + DAY_S}</end></date_range>"
         f"</report_metadata><policy_published><domain>{domain}</domain><adkim>r</adkim><aspf>r</aspf><p>none</p>"
         f"<sp>none</sp><pct>100</pct><fo>0</fo></policy_published>{records}</feedback>"
     ).encode()
 
 
-def prefixed(rows: Sequence[Row], *, begin_s: int) -> bytes:
+def prefixed(rows: Sequence[Row], *, begin_s: int, domain: str = "beaune.test") -> bytes:
     """Every element in a namespace with a prefix; ``identities``; dates with decimals; no disposition."""
-    text = google(rows, begin_s=begin_s, domain="beaune.test", number="p1").decode()
+    text = google(rows, begin_s=begin_s, domain=domain, number="p1").decode()
     text = text.replace("identifiers>", "identities>").replace("<disposition>none</disposition>", "")
     text = text.replace(f"<begin>{begin_s}<", f"<begin>{begin_s}.0<")
     head, _, body = text.partition("<feedback>")
@@ -82,10 +82,7 @@ def prefixed(rows: Sequence[Row], *, begin_s: int) -> bytes:
 
 
 def tls(
-    *,
-    begin_s: int,
-    domains: Sequence[str] = ("beaune.test",),
-    failed: int = 3,
+    *, begin_s: int, domains: Sequence[str] = ("beaune.test",), failed: int = 3, number: str = "t1"
 ) -> bytes:
     """Google's form; numbers of failures as RFC 8460's example has them."""
     days = [
@@ -116,7 +113,7 @@ def tls(
         "organization-name": "Google Inc.",
         "date-range": {"start-datetime": days[0], "end-datetime": days[1]},
         "contact-info": "smtp-tls-reporting@google.com",
-        "report-id": "t1",
+        "report-id": number,
         "policies": policies,
     }
     return json.dumps(told).encode()

@@ -14,9 +14,9 @@ class DomainKey:
     def __init__(self) -> None:
         self._key = rsa.generate_private_key(65537, 2048)
 
-    def signs(self, domain: str) -> SigningKey:
+    def signs(self, domain: str, selector: str = "s1") -> SigningKey:
         private = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return SigningKey(domain, "s1", private.decode())
+        return SigningKey(domain, selector, private.decode())
 
     def verifies(self, message: bytes) -> bool:
         """Whether a receiver who finds this key under any name accepts the signature."""

@@ -19,8 +19,8 @@ _PRESENT, _VERIFIED, _ATTESTED = 1, 4, 64
 class SoftwareKey:
     """One credential. ``options``: the JSON that the server gave; answers are the JSON that a browser sends."""
 
-    def __init__(self, *, origin: str = "https://localhost:8443") -> None:
-        self.rp_id, self.origin = "localhost", origin
+    def __init__(self, *, rp_id: str = "localhost", origin: str = "https://localhost:8443") -> None:
+        self.rp_id, self.origin = rp_id, origin
         self.id = secrets.token_bytes(16)
         self.private = ec.generate_private_key(ec.SECP256R1())
         self.handle = ""

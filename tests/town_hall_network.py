@@ -68,8 +68,8 @@ def connect(space: str, address: str, port: int = ECHO_PORT) -> socket.socket | 
     return None
 
 
-def connects(space: str, address: str) -> bool:
-    client = connect(space, address, ECHO_PORT)
+def connects(space: str, address: str, port: int = ECHO_PORT) -> bool:
+    client = connect(space, address, port)
     if client is not None:
         client.close()
     return client is not None

@@ -18,11 +18,11 @@ pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = [*needs_engines, pytest.mark.browser]
 
 
-def dated(method: str, day: str, at: str, *more: str) -> str:
+def dated(method: str, day: str, at: str, *more: str, stamp: str = "20300102T080000Z") -> str:
     """A mail about the date of WEEKLY on that day of May 2030, now at ``at``."""
     where = (f"RECURRENCE-ID;TZID=Europe/Paris:203005{day}T090000", f"DTSTART;TZID=Europe/Paris:{at}")
     text = foreign(method, *where, "DURATION:PT1H", "SUMMARY:Point hebdomadaire", *more)
-    return text.replace("20300101T080000Z", "20300102T080000Z")
+    return text.replace("20300101T080000Z", stamp)
 
 
 def test_the_card_of_a_series_says_what_became_of_its_dates(desk: Desk) -> None:

@@ -30,9 +30,9 @@ def delete(metadata: Database, node: Node, now_s: int) -> None:
     metadata.write(lambda w: tree.delete(w, at(now_s), node.id))
 
 
-def plan_of(metadata: Database, node: Node) -> Plan:
+def plan_of(metadata: Database, node: Node, at_s: int = THEN_S) -> Plan:
     with metadata.reading() as reading:
-        return way_to(reading, node.id, THEN_S)
+        return way_to(reading, node.id, at_s)
 
 
 def refused(metadata: Database, node: Node, at_s: int, error: type[Exception]) -> None:

@@ -22,8 +22,8 @@ from tests.fixtures_drive_store import in_one_file
 pytest_plugins = ["tests.fixtures_drive_store"]
 
 
-def putting(parent: int, name: str) -> Callable[[Writing], tuple[Node, bool]]:
-    return lambda writing: tree.put(writing, ME, parent, name, content(b"1"))
+def putting(parent: int, name: str, data: bytes = b"1") -> Callable[[Writing], tuple[Node, bool]]:
+    return lambda writing: tree.put(writing, ME, parent, name, content(data))
 
 
 def run[T](what: Callable[[], Awaitable[T]]) -> T:

@@ -21,8 +21,8 @@ def due(database: Database, before_s: int, most: int = 10, *, now_s: int = 1 << 
         return seal_checks.due(reading, before_s=before_s, now_s=now_s, most=most)
 
 
-def checked(metadata: Database, seal_id: str, at_s: int) -> str:
-    made = metadata.write(lambda w: seal_checks.ask(w, seal_id, person_id="per_me", now_s=at_s))
+def checked(metadata: Database, seal_id: str, at_s: int, person_id: str = "per_me") -> str:
+    made = metadata.write(lambda w: seal_checks.ask(w, seal_id, person_id=person_id, now_s=at_s))
     metadata.write(lambda w: seal_checks.finish(w, made.id, b"{}", now_s=at_s + 1))
     return made.id
 

@@ -43,8 +43,8 @@ def made(commune: Commune, serial: str, **changes: object) -> Box:
     )
 
 
-def acked(box: Box, version: int) -> None:
-    BoxAck.objects.create(box_id=box.id, channel="box", epoch=1, version=version, enforced_at_ms=1)
+def acked(box: Box, version: int, epoch: int = 1) -> None:
+    BoxAck.objects.create(box_id=box.id, channel="box", epoch=epoch, version=version, enforced_at_ms=1)
 
 
 def flags(actor: Actor) -> dict[str, tuple[str, ...]]:

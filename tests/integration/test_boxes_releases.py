@@ -41,7 +41,7 @@ def signed(centre: Centre, settings: Any) -> Sign:
     (centre.config.state / "projections").mkdir()  # of the mail's consumers, which run too
 
     def sign(
-        number: int = 1,
+        number: int = 1, *, role: str = ROLE_SOFTWARE, key: Ed25519PrivateKey = SOFTWARE
     ) -> dict[str, bytes]:
         now = clock.epoch_s()
         release = Release(
@@ -60,10 +60,10 @@ def signed(centre: Centre, settings: Any) -> Sign:
             serial=1,
             not_before=now - 60,
             not_after=now + 86400,
-            role=ROLE_SOFTWARE,
+            role=role,
         )
         return {
-            "line": Signer(SOFTWARE, role=ROLE_SOFTWARE).line(release),
+            "line": Signer(key, role=ROLE_SOFTWARE).line(release),
             "delegation": delegation,
             "content": CONTENT,
         }

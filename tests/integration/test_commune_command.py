@@ -28,9 +28,9 @@ Run = Callable[..., int]
 def run(terminal: Types, config: Config, new_administrator: NewAdministrator) -> Run:
     """``run(*words)``; the administrator types password and code."""
 
-    def called(*words: str) -> int:
+    def called(*words: str, password: str = PASSWORD) -> int:
         code = totp.code_at(new_administrator.totp_secret, clock.epoch())
-        terminal(PASSWORD, code)
+        terminal(password, code)
         by = ["--by", new_administrator.record.email, "--reason", "Courrier du 12 novembre"]
         return program.main(["commune", "export", *words, *by, "--state", str(config.state)])
 

@@ -61,8 +61,8 @@ def marked(key: Ed25519PrivateKey, fill: Fill) -> Ed25519PrivateKey:
     return key
 
 
-def prune(key: Ed25519PrivateKey) -> actions.Prunable:
-    what = actions.prunable(clock.now())
+def prune(key: Ed25519PrivateKey, *, before_s: float = 0) -> actions.Prunable:
+    what = actions.prunable(clock.now() + timedelta(seconds=before_s))
     assert what is not None
     actions.prune(actor=Actor.system("audit-prune"), account="root", what=what, key=key)
     actions.seal()

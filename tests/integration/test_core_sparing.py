@@ -43,8 +43,8 @@ def publish(system: Actor, *values: str, name: str = "test", threat: str = "phis
     run_pending("main")
 
 
-def refused(owner: str, value: str = SUPPLIER.value, *, entry: str = "test") -> None:
-    payload = {"kind": "domain", "value": value, "direction": "name", "entry_id": entry, "count": 3}
+def refused(owner: str, value: str = SUPPLIER.value, *, direction: str = "name", entry: str = "test") -> None:
+    payload = {"kind": "domain", "value": value, "direction": direction, "entry_id": entry, "count": 3}
     _tell("box:flows_counted", owner, payload)
 
 

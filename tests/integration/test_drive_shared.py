@@ -26,8 +26,8 @@ def name(drive: Served, folder: str) -> str:
     return folder.removeprefix(f"{HOME}/")
 
 
-def permissions(drive: Served, path: str) -> str | None:
-    (one,) = listing(drive, path, "0", login="amir").values()
+def permissions(drive: Served, path: str, login: str = "amir") -> str | None:
+    (one,) = listing(drive, path, "0", login=login).values()
     return value(one, "oc:permissions")
 
 

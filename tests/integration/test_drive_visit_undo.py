@@ -30,8 +30,8 @@ DELETED, GONE = "C’est dans la corbeille de la commune qui partage.", "n’est
 def press(folder: Node, share: Share, there: Client) -> Callable[..., str]:
     """``press("undo")``: a button of what is shared, by another commune's référent; the page that follows."""
 
-    def pressed(what: str, node: int = folder.id, **more: str) -> str:
-        answer = there.post(f"/coffre/chez/{share.id}/{node}/", {"what": what, **more}, follow=True)
+    def pressed(what: str, node: int = folder.id, by: Client = there, at: str = share.id, **more: str) -> str:
+        answer = by.post(f"/coffre/chez/{at}/{node}/", {"what": what, **more}, follow=True)
         return answer.content.decode()
 
     return pressed

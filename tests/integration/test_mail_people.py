@@ -388,10 +388,10 @@ def test_a_departure_of_another_commune_of_oneself_or_to_a_stranger_is_refused(
 ) -> None:
     box = shared_box(beaune, beaune.agent)
 
-    def depart(actor: Actor, who: Actor, heir: str = "") -> None:
+    def depart(actor: Actor, who: Actor, heir: str = "", commune: Commune = beaune) -> None:
         leaving.depart(
             actor=actor,
-            collectivite=beaune.collectivite,
+            collectivite=commune.collectivite,
             person=person(who),
             successors={box.id: heir} if heir else {},
         )

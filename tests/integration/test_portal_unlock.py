@@ -28,8 +28,8 @@ KEY = Ed25519PrivateKey.generate()
 pytestmark = pytest.mark.django_db
 
 
-def box_of(collectivite_id: str) -> Box:
-    public = public_bytes(KEY)
+def box_of(collectivite_id: str, key: Ed25519PrivateKey = KEY) -> Box:
+    public = public_bytes(key)
     return Box.objects.create(
         collectivite_id=collectivite_id,
         serial="BF-1",

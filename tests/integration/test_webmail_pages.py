@@ -28,9 +28,9 @@ def box(beaune: Commune) -> Mailbox:
     return own_mailbox(beaune)
 
 
-def schedule(beaune: Commune, box: Mailbox) -> Sending:
+def schedule(beaune: Commune, box: Mailbox, uid: int = 1) -> Sending:
     return sendings.schedule(
-        actor=beaune.agent, mailbox=box, place=Place(1, 1), message_id="<a@b>", recipients=3
+        actor=beaune.agent, mailbox=box, place=Place(1, uid), message_id="<a@b>", recipients=3
     )
 
 

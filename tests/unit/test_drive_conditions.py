@@ -29,8 +29,8 @@ def token(value: str, *, negated: bool = False) -> Condition:
     return Condition("token", value, negated)
 
 
-def etag(value: str) -> Condition:
-    return Condition("etag", value, False)
+def etag(value: str, *, negated: bool = False) -> Condition:
+    return Condition("etag", value, negated)
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,9 @@ def kept(typed: str) -> str:
     return sieve._UNWANTED.sub("", typed.replace("\r\n", "\n").replace("\r", "\n")).replace("\n", "\r\n")
 
 
-def script(words: str = "x", folder: str = "y", text: str = "z") -> str:
+def script(words: str = "x", folder: str = "y", text: str = "z", target: str = "a@b.example") -> str:
     away = Away("abs_1", NOW, NOW + timedelta(days=3), text, 7)
-    onward = Onward("a@b.example", True, NOW + timedelta(days=90))
+    onward = Onward(target, True, NOW + timedelta(days=90))
     made = [
         Rule("from", words, "move", folder),
         Rule("to", words, "copy", folder),
