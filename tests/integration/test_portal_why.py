@@ -141,16 +141,16 @@ PASTED = ["https://www.shop.example.net/devis?a=1", "ventes@shop.example.net"]
 
 @pytest.mark.parametrize("pasted", PASTED)
 def test_what_is_pasted_from_a_browser_or_a_mail_is_answered_for_its_site(
-    ada: Client, administrator: Actor, pasted: str
+    console: Client, administrator: Actor, pasted: str
 ) -> None:
     asked = {"q": pasted}
     made = decide(administrator)
-    page = text(ada.get("/decisions/pourquoi/", asked))
+    page = text(console.get("/decisions/pourquoi/", asked))
     assert "Bloqué par une décision." in page and f"/decisions/regle/{made.id}/" in page
     actions.revoke(actor=administrator, decision=made, reason="undone")
-    assert "Rien ne le bloque" in text(ada.get("/decisions/pourquoi/", asked))
+    assert "Rien ne le bloque" in text(console.get("/decisions/pourquoi/", asked))
     publish("urlhaus", SHOP.value)
-    assert "une liste d’attaquants le nomme" in text(ada.get("/decisions/pourquoi/", asked))
+    assert "une liste d’attaquants le nomme" in text(console.get("/decisions/pourquoi/", asked))
 
 
 @pytest.mark.parametrize("pasted", [*PASTED, "www.shop.example.net"])
