@@ -93,7 +93,7 @@ def test_password_guessing_is_seen_by_its_completed_connections(unblocked: TownH
         assert not from_net(EVIL, pc, 22) and from_net(GOOD, pc, 22)
 
 
-@pytest.mark.parametrize(("space", "target"), [(LAN, LAN_BOX6), (NET, WAN_BOX6)])
+@pytest.mark.parametrize(("space", "target"), [(LAN, LAN_BOX6), (NET, WAN_BOX6)], ids=["inside", "outside"])
 def test_a_flood_of_icmp_takes_ipv6_from_nobody(hall: TownHall, space: str, target: str) -> None:
     """Neighbours find each other by ICMPv6, and what they know of each other ends after seconds."""
     unasked = struct.pack(">BBHHH", 129, 0, 0, 7, 1)  # an echo reply: no flow of the box's
