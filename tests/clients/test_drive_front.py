@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import secrets
 import socket
 import ssl
@@ -50,6 +51,8 @@ class Door:
     engines: Engines
     app_password_id: str = ""
     password: str = ""
+    person_id: str = ""
+    collectivite_id: str = ""
 
     @property
     def config(self) -> Config:
@@ -57,12 +60,13 @@ class Door:
 
     def sign_up(self) -> None:
         self.app_password_id, self.password = ids.new_id("apw"), secrets.token_hex(16)
+        self.person_id, self.collectivite_id = ids.new_id("per"), ids.new_id("col")
         row = projections.Row(
             sha256=hashlib.sha256(self.password.encode()).hexdigest(),
             app_password_id=self.app_password_id,
-            person_id=ids.new_id("per"),
+            person_id=self.person_id,
             membership_id=ids.new_id("mem"),
-            collectivite_id=ids.new_id("col"),
+            collectivite_id=self.collectivite_id,
             role="agent",
             login="alice@beaune.test",
             display_name="Alice",
@@ -235,17 +239,21 @@ def test_bytes_of_the_portal_pass_by_the_grant_of_their_path_alone(door: Door) -
     def grant(path: str) -> str:
         text = make_grant(
             door.config.secret("drive-grant.key"),
-            subject_id=person,
-            collectivite_id=collectivite,
+            subject_id=door.person_id,
+            collectivite_id=door.collectivite_id,
             paths=(path,),
             role="agent",
         )
         return f"{granted.COOKIES[path]}={text}"
 
-    person, collectivite = ids.new_id("per"), ids.new_id("col")
+    wish = b'<d:propfind xmlns:d="DAV:" xmlns:o="http://owncloud.org/ns"><d:prop><o:fileid/></d:prop></d:propfind>'
+    home = re.search(rb"fileid>(\d+)<", door.ask("PROPFIND", "/remote.php/webdav/", wish, Depth="0")[2])
+    assert home is not None
     own = f"https://localhost:{door.config.portal_port}"
     sent = {
-        "X-Beffroi-File": quote(json.dumps({"folder": 1, "name": "été.bin", "size_bytes": 5 << 20})),
+        "X-Beffroi-File": quote(
+            json.dumps({"folder": int(home[1]), "name": "été.bin", "size_bytes": 5 << 20})
+        ),
         "Origin": own,
     }
     body = secrets.token_bytes(5 << 20)
