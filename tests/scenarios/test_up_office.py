@@ -11,8 +11,10 @@ import os
 import pwd
 import re
 import signal
+import sqlite3
 import ssl
 import subprocess
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
@@ -94,9 +96,15 @@ def an_editor_writes_behind_the_front_door(centre: Centre, office: Office) -> No
         answer = line.getresponse()
         return answer.status, answer.headers, answer.read()
 
-    # The person's own folder is made by the first look of a page: here, by the first upload.
-    form = urlencode({"dossier": "1", "genre": "texte", "nom": "Procès-verbal"}).encode()
-    status, headers, _ = ask("POST", "/coffre/envoi/nouveau", form)
+    def new(folder: int) -> bytes:
+        return urlencode({"dossier": folder, "genre": "texte", "nom": "Procès-verbal"}).encode()
+
+    # The person's own folder is made by the first request; its number, which nobody knows before, is on a page.
+    assert ask("POST", "/coffre/envoi/nouveau", new(1))[1]["location"] == "/coffre/1/?refus=drive.absent"
+    metadata = f"file:{centre.state}/drive/{owner}/metadata.db?mode=ro"
+    with closing(sqlite3.connect(metadata, uri=True)) as own:
+        ((home,),) = own.execute("SELECT id FROM node WHERE name = ?", (f"home:{person_id}",))
+    status, headers, _ = ask("POST", "/coffre/envoi/nouveau", new(home))
     found = re.fullmatch(r"/coffre/(\d+)/editer/", headers["location"])
     assert status == 303 and found, headers["location"]
     node = int(found[1])
