@@ -17,6 +17,8 @@ class BeffroiError(Exception):
 
     def __init__(self, *args: object) -> None:
         super().__init__((type(self).__doc__ or "").format(*args))
+        self.what = str(args[0]) if args else ""
+        """Of which field, thing or right, where it says one."""
 
 
 class NotFound(BeffroiError):

@@ -47,8 +47,8 @@ def take(request: HttpRequest, actor: Actor, collectivite_id: str) -> tuple[Inci
             known_at=_moment(known) if known else None,
         )
     except Invalid as error:
-        failed = next(name for name in _WRONG if error.args == Invalid(name).args)
-        form = {"chosen": kind, "note": note, "known": known, "failed": failed, "error": _WRONG[failed]}
+        failed = {"failed": error.what, "error": _WRONG[error.what]}
+        form = {"chosen": kind, "note": note, "known": known, **failed}
         return None, blank() | form
     return made, {}
 

@@ -110,7 +110,7 @@ def offer(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> Ans
         )
         return Answer(said=said, failed="email", status=error.http_status, form=form)
     except (Invalid, NotAllowed) as error:
-        about_role = isinstance(error, NotAllowed) or error.args == Invalid("role").args
+        about_role = isinstance(error, NotAllowed) or error.what == "role"
         said = _("Choisissez un rôle de la liste.") if about_role else _("Écrivez son adresse entière.")
         return Answer(said=said, failed="email", status=error.http_status, form=form)
     return Answer()
@@ -169,6 +169,6 @@ def _trouble(error: BeffroiError) -> tuple[str, str]:
             return _("Cette adresse est déjà prise. Choisissez-en une autre."), "local"
         said = _("Cette adresse est déjà prise. « %(free)s » est libre : vérifiez, puis ajoutez.")
         return said % {"free": error.free}, "local"
-    if isinstance(error, NotAllowed) or error.args == Invalid("role").args:
+    if isinstance(error, NotAllowed) or error.what == "role":
         return _("Choisissez un rôle de la liste."), "role"
     return _("Il faut d’abord un nom de domaine : demandez-le au Département."), "local"

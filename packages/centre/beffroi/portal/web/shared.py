@@ -71,7 +71,7 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
     except (Invalid, Conflict) as error:
         if isinstance(error, AddressUnusable):
             form["local"] = error.proposal or form["local"]
-        failed = "title" if error.args == Invalid("title").args else "local"
+        failed = "title" if error.what == "title" else "local"
         said = trouble(error, form["title"])
         return _list(request, actor, error.http_status, form=form, error=said, failed=failed)
     messages.success(
@@ -86,7 +86,7 @@ def trouble(error: BeffroiError, title: str) -> str:
         return address_words.unusable(error)
     if isinstance(error, Conflict):
         return _("Cette adresse existe déjà. Choisissez-en une autre.")
-    if not title or error.args == Invalid("title").args:
+    if not title or error.what == "title":
         return _("Donnez un nom à cette boîte, par exemple « Mairie » ou « État civil ».")
     return address_words.plain()
 
