@@ -136,9 +136,8 @@ class MemoryDownload:
 def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
     left = int(response.getheader("Content-Length") or -1)
     try:
-        while piece := response.read1(
-            PIECE_BYTES
-        ):  # what is there: on a line of 16 kbit/s no piece comes whole
+        # What is there: on a line of 16 kbit/s no piece comes whole.
+        while piece := response.read1(PIECE_BYTES):
             left -= len(piece)
             yield piece
     except (OSError, http.client.HTTPException) as error:

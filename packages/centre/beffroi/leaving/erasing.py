@@ -34,7 +34,7 @@ from beffroi.leaving import queries, rows
 from beffroi.leaving.erasures import record
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.leaving.queries import SYSTEM
-from beffroi.lib import clock, durable
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail import actions as mail
 from beffroi.mail import keys, projections
@@ -186,7 +186,7 @@ def _erase_rows(erasure: CommuneErasure) -> bool:
         model, page = found
         if model in (Mailbox, DkimKey):  # no backup keeps their keys because their rows are not there
             for one in page:
-                _remember(one)
+                names.remember(settings.BEFFROI, one)
         with transaction.atomic():
             locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
             counts = removed(locked).get("rows", {})
@@ -218,7 +218,7 @@ def _erase_persons(erasure: CommuneErasure) -> bool:
 def _destroy_keys(erasure: CommuneErasure) -> bool:
     """Last: what was left out by mistake is unreadable from now on, and so is every copy of it."""
     owner = erasure.collectivite_id
-    _remember(owner)
+    names.remember(settings.BEFFROI, owner)
     fingerprint = keys.fingerprint(settings.BEFFROI, owner)
     with transaction.atomic():
         locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
@@ -278,13 +278,6 @@ def _is_back(owner: str) -> bool:
     return CommuneKey.objects.filter(pk=owner).exclude(wrapped="").exists() or any(
         found.exists() for _table, found in rows.left(owner)
     )
-
-
-def _remember(erased: str) -> None:
-    """Beside the database, which may be restored from a backup of before. Errors: OSError."""
-    folder = settings.BEFFROI.state / names.ERASED
-    folder.mkdir(mode=0o700, exist_ok=True)
-    durable.write(folder / erased, (), mode=0o600)
 
 
 def mailboxes_left(erasure: CommuneErasure) -> int:

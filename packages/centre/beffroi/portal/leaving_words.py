@@ -17,10 +17,7 @@ WAITS_FOR = {
     "leaving": gettext_lazy("Il commence quand les accès de la collectivité ont pris fin."),
     "incident": gettext_lazy("Un dossier d’incident est ouvert : rien n’est effacé avant qu’il soit clos."),
     "export": gettext_lazy("Un export de la collectivité est en cours : l’effacement attend sa fin."),
-    "restored": gettext_lazy(
-        "La base de données du centre vient d’être remise comme à une sauvegarde : rien n’est effacé pendant un jour,"
-        " le temps d’y renoncer encore."
-    ),
+    "restored": closing_words.WAITS_FOR["restored"],
     "mailboxes": gettext_lazy("Les boîtes partent l’une après l’autre."),
     "backup": gettext_lazy(
         "La clé est détruite ; sa copie de secours part dès que la sauvegarde en cours est finie."

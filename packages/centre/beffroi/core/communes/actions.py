@@ -10,12 +10,12 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes import queries, register
 from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
 from beffroi.core.events import outbox
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.codes import is_insee, is_siren
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
-MAX_NAME_CHARS = 200
 RENAMED = "communes:collectivite:renamed"
 
 
@@ -130,10 +130,12 @@ def rename(*, actor: Actor, collectivite: Collectivite, name: str, insee: str = 
     Errors: NotAllowed, NameInvalid, InseeInvalid, SirenInvalid, CollectiviteLeft, CodeInUse.
     """
     actor.require_departement("enrol collectivités")
-    name, insee, siren = " ".join(name.split()), insee.strip().upper(), "".join(siren.split())
+    insee, siren = insee.strip().upper(), "".join(siren.split())
     codes = {CollectiviteCode.Scheme.INSEE: insee, CollectiviteCode.Scheme.SIREN: siren}
-    if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
-        raise NameInvalid
+    try:
+        name = identity.checked_name(name)
+    except Invalid:
+        raise NameInvalid from None
     if insee and not is_insee(insee):
         raise InseeInvalid
     if siren and not is_siren(siren):

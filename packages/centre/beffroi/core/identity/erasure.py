@@ -108,11 +108,12 @@ def carry_out(person_id: str) -> bool:
     return True
 
 
-def remember(config: Config, person_id: str) -> None:
-    """Beside the database, which may be restored from a backup of before. Errors: OSError."""
+def remember(config: Config, erased: str) -> None:
+    """Of a person, or of what went with a collectivité: beside the database, which may be restored from a backup of
+    before. Errors: OSError."""
     folder = config.state / ERASED
     folder.mkdir(mode=0o700, exist_ok=True)
-    durable.write(folder / person_id, (), mode=0o600)
+    durable.write(folder / erased, (), mode=0o600)
 
 
 def again(config: Config) -> int:

@@ -31,7 +31,7 @@ def checked_address(email: str) -> str:
 
 
 def checked_name(name: str) -> str:
-    """As it stands in an account, and fits there. Errors: Invalid."""
+    """Of a person or a collectivité, as it stands in its row, and fits there. Errors: Invalid."""
     said = " ".join(name.split())
     if not said or len(said) > MAX_NAME_CHARS or not said.isprintable():
         raise Invalid("name")

@@ -22,7 +22,7 @@ LONGEST_S = 24 * 3600
 USUAL_S = 1800
 EDITOR = "office"
 """Whose locks those of an office editor are."""
-_DELETE_OVER: LiteralString = "DELETE FROM dav_lock WHERE expires_s <= ? OR expires_s > ?"
+_OVER: LiteralString = "FROM dav_lock WHERE expires_s <= ? OR expires_s > ?"
 MOST_OF_A_PERSON, MOST_SHARED = 1000, 8
 """``MOST_SHARED``: shared locks that reach one node. Each listing tells of all that reach each of its entries."""
 
@@ -128,7 +128,7 @@ def lock(
     """Errors: AbsentNode, Locked (another lock forbids this one), TooManyLocks."""
     if writing.one("SELECT 1 FROM node WHERE id = ?", (node_id,)) is None:
         raise AbsentNode("file")
-    writing.run(_DELETE_OVER, (act.now_s, act.now_s + LONGEST_S))
+    writing.run(f"DELETE {_OVER}", (act.now_s, act.now_s + LONGEST_S))
     others = held(writing, node_id, now_s=act.now_s)
     if deep:
         for (locked,) in writing.all("SELECT DISTINCT node FROM dav_lock"):
@@ -177,11 +177,9 @@ def unlock(writing: Writing, act: Act, node_id: int, token: str) -> bool:
 def expire(database: Database, *, now_s: int) -> None:
     """Take away locks that are over: they bind nobody, and each change would look at them."""
     with database.reading() as reading:
-        found = reading.one(
-            "SELECT 1 FROM dav_lock WHERE expires_s <= ? OR expires_s > ? LIMIT 1", (now_s, now_s + LONGEST_S)
-        )
+        found = reading.one(f"SELECT 1 {_OVER} LIMIT 1", (now_s, now_s + LONGEST_S))
     if found is not None:
-        database.write(lambda w: w.run(_DELETE_OVER, (now_s, now_s + LONGEST_S)))
+        database.write(lambda w: w.run(f"DELETE {_OVER}", (now_s, now_s + LONGEST_S)))
 
 
 def release(writing: Writing, node_id: int) -> None:

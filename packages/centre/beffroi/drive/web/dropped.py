@@ -180,9 +180,8 @@ class Dropped:
             share = drops.standing(reading, visit.share_id, sent.name, size_bytes, now_s=clock.epoch_s())
             came = drops.came(reading, share.node, sent.name, letter) if sent.again else None
             most = sent.size_bytes or MOST_FILE_BYTES
-            if (
-                came is None or came.size_bytes != size_bytes
-            ):  # else it may be what filled the link, or the room
+            # What came already may be what filled the link, or the room.
+            if came is None or came.size_bytes != size_bytes:
                 _require_room(reading, share, sent.name, size_bytes)
                 most = min(_most(share, drops.of(reading, share.id)), most)
         ends = Ends()

@@ -114,9 +114,8 @@ def hand_over(request: HttpRequest, actor: Actor, departure: Departure, *, heir:
     owner = departure.collectivite_id
     if not handover.is_possible(owner):
         raise NotFound("drive")
-    name = (
-        identity.person_name(departure.person_id) or "une personne partie"
-    )  # in names of things: French for all
+    # In names of things: French for all.
+    name = identity.person_name(departure.person_id) or "une personne partie"
     try:
         going = calendars.going(owner, departure.person_id, name)
         handover.hand_over(

@@ -130,12 +130,14 @@ class Databases:
         kept = json_file.read(place, Today)
         if kept is None:
             return
+        is_changed = False
         for one in KEYS:
             (column,), rows = one.columns, kept.rows.get(one.name, {})
             for row in tables.get(one.table, ()):
-                if not row[column] and row[one.key] in rows:
-                    rows[row[one.key]] = {column: ""}
-        durable.write(place, (msgspec.json.encode(kept),), mode=0o600)
+                if not row[column] and rows.get(row[one.key], {}).get(column):
+                    rows[row[one.key]], is_changed = {column: ""}, True
+        if is_changed:
+            durable.write(place, (msgspec.json.encode(kept),), mode=0o600)
 
     def list(self) -> Answer:
         """Oldest first. Errors: StoreFailed."""

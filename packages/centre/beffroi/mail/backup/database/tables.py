@@ -14,8 +14,7 @@ from typing import NamedTuple
 class Kept(NamedTuple):
     """Columns of which today's value is the one that counts; ``where``: in which rows. ``lasts``: a row of this table
     is removed with an erased collectivité alone, which says so in STATE/erased; one that lacks else says that the
-    database is another one. Names and conditions are our own
-    constants, in SQL that SQLite and PostgreSQL both read."""
+    database is another one. Names and conditions are our own constants, in SQL that SQLite and PostgreSQL both read."""
 
     table: str
     key: str
