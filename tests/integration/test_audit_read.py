@@ -56,7 +56,7 @@ def read_in_a_week(config: Config, *, weeks: int = 1) -> told.Told:
     with clock.shifted(WEEK.total_seconds() * weeks):
         consumers.read()
     assert consumers._child is not None
-    consumers._child.wait(60)
+    consumers._child.wait(300)
     found = told.read(config)
     assert found is not None
     return found
@@ -128,7 +128,7 @@ def test_a_checkpoint_that_cannot_be_signed_has_all_of_it_read_at_once(centre: C
     with clock.shifted(2 * 86400):
         consumers.checkpoint()
     assert consumers._child is not None
-    consumers._child.wait(60)
+    consumers._child.wait(300)
     found = told.read(centre)
     assert found is not None and found.first_bad == 8
     child = consumers._child

@@ -178,7 +178,7 @@ def test_the_daily_job_prunes_by_the_term_in_a_child(
                 assert audit.checkpoint(key)
         consumers.prune(Event(1, "retention:done", None, {}, clock.now()))
         child = consumers._child
-        assert child is not None and child.wait(60) == 0
+        assert child is not None and child.wait(300) == 0
         consumers.prune(Event(2, "retention:done", None, {}, clock.now()))
         assert consumers._child is child, "nothing is due any more"
         audit.seal()
