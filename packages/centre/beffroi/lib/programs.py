@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -22,6 +23,16 @@ def run(work: Callable[[Config], int | None]) -> int:
         return 1
 
 
-def end(*_: object) -> NoReturn:
-    """For a signal: also out of a call that would otherwise go on, such as accept(2) and poll(2)."""
-    raise SystemExit(0)
+class Ending:
+    """From now on SIGTERM and SIGINT raise SystemExit, also out of a call that would otherwise go on, such as accept(2)
+    and poll(2). A loop looks at ``is_asked`` as well: what is raised in a callback, as Python has after fork(2), is
+    lost."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+
+    def _end(self, *_: object) -> NoReturn:
+        self.is_asked = True
+        raise SystemExit(0)

@@ -102,11 +102,10 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, programs.end)
+        ending = programs.Ending()
         looked_at = 0.0
         try:
-            while True:
+            while not ending.is_asked:
                 if time.monotonic() - looked_at > RULES_EVERY_S:
                     self._look_at_rules()
                     looked_at = time.monotonic()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -190,20 +189,9 @@ def run(config: Config, stopped: Callable[[], bool]) -> None:
 
 
 def main() -> int:
-    ended: list[int] = []
-
-    def end(number: int, _: object) -> None:
-        ended.append(number)
-        raise InterruptedError  # also out of poll(2)
-
-    def work(config: Config) -> None:
-        with suppress(InterruptedError):
-            run(config, lambda: bool(ended))
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    ending = programs.Ending()
     os.nice(NICE)
-    return programs.run(work)
+    return programs.run(lambda config: run(config, lambda: ending.is_asked))
 
 
 if __name__ == "__main__":
