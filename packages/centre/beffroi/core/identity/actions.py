@@ -6,7 +6,6 @@ the own app passwords.
 
 from __future__ import annotations
 
-import base64
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -186,7 +185,7 @@ def restore_access(
 def issue_app_password(
     *, actor: Actor, membership: Membership, protocol_set: str, label: str = ""
 ) -> IssuedAppPassword:
-    """Make 128 random bits for one protocol set; the page asks for a step-up first.
+    """Make 28 random signs (138 bits) for one protocol set; the page asks for a step-up first.
 
     Errors: NotFound (another person's membership), Conflict (it ended), Invalid (protocol set).
     """
@@ -195,7 +194,7 @@ def issue_app_password(
         raise Invalid("protocol_set")
     if membership.until is not None and membership.until <= clock.now():
         raise Conflict("this membership has ended")
-    secret = base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
+    secret = _in_groups(7)
     record = AppPassword.objects.create(
         membership=membership,
         protocol_set=protocol_set,
@@ -265,9 +264,14 @@ def _set_password(
 
 
 def new_password() -> str:
-    """80 random bits in four groups that can be read aloud: no letter or digit that looks like another."""
+    """80 random bits, for a person until their first visit."""
+    return _in_groups(4)
+
+
+def _in_groups(count: int) -> str:
+    """Groups of four random signs that can be read aloud: no letter or digit that looks like another."""
     alphabet = "abcdefghjkmnpqrstuvwxyz23456789x"
-    return "-".join("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(4))
+    return "-".join("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(count))
 
 
 @transaction.atomic
