@@ -166,6 +166,7 @@ class Agent:
             "inspection": partial(self.enforcer.inspection.run, stopping, self.blocked.refused),
             "keep": self._keep,
             "keep_lists": partial(self.lists.run, stopping),
+            "look_back_on_lists": partial(self.lists.run_look_back, stopping),
             "watch": partial(self.watch.run, stopping),
             "read_traps": self._read_traps,
             "answer_page": self._answer_page,

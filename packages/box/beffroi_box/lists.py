@@ -2,7 +2,8 @@
 
 Purpose: long lists reach the kernel without touching the urgent way: fetched by digest, checked, loaded by a child.
          Those of the action ``warn`` are on trial: kept and asked, never loaded.
-Process: the agent's thread ``lists``; files in STATE/lists, named by their digest.
+Process: the agent's threads ``keep_lists`` and, for what the days before say, ``look_back_on_lists``; files in
+         STATE/lists, named by their digest.
 Input:   the names of lists and their digests are signed; the files are checked line by line before use.
 Fails:   whatever cannot be fetched, checked or stored leaves the list of that name in force that was there; at a
          start, the lists on disk come into force before the network is asked.
@@ -83,6 +84,7 @@ class ListKeeper:
         self._wanted: dict[Key, BulkList] = {}
         self._chosen: dict[Key, BulkList] = self._read()
         self._looked: dict[Key, BulkList] = self._read("looked-back")
+        self._looking: tuple[BulkList, ...] = ()
         self._whole: set[str] = set()
         self._loaded: dict[str, object] = {}
         self.listed = Listed(enforcer)
@@ -116,7 +118,6 @@ class ListKeeper:
         while not stopping.is_set():
             try:
                 self.bring_into_force()
-                self._look_back()
                 self._clean()
                 if self._fetch_missing(stopping.is_set):
                     continue
@@ -245,6 +246,12 @@ class ListKeeper:
 
     # -- looking back ------------------------------------------------------------------------------------
 
+    def run_look_back(self, stopping: threading.Event) -> None:
+        """In a thread of its own: a look takes minutes where the list is long or the machine busy, and no list waits
+        for it to come into force or to be withdrawn."""
+        while not stopping.wait(WAKE_S):
+            self._look_back()
+
     def _look_back(self) -> None:
         """Ask the diary once for what is new in each list in force; a list that is gone begins anew. What fails is
         put off, and keeps nothing else back."""
@@ -260,12 +267,16 @@ class ListKeeper:
 
     def _ask_diary(self, kinds: Sequence[Kind]) -> None:
         """Errors: LoadFailed, OSError (also: the recursor is silent)."""
-        chosen = {key: one for key, one in self._chosen.items() if one.kind in kinds}
-        kept = {key: one for key, one in self._looked.items() if key in self._chosen}
+        in_force = self._chosen
+        chosen = {key: one for key, one in in_force.items() if one.kind in kinds}
+        kept = {key: one for key, one in self._looked.items() if key in in_force}
         due = [(key, one) for key, one in chosen.items() if _content(kept.get(key)) != _content(one)]
+        self._looking = tuple(one for _, one in due)
         if due:
             self._diary.keep()
         for key, one in due:
+            if self._chosen.get(key) != one:  # withdrawn or replaced meanwhile: its file may be gone
+                continue
             before = kept.get(key)
             same = before is not None and before.kind is one.kind and self._path(before).exists()
             former = str(self._path(before)) if same and before is not None else ""
@@ -333,7 +344,10 @@ class ListKeeper:
         write_checked(self._directory / "in-force", _packed(chosen))
 
     def _clean(self) -> None:
-        digests = {one.sha256 for one in (*self._chosen.values(), *self._active().values())}
+        # What a former version had is not looked back on again, so its file stays until that is done.
+        former = (one for key, one in self._looked.items() if key in self._chosen)
+        needed = (*self._chosen.values(), *self._active().values(), *self._looking, *former)
+        digests = {one.sha256 for one in needed}
         self._whole &= digests
         for path in self._directory.iterdir():
             left = path.suffix in (".list", ".part") and path.stem not in digests
