@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 from typing import Any
@@ -14,12 +15,14 @@ from beffroi_protocol.facts import (
 
 from tests.town_hall import TownHall, good_policy
 from tests.town_hall_network import (
+    BOX,
     NET,
     family,
     inside,
+    run,
     socket_in,
 )
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 
 def policy(hall: TownHall, **values: Any) -> None:
@@ -36,6 +39,19 @@ def sightings(hall: TownHall, detector: str) -> list[Sighting]:
     return [fact for fact in facts(hall, Sighting) if fact.detector == detector]
 
 
+def read_by_the_box(address: str) -> None:
+    """Wait until it has read what the kernel counted of flows to this address: each ten seconds, on a busy machine
+    later, and a look at the days before that came first finds nothing."""
+    counted = inside(BOX, "nft", "-j", "list", "set", "inet", "beffroi", "met6" if ":" in address else "met4")
+
+    def is_read() -> bool:
+        (listed,) = (one["set"] for one in json.loads(run(*counted))["nftables"] if "set" in one)
+        flows = [one["elem"] for one in listed.get("elem", ())]
+        return not any(one["counter"]["packets"] for one in flows if address in one["val"]["concat"])
+
+    until(is_read, f"flows to {address} are not read")
+
+
 def no_machine_is_named(hall: TownHall) -> bool:
     return not any(pc in repr(hall.centre.facts) for pc in hall.pc)
 
@@ -49,7 +65,9 @@ def from_net(source: str, to: str, port: int, *, timeout_s: float = 1.0) -> bool
 
 
 def fails(space: str, *argv: str) -> int:
-    return subprocess.run(inside(space, *argv), capture_output=True, check=False, timeout=30).returncode
+    return subprocess.run(
+        inside(space, *argv), capture_output=True, check=False, timeout=PATIENCE_S
+    ).returncode
 
 
 def connects_only(space: str, address: str, port: int) -> bool:

@@ -17,7 +17,7 @@ from tests.conftest import Commune
 from tests.mail_post import Post
 from tests.town_hall import TownHall, good_policy
 from tests.town_hall_network import LAN, inside
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Copier:
                 space, "swaks", "--server", server or self.hall.resolver, "--port", "25", "--timeout", "20",
                 "--ehlo", "copieur", "--from", "scan@copieur.local", "--to", to or self.recipient.address, *arguments,
             ),
-            capture_output=True, text=True, check=False, timeout=90,
+            capture_output=True, text=True, check=False, timeout=PATIENCE_S,
         )  # fmt: skip
         return said.returncode, said.stdout + said.stderr
 
@@ -80,6 +80,6 @@ class Copier:
                 LAN, "swaks", "--server", self.hall.resolver, "--port", "25", "--timeout", "3",
                 "--quit-after", "BANNER",
             ),
-            capture_output=True, check=False, timeout=20,
+            capture_output=True, check=False, timeout=PATIENCE_S,
         )  # fmt: skip
         return done.returncode == 0

@@ -20,6 +20,8 @@ from beffroi.lib.config import Config, load
 from beffroi.mail.backup.database.keeping import Databases
 from beffroi.supervise import secret_files
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[1]
 SERVER = os.environ.get("BEFFROI_TEST_DATABASE", "")
 _MAILBOX = (
@@ -49,7 +51,7 @@ class Machine:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=120,
+            timeout=PATIENCE_S,
             cwd=ROOT,
             check=False,
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 PATH = "/usr/bin:/bin"
 KIO_SERVICES = ("org.kde.kiod6", "org.kde.kpasswdserver6", "org.kde.kssld6")
@@ -111,7 +111,9 @@ def desk(
         directory.mkdir(0o700, parents=True)
     for name in _TRUSTED:
         shutil.copy(authorities or os.devnull, own / "certificates" / name)
-    subprocess.run(("openssl", "rehash", own / "certificates"), check=True, timeout=20, capture_output=True)
+    subprocess.run(
+        ("openssl", "rehash", own / "certificates"), check=True, timeout=PATIENCE_S, capture_output=True
+    )
     for pattern in services:
         for file in Path("/usr/share/dbus-1/services").glob(f"{pattern}.service"):
             (own / "services" / file.name).symlink_to(file)
@@ -146,7 +148,7 @@ def _session(home: Path, own: Path, seen: Mapping[str, str]) -> Iterator[Desk]:
             yield made
         finally:
             os.kill(made._first, signal.SIGKILL)  # waited for until all of its namespace have ended
-            process.wait(60)
+            process.wait(PATIENCE_S)
     finally:
         process.kill()
 

@@ -40,7 +40,7 @@ class Files:
 
         operation.connect("ask-password", ask)
         _at(place).mount_enclosing_volume(Gio.MountMountFlags.NONE, operation, None, end)
-        done.wait(60)
+        done.wait(240)
         if failed:
             raise failed[0]
 
@@ -50,7 +50,7 @@ class Files:
         mounted.unmount_with_operation(
             Gio.MountUnmountFlags.FORCE, Gio.MountOperation(), None, lambda *_: done.set()
         )
-        done.wait(60)
+        done.wait(240)
 
     def names(self, place: str) -> dict[str, int]:
         """Size by name; -1 for a folder."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.waiting import until_it_listens
+from tests.waiting import PATIENCE_S, until_it_listens
 
 CONFIGURATION = """
 global
@@ -47,7 +47,7 @@ def joined(directory: Path, *, web: str, drive_port: int, run: Path | None = Non
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def _inner(run: Path | None) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.drive_server import PASSWORD, A, Served
+from tests.waiting import PATIENCE_S
 
 CLIENT = shutil.which("nextcloudcmd") or ""
 needs_client = pytest.mark.skipif(not CLIENT, reason="nextcloudcmd is not installed")
@@ -83,7 +84,7 @@ class Device:
 def on_server(served: Served, collectivite_id: str = A) -> sqlite3.Connection:
     """The metadata as another process sees them."""
     path = served.directory / "drive" / collectivite_id / "metadata.db"
-    return sqlite3.connect(path, timeout=20, isolation_level=None)
+    return sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
 
 
 def server_tree(served: Served, person_id: str = "per_alice") -> Mapping[str, tuple[int, int, str]]:

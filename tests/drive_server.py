@@ -58,7 +58,7 @@ from beffroi.scan import wire
 from bench.drive_serve import on_loopback
 from tests import warm
 from tests.fixtures_drive import new_config
-from tests.waiting import until_it_listens
+from tests.waiting import PATIENCE_S, until_it_listens
 
 PASSWORD = "un mot de passe d’application"
 A, B = "col_" + "0" * 25 + "a", "col_" + "0" * 25 + "b"
@@ -304,7 +304,7 @@ class Served:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
     def ask(
         self,
@@ -323,7 +323,7 @@ class Served:
         self, method: str, path: str, body: bytes | Iterator[bytes] | None, headers: Mapping[str, str]
     ) -> tuple[int, Mapping[str, str], bytes]:
         """(status, headers by lower-case names, body)."""
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             line.request(method, path, body, headers)
             answer = line.getresponse()

@@ -11,6 +11,8 @@ from beffroi.drive.web.app import Drive
 from beffroi.lib.ready import readable
 from django.db import connections
 
+from tests.waiting import PATIENCE_S
+
 
 class Said(NamedTuple):
     status: int
@@ -22,7 +24,7 @@ def taken_in(port: int, method: str, path: str, headers: Mapping[str, str], body
     """The first line of the answer to a body whose end comes a second later, and of which the server took in all."""
     named = {"Host": "localhost", "Content-Length": str(len(body))} | dict(headers)
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in named.items())
-    with socket.create_connection(("127.0.0.1", port), 30) as line, line.makefile("rb") as said:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as line, line.makefile("rb") as said:
         line.sendall(f"{head}\r\n".encode() + body[:-1])
         assert not readable(line, 1), "it answers who is still sending"
         line.sendall(body[-1:])

@@ -27,6 +27,7 @@ from beffroi.scan import wire
 from beffroi.scan.rules import directory
 
 from tests import waiting
+from tests.waiting import PATIENCE_S
 
 CLAMD = os.environ.get("BEFFROI_CLAMD") or shutil.which("clamd")
 
@@ -54,7 +55,7 @@ class ScanProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "beffroi.scan"], env=environment, stdout=log, stderr=log
             )
-        waiting.until(self._answers, "the scanner", limit_s=60.0)
+        waiting.until(self._answers, "the scanner")
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self.state / "scan.log").read_text()
@@ -66,11 +67,11 @@ class ScanProcess:
         """Put one rule of the operator's into force."""
         before = wire.ask(self.path, wire.VERSION)
         (directory(self.state) / "own.yar").write_text(text)
-        waiting.until(lambda: wire.ask(self.path, wire.VERSION) != before, "the rule in force", limit_s=30.0)
+        waiting.until(lambda: wire.ask(self.path, wire.VERSION) != before, "the rule in force")
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE_S)
 
 
 @contextlib.contextmanager
@@ -160,7 +161,7 @@ class Clamd:
         self._process = subprocess.Popen(
             [CLAMD, "--config-file", str(self._conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        waiting.until(self._answers, "clamd", limit_s=60.0)
+        waiting.until(self._answers, "clamd")
 
     def _answers(self) -> bool:
         assert self._process.poll() is None
@@ -171,4 +172,4 @@ class Clamd:
 
     def stop(self) -> None:
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(PATIENCE_S)

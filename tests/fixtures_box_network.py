@@ -14,16 +14,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests import waiting
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 OP, BOX, PC = (f"bxm-{os.getpid()}-{place}" for place in ("op", "box", "pc"))
 FAR, FAR6, FAR_PORT = "185.10.20.1", "2a0c:e300:9::1", 23450
-until = partial(waiting.until, limit_s=60.0)
+until = waiting.until
 _ENV = {
     **os.environ,
     "PYTHONPATH": f"{ROOT}/packages/protocol:{ROOT}/packages/box",
@@ -94,7 +94,7 @@ class Place:
 
     def run(self, *argv: str) -> str:
         done = subprocess.run(
-            self.inside(*argv), env=_ENV, capture_output=True, text=True, check=False, timeout=120
+            self.inside(*argv), env=_ENV, capture_output=True, text=True, check=False, timeout=PATIENCE_S
         )
         assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -112,7 +112,7 @@ class Place:
     def stop_networkd(self) -> None:
         if self.networkd is not None:
             self.networkd.terminate()
-            self.networkd.wait(10)
+            self.networkd.wait(PATIENCE_S)
             self.networkd = None
 
     def addresses(self, link: str) -> list[str]:

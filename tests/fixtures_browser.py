@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ import pytest
 from beffroi.core.identity import totp
 
 from tests.portal_server import PASSWORD, prepare
+from tests.waiting import PATIENCE_S, until
 
 CHROMIUM = "/usr/bin/chromium-headless-shell"
 """Chromium without its windows, which are half of what it costs; the laboratory's people sit before all of it."""
@@ -85,15 +87,18 @@ def _serve(state: Path, listener: str) -> tuple[subprocess.Popen[bytes], str]:
         stdout=subprocess.DEVNULL,
         stderr=(state / f"{listener}.log").open("wb"),
     )
-    address = f"http://localhost:{port}"
-    for _ in range(150):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2):
-                return process, address
-        except OSError:
-            time.sleep(0.2)
-    process.terminate()
-    raise AssertionError((state / f"{listener}.log").read_text())
+
+    def answers() -> bool:
+        assert process.poll() is None, (state / f"{listener}.log").read_text()
+        with (
+            suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE_S),
+        ):
+            return True
+        return False
+
+    until(answers, f"{listener} answers")
+    return process, f"http://localhost:{port}"
 
 
 @cache
@@ -133,7 +138,7 @@ def centre() -> Iterator[Centre]:
     finally:
         for process, _ in started:
             process.terminate()
-            process.wait(10)
+            process.wait(PATIENCE_S)
         shutil.rmtree(state, ignore_errors=True)
 
 

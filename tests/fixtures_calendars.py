@@ -25,6 +25,7 @@ from beffroi.supervise import front
 
 from tests import front_planes
 from tests.mail_post import Engines
+from tests.waiting import PATIENCE_S
 
 needs_front = [
     pytest.mark.root,
@@ -103,7 +104,7 @@ class Wall:
     ) -> Answer:
         context = ssl.create_default_context(cafile=self.authorities)
         connection = http.client.HTTPSConnection(
-            "localhost", self.config.portal_port, timeout=60, context=context
+            "localhost", self.config.portal_port, timeout=PATIENCE_S, context=context
         )
         sent = {**(account.header if account else {}), **(headers or {})}
         data = body.encode() if isinstance(body, str) else body
@@ -127,7 +128,7 @@ def wall(prefix: str, first_port: int, *names: str) -> Iterator[Wall]:
             yield Wall(planes)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(PATIENCE_S)
 
 
 def event(uid: str, title: str, *, starts: str = "20261203T090000Z", more: str = "") -> str:

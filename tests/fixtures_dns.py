@@ -23,6 +23,8 @@ import dns.rcode
 import dns.tsigkeyring
 import dns.update
 
+from tests.waiting import PATIENCE_S
+
 ADDRESS = "127.0.0.1"
 KNOT_PORT, UNBOUND_PORT = 22790, 22791
 KEY_NAME = "beffroi-update"
@@ -181,7 +183,7 @@ def _running(home: Path, *argv: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 def _until(ready: Callable[[], object], seconds: float = 20) -> None:

@@ -35,7 +35,7 @@ from beffroi.lib.config import Config
 from blake3 import blake3
 
 from tests.loopback import serving
-from tests.waiting import until_it_listens
+from tests.waiting import PATIENCE_S, until_it_listens
 
 RCLONE = Path(sys.executable).with_name("rclone")
 
@@ -157,7 +157,7 @@ def s3_server(folder: Path) -> Iterator[S3Place]:
         yield S3Place("coffre", "a", f"http://127.0.0.1:{port}", "us-east-1", access, secret)
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(PATIENCE_S)
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def _door(place: S3Place, change: Callable[[str, bytes], bytes], *, hidden: int 
 
         def _pass(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            line = http.client.HTTPConnection(inner.hostname or "", inner.port, timeout=30)
+            line = http.client.HTTPConnection(inner.hostname or "", inner.port, timeout=PATIENCE_S)
             line.request(self.command, self.path, body, dict(self.headers))
             answer = line.getresponse()
             data = change(self.path, answer.read()) if self.command == "GET" else answer.read()

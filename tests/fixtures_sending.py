@@ -29,6 +29,7 @@ from tests.foreign_mail import (
 )
 from tests.mail_engines import engines_of, post_of
 from tests.mail_post import PORTS, Engines, until
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def foreign() -> Iterator[Foreign]:
     finally:
         for one in running:
             one.terminate()
-            one.wait(20)
+            one.wait(PATIENCE_S)
         if not os.environ.get("BEFFROI_KEEP"):
             shutil.rmtree(home, ignore_errors=True)
 

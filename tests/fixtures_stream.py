@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -36,10 +35,9 @@ from beffroi_protocol.session import FeedSession, Refused, Result, TrustedClock
 from beffroi_protocol.signing import TrustStore, b64, delegate, fingerprint, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
-PATIENCE_S = 45.0
-eventually = partial(until, limit_s=PATIENCE_S)
+eventually = until
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -20,6 +18,7 @@ from beffroi.lib.config import Config
 from beffroi.supervise import certificates, front, secret_files
 
 from tests.mail_post import Engines
+from tests.waiting import until_it_listens
 
 
 @cache
@@ -64,12 +63,7 @@ def running(prefix: str, first_port: int, settings: Mapping[str, object], *names
 
 def until_up(config: Config, process: subprocess.Popen[bytes]) -> None:
     """The front takes connections; what it said instead."""
-    end = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", config.portal_port), 1).close()
-            return
-        except OSError:
-            assert process.poll() is None, (config.log / "front.out").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.05)
+    try:
+        until_it_listens(config.portal_port, process)
+    except AssertionError as error:
+        raise AssertionError((config.log / "front.out").read_text()) from error

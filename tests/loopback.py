@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.waiting import PATIENCE_S
+
 
 class _Quiet:
     def log_message(self, format: str, *args: object) -> None:
@@ -24,4 +26,4 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
             yield server.server_port
         finally:
             server.shutdown()
-            thread.join(10)
+            thread.join(PATIENCE_S)

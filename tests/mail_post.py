@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import default
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,9 @@ from dnslib.server import BaseResolver
 
 from tests import waiting, warm
 from tests.conftest import Commune
+from tests.waiting import PATIENCE_S
 
-until = partial(waiting.until, limit_s=90.0)
+until = waiting.until
 PORTS = {
     "smtp_port": 22525,
     "imap_port": 22543,
@@ -197,7 +197,7 @@ class Post:
     ) -> tuple[int, str]:
         """Hand a message in as ``client`` would; return the answer to its end."""
         data = message if isinstance(message, bytes) else message.encode()
-        with smtplib.SMTP("127.0.0.1", self.config.smtp_port, timeout=60) as smtp:
+        with smtplib.SMTP("127.0.0.1", self.config.smtp_port, timeout=PATIENCE_S) as smtp:
             smtp.ehlo("mail.sender.example.net")
             smtp.docmd("XCLIENT", f"ADDR={client} NAME=mail.sender.example.net")
             smtp.ehlo("mail.sender.example.net")
@@ -215,7 +215,9 @@ class Post:
         """The owner's view, as the portal opens it."""
         from beffroi.mail import tokens
 
-        client = imapclient.IMAPClient("127.0.0.1", self.config.imap_local_port, ssl=False, timeout=20)
+        client = imapclient.IMAPClient(
+            "127.0.0.1", self.config.imap_local_port, ssl=False, timeout=PATIENCE_S
+        )
         client.oauthbearer_login(mailbox.address, tokens.mailbox_token(self.config, mailbox.address))
         return client
 

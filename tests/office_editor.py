@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests import loopback
+from tests.waiting import PATIENCE_S
 
 PAGE = """<!doctype html><title>Essai</title><h1>Éditeur d’essai</h1><button>Fermer</button><script>
 document.querySelector("button").onclick = () => parent.postMessage(JSON.stringify({MessageId: "UI_Close"}), "*");
@@ -95,9 +96,9 @@ class Office:
     ) -> Answered:
         target = f"{path}?access_token={token}"
         named = self.headers(target, token, age_s=age_s, signed=signed, **headers)
-        line = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        line = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         if self.tls is not None:
-            line = http.client.HTTPSConnection("localhost", port, timeout=30, context=self.tls)
+            line = http.client.HTTPSConnection("localhost", port, timeout=PATIENCE_S, context=self.tls)
         try:
             line.request(method, target, body, named)
             answer = line.getresponse()

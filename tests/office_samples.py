@@ -10,6 +10,8 @@ from xml.sax.saxutils import escape
 
 from beffroi.drive.office import blank
 
+from tests.waiting import PATIENCE_S
+
 _FORMULAS = "urn:oasis:names:tc:opendocument:xmlns:of:1.2"
 OFFICE = "/usr/lib/libreoffice/program/soffice.bin"
 CONTENT_TYPES = (
@@ -148,5 +150,5 @@ def converted(folder: Path, data: bytes, suffix: str, wanted: str) -> bytes:
         str(source),
     )
     for _ in range(2):  # the first time it makes its profile, and ends
-        subprocess.run(argv, check=False, capture_output=True, timeout=120)
+        subprocess.run(argv, check=False, capture_output=True, timeout=PATIENCE_S)
     return (folder / "out" / f"source.{wanted}").read_bytes()

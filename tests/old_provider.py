@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import waiting
+from tests.waiting import PATIENCE_S
 
 HOST, OTHER_HOST = "localhost", "127.0.0.1"
 PORT, STARTTLS_PORT, WIRE_PORT = 22580, 22581, 22582
@@ -203,7 +204,7 @@ def old_provider() -> Iterator[OldProvider]:
         yield OldProvider(home, server)
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(PATIENCE_S)
         shutil.rmtree(home, ignore_errors=True)
 
 

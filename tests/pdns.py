@@ -21,7 +21,7 @@ from typing import Any
 import dns.message
 import dns.query
 
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 ADDRESS, PORT, API_PORT = "127.0.0.1", 22792, 22793
 KEY = "a-key-of-the-api"
@@ -70,7 +70,7 @@ class PowerDns:
             {"X-API-Key": KEY, "Content-Type": "application/json"},
             method=method,
         )
-        urllib.request.urlopen(request, timeout=10).read()
+        urllib.request.urlopen(request, timeout=PATIENCE_S).read()
 
     def put(self, zone: str, name: str, kind: str, *values: str, off: bool = False) -> None:
         """These values and no others stand there. ``off``: switched off, no question is answered with them."""
@@ -98,7 +98,7 @@ class Gate(BaseHTTPRequestHandler):
         url = f"http://{ADDRESS}:{API_PORT}{self.path}"
         try:
             answer = urllib.request.urlopen(
-                urllib.request.Request(url, body, named, method=self.command), timeout=10
+                urllib.request.Request(url, body, named, method=self.command), timeout=PATIENCE_S
             )
         except urllib.error.HTTPError as error:
             answer = error
@@ -151,6 +151,6 @@ def running(*zones: str) -> Iterator[PowerDns]:
         yield found
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
         if not os.environ.get("BEFFROI_KEEP"):
             shutil.rmtree(home, ignore_errors=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.certificates import self_signed
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 PROGRAM, DNS_PROGRAM = "/usr/bin/pebble", "/usr/bin/pebble-challtestsrv"
 PORT, MANAGEMENT_PORT, DNS_PORT, DNS_MANAGEMENT_PORT, HTTP_PORT = 22794, 22795, 22796, 22797, 22798
@@ -39,18 +39,22 @@ class Pebble:
         """The authority of what it issues, PEM."""
         context = ssl.create_default_context(cafile=str(self.own_authority))
         address = f"https://localhost:{MANAGEMENT_PORT}/roots/0"
-        with urllib.request.urlopen(address, timeout=10, context=context) as answer:
+        with urllib.request.urlopen(address, timeout=PATIENCE_S, context=context) as answer:
             text: str = answer.read().decode()
         return text
 
     def point(self, name: str, address: str) -> None:
         """Let DNS say this of a name; without it all names are 127.0.0.1."""
         body = json.dumps({"host": name, "addresses": [address]}).encode()
-        urllib.request.urlopen(f"http://127.0.0.1:{DNS_MANAGEMENT_PORT}/add-a", body, timeout=10).close()
+        urllib.request.urlopen(
+            f"http://127.0.0.1:{DNS_MANAGEMENT_PORT}/add-a", body, timeout=PATIENCE_S
+        ).close()
 
     def point_back(self, name: str) -> None:
         body = json.dumps({"host": name}).encode()
-        urllib.request.urlopen(f"http://127.0.0.1:{DNS_MANAGEMENT_PORT}/clear-a", body, timeout=10).close()
+        urllib.request.urlopen(
+            f"http://127.0.0.1:{DNS_MANAGEMENT_PORT}/clear-a", body, timeout=PATIENCE_S
+        ).close()
 
 
 @contextmanager
@@ -94,6 +98,6 @@ def running() -> Iterator[Pebble]:
     finally:
         for one in started:
             one.terminate()
-            one.wait(10)
+            one.wait(PATIENCE_S)
         if not os.environ.get("BEFFROI_KEEP"):
             shutil.rmtree(home, ignore_errors=True)

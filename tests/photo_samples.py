@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.waiting import PATIENCE_S
+
 RED, GREEN = (200, 30, 30), (30, 160, 30)
 
 
@@ -62,6 +64,8 @@ def is_like(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 
 def _vips(*arguments: str | Path) -> str:
-    done = subprocess.run(("vips", *arguments), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ("vips", *arguments), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pypdf
@@ -17,8 +16,9 @@ import pytest
 from beffroi.previews import server, wire
 
 from tests import waiting
+from tests.waiting import PATIENCE_S
 
-until = partial(waiting.until, limit_s=60.0)
+until = waiting.until
 # Less patience than the real one: what computes without end is ended after a few seconds of processor, of which an
 # ordinary document takes one. And programs in LibreOffice's place.
 IMPATIENT = """
@@ -64,7 +64,7 @@ class Previews:
 
     def end(self) -> None:
         self.process.terminate()
-        assert self.process.wait(20) == 0
+        assert self.process.wait(PATIENCE_S) == 0
         server.work_path(self.state).rmdir()  # empty
 
 

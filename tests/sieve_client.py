@@ -12,6 +12,7 @@ from beffroi.lib.config import Config
 from beffroi.mail import tokens
 
 from tests.certificates import unverified
+from tests.waiting import PATIENCE_S
 
 OTHER_LOOPBACK = "127.0.0.2"
 
@@ -67,7 +68,7 @@ class Sieve:
 def sieve(config: Config, *, tls: bool = True, source: str = OTHER_LOOPBACK) -> Iterator[Sieve]:
     """``source``: another address than the server's, which Dovecot takes for safe without TLS."""
     server, here = ("127.0.0.1", config.sieve_port), (source, 0)
-    with socket.create_connection(server, timeout=30, source_address=here) as connection:
+    with socket.create_connection(server, timeout=PATIENCE_S, source_address=here) as connection:
         client = Sieve(connection)
         if tls:
             client.starttls()

@@ -16,6 +16,7 @@ from beffroi.mail.models import Sending
 from tests.certificates import unverified
 from tests.conftest import Commune
 from tests.mail_post import Post
+from tests.waiting import PATIENCE_S
 
 
 def secret_of(commune: Commune, protocols: str = "imap,smtp") -> str:
@@ -30,7 +31,7 @@ def secret_of(commune: Commune, protocols: str = "imap,smtp") -> str:
 @contextmanager
 def starting(post: Post) -> Iterator[smtplib.SMTP]:
     """Encrypted, and not signed in yet."""
-    with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60) as smtp:
+    with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=PATIENCE_S) as smtp:
         smtp.starttls(context=unverified())
         smtp.ehlo()
         yield smtp

@@ -51,7 +51,7 @@ from tests.town_hall_network import (
     serve,
     socket_in,
 )
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[1]
 _CAPABILITIES = ("bounding-set", "inh-caps", "ambient-caps")
@@ -163,7 +163,7 @@ class TownHall:
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         process = self.processes.pop(name)
         process.send_signal(number)
-        process.wait(10)
+        process.wait(PATIENCE_S)
         if name == "agent":
             (self.state / "status.json").unlink(missing_ok=True)
 

@@ -13,6 +13,8 @@ import subprocess
 import threading
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 NET, BOX, LAN = (f"bxt-{os.getpid()}-{place}" for place in ("net", "box", "lan"))
 CENTRE_PORT, ECHO_PORT, DNS_PORT = 22700, 22701, 53
 WAN_NET, WAN_BOX = "185.10.20.1", "185.10.20.2"
@@ -26,7 +28,7 @@ REFUSED = 3  # a resolver's answer code
 
 
 def run(*argv: str, stdin: str = "") -> str:
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, f"{argv}: {done.stderr}"
     return done.stdout
 

@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 from tests import warm
 
+PATIENCE_S = 240.0
+"""So long whatever waits for another process or thread does so, a child's end, an engine's answer: the limit is for a
+broken run and measures nothing, since each gets little of a slow machine with twenty busy processes."""
 _PAUSE_S = 0.03
 
 
-def until(check: Callable[[], object], what: str, limit_s: float = 240.0) -> None:
-    """Wait until ``check`` is true; the limit is for a broken run, not a measurement: a process of low
-    priority gets little of a busy machine."""
+def until(check: Callable[[], object], what: str, limit_s: float = PATIENCE_S) -> None:
+    """Wait until ``check`` is true."""
     end = time.monotonic() + limit_s
     while not check():
         assert time.monotonic() < end, f"waited {limit_s:g} s: {what}"

@@ -10,6 +10,8 @@ import struct
 from types import TracebackType
 from typing import Self
 
+from tests.waiting import PATIENCE_S
+
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 
 
@@ -24,7 +26,7 @@ class Closed(Exception):
 class WebSocket:
     def __init__(self, port: int, path: str, context: ssl.SSLContext | None = None) -> None:
         """``status``: of the answer to the hand-shake; other than 101, nothing else works. ``context``: of TLS."""
-        self._line = socket.create_connection(("127.0.0.1", port), 30)
+        self._line = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
         if context is not None:
             self._line = context.wrap_socket(self._line, server_hostname="localhost")
         key = base64.b64encode(os.urandom(16)).decode()
@@ -50,7 +52,7 @@ class WebSocket:
         self._line.settimeout(timeout_s)
         self._line.sendall(bytes([_TEXT, 127 | 128]) + struct.pack("!Q", len(data)) + bytes(4) + data)
 
-    def hear(self, timeout_s: float = 30.0) -> str:
+    def hear(self, timeout_s: float = PATIENCE_S) -> str:
         """The next line. Errors: Closed, TimeoutError."""
         self._line.settimeout(timeout_s)
         while True:

@@ -15,6 +15,7 @@ from beffroi.core.identity import totp
 
 from tests.fixtures_browser import Centre, administrator, browser, centre, inspect, press
 from tests.portal_server import PASSWORD
+from tests.waiting import PATIENCE_S
 
 __all__ = ["administrator", "browser", "centre"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -22,7 +23,10 @@ LONG = "Marie-Antoinette d’Hauterive-Saint-Symphorien de la Bussière-sur-Ouch
 
 
 def sql(centre: Centre, statement: str, *values: str) -> None:
-    with closing(sqlite3.connect(centre.state / "db" / "beffroi.sqlite", timeout=30)) as database, database:
+    with (
+        closing(sqlite3.connect(centre.state / "db" / "beffroi.sqlite", timeout=PATIENCE_S)) as database,
+        database,
+    ):
         database.execute(statement, values)
 
 

@@ -18,7 +18,7 @@ from tests.copier import Copier
 from tests.mail_post import Post, needs_engines
 from tests.town_hall import needs_network
 from tests.town_hall_network import BOX, LAN, NET, WAN_BOX, inside, run
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytest_plugins = ["tests.fixtures_mail", "tests.fixtures_relay"]
 pytestmark = [*needs_engines, *needs_network]
@@ -38,7 +38,6 @@ def arrives(copier: Copier, count: int) -> None:
     until(
         lambda: copier.post.count(copier.recipient) >= count,
         f"not delivered: {copier.log()} {copier.hall.log()}",
-        limit_s=60,
     )
     assert copier.post.count(copier.recipient) == count
 
@@ -66,12 +65,12 @@ def test_a_scan_arrives_in_the_name_of_the_functional_mailbox(copier: Copier) ->
     def told() -> list[MailRelayed]:
         return [fact for fact in copier.hall.centre.facts.values() if isinstance(fact, MailRelayed)]
 
-    until(lambda: sum(one.sent for one in told()) == 2, "the centre was not told", limit_s=60)
+    until(lambda: sum(one.sent for one in told()) == 2, "the centre was not told")
     assert {one.device for one in told()} == {"Copieur du secrétariat"}
 
     code, said = copier.swaks(to="agent@ailleurs.example.org")
     assert code != 0 and "550 5.7.1 Destinataire non admis. Admis : @beaune.test" in said
-    until(lambda: any(one.reason == "recipient" for one in told()), "the refusal was not told", limit_s=60)
+    until(lambda: any(one.reason == "recipient" for one in told()), "the refusal was not told")
 
 
 def test_in_front_of_a_bridge_a_copier_sends_to_the_pages_address_or_the_boxs_own(
@@ -133,7 +132,7 @@ def test_the_boxs_token_opens_no_mailbox(copier: Copier) -> None:
     sending = tokens.sending_token(config, address)
     own = address, tokens.mailbox_token(config, address)
     for (login, token), opens in ((sending, False), ((address, sending[1]), False), (own, True)):
-        client = imapclient.IMAPClient("127.0.0.1", config.imap_local_port, ssl=False, timeout=20)
+        client = imapclient.IMAPClient("127.0.0.1", config.imap_local_port, ssl=False, timeout=PATIENCE_S)
         try:
             client.oauthbearer_login(login, token)
             assert opens
@@ -146,5 +145,5 @@ def test_the_boxs_token_opens_no_mailbox(copier: Copier) -> None:
 def test_what_the_centre_refuses_for_good_is_told_to_the_sending_mailbox(copier: Copier) -> None:
     code, said = copier.swaks(to="personne@beaune.test")
     assert code == 0, said
-    until(lambda: copier.post.count(copier.sender) == 1, f"no notice: {copier.log()}", limit_s=60)
+    until(lambda: copier.post.count(copier.sender) == 1, f"no notice: {copier.log()}")
     until(lambda: copier.kept() == 0, "the mail is still on the box")

@@ -15,6 +15,7 @@ from beffroi.supervise import front_listeners
 
 from tests.fixtures_calendars import Account, Wall, card, event, needs_front, wall
 from tests.fixtures_drive import erase
+from tests.waiting import PATIENCE_S
 
 pytestmark = needs_front
 
@@ -202,7 +203,7 @@ def test_a_program_finds_everything_from_the_name_of_the_server(centre: Wall, ag
         argv = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "--cacert", centre.authorities,
                 f"{centre.url}/.well-known/{name}")  # fmt: skip
         found = subprocess.run(
-            argv, capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL
+            argv, capture_output=True, text=True, timeout=PATIENCE_S, check=True, stdin=subprocess.DEVNULL
         )
         assert found.stdout == f"301 {centre.url}/caldav/"
     assert centre.ask("PROPFIND", "/", account=agent).status != 301, "gvfs walks up to it from a folder"

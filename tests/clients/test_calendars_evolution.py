@@ -45,7 +45,7 @@ class Evolution:
         self.there, self.home = Program(centre, account), account.home
         port = centre.config.portal_port
         program.ask("add", account.person_id, f"{centre.url}/", port, account.login, account.password)
-        until(lambda: len(self("found")) >= 6, "its calendars and books", 30)
+        until(lambda: len(self("found")) >= 6, "its calendars and books")
 
     def __call__(self, verb: str, *given: Any) -> Any:
         return self.program.ask(verb, self.account.person_id, *given)
@@ -60,7 +60,7 @@ class Evolution:
         """Once it has asked again, there is one that says so; and no more than that says so."""
         self("refresh", kind, name)
         told = (lambda: self("cards", name)) if kind == "book" else (lambda: self("entries", kind, name))
-        until(lambda: sum(part in one for one in told()) == 1, f"{part} in {name}", 30)
+        until(lambda: sum(part in one for one in told()) == 1, f"{part} in {name}")
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_what_another_device_writes_arrives_and_a_conflict_is_asked(agent: Evolu
     assert b"(ici)" in agent.there.ask("GET", path).body
     assert agent.there.ask("DELETE", path).status == 200
     agent("refresh", *SHARED)
-    until(lambda: agent("entries", *SHARED) == [], "it is gone here, too", 30)
+    until(lambda: agent("entries", *SHARED) == [], "it is gone here, too")
 
 
 def test_a_photograph_and_a_list_of_contacts_are_kept(agent: Evolution) -> None:
@@ -209,4 +209,4 @@ def test_an_elu_reads_what_is_shared_and_the_program_offers_no_more(
     assert "SUMMARY:Relire" in text
     projections.remove_person(centre.config, person_id=elu.account.person_id)
     elu("refresh", *AGENDA)
-    until(lambda: elu("asks_for_a_password"), "its password was revoked", 30)
+    until(lambda: elu("asks_for_a_password"), "its password was revoked")

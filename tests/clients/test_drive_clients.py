@@ -15,7 +15,7 @@ import pytest
 
 from tests.drive_asking import HOME
 from tests.drive_server import PASSWORD, Served
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 
@@ -36,7 +36,7 @@ def test_litmus_passes_in_every_section(drive: Served, base: str, tmp_path: Path
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     passed = dict(re.findall(r"summary for `(\w+)': of \d+ tests run: (\d+) passed, 0 failed", found.stdout))
     assert {name: int(count) for name, count in passed.items()} == LITMUS, found.stdout
@@ -64,7 +64,9 @@ def rclone(drive: Served, *arguments: str) -> str:
         "4",
         *arguments,
     )
-    found = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=120)
+    found = subprocess.run(
+        command, env=environment, check=False, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert found.returncode == 0, found.stderr
     return found.stderr
 
@@ -124,7 +126,7 @@ def cadaver(drive: Served, home: Path, *commands: str) -> str:
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     return found.stdout + found.stderr
 
@@ -175,13 +177,13 @@ def mounted(drive: Served, tmp_path: Path) -> Iterator[Path]:
     secrets.write_text(f'"{drive.url}/dav" alice "{PASSWORD}"\n')
     secrets.chmod(0o600)
     command = ("mount.davfs", "-o", f"conf={conf}", f"{drive.url}/dav", place)
-    found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
     if found.returncode:
         pytest.skip(f"this kernel mounts no FUSE: {found.stderr.strip().splitlines()[-1:]}")
     try:
         yield place
     finally:
-        subprocess.run(("umount", place), check=True, timeout=60, capture_output=True)
+        subprocess.run(("umount", place), check=True, timeout=PATIENCE_S, capture_output=True)
 
 
 @needs_fuse

@@ -30,7 +30,7 @@ from tests.desk_nextcloud import PROGRAMS, Program, Screen, screen
 from tests.drive_server import basic
 from tests.fixtures_browser import browser
 from tests.mail_post import Engines
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 __all__ = ["browser"]
 pytestmark = [pytest.mark.browser, *needs_desk(*PROGRAMS)]
@@ -72,7 +72,7 @@ class Centre:
 
     def close(self) -> None:
         self.front.terminate()
-        self.front.wait(20)
+        self.front.wait(PATIENCE_S)
 
     @property
     def url(self) -> str:
@@ -88,7 +88,9 @@ class Centre:
         """(status, body). ``path``: below the person's files, unless it begins with a slash."""
         own = f"/remote.php/dav/files/{login}/{quote(path)}"
         context = ssl.create_default_context(cafile=str(self.authorities))
-        line = HTTPSConnection("localhost", self.engines.config.portal_port, timeout=60, context=context)
+        line = HTTPSConnection(
+            "localhost", self.engines.config.portal_port, timeout=PATIENCE_S, context=context
+        )
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             line.request(
@@ -118,7 +120,11 @@ def centre() -> Iterator[Centre]:
             "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
         }
         seeded = subprocess.run(
-            (sys.executable, "-c", _SEED), env=environment, capture_output=True, check=True, timeout=120
+            (sys.executable, "-c", _SEED),
+            env=environment,
+            capture_output=True,
+            check=True,
+            timeout=PATIENCE_S,
         )
         made = Centre(planes, json.loads(seeded.stdout.splitlines()[-1]))
         made.open()
@@ -177,7 +183,7 @@ def program(centre: Centre, monitor: Screen, page: Any) -> Iterator[Program]:
     made.start()
     try:
         allow(page, monitor, 0)
-        until(lambda: read(made, "lettre.txt") == b"bonjour", "its first sync", 90)
+        until(lambda: read(made, "lettre.txt") == b"bonjour", "its first sync")
         yield made
     finally:
         made.end()
@@ -208,38 +214,38 @@ def test_the_folder_of_the_commune_and_what_colleagues_share_come_unasked(
     program: Program, centre: Centre
 ) -> None:
     """What says that it is mounted does not: a person would have to look for it in the settings."""
-    until(lambda: read(program, "Commune/Conseil/pv.txt") == b"un proces-verbal", "the commune's", 60)
+    until(lambda: read(program, "Commune/Conseil/pv.txt") == b"un proces-verbal", "the commune's")
     form = urlencode({"path": "/Marchés", "shareType": "0", "shareWith": CLAIRE, "permissions": "31"})
     kind = "application/x-www-form-urlencoded"
     shares = "/ocs/v2.php/apps/files_sharing/api/v1/shares"
     assert centre.ask("POST", shares, form.encode(), JEAN, Content_Type=kind, OCS_APIRequest="true")[0] == 200
-    until(lambda: read(program, f"{SHARED}/Marchés/plan.txt") == b"un plan", "what is shared", 60)
+    until(lambda: read(program, f"{SHARED}/Marchés/plan.txt") == b"un plan", "what is shared")
 
 
 def test_what_changes_elsewhere_comes_by_push_and_what_changes_here_goes(
     program: Program, centre: Centre
 ) -> None:
-    until(lambda: "Authenticated successful on websocket" in program.log, "push", 60)
+    until(lambda: "Authenticated successful on websocket" in program.log, "push")
     told = program.log.count("Got files push notification")
     assert centre.ask("PUT", "lettre.txt", b"bonjour, encore")[0] == 204
-    until(lambda: read(program, "lettre.txt") == b"bonjour, encore", "by push", 60)
+    until(lambda: read(program, "lettre.txt") == b"bonjour, encore", "by push")
     assert program.log.count("Got files push notification") > told
     write(program, "Dossier/brouillon.txt", b"un plan")
     write(program, "Commune/Conseil/ordre.txt", b"ordre du jour")
-    until(lambda: centre.has("Dossier/brouillon.txt", b"un plan"), "own", 60)
-    until(lambda: centre.has("Commune/Conseil/ordre.txt", b"ordre du jour", JEAN), "the commune's", 60)
+    until(lambda: centre.has("Dossier/brouillon.txt", b"un plan"), "own")
+    until(lambda: centre.has("Commune/Conseil/ordre.txt", b"ordre du jour", JEAN), "the commune's")
     (program.folder / "Dossier/brouillon.txt").rename(program.folder / "Dossier/plan.txt")
-    until(lambda: centre.has("Dossier/plan.txt", b"un plan"), "renamed", 60)
+    until(lambda: centre.has("Dossier/plan.txt", b"un plan"), "renamed")
     assert centre.has("Dossier/brouillon.txt", None)
     (program.folder / "Commune/Conseil/ordre.txt").unlink()
-    until(lambda: centre.has("Commune/Conseil/ordre.txt", None, JEAN), "deleted", 60)
+    until(lambda: centre.has("Commune/Conseil/ordre.txt", None, JEAN), "deleted")
 
 
 def test_of_two_changes_at_once_both_are_kept(program: Program, centre: Centre) -> None:
     write(program, "lettre.txt", b"de ce poste")
     assert centre.ask("PUT", "lettre.txt", b"d'un autre")[0] == 204
     found = lambda: [one.name for one in program.folder.glob("lettre (conflicted copy *).txt")]  # noqa: E731
-    until(found, "a conflict", 60)
+    until(found, "a conflict")
     (name,) = found()
     assert (read(program, "lettre.txt"), read(program, name)) == (b"d'un autre", b"de ce poste")
     assert menu(program, name)[-1] == "RESOLVE_CONFLICT"
@@ -252,7 +258,7 @@ def test_menus_of_file_explorers_offer_what_is_here_and_their_links_lead_to_the_
 ) -> None:
     plan = program.folder / "Dossier" / "plan.txt"
     status = lambda: program.menu(f"RETRIEVE_FILE_STATUS:{plan}", until_said="STATUS:")[-1]  # noqa: E731
-    until(lambda: status() == f"STATUS:OK:{plan}", "a sign of its state", 60)
+    until(lambda: status() == f"STATUS:OK:{plan}", "a sign of its state")
     every = ["OPEN_PRIVATE_LINK", "SHARE", "COPY_PRIVATE_LINK"]
     assert menu(program, "Dossier/plan.txt") == ["ACTIVITY", *every]
     assert menu(program, "Dossier") == every
@@ -262,10 +268,10 @@ def test_menus_of_file_explorers_offer_what_is_here_and_their_links_lead_to_the_
     number = len(program.screen.opened())
     for command in ("OPEN", "EMAIL", "COPY"):
         program.menu(f"{command}_PRIVATE_LINK:{plan}", "VERSION:", until_said="VERSION:")
-    until(lambda: len(program.screen.opened()) == number + 2, "a browser and a mail program", 60)
+    until(lambda: len(program.screen.opened()) == number + 2, "a browser and a mail program")
     link, mail = sorted(program.screen.opened()[number:])  # each by a process of its own
     assert mail.startswith("mailto:") and mail.endswith(link)
-    until(lambda: program.screen.do("xclip", "-selection", "clipboard", "-o") == link, "the clipboard", 60)
+    until(lambda: program.screen.do("xclip", "-selection", "clipboard", "-o") == link, "the clipboard")
     page.goto(link)
     assert "plan.txt" in page.inner_text("h1")
 
@@ -274,7 +280,7 @@ def test_who_shares_a_folder_in_the_dialog_of_the_program_gives_reading(
     program: Program, centre: Centre
 ) -> None:
     program.menu(f"SHARE:{program.folder / 'Dossier'}", until_said="SHARE:OK")
-    until(lambda: program.log.count("OcsShareJob finished") == 2, "the dialog", 60)
+    until(lambda: program.log.count("OcsShareJob finished") == 2, "the dialog")
     do = program.screen.do
 
     def look() -> bool:
@@ -289,10 +295,10 @@ def test_who_shares_a_folder_in_the_dialog_of_the_program_gives_reading(
             until(lambda: "OcsShareeJob created" in program.log, "people", 3)
         return "OcsShareeJob created" in program.log
 
-    until(look, "people are looked for", 60)
-    until(lambda: "OcsShareeJob finished" in program.log, "people are found", 60)
+    until(look, "people are looked for")
+    until(lambda: "OcsShareeJob finished" in program.log, "people are found")
     do("xdotool", "key", "--delay", "300", "Down", "Return")
-    until(lambda: centre.has(f"{SHARED}/Dossier/plan.txt", b"un plan", JEAN), "it is shared", 60)
+    until(lambda: centre.has(f"{SHARED}/Dossier/plan.txt", b"un plan", JEAN), "it is shared")
     assert centre.ask("PUT", f"{SHARED}/Dossier/plan.txt", b"x", JEAN)[0] == 403
 
 
@@ -310,7 +316,7 @@ def test_what_it_asks_and_does_not_get_is_known(program: Program) -> None:
 
 def test_who_leaves_a_share_by_the_menu_leaves_it_alone(program: Program, centre: Centre) -> None:
     program.menu(f"LEAVESHARE:{program.folder / SHARED / 'Marchés'}", "VERSION:", until_said="VERSION:")
-    until(lambda: not (program.folder / SHARED / "Marchés").exists(), "it is gone here", 60)
+    until(lambda: not (program.folder / SHARED / "Marchés").exists(), "it is gone here")
     assert centre.has(f"{SHARED}/Marchés/plan.txt", None)
     assert centre.has("Marchés/plan.txt", b"un plan", JEAN)
 
@@ -334,14 +340,14 @@ def test_a_withdrawn_password_wipes_nothing_and_a_new_sign_in_goes_on(
             until(lambda: "core/wipe/check" in program.log, "a refusal", 4)
         return "core/wipe/check" in program.log
 
-    until(goes_on, "it asks whether it is to delete everything", 120)
+    until(goes_on, "it asks whether it is to delete everything")
     last = read(program, "Dossier/pendant.txt")
     program.end()
     settings = program.home / ".config/Nextcloud/nextcloud.cfg"
     settings.write_text(settings.read_text().replace("virtualFilesMode=off", "virtualFilesMode=suffix"))
     number = len(program.screen.opened())
     program.start()
-    until(lambda: '-> "Signed out"' in program.log, "it says so, and waits for its person", 60)
+    until(lambda: '-> "Signed out"' in program.log, "it says so, and waits for its person")
 
     def log_in() -> bool:
         """The name, the three points behind it, Log in."""
@@ -350,9 +356,9 @@ def test_a_withdrawn_password_wipes_nothing_and_a_new_sign_in_goes_on(
             program.screen.do("xdotool", "mousemove", x, y, "click", "1", "sleep", "1")
         return len(program.screen.opened()) > number
 
-    until(log_in, "a browser", 60)
+    until(log_in, "a browser")
     allow(page, program.screen, number)
-    until(lambda: centre.has("Dossier/pendant.txt", last), "it goes on", 120)
+    until(lambda: centre.has("Dossier/pendant.txt", last), "it goes on")
     assert {one for one in program.folder.rglob("*") if not one.name.startswith(".")} >= before
 
 
@@ -360,25 +366,25 @@ def test_files_stay_at_the_server_where_the_menu_says_so(program: Program, centr
     plan = program.folder / "Dossier" / "plan.txt"
     assert "MAKE_ONLINE_ONLY" in menu(program, "Dossier/plan.txt")
     program.menu(f"MAKE_ONLINE_ONLY:{plan.parent}", "VERSION:", until_said="VERSION:")
-    until(lambda: read(program, "Dossier/plan.txt.nextcloud") is not None and not plan.exists(), "away", 60)
+    until(lambda: read(program, "Dossier/plan.txt.nextcloud") is not None and not plan.exists(), "away")
     assert centre.has("Dossier/plan.txt", b"un plan")
     assert "COPY_PRIVATE_LINK" in menu(program, "Dossier/plan.txt.nextcloud")
     assert centre.ask("PUT", "Dossier/autre.txt", b"autre")[0] == 201
-    until(lambda: read(program, "Dossier/autre.txt.nextcloud") is not None, "new ones come as that", 60)
+    until(lambda: read(program, "Dossier/autre.txt.nextcloud") is not None, "new ones come as that")
     program.menu(f"MAKE_AVAILABLE_LOCALLY:{plan.parent}", "VERSION:", until_said="VERSION:")
     for path, data in (("Dossier/plan.txt", b"un plan"), ("Dossier/autre.txt", b"autre")):
-        until(lambda path=path, data=data: read(program, path) == data, "it is here again", 60)
+        until(lambda path=path, data=data: read(program, path) == data, "it is here again")
 
 
 def test_a_file_arrives_although_the_server_is_gone_in_its_middle(program: Program, centre: Centre) -> None:
     data = random.Random(5).randbytes(30 << 20)
     write(program, "film.mp4", data)
-    until(lambda: len(re.findall(r'PUT of "[^"]*/uploads/[^"]*" FINISHED', program.log)) > 2, "parts", 60)
+    until(lambda: len(re.findall(r'PUT of "[^"]*/uploads/[^"]*" FINISHED', program.log)) > 2, "parts")
     before = len(program.log)
     centre.close()
-    until(lambda: "Connection refused" in program.log[before:], "it sees that", 60)
+    until(lambda: "Connection refused" in program.log[before:], "it sees that")
     program.end()  # by itself it goes on after a minute or two
     centre.open()
     program.start()
-    until(lambda: centre.ask("HEAD", "film.mp4")[0] == 200, "it goes on", 120)
+    until(lambda: centre.ask("HEAD", "film.mp4")[0] == 200, "it goes on")
     assert centre.has("film.mp4", data)

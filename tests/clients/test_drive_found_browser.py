@@ -23,6 +23,7 @@ from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 from tests.pdf_samples import document
 from tests.scan_samples import docx
+from tests.waiting import PATIENCE_S
 
 __all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [
@@ -43,10 +44,10 @@ def scanner() -> Iterator[None]:
             return wire.ask(wire.files_socket_path(STATE), wire.PING) == b"PONG"
         return False
 
-    waiting.until(answers, "the scanner", limit_s=60.0)
+    waiting.until(answers, "the scanner")
     yield
     process.terminate()
-    process.wait(20)
+    process.wait(PATIENCE_S)
 
 
 def send(page: Any, folder: Path, files: dict[str, bytes]) -> None:
@@ -75,7 +76,7 @@ def test_a_passage_is_found_in_a_pdf_and_in_a_text(
         page.goto("/coffre/recherche/?q=CANTINES")
         return int(page.locator(".files .passage").count())
 
-    waiting.until(lambda: found() == 2, "the index", limit_s=60.0)
+    waiting.until(lambda: found() == 2, "the index")
     inspect(page, "d-contenus")
     assert page.locator(".passage mark").all_inner_texts() == ["cantine", "cantine"]
     page.fill("#id_q", "cantine")

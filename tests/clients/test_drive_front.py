@@ -31,7 +31,7 @@ from beffroi.supervise import front
 from tests import front_planes
 from tests.drive_dropping import packed
 from tests.mail_post import Engines
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 from tests.websocket import Closed, WebSocket
 
 TOO_LONG = (Closed, ConnectionError, ssl.SSLError)
@@ -80,7 +80,7 @@ class Door:
         self, method: str, path: str, body: object = None, password: str = "", **headers: str
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         line = http.client.HTTPSConnection(
-            "localhost", self.config.portal_port, timeout=60, context=self.context()
+            "localhost", self.config.portal_port, timeout=PATIENCE_S, context=self.context()
         )
         with contextlib.closing(line):
             token = b64encode(f"alice@beaune.test:{password or self.password}".encode()).decode()
@@ -102,7 +102,7 @@ def door() -> Iterator[Door]:
             yield found
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE_S)
 
 
 def _answers(door: Door, process: subprocess.Popen[bytes]) -> bool:
@@ -196,7 +196,7 @@ def test_a_sync_client_sends_and_hears_through_the_front(door: Door, tmp_path: P
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         assert line.hear() == "notify_file"
@@ -301,7 +301,7 @@ def test_a_revoked_password_is_refused_within_seconds(door: Door) -> None:
     door.sign_up()
     assert door.ask("OPTIONS", "/dav/")[0] == 200
     projections.remove(door.config, app_password_id=door.app_password_id)
-    until(lambda: door.ask("OPTIONS", "/dav/")[0] == 401, "it is refused", limit_s=30)
+    until(lambda: door.ask("OPTIONS", "/dav/")[0] == 401, "it is refused")
     door.sign_up()
     assert door.ask("OPTIONS", "/dav/")[0] == 200
 
@@ -321,7 +321,7 @@ def test_wrong_passwords_of_one_address_end_with_429_and_who_is_known_goes_on(do
 
 def test_headers_that_do_not_come_end_the_connection(door: Door) -> None:
     with (
-        socket.create_connection(("localhost", door.config.portal_port), 30) as raw,
+        socket.create_connection(("localhost", door.config.portal_port), PATIENCE_S) as raw,
         door.context().wrap_socket(raw, server_hostname="localhost") as line,
     ):
         line.sendall(b"PUT /dav/slow HTTP/1.1\r\nHost: localhost\r\n")

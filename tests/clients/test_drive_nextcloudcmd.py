@@ -18,7 +18,7 @@ from beffroi.lib.config import Config
 from tests.drive_devices import COMMON, Device, needs_client, on_server, server_tree
 from tests.drive_server import A, Served, served
 from tests.integration.test_drive_seal_dav import close
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = needs_client
 LONG_AGO = 1_500_000_000
@@ -182,7 +182,7 @@ def test_an_upload_survives_a_server_that_is_killed(first: Device, second: Devic
     try:
         until(lambda: parts(drive) >= 3, "three parts")
         drive.kill()
-        running.communicate(timeout=60)
+        running.communicate(timeout=PATIENCE_S)
     finally:
         running.kill()
         running.wait()
@@ -223,7 +223,7 @@ def test_who_only_reads_changes_nothing_of_the_commune(first: Device, drive: Ser
     elected.write(f"{COMMON}/conseil/ajout.txt", "ajout", LONG_AGO + 10)
     elected.write("à moi.txt", "à moi", LONG_AGO + 10)
     running = elected.start()
-    running.communicate(timeout=60)
+    running.communicate(timeout=PATIENCE_S)
     first.sync()
     assert first.read(f"{COMMON}/conseil/pv.txt").decode() == "procès-verbal"
     assert f"{COMMON}/conseil/ajout.txt" not in first.tree()
@@ -246,8 +246,8 @@ def test_a_sealed_folder_comes_back_as_it_was_and_nothing_is_lost(first: Device,
     first.write(f"{COMMON}/Courrier/c.txt", "lettre corrigée", LONG_AGO + 10)
     for new in (f"{sealed}/neuf.txt", f"{sealed}/Avril/d.txt"):
         first.write(new, "pas encore envoyé", LONG_AGO)
-    first.start().communicate(timeout=60)
-    first.start().communicate(timeout=60)
+    first.start().communicate(timeout=PATIENCE_S)
+    first.start().communicate(timeout=PATIENCE_S)
     assert first.read(f"{sealed}/a.txt").decode() == "facture a"
     assert first.read(f"{sealed}/Mars/b.txt").decode() == "facture b"
     assert b"autre chose" in first.tree().values(), "what was written is kept beside it"

@@ -228,7 +228,6 @@ def test_what_cannot_be_read_of_a_dropped_folder_is_said_and_the_rest_is_sent(
         event.dataTransfer = { types: ["Files"], items: [{ webkitGetAsEntry: () => folder }] };
         document.body.dispatchEvent(event);
     }""")
-    page.set_default_timeout(20_000)
     page.wait_for_selector("#desk [data-list] li:has-text('parti.txt'):has-text('ne peut pas être lu')")
     page.wait_for_selector("[data-reload]:not([hidden])")
     (made,) = drive.names()

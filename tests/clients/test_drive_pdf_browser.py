@@ -113,7 +113,6 @@ def test_a_page_that_a_cut_kept_back_is_said_and_drawn_once_the_line_is_there_ag
     )
     opened(page, file)
     page.wait_for_selector("[data-drawn] .words span")
-    page.set_default_timeout(20_000)
     page.context.set_offline(True)
     page.fill("[data-number]", "15")
     page.press("[data-number]", "Enter")

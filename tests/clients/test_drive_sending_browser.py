@@ -155,7 +155,6 @@ def test_empty_folders_of_a_dropped_tree_are_made(drive: Drive, page: Any) -> No
         "Vide": {"Thumbs.db": None},
     }
     page.evaluate(drop, tree)
-    page.set_default_timeout(20_000)
     page.wait_for_selector(
         "#desk [data-state]:has-text('1 fichier arrivé. 3 dossiers vides créés. 1 fichier refusé')"
     )

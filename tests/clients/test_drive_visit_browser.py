@@ -112,7 +112,7 @@ def test_another_commune_s_files_are_found_read_compared_and_brought_back(
             there.goto("/coffre/recherche/?q=piste")
             return int(there.locator(".passage").count())
 
-        waiting.until(lambda: found() >= 2, "the index", limit_s=60.0)
+        waiting.until(lambda: found() >= 2, "the index")
         inspect(there, "v-recherche")
         there.goto("/coffre/recents/")
         inspect(there, "v-recents")

@@ -14,6 +14,7 @@ from beffroi.mail.models import MailDelivery, MailMessage, MailObservation
 from tests.certificates import unverified
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import OTHER_IP, Post, lure, needs_engines
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -175,7 +176,7 @@ def test_report_of_a_message_of_another_mailbox_is_not_found(
 
 def _signs_in(post: Post, address: str, password: str) -> bool:
     context = unverified()
-    client = imaplib.IMAP4("127.0.0.1", post.config.imap_port, timeout=30)
+    client = imaplib.IMAP4("127.0.0.1", post.config.imap_port, timeout=PATIENCE_S)
     try:
         client.starttls(context)
         client.login(address, password)
@@ -190,7 +191,7 @@ def _bearer(post: Post, address: str, token: str) -> bool:
     import imapclient
     from imapclient.exceptions import LoginError
 
-    client = imapclient.IMAPClient("127.0.0.1", post.config.imap_local_port, ssl=False, timeout=30)
+    client = imapclient.IMAPClient("127.0.0.1", post.config.imap_local_port, ssl=False, timeout=PATIENCE_S)
     try:
         client.oauthbearer_login(address, token)
         return True

@@ -32,6 +32,7 @@ from tests.certificates import unverified
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
 from tests.submitting import secret_of, submitting
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -309,7 +310,7 @@ def test_the_door_of_filters_takes_nothing_from_anybody_else(
 ) -> None:
     context = unverified()
     for encrypted in (False, True):
-        with smtplib.SMTP("127.0.0.1", post.config.filters_port, timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", post.config.filters_port, timeout=PATIENCE_S) as smtp:
             if encrypted:
                 smtp.starttls(context=context)
             with pytest.raises(smtplib.SMTPRecipientsRefused if encrypted else smtplib.SMTPException):

@@ -27,6 +27,7 @@ from imapclient.exceptions import IMAPClientError
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import OTHER_IP, SENDER_IP, Post, Zone, lure, needs_engines, until
+from tests.waiting import PATIENCE_S
 
 __all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
@@ -176,7 +177,7 @@ def test_what_its_owner_moves_away_comes_off_the_list(post: Post, box: Mailbox) 
 def learnt(post: Post) -> dict[str, int]:
     """How many mails the classifier has learnt, by kind."""
     with urllib.request.urlopen(
-        f"http://127.0.0.1:{post.config.rspamd_controller_port}/stat", timeout=10
+        f"http://127.0.0.1:{post.config.rspamd_controller_port}/stat", timeout=PATIENCE_S
     ) as answer:
         return {one["symbol"]: one["revision"] for one in json.load(answer)["statfiles"]}
 

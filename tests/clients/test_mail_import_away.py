@@ -28,6 +28,7 @@ from tests.conftest import Commune
 from tests.fixtures_import import WHERE, chosen, finish, office, provider, running_provider
 from tests.mail_post import Post, needs_engines, until
 from tests.old_provider import OldProvider
+from tests.waiting import PATIENCE_S
 
 __all__ = ["office", "provider", "running_provider"]
 pytest_plugins = ["tests.fixtures_mail"]
@@ -107,7 +108,7 @@ def test_an_import_waits_while_another_one_has_the_mailbox(
     job = chosen(beaune, box)
     with turns.turn(office.config, box.id, wait=True):
         child = child_process.start(office.config, "import", job.id)
-        assert child.wait(60) == 0
+        assert child.wait(PATIENCE_S) == 0
     job.refresh_from_db()
     assert job.state == ImportJob.State.RUNNING and job.next_run_at > clock.now()
 
@@ -162,7 +163,7 @@ def test_a_server_that_never_ends_a_line_is_left(
         env={**os.environ, STATE_VARIABLE: str(office.config.state)},
     )
     try:
-        assert child.wait(60) == -signal.SIGALRM
+        assert child.wait(PATIENCE_S) == -signal.SIGALRM
     finally:
         over.set()
         server.close()

@@ -26,7 +26,7 @@ from beffroi.supervise.supervisor import Supervisor
 
 from tests.conftest import Commune
 from tests.mail_post import ENGINES, OTHER_IP, Post, needs_engines
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -37,7 +37,6 @@ KILLED = ("postfix", "dovecot", "scan", "rspamd", "unbound", "mailgate", "stream
 SENDERS = 8
 MAILS_A_KILL = (4, 11) if DELIVERIES <= 500 else (12, 36)
 """Each costs some seconds in which nothing is taken."""
-PATIENCE_S = 240.0
 SETTLED_S = 600.0 + DELIVERIES
 """Each copy that passed unchecked is scanned again, one after the other."""
 LETTER = """\
@@ -110,7 +109,7 @@ class Senders:
         named: list[str] = []
         handed_over = False
         try:
-            with smtplib.SMTP("127.0.0.1", self.post.config.smtp_port, timeout=30) as smtp:
+            with smtplib.SMTP("127.0.0.1", self.post.config.smtp_port, timeout=PATIENCE_S) as smtp:
                 smtp.ehlo("mail.sender.example.net")
                 smtp.docmd("XCLIENT", f"ADDR={OTHER_IP} NAME=mail.sender.example.net")
                 smtp.ehlo("mail.sender.example.net")

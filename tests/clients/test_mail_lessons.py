@@ -15,6 +15,7 @@ from beffroi.mail.held import lessons
 
 from tests.mail_engines import engines_of
 from tests.mail_post import PORTS, needs_engines
+from tests.waiting import PATIENCE_S
 
 pytestmark = needs_engines
 WANTED = "mairie conseil devis ramettes enveloppes cantine budget adjoint voirie travaux association"
@@ -46,7 +47,7 @@ def mail(words: str, number: int, *, careless: bool) -> bytes:
 
 def judged(config: Config, message: bytes) -> tuple[str, dict[str, float]]:
     """The action, and what the classifier said."""
-    connection = http.client.HTTPConnection("127.0.0.1", config.rspamd_normal_port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", config.rspamd_normal_port, timeout=PATIENCE_S)
     head = {"IP": "198.51.100.7", "From": "devis@papeterie.example", "Rcpt": "agent@beaune.test"}
     connection.request("POST", "/checkv2", message, head)
     answer = json.loads(connection.getresponse().read())

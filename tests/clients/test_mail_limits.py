@@ -17,6 +17,7 @@ from tests.conftest import Commune
 from tests.foreign_mail import CONTAIN, HOUR_MESSAGES, SILENT, Sending
 from tests.mail_post import needs_engines, until
 from tests.submitting import letter, refusal, secret_of, submitting
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_sending"]
 pytestmark = needs_engines
@@ -70,7 +71,7 @@ def test_account_that_goes_on_like_a_machine_is_held_until_a_person_gives_it_bac
         "127.0.0.1",
         sending.config.imaps_port,
         ssl_context=ssl._create_unverified_context(),
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     thief.login(box.address, secret)
     assert len(_flood(sending, box.address, secret, to, HOUR_MESSAGES + CONTAIN)) == CONTAIN

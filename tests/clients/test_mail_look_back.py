@@ -24,6 +24,7 @@ from tests.certificates import unverified
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
 from tests.submitting import secret_of
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -45,7 +46,7 @@ class From(imapclient.IMAPClient):
     def __init__(self, post: Post, source: str) -> None:
         self._source = source
         context = unverified()
-        super().__init__("127.0.0.1", post.config.imaps_port, ssl_context=context, timeout=20)
+        super().__init__("127.0.0.1", post.config.imaps_port, ssl_context=context, timeout=PATIENCE_S)
 
     def _create_IMAP4(self) -> object:  # noqa: N802 - the library's name
         from imapclient import tls
@@ -56,7 +57,9 @@ class From(imapclient.IMAPClient):
             def _create_socket(self, timeout: float | None = None) -> object:
                 import socket
 
-                plain = socket.create_connection((self.host, self.port), 20, source_address=(source, 0))
+                plain = socket.create_connection(
+                    (self.host, self.port), PATIENCE_S, source_address=(source, 0)
+                )
                 return tls.wrap_socket(plain, self.ssl_context, self.host)
 
         return Bound(self.host, self.port, self.ssl_context, self._timeout)
@@ -75,7 +78,7 @@ def test_imap_and_submission_leave_evidence_and_a_decision_finds_it(
         client.login(box.address, secret)
         client.logout()
     with smtplib.SMTP(
-        "127.0.0.1", post.config.submission_port, timeout=60, source_address=(attacker, 0)
+        "127.0.0.1", post.config.submission_port, timeout=PATIENCE_S, source_address=(attacker, 0)
     ) as smtp:
         smtp.starttls(context=ssl._create_unverified_context())
         smtp.login(box.address, secret)

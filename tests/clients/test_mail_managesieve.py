@@ -26,6 +26,7 @@ from tests.integration.test_mail_filters import came
 from tests.mail_post import OTHER_IP, Post, lure, needs_engines, until
 from tests.sieve_client import Sieve, sieve
 from tests.submitting import secret_of
+from tests.waiting import PATIENCE_S
 
 __all__ = ["attacker"]
 pytest_plugins = ["tests.fixtures_mail"]
@@ -55,7 +56,7 @@ def sieve_connect(post: Post, box: Mailbox, secret: str, *arguments: str, ok: bo
     done = subprocess.run(
         ["/usr/bin/sieve-connect", "--server", "127.0.0.1", "--port", str(post.config.sieve_port), "--nosrv",
          "--user", box.address, "--passwordfd", "0", "--notlsverify", *arguments],
-        input=f"{secret}\n", capture_output=True, text=True, timeout=60, check=False,
+        input=f"{secret}\n", capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert (done.returncode == 0) is ok, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -250,7 +251,9 @@ def test_the_address_of_the_program_is_what_is_judged_and_kept(
 
 
 def test_without_the_secret_nobody_is_believed(post: Post, box: Mailbox) -> None:
-    with socket.create_connection(("127.0.0.1", post.config.managesieve_port), timeout=20) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", post.config.managesieve_port), timeout=PATIENCE_S
+    ) as connection:
         client = Sieve(connection)
         assert client.do("LISTSCRIPTS").startswith("NO")
         assert client.sign_in(box.address, "x" * 64).startswith("NO")

@@ -24,6 +24,7 @@ from tests.conftest import Commune
 from tests.foreign_mail import PLAIN, POLICIES, SIGNED, SLOW, STRICT, SURE, Sending
 from tests.mail_post import needs_engines, until
 from tests.submitting import letter, secret_of, submitting
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_sending"]
 pytestmark = needs_engines
@@ -174,7 +175,7 @@ def test_with_a_chosen_partner_mail_passes_encrypted_or_not_at_all(
     mail = letter(sender, box.address, "en clair")
     code, text = sending.post.send(mail, box.address, sender=sender)
     assert (code, "encryption is required" in text) == (450, True)
-    with smtplib.SMTP("127.0.0.1", sending.config.smtp_port, timeout=60) as smtp:
+    with smtplib.SMTP("127.0.0.1", sending.config.smtp_port, timeout=PATIENCE_S) as smtp:
         smtp.starttls(context=ssl._create_unverified_context())
         smtp.sendmail(sender, [box.address], mail)
     sending.post.wait_count(box, 1)

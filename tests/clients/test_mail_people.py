@@ -20,7 +20,7 @@ from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, lure, needs_engines
 from tests.submitting import leave_now, secret_of
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 __all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
@@ -41,7 +41,9 @@ def functional(beaune: Commune, *members: Person, local: str) -> Mailbox:
 
 
 def sign_in(post: Post, box: Mailbox, secret: str) -> IMAPClient:
-    client = IMAPClient("127.0.0.1", post.config.imaps_port, ssl=True, ssl_context=unverified(), timeout=20)
+    client = IMAPClient(
+        "127.0.0.1", post.config.imaps_port, ssl=True, ssl_context=unverified(), timeout=PATIENCE_S
+    )
     client.login(box.address, secret)
     return client
 

@@ -23,7 +23,7 @@ from tests.clients.test_mail_look_back import From, attacker
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import OTHER_IP, Post, needs_engines
 from tests.submitting import secret_of
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 __all__ = ["attacker"]
 pytest_plugins = ["tests.fixtures_mail"]
@@ -32,7 +32,7 @@ pytestmark = needs_engines
 
 def _imap(post: Post) -> IMAPClient:
     context = ssl._create_unverified_context()
-    return IMAPClient("127.0.0.1", post.config.imaps_port, ssl=True, ssl_context=context, timeout=60)
+    return IMAPClient("127.0.0.1", post.config.imaps_port, ssl=True, ssl_context=context, timeout=PATIENCE_S)
 
 
 def test_a_profile_opens_mail_and_its_last_use_is_known(post: Post, beaune: Commune) -> None:
@@ -51,7 +51,7 @@ def test_a_profile_opens_mail_and_its_last_use_is_known(post: Post, beaune: Comm
         client.login(mail["IncomingMailServerUsername"], mail["IncomingPassword"])
     # A phone speaks TLS from the first byte where a profile asks for SSL (RFC 8314).
     port, context = mail["OutgoingMailServerPortNumber"], ssl._create_unverified_context()
-    with smtplib.SMTP_SSL("127.0.0.1", port, timeout=60, context=context) as smtp:
+    with smtplib.SMTP_SSL("127.0.0.1", port, timeout=PATIENCE_S, context=context) as smtp:
         smtp.login(mail["OutgoingMailServerUsername"], mail["IncomingPassword"])
 
 
@@ -95,7 +95,7 @@ def test_the_account_password_is_refused_and_what_is_needed_is_said(post: Post, 
         assert help_text.encode() in client.welcome
         with pytest.raises(LoginError):
             client.login(box.address, PASSWORD)
-    with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60) as smtp:
+    with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=PATIENCE_S) as smtp:
         smtp.starttls(context=ssl._create_unverified_context())
         with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
             smtp.login(box.address, PASSWORD)

@@ -22,6 +22,7 @@ from tests.conftest import Commune
 from tests.foreign_mail import DESERTED, PLAIN, REFUSING, SLOW, Sending
 from tests.mail_post import needs_engines, until
 from tests.submitting import letter, secret_of, submitting
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_sending"]
 pytestmark = needs_engines
@@ -163,7 +164,7 @@ def test_from_an_address_that_is_not_here_mail_waits_and_leaves_by_no_other(
 
 def test_where_mail_is_split_nobody_hands_any_in(sending: Sending) -> None:
     context = unverified()
-    with smtplib.SMTP("127.0.0.1", sending.config.split_port, timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", sending.config.split_port, timeout=PATIENCE_S) as smtp:
         smtp.starttls(context=context)
         smtp.ehlo("intrus")
         smtp.docmd("MAIL FROM:<a@b.example>")

@@ -11,6 +11,7 @@ from beffroi.mail.probe.paths import Result
 
 from tests.foreign_mail import PLAIN, Sending
 from tests.mail_post import Post, needs_engines, until
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_sending"]
 pytestmark = needs_engines
@@ -38,7 +39,9 @@ def answers(post: Post, message: bytes) -> None:
     asked = email.message_from_bytes(message)
     body = f"From: {PROBE_ECHO}\r\nTo: {asked['From']}\r\nSubject: Re: {asked['Subject']}\r\n"
     body += f"Message-ID: <answer-{asked['X-Probe']}@{PLAIN}>\r\nIn-Reply-To: {asked['Message-ID']}\r\n\r\nBien.\r\n"
-    with smtplib.SMTP("127.0.0.1", post.config.smtp_port, local_hostname=f"mx.{PLAIN}", timeout=20) as smtp:
+    with smtplib.SMTP(
+        "127.0.0.1", post.config.smtp_port, local_hostname=f"mx.{PLAIN}", timeout=PATIENCE_S
+    ) as smtp:
         smtp.sendmail(PROBE_ECHO, [post.config.probe_address], body.encode())
 
 

@@ -22,6 +22,7 @@ from imapclient.exceptions import LoginError
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import Post, lure, needs_engines, until
 from tests.submitting import secret_of
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -35,7 +36,12 @@ def swaks(post: Post, to: str, *options: str, port: int = 0) -> subprocess.Compl
     argv = ("swaks", "--server", f"127.0.0.1:{port or post.config.smtp_port}", "--helo", "mail.sender.example.net",
             "--to", to, "--timeout", "60s", *options)  # fmt: skip
     return subprocess.run(
-        argv, capture_output=True, text=True, check=False, timeout=120, env={"PATH": os.environ["PATH"]}
+        argv,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+        env={"PATH": os.environ["PATH"]},
     )
 
 
@@ -79,7 +85,7 @@ def test_a_mail_above_the_limit_is_refused_before_and_after_its_data(
     post: Post, beaune: Commune, tmp_path: Path
 ) -> None:
     box = post.mailbox(beaune, beaune.agent, "agent")
-    with smtplib.SMTP("127.0.0.1", post.config.smtp_port, timeout=60) as smtp:
+    with smtplib.SMTP("127.0.0.1", post.config.smtp_port, timeout=PATIENCE_S) as smtp:
         smtp.ehlo("mail.sender.example.net")
         limit = int(smtp.esmtp_features["size"])
         assert smtp.mail(SENDER, [f"SIZE={limit + 1}"])[0] == 552
@@ -99,7 +105,7 @@ def test_eight_bits_and_names_with_accents_arrive_as_they_were_sent(post: Post, 
     assert done.returncode == ACCEPTED, done.stdout
     assert "250-8BITMIME" in done.stdout and "SMTPUTF8" in done.stdout
     message = f"From: trésorerie@sender.example.net\r\nTo: {box.address}\r\nSubject: Déjà vu\r\n{header}\r\n\r\nÉté\r\n"
-    with smtplib.SMTP("127.0.0.1", post.config.smtp_port, timeout=60) as smtp:
+    with smtplib.SMTP("127.0.0.1", post.config.smtp_port, timeout=PATIENCE_S) as smtp:
         smtp.ehlo("mail.sender.example.net")
         for sender in (SENDER, "trésorerie@sender.example.net"):
             assert smtp.mail(sender, ["SMTPUTF8", "BODY=8BITMIME"])[0] == 250
@@ -170,7 +176,7 @@ SyncState *
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
         env={"HOME": str(folder), "PATH": os.environ["PATH"]},
     )
 
@@ -222,7 +228,7 @@ def test_wrong_passwords_of_one_address_do_not_slow_the_others_behind_it(post: P
     box = post.mailbox(beaune, beaune.agent, "agent")
 
     def guess(_: int) -> None:
-        client = IMAPClient("127.0.0.1", post.config.imap_local_port, ssl=False, timeout=60)
+        client = IMAPClient("127.0.0.1", post.config.imap_local_port, ssl=False, timeout=PATIENCE_S)
         with contextlib.closing(client.socket()), pytest.raises(LoginError):
             client.oauthbearer_login(box.address, "wrong")
 
@@ -255,7 +261,7 @@ def test_phones_that_wait_cost_no_process_each_and_read_the_mail_that_wakes_them
     until(held, "one process holds them all")
     assert post.send(lure(box.address, "attendu"), box.address)[0] == 250
     for phone in phones:
-        assert (1, b"EXISTS") in phone.idle_check(timeout=60)
+        assert (1, b"EXISTS") in phone.idle_check(timeout=PATIENCE_S)
         phone.idle_done()
         found = phone.fetch(phone.search("ALL"), ["BODY.PEEK[TEXT]"])
         assert [b"votre facture" in one[b"BODY[TEXT]"] for one in found.values()] == [True]

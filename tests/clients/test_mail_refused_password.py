@@ -27,6 +27,7 @@ from tests.conftest import PASSWORD, Commune
 from tests.mail_post import Post, needs_engines
 from tests.sieve_client import OTHER_LOOPBACK
 from tests.submitting import secret_of
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -70,7 +71,7 @@ def by_imap(post: Post, address: str, password: str) -> str:
 
 
 def by_smtp(post: Post, address: str, password: str) -> str:
-    with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60) as smtp:
+    with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=PATIENCE_S) as smtp:
         smtp.starttls(context=unverified())
         try:
             smtp.login(address, password)
@@ -129,7 +130,7 @@ def test_swaks_shows_the_words(post: Post, box: Mailbox) -> None:
     done = subprocess.run(
         ["swaks", "--server", "127.0.0.1", "--port", str(post.config.submission_port), "--tls", "--to", box.address,
          "--from", box.address, "--auth", "LOGIN", "--auth-user", box.address, "--auth-password", PASSWORD],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode != 0 and layout.sign_in_refused(post.config) in done.stdout
 
@@ -141,7 +142,7 @@ def test_without_tls_no_password_is_asked_for(post: Post, box: Mailbox) -> None:
         with pytest.raises(imaplib.IMAP4.error) as refused:
             client.login(box.address, PASSWORD)
         assert b"PRIVACYREQUIRED" in refused.value.args[0]
-    with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60) as smtp:
+    with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=PATIENCE_S) as smtp:
         smtp.ehlo()
         assert not smtp.has_extn("auth") and smtp.has_extn("starttls")
         code, text = smtp.docmd("AUTH", "PLAIN")

@@ -23,7 +23,7 @@ from imapclient.exceptions import IMAPClientError
 
 from tests.conftest import Commune
 from tests.mail_post import Post, needs_engines
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -43,7 +43,7 @@ def letter(to: str, subject: str, kib: int) -> bytes:
 
 @contextmanager
 def smtp(config: Config) -> Iterator[smtplib.SMTP]:
-    with smtplib.SMTP("127.0.0.1", config.smtp_port, timeout=60) as opened:
+    with smtplib.SMTP("127.0.0.1", config.smtp_port, timeout=PATIENCE_S) as opened:
         opened.ehlo("mail.sender.example.net")
         yield opened
 
@@ -138,7 +138,7 @@ def test_mail_is_accepted_while_dovecot_is_away_and_delivered_whatever_the_limit
         subprocess.run(["/usr/sbin/postqueue", "-c", str(etc), "-f"], check=False)
         return post.count(box) == 2
 
-    until(came, "the mail that waited is delivered", limit_s=90)
+    until(came, "the mail that waited is delivered")
 
 
 def test_a_full_collectivite_takes_no_mail_and_its_neighbour_does(

@@ -22,6 +22,7 @@ from tests import scan_samples as samples
 from tests.conftest import Commune
 from tests.mail_files import EXE, packed
 from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines, until
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -160,7 +161,7 @@ def test_a_mail_whose_file_is_being_looked_at_when_the_scanner_dies_comes_again(
         sending.start()
         until(lambda: _asked(post), "the question of rspamd")
         post.engines.kill("scan")
-        sending.join(60)
+        sending.join(PATIENCE_S)
     finally:
         post.engines.kill("scan")
         post.engines.start("scan")

@@ -16,6 +16,7 @@ from tests import mail_shapes
 from tests.certificates import unverified
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -23,7 +24,7 @@ pytestmark = needs_engines
 
 def _open(post: Post, client: str = SENDER_IP) -> smtplib.SMTP:
     context = unverified()
-    smtp = smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60)
+    smtp = smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=PATIENCE_S)
     smtp.starttls(context=context)
     smtp.ehlo("pc.mairie.test")
     smtp.docmd("XCLIENT", f"ADDR={client} NAME=pc.mairie.test")
@@ -94,7 +95,7 @@ def test_an_open_session_sends_nothing_more_once_its_password_is_revoked(
 @pytest.fixture
 def tls_first(post: Post) -> Iterator[smtplib.SMTP_SSL]:
     with smtplib.SMTP_SSL(
-        "127.0.0.1", post.config.submissions_port, timeout=60, context=unverified()
+        "127.0.0.1", post.config.submissions_port, timeout=PATIENCE_S, context=unverified()
     ) as smtp:
         yield smtp
 

@@ -17,6 +17,7 @@ from imapclient.exceptions import LoginError
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, lure, needs_engines, until
+from tests.waiting import PATIENCE_S
 
 __all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
@@ -41,7 +42,7 @@ def test_mail_contacts_reports_and_quarantine_stay_in_their_commune(
     assert there.get(f"/courrier/{theirs.id}/1/").status_code == 200
     for path in ("", "1/", "1/contenu/", "1/piece/2/", "personnes/"):
         assert there.get(f"/courrier/{ours.id}/{path}").status_code == 404
-    client = imapclient.IMAPClient("127.0.0.1", post.config.imap_local_port, ssl=False, timeout=20)
+    client = imapclient.IMAPClient("127.0.0.1", post.config.imap_local_port, ssl=False, timeout=PATIENCE_S)
     with pytest.raises(LoginError):
         client.oauthbearer_login(ours.address, tokens.mailbox_token(post.config, theirs.address))
 

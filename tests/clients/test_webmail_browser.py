@@ -182,7 +182,7 @@ def test_a_draft_outlives_its_session_and_a_new_sign_in(post: Post, desk: Any, b
     page.context.add_cookies(
         [{"name": name, "value": value, "url": portal} for name, value in zip(names, values, strict=True)]
     )
-    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=60_000)
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
     assert page.is_hidden("#trouble")
     with reader.open_mailbox(post.config, box.address) as opened:
         (kept,) = opened.list("Drafts")
@@ -198,7 +198,7 @@ def test_a_draft_is_kept_once_the_mailbox_answers_again(post: Post, desk: Any) -
         page.wait_for_selector("#trouble:visible")
     finally:
         post.engines.start("dovecot")
-    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=60_000)
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
     assert page.is_hidden("#trouble") and post.count(box, "Drafts") == 1
 
 
@@ -216,13 +216,13 @@ def test_what_is_too_large_to_be_passed_on_keeps_no_text_from_being_saved(post: 
         uid = next(one.uid for one in opened.list() if one.subject == "Plans")
     page.goto(f"{portal}/courrier/{box.id}/ecrire/?transferer={uid}")
     page.fill("#id_text", "Voici les plans.")
-    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=60_000)
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
     assert page.is_visible("[data-refused]") and page.locator("[name=forward]").count() == 2
     with reader.open_mailbox(post.config, box.address) as opened:
         (kept,) = opened.list("Drafts")
         assert opened.read(kept.uid, "Drafts").text.strip() == "Voici les plans."
     page.uncheck("[name=forward] >> nth=0")
-    page.wait_for_selector("[name=keep]", timeout=60_000)
+    page.wait_for_selector("[name=keep]")
     assert page.locator("[name=forward]").count() == 0
     with reader.open_mailbox(post.config, box.address) as opened:
         (kept,) = opened.list("Drafts")

@@ -223,7 +223,7 @@ def test_without_postfix_it_waits_and_after_a_crash_it_is_sent_once(
 
     until(MailMessage.objects.exists, "the evidence is on record")
     Sending.objects.update(changed_at=clock.now() - timedelta(seconds=outgoing.LEASE_S + 5))
-    until(settled, "the message is settled", 20)
+    until(settled, "the message is settled")
     outgoing.send_due()
     assert (post.count(other), post.count(box, "Sent"), post.count(box, "Drafts")) == (1, 1, 0)
 

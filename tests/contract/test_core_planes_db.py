@@ -17,6 +17,8 @@ from beffroi.core.planes import write_lock
 from beffroi.core.planes.db import Database, DatabaseUnknown, connect
 from beffroi.lib.errors import Unavailable
 
+from tests.waiting import PATIENCE_S
+
 SERVER = os.environ.get("BEFFROI_TEST_DATABASE", "")
 BACKENDS = ["sqlite", *(["postgresql"] if SERVER else [])]
 
@@ -187,7 +189,7 @@ def test_a_writer_waits_for_the_lock_and_not_for_ever(
     monkeypatch.setattr(write_lock, "WAIT_S", 30.0)
     holder = threading.Thread(target=hold)
     holder.start()
-    holds.wait(10)
+    holds.wait(PATIENCE_S)
     with two.transaction():
         assert two.execute("SELECT n FROM t") == [(1,)]
     holder.join()

@@ -41,6 +41,7 @@ from tests.drive_trees import (
     require_whole,
     seen,
 )
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 
@@ -135,7 +136,7 @@ def test_files_and_folders_do_not_replace_one_another(metadata: Database, home: 
 def test_a_limit_holds_also_among_changes_of_one_moment(metadata: Database, home: Node) -> None:
     metadata.write(lambda w: tree.set_limit(w, home.id, 30))
     hold = threading.Event()
-    waiting = metadata.submit(lambda w: hold.wait(10))
+    waiting = metadata.submit(lambda w: hold.wait(PATIENCE_S))
     futures = [
         metadata.submit(lambda w, n=n: tree.put(w, ME, home.id, f"f{n}", content(b"%010d" % n)))
         for n in range(5)
@@ -158,7 +159,7 @@ def test_a_change_that_fails_leaves_nothing_and_takes_no_other_along(metadata: D
         raise Broken("here")
 
     hold = threading.Event()
-    waiting = metadata.submit(lambda w: hold.wait(10))
+    waiting = metadata.submit(lambda w: hold.wait(PATIENCE_S))
     first = metadata.submit(lambda w: tree.put(w, ME, home.id, "a", content(b"1")))
     second = metadata.submit(broken)
     third = metadata.submit(lambda w: tree.put(w, ME, home.id, "b", content(b"22")))
@@ -207,8 +208,8 @@ def test_one_that_was_closed_opens_again_for_whoever_still_holds_it(metadata: Da
 
 def test_a_change_that_nobody_waits_for_any_more_stops_no_other(metadata: Database, home: Node) -> None:
     hold, started = threading.Event(), threading.Event()
-    running = metadata.submit(lambda w: started.set() or hold.wait(10))
-    assert started.wait(10)
+    running = metadata.submit(lambda w: started.set() or hold.wait(PATIENCE_S))
+    assert started.wait(PATIENCE_S)
     given_up = metadata.submit(lambda w: tree.put(w, ME, home.id, "given up", content(b"1")))
     kept = metadata.submit(lambda w: tree.put(w, ME, home.id, "kept", content(b"2")))
     assert (given_up.cancel(), running.cancel()) == (True, False)
@@ -224,7 +225,7 @@ def test_a_fault_of_one_change_or_of_a_listener_is_its_own(metadata: Database, h
 
     metadata.on_change = told
     hold = threading.Event()
-    waiting = metadata.submit(lambda w: hold.wait(10))
+    waiting = metadata.submit(lambda w: hold.wait(PATIENCE_S))
     broken = metadata.submit(lambda w: 1 // 0)
     beside = metadata.submit(lambda w: tree.put(w, ME, home.id, "x", content(b"1")))
     hold.set()
@@ -235,7 +236,7 @@ def test_a_fault_of_one_change_or_of_a_listener_is_its_own(metadata: Database, h
 
 def test_an_error_of_the_database_in_one_change_takes_no_other_along(metadata: Database, home: Node) -> None:
     hold = threading.Event()
-    waiting = metadata.submit(lambda w: hold.wait(10))
+    waiting = metadata.submit(lambda w: hold.wait(PATIENCE_S))
     before = metadata.submit(lambda w: tree.put(w, ME, home.id, "a", content(b"1")))
 
     def broken(writing: Writing) -> None:
@@ -267,7 +268,7 @@ def test_the_limit_of_the_whole_holds_also_between_roots_in_one_moment(
     common = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=ME.now_s))
     metadata.write(lambda w: tree.set_limit(w, 0, 15))
     hold = threading.Event()
-    waiting = metadata.submit(lambda w: hold.wait(10))
+    waiting = metadata.submit(lambda w: hold.wait(PATIENCE_S))
     outcomes = [
         metadata.submit(lambda w, root=root: tree.put(w, ME, root, "x", content(b"0123456789")))
         for root in (home.id, common.id)
@@ -293,7 +294,7 @@ def test_what_was_moved_by_a_change_that_failed_counts_where_it_still_is(
         tree.put(writing, ME, a.id, "y", content(b"123456"))  # type: ignore[arg-type]
 
     hold = threading.Event()
-    waiting = metadata.submit(lambda w: hold.wait(10))
+    waiting = metadata.submit(lambda w: hold.wait(PATIENCE_S))
     first = metadata.submit(lambda w: tree.put(w, ME, a.id, "z", content(b"1")))
     failing = metadata.submit(moves_and_fails)
     second = metadata.submit(lambda w: tree.put(w, ME, common.id, "x", content(b"54321")))
@@ -333,10 +334,10 @@ def test_who_waits_too_long_for_another_process_hears_that_the_database_is_busy(
 
     def long(writing: Writing) -> None:
         begun.set()
-        assert over.wait(30)
+        assert over.wait(PATIENCE_S)
 
     busy = one.submit(long)
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE_S)
     try:
         with pytest.raises(Unavailable):
             other.submit(lambda w: tree.make_root(w, schema.HOME + "per_other", now_s=NOW_S)).result(10)

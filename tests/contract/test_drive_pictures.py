@@ -23,6 +23,7 @@ from tests.drive_server import who
 from tests.drive_trees import ME, Open, content, folder, listing, loose, put, require_whole
 from tests.fixtures_drive import erase, new_config
 from tests.fixtures_drive_store import in_one_file
+from tests.waiting import PATIENCE_S
 
 WHO = who("me", "col_me")
 pytest_plugins = ["tests.fixtures_drive_store"]
@@ -147,7 +148,7 @@ def test_what_was_written_in_the_moment_of_a_restore_is_gone_or_there_whole(
     pictures.take(metadata, path)
     before = listing(metadata, home)
     hold = threading.Event()
-    metadata.submit(lambda w: hold.wait(10))
+    metadata.submit(lambda w: hold.wait(PATIENCE_S))
     early = metadata.submit(lambda w: tree.put(w, ME, home, "early", content(b"55555")))
 
     def fails(writing: Writing) -> None:

@@ -18,6 +18,7 @@ from beffroi.lib.errors import Unavailable
 
 from tests.drive_trees import ME, content, folder, listing, put, seen
 from tests.fixtures_drive_store import in_one_file
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 
@@ -166,7 +167,7 @@ def test_changes_that_come_while_others_go_to_the_disk_are_gathered_and_one_alon
     flush = Connection.flush
 
     def held(connection: Connection) -> None:
-        assert flushes.wait(20)
+        assert flushes.wait(PATIENCE_S)
         flush(connection)
 
     def noting(number: int) -> Callable[[Writing], None]:

@@ -18,6 +18,7 @@ from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import ME, OTHER, Open, content, folder, put, require_whole
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 
@@ -144,7 +145,7 @@ def test_what_one_moment_writes_into_a_folder_counts_where_the_same_moment_moves
 def together(metadata: Database, *changes: Callable[[Writing], Any]) -> list[BaseException | None]:
     """What becomes of changes that wait together."""
     hold = threading.Event()
-    waiting = metadata.submit(lambda w: hold.wait(10))
+    waiting = metadata.submit(lambda w: hold.wait(PATIENCE_S))
     futures = [metadata.submit(one) for one in changes]
     hold.set()
     assert waiting.result(10)

@@ -29,6 +29,8 @@ from beffroi_protocol.signing import Signer, TrustStore, payload_hash, public_by
 from beffroi_protocol.table import Change, DecisionTable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.waiting import PATIENCE_S
+
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 ROOT_PUBLIC = public_bytes(Ed25519PrivateKey.from_private_bytes(b"\x01" * 32))
 T0 = 1_800_000_000
@@ -254,7 +256,7 @@ def test_the_libraries_of_the_distribution_read_and_write_the_same() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     assert sys.version_info >= (3, 13)

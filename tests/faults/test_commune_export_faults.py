@@ -23,6 +23,7 @@ from tests.faults.test_mail_backup_faults import small_disk
 from tests.fixtures_commune_export import Hall, check, files_of, run
 from tests.fixtures_drive import noise
 from tests.fixtures_portal import no_door
+from tests.waiting import until
 
 __all__ = ["no_door", "run", "server", "small_disk"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -75,10 +76,10 @@ def test_one_that_is_killed_at_any_moment_is_never_called_whole_and_goes_on(
     moments = random.Random(126)
     for _ in range(KILLS):
         child = begun(state, administrator, beaune, path)
-        ends_s = time.monotonic() + 120
-        while not (path / ".etat.sqlite").exists() and child.poll() is None:
-            assert time.monotonic() < ends_s
-            time.sleep(0.01)
+        until(
+            lambda child=child: (path / ".etat.sqlite").exists() or child.poll() is not None,
+            "it has not begun",
+        )
         time.sleep(moments.uniform(0, 1.5))
         child.kill()
         if child.wait() == 0:

@@ -20,11 +20,10 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from django.db import transaction
 
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 EVENTS = 60
 KILLS = 8
-PATIENCE_S = 60.0
 
 WORKER = """
 import sys, time

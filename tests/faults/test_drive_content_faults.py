@@ -32,6 +32,7 @@ from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged
 from beffroi.drive.store.stock import Stock
 
 from tests.fixtures_drive import Books, new_keys, noise, read, s3_server, write
+from tests.waiting import PATIENCE_S
 
 MIB = 1 << 20
 EXT4_IOC_SHUTDOWN = 0x8004587D  # fs/ext4/ext4.h: _IOR('X', 125, __u32)
@@ -173,7 +174,7 @@ def test_kills_in_the_middle_of_writing_lose_nothing_acknowledged_and_leave_noth
         time.sleep(rng.random() * 0.2)
         writer.send_signal(signal.SIGKILL)
         acknowledged += writer.stdout.read().splitlines(keepends=True)
-        writer.wait(20)
+        writer.wait(PATIENCE_S)
     assert acknowledged_are_read(keys, LocalObjects(folder), acknowledged) >= 8
     objects = LocalObjects(folder)
     left = list((folder / ".new").iterdir())
@@ -204,7 +205,7 @@ def test_power_cuts_lose_nothing_acknowledged_and_leave_nothing_half(tmp_path: P
             cut_power(place)
             writer.kill()
             lines += writer.stdout.read().splitlines(keepends=True)
-            writer.wait(20)
+            writer.wait(PATIENCE_S)
         with loop_mounted(image, place):
             acknowledged_are_read(keys, LocalObjects(place / "objects"), lines)
     assert len(lines) >= 5

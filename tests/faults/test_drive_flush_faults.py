@@ -18,7 +18,7 @@ from beffroi.drive.store.writing import Writing
 from beffroi.lib.errors import BeffroiError, Unavailable
 
 from tests.drive_trees import ME, content, listing
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 
 class Disk:
@@ -32,7 +32,7 @@ class Disk:
 
     def fdatasync(self, descriptor: int) -> None:
         self.flushes += 1
-        assert self.free.wait(30)
+        assert self.free.wait(PATIENCE_S)
         if self.errors:
             raise OSError(self.errors.pop(0), "told by the test")
         self._flush(descriptor)
@@ -144,6 +144,6 @@ def test_closing_leaves_nothing_in_the_air(metadata: SqliteDatabase, home: Node,
     closing = threading.Thread(target=metadata.close)
     closing.start()
     disk.free.set()
-    closing.join(30)
+    closing.join(PATIENCE_S)
     asked.result(30)
     assert "a" in listing(metadata, home.id)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.drive_asking import HOME, listing
 from tests.drive_server import Served, served
+from tests.waiting import PATIENCE_S
 
 KILLS, WRITERS, NAMES = int(os.environ.get("BEFFROI_DRIVE_KILLS", "4")), 6, 15
 SIZES = (100, 10_000, 70_000, 700_000, 3_000_000)
@@ -65,7 +66,7 @@ def test_a_killed_drive_has_lost_nothing_that_it_acknowledged(tmp_path: Path) ->
         time.sleep(0.5)
         writers.stopping.set()
         for thread in writers.threads:
-            thread.join(60)
+            thread.join(PATIENCE_S)
         assert len(writers.acknowledged) > min(KILLS, WRITERS * NAMES // 2)
         for path in writers.tried:
             status, _, body = drive.ask("GET", path)

@@ -18,6 +18,7 @@ from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.sqlite import SqliteDatabase
 
 from tests.drive_trees import ME, NOW_S, content, listing, put, require_whole
+from tests.waiting import PATIENCE_S
 
 KILLS = int(os.environ.get("BEFFROI_DRIVE_KILLS", "20"))
 DISK_BYTES = 1 << 20
@@ -88,7 +89,7 @@ def test_what_was_acknowledged_outlives_each_kill(tmp_path: Path) -> None:
         finally:
             child.send_signal(signal.SIGKILL)
             rest = child.stdout.read()
-            child.wait(30)
+            child.wait(PATIENCE_S)
         lines = "".join(said) + rest
         assert lines, "it did something"
         for line in lines[: lines.rfind("\n") + 1].splitlines():

@@ -23,6 +23,7 @@ from beffroi.lib.config import Config
 from tests import waiting
 from tests.drive_trees import ME, NOW_S, at, content, listing, require_whole, way_to
 from tests.fixtures_drive import new_config
+from tests.waiting import PATIENCE_S
 
 FILES = 3000
 BEGUN_S = clock.epoch_s() - 3600
@@ -49,7 +50,7 @@ def keeper(state: Path) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(PATIENCE_S)
 
 
 def let_in(config: Config, person_id: str, collectivite_id: str) -> None:

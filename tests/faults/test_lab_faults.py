@@ -15,6 +15,8 @@ from beffroi_lab.running import wait_until
 from beffroi_lab.scenario import Scenario
 from beffroi_lab.world import World, world
 
+from tests.waiting import PATIENCE_S
+
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 
 
@@ -47,13 +49,13 @@ def blocked(made: World) -> Iterator[str]:
     assert _enforced(made, decision, 3)["ok"]
     yield decision
     made.centre.ask("withdraw", decision_id=decision)
-    assert wait_until(lambda: _opens(made, "A", ATTACKER_LANDING.v4), 20)
+    assert wait_until(lambda: _opens(made, "A", ATTACKER_LANDING.v4), PATIENCE_S)
 
 
 def test_the_scenario_holds_when_mailgate_is_killed_before_the_mail_arrives(made: World) -> None:
     """First: what others here take back singly, a name that leads there does not block again."""
     old = made.centre.kill("mailgate")
-    assert wait_until(lambda: made.centre.pid_of("mailgate") not in (0, old), 30)
+    assert wait_until(lambda: made.centre.pid_of("mailgate") not in (0, old), PATIENCE_S)
     report = Report()
     Scenario(made, made.lures[0], report, browsers=False).run()
     assert report.failures == []
@@ -81,7 +83,7 @@ def test_a_cut_box_keeps_its_list_and_catches_up_when_the_link_is_back(made: Wor
     finally:
         made.network.cut("C", down=False)
     assert not _opens(made, "C", ATTACKER_LANDING.v4)
-    assert _enforced(made, missed, 3, limit_s=40)["ok"]
+    assert _enforced(made, missed, 3, limit_s=PATIENCE_S)["ok"]
     assert not _opens(made, "C", ATTACKER_LANDING.v6)
     made.centre.ask("withdraw", decision_id=missed)
 
@@ -90,18 +92,18 @@ def test_a_bad_policy_is_rolled_back_and_never_a_deny_entry(made: World, blocked
     commune = made.boxes["B"].commune
     before = made.boxes["B"].status()["policy_version"]
     bad = made.centre.ask("set_policy", domain=commune.domain, changes={"mode": "bridge"})["version"]
-    assert wait_until(lambda: made.boxes["B"].status().get("rolled_back") == bad, 40)
+    assert wait_until(lambda: made.boxes["B"].status().get("rolled_back") == bad, PATIENCE_S)
     assert made.boxes["B"].status()["policy_version"] == before
     assert not _opens(made, "B", ATTACKER_LANDING.v4)
     assert _opens(made, "B", INNOCENT.v4)
-    told = wait_until(lambda: bool(made.centre.ask("facts", kind="policy_rolled_back")["facts"]), 20)
+    told = wait_until(lambda: bool(made.centre.ask("facts", kind="policy_rolled_back")["facts"]), PATIENCE_S)
     assert told, "the centre did not hear of the rollback"
 
 
 def test_a_killed_stream_comes_back_and_delivers_what_was_decided_meanwhile(made: World) -> None:
     old = made.centre.kill("stream")
     decision = _block(made, ATTACKER_OTHER.v4)
-    assert _enforced(made, decision, 3, limit_s=60)["ok"]
+    assert _enforced(made, decision, 3, limit_s=PATIENCE_S)["ok"]
     assert made.centre.pid_of("stream") not in (0, old)
     made.centre.ask("withdraw", decision_id=decision)
 
@@ -112,5 +114,5 @@ def test_mail_flows_while_mailgate_is_down(made: World) -> None:
     old = made.centre.kill("mailgate")
     mail = made.campaign(made.lures[0]).first(people[0].email)
     assert doors.send(mail)["ok"]
-    assert wait_until(lambda: doors.where([mail]), 30)
-    assert wait_until(lambda: made.centre.pid_of("mailgate") not in (0, old), 30)
+    assert wait_until(lambda: doors.where([mail]), PATIENCE_S)
+    assert wait_until(lambda: made.centre.pid_of("mailgate") not in (0, old), PATIENCE_S)

@@ -24,6 +24,7 @@ from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, PendingDeliv
 
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -113,7 +114,7 @@ class Together(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.here.wait(20)
+        self.here.wait(PATIENCE_S)
         self.send_response(200)
         self.end_headers()
 
@@ -207,7 +208,9 @@ def test_mailgate_stops_when_told_to_under_load_and_loses_nothing(post: Post, be
         while not stop.is_set():
             made = new_id("msg")
             body = json.dumps({"v": 1, "id": made, "message_id": made, "client_ip": "91.240.118.66"})
-            connection = http.client.HTTPConnection("127.0.0.1", post.config.mailgate_port, timeout=10)
+            connection = http.client.HTTPConnection(
+                "127.0.0.1", post.config.mailgate_port, timeout=PATIENCE_S
+            )
             with contextlib.suppress(OSError, http.client.HTTPException):
                 connection.request("POST", "/check", body, key)
                 if connection.getresponse().status == 200:

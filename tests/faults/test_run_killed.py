@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import cell
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [
     pytest.mark.root,
@@ -81,16 +81,19 @@ def test_what_a_killed_run_started_ends_with_it(start: Start, number: signal.Sig
 def test_what_a_run_forgot_to_end_ends_with_it_and_its_answer_is_kept(start: Start) -> None:
     mark = str(secrets.randbelow(10**9))
     run = start(ENGINE.format(mark=mark, then="return 7"))
-    assert run.wait(30) == 7
+    assert run.wait(PATIENCE_S) == 7
     until(lambda: engines(mark) == 0, "the engines ended with the run")
 
 
 def test_a_run_ended_by_a_signal_says_so(start: Start) -> None:
-    assert start("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)").wait(30) == 128 + signal.SIGSEGV
+    assert (
+        start("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)").wait(PATIENCE_S)
+        == 128 + signal.SIGSEGV
+    )
 
 
 def test_a_signal_to_everybody_ends_the_run_and_not_who_called_it(start: Start) -> None:
-    assert start("import os, signal; os.kill(0, signal.SIGKILL)").wait(30) == 128 + signal.SIGKILL
+    assert start("import os, signal; os.kill(0, signal.SIGKILL)").wait(PATIENCE_S) == 128 + signal.SIGKILL
 
 
 def test_orphans_are_taken_in(start: Start) -> None:
@@ -99,7 +102,7 @@ def test_orphans_are_taken_in(start: Start) -> None:
     while os.path.exists(f"/proc/{orphan}"):  # a zombie is there until somebody asks for its end
         time.sleep(0.05)
     return 0"""
-    assert start(left).wait(30) == 0
+    assert start(left).wait(PATIENCE_S) == 0
 
 
 def test_two_runs_listen_on_the_same_port_and_have_namespaces_of_the_same_name(start: Start) -> None:

@@ -17,6 +17,7 @@ from beffroi.lib.config import Config, load
 from beffroi_protocol.messages import VERSION, Ack, AckBatch, encode
 
 from tests.fixtures_stream import Centre, Held, eventually, make_state, running_centre, write_keys  # noqa: F401
+from tests.waiting import PATIENCE_S
 
 SINCE = "box:0:0:"
 DISK_BYTES = 8 * 1024 * 1024
@@ -165,6 +166,6 @@ def test_a_lock_that_another_process_holds_delays_what_boxes_say_and_nothing_els
         assert stored(plane, box.id) == stored(plane, other.id) == 0
     finally:
         holder.stdin.close()
-        holder.wait(20)
+        holder.wait(PATIENCE_S)
     eventually(lambda: stored(plane, box.id) == 2, "kept")
     eventually(lambda: stored(plane, other.id) == 4, "of the other too")

@@ -20,9 +20,7 @@ from beffroi.supervise import children, keeper, logs, status
 from beffroi.supervise import supervisor as supervising
 from beffroi.supervise.supervisor import StartFailed, Supervisor, stop_running
 
-from tests.waiting import until
-
-PATIENCE_S = 20.0
+from tests.waiting import PATIENCE_S, until
 
 STUBBORN = """
 import os, signal, sys, time

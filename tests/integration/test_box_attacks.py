@@ -84,10 +84,14 @@ def test_password_guessing_is_seen_by_its_completed_connections(unblocked: TownH
     policy(hall, inbound=(InboundRule("tcp", 22),))
     with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as server:
         server.bind((pc, 22))
-        server.listen(64)
-        for _ in range(25):
-            assert from_net(EVIL, pc, 22)
-        until(lambda: sightings(hall, "brute_force"), "not seen")
+        server.listen(4096)  # nobody takes them up
+
+        def guess() -> list[Sighting]:
+            """Until it is refused: on a busy machine the kernel's counts are read in the midst of it."""
+            from_net(EVIL, pc, 22)
+            return sightings(hall, "brute_force")
+
+        until(guess, "not seen")
         (seen,) = sightings(hall, "brute_force")
         assert (seen.evidence["port"], seen.evidence["completed_tcp"]) == ("22", "true")
         assert not from_net(EVIL, pc, 22) and from_net(GOOD, pc, 22)
@@ -109,7 +113,7 @@ def test_a_flood_of_icmp_takes_ipv6_from_nobody(hall: TownHall, space: str, targ
     thread.start()
     try:
         before = refused_packets()
-        until(lambda: refused_packets() > before + 1000, "nothing was refused", 30)
+        until(lambda: refused_packets() > before + 1000, "nothing was refused")
         for space_, link in ((LAN, "l0"), (NET, "n0"), (BOX, "lan"), (BOX, "wan")):
             run("ip", "-n", space_, "-6", "neigh", "flush", "dev", link)
         assert [connects(LAN, EVIL6) for _ in range(3)] == [True] * 3
@@ -219,9 +223,7 @@ def test_of_two_machines_that_call_one_command_server_at_once_both_are_named(hal
     def told() -> list[FlowsBlocked]:
         return [fact for fact in facts(hall, FlowsBlocked) if fact.entry_id == one.id]
 
-    until(
-        lambda: len({label for fact in told() for label in fact.machines}) == 2, f"not both: {hall.log()}", 20
-    )
+    until(lambda: len({label for fact in told() for label in fact.machines}) == 2, f"not both: {hall.log()}")
     assert sum(fact.count for fact in told()) == 1, "one remote, one port, five minutes: one attempt"
 
 
@@ -298,11 +300,8 @@ def test_ways_round_the_resolver_are_refused_and_counted_and_leaks_are_told(hall
         until(
             lambda kind=kind: any(f.kind == kind and f.count == 1 for f in facts(hall, Bypass)),
             f"{kind} not told",
-            90,
         )
-    until(
-        lambda: sightings(hall, "leak_volume") + sightings(hall, "leak_night"), "the volume is not told", 90
-    )
+    until(lambda: sightings(hall, "leak_volume") + sightings(hall, "leak_night"), "the volume is not told")
     until(lambda: sightings(hall, "cleartext_password"), "the port of FTP is not told")
     (clear,) = sightings(hall, "cleartext_password")
     assert clear.indicators == () and clear.evidence["service"] == "ftp"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from beffroi_protocol.facts import LookBack, Sighting
 
+from tests.box_watching import read_by_the_box
 from tests.town_hall import TownHall, good_policy, needs_network
 from tests.town_hall_network import (
     ECHO_PORT,
@@ -91,7 +91,7 @@ def test_a_bridge_has_traps_on_both_sides_and_answers_new_entries(hall: TownHall
     told = {(f.detector, f.evidence["side"], len(f.indicators)) for f in facts(hall, Sighting)}
     assert told == {("honeyport", "wan", 1), ("honeyport", "lan", 0)}
     assert connects(LAN, GOOD)
-    time.sleep(11)
+    read_by_the_box(GOOD)
     (entry_id,) = hall.block(GOOD)
     until(lambda: [f for f in facts(hall, LookBack) if f.entry_id == entry_id], "nothing is said of before")
     assert hall.pc[0] not in repr(centre.facts)

@@ -192,7 +192,7 @@ def test_an_observed_name_passes_and_is_told(hall: TownHall) -> None:
         facts = hall.centre.facts.values()
         return any(isinstance(f, LookBack) and f.entry_id == watched.id for f in facts)
 
-    until(told, "an observed name is not told", limit_s=40)
+    until(told, "an observed name is not told")
 
 
 def test_a_refused_name_is_told_once_and_no_other_name_leaves_the_engine(hall: TownHall) -> None:
@@ -321,7 +321,7 @@ def test_an_engine_that_gets_no_processor_is_left_alive_and_pages_open(hall: Tow
             f"nobody sees it: {said(hall)}",
         )
         first = len(opened)
-        until(lambda: len(opened) >= first + PAGES_STARVED, "pages wait for it", 60)
+        until(lambda: len(opened) >= first + PAGES_STARVED, "pages wait for it")
     assert engine(hall) == before and log.read_text().count(ENDED) == ended, said(hall)
     assert longest_gap_s(opened) < STARVED_GAP_S  # 0.6 s on a machine that does nothing else
     until(lambda: not by_tls(LISTED), "it goes on with what it knew")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "deb" / "units"
 MOST_EXPOSED = {
@@ -94,7 +96,9 @@ class Machine:
         ]
         # The directory for temporary files may be in the /run outside, which is not the one inside.
         environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            argv, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
         assert done.returncode == status, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 

@@ -291,7 +291,7 @@ def test_a_power_cut_between_the_code_and_its_confirmation_costs_no_second_code(
         hall.kill("agent")
         hall.centre.confirmed = True
         hall.start_agent()
-        until(lambda: hall.status().get("connected"), f"the code was forgotten: {hall.log()}", 20)
+        until(lambda: hall.status().get("connected"), f"the code was forgotten: {hall.log()}")
         assert not kept.exists(), "the code served"
 
 

@@ -27,7 +27,7 @@ from beffroi_box.relaylink import (
 )
 from beffroi_protocol.relaying import Device, Relay
 
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 RELAY = Relay(
@@ -79,7 +79,7 @@ class Running:
     def kill(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
     def policy(self, **values: object) -> None:
         assert self.order is not None
@@ -97,7 +97,7 @@ class Talk:
     """One connection; every method returns the last line of the answer."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self._file = self._socket.makefile("rb")
         self.greeting = self.answer()
 
@@ -337,5 +337,5 @@ def test_it_ends_when_the_policy_wants_no_relay(relay: Running) -> None:
     assert Talk(relay.port).mail(HEAD + b"\r\nx").startswith("250")
     relay.order = None
     assert relay.process is not None
-    assert relay.process.wait(30) == 0
+    assert relay.process.wait(PATIENCE_S) == 0
     assert len(relay.mails()) == 1

@@ -18,7 +18,7 @@ from beffroi_protocol.facts import (
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import Action, InboundRule
 
-from tests.box_watching import facts, fails, from_net, no_machine_is_named, policy, sightings
+from tests.box_watching import facts, fails, from_net, no_machine_is_named, policy, read_by_the_box, sightings
 from tests.town_hall import ROOT, TownHall, entry, good_policy, needs_network
 from tests.town_hall_network import (
     BOX,
@@ -55,7 +55,7 @@ def hall(hall: TownHall) -> TownHall:
 def test_a_new_entry_is_answered_by_what_the_lan_met_before_it(hall: TownHall, evil: str) -> None:
     for _ in range(3):
         assert connects(LAN, evil)
-    time.sleep(11)  # the kernel's counts are read every ten seconds
+    read_by_the_box(evil)
     (entry_id,) = hall.block(evil)
     until(lambda: facts(hall, LookBack), "nothing is said of the days before")
     fact = facts(hall, LookBack)[0]
@@ -83,7 +83,7 @@ def test_a_policy_makes_a_short_beacon_seen(hall: TownHall) -> None:
 def test_a_list_is_looked_for_in_the_diary_and_answered_once(hall: TownHall) -> None:
     for _ in range(3):
         assert connects(LAN, EVIL)
-    time.sleep(11)
+    read_by_the_box(EVIL)
     servers = hall.centre.bulk_list(
         "servers", Kind.IP, [EVIL, *(f"51.15.{n // 250}.{n % 250}" for n in range(5000))]
     )
@@ -103,7 +103,7 @@ def test_a_list_is_looked_for_in_the_diary_and_answered_once(hall: TownHall) -> 
 def test_a_name_is_looked_back_on_by_the_addresses_that_the_recursor_remembers(hall: TownHall) -> None:
     name = "depot-factures.com"
     assert look_up(LAN, name, LAN_BOX) == 0 and connects(LAN, GOOD)  # every name here has the good address
-    time.sleep(11)
+    read_by_the_box(GOOD)
     (entry_id,) = hall.block(name)
     until(lambda: [f for f in facts(hall, LookBack) if f.entry_id == entry_id], "nothing is said")
 
@@ -114,7 +114,7 @@ def test_new_names_of_a_list_are_looked_back_on_by_the_addresses_that_the_recurs
     names = [f"lure{n}.example.net" for n in range(3000)]
     met, other = "depot-factures.com", "jamais-demande.com"  # every name here has the good address
     assert look_up(LAN, met, LAN_BOX) == 0 and connects(LAN, GOOD)
-    time.sleep(11)
+    read_by_the_box(GOOD)
 
     def told() -> list[tuple[str, str, int]]:
         return sorted((f.entry_id, f.indicator.value, f.values) for f in facts(hall, LookBack))
@@ -139,16 +139,14 @@ def test_an_observed_entry_is_counted_and_never_refused(hall: TownHall) -> None:
     centre.facts.clear()
     assert connects(LAN, EVIL) and look_up(LAN, LISTED, LAN_BOX) == 0
     for one in observed:
-        until(
-            lambda one=one: any(f.entry_id == one.id for f in facts(hall, LookBack)), f"{one} not counted", 80
-        )
+        until(lambda one=one: any(f.entry_id == one.id for f in facts(hall, LookBack)), f"{one} not counted")
     assert not facts(hall, FlowsBlocked) and not facts(hall, NamesRefused)
 
 
 def test_a_list_on_trial_refuses_nothing_is_counted_by_value_and_then_refuses(hall: TownHall) -> None:
     """What the centre spares or not follows from these facts: each value, on how many days."""
     assert connects(LAN, EVIL) and look_up(LAN, UNLISTED, LAN_BOX) == 0
-    time.sleep(11)
+    read_by_the_box(EVIL)
     trial = {
         one.name: msgspec.structs.replace(one, action=Action.WARN)
         for one in (
@@ -166,8 +164,8 @@ def test_a_list_on_trial_refuses_nothing_is_counted_by_value_and_then_refuses(ha
     assert not told("hosts.trial", "51.15.0.1")
     assert connects(LAN, EVIL) and connects(LAN, EVIL6)
     until(lambda: look_up(LAN, f"www.{LISTED}", LAN_BOX) == 0, "refused")
-    until(lambda: told("nets.trial", "2a0e:b107:10::/48"), "what is met beside it is not counted", 80)
-    until(lambda: told("names.trial", LISTED), f"the name is not counted {facts(hall, LookBack)}", 80)
+    until(lambda: told("nets.trial", "2a0e:b107:10::/48"), "what is met beside it is not counted")
+    until(lambda: told("names.trial", LISTED), f"the name is not counted {facts(hall, LookBack)}")
     assert hall.status()["lists"] == 0 and no_machine_is_named(hall)
     assert not facts(hall, FlowsBlocked) and not facts(hall, NamesRefused)
     # It passed: the same content under the list's own name, with nothing to fetch.
@@ -210,11 +208,11 @@ def test_while_it_observes_inbound_flows_pass_and_are_learned_and_then_are_refus
     assert from_net(GOOD, pc, ECHO_PORT)
     with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
         client.connect_ex((GOOD, 5938))  # remote maintenance; nobody answers here
-    until(lambda: not from_net(GOOD, pc, ECHO_PORT, timeout_s=0.5), "default deny does not come", 40)
+    until(lambda: not from_net(GOOD, pc, ECHO_PORT, timeout_s=0.5), "default deny does not come")
     assert hall.centre.now() >= end
     policy(hall, inbound_tcp_ports=(), inbound=(InboundRule("tcp", ECHO_PORT, (f"{GOOD}/32",), "essai"),))
     assert from_net(GOOD, pc, ECHO_PORT) and not from_net(EVIL, pc, ECHO_PORT, timeout_s=0.5)
-    until(lambda: len(facts(hall, FlowsLearned)) >= 2, f"not learned: {hall.centre.facts}", 70)
+    until(lambda: len(facts(hall, FlowsLearned)) >= 2, f"not learned: {hall.centre.facts}")
     learned = {(f.direction, f.protocol, f.port, f.remote, f.service) for f in facts(hall, FlowsLearned)}
     assert learned == {("in", "tcp", ECHO_PORT, "45.83.64.0/24", ""), ("out", "tcp", 5938, "", "teamviewer")}
 

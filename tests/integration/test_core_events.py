@@ -24,9 +24,10 @@ from beffroi.lib.errors import Conflict, Unavailable
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from tests.waiting import PATIENCE_S
+
 pytestmark = pytest.mark.usefixtures("own_registry")
 GROUP = "tests"
-PATIENCE_S = 20.0
 
 
 class Crash(BaseException):

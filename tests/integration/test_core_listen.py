@@ -14,7 +14,7 @@ from beffroi.core.planes.listen import Listener
 from beffroi.core.planes.wake import Waker
 from django.db import connection, transaction
 
-PATIENCE_S = 10.0
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture

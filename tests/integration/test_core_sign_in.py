@@ -27,6 +27,7 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import include, path
 
 from tests.conftest import PASSWORD, with_totp
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -175,7 +176,9 @@ print("_auth_user_id" in client.session)
 def _enter_in_a_process_of_its_own(state: Path, code: str) -> str:
     environment = os.environ | {"BEFFROI_STATE": str(state), "DJANGO_SETTINGS_MODULE": "beffroi.settings.web"}
     command = [sys.executable, "-c", _PROCESS, code, "192.0.2.9", PASSWORD]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -32,7 +32,7 @@ from beffroi.lib.config import Config
 from tests.drive_asking import BODIES, HOME, listing, value
 from tests.drive_server import PASSWORD, A, Listed, Served, application, basic
 from tests.drive_under_way import ask
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 
@@ -96,7 +96,7 @@ def test_one_person_in_a_browser_cannot_take_the_whole_drive(drive: Served) -> N
         "POST /coffre/envoi/formulaire HTTP/1.1\r\nHost: h\r\nOrigin: http://h\r\nContent-Length: 9000\r\n"
         f"Content-Type: multipart/form-data; boundary=b\r\nCookie: {cookie}\r\n\r\n--b"
     )
-    held = [socket.create_connection(("127.0.0.1", drive.port), 10) for _ in range(MOST_AT_ONCE)]
+    held = [socket.create_connection(("127.0.0.1", drive.port), PATIENCE_S) for _ in range(MOST_AT_ONCE)]
     try:
         for line in held:
             line.sendall(head.encode())
@@ -274,7 +274,7 @@ def test_long_searches_keep_nobody_else_from_a_listing(
     going_on, found = threading.Event(), search._found
 
     def slowly(*given: Any) -> Any:
-        assert going_on.wait(60)
+        assert going_on.wait(PATIENCE_S)
         return found(*given)
 
     monkeypatch.setattr(search, "_found", slowly)

@@ -9,6 +9,8 @@ import pytest
 from beffroi.drive.archives import stamps
 from cryptography import x509
 
+from tests.waiting import PATIENCE_S
+
 CONFIGURATION = """\
 [req]
 distinguished_name = dn
@@ -44,7 +46,7 @@ def openssl(place: Path, *arguments: str, well: bool = True) -> str:
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         stdin=subprocess.DEVNULL,
         check=False,
     )

@@ -12,6 +12,8 @@ from beffroi.drive.backup import calendars
 from beffroi.drive.calendars import homes
 from beffroi.lib.config import Config
 
+from tests.waiting import PATIENCE_S
+
 OWNER = "col_" + "0" * 26
 OLD = {"mairie/agenda/a.ics": "old a", "mairie/agenda/b.ics": "old b"}
 NEW = {"mairie/agenda/a.ics": "new a", "mairie/contacts/c.vcf": "new c"}
@@ -84,7 +86,7 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_and_the_next_run_clears(
     (base / "0").mkdir(parents=True)
     fill(base / "0", old or {})
     command = [sys.executable, "-c", KILLED_AT_EACH_STEP, str(base), str(archive), OWNER]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=PATIENCE_S)
     states = sorted(base.iterdir(), key=lambda one: int(one.name))
     kept = [found(one) for one in states]
     assert kept[0] == old

@@ -25,6 +25,7 @@ from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served
 from tests.fixtures_drive import noise
 from tests.fixtures_portal import no_door, portal_client
+from tests.waiting import PATIENCE_S
 
 __all__ = ["at", "client", "drive", "no_door", "server"]
 pytestmark = pytest.mark.django_db
@@ -145,7 +146,7 @@ def test_a_large_file_goes_on_after_a_cut(drive: Drive, at: Browser) -> None:
     assert json.loads(at.ask("POST", address, sent=sent)[2]) == {"part_bytes": PART, "parts": []}
     assert at.ask("PUT", f"{address}/1", body[:PART])[0] == 204
     # The cut: a part that ends too early is none.
-    line = http.client.HTTPConnection("127.0.0.1", at.server.port, timeout=30)
+    line = http.client.HTTPConnection("127.0.0.1", at.server.port, timeout=PATIENCE_S)
     line.putrequest("PUT", f"{address}/2")
     line.putheader("Cookie", f"{granted.COOKIES[granted.IN_PATH]}={at.cookies[granted.IN_PATH]}")
     line.putheader("Content-Length", str(PART))
@@ -372,7 +373,7 @@ def test_what_does_not_fit_is_refused_before_it_comes(drive: Drive, at: Browser)
 
 def test_a_form_that_does_not_fit_is_refused_before_its_file_comes(drive: Drive, at: Browser) -> None:
     drive.database.write(lambda writing: tree.set_limit(writing, drive.own.id, 100_000))
-    line = http.client.HTTPConnection("127.0.0.1", at.server.port, timeout=10)
+    line = http.client.HTTPConnection("127.0.0.1", at.server.port, timeout=PATIENCE_S)
     line.putrequest("POST", "/coffre/envoi/formulaire")
     for name, value in (
         ("Cookie", f"{granted.COOKIES[granted.IN_PATH]}={at.cookies[granted.IN_PATH]}"),

@@ -17,7 +17,7 @@ from tests.drive_asking import BODIES, HOME, SYNC, listing, value
 from tests.drive_devices import on_server
 from tests.drive_server import A, B, Served, basic
 from tests.fixtures_drive import noise
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 
@@ -168,7 +168,7 @@ def raw(drive: Served, head: str, body: bytes = b"", *, shut: bool = True) -> by
         f"Host: 127.0.0.1:{drive.port}",
         *(f"{name}: {text}" for name, text in basic("alice").items()),
     ]
-    with socket.create_connection(("127.0.0.1", drive.port), 10) as line:
+    with socket.create_connection(("127.0.0.1", drive.port), PATIENCE_S) as line:
         line.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         if shut:
             line.shutdown(socket.SHUT_WR)
@@ -281,7 +281,7 @@ def test_what_does_not_fit_is_refused_before_it_is_sent(drive: Served) -> None:
 def test_one_person_cannot_take_the_whole_drive(drive: Served, folder: str) -> None:
     token = basic("alice")["Authorization"]
     head = f"PUT {folder}/x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\nAuthorization: {token}"
-    held = [socket.create_connection(("127.0.0.1", drive.port), 10) for _ in range(MOST_AT_ONCE)]
+    held = [socket.create_connection(("127.0.0.1", drive.port), PATIENCE_S) for _ in range(MOST_AT_ONCE)]
     try:
         for line in held:
             line.sendall(f"{head}\r\n\r\nx".encode())

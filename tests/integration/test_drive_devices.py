@@ -22,6 +22,7 @@ from beffroi.lib.config import Config
 from tests.drive_server import PEOPLE, A, B, Served, served
 from tests.drive_sharing import answer, crossed, end, share
 from tests.drive_sync import FILES, listening
+from tests.waiting import PATIENCE_S
 from tests.websocket import Closed
 
 pytest_plugins = ["tests.fixtures_drive_sync"]
@@ -47,7 +48,7 @@ def fetched(
     drive: Served, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, Mapping[str, str], bytes]:
     """As a player does, which has no password."""
-    line = http.client.HTTPConnection("127.0.0.1", drive.port, timeout=30)
+    line = http.client.HTTPConnection("127.0.0.1", drive.port, timeout=PATIENCE_S)
     try:
         line.request(method, path, None, headers)
         said = line.getresponse()

@@ -32,6 +32,7 @@ from tests.drive_server import Served
 from tests.drive_trees import content
 from tests.drive_visitors import verbs
 from tests.fixtures_portal import no_door, portal_client
+from tests.waiting import PATIENCE_S
 
 __all__ = ["client", "drive", "folder", "no_door", "sender", "server"]
 pytestmark = pytest.mark.django_db
@@ -158,7 +159,7 @@ def test_what_came_opens_for_members_once_it_was_looked_at(
 
 def fetched(server: Served, client: Client, node: Node) -> tuple[int, bytes]:
     cookie = client.cookies[granted.COOKIES[granted.OUT_PATH]]
-    line = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    line = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
     line.request("GET", f"{granted.OUT_PATH}/{node.id}", None, {"Cookie": f"{cookie.key}={cookie.value}"})
     answer = line.getresponse()
     return answer.status, answer.read()
@@ -237,7 +238,7 @@ def test_a_grant_of_one_link_opens_no_other_and_none_that_gives(
     assert (
         cookie["httponly"] and cookie["samesite"] == "Strict" and cookie["path"].startswith("/coffre/depot/")
     )
-    line = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    line = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
     line.request(
         "GET", f"/coffre/lien/{share.id}/zip", None, {"Cookie": f"beffroi_coffre_lien={cookie.value}"}
     )

@@ -25,7 +25,7 @@ from tests.drive_dropping import EXE, FORM, PDF, Sender, folder, make, sender
 from tests.drive_pages import Drive, client, drive
 from tests.drive_server import Served, everything
 from tests.fixtures_portal import no_door, portal_client
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 __all__ = ["client", "drive", "folder", "no_door", "sender", "server"]
 pytestmark = pytest.mark.django_db
@@ -219,7 +219,7 @@ def test_a_link_whose_bodies_become_no_files_takes_no_more_for_an_hour(
 def begun(sender: Sender, *, size: int = 99, is_form: bool = False, **headers: str) -> HTTPConnection:
     """A body of which one byte came."""
     cookie = sender.client.cookies[granted.DROP_COOKIE]
-    line = HTTPConnection("127.0.0.1", sender.server.port, timeout=10)
+    line = HTTPConnection("127.0.0.1", sender.server.port, timeout=PATIENCE_S)
     line.putrequest("POST" if is_form else "PUT", cookie["path"] + ("formulaire" if is_form else "fichier"))
     line.putheader("Cookie", f"{granted.DROP_COOKIE}={cookie.value}")
     line.putheader("Content-Length", "99")
@@ -245,8 +245,8 @@ def half_sent(sender: Sender, times: int, *, is_form: bool = False) -> Iterator[
 @pytest.mark.parametrize("is_form", [False, True])
 def test_a_link_takes_few_bodies_at_once_also_before_their_files_begin(sender: Sender, is_form: bool) -> None:
     with half_sent(sender, dropped.MOST_OF_A_LINK, is_form=is_form):
-        until(lambda: sender.hand("y.pdf")[0] == 503, "all places of the link are taken", 5)
-    until(lambda: sender.hand("y.pdf")[0] == 201, "those who left gave their places back", 20)
+        until(lambda: sender.hand("y.pdf")[0] == 503, "all places of the link are taken")
+    until(lambda: sender.hand("y.pdf")[0] == 201, "those who left gave their places back")
 
 
 def test_a_length_that_is_none_is_refused_before_it_comes(sender: Sender) -> None:
@@ -271,6 +271,6 @@ def test_slow_senders_of_one_town_hall_leave_room_to_those_of_another(
     with ExitStack() as held:
         for one in mine[:2]:
             held.enter_context(half_sent(one, dropped.MOST_OF_A_LINK))
-        until(lambda: mine[2].hand("y.pdf")[0] == 503, "all places of the commune are taken", 20)
+        until(lambda: mine[2].hand("y.pdf")[0] == 503, "all places of the commune are taken")
         assert theirs.hand("y.pdf")[0] == 201
-    until(lambda: mine[2].hand("y.pdf")[0] == 201, "those who left gave their places back", 20)
+    until(lambda: mine[2].hand("y.pdf")[0] == 201, "those who left gave their places back")

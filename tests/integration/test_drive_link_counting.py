@@ -30,6 +30,7 @@ from tests.drive_visitors import Visitor, make
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_links import put, server
+from tests.waiting import PATIENCE_S
 
 __all__ = ["client", "drive", "no_door", "put", "server"]
 pytestmark = pytest.mark.django_db
@@ -43,7 +44,7 @@ def at_once(*asks: Callable[[], tuple[int, Any, bytes]]) -> list[tuple[int, byte
     together = Barrier(len(asks))
 
     def ask(one: Callable[[], tuple[int, Any, bytes]]) -> tuple[int, bytes]:
-        together.wait(10)
+        together.wait(PATIENCE_S)
         status, _, body = one()
         return status, body
 

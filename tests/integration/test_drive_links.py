@@ -25,7 +25,7 @@ from tests.drive_share_pages import only_share
 from tests.drive_visitors import Visitor, make
 from tests.fixtures_portal import no_door
 from tests.markup import flat
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 __all__ = ["client", "drive", "no_door", "server"]
 pytestmark = pytest.mark.django_db
@@ -360,10 +360,10 @@ def test_who_takes_slowly_leaves_room_to_others_of_the_same_town_hall(
     headers = {"Cookie": f"{granted.LINK_COOKIE}={cookie.value}", "X-Forwarded-For": "2001:db8::2"}
     with ExitStack() as held:
         for _ in range(linked.MOST_OF_A_VISITOR):
-            line = held.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=10)))
+            line = held.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)))
             line.request("GET", f"{cookie['path']}zip", headers=headers)
             held.enter_context(line.getresponse())
         status, told, _ = slow.fetch(str(node))
         assert (status, told["location"]) == (303, "/partage/?refus=service.unavailable")
         assert other.fetch(str(node))[0] == 200
-    until(lambda: slow.fetch(str(node))[0] == 200, "who left gave their places back", 20)
+    until(lambda: slow.fetch(str(node))[0] == 200, "who left gave their places back")

@@ -29,6 +29,7 @@ from tests.fixtures_portal import no_door, portal_client
 from tests.office_editor import Office
 from tests.photo_samples import photo, shape
 from tests.previewing import Previews
+from tests.waiting import PATIENCE_S
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -228,7 +229,7 @@ def test_where_there_is_no_preview_the_reason_is_told(
     finally:
         held.unlink()
     previews.process.kill()
-    previews.process.wait(10)
+    previews.process.wait(PATIENCE_S)
     late = at.send(samples.text("Tard"), folder=drive.own.id, name="c.odt")[1]["node"]
     assert json.loads(at.ask("GET", f"/coffre/octets/bureau/{late}")[2]) == {"code": "previews.ended"}
     Previews.__init__(previews, STATE)

@@ -27,7 +27,7 @@ from beffroi.lib.errors import Unavailable
 from tests.drive_place import LARGE, Place, placed
 from tests.drive_sound import body, filled, keys, numbers, require_sound, sealed_by, stock
 from tests.fixtures_drive import new_config, noise
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 DAY_S = 86400
 
@@ -248,7 +248,7 @@ def test_kills_at_any_moment_lose_nothing_and_the_key_is_replaced_all_the_same(p
                 kills += 1
         for name in chance.sample(sorted(files), 3):
             assert body(place, files[name][0]) == files[name][1]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=PATIENCE_S)
     assert (numbers(place), sealed_by(place)) == ([2], {2})
     assert kills
     require_sound(place, files)

@@ -27,6 +27,7 @@ from beffroi.supervise import secret_files
 from tests.drive_place import LARGE, Place
 from tests.drive_sound import body, filled, require_sound
 from tests.fixtures_drive import noise
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "runbooks" / "restore-drive.md"
@@ -45,7 +46,14 @@ def run(config: Config, words: list[str], *, text: str = "") -> subprocess.Compl
     }
     argv = (sys.executable, "-P", "-m", "beffroi.cli", *words)
     return subprocess.run(
-        argv, input=text, capture_output=True, text=True, env=environment, timeout=120, cwd=ROOT, check=False
+        argv,
+        input=text,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=PATIENCE_S,
+        cwd=ROOT,
+        check=False,
     )
 
 

@@ -47,7 +47,7 @@ from tests.fixtures_seals import (
     text,
     verbs,
 )
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = pytest.mark.django_db
@@ -330,7 +330,7 @@ def printing(state: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
         socket_path(state).unlink(missing_ok=True)
 
 

@@ -23,7 +23,7 @@ from beffroi.lib.ids import new_id
 from tests.drive_place import Place, place
 from tests.drive_sealing import DAMAGES, FILES, Told, begun, checked, damage, desk_of, filled, seen
 from tests.integration.test_drive_archives_stamps import openssl
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 __all__ = ["place"]
 
@@ -194,7 +194,7 @@ def test_a_sealing_that_was_killed_goes_on_where_it_was(place: Place) -> None:
             lines.append(line.strip())
             if len(lines) == until:
                 process.send_signal(signal.SIGKILL)
-        assert process.wait(30) == (-signal.SIGKILL if until else 0)
+        assert process.wait(PATIENCE_S) == (-signal.SIGKILL if until else 0)
         return lines
 
     first = read(10)

@@ -21,6 +21,7 @@ from tests.drive_sharing import answer, end
 from tests.drive_under_way import taken_in
 from tests.integration.test_drive_wopi import ALICE, BRUNO, LOCK, Centre, Session, centre, file
 from tests.integration.test_drive_wopi_shared import shared
+from tests.waiting import PATIENCE_S
 
 __all__ = ["centre", "file", "shared"]
 BODY = b"x" * 3000
@@ -32,7 +33,10 @@ def save(session: Session, meanwhile: Callable[[], object], rest: str = "/conten
     named = session.office.headers(target, session.token, **more)
     named |= {"Host": "localhost", "Content-Length": str(len(BODY)), "Expect": "100-continue"}
     head = f"POST {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in named.items())
-    with socket.create_connection(("127.0.0.1", session.port), 30) as line, line.makefile("rb") as said:
+    with (
+        socket.create_connection(("127.0.0.1", session.port), PATIENCE_S) as line,
+        line.makefile("rb") as said,
+    ):
         line.sendall(f"{head}\r\n".encode())
         assert said.readline().split()[1] == b"100" and said.readline() == b"\r\n"
         line.sendall(BODY[:1000])

@@ -39,6 +39,7 @@ from tests import scan_samples, waiting
 from tests.drive_server import PEOPLE, served
 from tests.fixtures_drive import new_config
 from tests.pdf_samples import document
+from tests.waiting import PATIENCE_S
 
 ALICE, AMIR, BRUNO = PEOPLE["alice"], PEOPLE["amir"], PEOPLE["bruno"]
 NOW_S = 1_800_000_000
@@ -63,10 +64,10 @@ def scanner() -> Iterator[Path]:
             except (OSError, scan_wire.Ended):
                 return False
 
-        waiting.until(answers, "the scanner", limit_s=60.0)
+        waiting.until(answers, "the scanner")
         yield path
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 @dataclass
@@ -354,11 +355,11 @@ def test_what_another_process_changes_is_heard_and_indexed(tmp_path: Path) -> No
             own, common = View(database, ALICE).roots(reading)
             found = look.child(reading, own.id, "a.txt")
         assert found is not None
-        waiting.until(lambda: roots() == {own.id}, "the index", limit_s=30.0)
+        waiting.until(lambda: roots() == {own.id}, "the index")
         act = Act(ALICE.person_id, "", NOW_S)
         database.write(lambda w: tree.move(w, act, found.id, common.id, "a.txt"))
         push.tell(state / "run", ALICE.collectivite_id)
-        waiting.until(lambda: roots() == {common.id}, "the index", limit_s=30.0)
+        waiting.until(lambda: roots() == {common.id}, "the index")
         communes.close()
 
 

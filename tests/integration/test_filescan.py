@@ -33,6 +33,7 @@ from tests.drive_server import A, B, Served, served
 from tests.file_scanning import CLAMD, Clamd, Scan, ScanProcess, scan_process, scanning
 from tests.fixtures_stream import eventually
 from tests.mail_files import packed
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 HOME = "/remote.php/dav/files/alice"
@@ -349,7 +350,7 @@ def test_the_process_finds_what_came_says_how_it_is_and_ends_when_told(
         assert drive.ask("PUT", f"{HOME}/b.txt", b"while it is away")[0] == 201
         eventually(lambda: told.read(config).away == "scan", "it says which engine is away")
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0, (tmp_path / "filescan.log").read_text()
+        assert running.wait(PATIENCE_S) == 0, (tmp_path / "filescan.log").read_text()
     finally:
         running.kill()
         running.wait()

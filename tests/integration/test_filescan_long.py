@@ -27,6 +27,7 @@ from tests.drive_server import A, Served, served
 from tests.file_scanning import CLAMD, Clamd, Scan, ScanProcess, scan_process, scanning
 from tests.fixtures_stream import eventually
 from tests.mail_files import packed
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 HOME = "/remote.php/dav/files/alice"
@@ -155,7 +156,7 @@ def test_what_waits_outlives_the_process_that_began_it(drive: Served, process: S
     try:
         eventually(lambda: drive.ask("GET", f"{HOME}/film.bin", Range="bytes=0-9")[0] == 403, "held")
         running.terminate()
-        assert running.wait(30) == 0
+        assert running.wait(PATIENCE_S) == 0
     finally:
         running.kill()
         running.wait()

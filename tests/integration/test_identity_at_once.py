@@ -15,9 +15,9 @@ from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 from django.db import DatabaseError, connection, transaction
 
 from tests.conftest import PASSWORD, Commune
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("committed")
-PATIENCE_S = 60.0
 SYSTEM = Actor.system("tests")
 
 

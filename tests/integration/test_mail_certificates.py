@@ -28,7 +28,7 @@ from cryptography import x509
 
 from tests import pebble
 from tests.pebble import Pebble
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [
     pytest.mark.slow,
@@ -73,7 +73,7 @@ def config(authority: Pebble) -> Iterator[Config]:
         yield made
     finally:
         door.terminate()
-        door.wait(10)
+        door.wait(PATIENCE_S)
         shutil.rmtree(state, ignore_errors=True)
 
 
@@ -109,7 +109,7 @@ def shown(config: Config, name: str, root: str) -> x509.Certificate:
     """What the front door shows for this name, proved with this authority."""
     context = ssl.create_default_context(cadata=root)
     with (
-        socket.create_connection(("127.0.0.1", config.portal_port), 10) as raw,
+        socket.create_connection(("127.0.0.1", config.portal_port), PATIENCE_S) as raw,
         context.wrap_socket(raw, server_hostname=name) as tls,
     ):
         data = tls.getpeercert(binary_form=True)
@@ -121,7 +121,7 @@ def test_a_certificate_comes_and_is_shown_without_ending_a_connection(
     authority: Pebble, config: Config
 ) -> None:
     context = ssl.create_default_context(cafile=str(config.state / "tls" / "ca.pem"))
-    held = http.client.HTTPSConnection("localhost", config.portal_port, timeout=20, context=context)
+    held = http.client.HTTPSConnection("localhost", config.portal_port, timeout=PATIENCE_S, context=context)
     held.connect()
     before = held.sock
     want(config, "beaune.example")
@@ -357,7 +357,7 @@ def test_both_processes_do_it_with_the_rights_that_the_supervisor_leaves_them(
     finally:
         for one in started:
             one.terminate()
-            one.wait(20)
+            one.wait(PATIENCE_S)
 
 
 def shown_or_none(config: Config, name: str, root: str) -> x509.Certificate | None:
@@ -371,7 +371,7 @@ def test_port_80_answers_challenges_and_nothing_else(config: Config) -> None:
     thumbprint = places.thumbprint(config.state)
 
     def ask(path: str, method: str = "GET") -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", config.acme_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", config.acme_port, timeout=PATIENCE_S)
         connection.request(method, path)
         answer = connection.getresponse()
         found = answer.status, answer.read()

@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.certificates import self_signed
+from tests.waiting import PATIENCE_S
 
 NAME = "mx.example"
 Version = ssl.TLSVersion
@@ -72,7 +73,7 @@ def smtp(
         thread.start()
         yield listening.getsockname()[1]
         listening.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 def wrong(after: Callable[[socket.socket], object]) -> dict[str, tuple[str, str]]:
@@ -187,17 +188,17 @@ def test_early_data_is_read_from_the_ticket(pem: Path, more: tuple[str, ...], co
                 break
 
         def pass_on(line: socket.socket) -> None:
-            with socket.create_connection(("127.0.0.1", own), 10) as behind:
+            with socket.create_connection(("127.0.0.1", own), PATIENCE_S) as behind:
                 back = threading.Thread(target=copy, args=(behind, line), daemon=True)
                 back.start()
                 copy(line, behind)
-                back.join(10)
+                back.join(PATIENCE_S)
 
         with smtp(pass_on) as port:
             assert meeting.early_data("127.0.0.1", port, NAME).code == code
     finally:
         server.kill()
-        server.communicate(timeout=10)
+        server.communicate(timeout=PATIENCE_S)
 
 
 def copy(one: socket.socket, other: socket.socket) -> None:

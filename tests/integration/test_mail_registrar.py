@@ -29,7 +29,7 @@ from tests import pdns
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener
 from tests.pdns import PowerDns
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 __all__ = ["no_door"]
 pytestmark = [
@@ -72,7 +72,7 @@ def config(server: PowerDns) -> Iterator[Config]:
             assert pdns.KEY not in (state / "out.log").read_text()
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(PATIENCE_S)
             shutil.rmtree(state, ignore_errors=True)
 
 

@@ -20,6 +20,7 @@ from beffroi.previews import server, wire
 from tests import office_samples as samples
 from tests import pdf_samples
 from tests.previewing import Previews, previews
+from tests.waiting import PATIENCE_S
 
 __all__ = ["previews"]
 pytestmark = pytest.mark.slow
@@ -240,7 +241,7 @@ def test_a_request_that_is_none_is_refused_and_the_process_killed_leaves_nothing
     previews.of("odt", samples.text("x"))
     assert list(server.work_path(previews.state).iterdir()) == []
     previews.process.send_signal(signal.SIGKILL)
-    previews.process.wait(10)
+    previews.process.wait(PATIENCE_S)
     previews.__init__(previews.state)
     assert previews.of("odt", samples.text("x")).pictures
 

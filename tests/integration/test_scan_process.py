@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,9 +25,10 @@ from beffroi.scan.rules import directory
 from tests import scan_samples as samples
 from tests import waiting
 from tests.mail_files import EXE, packed
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
-until = partial(waiting.until, limit_s=60.0)
+until = waiting.until
 # A scanner in which a file may say what its child does: what a flaw in a library would let it do.
 MISBEHAVING = """
 import ctypes, os, socket, subprocess, sys, time
@@ -150,7 +150,7 @@ def scanner() -> Iterator[Scanner]:
             yield made
         finally:
             made.process.terminate()
-            assert made.process.wait(20) == 0
+            assert made.process.wait(PATIENCE_S) == 0
 
 
 def test_it_answers_as_clamd_does(scanner: Scanner) -> None:
@@ -244,7 +244,7 @@ def test_a_child_that_was_taken_over_asks_for_nothing_but_its_content(tmp_path: 
             thread.start()
             with pytest.raises(wire.Ended):
                 wire.ask_long(path, 1000, read)
-            thread.join(20)
+            thread.join(PATIENCE_S)
     assert asked == []
 
 
@@ -262,7 +262,7 @@ def test_more_files_than_children_wait_their_turn(scanner: Scanner) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert answers == ["stream: Beffroi.Program FOUND"] * len(threads)
 
 
@@ -319,7 +319,7 @@ def test_the_operator_asks_about_a_file(
 
 def test_a_scanner_that_was_killed_starts_again_over_its_socket(scanner: Scanner) -> None:
     scanner.process.send_signal(signal.SIGKILL)
-    scanner.process.wait(20)
+    scanner.process.wait(PATIENCE_S)
     with pytest.raises((OSError, wire.Ended)):
         scanner.found(EXE)
     scanner.start()

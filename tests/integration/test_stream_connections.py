@@ -19,7 +19,8 @@ from beffroi.stream.store import BoxRow
 from beffroi_protocol.errors import MessageTooLarge
 from starlette.requests import Request
 
-PATIENCE_S = 20.0
+from tests.waiting import PATIENCE_S
+
 ROW = BoxRow("box_1", "col_a", "", "active")
 ASK = b"POST /v1/feed?since=box:0:0: HTTP/1.1\r\nHost: centre\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from functools import partial
 from pathlib import Path
 
 from beffroi.core.decisions.actions import revoke
@@ -18,7 +17,6 @@ from tests.fixtures_stream import Centre, block, running_centre  # noqa: F401
 from tests.waiting import until
 
 COUNT = 200_000
-patiently = partial(until, limit_s=180.0)
 
 
 def address(number: int) -> str:
@@ -63,7 +61,7 @@ def first_lines(centre: Centre) -> list[bytes]:
 
 def test_a_channel_of_200_000_survives_restarts_and_serves_newcomers(centre: Centre, tmp_path: Path) -> None:
     tell_of_many(centre)
-    patiently(lambda: centre.health()["events_behind"] == 0, "published")
+    until(lambda: centre.health()["events_behind"] == 0, "published")
     assert centre.health()["epoch"] == 1
     announcement = first_lines(centre)[1]
     message = decode_feed(split_line(announcement)[2])
@@ -72,30 +70,30 @@ def test_a_channel_of_200_000_survives_restarts_and_serves_newcomers(centre: Cen
     doors = [centre.door("login", "login", tmp_path / "first")]
     doors[0].start()
     try:
-        patiently(lambda: held(doors[0]) == COUNT, "a new follower has all")
+        until(lambda: held(doors[0]) == COUNT, "a new follower has all")
         assert doors[0].match_address(address(COUNT - 1)) is not None
         decision = block("185.203.116.1")
-        patiently(lambda: doors[0].match_address("185.203.116.1"), "a delta after the file")
+        until(lambda: doors[0].match_address("185.203.116.1"), "a delta after the file")
         centre.stop()
         centre.start()
         assert centre.health()["epoch"] == 1
         other = block("185.203.116.2")
-        patiently(lambda: doors[0].match_address("185.203.116.2"), "a delta after the restart")
+        until(lambda: doors[0].match_address("185.203.116.2"), "a delta after the restart")
         doors.append(centre.door("login", "login", tmp_path / "second"))
         doors[1].start()
-        patiently(lambda: held(doors[1]) == COUNT + 2, "a new follower after the restart")
+        until(lambda: held(doors[1]) == COUNT + 2, "a new follower after the restart")
         revoke(actor=Actor.system("tests"), decision=decision, reason="tests")
         for door in doors:
-            patiently(lambda door=door: held(door) == COUNT + 1, "a removal")
+            until(lambda door=door: held(door) == COUNT + 1, "a removal")
             assert door.match_address(other.value) is not None
         assert doors[0].versions() == doors[1].versions()
         doors.append(centre.door("login", "login", tmp_path / "third"))
         doors[2].start()
-        patiently(lambda: doors[2].connected, "fetching")
+        until(lambda: doors[2].connected, "fetching")
         centre.stop(signal.SIGKILL)
         centre.start()
         assert centre.health()["epoch"] == 1
-        patiently(lambda: held(doors[2]) == COUNT + 1, "a follower whose file was cut off")
+        until(lambda: held(doors[2]) == COUNT + 1, "a follower whose file was cut off")
         assert "refused" not in centre.log()
     finally:
         for door in doors:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests import front_planes
 from tests.mail_post import Engines
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [
     pytest.mark.root,
@@ -92,10 +92,10 @@ def test_one_thread_reads_while_others_speak(session: SignedSession, database: D
         speaker.start()
     for speaker in speakers:
         speaker.join()
-    until(lambda: stored(database) == 349, "all were read", limit_s=20)
-    until(lambda: len(read) > 4, "heartbeats came meanwhile", limit_s=20)
+    until(lambda: stored(database) == 349, "all were read")
+    until(lambda: len(read) > 4, "heartbeats came meanwhile")
     ended.set()
-    reading.join(10)
+    reading.join(PATIENCE_S)
     assert all(one.endswith(b"\n") for one in read)
 
 
@@ -108,7 +108,7 @@ def test_a_body_that_is_silent_longer_than_a_request_may_take_stays_open(
         assert response.readline()
     session.say(b"")
     session.say(line(1000))
-    until(lambda: stored(database) == 1000, "heard", limit_s=10)
+    until(lambda: stored(database) == 1000, "heard")
 
 
 def test_a_line_that_is_too_long_ends_the_connection_for_both(session: SignedSession) -> None:
@@ -133,9 +133,9 @@ def test_a_restarted_stream_is_told_again_on_the_next_connection(
         raise EOFError
     session.close()
     centre.start("stream")
-    until(lambda: _opened(session), "follows again", limit_s=20)
+    until(lambda: _opened(session), "follows again")
     session.say(line(2000))
-    until(lambda: stored(database) == 2000, "heard", limit_s=10)
+    until(lambda: stored(database) == 2000, "heard")
 
 
 def _opened(session: SignedSession) -> bool:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests import front_planes
 from tests.mail_post import Engines
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [
     pytest.mark.root,
@@ -50,7 +50,7 @@ def ask(
     connection = http.client.HTTPSConnection(
         "localhost",
         port or centre.config.box_port,
-        timeout=20,
+        timeout=PATIENCE_S,
         context=context,
         source_address=(source, 0),
     )
@@ -104,7 +104,7 @@ def test_a_relay_that_died_is_a_short_refusal_for_its_boxes_and_nothing_for_othe
     answers = {source: ask(centre, "/v1/nonce", source=source)[0] for source in SOURCES}
     assert set(answers.values()) == {200, 503}
     centre.start("relay-1")
-    until(lambda: {ask(centre, "/v1/nonce", source=s)[0] for s in SOURCES} == {200}, "all again", limit_s=20)
+    until(lambda: {ask(centre, "/v1/nonce", source=s)[0] for s in SOURCES} == {200}, "all again")
 
 
 def test_nobody_speaks_as_a_relay_through_the_front_door(centre: Engines) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 COMMAND = Path(__file__).parents[2] / "beffroi"
 WITHOUT_INSTALLING = (
     set(re.findall(r"^#   \./beffroi ([a-z]+)", COMMAND.read_text("utf-8"), re.MULTILINE)) | {"stop", "code"}
@@ -23,7 +25,7 @@ def said(place: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 COMMAND = Path(__file__).parents[2] / "beffroi"
 IS_ROOT = os.geteuid() == 0
 NOBODY = 65534
@@ -59,7 +61,7 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert one.returncode == 0 and one.stdout.endswith("goes on\n"), one.stdout

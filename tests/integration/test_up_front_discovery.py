@@ -19,6 +19,7 @@ from beffroi.supervise import front, front_listeners
 
 from tests import front_planes
 from tests.certificates import self_signed, unverified
+from tests.waiting import PATIENCE_S
 
 pytestmark = [
     pytest.mark.root,
@@ -57,7 +58,7 @@ def centre() -> Iterator[Config]:
             yield config
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(PATIENCE_S)
 
 
 def _certificate(config: Config) -> None:
@@ -75,7 +76,7 @@ def ask(
 ) -> http.client.HTTPResponse:
     context = unverified()
     connection = http.client.HTTPSConnection(
-        "127.0.0.1", port or config.portal_port, timeout=20, context=context
+        "127.0.0.1", port or config.portal_port, timeout=PATIENCE_S, context=context
     )
     connection.request(method, path, body=body or None, headers={"Host": host, "Cookie": "beffroi_session=x"})
     answer = connection.getresponse()
@@ -140,7 +141,7 @@ def test_a_stranger_name_is_refused_as_before_and_the_portal_opens(centre: Confi
 def test_the_portals_certificate_is_shown_to_whoever_names_none_of_these(centre: Config) -> None:
     context = ssl.create_default_context(cafile=str(centre.state / "tls" / "ca.pem"))
     with (
-        socket.create_connection(("127.0.0.1", centre.portal_port), 10) as raw,
+        socket.create_connection(("127.0.0.1", centre.portal_port), PATIENCE_S) as raw,
         context.wrap_socket(raw, server_hostname="localhost") as tls,
     ):
         assert tls.version() in ("TLSv1.2", "TLSv1.3")

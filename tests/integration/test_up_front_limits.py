@@ -20,6 +20,7 @@ from tests import front_planes
 from tests.certificates import unverified
 from tests.mail_post import Engines
 from tests.town_hall_network import family, socket_in
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [
     pytest.mark.root,
@@ -46,7 +47,7 @@ class Bound(http.client.HTTPSConnection):
 
     def __init__(self, namespace: str, source: str, port: int) -> None:
         context = unverified()
-        super().__init__("localhost", port, timeout=20, context=context)
+        super().__init__("localhost", port, timeout=PATIENCE_S, context=context)
         self.namespace, self.source, self.tls = namespace, source, context
 
     def connect(self) -> None:
@@ -110,17 +111,18 @@ def door(planes: Engines, namespace: str) -> Iterator[Door]:
         process = subprocess.Popen(argv, stdout=log, stderr=log)
     found = Door(planes.config, namespace)
     try:
-        end = time.monotonic() + 20
-        while True:
+
+        def answers() -> bool:
+            assert process.poll() is None
             with contextlib.suppress(OSError):
-                if found.ask("127.0.0.1", planes.config.portal_port, 1) == [200]:
-                    break
-            assert process.poll() is None and time.monotonic() < end
-            time.sleep(0.05)
+                return found.ask("127.0.0.1", planes.config.portal_port, 1) == [200]
+            return False
+
+        until(answers, "the portal behind it answers")
         yield found
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 def test_sign_ins_of_one_source_end_with_a_page_in_french_and_others_do_not_notice(door: Door) -> None:

@@ -138,15 +138,13 @@ def test_what_was_told_since_the_backup_is_back_once(centre: Engines, tmp_path: 
     box = Box(centre, tmp_path)
     assert box.join()
     box.tell(1)
-    until(
-        lambda: ask(centre, COUNTED["sightings"]) == [("box_honeyport", 1)], "the worker counts", limit_s=30
-    )
+    until(lambda: ask(centre, COUNTED["sightings"]) == [("box_honeyport", 1)], "the worker counts")
     planes = ("stream", "worker")
     database = centre.config.state / "db"
     centre.kill(*planes)
     copied(database, tmp_path / "backup")
     centre.start(*planes)
-    until(box.join, "it follows again", limit_s=20)
+    until(box.join, "it follows again")
     for number in (2, 3, 4):
         box.tell(number)
     until(lambda: counted(centre) == WHOLE, "the worker counts and sums")
@@ -155,9 +153,9 @@ def test_what_was_told_since_the_backup_is_back_once(centre: Engines, tmp_path: 
     copied(tmp_path / "backup", database)
     assert counted(centre)["sightings"] == [("box_honeyport", 1)]
     centre.start(*planes)
-    until(box.join, "it follows again", limit_s=20)
+    until(box.join, "it follows again")
     assert box.sender.again.due - box.monotonic <= retelling.SPREAD_S
-    until(lambda: box.send() and not box.spool.owes(), "all is told again", limit_s=30)
+    until(lambda: box.send() and not box.spool.owes(), "all is told again")
     until(lambda: counted(centre) == WHOLE, "the same figures as before the restore")
 
     box.join()
@@ -168,8 +166,6 @@ def test_what_was_told_since_the_backup_is_back_once(centre: Engines, tmp_path: 
     while box.spool.waiting():
         assert box.send()
     box.tell(5)
-    until(
-        lambda: ask(centre, COUNTED["sightings"]) == [("box_honeyport", 5)], "what is new counts", limit_s=30
-    )
-    until(lambda: ask(centre, COUNTED["packets"]) == [("in", 25, 5)], "once", limit_s=30)
+    until(lambda: ask(centre, COUNTED["sightings"]) == [("box_honeyport", 5)], "what is new counts")
+    until(lambda: ask(centre, COUNTED["packets"]) == [("in", 25, 5)], "once")
     assert ask(centre, COUNTED["notices"]) == [("entry_refused", 5)]

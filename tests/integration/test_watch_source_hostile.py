@@ -34,7 +34,7 @@ from tests.publishing import (
     new_source,
 )
 from tests.unit.test_watch_source_formats import EVENT, LAUGHS, indicator
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytest_plugins = ["tests.fixtures_sources"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -378,7 +378,7 @@ class Proxy(threading.Thread):
         back = threading.Thread(target=_copy, args=(server, client), daemon=True)
         back.start()
         _copy(client, server)
-        back.join(5)
+        back.join(PATIENCE_S)
 
     def close(self) -> None:
         self._socket.close()

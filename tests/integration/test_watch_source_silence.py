@@ -18,7 +18,7 @@ from beffroi.watch.sources.fetch import wake_socket
 from beffroi.watch.sources.models import FeedSource
 
 from tests.publishing import SYSTEM
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.usefixtures("database")]
 pytest_plugins = ["tests.fixtures_sources"]
@@ -93,5 +93,5 @@ def test_nothing_leaves_before_an_administrator_starts_a_source(space: str, sour
         until(lambda: packets(space), "the started source is not asked for")
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
     assert FeedSource.objects.filter(active=True).count() == 1

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from beffroi_lab import topology
 
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [pytest.mark.root, pytest.mark.netns]
 BUILT = """
@@ -55,7 +55,7 @@ def test_a_run_that_is_cut_off_leaves_nothing(
         until(lambda: len(place.pids()) > 1, "what runs in it")
         inside = place.pids()
         cut(process)
-        process.wait(60)
+        process.wait(PATIENCE_S)
     assert not list(topology.NETNS.glob(f"{topology.PREFIX}{process.pid}-*"))
     assert not [pid for pid in inside if Path(f"/proc/{pid}").exists()]
 
@@ -71,7 +71,7 @@ def test_what_a_killed_run_left_goes_with_the_next_one_but_for_what_was_to_be_ke
             one.mkdir()
         assert not [name for name in topology.remove_leftovers() if f"-{process.pid}-" in name], "it runs"
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_S)
     try:
         assert len(topology.remove_leftovers()) >= 8
         assert [one for one in made if one.exists()] == [temporary / stays]

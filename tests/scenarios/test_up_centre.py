@@ -21,7 +21,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString
 from urllib.parse import urlencode
@@ -34,12 +33,12 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests import mail_files, waiting
 from tests.mail_files import EXE
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 USER = "beffroi"
-PATIENCE_S = 150.0  # for a broken run; other workers compute meanwhile
-until = partial(waiting.until, limit_s=PATIENCE_S)
+until = waiting.until
 PORTS = {
     "portal_port": 22943,
     "console_port": 22944,
@@ -99,7 +98,7 @@ class Centre:
     def send(self, number: str) -> tuple[int, str]:
         """Hand in one lure; return the answer to its end."""
         text = LURE.format(to=MAILBOX, n=number, host=HOST).replace("\n", "\r\n")
-        with smtplib.SMTP("127.0.0.1", PORTS["smtp_port"], timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", PORTS["smtp_port"], timeout=PATIENCE_S) as smtp:
             smtp.ehlo("mail.sender.example.net")
             smtp.mail("suivi@sender.example.net")
             code, answer = smtp.rcpt(MAILBOX)
@@ -296,7 +295,7 @@ def keys_of_certificates_and_of_the_account_are_apart(centre: Centre) -> None:
     values = {name: found.split() for name, _, found in (line.partition(":") for line in lines)}
     assert {int(values[name][0], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}
     with urllib.request.urlopen(
-        f"http://127.0.0.1:{PORTS['acme_port']}/.well-known/acme-challenge/token_1234", timeout=20
+        f"http://127.0.0.1:{PORTS['acme_port']}/.well-known/acme-challenge/token_1234", timeout=PATIENCE_S
     ) as answer:
         assert answer.read().startswith(b"token_1234.")
 
@@ -351,7 +350,7 @@ def test_the_scanner_has_no_network_and_is_asked_by_rspamd_alone(centre: Centre)
         theirs = Path(f"/proc/{row['pid']}/ns/net").readlink()
         assert theirs != Path("/proc/self/ns/net").readlink()
     assert centre.cli("scan", sys.executable, "--state", str(centre.state)).returncode == 3
-    with smtplib.SMTP("127.0.0.1", PORTS["smtp_port"], timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", PORTS["smtp_port"], timeout=PATIENCE_S) as smtp:
         mail = mail_files.letter(
             "colis.zip", mail_files.packed(a__zip=mail_files.packed(b__exe=EXE)), to=MAILBOX
         )

@@ -35,6 +35,7 @@ from beffroi.previews import wire
 from tests import office_editor, office_samples
 from tests.office_editor import Office
 from tests.scenarios.test_up_centre import PORTS, USER, Centre, rows, running, until
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 LOCK = "cool-lock1"
@@ -95,7 +96,9 @@ def own_folder(centre: Centre, office: Office, who: Who) -> int:
     projections.put(Config(state=centre.state), row)
     token = b64encode(f"{who.login}:{password}".encode()).decode()
     wish = b'<d:propfind xmlns:d="DAV:" xmlns:o="http://owncloud.org/ns"><d:prop><o:fileid/></d:prop></d:propfind>'
-    line = http.client.HTTPSConnection("localhost", PORTS["portal_port"], timeout=60, context=office.tls)
+    line = http.client.HTTPSConnection(
+        "localhost", PORTS["portal_port"], timeout=PATIENCE_S, context=office.tls
+    )
     line.request("PROPFIND", "/remote.php/webdav/", wish, {"Authorization": f"Basic {token}", "Depth": "0"})
     found = re.search(rb"fileid>(\d+)<", line.getresponse().read())
     assert found is not None
@@ -117,7 +120,7 @@ def an_editor_writes_behind_the_front_door(centre: Centre, office: Office) -> No
             f"{name}={make_grant(key, subject_id=person_id, collectivite_id=owner, paths=(of,), role='agent')}"
             for of, name in granted.COOKIES.items()
         )
-        line = http.client.HTTPSConnection("localhost", port, timeout=60, context=office.tls)
+        line = http.client.HTTPSConnection("localhost", port, timeout=PATIENCE_S, context=office.tls)
         line.request(method, path, body, {"Cookie": cookies, "Origin": office.base_url})
         answer = line.getresponse()
         return answer.status, answer.headers, answer.read()

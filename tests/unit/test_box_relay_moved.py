@@ -21,7 +21,7 @@ from beffroi_protocol.facts import Fact, MailRelayed
 from beffroi_protocol.relaying import Device, Relay
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 BEFORE = Relay("copieur@beaune.fr", "boitiers.example", (Device("192.0.2.7", "Copieur"),), ("@beaune.fr",))
 AFTER = Relay("scan@nuits.fr", "boitiers.example", (Device("192.0.2.7", "Copieur"),), ("@nuits.fr",))
@@ -114,7 +114,7 @@ class Agent:
 
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
-        self.thread.join(10)
+        self.thread.join(PATIENCE_S)
 
     def has_ended_it(self) -> None:
         until(lambda: not self.socket.exists(), "it is started for ever")
@@ -176,7 +176,7 @@ def test_a_relay_that_is_not_wanted_any_more_keeps_what_waits_for_its_days_and_t
         monkeypatch.setattr("beffroi_box.relay.GIVEN_UP_S", -1)
         relay._away = False
         relay._deliver_all()
-        running.join(30)
+        running.join(PATIENCE_S)
         agent.has_ended_it()
     assert [one.name for one in (tmp_path / "spool").iterdir()] == ["belongs-to"]
     assert sum(one.refused for one in agent.told if isinstance(one, MailRelayed)) == 3

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from beffroi.lib import asked
 
+from tests.waiting import PATIENCE_S
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -35,7 +37,7 @@ def serving(path: Path, request: pytest.FixtureRequest) -> Iterator[None]:
         thread.start()
         yield
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
 
 def ask(path: Path, request: bytes) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from beffroi.lib.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.waiting import PATIENCE_S
+
 KEY = b"k" * 32
-PATIENCE_S = 20.0
 
 
 def grant(**changes: object) -> str:

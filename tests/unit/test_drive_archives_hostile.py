@@ -23,6 +23,7 @@ from beffroi.drive.seals.key import public_pem
 
 from tests.archive_entries import KEY, SUBJECT, as_tar, folder, joined
 from tests.unit.test_drive_archives_far import ABOUT, FILES, bag, packed, proof, seal
+from tests.waiting import PATIENCE_S
 
 
 def tarred(path: Path, *more: tuple[tarfile.TarInfo, bytes]) -> Path:
@@ -326,5 +327,5 @@ def test_what_asks_for_all_time_or_memory_is_refused_in_a_program_of_bounded_mem
         "except manifest.Malformed: sys.exit(7)"
     )
     command = (sys.executable, "-c", looking, path)
-    ended = subprocess.run(command, check=False, timeout=120, capture_output=True)
+    ended = subprocess.run(command, check=False, timeout=PATIENCE_S, capture_output=True)
     assert ended.returncode == 7, ended.stderr.decode()

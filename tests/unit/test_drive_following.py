@@ -15,6 +15,7 @@ from beffroi.drive.store.keys import KeysErased
 from beffroi.lib.errors import Unavailable
 
 from tests.fixtures_stream import eventually
+from tests.waiting import PATIENCE_S
 
 A, B = "col_" + "0" * 25 + "a", "col_" + "0" * 25 + "b"
 
@@ -30,7 +31,7 @@ def running(
         yield follower
     finally:
         follower.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -65,7 +66,7 @@ def test_what_finds_no_room_is_said_again(tmp_path: Path, monkeypatch: pytest.Mo
             teller.told(one)
         teller.start()
         heard: set[str] = set()
-        slow.settimeout(5)
+        slow.settimeout(PATIENCE_S)
         while len(heard) < len(communes):
             heard.add(slow.recv(64).decode())
     teller.stop()

@@ -22,6 +22,7 @@ from beffroi.lib import durable
 from beffroi.lib.config import Config, SettingInvalid
 
 from tests.fixtures_drive import noise
+from tests.waiting import PATIENCE_S
 
 COL = "col_" + "0" * 26  # the same in every worker: names of tests hold it
 NAME = object_name(COL, noise(32))
@@ -231,12 +232,12 @@ def test_those_who_wait_for_a_directory_share_one_sync(
     def slow(path: Path) -> None:
         synced.append(path)
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(PATIENCE_S)
 
     monkeypatch.setattr(durable, "sync_directory", slow)
     threads = [threading.Thread(target=settling.settle, args=(tmp_path,)) for _ in range(10)]
     threads[0].start()
-    assert begun.wait(20)
+    assert begun.wait(PATIENCE_S)
     for one in threads[1:]:
         one.start()
     while settling._asked < 10:
@@ -246,7 +247,7 @@ def test_those_who_wait_for_a_directory_share_one_sync(
     )
     go_on.set()
     for one in threads:
-        one.join(20)
+        one.join(PATIENCE_S)
     assert synced == [tmp_path, tmp_path]
 
 

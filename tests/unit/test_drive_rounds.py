@@ -61,10 +61,10 @@ def test_what_failed_and_what_was_not_said_have_their_turn_while_others_write(
     work.told(FAILS)
     work.start()
     try:
-        waiting.until(lambda: work.steps[LOST] == 1, "the first look", limit_s=30.0)
+        waiting.until(lambda: work.steps[LOST] == 1, "the first look")
         communes.written = 1
-        waiting.until(lambda: work.steps[FAILS] == 2, "what failed", limit_s=30.0)
-        waiting.until(lambda: work.steps[LOST] == 2, "what was not said", limit_s=30.0)
+        waiting.until(lambda: work.steps[FAILS] == 2, "what failed")
+        waiting.until(lambda: work.steps[LOST] == 2, "what was not said")
         assert work.steps[ERASED] == 1, "what is erased is tried no more"
     finally:
         over.set()

@@ -41,7 +41,7 @@ def test_what_failed_has_its_turn_again_while_others_come(monkeypatch: pytest.Mo
     coming.start()
     work.start()
     try:
-        waiting.until(lambda: scanner.looks[FAILS] == 2, "what failed", limit_s=30.0)
+        waiting.until(lambda: scanner.looks[FAILS] == 2, "what failed")
     finally:
         over.set()
         coming.join()

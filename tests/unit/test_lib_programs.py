@@ -13,6 +13,8 @@ from beffroi.lib import programs
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
 
+from tests.waiting import PATIENCE_S
+
 
 def test_exit_code_is_the_work_s_own() -> None:
     assert programs.run(lambda config: None) == 0
@@ -44,7 +46,7 @@ def test_a_signal_ends_a_call_that_waits() -> None:
     with child.stdout:
         assert child.stdout.readline() == b"waiting\n"
         child.send_signal(signal.SIGTERM)
-        assert child.wait(30) == 0
+        assert child.wait(PATIENCE_S) == 0
 
 
 def test_a_signal_that_comes_within_a_callback_of_a_fork_ends_the_loop() -> None:
@@ -59,7 +61,7 @@ def test_a_signal_that_comes_within_a_callback_of_a_fork_ends_the_loop() -> None
         "print('ended by its loop')\n"
     )
     child = subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     assert child.stdout == "ended by its loop\n"
     assert "Exception ignored" in child.stderr, "it was lost, or this asks nothing"
@@ -78,6 +80,6 @@ def test_a_signal_ends_a_wait_for_work(tmp_path: Path) -> None:
         assert child.stdout is not None and child.stdout.readline() == b"waiting\n"
         child.send_signal(signal.SIGTERM)
         try:
-            assert child.wait(60) == 0
+            assert child.wait(PATIENCE_S) == 0
         finally:
             child.kill()

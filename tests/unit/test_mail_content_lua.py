@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 pytestmark = pytest.mark.skipif(shutil.which("rspamadm") is None, reason="rspamd is not installed")
 LUA = resources.files("beffroi.mail.engines").joinpath("templates", "rspamd", "beffroi-content.lua")
 FR = "FR7630006000011234567890189"
@@ -62,7 +64,7 @@ end
 """
     )
     done = subprocess.run(
-        ["rspamadm", "lua", "-b", str(script)], capture_output=True, text=True, timeout=60, check=True
+        ["rspamadm", "lua", "-b", str(script)], capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     return list(done.stdout.split("\n")[: len(texts)])
 

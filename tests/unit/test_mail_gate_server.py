@@ -11,7 +11,7 @@ import pytest
 from beffroi.mail.gate import server as server_module
 from beffroi.mail.gate.server import MAX_HEAD_BYTES, Request, Server
 
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 LIMIT_BYTES = 100
 
@@ -28,13 +28,13 @@ class Door:
         self.heard = request.headers
         if request.path == "/slow":
             self.in_hand.set()
-            assert self.go_on.wait(10)
+            assert self.go_on.wait(PATIENCE_S)
         if request.path == "/unread":
             return {}
         return {"path": request.path, "query": request.query, "body": request.body(LIMIT_BYTES).decode()}
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), 10)
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def everything(connection: socket.socket) -> bytes:
 
 
 def test_a_connection_takes_many_requests_and_says_that_it_is_kept(door: Door) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", door.port, timeout=PATIENCE_S)
     ports = set()
     for number in range(3):
         client.request("POST", f"/check?n={number}", f"mail {number}")
@@ -121,13 +121,13 @@ def test_a_body_that_nobody_read_is_never_the_next_request(door: Door) -> None:
 def test_a_stop_lets_the_request_in_hand_have_its_answer_and_ends_what_waits(door: Door) -> None:
     with door.connect() as waiting, door.connect() as busy:
         busy.sendall(b"GET /slow HTTP/1.1\r\n\r\n")
-        assert door.in_hand.wait(10)
+        assert door.in_hand.wait(PATIENCE_S)
         stopping = threading.Thread(target=door.server.stop)
         stopping.start()
         assert everything(waiting) == b""
         door.go_on.set()
         assert everything(busy).startswith(b"HTTP/1.1 200 OK\r\n")
-        stopping.join(10)
+        stopping.join(PATIENCE_S)
         assert not stopping.is_alive()
     with pytest.raises(ConnectionRefusedError):
         door.connect()

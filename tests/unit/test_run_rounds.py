@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import run
+from tests.waiting import PATIENCE_S
 
 type Said = Callable[[str], tuple[int, list[str]]]
 
@@ -95,7 +96,7 @@ def test_the_seeds_keep_no_other_round_waiting(monkeypatch: pytest.MonkeyPatch) 
         assert os.sched_getscheduler(running.pid) == os.SCHED_IDLE
     finally:
         running.kill()
-        running.wait(60)
+        running.wait(PATIENCE_S)
 
 
 def test_more_processors_and_more_memory_have_more_workers(monkeypatch: pytest.MonkeyPatch) -> None:

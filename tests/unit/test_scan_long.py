@@ -16,6 +16,7 @@ from beffroi.scan.bodies import Long
 from beffroi.scan.worker import Handed
 
 from tests import scan_samples as samples
+from tests.waiting import PATIENCE_S
 
 MIB = 1024 * 1024
 CONTENT = random.Random(1).randbytes(3 * MIB)
@@ -65,7 +66,7 @@ def test_what_ends_a_look_in_the_middle_of_an_answer_waits_for_its_end(
         assert handed(MIB, 5000) == CONTENT[MIB : MIB + 5000]
     finally:
         signal.signal(number, before)
-        owner.join(10)
+        owner.join(PATIENCE_S)
 
 
 def test_an_owner_that_goes_away_is_gone_whoever_swallows_it(

@@ -7,7 +7,6 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -22,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests import waiting
 
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/x-ndjson\r\n\r\n"
-until = partial(waiting.until, limit_s=45.0)
+until = waiting.until
 ROOT, FEED, STRANGER = (Ed25519PrivateKey.generate() for _ in range(3))
 NOW = clock.epoch_s()
 DELEGATION = delegate(ROOT, public_bytes(FEED), serial=1, not_before=NOW - 60, not_after=NOW + 86400)

@@ -27,7 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from tests.waiting import until_it_listens
+from tests.waiting import PATIENCE_S, until_it_listens
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_haproxy_finds_no_fault_in_its_configuration(
     path = tmp_path / "haproxy.cfg"
     path.write_text(front.configuration(wanted, drop_privileges=False))
     checked = subprocess.run(
-        ("haproxy", "-c", "-f", str(path)), capture_output=True, text=True, check=False, timeout=30
+        ("haproxy", "-c", "-f", str(path)), capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stderr
@@ -268,7 +268,7 @@ def test_the_front_waits_for_the_last_word_of_the_drive(
         request.addfinalizer(process.kill)
         until_it_listens(wanted.portal_port, process)
         line = http.client.HTTPSConnection(
-            "127.0.0.1", wanted.portal_port, timeout=30, context=ssl._create_unverified_context()
+            "127.0.0.1", wanted.portal_port, timeout=PATIENCE_S, context=ssl._create_unverified_context()
         )
         with contextlib.closing(line):
             line.request("MOVE", "/dav/film.mp4", headers={"Host": wanted.portal_name})
@@ -299,7 +299,7 @@ def test_what_the_front_says_itself_is_a_page_in_french(
     request.addfinalizer(process.kill)
     until_it_listens(wanted.portal_port, process)
     line = http.client.HTTPSConnection(
-        "127.0.0.1", wanted.portal_port, timeout=30, context=ssl._create_unverified_context()
+        "127.0.0.1", wanted.portal_port, timeout=PATIENCE_S, context=ssl._create_unverified_context()
     )
     with contextlib.closing(line):
         length = "40000000" if status == 413 else "0"
