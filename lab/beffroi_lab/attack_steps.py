@@ -21,11 +21,10 @@ from beffroi_lab.feeds import Feed
 from beffroi_lab.plan import CommunePlan
 from beffroi_lab.report import Report, percentiles
 from beffroi_lab.running import wait_until
-from beffroi_lab.topology import LabFailed
+from beffroi_lab.topology import PATIENCE_S, LabFailed
 from beffroi_lab.world import World
 
 SERVICE_PORT, COMMAND_PORT = 80, 80
-WATCH_S, POLICY_S = 60.0, 30.0
 HONEYPORTS = (23, 3389, 5900)
 LEAK_BYTES_HOUR = 8_000_000
 BEACON_FROM_S, BEACON_BEATS = 10, 8
@@ -81,7 +80,7 @@ class Stage:
             }
             version = self.world.centre.ask("set_policy", domain=commune.domain, changes=changes)["version"]
             box = self.world.boxes[commune.letter]
-            if not wait_until(lambda b=box, v=version: b.status().get("policy_version", 0) >= v, POLICY_S):  # type: ignore[misc]
+            if not wait_until(lambda b=box, v=version: b.status().get("policy_version", 0) >= v, PATIENCE_S):  # type: ignore[misc]
                 raise LabFailed(f"box {commune.letter} did not take its policy:\n{box.status()}")
         self.doors.open_mailboxes()
         self.console.sign_in()
@@ -131,7 +130,7 @@ class Stage:
         """Try again and again, from every LAN and into every LAN, until it works, or no longer does."""
         watchers = []
         for c in communes or self.communes:
-            same: dict[str, Any] = {"open_": open_, "limit_s": WATCH_S}
+            same: dict[str, Any] = {"open_": open_, "limit_s": PATIENCE_S}
             watchers.append(
                 self.lan(c).start(
                     "until", address=address, port=COMMAND_PORT, witness=plans.INNOCENT.v4, **same
@@ -152,7 +151,7 @@ class Stage:
 
     def moments(self, watchers: Sequence[Future[Answer]]) -> list[int]:
         """When each watcher saw it, in epoch ms; those that did not are missing."""
-        answers = [one.result(WATCH_S + 30) for one in watchers]
+        answers = [one.result(PATIENCE_S + 30) for one in watchers]
         return [int(a["at_ms"]) for a in answers if a["ok"]]
 
     # -- the centre ----------------------------------------------------------------------------------------

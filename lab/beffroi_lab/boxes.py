@@ -30,7 +30,7 @@ from beffroi_lab import topology
 from beffroi_lab.centre import BOX_PORT, BOXES, Centre
 from beffroi_lab.plan import CommunePlan
 from beffroi_lab.running import Program, wait_until
-from beffroi_lab.topology import LabFailed, Namespace, Network
+from beffroi_lab.topology import PATIENCE_S, LabFailed, Namespace, Network
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PATH = {
@@ -38,7 +38,6 @@ _PATH = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 _AGENT = ("/usr/bin/python3", "-m", "beffroi_box")
-_READY_S = 40
 INSPECTOR = "nobody"
 
 
@@ -61,7 +60,7 @@ class ClerkDesk:
 
     def confirm(self, commune: CommunePlan, fingerprint: str) -> bool:
         asked = {"do": "confirm_box", "fingerprint": fingerprint}
-        return wait_until(lambda: self._centre.ask(**asked)["ok"], _READY_S, 0.2)
+        return wait_until(lambda: self._centre.ask(**asked)["ok"], PATIENCE_S, 0.2)
 
 
 class Box:
@@ -111,7 +110,7 @@ class Box:
             ],
         )
         confirmed = desk.confirm(self.commune, label["fingerprint"])
-        if not confirmed or asking.process.wait(_READY_S) != 0:
+        if not confirmed or asking.process.wait(PATIENCE_S) != 0:
             raise LabFailed(f"box {self.commune.letter} was not enrolled:\n{asking.tail()}")
         self.box_id = centre.ask("box_id", fingerprint=label["fingerprint"])["box_id"]
 
@@ -164,7 +163,7 @@ class Box:
 
     def wait_connected(self) -> None:
         """Errors: LabFailed."""
-        if not wait_until(self._connected, _READY_S):
+        if not wait_until(self._connected, PATIENCE_S):
             raise LabFailed(f"box {self.commune.letter} did not connect:\n{self._programs['agent'].tail()}")
 
     def _connected(self) -> bool:
@@ -194,7 +193,7 @@ class Box:
             env={**os.environ, **_PATH},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
         if done.returncode != 0:

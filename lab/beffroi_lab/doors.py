@@ -22,10 +22,9 @@ from beffroi_lab.centre import IMAPS_PORT, PORTAL, PORTAL_PORT, SMTP_PORT
 from beffroi_lab.plan import CommunePlan
 from beffroi_lab.report import percentiles
 from beffroi_lab.running import wait_until
-from beffroi_lab.topology import LabFailed
+from beffroi_lab.topology import PATIENCE_S, LabFailed
 from beffroi_lab.world import World
 
-WATCH_S, _READY_S = 130, 30
 _AGAIN_S = 0.3
 Answer = dict[str, Any]
 
@@ -43,7 +42,7 @@ class Doors:
         people = [p.email for p in self.world.plan.people]
         self.secrets = self.world.centre.ask("app_passwords", emails=people)["secrets"]
         for person in people:
-            if not wait_until(lambda p=person: self._imap(p).result(60)["ok"], _READY_S):  # type: ignore[misc]
+            if not wait_until(lambda p=person: self._imap(p).result(PATIENCE_S)["ok"], PATIENCE_S):  # type: ignore[misc]
                 raise LabFailed(f"IMAP of {person} does not open")
 
     # -- mail ---------------------------------------------------------------------------------------------
@@ -160,14 +159,14 @@ class Doors:
         targets = [(address, witness) for address, witness in pairs]
         return [
             self._lan(c).start(
-                "until", address=address, port=443, open_=open_, witness=witness, limit_s=WATCH_S
+                "until", address=address, port=443, open_=open_, witness=witness, limit_s=PATIENCE_S
             )
             for c in self.world.plan.communes
             for address, witness in targets
         ]
 
     def watched(self, watchers: Sequence[Future[Answer]], since_ms: int) -> dict[str, int | None]:
-        answers = [future.result(WATCH_S + 30) for future in watchers]
+        answers = [future.result(PATIENCE_S + 30) for future in watchers]
         return percentiles(a["at_ms"] - since_ms for a in answers if a["ok"])
 
     def _lan(self, commune: CommunePlan) -> Any:

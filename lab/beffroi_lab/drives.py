@@ -27,7 +27,7 @@ from beffroi_lab.doors import now_ms
 from beffroi_lab.plan import CommunePlan
 from beffroi_lab.report import percentiles
 from beffroi_lab.running import wait_until
-from beffroi_lab.topology import LabFailed
+from beffroi_lab.topology import PATIENCE_S, LabFailed
 
 FOLDERS = 6
 PAUSE_S = 0.2
@@ -47,7 +47,6 @@ WORDS = (
 )
 INCIDENT_WORDS = "rançongiciel"
 MALWARE_WORDS = "le fichier est un logiciel malveillant connu"
-_PATIENCE_S = 20.0
 Files = dict[str, bytes]
 
 
@@ -82,7 +81,7 @@ def device(stage: Stage, commune: CommunePlan, person: int) -> Device:
     made = stage.world.centre.ask("app_passwords", emails=[login], protocol_set="dav")["secrets"]
     one = Device(stage, commune, login, made[login])
     # The projection that lets it in is written after the commit.
-    wait_until(lambda: one.ask("PROPFIND", "")["status"] == 207, _PATIENCE_S, 0.1)
+    wait_until(lambda: one.ask("PROPFIND", "")["status"] == 207, PATIENCE_S, 0.1)
     return one
 
 
@@ -113,7 +112,7 @@ def encrypt_files(stage: Stage) -> Outcome:
     outcome.refused = {"seen": stopped, "files": len(files), "lost": lost, "colleague": others}
     report.prove("encryptor_stopped", stopped and others == 201, f"not stopped: {outcome.refused}, {refused}")
     report.tell(f"the device is refused after {lost} files, its colleague is not")
-    wait_until(lambda: bool(stage.incident_that_says(INCIDENT_WORDS)), _PATIENCE_S, 0.5)
+    wait_until(lambda: bool(stage.incident_that_says(INCIDENT_WORDS)), PATIENCE_S, 0.5)
     outcome.explained = stage.incident_that_says(INCIDENT_WORDS)
     report.prove("encryptor_explained", bool(outcome.explained), "no incident says what happened")
     done = stage.world.centre.ask("take_back_files", domain=commune.domain)
@@ -141,7 +140,7 @@ def bring_malware(stage: Stage) -> Outcome:
     )
     with ThreadPoolExecutor(len(others)) as pool:
         watched = [pool.submit(_until, one, body, taken=False) for one in others]
-        decision = stage.decision_about(sha256, began_ms, _PATIENCE_S)
+        decision = stage.decision_about(sha256, began_ms, PATIENCE_S)
         report.prove("malware_decided", decision is not None, "nothing was decided about the file")
         moments = [at for one in watched if (at := one.result())]
     if decision is None:
@@ -149,9 +148,7 @@ def bring_malware(stage: Stage) -> Outcome:
     outcome.decided_by = f"{decision['rule']}: {', '.join(decision['evidence']['detectors'])}"
     outcome.seen_ms = decision["activated_ms"] - began_ms
     outcome.block_ms = percentiles(max(0, at - decision["activated_ms"]) for at in moments)
-    wait_until(
-        lambda: all(one.ask("GET", "ancien.exe")["status"] == 403 for one in others), _PATIENCE_S, 0.05
-    )
+    wait_until(lambda: all(one.ask("GET", "ancien.exe")["status"] == 403 for one in others), PATIENCE_S, 0.05)
     frozen = [one.ask("GET", "ancien.exe")["status"] for one in others]
     innocent = [one.ask("PUT", "lettre.txt", b"Madame, Monsieur")["status"] for one in others]
     complete = len(moments) == len(others) and set(frozen) == {403} and set(innocent) <= {201, 204}
@@ -164,7 +161,7 @@ def bring_malware(stage: Stage) -> Outcome:
     report.prove("malware_explained", bool(outcome.explained), "the page of the decision does not say why")
     stage.undo_by_page(decision["campaign_id"])
     again = [_until(one, body, taken=True) for one in others]
-    wait_until(lambda: all(_same(one.ask("GET", "ancien.exe"), body) for one in others), _PATIENCE_S, 0.1)
+    wait_until(lambda: all(_same(one.ask("GET", "ancien.exe"), body) for one in others), PATIENCE_S, 0.1)
     outcome.undone = all(again) and all(_same(one.ask("GET", "ancien.exe"), body) for one in others)
     report.prove("malware_undone", outcome.undone, "after Annuler it is still refused or frozen")
     report.tell("Annuler on the page: the others store and open it again")
@@ -177,13 +174,13 @@ def _know(stage: Stage, rule: str) -> None:
     socket = wire.socket_path(state)
     before = wire.ask(socket, wire.VERSION)
     (rules.directory(state) / "laboratoire.yar").write_text(rule, "utf-8")
-    if not wait_until(lambda: wire.ask(socket, wire.VERSION) != before, _PATIENCE_S, 0.2):
+    if not wait_until(lambda: wire.ask(socket, wire.VERSION) != before, PATIENCE_S, 0.2):
         raise LabFailed("the rule is not in force")
 
 
 def _until(one: Device, body: bytes, *, taken: bool) -> int:
     """Store it again and again until it is taken, or refused; when that try began (epoch ms), 0 for never."""
-    deadline = time.monotonic() + 2 * _PATIENCE_S
+    deadline = time.monotonic() + 2 * PATIENCE_S
     while time.monotonic() < deadline:
         began_ms = now_ms()
         if (one.ask("PUT", "copie.exe", body)["status"] in (201, 204)) is taken:

@@ -16,11 +16,9 @@ from beffroi_lab.centre import IMAPS_PORT, PORTAL, PORTAL_PORT
 from beffroi_lab.doors import now_ms
 from beffroi_lab.report import percentiles
 from beffroi_lab.running import wait_until
+from beffroi_lab.topology import PATIENCE_S
 
 WORDS = ("de nombreux comptes ont été essayés depuis cette adresse", "preuve établie par une machine")
-_DECIDED_S, _SHUT_S = 30.0, 60.0
-_PATIENCE_S = 40.0
-"""Dovecot lets an address that failed wait, up to 15 s, also when it has the right password."""
 
 
 def guess_passwords(stage: Stage) -> Outcome:
@@ -41,7 +39,7 @@ def guess_passwords(stage: Stage) -> Outcome:
     )
     shut = stage.inet.start(
         "until_shut",
-        limit_s=_SHUT_S,
+        limit_s=PATIENCE_S,
         imap={
             "host": plans.CENTRE.v4,
             "port": IMAPS_PORT,
@@ -51,7 +49,7 @@ def guess_passwords(stage: Stage) -> Outcome:
         },
         portal={"host": PORTAL, "address": plans.CENTRE.v4, "port": PORTAL_PORT, "source": attacker},
     )
-    decision = stage.decision_about(attacker, began_ms, _DECIDED_S)
+    decision = stage.decision_about(attacker, began_ms, PATIENCE_S)
     report.prove(
         "guessing_decided", decision is not None, "nothing was decided about the address that guesses"
     )
@@ -59,7 +57,7 @@ def guess_passwords(stage: Stage) -> Outcome:
         return outcome
     outcome.decided_by = f"{decision['rule']}: {', '.join(decision['evidence']['detectors'])}"
     outcome.seen_ms = decision["activated_ms"] - began_ms
-    doors = shut.result(_SHUT_S + 30)
+    doors = shut.result(PATIENCE_S + 30)
     moments = stage.moments(watchers)
     moments += [at for at in (doors["imap_at_ms"], doors["portal_at_ms"]) if at]
     outcome.block_ms = percentiles(max(0, at - decision["activated_ms"]) for at in moments)
@@ -90,7 +88,8 @@ def guess_passwords(stage: Stage) -> Outcome:
     report.prove("guessing_explained", bool(outcome.explained), "the page of the decision does not say why")
     stage.undo_by_page(decision["campaign_id"])
     again = stage.moments(stage.watch(attacker, open_=True))
-    opens = wait_until(lambda: stage.doors.signs_in(victim, attacker, wanted=True)[0], _PATIENCE_S, 1.0)
+    # Dovecot lets an address that failed wait, up to 15 s, also when it has the right password.
+    opens = wait_until(lambda: stage.doors.signs_in(victim, attacker, wanted=True)[0], PATIENCE_S, 1.0)
     outcome.undone = (
         opens and len(again) == 2 * len(stage.communes) and stage.all_pass(stage.tries([attacker]))
     )

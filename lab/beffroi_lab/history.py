@@ -24,10 +24,9 @@ from beffroi_lab.campaign import Mail
 from beffroi_lab.centre import SMTP_PORT, Centre
 from beffroi_lab.plan import Plan
 from beffroi_lab.running import Hands
-from beffroi_lab.topology import LabFailed
+from beffroi_lab.topology import PATIENCE_S, LabFailed
 
 DAYS = 30
-_DELIVERED_S = 30
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def live_through(hands: Hands, centre: Centre, plan: Plan, days: int) -> str:
         mails = [letter(one, c.people[number % len(c.people)].email) for c in plan.communes]
         send(hands, mails)
         ages |= {mail.message_id: days - days * number // len(CORRESPONDENTS) for mail in mails}
-    aged = centre.ask("age_mail", days_by_message_id=ages, limit_s=_DELIVERED_S)
+    aged = centre.ask("age_mail", days_by_message_id=ages, limit_s=PATIENCE_S)
     if not aged["ok"]:
         raise LabFailed(f"of {len(ages)} ordinary mails {aged['deliveries']} were delivered and checked")
     return (

@@ -14,18 +14,17 @@ from datetime import datetime
 from typing import Any
 
 from beffroi_lab import plan as plans
-from beffroi_lab.attack_steps import POLICY_S, Answer, Outcome, Stage
+from beffroi_lab.attack_steps import Answer, Outcome, Stage
 from beffroi_lab.doors import now_ms
 from beffroi_lab.outside import lists_command
 from beffroi_lab.plan import CommunePlan
 from beffroi_lab.report import percentiles
 from beffroi_lab.running import wait_until
-from beffroi_lab.topology import LabFailed
+from beffroi_lab.topology import PATIENCE_S, LabFailed
 
 NAME, LIST = "suivi-colis-securise.com", "noms-hostiles"
 EXPLAINED = ("une liste d’attaquants le nomme", "dans 1 collectivité")
 OTHER = "mairie-exemple.com"
-_ON_S, _REFUSED_S, _TOLD_S = 60.0, 60.0, 60.0
 
 
 def visit_by_hosts_file(stage: Stage) -> Outcome:
@@ -36,7 +35,7 @@ def visit_by_hosts_file(stage: Stage) -> Outcome:
     _policy(stage, commune, inspect=True)
     box = stage.world.boxes[commune.letter]
     box.start_inspector()
-    if not wait_until(lambda: box.status().get("inspection") == "on", _ON_S):
+    if not wait_until(lambda: box.status().get("inspection") == "on", PATIENCE_S):
         raise LabFailed(f"the inspection engine is {box.status().get('inspection')}")
     before = _visits(stage, commune, NAME)
     report.prove("hosts_file_before", _all(before, ok=True), f"it did not open before: {before}", before)
@@ -60,7 +59,7 @@ def visit_by_hosts_file(stage: Stage) -> Outcome:
         refused[:] = [_visits(stage, commune, NAME)]
         return _all(refused[0], ok=False)
 
-    seen = wait_until(cut, _REFUSED_S, 0.02)
+    seen = wait_until(cut, PATIENCE_S, 0.02)
     if seen:
         outcome.block_ms = percentiles([began[-1] - published_ms])
     reset = seen and all("Reset" in one.get("error", "") for one in refused[0].values())
@@ -74,15 +73,15 @@ def visit_by_hosts_file(stage: Stage) -> Outcome:
         f"TLS and HTTP to {NAME} are reset {outcome.block_ms['max']} ms after the list was published; {OTHER} opens at "
         "the same address"
     )
-    told = wait_until(lambda: _told(stage, commune), _TOLD_S, 0.2)
+    told = wait_until(lambda: _told(stage, commune), PATIENCE_S, 0.2)
     outcome.seen_ms = now_ms() - began[-1] if told else None
     report.prove("hosts_file_told", told, "the box did not tell the centre what it refused")
     path = f"/decisions/pourquoi/?q={NAME}"
-    wait_until(lambda: bool(stage.explained(path, NAME, LIST, *EXPLAINED)), _TOLD_S, 0.5)
+    wait_until(lambda: bool(stage.explained(path, NAME, LIST, *EXPLAINED)), PATIENCE_S, 0.5)
     outcome.explained = stage.explained(path, NAME, LIST, *EXPLAINED)
     report.prove("hosts_file_explained", bool(outcome.explained), "the console does not say why")
     lists_command(stage, "withdraw", LIST)
-    outcome.undone = wait_until(lambda: _all(_visits(stage, commune, NAME), ok=True), _REFUSED_S, 0.2)
+    outcome.undone = wait_until(lambda: _all(_visits(stage, commune, NAME), ok=True), PATIENCE_S, 0.2)
     report.prove("hosts_file_undone", outcome.undone, "a name of a withdrawn list stays refused")
     _policy(stage, commune, inspect=False)
     report.tell(f"the console says: {outcome.explained}; the list is withdrawn and {NAME} opens again")
@@ -113,5 +112,5 @@ def _policy(stage: Stage, commune: CommunePlan, *, inspect: bool) -> None:
         "version"
     ]
     box = stage.world.boxes[commune.letter]
-    if not wait_until(lambda: box.status().get("policy_version", 0) >= version, POLICY_S):
+    if not wait_until(lambda: box.status().get("policy_version", 0) >= version, PATIENCE_S):
         raise LabFailed(f"box {commune.letter} did not take its policy:\n{box.status()}")

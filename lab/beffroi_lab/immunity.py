@@ -20,10 +20,10 @@ from beffroi_lab.centre import PORTAL
 from beffroi_lab.report import Report
 from beffroi_lab.running import wait_until
 from beffroi_lab.scenario import Scenario
+from beffroi_lab.topology import PATIENCE_S
 from beffroi_lab.world import World, protected, world
 
 PROTECTED_LINKS = ("https://www.impots.gouv.fr/", f"https://{PORTAL}/")
-_FACTS_S = 30
 
 
 def first_usable(paths: Sequence[Path]) -> Lure:
@@ -101,7 +101,7 @@ def spare_known(made: World, report: Report) -> None:
         rows: list[dict[str, Any]] = made.centre.ask("campaigns")["campaigns"]
         return [one for one in rows if known.link_host in one["names"]]
 
-    counted = wait_until(lambda: sum(one["sightings"] for one in mine()) >= 2, _FACTS_S)
+    counted = wait_until(lambda: sum(one["sightings"] for one in mine()) >= 2, PATIENCE_S)
     blocked = [d["value"] for d in made.centre.ask("decided", since_ms=began_ms)["decisions"]]
     seen = reported and counted and not blocked
     report.prove("known_correspondent_spared", seen, f"reported {reported}, counted {counted}, {blocked}")
@@ -131,10 +131,10 @@ def _centre_refuses(made: World, report: Report) -> bool:
             data=base64.b64encode(mail.data).decode(),
         )
     ids = [mail.message_id for mail in mails]
-    wait_until(lambda: len(made.centre.ask("messages", message_ids=ids)["ids"]) == 2, _FACTS_S)
+    wait_until(lambda: len(made.centre.ask("messages", message_ids=ids)["ids"]) == 2, PATIENCE_S)
     reported = [_report_when_delivered(made, mail) for mail in mails]
     # What is protected joins no campaign: each report stands alone, and each is refused.
-    wait_until(lambda: len(_refused_campaigns(made)) == len(mails), _FACTS_S)
+    wait_until(lambda: len(_refused_campaigns(made)) == len(mails), PATIENCE_S)
     found = _refused_campaigns(made)
     words = [made.centre.ask("confirm", campaign_id=one["id"]) for one in found]
     active = made.centre.ask("decided", since_ms=0)["decisions"]
@@ -160,7 +160,7 @@ def _report_when_delivered(made: World, mail: Mail) -> bool:
     """The evidence may reach the database a moment after the mail."""
     return wait_until(
         lambda: bool(made.centre.ask("report", email=mail.recipient, message_id=mail.message_id)["ok"]),
-        _FACTS_S,
+        PATIENCE_S,
     )
 
 
@@ -181,7 +181,7 @@ def _boxes_refuse(made: World, report: Report) -> bool:
         rows = made.centre.ask("facts", kind="entry_refused")["facts"]
         return {pair for pair in wanted for r in rows if pair[0] in r["source"] and pair[1] in r["payload"]}
 
-    told = wait_until(lambda: refused() == wanted, _FACTS_S)
+    told = wait_until(lambda: refused() == wanted, PATIENCE_S)
     passes = []
     for commune in made.plan.communes:
         hands = made.hands[f"lan{commune.letter}"]

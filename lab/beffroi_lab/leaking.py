@@ -16,6 +16,7 @@ from beffroi_lab.doors import now_ms
 from beffroi_lab.names import TUNNEL_ZONE
 from beffroi_lab.report import percentiles
 from beffroi_lab.running import wait_until
+from beffroi_lab.topology import PATIENCE_S
 
 UPLOAD_BYTES = 6_000_000
 PIECES, PAUSE_S = 80, 0.04
@@ -23,7 +24,6 @@ TUNNEL_WORDS = "données cachées dans des questions de noms"
 UPLOAD_WORDS = "envois la nuit"
 BEACON_WORDS = "appels réguliers vers l’extérieur"
 BEACON_EVERY_S, BEACON_CALLS = 12.0, 40
-_ALARM_S, _BLOCK_S = 150.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ def tunnel(stage: Stage, leaks: Leaks) -> Outcome:
         "enforced", decision_ids=[decision["id"]], boxes_wanted=len(stage.world.boxes), ended=False
     )
     outcome.block_ms = percentiles(at - decision["activated_ms"] for at in acknowledged["boxes"].values())
-    refused = acknowledged["ok"] and wait_until(lambda: not _carry(stage), _BLOCK_S)
+    refused = acknowledged["ok"] and wait_until(lambda: not _carry(stage), PATIENCE_S)
     outcome.refused = {"seen": refused, "resolvers": len(stage.communes), "carrying": _carry(stage)}
     report.prove("tunnel_refused", refused, f"a resolver still carries: {outcome.refused}")
     report.tell(f"the Département presses Confirmer: no resolver carries {TUNNEL_ZONE} any more")
     stage.undo_by_page(decision["campaign_id"])
-    outcome.undone = wait_until(lambda: _carry(stage) == len(stage.communes), _BLOCK_S)
+    outcome.undone = wait_until(lambda: _carry(stage) == len(stage.communes), PATIENCE_S)
     report.prove("tunnel_undone", outcome.undone, "a resolver still refuses the name")
     return outcome
 
@@ -136,12 +136,12 @@ def _to_a_place(stage: Stage, alarm: Alarm) -> Outcome:
 def _told(stage: Stage, outcome: Outcome, alarm: Alarm) -> dict[str, Any] | None:
     """Wait for the alarm, and read its incident."""
     report = stage.report
-    sighting = stage.sighting(f"box_{alarm.detector}", alarm.value, alarm.since_ms, _ALARM_S)
+    sighting = stage.sighting(f"box_{alarm.detector}", alarm.value, alarm.since_ms, PATIENCE_S)
     report.prove(f"{alarm.detector}_seen", sighting is not None, f"no box told of {alarm.value}")
     if sighting is None:
         return None
     outcome.seen_ms = sighting["at_ms"] - alarm.since_ms
-    wait_until(lambda: bool(stage.incident_that_says(alarm.words)), _BLOCK_S, 0.5)
+    wait_until(lambda: bool(stage.incident_that_says(alarm.words)), PATIENCE_S, 0.5)
     outcome.explained = stage.incident_that_says(alarm.words)
     report.prove(f"{alarm.detector}_explained", bool(outcome.explained), "no incident says what was seen")
     report.tell(f"a box told of {alarm.value}; an incident says why: {outcome.explained}")
@@ -151,7 +151,7 @@ def _told(stage: Stage, outcome: Outcome, alarm: Alarm) -> dict[str, Any] | None
 def _confirm(stage: Stage, outcome: Outcome, sighting: dict[str, Any], value: str) -> dict[str, Any] | None:
     began_ms = now_ms()
     stage.press(f"/decisions/{sighting['campaign_id']}/confirmer/")
-    decision = stage.decision_about(value, began_ms, _BLOCK_S)
+    decision = stage.decision_about(value, began_ms, PATIENCE_S)
     stage.report.prove(f"{value}_decided", decision is not None, f"Confirmer decided nothing about {value}")
     outcome.decided_by = decision["rule"] if decision else ""
     return decision

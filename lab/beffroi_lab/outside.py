@@ -16,10 +16,9 @@ from beffroi_lab.attack_steps import Outcome, Stage
 from beffroi_lab.doors import now_ms
 from beffroi_lab.report import percentiles
 from beffroi_lab.running import wait_until
-from beffroi_lab.topology import LabFailed
+from beffroi_lab.topology import PATIENCE_S, LabFailed
 
 NAME = "adresses-hostiles"
-_FACTS_S, _COMMAND_S = 30.0, 120
 
 
 def outside_addresses(stage: Stage) -> Outcome:
@@ -57,7 +56,7 @@ def outside_addresses(stage: Stage) -> Outcome:
         f"{row['count']} addresses are refused by every box in both directions, {outcome.block_ms['max']} ms after "
         "the list was published"
     )
-    counted = wait_until(lambda: _counted(stage), _FACTS_S, 0.2)
+    counted = wait_until(lambda: _counted(stage), PATIENCE_S, 0.2)
     outcome.seen_ms = now_ms() - began_ms if counted else None
     report.prove("outside_counted", counted, "not every box told the centre what it refused")
     outcome.explained = stage.explained("/decisions/", NAME, feed.source)
@@ -94,7 +93,7 @@ def lists_command(stage: Stage, verb: str, *arguments: str) -> str:
         stage.world.network["dc"].command(argv),
         capture_output=True,
         text=True,
-        timeout=_COMMAND_S,
+        timeout=PATIENCE_S,
         check=False,
     )
     if done.returncode != 0:

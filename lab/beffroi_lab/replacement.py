@@ -20,11 +20,11 @@ from beffroi_lab.console import Console
 from beffroi_lab.plan import CommunePlan
 from beffroi_lab.report import Report
 from beffroi_lab.running import wait_until
-from beffroi_lab.topology import LabFailed
+from beffroi_lab.topology import PATIENCE_S, LabFailed
 from beffroi_lab.world import World
 
 BLOCKED, EXCEPTED, LATER = plans.ATTACKER_LANDING.v4, plans.ATTACKER_OTHER.v4, plans.ATTACKER_SENDER.v4
-PORT, SERVICE_PORT, LIMIT_S = 80, 8080, 60.0
+PORT, SERVICE_PORT = 80, 8080
 _ASK = """
 import json, sys
 from pathlib import Path
@@ -67,7 +67,7 @@ class Pages:
         return found[1]
 
     def confirm(self, commune: CommunePlan, fingerprint: str) -> bool:
-        return wait_until(lambda: self._confirmed(fingerprint), LIMIT_S, 0.1)
+        return wait_until(lambda: self._confirmed(fingerprint), PATIENCE_S, 0.1)
 
     def _confirmed(self, fingerprint: str) -> bool:
         for path in sorted(
@@ -98,7 +98,7 @@ def _prepare(world: World, report: Report, commune: CommunePlan) -> None:
     changes = {"inbound_tcp_ports": [SERVICE_PORT], "observe_until": 0}
     version = world.centre.ask("set_policy", domain=commune.domain, changes=changes)["version"]
     box = world.boxes[commune.letter]
-    taken = wait_until(lambda: box.status().get("policy_version", 0) >= version, LIMIT_S)
+    taken = wait_until(lambda: box.status().get("policy_version", 0) >= version, PATIENCE_S)
     report.prove("old_box_enforced", taken and _holds(world, commune), f"before it broke: {box.status()}")
 
 
@@ -116,7 +116,7 @@ def _replace(world: World, report: Report, console: Console, commune: CommunePla
     world.boxes[commune.letter] = new
     new.wait_connected()
     ready = wait_until(
-        lambda: new.status().get("policy_version", 0) == wanted and _holds(world, commune), LIMIT_S
+        lambda: new.status().get("policy_version", 0) == wanted and _holds(world, commune), PATIENCE_S
     )
     took_s = time.monotonic() - began
     report.figures["replacement_s"] = round(took_s, 1)
@@ -126,7 +126,7 @@ def _replace(world: World, report: Report, console: Console, commune: CommunePla
     )
     report.prove("another_key", new.box_id not in ("", old.box_id), "the new box has the old one's identity")
     _block(world, LATER)
-    follows = wait_until(lambda: not _passes(world, commune, LATER), LIMIT_S)
+    follows = wait_until(lambda: not _passes(world, commune, LATER), PATIENCE_S)
     report.prove("new_box_follows", follows, "the new box does not enforce what was decided since")
     report.tell(
         f"{commune.name}: another box enforces everything {took_s:.1f} s after its code was asked for"
@@ -141,7 +141,7 @@ def _revoke(
     began = time.monotonic()
     pressed = console.press(f"/boitiers/{box.box_id}/revoquer/")["status"] == 302
     refused = _asked(world, commune, box.state)
-    ended = wait_until(lambda: not box.status().get("connected", True), LIMIT_S)
+    ended = wait_until(lambda: not box.status().get("connected", True), PATIENCE_S)
     report.figures["revoked_ms"] = round((time.monotonic() - began) * 1000)
     report.prove("revoked_within_a_minute", pressed and ended, f"the agent goes on: {box.status()}")
     report.prove(
@@ -150,7 +150,7 @@ def _revoke(
     before = box.status().get("versions")
     world.centre.ask("block", kind="domain", value="apres-le-vol.example.net")
     known = world.boxes[neighbour.letter]
-    heard = wait_until(lambda: known.status().get("versions") != before, LIMIT_S)
+    heard = wait_until(lambda: known.status().get("versions") != before, PATIENCE_S)
     learns = box.status().get("versions") != before
     report.prove("revoked_box_learns_nothing", heard and not learns, f"{before}: {box.status()}")
     report.prove(

@@ -21,11 +21,10 @@ from beffroi_lab.faults import Faults
 from beffroi_lab.plan import CommunePlan
 from beffroi_lab.report import Report, percentiles
 from beffroi_lab.running import wait_until
-from beffroi_lab.topology import LabFailed
+from beffroi_lab.topology import PATIENCE_S, LabFailed
 from beffroi_lab.world import World
 
-DELIVERY_S, SIGHTED_S, CLEAN_S, ACK_S = 30, 10, 30, 10
-PATIENCE_S = 40
+THROUGH_FAULTS_S = 40
 """How late a proof may be in a run with faults."""
 USUAL_S = {"deliver": 0.7, "sight": 1.0, "block": 2.5, "undo": 1.5}
 VISIT_S = {"sight": 6.0, "undo": 2.0}
@@ -49,7 +48,7 @@ class Scenario:
         self.report = report
         self.browsers = browsers
         self.faults = None if faults_seed is None else Faults(world, report, faults_seed)
-        self.patience_s = PATIENCE_S if self.faults else 0
+        self.patience_s = THROUGH_FAULTS_S if self.faults else 0
         self.doors = Doors(world, self.patience_s)
         self.campaign = world.campaign(lure)
         self.communes = world.plan.communes
@@ -120,7 +119,7 @@ class Scenario:
             found.update(self.doors.where([m for m in sent if m.message_id not in found]))
             return len(found) == len(sent)
 
-        wait_until(delivered, DELIVERY_S + self.patience_s)
+        wait_until(delivered, PATIENCE_S)
         self.copies = [m for m in sent if m.message_id in found]
         self.report.figures["delivered"] = len(self.copies)
         self.report.proofs["folders"] = sorted(set(found.values()))
@@ -173,9 +172,7 @@ class Scenario:
 
     def _sighted(self, count: int) -> None:
         """Wait until the centre has taken in so many reports."""
-        wait_until(
-            lambda: sum(c["sightings"] for c in self._campaigns()) >= count, SIGHTED_S + self.patience_s, 0.05
-        )
+        wait_until(lambda: sum(c["sightings"] for c in self._campaigns()) >= count, PATIENCE_S, 0.05)
 
     def landing_decisions(self) -> list[dict[str, Any]]:
         """Read the decisions of this run; return those that close the landing page at the boxes."""
@@ -204,7 +201,7 @@ class Scenario:
             if answer["ok"]:
                 return
         request = {"do": "report", "email": mail.recipient, "message_id": mail.message_id}
-        if not wait_until(lambda: self.world.centre.ask(**request)["ok"], DELIVERY_S + self.patience_s):
+        if not wait_until(lambda: self.world.centre.ask(**request)["ok"], PATIENCE_S):
             raise LabFailed(f"the report of {mail.recipient} was refused")
 
     def press_word(self, word: str) -> None:
@@ -232,7 +229,7 @@ class Scenario:
     def block(self) -> None:
         began = min(d["activated_ms"] for d in self.landing_decisions())
         ids = [d["id"] for d in self.landing_decisions()]
-        clean_at = self.doors.until_shown(self.copies, all_=False, limit_s=CLEAN_S + self.patience_s)
+        clean_at = self.doors.until_shown(self.copies, all_=False, limit_s=PATIENCE_S)
         enforced = self._acknowledged(ids, ended=False)
         self.report.prove(
             "every_box_enforces", enforced["ok"], f"{len(enforced['boxes'])} boxes acknowledged the decision"
@@ -265,7 +262,7 @@ class Scenario:
             decision_ids=decision_ids,
             boxes_wanted=len(self.world.boxes),
             ended=ended,
-            limit_s=ACK_S + self.patience_s,
+            limit_s=PATIENCE_S,
         )
 
     def _named(self) -> list[str]:
@@ -310,7 +307,7 @@ class Scenario:
         watchers = self.doors.watch(open_=True)
         self.press_word("annuler")
         self.report.tell("the Département presses Annuler")
-        back_at = self.doors.until_shown(self.copies, all_=True, limit_s=CLEAN_S + self.patience_s)
+        back_at = self.doors.until_shown(self.copies, all_=True, limit_s=PATIENCE_S)
         ended = [d["ended_ms"] for d in self.world.centre.ask("decided", since_ms=self.began_ms)["decisions"]]
         began = min((at for at in ended if at), default=0)
         released = self._acknowledged(ids, ended=True)

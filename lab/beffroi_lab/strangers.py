@@ -10,10 +10,10 @@ from beffroi_lab import plan as plans
 from beffroi_lab.attack_steps import HONEYPORTS, SERVICE_PORT, Outcome, Stage
 from beffroi_lab.doors import now_ms
 from beffroi_lab.report import percentiles
+from beffroi_lab.topology import PATIENCE_S
 
 SCANNED = range(8000, 8040)
 TRAPS_WORDS = "attaques vues par les boîtiers de deux communes"
-_SEEN_S, _DECIDED_S = 30.0, 30.0
 
 
 def scan_ports(stage: Stage) -> Outcome:
@@ -30,13 +30,13 @@ def scan_ports(stage: Stage) -> Outcome:
         "scan_finds_the_service_only", found["open"] == [[first.pc.v4, SERVICE_PORT]], f"{found['open']}"
     )
     report.tell(f"{attacker} scans {found['tried']} ports of {first.name}")
-    sighting = stage.sighting("box_port_scan", attacker, began_ms, _SEEN_S)
+    sighting = stage.sighting("box_port_scan", attacker, began_ms, PATIENCE_S)
     shut = stage.inet.ask(
         "until",
         address=first.pc.v4,
         port=SERVICE_PORT,
         open_=False,
-        limit_s=_SEEN_S,
+        limit_s=PATIENCE_S,
         source=attacker,
         witness=first.pc.v4,
         witness_source=plans.INNOCENT.v4,
@@ -71,7 +71,7 @@ def touch_traps(stage: Stage) -> Outcome:
     began_ms = now_ms()
     opened = [_touch(stage, touched[0].pc.v4, HONEYPORTS[1], attacker)]
     report.tell(f"{attacker} connects to a trap of {touched[0].name} (port {HONEYPORTS[1]})")
-    first = stage.sighting("box_honeyport", attacker, began_ms, _SEEN_S)
+    first = stage.sighting("box_honeyport", attacker, began_ms, PATIENCE_S)
     alone = stage.decision_about(attacker, began_ms, 0)
     report.prove(
         "one_box_decides_nothing", first is not None and alone is None, f"after one box: {first}, {alone}"
@@ -80,7 +80,7 @@ def touch_traps(stage: Stage) -> Outcome:
     opened.append(_touch(stage, touched[1].pc.v4, HONEYPORTS[0], attacker))
     report.prove("traps_answer", all(opened), "a trap did not complete the connection")
     report.tell(f"and to a trap of {touched[1].name}")
-    decision = stage.decision_about(attacker, began_ms, _DECIDED_S)
+    decision = stage.decision_about(attacker, began_ms, PATIENCE_S)
     report.prove("traps_decided", decision is not None, "the boxes of two communes decided nothing")
     if decision is None:
         return outcome

@@ -29,6 +29,8 @@ from beffroi_lab.plan import Pair, Plan
 NETNS = Path("/run/netns")
 PREFIX = "bl-"
 _MEMORY = Path("/dev/shm")
+PATIENCE_S = 240.0
+"""So long the laboratory waits for what must come; for a broken run alone, since how long it took is told by itself."""
 _STOP_S = 5.0
 
 
@@ -347,7 +349,9 @@ def _which(tool: str) -> bool:
 
 
 def _run(argv: Sequence[str], *, stdin: str | None = None, why: str = "") -> str:
-    done = subprocess.run(list(argv), input=stdin, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        list(argv), input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     if done.returncode != 0:
         what = f" for {why}" if why else ""
         raise LabFailed(f"{' '.join(argv[:12])}{what}: {done.stderr.strip()[:300]}")

@@ -29,10 +29,9 @@ from beffroi_lab.names import Sender
 from beffroi_lab.plan import Plan
 from beffroi_lab.running import Hands, Program, wait_until
 from beffroi_lab.screens import ConsoleDesk, Screens
-from beffroi_lab.topology import LabFailed, Network
+from beffroi_lab.topology import PATIENCE_S, LabFailed, Network
 
 LANDING_TEXT, INNOCENT_TEXT = "page d'atterrissage", "service légitime"
-_INTERNET_S = 20.0
 
 
 class World:
@@ -115,7 +114,7 @@ class World:
         program = Program(
             self.network["inet"], [sys.executable, "-u", "-m", "beffroi_lab.internet", str(path)], log
         )
-        wait_until(lambda: "ready" in program.tail() or not program.running, _INTERNET_S, 0.05)
+        wait_until(lambda: "ready" in program.tail() or not program.running, PATIENCE_S, 0.05)
         if "ready" not in program.tail():
             raise LabFailed(f"the internet of the laboratory did not start:\n{program.tail()}")
         return program

@@ -8,6 +8,8 @@ from beffroi_lab import attacks, plan
 from beffroi_lab.report import Report
 from beffroi_lab.world import world
 
+from tests.waiting import PATIENCE_S
+
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 
 PARTITION_S = 5.0
@@ -16,7 +18,7 @@ PARTITION_S = 5.0
 def test_attacks_are_seen_blocked_explained_and_undone_while_everyone_browses() -> None:
     report = Report(say=print)
     with world(plan.make(3), [], history_days=0, local_hour=attacks.NIGHT_HOUR) as made:
-        attacks.play(made, report, partition_s=PARTITION_S)
+        attacks.play(made, report, partition_s=PARTITION_S, longest_gap_ms=PATIENCE_S * 1000)
     assert report.failures == []
     shown = report.figures["attacks"]
     assert set(shown) == {"outside_addresses", *attacks.STEPS, *attacks.LEAKS}

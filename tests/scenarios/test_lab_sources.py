@@ -62,7 +62,7 @@ elif do == "accept":
 elif do == "stop":
     actions.stop_source(actor=actor, source=FeedSource.objects.get())
 elif do == "until":
-    end = time.monotonic() + 240
+    end = time.monotonic() + 200
     while queries.source_states(actor)[0].state != rest[0] and time.monotonic() < end:
         time.sleep(0.2)
 print(json.dumps([{"state": one.state, "in_force": one.source.in_force, "error": one.source.last_error,
