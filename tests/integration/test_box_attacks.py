@@ -49,6 +49,8 @@ from tests.waiting import until
 pytest_plugins = ["tests.fixtures_box"]
 pytestmark = needs_network
 HONEY = 23
+TRUNCATED = 2
+"""Bit of the third byte of an answer of DNS."""
 
 
 @pytest.fixture
@@ -254,6 +256,43 @@ def test_a_tunnel_in_dns_questions_is_told_by_its_registered_name(hall: TownHall
     until(lambda: sightings(hall, "dns_tunnel"), "not seen")
     (seen,) = sightings(hall, "dns_tunnel")
     assert [i.value for i in seen.indicators] == ["tunnel-exemple.com"] and no_machine_is_named(hall)
+
+
+def test_a_machine_that_asks_without_end_takes_the_resolver_from_nobody_and_is_told(hall: TownHall) -> None:
+    other = "185.11.30.66"
+    run("ip", "-n", LAN, "addr", "add", f"{other}/24", "dev", "l0")
+    ended, waits = threading.Event(), threading.Event()
+
+    def flood(infected: socket.socket) -> None:
+        number = 0
+        while not ended.is_set():
+            name = f"x{number}".encode()
+            asked = struct.pack(">6HB", 7, 0x100, 1, 0, 0, 0, len(name)) + name + b"\4lent\3com\0\0\1\0\1"
+            with suppress(BlockingIOError):
+                infected.sendto(asked, (LAN_BOX, 53))
+                number += 1
+                if infected.recv(512)[2] & TRUNCATED:
+                    waits.set()
+
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_DGRAM) as infected:
+        infected.bind((other, 0))
+        infected.setblocking(False)
+        thread = threading.Thread(target=flood, args=(infected,))
+        thread.start()
+        try:
+            until(waits.is_set, "it is answered without end")
+            for number in range(30):
+                until(lambda n=number: look_up(LAN, f"a{n}.mairie-exemple.com", LAN_BOX) == 0, "no answer")
+            dig = ("dig", "-b", other, "+short", f"@{LAN_BOX}", UNLISTED)
+            assert run(*inside(LAN, *dig)).split()[-1] == GOOD, "a program asks again by TCP, and is answered"
+            until(lambda: sightings(hall, "dns_flood"), "not told")
+        finally:
+            ended.set()
+            thread.join()
+            run("ip", "-n", LAN, "addr", "del", f"{other}/24", "dev", "l0")
+    (seen,) = sightings(hall, "dns_flood")
+    assert seen.indicators == () and seen.evidence["machine"].startswith("poste-")
+    assert other not in repr(hall.centre.facts)
 
 
 def test_doh_passes_while_the_box_observes_and_not_after(hall: TownHall) -> None:

@@ -22,7 +22,7 @@ from beffroi_box.listed import Listed
 from beffroi_box.local import RecentBlocks
 from beffroi_box.nflog import PacketLog
 from beffroi_box.refusals import Question, RefusalSocket
-from beffroi_box.resolver import RELOAD, refusals_socket
+from beffroi_box.resolver import PACED, RELOAD, refusals_socket
 from beffroi_box.store import user_id
 from beffroi_box.watch import Watch
 
@@ -95,7 +95,9 @@ class Blocked:
         refused = RefusalSocket(refusals_socket(self._config), user_id(self._config.dnsdist_user))
         try:
             for question in refused:
-                if question.name != RELOAD:
+                if question.told_as == PACED:
+                    self._watch.asked_too_fast(question.machine)
+                elif question.name != RELOAD:
                     self.refused(question)
         finally:
             refused.close()

@@ -1,4 +1,5 @@
-"""Questions that dnsdist tells over a Unix socket (dnstap in frame streams): refused, observed, or suspiciously long.
+"""Questions that dnsdist tells over a Unix socket (dnstap in frame streams): refused, observed, suspiciously long, or
+one too many of a machine that asks too fast.
 
 Purpose: which listed names were asked for, and how often. No other question comes here. Who asked is in the message
          too: it serves alarms about canary names and tunnels, under an opaque label, and is thrown away else.
@@ -7,7 +8,7 @@ Input:   names come from LAN clients: hostile; only names on a list are counted.
 Fails:   without it nothing is counted, names are refused all the same; dnsdist drops what is not read in time. Where
          it finds no socket it looks again after five seconds only: so who starts the box makes it (a ``.socket`` unit)
          and hands it over, and what dnsdist tells between two agents waits in it.
-Source:  sd_listen_fds(3); github.com/farsightsec/fstrm (control frames), dnstap.info (Dnstap.message 14,
+Source:  sd_listen_fds(3); github.com/farsightsec/fstrm (control frames), dnstap.info (Dnstap.identity 1, message 14,
          Message.query_address 4, Message.query_message 10).
 """
 
@@ -26,16 +27,18 @@ MAX_FRAME_BYTES = 1 << 16
 ACCEPT, START, STOP, READY, FINISH = 1, 2, 3, 4, 5
 _CONTENT = b"protobuf:dnstap.Dnstap"
 _FIRST_FD = 3
-_MESSAGE, _QUERY_ADDRESS, _QUERY_MESSAGE = 14, 4, 10
+_IDENTITY, _MESSAGE, _QUERY_ADDRESS, _QUERY_MESSAGE = 1, 14, 4, 10
 
 
 @dataclass(frozen=True)
 class Question:
-    """``kind``: the number of the record type. ``machine``: address of who asked, "" where it is not told."""
+    """``kind``: the number of the record type. ``machine``: address of who asked, "" where it is not told. ``told_as``:
+    how dnsdist signed it."""
 
     name: str
     kind: int = 1
     machine: str = ""
+    told_as: str = ""
 
 
 def listen(path: Path, owner: int) -> socket.socket:
@@ -122,7 +125,7 @@ def asked(frame: bytes) -> Question | None:
             return None
         address = _field(message, _QUERY_ADDRESS)
         machine = str(ipaddress.ip_address(address)) if len(address) in (4, 16) else ""
-        return Question(name, kind, machine)
+        return Question(name, kind, machine, _field(frame, _IDENTITY).decode("ascii"))
     except (IndexError, ValueError, struct.error):
         return None
 

@@ -4,7 +4,8 @@ Purpose: a listed name and all below it answer NXDOMAIN. dnsdist asks constant d
          decisions, written by the agent) and ``bulk.cdb`` (the lists, written by the loader): a million names
          cost no memory, a new file counts from the next question on, and a restart needs no replay. Names in
          ``spared.cdb`` (local exceptions) are not refused; those in ``watched.cdb`` and ``observed.cdb`` (lists on
-         trial, written by the loader) are told and answered.
+         trial, written by the loader) are told and answered. An address that asks faster than a whole office is told,
+         and waits: it takes the resolver from nobody else.
 Process: dnsdist and Unbound, each as its own user. The agent makes dnsdist read a new file by a question for
          ``RELOAD`` from the loopback address: its answer says that both files were read.
 Fails:   without the agent, dnsdist goes on with its files; without dnsdist, the files wait for its start, and the
@@ -34,6 +35,12 @@ RELOAD = "reload.beffroi-box.invalid"
 TIMEOUT_S = 0.5
 LONG_NAME_BYTES = 52
 """Shorter questions never leave dnsdist; a tunnel's are longer."""
+PACE_PER_S, PACE_BURST = 200, 1000
+"""Questions of one address. Thirty people behind one address that open their day ask some hundred a second."""
+PACED = "paced"
+"""How dnsdist signs what it tells of an address that asks faster."""
+_PACE = f"MaxQPSIPRule({PACE_PER_S}, 32, 128, {PACE_BURST}, 10, 5, 1)"
+"""Each address of IPv4 and IPv6. An allowance is full again after 5 s, and forgotten after 10."""
 
 
 UNDATED = 'val-override-date: "-1"'
@@ -119,6 +126,16 @@ local refused = TagRule("listed")
 addAction(refused, DnstapLogAction("box", told))
 addAction(refused, SetExtendedDNSErrorAction(15, "Beffroi"))
 addAction(refused, RCodeAction(DNSRCode.NXDOMAIN))
+-- One machine does not take the resolver from the others. By TCP, which nobody forges, it has as much again: so who
+-- asks in the name of another machine makes that one ask by TCP, and takes nothing from it.
+local fast = OrRule({{
+  AndRule({{TCPRule(false), {_PACE}}}), AndRule({{TCPRule(true), {_PACE}}})
+}})
+addAction(fast, SetTagAction("{PACED}", "yes"))
+local paced = TagRule("{PACED}")
+addAction(AndRule({{paced, MaxQPSRule(5)}}), DnstapLogAction("{PACED}", told))
+addAction(AndRule({{paced, TCPRule(true)}}), RCodeAction(DNSRCode.REFUSED))
+addAction(paced, TCAction())
 -- Observed names, and names so long that they may carry data: the agent judges them in memory.
 local seen = OrRule({{
   KeyValueStoreLookupRule(watched, suffix), KeyValueStoreLookupRule(observed, suffix),

@@ -36,6 +36,7 @@ from beffroi_box.lanprobe import FAR_ADDRESSES
 from beffroi_box.leaks import BEAT_FROM_S, Beacons, Leak, Tunnels, Volumes, clear_passwords
 from beffroi_box.learn import Learner, Rounds
 from beffroi_box.refusals import Question
+from beffroi_box.resolver import PACE_PER_S
 from beffroi_box.ruleset import TABLE
 from beffroi_box.services import NAMES
 from beffroi_box.tallies import Tallies, Tally
@@ -392,6 +393,13 @@ class Watch:
             self._name_met(entry, question.name)
         elif leak := self._tunnels.judge(question.machine, question.name, question.kind, now=self._now()):
             self._leak(leak)
+
+    def asked_too_fast(self, machine: str) -> None:
+        """dnsdist made it wait. An observation: a program in a loop does it too, and its address may be forged."""
+        evidence = {"questions_per_s": str(PACE_PER_S)}
+        with self._lock:
+            if label := self._labels.of(machine, now=self._now()):
+                self._alarms.tell("dns_flood", machine, (), evidence | {"machine": label})
 
     def _watched_name(self, name: str) -> Entry | None:
         entry = self._enforcer.watched_name(name)
