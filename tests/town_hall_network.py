@@ -24,6 +24,7 @@ EVIL, EVIL6, GOOD = "45.83.64.7", "2a0e:b107:10::7", "45.83.64.9"
 LISTED, UNLISTED = "colis-suivi-livraison.com", "mairie-exemple.com"
 FORGED: list[str] = []
 """What somebody on the line adds to the answers about the centre."""
+_SYSCTL = Path(__file__).parents[1] / "deploy" / "deb" / "sysctl.conf"
 REFUSED = 3  # a resolver's answer code
 
 
@@ -114,8 +115,9 @@ def make_spaces(*, bridge: bool) -> None:
         _ip(f"-n {BOX} link add br0 type bridge")
         for port in ("wan", "lan"):
             _ip(f"-n {BOX} link set {port} master br0 up")
-        called = ("iptables", "ip6tables")
-        run(*inside(BOX, "sysctl", "-qw", *(f"net.bridge.bridge-nf-call-{name}=1" for name in called)))
+        for line in _SYSCTL.read_text().splitlines():
+            if line.startswith("-net.bridge."):
+                run(*inside(BOX, "sysctl", "-qw", line.removeprefix("-").replace(" ", "")))
         places += [(BOX, "br0", WAN_BOX, WAN_BOX6), (LAN, "l0", "185.10.20.3", "2a0c:e300:1::3")]
     else:
         run(*inside(BOX, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"))

@@ -39,6 +39,8 @@ from beffroi_box.wanguard import ICMP_IN
 TABLE = "beffroi"
 HOT_SIZE = 262_144
 MODES = ("router", "bridge")
+ELSEWHERE, PPPOE = 0x4, 0x8864
+"""Bit of the mark of what a bridge passes on for a network in which the box itself has no address."""
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 _CHAINS = (
     *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "from_lan", "from_wan",
@@ -311,8 +313,10 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
         else ""
     )
     probe = probe_hidden(site.wan) if policy.mode == "router" else ""
+    elsewhere = f"meta mark and {ELSEWHERE:#x} != 0 accept" if policy.mode == "bridge" else ""
     return f"""table inet {TABLE} {{
   chain dns_ {{
+    {elsewhere}
     {redirect}
     {relay_redirect(policy, lan)}
     {traps}
@@ -349,13 +353,18 @@ def _at(side: str, version: int) -> str:
 
 
 def _bridge(site: Site) -> str:
-    """In a bridge the inet hooks see only the bridge as input interface: mark the direction before."""
+    """In a bridge the inet hooks see only the bridge as input interface: mark the direction before. They read a packet
+    within one tag of 802.1Q or PPPoE (sysctl.conf), and no deeper: what has two tags could hide any address."""
+    wrapped = f"meta mark set meta mark or {ELSEWHERE:#x}"
     return f"""table bridge {TABLE} {{
   chain direction {{
     type filter hook prerouting priority -300; policy accept;
-    iifname "{site.wan}" meta mark set 0x1 accept
-    iifname "{site.lan}" meta mark set 0x2 accept
-    iifname "{NEAR}" meta mark set 0x2
+    meta protocol {{ 8021q, 8021ad }} drop
+    ether type 8021ad drop
+    iifname "{site.wan}" meta mark set 0x1
+    iifname {{ "{site.lan}", "{NEAR}" }} meta mark set 0x2
+    vlan id 1-4095 {wrapped}
+    meta protocol {PPPOE:#x} {wrapped}
   }}
 }}"""
 
