@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from beffroi.core.communes.models import CommuneExport
 from beffroi.core.identity.actor import Actor
+from beffroi.core.planes.files import list_file
 from beffroi.leaving import actions, applying, erasing, erasures, queries
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.lib import clock, envelopes
@@ -35,6 +36,7 @@ def leaving_state(state: Config, monkeypatch: Any) -> Config:
     (state.state / "projections").mkdir(exist_ok=True)
     project(state)
     (state.state / "exports").mkdir(exist_ok=True)
+    list_file(state.state, "").parent.mkdir(exist_ok=True)
     (state.state / "backup-rows").mkdir(exist_ok=True)
     monkeypatch.setattr(mailboxes, "inventory", lambda mailbox: Inventory(3, 1, 0, 4096, "ab" * 32))
     monkeypatch.setattr(asking, "ask", lambda config, verb, **what: {})

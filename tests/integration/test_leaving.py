@@ -16,6 +16,7 @@ from beffroi.core.communes import actions as communes
 from beffroi.core.communes import queries as communes_of
 from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite
+from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import erasure as names
@@ -52,6 +53,7 @@ from tests.fixtures_leaving import (
     planned,
     two,
 )
+from tests.fixtures_lists import publish as publish_list
 from tests.fixtures_portal import no_door, shared_box
 
 __all__ = ["leaving_state", "no_door", "other", "place", "state", "two"]
@@ -118,6 +120,8 @@ def test_from_its_day_on_nobody_comes_in_and_who_works_elsewhere_too_keeps_that(
         collectivite_id=beaune.id, serial="B1", public_key="k", fingerprint="f", state=Box.State.ACTIVE
     )
     neighbour = box(nuits, "agent", nuits.agent.id)
+    for name, scope in (("own", beaune.id), ("theirs", nuits.id), ("everybody", SCOPE_ALL)):
+        publish_list(name, "45.83.64.7", scope=scope)
     for name in (beaune.domain, nuits.domain):
         projections.put_route(leaving_state, address=f"agent@{name}")
     made = planned(beaune)
@@ -139,6 +143,7 @@ def test_from_its_day_on_nobody_comes_in_and_who_works_elsewhere_too_keeps_that(
     assert Alias.objects.get(pk=alias.id).ended_at is not None
     machine.refresh_from_db()
     assert machine.state == "revoked"
+    assert set(IndicatorList.objects.values_list("name", flat=True)) == {"theirs", "everybody"}
     neighbour.refresh_from_db()
     assert neighbour.closed_at is None and communes_of.collectivite_of_domain(nuits.domain) == nuits.id
 
@@ -161,6 +166,8 @@ def test_from_its_day_on_nobody_comes_in_and_who_works_elsewhere_too_keeps_that(
         )
     with pytest.raises(CollectiviteLeft):
         communes.add_domain(actor=administrator, collectivite=owner, name="autre.test")
+    with pytest.raises(CollectiviteLeft):
+        publish_list("own", "45.83.64.7", scope=beaune.id)
     with pytest.raises(CollectiviteLeft):
         mail.reopen_mailbox(actor=administrator, mailbox=shared)
     with pytest.raises(Invalid):

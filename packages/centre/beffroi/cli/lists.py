@@ -133,7 +133,7 @@ def show(*, as_json: bool) -> int:
 
 
 def import_(options: argparse.Namespace, file: TextIO, *, account: str) -> int:
-    """Errors: ListEmpty, Invalid, CommuneUnclear."""
+    """Errors: ListEmpty, Invalid, CommuneUnclear, CollectiviteLeft."""
     from beffroi.core.decisions import lists  # noqa: PLC0415
     from beffroi.core.decisions.models import SCOPE_ALL  # noqa: PLC0415
     from beffroi.core.identity.actor import Actor  # noqa: PLC0415

@@ -2,9 +2,11 @@
 
 Rule:    first the mark, so that nothing new begins; then people (``mail.people.leaving``: mailboxes close, app
          passwords, sessions, roles end; accounts of who works elsewhere, too, stay), functional mailboxes, aliases,
-         boîtiers, shares with others. Content and keys stay. Each step finds what is left of it, so a cut goes on.
+         boîtiers, bulk lists of its own, shares with others. Content and keys stay. Each step finds what is left of it,
+         so a cut goes on.
 Undo:    for the 30 days in which departures are undone, by the Département: people, mailboxes and aliases come back;
-         boîtiers are installed again, links and shares with others are made again, app passwords too.
+         boîtiers are installed again, bulk lists are published again, links and shares with others are made again, app
+         passwords too.
 Process: worker (``apply_due``); console (``give_back``).
 """
 
@@ -21,6 +23,8 @@ from beffroi.boxes import actions as boxes
 from beffroi.boxes.models import Box, EnrolmentCode
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
+from beffroi.core.decisions import lists
+from beffroi.core.decisions.models import IndicatorList
 from beffroi.core.events import publish
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
@@ -73,6 +77,8 @@ def apply(leaving: Leaving) -> None:
     _end_aliases(leaving)
     for box in Box.objects.filter(collectivite_id=owner.id).exclude(state=Box.State.REVOKED):
         boxes.revoke(actor=SYSTEM, box=box)
+    for row in IndicatorList.objects.filter(scope=owner.id):
+        lists.withdraw_list(actor=SYSTEM, name=row.name)
     EnrolmentCode.objects.filter(collectivite_id=owner.id, used_at=None).delete()
     MembershipOffer.objects.filter(collectivite_id=owner.id, ended_at=None).update(ended_at=clock.now())
     shares = drive.end_outside(owner.id)

@@ -31,6 +31,8 @@ from django.db import transaction
 from django.db.models import Max, Min
 
 from beffroi.core.audit import actions as audit
+from beffroi.core.communes.actions import CollectiviteLeft
+from beffroi.core.communes.queries import has_left
 from beffroi.core.decisions import listed, protected
 from beffroi.core.decisions.actions import MAX_TTL_S
 from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList, ListGrowth, PublishCursor
@@ -87,9 +89,11 @@ def publish_list(
     ``threat``: what all of it warns of (``threats.Threat``), "" for no one thing.
     ``scope``: ``all`` or one collectivité. ``ttl_s`` in seconds, 0: until it is replaced or withdrawn.
     ``account``: of the machine, where a person acts by command; kept in the personal side of the audit entry.
-    Errors: ListEmpty, Invalid, NotAllowed; OSError when the file cannot be written.
+    Errors: ListEmpty, Invalid, NotAllowed, CollectiviteLeft; OSError when the file cannot be written.
     """
     actor.require_departement("decide for others")
+    if has_left(scope):
+        raise CollectiviteLeft
     known = _checked(name, kind, source, licence, ttl_s)
     if threat and threat not in Threat:
         raise Invalid(f"threat: one of {', '.join(Threat)}")
