@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from beffroi.drive.sharing import Sharing
 from beffroi.drive.store import groups, received, shares
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.groups import Group
@@ -15,6 +16,7 @@ from beffroi.drive.store.model import Act
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.views import View
 from beffroi.drive.web.sync import push
+from beffroi.drive.who import Who
 from beffroi.lib import clock
 
 from tests.drive_server import PEOPLE, Served
@@ -88,6 +90,17 @@ def answer(drive: Served, made: Share, *, accepted: bool = True) -> None:
         communes.metadata(made.target).write(
             lambda writing: received.answer(writing, act, made.id, accepted=accepted)
         )
+
+
+def refuse(drive: Served, made: Share) -> None:
+    """By the référent's page."""
+    with metadata(drive) as communes:
+        act = Act("per_referent", "", clock.epoch_s())
+        view = View.of(
+            Who("per_referent", "mem_referent", made.target, "referent", "referent", "", ""),
+            communes.metadata,
+        )
+        Sharing(view, act, lambda line: None).answer(made.id, accepted=False)
 
 
 def end(drive: Served, made: Share, login: str = "alice") -> None:

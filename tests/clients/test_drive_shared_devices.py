@@ -11,8 +11,8 @@ from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
 
 from tests.drive_devices import Device, needs_client
-from tests.drive_server import B, Served, served
-from tests.drive_sharing import allow, answer, end, group, put_in, share
+from tests.drive_server import A, B, Served, served
+from tests.drive_sharing import allow, answer, end, group, put_in, refuse, share
 
 pytestmark = needs_client
 
@@ -146,6 +146,36 @@ def test_what_was_written_on_a_computer_while_the_share_ended_stays_there(
         assert amir.read(f"{at}/plan.txt") == b"deux plans" and amir.read(f"{at}/neuf.txt") == b"neuf"
     alice.sync()
     assert alice.read("Marchés/plan.txt") == b"un plan", "nothing of it came there"
+
+
+@pytest.mark.parametrize("begins_anew", [False, True])
+def test_a_commune_that_lost_its_drive_takes_no_file_from_devices_of_another(
+    drive: Served, tmp_path: Path, begins_anew: bool
+) -> None:
+    """Keys and metadata gone: theirs may be the last copies."""
+    given(drive, tmp_path)
+    bruno = device(drive, tmp_path, "bruno")
+    made = share(drive, "Marchés", Wish("collectivite", B, rights="write"))
+    answer(drive, made)
+    bruno.sync()
+    before = bruno.tree()
+    assert before[f"{SHARED_NAME}/Marchés/plan.txt"] == b"un plan"
+    drive.kill()
+    shutil.rmtree(drive.directory / "drive" / A)
+    drive.start()
+    if begins_anew:
+        assert drive.ask("PROPFIND", "/remote.php/dav/files/alice/")[0] == 207
+    for _ in range(2):
+        bruno.sync(fails=True)
+        assert bruno.tree() == before
+    assert "drive.share_lost" in drive.log
+    refuse(drive, made)
+    for _ in range(2):
+        bruno.sync(fails=True)
+        assert bruno.tree() == before, "kept, and said not to be sent"
+    bruno.write("lettre.txt", "une lettre")
+    bruno.sync(fails=True)
+    assert drive.ask("GET", "/remote.php/dav/files/bruno/lettre.txt", login="bruno")[2] == b"une lettre"
 
 
 def test_a_file_carried_between_two_communes_arrives_and_its_owner_keeps_it(

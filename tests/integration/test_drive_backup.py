@@ -86,6 +86,36 @@ def test_devices_of_who_it_is_shared_with_hear_that_it_came_back(
     assert (fingerprint() != before) is is_accepted
 
 
+def test_what_was_shared_with_another_commune_since_has_ended_and_is_not_lost(
+    place: Place, backups: Backups
+) -> None:
+    """Its devices would wait for what does not come back."""
+    filled(place)
+    backups.back_up(place.owner)
+    file, other = place.put("plan.bin", b"plan"), new_id("col")
+    wish = shares.Wish("collectivite", target=other)
+    made = place.database.write(lambda w: shares.make(w, place.act(), file.id, wish))[0]
+    backups.restore(place.owner)
+    with place.database.reading() as reading:
+        assert look.node(reading, file.id) is None
+        assert shares.find(reading, made.id).ended_s
+        assert shares.to_collectivite(reading, made.id, other, now_s=clock.epoch_s()) is None
+
+
+def test_an_offer_that_was_forgotten_since_does_not_come_back(place: Place, backups: Backups) -> None:
+    """Its owner has forgotten the share, too, and would seem to have lost it."""
+    filled(place)
+    owner = new_id("col")
+    for one in ("shr_1", "shr_2"):
+        place.database.write(lambda w, one=one: received.offer(w, one, "Plans", owner=owner, now_s=1))
+        place.database.write(lambda w, one=one: received.answer(w, place.act(), one, accepted=True))
+    backups.back_up(place.owner)
+    place.database.write(lambda w: received.forget(w, ["shr_1"]))
+    backups.restore(place.owner)
+    with place.database.reading() as reading:
+        assert [one.share_id for one in received.every(reading)] == ["shr_2"]
+
+
 def test_a_moment_comes_back_with_what_was_destroyed_since(place: Place, backups: Backups) -> None:
     one = place.put("grand", noise(LARGE, b"x"))
     backups.back_up(place.owner)

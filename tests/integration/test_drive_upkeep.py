@@ -12,6 +12,7 @@ from beffroi.drive import alarms, renewal, upkeep, used
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import (
+    keys,
     look,
     moments,
     mounts,
@@ -128,6 +129,7 @@ def test_an_offer_goes_once_its_owner_has_forgotten_the_share_and_not_before(pla
     offers = (
         (ended, place.owner),
         (stands, place.owner),
+        ("shr_lost", place.owner),
         ("shr_never", place.owner),
         ("shr_x", ids.new_id("col")),
     )
@@ -138,6 +140,8 @@ def test_an_offer_goes_once_its_owner_has_forgotten_the_share_and_not_before(pla
                 w, share_id, "Plans", owner=owner, now_s=offered_s
             )
         )
+    for share_id in (ended, stands, "shr_lost"):
+        theirs.write(lambda w, one=share_id: received.answer(w, place.act(), one, accepted=True))
     theirs.write(lambda w: tree.make_root(w, schema.HOME + "per_b", now_s=offered_s))
     theirs.write(lambda w: mounts.rename(w, ended, "per_b", "Plans de Beaune"))
     place.database.write(lambda w: shares.end(w, ended, now_s=offered_s))
@@ -149,13 +153,42 @@ def test_an_offer_goes_once_its_owner_has_forgotten_the_share_and_not_before(pla
             return {one.share_id for one in received.every(reading)}, set(mounts.of(reading, "per_b"))
 
     assert after(0)[0] == {share_id for share_id, _ in offers}, "one that is being made is offered first"
-    assert after(upkeep.ENDED_SHARES_DAYS - 1) == ({ended, stands, "shr_x"}, {ended})
-    after(
-        upkeep.ENDED_SHARES_DAYS + 1
-    )  # who comes first, the owner or the other, is as their identifiers fell
-    assert after(upkeep.ENDED_SHARES_DAYS + 2) == ({stands, "shr_x"}, set()), (
-        "who has no metadata says nothing"
-    )
+    left = {stands, "shr_lost", "shr_x"}
+    assert after(upkeep.ENDED_SHARES_DAYS - 1) == (left | {ended}, {ended})
+    with place.database.reading() as reading:
+        assert shares.is_known(reading, ended)
+    after(upkeep.ENDED_SHARES_DAYS + 1)
+    # whose names are tidied first is as their identifiers fell; who has no metadata says nothing
+    assert after(upkeep.ENDED_SHARES_DAYS + 2) == (left, set())
+    with place.database.reading() as reading:
+        assert not shares.is_known(reading, ended)
+
+
+def test_a_share_stays_known_while_whom_it_was_for_does_not_answer(place: Place) -> None:
+    """Its devices would take what ended for lost."""
+    other, now_s = ids.new_id("col"), clock.epoch_s()
+    file = place.put("plan.bin", b"plan")
+    wish = shares.Wish("collectivite", target=other)
+    made = place.database.write(lambda w: shares.make(w, place.act(), file.id, wish))[0]
+    theirs = place.communes.metadata(other)
+    theirs.write(lambda w: received.offer(w, made.id, "Plans", owner=place.owner, now_s=now_s))
+    keys.make(place.config, other)
+    place.database.write(lambda w: shares.end(w, made.id, now_s=now_s))
+    place.communes._forget(other)
+    metadata = place.config.state / "drive" / other / "metadata.db"
+    away = metadata.rename(metadata.with_name("away"))
+
+    def known(days: int) -> bool:
+        with clock.shifted(days * DAY_S):
+            place.work.round()
+        with place.database.reading() as reading:
+            return shares.is_known(reading, made.id)
+
+    assert known(upkeep.ENDED_SHARES_DAYS + 1)
+    away.rename(metadata)
+    assert not known(upkeep.ENDED_SHARES_DAYS + 2)
+    with place.communes.metadata(other).reading() as reading:
+        assert received.every(reading) == []
 
 
 def test_a_star_that_a_visitor_left_here_goes_and_a_members_stays(place: Place) -> None:

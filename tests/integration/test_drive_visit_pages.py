@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -162,6 +163,28 @@ def test_an_owner_whose_metadata_do_not_open_is_left_out_of_the_pages(
         assert "Rien pour le moment" not in shown
     assert Browser(server, there).send(b"un", folder=ours.own.id, name="notes.txt")[0] == 201
     assert "notes.txt" in ours.names()
+
+
+def test_what_its_owner_lost_whole_is_said_to_the_referent_who_may_refuse_it(
+    share: Share, there: Client, beaune: Commune, nuits: Commune
+) -> None:
+    drive_access._communes()._forget(beaune.id)
+    shutil.rmtree(settings.BEFFROI.state / "drive" / beaune.id)
+    ours = Drive(nuits.referent_membership).database
+
+    def fingerprint() -> Any:
+        with ours.reading() as reading:
+            return reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
+
+    before, page = fingerprint(), "/coffre/partages-avec-moi/"
+    shown = text(there, page)
+    assert "Introuvable" in shown and "Cette commune a perdu son Coffre" in shown and "Accepter" not in shown
+    assert there.get(f"/coffre/chez/{share.id}/").status_code == 503
+    assert fingerprint() == before
+    there.post(page, {"partage": share.id, "what": "refuse"})
+    assert fingerprint() != before, "devices delete nothing by it"
+    assert "Cette commune a perdu son Coffre" not in text(there, page)
+    assert there.get(f"/coffre/chez/{share.id}/").status_code == 404
 
 
 def test_one_who_shares_nothing_with_the_other_reads_of_no_silence(broken: None, make_commune: Any) -> None:

@@ -18,14 +18,15 @@ from typing import Literal, NamedTuple
 
 from beffroi.drive import on_record
 from beffroi.drive.store import look, mounts, received, shares
-from beffroi.drive.store.database import Database
+from beffroi.drive.store.database import Database, mark_anew
+from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode, Act, Node, ReadOnly
 from beffroi.drive.store.received import Received
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 from beffroi.lib.ids import new_id
 
 What = Literal["made", "failed", "changed", "ended", "reopened", "accepted", "refused", "left", "returned"]
@@ -185,12 +186,25 @@ class Sharing:
             raise NotAllowed("answer for the collectivité")
         with self.view.database.reading() as reading:
             offered = received.find(reading, share_id)
-        own = self.view.who.collectivite_id
+        own, lost = self.view.who.collectivite_id, self._is_lost(offered)
         what: What = "accepted" if accepted else "refused"
+
+        def change(writing: Writing) -> Received:
+            if lost and not accepted:  # devices have the last there is of it
+                mark_anew(writing)
+            return received.answer(writing, self.act, share_id, accepted=accepted)
+
         with self._told(Line(what, share_id, self.act.person_id, offered.owner, own)):
-            return self.view.database.write(
-                lambda writing: received.answer(writing, self.act, share_id, accepted=accepted)
-            )
+            return self.view.database.write(change)
+
+    def _is_lost(self, offered: Received) -> bool:
+        try:
+            with self.view.abroad(offered.owner).reading() as there:
+                return not shares.is_known(there, offered.share_id)
+        except KeysErased:
+            return False
+        except BeffroiError:  # its metadata are gone, and it may be with them
+            return True
 
     def leave(self, share_id: str, *, left: bool = True) -> None:
         """This person sees it no more, or again. Errors: AbsentNode (it is not shared with them)."""

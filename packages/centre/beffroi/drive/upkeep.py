@@ -46,7 +46,8 @@ from beffroi.drive.store import (
 )
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.drive.store.keys import KeysErased
+from beffroi.drive.store.model import Act
 from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.objects import Objects
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
@@ -197,7 +198,7 @@ class Upkeep(Worker):
     def _tidy(self, collectivite_id: str, database: Database, stock: Stock, now_s: int) -> None:
         act = Act(_PERSON, "", now_s)
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
-        _all(database, lambda w: shares.forget(w, before_s=now_s - ENDED_SHARES_DAYS * DAY_S))
+        self._forget_shares(database, now_s - ENDED_SHARES_DAYS * DAY_S)
         database.write(lambda w: departed.forget(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
         members = {one.person_id for one in people.of(self._config, collectivite_id)}
         database.write(lambda w: favourites.tidy(w, members))
@@ -226,25 +227,42 @@ class Upkeep(Worker):
                 "%s: %d objects are not deleted yet: %s", collectivite_id, collected.kept, collected.code
             )
 
-    def _forget_offers(self, database: Database, now_s: int) -> None:
-        """Of shares that their owner has forgotten, or never came to make: until then they keep their names in the
-        trees of those who have them. An owner that does not answer, or lost its metadata, is asked again."""
+    def _forget_shares(self, database: Database, before_s: int) -> None:
+        """What another collectivité keeps of one goes first: an offer whose share is unknown says that it was lost."""
+        _all(database, lambda w: shares.forget(w, before_s=before_s))
         with database.reading() as reading:
-            offers = [one for one in received.every(reading) if one.offered_s < now_s - DAY_S]
-        owners = set(self._communes.ids()) if offers else ()
-        gone = [one.share_id for one in offers if one.owner in owners and self._is_forgotten(one)]
+            over = shares.over(reading, before_s=before_s)
+        there = set(self._communes.ids()) if over else ()
+        gone = [one.id for one in over if one.target not in there or self._is_forgotten(one)]
         if gone:
-            database.write(lambda w: received.forget(w, gone))
+            database.write(lambda w: shares.delete(w, gone))
 
-    def _is_forgotten(self, offer: received.Received) -> bool:
+    def _is_forgotten(self, share: shares.Share) -> bool:
         try:
-            with self._communes.metadata(offer.owner).reading() as reading:
-                shares.find(reading, offer.share_id)
-        except AbsentNode:
+            self._communes.metadata(share.target).write(lambda w: received.forget(w, [share.id]))
+        except KeysErased:
             return True
         except BeffroiError:
             return False
-        return False
+        return True
+
+    def _forget_offers(self, database: Database, now_s: int) -> None:
+        """Whose share their owner never came to make. What was accepted stands until its owner forgets it. An owner
+        that does not answer, or lost its metadata, is asked again."""
+        with database.reading() as reading:
+            every = received.every(reading)
+        offers = [one for one in every if one.state != "accepted" and one.offered_s < now_s - DAY_S]
+        owners = set(self._communes.ids()) if offers else ()
+        gone = [one.share_id for one in offers if one.owner in owners and self._is_absent(one)]
+        if gone:
+            database.write(lambda w: received.forget(w, gone))
+
+    def _is_absent(self, offer: received.Received) -> bool:
+        try:
+            with self._communes.metadata(offer.owner).reading() as reading:
+                return not shares.is_known(reading, offer.share_id)
+        except BeffroiError:
+            return False
 
     def _count_calendars(self, database: Database, collectivite_id: str) -> None:
         """Each change counts itself; what went by other ways (a person who left, a restore) is seen here."""

@@ -4,8 +4,9 @@ what they may do in each.
 Rule:    the only way from a path to a node on somebody's behalf. The tree comes from the credential's collectivité;
          what is absent and what is another's are one answer. What another collectivité shares lies in its own
          metadata: only a ``Visit`` leads there, and it asks for the share again each time, also inside a change.
-Fails:   where another collectivité's metadata do not answer, so does what lists its shares: a sync client would delete
-         what a listing leaves out. A page's view, and a search's, leaves it out, and says whose in ``silent``.
+Fails:   where another collectivité's metadata do not answer, or lost a share, so does what lists its shares: a sync
+         client would delete what a listing leaves out. A page's view, and a search's, leaves it out, and says whose in
+         ``silent``.
 Hostile: paths.
 Source:  docs/internals/drive.md, "Shares".
 """
@@ -308,10 +309,12 @@ class Visit(View):
         return SHARED_NAME, self._name
 
     def mount(self, reading: Reading) -> Mount | None:
-        """``reading``: of the owner's metadata. None when the owner ended it."""
+        """``reading``: of the owner's metadata. None when the owner ended it. Errors: ShareLost."""
         share = shares.to_collectivite(
             reading, self.share_id, self.who.collectivite_id, now_s=clock.epoch_s()
         )
+        if share is None and not shares.is_known(reading, self.share_id):
+            raise shares.ShareLost(self.collectivite_id)
         node = look.node(reading, share.node) if share is not None else None
         if share is None or node is None:
             return None

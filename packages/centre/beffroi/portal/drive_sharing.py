@@ -207,35 +207,35 @@ def _left_abroad(view: View, reading: Reading, actor: Actor) -> list[dict[str, A
 
 
 def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
-    """What other collectivités offered and still stand by, for the référent; the newest first. Who does not answer is
-    left out."""
+    """What other collectivités offered and still stand by, or lost, for the référent; the newest first. Who does not
+    answer is left out."""
     if view.who.role != "referent":
         return []
     found = received.every(reading)
     owners = names_of_communes(actor, {one.owner for one in found})
     out = []
     for one in reversed(found):
-        share = None
+        share, is_lost = None, False
         try:
             with metadata_of(one.owner).reading() as there:
                 share = shares.to_collectivite(
                     there, one.share_id, view.who.collectivite_id, now_s=clock.epoch_s()
                 )
+                is_lost = one.state == "accepted" and not shares.is_known(there, one.share_id)
         except KeysErased:
             continue
         except BeffroiError as error:
             view.leave_out(one.owner, error)
-        if share is not None:
+        if share is not None or is_lost:
+            ends_s = share.expires_s if share is not None else NEVER
             out.append(
                 {
                     "id": one.share_id,
                     "label": one.label,
                     "from": owners.get(one.owner, ""),
-                    "state": one.state,
-                    "rights": drive_share_words.RIGHTS[share.rights],
-                    "ends": None
-                    if share.expires_s == NEVER
-                    else datetime.fromtimestamp(share.expires_s, UTC),
+                    "state": "lost" if is_lost else one.state,
+                    "rights": drive_share_words.RIGHTS[share.rights] if share is not None else "",
+                    "ends": None if ends_s == NEVER else datetime.fromtimestamp(ends_s, UTC),
                     "offered": datetime.fromtimestamp(one.offered_s, UTC),
                 }
             )

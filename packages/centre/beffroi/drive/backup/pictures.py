@@ -9,7 +9,6 @@ Source:  docs/internals/drive.md, "Backup"; sqlite.org/backup.html.
 from __future__ import annotations
 
 import re
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 from beffroi.drive.store import resealing, room, schema, weights
-from beffroi.drive.store.database import Database, prepare
+from beffroi.drive.store.database import Database, mark_anew, prepare
 from beffroi.drive.store.sqlite import Connection, SqliteDatabase, require_whole, said
 from beffroi.drive.store.writing import Reading, Writing
 
@@ -102,13 +101,6 @@ def load(writing: Writing, path: Path) -> str:
         writing.run("INSERT INTO meta (name, value) VALUES ('weighed', '1')")
     if since := max(sealed_since, _meta(writing, "sealed_since")):
         writing.run("INSERT INTO meta (name, value) VALUES ('sealed_since', ?)", (str(since),))
-    return fingerprint
-
-
-def mark_anew(writing: Writing) -> str:
-    """From here on devices send what is newer with them. Return the new fingerprint."""
-    fingerprint = secrets.token_hex(16)
-    writing.run("UPDATE meta SET value = ? WHERE name = 'fingerprint'", (fingerprint,))
     return fingerprint
 
 

@@ -24,6 +24,7 @@ from beffroi.drive.backup.vault import Copied, Picture, Vault
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import keys, received, refs, seal_ends, seals, shares
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import mark_anew
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.objects import failures, object_name
@@ -301,7 +302,7 @@ class Backups(Worker):
                 with database.reading() as reading:
                     theirs = received.every(reading)
                 if any((share.owner, share.state) == (owner, "accepted") for share in theirs):
-                    database.write(pictures.mark_anew)
+                    database.write(mark_anew)
             except BeffroiError as error:
                 log.error("%s: its devices do not hear that %s came back: %s", one, owner, error.code)
 
@@ -332,8 +333,10 @@ def _load(writing: Writing, path: Path, lost: Collection[bytes]) -> tuple[str, i
     """(fingerprint, seals that stand no more, eliminations that are known no more): a way back shortens no term,
     and opens no link that was ended. Devices send what they have from here on: what is ``lost`` is taken from them."""
     before, eliminated, shared = seals.terms(writing), seal_ends.every(writing), shares.every(writing)
+    offered = received.every(writing)
     fingerprint = pictures.load(writing, path)
     shares.keep_shut(writing, shared, now_s=clock.epoch_s())
+    received.keep_forgotten(writing, offered)
     refs.doubt(writing, lost)
     return fingerprint, seals.keep_terms(writing, before), len(eliminated - seal_ends.every(writing))
 

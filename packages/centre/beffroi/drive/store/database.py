@@ -355,6 +355,13 @@ class Database(ABC):
             return None, self._said(error)
 
 
+def mark_anew(writing: Writing) -> str:
+    """From here on devices send what they have and is not there, and delete nothing. Return the new fingerprint."""
+    fingerprint = secrets.token_hex(16)
+    writing.run("UPDATE meta SET value = ? WHERE name = 'fingerprint'", (fingerprint,))
+    return fingerprint
+
+
 def prepare(
     session: Session,
     *,

@@ -64,3 +64,11 @@ def every(database: Reading) -> list[Received]:
 def forget(writing: Writing, share_ids: Sequence[str]) -> None:
     """Names that somebody here gave to them go with other leftovers."""
     writing.many("DELETE FROM received WHERE share_id = ?", [(one,) for one in share_ids])
+
+
+def keep_forgotten(writing: Writing, before: Sequence[Received]) -> None:
+    """After everything became as it was at an earlier moment: what was forgotten since is, for its owner has forgotten
+    it, too, and would seem to have lost it. ``before``: what stood; none of it where all was lost here."""
+    known = {one.share_id for one in before}
+    if known:
+        forget(writing, [one.share_id for one in every(writing) if one.share_id not in known])

@@ -21,7 +21,7 @@ from beffroi.drive.store.look import above, node
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib import hashed
-from beffroi.lib.errors import BeffroiError, Invalid
+from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
 from beffroi.lib.ids import new_id
 
 Kind = Literal["person", "group", "role", "collectivite", "link"]
@@ -43,6 +43,10 @@ _FOR_PERSON: LiteralString = (
     " WHERE (kind = 'person' AND target = ?) OR (kind = 'role' AND target = ?) OR (kind = 'group' AND target IN"
     " (SELECT group_id FROM group_member WHERE person_id = ?)) ORDER BY created_s, id"
 )
+_OVER: LiteralString = " WHERE ((ended_s > 0 AND ended_s < ?) OR (expires_s > 0 AND expires_s < ?))"
+_FORGET: LiteralString = (
+    "DELETE FROM share WHERE id IN (SELECT id FROM share{} AND kind <> 'collectivite' LIMIT 100)"
+)
 
 
 class LinkClosed(BeffroiError):
@@ -50,6 +54,13 @@ class LinkClosed(BeffroiError):
 
     code = "drive.link_closed"
     http_status = 404
+
+
+class ShareLost(Unavailable):
+    """What {} shared is unknown to its metadata: they began anew. Next: docs/runbooks/restore-drive.md"""
+
+    code = "drive.share_lost"
+    retryable = False
 
 
 class DropRefused(BeffroiError):
@@ -186,6 +197,17 @@ def to_collectivite(database: Reading, share_id: str, receiver: str, *, now_s: i
     return found if found is not None and found.is_open(now_s) and _lies(database, found) else None
 
 
+def is_known(database: Reading, share_id: str) -> bool:
+    """Whether it was ever made here: another collectivité has an offer no longer than this has its share (``over``)."""
+    return database.one("SELECT 1 FROM share WHERE id = ?", (share_id,)) is not None
+
+
+def over(database: Reading, *, before_s: int) -> list[Share]:
+    """For other collectivités, ended before: what these keep of them goes first, then ``delete``."""
+    rows = database.all(_SHARES + _OVER + " AND kind = 'collectivite'", (before_s, before_s))
+    return [Share(*row) for row in rows]
+
+
 def find(database: Reading, share_id: str) -> Share:
     """By its identifier, open or not. Errors: AbsentNode."""
     row = database.one(_SHARES + " WHERE id = ?", (share_id,))
@@ -292,7 +314,7 @@ def make(writing: Writing, act: Act, node_id: int, wish: Wish, *, share_id: str 
         created_by=act.person_id,
         ended_s=NEVER,
     )
-    writing.run("INSERT INTO share VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
+    _keep(writing, made)
     return made, token
 
 
@@ -315,8 +337,13 @@ def reopen(writing: Writing, share_id: str) -> None:
 def keep_shut(writing: Writing, before: Iterable[Share], *, now_s: int) -> None:
     """After everything became as it was at an earlier moment: what a link opens no more, it does not open again.
     ``before``: what stood; a link that is not among them had ended so long ago that it was forgotten. Where none of
-    them is known, the files were lost, and all links come back."""
+    them is known, the files were lost, and all links come back. What another collectivité has since ends, and is not
+    lost."""
     known, there = {one.id: one for one in before}, every(writing)
+    since = known.keys() - {one.id for one in there}
+    for one in known.values():
+        if one.id in since and one.kind == "collectivite":
+            _keep(writing, one._replace(ended_s=one.ended_s or now_s))
     if not any(one.id in known for one in there):
         return
     for one in there:
@@ -329,14 +356,12 @@ def keep_shut(writing: Writing, before: Iterable[Share], *, now_s: int) -> None:
 
 
 def forget(writing: Writing, *, before_s: int) -> bool:
-    """Delete some of those that ended before; True while there may be more."""
-    return bool(
-        writing.run(
-            "DELETE FROM share WHERE id IN (SELECT id FROM share WHERE (ended_s > 0 AND ended_s < ?)"
-            " OR (expires_s > 0 AND expires_s < ?) LIMIT 100)",
-            (before_s, before_s),
-        )
-    )
+    """Delete some of those that ended before, but those of ``over``; True while there may be more."""
+    return bool(writing.run(_FORGET.format(_OVER), (before_s, before_s)))
+
+
+def delete(writing: Writing, share_ids: Sequence[str]) -> None:
+    writing.many("DELETE FROM share WHERE id = ?", [(one,) for one in share_ids])
 
 
 def count_download(writing: Writing, share_id: str) -> None:
@@ -372,6 +397,10 @@ def may_drop(share: Share, name: str, size_bytes: int) -> None:
 
 
 # -- inside --------------------------------------------------------------------------------------------------
+
+
+def _keep(writing: Writing, share: Share) -> None:
+    writing.run("INSERT INTO share VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", share)
 
 
 def _refuse_odd(wish: Wish, *, is_folder: bool, now_s: int) -> None:
