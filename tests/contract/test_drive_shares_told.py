@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from beffroi.drive.sharing import Line, Sharing
 from beffroi.drive.store import mounts, received, shares
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import Node, StoreFull
+from beffroi.drive.store.model import AbsentNode, Node, StoreFull
 from beffroi.drive.store.shares import NEVER, Share, Wish
 from beffroi.drive.views import View
 from beffroi.drive.who import Who
@@ -178,12 +179,14 @@ def there(tmp_path: Path) -> Iterator[Database]:
 
 
 def seen_there(there: Database, metadata: Database) -> list[str]:
-    """What a person of B sees of A, by its name there, once B's référent said yes to all that was offered."""
+    """What a person of B sees of A, by its name there, once B's référent said yes to all that was offered and made."""
     view = View(there, Who("per_b", "mem_b", B, "referent", "b", "B", ""), {A: metadata}.__getitem__)
     with there.reading() as reading:
         offered = received.every(reading)
+    known = {one.id for one in every(metadata)}
     for one in offered:
-        Sharing(view, ME, Kept()).answer(one.share_id, accepted=True)
+        with nullcontext() if one.share_id in known else pytest.raises(AbsentNode):
+            Sharing(view, ME, Kept()).answer(one.share_id, accepted=True)
     with there.reading() as reading:
         return [one.node.name for one in view.mounts(reading)]
 

@@ -181,16 +181,19 @@ class Sharing:
     # -- the receiver's --------------------------------------------------------------------------------------
 
     def answer(self, share_id: str, *, accepted: bool) -> Received:
-        """The référent's word, for all of the collectivité; it can be changed. Errors: NotAllowed, AbsentNode."""
+        """The référent's word, for all of the collectivité; it can be changed. Errors: NotAllowed, AbsentNode (also to
+        accept what its owner does not know)."""
         if self.view.who.role != "referent":
             raise NotAllowed("answer for the collectivité")
         with self.view.database.reading() as reading:
             offered = received.find(reading, share_id)
         own, lost = self.view.who.collectivite_id, self._is_lost(offered)
         what: What = "accepted" if accepted else "refused"
+        if lost and accepted:
+            raise AbsentNode("share")
 
         def change(writing: Writing) -> Received:
-            if lost and not accepted:  # devices have the last there is of it
+            if lost:  # devices have the last there is of it
                 mark_anew(writing)
             return received.answer(writing, self.act, share_id, accepted=accepted)
 
