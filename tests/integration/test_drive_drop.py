@@ -94,6 +94,21 @@ def test_a_file_whose_answer_was_lost_is_there_once(
         assert sorted(one.files for one in drops.handings(reading, folder.id)) == [1, 2]
 
 
+def test_a_file_whose_answer_was_lost_is_known_though_others_sent_one_of_its_name_since(
+    drive: Drive, client: Client, folder: Node, sender: Sender, server: Served
+) -> None:
+    first = sender.hand("plan.pdf")[1]
+    other = Sender(server, make(client, folder))
+    other.page()
+    second = other.hand("plan.pdf", PDF + b"2")[1]
+    assert (first["name"], second["name"]) == ("plan.pdf", "plan (2).pdf")
+    assert sender.hand("plan.pdf", again=True) == (201, first)
+    assert other.hand("plan.pdf", PDF + b"2", again=True) == (201, second)
+    assert sorted(drive.names(folder)) == ["plan (2).pdf", "plan.pdf"]
+    with drive.database.reading() as reading:
+        assert [one.files for one in drops.handings(reading, folder.id)] == [1, 1]
+
+
 def test_members_read_which_file_came_from_whom(
     drive: Drive, client: Client, folder: Node, sender: Sender
 ) -> None:

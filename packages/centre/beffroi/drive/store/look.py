@@ -57,15 +57,14 @@ def free_name(database: Reading, folder: int, name: str) -> str:
     return next(one for one in _in_row(name) if not taken(database, folder, one))
 
 
-def last_taken(database: Reading, folder: int, name: str, *, numbered: bool) -> Node | None:
-    """What has this name in a folder; ``numbered``: or what got the last name before that of ``free_name``."""
-    found = None
+def taken_in_row(database: Reading, folder: int, name: str, *, numbered: bool) -> Iterator[Node]:
+    """What has this name in a folder; ``numbered``: and those that ``free_name`` made of it, up to the one that it would
+    give now."""
     for one in _in_row(name) if numbered else (name,):
         there = taken(database, folder, one)
         if there is None:
-            break
-        found = there
-    return found
+            return
+        yield there
 
 
 def _in_row(name: str) -> Iterator[str]:

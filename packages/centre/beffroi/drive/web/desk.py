@@ -33,7 +33,7 @@ import msgspec
 from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive.store import names, part_names, room, seals, tree, uploads
-from beffroi.drive.store.look import above, free_name, last_taken, taken
+from beffroi.drive.store.look import above, free_name, taken, taken_in_row
 from beffroi.drive.store.model import AbsentNode, Act, Content, KindDiffers, NameTaken, Node, ReadOnly
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View, Visit
@@ -228,9 +228,12 @@ class Desk:
         """What the same request put there before, where its answer was lost: nobody is asked about their own file."""
         if not sent.again:
             return None
-        there = last_taken(reading, folder, names.normal(sent.name), numbered=sent.taken == "both")
-        wanted = (0, sent.size_bytes, sent.mtime_s)
-        return there if there and (there.is_folder, there.size_bytes, there.mtime_s) == wanted else None
+        wanted, found = (0, sent.size_bytes, sent.mtime_s), None
+        name, numbered = names.normal(sent.name), sent.taken == "both"
+        for there in taken_in_row(reading, folder, name, numbered=numbered):
+            if (there.is_folder, there.size_bytes, there.mtime_s) == wanted:
+                found = there
+        return found
 
     def _name(self, reading: Reading, folder: int, sent: Sent) -> str:
         name = names.normal(sent.name)
