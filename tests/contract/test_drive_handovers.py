@@ -384,8 +384,12 @@ def test_ways_back_are_forgotten_after_their_time_and_the_record_stays(
 ) -> None:
     made = begin(metadata)
     run(metadata, made)
-    for before_s, rows in ((made.begun_s, 3), (made.begun_s + 1, 0)):
-        while metadata.write(partial(handovers.forget_ways, before_s=before_s, most=2)):
+    far, late_s = made.folder + 1, made.begun_s + 1
+    # One that a clock behind says to be older than it is; one that is young; one that is over.
+    for before_s, before, rows in ((late_s, made.folder, 3), (made.begun_s, far, 3), (late_s, far, 0)):
+        while metadata.write(
+            partial(handovers.forget_ways, before_s=before_s, before=before, most=2),
+        ):
             pass
         with metadata.reading() as reading:
             assert len(reading.all("SELECT node FROM handover_file")) == rows

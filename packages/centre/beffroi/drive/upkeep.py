@@ -199,12 +199,15 @@ class Upkeep(Worker):
         act = Act(_PERSON, "", now_s)
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
         self._forget_shares(database, now_s - ENDED_SHARES_DAYS * DAY_S)
-        database.write(lambda w: departed.forget(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
+        departed_s = now_s - DEPARTED_DAYS * DAY_S
+        database.write(lambda w: departed.forget(w, before_s=departed_s))
         members = {one.person_id for one in people.of(self._config, collectivite_id)}
         database.write(lambda w: favourites.tidy(w, members))
         self._forget_offers(database, now_s)
         leftovers.tidy(database, members)
-        _all(database, lambda w: handovers.forget_ways(w, before_s=now_s - DEPARTED_DAYS * DAY_S))
+        with database.reading() as reading:
+            first = moments.first_since(reading, departed_s, now_s)
+        _all(database, lambda w: handovers.forget_ways(w, before_s=departed_s, before=first))
         database.write(lambda w: going_back.forget(w, before_s=now_s - WAYS_DAYS * DAY_S))
         with database.reading() as reading:
             is_needed = alarms.waits_for_somebody(reading)

@@ -309,10 +309,12 @@ def _is_still_handed(writing: Writing, one: Handover, moved: Node) -> bool:
         place = came.pop(later.pop())
 
 
-def forget_ways(writing: Writing, *, before_s: int, most: int = MOST) -> bool:
-    """Where files came from, of handovers that nobody undoes any more; True while there may be more."""
+def forget_ways(writing: Writing, *, before_s: int, before: int = 1 << 62, most: int = MOST) -> bool:
+    """Where files came from, of handovers that nobody undoes any more; True while there may be more. ``before``: and
+    whose folder has a smaller number, which it got when they began (``moments.first_since``)."""
     rows = writing.all(
-        "SELECT id FROM handover WHERE begun_s < ? AND state IN ('done', 'stopped', 'returned')", (before_s,)
+        "SELECT id FROM handover WHERE begun_s < ? AND folder < ? AND state IN ('done', 'stopped', 'returned')",
+        (before_s, before),
     )
     for (handover_id,) in rows:
         for table in _FORGET:

@@ -58,7 +58,7 @@ def free_name(database: Reading, folder: int, name: str) -> str:
 
 
 def taken_in_row(database: Reading, folder: int, name: str, *, numbered: bool) -> Iterator[Node]:
-    """What has this name in a folder; ``numbered``: and those that ``free_name`` made of it, up to what it would give."""
+    """What has this name in a folder; ``numbered``: and those that ``free_name`` made of it, before the next."""
     for one in _in_row(name) if numbered else (name,):
         there = taken(database, folder, one)
         if there is None:
