@@ -9,7 +9,9 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 from base64 import b64encode
@@ -201,6 +203,74 @@ def test_a_sync_client_sends_and_hears_through_the_front(door: Door, tmp_path: P
         assert done.returncode == 0, done.stderr[-3000:]
         assert line.hear() == "notify_file"
     assert door.ask("GET", "/dav/lettre%20d%E2%80%99%C3%A9t%C3%A9.txt")[2] == b"bonjour"
+
+
+def test_a_client_goes_on_after_the_drive_was_told_to_end_in_the_middle_of_its_sync(
+    door: Door, tmp_path: Path
+) -> None:
+    """As at each update. What was acknowledged stays, and is not sent again."""
+    files = tmp_path / "files"
+    (files / "lot").mkdir(parents=True)
+    sums = {}
+    for number in range(150):
+        data = secrets.token_bytes(3000)
+        (files / f"lot/{number:03d}.txt").write_bytes(data)
+        sums[f"/dav/lot/{number:03d}.txt"] = hashlib.sha256(data).digest()
+    data = secrets.token_bytes(12 << 20)
+    (files / "plan.dwg").write_bytes(data)
+    sums["/dav/plan.dwg"] = hashlib.sha256(data).digest()
+    sizes = ("OWNCLOUD_CHUNK_SIZE", "OWNCLOUD_MIN_CHUNK_SIZE", "OWNCLOUD_MAX_CHUNK_SIZE")
+    own = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "QT_QPA_PLATFORM": "offscreen"}
+    own |= dict.fromkeys(sizes, str(1 << 20))
+    sign_in = ("--user", "alice@beaune.test", "--password", door.password)
+    address = f"https://localhost:{door.config.portal_port}"
+    command = ("nextcloudcmd", "--non-interactive", "--trust", "--logdebug", *sign_in)
+
+    def begun(log: Path, *options: str) -> subprocess.Popen[bytes]:
+        with log.open("wb") as out:
+            return subprocess.Popen(
+                (*command, *options, str(files), address),
+                env=os.environ | own,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+
+    def sent(said: str) -> set[str]:
+        return set(re.findall(r'PUT of "([^"]+)" FINISHED WITH STATUS "OK"', said))
+
+    metadata = door.config.state / "drive" / door.collectivite_id / "metadata.db"
+
+    def has(table: str, least: int) -> bool:
+        with contextlib.closing(sqlite3.connect(metadata, timeout=20)) as database:
+            return int(database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]) >= least
+
+    door.ask("PROPFIND", "/dav/")
+    running = begun(tmp_path / "first.log", "--uplimit", "2000", "--max-sync-retries", "0")
+    try:
+        until(lambda: has("part", 2), "two parts of the large file")
+        drive = door.engines.running["drive"]
+        drive.send_signal(signal.SIGTERM)
+        running.wait(300)
+    finally:
+        running.kill()
+        running.wait()
+    assert drive.wait(60) == 0
+    door.engines.running.pop("drive")
+    door.engines.start("drive")
+    first, second = tmp_path / "first.log", tmp_path / "second.log"
+
+    def is_done() -> bool:
+        """What was under way as the drive ended waits some seconds."""
+        return begun(second).wait(300) == 0
+
+    until(is_done, "all was sent")
+    said = first.read_text()
+    refused = set(re.findall(r'PUT of "([^"]+)" FINISHED WITH STATUS "ServiceUnavailableError', said))
+    assert len(refused) < 20, "the round ends; what is left is not tried in vain, and then kept waiting"
+    assert len(sent(said)) >= 2 and not sent(said) & sent(second.read_text())
+    for path, digest in sums.items():
+        assert hashlib.sha256(door.ask("GET", path)[2]).digest() == digest, path
 
 
 def test_who_did_not_sign_in_fills_no_memory_by_a_websocket(door: Door) -> None:

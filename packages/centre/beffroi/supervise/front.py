@@ -88,15 +88,17 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
             f"    bind unix@{_socket(config, box_front)} mode 600",
             "    monitor-uri /healthz",
         ]
-    for name in ("web", "calendars", "drive", "console", "stream", "stream-held"):
+    for name in ("web", "calendars", "drive", "drive-clients", "console", "stream", "stream-held"):
         lines.append(f"backend {name}")
         if name.startswith("stream"):
             lines.append(f"    timeout server {HELD_TIMEOUT}")
-        if name == "drive":
+        if name == "drive-clients":
+            lines += [f"    {rule}" for rule in front_pages.client_rules(config)]
+        if name.startswith("drive"):
             lines.append("    timeout tunnel 1h")  # a sync client that waits to hear of changes
             # A long file is read back before its last word is answered, gigabytes a minute; its client waits as long.
             lines.append(f"    timeout server {LAST_WORD_TIMEOUT}")
-        lines.append(f"    server {name} unix@{sockets}/{name}.sock")
+        lines.append(f"    server {name} unix@{sockets}/{name.removesuffix('-clients')}.sock")
     for end in ("", "-held") if config.relay_names else ():
         # By its address: a box finds the nonce that it was given, and one relay sees whether it is used twice. One
         # that is away is back in a second; nobody goes to another meanwhile.

@@ -81,6 +81,7 @@ def listeners(config: Config) -> tuple[Listener, ...]:
                 *_grants(),
                 *browser,
                 "use_backend calendars if caldav",
+                "use_backend drive-clients if drive !{ path_beg /coffre/ }",
                 "use_backend drive if drive",
                 "default_backend web",
             ),

@@ -1,4 +1,5 @@
-"""Pages of the front door itself: what a person reads where no plane answers, or none is to be asked.
+"""Pages of the front door itself: what a person reads where no plane answers, or none is to be asked; and what a sync
+client does.
 
 Purpose: HAProxy's rules and files. Without them a browser shows HAProxy's own words, in English.
 Source:  docs.haproxy.org/3.0/configuration.html (http-error).
@@ -41,11 +42,26 @@ un appareil de la mairie envoie peut-être des demandes sans fin.</p>
     503: _AWAY,
     504: _AWAY,
 }
+_AWAY_FOR_CLIENTS = """<?xml version="1.0" encoding="utf-8"?>
+<d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns"><s:exception>Sabre\\DAV\\Exception\\ServiceUnavailable\
+</s:exception><s:message>Le service ne répond pas pour le moment\u00a0; réessayez bientôt.</s:message></d:error>
+"""
+"""By these words a sync client ends its round, as where the drive says them itself. By others it asks for each file
+that is left, one a second, and lets each that was refused wait, up to a day."""
 
 
 def files(config: Config) -> dict[Path, bytes]:
     """What HAProxy reads at its start, once."""
-    return {_path(config, status): _page(status) for status in _WORDS}
+    pages = {_path(config, status): _page(status) for status in _WORDS}
+    return pages | {_for_clients(config): _AWAY_FOR_CLIENTS.encode()}
+
+
+def client_rules(config: Config) -> list[str]:
+    """For a backend that programs ask for files."""
+    return [
+        f"http-error status 503 content-type application/xml;charset=utf-8 file {_for_clients(config)}"
+        f" hdr Retry-After {RETRY_AFTER_S} hdr Cache-Control no-store"
+    ]
 
 
 def rules(config: Config) -> list[str]:
@@ -72,3 +88,7 @@ def _frame() -> str:
 
 def _path(config: Config, status: int) -> Path:
     return config.state / "haproxy" / f"{status}.html"
+
+
+def _for_clients(config: Config) -> Path:
+    return config.state / "haproxy" / "503.xml"
