@@ -6,6 +6,7 @@ Process: remediation. ``RemediationItem.folder``: a line for each copy that the 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import batched
 
 from beffroi.mail import doveadm
 from beffroi.mail.doveadm import Doveadm
@@ -47,13 +48,19 @@ def of_several(
     engine: Doveadm, was_in: Mapping[Copied, list[str]], addresses: Mapping[str, str]
 ) -> dict[Copied, list[tuple[str, str]]]:
     """(folder, UID in quarantine) of each copy of those messages of which a mailbox had several: they went there in the
-    order of their folders, and go back in it, so that after a kill the last ones are left."""
+    order of their folders, and go back in it. After a kill some lie in their folders: those that an interrupted
+    withdrawal had not taken, or an interrupted return had given back."""
     asked = [copy for copy, folders in was_in.items() if len(folders) > 1 and copy[1] in addresses]
-    answers = engine.run([doveadm.find(addresses[box], message, engine.quarantine) for message, box in asked])
+    places = ("*", engine.quarantine)
+    finds = [doveadm.find(addresses[box], message, place) for message, box in asked for place in places]
+    answers = batched(engine.run(finds), len(places), strict=True)
     found = {}
-    for copy, rows in zip(asked, answers, strict=True):
-        uids = sorted((one.uid for one in doveadm.copies(rows)), key=int)
-        folders = was_in[copy]
-        folders = folders + folders[:1] * (len(uids) - len(folders))
+    for copy, (outside, inside) in zip(asked, answers, strict=True):
+        uids = sorted((one.uid for one in doveadm.copies(inside)), key=int)
+        folders = list(was_in[copy])
+        for one in doveadm.copies(outside):
+            if one.folder in folders and len(folders) > len(uids):
+                folders.remove(one.folder)
+        folders += folders[:1] * (len(uids) - len(folders))
         found[copy] = list(zip(folders[len(folders) - len(uids) :], uids, strict=True))
     return found
