@@ -17,6 +17,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.ids import new_id
 from beffroi.watch.models import Campaign
+from beffroi.watch.sources import handover, store
 from django.db import transaction
 from pytest_django.fixtures import Settings
 
@@ -111,6 +112,14 @@ def report(names: NameServer) -> Report:
         return made
 
     return press
+
+
+@pytest.fixture
+def list_page(config: Config) -> Iterator[Callable[[str], None]]:
+    """``list_page(URL)``: an outside list of weight ``evidence`` names it."""
+    handover.root(config.state).mkdir(exist_ok=True)
+    yield lambda page: store.write_evidence(config.state, "src_phishing", {"url": [page]})
+    store.forget(config.state, "src_phishing")
 
 
 def active() -> set[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -27,11 +28,12 @@ from tests.fixtures_watch import (
     Report,
     active,
     campaign,
+    list_page,
     names,
     report,
 )
 
-__all__ = ["names", "report"]
+__all__ = ["list_page", "names", "report"]
 
 
 def test_first_report_decides_nothing(report: Report) -> None:
@@ -247,14 +249,17 @@ def test_a_file_that_was_new_when_it_was_first_reported_stays_so_for_its_campaig
 
 
 def test_evidence_of_a_box_is_no_machine_evidence(report: Report) -> None:
-    claims = {"symbols": ["PHISHED_OPENPHISH"], "dmarc": "fail"}
+    claims = {"rspamd_symbols": ["PHISHING"], "dmarc": "fail"}
     report("col_a", "per_1", evidence=claims, door="box")
     report("col_b", "per_2", evidence=claims, door="box")
     assert active() == set()
 
 
-def test_listed_page_is_blocked_at_the_first_sighting(report: Report) -> None:
-    report("col_a", "per_1", evidence={"symbols": ["PHISHED_OPENPHISH"]})
+def test_listed_page_is_blocked_at_the_first_sighting(
+    report: Report, list_page: Callable[[str], None]
+) -> None:
+    list_page(URL)
+    report("col_a", "per_1", evidence={})
     assert active() == {("url", URL)}
     assert Decision.objects.get(state="active").rule == "one_proof"
 

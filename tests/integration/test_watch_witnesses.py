@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -31,11 +32,12 @@ from tests.fixtures_watch import (
     Report,
     active,
     campaign,
+    list_page,
     names,
     report,
 )
 
-__all__ = ["names", "report"]
+__all__ = ["list_page", "names", "report"]
 
 
 @pytest.mark.usefixtures("names")
@@ -195,7 +197,7 @@ def test_an_attacker_drowns_no_trap_and_a_lying_box_is_heard_on_few_things_only(
         assert ("ip", addresses[6]) in active()
 
 
-def test_a_box_is_no_commune_that_saw_a_mail(report: Report) -> None:
+def test_a_box_is_no_commune_that_saw_a_mail(report: Report, list_page: Callable[[str], None]) -> None:
     """Else a lie of one box would stand for the second commune that spares a mass withdrawal its second person."""
     with transaction.atomic():
         outbox.publish(
@@ -210,7 +212,8 @@ def test_a_box_is_no_commune_that_saw_a_mail(report: Report) -> None:
             },
         )
     run_pending("main")
-    report("col_a", "per_1", evidence={"symbols": "PHISHED_OPENPHISH"})
+    list_page(URL)
+    report("col_a", "per_1", evidence={})
     assert Decision.objects.get(kind="url").evidence["communes"] == 1
 
 

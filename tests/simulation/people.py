@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 MEDIUM = ({"dmarc": "fail"}, {"link_mismatch": "true"}, {"attachment_types": "exe"},
           {"spf": "fail", "dkim": "fail"})  # fmt: skip
 TOO_WEAK = ({}, {"spf": "fail"}, {"attachment_types": "zip", "dmarc": "pass"})
-PROVED = {"symbols": "PHISHED_OPENPHISH", "dmarc": "fail"}
 WEIGHTS = {"dmarc_fail": 2, "link_mismatch": 2, "executable_attachment": 2, "spf_fail": 1, "dkim_fail": 1,
-           "archive_attachment": 1, "listed_url": 4}  # fmt: skip
+           "archive_attachment": 1}  # fmt: skip
 
 
 def address(world: World) -> str:
@@ -58,8 +57,10 @@ def _report(
 def honest_report(world: World) -> None:
     link, name, ip = malice(world.rng.randint(1, 3))
     commune = world.rng.choice([c for c in world.communes if c not in world.liars])
-    proof = PROVED if world.rng.random() < 0.2 else world.rng.choice((*MEDIUM, *TOO_WEAK))
-    _report(world, commune, f"{commune}/agent", [link], proof, {name.value: [ip]})
+    if world.rng.random() < 0.2:
+        world.centre.book.listed.add(link)
+    evidence = world.rng.choice((*MEDIUM, *TOO_WEAK))
+    _report(world, commune, f"{commune}/agent", [link], evidence, {name.value: [ip]})
 
 
 def lying_report(world: World) -> None:
@@ -133,7 +134,7 @@ def _carried(world: World, indicator: Indicator) -> bool:
                 communes.add(one.commune)
                 persons.add(one.person)
                 spoke |= set(from_mail(one.evidence)) if one.door == "mail" else set()
-    if indicator.kind is Kind.URL and "listed_url" in spoke:
+    if indicator in world.centre.book.listed:
         return True
     return len(communes) >= 2 and len(persons) >= 2 and sum(WEIGHTS[d] for d in spoke) >= 2
 

@@ -265,6 +265,8 @@ class Book:
     campaigns: list[Campaign] = field(default_factory=list)
     made: int = 0
     sources: dict[str, Source] = field(default_factory=dict)
+    listed: set[Indicator] = field(default_factory=set)
+    """Pages that outside lists of weight ``evidence`` name."""
 
 
 _ORDER = ("revoked", "dismissed", "decided", "open")
@@ -339,7 +341,8 @@ class Watch:
                 Seen(
                     indicator=indicator,
                     witnesses=frozenset(witnesses.get(indicator, ())),
-                    detectors=frozenset(spoke.get(indicator, ())),
+                    detectors=frozenset(spoke.get(indicator, ()))
+                    | ({"listed_url"} if indicator in self.book.listed else set()),
                     protected=self.protected(indicator),
                     forged=not resolved_from and indicator not in genuine,
                     confirmed=confirmed,

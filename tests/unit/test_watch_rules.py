@@ -301,9 +301,9 @@ def test_more_evidence_never_unblocks(case: Case) -> None:
         ({"link_mismatch": "true"}, {"link_mismatch"}),
         ({"link_mismatch": True}, {"link_mismatch"}),
         ({"link_mismatch": "false"}, set()),
-        ({"symbols": ["PHISHING", "R_SPF_FAIL"]}, {"link_mismatch", "spf_fail"}),
+        ({"rspamd_symbols": ["PHISHING", "R_SPF_FAIL"]}, {"link_mismatch", "spf_fail"}),
         ({"rspamd_symbols": "PHISHING,MIME_BAD_EXTENSION"}, {"link_mismatch", "executable_attachment"}),
-        ({"symbols": {"PHISHED_OPENPHISH": 7.0}}, {"listed_url"}),
+        ({"rspamd_symbols": {"PHISHING": 7.0}}, {"link_mismatch"}),
         ({"attachment_types": ["exe", ".ZIP"]}, {"executable_attachment", "archive_attachment"}),
         ({"sender_age_s": 1200, "sender_communes": 3}, {"new_sender_burst"}),
         ({"sender_age_s": 1200, "sender_communes": 2}, set()),
@@ -313,7 +313,7 @@ def test_more_evidence_never_unblocks(case: Case) -> None:
         ({"sender_age_s": 10, "link_communes": 3}, set()),
         ({"sender_age_s": 86400, "sender_communes": 30}, set()),
         ({"sender_age_s": "-5", "sender_communes": "many"}, set()),
-        ({"symbols": [1, None, "BAYES_SPAM"]}, set()),
+        ({"rspamd_symbols": [1, None, "BAYES_SPAM"]}, set()),
     ],
 )
 def test_detectors_that_speak_in_a_mail(evidence: dict[str, object], expected: set[str]) -> None:

@@ -84,8 +84,6 @@ _SYMBOLS = {
     "DMARC_POLICY_REJECT": "dmarc_fail",
     "DMARC_POLICY_QUARANTINE": "dmarc_fail",
     "PHISHING": "link_mismatch",
-    "PHISHED_OPENPHISH": "listed_url",
-    "PHISHED_PHISHTANK": "listed_url",
     "MIME_BAD_EXTENSION": "executable_attachment",
     "MIME_DOUBLE_BAD_EXTENSION": "executable_attachment",
     "MIME_EXE_IN_GEN_SPLIT_RAR": "executable_attachment",
@@ -179,13 +177,12 @@ def joins_by_address(door: str, detector: str, evidence: Mapping[str, object]) -
 def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:
     """Return the detectors that speak in a mail's evidence.
 
-    Keys read: spf, dkim, dmarc ("fail"), link_mismatch (truth), symbols or rspamd_symbols (names),
-    attachment_types (file extensions), sender_age_s and sender_communes, link_age_s and link_communes (since
+    Keys read: spf, dkim, dmarc ("fail"), link_mismatch (truth), rspamd_symbols (names), attachment_types (file extensions), sender_age_s and sender_communes, link_age_s and link_communes (since
     when, and in how many collectivités within an hour, this centre saw the sender's domain, a link's name).
     Only for evidence of the centre's own mail door: what a box says of itself is not machine evidence, since a
     stolen one says what it likes.
     """
-    found = {_SYMBOLS.get(name, "") for name in _texts(evidence, "symbols", "rspamd_symbols")}
+    found = {_SYMBOLS.get(name, "") for name in _texts(evidence, "rspamd_symbols")}
     for key in ("spf", "dkim", "dmarc"):
         if str(evidence.get(key, "")).lower() in ("fail", "reject"):
             found.add(f"{key}_fail")
@@ -209,13 +206,9 @@ def _number(evidence: Mapping[str, object], key: str) -> int | None:
     return digits.number(str(evidence.get(key, "")), 11)
 
 
-def _texts(evidence: Mapping[str, object], *keys: str) -> list[str]:
-    """Names under any of the keys: a list, a mapping's keys, or a text with commas or blanks."""
-    found: list[str] = []
-    for key in keys:
-        value = evidence.get(key)
-        if isinstance(value, str):
-            found.extend(value.replace(",", " ").split())
-        elif isinstance(value, Mapping | list | tuple):
-            found.extend(str(item) for item in value)
-    return found[:500]
+def _texts(evidence: Mapping[str, object], key: str) -> list[str]:
+    """Names under the key: a list, a mapping's keys, or a text with commas or blanks."""
+    value = evidence.get(key)
+    if isinstance(value, str):
+        return value.replace(",", " ").split()[:500]
+    return [str(item) for item in value][:500] if isinstance(value, Mapping | list | tuple) else []
