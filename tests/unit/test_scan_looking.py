@@ -47,6 +47,50 @@ def test_text_of_documents_is_handed_on_whole_and_no_longer_than_its_cap() -> No
     assert look(packed(a__txt=line.encode())).text == ""
 
 
+def linked(*links: str) -> bytes:
+    """A PDF with a button for each link."""
+    notes = "".join(f"<</Type/Annot/Subtype/Link/Rect[0 0 9 9]/A<</S/URI/URI({one})>>>>" for one in links)
+    return samples.pdf(page=f"/Annots[{notes}]")
+
+
+ODT = b"application/vnd.oasis.opendocument.text"
+REFERENCE = b'<text:a xlink:href="https://a.example/">x</text:a>'
+RELATION = b'<Relationship Type="http://x/hyperlink" TargetMode="External" Target=\'https://a.example/?b=1&amp;c=2\'/>'
+
+
+@pytest.mark.parametrize(
+    ("data", "links"),
+    [
+        (linked("https://a.example/f", "mailto:a@a.example", "https://a.example/f"), ["https://a.example/f"]),
+        (packed(a__pdf=linked("HTTPS:/a.example/f")), ["HTTPS:/a.example/f"]),
+        (samples.docx(**{"word/_rels/document.xml.rels": RELATION}), ["https://a.example/?b=1&c=2"]),
+        (samples.docx(**{"word/_rels/document.xml.rels": RELATION.replace(b"/hyperlink", b"/image")}), []),
+        (
+            packed(mimetype=ODT, content__xml=REFERENCE, **{"META-INF/manifest__xml": b"<m/>"}),
+            ["https://a.example/"],
+        ),
+    ],
+    ids=["pdf", "packed", "docx", "picture", "odt"],
+)
+def test_where_a_document_leads_is_told(data: bytes, links: list[str]) -> None:
+    assert look(data).links == links
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [f"https://a.example/{n}" for n in range(values.MAX_LINKS + 1)],
+        [f"https://a.example/{n}/{'x' * 1900}" for n in range(100)],
+        ["https://a.example/" + "x" * values.MAX_LINK],
+    ],
+    ids=["many", "much", "long"],
+)
+def test_that_there_are_more_links_than_are_told_is_told(links: list[str]) -> None:
+    report = look(linked(*links))
+    assert (report.found, report.more_links) == ({}, True)
+    assert values.decode(values.encode(report)) == report
+
+
 @pytest.mark.parametrize(
     ("data", "budget"),
     [
@@ -80,6 +124,8 @@ def test_what_was_found_before_a_cap_is_told_besides() -> None:
         b'{"found":{},"text":"' + b"x" * (values.MAX_TEXT + 1) + b'"}',
         b'{"found":{},"sha256":"../../x"}',
         b'{"found":"macro"}',
+        b'{"found":{},"links":[' + b",".join([b'""'] * (values.MAX_LINKS + 1)) + b"]}",
+        b'{"found":{},"links":["' + b"x" * (values.MAX_LINKS_TEXT + 1) + b'"]}',
     ],
 )
 def test_a_child_that_was_taken_over_says_nothing_but_names_of_ours(said: bytes) -> None:

@@ -33,6 +33,8 @@ _SKETCH = re.compile(r"[0-9a-f]{16,256}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _SCHEME = re.compile(r"(https?):[/\\]*", re.ASCII | re.IGNORECASE)
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})", re.ASCII)
+_IGNORED = re.compile("[\u00ad\u034f\u180b-\u180d\u180f\u200b\u2060\u2064\ufe00-\ufe0f\ufeff]")
+"""Signs of a name that nobody sees and UTS 46 leaves out."""
 _DOTS = re.compile("[\u3002\uff0e\uff61]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _KEPT_IN_PATH = "%/:@!$&'()*+,;=~-._[]|^"
@@ -136,7 +138,7 @@ def _label(label: str) -> str:
     """To ASCII as browsers do. Python's own codec reads sharp s as ss: another, innocent name."""
     if label.isascii():
         return label.lower()
-    mapped = unicodedata.normalize("NFKC", label.lower().replace("\u00ad", "")).lower()
+    mapped = unicodedata.normalize("NFKC", _IGNORED.sub("", label.lower())).lower()
     mapped = unicodedata.normalize("NFC", mapped)
     if mapped.isascii():
         return mapped

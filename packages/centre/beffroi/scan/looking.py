@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -29,6 +30,7 @@ _OF_DOCUMENTS = ("", "html", "eml")
 _CARRIERS = ("", "pdf")
 """What an archive is put behind: pictures, sounds, texts, PDFs."""
 _MOST_BEHIND = 8
+_WEB = re.compile(r"[\0- ]*https?:", re.IGNORECASE)
 type Matches = Callable[[bytes], Iterable[tuple[str, str]]]
 """What rules say of some bytes: (finding, name of the rule)."""
 
@@ -70,6 +72,9 @@ class _Look:
         self._found: dict[str, set[str]] = {}
         self._text: list[str] = []
         self._text_left = values.MAX_TEXT
+        self._links: dict[str, None] = {}
+        self._links_left = values.MAX_LINKS_TEXT
+        self._more_links = False
         self._is_whole = True
 
     def add(self, code: str, detail: str = "") -> None:
@@ -84,7 +89,14 @@ class _Look:
             known[code] = details[:left]
             left -= len(known[code])
         is_whole = self._is_whole and not self._budget.is_spent and not self._again.is_spent
-        return Report(known, "\n".join(self._text)[: values.MAX_TEXT], sha256, is_whole)
+        return Report(
+            known,
+            "\n".join(self._text)[: values.MAX_TEXT],
+            sha256,
+            is_whole,
+            list(self._links),
+            self._more_links,
+        )
 
     def file(self, body: Body, name: str = "", depth: int = 0) -> None:
         """Errors: TooMuch."""
@@ -141,6 +153,7 @@ class _Look:
                 if found.active:
                     self.add(kinds.ACTIVE_PDF)
                 self._is_whole &= found.is_whole and not found.has_more
+                self._lead(found.links)
                 self._embedded(found.embedded, depth)
             return
         with contextlib.suppress(archives.Broken):
@@ -183,6 +196,16 @@ class _Look:
             self._text.append(text[: self._text_left])
             self._text_left -= len(text)
 
+    def _lead(self, links: Iterable[str]) -> None:
+        for link in links:
+            if link in self._links or not _WEB.match(link):
+                continue
+            self._links_left -= len(link)
+            if self._links_left < 0 or len(link) > values.MAX_LINK or len(self._links) >= values.MAX_LINKS:
+                self._more_links = True
+                return
+            self._links[link] = None
+
     def _ole(self, body: Body, seen: _Seen, depth: int) -> None:
         seen.kind = "doc"
         found = self._read(lambda: office.old(body))
@@ -209,6 +232,7 @@ class _Look:
         if found.has_more:
             self.add(kinds.UNREADABLE)
         self._is_whole &= found.is_whole
+        self._lead(found.links)
         self._say(found.text)
         self._embedded(found.embedded, depth)
 
@@ -262,6 +286,7 @@ class _Look:
         """One part of an Office document."""
         self._rules(member.data)
         self._macros(office.macros_of(member.name, member.data), seen)
+        self._lead(office.links_of(member.name, member.data))
         self._say(office.text_of(member.name, member.data, self._text_left))
         extension, _ = kinds.extensions(member.name)
         if office.is_embedded(member.name):

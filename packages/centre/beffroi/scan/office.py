@@ -169,7 +169,20 @@ _BREAKS = re.compile(
     rb"</(?:w:p|w:tc|a:p|si|is|text:p|text:h|table:table-cell|dc:creator|dc:date)>"
     rb"|<(?:w:br|w:tab|a:br|text:tab|text:line-break|text:note|office:annotation)\b[^<>]*>"
 )
+_RELATIONS = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*>")
+_TARGETS = re.compile(rb"""\bTarget\s*=\s*("[^"]*"|'[^']*')""")
+_REFERENCES = re.compile(rb"""\bxlink:href\s*=\s*("[^"]*"|'[^']*')""")
 _TAGS = re.compile(rb"<[^<>]*>")
+
+
+def links_of(name: str, part: bytes) -> list[str]:
+    """The web addresses that a click on a document opens, as far as this part of it names them."""
+    if name.lower().endswith(".rels"):
+        tags = (one for one in _RELATIONS.findall(part) if b"/hyperlink" in one)
+        found = [target for one in tags for target in _TARGETS.findall(one)]
+    else:
+        found = _REFERENCES.findall(part) if name.lower() == "content.xml" else []
+    return [unescape(one[1:-1].decode("utf-8", "replace")) for one in found]
 
 
 def text_of(name: str, part: bytes, most: int) -> str:

@@ -40,13 +40,14 @@ _REACHES_OUT = re.compile(
 
 @dataclass
 class Inside:
-    """``has_more``: there are more embedded files than are looked at. ``is_whole``: False where pages were left
-    out."""
+    """``links``: web addresses that a click opens. ``has_more``: there are more embedded files than are looked at.
+    ``is_whole``: False where pages were left out."""
 
     encrypted: bool = False
     active: bool = False
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
     text: str = ""
+    links: list[str] = field(default_factory=list)
     has_more: bool = False
     is_whole: bool = True
 
@@ -56,7 +57,11 @@ def look(body: Body, *, most_text: int) -> Inside:
     reader = PdfReader(bodies.stream(body), strict=False)
     if reader.is_encrypted and not reader.decrypt(""):
         return Inside(encrypted=True)
-    found = Inside(active=any(_is_active(action) for action in _actions(reader)))
+    found = Inside()
+    for action in _actions(reader):
+        found.active |= _is_active(action)
+        if action.get("/S") == "/URI" and (link := _resolved(action.get("/URI"))):
+            found.links.append(_written(link))
     found.is_whole = len(reader.pages) <= _MAX_PAGES
     bytes_left = _MAX_ATTACHED_BYTES
     for number, (name, contents) in enumerate(reader.attachments.items()):
@@ -84,7 +89,7 @@ def _actions(reader: PdfReader) -> Iterator[DictionaryObject]:
             for action in _chain(_dictionary(annotation).get("/A")):
                 # A script behind a button waits for a click; a program that a link starts does, too, and is none of a
                 # document's business.
-                if action.get("/S") == "/Launch":
+                if action.get("/S") in ("/Launch", "/URI"):
                     yield action
 
 
@@ -121,6 +126,10 @@ def _chain(action: Any) -> Iterator[DictionaryObject]:
         elif isinstance(one, DictionaryObject):
             yield one
             waiting.append(one.get("/Next"))
+
+
+def _written(link: Any) -> str:
+    return link.decode("latin-1") if isinstance(link, bytes) else str(link)
 
 
 def _is_active(action: DictionaryObject) -> bool:

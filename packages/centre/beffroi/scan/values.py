@@ -20,6 +20,8 @@ MAX_LONG_BYTES = 16 * 1024 * 1024 * 1024
 MAX_TEXT = 64 * 1024
 MOST_WORDS_TEXT = 128 * 1024
 """Characters for an index of words: some forty pages."""
+MAX_LINKS, MAX_LINK, MAX_LINKS_TEXT = 1000, 2048, 128 * 1024
+"""Of web addresses of one attached file: how many, characters of each, of all together."""
 MAX_ANSWER_BYTES = 640 * 1024
 MAX_DETAILS = 20
 _DETAIL = re.compile(r"[A-Za-z0-9_]{1,64}")
@@ -28,12 +30,16 @@ _DETAIL = re.compile(r"[A-Za-z0-9_]{1,64}")
 class Report(msgspec.Struct, frozen=True):
     """``found``: code (``kinds.ORDER``) → details, each a word such as "Excel4" or the name of a YARA rule.
     ``text``: of a PDF or of an Office document, characters, for who looks for bank details; never to a log.
+    ``links``: web addresses that a click in one of them opens, as they are written; never to a log.
+    ``more_links``: there are others.
     ``is_whole``: False where a part was left out that nothing is known of."""
 
     found: dict[str, list[str]] = {}
     text: str = ""
     sha256: str = ""
     is_whole: bool = True
+    links: list[str] = []
+    more_links: bool = False
 
     def names(self) -> Iterator[str]:
         """Names of the findings as clamd would tell them, strongest first: "Beffroi.Macro.Excel4"."""
@@ -65,6 +71,8 @@ def decode(data: bytes, *, most_text: int = MAX_TEXT) -> Report:
         raise ValueError("unknown findings")
     if not all(_DETAIL.fullmatch(detail) for detail in details) or len(report.text) > most_text:
         raise ValueError("details or text")
+    if len(report.links) > MAX_LINKS or sum(map(len, report.links)) > MAX_LINKS_TEXT:
+        raise ValueError("links")
     if not re.fullmatch(r"[0-9a-f]{64}|", report.sha256):
         raise ValueError("sha256")
     return report

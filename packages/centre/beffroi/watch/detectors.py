@@ -177,8 +177,9 @@ def joins_by_address(door: str, detector: str, evidence: Mapping[str, object]) -
 def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:
     """Return the detectors that speak in a mail's evidence.
 
-    Keys read: spf, dkim, dmarc ("fail"), link_mismatch (truth), rspamd_symbols (names), attachment_types (file extensions), sender_age_s and sender_communes, link_age_s and link_communes (since
-    when, and in how many collectivités within an hour, this centre saw the sender's domain, a link's name).
+    Keys read: spf, dkim, dmarc ("fail"), link_mismatch (truth), rspamd_symbols (names), attachment_types (file
+    extensions), sender_age_s and sender_communes, link_age_s and link_communes (since when, and in how many
+    collectivités within an hour, this centre saw the sender's domain, a link's name).
     Only for evidence of the centre's own mail door: what a box says of itself is not machine evidence, since a
     stolen one says what it likes.
     """

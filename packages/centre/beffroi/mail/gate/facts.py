@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE, IndicatorInvalid
@@ -39,8 +40,9 @@ class FactsMalformed(BeffroiError):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """``shown_host``: the host that the link's text shows, when it is another one. ``only_shown``: the address is
-    such a text and nothing more: where it leads, no link of the mail does."""
+    """``host``: as rspamd reads it, "" where it does not. ``shown_host``: the host that the link's text shows, when it
+    is another one. ``only_shown``: the address is such a text and nothing more: where it leads, no link of the mail
+    does."""
 
     url: str = ""
     host: str = ""
@@ -208,9 +210,11 @@ def observations(facts: Facts) -> list[Observation]:
         add(Kind.SHA256, attachment.sha256, "attachment")
     for link in _list(facts.urls):
         role, parent_role = ("shown", "shown") if link.only_shown else ("link", "link_parent")
-        add(Kind.URL, link.url, role)
-        if add(Kind.IP, link.host.strip("[]"), role) is None:
-            add_name(link.host, role, parent_role)
+        url = add(Kind.URL, link.url, role)
+        # rspamd's reading and a browser's, which may be another; and there are links that rspamd does not read.
+        for host in dict.fromkeys((link.host.strip("[]"), urlsplit(url.value).hostname if url else "")):
+            if host and add(Kind.IP, host, role) is None:
+                add_name(host, role, parent_role)
     return list(found)
 
 

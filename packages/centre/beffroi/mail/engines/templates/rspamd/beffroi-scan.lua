@@ -1,7 +1,7 @@
 --[[
 Attached files before the process scan: one question for each, by clamd's protocol and the command FACTS (scan/wire.py).
 
-Purpose:  its findings and the text of documents, for the facts (beffroi.lua). No text is logged or kept.
+Purpose:  its findings, the text of documents and where they lead, for the facts (beffroi.lua). No text is logged or kept.
 Hostile:  the files. What the scanner says is parsed as JSON; mailgate lets through only codes that it knows.
 Fails:    closed: a file without an answer, and the mail waits with its sender.
 ]]
@@ -89,6 +89,17 @@ return function(settings, content_of)
         end,
       }
     end
+  end
+
+  -- Where a click in the attached documents leads, and whether there is more than that.
+  function S.links(task)
+    local out, more = {}, false
+    for i = 1, MAX_ATTACHMENTS do
+      local answer = S.answers(task)[i] or {}
+      for _, link in ipairs(answer.links or {}) do out[#out + 1] = tostring(link) end
+      more = more or answer.more_links or false
+    end
+    return out, more
   end
 
   function S.documents(task)

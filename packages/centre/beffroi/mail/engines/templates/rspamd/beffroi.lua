@@ -118,9 +118,10 @@ local function key_of(url)
   return text:sub(1, #host):lower() .. text:sub(#host + 1)
 end
 
--- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it.
+-- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And what rspamd
+-- does not read and browsers do ("https:/", a long name before "@"), as it is written.
 local function html_targets(task)
-  local found, hosts = {}, {}
+  local found, hosts, unread = {}, {}, {}
   for _, part in ipairs(task:get_text_parts() or {}) do
     local html = part:is_html() and part:get_html()
     if html then
@@ -129,18 +130,21 @@ local function html_targets(task)
         if type(target) == "userdata" and target.get_host then
           found[key_of(target)] = true
           hosts[tostring(target:get_host() or ""):lower()] = true
+        else
+          local written = tostring(tag:get_attribute("href") or "")
+          if written:find("^%s*[hH][tT][tT][pP]") then unread[#unread + 1] = written end
         end
         return false
       end)
     end
   end
-  return found, hosts
+  return found, hosts, unread
 end
 
 -- Links as facts, and whether there are more than we look at: what is blocked may be among the others.
 local function links(task)
   local out, urls, shown = {}, task:get_urls({ "http", "https" }) or {}, {}
-  local targets, target_hosts = html_targets(task)
+  local targets, target_hosts, unread = html_targets(task)
   for _, url in ipairs(urls) do
     local imitated = url:is_phished() and url:get_phished()
     if imitated then shown[tostring(imitated:get_host() or ""):lower()] = true end
@@ -159,7 +163,14 @@ local function links(task)
     end
     out[#out + 1] = link
   end
-  return out, #urls > MAX_URLS
+  local count, of_documents, more = #urls, scanning.links(task)
+  for _, others in ipairs({ unread, of_documents }) do
+    for _, one in ipairs(others) do
+      count = count + 1
+      if #out < MAX_URLS then out[#out + 1] = { url = text_of(one) } end
+    end
+  end
+  return out, more or count > MAX_URLS
 end
 
 local function attachments(task)

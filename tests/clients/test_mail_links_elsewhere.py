@@ -1,0 +1,83 @@
+"""Links that stand in attached documents, and links that browsers follow and rspamd does not read."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+
+import pytest
+from beffroi.mail.held.models import HeldMail
+from beffroi.mail.models import Mailbox, MailObservation
+
+from tests import scan_samples as samples
+from tests.conftest import Commune
+from tests.mail_post import Post, needs_engines
+
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+
+HOST = "pay.evil.example.com"
+EVIL = f"https://{HOST}/f"
+RELATIONS = (
+    b'<Relationships><Relationship Id="r1" Type="http://x/relationships/hyperlink" Target="%s" TargetMode="External"/>'
+    b"</Relationships>"
+)
+DOCUMENTS = {
+    "a.pdf": samples.pdf(page=f"/Annots[<</Type/Annot/Subtype/Link/Rect[0 0 9 9]/A<</S/URI/URI({EVIL})>>>>]"),
+    "a.docx": samples.docx(**{"word/_rels/document.xml.rels": RELATIONS % EVIL.encode()}),
+}
+WRITTEN = (
+    f"https:/{HOST}/f",
+    f"https://{'a' * 300}@{HOST}/f",
+    "https://pay.ev\u2060il.example.com/f",
+)
+
+
+@pytest.fixture
+def box(post: Post, beaune: Commune) -> Mailbox:
+    return post.mailbox(beaune, beaune.agent, "agent")
+
+
+def mail(to: str, n: str, html: str, files: dict[str, bytes] | None = None) -> bytes:
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = "billing@sender.example.net", to, "Avis"
+    made["Message-ID"], made["Date"] = f"<{n}@sender.example.net>", "Tue, 24 Nov 2026 10:00:00 +0000"
+    made.set_content(html, subtype="html", cte="base64")
+    for name, content in (files or {}).items():
+        made.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    return made.as_bytes()
+
+
+def test_a_link_in_an_attached_document_is_evidence_and_is_refused_once_it_is_blocked(
+    post: Post, box: Mailbox
+) -> None:
+    for n, (name, content) in enumerate(DOCUMENTS.items()):
+        sent = mail(box.address, f"d{n}", "<p>Voir le document</p>", {name: content})
+        assert post.send(sent, box.address)[0] == 250
+    post.settle(len(DOCUMENTS))
+    assert post.count(box) == len(DOCUMENTS)
+    seen = MailObservation.objects.filter(value__in=(EVIL, HOST), role="link")
+    assert seen.count() == 2 * len(DOCUMENTS)
+    post.block("url", EVIL)
+    post.wait_gate(1)
+    for n, (name, content) in enumerate(DOCUMENTS.items()):
+        sent = mail(box.address, f"e{n}", "<p>Voir le document</p>", {name: content})
+        assert post.send(sent, box.address)[0] == 554, name
+
+
+def test_a_document_of_more_links_than_are_looked_at_is_held(post: Post, box: Mailbox) -> None:
+    notes = "".join(f"<</Subtype/Link/A<</S/URI/URI(https://a.example/{n})>>>>" for n in range(1001))
+    sent = mail(box.address, "m", "<p>Rapport</p>", {"a.pdf": samples.pdf(page=f"/Annots[{notes}]")})
+    assert post.send(sent, box.address)[0] == 250
+    post.settle(1)
+    assert HeldMail.objects.get().findings == "unparseable"
+
+
+def test_a_blocked_link_is_refused_however_it_is_written(post: Post, box: Mailbox) -> None:
+    post.block("domain", HOST)
+    post.wait_gate(1)
+    passed = []
+    for n, written in enumerate(WRITTEN):
+        sent = mail(box.address, f"w{n}", f'<p>Bonjour <a href="{written}">Voir</a></p>')
+        if post.send(sent, box.address)[0] != 554:
+            passed.append(written)
+    assert passed == []
