@@ -65,7 +65,15 @@ def test_no_delivery_is_lost_under_load_while_the_read_part_is_given_back(
         assert holes.allocated_bytes(handle) <= 4 * 4096
 
 
-NO_NAMES = ("<>", "sans arobase", f"<{'x' * 500}@example.org>", "=?utf-7?q?+ADw-?=", "sans@crochets.example")
+NO_NAMES = (
+    "<>",
+    "sans arobase",
+    f"<{'x' * 500}@example.org>",
+    "=?utf-7?q?+ADw-?=",
+    "sans@crochets.example",
+    "<scan(12)de@copieur>",
+    '<scan"12"@copieur>',
+)
 ODD_NAMES = (
     "<Scan 12@copieur>",
     "< scan@copieur >",
@@ -74,6 +82,9 @@ ODD_NAMES = (
     "(copieur) <scan@copieur>",
     "<scan@copieur>\n <autre@copieur>",
     "<numérisé@copieur>",
+    '<"scan (12)"@copieur>',
+    "<scan(le (12) de)@copieur>",
+    "<<scan@copieur>",
 )
 
 

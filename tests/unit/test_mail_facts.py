@@ -219,6 +219,23 @@ def test_an_identifier_tells_when_it_was_made() -> None:
         ('<"scan 12"@copieur>', "<scan 12@copieur>"),
         ("<num\u00e9ris\u00e9@copieur>", "<num\ufffdris\ufffd@copieur>"),
         ("<sans arobase> <scan@copieur>", "<scan@copieur>"),
+        ("<(x)b@c>", "<b@c>"),
+        ("<a@(x)c>", "<a@c>"),
+        ("<a@c(x)>", "<a@c>"),
+        ("<a.(x)b@c>", "<a.b@c>"),
+        ("<[a]@c>", "<[a]@c>"),
+        ("<a@[1.2.3.4]>", "<a@[1.2.3.4]>"),
+        ("<a@c(x)d> <e@f>", "<e@f>"),
+        ('<"a(x)b"@c>', "<a(x)b@c>"),
+        ('<"a@b"@c>', "<a@b@c>"),
+        ("<a(\\)x)@c>", "<a@c>"),
+        ("<@c>", "<@c>"),
+        ("<a..b@c>", "<a..b@c>"),
+        ('<"a\\"b"@c>', '<a"b@c>'),
+        ("<<a@b>", "<<a@b>"),
+        ("<a@c:1>", "<a@c:1>"),
+        ("(<a@c>) <e@f>", "<a@c>"),
+        ("<a((x)(y))@c>", "<a@c>"),
     ],
 )
 def test_a_message_id_that_breaks_the_rules_is_the_same_in_the_header_and_in_the_journal(
@@ -229,5 +246,30 @@ def test_a_message_id_that_breaks_the_rules_is_the_same_in_the_header_and_in_the
     assert facts_module.hash_of_message_id(header) != facts_module.hash_of_message_id("<autre@copieur>")
 
 
-def test_a_header_of_many_brackets_is_read_in_one_go() -> None:
-    assert not facts_module.is_named("<@(" * 300_000)
+@pytest.mark.parametrize(
+    "header",
+    [
+        "<a(x)b@c>",
+        "<a@b(x)c>",
+        "<a(x@c>",
+        "<a((x)y)b@c>",
+        '<a"x"@c>',
+        "<a b(x)@c>",
+        "<a (x) b@c>",
+        "<(x)a@c:1>",
+        "<(x)a@b@c>",
+        "<a,b(x)@c>",
+        "<(x)a@c..d>",
+        "<(x)a..b@c>",
+        "<(x)a.@c>",
+        "<a@c",
+    ],
+)
+def test_a_message_id_in_which_dovecot_finds_none_is_none(header: str) -> None:
+    assert not facts_module.is_named(header)
+
+
+@pytest.mark.parametrize("sign", ["<@(", "<", "<a.", '<"', "<(\\(", "<(", "<a(x)", '<"\\"'])
+def test_a_header_of_many_brackets_is_read_in_one_go(sign: str) -> None:
+    assert not facts_module.is_named(sign * 300_000)
+    assert not facts_module.is_named(sign * 300_000 + "(")

@@ -28,7 +28,7 @@ from beffroi.lib.ids import made_at_s
 from beffroi.mail import doveadm, holes
 from beffroi.mail.doveadm import Doveadm, Rows
 from beffroi.mail.engines import layout
-from beffroi.mail.gate.facts import bare_message_id, hash_of_message_id, is_named
+from beffroi.mail.gate.facts import bare_message_id, hash_of_message_id, is_named, signs_of_name
 from beffroi.mail.models import (
     JournalPosition,
     Mailbox,
@@ -69,7 +69,7 @@ def parse(raw: bytes) -> Line | None:
         if event["event"] != "mail_delivery_finished" or fields.get("error"):
             return None
         at = datetime.fromisoformat(str(event["end_time"]))
-        name = bare_message_id(str(fields.get("message_id", "")))
+        name = signs_of_name(str(fields.get("message_id", "")))
         return Line(str(fields["user"]).lower()[:320], name if len(name) <= MAX_NAME else "", at)
     except (ValueError, KeyError, TypeError, AttributeError):
         log.warning("a line of the journal was not understood (%d bytes)", len(raw))

@@ -27,7 +27,16 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_OBSERVATIONS = 4000
 """Of a mail that has more, which only somebody who hides one link among them writes, a person looks at it."""
 MAX_MESSAGE_ID = 998
-_NO_NAME = re.compile(r'\([^()]*\)|[^!-~]|"')
+_NO_NAME = re.compile(r'[^!-~]|["\\<>]')
+_COMMENT = r"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\))*+\)"
+_BLANK = rf"(?:\s|{_COMMENT})*+"
+_ATOM = r"[^\s()<>\[\]:;@\\,.\"\x00-\x1f]++"
+_ATOMS = rf"{_ATOM}{_BLANK}(?:\.{_BLANK}{_ATOM}{_BLANK})*+"
+_COMMENTED = re.compile(
+    rf'{_BLANK}(?:"((?:[^"\\]|\\.)*+)"{_BLANK}|({_ATOMS}))@{_BLANK}({_ATOMS})>', re.DOTALL
+)
+_COMMENTS = re.compile(_COMMENT, re.DOTALL)
+_STOP = re.compile(r'[>"(]')
 _PLACE = re.compile(r"`(\$[.\w\[\]]*)`\Z")
 
 
@@ -140,7 +149,11 @@ def hash_of_message_id(message_id: str) -> str:
 def bare_message_id(message_id: str) -> str:
     """What names the mail in a header, or comes without brackets already. Programs that break the rules put blanks,
     comments, quotes and accents into it, and Dovecot leaves some of them out."""
-    name = _bracketed(message_id) or message_id.strip().removeprefix("<").removesuffix(">")
+    return signs_of_name(_bracketed(message_id) or message_id)
+
+
+def signs_of_name(name: str) -> str:
+    """Of what Dovecot's journal says, or of what stands between brackets, the signs that both have."""
     return _NO_NAME.sub("", name)[:MAX_MESSAGE_ID]
 
 
@@ -150,10 +163,23 @@ def is_named(header: str) -> bool:
 
 
 def _bracketed(text: str) -> str:
-    for one in text.split(">")[:-1]:
-        name = one.partition("<")[2]
-        if "@" in name:
-            return name
+    """As Dovecot reads it (message-id.c): whatever has an "@" between brackets, but where a quote or a comment is in
+    it, only what the grammar allows."""
+    at, stop = text.find("<") + 1, None
+    while at > 0:
+        # Each sign is read once, however many brackets there are.
+        if stop is None or stop.start() < at:
+            stop = _STOP.search(text, at)
+        if stop is None:
+            break
+        if stop[0] == ">":
+            if "@" in (name := text[at : stop.start()]):
+                return name
+            at = stop.end()
+        elif found := _COMMENTED.match(text, at):
+            quoted, left, right = found.groups()
+            return f"{_COMMENTS.sub('', left) if quoted is None else quoted}@{_COMMENTS.sub('', right)}"
+        at = text.find("<", at) + 1
     return ""
 
 
