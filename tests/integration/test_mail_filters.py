@@ -16,11 +16,15 @@ from beffroi.core.identity.models import Person, SignIn
 from beffroi.lib import clock
 from beffroi.lib.clock import PLACE
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from beffroi.mail import actions as mail
+from beffroi.mail.aliases.models import Alias
 from beffroi.mail.filters import actions, queries
 from beffroi.mail.filters.errors import SettingRefused, TooManyFilters
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
+from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending.models import SendingAlarm
+from beffroi.portal import forward_told
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
@@ -267,6 +271,32 @@ def test_a_forward_ends_with_its_term_and_is_renewed(beaune: Commune, box: Mailb
         assert actions.end_over() == 1
         with pytest.raises(Conflict):
             actions.renew_forward(actor=beaune.agent, mailbox=box)
+
+
+def test_a_forward_to_a_mailbox_that_was_closed_ends_and_says_why(
+    beaune: Commune, client: Client, box: Mailbox, target: str
+) -> None:
+    actions.set_forward(actor=beaune.agent, mailbox=box, target=target)
+    assert actions.end_over() == 0
+    mail.close_mailbox(actor=SYSTEM, mailbox=Mailbox.objects.get(address=target))
+    assert actions.end_over() == 1
+    assert "sont renvoyés vers" not in text(client.get("/"))
+    forward_told.ask_due()
+    said = forward_told.compose(Notice.objects.get(), box)
+    assert said is not None and "la boîte vers laquelle il allait est fermée" in " ".join(said.text.split())
+    client.post("/confirmer/", {"password": PASSWORD})
+    refused = client.post(f"/courrier/{box.id}/renvoi/", {"target": target.replace("@", "+x@")})
+    assert refused.status_code == 400 and "Cette boîte est fermée" in text(refused)
+
+
+def test_a_closed_mailbox_whose_address_an_alias_took_over_takes_forwards(
+    beaune: Commune, box: Mailbox, target: str
+) -> None:
+    actions.set_forward(actor=beaune.agent, mailbox=box, target=target)
+    mail.close_mailbox(actor=SYSTEM, mailbox=Mailbox.objects.get(address=target))
+    Alias.objects.create(collectivite_id=beaune.id, address=target)
+    assert actions.end_over() == 0
+    assert actions.renew_forward(actor=beaune.agent, mailbox=box).target == target
 
 
 def test_who_leaves_receives_nothing_any_more(beaune: Commune, box: Mailbox, target: str) -> None:

@@ -55,6 +55,7 @@ _TROUBLES = {
     ("target", "closed"): gettext_lazy(
         "Ce centre n’envoie pas vers l’extérieur : choisissez une adresse qu’il héberge."
     ),
+    ("target", "gone"): gettext_lazy("Cette boîte est fermée : choisissez une autre adresse."),
     ("signature", "long"): gettext_lazy("Cette signature est trop longue : 1 000 caractères au plus."),
     ("line", "long"): gettext_lazy("Cette ligne est trop longue : 300 caractères au plus."),
 }

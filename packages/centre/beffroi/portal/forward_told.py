@@ -63,6 +63,8 @@ def _why(row: Forward) -> str:
         return ""
     if row.expires_at <= row.ended_at:
         return "son terme est passé"
+    if queries.is_closed(row.target):
+        return "la boîte vers laquelle il allait est fermée"
     if queries.is_outside(row):
         return "votre Département n’autorise plus le renvoi que vers les adresses de la collectivité"
     return "la personne qui l’avait demandé est partie"

@@ -211,6 +211,8 @@ def _target(mailbox: Mailbox, text: str) -> str:
     base = base_address(address)
     if base == mailbox.address or aliases.leads_to(base, mailbox.id):
         raise SettingRefused("target", "itself")
+    if queries.is_closed(address):
+        raise SettingRefused("target", "gone")
     here = Mailbox.objects.filter(address=base, closed_at=None).exists() or aliases.has_alias(base)
     if not here and not settings.BEFFROI.outgoing_mail:
         raise SettingRefused("target", "closed")
@@ -252,10 +254,15 @@ def end_forward(*, actor: Actor, row: Forward) -> bool:
 
 @transaction.atomic
 def end_over() -> int:
-    """End forwards whose term is over, or that the Département's settings do not allow any more; return how many."""
+    """End forwards whose term is over, that the Département's settings do not allow any more, or that lead to a mailbox
+    which was closed; return how many."""
     now = clock.now()
-    rows = Forward.objects.filter(ended_at=None)
-    return sum(_end_forward(SYSTEM, row) for row in rows if row.expires_at <= now or _is_forbidden(row))
+    over = [
+        one
+        for one in Forward.objects.filter(ended_at=None)
+        if one.expires_at <= now or _is_forbidden(one) or queries.is_closed(one.target)
+    ]
+    return sum(_end_forward(SYSTEM, one) for one in over)
 
 
 @transaction.atomic

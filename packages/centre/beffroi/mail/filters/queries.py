@@ -8,9 +8,11 @@ from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.filters import sieve
 from beffroi.mail.filters.models import Absence, CommonLine, FilterRule, Forward, Signature
 from beffroi.mail.models import Mailbox
+from beffroi.mail.naming import base_address
 from beffroi.mail.sending import queries as sending
 
 
@@ -61,6 +63,14 @@ def access_forward(actor: Actor, forward_id: str) -> Forward:
 def is_outside(row: Forward) -> bool:
     """Whether mail leaves the domains of the collectivité by it."""
     return collectivite_of_domain(row.target.rpartition("@")[2]) != row.collectivite_id
+
+
+def is_closed(target: str) -> bool:
+    """Whether mail for it is refused here: its mailbox is closed, and no alias has its address."""
+    base = base_address(target)
+    rows = Mailbox.objects.filter(address=base)
+    is_open = rows.filter(closed_at=None).exists() or aliases.has_alias(base)
+    return not is_open and rows.exists()
 
 
 def script(mailbox: Mailbox) -> str:
