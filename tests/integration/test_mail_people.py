@@ -411,6 +411,34 @@ def test_a_departure_of_another_commune_of_oneself_or_to_a_stranger_is_refused(
     assert leaving.visible(nuits.referent) == [] and leaving.visible(beaune.agent) == []
 
 
+@pytest.mark.parametrize("role", ["referent", "dpo"])
+def test_who_was_named_by_the_departement_is_not_ended_by_a_referent(
+    beaune: Commune, system: Actor, role: str
+) -> None:
+    box = shared_box(beaune, beaune.colleague)
+    named = identity.add_membership(
+        actor=system, person=person(beaune.colleague), collectivite=beaune.collectivite, role=role
+    )
+
+    def depart() -> None:
+        leaving.depart(
+            actor=beaune.referent,
+            collectivite=beaune.collectivite,
+            person=person(beaune.colleague),
+            successors={box.id: beaune.referent.id},
+        )
+
+    with pytest.raises(NotAllowed):
+        depart()
+    with pytest.raises(NotAllowed):
+        identity.end_access(actor=beaune.referent, membership=named)
+    assert not Departure.objects.exists() and opened(beaune.colleague) == [box.address]
+    assert len(people_of.current_memberships(beaune.colleague.id)) == 2, "nor the role of an agent beside it"
+    identity.end_access(actor=system, membership=named)
+    depart()
+    assert not people_of.current_memberships(beaune.colleague.id)
+
+
 def test_an_old_departure_is_found_behind_hundreds_of_later_ones(beaune: Commune, system: Actor) -> None:
     """After an election."""
     rows = [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actor import Actor
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import handling, leaving
 from beffroi.mail.people.models import Departure, Handling, Member, Note
 from django.urls import reverse
 
-from tests.conftest import Commune
+from tests.conftest import Commune, make_member
 from tests.fixtures_portal import confirmed, no_door, own_mailbox, portal_client, seen, shared_box
 from tests.fixtures_portal_mail import shown_mail
 
@@ -186,6 +188,25 @@ def test_agents_and_neighbours_end_nobodys_access(beaune: Commune, nuits: Commun
     assert own.post(reverse("departure_prepare", args=[beaune.referent.id])).status_code == 403
     assert "C’est vous" in seen(own, "departure_prepare", beaune.referent.id)
     assert not Departure.objects.exists()
+
+
+def test_a_referent_is_told_who_takes_a_role_back_that_only_the_departement_gives(
+    beaune: Commune, administrator: Actor
+) -> None:
+    other = make_member(administrator, beaune.collectivite, "seconde@beaune.test", "referent")
+    path, client = reverse("departure_prepare", args=[other.person_id]), confirmed(beaune.referent_membership)
+    for name in ("departures", "access_review"):
+        page = seen(client, name)
+        assert path not in page and "rôle retiré par le Département" in page
+    for name in ("person", "departure_prepare"):
+        page = seen(client, name, other.person_id)
+        assert "Ne rien faire" not in page and "Demandez-lui de donner à cette personne le rôle" in page
+    answer = client.post(path)
+    assert answer.status_code == 403 and "Demandez au Département" in answer.content.decode()
+    assert not Departure.objects.exists()
+    identity.change_role(actor=administrator, membership=other, role="agent")
+    assert path in seen(client, "departures")
+    assert client.post(path)["Location"] == reverse("departure", args=[Departure.objects.get().id])
 
 
 def test_a_departure_of_a_neighbour_is_no_such_page(beaune: Commune, nuits: Commune) -> None:

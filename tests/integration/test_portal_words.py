@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.errors import NotAllowed
 from beffroi.mail.models import Mailbox
+from beffroi.portal.pages import words_of
 from django.test import Client
 from django.utils import formats, translation
 
@@ -117,6 +119,18 @@ def test_a_mail_server_that_does_not_answer_is_said_and_the_home_page_stays(
     home = client.get("/")
     assert home.status_code == 200
     assert "Le serveur de courriel ne répond pas" in home.content.decode()
+
+
+@pytest.mark.parametrize("role", ["agent", "elu", "dpo"])
+def test_who_may_not_is_sent_to_the_referent(role: str) -> None:
+    said = words_of(NotAllowed("x"), Actor("person", "per_1", "col_1", role))[1]
+    assert said == "Demandez à la personne référente de votre collectivité."
+
+
+@pytest.mark.parametrize("kind, role", [("person", "referent"), ("administrator", "administrator")])
+def test_nobody_is_sent_to_themselves(kind: Any, role: str) -> None:
+    said = words_of(NotAllowed("x"), Actor(kind, "x", "col_1", role))[1]
+    assert ("Demandez au Département" if role == "referent" else "Demandez à un autre administrateur") in said
 
 
 def test_a_form_that_expired_says_so(beaune: Commune) -> None:

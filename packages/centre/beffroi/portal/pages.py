@@ -227,7 +227,7 @@ def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
     """One page for every error: what happened, what to do. Never what the error says inside."""
     if error.http_status >= 500:
         log.warning("%s %s", error.code, type(error.__cause__ or error).__name__)
-    title, advice = words_of(error)
+    title, advice = words_of(error, getattr(request, "actor", None))
     context = {"title": title, "advice": advice, "code": error.code, "home": reverse("home")}
     return page(request, "portal/error.html", context, status=error.http_status)
 
@@ -351,8 +351,8 @@ _BY_CODE = {
 }
 
 
-def words_of(error: BeffroiError) -> tuple[str, str]:
-    """(title, what to do next) for a person; nothing of what was asked for stands in them."""
+def words_of(error: BeffroiError, actor: Actor | None) -> tuple[str, str]:
+    """(title, what to do next) for this reader; nothing of what was asked for stands in them."""
     if isinstance(error, StorageFull):
         return (
             _("Le centre n’a plus de place pour écrire"),
@@ -376,7 +376,7 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
             % {"most": size(reader.MAX_ATTACHMENT_BYTES)},
         )
     if isinstance(error, NotAllowed):
-        return _("Votre rôle ne le permet pas"), _("Demandez à la personne référente de votre collectivité.")
+        return _("Votre rôle ne le permet pas"), _who_may(actor)
     if isinstance(error, Conflict):
         return (
             _("La situation a changé entre-temps"),
@@ -394,3 +394,15 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
     if error.http_status < 500:
         return _("Cette demande ne peut pas être traitée"), _("Vérifiez ce que vous avez saisi.")
     return _("Une erreur est survenue"), _("Réessayez ; si cela dure, prévenez le Département.")
+
+
+def _who_may(actor: Actor | None) -> str:
+    """Whom to ask; nobody is sent to themselves."""
+    if actor is not None and actor.kind == "administrator":
+        return _(
+            "Demandez à un autre administrateur, à la personne référente de la collectivité, ou à celle que cela"
+            " concerne."
+        )
+    if actor is not None and actor.leads:
+        return _("Demandez au Département, ou à la personne que cela concerne.")
+    return _("Demandez à la personne référente de votre collectivité.")

@@ -45,7 +45,6 @@ def lines(actor: Actor, collectivite_id: str) -> list[dict[str, Any]]:
 
 
 def line(actor: Actor, one: Colleague) -> dict[str, Any]:
-    given = identity.roles_given_by(actor)
     return {
         "person": one.person,
         "memberships": one.memberships,
@@ -54,7 +53,7 @@ def line(actor: Actor, one: Colleague) -> dict[str, Any]:
         "sheet_until": one.sheet_until,
         "second_factor": one.second_factor,
         "self": one.person.pk == actor.id,
-        "may_change": all(row.role in given for row in one.memberships) and one.person.pk != actor.id,
+        "may_change": identity.may_end(actor, one.memberships) and one.person.pk != actor.id,
     }
 
 

@@ -7,7 +7,7 @@ the own app passwords.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -128,9 +128,11 @@ def change_role(*, actor: Actor, membership: Membership, role: str) -> bool:
 def end_access(*, actor: Actor, membership: Membership) -> bool:
     """End a membership now: its app passwords are revoked, its sessions have no actor any more.
 
-    The account itself is closed with its last membership. False if it had ended. Errors: NotFound.
+    The account itself is closed with its last membership. False if it had ended.
+    Errors: NotFound, NotAllowed (a role that the actor could not give: of two référents none shuts the other out).
     """
     _may_manage(actor, membership.collectivite_id)
+    may_give(actor, membership.role)
     outbox.serialise()  # whether it is the last one: none is given, and no other one ends, meanwhile
     now = clock.now()
     if not Membership.objects.filter(pk=membership.pk, until=None).update(until=now):
@@ -310,6 +312,11 @@ def roles_given_by(actor: Actor) -> tuple[str, ...]:
     if actor.sees_all:
         return tuple(Membership.Role.values)
     return (Membership.Role.AGENT, Membership.Role.ELU) if actor.leads else ()
+
+
+def may_end(actor: Actor, memberships: Iterable[Membership]) -> bool:
+    """Whether this actor may end all of these: who gives a role takes it back."""
+    return {one.role for one in memberships} <= set(roles_given_by(actor))
 
 
 def may_give(actor: Actor, role: str) -> None:

@@ -145,7 +145,7 @@ def cancel(*, actor: Actor, collectivite: Collectivite, person_id: str) -> list[
     person = Person.objects.select_for_update().get(pk=one.person.pk)
     if not activation.waited_for(person):
         raise AlreadyCame
-    if not {row.role for row in one.memberships} <= set(identity.roles_given_by(actor)):
+    if not identity.may_end(actor, one.memberships):
         raise NotAllowed("take back this role")
     if any(row.collectivite_id != collectivite.id for row in people.current_memberships(person.pk)):
         raise Conflict("this person works elsewhere, too")

@@ -47,7 +47,8 @@ def depart(
     """End every access of this person here. ``successors``: functional mailbox -> person who reads it from now on;
     a mailbox that is left out is passed to nobody.
 
-    Errors: NotFound; NotAllowed (no référent, or oneself); Invalid (a successor who is not of the collectivité).
+    Errors: NotFound; NotAllowed (no référent, oneself, or whom only the Département ends); Invalid (a successor who is
+    not of the collectivité).
     """
     _may(actor, collectivite.id)
     if actor.id == person.id:
@@ -55,6 +56,8 @@ def depart(
     current = [one for one in people.memberships_in(actor, collectivite.id) if one.person_id == person.id]
     if not current:
         raise NotFound("person")
+    if not identity.may_end(actor, current):
+        raise NotAllowed("end a role that the Département gave")
     remaining = {one.id: one for one in queries.people(actor, collectivite.id) if one.id != person.id}
     if not set(successors.values()) <= remaining.keys():
         raise Invalid("successor")

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from beffroi.core.communes import queries as communes
+from beffroi.core.identity import actions as identity
 from beffroi.core.identity import reviews
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, NotFound
@@ -42,7 +43,10 @@ def review(request: HttpRequest, actor: Actor) -> HttpResponse:
     read = reviews.accesses(actor, own.id)
     context = {
         "place": "persons",
-        "rows": [(one, reads.get(one.colleague.person.pk, [])) for one in read],
+        "rows": [
+            (one, reads.get(one.colleague.person.pk, []), identity.may_end(actor, one.colleague.memberships))
+            for one in read
+        ],
         "read": reviews.digest(read, reads),
         "last": own.accesses_reviewed_at,
         "due": reviews.due_at(own),

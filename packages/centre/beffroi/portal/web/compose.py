@@ -235,7 +235,7 @@ def _shown_name(one: reader.Attachment) -> str:
 
 def _not_saved(request: HttpRequest, box: Access, error: BeffroiError) -> HttpResponse:
     """What is wrong and what to do, with everything that was typed still there."""
-    words = webmail_words.trouble(error) or " ".join(words_of(error))
+    words = webmail_words.trouble(error) or " ".join(words_of(error, getattr(request, "actor", None)))
     field_name = error.field_name if isinstance(error, DraftInvalid) else ""
     if _by_script(request):
         return JsonResponse({"error": words, "field": field_name}, status=error.http_status)

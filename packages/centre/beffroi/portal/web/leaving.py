@@ -18,6 +18,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.communes import queries as communes
+from beffroi.core.identity import actions as accounts
+from beffroi.core.identity import activation
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
@@ -51,9 +53,13 @@ def _checked(actor: Actor) -> None:
 def departures(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Everybody of the collectivité, to choose who leaves; and who left."""
     _checked(actor)
-    inside = queries.people(actor, actor.collectivite_id or "")
+    inside = activation.colleagues(actor, actor.collectivite_id or "")
     context = PLACE | {
-        "people": [one for one in inside if one.id != actor.id],
+        "people": [
+            {"person": one.person, "may_end": accounts.may_end(actor, one.memberships)}
+            for one in inside
+            if one.person.pk != actor.id
+        ],
         "departures": [_shown(one) for one in leaving.visible(actor)],
     }
     return page(request, "portal/departures.html", context)
@@ -98,6 +104,9 @@ def _prepare(request: HttpRequest, actor: Actor, person: Person) -> HttpResponse
     context = PLACE | {
         "person": person,
         "self": person.id == actor.id,
+        "may_end": accounts.may_end(
+            actor, activation.access_colleague(actor, collectivite.id, person.id).memberships
+        ),
         "owned": leaving.owned_by(person.id, collectivite.id),
         "read": [
             {
