@@ -172,7 +172,7 @@ def test_former_key_stays_trusted_and_an_unknown_one_is_not(
     assert not queries.verify().ok
 
 
-def test_worker_signs_after_a_day_or_a_thousand_entries(key: Ed25519PrivateKey, fill: Fill) -> None:
+def test_worker_signs_after_an_hour_or_a_thousand_entries(key: Ed25519PrivateKey, fill: Fill) -> None:
     timer = registry.timers["audit.checkpoint"].function
     assert timer is consumers.checkpoint
     timer()
@@ -183,13 +183,27 @@ def test_worker_signs_after_a_day_or_a_thousand_entries(key: Ed25519PrivateKey, 
     fill(2)
     timer()
     assert AuditCheckpoint.objects.count() == 1
-    with clock.shifted(86401):
+    with clock.shifted(3601):
         timer()
         assert queries.last_checkpoint().position == 3
         fill(actions.CHECKPOINT_ENTRIES)
         timer()
     assert queries.last_checkpoint().position == 3 + actions.CHECKPOINT_ENTRIES
     assert queries.verify(full=True).ok
+
+
+def test_a_checkpoint_of_a_clock_that_was_ahead_keeps_no_later_one_waiting(
+    key: Ed25519PrivateKey, fill: Fill
+) -> None:
+    with clock.shifted(3650 * 86400):
+        fill(1)
+        consumers.checkpoint()
+    fill(1)
+    consumers.checkpoint()
+    assert queries.last_checkpoint().position == 2
+    fill(1)
+    consumers.checkpoint()
+    assert queries.last_checkpoint().position == 2, "the clock is right again: within the hour"
 
 
 # Pruning

@@ -26,7 +26,7 @@ from beffroi.lib.errors import Conflict
 
 _SEAL_BATCH = 1000
 CHECKPOINT_ENTRIES = 1000
-CHECKPOINT_EVERY = timedelta(days=1)
+CHECKPOINT_EVERY = timedelta(hours=1)
 
 
 class ChainBroken(Conflict):
@@ -101,14 +101,14 @@ def _seal_batch() -> int:
 
 
 def checkpoint_due() -> bool:
-    """After ``CHECKPOINT_ENTRIES`` new entries, or a day with at least one."""
+    """After ``CHECKPOINT_ENTRIES`` new entries, or an hour with at least one."""
     last = queries.last_checkpoint()
     seal = AuditSeal.objects.order_by("-position").first()
     if seal is None or (last is not None and seal.position == last.position):
         return False
     if last is None or seal.position - last.position >= CHECKPOINT_ENTRIES:
         return True
-    return clock.now() - last.at >= CHECKPOINT_EVERY
+    return not timedelta(0) <= clock.now() - last.at < CHECKPOINT_EVERY
 
 
 def checkpoint(key: Ed25519PrivateKey) -> AuditCheckpoint | None:
