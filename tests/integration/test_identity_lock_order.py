@@ -48,7 +48,7 @@ class Account:
 
 
 def lend(commune: Commune, mailbox: Mailbox, to: Actor) -> Delegation:
-    day = clock.now().date()
+    day = clock.now().astimezone(clock.PLACE).date()
     return delegations.give(
         actor=commune.agent, mailbox=mailbox, person_id=to.id, right="read", first=day, last=day
     )

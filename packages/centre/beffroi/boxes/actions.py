@@ -240,6 +240,7 @@ def set_policy(
     actor.require_departement("change the policy of boxes")
     reason = " ".join(reason.split())[:REASON_CHARS]
     _check_policy(policy)
+    outbox.serialise()
     # The row of the collectivité is the lock: two changes at once get two versions.
     if not Collectivite.objects.select_for_update().filter(pk=collectivite.pk).exists():
         raise NotFound("collectivité")

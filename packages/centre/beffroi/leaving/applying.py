@@ -25,7 +25,7 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions import lists
 from beffroi.core.decisions.models import IndicatorList
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import MembershipOffer, Person
@@ -97,6 +97,7 @@ def give_back(*, actor: Actor, leaving: Leaving) -> None:
     Errors: NotAllowed, NotFound, StillEnding, Conflict (it did not leave, too late, or its erasure has begun).
     """
     actor.require_administrator("take back a departure")
+    outbox.serialise()
     locked = Leaving.objects.select_for_update().get(pk=leaving.pk)
     if locked.state != Leaving.State.LEFT or locked.left_at is None:
         raise Conflict("this collectivité has not left")
@@ -135,6 +136,7 @@ def undo_until(leaving: Leaving) -> object:
 def _mark(leaving: Leaving) -> bool:
     """From now on nothing new begins there. False where it was taken back meanwhile."""
     with transaction.atomic():
+        outbox.serialise()
         locked = Leaving.objects.select_for_update().get(pk=leaving.pk)
         if locked.state != Leaving.State.PLANNED:
             return locked.state == Leaving.State.LEFT

@@ -50,6 +50,7 @@ def provision_mailbox(
     if len(canonical) > 254 or collectivite_of_domain(canonical.rpartition("@")[2]) != collectivite.id:
         raise Invalid("the domain is not one of this collectivité")
     naming.check_local(canonical.rpartition("@")[0])
+    outbox.serialise()
     # An address is one thing: under this lock an alias is made, too.
     list(Domain.objects.select_for_update().filter(name=canonical.rpartition("@")[2]))
     if Alias.objects.filter(address=canonical).exists():

@@ -17,6 +17,7 @@ from django.db import transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
+from beffroi.core.events import outbox
 from beffroi.core.identity import activation, sign_ins
 from beffroi.core.identity.activation import Colleague
 from beffroi.core.identity.actor import Actor
@@ -71,6 +72,7 @@ def confirm(*, actor: Actor, collectivite_id: str, opened: Opened, read: str) ->
 
     Errors: NotFound, NotAllowed, Conflict (it is not that one).
     """
+    outbox.serialise()
     now = accesses(actor, collectivite_id)
     if digest(now, opened) != read:
         raise Conflict("the accesses changed since they were read")

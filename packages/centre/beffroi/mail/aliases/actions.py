@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.communes.queries import collectivite_of_domain
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotFound, existing
@@ -48,6 +48,7 @@ def create(
         raise NoTarget
     if len(targets) > MAX_TARGETS:
         raise TooManyTargets(MAX_TARGETS)
+    outbox.serialise()
     _free(canonical)
     try:
         with transaction.atomic():
@@ -106,6 +107,7 @@ def let_send(*, actor: Actor, alias: Alias, sends: bool) -> None:
 def end(*, actor: Actor, alias: Alias) -> bool:
     """Refuse its mail from now on; the address stays reserved. False if it had ended. Errors: NotFound."""
     _may(actor, alias.collectivite_id)
+    outbox.serialise()
     if not Alias.objects.filter(pk=alias.pk, ended_at=None).update(ended_at=clock.now()):
         return False
     _record(actor, "mail:alias:ended", alias)
@@ -117,6 +119,7 @@ def end(*, actor: Actor, alias: Alias) -> bool:
 def restore(*, actor: Actor, alias: Alias) -> bool:
     """Undo an ending, with the mailboxes it led to. False if it is in force. Errors: NotFound."""
     _may(actor, alias.collectivite_id)
+    outbox.serialise()
     if not Alias.objects.filter(pk=alias.pk).exclude(ended_at=None).update(ended_at=None):
         return False
     _record(actor, "mail:alias:restored", alias)
@@ -130,6 +133,7 @@ def begin_catch_all(*, actor: Actor, domain: str, mailbox_id: str, days: int = C
 
     Errors: NotFound (domain, mailbox), Invalid (days: 1 to ``CATCH_ALL_DAYS``).
     """
+    outbox.serialise()
     owner = existing(Domain.objects.select_for_update().filter(name=domain).first(), "domain").collectivite_id
     _may(actor, owner)
     if not 1 <= days <= CATCH_ALL_DAYS:
@@ -153,6 +157,7 @@ def begin_catch_all(*, actor: Actor, domain: str, mailbox_id: str, days: int = C
 def end_catch_all(*, actor: Actor, row: CatchAll) -> bool:
     """Now. False if it had ended. Errors: NotFound."""
     _may(actor, row.collectivite_id)
+    outbox.serialise()
     if not CatchAll.objects.filter(pk=row.pk, ended_at=None).update(ended_at=clock.now()):
         return False
     _record_catch_all(actor, "mail:catch_all:ended", row)
@@ -173,6 +178,7 @@ def _may(actor: Actor, collectivite_id: str) -> None:
 
 def _locked(actor: Actor, alias: Alias) -> Alias:
     _may(actor, alias.collectivite_id)
+    outbox.serialise()
     rows = Alias.objects.select_for_update().filter(pk=alias.pk, ended_at=None)
     return existing(rows.first(), "alias")
 

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, envelopes
 from beffroi.lib.config import Config
@@ -69,6 +70,7 @@ def download(*, actor: Actor, export: Export) -> tuple[Iterator[bytes], int]:
     """
     with transaction.atomic():
         queries.access_export(actor, export.mailbox_id, export.id)
+        outbox.serialise()
         locked = Export.objects.select_for_update().get(pk=export.pk)
         if locked.state != Export.State.READY or locked.ends_at is None or locked.ends_at <= clock.now():
             raise ExportOver
@@ -110,6 +112,7 @@ def end_old(ids: list[Any]) -> int:
 
 
 def _end(actor: Actor, export: Export) -> bool:
+    outbox.serialise()
     locked = Export.objects.select_for_update().get(pk=export.pk)
     if locked.state not in (*queries.OPEN_EXPORTS, Export.State.READY):
         return False
@@ -141,6 +144,7 @@ def progress(export: Export, *, done: int) -> bool:
 def ready(export: Export, *, key: bytes, **values: Any) -> bool:
     """The file lies there whole. ``values``: ``size_bytes``, ``sha256``, ``manifest_sha256``. False, and nothing is
     changed, if somebody stopped it or the mailbox was reopened."""
+    outbox.serialise()
     locked = Export.objects.select_for_update().get(pk=export.pk)
     closed = Mailbox.objects.filter(pk=locked.mailbox_id).exclude(closed_at=None).exists()
     if locked.state != Export.State.RUNNING or not closed:
@@ -158,6 +162,7 @@ def ready(export: Export, *, key: bytes, **values: Any) -> bool:
 @transaction.atomic
 def failed(export: Export, error: str, *, again_s: int | None) -> None:
     """Write down why; it is tried again after ``again_s``, or, with None, over."""
+    outbox.serialise()
     locked = Export.objects.select_for_update().get(pk=export.pk)
     if locked.state not in queries.OPEN_EXPORTS:
         return

@@ -16,7 +16,7 @@ from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Domain
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
@@ -54,6 +54,7 @@ def _missing(domain_id: str) -> list[str]:
 
 @transaction.atomic
 def _store_keys(actor: Actor, domain: Domain, pairs: Sequence[dkim.KeyPair]) -> list[DkimKey]:
+    outbox.serialise()
     Domain.objects.select_for_update().get(pk=domain.pk)  # one writer a domain: selectors are few
     outer = keys.commune_key(settings.BEFFROI, domain.collectivite_id)
     made: list[DkimKey] = []
@@ -89,6 +90,7 @@ def rotate_key(*, actor: Actor, domain: Domain) -> DkimKey:
     Errors: NotAllowed; Conflict when no key waits, or DNS did not show it in the last check; KeyUnreadable.
     """
     _only_the_departement(actor)
+    outbox.serialise()
     rows = {
         one.state: one
         for one in DkimKey.objects.select_for_update().filter(domain_id=domain.id, gone_at=None)
@@ -129,6 +131,7 @@ def free_retired(*, actor: Actor, domain: Domain) -> int:
     )
     ids = list(over.values_list("id", flat=True))
     if ids:
+        outbox.serialise()
         DkimKey.objects.filter(pk__in=ids).update(gone_at=clock.now())
         for key_id in ids:
             _record(actor, "mail:dkim_key:gone", domain, {"key_id": key_id})
@@ -157,6 +160,7 @@ def choose(
         raise Invalid("host name") from None
     if host in (settings.BEFFROI.mail_name, settings.BEFFROI.portal_name):
         raise Invalid("host name")  # mail for who is not here would come back to us
+    outbox.serialise()
     row, _ = MailDomain.objects.update_or_create(
         domain_id=domain.id,
         defaults={
@@ -183,6 +187,7 @@ def declare(*, actor: Actor, domain: Domain, site: str, address: str) -> MailDom
     told = {"declared_site": site.strip(), "declared_address": address.strip()}
     if any(len(one) > 254 or not one.isprintable() or " " in one for one in told.values()):
         raise Invalid("declared")
+    outbox.serialise()
     row, _ = MailDomain.objects.update_or_create(
         domain_id=domain.id, defaults={"collectivite_id": domain.collectivite_id, **told}
     )
@@ -195,6 +200,7 @@ def declare(*, actor: Actor, domain: Domain, site: str, address: str) -> MailDom
 def note_published(*, actor: Actor, domain: Domain, server: str, count: int) -> None:
     """Our update was accepted by the DNS server; ``count``: records."""
     _only_the_departement(actor)
+    outbox.serialise()
     MailDomain.objects.update_or_create(
         domain_id=domain.id,
         defaults={"collectivite_id": domain.collectivite_id, "published_at": clock.now()},
@@ -221,6 +227,7 @@ def store_check(
     ``items``: item -> (ok, warn, bad or unknown; what was seen). An item without an answer keeps its former state: an
     outage of the network is no change of the zone.
     """
+    outbox.serialise()
     before = queries.last_check(domain.id)
     old: dict[str, list[str]] = before.items if before else {}
     held = set(before.lost) if before else set()

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Conflict, Invalid, NotFound
@@ -167,6 +167,7 @@ def undo(*, actor: Actor, job: ImportJob) -> None:
 @transaction.atomic
 def finished(job: ImportJob) -> None:
     """All chosen folders are copied: collect for a while, or end and forget the password."""
+    outbox.serialise()
     locked = ImportJob.objects.select_for_update().get(pk=job.pk)
     if locked.state not in (_State.RUNNING, _State.COLLECTING):
         return
@@ -192,6 +193,7 @@ def finished(job: ImportJob) -> None:
 
 @transaction.atomic
 def undone(job: ImportJob) -> None:
+    outbox.serialise()
     locked = ImportJob.objects.select_for_update().get(pk=job.pk)
     if locked.state == _State.UNDOING:
         _end(locked, _State.UNDONE)
@@ -201,6 +203,7 @@ def undone(job: ImportJob) -> None:
 @transaction.atomic
 def interrupted(job: ImportJob, error: ImportStopped) -> None:
     """Something is in the way: try again after a growing pause, or stop and ask the person."""
+    outbox.serialise()
     locked = ImportJob.objects.select_for_update().get(pk=job.pk)
     if locked.state not in (_State.LISTING, _State.RUNNING, _State.COLLECTING, _State.UNDOING):
         return
@@ -247,6 +250,7 @@ def end_archive(
     job: ImportJob, *, complete: bool, passed_over: int = 0, names: Sequence[str] = ()
 ) -> ImportJob:
     """``passed_over``: files of it that are no mails; ``names``: of some of them."""
+    outbox.serialise()
     locked = ImportJob.objects.select_for_update().get(pk=job.pk)
     for folder in locked.folders.all():
         locked.folders.filter(pk=folder.pk).update(total=folder.copied + folder.present + folder.failed)
@@ -283,6 +287,7 @@ def tick(*, actor: Actor, mailbox: Mailbox, key: str, done: bool) -> None:
 def end_all(jobs: QuerySet[ImportJob]) -> int:
     """Those that are not over, whose mailbox or person is gone, or that nobody goes on with: no password is kept that
     opens a mailbox elsewhere. Return how many."""
+    outbox.serialise()
     found = list(jobs.filter(state__in=(*queries.OPEN, _State.UNDOING)).select_for_update())
     for job in found:
         _end(job, _State.CANCELLED)
@@ -294,6 +299,7 @@ def end_all(jobs: QuerySet[ImportJob]) -> int:
 def stop_unasked(mailbox_id: str) -> None:
     """Stop imports into a functional mailbox whose asker does not read it any more, and forget the password: it may
     open a mailbox of their own, and what they would still send through it is not for those who stay."""
+    outbox.serialise()
     rows = ImportJob.objects.filter(mailbox_id=mailbox_id, state__in=queries.OPEN)
     found = list(rows.exclude(tls=ImportJob.Tls.NONE).exclude(password="").select_for_update())
     gone = [
@@ -333,6 +339,7 @@ def _own(actor: Actor, job: ImportJob) -> ImportJob:
     if mailbox is None:
         raise NotFound("import")
     queries.access_import(actor, mailbox, job.id)
+    outbox.serialise()
     return ImportJob.objects.select_for_update().get(pk=job.pk)
 
 

@@ -119,6 +119,7 @@ def arrive(
         raise Invalid("role")
     if role not in identity.roles_given_by(actor):
         raise NotAllowed("give this role")
+    outbox.serialise()
     # Before the account: what is on another commune's domain says nothing of who has an account there.
     if not Domain.objects.select_for_update().filter(collectivite=collectivite, name=domain).exists():
         raise Invalid("the domain is not one of this collectivité")

@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.events import publish
+from beffroi.core.events import outbox, publish
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import queries as people
 from beffroi.core.identity.actor import Actor
@@ -149,6 +149,7 @@ def undo(*, actor: Actor, departure: Departure) -> None:
 
     Errors: NotFound; Conflict (too late, undone before, or the account was erased).
     """
+    outbox.serialise()
     locked = Departure.objects.select_for_update().get(pk=access_departure(actor, departure.id).pk)
     if undo_until(locked) is None:
         raise Conflict("the time to undo this is over")
@@ -190,6 +191,7 @@ def confirm(departure: Departure) -> bool:
         rows.exclude(waits_for=waits_for).update(waits_for=waits_for)
         return False
     with transaction.atomic():
+        outbox.serialise()
         changed = rows.update(state=Departure.State.CONFIRMED, waits_for="", confirmed_at=clock.now())
         if changed:
             _record(SYSTEM, "mail:departure:confirmed", departure)
