@@ -3,6 +3,7 @@ erased with its mailboxes, and nothing of it opens."""
 
 from __future__ import annotations
 
+import re
 import smtplib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.leaving import erasing
+from beffroi.mail import consumers as mail_consumers
 from beffroi.mail.aliases import consumers as alias_consumers
 from beffroi.mail.backup.work import Work
 from beffroi.mail.domains import registrar_asking
@@ -26,6 +28,7 @@ from tests.fixtures_leaving import VISA, carry_out, granted, leave, planned, two
 from tests.foreign_mail import PLAIN, Sending
 from tests.mail_post import Post, needs_engines
 from tests.submitting import letter, secret_of, submitting
+from tests.waiting import until
 
 __all__ = ["other", "places", "two", "work"]
 pytest_plugins = ["tests.fixtures_mail", "tests.fixtures_sending"]
@@ -87,3 +90,33 @@ def test_its_mailboxes_are_erased_with_all_the_rest(  # noqa: PLR0917
     assert [(one["address"], one["mails"], one["visa"]) for one in found] == [(own.address, 3, VISA)]
     assert not lies.exists() and not Mailbox.objects.filter(pk=own.pk).exists()
     assert len(held(post, kept)["INBOX"]) == 3
+
+
+def test_who_wrote_there_before_is_led_on_by_the_same_process_after(
+    sending: Sending, make_commune: Callable[..., Commune], nuits: Commune
+) -> None:
+    """Each smtpd keeps for its life where an address that it met leads; it is told when a domain comes or goes."""
+    gone = make_commune("Chagny", PLAIN)
+    box, neighbour = (
+        sending.post.mailbox(gone, gone.agent, "mairie"),
+        sending.post.mailbox(nuits, nuits.agent, "voisine"),
+    )
+    sending.post.engines.start("queue")
+    try:
+        mail_consumers.look_up_anew()
+        with submitting(sending.post, neighbour.address, secret_of(nuits)) as smtp:
+            smtp.sendmail(neighbour.address, [box.address], letter(neighbour.address, box.address, "avant"))
+        sending.post.wait_count(box, 1)
+        leave(planned(gone))
+        run_pending("main")
+        log = sending.post.config.log / "postfix.log"
+        told = len(log.read_text("utf-8", "replace"))
+        before = set(re.findall(r"smtpd\[(\d+)\]", log.read_text("utf-8", "replace")))
+        mail_consumers.look_up_anew()
+        until(lambda: "reload -- version" in log.read_text("utf-8", "replace")[told:], "Postfix is told")
+        until(lambda: not any(Path(f"/proc/{one}").exists() for one in before), "who knew it before is gone")
+        with submitting(sending.post, neighbour.address, secret_of(nuits)) as smtp:
+            smtp.sendmail(neighbour.address, [box.address], letter(neighbour.address, box.address, "suite"))
+        sending.foreign.arrives("suite")
+    finally:
+        sending.post.engines.kill("queue")

@@ -39,6 +39,7 @@ from beffroi.mail.quota import consumers as quota_consumers  # noqa: F401 - regi
 from beffroi.mail.quota import queries as quota
 from beffroi.mail.quota.models import MailboxRoom
 from beffroi.mail.sending import queries as sending
+from beffroi.mail.sending import queue
 
 RECOVERED_AT_ONCE = 500
 MAIL_PROTOCOLS = ("imap", "smtp", "sieve")
@@ -100,6 +101,13 @@ def put_owners() -> None:
     owners = communes.current_domains().values_list("name", "collectivite_id")
     projections.put_owners(settings.BEFFROI, dict(owners))
     projections.remove_domains(settings.BEFFROI, communes.left_domain_names())
+
+
+@periodic("mail.looked_up_anew", every_s=5.0)
+def look_up_anew() -> None:
+    """A domain came or went. Each smtpd keeps for its life where the addresses that it met lead: it would refuse those
+    of who left as unknown, and those of who came as not ours."""
+    projections.tell_of_domains(settings.BEFFROI, lambda: queue.look_up_anew(settings.BEFFROI))
 
 
 def project_passwords(mailbox: Mailbox) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -41,7 +41,10 @@ CREATE TABLE IF NOT EXISTS login (login TEXT PRIMARY KEY, address TEXT NOT NULL)
 CREATE INDEX IF NOT EXISTS login_address ON login (address);
 CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, allowed TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unscanned (until_s INTEGER NOT NULL);
-"""
+CREATE TABLE IF NOT EXISTS untold (id INTEGER PRIMARY KEY AUTOINCREMENT);
+CREATE TRIGGER IF NOT EXISTS domain_came AFTER INSERT ON domain BEGIN INSERT INTO untold VALUES (NULL); END;
+CREATE TRIGGER IF NOT EXISTS domain_went AFTER DELETE ON domain BEGIN INSERT INTO untold VALUES (NULL); END;
+"""  # noqa: S608 - names of our own
     + alias_routes.SCHEMA
 )
 _AUTH = """
@@ -174,6 +177,16 @@ def remove_domains(config: Config, names: Collection[str]) -> None:
         known = {name for (name,) in routes.execute("SELECT name FROM domain")}
         if gone := known & set(names):
             routes.executemany("DELETE FROM domain WHERE name = ?", [(one,) for one in gone])
+
+
+def tell_of_domains(config: Config, tell: Callable[[], None]) -> None:
+    """Call ``tell`` when a domain came or went since it last ended well. Errors: its own; then it is called again."""
+    with _routes(config) as routes:
+        (newest,) = routes.execute("SELECT max(id) FROM untold").fetchone()
+    if newest is not None:
+        tell()
+        with _routes(config) as routes:
+            routes.execute("DELETE FROM untold WHERE id <= ?", (newest,))
 
 
 def put_held(config: Config, accounts: Collection[str]) -> None:

@@ -1,14 +1,14 @@
 """The only hand on Postfix's queue: what waits, what left encrypted or in clear, and for exact identifiers retry,
-hold, release, return, delete.
+hold, release, return, delete; and the word by which it forgets where addresses led.
 
-Purpose: Postfix lets root alone change its queue; console, worker and command line are not root.
+Purpose: Postfix lets root alone change its queue and reload it; console, worker and command line are not root.
 Process: ``python -m beffroi.mail.sending.keeper``, root, no network: STATE/run/queue.sock, for root and the centre's
          Python user. Nothing but fixed Postfix commands is run; those that need no root run as ``nobody``, postdrop.
 Hostile: the Python processes, were one taken over: they may do to the queue what an administrator may, nothing else.
          Queue files hold what strangers wrote: only Postfix's own programs read them. Of its log, where their servers'
          answers stand, shapes of lines are matched here (``left``, ``answers``); told are domains, numbers, senders.
 Fails:   closed, one sentence; mail flows without this process.
-Source:  postqueue(1), postsuper(1); lib/asked.py.
+Source:  postqueue(1), postsuper(1), postfix(1); lib/asked.py.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ class Keeper:
             return self._list(wanted)
         if verb == "left":
             return self._left(wanted.get("offset_bytes"))
+        if verb == "reload":
+            code, _said = self._run(["/usr/sbin/postfix", "-c", self._etc, "reload"])
+            return {"ok": True} if code == 0 else _refused("Postfix is not running.")
         if not isinstance(ids, list) or not 0 < len(ids) <= MAX_IDS:
             return _refused("The request names no message, or too many.")
         if not all(isinstance(one, str) and _ID.fullmatch(one) for one in ids):

@@ -105,6 +105,14 @@ def change(config: Config, verb: str, ids: Sequence[str]) -> None:
         _ask(config, {"verb": verb, "ids": list(ids[start : start + keeper.MAX_IDS])})
 
 
+def look_up_anew(config: Config) -> None:
+    """Let Postfix forget what it remembers of where addresses lead; whom it serves just now it serves to the end.
+
+    Errors: QueueUnavailable.
+    """
+    _ask(config, {"verb": "reload"})
+
+
 def _ask(config: Config, request: dict[str, Any]) -> dict[str, Any]:
     answer = bytearray()
     try:
