@@ -61,7 +61,9 @@ def _run(options: argparse.Namespace) -> int:
         print("\n".join(lines) or "There is no alias. Next: ./beffroi mail alias add ALIAS MAILBOX")
         return 0
     address = options.address.strip().lower()
-    alias = Alias.objects.filter(address=address).first()
+    # Of a collectivité that left it stays, ended, while the one that continues it has its own.
+    rows = Alias.objects.filter(address=address).order_by("-created_at")
+    alias = rows.filter(ended_at=None).first() or rows.first()
     if options.verb == "add":
         alias = _add(actor, address, alias, options)
     elif alias is None:

@@ -30,6 +30,12 @@ class DayInvalid(Invalid):
     code = "communes.day_invalid"
 
 
+class StillEnding(Conflict):
+    """The accesses of this collectivité are just being ended; try again in some minutes."""
+
+    code = "communes.still_ending"
+
+
 @transaction.atomic
 def plan(*, actor: Actor, collectivite: Collectivite, leaves_on: date, reason: str) -> Leaving:
     """``leaves_on``: tomorrow at the earliest; ``reason``: the written wish, with its date and who signed.
@@ -42,9 +48,7 @@ def plan(*, actor: Actor, collectivite: Collectivite, leaves_on: date, reason: s
         raise NotFound("collectivité")
     if not queries.first_day() <= leaves_on <= queries.today() + AT_MOST:
         raise DayInvalid
-    said = " ".join(reason.split())
-    if not said or len(said) > MAX_REASON or "\x00" in said:
-        raise Invalid("reason")
+    said = checked_reason(reason)
     try:
         with transaction.atomic():
             made = Leaving.objects.create(
@@ -55,6 +59,14 @@ def plan(*, actor: Actor, collectivite: Collectivite, leaves_on: date, reason: s
     record(actor, "planned", made, personal={"why": said}, on=leaves_on.isoformat())
     tell(made)
     return made
+
+
+def checked_reason(reason: str) -> str:
+    """On one line. Errors: Invalid."""
+    said = " ".join(reason.split())
+    if not said or len(said) > MAX_REASON or "\x00" in said:
+        raise Invalid("reason")
+    return said
 
 
 @transaction.atomic

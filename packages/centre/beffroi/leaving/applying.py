@@ -1,9 +1,9 @@
 """The day has come: everything of a collectivité that lets somebody in ends, by the ways in which each ends alone.
 
-Rule:    first the mark, so that nothing new begins; then people (``mail.people.leaving``: mailboxes close, app
-         passwords, sessions, roles end; accounts of who works elsewhere, too, stay), functional mailboxes, aliases,
-         boîtiers, bulk lists of its own, shares with others. Content and keys stay. Each step finds what is left of it,
-         so a cut goes on.
+Rule:    first the mark, so that nothing new begins, with which its domains pass to who continues it (``continuing``);
+         then people (``mail.people.leaving``: mailboxes close, app passwords, sessions, roles end; accounts of who
+         works elsewhere, too, stay), functional mailboxes, aliases, boîtiers, bulk lists of its own, shares with
+         others. Content and keys stay. Each step finds what is left of it, so a cut goes on.
 Undo:    for the 30 days in which departures are undone, by the Département: people, mailboxes and aliases come back;
          boîtiers are installed again, bulk lists are published again, links and shares with others are made again, app
          passwords too.
@@ -30,7 +30,8 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import MembershipOffer, Person
 from beffroi.drive import leaving as drive
-from beffroi.leaving import actions, erasures, queries
+from beffroi.leaving import actions, continuing, erasures, queries
+from beffroi.leaving.actions import StillEnding
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.leaving.queries import SYSTEM
 from beffroi.lib import clock
@@ -44,12 +45,6 @@ from beffroi.mail.people import leaving as departures
 from beffroi.mail.people.models import Departure
 
 log = logging.getLogger("beffroi.leaving")
-
-
-class StillEnding(Conflict):
-    """The accesses of this collectivité are just being ended; try again in some minutes."""
-
-    code = "communes.still_ending"
 
 
 def apply_due() -> int:
@@ -94,7 +89,8 @@ def apply(leaving: Leaving) -> None:
 def give_back(*, actor: Actor, leaving: Leaving) -> None:
     """Take it back after its day.
 
-    Errors: NotAllowed, NotFound, StillEnding, Conflict (it did not leave, too late, or its erasure has begun).
+    Errors: NotAllowed, NotFound, StillEnding, MailboxesThere, Conflict (it did not leave, too late, or its erasure has
+    begun).
     """
     actor.require_administrator("take back a departure")
     outbox.serialise()
@@ -106,6 +102,7 @@ def give_back(*, actor: Actor, leaving: Leaving) -> None:
     if undo_until(locked) is None:
         raise Conflict("the time to undo this is over")
     erasures.end_open(actor=actor, collectivite_id=locked.collectivite_id)
+    continuing.end(actor=actor, leaving=locked)
     undo = json.loads(locked.undo)
     Collectivite.objects.filter(pk=locked.collectivite_id).update(
         left_at=None, enrolled_at=undo["enrolled_at"]
@@ -147,11 +144,15 @@ def _mark(leaving: Leaving) -> bool:
             locked,
             state=Leaving.State.LEFT,
             left_at=now,
-            undo=json.dumps({"enrolled_at": since.isoformat()}),
+            undo=json.dumps(json.loads(locked.undo) | {"enrolled_at": since.isoformat()}),
         )
         Collectivite.objects.filter(pk=owner.pk).update(left_at=now, enrolled_at=None)
         publish(communes.LEFT, {"collectivite_id": owner.id}, collectivite_id=owner.id)
         actions.record(SYSTEM, "begun", locked)
+        if continuing.continued(locked):
+            _end_aliases(locked)
+            locked.refresh_from_db()
+            continuing.carry_on(locked)
     return True
 
 

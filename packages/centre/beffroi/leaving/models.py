@@ -10,7 +10,7 @@ from beffroi.lib import clock
 
 class Leaving(models.Model):
     """``reason``: the written wish and where it stands. ``undo``: JSON of what giving back needs (``applying``), from
-    ``left_at`` on. ``applied_at``: everything has ended."""
+    ``left_at`` on, and of who continues it (``continuing``). ``applied_at``: everything has ended."""
 
     class State(models.TextChoices):
         PLANNED = "planned"

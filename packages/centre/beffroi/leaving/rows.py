@@ -8,8 +8,9 @@ Process: worker.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
@@ -19,6 +20,7 @@ from beffroi.core.audit.models import AuditPersonal
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.models import AppPassword, DeviceLink, LoginFlow, Membership, Person
 from beffroi.core.retention import registry
+from beffroi.leaving.models import Leaving
 from beffroi.lib import clock
 from beffroi.mail.models import MailDelivery, MailMessage, MailRecipient
 from beffroi.mail.people.leaving import UNDO_DAYS
@@ -90,10 +92,14 @@ def left(owner: str) -> Iterator[tuple[str, QuerySet[Any]]]:
     for table in ERASED:
         yield table, models[table]._default_manager.filter(collectivite_id=owner)
         if table == "mail_delivery":
-            names = domains(owner)
-            yield "mail_recipient", MailRecipient.objects.filter(_under(names, "address"))
+            names, (passed, before) = domains(owner), _passed(owner)
+            then = MailMessage.objects.filter(received_at__lt=before)
+            to_them = _under(passed, "address") & Q(message_id__in=then.values("pk"))
+            yield "mail_recipient", MailRecipient.objects.filter(_under(names, "address") | to_them)
             kept = MailDelivery.objects.filter(message_id=OuterRef("pk"))
-            yield "mail_message", MailMessage.objects.filter(_under(names, "sender")).exclude(Exists(kept))
+            by_them = _under(passed, "sender") & Q(received_at__lt=before)
+            sent = MailMessage.objects.filter(_under(names, "sender") | by_them)
+            yield "mail_message", sent.exclude(Exists(kept))
 
 
 def portion(owner: str) -> tuple[type[Model], list[Any]] | None:
@@ -113,7 +119,8 @@ def erase(owner: str, model: type[Model], page: list[Any]) -> dict[str, int]:
     _all, each = model._default_manager.filter(pk__in=page).delete()
     counts = {model._meta.db_table: each.get(model._meta.label, 0)}
     if messages:
-        MailRecipient.objects.filter(_under(domains(owner), "address"), message_id__in=messages).delete()
+        names = domains(owner) + _passed(owner)[0]
+        MailRecipient.objects.filter(_under(names, "address"), message_id__in=messages).delete()
         with_others = {
             one
             for rows in (MailDelivery, MailRecipient)
@@ -144,6 +151,16 @@ def _under(names: list[str], column: str) -> Q:
 
 def domains(owner: str) -> list[str]:
     return list(Domain.objects.filter(collectivite_id=owner).order_by("name").values_list("name", flat=True))
+
+
+def _passed(owner: str) -> tuple[list[str], datetime]:
+    """Domains that are another collectivité's by now, and until when mail for them was this one's (UTC)."""
+    row = Leaving.objects.filter(collectivite_id=owner, state=Leaving.State.LEFT).first()
+    if row is None or row.left_at is None:
+        return [], clock.now()
+    found = (json.loads(row.undo).get("continued") or {}).get("domains", ())
+    others = Domain.objects.filter(pk__in=found).exclude(collectivite_id=owner)
+    return list(others.order_by("name").values_list("name", flat=True)), row.left_at
 
 
 def only_there(owner: str) -> QuerySet[Person]:

@@ -10,7 +10,7 @@ Source:  docs/decisions/0043-aliases-and-catch-all.md; sqlite_table(5), virtual(
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 
 SCHEMA = """
@@ -73,7 +73,7 @@ class MailRoutes:
     """All there is, each time. ``aliases``: address -> whether its readers may write with it; ``targets``: (address,
     mailbox); ``catch_alls``: (domain, mailbox, until in epoch seconds); ``reserved``: closed mailboxes and ended
     aliases; ``full``: mailboxes without room; ``moving``: domain -> host of the server that still has some of its
-    mailboxes."""
+    mailboxes; ``left``: domains that are strangers' by now."""
 
     aliases: dict[str, bool] = field(default_factory=dict)
     targets: Collection[tuple[str, str]] = ()
@@ -81,10 +81,16 @@ class MailRoutes:
     reserved: Collection[str] = ()
     full: Collection[str] = ()
     moving: Mapping[str, str] = field(default_factory=dict)
+    left: Set[str] = frozenset()
 
 
 def write(routes: sqlite3.Connection, wanted: MailRoutes) -> None:
     """Make the tables say this, in the caller's transaction; what is unchanged is not written."""
+    # A domain may have no mailbox of its own.
+    names = {one.rpartition("@")[2] for one in wanted.aliases} | {one[0] for one in wanted.catch_alls}
+    routes.executemany(
+        "INSERT OR IGNORE INTO domain (name) VALUES (?)", [(one,) for one in names - wanted.left]
+    )
     _replace(routes, "alias", 2, {(address, int(sends)) for address, sends in wanted.aliases.items()})
     _replace(routes, "alias_target", 2, set(wanted.targets))
     _replace(routes, "catch_all", 3, set(wanted.catch_alls))

@@ -89,7 +89,11 @@ def look_back_on_list(event: Event) -> None:
     listed.look_back(event.payload)
 
 
-@consumer(name="mail.owners", kinds=("communes:domain_added", communes.LEFT, communes.BACK), atomic=False)
+@consumer(
+    name="mail.owners",
+    kinds=("communes:domain_added", communes.DOMAIN_PASSED, communes.LEFT, communes.BACK),
+    atomic=False,
+)
 def project_owners(event: Event) -> None:
     put_owners()
 

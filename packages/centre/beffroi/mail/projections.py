@@ -300,7 +300,10 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
     with _routes(config) as routes:
         routes.execute("DELETE FROM mailbox WHERE address = ?", (address,))
         routes.execute("DELETE FROM login WHERE address = ?", (address,))
-        routes.execute("INSERT OR IGNORE INTO reserved (address) VALUES (?)", (address,))
+        routes.execute(
+            "INSERT OR IGNORE INTO reserved SELECT ? WHERE NOT EXISTS (SELECT 1 FROM alias WHERE address = ?)",
+            (address, address),
+        )
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE address = ?", (address,))
         auth.execute("DELETE FROM quota WHERE address = ?", (address,))

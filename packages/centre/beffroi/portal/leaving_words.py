@@ -7,9 +7,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from beffroi.leaving import applying, erasing, erasures, queries
+from beffroi.core.communes.models import Collectivite
+from beffroi.leaving import applying, continuing, erasing, erasures, queries
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.mail.closing.models import Erasure
+from beffroi.mail.models import Mailbox
 from beffroi.portal import closing_words
 
 ERASURES = closing_words.ERASURES | {"done": (gettext_lazy("Tout est effacé"), "good", "circle-check")}
@@ -72,6 +74,24 @@ def leaving(row: Leaving) -> dict[str, Any]:
         "undo_until": applying.undo_until(row) if left and row.applied_at else None,
         "erase_by": queries.erase_by(row),
         "late": left and queries.erase_by(row) < queries.today(),
+    }
+
+
+def continued(row: Leaving) -> dict[str, Any] | None:
+    """Who continues it, and where mail for its addresses goes; None where nobody was named."""
+    found = continuing.continued(row)
+    if found is None:
+        return None
+    receiver = Mailbox.objects.filter(pk=found["mailbox_id"]).first()
+    leads = list(continuing.addresses(row))
+    return {
+        "by": Collectivite.objects.get(pk=found["by"]).name,
+        "receiver": receiver.address if receiver else "",
+        "closed": receiver is None or receiver.closed_at is not None,
+        "reason": found["reason"],
+        "passed": "domains" in found,
+        "leads": [(address, [one.address for one in boxes]) for address, boxes in leads if boxes],
+        "refused": [address for address, boxes in leads if not boxes],
     }
 
 

@@ -125,6 +125,11 @@ VERBS = {
     "communes:leaving:planned": gettext_lazy("Départ d’une collectivité enregistré"),
     "communes:leaving:begun": gettext_lazy("Collectivité partie : ses accès prennent fin"),
     "communes:leaving:done": gettext_lazy("Collectivité partie : tous ses accès ont pris fin"),
+    "communes:leaving:continued": gettext_lazy("Collectivité qui part : une autre recevra son courrier"),
+    "communes:leaving:carried_on": gettext_lazy("Collectivité partie : une autre reçoit son courrier"),
+    "communes:leaving:not_continued": gettext_lazy(
+        "Collectivité qui part : plus aucune autre ne reçoit son courrier"
+    ),
     "communes:leaving:taken_back": gettext_lazy("Départ d’une collectivité annulé"),
     "communes:erasure:asked": gettext_lazy("Effacement d’une collectivité demandé"),
     "communes:erasure:granted": gettext_lazy("Effacement d’une collectivité accordé, avec visa"),
@@ -140,6 +145,7 @@ VERBS = {
     "communes:erasure:again": gettext_lazy("Collectivité effacée de nouveau, après une restauration"),
     "communes:erasure:done": gettext_lazy("Collectivité effacée, clé détruite"),
     "communes:domain:added": gettext_lazy("Domaine ajouté"),
+    "communes:domain:passed": gettext_lazy("Domaine passé à une autre collectivité"),
     "mail:mailbox:created": gettext_lazy("Boîte de courriel créée"),
     "mail:mailbox:closed": gettext_lazy("Boîte de courriel fermée"),
     "mail:mailbox:reopened": gettext_lazy("Boîte de courriel rouverte"),

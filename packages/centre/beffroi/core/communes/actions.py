@@ -123,6 +123,30 @@ def add_domain(*, actor: Actor, collectivite: Collectivite, name: str) -> Domain
 
 
 @transaction.atomic
+def pass_domain(*, actor: Actor, domain: Domain, to: Collectivite) -> None:
+    """Bind a domain of a collectivité that left to the one that continues it, or back: in the logs of both.
+
+    Errors: NotAllowed, Conflict (neither of them has left: mailboxes of one would stand below another's domain).
+    """
+    actor.require_departement("enrol collectivités")
+    former = domain.collectivite_id
+    if former == to.id or not any(queries.has_left(one) for one in (former, to.id)):
+        raise Conflict("this domain stays where it is")
+    Domain.objects.filter(pk=domain.pk).update(collectivite=to)
+    for owner in (former, to.id):
+        audit.record(
+            actor=actor,
+            verb="communes:domain:passed",
+            object_id=domain.id,
+            collectivite_id=owner,
+            details={"name": domain.name, "former": former, "to": to.id},
+        )
+    outbox.publish(
+        queries.DOMAIN_PASSED, {"domain_id": domain.id, "name": domain.name}, collectivite_id=to.id
+    )
+
+
+@transaction.atomic
 def rename(*, actor: Actor, collectivite: Collectivite, name: str, insee: str = "", siren: str = "") -> bool:
     """What it is called and coded from today, as after communes merged; a former code stays on record with its end.
     Everything else stays. Return False where nothing differs.

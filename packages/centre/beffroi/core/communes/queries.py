@@ -10,6 +10,8 @@ from beffroi.lib.errors import existing
 
 LEFT, BACK = "communes:collectivite_left", "communes:collectivite_back"
 """Events: a collectivité left, and its departure was taken back."""
+DOMAIN_PASSED = "communes:domain_passed"
+"""Event: a domain is another collectivité's from now on."""
 
 
 def visible_collectivites(actor: Actor) -> QuerySet[Collectivite]:

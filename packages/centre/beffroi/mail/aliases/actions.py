@@ -49,7 +49,7 @@ def create(
     if len(targets) > MAX_TARGETS:
         raise TooManyTargets(MAX_TARGETS)
     outbox.serialise()
-    _free(canonical)
+    _free(collectivite.id, canonical)
     try:
         with transaction.atomic():
             alias = Alias.objects.create(collectivite_id=collectivite.id, address=canonical, sends=sends)
@@ -117,11 +117,18 @@ def end(*, actor: Actor, alias: Alias) -> bool:
 
 @transaction.atomic
 def restore(*, actor: Actor, alias: Alias) -> bool:
-    """Undo an ending, with the mailboxes it led to. False if it is in force. Errors: NotFound."""
+    """Undo an ending, with the mailboxes it led to. False if it is in force.
+
+    Errors: NotFound, AddressTaken (its domain passed to another collectivité, which has this alias).
+    """
     _may(actor, alias.collectivite_id)
     outbox.serialise()
-    if not Alias.objects.filter(pk=alias.pk).exclude(ended_at=None).update(ended_at=None):
-        return False
+    try:
+        with transaction.atomic():
+            if not Alias.objects.filter(pk=alias.pk).exclude(ended_at=None).update(ended_at=None):
+                return False
+    except IntegrityError:
+        raise AddressTaken("alias") from None
     _record(actor, "mail:alias:restored", alias)
     _tell(alias.collectivite_id)
     return True
@@ -197,13 +204,14 @@ def _address(collectivite_id: str, text: str) -> str:
     return canonical
 
 
-def _free(address: str) -> None:
-    """Errors: AddressTaken. The domain's row is locked: a mailbox is made under the same lock (mail/actions.py)."""
+def _free(collectivite_id: str, address: str) -> None:
+    """Errors: AddressTaken. The domain's row is locked: a mailbox is made under the same lock (mail/actions.py). What
+    another collectivité had below this domain has ended, else the domain had not passed (``leaving.continuing``)."""
     list(Domain.objects.select_for_update().filter(name=address.rpartition("@")[2]))
-    mailbox = Mailbox.objects.filter(address=address).first()
+    mailbox = Mailbox.objects.filter(collectivite_id=collectivite_id, address=address).first()
     if mailbox is not None:
         raise AddressTaken("mailbox" if mailbox.closed_at is None else "closed")
-    alias = Alias.objects.filter(address=address).first()
+    alias = Alias.objects.filter(collectivite_id=collectivite_id, address=address).first()
     if alias is not None:
         raise AddressTaken("alias" if alias.ended_at is None else "ended")
 

@@ -19,6 +19,7 @@ from beffroi.mail.aliases import actions, queries
         "mail:mailbox_created",
         "mail:mailbox_closed",
         "mail:domain_changed",
+        communes.DOMAIN_PASSED,
         communes.LEFT,
         communes.BACK,
     ),

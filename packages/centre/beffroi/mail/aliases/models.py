@@ -1,6 +1,7 @@
 """Aliases: addresses that lead to mailboxes of the same collectivité. And catch-alls, each for a time.
 
-A target is a mailbox, never an alias: nothing can lead in a circle. An address that was an alias stays reserved.
+A target is a mailbox, never an alias: nothing can lead in a circle. An address that was an alias stays reserved, for
+its collectivité.
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ from beffroi.lib import clock
 
 
 class Alias(models.Model):
-    """``sends``: whoever reads a target may write with this address as sender."""
+    """``sends``: whoever reads a target may write with this address as sender. One in force for each address: that of
+    a collectivité which left stays with it, ended, while the one that continues it has its own."""
 
     id = id_field("als")
     collectivite_id = reference(db_index=True)
-    address = models.CharField(max_length=254, unique=True)
+    address = models.CharField(max_length=254, db_index=True)
     sends = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=clock.now)
     ended_at = models.DateTimeField(null=True, default=None)
 
     class Meta:
         db_table = "mail_alias"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["address"], condition=models.Q(ended_at=None), name="mail_alias_current"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.id

@@ -224,6 +224,7 @@ def routes() -> MailRoutes:
     ended = Alias.objects.exclude(ended_at=None).values_list("address", flat=True)
     moving = domains.moving(settings.BEFFROI)
     left = set(communes.left_domain_names())
+    in_force = {one.address for one in aliases.values()}
     return MailRoutes(
         aliases={one.address: one.sends for one in aliases.values()},
         targets=[
@@ -237,10 +238,12 @@ def routes() -> MailRoutes:
             # Who is not here yet is on the old server, and no unknown address.
             if one.mailbox_id in addresses and one.domain not in moving
         ],
-        # Who left has other mailboxes elsewhere: colleagues of here write to them.
-        reserved=[one for one in (*closed, *ended) if one.rpartition("@")[2] not in left],
+        # Who left has other mailboxes elsewhere: colleagues of here write to them. Where somebody
+        # continues it, aliases stand in their place.
+        reserved=[one for one in {*closed, *ended} - in_force if one.rpartition("@")[2] not in left],
         full=[one.address for one in _full()],
         moving=moving,
+        left=left,
     )
 
 

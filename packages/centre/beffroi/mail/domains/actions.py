@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from beffroi_protocol.errors import IndicatorInvalid
@@ -81,6 +82,18 @@ def _store_keys(actor: Actor, domain: Domain, pairs: Sequence[dkim.KeyPair]) -> 
     if made:
         _tell("mail:dkim_changed", domain)
     return made
+
+
+@transaction.atomic
+def pass_keys(*, actor: Actor, domain: Domain, to: str) -> None:
+    """What signs for a domain opens with the key of ``to`` (a collectivité) from now on: the former's is destroyed with
+    all of it. One that does not open stays as it is, and the next takes its place."""
+    _only_the_departement(actor)
+    for row in DkimKey.objects.select_for_update().filter(domain_id=domain.id).exclude(wrapped=""):
+        with suppress(envelopes.KeyUnreadable):
+            private = queries.private_key(settings.BEFFROI, row).encode()
+            row.wrapped = envelopes.wrap(keys.commune_key(settings.BEFFROI, to), private, row.id)
+            row.save(update_fields=["wrapped"])
 
 
 @transaction.atomic

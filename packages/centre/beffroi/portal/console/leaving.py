@@ -17,22 +17,24 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.erasures import SealsRunning
-from beffroi.leaving import actions, applying, erasures, queries
+from beffroi.leaving import actions, applying, continuing, erasures, queries
+from beffroi.leaving.continuing import MailboxesThere, ReceiverInvalid
 from beffroi.leaving.erasures import NotExported
+from beffroi.leaving.models import Leaving
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.portal import commune_erasure_file, leaving_words
 from beffroi.portal.console.incidents import step_up
 from beffroi.portal.leaving_form import asked_from, known, planned_from, said, unsaid, who
 from beffroi.portal.pages import as_file, asks_part, for_administrators, page
 
-_WITH_CODE = ("plan", "give_back", "ask", "grant")
-_TYPED = ("day", "reason", "name", "visa", "why")
+_WITH_CODE = ("plan", "give_back", "continue", "ask", "grant")
+_TYPED = ("day", "reason", "name", "visa", "why", "receiver", "act")
 
 
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def leaving(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpResponse:
-    """Show; POST ``word``: plan, take_back, give_back, ask, grant, refuse, call_back, file.
+    """Show; POST ``word``: plan, take_back, give_back, continue, discontinue, ask, grant, refuse, call_back, file.
 
     Errors: NotFound, SamePerson, CommuneHeld, Conflict.
     """
@@ -57,6 +59,7 @@ def leaving(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRes
         "typed": {name: request.POST.get(name, "")[:500] for name in _TYPED},
         "leaving": leaving_words.leaving(row) if row else None,
         "said_by": who(row.said_by) if row else "",
+        "continued": leaving_words.continued(row) if row else None,
         "erasure": leaving_words.erasure(erasure) if erasure else None,
         "mine": erasure is not None and erasure.asked_by == actor.id,
         "file": commune_erasure_file.content(actor, erasure) if erasure and done else None,
@@ -96,6 +99,33 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
         return _answer(request, actor, collectivite, word)
     else:
         raise Conflict("nothing that is done here")
+    return {}
+
+
+def _carried(request: HttpRequest, actor: Actor, leaving: Leaving, word: str) -> dict[str, str]:
+    """What moves its domains, or may."""
+    try:
+        if word == "give_back":
+            applying.give_back(actor=actor, leaving=leaving)
+            done = _("La collectivité est de retour : comptes, boîtes et alias se rouvrent.")
+        elif word == "discontinue":
+            continuing.end(actor=actor, leaving=leaving)
+            done = _("Plus aucune collectivité ne reçoit son courrier.")
+        else:
+            receiver, act = request.POST.get("receiver", ""), request.POST.get("act", "")
+            continuing.begin(actor=actor, leaving=leaving, address=receiver, reason=act)
+            done = _("C’est enregistré.")
+    except MailboxesThere as error:
+        said = _("Des boîtes ont été créées sous ce domaine : %(boxes)s. Fermez-les d’abord.")
+        return {"passed": said % {"boxes": error.args[0]}}
+    except ReceiverInvalid:
+        return {
+            "receiver": _("Écrivez l’adresse d’une boîte de service d’une autre collectivité."),
+            "word": word,
+        }
+    except Invalid:
+        return {"act": _("Dites quel acte, de quel jour."), "word": word}
+    messages.success(request, done)
     return {}
 
 

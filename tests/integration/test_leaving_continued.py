@@ -1,0 +1,295 @@
+"""Communes merge: mail for the addresses of the one that leaves goes to the one that continues it, and back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.core.audit import queries as audit
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.communes import actions as communes
+from beffroi.core.communes import queries as communes_of
+from beffroi.core.communes.models import Domain
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Person
+from beffroi.leaving import applying, continuing
+from beffroi.leaving.models import Leaving
+from beffroi.lib import clock, ids
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.mail import actions as mail
+from beffroi.mail import consumers as mail_consumers
+from beffroi.mail import projections
+from beffroi.mail.aliases import actions as aliases
+from beffroi.mail.aliases import consumers as alias_consumers
+from beffroi.mail.aliases import queries as alias_queries
+from beffroi.mail.aliases.errors import AddressTaken
+from beffroi.mail.aliases.models import Alias
+from beffroi.mail.domains import actions as domains
+from beffroi.mail.domains import queries as domains_of
+from beffroi.mail.domains.models import DkimKey, MailDomain
+from beffroi.mail.filters.models import Forward
+from beffroi.mail.models import Mailbox, MailMessage, MailRecipient
+from django.conf import settings
+
+from tests.conftest import Commune
+from tests.drive_place import Place
+from tests.fixtures_erasure import other, place, state
+from tests.fixtures_leaving import box, carry_out, granted, leave, leaving_state, planned, two
+from tests.fixtures_portal import no_door, shared_box
+
+__all__ = ["leaving_state", "no_door", "other", "place", "state", "two"]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("leaving_state")]
+ACT = "Arrêté préfectoral du 3 octobre"
+SYSTEM = Actor.system("tests")
+
+
+@pytest.fixture
+def hall(nuits: Commune) -> Mailbox:
+    """Of the commune that continues: where mail of the town hall goes."""
+    return shared_box(nuits, nuits.agent)
+
+
+def targets(address: str, owner: Commune) -> list[str]:
+    """Where mail for an address goes by an alias of this commune that is in force."""
+    rows = Alias.objects.filter(address=address, collectivite_id=owner.id, ended_at=None)
+    return [box.address for one in alias_queries.led(rows) for box in one.open_]
+
+
+def begun(commune: Commune, hall: Mailbox, administrator: Actor) -> Leaving:
+    made = planned(commune, administrator)
+    continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
+    made.refresh_from_db()
+    return made
+
+
+def both(commune: Commune, into: Commune, system: Actor) -> Mailbox:
+    """The colleague of the one that leaves works for the other, too; their mailbox there."""
+    identity.add_membership(
+        actor=system,
+        person=Person.objects.get(pk=commune.colleague.id),
+        collectivite=into.collectivite,
+        role="agent",
+    )
+    return box(into, "collegue", commune.colleague.id)
+
+
+def test_from_its_day_on_each_address_leads_to_the_one_that_continues(  # noqa: PLR0917
+    leaving_state: Config,
+    beaune: Commune,
+    nuits: Commune,
+    hall: Mailbox,
+    administrator: Actor,
+    system: Actor,
+) -> None:
+    there = both(beaune, nuits, system)
+    own, colleague = box(beaune, "agent", beaune.agent.id), box(beaune, "collegue", beaune.colleague.id)
+    shared = shared_box(beaune, beaune.agent)
+    for local, boxes in (("contact", [shared]), ("tous", [own, colleague])):
+        aliases.create(
+            actor=beaune.referent,
+            collectivite=beaune.collectivite,
+            address=f"{local}@beaune.test",
+            mailboxes=[one.id for one in boxes],
+        )
+    back = Forward.objects.create(
+        mailbox_id=there.id,
+        collectivite_id=nuits.id,
+        person_id=beaune.colleague.id,
+        target="collegue@beaune.test",
+        expires_at=clock.now() + timedelta(days=30),
+    )
+    projections.put_route(leaving_state, address=shared.address)
+    projections.put_route(leaving_state, address=hall.address)
+    made = begun(beaune, hall, administrator)
+    assert communes_of.collectivite_of_domain("beaune.test") == beaune.id, "not before its day"
+    assert targets("mairie@beaune.test", nuits) == []
+    leave(made)
+
+    assert communes_of.collectivite_of_domain("beaune.test") == nuits.id
+    assert targets("mairie@beaune.test", nuits) == [hall.address]
+    assert targets("contact@beaune.test", nuits) == [hall.address]
+    assert targets("collegue@beaune.test", nuits) == [there.address], "who works there, too"
+    assert targets("tous@beaune.test", nuits) == [there.address]
+    assert targets("agent@beaune.test", nuits) == [], "as after any departure"
+    back.refresh_from_db()
+    assert back.ended_at is not None, "mail would turn in a circle"
+    for one in (own, colleague, shared):
+        one.refresh_from_db()
+        assert one.collectivite_id == beaune.id and one.closed_at is not None and one.crypt_key
+
+    mail_consumers.put_owners()
+    alias_consumers.put()
+    projections.remove_mailbox(leaving_state, mailbox_id=shared.id, address=shared.address)
+    with sqlite3.connect(leaving_state.state / "projections" / "routes.sqlite") as routes:
+        owners = dict(routes.execute("SELECT domain, collectivite_id FROM owner"))
+        known = {one for (one,) in routes.execute("SELECT name FROM domain")}
+        reserved = {one for (one,) in routes.execute("SELECT address FROM reserved")}
+    assert owners["beaune.test"] == nuits.id and "beaune.test" in known
+    assert reserved == {"agent@beaune.test"}, (
+        "closed ones that nobody continues, and no address with an alias"
+    )
+
+    # Later its référent says where the rest goes.
+    aliases.create(
+        actor=nuits.referent,
+        collectivite=nuits.collectivite,
+        address="agent@beaune.test",
+        mailboxes=[hall.id],
+    )
+    assert targets("agent@beaune.test", nuits) == [hall.address]
+    former = Alias.objects.get(address="contact@beaune.test", collectivite_id=beaune.id)
+    with pytest.raises(AddressTaken):
+        aliases.restore(actor=administrator, alias=former)
+    for owner in (beaune.id, nuits.id):
+        verbs = AuditEntry.objects.filter(object_id=made.id, collectivite_id=owner).order_by("id")
+        said = [one.removeprefix("communes:leaving:") for one in verbs.values_list("verb", flat=True)]
+        assert [one for one in said if "contin" in one or "carried" in one] == ["continued", "carried_on"]
+    counted = json.loads(AuditEntry.objects.filter(verb="communes:leaving:carried_on").latest("id").details)
+    assert (counted["domains"], counted["addresses"], counted["refused"]) == (1, 4, 1)
+    assert audit.verify().ok
+
+
+def test_a_domain_without_a_mailbox_of_its_own_is_known_to_postfix(
+    leaving_state: Config, nuits: Commune, hall: Mailbox, administrator: Actor
+) -> None:
+    communes.add_domain(actor=administrator, collectivite=nuits.collectivite, name="nuits-mairie.test")
+    aliases.create(
+        actor=nuits.referent,
+        collectivite=nuits.collectivite,
+        address="accueil@nuits-mairie.test",
+        mailboxes=[hall.id],
+    )
+    alias_consumers.put()
+    with sqlite3.connect(leaving_state.state / "projections" / "routes.sqlite") as routes:
+        assert ("nuits-mairie.test",) in routes.execute("SELECT name FROM domain").fetchall()
+
+
+def test_it_can_be_said_after_the_day_and_what_signs_goes_on(
+    beaune: Commune, nuits: Commune, hall: Mailbox, administrator: Actor
+) -> None:
+    shared = shared_box(beaune, beaune.agent)
+    domain = Domain.objects.get(name="beaune.test")
+    domains.ensure_keys(actor=SYSTEM, domain=domain)
+    domains.choose(actor=administrator, domain=domain, dmarc="quarantine", sts="none")
+    active = DkimKey.objects.get(domain_id=domain.id, state="active")
+    private = domains_of.private_key(settings.BEFFROI, active)
+    made = leave(planned(beaune))
+    assert communes_of.collectivite_of_domain("beaune.test") is None
+    continuing.begin(actor=administrator, leaving=made, address=hall.address.upper(), reason=ACT)
+    assert targets(shared.address, nuits) == [hall.address]
+    active.refresh_from_db()
+    assert active.collectivite_id == nuits.id
+    assert domains_of.private_key(settings.BEFFROI, active) == private
+    assert MailDomain.objects.get(pk=domain.id).collectivite_id == nuits.id
+    with pytest.raises(Conflict):
+        continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
+
+
+def test_a_departure_that_is_taken_back_takes_its_domain_along(
+    beaune: Commune, nuits: Commune, hall: Mailbox, administrator: Actor
+) -> None:
+    shared = shared_box(beaune, beaune.agent)
+    alias = aliases.create(
+        actor=beaune.referent,
+        collectivite=beaune.collectivite,
+        address="contact@beaune.test",
+        mailboxes=[shared.id],
+    )
+    made = leave(begun(beaune, hall, administrator))
+    new = mail.provision_mailbox(
+        actor=administrator, collectivite=nuits.collectivite, address="annexe@beaune.test"
+    )
+    with pytest.raises(continuing.MailboxesThere, match=r"annexe@beaune\.test"):
+        applying.give_back(actor=administrator, leaving=made)
+    mail.close_mailbox(actor=administrator, mailbox=new)
+    applying.give_back(actor=administrator, leaving=made)
+    assert communes_of.collectivite_of_domain("beaune.test") == beaune.id
+    assert not Alias.objects.filter(collectivite_id=nuits.id, ended_at=None).exists()
+    alias.refresh_from_db()
+    shared.refresh_from_db()
+    assert alias.ended_at is None and shared.closed_at is None
+    made.refresh_from_db()
+    assert continuing.continued(made) is None
+
+    again = leave(begun(beaune, hall, administrator))
+    assert targets("contact@beaune.test", nuits) == [hall.address], "aliases of the first time"
+    continuing.end(actor=administrator, leaving=again)
+    assert communes_of.collectivite_of_domain("beaune.test") is None, "it has left all the same"
+
+
+def test_only_an_administrator_says_who_continues_and_only_a_shared_mailbox_elsewhere_receives(
+    beaune: Commune, nuits: Commune, hall: Mailbox, administrator: Actor, system: Actor
+) -> None:
+    made, own, person = planned(beaune), shared_box(beaune), box(nuits, "agent", nuits.agent.id)
+    for stranger in (beaune.referent, nuits.referent, nuits.agent, system):
+        with pytest.raises(NotAllowed):
+            continuing.begin(actor=stranger, leaving=made, address=hall.address, reason=ACT)
+        with pytest.raises(NotAllowed):
+            continuing.end(actor=stranger, leaving=made)
+    for wrong in (own.address, person.address, "personne@nuits.test", ""):
+        with pytest.raises(continuing.ReceiverInvalid):
+            continuing.begin(actor=administrator, leaving=made, address=wrong, reason=ACT)
+    with pytest.raises(Invalid):
+        continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=" ")
+    domain = Domain.objects.get(name="beaune.test")
+    with pytest.raises(Conflict):
+        communes.pass_domain(actor=administrator, domain=domain, to=nuits.collectivite)
+    for stranger in (beaune.referent, nuits.referent):
+        with pytest.raises(NotAllowed):
+            communes.pass_domain(actor=stranger, domain=domain, to=nuits.collectivite)
+    continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
+    continuing.end(actor=administrator, leaving=made)
+    leave(made)
+    assert communes_of.collectivite_of_domain("beaune.test") is None
+
+
+def test_who_should_continue_and_left_first_keeps_nothing_from_leaving(
+    beaune: Commune, nuits: Commune, hall: Mailbox, administrator: Actor
+) -> None:
+    shared_box(beaune, beaune.agent)
+    made = begun(beaune, hall, administrator)
+    leave(planned(nuits))
+    leave(made)
+    assert communes_of.collectivite_of_domain("beaune.test") is None
+    assert not Alias.objects.exists()
+
+
+def test_its_erasure_leaves_domain_and_mail_of_the_one_that_continues(  # noqa: PLR0917
+    place: Place,
+    beaune: Commune,
+    nuits: Commune,
+    hall: Mailbox,
+    administrator: Actor,
+    two: tuple[Actor, Actor],
+) -> None:
+    shared, at = box(beaune, "mairie"), clock.now()
+    made = leave(begun(beaune, hall, administrator))
+
+    def message(when: Any, *, sender: str = "a@x.example", to: str = "") -> str:
+        found = MailMessage.objects.create(
+            id=ids.new_id("msg"), received_at=when, message_id="<1>", message_id_hash="", sender=sender,
+            client_ip="", helo="", verdict="{}",
+        )  # fmt: skip
+        if to:
+            MailRecipient.objects.create(message_id=found.id, address=to)
+        return found.id
+
+    before, after = at - timedelta(days=1), clock.now() + timedelta(seconds=1)
+    gone = [message(before, to=shared.address), message(before, sender=shared.address)]
+    kept = [message(after, to=shared.address), message(after, sender=shared.address)]
+    erasure = carry_out(granted(beaune, *two))
+    assert erasure.state == "done", (erasure.stage, erasure.waits_for)
+    assert communes_of.collectivite_of_domain("beaune.test") == nuits.id
+    assert targets("mairie@beaune.test", nuits) == [hall.address]
+    assert not Mailbox.objects.filter(pk=shared.pk).exists()
+    assert not MailMessage.objects.filter(pk__in=gone).exists()
+    assert not MailRecipient.objects.filter(message_id__in=gone).exists()
+    assert set(MailMessage.objects.filter(pk__in=kept).values_list("pk", flat=True)) == set(kept)
+    assert MailRecipient.objects.filter(message_id=kept[0]).exists()
+    with pytest.raises(Conflict):
+        continuing.end(actor=administrator, leaving=made)
