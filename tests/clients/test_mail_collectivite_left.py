@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
-from beffroi.leaving import erasing
+from beffroi.leaving import applying, continuing, erasing
 from beffroi.mail import consumers as mail_consumers
 from beffroi.mail.aliases import consumers as alias_consumers
 from beffroi.mail.backup.work import Work
@@ -118,5 +118,39 @@ def test_who_wrote_there_before_is_led_on_by_the_same_process_after(
         with submitting(sending.post, neighbour.address, secret_of(nuits)) as smtp:
             smtp.sendmail(neighbour.address, [box.address], letter(neighbour.address, box.address, "suite"))
         sending.foreign.arrives("suite")
+    finally:
+        sending.post.engines.kill("queue")
+
+
+def test_mail_to_the_addresses_of_the_one_that_left_comes_to_the_one_that_continues(
+    sending: Sending, make_commune: Callable[..., Commune], nuits: Commune, administrator: Actor
+) -> None:
+    gone = make_commune("Chagny", PLAIN)
+    box, hall = (
+        sending.post.mailbox(gone, gone.agent, "mairie"),
+        sending.post.mailbox(nuits, nuits.agent, "accueil"),
+    )
+    Mailbox.objects.filter(pk__in=[box.id, hall.id]).update(person_id=None)
+    sending.post.engines.start("queue")
+    try:
+        mail_consumers.look_up_anew()
+        outside = "habitant@ailleurs.example"
+        text = f"From: {outside}\nTo: {box.address}\nSubject: S\nMessage-ID: <avant@ailleurs.example>\n\nBonjour.\n"
+        assert sending.post.send(text, box.address, sender=outside)[0] == 250
+        sending.post.wait_count(box, 1)
+        leaving = planned(gone)
+        continuing.begin(actor=administrator, leaving=leaving, address=hall.address, reason="Arrêté")
+        leave(leaving)
+        run_pending("main")
+        assert sending.post.send(text.replace("avant", "apres"), box.address, sender=outside)[0] == 250
+        sending.post.wait_count(hall, 1)
+        assert sending.post.send(text, f"ecole@{PLAIN}", sender=outside)[0] == 550, "nobody's address"
+        leaving.refresh_from_db()
+        applying.give_back(actor=administrator, leaving=leaving)
+        run_pending("main")
+        until(lambda: Mailbox.objects.exclude(ready_at=None).filter(pk=box.pk).exists(), "it is open again")
+        assert sending.post.send(text.replace("avant", "retour"), box.address, sender=outside)[0] == 250
+        sending.post.wait_count(box, 2)
+        assert sending.post.count(hall) == 1
     finally:
         sending.post.engines.kill("queue")

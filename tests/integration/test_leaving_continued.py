@@ -34,13 +34,15 @@ from beffroi.mail.domains import queries as domains_of
 from beffroi.mail.domains.models import DkimKey, MailDomain
 from beffroi.mail.filters.models import Forward
 from beffroi.mail.models import Mailbox, MailMessage, MailRecipient
+from beffroi.portal.console import leaving as console_page
 from django.conf import settings
+from django.urls import reverse
 
 from tests.conftest import Commune
 from tests.drive_place import Place
 from tests.fixtures_erasure import other, place, state
 from tests.fixtures_leaving import box, carry_out, granted, leave, leaving_state, planned, two
-from tests.fixtures_portal import no_door, shared_box
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client, shared_box
 
 __all__ = ["leaving_state", "no_door", "other", "place", "state", "two"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("leaving_state")]
@@ -213,6 +215,7 @@ def test_a_departure_that_is_taken_back_takes_its_domain_along(
     alias.refresh_from_db()
     shared.refresh_from_db()
     assert alias.ended_at is None and shared.closed_at is None
+    assert not {alias.address, shared.address} & set(alias_queries.routes().reserved)
     made.refresh_from_db()
     assert continuing.continued(made) is None
 
@@ -293,3 +296,53 @@ def test_its_erasure_leaves_domain_and_mail_of_the_one_that_continues(  # noqa: 
     assert MailRecipient.objects.filter(message_id=kept[0]).exists()
     with pytest.raises(Conflict):
         continuing.end(actor=administrator, leaving=made)
+
+
+def test_the_console_names_who_continues_and_shows_where_each_address_leads(  # noqa: PLR0917
+    beaune: Commune,
+    nuits: Commune,
+    hall: Mailbox,
+    administrator: Actor,
+    system: Actor,
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.setattr(console_page, "step_up", lambda request, actor: "")
+    there = both(beaune, nuits, system)
+    box(beaune, "collegue", beaune.colleague.id)
+    box(beaune, "agent", beaune.agent.id)
+    shared_box(beaune, beaune.agent)
+    planned(beaune)
+    url = reverse("commune_leaving", urlconf="beffroi.portal.urls_console", args=[beaune.id])
+    wanted = {"word": "continue", "receiver": hall.address, "act": ACT}
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        assert "Faire suivre son courrier" in client.get(url).content.decode()
+        for wrong, said in (
+            (wanted | {"receiver": there.address}, "boîte de service d’une autre collectivité"),
+            (wanted | {"act": " "}, "Dites quel acte"),
+        ):
+            refused = client.post(url, wrong)
+            assert refused.status_code == 400 and said in refused.content.decode()
+        assert client.post(url, wanted).status_code == 302
+        shown = client.get(url).content.decode()
+        for said in (
+            f"collegue@beaune.test → {there.address}",
+            f"mairie@beaune.test → {hall.address}",
+            "<li>agent@beaune.test</li>",
+            "passera à Nuits",
+            ACT,
+        ):
+            assert said in shown, said
+    own = portal_client(beaune.referent_membership).get(reverse("departure_of_all")).content.decode()
+    assert "le nom de domaine passe à Nuits" in own and there.address not in own
+    leave(Leaving.objects.get())
+    mail.provision_mailbox(actor=administrator, collectivite=nuits.collectivite, address="annexe@beaune.test")
+    with on_listener("console"):
+        assert "est à Nuits" in client.get(url).content.decode()
+        for word in ("discontinue", "give_back"):
+            refused = client.post(url, {"word": word})
+            assert refused.status_code == 400 and "annexe@beaune.test" in refused.content.decode()
+        mail.close_mailbox(actor=administrator, mailbox=Mailbox.objects.get(address="annexe@beaune.test"))
+        assert client.post(url, {"word": "discontinue"}).status_code == 302
+        assert "Faire suivre son courrier" in client.get(url).content.decode()
+    assert communes_of.collectivite_of_domain("beaune.test") is None

@@ -77,6 +77,12 @@ def leaving(row: Leaving) -> dict[str, Any]:
     }
 
 
+def continued_by(row: Leaving) -> str:
+    """The name of the collectivité that gets its mail; "" where nobody was named."""
+    found = continuing.continued(row)
+    return Collectivite.objects.get(pk=found["by"]).name if found else ""
+
+
 def continued(row: Leaving) -> dict[str, Any] | None:
     """Who continues it, and where mail for its addresses goes; None where nobody was named."""
     found = continuing.continued(row)
@@ -85,7 +91,7 @@ def continued(row: Leaving) -> dict[str, Any] | None:
     receiver = Mailbox.objects.filter(pk=found["mailbox_id"]).first()
     leads = list(continuing.addresses(row))
     return {
-        "by": Collectivite.objects.get(pk=found["by"]).name,
+        "by": continued_by(row),
         "receiver": receiver.address if receiver else "",
         "closed": receiver is None or receiver.closed_at is not None,
         "reason": found["reason"],

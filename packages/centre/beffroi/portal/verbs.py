@@ -125,10 +125,10 @@ VERBS = {
     "communes:leaving:planned": gettext_lazy("Départ d’une collectivité enregistré"),
     "communes:leaving:begun": gettext_lazy("Collectivité partie : ses accès prennent fin"),
     "communes:leaving:done": gettext_lazy("Collectivité partie : tous ses accès ont pris fin"),
-    "communes:leaving:continued": gettext_lazy("Collectivité qui part : une autre recevra son courrier"),
-    "communes:leaving:carried_on": gettext_lazy("Collectivité partie : une autre reçoit son courrier"),
+    "communes:leaving:continued": gettext_lazy("Collectivité qui part : une autre recevra son courrier"),
+    "communes:leaving:carried_on": gettext_lazy("Collectivité partie : une autre reçoit son courrier"),
     "communes:leaving:not_continued": gettext_lazy(
-        "Collectivité qui part : plus aucune autre ne reçoit son courrier"
+        "Collectivité qui part : plus aucune autre ne reçoit son courrier"
     ),
     "communes:leaving:taken_back": gettext_lazy("Départ d’une collectivité annulé"),
     "communes:erasure:asked": gettext_lazy("Effacement d’une collectivité demandé"),

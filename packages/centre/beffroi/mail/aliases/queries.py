@@ -224,7 +224,8 @@ def routes() -> MailRoutes:
     ended = Alias.objects.exclude(ended_at=None).values_list("address", flat=True)
     moving = domains.moving(settings.BEFFROI)
     left = set(communes.left_domain_names())
-    in_force = {one.address for one in aliases.values()}
+    in_use = {one.address for one in aliases.values()}
+    in_use |= set(Mailbox.objects.filter(closed_at=None).values_list("address", flat=True))
     return MailRoutes(
         aliases={one.address: one.sends for one in aliases.values()},
         targets=[
@@ -240,7 +241,7 @@ def routes() -> MailRoutes:
         ],
         # Who left has other mailboxes elsewhere: colleagues of here write to them. Where somebody
         # continues it, aliases stand in their place.
-        reserved=[one for one in {*closed, *ended} - in_force if one.rpartition("@")[2] not in left],
+        reserved=[one for one in {*closed, *ended} - in_use if one.rpartition("@")[2] not in left],
         full=[one.address for one in _full()],
         moving=moving,
         left=left,

@@ -60,6 +60,7 @@ def leaving(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRes
         "leaving": leaving_words.leaving(row) if row else None,
         "said_by": who(row.said_by) if row else "",
         "continued": leaving_words.continued(row) if row else None,
+        "continued_by": leaving_words.continued_by(row) if row else "",
         "erasure": leaving_words.erasure(erasure) if erasure else None,
         "mine": erasure is not None and erasure.asked_by == actor.id,
         "file": commune_erasure_file.content(actor, erasure) if erasure and done else None,
@@ -87,9 +88,8 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
     if word == "take_back":
         actions.take_back(actor=actor, leaving=queries.access_leaving(actor, collectivite.id))
         messages.success(request, _("Le départ n’est plus prévu : la collectivité reste."))
-    elif word == "give_back":
-        applying.give_back(actor=actor, leaving=queries.access_leaving(actor, collectivite.id))
-        messages.success(request, _("La collectivité est de retour : comptes, boîtes et alias se rouvrent."))
+    elif word in ("give_back", "continue", "discontinue"):
+        return _carried(request, actor, queries.access_leaving(actor, collectivite.id), word)
     elif word == "ask":
         return asked_from(request, actor, collectivite)
     elif word == "call_back":
@@ -107,7 +107,7 @@ def _carried(request: HttpRequest, actor: Actor, leaving: Leaving, word: str) ->
     try:
         if word == "give_back":
             applying.give_back(actor=actor, leaving=leaving)
-            done = _("La collectivité est de retour : comptes, boîtes et alias se rouvrent.")
+            done = _("La collectivité est de retour : comptes, boîtes et alias se rouvrent.")
         elif word == "discontinue":
             continuing.end(actor=actor, leaving=leaving)
             done = _("Plus aucune collectivité ne reçoit son courrier.")
@@ -116,7 +116,7 @@ def _carried(request: HttpRequest, actor: Actor, leaving: Leaving, word: str) ->
             continuing.begin(actor=actor, leaving=leaving, address=receiver, reason=act)
             done = _("C’est enregistré.")
     except MailboxesThere as error:
-        said = _("Des boîtes ont été créées sous ce domaine : %(boxes)s. Fermez-les d’abord.")
+        said = _("Des boîtes ont été créées sous ce domaine : %(boxes)s. Fermez-les d’abord.")
         return {"passed": said % {"boxes": error.args[0]}}
     except ReceiverInvalid:
         return {

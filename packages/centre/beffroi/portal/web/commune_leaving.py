@@ -100,6 +100,7 @@ def leaving(request: HttpRequest, actor: Actor) -> HttpResponse:
         "typed": {name: request.POST.get(name, "")[:500] for name in _TYPED},
         "leaving": leaving_words.leaving(row) if row else None,
         "said_by": who(row.said_by) if row else "",
+        "continued_by": leaving_words.continued_by(row) if row else "",
         "erasure": leaving_words.erasure(erasure) if erasure else None,
         "call_back_h": erasures.CALL_BACK_H,
     }
