@@ -26,7 +26,7 @@ from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_erasure import other, state
 from tests.fixtures_leaving import VISA, WISH, box, carry_out, exported, leave, leaving_state, planned
-from tests.fixtures_portal import no_door
+from tests.fixtures_portal import no_door, shared_box
 
 __all__ = ["browser", "console_page", "desk", "leaving_state", "no_door", "other", "state"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("committed", "leaving_state")]
@@ -117,3 +117,30 @@ def test_the_departement_erases_what_left(
     with page.expect_download() as got:
         page.click("text=Télécharger l’attestation signée")
     assert got.value.suggested_filename.startswith("attestation-")
+
+
+def test_the_departement_says_who_continues_it(
+    console_page: Any, beaune: Commune, nuits: Commune, new_administrator: NewAdministrator
+) -> None:
+    page = console_page
+    box(beaune, "agent", beaune.agent.id)
+    shared_box(beaune, local="mairie")
+    hall = shared_box(nuits, local="accueil")
+    made = planned(beaune)
+    page.goto(f"/communes/{beaune.id}/depart/")
+    page.click("text=Faire suivre son courrier à une autre collectivité")
+    page.fill("#id_receiver", "personne@nuits.test")
+    page.fill("#id_act", "Arrêté préfectoral du 3 octobre")
+    page.fill("#id_code_continue", totp.code_at(new_administrator.totp_secret, clock.epoch()))
+    press(page, "Faire suivre")
+    inspect(page, "depc-suite-erreur", status=400)
+    page.fill("#id_receiver", hall.address)
+    page.fill("#id_code_continue", totp.code_at(new_administrator.totp_secret, clock.epoch() + 30))
+    press(page, "Faire suivre")
+    page.click("text=1 adresse suivra")
+    inspect(page, "depc-suite-dite")
+    leave(made)
+    page.reload()
+    inspect(page, "depc-suite-faite")
+    press(page, "Ne plus faire suivre son courrier")
+    assert page.is_visible("text=Faire suivre son courrier à une autre collectivité")

@@ -157,6 +157,25 @@ def test_what_is_moved_and_copied_across_is_whole_and_its_owner_s_trash_keeps_it
     assert ask("MOVE", f"{at}/a", f"{SHARED}/a") == 403  # nothing is put beside what is shared
 
 
+def test_a_folder_that_another_commune_lets_be_read_is_copied_whole_with_its_dates(
+    drive: Served, name: str
+) -> None:
+    """As when communes merge: one share of a folder, one copy of all that lies in it."""
+    for path in ("a", "a/b", "vide"):
+        assert drive.ask("MKCOL", f"{HOME}/{name}/{path}")[0] == 201
+    old = {"X_OC_Mtime": "1500000000"}
+    assert drive.ask("PUT", f"{HOME}/{name}/a/b/x.txt", b"x" * 300_000, **old)[0] == 201
+    answer(drive, share(drive, name, READ))
+    mine = f"{BRUNO}/reprise-{name}"
+    assert drive.ask("COPY", f"{SHARED}/{name}", login="bruno", Destination=mine)[0] == 201
+    status, headers, body = drive.ask("GET", f"{mine}/a/b/x.txt", login="bruno")
+    assert (status, body) == (200, b"x" * 300_000)
+    assert headers["last-modified"] == "Fri, 14 Jul 2017 02:40:00 GMT"
+    assert drive.ask("GET", f"{mine}/plan.txt", login="bruno")[2] == b"un plan"
+    assert drive.ask("PROPFIND", f"{mine}/vide", login="bruno", Depth="0")[0] == 207
+    assert drive.ask("GET", f"{HOME}/{name}/a/b/x.txt")[2] == b"x" * 300_000, "its owner keeps it"
+
+
 def test_no_copy_goes_into_what_is_only_read(drive: Served, name: str) -> None:
     answer(drive, share(drive, name, READ))
     assert drive.ask("PUT", f"{BRUNO}/{name}.txt", b"le mien", "bruno")[0] == 201

@@ -188,6 +188,33 @@ def test_policy_comes_first_and_again_when_it_changes(
     ]
 
 
+def test_a_box_hears_at_once_what_its_commune_is_called_from_now_on(centre: Centre, box: BoxClient) -> None:
+    from beffroi.boxes.models import BoxPolicy
+    from beffroi.core.communes import actions
+    from beffroi.core.communes.models import Collectivite
+    from beffroi.core.identity.actor import Actor
+
+    BoxPolicy.objects.create(
+        collectivite_id=A,
+        policy_version=1,
+        policy=json.loads(encode(Policy())),
+        changed_by="adm_1",
+        created_at=clock.now(),
+    )
+    tell("box:policy_changed", {"collectivite_id": A, "policy_version": 1}, A)
+    session = centre.session("box")
+    held = box.follow(session.since())
+    read_until(held, session, lambda: session.tables["box"].epoch == 1)
+    owner = Collectivite.objects.create(pk=A, kind="commune", name="Chagny", enrolled_at=clock.now())
+    actions.rename(actor=Actor.system("tests"), collectivite=owner, name="Chagny-les-Vignes")
+    names: set[str] = set()
+    while "Chagny-les-Vignes" not in names:
+        result = session.receive(held.line(), monotonic=time.monotonic())
+        if isinstance(result, PolicyMessage):
+            assert result.policy_version == 1
+            names.add(result.collectivite_name)
+
+
 # -- who asks ----------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -10,7 +11,8 @@ import pytest
 from beffroi_box.agent import Agent
 from beffroi_box.download import MemoryDownload
 from beffroi_box.errors import CentreRefused, CentreUnreachable
-from beffroi_protocol.messages import SnapshotFile
+from beffroi_box.store import Identity, Store
+from beffroi_protocol.messages import Policy, PolicyMessage, SnapshotFile
 from beffroi_protocol.signing import Signer
 
 from tests.fixtures_feed import FEED, T0, Centre, delegation, session
@@ -75,3 +77,22 @@ def test_a_snapshot_s_file_that_did_not_come_is_asked_for_ever_later_unless_a_pi
     with pytest.raises((CentreRefused, CentreUnreachable)):
         agent._receive(FILE)
     assert agent._useful is useful
+
+
+def test_a_box_is_called_as_its_commune_is_now_after_a_restart_too(tmp_path: Path) -> None:
+    agent, store = following(), Store(tmp_path)
+    store.prepare()
+    mine = Identity(1, "box_1", "col_1", "Chagny", "", "")
+    vars(agent).update(store=store, identity=mine, enforcer=SimpleNamespace(policy_version=4))
+    agent._save = lambda write: write() is None
+    store.save_identity(mine)
+
+    def hear(owner: str, name: str) -> str:
+        agent._receive(Signer(FEED).line(PolicyMessage(1, owner, 4, T0, Policy(), collectivite_name=name)))
+        return agent.identity.collectivite_name
+
+    agent._receive(delegation())
+    assert hear("col_1", "") == "Chagny", "a centre of before names none"
+    assert hear("col_2", "Nuits") == "Chagny", "another one's"
+    assert hear("col_1", "Chagny-les-Vignes") == "Chagny-les-Vignes"
+    assert store.identity() == agent.identity

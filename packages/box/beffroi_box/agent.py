@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import quote
 
+import msgspec
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import (
     MAX_MESSAGE_BYTES,
@@ -261,8 +262,10 @@ class Agent:
         elif isinstance(result, PolicyMessage):
             if result.collectivite_id != self.identity.collectivite_id:
                 log.warning("policy of another collectivité refused")
-            elif result.policy_version > self.enforcer.policy_version:
-                self._policies.put((result, line))
+            else:
+                self._call_it(result.collectivite_name)
+                if result.policy_version > self.enforcer.policy_version:
+                    self._policies.put((result, line))
         elif isinstance(result, Question):
             self.doctor.ask(result)
         elif isinstance(result, Release):
@@ -270,6 +273,12 @@ class Agent:
         else:
             self._save(lambda: self.store.save_trust(self.session.trust))
         return False
+
+    def _call_it(self, name: str) -> None:
+        """The commune's name of now, for the page of this box."""
+        if self.identity.v and name and name != self.identity.collectivite_name:  # a stand-in is not saved
+            self.identity = msgspec.structs.replace(self.identity, collectivite_name=name)
+            self._save(lambda: self.store.save_identity(self.identity))
 
     def _supplied(self, result: Result) -> Change | PolicyMessage | Question | Release | Delegation | Refused:
         """A snapshot too long for a line is fetched at once: the lines after it build on it."""

@@ -186,7 +186,8 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):
-    """A policy for the boxes of one collectivité. ``policy_version`` only grows."""
+    """A policy for the boxes of one collectivité. ``policy_version`` only grows. ``collectivite_name``: as it is called
+    when this is sent; "" from a centre of before."""
 
     v: int
     collectivite_id: Name
@@ -195,6 +196,7 @@ class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):
     policy: Policy
     changed_by: str = ""
     why: Text = ""
+    collectivite_name: Text = ""
 
 
 class Question(msgspec.Struct, frozen=True, tag="question", tag_field="t"):

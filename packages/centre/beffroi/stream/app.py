@@ -203,7 +203,7 @@ class Stream:
             box_id = str(event.payload.get("box_id", ""))
             self._revoked.add(box_id)
             self.hub.close_owner(box_id)
-        elif event.kind == "box:policy_changed":
+        elif event.kind in ("box:policy_changed", "communes:collectivite_renamed"):
             owner = event.collectivite_id or str(event.payload.get("collectivite_id", ""))
             self.publisher.forget_policy(owner)
             self._later(self._send_policy, owner)

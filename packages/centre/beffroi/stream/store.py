@@ -270,15 +270,16 @@ class Store:
     def policy(self, collectivite_id: str) -> PolicyMessage | None:
         """Return the latest policy of a collectivité, unsigned and stamped 0."""
         rows = self.database.execute(
-            "SELECT policy_version, policy, changed_by, reason FROM box_policy WHERE collectivite_id = ?"
+            "SELECT policy_version, policy, changed_by, reason, COALESCE(collectivite.name, '')"
+            " FROM box_policy LEFT JOIN collectivite ON collectivite.id = collectivite_id WHERE collectivite_id = ?"
             " ORDER BY policy_version DESC LIMIT 1",
             (collectivite_id,),
         )
         if not rows:
             return None
         content = rows[0][1]
-        by, why = str(rows[0][2]), str(rows[0][3])
-        return PolicyMessage(1, collectivite_id, int(rows[0][0]), 0, read_policy(content), by, why)
+        by, why, name = (str(one) for one in rows[0][2:])
+        return PolicyMessage(1, collectivite_id, int(rows[0][0]), 0, read_policy(content), by, why, name)
 
     def seen(self, box_ids: Sequence[str]) -> None:
         now = clock.now()
