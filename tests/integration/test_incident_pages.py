@@ -23,6 +23,7 @@ from beffroi.lib import clock
 from beffroi.mail.models import MailObservation, RemediationItem, RemediationJob
 from beffroi.portal import incident_file
 from beffroi.portal import incident_words as words
+from beffroi.portal.words import since
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -253,6 +254,15 @@ def test_the_72_hours_run_from_when_it_was_known_not_from_when_it_was_told(
     agent.post(reverse("incident_new"), data | {"known_at": ""})
     dates = IncidentTask.objects.exclude(due_at=None).values_list("due_at", flat=True)
     assert {one > clock.now() + timedelta(hours=71) for one in dates} == {True}
+
+
+def test_a_date_of_today_is_said_with_its_day(agent: Client, beaune: Commune) -> None:
+    incident = open_for(beaune)
+    due_at = clock.now() - timedelta(minutes=1)
+    IncidentTask.objects.exclude(due_at=None).update(due_at=due_at)
+    page = text_of(agent.get(reverse("incident", args=[incident.id])))
+    said = since(due_at).replace("\u00a0", " ")
+    assert f"délai dépassé depuis {said}" in page and f"avant {said}" in page
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Templates can be read: an element a line, as tall as they need."""
+"""Templates can be read: an element a line, as tall as they need; and what they say of hours is French."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ TEMPLATES = Path(portal.__file__).parent / "templates"
 MOST_CHARS = 300
 _WHOLE = re.compile(r"\{% blocktranslate.*?\{% endblocktranslate %\}|\{% translate .*?%\}|<svg.*?</svg>")
 """A sentence stays in one piece for its translators, a drawing for who draws it again."""
+_MOMENT = re.compile(r"(\w+)=[\w.]+\|(?:moment|listed)\b")
+_DAY_FOLLOWS = r"(?i)\b(?:le|au|du|depuis|avant|dès) "
+"""Behind these words stands a day: of today ``moment`` says the hour alone, and of yesterday "hier"."""
 
 
 def test_a_line_of_a_template_holds_little_beside_its_sentence() -> None:
@@ -20,4 +23,19 @@ def test_a_line_of_a_template_holds_little_beside_its_sentence() -> None:
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
         if len(_WHOLE.sub("", line).strip()) > MOST_CHARS
     ]
+    assert found == []
+
+
+def test_an_hour_alone_stands_behind_no_word_that_asks_for_a_day() -> None:
+    found = []
+    for path in sorted(TEMPLATES.rglob("*.html")):
+        text = path.read_text("utf-8")
+        for sentence in re.findall(r"\{% blocktranslate.*?\{% endblocktranslate %\}", text, re.DOTALL):
+            found += [
+                f"{path.relative_to(TEMPLATES)}: {name}"
+                for name in _MOMENT.findall(sentence)
+                if re.search(_DAY_FOLLOWS + re.escape("{{ " + name + " }}"), sentence)
+            ]
+        if re.search(_DAY_FOLLOWS.strip() + r"""["']? ?%\}\s*\{\{ [\w.]+\|moment""", text):
+            found.append(f"{path.relative_to(TEMPLATES)}: depuis")
     assert found == []

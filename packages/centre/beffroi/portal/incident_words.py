@@ -339,7 +339,7 @@ def left(due_at: datetime) -> tuple[str, str]:
     """How long until a date, and its tone: ``("encore 51 h", "warn")``."""
     rest = due_at - clock.now()
     if rest <= timedelta(0):
-        return _("délai dépassé depuis le %(when)s") % {"when": words.when(due_at)}, "bad"
+        return _("délai dépassé depuis %(when)s") % {"when": words.since(due_at)}, "bad"
     hours = int(rest.total_seconds() // 3600)
     minutes = int(rest.total_seconds() % 3600 // 60)
     tone = "bad" if hours < 12 else "warn"
