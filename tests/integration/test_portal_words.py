@@ -12,6 +12,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed
 from beffroi.mail.models import Mailbox
 from beffroi.portal.pages import words_of
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import formats, translation
 
@@ -174,3 +175,21 @@ def test_who_found_a_weakness_reads_whom_to_tell(settings: Any) -> None:
     assert said["Contact"] == "mailto:securite@cotedor.example"
     assert clock.now() < datetime.fromisoformat(said["Expires"]) < clock.now() + timedelta(days=366)
     assert said["Canonical"].endswith("/.well-known/security.txt")
+
+
+def test_the_address_of_a_form_opened_by_itself_says_where_to_go(beaune: Commune) -> None:
+    browser = portal_client(beaune.agent_membership)
+    answer = browser.get("/coffre/agir/", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert answer.status_code == 405 and answer["Allow"] == "POST"
+    page = answer.content.decode()
+    assert "ne s’ouvre pas toute seule" in page and 'href="/coffre/"' in page
+    assert browser.get("/coffre/agir/", headers={"Accept": "application/json"}).content == b""
+
+
+def test_what_is_too_long_or_too_many_for_one_form_is_said(beaune: Commune) -> None:
+    browser = portal_client(beaune.agent_membership)
+    answer = browser.post("/dossiers/nouveau/", {"note": "x" * 1_100_000})
+    assert answer.status_code == 400 and "joignez-le comme fichier" in answer.content.decode()
+    files = [SimpleUploadedFile(f"{number}.txt", b"x") for number in range(101)]
+    answer = browser.post("/dossiers/nouveau/", {"files": files})
+    assert answer.status_code == 400 and "100 au plus à la fois" in answer.content.decode()

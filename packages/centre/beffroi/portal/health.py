@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from django.core.exceptions import TooManyFieldsSent
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -24,6 +24,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     advice = _("Revenez à l’accueil et recommencez.")
     if isinstance(exception, TooManyFieldsSent):
         advice = _("Trop de cases sont cochées : revenez en arrière et cochez-en 200 au plus à la fois.")
+    elif isinstance(exception, TooManyFilesSent):
+        advice = _("Trop de fichiers sont choisis : revenez en arrière et envoyez-en 100 au plus à la fois.")
+    elif isinstance(exception, RequestDataTooBig):
+        advice = _(
+            "Le texte est trop long : revenez en arrière et raccourcissez-le, ou joignez-le comme fichier."
+        )
     return _error(request, title, advice, HTTPStatus.BAD_REQUEST)
 
 

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DataError, OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -241,6 +241,8 @@ class ErrorPages:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
+        if isinstance(response, HttpResponseNotAllowed) and "text/html" in request.headers.get("Accept", ""):
+            response = _opened_by_itself(request, response["Allow"])
         response.headers.setdefault("Cache-Control", "no-store, private")
         return response
 
@@ -257,6 +259,16 @@ class ErrorPages:
         ):  # PostgreSQL takes none: no program of ours sends it
             error = Invalid("NUL")
         return error_page(request, error) if isinstance(error, BeffroiError) else None
+
+
+def _opened_by_itself(request: HttpRequest, allowed: str) -> HttpResponse:
+    """A browser that finds the address of a form again, in its history or once closed, asks without the form."""
+    title = _("Cette page ne s’ouvre pas toute seule")
+    advice = _("Rien n’a été fait. Elle suit un formulaire : revenez là où il était, et recommencez.")
+    context = {"title": title, "advice": advice, "home": reverse("home")}
+    answer = page(request, "portal/error.html", context, status=HTTPStatus.METHOD_NOT_ALLOWED)
+    answer["Allow"] = allowed
+    return answer
 
 
 _BY_CODE = {
