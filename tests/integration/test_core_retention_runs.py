@@ -224,6 +224,25 @@ def test_every_category_has_words_settings_and_its_place(config: Config) -> None
         assert one.name in retention_words.CATEGORIES
 
 
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (1, "1 jour"),
+        (364, "364 jours"),
+        (365, "1 an"),
+        (366, "1 an"),
+        (367, "367 jours"),
+        (400, "400 jours"),
+        (730, "2 ans"),
+        (2192, "6 ans"),
+        (2195, "2195 jours"),
+        (0, "jusqu’à leur terme"),
+    ],
+)
+def test_years_are_said_as_years(days: int, said: str) -> None:
+    assert retention_words.kept(days) == said
+
+
 def test_the_report_is_for_whoever_reads_the_journal(beaune: Commune) -> None:
     assert queries.report(beaune.referent).done is None
     with pytest.raises(NotFound):

@@ -88,7 +88,7 @@ def test_the_file_verifies_with_ordinary_tools(
     assert "Beaune, INSEE 21054" in page
     told = json.loads((folder / "dossier.json").read_text())["evidence"][0]["at"]
     assert told["utc"].endswith("Z")
-    assert "(CE" in told["local"]
+    assert "(UTC+0" in told["local"]
     # What is changed afterwards is found.
     evidence.write_text(evidence.read_text().replace("41", "42"))
     assert subprocess.run(

@@ -20,6 +20,7 @@ from beffroi.lib import clock
 from beffroi.mail.models import Mailbox
 from beffroi.portal import commune_journal, verbs
 from beffroi.portal.web import journal
+from beffroi.portal.words import exact
 from django.test import Client
 from django.urls import reverse
 
@@ -81,6 +82,8 @@ def test_a_dpo_reads_what_was_done_in_words_with_who_and_whom(
         "Second avis demandé : effacement du Coffre",
     ):
         assert words in page
+    at = exact(AuditEntry.objects.get(verb="mail:restore:asked").at)
+    assert at.replace("\u00a0", " ") in page, "a page that is printed has its days"
     stranger = portal_client(nuits.referent_membership)
     assert "effacement du Coffre" not in text_of(stranger.get(reverse("own_journal"), {"genre": "accords"}))
     of_departement = text_of(client.get(reverse("own_journal"), {"genre": "departement"}))

@@ -145,7 +145,7 @@ def test_the_page_of_a_box_shows_its_state_its_history_and_what_it_learned(
     for said in (
         "tcp 8443",
         "depuis 82.64.10.0/24",
-        "interrogent un autre résolveur",
+        "à un autre service que le boîtier",
         "Blocage de impots.gouv.fr refusé",
         "Installation",
         "1 connexion attend votre réponse",
@@ -389,7 +389,7 @@ def test_a_commune_reads_of_its_own_box_only(
         own = text_of(portal_client(beaune.agent_membership), "/boitier/")
         other = text_of(portal_client(nuits.agent_membership), "/boitier/")
         assert portal_client(beaune.referent_membership).post("/boitier/").status_code == 405
-    for said in (box.serial, "Installation", "résolveur chiffré", "Il apprend vos connexions"):
+    for said in (box.serial, "Installation", "service chiffré", "Il apprend vos connexions"):
         assert said in own, said
         assert said not in other, said
     assert "n’a pas de boîtier" in other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail.certificates import own
 from beffroi.mail.models import RemediationJob
-from beffroi.portal.console import journal
+from beffroi.portal.console import journal, overview
 from beffroi.watch import resolving
 from beffroi.watch.models import Campaign
 from django.core.cache import cache
@@ -397,6 +398,21 @@ def test_an_empty_list_says_what_comes_next(console: Client, path: str) -> None:
     page = console.get(path).content.decode()
     assert page.count("<h1") == 1
     assert path == "/journal/" or 'class="empty"' in page
+
+
+def test_the_first_sentence_of_the_overview_names_three_and_counts_the_rest() -> None:
+    said = [f"chose {number}" for number in range(5)]
+    assert overview.first_sentence(said[:3]) == "chose 0\u00a0; chose 1\u00a0; chose 2."
+    assert overview.first_sentence(said[:4]).endswith("chose 2\u00a0; et 1 autre, ci-dessous.")
+    assert overview.first_sentence(said).endswith("chose 2\u00a0; et 2 autres, ci-dessous.")
+    assert overview.first_sentence([]) == "Rien n’attend votre avis."
+
+
+def test_a_silent_box_is_a_line_of_the_overview_that_leads_there(console: Client, beaune: Commune) -> None:
+    assert "etat=silent" not in console.get("/").content.decode()
+    box(beaune, "BF-1")
+    Box.objects.update(last_seen_at=clock.now() - timedelta(hours=2))
+    assert "/boitiers/?etat=silent" in console.get("/").content.decode()
 
 
 def test_the_overview_says_which_certificate_of_the_centre_ends_and_what_to_do(

@@ -112,7 +112,7 @@ def test_the_page_and_the_json_explain_a_decision(
         decision_id=decision.id,
     )
     page = text(console.get(f"/decisions/regle/{decision.id}/"))
-    for shown in ("Beaune", "Nuits-Saint-Georges", "commande urgente", "En vigueur\xa0: 7 flux bloqués."):
+    for shown in ("Beaune", "Nuits-Saint-Georges", "commande urgente", "En vigueur\xa0: 7 connexions arrêtées."):
         assert shown in page
     answer = console.get(f"/decisions/regle/{decision.id}.json").json()
     assert answer["rule"] == {"code": "lone_source", "words": "inscrit sur une liste extérieure"}
@@ -219,6 +219,9 @@ def test_an_entry_taken_out_of_lists_waits_for_a_person(console: Client) -> None
     assert "one.example.net" in page
     assert "7 communes" in page
     assert "2 décisions attendent" in page
+    for path in ("/decisions/plus-jamais/", "/decisions/pourquoi/?q=one.example.net"):
+        page = text(console.get(path))
+        assert "entry_used" not in page and "Sur une liste depuis peu" in page, path
     one, two = NeverAgain.objects.order_by("value")
     assert console.post(f"/decisions/epargne/{one.id}/", {"word": "keep"}).status_code == 302
     assert console.post(f"/decisions/epargne/{two.id}/", {"word": "block"}).status_code == 302

@@ -22,7 +22,7 @@ def test_it_names_who_can_be_called(settings: Any, beaune: Commune, nuits: Commu
         Person.objects.filter(id=commune.referent.id).update(name=f"Référente de {commune.collectivite.name}")
     client = portal_client(beaune.agent_membership)
     bare = flat(client.get("/dossiers/fiche-reflexe/").content.decode())
-    assert "CSIRT régional</dt><dd></dd>" in bare  # nobody gave a number: a line to write it on
+    assert "CSIRT régional (secours)</dt><dd></dd>" in bare  # nobody gave a number: a line to write it on
     assert "Référente de Beaune (référent)</dt><dd></dd>" in bare
     assert nuits.collectivite.name not in bare
     settings.BEFFROI = replace(

@@ -36,7 +36,9 @@ REVIEWS = {
 }
 SPARED = {
     "entry_used": gettext_lazy("Sur une liste depuis peu, et des communes s’en servent régulièrement."),
+    "decided": gettext_lazy("une décision le bloque"),
 }
+"""What the centre wrote itself where a person writes a reason."""
 ENDS = {
     "ttl": gettext_lazy("sa durée est écoulée"),
     "campaign_undone": gettext_lazy("campagne annulée"),
@@ -177,8 +179,10 @@ def summary(decision: Decision, met: list[Met]) -> str:
     if decision.state == "active":
         total = sum(one.blocked_in + one.blocked_out for one in met)
         if not total:
-            return _("En vigueur. Aucun flux n’a encore été bloqué.")
-        told = ngettext("En vigueur : %(n)s flux bloqué.", "En vigueur : %(n)s flux bloqués.", total)
+            return _("En vigueur. Aucune connexion n’a encore été arrêtée.")
+        told = ngettext(
+            "En vigueur : %(n)s connexion arrêtée.", "En vigueur : %(n)s connexions arrêtées.", total
+        )
         return told % {"n": total}
     if decision.end_reason == NOBODY_DECIDED:
         return _("N’est pas bloqué : personne n’a tranché. Un nouvel indice reposera la question.")

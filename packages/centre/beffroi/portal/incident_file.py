@@ -116,5 +116,5 @@ def moment(at: datetime) -> dict[str, str]:
     local = timezone.localtime(at)
     return {
         "utc": at.astimezone(timezone.get_fixed_timezone(0)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "local": local.strftime("%d/%m/%Y %H:%M:%S ") + f"({local.tzname()})",
+        "local": local.strftime("%d/%m/%Y %H:%M:%S (UTC%:z)"),
     }

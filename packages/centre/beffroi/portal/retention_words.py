@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.core.retention import registry
 from beffroi.core.retention.queries import Report
@@ -14,7 +15,7 @@ CATEGORIES = {
     "decisions": gettext_lazy("Décisions terminées"),
     "exceptions": gettext_lazy("Exceptions locales terminées"),
     "never_again": gettext_lazy("« Plus jamais » retirés"),
-    "feed_lines": gettext_lazy("Lignes anciennes du flux"),
+    "feed_lines": gettext_lazy("Anciennes lignes envoyées aux boîtiers"),
     "approvals": gettext_lazy("Seconds avis rendus"),
     "withdrawn_copies": gettext_lazy("Traces des copies retirées"),
     "withdrawals": gettext_lazy("Retraits de courriels terminés"),
@@ -80,7 +81,7 @@ CATEGORIES = {
     "relay_requests": gettext_lazy("Demandes de relais pour les copieurs, une fois répondues"),
     "restores": gettext_lazy("Demandes de restauration de courriels"),
     "events": gettext_lazy("Événements internes"),
-    "facts": gettext_lazy("Faits reçus des portes"),
+    "facts": gettext_lazy("Ce que courrier, Coffre et connexions ont rapporté au centre"),
     "delegated_acts": gettext_lazy(
         "Boîtes confiées : ce que la personne remplaçante a lu et envoyé, par jour"
     ),
@@ -99,13 +100,23 @@ def category(name: str) -> str:
     return str(CATEGORIES.get(name, name))
 
 
+def kept(days: int) -> str:
+    """``30 jours``, ``6 ans``; 0: what carries its own end."""
+    if not days:
+        return _("jusqu’à leur terme")
+    years = days // 365
+    if years and days % 365 <= (years + 3) // 4:  # leap days
+        return ngettext("%(n)s an", "%(n)s ans", years) % {"n": years}
+    return ngettext("%(n)s jour", "%(n)s jours", days) % {"n": days}
+
+
 def rows(found: Report) -> list[dict[str, Any]]:
     """A line of each category: for how many days it is kept, and what the last purge did with it, if it did."""
     deleted = {one.category: one for one in found.counts}
     return [
         {
             "label": category(one.name),
-            "days": getattr(settings.BEFFROI, one.kept) if isinstance(one.kept, str) else one.kept,
+            "kept": kept(getattr(settings.BEFFROI, one.kept) if isinstance(one.kept, str) else one.kept),
             "count": deleted.get(one.name),
         }
         for one in registry.categories()

@@ -154,14 +154,17 @@ REFUSALS = {
 
 BYPASSES = {
     "own_resolver": gettext_lazy(
-        "Des postes ne demandent jamais de nom au boîtier : autre résolveur, ou tunnel."
+        "Des ordinateurs ne demandent jamais au boîtier l’adresse d’un site :"
+        " un autre service leur répond, ou un tunnel (VPN)."
     ),
-    "foreign_dns": gettext_lazy("Des postes interrogent un autre résolveur que le boîtier."),
+    "foreign_dns": gettext_lazy(
+        "Des ordinateurs demandent l’adresse des sites à un autre service que le boîtier."
+    ),
     "doh": gettext_lazy(
-        "Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."
+        "Des ordinateurs demandent l’adresse des sites à un service chiffré : le boîtier ne voit pas lesquels."
     ),
     "dot": gettext_lazy(
-        "Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."
+        "Des ordinateurs demandent l’adresse des sites à un service chiffré : le boîtier ne voit pas lesquels."
     ),
 }
 

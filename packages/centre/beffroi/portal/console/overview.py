@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 from django.views.decorators.http import require_GET
 
 from beffroi.boxes import queries as boxes
@@ -29,11 +29,22 @@ from beffroi.watch.sources import queries as sources
 
 CHART_DAYS = FIGURE_DAYS = 30
 WAITING = 5
+NAMED = 3
+"""Of what waits, in the first sentence; each has its line below."""
 
 
 type Counted = tuple[str, Any]
 """The name of a count, and the words for one and for more."""
 _FIRST: tuple[Counted, ...] = (
+    (
+        "unowned",
+        ngettext_lazy(
+            "%(n)s dossier attend que l’un de vous le prenne en charge",
+            "%(n)s dossiers attendent que l’un de vous les prenne en charge",
+            "n",
+        ),
+    ),
+    ("purge_stopped", gettext_lazy("la purge quotidienne est arrêtée")),
     (
         "campaigns",
         ngettext_lazy("%(n)s campagne attend votre avis", "%(n)s campagnes attendent votre avis", "n"),
@@ -61,7 +72,6 @@ _FIRST: tuple[Counted, ...] = (
         ),
     ),
     ("pending", ngettext_lazy("%(n)s boîtier est à confirmer", "%(n)s boîtiers sont à confirmer", "n")),
-    ("silent", ngettext_lazy("%(n)s boîtier est silencieux", "%(n)s boîtiers sont silencieux", "n")),
 )
 _LAST: tuple[Counted, ...] = (
     (
@@ -72,15 +82,6 @@ _LAST: tuple[Counted, ...] = (
             "n",
         ),
     ),
-    (
-        "unowned",
-        ngettext_lazy(
-            "%(n)s dossier attend que l’un de vous le prenne en charge",
-            "%(n)s dossiers attendent que l’un de vous les prenne en charge",
-            "n",
-        ),
-    ),
-    ("purge_stopped", gettext_lazy("la purge quotidienne est arrêtée")),
     ("alarms", ngettext_lazy("%(n)s source demande un regard", "%(n)s sources demandent un regard", "n")),
 )
 """What is said before and after the tasks of ``tasks``."""
@@ -117,7 +118,6 @@ def facts(actor: Actor) -> dict[str, Any]:
         "withdrawals": len(mail.waiting_withdrawals(actor)),
         "erasures": erasure.waiting().count(),
         "pending": len(pending),
-        "silent": len(silent),
         "certificates": len(certificates),
         "unowned": incidents.open_incidents(actor).filter(owner_id="").count(),
         "purge_stopped": retention.needs_a_person(actor),
@@ -139,7 +139,7 @@ def facts(actor: Actor) -> dict[str, Any]:
         if said and not whole.reasons
         else weather_words.sentence(whole),
         "weather_why": weather_words.reasons(whole),
-        "lead": "\N{NO-BREAK SPACE}; ".join(said) + "." if said else _("Rien n’attend votre avis."),
+        "lead": first_sentence(said),
         "tasks": todo,
         "erasures": counts["erasures"],
         "purge_stopped": counts["purge_stopped"],
@@ -169,6 +169,18 @@ def facts(actor: Actor) -> dict[str, Any]:
         "chart": chart.bars(days),
         "days": days,
     }
+
+
+def first_sentence(said: Sequence[str]) -> str:
+    """What waits, most urgent first."""
+    if not said:
+        return _("Rien n’attend votre avis.")
+    parts = list(said[:NAMED])
+    if more := len(said[NAMED:]):
+        parts.append(
+            ngettext("et %(n)s autre, ci-dessous", "et %(n)s autres, ci-dessous", more) % {"n": more}
+        )
+    return "\N{NO-BREAK SPACE}; ".join(parts) + "."
 
 
 def _told(table: Sequence[Counted], counts: Mapping[str, int]) -> Iterator[str]:

@@ -39,6 +39,11 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
     found: tuple[Task, ...] = (
         *_audit(),
         (
+            sum(one.silent for one in active),
+            ngettext_lazy("%(n)s boîtier est silencieux", "%(n)s boîtiers sont silencieux", "n"),
+            reverse("boxes") + "?etat=silent",
+        ),
+        (
             len(fleet.ending_with_proposals(actor)),
             ngettext_lazy(
                 "%(n)s commune finit d’observer avec des propositions sans réponse",

@@ -15,7 +15,7 @@ from django.template import defaultfilters
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from beffroi.portal import dates, marked, words
+from beffroi.portal import dates, explaining, marked, words
 
 register = template.Library()
 register.filter("marked", marked.written)
@@ -111,6 +111,11 @@ def kind_word(value: str) -> str:
 @register.filter
 def rule_word(value: str) -> str:
     return words.rule(value)
+
+
+@register.filter
+def spared_word(value: str) -> str:
+    return str(explaining.SPARED.get(value, value))
 
 
 @register.filter
