@@ -262,3 +262,12 @@ def press(page: Any, wanted: str) -> None:
         raise AssertionError(f"{wanted} is not reached by the keyboard")
     with page.expect_navigation():
         page.keyboard.press("Enter")
+
+
+def tab_to(page: Any, field: str) -> None:
+    """Go to the field of this id with the keyboard, where the page did not put it there."""
+    for _ in range(80):
+        if page.evaluate("document.activeElement.id") == field:
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"#{field} is not reached by the keyboard")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.drive_pages import Drive
-from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_browser import browser, inspect, press, tab_to
 from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 
@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
 ]
 PASSWORD = "un mot de passe"
+SAID = r"one => one.textContent.replace(/[ \n]+/g, ' ').trim()"
 
 
 def stranger(page: Any, browser: Any, *, scripts: bool) -> Any:
@@ -111,10 +112,7 @@ def test_a_link_with_a_password_is_made_opened_elsewhere_ended_and_closed(
 
     page.reload()
     inspect(page, "d-liens")
-    press(
-        page,
-        page.locator("main .rows .btn").evaluate("one => one.textContent.replace(/[ \\n]+/g, ' ').trim()"),
-    )
+    press(page, page.locator("main .rows .btn").evaluate(SAID))
     inspect(page, "d-lien-arreter")
     page.click("button:has-text('Arrêter le lien')")
     assert "plus personne ne peut l’ouvrir" in page.inner_text("main")
@@ -123,6 +121,31 @@ def test_a_link_with_a_password_is_made_opened_elsewhere_ended_and_closed(
     inspect(other, "d-lien-ferme", status=404)
     other.goto(urlsplit(address).path)
     assert "Marché 2026" not in other.content()
+    other.context.close()
+
+
+def test_a_folder_is_shared_by_a_link_and_that_ended_by_the_keyboard_alone(
+    folder: int, page: Any, browser: Any
+) -> None:
+    press(page, "Partager ce dossier par un lien")
+    for wanted in ("id_days", "id_password"):
+        tab_to(page, wanted)
+        page.keyboard.type("7" if wanted == "id_days" else PASSWORD)
+    press(page, "Créer le lien")
+    tab_to(page, "address")
+    path = urlsplit(page.evaluate("document.activeElement.value")).path
+    other = stranger(page, browser, scripts=True)
+    other.goto(path)
+    tab_to(other, "id_password")
+    other.keyboard.type(PASSWORD)
+    press(other, "Ouvrir")
+    press(other, other.locator(".files a", has_text="Plans").evaluate(SAID))
+    other.wait_for_selector("text=plan.txt")
+    press(page, page.locator("main .rows .btn").evaluate(SAID))
+    press(page, "Arrêter le lien")
+    assert "plus personne ne peut l’ouvrir" in page.inner_text("main")
+    other.reload()
+    other.locator("h1", has_text="Ce lien n’existe pas ou n’est plus ouvert").wait_for()
     other.context.close()
 
 

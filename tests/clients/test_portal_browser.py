@@ -20,6 +20,7 @@ from tests.fixtures_browser import (
     press,
     referent,
     sign_in,
+    tab_to,
     visitor,
 )
 from tests.fixtures_portal import LURE_ID
@@ -63,6 +64,10 @@ AGENT_PAGES = {
     "acces": "/acces/",
     "double": "/acces/double-verification/",
     "mot-de-passe": "/acces/mot-de-passe/",
+    "mot-de-passe-portail": "/acces/mot-de-passe-du-portail/",
+    "compte-ferme": "/connexion/inactive/",
+    "alertes": "/coffre/alertes/",
+    "formulaire-seul": "/coffre/agir/",
     "collectivites": "/collectivites/",
     "boitier": "/boitier/",
     "absente": "/courrier/mbx_nothing/",
@@ -71,8 +76,8 @@ AGENT_PAGES = {
     "bilan": "/meteo/mois/",
     "comptage": "/comptage/",
 }
-ABSENT = {"absente"}
-"""Pages that are there for what is not."""
+REFUSALS = {"absente": 404, "formulaire-seul": 405}
+"""Pages that are there for what is not, and what they answer."""
 CONSOLE_PAGES = {
     "vue": "/",
     "decisions": "/decisions/",
@@ -132,6 +137,7 @@ CONSOLE_PAGES = {
     "boitiers-ensemble-vide": "/boitiers/reglages/",
     "boitiers-logiciel": "/boitiers/logiciel/",
     "boitier-diagnostic": "/boitiers/{active_box_id}/diagnostic/",
+    "boitier-revoquer": "/boitiers/{active_box_id}/revoquer/",
     "boitier-remplacer": "/boitiers/{active_box_id}/remplacer/",
     "code": "/boitiers/code/",
     "empreinte": "/boitiers/{pending_box_id}/confirmer/",
@@ -150,7 +156,7 @@ CONSOLE_PAGES = {
 @pytest.mark.parametrize("name", AGENT_PAGES)
 def test_a_page_of_the_portal_is_accessible_and_fits(centre: Centre, agent: Any, name: str) -> None:
     agent.goto(centre.portal + AGENT_PAGES[name].format(**centre.seeded))
-    inspect(agent, name, status=404 if name in ABSENT else 200)
+    inspect(agent, name, status=REFUSALS.get(name, 200))
 
 
 @pytest.mark.parametrize("name", CONSOLE_PAGES)
@@ -288,6 +294,15 @@ def test_sign_in_pages_are_accessible_and_fit(centre: Centre, browser: Any) -> N
     context.close()
 
 
+def test_a_form_that_lost_its_token_is_refused_with_a_page(centre: Centre, visitor: Any) -> None:
+    visitor.goto(centre.portal + "/connexion/")
+    visitor.evaluate("document.querySelector('main [name=csrfmiddlewaretoken]').remove()")
+    with visitor.expect_navigation():
+        sign_in(visitor, centre.seeded["agent_email"])
+    assert "Le formulaire a expiré" in visitor.locator("h1").inner_text()
+    inspect(visitor, "formulaire-expire", status=403)
+
+
 def test_dark_colours_have_enough_contrast(centre: Centre, agent: Any) -> None:
     agent.emulate_media(color_scheme="dark")
     for name in ("accueil", "lire", "acces"):
@@ -309,6 +324,28 @@ def test_a_mail_is_reported_by_the_keyboard_alone(centre: Centre, agent: Any) ->
     inspect(agent, "merci")
     # /live is another process and not here; the browser must complain about nothing else.
     assert [one for one in faults if "404" not in one and "MIME" not in one] == []
+
+
+def test_why_a_site_is_blocked_is_asked_and_answered_by_the_keyboard_alone(
+    centre: Centre, agent: Any
+) -> None:
+    agent.goto(centre.portal + "/")
+    press(agent, "Blocages")
+    tab_to(agent, "q")
+    agent.keyboard.type("www.n7.lure.example.net")
+    with agent.expect_navigation():
+        agent.keyboard.press("Enter")
+    press(agent, "n7.lure.example.net")
+    tab_to(agent, "id_text")
+    agent.keyboard.type("Le catalogue de notre fournisseur.")
+    press(agent, "Contester")
+    agent.wait_for_selector("text=Le Département vous répondra.")
+
+
+def test_a_date_that_has_the_focus_shows_it(centre: Centre, agent: Any) -> None:
+    agent.goto(centre.portal + AGENT_PAGES["reglages"].format(**centre.seeded))
+    tab_to(agent, "id_first")
+    assert agent.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
 def test_the_essential_path_works_without_scripts(centre: Centre, browser: Any) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from beffroi.portal.letters import unlinked
+from beffroi.core.communes.models import CommuneExport
+from beffroi.portal.letters import letter, unlinked
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,12 @@ from beffroi.portal.letters import unlinked
 )
 def test_no_program_makes_a_link_of_it(said: str, shown: str) -> None:
     assert unlinked(said) == shown
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"), [(1, "1 chose n’a pas pu être lue."), (2, "2 choses n’ont pas pu être lues.")]
+)
+def test_an_export_that_lacks_something_says_how_much(missing: int, said: str) -> None:
+    export = CommuneExport(state="done", missing=missing)
+    found = letter("Terminé", "commune_export", {"commune": "Beaune", "export": export, "page": "https://x/"})
+    assert said in found.text and said in found.html
