@@ -190,7 +190,7 @@ def test_a_day_that_was_cut_is_gone_on_with(leaving_state: Config, beaune: Commu
         assert applying.apply_due() == 0
     made.refresh_from_db()
     assert made.state == "left" and made.applied_at is None
-    with pytest.raises(applying.StillEnding):
+    with pytest.raises(actions.StillEnding):
         applying.give_back(actor=Actor("administrator", "adm_x"), leaving=made)
     assert applying.apply_due() == 1
     made.refresh_from_db()

@@ -112,7 +112,12 @@ def test_the_page_and_the_json_explain_a_decision(
         decision_id=decision.id,
     )
     page = text(console.get(f"/decisions/regle/{decision.id}/"))
-    for shown in ("Beaune", "Nuits-Saint-Georges", "commande urgente", "En vigueur\xa0: 7 connexions arrêtées."):
+    for shown in (
+        "Beaune",
+        "Nuits-Saint-Georges",
+        "commande urgente",
+        "En vigueur\xa0: 7 connexions arrêtées.",
+    ):
         assert shown in page
     answer = console.get(f"/decisions/regle/{decision.id}.json").json()
     assert answer["rule"] == {"code": "lone_source", "words": "inscrit sur une liste extérieure"}
