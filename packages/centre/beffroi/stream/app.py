@@ -314,6 +314,7 @@ class Stream:
             path,
             owner=caller.owner,
             at_most=AT_ONCE_A_DOOR if caller.box is None else AT_ONCE_A_BOX,
+            alone=caller.box is not None,
             gone=lambda: caller.owner in self._revoked,
             nonce=self._nonce(),
         )

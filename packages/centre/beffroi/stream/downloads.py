@@ -2,8 +2,8 @@
 
 Process: stream.
 Input:   hostile: the digest only ever selects among what the caller's channels name now. A slow reader holds one
-         piece in memory and one of a few places; it is cut when it takes nothing, or takes longer than ``LIFE_S``,
-         and goes on where it was cut.
+         piece in memory and one of a few places; it is cut when it takes nothing, takes longer than ``LIFE_S``, or
+         asks for the same file again (a line that was cut is noticed there first), and goes on where it was cut.
 Format:  application/zlib with its length; ``Range: bytes=N-`` resumes. Every other form of Range is ignored
          (RFC 9110, section 14.2).
 """
@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from beffroi_protocol.requests import NONCE_HEADER
@@ -30,7 +30,8 @@ from beffroi.stream.hub import STALL_S
 PIECE_BYTES = 64 * 1024
 LIFE_S = 3600.0
 AT_ONCE = 64
-AT_ONCE_A_BOX = 2
+AT_ONCE_A_BOX = 3
+"""A snapshot waits for neither a list nor a package."""
 AT_ONCE_A_DOOR = 16
 _RANGE = re.compile(r"bytes=([0-9]{1,15})-", re.ASCII)
 
@@ -39,14 +40,25 @@ class Downloads:
     """Who downloads at this moment, and the threads that read for them."""
 
     def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
+        self._open: set[_FileBody] = set()
         self._threads = ThreadPoolExecutor(2, "files")
 
     def answer(
-        self, request: Request, path: Path, *, owner: str, at_most: int, gone: Callable[[], bool], nonce: str
+        self,
+        request: Request,
+        path: Path,
+        *,
+        owner: str,
+        at_most: int,
+        alone: bool,
+        gone: Callable[[], bool],
+        nonce: str,
     ) -> Response:
-        """Errors: NotFound, TooMany. ``gone``: asked before each piece; true for a box that was revoked."""
-        if self._open[owner] >= at_most or self._open.total() >= AT_ONCE:
+        """Errors: NotFound, TooMany. ``alone``: the owner is one process, which has lost what it asks for again;
+        ``gone``: asked before each piece; true for a box that was revoked."""
+        for former in [one for one in self._open if one.place == (owner, path)] if alone else ():
+            former.end()
+        if sum(one.place[0] == owner for one in self._open) >= at_most or len(self._open) >= AT_ONCE:
             raise TooMany
         try:
             descriptor = os.open(path, os.O_RDONLY)
@@ -68,15 +80,13 @@ class Downloads:
         if wanted:
             headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
         headers["Content-Length"] = str(size - start)
-        return _FileBody(self, descriptor, start, status, headers, owner=owner, gone=gone)
+        return _FileBody(self, descriptor, start, status, headers, place=(owner, path), gone=gone)
 
-    def begin(self, owner: str) -> None:
-        self._open[owner] += 1
+    def begin(self, body: _FileBody) -> None:
+        self._open.add(body)
 
-    def end(self, owner: str) -> None:
-        self._open[owner] -= 1
-        if not self._open[owner]:
-            del self._open[owner]
+    def end(self, body: _FileBody) -> None:
+        self._open.discard(body)
 
     async def read(self, descriptor: int, offset: int) -> bytes:
         loop = asyncio.get_running_loop()
@@ -95,16 +105,25 @@ class _FileBody(Response):
         status: int,
         headers: dict[str, str],
         *,
-        owner: str,
+        place: tuple[str, Path],
         gone: Callable[[], bool],
     ) -> None:
         super().__init__(None, status, headers, "application/zlib")
-        downloads.begin(owner)
+        downloads.begin(self)
+        self.place = place
         self._downloads = downloads
         self._descriptor = descriptor
         self._start = start
-        self._owner = owner
         self._gone = gone
+        self._life = asyncio.timeout(LIFE_S)
+        self._ended = False
+
+    def end(self) -> None:
+        """Leave the place at once, whatever the reader still has to take."""
+        self._ended = True
+        self._downloads.end(self)
+        with suppress(RuntimeError):  # not begun, or over
+            self._life.reschedule(asyncio.get_running_loop().time())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -112,19 +131,23 @@ class _FileBody(Response):
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
             if scope["method"] != "HEAD":
-                async with asyncio.timeout(LIFE_S):
+                async with self._life:
                     await self._write(send)
             else:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except (TimeoutError, OSError):
             return  # cut: the length tells the reader, who resumes
         finally:
-            self._downloads.end(self._owner)
+            self._downloads.end(self)
             os.close(self._descriptor)
 
     async def _write(self, send: Send) -> None:
         offset = self._start
-        while not self._gone() and (piece := await self._downloads.read(self._descriptor, offset)):
+        while (
+            not self._ended
+            and not self._gone()
+            and (piece := await self._downloads.read(self._descriptor, offset))
+        ):
             offset += len(piece)
             async with asyncio.timeout(STALL_S):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
