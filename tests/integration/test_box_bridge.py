@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from beffroi_protocol.facts import LookBack, Sighting
 from tests.box_watching import read_by_the_box
 from tests.town_hall import TownHall, good_policy, needs_network
 from tests.town_hall_network import (
+    BOX,
     ECHO_PORT,
     EVIL,
     EVIL6,
@@ -25,7 +28,9 @@ from tests.town_hall_network import (
     connect,
     connects,
     echoes,
+    inside,
     look_up,
+    run,
     socket_in,
 )
 from tests.waiting import until
@@ -72,6 +77,41 @@ def test_a_bridge_redirects_names_to_the_box_and_refuses_listed_ones(hall: TownH
     assert look_up(LAN, LISTED, GOOD) == REFUSED, "whatever resolver the PC asks"
     assert look_up(LAN, UNLISTED, GOOD) == 0
     assert look_up(LAN, LISTED, WAN_BOX) == REFUSED
+
+
+def advertise(space: str, link: str, network: str) -> None:
+    """As a router does, for hosts that make their own addresses; no way out is offered."""
+    index = json.loads(run(*inside(space, "ip", "-j", "link", "show", link)))[0]["ifindex"]
+    head = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0)
+    prefix = struct.pack(
+        ">BBBBIII16s", 3, 4, 64, 0xC0, 600, 600, 0, socket.inet_pton(socket.AF_INET6, network)
+    )
+    with socket_in(space, socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router:
+        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        router.sendto(head + prefix, ("ff02::1", 0, 0, index))
+
+
+def test_who_plays_the_router_in_the_lan_chooses_no_network_that_is_never_blocked(hall: TownHall) -> None:
+    """What the box has an address in is its LAN, which it never blocks."""
+    key, own = "net.ipv6.conf.br0.accept_ra", "2a0c:e300:99:"
+    added = lambda: run(*inside(BOX, "ip", "-6", "addr", "show", "dev", "br0"))  # noqa: E731
+    run(*inside(BOX, "sysctl", "-qw", f"{key}=2"))
+    try:
+        advertise(LAN, "l0", "2a0e:b107:10::")
+
+        def from_the_operator() -> bool:
+            advertise(NET, "n0", own + ":")
+            return own in added()
+
+        until(from_the_operator, "the operator's router is not heard")
+        assert "2a0e:b107:10:" not in added()
+        hall.block(EVIL6)
+        assert not connects(LAN, EVIL6)
+    finally:
+        run(*inside(BOX, "sysctl", "-qw", f"{key}=0"))
+        for line in added().splitlines():
+            if (found := line.split())[:1] == ["inet6"] and "dynamic" in line:
+                run("ip", "-n", BOX, "addr", "del", found[1], "dev", "br0")
 
 
 def facts(hall: TownHall, kind: type[Sighting | LookBack]) -> list[Any]:

@@ -238,7 +238,8 @@ def _inbound(policy: Policy) -> list[str]:
 
 
 def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
-    """The box itself: a stolen box reaches its centre, DNS and time, and nothing else."""
+    """The box itself: a stolen box reaches its centre, DNS and time, and nothing else. It takes addresses from the
+    internet's side alone: the networks that it is in are never blocked."""
     resolvers = "\n".join(f"    {rule}" for rule in _forwarder_rules(site))
     # Only what was redirected reaches the trap: its own port is open to nobody.
     traps = f"tcp dport {{ {site.trap_port}, {site.trap_port + 1} }}"
@@ -249,7 +250,7 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     jump deny
     {wan} jump strangers
     {lan} udp sport 67 udp dport 68 update @others4 {{ ip saddr }}
-    {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }}
+    {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }} drop
     ct state established,related accept
     {ICMP_IN}
     {lan} meta l4proto {{ tcp, udp }} th dport {{ 53, {site.resolver_port} }} accept

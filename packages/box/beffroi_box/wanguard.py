@@ -30,6 +30,7 @@ def guard_rules(config: BoxConfig, *, known: bool) -> str:
     iifname {{ "{config.lan}", "{NEAR}" }} meta mark set meta mark and 0xfffffffc or 0x2
   }}
 }}"""
+    no_router = "meta mark and 0x3 == 0x2 icmpv6 type nd-router-advert drop" if bridge else ""
     hide = f'oifname "{config.wan}" meta nfproto ipv4 masquerade' if config.masquerade and not bridge else ""
     probe = probe_hidden(config.wan) if not bridge else ""
     return f"""{lift_rules()}table inet {FIRST} {{
@@ -45,6 +46,7 @@ def guard_rules(config: BoxConfig, *, known: bool) -> str:
     type filter hook input priority -5; policy accept;
     iif lo accept
     ct state established,related accept
+    {no_router}
     {ICMP_IN}
     {wan} udp dport {{ 68, 546 }} accept
     {wan} drop
