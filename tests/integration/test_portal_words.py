@@ -12,12 +12,14 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed
 from beffroi.mail.models import Mailbox
 from beffroi.portal.pages import words_of
+from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import formats, translation
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
+from tests.markup import text_of
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -193,3 +195,12 @@ def test_what_is_too_long_or_too_many_for_one_form_is_said(beaune: Commune) -> N
     files = [SimpleUploadedFile(f"{number}.txt", b"x") for number in range(101)]
     answer = browser.post("/dossiers/nouveau/", {"files": files})
     assert answer.status_code == 400 and "100 au plus à la fois" in answer.content.decode()
+
+
+def test_a_sign_in_that_fails_says_what_to_do(beaune: Commune) -> None:
+    cache.clear()
+    typed = {"login": beaune.agent_membership.person.email, "password": "Pas celui-ci"}
+    said = [text_of(Client().post("/connexion/", typed)) for _ in range(6)]
+    cache.clear()
+    assert "Vérifiez les deux, et la touche des majuscules." in said[0]
+    assert "attendez cinq minutes, puis recommencez. Votre compte n’est pas bloqué." in said[-1]

@@ -133,7 +133,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 
-ACCOUNT_ADAPTER = "beffroi.core.identity.adapters.AccountAdapter"
+ACCOUNT_ADAPTER = "beffroi.portal.sign_in_adapters.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -147,7 +147,7 @@ ACCOUNT_PREVENT_ENUMERATION = True
 _SIGN_INS = f"{BEFFROI.portal_source_sign_ins}/m/ip"
 ACCOUNT_RATE_LIMITS = {"login": _SIGN_INS, "login_failed": "10/m/ip,5/5m/key", "reauthenticate": "10/m/user"}
 ALLAUTH_TRUSTED_PROXY_COUNT = 1
-MFA_ADAPTER = "beffroi.core.identity.adapters.MfaAdapter"
+MFA_ADAPTER = "beffroi.portal.sign_in_adapters.MfaAdapter"
 MFA_FORMS = {
     "authenticate": "beffroi.core.identity.forms.AuthenticateForm",
     "reauthenticate": "beffroi.core.identity.forms.ReauthenticateForm",
