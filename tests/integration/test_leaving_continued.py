@@ -346,3 +346,22 @@ def test_the_console_names_who_continues_and_shows_where_each_address_leads(  # 
         assert client.post(url, {"word": "discontinue"}).status_code == 302
         assert "Faire suivre son courrier" in client.get(url).content.decode()
     assert communes_of.collectivite_of_domain("beaune.test") is None
+
+
+def test_the_one_that_continues_takes_the_code_of_the_one_that_left(
+    beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    code = communes_of.current_code(beaune.id, "insee") or "21054"
+    communes.rename(actor=administrator, collectivite=beaune.collectivite, name="Beaune", insee=code)
+
+    def merge() -> bool:
+        return communes.rename(
+            actor=administrator, collectivite=nuits.collectivite, name="Beaune-Nuits", insee=code
+        )
+
+    with pytest.raises(communes.CodeInUse):
+        merge()
+    leave(planned(beaune))
+    assert merge()
+    assert communes_of.current_code(nuits.id, "insee") == code
+    assert communes_of.current_code(beaune.id, "insee") == ""

@@ -15,8 +15,8 @@ from pathlib import Path
 _TABLES = frozenset(
     (
         "outbox", "inbox_fact", "decision", "local_exception", "never_again", "indicator_list", "feed_batch",
-        "feed_channel", "publish_cursor", "audit_seal", "box", "box_ack", "box_policy", "collectivite", "box_told",
-        "box_run",
+        "feed_channel", "publish_cursor", "audit_seal", "box", "box_ack", "box_policy", "box_told", "box_run",
+        "collectivite",
     )
 )  # fmt: skip
 

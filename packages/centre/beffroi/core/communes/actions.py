@@ -176,6 +176,11 @@ def rename(*, actor: Actor, collectivite: Collectivite, name: str, insee: str = 
         if value != before[scheme]:
             _end_code(collectivite, scheme)
             if value:
+                # Who left holds no code back from the one that continues it.
+                of_who_left = CollectiviteCode.objects.filter(
+                    scheme=scheme, value=value, until=None, collectivite__left_at__isnull=False
+                )
+                of_who_left.update(until=clock.now().date())
                 _add_code(collectivite, scheme, value)
     audit.record(
         actor=actor,
