@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+
+from tests.conftest import Commune
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -52,7 +55,7 @@ def test_communes_that_merged_go_on_under_a_new_name_and_the_former_code_is_free
     assert CollectiviteCode.objects.get(value="21054").until is not None
     event = OutboxEvent.objects.get(kind="communes:collectivite_renamed")
     assert event.collectivite_id == own.id
-    entry = AuditEntry.objects.get(verb=actions.RENAMED)
+    entry = AuditEntry.objects.get(verb=queries.RENAMED)
     told = json.loads(entry.details)
     assert [told["former"], told["former_insee"], told["former_siren"]] == ["Beaune", *before]
     # Given again nothing happens; the one that it took in takes the free code, and gives it back.
@@ -67,7 +70,7 @@ def test_communes_that_merged_go_on_under_a_new_name_and_the_former_code_is_free
     assert actions.rename(actor=administrator, collectivite=nuits.collectivite, name="Nuits", insee="21054")
     assert actions.rename(actor=administrator, collectivite=nuits.collectivite, name="Nuits")
     assert queries.current_code(nuits.id, "insee") == ""
-    assert AuditEntry.objects.filter(verb=actions.RENAMED).count() == 3
+    assert AuditEntry.objects.filter(verb=queries.RENAMED).count() == 3
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_what_is_no_name_or_code_changes_nothing(
         )
     assert (
         queries.names()[beaune.id] == "Beaune"
-        and not AuditEntry.objects.filter(verb=actions.RENAMED).exists()
+        and not AuditEntry.objects.filter(verb=queries.RENAMED).exists()
     )
 
 
@@ -149,3 +152,18 @@ def test_another_commune_and_its_domains_do_not_exist(beaune: Any, nuits: Any, a
     ):
         with pytest.raises(NotFound):
             read(nuits.agent, wanted)
+
+
+def test_what_proves_something_calls_a_commune_as_it_was_called_then(
+    beaune: Commune, administrator: Actor
+) -> None:
+    before, owner = clock.now(), beaune.collectivite
+    former = queries.called_then(owner, before)
+    for name, siren in (("Beaune-Nuits", "212102107"), ("Val-de-Beaune", "")):
+        actions.rename(actor=administrator, collectivite=owner, name=name, siren=siren)
+        owner.refresh_from_db()
+        assert queries.called_then(owner, before) == former
+        assert queries.called_then(owner, clock.now() + timedelta(seconds=1)) == {
+            "name": name,
+            "siren": siren,
+        }

@@ -5,6 +5,8 @@ It holds fingerprints of keys, moments and names of administrators; nothing of a
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 from django.conf import settings
 from django.http import HttpResponse
@@ -38,7 +40,7 @@ def answer(actor: Actor, collectivite: Collectivite) -> HttpResponse:
         raise Conflict("these files are not erased")
     owner = communes.access_collectivite(actor, collectivite.id)
     data = msgspec.to_builtins(found) | {
-        "collectivite": {"name": owner.name, "siren": communes.current_code(owner.id, "siren")},
+        "collectivite": communes.called_then(owner, datetime.fromisoformat(found.erased_at)),
         "departement": settings.BEFFROI.departement_name,
         "asked_and_granted_by": [identity.administrator_name(one) or "—" for one in found.erased_by.split()],
         "backup_days": settings.BEFFROI.backup_keep_days,

@@ -45,7 +45,7 @@ def content(actor: Actor, erasure: Erasure) -> dict[str, Any]:
     assert mailbox.closed_at is not None and erasure.granted_at is not None
     return {
         "erasure_id": erasure.id,
-        "collectivite": {"name": owner.name, "siren": communes.current_code(owner.id, "siren")},
+        "collectivite": communes.called_then(owner, erasure.done_at),
         "departement": settings.BEFFROI.departement_name,
         "mailbox": {"id": mailbox.id, "address": mailbox.address, "closed_at": moment(mailbox.closed_at)},
         "asked": {"at": moment(erasure.created_at), "by": identity.person_name(erasure.asked_by) or "—"},

@@ -16,8 +16,6 @@ from beffroi.lib import clock
 from beffroi.lib.codes import is_insee, is_siren
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
-RENAMED = "communes:collectivite:renamed"
-
 
 class NameInvalid(Invalid):
     """A collectivité's name has 1 to 200 printable characters."""
@@ -184,7 +182,7 @@ def rename(*, actor: Actor, collectivite: Collectivite, name: str, insee: str = 
                 _add_code(collectivite, scheme, value)
     audit.record(
         actor=actor,
-        verb=RENAMED,
+        verb=queries.RENAMED,
         object_id=collectivite.id,
         collectivite_id=collectivite.id,
         details={

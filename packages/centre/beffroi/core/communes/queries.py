@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+
 from django.db.models import Q, QuerySet
 
+from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import existing
 
 LEFT, BACK = "communes:collectivite_left", "communes:collectivite_back"
 """Events: a collectivité left, and its departure was taken back."""
+RENAMED = "communes:collectivite:renamed"
 DOMAIN_PASSED = "communes:domain_passed"
 """Event: a domain is another collectivité's from now on."""
 
@@ -80,6 +85,17 @@ def current_code(collectivite_id: str, scheme: str) -> str:
     """The INSEE or SIREN code of today; empty if there is none."""
     rows = CollectiviteCode.objects.filter(collectivite_id=collectivite_id, scheme=scheme, until=None)
     return rows.values_list("value", flat=True).first() or ""
+
+
+def called_then(collectivite: Collectivite, at: datetime) -> dict[str, str]:
+    """``name`` and ``siren`` at a moment that is over, for what proves it; as long as the audit log knows it."""
+    later = (
+        AuditEntry.objects.filter(verb=RENAMED, object_id=collectivite.id, at__gt=at).order_by("id").first()
+    )
+    if later is None:
+        return {"name": collectivite.name, "siren": current_code(collectivite.id, "siren")}
+    told = json.loads(later.details)
+    return {"name": told["former"], "siren": told["former_siren"]}
 
 
 def current_codes(scheme: str) -> dict[str, str]:

@@ -84,5 +84,5 @@ def _rename(
 
 def _former(actor: Actor, collectivite_id: str) -> list[dict[str, Any]]:
     """What it was called before, the latest change first."""
-    entries = audit.visible_entries(actor).filter(verb=actions.RENAMED, object_id=collectivite_id)[:FORMER]
+    entries = audit.visible_entries(actor).filter(verb=queries.RENAMED, object_id=collectivite_id)[:FORMER]
     return [{"at": one.at, **json.loads(one.details)} for one in entries]
