@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person
 from beffroi.lib import clock
 from beffroi.mail.people import handling
 from beffroi.mail.people.models import Departure
 
 from tests.browsing import desks
-from tests.conftest import Commune
+from tests.conftest import Commune, make_member
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door, own_mailbox, shared_box
 from tests.fixtures_portal_mail import shown_mail
@@ -88,6 +89,10 @@ def test_a_departure_is_prepared_followed_and_undone(
     shared_box(beaune, beaune.agent)
     shared_box(beaune, beaune.agent, beaune.colleague, local="etat-civil")
     page = desk(beaune.referent_membership)
+    second = make_member(Actor.system("tests"), beaune.collectivite, "seconde@beaune.test", "referent")
+    for path, name in (("/departs/personne/{}/", "p-depart-referente"), ("/personnes/{}/", "p-referente")):
+        page.goto(path.format(second.person_id))
+        inspect(page, name)
     page.goto("/departs/")
     inspect(page, "p-departs")
     with page.expect_navigation():

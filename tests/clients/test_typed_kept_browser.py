@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from beffroi.core.decisions.models import Decision
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents.models import Incident, IncidentEntry
@@ -18,6 +19,7 @@ from tests.browsing import desk
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_portal import no_door
+from tests.fixtures_stream import block
 
 __all__ = ["browser", "desk", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -82,3 +84,16 @@ def test_a_text_of_one_commune_waits_until_it_is_chosen_again(
             assert not Incident.objects.exists()
     page.wait_for_url("**/dossiers/inc_*/")
     assert arrived() == [(beaune.id, TEXT)]
+
+
+def test_a_text_that_comes_too_late_is_to_be_copied(desk: Callable[[Any], Any], beaune: Commune) -> None:
+    decision = block("185.203.116.9")
+    page = desk(beaune.agent_membership)
+    page.goto(f"/blocages/{decision.id}/")
+    page.fill("textarea[name=text]", TEXT)
+    Decision.objects.update(state="expired")
+    page.get_by_role("button", name="Contester").click()
+    page.wait_for_selector("text=La situation a changé")
+    assert page.get_by_label("Ce que vous aviez écrit").input_value() == TEXT
+    assert page.get_by_role("button", name="Copier").is_visible()
+    inspect(page, "texte-trop-tard", status=409)

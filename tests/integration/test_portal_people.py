@@ -200,7 +200,9 @@ def test_a_referent_is_told_who_takes_a_role_back_that_only_the_departement_give
         assert path not in page and "rôle retiré par le Département" in page
     for name in ("person", "departure_prepare"):
         page = seen(client, name, other.person_id)
-        assert "Ne rien faire" not in page and "Demandez-lui de donner à cette personne le rôle" in page
+        assert (
+            "Fermer tous ses accès" not in page and "Demandez-lui de donner à cette personne le rôle" in page
+        )
     answer = client.post(path)
     assert answer.status_code == 403 and "Demandez au Département" in answer.content.decode()
     assert not Departure.objects.exists()

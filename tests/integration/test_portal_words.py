@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from beffroi import portal
+from beffroi.core.decisions.models import Appeal
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed
 from beffroi.mail.models import Mailbox
-from beffroi.portal.pages import words_of
+from beffroi.portal.pages import WRITTEN, words_of
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -19,6 +24,7 @@ from django.utils import formats, translation
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
+from tests.fixtures_stream import block
 from tests.markup import text_of
 
 __all__ = ["no_door"]
@@ -134,6 +140,37 @@ def test_who_may_not_is_sent_to_the_referent(role: str) -> None:
 def test_nobody_is_sent_to_themselves(kind: Any, role: str) -> None:
     said = words_of(NotAllowed("x"), Actor(kind, "x", "col_1", role))[1]
     assert ("Demandez au Département" if role == "referent" else "Demandez à un autre administrateur") in said
+
+
+def test_what_was_written_stands_on_the_page_that_refuses_it(beaune: Commune, administrator: Actor) -> None:
+    """The page before shows no form any more, or an empty one: somebody else was faster."""
+    decision = block("185.203.116.9")
+    told = "Notre comptable y va\nchaque <jour>."
+    form = {"word": "contest", "text": told}
+    agent = portal_client(beaune.agent_membership)
+    assert agent.post(f"/blocages/{decision.id}/", form).status_code == 302
+    appeal = Appeal.objects.get()
+    path, answer = f"/decisions/contestation/{appeal.id}/", {"word": "accept", "text": told}
+    with on_listener("console"):
+        console = console_client(administrator.id)
+        assert console.post(path, answer).status_code == 302
+        assert_kept(console.post(path, answer), told)
+        assert "Ce que vous aviez écrit" not in console.get("/rien/").content.decode()
+    assert_kept(agent.post(f"/blocages/{decision.id}/", form), told)
+
+
+def assert_kept(answer: Any, told: str) -> None:
+    page = answer.content.decode()
+    assert answer.status_code == 409 and "Ce que vous aviez écrit" in page
+    assert f">{html.escape(told)}</textarea>" in page
+
+
+def test_every_field_of_several_lines_is_kept_by_the_page_that_refuses_it() -> None:
+    templates = Path(portal.__file__).parent.glob("templates/**/*.html")
+    fields = {
+        name for one in templates for name in re.findall(r'<textarea[^>]* name="(\w+)"', one.read_text())
+    }
+    assert len(fields) > 6 and sorted(fields - set(WRITTEN)) == []
 
 
 def test_a_form_that_expired_says_so(beaune: Commune) -> None:

@@ -54,6 +54,8 @@ View = Callable[..., HttpResponse]
 _NAME_FILES = ("portal/drive_", "portal/departure_files", "portal/home", "portal/incident", "portal/parts/")
 """Pages, and parts of pages, that show names of files and no text of others: there nothing turns the order of letters,
 be it in a title, in a field or in what a screen reader says."""
+WRITTEN = ("text", "note", "message", "signature", "emails", "guests", "mailboxes", "why", "reason")
+"""Fields in which people write sentences or lists. Their page may have no form any more when they come back to it."""
 _FULL = ("disk is full", "No space left")
 """What SQLite and PostgreSQL say then."""
 
@@ -229,6 +231,8 @@ def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
         log.warning("%s %s", error.code, type(error.__cause__ or error).__name__)
     title, advice = words_of(error, getattr(request, "actor", None))
     context = {"title": title, "advice": advice, "code": error.code, "home": reverse("home")}
+    if request.method == "POST":
+        context["written"] = [one for name in WRITTEN if (one := typed(request, name).strip())]
     return page(request, "portal/error.html", context, status=error.http_status)
 
 
