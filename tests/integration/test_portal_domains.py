@@ -83,7 +83,9 @@ def test_a_choice_changes_the_plan_and_a_wrong_one_is_said(domain: Domain, admin
         assert client.post(f"/domaines/{domain.id}/", {"word": "x"}).status_code == 400
 
 
-def test_what_service_public_says_is_noted_and_shown(domain: Domain, administrator: Actor) -> None:
+def test_what_service_public_says_is_noted_and_shown(
+    domain: Domain, beaune: Commune, administrator: Actor
+) -> None:
     given = {
         "word": "declare",
         "declared_site": " https://beaune.test ",
@@ -105,7 +107,21 @@ def test_what_service_public_says_is_noted_and_shown(domain: Domain, administrat
         ):
             answer = client.post(f"/domaines/{domain.id}/", {**given, **wrong})
             assert answer.status_code == 409 and "Recopiez la page" in text(answer)
+            kept = {**given, **wrong}["declared_address"]
+            assert f'value="{kept}"' in text(answer), "what was typed stays"
+        wrong = {
+            "word": "choose",
+            "dmarc": "none",
+            "sts": "none",
+            "also_sends": "+all",
+            "old_mx": "mx.a.test",
+        }
+        shown = text(client.post(f"/domaines/{domain.id}/", wrong))
+        assert 'value="+all"' in shown and 'value="mx.a.test"' in shown
     assert MailDomain.objects.get().declared_address == "mairie@orange.fr"
+    wrong = {"declared_site": "https://beaune .test", "declared_address": "mairie@beaune.test"}
+    refused = portal_client(beaune.referent_membership).post(f"/domaines/{domain.id}/declaration/", wrong)
+    assert refused.status_code == 409 and 'value="https://beaune .test"' in text(refused)
 
 
 def test_without_a_dns_server_of_ours_publishing_is_refused_in_words(

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from beffroi.core.communes.models import Domain
 from beffroi.mail.domains import delegation, queries, records, scores, zone
+from beffroi.mail.domains.declared import Declared
 from beffroi.portal import domain_criteria, domain_words, verbs
 
 
@@ -44,6 +45,20 @@ def context(domain: Domain) -> dict[str, Any]:
         "updates": bool(settings.BEFFROI.dns_update_server),
         "name_servers": delegation.name_servers(settings.BEFFROI),
     }
+
+
+def written(given: Mapping[str, str]) -> dict[str, Any]:
+    """What a form that was refused had in its fields, in place of what is kept."""
+    if "declared_site" in given:
+        return {"declared": Declared(given["declared_site"], given.get("declared_address", ""))}
+    if "also_sends" in given:
+        others = (given["also_sends"],)
+        return {
+            "choices": records.Choices(
+                given.get("dmarc", ""), given.get("sts", ""), others, given.get("old_mx", "")
+            )
+        }
+    return {}
 
 
 def delegated(domain: Domain, what: str) -> dict[str, Any]:

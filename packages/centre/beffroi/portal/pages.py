@@ -230,9 +230,14 @@ def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
     if error.http_status >= 500:
         log.warning("%s %s", error.code, type(error.__cause__ or error).__name__)
     title, advice = words_of(error, getattr(request, "actor", None))
-    context = {"title": title, "advice": advice, "code": error.code, "home": reverse("home")}
-    if request.method == "POST":
-        context["written"] = [one for name in WRITTEN if (one := typed(request, name).strip())]
+    written = [one for name in WRITTEN if (one := typed(request, name).strip())]  # of a POST alone
+    context = {
+        "title": title,
+        "advice": advice,
+        "code": error.code,
+        "home": reverse("home"),
+        "written": written,
+    }
     return page(request, "portal/error.html", context, status=error.http_status)
 
 

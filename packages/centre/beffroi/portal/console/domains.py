@@ -73,6 +73,7 @@ def domain(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
     context = {
         "place": "communes",
         **domain_view.context(one),
+        **(domain_view.written(request.POST) if problem else {}),
         **certificate_view.context(one),
         "problem": problem,
         "unreadable": one.name in signing.unreadable(settings.BEFFROI),

@@ -37,12 +37,15 @@ def declare(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
             address=given.get("declared_address", "")[:400],
         )
     except Invalid:
-        return _shown(request, actor, domain_words.declared_wrong(), status=409)
+        return _shown(request, actor, domain_words.declared_wrong(), refused=domain_id)
     return HttpResponseRedirect(reverse("own_domains"))
 
 
-def _shown(request: HttpRequest, actor: Actor, problem: str = "", *, status: int = 200) -> HttpResponse:
-    shown = [domain_view.context(one) for one in communes.visible_domains(actor)]
-    return page(
-        request, "portal/domains.html", {"place": "mail", "shown": shown, "problem": problem}, status=status
-    )
+def _shown(request: HttpRequest, actor: Actor, problem: str = "", *, refused: str = "") -> HttpResponse:
+    """``refused``: the domain of whose form nothing was taken."""
+    shown = [
+        domain_view.context(one) | (domain_view.written(request.POST) if one.pk == refused else {})
+        for one in communes.visible_domains(actor)
+    ]
+    context = {"place": "mail", "shown": shown, "problem": problem}
+    return page(request, "portal/domains.html", context, status=409 if refused else 200)
