@@ -30,6 +30,13 @@ WRITTEN = (
     f"https://{'a' * 300}@{HOST}/f",
     "https://pay.ev\u2060il.example.com/f",
 )
+HIDDEN = (
+    "<!-- a --!>{}",
+    "<title><!--</title>{}",
+    "<textarea><!--</textarea>{}",
+    '<a / href="https://pay.evil.example.com/f?a=1&amp;b=2">Voir</a>',
+)
+"""Ways to hide a link that browsers show from a reader that is none."""
 
 
 @pytest.fixture
@@ -76,8 +83,9 @@ def test_a_blocked_link_is_refused_however_it_is_written(post: Post, box: Mailbo
     post.block("domain", HOST)
     post.wait_gate(1)
     passed = []
-    for n, written in enumerate(WRITTEN):
-        sent = mail(box.address, f"w{n}", f'<p>Bonjour <a href="{written}">Voir</a></p>')
-        if post.send(sent, box.address)[0] != 554:
-            passed.append(written)
+    links = [f'<p>Bonjour <a href="{written}">Voir</a></p>' for written in WRITTEN]
+    links += [one.format(f'<a href="{EVIL}">Voir</a>') for one in HIDDEN]
+    for n, html in enumerate(links):
+        if post.send(mail(box.address, f"w{n}", html), box.address)[0] != 554:
+            passed.append(html)
     assert passed == []

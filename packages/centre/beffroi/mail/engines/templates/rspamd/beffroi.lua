@@ -26,6 +26,8 @@ local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 -- rspamd itself shows us 1024 addresses (max_lua_urls), some of them where there are more. What is longer than MAX_FACTS
 -- mailgate does not read.
 local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS = 1000, 1000, 100
+local HREF = "[hH][rR][eE][fF]%s*=%s*"
+local QUOTED, BARE = HREF .. "([\"'])%s*([hH][tT][tT][pP][sS]?:.-)%1", HREF .. "([hH][tT][tT][pP][sS]?:[^\"'<>%s]+)[%s>]"
 local MAX_TEXT, MAX_FACTS = 2048, 2 * 1024 * 1024
 
 -- 48 bits of milliseconds and 82 random bits, 5 bits a character: the same shape as lib.ids.new_id.
@@ -118,10 +120,11 @@ local function key_of(url)
   return text:sub(1, #host):lower() .. text:sub(#host + 1)
 end
 
--- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And what rspamd
--- does not read and browsers do ("https:/", a long name before "@"), as it is written.
+-- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And every href as
+-- it is written: browsers follow links that rspamd does not read ("https:/", a long name before "@") or does not see
+-- ("<!-- --!>", "<a / href", a comment in a title).
 local function html_targets(task)
-  local found, hosts, unread = {}, {}, {}
+  local found, hosts, written = {}, {}, {}
   for _, part in ipairs(task:get_text_parts() or {}) do
     local html = part:is_html() and part:get_html()
     if html then
@@ -130,26 +133,27 @@ local function html_targets(task)
         if type(target) == "userdata" and target.get_host then
           found[key_of(target)] = true
           hosts[tostring(target:get_host() or ""):lower()] = true
-        else
-          local written = tostring(tag:get_attribute("href") or "")
-          if written:find("^%s*[hH][tT][tT][pP]") then unread[#unread + 1] = written end
         end
         return false
       end)
+      local raw = tostring(part:get_content("raw_utf") or "")
+      for _, one in raw:gmatch(QUOTED) do written[(one:gsub("&amp;", "&"))] = true end
+      for one in raw:gmatch(BARE) do written[(one:gsub("&amp;", "&"))] = true end
     end
   end
-  return found, hosts, unread
+  return found, hosts, written
 end
 
 -- Links as facts, and whether there are more than we look at: what is blocked may be among the others.
 local function links(task)
   local out, urls, shown = {}, task:get_urls({ "http", "https" }) or {}, {}
-  local targets, target_hosts, unread = html_targets(task)
+  local targets, target_hosts, written = html_targets(task)
   for _, url in ipairs(urls) do
     local imitated = url:is_phished() and url:get_phished()
     if imitated then shown[tostring(imitated:get_host() or ""):lower()] = true end
   end
   for _, url in ipairs(urls) do
+    written[tostring(url:get_text())] = nil
     if #out >= MAX_URLS then break end
     local host = tostring(url:get_host() or ""):lower()
     local link = { url = text_of(url:get_text()), host = text_of(url:get_host()) }
@@ -163,14 +167,13 @@ local function links(task)
     end
     out[#out + 1] = link
   end
-  local count, of_documents, more = #urls, scanning.links(task)
-  for _, others in ipairs({ unread, of_documents }) do
-    for _, one in ipairs(others) do
-      count = count + 1
-      if #out < MAX_URLS then out[#out + 1] = { url = text_of(one) } end
-    end
+  local of_documents, more = scanning.links(task)
+  for _, one in ipairs(of_documents) do out[#out + 1] = { url = text_of(one) } end
+  more = more or #urls + #of_documents > MAX_URLS
+  for one in pairs(written) do
+    if #out < MAX_URLS then out[#out + 1] = { url = text_of(one) } end
   end
-  return out, more or count > MAX_URLS
+  return out, more
 end
 
 local function attachments(task)
