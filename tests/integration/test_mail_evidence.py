@@ -145,7 +145,8 @@ def test_a_name_that_was_only_shown_before_is_new_all_the_same(beaune: Commune) 
     """Its owner may have shown it in an innocent mail weeks ahead."""
     shown = arrive(box(beaune), at=NOW - timedelta(days=20), sender="x@ailleurs.com")
     MailObservation.objects.filter(message_id=shown, role__startswith="link").update(role="shown")
-    assert told(beaune, arrive(box(beaune)))[0]["link_age_s"] == 0
+    evidence, _ = told(beaune, arrive(box(beaune)))
+    assert (evidence["link_age_s"], evidence["learning"]) == (0, False)
 
 
 def test_young_centre_calls_nothing_new(beaune: Commune, nuits: Commune, dijon: Commune) -> None:
@@ -153,6 +154,7 @@ def test_young_centre_calls_nothing_new(beaune: Commune, nuits: Commune, dijon: 
     evidence, _ = told(beaune, made[0])
     assert evidence["sender_communes"] == 3
     assert "sender_age_s" not in evidence
+    assert evidence["learning"] is True
     assert not {"new_sender_burst", "new_link_burst"} & from_mail(evidence)
 
 

@@ -45,6 +45,8 @@ def test_names_made_for_each_reader_are_one_campaign_and_what_they_stand_below_i
         ((f"a.{OWNED}", f"a.{OWNED}", f"b.{OWNED}"), {}, {f"a.{OWNED}"}),
         # Mail has known it for long: a provider of newsletters, or a site that somebody broke into.
         ((f"a.{OWNED}", f"b.{OWNED}"), {"known_before": [OWNED]}, set()),
+        # In its first week a centre knows no provider.
+        ((f"a.{OWNED}", f"b.{OWNED}"), {"learning": True}, set()),
         # Below a public suffix, or a platform, each name is somebody else's.
         (("a.asso.fr", "b.asso.fr"), {}, set()),
         (("a.blogspot.com", "b.blogspot.com"), {}, set()),

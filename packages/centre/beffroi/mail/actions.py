@@ -128,6 +128,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         "attachment_types": verdict.get("attachment_types", []),
         **prevalence.evidence(message),
         "known_before": prevalence.known_before(message, indicators),
+        "learning": prevalence.is_learning(message),
         "checked": True,
     }
     publish(

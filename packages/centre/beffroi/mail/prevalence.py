@@ -129,11 +129,17 @@ def _handed_in_by(address: str, limit: datetime) -> bool:
     ).exists()
 
 
+@row_security.unlimited()
+def is_learning(message: MailMessage) -> bool:
+    """Whether this centre had not watched mail for ``LEARNING`` then: what it did not know, nobody would have."""
+    start = MailMessage.objects.order_by("received_at").values_list("received_at", flat=True).first()
+    return start is None or message.received_at - start < LEARNING
+
+
 def spread(kind: Kind, value: str, message: MailMessage) -> Spread:
     since = _first_seen(kind.value, value)
-    start = MailMessage.objects.order_by("received_at").values_list("received_at", flat=True).first()
     age_s = None
-    if since is not None and start is not None and message.received_at - start >= LEARNING:
+    if since is not None and not is_learning(message):
         age_s = max(0, int((message.received_at - since).total_seconds()))
     return Spread(age_s, communes(kind, value, message))
 

@@ -2,7 +2,7 @@
 same, so what they stand below is what is seen.
 
 Rule:    a name stands above a link's host where somebody registered it, nothing protects it, and mail did not know it
-         long before: neither a provider's, nor a site that was broken into. What speaks for it is each host below it
+         long before: neither a provider's, nor a site that was broken into; a centre in its first week knows none. What speaks for it is each host below it
          that one commune alone named; the same host in two communes falls by itself.
 Process: worker. Reads the tables, decides nothing.
 Source:  docs/decisions/0143-what-is-made-anew-for-each-reader.md.
@@ -28,7 +28,9 @@ type Check = Callable[[Indicator], str]
 def names(
     indicators: Iterable[Indicator], evidence: Mapping[str, object], check: Check
 ) -> dict[Indicator, set[Indicator]]:
-    """Return the names above the hosts of these links, each with its hosts."""
+    """Return the names above the hosts of these links, each with its hosts; none while a provider looks like a lure."""
+    if clustering.is_learning(evidence):
+        return {}
     suffixes = warning_lists.load().suffixes
     known = clustering.told_known(evidence)
     found: dict[Indicator, set[Indicator]] = defaultdict(set)

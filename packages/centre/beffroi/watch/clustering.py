@@ -116,6 +116,11 @@ def told_known(evidence: Mapping[str, object]) -> set[str]:
     return {str(one) for one in told} if isinstance(told, list | tuple) else set()
 
 
+def is_learning(evidence: Mapping[str, object]) -> bool:
+    """Whether nobody can say yet what mail knew long before."""
+    return evidence.get("learning") is True
+
+
 def forged(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
     """Return the indicators that name a sender of the mail for whom no check spoke: the victim of a forgery must not
     be blocked for it. A link's host is never among them."""

@@ -69,7 +69,7 @@ def _senders(
 ) -> list[Indicator]:
     """Return the senders by whom mails are of one campaign, whatever else each holds: those for whom a check spoke, and
     whom mail did not know long before. Others are imitated, or write much that is none of it."""
-    if not speaks_of_mail(sighting):
+    if not speaks_of_mail(sighting) or clustering.is_learning(sighting.evidence):
         return []
     spared = clustering.forged(indicators, sighting.evidence) | clustering.known_senders(
         indicators, sighting.evidence
