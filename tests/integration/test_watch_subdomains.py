@@ -51,6 +51,9 @@ def test_names_made_for_each_reader_are_one_campaign_and_what_they_stand_below_i
         (("a.asso.fr", "b.asso.fr"), {}, set()),
         (("a.blogspot.com", "b.blogspot.com"), {}, set()),
         (("a.azurewebsites.net", "b.azurewebsites.net"), {}, set()),
+        # Links of newsletters: a name for each customer.
+        (("a.mjt.lu", "b.mjt.lu"), {}, set()),
+        (("a.sendibt2.com", "b.sendibt2.com"), {}, set()),
         (("a.gouv.fr", "b.gouv.fr"), {}, set()),
         # Nothing that a machine found.
         ((f"a.{OWNED}", f"b.{OWNED}"), {"spf": "pass", "dmarc": "none"}, set()),

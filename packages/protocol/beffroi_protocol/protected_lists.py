@@ -155,6 +155,8 @@ PLATFORMS = frozenset(
     pagesperso-orange.fr monsite-orange.fr free.fr perso.sfr.fr pagesperso.neuf.fr
     backblazeb2.com digitaloceanspaces.com ondigitalocean.app linodeobjects.com wasabisys.com scw.cloud
     b-cdn.net myftpupload.com plesk.page hosting.ovh.net cluster.ovh.net myfritz.net
+    mjt.lu sendibt1.com sendibt2.com sendibt3.com createsend.com hubspotlinks.com mlsend.com emlnk.com
+    mktoweb.com webador.fr
     """
     )
 ) | frozenset(

@@ -2,8 +2,9 @@
 same, so what they stand below is what is seen.
 
 Rule:    a name stands above a link's host where somebody registered it, nothing protects it, and mail did not know it
-         long before: neither a provider's, nor a site that was broken into; a centre in its first week knows none. What speaks for it is each host below it
-         that one commune alone named; the same host in two communes falls by itself.
+         long before: neither a provider's, nor a site that was broken into; a centre in its first week knows none. What
+         speaks for it is each host below it that one commune alone named; the same host in two communes falls by
+         itself.
 Process: worker. Reads the tables, decides nothing.
 Source:  docs/decisions/0143-what-is-made-anew-for-each-reader.md.
 """
