@@ -88,6 +88,34 @@ def test_a_link_is_blamed_for_where_it_leads_and_not_for_what_it_shows(post: Pos
     }
 
 
+def test_what_is_signed_or_sealed_arrives_byte_for_byte(post: Post, beaune: Commune) -> None:
+    """Parts of multipart/signed (S/MIME, PGP), with what servers on the way like to mend."""
+    box = post.mailbox(beaune, beaune.agent, "scelle")
+    link = f"<a href='https://www.example.org/?{'x' * 3000}'>lien</a>"
+    signed = "\r\n".join(
+        (
+            "Content-Type: text/html; charset=utf-8", "Content-Transfer-Encoding: 8bit", "",
+            "Arrêté n° 12, signé à Beaune   ", "From la mairie", ".", "..", link, "", "-- ", "\tfin ", "", "",
+        )
+    )  # fmt: skip
+    kind = 'multipart/signed; boundary="b"; micalg=sha-256; protocol="application/pkcs7-signature"'
+    mail = (
+        f"From: a@sender.example.net\r\nTo: {box.address}\r\nSubject: Acte\r\nX-Long: {'y' * 2000}\r\n"
+        f"MIME-Version: 1.0\r\nContent-Type: {kind}\r\n\r\n--b\r\n{signed}\r\n--b\r\n"
+        "Content-Type: application/pkcs7-signature; name=smime.p7s\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\nMIIB\r\n--b--\r\n"
+    )
+    assert post.send(mail, box.address)[0] == 250
+    post.wait_count(box, 1)
+    client = post.imap(box)
+    client.select_folder("INBOX", readonly=True)
+    (row,) = client.fetch(client.search("ALL"), ["BODY.PEEK[]"]).values()
+    client.logout()
+    head, _, body = row[b"BODY[]"].partition(b"\r\n\r\n")
+    assert body == mail.partition("\r\n\r\n")[2].encode()
+    assert b"X-Long: " + b"y" * 2000 in head
+
+
 def test_unknown_user_and_foreign_domain_are_refused_at_rcpt(post: Post, beaune: Commune) -> None:
     box = post.mailbox(beaune, beaune.agent, "refus")
     code, text = post.send("x", f"personne@{beaune.domain}")
