@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from beffroi.lib import clock
+from beffroi.lib.errors import NotFound
 from beffroi.mail import doveadm
 from beffroi.mail.backup import told
 from beffroi.mail.backup.restoring import Box
@@ -156,6 +157,26 @@ def test_one_folder_one_search_one_mail_in_their_place(post: Post, beaune: Commu
     assert held(post, box)["INBOX"] == ["Devis chaudiere", "Devis toiture", "Facture"]
     assert restore(work, box, "3", into="", search='from:nobody "Devis ecole"')["missing"] == 0
     client.logout()
+
+
+def test_a_folder_that_held_nothing_then_is_an_error_and_names_those_that_did(
+    post: Post, beaune: Commune, work: Work
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "dossiers")
+    client = post.imap(box)
+    for name in ("Sent", "Perso"):
+        if not client.folder_exists(name):
+            client.create_folder(name)
+        fill(client, name, f"Devis {name}")
+    work.back_up()
+    client.logout()
+    for folder in ("sent", "Envoyés", "INBOX"):
+        with pytest.raises(NotFound) as refused:
+            restore(work, box, folder=folder, search="subject:devis", owner=False)
+        assert "Sent" in str(refused.value) and "Perso" not in str(refused.value)
+    with pytest.raises(NotFound, match="Perso, Sent"):
+        restore(work, box, folder="INBOX", owner=True)
+    assert restore(work, box, folder="Sent", search="subject:facture", preview=True)["missing"] == 0
 
 
 def test_no_name_of_a_folder_is_an_option_of_a_command(post: Post, beaune: Commune, work: Work) -> None:

@@ -46,7 +46,16 @@ def test_by_command_with_preview_progress_and_undo(post: Post, beaune: Commune, 
         client.logout()
         assert command(post, "restore", "nobody@beaune.test", "--at", "2026-11-01").returncode == 1
         assert "--at is needed" in command(post, "restore", box.address).stderr
-        assert "as old as" in command(post, "restore", box.address, "--at", "2020-01-01").stderr or True
+        for day, why in (
+            ("2020-01-01", "No backup holds this mailbox"),
+            ("0001-01-01 00:00", "a moment such as"),
+        ):
+            refused = command(post, "restore", box.address, "--at", day)
+            assert refused.returncode == 1 and why in refused.stderr, refused.stderr
+        refused = command(
+            post, "restore", box.address, "--at", "2999-01-01", "--folder", "Boîte de réception"
+        )
+        assert refused.returncode == 1 and "Folders with mails: INBOX" in refused.stderr, refused.stdout
         seen = command(post, "restore", box.address, "--at", "2999-01-01", "--preview")
         assert "12 mails are missing today" in seen.stdout and "Devis" not in seen.stdout
         assert not Restore.objects.exists(), "a preview is no request"
@@ -61,6 +70,8 @@ def test_by_command_with_preview_progress_and_undo(post: Post, beaune: Commune, 
         assert "12 mails were taken away" in command(post, "restore", row.id, "--undo").stdout
         assert held(post, box) == {}
         assert command(post, "restore", row.id, "--yes").returncode == 1, "its words are gone: it is over"
+        refused = command(post, "restore", row.id, "--folder", "INBOX")
+        assert refused.returncode == 1 and "leave out --folder" in refused.stderr, refused.stderr
         assert row.id in command(post, "restore", "list").stdout
         verbs = set(AuditEntry.objects.values_list("verb", flat=True))
         assert {"mail:restore:asked", "mail:restore:done", "mail:restore:undone"} <= verbs

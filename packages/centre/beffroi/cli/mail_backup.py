@@ -39,6 +39,10 @@ class NotConfirmed(BeffroiError):
     code = "cli.restore_not_confirmed"
 
 
+ASKED = ("folder", "search", "message_id")
+"""What of the mailbox is meant; all of it where none is given."""
+
+
 def backup(arguments: Sequence[str]) -> int:
     parser = Parser(prog="beffroi mail backup", description="Back up now; list the backups; read them back.")
     parser.add_argument("what", choices=("now", "list", "check"))
@@ -139,6 +143,9 @@ def _find(actor: Actor, options: argparse.Namespace) -> Restore:
     from beffroi.mail.backup import actions, queries  # noqa: PLC0415
 
     if options.what.startswith("rst_"):
+        said = [f"--{one.replace('_', '-')}" for one in (*ASKED, "at", "in_place") if getattr(options, one)]
+        if said:
+            raise Invalid(f"{options.what} says itself what comes back; leave out {', '.join(said)}")
         return queries.access_restore(actor, options.what)
     mailbox = mail.visible_mailboxes(actor).filter(address=options.what.strip().lower()).first()
     if mailbox is None or options.undo or options.refuse is not None:
@@ -146,7 +153,7 @@ def _find(actor: Actor, options: argparse.Namespace) -> Restore:
     if not options.at:
         raise Invalid("--at is needed: the moment as of which, such as 2026-11-25")
     at = moment_of(options.at)
-    asked = {"folder": options.folder, "search": options.search, "message_id": options.message_id}
+    asked = {one: getattr(options, one) for one in ASKED}
     begun = queries.visible(actor).filter(
         mailbox_id=mailbox.id, asked_by=actor.id, state="running", at=at, **asked
     )
@@ -192,12 +199,12 @@ def moment_of(text: str) -> datetime:
     """Errors: Invalid. A day alone means its end, when the last backup of that day is meant."""
     try:
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
+        if len(text.strip()) == 10:
+            at = at.replace(hour=23, minute=59, second=59)
+        aware = at if at.tzinfo else at.replace(tzinfo=clock.PLACE)
+        return min(aware.astimezone(UTC), clock.now())
+    except (ValueError, OverflowError):  # the year 1 has no moment before it in UTC
         raise Invalid("--at: a moment such as 2026-11-25 or '2026-11-25 14:30'") from None
-    if len(text.strip()) == 10:
-        at = at.replace(hour=23, minute=59, second=59)
-    aware = at if at.tzinfo else at.replace(tzinfo=clock.PLACE)
-    return min(aware.astimezone(UTC), clock.now())
 
 
 def local(at_s: int) -> str:

@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beffroi.lib.config import Config
-from beffroi.lib.errors import Invalid, Unavailable
+from beffroi.lib.errors import Invalid, NotFound, Unavailable
 from beffroi.mail import privacy
 from beffroi.mail.engines import layout
 
 BATCH = 100
 TIMEOUT_S = 3600.0
 MAX_WORDS = 12
+MAX_NAMED = 50
 _FIELDS = (
     "mailbox uid guid hdr.x-beffroi-id hdr.message-id hdr.subject hdr.sensitivity hdr.date size.physical"
     " date.received.unixtime"
@@ -43,6 +44,12 @@ class EngineRefused(Unavailable):
     """Dovecot could not do this ({}). What was restored so far stays; given again, the command goes on."""
 
     code = "backup.engine_refused"
+
+
+class NoSuchFolder(NotFound):
+    """No folder “{}” held mails then. Folders with mails: {}. Next: give one of these names"""
+
+    code = "backup.no_such_folder"
 
 
 @dataclass(frozen=True)
@@ -110,13 +117,15 @@ class Box:
         self._quarantine = layout.quarantine_folder(config)
 
     def plan(self, wanted: Wanted) -> Plan:
-        """Compare. Errors: EngineRefused."""
+        """Compare. Errors: EngineRefused, NoSuchFolder."""
         query = ["mailbox", wanted.folder] if wanted.folder else ["all"]
         for key, value in wanted.terms:
             query += [f"sent{key}" if key in _DAYS else key, value]
         if wanted.message_id:
             query += ["header", "message-id", wanted.message_id.strip().strip("<>")]
         former = self._letters(query, former=True)
+        if wanted.folder and not former:
+            self._check_folder(wanted)
         today = {mark for one in self._letters(["all"]) for mark in one.marks}
         today |= {mark for one in self._letters(["mailbox", self._quarantine]) for mark in one.marks}
         missing, present, hidden, seen = [], 0, 0, set[str]()
@@ -131,6 +140,13 @@ class Box:
                 seen.add(one.guid)
                 missing.append(one)
         return Plan(tuple(missing), present, hidden)
+
+    def _check_folder(self, wanted: Wanted) -> None:
+        """Else a name as the page shows it ("Envoyés") would say that nothing is missing. Errors: NoSuchFolder."""
+        held = {one.folder for one in self.former()}
+        if wanted.folder not in held:
+            shown = [one for one in sorted(held) if wanted.owner or not privacy.is_private_folder(one)]
+            raise NoSuchFolder(wanted.folder, ", ".join(shown[:MAX_NAMED]) or "-")
 
     def former(self) -> list[Letter]:
         """All mails in the folders of the former state. Errors: EngineRefused."""

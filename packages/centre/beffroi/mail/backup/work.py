@@ -186,7 +186,7 @@ class Work:
     def restore(self, asked: Answer, tell: Tell) -> Answer:
         """Preview, or put back. Counts and names of folders; of private folders, only how much was left out.
 
-        Errors: Busy, Invalid, NotFound, NotInBackup, EngineRefused, StoreFailed, MailboxesUnusable.
+        Errors: Busy, Invalid, NotFound, NoSuchFolder, NotInBackup, EngineRefused, StoreFailed, MailboxesUnusable.
         """
         with self._alone():
             mailbox_id, address = self._mailbox(asked)
