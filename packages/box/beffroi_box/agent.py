@@ -177,11 +177,13 @@ class Agent:
         }
         for name, job in jobs.items():
             threading.Thread(target=self._guarded, args=(job,), name=name, daemon=True).start()
+        # Not by the event: a handler's set() would wait for ever for the lock that wait() holds for a moment.
+        asked: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stopping.set())
+            signal.signal(number, lambda *_: asked.put(0))
         log.info("box %s of %s runs", self.identity.box_id, self.identity.collectivite_id)
-        while not self.stopping.wait(3600):
-            pass
+        asked.get()
+        self.stopping.set()
         self.sender.wake.set()
         self._feed.interrupt()
         self._save_tables()

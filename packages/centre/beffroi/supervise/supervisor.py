@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import shutil
 import signal
 import threading
@@ -56,7 +57,7 @@ class Supervisor:
         self._config = config
         self._say = say
         self._stop = StopEvent()
-        self._wanted_end = threading.Event()
+        self._asked_to_end: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._write_lock = threading.Lock()
         self.keepers = [
             Keeper(
@@ -92,7 +93,7 @@ class Supervisor:
         Errors: StartFailed.
         """
         began = time.monotonic()
-        while not self._wanted_end.wait(0.1):
+        while not self._ends_within(0.1):
             waiting = [keeper for keeper in self.keepers if keeper.status.state != "healthy"]
             if not waiting:
                 self.status.ready = True
@@ -122,7 +123,7 @@ class Supervisor:
     def wait(self, keep_up: Callable[[], list[str]]) -> None:
         """Until the end is asked for. ``keep_up``: done each hour; returns what a person should know."""
         done = time.monotonic()
-        while not self._wanted_end.wait(STATUS_EVERY_S):
+        while not self._ends_within(STATUS_EVERY_S):
             if time.monotonic() - done >= KEEP_UP_EVERY_S:
                 done = time.monotonic()
                 try:
@@ -147,7 +148,7 @@ class Supervisor:
         """SIGINT, SIGTERM and SIGHUP ask for the end while the block runs."""
 
         def asked(_number: int, _frame: FrameType | None) -> None:
-            self._wanted_end.set()
+            self._asked_to_end.put(0)
 
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.signal(number, asked) for number in numbers}
@@ -156,6 +157,15 @@ class Supervisor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _ends_within(self, timeout_s: float) -> bool:
+        """Whether the end was asked for, waiting for it. No event: a handler's ``set`` would wait for ever for the lock
+        that ``wait`` holds for a moment, in the same thread."""
+        try:
+            self._asked_to_end.put(self._asked_to_end.get(timeout=timeout_s))
+        except queue.Empty:
+            return False
+        return True
 
     @property
     def _records_path(self) -> Path:
