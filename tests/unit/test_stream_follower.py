@@ -24,20 +24,22 @@ HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/x-ndj
 until = waiting.until
 ROOT, FEED, STRANGER = (Ed25519PrivateKey.generate() for _ in range(3))
 NOW = clock.epoch_s()
+ENDS = NOW + 12 * 3600
+"""After the end of the longest run: this file is read at its beginning."""
 DELEGATION = delegate(ROOT, public_bytes(FEED), serial=1, not_before=NOW - 60, not_after=NOW + 86400)
 
 
 def entry(number: int) -> Entry:
-    return Entry(f"dec_{number}", normalise("ip", f"185.203.116.{number}"), Action.BLOCK, NOW + 3600, "")
+    return Entry(f"dec_{number}", normalise("ip", f"185.203.116.{number}"), Action.BLOCK, ENDS, "")
 
 
 def snapshot(version: int, *numbers: int) -> Snapshot:
     entries = tuple(entry(number) for number in numbers)
-    return Snapshot(1, "login", 1, version, NOW, NOW + 3600, f"{version:064x}", entries)
+    return Snapshot(1, "login", 1, version, NOW, ENDS, f"{version:064x}", entries)
 
 
 def batch(version: int, prev: str, number: int) -> Batch:
-    return Batch(1, "login", 1, version - 1, version, NOW, NOW + 3600, prev, added=(entry(number),))
+    return Batch(1, "login", 1, version - 1, version, NOW, ENDS, prev, added=(entry(number),))
 
 
 class Liar:
@@ -167,7 +169,7 @@ def test_what_the_disk_did_not_take_is_saved_once_it_does(place: Path) -> None:
         until(lambda: door.match_address("185.203.116.1") is not None, "it is enforced all the same")
         until(lambda: len(liar.asked) >= 2, "the answer was read to its end")
         state.rmdir()
-        beat = Batch(1, "login", 1, 5, 5, NOW, NOW + 3600, f"{5:064x}")
+        beat = Batch(1, "login", 1, 5, 5, NOW, ENDS, f"{5:064x}")
         liar._scripts.append(lines(DELEGATION, signer.line(beat)))
         until(state.is_file, "saved by a line that changes nothing")
     finally:
@@ -184,7 +186,7 @@ def test_an_overlay_that_the_centre_does_not_know_any_more_is_forgotten_on_disk_
     """The centre was restored from a backup of before it."""
     overlay = msgspec.structs.replace(snapshot(1, 7), channel="login@col_1")
     base = snapshot(1)
-    beat = Batch(1, "login", 1, 1, 1, NOW, NOW + 3600, base.head)
+    beat = Batch(1, "login", 1, 1, 1, NOW, ENDS, base.head)
     signer = Signer(FEED)
     first = lines(DELEGATION, signer.line(base), signer.line(overlay), signer.line(beat))
     liar = Liar(place / "stream.sock", [first])
