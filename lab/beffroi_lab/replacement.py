@@ -25,6 +25,8 @@ from beffroi_lab.world import World
 
 BLOCKED, EXCEPTED, LATER = plans.ATTACKER_LANDING.v4, plans.ATTACKER_OTHER.v4, plans.ATTACKER_SENDER.v4
 PORT, SERVICE_PORT = 80, 8080
+REVOKED_S = 60.0
+"""What is promised of a box that was revoked."""
 _ASK = """
 import json, sys
 from pathlib import Path
@@ -141,7 +143,7 @@ def _revoke(
     began = time.monotonic()
     pressed = console.press(f"/boitiers/{box.box_id}/revoquer/")["status"] == 302
     refused = _asked(world, commune, box.state)
-    ended = wait_until(lambda: not box.status().get("connected", True), PATIENCE_S)
+    ended = wait_until(lambda: not box.status().get("connected", True), REVOKED_S)
     report.figures["revoked_ms"] = round((time.monotonic() - began) * 1000)
     report.prove("revoked_within_a_minute", pressed and ended, f"the agent goes on: {box.status()}")
     report.prove(

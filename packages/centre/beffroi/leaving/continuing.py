@@ -129,13 +129,12 @@ def carry_on(leaving: Leaving) -> None:
         if before is not None:
             aliases.restore(actor=SYSTEM, alias=before)
         elif mailboxes:
-            made = aliases.create(
+            aliases.create(
                 actor=SYSTEM,
                 collectivite=owner,
                 address=address,
                 mailboxes=[one.id for one in mailboxes[: aliases.MAX_TARGETS]],
             )
-            assert made.ended_at is None
     _keep(leaving, found | {"domains": [one.id for one in passed]})
     _record(
         SYSTEM,
