@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
 from allauth.account import views as account
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery
@@ -12,6 +9,7 @@ from allauth.mfa.totp import views as totp
 from django.urls import URLPattern, URLResolver, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
+from beffroi.boxes import api
 from beffroi.portal import about, health, marked
 from beffroi.portal.pages import language
 from beffroi.portal.web import (
@@ -368,7 +366,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/", mail.attachment, name="mail_attachment"
     ),
+    path("v1/enrol", api.enrol, name="box_enrol"),
+    path("v1/mail-token", relay_token.mail_token, name="box_mail_token"),
 ]
-if find_spec("beffroi.boxes.api") is not None:
-    urlpatterns.append(path("v1/enrol", import_module("beffroi.boxes.api").enrol, name="box_enrol"))
-    urlpatterns.append(path("v1/mail-token", relay_token.mail_token, name="box_mail_token"))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from importlib.util import find_spec
 from typing import Any
 
 from django.utils.csp import CSP
@@ -59,11 +58,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "identity.Person"
 
 
-def _existing(*names: str) -> list[str]:
-    """The applications that this installation holds."""
-    return [name for name in names if find_spec(f"{name}.apps") is not None]
-
-
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -71,7 +65,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.humanize",
     "django.contrib.staticfiles",
-    *_existing("beffroi.portal"),  # before allauth, whose templates it replaces
+    "beffroi.portal",  # before allauth, whose templates it replaces
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -83,28 +77,26 @@ INSTALLED_APPS = [
     "beffroi.core.decisions",
     "beffroi.core.approvals",
     "beffroi.core.retention",
-    *_existing(
-        "beffroi.mail",
-        "beffroi.mail.importing",
-        "beffroi.mail.domains",
-        "beffroi.mail.reports",
-        "beffroi.mail.probe",
-        "beffroi.mail.sending",
-        "beffroi.mail.people",
-        "beffroi.mail.aliases",
-        "beffroi.mail.filters",
-        "beffroi.mail.scripts",
-        "beffroi.mail.safety",
-        "beffroi.mail.backup",
-        "beffroi.mail.closing",
-        "beffroi.watch",
-        "beffroi.watch.sources",
-        "beffroi.watch.weather",
-        "beffroi.boxes",
-        "beffroi.incidents",
-        "beffroi.drive",
-        "beffroi.leaving",
-    ),
+    "beffroi.mail",
+    "beffroi.mail.importing",
+    "beffroi.mail.domains",
+    "beffroi.mail.reports",
+    "beffroi.mail.probe",
+    "beffroi.mail.sending",
+    "beffroi.mail.people",
+    "beffroi.mail.aliases",
+    "beffroi.mail.filters",
+    "beffroi.mail.scripts",
+    "beffroi.mail.safety",
+    "beffroi.mail.backup",
+    "beffroi.mail.closing",
+    "beffroi.watch",
+    "beffroi.watch.sources",
+    "beffroi.watch.weather",
+    "beffroi.boxes",
+    "beffroi.incidents",
+    "beffroi.drive",
+    "beffroi.leaving",
 ]
 
 DATABASES: dict[str, dict[str, Any]] = {"default": database_settings(BEFFROI.database)}
