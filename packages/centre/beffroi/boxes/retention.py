@@ -18,7 +18,7 @@ from beffroi.boxes.models import (
     RelayDay,
     RelayRequest,
 )
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 
 KEEP_COUNTS_DAYS = 400
 """The months that a town council looks back on, and a year's comparison."""
@@ -41,17 +41,9 @@ def relay_requests(cutoff: datetime) -> QuerySet[RelayRequest]:
     return RelayRequest.objects.filter(asked_at__lt=cutoff).exclude(state=RelayRequest.State.ASKED)
 
 
-def notices(cutoff: datetime) -> QuerySet[BoxNotice]:
-    return BoxNotice.objects.filter(at__lt=cutoff)
-
-
 def learned(cutoff: datetime) -> QuerySet[LearnedFlow]:
     """What was answered stays as long as it is seen: the answer must not be asked for again."""
     return LearnedFlow.objects.filter(last_at__lt=cutoff)
-
-
-def bypasses(cutoff: datetime) -> QuerySet[BoxBypass]:
-    return BoxBypass.objects.filter(last_at__lt=cutoff)
 
 
 def codes(cutoff: datetime) -> QuerySet[EnrolmentCode]:
@@ -68,8 +60,8 @@ category(Category("flow_counts", 60, KEEP_COUNTS_DAYS, flow_counts, batch=500))
 category(Category("refused_days", 61, KEEP_COUNTS_DAYS, refused_days, batch=500))
 category(Category("relay_days", 116, SETTING, relay_days))
 category(Category("relay_requests", 117, SETTING, relay_requests))
-category(Category("box_notices", 62, SETTING, notices))
+category(Category("box_notices", 62, SETTING, Before(BoxNotice, "at")))
 category(Category("learned_flows", 63, SETTING, learned))
-category(Category("bypasses", 64, SETTING, bypasses))
+category(Category("bypasses", 64, SETTING, Before(BoxBypass, "last_at")))
 category(Category("diagnoses", 65, 0, diagnoses))
 category(Category("enrolment_codes", 66, SETTING, codes))

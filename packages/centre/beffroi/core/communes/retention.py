@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from django.db.models import QuerySet
-
 from beffroi.core.communes.models import CommuneExport
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 
-
-def exports(cutoff: datetime) -> QuerySet[CommuneExport]:
-    return CommuneExport.objects.filter(changed_at__lt=cutoff)
-
-
-category(Category("commune_exports", 143, "retention_accounts_days", exports))
+category(Category("commune_exports", 143, "retention_accounts_days", Before(CommuneExport, "changed_at")))

@@ -23,7 +23,7 @@ from beffroi.core.identity.models import (
 )
 from beffroi.core.identity.rescue import KEEP_DAYS as RESCUE_DAYS
 from beffroi.core.identity.sign_ins import KEEP_DAYS
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 
 KEEP_LINKS_DAYS = 1
 """After they are over."""
@@ -35,24 +35,8 @@ KEEP_OFFERS_DAYS = 0
 """The same, from the end of the thirty days."""
 
 
-def sessions(cutoff: datetime) -> QuerySet[Session]:
-    return Session.objects.filter(expire_date__lt=cutoff)
-
-
 def sign_ins(cutoff: datetime) -> QuerySet[SignIn]:
     return SignIn.objects.filter(day__lt=cutoff.date())
-
-
-def device_links(cutoff: datetime) -> QuerySet[DeviceLink]:
-    return DeviceLink.objects.filter(expires_at__lt=cutoff)
-
-
-def login_flows(cutoff: datetime) -> QuerySet[LoginFlow]:
-    return LoginFlow.objects.filter(expires_at__lt=cutoff)
-
-
-def rescue_codes(cutoff: datetime) -> QuerySet[RescueCode]:
-    return RescueCode.objects.filter(created_at__lt=cutoff)
 
 
 def activation_codes(cutoff: datetime) -> QuerySet[ActivationCode]:
@@ -83,10 +67,10 @@ def _erase_accounts(ids: list[Any]) -> int:
     return sum(erasure.erase(person) for person in Person.objects.filter(pk__in=ids))
 
 
-category(Category("sessions", 50, 0, sessions))
-category(Category("device_links", 53, KEEP_LINKS_DAYS, device_links))
-category(Category("login_flows", 162, KEEP_FLOWS_DAYS, login_flows))
-category(Category("rescue_codes", 54, RESCUE_DAYS, rescue_codes))
+category(Category("sessions", 50, 0, Before(Session, "expire_date")))
+category(Category("device_links", 53, KEEP_LINKS_DAYS, Before(DeviceLink, "expires_at")))
+category(Category("login_flows", 162, KEEP_FLOWS_DAYS, Before(LoginFlow, "expires_at")))
+category(Category("rescue_codes", 54, RESCUE_DAYS, Before(RescueCode, "created_at")))
 category(Category("activation_codes", 160, KEEP_ACTIVATION_DAYS, activation_codes))
 category(Category("membership_offers", 161, KEEP_OFFERS_DAYS, membership_offers))
 category(Category("sign_ins", 51, KEEP_DAYS, sign_ins))

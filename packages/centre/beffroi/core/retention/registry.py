@@ -11,13 +11,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 Due = Callable[[datetime], QuerySet[Any]]
 Erase = Callable[[list[Any]], int]
+
+
+@dataclass(frozen=True)
+class Before:
+    """Due are the rows of a table whose ``field``, a moment, lies before the cut-off."""
+
+    table: type[Model]
+    field: str
+
+    def __call__(self, cutoff: datetime) -> QuerySet[Any]:
+        return self.table._default_manager.filter(**{f"{self.field}__lt": cutoff})
 
 
 class CategoryNameTaken(BeffroiError):
@@ -54,9 +65,13 @@ def category(one: Category) -> None:
     """Errors: CategoryNameTaken."""
     present = _categories.get(one.name)
     # A module that is imported a second time registers the same again: that is no conflict.
-    if present is not None and present.due.__qualname__ != one.due.__qualname__:
+    if present is not None and _said(present.due) != _said(one.due):
         raise CategoryNameTaken(one.name)
     _categories[one.name] = one
+
+
+def _said(due: Due) -> object:
+    return due if isinstance(due, Before) else getattr(due, "__qualname__", due)
 
 
 def categories() -> list[Category]:

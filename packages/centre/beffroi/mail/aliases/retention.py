@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.mail.aliases.models import AliasTarget, CatchAll
 
 
@@ -14,9 +14,5 @@ def former_targets(cutoff: datetime) -> QuerySet[AliasTarget]:
     return AliasTarget.objects.filter(ended_at__lt=cutoff)
 
 
-def former_catch_alls(cutoff: datetime) -> QuerySet[CatchAll]:
-    return CatchAll.objects.filter(ended_at__lt=cutoff)
-
-
 category(Category("former_alias_targets", 110, "retention_accounts_days", former_targets))
-category(Category("former_catch_alls", 111, "retention_accounts_days", former_catch_alls))
+category(Category("former_catch_alls", 111, "retention_accounts_days", Before(CatchAll, "ended_at")))

@@ -10,20 +10,8 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.mail.people.models import DelegatedAct, Delegation, Departure, Handling, Member, Note
-
-
-def handlings(cutoff: datetime) -> QuerySet[Handling]:
-    return Handling.objects.filter(changed_at__lt=cutoff)
-
-
-def notes(cutoff: datetime) -> QuerySet[Note]:
-    return Note.objects.filter(created_at__lt=cutoff)
-
-
-def former_members(cutoff: datetime) -> QuerySet[Member]:
-    return Member.objects.filter(ended_at__lt=cutoff)
 
 
 def departures(cutoff: datetime) -> QuerySet[Departure]:
@@ -42,9 +30,9 @@ def delegations(cutoff: datetime) -> QuerySet[Delegation]:
     return over.exclude(pk__in=DelegatedAct.objects.values("delegation_id"))
 
 
-category(Category("handlings", 96, "retention_messages_days", handlings))
-category(Category("mail_notes", 97, "retention_messages_days", notes))
-category(Category("former_members", 98, "retention_accounts_days", former_members))
+category(Category("handlings", 96, "retention_messages_days", Before(Handling, "changed_at")))
+category(Category("mail_notes", 97, "retention_messages_days", Before(Note, "created_at")))
+category(Category("former_members", 98, "retention_accounts_days", Before(Member, "ended_at")))
 category(Category("departures", 99, "retention_accounts_days", departures))
 category(Category("delegated_acts", 113, "retention_messages_days", delegated_acts))
 category(Category("delegations", 114, "retention_accounts_days", delegations))

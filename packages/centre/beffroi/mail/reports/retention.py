@@ -6,35 +6,26 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.mail.reports.models import Complaint, DmarcReport, DmarcRow, ReportRefusal, TlsReport
 
 KEPT_DAYS = 180
 """Half a year of who sends in a commune's name; addresses of servers, seldom of persons."""
 
-
-def rows(cutoff: datetime) -> QuerySet[DmarcRow]:
-    return DmarcRow.objects.filter(report__end_at__lt=cutoff)
+rows = Before(DmarcRow, "report__end_at")
+complaints = Before(Complaint, "received_at")
 
 
 def reports(cutoff: datetime) -> QuerySet[DmarcReport]:
     return DmarcReport.objects.filter(end_at__lt=cutoff, rows=None)
 
 
-def tls_reports(cutoff: datetime) -> QuerySet[TlsReport]:
-    return TlsReport.objects.filter(end_at__lt=cutoff)
-
-
 def refusals(cutoff: datetime) -> QuerySet[ReportRefusal]:
     return ReportRefusal.objects.filter(day__lt=cutoff.date())
-
-
-def complaints(cutoff: datetime) -> QuerySet[Complaint]:
-    return Complaint.objects.filter(received_at__lt=cutoff)
 
 
 category(Category("complaints", 126, KEPT_DAYS, complaints))
 category(Category("dmarc_rows", 100, KEPT_DAYS, rows, batch=500))
 category(Category("dmarc_reports", 101, KEPT_DAYS, reports))
-category(Category("tls_reports", 102, KEPT_DAYS, tls_reports))
+category(Category("tls_reports", 102, KEPT_DAYS, Before(TlsReport, "end_at")))
 category(Category("report_refusals", 103, KEPT_DAYS, refusals))

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from django.db.models import QuerySet
-
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.mail.safety.models import BankDetail, BankMention
 
 DETAILS_DAYS = 730
 """A supplier that bills once a year is still known the year after."""
 
 
-def mentions(cutoff: datetime) -> QuerySet[BankMention]:
-    return BankMention.objects.filter(seen_at__lt=cutoff)
-
-
-def details(cutoff: datetime) -> QuerySet[BankDetail]:
-    return BankDetail.objects.filter(last_seen_at__lt=cutoff)
-
-
-category(Category("bank_mentions", 36, "retention_messages_days", mentions))
-category(Category("bank_details", 37, DETAILS_DAYS, details))
+category(Category("bank_mentions", 36, "retention_messages_days", Before(BankMention, "seen_at")))
+category(Category("bank_details", 37, DETAILS_DAYS, Before(BankDetail, "last_seen_at")))

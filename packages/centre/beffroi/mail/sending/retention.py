@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.mail.sending.models import AnsweredSlot, Doubted, LaneDay, PartnerTls, RefusedDay, SendingAlarm
 
 KEPT_DAYS = 90
@@ -26,23 +26,15 @@ def refused(cutoff: datetime) -> QuerySet[RefusedDay]:
     return RefusedDay.objects.filter(day__lt=cutoff.date())
 
 
-def slots(cutoff: datetime) -> QuerySet[AnsweredSlot]:
-    return AnsweredSlot.objects.filter(at__lt=cutoff)
-
-
 def doubted(cutoff: datetime) -> QuerySet[Doubted]:
     """Over, and spared no longer."""
     spared = Q(spared_until=None) | Q(spared_until__lt=cutoff)
     return Doubted.objects.filter(spared, ended_at__lt=cutoff)
 
 
-def closed_alarms(cutoff: datetime) -> QuerySet[SendingAlarm]:
-    return SendingAlarm.objects.filter(closed_at__lt=cutoff)
-
-
-category(Category("sending_alarms", 149, "retention_evidence_days", closed_alarms))
+category(Category("sending_alarms", 149, "retention_evidence_days", Before(SendingAlarm, "closed_at")))
 category(Category("partner_tls", 105, KEPT_DAYS, partners, batch=500))
 category(Category("lane_days", 145, KEPT_DAYS, lanes, batch=500))
 category(Category("refused_days_of_mailboxes", 146, DOUBT_DAYS, refused, batch=500))
 category(Category("doubted_senders", 147, DOUBT_DAYS, doubted))
-category(Category("answered_slots", 148, SLOT_DAYS, slots, batch=500))
+category(Category("answered_slots", 148, SLOT_DAYS, Before(AnsweredSlot, "at"), batch=500))
