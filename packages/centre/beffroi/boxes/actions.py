@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Mapping
 from datetime import timedelta
 
 import msgspec
@@ -93,7 +92,13 @@ def issue_code(*, actor: Actor, collectivite: Collectivite, replaces: Box | None
         replaces=replaces.id if replaces is not None else "",
     )
     details = {"replaces": replaces.id} if replaces is not None else None
-    _record(actor, "box:code_issued", collectivite.id, collectivite.id, details)
+    audit.record(
+        actor=actor,
+        verb="box:code_issued",
+        object_id=collectivite.id,
+        collectivite_id=collectivite.id,
+        details=details,
+    )
     return code.text()
 
 
@@ -128,7 +133,7 @@ def _known(request: EnrolRequest, public_key: bytes) -> Box:
     box = rows.order_by("-enrolled_at").first()
     if box is None or not key_proved(public_key, request.proof):
         raise EnrolRefused
-    _record(Actor("box", box.id, box.collectivite_id), "box:identity_asked", box.id, box.collectivite_id)
+    audit.record_of(Actor("box", box.id, box.collectivite_id), "box:identity_asked", box)
     return box
 
 
@@ -158,7 +163,7 @@ def _register(request: EnrolRequest, code: EnrolmentCode, public_key: bytes) -> 
         replaces=code.replaces,
     )
     EnrolmentCode.objects.filter(pk=code.pk).update(used_at=clock.now(), box_id=box.id)
-    _record(Actor("box", box.id, box.collectivite_id), "box:enrolment_asked", box.id, box.collectivite_id)
+    audit.record_of(Actor("box", box.id, box.collectivite_id), "box:enrolment_asked", box)
     outbox.publish("box:enrolment_asked", {"box_id": box.id}, collectivite_id=box.collectivite_id)
     return box
 
@@ -186,13 +191,7 @@ def confirm(*, actor: Actor, box: Box) -> Box:
         box.refresh_from_db()
         if not changed:
             raise Conflict("this box is not waiting for a confirmation")
-        _record(
-            actor,
-            "box:confirmed",
-            box.id,
-            box.collectivite_id,
-            {"serial": box.serial, "by_issuer": int(alone)},
-        )
+        audit.record_of(actor, "box:confirmed", box, {"serial": box.serial, "by_issuer": int(alone)})
         outbox.publish("box:confirmed", {"box_id": box.id}, collectivite_id=box.collectivite_id)
         if not BoxPolicy.objects.filter(collectivite_id=box.collectivite_id).exists():
             collectivite = communes.access_collectivite(actor, box.collectivite_id)
@@ -215,7 +214,7 @@ def revoke(*, actor: Actor, box: Box) -> Box:
     box.refresh_from_db()
     if not changed:
         raise Conflict("this box is revoked")
-    _record(actor, "box:revoked", box.id, box.collectivite_id, {"serial": box.serial})
+    audit.record_of(actor, "box:revoked", box, {"serial": box.serial})
     outbox.publish("box:revoked", {"box_id": box.id}, collectivite_id=box.collectivite_id)
     return box
 
@@ -358,15 +357,3 @@ def _sound_key(request: EnrolRequest) -> bytes:
     if not all(text.isascii() and (not text or text.isprintable()) for text in texts):
         raise Invalid("serial")
     return public_key
-
-
-def _record(
-    actor: Actor,
-    verb: str,
-    object_id: str,
-    collectivite_id: str,
-    details: Mapping[str, str | int] | None = None,
-) -> None:
-    audit.record(
-        actor=actor, verb=verb, object_id=object_id, collectivite_id=collectivite_id, details=details
-    )

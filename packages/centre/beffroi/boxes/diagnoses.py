@@ -49,9 +49,7 @@ def ask(*, actor: Actor, box: Box) -> BoxDiagnosis:
         asked_at=now,
         expires_at=now + timedelta(days=KEPT_DAYS),
     )
-    audit.record(
-        actor=actor, verb="box:diagnosis_asked", object_id=box.id, collectivite_id=box.collectivite_id
-    )
+    audit.record_of(actor, "box:diagnosis_asked", box)
     outbox.publish(
         "box:question_asked",
         {"box_id": box.id, "question_id": row.id},

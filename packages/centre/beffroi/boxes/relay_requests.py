@@ -108,5 +108,5 @@ def _end(actor: Actor, request: RelayRequest, state: RelayRequest.State, reason:
 
 def _tell(actor: Actor, request: RelayRequest) -> None:
     verb = f"box:relay_{request.state}"
-    audit.record(actor=actor, verb=verb, object_id=request.id, collectivite_id=request.collectivite_id)
+    audit.record_of(actor, verb, request)
     outbox.publish(verb, {"request_id": request.id}, collectivite_id=request.collectivite_id)

@@ -91,13 +91,7 @@ def write(
 
 def tell(actor: Actor, incident: Incident, what: str, **details: str | int) -> None:
     """The audit entry and the event of a verb."""
-    audit.record(
-        actor=actor,
-        verb=f"incident:{what}",
-        object_id=incident.id,
-        collectivite_id=incident.collectivite_id,
-        details=details,
-    )
+    audit.record_of(actor, f"incident:{what}", incident, details)
     outbox.publish(f"incident:{what}", payload(incident), collectivite_id=incident.collectivite_id)
 
 

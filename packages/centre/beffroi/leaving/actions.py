@@ -96,11 +96,4 @@ def record(
     personal: dict[str, str] | None = None,
     **details: str | int,
 ) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"communes:leaving:{what}",
-        object_id=leaving.id,
-        collectivite_id=leaving.collectivite_id,
-        details=details,
-        personal=personal,
-    )
+    audit.record_of(actor, f"communes:leaving:{what}", leaving, details, personal=personal)

@@ -176,13 +176,7 @@ def _end(actor: Actor, erasure: CommuneErasure, state: str, reason: str) -> None
 
 
 def record(actor: Actor, what: str, erasure: CommuneErasure, **details: Any) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"communes:erasure:{what}",
-        object_id=erasure.id,
-        collectivite_id=erasure.collectivite_id,
-        details=details,
-    )
+    audit.record_of(actor, f"communes:erasure:{what}", erasure, details)
 
 
 def _name(actor: Actor) -> str:

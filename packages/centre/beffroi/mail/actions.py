@@ -189,11 +189,4 @@ def request_remediation(*, actor: Actor, job: RemediationJob) -> Approval:
 
 
 def _record(actor: Actor, verb: str, mailbox: Mailbox) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=mailbox.id,
-        collectivite_id=mailbox.collectivite_id,
-        details={},
-        personal={"address": mailbox.address},
-    )
+    audit.record_of(actor, verb, mailbox, personal={"address": mailbox.address})

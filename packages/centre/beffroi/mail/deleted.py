@@ -148,13 +148,7 @@ def _move(opened: MailboxReader, uids: Sequence[int], folder: str) -> list[int]:
 
 @transaction.atomic
 def _record(actor: Actor, mailbox: Mailbox, message_ids: Sequence[str], count: int) -> None:
-    audit.record(
-        actor=actor,
-        verb="mail:deleted:given_back",
-        object_id=mailbox.id,
-        collectivite_id=mailbox.collectivite_id,
-        details={"count": count},
-    )
+    audit.record_of(actor, "mail:deleted:given_back", mailbox, {"count": count})
     delivered = MailDelivery.objects.filter(mailbox_id=mailbox.id, message_id__in=message_ids)
     for message_id in delivered.values_list("message_id", flat=True):
         # A decision of this very moment found the copy neither deleted nor here: remediation looks once more.

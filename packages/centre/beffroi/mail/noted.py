@@ -18,10 +18,4 @@ def change(row: Any, **values: Any) -> None:
 
 def record(actor: Actor, verb: str, row: Any, **details: Any) -> None:
     """One audit row about what is done with a mailbox: an export, an erasure, a restore."""
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=row.id,
-        collectivite_id=row.collectivite_id,
-        details={"mailbox_id": row.mailbox_id, **details},
-    )
+    audit.record_of(actor, verb, row, {"mailbox_id": row.mailbox_id, **details})

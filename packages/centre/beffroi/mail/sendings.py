@@ -168,10 +168,4 @@ def _set(sending: Sending, before: Sequence[str], after: str, **more: str) -> bo
 
 
 def _record(actor: Actor, verb: str, sending: Sending, more: dict[str, str | int] | None = None) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=sending.id,
-        collectivite_id=sending.collectivite_id,
-        details={"mailbox_id": sending.mailbox_id, **(more or {})},
-    )
+    audit.record_of(actor, verb, sending, {"mailbox_id": sending.mailbox_id, **(more or {})})

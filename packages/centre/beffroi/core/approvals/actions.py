@@ -123,12 +123,8 @@ def _finish(actor: Actor, approval: Approval, state: Approval.State) -> bool:
 
 
 def _tell(actor: Actor, approval: Approval, outcome: str) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"approval:{outcome}",
-        object_id=approval.id,
-        collectivite_id=approval.collectivite_id,
-        details={"verb": approval.verb, "subject_id": approval.subject_id},
+    audit.record_of(
+        actor, f"approval:{outcome}", approval, {"verb": approval.verb, "subject_id": approval.subject_id}
     )
     outbox.publish(
         f"approval:{outcome}",

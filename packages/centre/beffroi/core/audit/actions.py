@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import transaction
@@ -33,6 +34,15 @@ class ChainBroken(Conflict):
     """The audit log does not hold at entry {}, so nothing was signed or taken away."""
 
     code = "audit.chain_broken"
+
+
+class Owned(Protocol):
+    """A row that names its collectivité."""
+
+    pk: Any
+
+    @property
+    def collectivite_id(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,25 @@ def record(
     if personal:
         AuditPersonal.objects.create(entry=entry, salt=salt, content=content)
     return entry.id
+
+
+def record_of(
+    actor: Actor,
+    verb: str,
+    row: Owned,
+    details: Mapping[str, str | int] | None = None,
+    *,
+    personal: Mapping[str, str] | None = None,
+) -> int:
+    """As ``record``, about a row, in the log of the collectivité whose it is."""
+    return record(
+        actor=actor,
+        verb=verb,
+        object_id=row.pk,
+        collectivite_id=row.collectivite_id,
+        details=details,
+        personal=personal,
+    )
 
 
 def seal() -> int:

@@ -38,7 +38,7 @@ def begin(*, actor: Actor, collectivite: Collectivite, reason: str, account: str
     if not said or len(said) > MAX_REASON or "\x00" in said:
         raise Invalid("reason")
     export = CommuneExport.objects.create(collectivite_id=collectivite.id, asked_by=actor.id, reason=said)
-    _record(actor, "begun", export, personal={"why": said, "account": account})
+    audit.record_of(actor, "communes:export:begun", export, personal={"why": said, "account": account})
     _publish(export)
     return export
 
@@ -54,7 +54,7 @@ def go_on(*, actor: Actor, export_id: str, account: str) -> CommuneExport:
         return export
     export.changed_at = clock.now()
     export.save(update_fields=["changed_at"])
-    _record(actor, "resumed", export, personal={"account": account})
+    audit.record_of(actor, "communes:export:resumed", export, personal={"account": account})
     return export
 
 
@@ -77,11 +77,11 @@ def done(
     export.files, export.size_bytes, export.missing = files, size_bytes, missing
     export.manifest_sha256 = manifest_sha256
     export.save()
-    _record(
+    audit.record_of(
         actor,
-        "done",
+        "communes:export:done",
         export,
-        details={"files": files, "bytes": size_bytes, "missing": missing, "manifest_sha256": manifest_sha256},
+        {"files": files, "bytes": size_bytes, "missing": missing, "manifest_sha256": manifest_sha256},
     )
     _publish(export)
 
@@ -94,7 +94,7 @@ def stop(*, actor: Actor, export: CommuneExport) -> None:
     rows = CommuneExport.objects.filter(pk=export.pk, state=CommuneExport.State.RUNNING)
     if not rows.update(state=CommuneExport.State.STOPPED, changed_at=clock.now(), stopped_by=actor.id):
         raise Conflict("this export is over")
-    _record(actor, "stopped", export)
+    audit.record_of(actor, "communes:export:stopped", export)
     _publish(export)
 
 
@@ -109,24 +109,6 @@ def visible_exports(actor: Actor) -> QuerySet[CommuneExport]:
 def access_export(actor: Actor, export_id: str) -> CommuneExport:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(visible_exports(actor).filter(pk=export_id).first(), "export")
-
-
-def _record(
-    actor: Actor,
-    what: str,
-    export: CommuneExport,
-    *,
-    details: dict[str, str | int] | None = None,
-    personal: dict[str, str] | None = None,
-) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"communes:export:{what}",
-        object_id=export.id,
-        collectivite_id=export.collectivite_id,
-        details=details,
-        personal=personal,
-    )
 
 
 def _publish(export: CommuneExport) -> None:

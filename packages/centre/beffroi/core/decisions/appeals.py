@@ -109,12 +109,8 @@ def answer(*, actor: Actor, appeal_id: str, accept: bool, text: str) -> Appeal:
 
 def _tell(row: Appeal, what: str, *, actor: Actor) -> None:
     shown = "" if row.kind == "sender" else row.value  # a sender's address names a person
-    audit.record(
-        actor=actor,
-        verb=f"appeal:{what}",
-        object_id=row.id,
-        collectivite_id=row.collectivite_id,
-        details={"decision_id": row.decision_id, "kind": row.kind, "value": shown},
+    audit.record_of(
+        actor, f"appeal:{what}", row, {"decision_id": row.decision_id, "kind": row.kind, "value": shown}
     )
     outbox.publish(
         f"appeal:{what}",

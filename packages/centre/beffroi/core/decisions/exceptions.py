@@ -199,12 +199,11 @@ def _end(found: LocalException, *, actor: Actor, state: LocalException.State, re
 
 def _tell(found: LocalException, what: str, *, actor: Actor, details: dict[str, str | int]) -> None:
     shown = "" if found.kind == "sender" else found.value  # a sender's address names a person
-    audit.record(
-        actor=actor,
-        verb=f"exception:{what}",
-        object_id=found.id,
-        collectivite_id=found.collectivite_id,
-        details={"kind": found.kind, "value": shown, "decision_id": found.decision_id, **details},
+    audit.record_of(
+        actor,
+        f"exception:{what}",
+        found,
+        {"kind": found.kind, "value": shown, "decision_id": found.decision_id, **details},
     )
     payload = {
         "exception_id": found.id,

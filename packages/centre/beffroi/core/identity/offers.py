@@ -156,10 +156,4 @@ def _may(actor: Actor, collectivite_id: str) -> None:
 def _record(actor: Actor, verb: str, offer: MembershipOffer) -> None:
     # Without the address: who it names may be nobody of ours, and the row goes after its 30 days.
     person = {"person_id": actor.id} if actor.kind == "person" and verb.endswith("accepted") else {}
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=offer.pk,
-        collectivite_id=offer.collectivite_id,
-        details={"role": offer.role, **person},
-    )
+    audit.record_of(actor, verb, offer, {"role": offer.role, **person})

@@ -234,24 +234,11 @@ def _add(actor: Actor, alias: Alias, mailbox: Mailbox) -> None:
 
 
 def _record(actor: Actor, verb: str, alias: Alias, *, address: str = "", **details: str) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=alias.id,
-        collectivite_id=alias.collectivite_id,
-        details=details,
-        personal={"address": address} if address else None,
-    )
+    audit.record_of(actor, verb, alias, details, personal={"address": address} if address else None)
 
 
 def _record_catch_all(actor: Actor, verb: str, row: CatchAll, **details: int) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=row.id,
-        collectivite_id=row.collectivite_id,
-        details={"domain": row.domain, "mailbox_id": row.mailbox_id, **details},
-    )
+    audit.record_of(actor, verb, row, {"domain": row.domain, "mailbox_id": row.mailbox_id, **details})
     _tell(row.collectivite_id)
 
 

@@ -72,7 +72,7 @@ def _store_keys(actor: Actor, domain: Domain, pairs: Sequence[dkim.KeyPair]) -> 
         )
         key.wrapped = envelopes.wrap(outer, pair.private, key.id)
         key.save(force_insert=True)
-        _record(actor, "mail:dkim_key:made", domain, {"key_id": key.id, "selector": key.selector})
+        audit.record_of(actor, "mail:dkim_key:made", domain, {"key_id": key.id, "selector": key.selector})
         made.append(key)
     last = queries.last_check(domain.id) if made else None
     if last is not None:  # what DNS showed under these selectors was a key before
@@ -123,7 +123,9 @@ def rotate_key(*, actor: Actor, domain: Domain) -> DkimKey:
         former.save(update_fields=["state", "retired_at", "wrapped"])
     coming.state, coming.activated_at = DkimKey.State.ACTIVE, now
     coming.save(update_fields=["state", "activated_at"])
-    _record(actor, "mail:dkim_key:activated", domain, {"key_id": coming.id, "selector": coming.selector})
+    audit.record_of(
+        actor, "mail:dkim_key:activated", domain, {"key_id": coming.id, "selector": coming.selector}
+    )
     _tell("mail:dkim_changed", domain)
     return coming
 
@@ -147,7 +149,7 @@ def free_retired(*, actor: Actor, domain: Domain) -> int:
         outbox.serialise()
         DkimKey.objects.filter(pk__in=ids).update(gone_at=clock.now())
         for key_id in ids:
-            _record(actor, "mail:dkim_key:gone", domain, {"key_id": key_id})
+            audit.record_of(actor, "mail:dkim_key:gone", domain, {"key_id": key_id})
         _tell("mail:dkim_changed", domain)
     return len(ids)
 
@@ -184,7 +186,7 @@ def choose(
             "old_mx": host,
         },
     )
-    _record(actor, "mail:domain:chosen", domain, {"dmarc": dmarc, "sts": sts, "old_mx": host})
+    audit.record_of(actor, "mail:domain:chosen", domain, {"dmarc": dmarc, "sts": sts, "old_mx": host})
     _tell("mail:domain_changed", domain)
     return row
 
@@ -204,7 +206,7 @@ def declare(*, actor: Actor, domain: Domain, site: str, address: str) -> MailDom
     row, _ = MailDomain.objects.update_or_create(
         domain_id=domain.id, defaults={"collectivite_id": domain.collectivite_id, **told}
     )
-    _record(actor, DECLARED, domain, told)
+    audit.record_of(actor, DECLARED, domain, told)
     _tell("mail:domain_declared", domain)
     return row
 
@@ -218,7 +220,7 @@ def note_published(*, actor: Actor, domain: Domain, server: str, count: int) -> 
         domain_id=domain.id,
         defaults={"collectivite_id": domain.collectivite_id, "published_at": clock.now()},
     )
-    _record(actor, "mail:domain:published", domain, {"server": server, "count": count})
+    audit.record_of(actor, "mail:domain:published", domain, {"server": server, "count": count})
     _tell("mail:domain_published", domain)
 
 
@@ -226,7 +228,7 @@ def note_published(*, actor: Actor, domain: Domain, server: str, count: int) -> 
 def note_registrar(*, actor: Actor, domain: Domain, what: str, provider: str = "") -> None:
     """``what``: kept or forgotten (a provider's key), undone (the last change). Errors: NotAllowed."""
     _only_the_departement(actor)
-    _record(actor, f"mail:registrar:{what}", domain, {"provider": provider})
+    audit.record_of(actor, f"mail:registrar:{what}", domain, {"provider": provider})
     if what == "undone":
         _tell("mail:domain_published", domain)
 
@@ -268,23 +270,13 @@ def store_check(
         },
     )
     details = {"lost": len(fallen), "bad": sum(one[0] == "bad" for one in found.values())}
-    _record(actor, "mail:domain:checked", domain, details)
+    audit.record_of(actor, "mail:domain:checked", domain, details)
     publish(
         "mail:domain_lost" if fallen - held else "mail:domain_checked",
         {"domain_id": domain.id, "name": domain.name, "lost": sorted(fallen - held)},
         collectivite_id=domain.collectivite_id,
     )
     return row
-
-
-def _record(actor: Actor, verb: str, domain: Domain, details: Mapping[str, str | int]) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=domain.id,
-        collectivite_id=domain.collectivite_id,
-        details=details,
-    )
 
 
 def _tell(kind: str, domain: Domain) -> None:

@@ -305,7 +305,7 @@ def set_signature(*, actor: Actor, mailbox: Mailbox, text: str) -> None:
         Signature.objects.create(
             mailbox_id=mailbox.id, collectivite_id=mailbox.collectivite_id, person_id=actor.id, text=text
         )
-    _record(actor, "mail:signature:set", mailbox.id, mailbox.collectivite_id)
+    audit.record_of(actor, "mail:signature:set", mailbox)
 
 
 @transaction.atomic
@@ -318,7 +318,7 @@ def set_common_line(*, actor: Actor, text: str) -> None:
     CommonLine.objects.update_or_create(
         collectivite_id=owner, defaults={"text": text, "changed_at": clock.now()}
     )
-    _record(actor, "mail:common_line:set", owner, owner)
+    audit.record(actor=actor, verb="mail:common_line:set", object_id=owner, collectivite_id=owner)
 
 
 @transaction.atomic
@@ -368,7 +368,7 @@ def _checked(text: str, field_name: str, limit: int, *, empty: bool = False) -> 
 
 
 def _changed(actor: Actor, verb: str, mailbox: Mailbox, **details: str) -> None:
-    _record(actor, verb, mailbox.id, mailbox.collectivite_id, **details)
+    audit.record_of(actor, verb, mailbox, details)
     _publish(mailbox.id, mailbox.collectivite_id)
 
 
@@ -382,12 +382,6 @@ def _forward_changed(actor: Actor, verb: str, row: Forward, *, target: str = "")
         personal={"target": target} if target else None,
     )
     _publish(row.mailbox_id, row.collectivite_id)
-
-
-def _record(actor: Actor, verb: str, object_id: str, collectivite_id: str, **details: str) -> None:
-    audit.record(
-        actor=actor, verb=verb, object_id=object_id, collectivite_id=collectivite_id, details=details
-    )
 
 
 def _publish(mailbox_id: str, collectivite_id: str) -> None:

@@ -273,13 +273,8 @@ def _tell(
     details: dict[str, str | int] | None = None,
     personal: dict[str, str] | None = None,
 ) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"mail:held:{what}",
-        object_id=row.id,
-        collectivite_id=row.collectivite_id,
-        details={"mailbox_id": row.mailbox_id, **(details or {})},
-        personal=personal,
+    audit.record_of(
+        actor, f"mail:held:{what}", row, {"mailbox_id": row.mailbox_id, **(details or {})}, personal=personal
     )
     publish(
         f"mail:held_{what}",
@@ -289,11 +284,5 @@ def _tell(
 
 
 def _tell_mailbox(actor: Actor, what: str, mailbox: Mailbox, details: dict[str, str | int]) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"mail:held:{what}",
-        object_id=mailbox.id,
-        collectivite_id=mailbox.collectivite_id,
-        details=details,
-    )
+    audit.record_of(actor, f"mail:held:{what}", mailbox, details)
     publish(f"mail:held_{what}", {"mailbox_id": mailbox.id}, collectivite_id=mailbox.collectivite_id)

@@ -273,13 +273,7 @@ def tick(*, actor: Actor, mailbox: Mailbox, key: str, done: bool) -> None:
         )
     else:
         MovedPlace.objects.filter(mailbox_id=own.id, key=key).delete()
-    audit.record(
-        actor=actor,
-        verb="mail:import:place",
-        object_id=own.id,
-        collectivite_id=own.collectivite_id,
-        details={"key": key, "done": int(done)},
-    )
+    audit.record_of(actor, "mail:import:place", own, {"key": key, "done": int(done)})
     publish("mail:place_moved", {"mailbox_id": own.id, "key": key}, collectivite_id=own.collectivite_id)
 
 
@@ -354,12 +348,11 @@ def _set(job: ImportJob, **changes: object) -> None:
 
 
 def _record(actor: Actor, what: str, job: ImportJob, **details: str | int) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"mail:import:{what}",
-        object_id=job.id,
-        collectivite_id=job.collectivite_id,
-        details={"mailbox_id": job.mailbox_id, **details},
+    audit.record_of(
+        actor,
+        f"mail:import:{what}",
+        job,
+        {"mailbox_id": job.mailbox_id, **details},
         personal={"address": job.username, "host": job.host} if what == "begun" else {},
     )
     kind = ENDED if job.state in (*queries.OVER, _State.UNDONE) else CHANGED

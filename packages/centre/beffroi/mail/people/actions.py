@@ -39,7 +39,7 @@ def rename(*, actor: Actor, mailbox: Mailbox, title: str) -> None:
     """Errors: NotFound, Invalid."""
     _may(actor, mailbox)
     SharedMailbox.objects.filter(pk=mailbox.id).update(title=_title(title))
-    record(actor, "mail:shared:renamed", mailbox)
+    audit.record_of(actor, "mail:shared:renamed", mailbox)
     _publish(mailbox)
 
 
@@ -59,7 +59,7 @@ def add_member(*, actor: Actor, mailbox: Mailbox, person: Person) -> bool:
             )
     except IntegrityError:
         return False
-    record(actor, "mail:shared:member_added", mailbox, person_id=person.id)
+    audit.record_of(actor, "mail:shared:member_added", mailbox, {"person_id": person.id})
     _publish(mailbox)
     return True
 
@@ -72,19 +72,9 @@ def remove_member(*, actor: Actor, mailbox: Mailbox, person_id: str) -> bool:
     rows = Member.objects.filter(mailbox_id=mailbox.id, person_id=person_id, ended_at=None)
     if not rows.update(ended_at=clock.now()):
         return False
-    record(actor, "mail:shared:member_removed", mailbox, person_id=person_id)
+    audit.record_of(actor, "mail:shared:member_removed", mailbox, {"person_id": person_id})
     _publish(mailbox)
     return True
-
-
-def record(actor: Actor, verb: str, mailbox: Mailbox, **details: str) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=mailbox.id,
-        collectivite_id=mailbox.collectivite_id,
-        details=details,
-    )
 
 
 def _publish(mailbox: Mailbox) -> None:

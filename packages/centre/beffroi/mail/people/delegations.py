@@ -276,10 +276,4 @@ def days(rows: Iterable[Delegation]) -> dict[str, list[Day]]:
 
 
 def _record(actor: Actor, verb: str, row: Delegation, **details: str) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=row.id,
-        collectivite_id=row.collectivite_id,
-        details={"mailbox_id": row.mailbox_id, "person_id": row.person_id, **details},
-    )
+    audit.record_of(actor, verb, row, {"mailbox_id": row.mailbox_id, "person_id": row.person_id, **details})

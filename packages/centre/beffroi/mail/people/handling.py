@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from django.db import transaction
 
+from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -17,7 +18,6 @@ from beffroi.lib.errors import Invalid, NotFound, existing
 from beffroi.mail import queries as mail
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries
-from beffroi.mail.people.actions import record
 from beffroi.mail.people.models import Handling, Note, SharedMailbox
 
 ANSWERING_S = 600
@@ -37,7 +37,7 @@ def assign(*, actor: Actor, mailbox: Mailbox, key: str, person_id: str) -> str:
         return before
     row.assigned_by = actor.id
     _save(row)
-    record(actor, "mail:handling:assigned", mailbox, message=key, person_id=person_id)
+    audit.record_of(actor, "mail:handling:assigned", mailbox, {"message": key, "person_id": person_id})
     return before
 
 
@@ -75,7 +75,7 @@ def add_note(*, actor: Actor, mailbox: Mailbox, key: str, text: str) -> Note:
         person_id=actor.id,
         text=said,
     )
-    record(actor, "mail:handling:note_added", mailbox, message=key, note=note.id)
+    audit.record_of(actor, "mail:handling:note_added", mailbox, {"message": key, "note": note.id})
     _tell(mailbox)
     return note
 
@@ -91,7 +91,7 @@ def remove_note(*, actor: Actor, mailbox: Mailbox, note_id: str, back: bool = Fa
     note.removed_at = None if back else clock.now()
     note.save(update_fields=["removed_at"])
     verb = "mail:handling:note_put_back" if back else "mail:handling:note_removed"
-    record(actor, verb, mailbox, message=note.message_key, note=note.id)
+    audit.record_of(actor, verb, mailbox, {"message": note.message_key, "note": note.id})
     _tell(mailbox)
 
 

@@ -229,13 +229,7 @@ def _may(actor: Actor, collectivite_id: str) -> None:
 
 
 def _record(actor: Actor, verb: str, departure: Departure, **details: Any) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=departure.id,
-        collectivite_id=departure.collectivite_id,
-        details={"person_id": departure.person_id, **details},
-    )
+    audit.record_of(actor, verb, departure, {"person_id": departure.person_id, **details})
     publish(
         "mail:departure_changed", {"departure_id": departure.id}, collectivite_id=departure.collectivite_id
     )

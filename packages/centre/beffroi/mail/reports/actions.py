@@ -105,7 +105,7 @@ def _alarm(domain: Domain, named: set[str]) -> None:
         )
         if SourceWord.objects.filter(pk=word.pk, alarm_at=None).update(alarm_at=clock.now()):
             found: dict[str, str | int] = {"operator": source.operator, "messages": source.unaligned}
-            _record(SYSTEM, "mail:source:sudden", domain, found)
+            audit.record_of(SYSTEM, "mail:source:sudden", domain, found)
             publish(
                 "mail:source_sudden",
                 {"domain_id": domain.id, "operator": source.operator},
@@ -190,7 +190,7 @@ def say(*, actor: Actor, domain: Domain, operator: str, word: str) -> SourceWord
             "said_at": clock.now(),
         },
     )
-    _record(actor, "mail:source:said", domain, {"operator": operator, "word": word or "none"})
+    audit.record_of(actor, "mail:source:said", domain, {"operator": operator, "word": word or "none"})
     return row
 
 
@@ -220,13 +220,3 @@ def _once(*parts: object) -> str:
 
 def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _record(actor: Actor, verb: str, domain: Domain, details: Mapping[str, str | int]) -> None:
-    audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=domain.id,
-        collectivite_id=domain.collectivite_id,
-        details=details,
-    )
