@@ -8,7 +8,7 @@ from datetime import datetime
 
 from beffroi.core.decisions import shared
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound, existing
+from beffroi.lib.errors import existing
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 
 
@@ -51,8 +51,7 @@ def campaigns(actor: Actor, *, state: str = "", limit: int = 100) -> Sequence[Ca
 
 def indicators(actor: Actor, campaign: Campaign) -> Sequence[CampaignIndicator]:
     """Return what a campaign shows, in the order it was first seen. Errors: NotFound."""
-    if not actor.sees_all:
-        raise NotFound("campaign")
+    actor.require_sees_all("campaign")
     return sorted(campaign.indicators.all(), key=lambda one: one.pk)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from beffroi.lib.errors import NotAllowed
+from beffroi.lib.errors import NotAllowed, NotFound
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -45,6 +45,11 @@ class Actor:
         """``what``: done for the whole département. Errors: NotAllowed."""
         if not self.sees_all:
             raise NotAllowed(what)
+
+    def require_sees_all(self, what: str) -> None:
+        """``what`` is not there for anybody else. Errors: NotFound, for absent and forbidden alike."""
+        if not self.sees_all:
+            raise NotFound(what)
 
     def require_administrator(self, what: str) -> None:
         """``what``: decided by a person of the Département, never by a rule. Errors: NotAllowed."""

@@ -9,7 +9,6 @@ from statistics import median
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import NotFound
 from beffroi.mail.probe.models import ProbeRun
 from beffroi.mail.probe.paths import FIRST
 
@@ -38,8 +37,7 @@ class Way:
 def ways(actor: Actor) -> list[Way]:
     """Every path that was tried in the last two rounds, as of a day: one that settings dropped is none any more, and
     what comes back from outside may be left out of one. Errors: NotFound."""
-    if not actor.sees_all:
-        raise NotFound("probe")
+    actor.require_sees_all("probe")
     runs = ProbeRun.objects.filter(at__gt=clock.now() - DAY).order_by("-at", "-pk")
     by_path: dict[str, list[ProbeRun]] = {}
     for one in runs:

@@ -13,7 +13,6 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import NotFound
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.gate.facts import hash_of_message_id
 from beffroi.mail.models import Mailbox, MailMessage
@@ -90,8 +89,7 @@ def recent_complaints(mailbox_id: str, *, days: int) -> int:
 
 def complaints(actor: Actor, *, days: int) -> list[Complained]:
     """Whose mails recipients complained of, the most complaints first. Errors: NotFound (not the Département)."""
-    if not actor.sees_all:
-        raise NotFound("complaints")
+    actor.require_sees_all("complaints")
     rows = Complaint.objects.filter(received_at__gt=clock.now() - timedelta(days=days))
     counted = rows.values("mailbox_id").annotate(
         proved=Count("pk", filter=Q(authentic=True)),

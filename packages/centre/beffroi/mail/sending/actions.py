@@ -19,7 +19,7 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid
 from beffroi.mail.models import JournalPosition, Mailbox
 from beffroi.mail.naming import base_address
 from beffroi.mail.sending import doubt, pool_actions, pool_queries, queries, reputation
@@ -137,8 +137,7 @@ def contain(*, actor: Actor, alarm: SendingAlarm) -> bool:
 
     Errors: NotFound.
     """
-    if not actor.sees_all:
-        raise NotFound("account")
+    actor.require_sees_all("account")
     now = clock.now()
     if not SendingAlarm.objects.filter(pk=alarm.pk, contained_at=None, closed_at=None).update(
         contained_at=now
@@ -156,8 +155,7 @@ def contain(*, actor: Actor, alarm: SendingAlarm) -> bool:
 def give_back(*, actor: Actor, alarm: SendingAlarm, spared: bool = False) -> bool:
     """End the alarm: what rested works again, what waited leaves. False if it had ended. ``spared``: and for some days
     what other servers answer holds it no more (a newsletter). Errors: NotFound."""
-    if not actor.sees_all:
-        raise NotFound("account")
+    actor.require_sees_all("account")
     open_ = SendingAlarm.objects.filter(pk=alarm.pk, closed_at=None)
     if not open_.update(closed_at=clock.now(), closed_by=actor.id):
         return False
@@ -176,8 +174,7 @@ def choose_partner(*, actor: Actor, name: str) -> ChosenPartner:
 
     Errors: NotFound (not the Département), PartnerInvalid (no domain, or an enrolled one).
     """
-    if not actor.sees_all:
-        raise NotFound("partners")
+    actor.require_sees_all("partners")
     try:
         domain = normalise("domain", name.strip().lower().removeprefix("@")).value
     except IndicatorInvalid:
@@ -196,8 +193,7 @@ def leave_partner(*, actor: Actor, domain: str) -> bool:
 
     Errors: NotFound (not the Département).
     """
-    if not actor.sees_all:
-        raise NotFound("partners")
+    actor.require_sees_all("partners")
     if not ChosenPartner.objects.filter(pk=domain).delete()[0]:
         return False
     _record_partner(actor, "mail:partner:left", domain)
@@ -215,8 +211,7 @@ def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> No
 
     Errors: NotFound (not the Département), Invalid (no such verb), Conflict (no mail, or one that an alarm holds).
     """
-    if not actor.sees_all:
-        raise NotFound("mail")
+    actor.require_sees_all("mail")
     if verb not in QUEUE_VERBS:
         raise Invalid("verb")
     if not messages:

@@ -12,7 +12,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotFound
+from beffroi.lib.errors import Conflict
 from beffroi.mail.models import Mailbox
 from beffroi.mail.naming import base_address
 from beffroi.mail.sending import warming
@@ -84,8 +84,7 @@ def pause(*, actor: Actor, row: Warming, provider: str = "") -> bool:
 
     Errors: NotFound (not the Département).
     """
-    if not actor.sees_all:
-        raise NotFound("exit")
+    actor.require_sees_all("exit")
     by = "" if actor.id == SYSTEM.id else actor.id
     now = clock.now()
     fresh = Warming.objects.filter(pk=row.pk, paused_at=None)
@@ -98,8 +97,7 @@ def pause(*, actor: Actor, row: Warming, provider: str = "") -> bool:
 @transaction.atomic
 def resume(*, actor: Actor, row: Warming) -> bool:
     """Go on, half as far where refusals had paused it. False if it did not rest. Errors: NotFound."""
-    if not actor.sees_all:
-        raise NotFound("exit")
+    actor.require_sees_all("exit")
     step = row.step if row.paused_by else warming.resumed(row.step)
     paused = Warming.objects.filter(pk=row.pk).exclude(paused_at=None)
     # What was refused today is known: it is judged again from tomorrow on.
@@ -147,8 +145,7 @@ def doubt(found: Mapping[str, tuple[str, str]]) -> bool:
 @transaction.atomic
 def spare_mailbox(*, actor: Actor, mailbox_id: str, collectivite_id: str) -> None:
     """As ``spare``, for a mailbox that nobody doubts yet. Errors: NotFound (not the Département)."""
-    if not actor.sees_all:
-        raise NotFound("account")
+    actor.require_sees_all("account")
     now = clock.now()
     spared = {"ended_at": now, "spared_until": now + timedelta(days=SPARED_DAYS)}
     defaults = {"collectivite_id": collectivite_id, "reasons": "refused"}
@@ -163,8 +160,7 @@ def spare(*, actor: Actor, row: Doubted) -> None:
 
     Errors: NotFound (not the Département), Conflict (it does already).
     """
-    if not actor.sees_all:
-        raise NotFound("account")
+    actor.require_sees_all("account")
     now = clock.now()
     spared = now + timedelta(days=SPARED_DAYS)
     if not Doubted.objects.filter(pk=row.pk, ended_at=None).update(ended_at=now, spared_until=spared):
@@ -176,8 +172,7 @@ def spare(*, actor: Actor, row: Doubted) -> None:
 @transaction.atomic
 def spare_no_more(*, actor: Actor, row: Doubted) -> None:
     """Take that back: what is counted decides again. Errors: NotFound (not the Département)."""
-    if not actor.sees_all:
-        raise NotFound("account")
+    actor.require_sees_all("account")
     if Doubted.objects.filter(pk=row.pk, spared_until__gt=clock.now()).update(spared_until=None):
         _record_doubt(actor, "spared_no_more", row.mailbox_id, row.collectivite_id)
         publish(POOLS, {}, collectivite_id=None)

@@ -11,7 +11,7 @@ from django.db.models import Count, Max, QuerySet, Sum
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.errors import NotFound, existing
+from beffroi.lib.errors import existing
 from beffroi.mail.engines import pools
 from beffroi.mail.engines.pools import Exit, Pool
 from beffroi.mail.models import Mailbox, MailMessage, MailRecipient
@@ -51,8 +51,7 @@ class Way:
 
 def ways(actor: Actor, config: Config) -> list[Way]:
     """Every exit, the first one first. Errors: NotFound (not the Département)."""
-    if not actor.sees_all:
-        raise NotFound("addresses")
+    actor.require_sees_all("addresses")
     today, names = clock.now().date(), AddressName.objects.in_bulk()
     begun = Warming.objects.in_bulk()
     return [
@@ -99,8 +98,7 @@ def refused_warmings(actor: Actor) -> int:
 
 def doubted(actor: Actor) -> list[Doubted]:
     """Who leaves by the address of doubtful senders, and who is spared. Errors: NotFound (not the Département)."""
-    if not actor.sees_all:
-        raise NotFound("accounts")
+    actor.require_sees_all("accounts")
     shown = Doubted.objects.filter(ended_at=None) | Doubted.objects.filter(spared_until__gt=clock.now())
     return list(shown.order_by("-since_at"))
 

@@ -12,7 +12,7 @@ from django.db.models import F, QuerySet, Sum
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.errors import NotFound, existing
+from beffroi.lib.errors import existing
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.aliases.models import Alias
 from beffroi.mail.models import Mailbox
@@ -103,8 +103,7 @@ def owners(addresses: Iterable[str]) -> dict[str, str]:
 def outgoing(actor: Actor, config: Config, **wanted: Collection[str]) -> OutgoingQueue:
     """What waits, oldest first; ``wanted``: of ``queue.read``. Errors: NotFound (not the Département),
     QueueUnavailable."""
-    if not actor.sees_all:
-        raise NotFound("queue")
+    actor.require_sees_all("queue")
     found = queue.read(config, **wanted)
     known = owners(one.sender for one in found.messages)
     counted: dict[str, int] = {}
@@ -117,8 +116,7 @@ def outgoing(actor: Actor, config: Config, **wanted: Collection[str]) -> Outgoin
 
 def protected(actor: Actor, *, days: int) -> Protected:
     """How well what left within these days was protected. Errors: NotFound (not the Département)."""
-    if not actor.sees_all:
-        raise NotFound("partners")
+    actor.require_sees_all("partners")
     rows = PartnerTls.objects.filter(day__gt=clock.now().date() - timedelta(days=days))
     totals = {one["how"]: one["n"] for one in rows.values("how").annotate(n=Sum("count"))}
     clear = rows.filter(how=left.CLEAR).values("domain").annotate(n=Sum("count")).order_by("-n", "domain")
@@ -132,15 +130,13 @@ def protected(actor: Actor, *, days: int) -> Protected:
 
 def chosen_partners(actor: Actor) -> list[ChosenPartner]:
     """With whom mail passes encrypted or not at all. Errors: NotFound (not the Département)."""
-    if not actor.sees_all:
-        raise NotFound("partners")
+    actor.require_sees_all("partners")
     return list(ChosenPartner.objects.order_by("domain"))
 
 
 def listings(actor: Actor) -> list[AddressListing]:
     """What block lists say of our addresses, what is listed first. Errors: NotFound (not the Département)."""
-    if not actor.sees_all:
-        raise NotFound("addresses")
+    actor.require_sees_all("addresses")
     rows = AddressListing.objects.order_by("zone", "address")
     return sorted(rows, key=lambda one: one.state != reputation.LISTED)
 
