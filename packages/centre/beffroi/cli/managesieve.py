@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Sequence
 
 import django
 
+from beffroi.lib import programs
 from beffroi.lib.config import load
 
 
@@ -17,6 +16,6 @@ def main(arguments: Sequence[str] = ()) -> int:
 
     config = load()
     listener = server.listen(config)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    programs.Ending()
     server.serve(config, listener)
     return 0

@@ -17,7 +17,6 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import socket
 import sqlite3
 import sys
@@ -26,8 +25,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from beffroi.lib import asked, clock
-from beffroi.lib.config import Config, load
+from beffroi.lib import asked, clock, programs
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.mail.backup import told
 from beffroi.mail.backup.store import StoreFailed
@@ -143,17 +142,15 @@ def keep_time(work: Work, ended: threading.Event) -> None:
             log.exception("%s", what)
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+def run(config: Config) -> None:
     os.umask(0o077)
-    work = Work(load())
+    work = Work(config)
     work.prepare()
-    listener = asked.listen(socket_path(work.config))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    listener = asked.listen(socket_path(config))
+    programs.Ending()
     threading.Thread(target=keep_time, args=(work, threading.Event()), daemon=True).start()
-    asked.serve(listener, Keeper(work).answer, callers={0, layout.python_owner(work.config).uid})
-    return 0
+    asked.serve(listener, Keeper(work).answer, callers={0, layout.python_owner(config).uid})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(programs.run(run))

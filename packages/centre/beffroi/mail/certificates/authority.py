@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from acme import challenges, errors, messages
 from acme.client import ClientNetwork, ClientV2
 from josepy.jwk import JWKRSA
 
-from beffroi.lib.config import Config, load
+from beffroi.lib import programs
+from beffroi.lib.config import Config
 from beffroi.mail.certificates import health, places
 
 POLL_S = 2.0
@@ -134,16 +134,13 @@ def code_of(error: Exception) -> str:
     return "odd"
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+def run(config: Config) -> None:
     os.umask(0o022)
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    authority = Authority(load())
-    while not ended.wait(POLL_S):
+    ending, authority = programs.Ending(), Authority(config)
+    while not ending.is_asked:
+        time.sleep(POLL_S)
         authority.step()
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(programs.run(run))

@@ -14,9 +14,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import signal
 import sys
-import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from beffroi.lib import clock, durable, pem
-from beffroi.lib.config import load
+from beffroi.lib import clock, durable, pem, programs
+from beffroi.lib.config import Config
 from beffroi.mail.certificates import door, health, places, rules
 from beffroi.mail.certificates.places import Told
 
@@ -191,18 +190,16 @@ def _ok(leaf: x509.Certificate, *, mark: str) -> Told:
     return Told("ok", tuple(_names(leaf)), begins, ends, mark=mark)
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+def run(config: Config) -> None:
     os.umask(0o077)
-    keeper, ended = Keeper(load().state), threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    while not ended.wait(TURN_S):
+    ending, keeper = programs.Ending(), Keeper(config.state)
+    while not ending.is_asked:
+        time.sleep(TURN_S)
         try:
             keeper.turn()
         except OSError as error:
             log.error("%s", error.strerror)  # a full disk, say: tried again
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(programs.run(run))

@@ -17,17 +17,15 @@ import logging
 import os
 import pwd
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beffroi.lib import asked, clock, durable
-from beffroi.lib.config import Config, load
+from beffroi.lib import asked, clock, durable, programs
+from beffroi.lib.config import Config
 from beffroi.lib.ready import readable
 from beffroi.mail.domains import providers
 
@@ -300,17 +298,14 @@ class Registrar:
             child.stdout.close()
 
 
-def main(_arguments: Sequence[str] = ()) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+def run(config: Config) -> None:
     os.umask(0o077)
-    config = load()
     listener = asked.listen(socket_path(config.state))  # its group, of the directory, is the console's user
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    programs.Ending()
     callers = {0, pwd.getpwnam(config.user).pw_uid if config.user else os.getuid()}
     registrar = Registrar(config)
     asked.serve(listener, lambda request, _caller: registrar.answer(request), callers=callers)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(programs.run(run))

@@ -17,15 +17,14 @@ import json
 import os
 import pwd
 import re
-import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from beffroi.lib import asked
-from beffroi.lib.config import Config, load
+from beffroi.lib import asked, programs
+from beffroi.lib.config import Config
 from beffroi.mail.engines import layout
 from beffroi.mail.naming import base_address
 from beffroi.mail.sending import answers, left
@@ -179,14 +178,12 @@ def _refused(why: str) -> Answer:
     return {"ok": False, "why": why}
 
 
-def main() -> int:
-    config = load()
+def run(config: Config) -> None:
     pwd.getpwnam("nobody")  # say now, not at the first question, that the system is odd
     listener = asked.listen(socket_path(config))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    programs.Ending()
     asked.serve(listener, Keeper(config).answer, callers={0, layout.python_owner(config).uid})
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(programs.run(run))
