@@ -13,6 +13,8 @@ KEPT_DAYS = 90
 DOUBT_DAYS = 30
 SLOT_DAYS = 1
 
+slots = Before(AnsweredSlot, "at")
+
 
 def partners(cutoff: datetime) -> QuerySet[PartnerTls]:
     return PartnerTls.objects.filter(day__lt=cutoff.date())
@@ -37,4 +39,4 @@ category(Category("partner_tls", 105, KEPT_DAYS, partners, batch=500))
 category(Category("lane_days", 145, KEPT_DAYS, lanes, batch=500))
 category(Category("refused_days_of_mailboxes", 146, DOUBT_DAYS, refused, batch=500))
 category(Category("doubted_senders", 147, DOUBT_DAYS, doubted))
-category(Category("answered_slots", 148, SLOT_DAYS, Before(AnsweredSlot, "at"), batch=500))
+category(Category("answered_slots", 148, SLOT_DAYS, slots, batch=500))
