@@ -1,4 +1,5 @@
-"""The box as a transparent bridge: what is within a tag of 802.1Q, or within PPPoE, meets the same rules."""
+"""The box as a transparent bridge: what is within a tag of 802.1Q, within PPPoE or in fragments meets the same rules;
+who plays the DHCP server is seen."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.town_hall import TownHall, needs_network
-from tests.town_hall_network import EVIL, GOOD, LAN, LISTED, NET, REFUSED, inside, run, socket_in
+from tests.town_hall_network import BOX, EVIL, GOOD, LAN, LISTED, NET, REFUSED, inside, run, socket_in
+from tests.waiting import until
 
 pytest_plugins = ["tests.fixtures_box"]
 pytestmark = needs_network
@@ -57,13 +59,43 @@ def in_a_service_tag(packet: bytes) -> bytes:
     return struct.pack(">HHH", SERVICE_TAG, 0, IPV4) + packet
 
 
-def packet_to(address: str, source: str, content: bytes, port: int) -> bytes:
+def packet_to(address: str, source: str, content: bytes, port: int, from_port: int = 0) -> bytes:
+    datagram = struct.pack(">4H", from_port or next(_ports), port, 8 + len(content), 0) + content
+    return fragment(source, address, datagram)
+
+
+def fragment(source: str, address: str, content: bytes, at: int = 0, *, more: bool = False) -> bytes:
+    """One packet of UDP that is whole, or the part of it that begins at byte ``at``."""
     ends = socket.inet_aton(source) + socket.inet_aton(address)
-    head = struct.pack(">BBHHHBBH", 0x45, 0, 28 + len(content), 1, 0, 64, socket.IPPROTO_UDP, 0) + ends
+    place = more << 13 | at >> 3
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(content), 1, place, 64, socket.IPPROTO_UDP, 0) + ends
     total = sum(struct.unpack(">10H", head))
     total = (total & 0xFFFF) + (total >> 16)
-    head = head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:]
-    return head + struct.pack(">4H", next(_ports), port, 8 + len(content), 0) + content
+    return head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:] + content
+
+
+def whole(packet: bytes) -> list[bytes]:
+    return [packet]
+
+
+def tiny_first(packet: bytes) -> list[bytes]:
+    """The ports alone, then the rest."""
+    return _cut(packet, (0, 8), (8, None))
+
+
+def last_first(packet: bytes) -> list[bytes]:
+    return tiny_first(packet)[::-1]
+
+
+def overlapping(packet: bytes) -> list[bytes]:
+    """The second one says the end of the first one again."""
+    return _cut(packet, (0, 16), (8, None))
+
+
+def _cut(packet: bytes, *parts: tuple[int, int | None]) -> list[bytes]:
+    source, address = (socket.inet_ntoa(packet[at : at + 4]) for at in (12, 16))
+    content = packet[20:]
+    return [fragment(source, address, content[a:z], a, more=z is not None) for a, z in parts]
 
 
 @dataclass
@@ -75,12 +107,13 @@ class Line:
     head: bytes
     source: str
 
-    def passes(self, wrap: Any, address: str, content: bytes = b"", port: int = 9) -> bool:
+    def passes(self, wrap: Any, address: str, content: bytes = b"", port: int = 9, cut: Any = whole) -> bool:
         """Whether the router gets this frame; one in plain to the good address that follows it tells when to stop."""
         mark = f"{next(_ports):>18}".encode()
         packet = packet_to(address, self.source, content or mark, port)
         last = packet_to(GOOD, self.source, b"last" + mark, 9)
-        self.pc.send(self.head + wrap(packet))
+        for piece in cut(packet):
+            self.pc.send(self.head + wrap(piece))
         self.pc.send(self.head + plain(last))
         end = time.monotonic() + PATIENCE_S
         passed = False
@@ -91,8 +124,9 @@ class Line:
                 return passed
         raise AssertionError("the line is dead")
 
-    def answer_code(self, wrap: Any, question: bytes) -> int:
-        self.pc.send(self.head + wrap(packet_to(GOOD, self.source, question, 53)))
+    def answer_code(self, wrap: Any, question: bytes, cut: Any = whole) -> int:
+        for piece in cut(packet_to(GOOD, self.source, question, 53)):
+            self.pc.send(self.head + wrap(piece))
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             frame = self.pc.recv(2000)
@@ -138,6 +172,36 @@ def test_a_blocked_address_is_refused_in_whatever_it_is_wrapped(
 @pytest.mark.parametrize("wrap", [in_two_empty_tags, in_a_service_tag])
 def test_what_the_kernel_cannot_look_into_does_not_pass(hall: TownHall, line: Line, wrap: Any) -> None:
     assert not line.passes(wrap, GOOD) and line.passes(plain, GOOD)
+
+
+@pytest.mark.parametrize("cut", [tiny_first, last_first])
+@pytest.mark.parametrize("wrap", [plain, tagged, in_pppoe])
+def test_fragments_of_what_is_blocked_do_not_pass_and_others_do(
+    hall: TownHall, line: Line, wrap: Any, cut: Any
+) -> None:
+    ids = hall.block(EVIL, LISTED)
+    assert not line.passes(wrap, EVIL, cut=cut) and line.passes(wrap, GOOD, cut=cut)
+    if wrap is plain:
+        assert line.answer_code(wrap, question_for(LISTED), cut) == REFUSED
+    hall.unblock(*ids)
+
+
+def test_fragments_that_overlap_pass_nowhere(hall: TownHall, line: Line) -> None:
+    """A machine behind the box could put them together to something else than the box read."""
+    assert not line.passes(plain, GOOD, cut=overlapping) and line.passes(plain, GOOD, cut=tiny_first)
+
+
+def test_who_offers_addresses_in_the_lan_is_counted(hall: TownHall, line: Line) -> None:
+    """To the box itself, too: an offer is sent to an address that nobody has yet."""
+    offer = packet_to("185.10.20.99", "185.10.20.66", b"offer", 68, 67)
+    box = bytes.fromhex(
+        json.loads(run(*inside(BOX, "ip", "-j", "link", "show", "br0")))[0]["address"].replace(":", "")
+    )
+    line.pc.send(box + line.head[6:] + plain(offer))
+    until(
+        lambda: "185.10.20.66" in run(*inside(BOX, "nft", "list", "set", "inet", "beffroi", "others4")),
+        "not counted",
+    )
 
 
 def test_names_are_refused_behind_an_empty_tag_and_other_networks_keep_their_resolver(

@@ -121,6 +121,19 @@ def test_addresses_that_the_box_got_after_its_start_are_protected(
     assert kernel.hot == {"45.83.64.7", "2a0e:b107:10::7"}
 
 
+def test_who_gives_a_bridge_its_address_chooses_nothing_that_is_never_blocked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PC that answers its DHCP with a wide mask, or with the address of its own command server."""
+    monkeypatch.setattr(enforce, "own_networks", lambda _lan, _wan: ("45.83.64.9/2", "2a0e:b107:10::1/64"))
+    kernel = Sets()
+    box = enforcer(tmp_path, kernel, Policy(mode="bridge"))
+    box.apply(blocked("45.83.64.9"))
+    assert kernel.hot == {"45.83.64.9"}
+    box.apply(blocked("2a0e:b107:10::7"))  # IPv6 comes from the internet's side alone
+    assert kernel.hot == {"45.83.64.9"}
+
+
 def test_a_centre_that_moved_is_reached_at_its_new_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -371,6 +371,9 @@ class Enforcer:
         forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)
         names = (self._config.centre_host,) if "." in self._config.centre_host else ()
         places = own_networks(self._config.own_interface, self._config.wan)
+        if (self._config.mode or self.policy.mode) == "bridge":
+            # Any machine of the LAN may have answered its DHCP; private networks are protected without this.
+            places = tuple(place for place in places if ":" in place)
         # In one order: DNS has none, and lists are loaded again when what is protected changes.
         return Own(names=names, networks=tuple(sorted({*self._centre.proved(), *forwarders, *places})))
 

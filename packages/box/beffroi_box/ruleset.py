@@ -249,7 +249,6 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     iif lo accept
     jump deny
     {wan} jump strangers
-    {lan} udp sport 67 udp dport 68 update @others4 {{ ip saddr }}
     {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }} drop
     ct state established,related accept
     {ICMP_IN}
@@ -315,9 +314,12 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     )
     probe = probe_hidden(site.wan) if policy.mode == "router" else ""
     elsewhere = f"meta mark and {ELSEWHERE:#x} != 0 accept" if policy.mode == "bridge" else ""
+    # Here, because an offer is sent to an address that nobody has yet: what is offered to the box passes no input.
+    others = f"{lan} udp sport 67 udp dport 68 update @others4 {{ ip saddr }}"
     return f"""table inet {TABLE} {{
   chain dns_ {{
     {elsewhere}
+    {others}
     {redirect}
     {relay_redirect(policy, lan)}
     {traps}
