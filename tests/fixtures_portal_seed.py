@@ -290,6 +290,9 @@ def _seed_fleet(owner: Any) -> None:
             state=state, count=port, first_at=now - timedelta(days=3), last_at=now, decided_at=now,
         )  # fmt: skip
     BoxBypass.objects.create(collectivite_id=owner.id, kind="foreign_dns", count=3, first_at=now, last_at=now)
+    BoxBypass.objects.create(
+        collectivite_id=owner.id, kind="dns_flood", machine="poste-7KQ2A", first_at=now, last_at=now
+    )
     for number, state, why in ((3, "stored", ""), (2, "stopped", "2 of 71: rolled_back"), (1, "done", "")):
         BoxRelease.objects.create(
             number=number, version=f"0.{number}.0", sha256="ab" * 32, size_bytes=1, line="-", state=state,

@@ -15,7 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi_protocol.enrolment_code import prove_key
-from beffroi_protocol.facts import Bypass, FlowsLearned
+from beffroi_protocol.facts import Bypass, FlowsLearned, Sighting
 from beffroi_protocol.messages import EnrolRequest, InboundRule, Policy
 from beffroi_protocol.signing import b64, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -281,9 +281,40 @@ def test_machines_that_go_round_the_box_are_told_to_its_own_commune(
         box, Bypass("b1", "foreign_dns", 3, clock.epoch_s()), Bypass("b2", "foreign_dns", 2, clock.epoch_s())
     )
     assert [(b.kind, b.count) for b in fleet.bypasses(beaune.agent, beaune.id)] == [("foreign_dns", 2)]
+    BoxBypass.objects.update(last_at=clock.now() - timedelta(days=31))
+    assert list(fleet.bypasses(beaune.agent, beaune.id)) == []
     for read in (fleet.bypasses, fleet.learned_flows, fleet.policy_history):
         with pytest.raises(NotFound):
             read(nuits.agent, beaune.id)
+
+
+def test_machines_to_look_at_are_kept_by_their_label_the_latest_ones(
+    administrator: Actor, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beffroi.boxes import learned as kept
+
+    monkeypatch.setattr(kept, "MAX_MACHINES", 2)
+    box, now = enrolled(administrator, beaune), clock.epoch_s()
+
+    def seen(number: int, detector: str, machine: str, at: int) -> Sighting:
+        return Sighting(f"s{number}", detector, (), at, {"machine": machine})
+
+    receive(
+        box,
+        seen(1, "dns_flood", "poste-AAAAA", now - 7200),
+        seen(2, "dns_flood", "poste-BBBBB", now - 60),
+        seen(3, "dns_flood", "poste-CCCCC", now - 30),
+        seen(4, "dns_flood", "poste-BBBBB", now - 20),
+        seen(5, "dns_flood", "<script>", now),
+        seen(6, "beacon", "poste-AAAAA", now),
+        seen(7, "cleartext_password", "poste-AAAAA", now - 10),
+    )
+    found = [(b.kind, b.machine, b.count) for b in fleet.bypasses(beaune.agent, beaune.id)]
+    assert found == [
+        ("cleartext_password", "poste-AAAAA", 1),
+        ("dns_flood", "poste-BBBBB", 2),
+        ("dns_flood", "poste-CCCCC", 1),
+    ]
 
 
 def test_a_commune_changes_nothing_of_its_boxes(administrator: Actor, beaune: Commune) -> None:

@@ -132,9 +132,10 @@ def test_the_page_of_a_box_shows_its_state_its_history_and_what_it_learned(
         collectivite_id=beaune.id, direction="in", protocol="tcp", port=8443, remote="82.64.10.0/24",
         service="<b>cameras</b>", count=12, first_at=now, last_at=now,
     )  # fmt: skip
-    BoxBypass.objects.create(
-        collectivite_id=beaune.id, kind="foreign_dns", count=2, first_at=now, last_at=now
-    )
+    for kind in ("foreign_dns", "cleartext_password"):
+        BoxBypass.objects.create(
+            collectivite_id=beaune.id, kind=kind, machine="poste-7KQ2A", first_at=now, last_at=now
+        )
     BoxNotice.objects.create(
         id="n1", box_id=box.id, collectivite_id=beaune.id, kind="entry_refused",
         indicator_value="impots.gouv.fr", reason="a public service", at=now,
@@ -146,6 +147,7 @@ def test_the_page_of_a_box_shows_its_state_its_history_and_what_it_learned(
         "tcp 8443",
         "depuis 82.64.10.0/24",
         "à un autre service que le boîtier",
+        "poste-7KQ2A se connecte à un service sans chiffrement",
         "Blocage de impots.gouv.fr refusé",
         "Installation",
         "1 connexion attend votre réponse",
@@ -384,12 +386,19 @@ def test_a_commune_reads_of_its_own_box_only(
     box: Box, beaune: Commune, nuits: Commune, administrator: Actor
 ) -> None:
     now = clock.now()
-    BoxBypass.objects.create(collectivite_id=beaune.id, kind="doh", count=2, first_at=now, last_at=now)
+    times = {"first_at": now, "last_at": now}
+    BoxBypass.objects.create(collectivite_id=beaune.id, kind="doh", count=2, **times)
+    BoxBypass.objects.create(collectivite_id=beaune.id, kind="other_dhcp", count=1, **times)
+    BoxBypass.objects.create(collectivite_id=beaune.id, kind="dns_flood", machine="poste-7KQ2A", **times)
     with on_listener("web"):
         own = text_of(portal_client(beaune.agent_membership), "/boitier/")
         other = text_of(portal_client(nuits.agent_membership), "/boitier/")
         assert portal_client(beaune.referent_membership).post("/boitier/").status_code == 405
-    for said in (box.serial, "Installation", "service chiffré", "Il apprend vos connexions"):
+    dhcp, flood = "Un autre appareil de la mairie donne", "poste-7KQ2A demande plus de 200"
+    assert (
+        own.index("service chiffré") < own.index("Reliez-les au réseau du boîtier") < own.index("À regarder")
+    )
+    for said in (box.serial, "Installation", "service chiffré", dhcp, flood, "Il apprend vos connexions"):
         assert said in own, said
         assert said not in other, said
     assert "n’a pas de boîtier" in other

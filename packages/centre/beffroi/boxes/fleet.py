@@ -30,6 +30,8 @@ FEED = "box"
 BEHIND_AFTER_S = 60
 TWICE_FOR = timedelta(days=1)
 """So long after they were last seen two machines with one identity are an alarm."""
+LABELS_KEPT = timedelta(days=30)
+"""How long a box knows which machine it meant (``beffroi_box.labels``)."""
 FLAGS = ("twice", "pending", "silent", "rolled_back", "behind", "outdated", "observing")
 """What an operator looks for, most urgent first."""
 
@@ -205,10 +207,11 @@ def learned_flows(actor: Actor, collectivite_id: str) -> QuerySet[LearnedFlow]:
 
 
 def bypasses(actor: Actor, collectivite_id: str) -> QuerySet[BoxBypass]:
-    """Latest first. Errors: as learned_flows."""
+    """Latest first, of the days for which a box knows its labels. Errors: as learned_flows."""
     if not actor.may_see(collectivite_id):
         raise NotFound("collectivité")
-    return BoxBypass.objects.filter(collectivite_id=collectivite_id).order_by("-last_at")
+    since = clock.now() - LABELS_KEPT
+    return BoxBypass.objects.filter(collectivite_id=collectivite_id, last_at__gte=since).order_by("-last_at")
 
 
 @transaction.atomic

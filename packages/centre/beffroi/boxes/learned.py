@@ -1,4 +1,4 @@
-"""What boxes learned while they observed, and which machines go round them.
+"""What boxes learned while they observed, which machines go round them, and which ones somebody should look at.
 
 Purpose: proposals of inbound rules before default deny bites; warnings that a person reads.
 Process: worker.
@@ -9,6 +9,7 @@ Input:   events of ``boxes.consumers``, numbers bounded there; a hostile box fil
 from __future__ import annotations
 
 import ipaddress
+import re
 from datetime import UTC, datetime
 
 from django.db.models import F
@@ -19,15 +20,22 @@ from beffroi.core.events.registry import Event, consumer
 
 MAX_FLOWS = 500
 MAX_KINDS = 20
+OBSERVED = frozenset({"dns_flood", "cleartext_password"})
+"""Alarms that open no incident, since a program of the town hall's own may do it too; shown beside its box."""
+MAX_MACHINES = 20
+"""Of a kind, the latest ones: who forges addresses gets many labels."""
+_LABEL = re.compile(r"poste-[0-9A-Z]{5}")
 _V4_BITS, _V6_BITS = 24, 48
 
 
-@consumer(name="boxes.learned", kinds=("box:flow_learned", "box:bypassed"))
+@consumer(name="boxes.learned", kinds=("box:flow_learned", "box:bypassed", "box:alarm"))
 def keep(event: Event) -> None:
     if event.collectivite_id is None:
         return
     if event.kind == "box:flow_learned":
         _keep_flow(event, event.collectivite_id)
+    elif event.kind == "box:alarm":
+        _keep_observed(event, event.collectivite_id)
     else:
         _keep_bypass(event, event.collectivite_id)
 
@@ -59,15 +67,32 @@ def _keep_flow(event: Event, collectivite_id: str) -> None:
 
 def _keep_bypass(event: Event, collectivite_id: str) -> None:
     kind, at = str(event.payload["kind"])[:64], _time(event.payload["at"])
-    rows = BoxBypass.objects.filter(collectivite_id=collectivite_id)
+    rows = BoxBypass.objects.filter(collectivite_id=collectivite_id, machine="")
     if not rows.filter(kind=kind).exists() and rows.count() >= MAX_KINDS:
         return
     row, _ = BoxBypass.objects.get_or_create(
-        collectivite_id=collectivite_id, kind=kind, defaults={"first_at": at, "last_at": at}
+        collectivite_id=collectivite_id, kind=kind, machine="", defaults={"first_at": at, "last_at": at}
     )
     BoxBypass.objects.filter(pk=row.pk).update(
         count=int(event.payload["count"]), last_at=Greatest("last_at", at)
     )
+
+
+def _keep_observed(event: Event, collectivite_id: str) -> None:
+    kind, at = str(event.payload["detector"]), _time(event.payload["seen_at"])
+    machine = str(dict(event.payload["evidence"]).get("machine", ""))
+    if kind not in OBSERVED or not _LABEL.fullmatch(machine):
+        return
+    rows = BoxBypass.objects.filter(collectivite_id=collectivite_id, kind=kind).exclude(machine="")
+    row, _ = BoxBypass.objects.get_or_create(
+        collectivite_id=collectivite_id,
+        kind=kind,
+        machine=machine,
+        defaults={"first_at": at, "last_at": at},
+    )
+    BoxBypass.objects.filter(pk=row.pk).update(count=F("count") + 1, last_at=Greatest("last_at", at))
+    for old in rows.order_by("-last_at", "-pk")[MAX_MACHINES:]:
+        old.delete()
 
 
 def prefix_of(text: str) -> str:

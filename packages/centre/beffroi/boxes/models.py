@@ -306,17 +306,21 @@ class LearnedFlow(models.Model):
 
 
 class BoxBypass(models.Model):
-    """Machines of a town hall that go round its box, by kind, as last told."""
+    """Machines of a town hall that go round its box, by kind, as last told; or one that its box saw doing what somebody
+    should look at, by the opaque ``machine`` that the box calls it."""
 
     collectivite_id = reference()
     kind = models.CharField(max_length=64)
+    machine = models.CharField(max_length=40, default="", blank=True)
     count = models.BigIntegerField(default=0)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
 
     class Meta:
         db_table = "box_bypass"
-        constraints = (models.UniqueConstraint(fields=["collectivite_id", "kind"], name="box_bypass_once"),)
+        constraints = (
+            models.UniqueConstraint(fields=["collectivite_id", "kind", "machine"], name="box_bypass_once"),
+        )
 
     def __str__(self) -> str:
         return f"{self.collectivite_id}:{self.kind}"

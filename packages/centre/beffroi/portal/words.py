@@ -152,22 +152,6 @@ REFUSALS = {
     "sender_forged": gettext_lazy("l’expéditeur affiché est peut-être lui-même victime d’une usurpation"),
 }
 
-BYPASSES = {
-    "own_resolver": gettext_lazy(
-        "Des ordinateurs ne demandent jamais au boîtier l’adresse d’un site :"
-        " un autre service leur répond, ou un tunnel (VPN)."
-    ),
-    "foreign_dns": gettext_lazy(
-        "Des ordinateurs demandent l’adresse des sites à un autre service que le boîtier."
-    ),
-    "doh": gettext_lazy(
-        "Des ordinateurs demandent l’adresse des sites à un service chiffré : le boîtier ne voit pas lesquels."
-    ),
-    "dot": gettext_lazy(
-        "Des ordinateurs demandent l’adresse des sites à un service chiffré : le boîtier ne voit pas lesquels."
-    ),
-}
-
 
 @dataclass(frozen=True)
 class Phrase:
@@ -360,15 +344,6 @@ def returned_mail() -> Phrase:
         " La réponse de l’autre serveur est recopiée telle quelle."
     )
     return Phrase(text, "good", "shield-check")
-
-
-def bypass(kind: str, count: int, last_at: datetime) -> str:
-    """Who goes round a boîtier, and since when it was not seen again."""
-    said = BYPASSES.get(
-        kind, _("Des postes passent à côté du boîtier, par exemple par le Wi-Fi de la box internet.")
-    )
-    counted = _("Postes ou tentatives : %(n)s ; dernière fois : %(when)s.")
-    return f"{said} {counted % {'n': count, 'when': when(last_at)}}"
 
 
 def update_trouble(reason: str) -> str:

@@ -19,7 +19,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, digits
 from beffroi.lib.errors import Conflict, NotFound
-from beffroi.portal import diagnosis, policies, verbs, words
+from beffroi.portal import bypass_words, diagnosis, policies, verbs, words
 from beffroi.portal.console.incidents import step_up
 from beffroi.portal.pages import asks_part, for_administrators, page
 
@@ -35,6 +35,7 @@ def box(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
     found, commune = _access(actor, box_id)
     row = next(one for one in fleet.fleet(actor, with_revoked=True) if one.box.id == found.id)
     flows = list(fleet.learned_flows(actor, commune.id))
+    seen = list(fleet.bypasses(actor, commune.id))
     notices = queries.visible_notices(actor).filter(collectivite_id=commune.id)[:NOTICES]
     context = {
         "place": "boxes",
@@ -44,9 +45,8 @@ def box(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         "proposals": [flow for flow in flows if flow.direction == "in" and flow.state == "open"],
         "answered": [flow for flow in flows if flow.direction == "in" and flow.state != "open"],
         "services": [flow for flow in flows if flow.direction == "out"],
-        "bypasses": [
-            words.bypass(one.kind, one.count, one.last_at) for one in fleet.bypasses(actor, commune.id)
-        ],
+        "bypasses": bypass_words.bypasses(seen),
+        "observed": bypass_words.observed(seen),
         "notices": [{"at": one.at, "said": words.notice(one)} for one in notices],
         "history": history(fleet.policy_history(actor, commune.id)[: HISTORY + 1]),
         "prolonged_days": PROLONGED_DAYS,

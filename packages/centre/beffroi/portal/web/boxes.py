@@ -1,5 +1,5 @@
-"""The commune's own boîtiers, to read only: state, observation, who goes round them, why their settings changed,
-what copiers sent through them, and what a référent asked for them."""
+"""The commune's own boîtiers, to read only: state, observation, which machines to look at, why their
+settings changed, what copiers sent through them, and what a référent asked for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from beffroi.boxes import fleet, relay_requests
 from beffroi.boxes import relay as relays
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.portal import places, relay_words, words
+from beffroi.portal import bypass_words, places, relay_words, words
 from beffroi.portal.pages import for_agents, page
 
 CHANGES = 10
@@ -28,6 +28,7 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
     flows = fleet.learned_flows(actor, owner)
     relay = relays.relay_of(actor, owner)
     since = (clock.now() - timedelta(days=RELAY_DAYS)).date()
+    seen = list(fleet.bypasses(actor, owner))
     latest = relay_requests.visible_requests(actor).first()
     context = {
         "place": "home",
@@ -38,7 +39,8 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
             default=None,
         ),
         "waiting": flows.filter(direction="in", state="open").count(),
-        "bypasses": [words.bypass(one.kind, one.count, one.last_at) for one in fleet.bypasses(actor, owner)],
+        "bypasses": bypass_words.bypasses(seen),
+        "observed": bypass_words.observed(seen),
         "relay": relay,
         "devices": relay_words.devices(relay, relays.relay_days(actor, owner, since=since)),
         "relay_size": words.size(relay.size_bytes) if relay else "",

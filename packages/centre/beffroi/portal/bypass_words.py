@@ -1,0 +1,74 @@
+"""What a boîtier says of the machines behind it, as sentences: which go round it, and which somebody should look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from beffroi.portal.words import when
+
+if TYPE_CHECKING:
+    from beffroi.boxes.models import BoxBypass
+
+BYPASSES = {
+    "own_resolver": gettext_lazy(
+        "Des ordinateurs ne demandent jamais au boîtier l’adresse d’un site :"
+        " un autre service leur répond, ou un tunnel (VPN)."
+    ),
+    "foreign_dns": gettext_lazy(
+        "Des ordinateurs demandent l’adresse des sites à un autre service que le boîtier."
+    ),
+    "doh": gettext_lazy(
+        "Des ordinateurs demandent l’adresse des sites à un service chiffré : le boîtier ne voit pas lesquels."
+    ),
+    "dot": gettext_lazy(
+        "Des ordinateurs demandent l’adresse des sites à un service chiffré : le boîtier ne voit pas lesquels."
+    ),
+}
+OBSERVED = {
+    "dns_flood": gettext_lazy(
+        "%(machine)s demande plus de 200 noms de sites par seconde. Le boîtier le fait attendre, les autres postes ne "
+        "sont pas gênés. Un programme s’emballe, ou c’est un logiciel malveillant : faites examiner ce poste."
+    ),
+    "cleartext_password": gettext_lazy(
+        "%(machine)s se connecte à un service sans chiffrement (FTP ou Telnet) : le mot de passe y passe en clair. "
+        "Demandez à l’éditeur du logiciel, ou à qui entretient l’appareil, le même service chiffré (SFTP, SSH)."
+    ),
+    "other_dhcp": gettext_lazy(
+        "Un autre appareil de la mairie donne leurs adresses aux postes (DHCP). Si ce n’est pas votre serveur, "
+        "cherchez ce qui a été branché et débranchez-le : il peut détourner tout ce qui part des postes."
+    ),
+    "other_router": gettext_lazy(
+        "Un autre appareil de la mairie se présente comme la sortie vers internet (IPv6). Cherchez ce qui a été "
+        "branché et débranchez-le : il peut détourner tout ce qui part des postes."
+    ),
+}
+"""These go round nothing: somebody on the spot looks at them."""
+
+
+def bypasses(rows: Iterable[BoxBypass]) -> list[str]:
+    """Who goes round a boîtier, and since when it was not seen again."""
+    said = []
+    for one in rows:
+        if one.kind not in OBSERVED:
+            how = BYPASSES.get(
+                one.kind,
+                _("Des postes passent à côté du boîtier, par exemple par le Wi-Fi de la box internet."),
+            )
+            counted = _("Postes ou tentatives : %(n)s ; dernière fois : %(when)s.")
+            said.append(f"{how} {counted % {'n': one.count, 'when': when(one.last_at)}}")
+    return said
+
+
+def observed(rows: Iterable[BoxBypass]) -> list[str]:
+    """What a machine does, what to do first, since when."""
+    said = []
+    for one in rows:
+        if (what := OBSERVED.get(one.kind)) is not None:
+            times = {"first": when(one.first_at), "last": when(one.last_at)}
+            seen = _("Vu la première fois : %(first)s ; la dernière : %(last)s.") % times
+            said.append(f"{what % {'machine': one.machine}} {seen}")
+    return said
