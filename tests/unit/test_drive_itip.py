@@ -138,11 +138,42 @@ def test_what_repeats_keeps_the_summer_of_its_zone_whatever_that_is_called(
     assert stored in itip_text.calendar("", [found])
 
 
-@pytest.mark.parametrize("rule", ["FREQ=SECONDLY", "FREQ=YEARLY;BYSECOND=1,2,3", "FREQ=YEARLY;COUNT=9"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=SECONDLY",
+        "FREQ=YEARLY;BYSECOND=1,2,3",
+        "FREQ=YEARLY;COUNT=9",
+        "FREQ=YEARLY;BYMONTH=13",  # no year has it: each is looked through
+        "FREQ=YEARLY;BYDAY=SU",
+    ],
+)
 def test_a_zone_that_would_take_long_is_not_known(rule: str) -> None:
     block = OUTLOOK.format(name="Lent", rule=rule)
     found = itip.parse(message(block, event(starts="DTSTART;TZID=Lent:20260703T100000"))).main
     assert not found.zone_known and found.starts == datetime(2026, 7, 3, 10, tzinfo=PARIS)
+
+
+def test_zones_that_would_take_long_together_are_not_all_read() -> None:
+    block = OUTLOOK.format(name="Z{n}", rule=AUTUMN)
+    many = "".join(block.replace("{n}", str(number)) for number in range(9))
+    zones = itip.Zones(lines.read(f"BEGIN:X\n{many}END:X\n")[0].parts["VTIMEZONE"])
+    known = [zones.get(f"Z{number}") is not None for number in range(9)]
+    assert known == [True] * itip.MAX_ZONES_READ + [False] * (9 - itip.MAX_ZONES_READ)
+
+
+@pytest.mark.parametrize("was", ["DTSTART:1601", "END:VTIMEZONE"])
+def test_a_zone_with_changes_of_antiquity_or_with_many_is_not_known(was: str) -> None:
+    change = "BEGIN:STANDARD\nDTSTART:20000101T000000\nTZOFFSETFROM:+0200\nTZOFFSETTO:+0100\nEND:STANDARD\n"
+    more = "DTSTART:0001" if was.startswith("DTSTART") else change * 9 + was
+    block = OUTLOOK.format(name="Vieux", rule=AUTUMN).replace(was, more)
+    assert not itip.parse(message(block, event(starts="DTSTART;TZID=Vieux:20260703T100000"))).main.zone_known
+
+
+def test_a_zone_that_only_knows_summers_to_come_is_read() -> None:
+    block = OUTLOOK.format(name="Demain", rule=AUTUMN).replace("STANDARD", "DAYLIGHT").replace("1601", "2090")
+    found = itip.parse(message(block, event(starts="DTSTART;TZID=Demain:20260703T100000"))).main
+    assert found.zone_known and found.starts == datetime(2026, 7, 3, 9, tzinfo=UTC)
 
 
 def test_ends_come_from_an_end_a_duration_or_nothing() -> None:

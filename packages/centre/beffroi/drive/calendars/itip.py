@@ -74,8 +74,12 @@ _TELLING = (0, *range(60, 130, 2), 182, *range(260, 316, 2))
 """Days of a year by which these are told apart: when their clocks change, and between."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,30}(?:/[A-Za-z0-9_+-]{1,30}){0,2}")
 _YEARLY = re.compile(
-    r"FREQ=YEARLY(?:;(?:BYMONTH=\d{1,2}|BYDAY=[+-]?\d?[A-Z]{2}|UNTIL=[0-9TZ]{8,16}|INTERVAL=1|WKST=[A-Z]{2}))*"
+    r"FREQ=YEARLY(?:;(?:BYMONTH=(?:0?[1-9]|1[0-2])|BYDAY=[+-]?[1-5][A-Z]{2}|UNTIL=[0-9TZ]{8,16}|INTERVAL=1"
+    r"|WKST=[A-Z]{2}))*"
 )
+"""What comes again: a day that no year has would be looked for until the year 9999."""
+MAX_ZONES_READ, MAX_CHANGES, _FIRST_YEAR = 4, 10, "16"
+"""Of a text; of a zone. Each change is walked through from the year that it begins in: Outlook says 1601."""
 _DATE, _TIME = re.compile(r"\d{8}"), re.compile(r"(\d{8}T\d{6})(Z?)")
 _DURATION = re.compile(
     r"([+-]?)P(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?"
@@ -192,6 +196,7 @@ class Zones:
     def __init__(self, blocks: Sequence[Component]) -> None:
         self._blocks = {one.value("TZID"): one for one in blocks[:20]}
         self._found: dict[str, tzinfo | None] = {}
+        self._left = MAX_ZONES_READ
 
     def get(self, name: str) -> tzinfo | None:
         if name not in self._found:
@@ -200,23 +205,27 @@ class Zones:
 
     def _told(self, name: str) -> tzinfo | None:
         block = self._blocks.get(name)
-        if block is None:
+        if block is None or not self._left:
+            return None
+        self._left -= 1
+        changes = [*block.parts.get("STANDARD", []), *block.parts.get("DAYLIGHT", [])]
+        if len(changes) > MAX_CHANGES:
             return None
         told = ["BEGIN:VTIMEZONE", "TZID:told"]
-        for kind in ("STANDARD", "DAYLIGHT"):
-            for one in block.parts.get(kind, [])[:10]:
-                values = {
-                    key: one.value(key)[:200] for key in ("DTSTART", "TZOFFSETFROM", "TZOFFSETTO", "RRULE")
-                }
-                if values["RRULE"] and not _YEARLY.fullmatch(values["RRULE"].upper()):
-                    return None
-                told += [f"BEGIN:{kind}", *(f"{key}:{value}" for key, value in values.items() if value)]
-                told += [f"END:{kind}"]
+        for one in changes:
+            values = {key: one.value(key)[:200] for key in ("DTSTART", "TZOFFSETFROM", "TZOFFSETTO", "RRULE")}
+            if values["DTSTART"] < _FIRST_YEAR or (
+                values["RRULE"] and not _YEARLY.fullmatch(values["RRULE"].upper())
+            ):
+                return None
+            # All of one kind: dateutil fails at a time before the first change where none is of standard time.
+            told += ["BEGIN:STANDARD", *(f"{key}:{value}" for key, value in values.items() if value)]
+            told += ["END:STANDARD"]
         try:
             zone: tzinfo | None = tz.tzical(io.StringIO("\n".join([*told, "END:VTIMEZONE"]))).get()
+            return _alike(zone) if zone is not None else None
         except (ValueError, TypeError, AttributeError, OverflowError, IndexError):
             return None
-        return _alike(zone) if zone is not None else None
 
 
 def _alike(zone: tzinfo) -> tzinfo:
