@@ -36,7 +36,6 @@ from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
-TODAY = clock.now().astimezone(PLACE).date()
 TEXT = 'Absente jusqu’au 3. Voyez "l’accueil" \\ ${from}\n.\nBien à vous'
 
 
@@ -59,8 +58,9 @@ def other(post: Post, nuits: Commune) -> Mailbox:
 
 
 def away(box: Mailbox, actor: Actor, text: str = TEXT) -> Absence:
+    today = clock.now().astimezone(PLACE).date()
     made = actions.set_absence(
-        actor=actor, mailbox=box, first=TODAY, last=TODAY + timedelta(days=3), text=text, every_days=7
+        actor=actor, mailbox=box, first=today, last=today + timedelta(days=3), text=text, every_days=7
     )
     run_pending("main")
     return made

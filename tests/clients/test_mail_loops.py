@@ -19,7 +19,6 @@ from tests.submitting import secret_of, submitting
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
-TODAY = clock.now().astimezone(PLACE).date()
 
 
 @pytest.fixture
@@ -38,11 +37,12 @@ def communes(beaune: Commune, nuits: Commune) -> tuple[Commune, Commune]:
 
 
 def away(box: Mailbox, actor: Actor) -> None:
+    today = clock.now().astimezone(PLACE).date()
     actions.set_absence(
         actor=actor,
         mailbox=box,
-        first=TODAY,
-        last=TODAY + timedelta(days=3),
+        first=today,
+        last=today + timedelta(days=3),
         text="Absente jusqu’à lundi.",
         every_days=1,
     )

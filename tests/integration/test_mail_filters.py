@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from beffroi.core.audit.actions import personal_of
@@ -34,7 +34,6 @@ from tests.fixtures_projections import engines
 
 __all__ = ["engines", "no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
-TODAY = clock.now().astimezone(PLACE).date()
 SYSTEM = Actor.system("tests")
 
 
@@ -48,6 +47,12 @@ def target(beaune: Commune) -> str:
     """Another mailbox of the same collectivité."""
     made = Mailbox.objects.create(collectivite_id=beaune.id, address="collegue@beaune.test", crypt_key="-")
     return str(made.address)
+
+
+@pytest.fixture
+def today() -> date:
+    """In Paris; what ends tomorrow has not ended where midnight comes meanwhile."""
+    return clock.now().astimezone(PLACE).date()
 
 
 @pytest.fixture
@@ -75,9 +80,9 @@ def text(answer: object) -> str:
 # -- absence -------------------------------------------------------------------------------------------------
 
 
-def test_an_absence_is_set_shown_and_ended_with_one_press(client: Client, box: Mailbox) -> None:
-    last = TODAY + timedelta(days=5)
-    form = {"first": TODAY.isoformat(), "last": last.isoformat(), "text": "Absente\r\n<b>", "every_days": "3"}
+def test_an_absence_is_set_shown_and_ended_with_one_press(client: Client, box: Mailbox, today: date) -> None:
+    last = today + timedelta(days=5)
+    form = {"first": today.isoformat(), "last": last.isoformat(), "text": "Absente\r\n<b>", "every_days": "3"}
     assert client.post(f"/courrier/{box.id}/reglages/absence/", form).status_code == 302
     row = Absence.objects.get()
     assert (row.text, row.every_days) == ("Absente\n<b>", 3)
@@ -105,20 +110,20 @@ def test_an_absence_is_set_shown_and_ended_with_one_press(client: Client, box: M
     ],
 )
 def test_a_bad_absence_is_said_with_what_was_typed(
-    client: Client, box: Mailbox, changed: dict[str, str], said: str
+    client: Client, box: Mailbox, today: date, changed: dict[str, str], said: str
 ) -> None:
-    form = {"first": TODAY.isoformat(), "last": TODAY.isoformat(), "text": "Absente", "every_days": "7"}
+    last = today + timedelta(days=1)
+    form = {"first": today.isoformat(), "last": last.isoformat(), "text": "Absente", "every_days": "7"}
     answer = client.post(f"/courrier/{box.id}/reglages/absence/", form | changed)
     assert answer.status_code == 400
     assert said in text(answer)
     assert not Absence.objects.exists()
 
 
-def test_a_second_absence_takes_the_place_of_the_first(beaune: Commune, box: Mailbox) -> None:
+def test_a_second_absence_takes_the_place_of_the_first(beaune: Commune, box: Mailbox, today: date) -> None:
+    last = today + timedelta(days=1)
     for words in ("un", "deux"):
-        actions.set_absence(
-            actor=beaune.agent, mailbox=box, first=TODAY, last=TODAY, text=words, every_days=7
-        )
+        actions.set_absence(actor=beaune.agent, mailbox=box, first=today, last=last, text=words, every_days=7)
     found = queries.absence(box)
     assert found is not None and found.text == "deux"
     assert Absence.objects.filter(ended_at=None).count() == 1
@@ -389,9 +394,12 @@ def test_actions_refuse_another_persons_mailbox(beaune: Commune, nuits: Commune,
 
 
 @pytest.mark.usefixtures("engines")
-def test_an_erased_person_leaves_no_text_behind(beaune: Commune, box: Mailbox, target: str) -> None:
+def test_an_erased_person_leaves_no_text_behind(
+    beaune: Commune, box: Mailbox, target: str, today: date
+) -> None:
+    last = today + timedelta(days=1)
     actions.set_signature(actor=beaune.agent, mailbox=box, text="Claire")
-    actions.set_absence(actor=beaune.agent, mailbox=box, first=TODAY, last=TODAY, text="x", every_days=7)
+    actions.set_absence(actor=beaune.agent, mailbox=box, first=today, last=last, text="x", every_days=7)
     actions.set_forward(actor=beaune.agent, mailbox=box, target=target)
     actions.add_rule(actor=beaune.agent, mailbox=box, field="from", words="ma sœur", act="star")
     told = AuditEntry.objects.get(verb="mail:forward:set")
