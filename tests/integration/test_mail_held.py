@@ -18,11 +18,12 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import actions as mail
 from beffroi.mail import doveadm
-from beffroi.mail.held import actions, due, following, links, queries
+from beffroi.mail.held import actions, due, following, links, notices, queries
 from beffroi.mail.held.actions import HeldByDecision
-from beffroi.mail.held.models import Digest, HeldMail, Lesson, SenderRule
+from beffroi.mail.held.models import Digest, HeldMail, Lesson, Notice, SenderRule
+from beffroi.mail.held.posting import MailNotTaken
 from beffroi.mail.models import Mailbox
-from beffroi.portal import held_digest
+from beffroi.portal import consumers, held_digest
 from django.core import signing
 from django.test import Client
 
@@ -333,7 +334,7 @@ def test_a_digest_names_subjects_and_senders_and_how_to_get_at_them(beaune: Comm
     hold(box)
     HeldMail.objects.update(overdue_at=at("2026-11-25 09:00"))
     [one] = due.due(at("2026-11-24 08:00"))
-    subject, text, html = held_digest.words_of(one)
+    subject, text, html, _ = held_digest.words_of(one)
     assert subject == "1 courriel retenu à regarder"
     assert SUBJECT in text and SENDER in text and "usurpé" in text
     assert "Votre offre &lt;b&gt;fournitures" in html and "<b>" not in html
@@ -343,12 +344,22 @@ def test_a_digest_names_subjects_and_senders_and_how_to_get_at_them(beaune: Comm
 
 
 def test_a_digest_that_postfix_does_not_take_is_due_again(beaune: Commune, box: Mailbox) -> None:
-    from beffroi.mail.held.posting import MailNotTaken
-
     hold(box)
-    with pytest.raises(MailNotTaken):  # nothing listens here
-        held_digest.send_due(at("2026-11-24 08:00"))
+    for later in (timedelta(), 2 * notices.SOON, 4 * notices.SOON):
+        with clock.shifted((at("2026-11-24 08:00") + later - clock.now()).total_seconds()):
+            held_digest.ask_due()
+            with pytest.raises(MailNotTaken):  # nothing listens here
+                consumers.send_notices()
     assert HeldMail.objects.get().told_at is None and not Digest.objects.exists()
+
+
+def test_a_digest_is_not_told_where_its_mails_were_seen_meanwhile(beaune: Commune, box: Mailbox) -> None:
+    row = hold(box)
+    with clock.shifted((at("2026-11-24 08:00") - clock.now()).total_seconds()):
+        held_digest.ask_due()
+        actions.mark_seen(actor=beaune.agent, mailbox=box, held_ids=[row.id])
+        consumers.send_notices()
+    assert not Notice.objects.exists()
 
 
 # -- retention -----------------------------------------------------------------------------------------------

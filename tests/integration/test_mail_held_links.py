@@ -102,7 +102,7 @@ def test_what_a_decision_or_a_program_holds_is_not_offered_for_release(beaune: C
     program = hold(box, reason="content", findings="program")
     mine = hold(box, reason="sender_blocked")
     [one] = due.due(at("2026-11-24 08:00"))
-    _, text, page = held_digest.words_of(one)
+    _, text, page, _ = held_digest.words_of(one)
     assert text.count("Demander une vérification\xa0:") == 1 and text.count("Libérer\xa0:") == 1
     assert "Bloquer" not in text + page
     assert f"Référence pour le Département\xa0: {program.id}" in text
@@ -159,7 +159,7 @@ def test_a_digest_of_two_hundred_mails_names_each_and_stays_small(box: Mailbox) 
     )
     HeldMail.objects.update(overdue_at=at("2026-11-24 07:00"))
     [one] = due.due(at("2026-11-24 08:00"))
-    subject, text, page = held_digest.words_of(one)
+    subject, text, page, _ = held_digest.words_of(one)
     assert text.count("Libérer\xa0:") == 200 and page.count("Bloquer l’expéditeur</a>") == 200
     assert "de plus sur la page" not in text
     assert len(text.encode()) < reader.MAX_TEXT_BYTES / 2 and len(page.encode()) < 200_000

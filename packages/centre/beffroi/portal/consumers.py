@@ -41,8 +41,8 @@ def record_late_figures() -> None:
 
 
 @periodic("held.digest", every_s=30.0)
-def send_digests() -> None:
-    held_digest.send_due()
+def ask_for_digests() -> None:
+    held_digest.ask_due()
 
 
 @consumer(name="relay.enforced", kinds=relay_enforced.KINDS, atomic=False)
@@ -64,6 +64,7 @@ COMPOSE = {
     export_told.ABOUT: export_told.compose,
     forward_told.ENDS: forward_told.compose,
     forward_told.ENDED: forward_told.compose,
+    held_digest.ABOUT: held_digest.compose,
     leaving_told.ABOUT: leaving_told.compose,
 }
 

@@ -3,63 +3,46 @@
 Purpose: names what is newly held, and again what nobody looked at for a working day.
 Process: worker (timer). Composes mail's state with the portal's words and addresses.
 Privacy: subjects and senders go to the mailbox for which they came, over the centre's own Postfix, and into no log.
-Fails:   Postfix away: nothing is noted as told, and the next round tries again. A full mailbox is tried again later,
-         and keeps no other waiting. A kill between Postfix's word and the note of it sends the same digest once more.
+Fails:   as every word of the centre to a mailbox (``mail.held.notices``), and is composed anew at each try.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
-from django.conf import settings
-from django.utils import translation
-
-from beffroi.core.identity import limits
 from beffroi.lib import clock
-from beffroi.mail.held import actions, due, links, posting, queries
+from beffroi.mail.held import actions, due, links, notices, queries
 from beffroi.mail.held.due import Due
-from beffroi.mail.held.models import HeldMail
+from beffroi.mail.held.models import HeldMail, Notice
 from beffroi.mail.held.notices import Letter
 from beffroi.mail.models import Mailbox
 from beffroi.portal import held_words
-from beffroi.portal.letters import LANGUAGE, letter, page, unlinked
+from beffroi.portal.letters import letter, page, unlinked
 
 log = logging.getLogger("beffroi.portal.digest")
-BATCH = 25
-"""Digests a round: what else the worker does waits for no more."""
-REFUSED_S = 3600
-"""A mailbox that is full is tried again then."""
+ABOUT = "digest"
 NAMED = 100
 """Of the new ones, and of those that are brought up again: with their links, a mail of some hundred kilobytes."""
 
 
-def send_due(now: datetime | None = None) -> int:
-    """Send what is due; return how many. Errors: MailNotTaken."""
-    local = (now or clock.now()).astimezone(clock.PLACE)
-    sent = 0
-    for one in due.due(local):
-        if limits.used_up("digest_refused", one.mailbox.id, limit=1, window_s=REFUSED_S):
-            continue
-        if send(one, local):
-            sent += 1
-        else:
-            limits.count("digest_refused", one.mailbox.id, window_s=REFUSED_S)
-        if sent == BATCH:
-            break
-    return sent
+def ask_due() -> None:
+    for one in due.due(clock.now().astimezone(clock.PLACE)):
+        notices.ask(ABOUT, "", [one.mailbox], again_after=timedelta())
 
 
-def send(one: Due, local: datetime) -> bool:
-    """False where this mailbox takes no mail. Errors: MailNotTaken."""
-    with translation.override(LANGUAGE):
-        said = words_of(one)
-    if not posting.send(settings.BEFFROI, to=one.mailbox.address, **said._asdict()):
-        return False
-    actions.note_told(mailbox=one.mailbox, held_ids=[row.id for row in one.rows], on=local.date())
+def compose(_notice: Notice, mailbox: Mailbox) -> Letter | None:
+    """None where it is not due any more: somebody looked, or the working day is over."""
+    local = clock.now().astimezone(clock.PLACE)
+    one = next(due.due(local, mailbox), None)
+    return words_of(one)._replace(taken=partial(_note, one, local.date())) if one is not None else None
+
+
+def _note(one: Due, on: date) -> None:
+    actions.note_told(mailbox=one.mailbox, held_ids=[row.id for row in one.rows], on=on)
     log.info("digest of %s: %d new, %d again", one.mailbox.id, len(one.fresh), len(one.again))
-    return True
 
 
 def words_of(one: Due) -> Letter:

@@ -21,22 +21,6 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 64), strict=False))
 
 
-def used_up(subject: str, *parts: str, limit: int, window_s: int) -> bool:
-    """Whether ``limit`` was reached in the present window. Who asks at the same time as others, and counts later, is
-    not held by it: ``take`` is for what somebody could try side by side."""
-    return int(cache.get(_key(subject, parts, window_s), 0)) >= limit
-
-
-def count(subject: str, *parts: str, window_s: int) -> None:
-    """Count one try."""
-    key = _key(subject, parts, window_s)
-    if not cache.add(key, 1, timeout=window_s):
-        try:
-            cache.incr(key)
-        except ValueError:  # it ended between the two calls
-            cache.add(key, 1, timeout=window_s)
-
-
 def take(subject: str, *parts: str, limit: int, window_s: int) -> str:
     """One of ``limit`` tries of the present window, before it is known how it ends; "" when none is left.
 

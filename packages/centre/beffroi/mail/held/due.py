@@ -27,8 +27,10 @@ class Due:
         return [*self.again, *self.fresh]
 
 
-def due(local: datetime) -> Iterator[Due]:
-    """``local``: now, in mainland France; none on a day off. Each is looked up when it is asked for."""
+def due(local: datetime, mailbox: Mailbox | None = None) -> Iterator[Due]:
+    """``local``: now, in mainland France; none on a day off. Each is looked up when it is asked for.
+
+    ``mailbox``: of this one alone."""
     if not workdays.is_working(local.date()):
         return
     minute = local.hour * 60 + local.minute
@@ -36,6 +38,8 @@ def due(local: datetime) -> Iterator[Due]:
     told = Digest.objects.filter(sent_on__gte=local.date()).values("mailbox_id")
     read = Q(person_id__isnull=False) | Q(pk__in=Member.objects.filter(ended_at=None).values("mailbox_id"))
     mailboxes = Mailbox.objects.filter(read, pk__in=waiting, closed_at=None)
+    if mailbox is not None:
+        mailboxes = mailboxes.filter(pk=mailbox.pk)
     candidates = list(mailboxes.exclude(pk__in=told).order_by("id"))
     times = queries.digest_times(candidates)
     yield from (_of(one, local) for one in candidates if times[one.id] <= minute)

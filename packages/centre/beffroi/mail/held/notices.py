@@ -29,9 +29,12 @@ GIVE_UP = timedelta(days=7)
 
 
 class Letter(NamedTuple):
+    """``taken``: what is to be noted once Postfix has it."""
+
     subject: str
     text: str
     html: str
+    taken: Callable[[], None] = lambda: None
 
 
 def ask(about: str, ref: str, mailboxes: Iterable[Mailbox], *, again_after: timedelta | None = None) -> None:
@@ -66,7 +69,10 @@ def send_due(compose: Callable[[Notice, Mailbox], Letter | None]) -> int:
             continue
         if mailbox is None or letter is None:
             row.delete()
-        elif posting.send(settings.BEFFROI, to=mailbox.address, **letter._asdict()):
+        elif posting.send(
+            settings.BEFFROI, to=mailbox.address, subject=letter.subject, text=letter.text, html=letter.html
+        ):
+            letter.taken()
             Notice.objects.filter(pk=row.pk).update(told_at=clock.now())
             sent += 1
         else:
