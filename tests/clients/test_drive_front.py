@@ -273,6 +273,34 @@ def test_a_client_goes_on_after_the_drive_was_told_to_end_in_the_middle_of_its_s
         assert hashlib.sha256(door.ask("GET", path)[2]).digest() == digest, path
 
 
+def test_what_is_under_way_as_the_drive_ends_is_answered_as_while_it_is_away(door: Door) -> None:
+    """By a 502 a sync client would ask for each file that is left."""
+    line = http.client.HTTPSConnection(
+        "localhost", door.config.portal_port, timeout=PATIENCE_S, context=door.context()
+    )
+    with contextlib.closing(line):
+        token = b64encode(f"alice@beaune.test:{door.password}".encode()).decode()
+        line.putrequest("PUT", "/dav/under-way.txt")
+        for name, value in (("Authorization", f"Basic {token}"), ("Content-Length", "9")):
+            line.putheader(name, value)
+        line.putheader("Expect", "100-continue")
+        line.endheaders()
+        assert line.sock.recv(100).startswith(b"HTTP/1.1 100"), "it waits for the body"
+        door.engines.kill("drive")
+        answer = line.getresponse()
+        under_way = (
+            answer.status,
+            answer.headers["retry-after"],
+            answer.headers["content-type"],
+            answer.read(),
+        )
+    status, headers, body = door.ask("GET", "/dav/")
+    away = (status, headers["retry-after"], headers["content-type"], body)
+    door.engines.start("drive")
+    assert status == 503 and b"ServiceUnavailable" in body
+    assert under_way == away
+
+
 def test_who_did_not_sign_in_fills_no_memory_by_a_websocket(door: Door) -> None:
     """A server keeps what comes of one message until it is whole: of a long one ours takes nothing."""
     with WebSocket(door.config.portal_port, "/push/ws", door.context()) as line, pytest.raises(TOO_LONG):

@@ -53,14 +53,15 @@ that is left, one a second, and lets each that was refused wait, up to a day."""
 def files(config: Config) -> dict[Path, bytes]:
     """What HAProxy reads at its start, once."""
     pages = {_path(config, status): _page(status) for status in _WORDS}
-    return pages | {_for_clients(config): _AWAY_FOR_CLIENTS.encode()}
+    return pages | {_for_clients(config): _AWAY_FOR_CLIENTS.encode(), _cut_off(config): _away_answer()}
 
 
 def client_rules(config: Config) -> list[str]:
     """For a backend that programs ask for files."""
     return [
         f"http-error status 503 content-type application/xml;charset=utf-8 file {_for_clients(config)}"
-        f" hdr Retry-After {RETRY_AFTER_S} hdr Cache-Control no-store"
+        f" hdr Retry-After {RETRY_AFTER_S} hdr Cache-Control no-store",
+        f"errorfile 502 {_cut_off(config)}",
     ]
 
 
@@ -75,6 +76,20 @@ def rules(config: Config) -> list[str]:
         f' hdr X-Content-Type-Options nosniff hdr Content-Security-Policy "{policy}"'
         for status in _WORDS
     ]
+
+
+def _away_answer() -> bytes:
+    """What was under way when the drive ended is no other matter than what comes after: a 502 would be. Only as a whole
+    answer may it have another status than its own."""
+    body = _AWAY_FOR_CLIENTS.encode()
+    head = (
+        "HTTP/1.1 503 Service Unavailable",
+        "Content-Type: application/xml;charset=utf-8",
+        f"Content-Length: {len(body)}",
+        f"Retry-After: {RETRY_AFTER_S}",
+        "Cache-Control: no-store",
+    )
+    return "".join(f"{line}\r\n" for line in (*head, "")).encode() + body
 
 
 def _page(status: int) -> bytes:
@@ -92,3 +107,7 @@ def _path(config: Config, status: int) -> Path:
 
 def _for_clients(config: Config) -> Path:
     return config.state / "haproxy" / "503.xml"
+
+
+def _cut_off(config: Config) -> Path:
+    return config.state / "haproxy" / "502.http"
