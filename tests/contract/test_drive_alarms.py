@@ -48,8 +48,8 @@ def home(drive: Database) -> Node:
     return drive.write(lambda w: tree.make_root(w, schema.HOME + "per_me", now_s=NOW_S))
 
 
-def stop(drive: Database) -> None:
-    alarm = Alarm(ME.device_id, float(EVIL.now_s), 3, {Sign.LOST: 3})
+def stop(drive: Database, since: int = 0) -> None:
+    alarm = Alarm(ME.device_id, float(EVIL.now_s), 3, {Sign.LOST: 3}, since)
     drive.write(lambda w: alarms.raise_(w, alarm, now_s=EVIL.now_s))
 
 
@@ -138,6 +138,25 @@ def test_everything_comes_back_and_nothing_is_done_twice_when_it_breaks_off(
     with drive.reading() as reading:
         require_whole(reading)
         assert not alarms.waits_for_somebody(reading) and alarms.stopped(reading) == {ME.device_id}
+
+
+def test_what_was_discarded_for_the_first_sign_comes_back_and_what_came_before_it_stays(
+    drive: Database, home: Node
+) -> None:
+    """The alarm knows the change that gave the sign; the same request deleted what stood there, one number before."""
+    put(drive, home.id, "a.txt", b"work", OTHER)
+    kept = put(
+        drive, home.id, "honest.txt", b"of the device", at(EVIL.now_s + 5)
+    )  # a clock that was set back since
+    other = put(drive, home.id, "tmp", b"scrambled", at(EVIL.now_s - 5))
+    drive.write(lambda w: tree.move(w, EVIL, other.id, home.id, "a.txt", overwrite=True))
+    stop(drive, last(drive))
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    with drive.reading() as reading:
+        found = look.children(reading, home.id)
+    assert {one.name for one in found if one.size_bytes == 4} == {"a.txt"}
+    assert kept.id in {one.id for one in found}
 
 
 def test_what_others_made_impossible_is_counted_and_the_rest_comes_back(

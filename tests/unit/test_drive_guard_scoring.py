@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from beffroi.drive.guard import signs
 from beffroi.drive.guard.noise import Noise
@@ -116,6 +117,15 @@ def test_an_attack_that_began_under_a_clock_that_ran_ahead_is_seen_as_one() -> N
     quiet.set_right(START_S)
     quiet.forget(START_S + 2 * RULES.day_s)
     assert not quiet.windows
+
+
+def test_an_alarm_says_the_first_change_of_its_evidence_where_all_of_it_is_known() -> None:
+    for unknown, since in ((False, 70), (True, 0)):
+        state, found = Commune(), []
+        for n in range(6):
+            number = 0 if unknown and n == 0 else 100 - 10 * (n % 4)
+            found += state.add(ONE, msgspec.structs.replace(lost(f"n{n}"), number=number), START_S)
+        assert [alarm.since for alarm in found] == [since]
 
 
 def test_devices_that_act_together_are_all_named() -> None:

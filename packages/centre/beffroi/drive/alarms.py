@@ -16,8 +16,8 @@ from beffroi.lib.errors import BeffroiError, NotFound
 
 State = Literal["open", "restoring", "restored", "settled"]
 _ROWS: LiteralString = (
-    "SELECT device_id, person_id, since_s, at_s, files, reasons, told_s, state, settled_by, settled_s, done, missed"
-    " FROM alarm"
+    "SELECT a.device_id, person_id, since_s, at_s, files, reasons, told_s, state, settled_by, settled_s, done, missed,"
+    " COALESCE(s.number, 0) FROM alarm a LEFT JOIN alarm_since s ON s.device_id = a.device_id"
 )
 
 
@@ -31,7 +31,8 @@ class DeviceStopped(BeffroiError):
 class Raised(NamedTuple):
     """A row of ``alarm``, without its steps.
 
-    ``since_s``: when the first sign was given. ``files``: how many had signs when it was raised. ``reasons``: JSON, how
+    ``since_s``: when the first sign was given; ``since``: the change from which on all that the device did is to be
+    taken back, 0 in an alarm of before this was kept: there it goes by the time. ``files``: how many had signs when it was raised. ``reasons``: JSON, how
     often each sign (``guard.signs.Sign``, by its name). ``told_s``: when the outbox had it, 0 before. ``state``: after
     "open" a person has everything taken back ("restoring", "restored"), or says that it was meant ("settled").
     ``done``, ``missed``: steps of the way back that were taken, and those of them that could not be.
@@ -49,6 +50,7 @@ class Raised(NamedTuple):
     settled_s: int
     done: int
     missed: int
+    since: int = 0
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -58,12 +60,12 @@ class Raised(NamedTuple):
 
 def every(database: Reading) -> list[Raised]:
     """Newest first."""
-    return [Raised(*row) for row in database.all(_ROWS + " ORDER BY at_s DESC, device_id")]
+    return [Raised(*row) for row in database.all(_ROWS + " ORDER BY at_s DESC, a.device_id")]
 
 
 def find(database: Reading, device_id: str) -> Raised:
     """Errors: NotFound."""
-    row = database.one(_ROWS + " WHERE device_id = ?", (device_id,))
+    row = database.one(_ROWS + " WHERE a.device_id = ?", (device_id,))
     if row is None:
         raise NotFound("alarm")
     return Raised(*row)
@@ -99,6 +101,27 @@ def raise_(writing: Writing, alarm: Alarm, *, now_s: int) -> None:
             b"",
         ),
     )
+    writing.run("DELETE FROM alarm_since WHERE device_id = ?", (alarm.device,))
+    if alarm.since:
+        first = _first_of_its_moment(writing, alarm)
+        writing.run("INSERT INTO alarm_since (device_id, number) VALUES (?, ?)", (alarm.device, first))
+
+
+def _first_of_its_moment(reading: Reading, alarm: Alarm) -> int:
+    """One request may have made several changes, of which a later one alone gave a sign: what it moved something over
+    was deleted before."""
+    its = reading.one("SELECT at_s FROM change WHERE number = ?", (alarm.since,))
+    if its is None:
+        return alarm.since
+    before = reading.one(
+        "SELECT number FROM change WHERE number < ? AND device_id = ? AND at_s <> ? ORDER BY number DESC LIMIT 1",
+        (alarm.since, alarm.device, its[0]),
+    )
+    first = reading.one(
+        "SELECT MIN(number + 0) FROM change WHERE device_id = ? AND at_s = ? AND number > ?",
+        (alarm.device, its[0], before[0] if before else 0),
+    )
+    return first[0] if first and first[0] is not None else alarm.since
 
 
 def told(writing: Writing, device_id: str, *, now_s: int) -> None:

@@ -126,8 +126,11 @@ def _go_on(writing: Writing, act: Act, device_id: str) -> bool:
 
 
 def _plan(reading: Reading, alarm: Raised) -> Plan:
-    # "+ 0": by the index of times
-    found = reading.all(ROWS + " WHERE at_s >= ? ORDER BY number + 0", (alarm.since_s,))
+    if alarm.since:
+        found = reading.all(ROWS + " WHERE number >= ? ORDER BY number", (alarm.since,))
+    else:
+        # "+ 0": by the index of times
+        found = reading.all(ROWS + " WHERE at_s >= ? ORDER BY number + 0", (alarm.since_s,))
     rows = [Row(*row) for row in found]
     entries = _entries(reading, rows)
     steps = plan.restore(entries, frozenset((alarm.device_id,)), _Tree(reading))

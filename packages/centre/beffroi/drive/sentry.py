@@ -124,8 +124,8 @@ class Sentry:
             state.beside.take(reading, rows)
             changes = [found for row in rows if (found := journal.done(reading, row)) is not None]
             if changes and state.has_alarms:
-                _settle(state.windows, alarms.every(reading), clock.epoch())
-        now_s, raised = clock.epoch(), list[Alarm]()
+                _settle(state.windows, alarms.every(reading), clock.paced())
+        now_s, raised = clock.paced(), list[Alarm]()
         if now_s < state.now_s:
             state.windows.set_right(now_s)
         state.now_s = now_s
@@ -136,7 +136,7 @@ class Sentry:
             looking = _Looking(database, self._stock_of(collectivite_id), state)
             for one in changes:
                 for change in looking.changes(one, state.windows):
-                    raised += state.windows.add(one.row.device_id, change, clock.epoch())
+                    raised += state.windows.add(one.row.device_id, change, clock.paced())
                 if raised:  # stopped now: the looks that follow may take seconds
                     state.number = one.row.number
                     break
@@ -203,12 +203,12 @@ class _Looking:
         row, over = one.row, one.over
         before: Structure | None
         after: Structure | None = None
-        old, at_s = over or one.before, row.at_s
+        old, at_s, number = over or one.before, row.at_s, row.number
         if row.kind == "moved" and over is None:
             before = self._kept(one.before)  # a name alone is judged
         else:
             name = row.name if row.kind in ("changed", "deleted") else one.name
-            old, before, at_s = self._whole(old, name, row)
+            old, before, at_s, number = self._whole(old, name, row)
         if one.after is not None and row.kind == "created" and over is None:
             after = self._of(one.after, one.name)  # of new files beside many deletions each is looked at once
         elif one.after is not None and (row.kind != "moved" or over is not None):
@@ -227,22 +227,27 @@ class _Looking:
             size_bytes=one.after.size_bytes if one.after else row.size_bytes if row.kind == "created" else 0,
             chunks_before=len(chunks),
             chunks_kept=len(chunks & new),
+            number=number,
         )
 
-    def _whole(self, body: Body | None, name: str, row: Row) -> tuple[Body | None, Structure | None, int]:
-        """What a file held before a change, its structure, and since when it does not. Where its device emptied or
-        blanked it within a day: what it held before that, so that two steps do not hide what one would show."""
+    def _whole(
+        self, body: Body | None, name: str, row: Row
+    ) -> tuple[Body | None, Structure | None, int, int]:
+        """What a file held before a change, its structure, since when it does not, and by which change. Where its
+        device emptied or blanked it within a day: what it held before that, so that two steps do not hide what one
+        would show."""
         seen = self._of(body, name)
-        first, first_seen, at_s = body, seen, row.at_s
+        first, first_seen, at_s, number = body, seen, row.at_s, row.number
         for _ in range(STEPS_BACK):
             if first is None or first_seen is None or first_seen.state != "torn":
                 break
             with self._database.reading() as reading:
                 found = journal.body_before(reading, first, row.device_id, since_s=row.at_s - DAY_S)
+            number = first.written
             first, at_s = found or (None, 0)
             first_seen = self._of(first, name)
         is_whole = first_seen is not None and first_seen.state in ("sound", "sealed")
-        return (first, first_seen, at_s) if is_whole else (body, seen, row.at_s)
+        return (first, first_seen, at_s, number) if is_whole else (body, seen, row.at_s, row.number)
 
     def _of(self, body: Body | None, name: str) -> Structure | None:
         if body is None:
@@ -289,7 +294,7 @@ def _remembered(reading: Reading) -> _State:
 
 
 def _keep(writing: Writing, state: _State, raised: list[Alarm]) -> None:
-    state.windows.forget(clock.epoch())
+    state.windows.forget(clock.paced())
     windows = state.windows.save()
     if not writing.run("UPDATE judged SET number = ?, windows = ?", (state.number, windows)):
         writing.run("INSERT INTO judged (one, number, windows) VALUES (1, ?, ?)", (state.number, windows))

@@ -71,7 +71,8 @@ RULES = Thresholds()
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """One sign. ``group``: kind of the file it was, or what else this is evidence of. ``folder``, ``mark``: hashes."""
+    """One sign. ``group``: kind of the file it was, or what else this is evidence of. ``folder``, ``mark``: hashes.
+    ``number``: of the change that gave it, 0 in what was saved before changes said theirs."""
 
     at_s: float
     node: str
@@ -79,6 +80,7 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, order=True):
     group: str
     folder: str
     mark: str = ""
+    number: int = 0
 
 
 class Half(msgspec.Struct, frozen=True, array_like=True):
@@ -90,19 +92,22 @@ class Half(msgspec.Struct, frozen=True, array_like=True):
     size_bytes: int
     group: str
     sealed: bool = False
+    number: int = 0
 
 
 class Alarm(msgspec.Struct, frozen=True):
     """One device, or one of several that act together.
 
-    ``since_s``: when the first sign was given: what the device did from then on is to be taken back. ``files``:
-    different files with signs. ``signs``: how often each.
+    ``since_s``: when the first sign was given; ``since``: by which change, the first of them: what the device did from
+    it on is to be taken back, whatever the clock said meanwhile. 0: not known. ``files``: different files with signs.
+    ``signs``: how often each.
     """
 
     device: str
     since_s: float
     files: int
     signs: dict[Sign, int]
+    since: int = 0
 
 
 class Window(msgspec.Struct):
@@ -156,7 +161,7 @@ class Window(msgspec.Struct):
                 group, mark = "note", _hash(change.name)
             elif sign in {Sign.SUFFIX, Sign.KNOWN}:
                 mark = _hash(extension(change.name))
-            found.append(Evidence(at_s, change.node, sign, group, folder, mark))
+            found.append(Evidence(at_s, change.node, sign, group, folder, mark, change.number))
         found += self._pairs(change, at_s, folder)
         return [one for one in found if self._remember(one)]
 
@@ -177,12 +182,13 @@ class Window(msgspec.Struct):
             sealed = change.after.state == "sealed"
             if not sealed and not signs.is_unreadable(change.after):
                 return []
-            half = Half(at_s, change.node, name, change.size_bytes, "", sealed)
+            half = Half(at_s, change.node, name, change.size_bytes, "", sealed, change.number)
             mine, others = self.created, self.deleted
         elif change.what == "deleted" and change.before is not None:
             if change.before.state != "sound" or not change.before.kind:
                 return []
-            half = Half(at_s, change.node, name, change.size_before_bytes, change.before.kind)
+            size_bytes, kind = change.size_before_bytes, change.before.kind
+            half = Half(at_s, change.node, name, size_bytes, kind, number=change.number)
             mine, others = self.deleted, self.created
         else:
             return []
@@ -197,7 +203,8 @@ class Window(msgspec.Struct):
         lost, copy = (half, other) if mine is self.deleted else (other, half)
         self.paired[copy.node] = copy.at_s
         sign = Sign.REPLACED_SEALED if copy.sealed else Sign.REPLACED
-        return [Evidence(min(half.at_s, other.at_s), lost.node, sign, lost.group, folder)]
+        first_s, first = min(half.at_s, other.at_s), min(half.number, other.number)
+        return [Evidence(first_s, lost.node, sign, lost.group, folder, number=first)]
 
     def _forget(self, before_s: float) -> None:
         if self.evidence and self.evidence[0].at_s < before_s:
@@ -353,6 +360,7 @@ def _alarm(device: str, evidence: list[Evidence]) -> Alarm:
         since_s=evidence[0].at_s,
         files=len({one.node for one in evidence}),
         signs=dict(Counter(one.sign for one in evidence)),
+        since=min(one.number for one in evidence),
     )
 
 

@@ -76,6 +76,7 @@ TABLES: tuple[LiteralString, ...] = (
         files BIGINT NOT NULL, reasons TEXT NOT NULL, told_s BIGINT NOT NULL, state TEXT NOT NULL,
         settled_by TEXT NOT NULL, settled_s BIGINT NOT NULL, steps {bytes} NOT NULL, done BIGINT NOT NULL,
         missed BIGINT NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS alarm_since (device_id TEXT PRIMARY KEY, number BIGINT NOT NULL)",
     """CREATE TABLE IF NOT EXISTS weight (
         node {key} PRIMARY KEY, entries BIGINT NOT NULL, version_bytes BIGINT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS beside (
@@ -197,7 +198,8 @@ at which no deletion of it was under way any more, 0 until then (``collect``).
 ``change``: ``parent`` to ``mtime_s`` as they were before it; of a new node, as they are. One row a change of a node, by
 its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it.
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
-``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``.
+``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``;
+``alarm_since``: from which change on it is taken back.
 ``weight``: of a folder, what is below it beside the bytes of its files (``weights``); ``beside``: bytes that lie in no
 folder: parts of uploads, calendars.
 ``seal``, ``seal_text``: sealed folders and the parts of their seals (``seals``); ``seal_check``: each verification;
