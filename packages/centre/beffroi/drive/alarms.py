@@ -32,10 +32,11 @@ class Raised(NamedTuple):
     """A row of ``alarm``, without its steps.
 
     ``since_s``: when the first sign was given; ``since``: the change from which on all that the device did is to be
-    taken back, 0 in an alarm of before this was kept: there it goes by the time. ``files``: how many had signs when it was raised. ``reasons``: JSON, how
-    often each sign (``guard.signs.Sign``, by its name). ``told_s``: when the outbox had it, 0 before. ``state``: after
-    "open" a person has everything taken back ("restoring", "restored"), or says that it was meant ("settled").
-    ``done``, ``missed``: steps of the way back that were taken, and those of them that could not be.
+    taken back, 0 in an alarm of before this was kept: there it goes by the time. ``files``: how many had signs when it
+    was raised. ``reasons``: JSON, how often each sign (``guard.signs.Sign``, by its name). ``told_s``: when the outbox
+    had it, 0 before. ``state``: after "open" a person has everything taken back ("restoring", "restored"), or says that
+    it was meant ("settled"). ``done``, ``missed``: steps of the way back that were taken, and those of them that could
+    not be.
     """
 
     device_id: str

@@ -42,11 +42,11 @@ What = Literal["created", "changed", "renamed", "deleted"]
 class Change(msgspec.Struct, frozen=True):
     """One change of one file, as the journal has it.
 
-    ``at_s``: when the centre took it, epoch seconds; ``number``: which change of the journal. ``node``, ``folder``: ids. ``name_before``: of a rename; where
-    only the folder changed, there is nothing to judge. ``before``, ``after``: what ``structure.look`` said of the
-    version before and of the new one; None where there is none. ``chunks_before``: chunks of the version before,
-    ``chunks_kept``: how many of them the new version has. An upload to a temporary name that is then moved over a
-                     file is "changed" of that file.
+    ``at_s``: when the centre took it, epoch seconds; ``number``: which change of the journal it is. ``node``,
+    ``folder``: ids. ``name_before``: of a rename; where only the folder changed, there is nothing to judge. ``before``,
+    ``after``: what ``structure.look`` said of the version before and of the new one; None where there is none.
+    ``chunks_before``: chunks of the version before, ``chunks_kept``: how many of them the new version has. An upload to
+    a temporary name that is then moved over a file is "changed" of that file.
     """
 
     at_s: float
